@@ -1,0 +1,46 @@
+"""The ports that the engine speaks through, one for each kind of request. Adapters stand beside this file.
+
+Every adapter raises only the exceptions of `provisioner.diagnostics`, retries by itself what may be retried (one
+policy, `tenant/retry.py`), follows pages to the end and never gives a short list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest
+
+
+class Exchange(Protocol):
+    """Runs Exchange cmdlets, over whichever transport."""
+
+    @property
+    def transport(self) -> str:
+        """`rest` or `psrp`."""
+
+    async def run(self, cmdlet: Cmdlet) -> Answer:
+        """Run one cmdlet. Parameters hold values only (references are resolved by the caller, secrets by the adapter)."""
+
+
+class Directory(Protocol):
+    """Sends Microsoft Graph requests; a GET of a collection answers with the rows of all its pages."""
+
+    async def send(self, request: GraphRequest) -> Answer:
+        """Send one request."""
+
+
+class Resolver(Protocol):
+    """Asks DNS."""
+
+    async def query(self, query: DnsQuery) -> Answer:
+        """Ask one question; rows are `{"value": text}`. No such name or type is an answer without rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What one run of the engine speaks through."""
+
+    exchange: Exchange
+    directory: Directory
+    resolver: Resolver
