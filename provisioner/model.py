@@ -10,9 +10,9 @@ import dataclasses
 import enum
 import functools
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from provisioner.diagnostics import Location, Severity
 
@@ -69,7 +69,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The value of `property` in the first row that an earlier step of the same change returned (steps count from 0)."""
+    """The value of `property` in the first row that an earlier step of the same change returned; the first step is 0."""
 
     step: int
     property: str
@@ -339,7 +339,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource's action. `before` holds only what the change rests on: the written fields, all of them for a delete."""
+    """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete."""
 
     address: Address
     action: Action
@@ -463,28 +463,27 @@ class ResourceType(Protocol[S]):
 
 def written(spec: Any) -> dict[str, Any]:
     """The fields of a spec that are not None, by name, in their declared order."""
-    return {name: value for name in field_names(type(spec)) if (value := getattr(spec, name)) is not None}
+    return {name: value for name in field_names(spec) if (value := getattr(spec, name)) is not None}
 
 
-def project(spec: S, onto: Any) -> S:
+def project(spec: Any, onto: Any) -> Any:
     """`spec` with every field that `onto` leaves unwritten set to None: what a comparison with `onto` rests on."""
-    blank = {name: None for name in field_names(type(onto)) if getattr(onto, name) is None}
-    return dataclasses.replace(spec, **blank) if blank else spec  # type: ignore[type-var]
+    blank = {name: None for name in field_names(onto) if getattr(onto, name) is None}
+    return dataclasses.replace(spec, **blank) if blank else spec
 
 
-@functools.cache
-def field_names(spec_type: Hashable) -> tuple[str, ...]:
-    return tuple(f.name for f in dataclasses.fields(cast(Any, spec_type)))
+def field_names(spec: Any) -> tuple[str, ...]:
+    """The fields of a spec, or of its dataclass, in their declared order."""
+    return tuple(spec.__dataclass_fields__)
 
 
-@functools.cache
-def create_only(spec_type: Hashable) -> frozenset[str]:
+def create_only(spec: Any) -> frozenset[str]:
     """The fields that only creation can set."""
-    return frozenset(f.name for f in dataclasses.fields(cast(Any, spec_type)) if f.metadata.get("create_only"))
+    return frozenset(f.name for f in dataclasses.fields(spec) if f.metadata.get("create_only"))
 
 
 def matches(patterns: Iterable[str], address: Address) -> bool:
-    """Whether one of the shell patterns (`inbound_connector/Hybrid *`) names this address; `[` and `]` are plain text."""
+    """Whether one of the shell patterns (`inbound_connector/Hybrid *`) names this address; `[` is plain text."""
     return any(_pattern(pattern)(address.short) for pattern in patterns)
 
 

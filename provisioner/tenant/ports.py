@@ -20,7 +20,7 @@ class Exchange(Protocol):
         """`rest` or `psrp`."""
 
     async def run(self, cmdlet: Cmdlet) -> Answer:
-        """Run one cmdlet. Parameters hold values only (references are resolved by the caller, secrets by the adapter)."""
+        """Run one cmdlet. Its parameters hold values and secrets only; the caller has resolved the references."""
 
 
 class Directory(Protocol):
