@@ -171,7 +171,7 @@ class Unclear(TenantError):
 
 @dataclass(eq=False)
 class Malformed(TenantError):
-    """Something answered that does not speak the protocol: HTML, half a JSON document, a page that cannot be followed."""
+    """What answered does not speak the protocol: HTML, half a JSON document, a page that cannot be followed."""
 
     kind = "malformed"
 

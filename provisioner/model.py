@@ -69,7 +69,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The value of `property` in the first row that an earlier step of the same change returned; the first step is 0."""
+    """The value of `property` in the first row that an earlier step of the same change returned (the first is 0)."""
 
     step: int
     property: str
@@ -249,7 +249,8 @@ Observation = Present | Absent | Unknown
 class Observed:
     """The tenant as far as it was read: declared objects by address, and the undeclared ones of types fully listed.
 
-    `unlisted` are types whose undeclared objects could not be told, with the reason.
+    `unlisted` are types whose undeclared objects could not be told, with the reason. `requests` counts the questions
+    asked; how many pages each took is the transport's affair.
     """
 
     resources: Mapping[Address, Observation]
@@ -338,6 +339,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A precondition and how it stands: what the plan takes for granted of an object that it never changes."""
+
+    address: Address
+    status: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete."""
 
@@ -364,6 +374,7 @@ class ChangeSet:
     owner: str
     changes: tuple[Change, ...]
     findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
     unknown: Mapping[Address, Unknown] = field(default_factory=dict)
     unlisted: Mapping[str, Unknown] = field(default_factory=dict)
     complete: bool = True
@@ -433,6 +444,10 @@ class ResourceType(Protocol[S]):
     def precondition(self) -> bool:
         """True when a difference is a finding and never a change."""
 
+    @property
+    def marks_ownership(self) -> bool:
+        """True when its objects carry the plan's ownership mark, so that undeclared ones of ours can be told."""
+
     def declare(self, section: Any, owner: str) -> Iterable[Declared]:
         """The objects that a validated section declares, with the plan's ownership mark where the type carries one."""
 
@@ -495,4 +510,3 @@ def _pattern(pattern: str) -> Callable[[str], bool]:
     escaped = "".join("[[]" if c == "[" else c for c in pattern)
     compiled = re.compile(fnmatch.translate(escaped), re.IGNORECASE)
     return lambda text: compiled.match(text) is not None
-

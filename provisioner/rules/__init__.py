@@ -1,0 +1,12 @@
+"""What only the whole picture shows. Every rule has a stable id, a severity and a page in docs/rules/.
+
+`lint` looks at a plan alone, `check` at the plan, the tenant and the changes together. A finding that blocks is lifted
+only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line.
+"""
+
+from provisioner.rules.catalogue import RULES, Rule
+from provisioner.rules.plan_alone import lint
+from provisioner.rules.waivers import parse_allow, waive
+from provisioner.rules.whole_picture import check
+
+__all__ = ["RULES", "Rule", "check", "lint", "parse_allow", "waive"]

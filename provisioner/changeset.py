@@ -1,0 +1,370 @@
+"""ChangeSet <-> JSON. One document serves all: it is what Terraform's tooling reads, what is saved, and what is shown.
+
+The shape is Terraform's plan representation (format 1.2); our own facts stand under `provisioner`, at the top and in
+each resource change, where other readers skip them. A SHA-256 over the canonical JSON, all but the digest itself and
+the transport's name, ties a review to what is applied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from provisioner import __version__
+from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError, Location, Severity
+from provisioner.model import (
+    Action,
+    Address,
+    Await,
+    Change,
+    ChangeSet,
+    Check,
+    Cmdlet,
+    Delta,
+    Finding,
+    GraphRequest,
+    Parameter,
+    Record,
+    Ref,
+    ResourceType,
+    Secret,
+    Send,
+    Step,
+    Unknown,
+    written,
+)
+
+FORMAT = 1
+"""The version of our part of the document. Raised when an older reader would misunderstand it."""
+
+_TERRAFORM_FORMAT = "1.2"
+_PROVIDER = "provisioner/exchange-online"
+_LARGEST_BYTES = 256 * 2**20
+
+Document = dict[str, Any]
+
+
+# --- to JSON ---------------------------------------------------------------------------------------------------------
+
+
+def to_document(changeset: ChangeSet) -> Document:
+    """The change set as the one JSON document, digest included."""
+    writes = sum(isinstance(step, Send) for change in changeset.pending for step in change.steps)
+    document: Document = {
+        "format_version": _TERRAFORM_FORMAT,
+        "resource_changes": [_resource_change(c) for c in changeset.changes],
+        "output_changes": {},
+        "checks": [_check(c) for c in changeset.checks],
+        "timestamp": changeset.created,
+        "applyable": changeset.applyable,
+        "complete": changeset.complete,
+        "errored": changeset.errored,
+        "provisioner": {
+            "format": FORMAT,
+            "version": __version__,
+            "tenant": changeset.tenant,
+            "tenant_id": changeset.tenant_id,
+            "owner": changeset.owner,
+            "transport": changeset.transport,
+            "plan": {"digest": changeset.plan_digest, "files": list(changeset.plan_files)},
+            "requests": {"read": changeset.requests, "write": writes},
+            "findings": [_finding(f) for f in changeset.findings],
+            "unreadable": [
+                {"address": str(a), "reason": u.reason, "kind": u.kind} for a, u in sorted(changeset.unknown.items())
+            ],
+            "unlisted": [
+                {"type": t, "reason": u.reason, "kind": u.kind} for t, u in sorted(changeset.unlisted.items())
+            ],
+        },
+    }
+    document["provisioner"]["digest"] = digest(document)
+    return document
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """`sha256:…` over the canonical JSON (sorted keys, no blanks) without the digest and the transport's name."""
+    ours = {k: v for k, v in document["provisioner"].items() if k not in {"digest", "transport"}}
+    text = json.dumps({**document, "provisioner": ours}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A canonical value as JSON: sets as sorted lists."""
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _resource_change(change: Change) -> dict[str, Any]:
+    before = None if change.before is None else _fields(change.before)
+    after = None if change.after is None else _fields(change.after)
+    return {
+        "address": str(change.address),
+        "mode": "managed",
+        "type": change.address.type,
+        "name": change.address.key,
+        "index": change.address.key,
+        "provider_name": _PROVIDER,
+        "change": {
+            "actions": [change.action.value],
+            "before": before,
+            "after": after,
+            "after_unknown": {},
+            "before_sensitive": {} if before is not None else False,
+            "after_sensitive": {} if after is not None else False,
+        },
+        "provisioner": {
+            "reason": change.reason,
+            "fields": _differences(before or {}, after or {}) if change.action is not Action.NO_OP else [],
+            "needs": [str(n) for n in change.needs],
+            "steps": [_step(s) for s in change.steps],
+            "inverse": [_step(s) for s in change.inverse],
+        },
+    }
+
+
+def _fields(spec: Any) -> dict[str, Any]:
+    return {name: plain(value) for name, value in written(spec).items()}
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    names = [*before, *(n for n in after if n not in before)]
+    return [{"name": n, "before": before.get(n), "after": after.get(n)} for n in names if before.get(n) != after.get(n)]
+
+
+def _check(check: Check) -> dict[str, Any]:
+    shown = {"to_display": str(check.address)}
+    problems = [{"message": p} for p in check.problems]
+    return {
+        "address": {"kind": "resource", "name": check.address.key, "type": check.address.type, **shown},
+        "status": check.status,
+        "instances": [{"address": shown, "status": check.status, "problems": problems}],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    at = finding.location
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "summary": finding.summary,
+        "mend": finding.mend,
+        "address": str(finding.address) if finding.address else None,
+        "blocks": finding.blocks,
+        "waived": finding.waived,
+        "location": {"file": at.file, "line": at.line, "column": at.column} if at else None,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    if isinstance(step, Await):
+        return {"await": [{"name": r.name, "type": r.type, "value": _parameter(r.value)} for r in step.records]}
+    request = step.request
+    if isinstance(request, Cmdlet):
+        sent: dict[str, Any] = {
+            "cmdlet": request.name,
+            "parameters": {n: _parameter(p) for n, p in request.parameters.items()},
+        }
+    else:
+        sent = {"method": request.method, "path": request.path, "body": request.body}
+    return {"send": sent, "waits_on": list(step.waits_on), "blocked_on": list(step.blocked_on)}
+
+
+def _parameter(value: Parameter) -> Any:
+    match value:
+        case Delta():
+            return {"$delta": {"add": list(value.add), "remove": list(value.remove)}}
+        case Ref():
+            return {"$ref": {"step": value.step, "property": value.property}}
+        case Secret():
+            return {"$secret": value.reference}
+        case tuple():
+            return list(value)
+        case _:
+            return value
+
+
+# --- from JSON -------------------------------------------------------------------------------------------------------
+
+
+def from_document(document: Mapping[str, Any], types: Sequence[ResourceType[Any]]) -> ChangeSet:
+    """The change set of a document that `load` has verified. Raises InputError when a part has not the known shape."""
+    ours = document["provisioner"]
+    by_name = {t.name: t for t in types}
+    try:
+        return ChangeSet(
+            tenant=ours["tenant"],
+            tenant_id=ours["tenant_id"],
+            owner=ours["owner"],
+            changes=tuple(_read_change(item, by_name) for item in document["resource_changes"]),
+            findings=tuple(_read_finding(f) for f in ours["findings"]),
+            checks=tuple(_read_check(c) for c in document["checks"]),
+            unknown={Address.parse(u["address"]): Unknown(u["reason"], u["kind"]) for u in ours["unreadable"]},
+            unlisted={u["type"]: Unknown(u["reason"], u["kind"]) for u in ours["unlisted"]},
+            complete=document["complete"],
+            plan_digest=ours["plan"]["digest"],
+            plan_files=tuple(ours["plan"]["files"]),
+            created=document["timestamp"],
+            transport=ours["transport"],
+            requests=ours["requests"]["read"],
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _bad("CHANGESET-SHAPE", f"a part of the change set has not the known shape: {error!r}") from error
+
+
+def _read_change(item: Mapping[str, Any], types: Mapping[str, ResourceType[Any]]) -> Change:
+    address, ours = Address(item["type"], item["index"]), item["provisioner"]
+    kind = types[address.type]
+    return Change(
+        address,
+        Action(item["change"]["actions"][0]),
+        read_spec(kind, item["change"]["before"]),
+        read_spec(kind, item["change"]["after"]),
+        tuple(_read_step(s) for s in ours["steps"]),
+        tuple(_read_step(s) for s in ours["inverse"]),
+        tuple(Address.parse(n) for n in ours["needs"]),
+        ours["reason"],
+    )
+
+
+def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
+    """A canonical object from its JSON: lists are sets, a field that is not there is None."""
+    if fields is None:
+        return None
+    known = kind.spec.__dataclass_fields__
+    unknown = set(fields) - set(known)
+    if unknown:
+        raise ValueError(f"{kind.name} has no field {min(unknown)}")
+    values = {n: frozenset(v) if isinstance(v, list) else v for n, v in fields.items()}
+    return kind.spec(**{n: values.get(n) for n in known})
+
+
+def _read_step(step: Mapping[str, Any]) -> Step:
+    if "await" in step:
+        return Await(tuple(Record(r["name"], r["type"], _read_value(r["value"])) for r in step["await"]))
+    sent = step["send"]
+    request: Cmdlet | GraphRequest
+    if "cmdlet" in sent:
+        request = Cmdlet(sent["cmdlet"], {n: _read_parameter(p) for n, p in sent["parameters"].items()})
+    else:
+        request = GraphRequest(sent["method"], sent["path"], sent["body"])
+    return Send(request, tuple(step["waits_on"]), tuple(step["blocked_on"]))
+
+
+def _read_parameter(value: Any) -> Parameter:
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, dict):
+        return value  # type: ignore[no-any-return]
+    if "$delta" in value:
+        return Delta(tuple(value["$delta"]["add"]), tuple(value["$delta"]["remove"]))
+    if "$ref" in value:
+        return Ref(value["$ref"]["step"], value["$ref"]["property"])
+    return Secret(value["$secret"])
+
+
+def _read_value(value: Any) -> str | Ref:
+    parameter = _read_parameter(value)
+    if not isinstance(parameter, str | Ref):
+        raise TypeError(f"a record's value is a text or a reference, not {value!r}")
+    return parameter
+
+
+def _read_finding(item: Mapping[str, Any]) -> Finding:
+    at = item["location"]
+    return Finding(
+        item["rule"],
+        Severity(item["severity"]),
+        item["summary"],
+        item["mend"],
+        Address.parse(item["address"]) if item["address"] else None,
+        item["blocks"],
+        item["waived"],
+        Location(at["file"], at["line"], at["column"]) if at else None,
+    )
+
+
+def _read_check(item: Mapping[str, Any]) -> Check:
+    problems = tuple(p["message"] for p in item["instances"][0]["problems"])
+    return Check(Address.parse(item["address"]["to_display"]), item["status"], problems)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def save(document: Document, path: Path) -> None:
+    """Write a document whole or not at all, readable by its owner only. Raises InputError when it cannot be written."""
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)  # mkstemp has made it 0600
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as error:
+        raise _bad(
+            "CHANGESET-WRITE", f"{path} cannot be written: {error.strerror or error}", "choose another place"
+        ) from error
+
+
+def load(path: Path) -> Document:
+    """A saved document, verified: JSON, ours, of this format, and not edited.
+
+    Raises InputError for what is no change set or of another format, ChangeSetStale for one whose digest is not true.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise _bad("CHANGESET-TOO-LARGE", f"{path} is larger than {_LARGEST_BYTES >> 20} MiB")
+        text = path.read_text(encoding="utf-8", errors="surrogatepass")
+    except UnicodeDecodeError as error:
+        raise _bad("CHANGESET-SYNTAX", f"{path} is not UTF-8: it is no change set") from error
+    except OSError as error:
+        raise _bad("CHANGESET-UNREADABLE", f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f" (it ends or breaks at line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise _bad(
+            "CHANGESET-SYNTAX", f"{path} is not whole JSON{where}", "make it again: provisioner plan -o FILE"
+        ) from error
+    verify(document, str(path))
+    return document  # type: ignore[no-any-return]
+
+
+def verify(document: Any, name: str) -> None:
+    """Raise unless the value is a change set of this format with a true digest. `name` is for the message."""
+    ours = document.get("provisioner") if isinstance(document, dict) else None
+    if not isinstance(ours, dict) or "digest" not in ours:
+        raise _bad(
+            "CHANGESET-FOREIGN",
+            f"{name} is JSON, but no change set of provisioner",
+            "provisioner plan -o FILE makes one",
+        )
+    if ours.get("format") != FORMAT:
+        summary = f"{name} is a change set of format {ours.get('format')}; this version reads format {FORMAT}"
+        raise _bad("CHANGESET-VERSION", summary, f"plan again with this version ({__version__})")
+    if ours["digest"] != digest(document):
+        raise ChangeSetStale(f"{name} was changed after it was made: its digest does not fit. Plan again")
+
+
+def is_changeset(path: Path) -> bool:
+    """Whether a file looks like JSON rather than a plan: its first character that is no blank is a brace."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4096).lstrip().startswith(b"{")
+    except OSError:
+        return False
+
+
+def _bad(id_: str, summary: str, mend: str = "") -> InputError:
+    return InputError([Diagnostic(id_, summary, mend)])

@@ -1,0 +1,527 @@
+"""Reading and applying: the only room that knows both resource types and ports.
+
+`read` asks what all types want to know, each question once, concurrently. `apply` reads again what a change set rests
+on, refuses if it has moved, carries out the steps of each change, and reads back until each change shows. Whoever
+wants to watch (progress, journal) is told each event before and after the fact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from provisioner import planning
+from provisioner.diagnostics import ChangeSetStale, NotFound, Refused, TenantError, TenantIncomplete, Unclear
+from provisioner.model import (
+    Absent,
+    Action,
+    Address,
+    Answer,
+    Await,
+    Change,
+    ChangeSet,
+    Cmdlet,
+    Desired,
+    DnsQuery,
+    GraphRequest,
+    Observation,
+    Observed,
+    Parameter,
+    Present,
+    Query,
+    Ref,
+    Request,
+    ResourceType,
+    Row,
+    Send,
+    Unknown,
+    project,
+    request_key,
+    written,
+)
+from provisioner.tenant.ports import Ports
+
+Types = Sequence[ResourceType[Any]]
+Wanted = dict[str, dict[str, Any]]
+"""Type name -> key -> spec, or None for a tombstone."""
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+async def read(
+    desired: Desired,
+    types: Types,
+    ports: Ports,
+    *,
+    scope: planning.Scope | None = None,
+    reads: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> Observed:
+    """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
+
+    `reads` is how many requests may be under way at once; `progress` is told (answered, asked).
+    """
+    scope = scope or planning.Scope()
+    wanted: Wanted = {}
+    for address, resource in desired.resources.items():
+        wanted.setdefault(address.type, {})[address.key] = resource.spec
+    for address in desired.absent:
+        wanted.setdefault(address.type, {}).setdefault(address.key, None)
+    claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
+    listed = {name for name in claims if _may_touch(scope, name)}
+    return await _read(wanted, listed, types, ports, reads, progress)
+
+
+def _may_touch(scope: planning.Scope, type_name: str) -> bool:
+    """Whether undeclared objects of a type can matter: not when every target names another type."""
+    return not scope.targets or any(t.partition("/")[0] in {type_name, "*"} for t in scope.targets)
+
+
+async def _read(
+    wanted: Wanted,
+    listed: Collection[str],
+    types: Types,
+    ports: Ports,
+    reads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Observed:
+    asked = {
+        t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
+        for t in types
+        if wanted.get(t.name) or t.name in listed
+    }
+    answers = await _ask([q for queries in asked.values() for q in queries], ports, reads, progress)
+    resources: dict[Address, Observation] = {}
+    undeclared: dict[Address, Any] = {}
+    unlisted: dict[str, Unknown] = {}
+    for kind in types:
+        if kind.name not in asked:
+            continue
+        ours = wanted.get(kind.name, {})
+        seen, failed = _decode(kind, ours, asked[kind.name], answers)
+        for key in ours:
+            address = Address(kind.name, key)
+            reason = failed.get(key)
+            resources[address] = reason or (Present(seen[key]) if key in seen else Absent())
+        if kind.name in listed:
+            whole = next((f for f in failed.values()), None)
+            if whole:
+                unlisted[kind.name] = whole
+            else:
+                undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
+    return Observed(resources, undeclared, unlisted, len(answers))
+
+
+async def _ask(
+    queries: Sequence[Query], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
+) -> dict[str, Answer | TenantError]:
+    """Each distinct request once; a failure is kept as the answer."""
+    distinct = {request_key(q.request): q.request for q in queries}
+    gate = asyncio.Semaphore(max(1, reads))
+    answered = 0
+
+    async def ask(request: Request) -> Answer | TenantError:
+        nonlocal answered
+        async with gate:
+            try:
+                return await send(ports, request)
+            except TenantError as error:
+                return error
+            finally:
+                answered += 1
+                if progress:
+                    progress(answered, len(distinct))
+
+    results = await asyncio.gather(*(ask(r) for r in distinct.values()))
+    return dict(zip(distinct, results, strict=True))
+
+
+def _decode(
+    kind: ResourceType[Any],
+    wanted: Mapping[str, Any],
+    queries: Sequence[Query],
+    answers: Mapping[str, Answer | TenantError],
+) -> tuple[Mapping[str, Any], dict[str, Unknown]]:
+    """What was seen by key, and the wanted keys that nothing can be said of; "*" stands for the undeclared ones."""
+    good: list[tuple[Query, Answer]] = []
+    failed: dict[str, Unknown] = {}
+    for query in queries:
+        answer = answers[request_key(query.request)]
+        if isinstance(answer, NotFound) and query.may_be_missing:
+            answer = Answer()
+        if isinstance(answer, Answer):
+            good.append((query, answer))
+        else:
+            unknown = Unknown(str(answer), answer.kind)
+            failed.update(dict.fromkeys(query.covers, unknown))
+            failed["*"] = unknown
+    try:
+        decoded = kind.decode(wanted, good)
+    except ValueError as error:
+        unknown = Unknown(f"an answer has a form that this version does not know: {error}", "malformed")
+        return {}, dict.fromkeys((*wanted, "*"), unknown)
+    odd = {k: s for k, s in decoded.items() if isinstance(s, Unknown)}
+    failed.update({k: u for k, u in odd.items() if k in wanted})
+    return {k: s for k, s in decoded.items() if k not in odd}, failed
+
+
+async def send(ports: Ports, request: Request) -> Answer:
+    """Send a request through the port that takes its kind."""
+    match request:
+        case Cmdlet():
+            return await ports.exchange.run(request)
+        case GraphRequest():
+            return await ports.directory.send(request)
+        case DnsQuery():
+            return await ports.resolver.query(request)
+
+
+# --- applying --------------------------------------------------------------------------------------------------------
+
+DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
+WAITING, UNCONFIRMED, LEFT = "waiting", "unconfirmed", "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one change ended. `status` is one of the words above, `detail` says why where it is not plain success."""
+
+    address: Address
+    action: Action
+    status: str
+    detail: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The account of an apply: a result for every change that does something."""
+
+    results: tuple[Result, ...]
+    seconds: float = 0.0
+
+    @property
+    def converged(self) -> bool:
+        return all(r.status in {DONE, ALREADY} for r in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Told before a write leaves; an observer that must remember has done so when it returns."""
+
+    change: Change
+    step: int
+    request: Cmdlet | GraphRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    change: Change
+    step: int
+    request: Cmdlet | GraphRequest
+    answer: Answer | TenantError
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    result: Result
+
+
+Event = Started | Sending | Answered | Finished
+Observer = Callable[[Event], None]
+
+
+async def apply(
+    changeset: ChangeSet,
+    types: Types,
+    ports: Ports,
+    *,
+    reads: int = 4,
+    writes: int = 4,
+    confirm_s: float = 120.0,
+    wait_s: float = 0.0,
+    observer: Observer = lambda _: None,
+    stop: asyncio.Event | None = None,
+) -> Outcome:
+    """Carry out exactly this change set.
+
+    Everything that it rests on is read first: equal to `before` goes, equal to `after` counts as done, anything else
+    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). `confirm_s` bounds the
+    reading back of each change, `wait_s` the waiting for DNS. When `stop` is set no further write begins.
+    """
+    began = time.monotonic()
+    run = _Run(
+        types, ports, reads, confirm_s, wait_s, observer, stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
+    )
+    done = await run.recheck(changeset.pending)
+    await run.carry_out(changeset.pending, done)
+    results = tuple(run.results[c.address] for c in changeset.pending)
+    return Outcome(results, time.monotonic() - began)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One apply under way."""
+
+    types: Types
+    ports: Ports
+    reads: int
+    confirm_s: float
+    wait_s: float
+    observer: Observer
+    stop: asyncio.Event
+    gate: asyncio.Semaphore
+    results: dict[Address, Result] = field(default_factory=dict)
+    ended: dict[Address, asyncio.Event] = field(default_factory=dict)
+
+    async def recheck(self, changes: Sequence[Change]) -> set[Address]:
+        """The addresses that need nothing any more; raises when something else has moved."""
+        observed = await self._look(changes)
+        unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
+        if unknown:
+            raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))
+        standing = {c.address: standing_of(c, observed[c.address]) for c in changes}
+        moved = [f"{a}: {words}" for a, (state, words) in standing.items() if state == "moved"]
+        if moved:
+            raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
+        return {a for a, (state, _) in standing.items() if state == "after"}
+
+    async def carry_out(self, changes: Sequence[Change], done: Collection[Address]) -> None:
+        """Every change that is left, each as soon as what it needs is there."""
+        self.ended = {c.address: asyncio.Event() for c in changes}
+        needs = planning.dependencies(changes)
+        confirmer = _Confirmer(self)
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(confirmer.run())
+            async with asyncio.TaskGroup() as writing:
+                for change in changes:
+                    if change.address in done:
+                        self._end(Result(change.address, change.action, ALREADY))
+                    else:
+                        writing.create_task(self._one(change, needs[change.address], confirmer))
+            reading.cancel()
+
+    async def _one(self, change: Change, needs: Collection[Address], confirmer: _Confirmer) -> None:
+        for need in needs:
+            await self.ended[need].wait()
+        missing = [str(n) for n in sorted(needs) if self.results[n].status not in {DONE, ALREADY}]
+        if missing:
+            return self._end(Result(change.address, change.action, SKIPPED, f"it needs {', '.join(missing)}"))
+        began = time.monotonic()
+        async with self.gate:
+            if self.stop.is_set():
+                return self._end(Result(change.address, change.action, LEFT, "interrupted before it was begun"))
+            self.observer(Started(change))
+            result = await self._steps(change)
+        if result.status == DONE:
+            result = await confirmer.confirm(change, result)
+        return self._end(dataclasses.replace(result, seconds=time.monotonic() - began))
+
+    async def _steps(self, change: Change) -> Result:
+        """Carry out the steps in turn. The result says DONE when all went through; that is still to be confirmed."""
+        answers: list[Answer] = []
+        warnings: list[str] = []
+        blocked = ""
+        for number, step in enumerate(change.steps):
+            if isinstance(step, Await):
+                unmet = await self._await(step, answers)
+                if unmet:
+                    return Result(change.address, change.action, WAITING, unmet, tuple(warnings))
+                answers.append(Answer())
+                continue
+            answer = await self._send(change, number, step, answers)
+            if isinstance(answer, Result):
+                return dataclasses.replace(answer, warnings=(*warnings, *answer.warnings))
+            answers.append(answer)
+            warnings.extend(answer.warnings)
+            blocked = next((w for w in answer.warnings if _has(step.blocked_on, w)), blocked)
+        return Result(change.address, change.action, DONE, blocked, tuple(warnings))
+
+    async def _send(self, change: Change, number: int, step: Send, answers: Sequence[Answer]) -> Answer | Result:
+        """One write. A Result when the change cannot go on."""
+        try:
+            request = resolve(step.request, answers)
+        except LookupError as error:
+            return Result(change.address, change.action, FAILED, str(error))
+        self.observer(Sending(change, number, request))
+        try:
+            answer = await send(self.ports, request)
+        except TenantError as error:
+            self.observer(Answered(change, number, request, error))
+            return self._refusal(change, number, step, error)
+        self.observer(Answered(change, number, request, answer))
+        return answer
+
+    def _refusal(self, change: Change, number: int, step: Send, error: TenantError) -> Answer | Result:
+        if isinstance(error, NotFound) and change.action is Action.DELETE:
+            return Answer()
+        if isinstance(error, Refused) and _has(step.waits_on, error.summary):
+            return Result(change.address, change.action, WAITING, error.summary)
+        if isinstance(error, Unclear) and number == len(change.steps) - 1:
+            # It is not sent again: reading back tells whether it was carried out.
+            return Answer(warnings=(f"no clear answer came ({error}); the tenant was read instead",))
+        if isinstance(error, Unclear):
+            detail = f"{error}; it may have been carried out: plan again, which goes on from what is there"
+            return Result(change.address, change.action, UNCONFIRMED, detail)
+        mend = f": {error.mend}" if error.mend else ""
+        return Result(change.address, change.action, FAILED, f"{error}{mend}")
+
+    async def _await(self, step: Await, answers: Sequence[Answer]) -> str:
+        """ "" once all records are published; otherwise what must be published, after `wait_s` seconds."""
+        deadline = time.monotonic() + self.wait_s
+        pause = 1.0
+        while True:
+            unmet = await self._unpublished(step, answers)
+            left = deadline - time.monotonic()
+            if not unmet or left <= 0 or self.stop.is_set():
+                return "publish in DNS: " + "; ".join(unmet) if unmet else ""
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 2, 60.0)
+
+    async def _unpublished(self, step: Await, answers: Sequence[Answer]) -> list[str]:
+        unmet = []
+        for record in step.records:
+            value = str(_value(record.value, answers))
+            try:
+                found = (await send(self.ports, DnsQuery(record.name, record.type))).rows
+            except TenantError as error:
+                unmet.append(f"{record.name} {record.type} {value} (DNS could not be asked: {error.summary})")
+                continue
+            if not any(_same_record(str(row["value"]), value) for row in found):
+                others = ", ".join(str(row["value"]) for row in found)
+                unmet.append(f"{record.name} {record.type} {value}" + (f" (now {others})" if others else ""))
+        return unmet
+
+    async def _look(self, changes: Sequence[Change]) -> dict[Address, Observation]:
+        wanted: Wanted = {}
+        for change in changes:
+            wanted.setdefault(change.address.type, {})[change.address.key] = change.after
+        observed = await _read(wanted, (), self.types, self.ports, self.reads)
+        return dict(observed.resources)
+
+    def _end(self, result: Result) -> None:
+        self.results[result.address] = result
+        self.ended[result.address].set()
+        self.observer(Finished(result))
+
+
+class _Confirmer:
+    """Reads changes back until they show: one loop for all of them, so that a listing serves many at once."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._pending: dict[Address, tuple[Change, float, asyncio.Future[str]]] = {}
+        self._news = asyncio.Event()
+
+    async def confirm(self, change: Change, result: Result) -> Result:
+        """DONE when the change shows in time, otherwise UNCONFIRMED and what is seen instead.
+
+        A result with a detail was answered with a warning that it will not take effect: it is looked at once.
+        """
+        patience = 0.0 if result.detail else self._run.confirm_s
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._pending[change.address] = (change, time.monotonic() + patience, future)
+        self._news.set()
+        seen = await future
+        if not seen:
+            return dataclasses.replace(result, detail="")
+        detail = f"{result.detail} ({seen})" if result.detail else f"it does not show: {seen}"
+        return dataclasses.replace(result, status=UNCONFIRMED, detail=detail)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause = 0.2
+        while True:
+            if not self._pending:
+                self._news.clear()
+                await self._news.wait()
+                pause = 0.2
+            if await self._round():
+                pause = 0.2
+            if self._pending:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.6, 5.0)
+
+    async def _round(self) -> bool:
+        """Look once at all that is pending; True when something was settled."""
+        batch = list(self._pending.values())
+        observed = await self._run._look([change for change, _, _ in batch])
+        settled = False
+        for change, deadline, future in batch:
+            state, words = standing_of(change, observed[change.address])
+            if state != "after" and time.monotonic() < deadline:
+                continue
+            del self._pending[change.address]
+            future.set_result("" if state == "after" else words)
+            settled = True
+        return settled
+
+
+def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
+    """Where a change stands by what is there now: "before", "after" or "moved", and what is seen, in words."""
+    if isinstance(observation, Unknown):
+        return "moved", f"it cannot be read: {observation.reason}"
+    live = observation.spec if isinstance(observation, Present) else None
+    if _equal(live, change.after):
+        return "after", ""
+    if _equal(live, change.before):
+        return "before", "it is as it was before"
+    return "moved", _difference(live, change.after if change.before is None else change.before)
+
+
+def _equal(live: Any, side: Any) -> bool:
+    """Whether the live object is this side of a change, in the fields that the side writes."""
+    if live is None or side is None:
+        return live is side
+    return bool(project(live, side) == side)
+
+
+def _difference(live: Any, expected: Any) -> str:
+    if live is None:
+        return "it is not there any more"
+    if expected is None:
+        return "it is there now"
+    names = [n for n, v in written(expected).items() if getattr(live, n) != v]
+    return "; ".join(f"{n} is {_plain(getattr(live, n))}, not {_plain(getattr(expected, n))}" for n in names)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, frozenset):
+        return "[" + ", ".join(sorted(map(str, value))) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def resolve(request: Cmdlet | GraphRequest, answers: Sequence[Answer]) -> Cmdlet | GraphRequest:
+    """The request with every reference to an earlier answer replaced. Raises LookupError where an answer lacks it."""
+    if isinstance(request, GraphRequest):
+        return request
+    return Cmdlet(request.name, {n: _value(p, answers) for n, p in request.parameters.items()})
+
+
+def _value(parameter: Parameter, answers: Sequence[Answer]) -> Parameter:
+    if not isinstance(parameter, Ref):
+        return parameter
+    rows: tuple[Row, ...] = answers[parameter.step].rows if parameter.step < len(answers) else ()
+    if not rows or rows[0].get(parameter.property) is None:
+        raise LookupError(f"the answer to step {parameter.step + 1} has no {parameter.property}")
+    value: Parameter = rows[0][parameter.property]
+    return value
+
+
+def _same_record(found: str, wanted: str) -> bool:
+    return found.rstrip(".").lower() == wanted.rstrip(".").lower()
+
+
+def _has(fragments: Sequence[str], text: str) -> bool:
+    return any(f.lower() in text.lower() for f in fragments)

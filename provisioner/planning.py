@@ -1,0 +1,296 @@
+"""Desired + observed -> change set: diff, order, rules. Pure, and the same for every type.
+
+The order of the day: `plan` walks declared resources, tombstones and undeclared objects; differences become changes,
+differences of preconditions become checks; `order` sorts by need; `rules.check` looks at the whole picture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import graphlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from provisioner import rules
+from provisioner.diagnostics import Severity
+from provisioner.model import (
+    Absent,
+    Action,
+    Address,
+    Change,
+    ChangeSet,
+    Check,
+    Desired,
+    Finding,
+    Observation,
+    Observed,
+    Present,
+    Resource,
+    ResourceType,
+    Undeclared,
+    Unknown,
+    Waiver,
+    create_only,
+    field_names,
+    matches,
+    project,
+    written,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a run looks at: `--target` and `--exclude` patterns over `type/key`. Everything, when both are empty."""
+
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return not self.targets and not self.excludes
+
+    def holds(self, address: Address) -> bool:
+        if matches(self.excludes, address):
+            return False
+        return not self.targets or matches(self.targets, address)
+
+
+def narrow(desired: Desired, types: Sequence[ResourceType[Any]], scope: Scope) -> Desired:
+    """The part of a plan that a scope holds. What a target needs comes along, so that preconditions are checked."""
+    if scope.whole:
+        return desired
+    by_name = {t.name: t for t in types}
+    kept = {a for a in desired.resources if scope.holds(a)}
+    waiting = list(kept)
+    while waiting:
+        resource = desired.resources[waiting.pop()]
+        for need in by_name[resource.address.type].needs(resource.spec):
+            if need in desired.resources and need not in kept and not matches(scope.excludes, need):
+                kept.add(need)
+                waiting.append(need)
+    return dataclasses.replace(
+        desired,
+        resources={a: r for a, r in desired.resources.items() if a in kept},
+        absent={a: at for a, at in desired.absent.items() if scope.holds(a)},
+    )
+
+
+def plan(
+    desired: Desired,
+    observed: Observed,
+    types: Sequence[ResourceType[Any]],
+    *,
+    scope: Scope | None = None,
+    waivers: Sequence[Waiver] = (),
+    tenant_id: str = "",
+    created: str = "",
+    transport: str = "",
+) -> ChangeSet:
+    """The change set that brings the observed tenant to the desired state. `desired` is what `narrow` left of the plan.
+
+    `waivers` are those of the command line; the plan's own are in `desired`. `created` is RFC 3339, given by the caller
+    since nothing here knows the time.
+    """
+    scope = scope or Scope()
+    draft = _Draft(desired, observed, {t.name: t for t in types}, scope)
+    draft.declared()
+    draft.tombstones()
+    draft.undeclared()
+    changes = order(draft.changes)
+    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes)]
+    unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
+    return ChangeSet(
+        tenant=desired.tenant,
+        tenant_id=tenant_id,
+        owner=desired.owner,
+        changes=changes,
+        findings=tuple(rules.waive(findings, (*desired.waivers, *waivers))),
+        checks=tuple(draft.checks),
+        unknown=unknown,
+        unlisted=dict(observed.unlisted),
+        complete=scope.whole and not unknown and not observed.unlisted,
+        plan_digest=desired.digest,
+        plan_files=desired.files,
+        created=created,
+        transport=transport,
+        requests=observed.requests,
+    )
+
+
+def order(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Changes sorted so that each comes after those it depends on; otherwise by address."""
+    by_address = {c.address: c for c in sorted(changes, key=lambda c: c.address)}
+    graph = dependencies(by_address.values())
+    return tuple(by_address[a] for a in graphlib.TopologicalSorter(graph).static_order())
+
+
+def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
+    """Which changes of these each one must come after: what it needs, and for a delete what needs it."""
+    by_address = {c.address: c for c in changes}
+    graph: dict[Address, set[Address]] = {a: set() for a in by_address}
+    for change in by_address.values():
+        for need in change.needs:
+            if need not in by_address:
+                continue
+            if change.action is Action.DELETE:
+                graph[need].add(change.address)
+            else:
+                graph[change.address].add(need)
+    return graph
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A change set in the making."""
+
+    desired: Desired
+    observed: Observed
+    types: Mapping[str, ResourceType[Any]]
+    scope: Scope
+    changes: list[Change] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    def declared(self) -> None:
+        for address, resource in self.desired.resources.items():
+            kind = self.types[address.type]
+            observation = self.observed.resources.get(address, Unknown("it was not read"))
+            if kind.precondition:
+                self._check(resource, observation)
+            elif isinstance(observation, Present):
+                self._existing(kind, resource, observation.spec)
+            elif isinstance(observation, Absent):
+                self._missing(kind, resource)
+
+    def tombstones(self) -> None:
+        reason = "the plan lists it under absent"
+        for address in self.desired.absent:
+            there = self.observed.resources.get(address)
+            if isinstance(there, Present) and not self._kept_by_protection(address, reason):
+                self.changes.append(deletion(self.types[address.type], address, there.spec, reason))
+
+    def undeclared(self) -> None:
+        for address, spec in self.observed.undeclared.items():
+            if matches(self.desired.ignore, address) or not self.scope.holds(address):
+                continue
+            kind = self.types[address.type]
+            verdict = kind.undeclared(spec, self.desired.owner, kind.name in self.desired.exclusive)
+            if verdict is Undeclared.KEEP:
+                continue
+            if verdict is Undeclared.DELETE:
+                reason = f'it carries the mark of "{self.desired.owner}" and the plan no longer declares it'
+                if not self._kept_by_protection(address, reason):
+                    self.changes.append(deletion(kind, address, spec, reason))
+            elif verdict != spec:
+                reason = "the section is exclusive and does not list it"
+                self.changes.append(update(kind, address, spec, verdict, verdict, reason))
+
+    def _existing(self, kind: ResourceType[Any], resource: Resource, live: Any) -> None:
+        fixed = {n for n in create_only(kind.spec) if _differs(resource.spec, live, n)}
+        self.findings.extend(_create_only_findings(resource, live, fixed))
+        wanted = dataclasses.replace(resource.spec, **{n: getattr(live, n) for n in fixed}) if fixed else resource.spec
+        goal = overlay(wanted, live)
+        if goal == live:
+            same = project(live, wanted)
+            needs = tuple(kind.needs(resource.spec))
+            self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs))
+        else:
+            self.changes.append(update(kind, resource.address, live, goal, wanted, "it differs from the plan"))
+
+    def _missing(self, kind: ResourceType[Any], resource: Resource) -> None:
+        if not kind.creatable:
+            summary = f"{resource.address} is declared, but the tenant does not have it"
+            mend = f'create "{resource.address.key}" first, correct the name, or take it out of the plan'
+            self._unmet(resource, "RESOURCE-MISSING", summary, mend)
+            return
+        spec = resource.spec
+        steps, inverse = tuple(kind.steps(None, spec)), tuple(kind.steps(spec, None))
+        needs = tuple(kind.needs(spec))
+        reason = "the tenant does not have it"
+        self.changes.append(Change(resource.address, Action.CREATE, None, spec, steps, inverse, needs, reason))
+
+    def _check(self, resource: Resource, observation: Observation) -> None:
+        if isinstance(observation, Unknown):
+            self.checks.append(Check(resource.address, "unknown", (observation.reason,)))
+            return
+        problems = tuple(_problems(resource.spec, observation))
+        self.checks.append(Check(resource.address, "fail" if problems else "pass", problems))
+        for problem in problems:
+            summary = f"{resource.address}: {problem}"
+            mend = "bring the tenant there first (this tool checks it and never changes it), or correct the plan"
+            self._unmet(resource, "PRECONDITION", summary, mend)
+
+    def _unmet(self, resource: Resource, rule: str, summary: str, mend: str) -> None:
+        self.findings.append(
+            Finding(rule, Severity.ERROR, summary, mend, resource.address, "precondition", location=resource.location)
+        )
+
+    def _kept_by_protection(self, address: Address, reason: str) -> bool:
+        if not matches(self.desired.protect, address):
+            return False
+        summary = f"{address} would be deleted ({reason}), but is protected: it is kept"
+        self.findings.append(Finding("PROTECTED", Severity.WARNING, summary, address=address))
+        return True
+
+
+def update(kind: ResourceType[Any], address: Address, live: Any, goal: Any, wanted: Any, reason: str) -> Change:
+    """An update from the full live object to the full goal; before and after hold what `wanted` writes."""
+    return Change(
+        address,
+        Action.UPDATE,
+        project(live, wanted),
+        project(goal, wanted),
+        tuple(kind.steps(live, goal)),
+        tuple(kind.steps(goal, live)),
+        tuple(kind.needs(wanted)),
+        reason,
+    )
+
+
+def deletion(kind: ResourceType[Any], address: Address, live: Any, reason: str) -> Change:
+    """A delete, resting on the whole object."""
+    steps, inverse = tuple(kind.steps(live, None)), tuple(kind.steps(None, live))
+    return Change(address, Action.DELETE, live, None, steps, inverse, tuple(kind.needs(live)), reason)
+
+
+def overlay(wanted: Any, live: Any) -> Any:
+    """The live object with every written field of `wanted` in place: the full goal of an update."""
+    return dataclasses.replace(live, **written(wanted))
+
+
+def _differs(wanted: Any, live: Any, name: str) -> bool:
+    value = getattr(wanted, name)
+    return value is not None and value != getattr(live, name)
+
+
+def _create_only_findings(resource: Resource, live: Any, names: Iterable[str]) -> Iterator[Finding]:
+    for name in sorted(names):
+        there, here = getattr(live, name), getattr(resource.spec, name)
+        if there is None:
+            continue
+        yield Finding(
+            "CREATE-ONLY",
+            Severity.WARNING,
+            f"{resource.address}: {name} is {there} and the plan says {here}; only creation can set it",
+            f"write {name}: {there}, or change it by hand (a DKIM key size: Rotate-DkimSigningConfig -KeySize)",
+            resource.address,
+            location=resource.fields.get(name, resource.location),
+        )
+
+
+def _problems(wanted: Any, observation: Observation) -> Iterator[str]:
+    """What a precondition misses, a sentence each."""
+    if not isinstance(observation, Present):
+        yield "the tenant does not have it"
+        return
+    for name in field_names(wanted):
+        if _differs(wanted, observation.spec, name):
+            there = getattr(observation.spec, name)
+            yield f"{name} is {_word(there)}, the plan takes {_word(getattr(wanted, name))} for granted"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "not known" if value is None else str(value)

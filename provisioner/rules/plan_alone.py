@@ -1,0 +1,77 @@
+"""Rules that need no tenant: what a plan says that cannot be right, or is dangerous whatever is there."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from provisioner.model import Desired, Finding, Resource
+from provisioner.resources.dkim import Dkim
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.rules.catalogue import RULES
+
+# RFC 5737 and RFC 6890. Python's is_private holds them too, but they deserve words of their own.
+_DOCUMENTATION = tuple(
+    ipaddress.IPv4Network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24")
+)
+_SHARED = ipaddress.IPv4Network("100.64.0.0/10")  # RFC 6598, carrier-grade NAT
+_WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
+
+
+def lint(desired: Desired) -> Iterator[Finding]:
+    """All findings about the plan alone, in the order of its resources."""
+    for resource in desired.resources.values():
+        match resource.spec:
+            case InboundConnector():
+                yield from _connector(resource, resource.spec)
+            case Dkim():
+                yield from _dkim(resource, resource.spec)
+
+
+def _connector(resource: Resource, spec: InboundConnector) -> Iterator[Finding]:
+    for text in sorted(spec.sender_ip_addresses or ()):
+        finding = _network(resource, text)
+        if finding:
+            yield finding
+    if spec.treat_messages_as_internal:
+        summary = f"{resource.address}: mail from this connector is taken for internal and skips the spam filter"
+        yield _finding("TREAT-AS-INTERNAL", resource, "treat_messages_as_internal", summary, "leave it out")
+    if spec.tls_sender_certificate_name and spec.require_tls is False:
+        summary = f"{resource.address}: a certificate name only counts when TLS is required"
+        mend = "write require_tls: true"
+        yield _finding("CERTIFICATE-UNUSED", resource, "tls_sender_certificate_name", summary, mend)
+    elif spec.tls_sender_certificate_name and spec.type == "partner" and not spec.restrict_domains_to_certificate:
+        summary = f"{resource.address}: the certificate name alone restricts nothing on a partner connector"
+        mend = "write restrict_domains_to_certificate: true, if others must not send for these domains"
+        yield _finding("CERTIFICATE-UNUSED", resource, "tls_sender_certificate_name", summary, mend)
+
+
+def _network(resource: Resource, text: str) -> Finding | None:
+    network = ipaddress.IPv4Network(text)
+    name = "sender_ip_addresses"
+    if network.prefixlen < _WIDEST_PREFIX:
+        summary = f"{resource.address}: {text} is {network.num_addresses:,} addresses; Exchange Online takes /24 to /32"
+        mend = "write the addresses that send, or split the range into /24s if every one of them is yours"
+        return _finding("IP-RANGE-WIDE", resource, name, summary, mend)
+    if any(network.overlaps(documentation) for documentation in _DOCUMENTATION):
+        summary = f"{resource.address}: {text} is reserved for documentation (RFC 5737): no mail comes from there"
+        return _finding(
+            "IP-DOCUMENTATION", resource, name, summary, "write the public address that the site sends from"
+        )
+    if not network.is_global or network.overlaps(_SHARED):
+        summary = f"{resource.address}: {text} is not a public address: mail from the internet never comes from there"
+        mend = "write the public address that the firewall translates to"
+        return _finding("IP-PRIVATE", resource, name, summary, mend)
+    return None
+
+
+def _dkim(resource: Resource, spec: Dkim) -> Iterator[Finding]:
+    if spec.key_size == 1024:
+        summary = f"{resource.address}: a key of 1024 bits is weak"
+        yield _finding("DKIM-KEY-1024", resource, "key_size", summary, "write key_size: 2048")
+
+
+def _finding(rule_id: str, resource: Resource, name: str, summary: str, mend: str) -> Finding:
+    rule = RULES[rule_id]
+    at = resource.fields.get(name, resource.location)
+    return Finding(rule.id, rule.severity, summary, mend, resource.address, rule.blocks, location=at)

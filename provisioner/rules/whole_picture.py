@@ -1,0 +1,74 @@
+"""Rules over plan, tenant and changes together: exposure, blast radius, ownership."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from provisioner.diagnostics import Severity
+from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.smtp_auth import ORGANIZATION
+from provisioner.rules.catalogue import RULES
+
+_SMALL = 10  # below this many objects of a type a share says nothing
+_SHARE = 0.30
+
+
+def check(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+    """All findings about the whole picture."""
+    yield from _tenant_wide(desired, observed, changes)
+    yield from _foreign_owner(desired, observed)
+    yield from _blast_radius(observed, changes)
+
+
+def _tenant_wide(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+    """Switching it on is a guard; leaving it on, where the plan says so, only a warning."""
+    address = Address("smtp_auth", ORGANIZATION)
+    resource = desired.resources.get(address)
+    if resource is None or resource.spec.smtp_auth != "enabled":
+        return
+    rule = RULES["SMTP-TENANT-WIDE"]
+    mend = "leave the organization disabled and enable the mailboxes that need it, one by one"
+    widens = any(c.address == address and c.action is Action.UPDATE for c in changes)
+    if widens:
+        summary = "SMTP AUTH would be switched on for every mailbox of the tenant that does not override it"
+        yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
+    elif isinstance(observed.resources.get(address), Present):
+        summary = "SMTP AUTH is on for every mailbox of the tenant that does not override it"
+        yield Finding(rule.id, Severity.WARNING, summary, mend, address, location=resource.location)
+
+
+def _foreign_owner(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    """A declared or entombed connector that another plan has marked as its own."""
+    rule = RULES["OWNER-FOREIGN"]
+    for address in (*desired.resources, *desired.absent):
+        there = observed.resources.get(address)
+        if not isinstance(there, Present) or not isinstance(there.spec, InboundConnector):
+            continue
+        owner = there.spec.owner
+        if owner and owner != desired.owner:
+            summary = f'{address} belongs to "{owner}", not to {_quoted(desired.owner)}'
+            mend = f"take it over with --allow {rule.id}:{address.short}, or leave it to its owner"
+            at = desired.resources[address].location if address in desired.resources else desired.absent[address]
+            yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=at)
+
+
+def _blast_radius(observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+    """Deletes and updates, counted apart, against the objects of the type that were seen."""
+    rule = RULES["BLAST-RADIUS"]
+    seen = Counter(a.type for a, there in observed.resources.items() if isinstance(there, Present))
+    seen.update(a.type for a in observed.undeclared)
+    for action in (Action.DELETE, Action.UPDATE):
+        touched = Counter(c.address.type for c in changes if c.action is action)
+        for kind, count in sorted(touched.items()):
+            total = max(seen[kind], count)
+            if total >= _SMALL and count > total * _SHARE:
+                address = Address(kind, "*")
+                summary = f"{count:,} of {total:,} {kind} objects would be {action}d: {count * 100 // total} %"
+                mend = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
+                yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks)
+
+
+def _quoted(owner: str) -> str:
+    return f'"{owner}"' if owner else "this plan, which names no owner"
