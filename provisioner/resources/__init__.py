@@ -1,0 +1,14 @@
+"""One file per resource type. A new type is its file and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provisioner.model import ResourceType
+from provisioner.resources.dkim import DkimType
+from provisioner.resources.domain import DomainType
+from provisioner.resources.inbound_connector import InboundConnectorType
+from provisioner.resources.smtp_auth import SmtpAuthType
+
+TYPES: tuple[ResourceType[Any], ...] = (DomainType(), SmtpAuthType(), InboundConnectorType(), DkimType())
+"""All types, in the order in which their changes are shown."""

@@ -1,0 +1,276 @@
+"""One canonical form per kind of value, each made by one function, for the plan and for what the tenant returns.
+
+A canonical function raises PydanticCustomError (a ValueError) with our stable id and, in its context, `mend`: how to
+put the value right. The tenant may hold what a plan may not: `lenient` makes a form that never raises out of each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, LiteralString, TypeVar
+
+from pydantic import AfterValidator, Field, Strict
+from pydantic_core import PydanticCustomError
+
+from provisioner.model import Row, Unknown, create_only, field_names
+
+Canonical = Callable[[str], str]
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_IPV4_NETWORK = re.compile(r"([0-9.]+)(?:/([0-9]{1,2}))?", re.ASCII)
+_IPV4_RANGE = re.compile(r"([0-9.]+)\s*[-\u2013]\s*([0-9.]+)", re.ASCII)
+_STORED_DOMAIN = re.compile(r"smtp:(.*);1", re.IGNORECASE)
+
+
+def refusal(identifier: LiteralString, what: str, mend: str) -> PydanticCustomError:
+    """A mistake in a value: a stable id, what is wrong, how to mend it."""
+    return PydanticCustomError(identifier, "{what}", {"what": what, "mend": mend})
+
+
+# --- names and addresses ---------------------------------------------------------------------------------------------
+
+
+def domain_name(text: str) -> str:
+    """A DNS name of two labels or more: lower case, IDNA A-labels, no trailing dot.
+
+    "Contoso.COM." -> "contoso.com", "bücher.example" -> "xn--bcher-kva.example". Raises DOMAIN-INVALID.
+    """
+    name = _ascii_name(text.removesuffix("."))
+    labels = name.split(".")
+    well_formed = len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+    if not well_formed or len(labels) < 2 or labels[-1].isdigit():
+        mend = "write the whole name, such as contoso.com"
+        if "*" in text:
+            mend = "write the domain itself; a wildcard has no place here"
+        elif "@" in text:
+            mend = "write what stands behind the @"
+        raise refusal("DOMAIN-INVALID", f'"{text}" is not a domain name', mend)
+    return name
+
+
+def _ascii_name(text: str) -> str:
+    """Lower case; a name with other letters in its A-label form, or as it is where it has none."""
+    if text.isascii():
+        return text.lower()
+    import idna  # its tables cost milliseconds that a plan without such names need not pay
+
+    try:
+        return idna.encode(text, uts46=True).decode("ascii")
+    except UnicodeError:
+        return text
+
+
+def email_address(text: str) -> str:
+    """An SMTP address: lower case throughout, its domain as `domain_name` makes it.
+
+    Exchange compares both sides without case. Raises EMAIL-INVALID.
+    """
+    local, at, domain = text.rpartition("@")
+    mend = "write one address, such as scanner@contoso.com"
+    if not at or len(local) > 64 or not _LOCAL_PART.fullmatch(local.lower()):
+        raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address', mend)
+    try:
+        return f"{local.lower()}@{domain_name(domain)}"
+    except ValueError:
+        raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address: its domain is wrong', mend) from None
+
+
+def sender_domain(text: str) -> str:
+    """A connector's sender domain: `contoso.com`, `*.contoso.com` (it and all below) or `*`.
+
+    Exchange stores and returns "smtp:contoso.com;1" for "contoso.com", and takes either; so do we. Raises
+    SENDER-DOMAIN-INVALID, for a stored form with another cost than 1 too.
+    """
+    stored = _STORED_DOMAIN.fullmatch(text)
+    plain = stored[1] if stored else text
+    if plain == "*":
+        return plain
+    return _wildcard_domain(plain, text, "SENDER-DOMAIN-INVALID", "write contoso.com, *.contoso.com or *")
+
+
+def certificate_name(text: str) -> str:
+    """The name in a sender's TLS certificate: `mail.contoso.com` or `*.contoso.com`; "" for none.
+
+    The service has null for none. Raises CERTIFICATE-NAME-INVALID.
+    """
+    if not text:
+        return ""
+    mend = 'write mail.contoso.com or *.contoso.com, or "" for none'
+    return _wildcard_domain(text, text, "CERTIFICATE-NAME-INVALID", mend)
+
+
+def _wildcard_domain(plain: str, text: str, identifier: LiteralString, mend: str) -> str:
+    star = "*." if plain.startswith("*.") else ""
+    try:
+        return star + domain_name(plain.removeprefix(star))
+    except ValueError:
+        what = f'"{text}" is not a domain that Exchange takes here'
+        if "*" in plain.removeprefix(star):
+            what += ": a wildcard can only stand alone or in front of the first dot"
+        raise refusal(identifier, what, mend) from None
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def sender_network(text: str) -> str:
+    """One address of a connector: IPv4 in CIDR, host bits cleared.
+
+    "192.0.2.5" -> "192.0.2.5/32", "192.0.2.5/25" -> "192.0.2.0/25". Exchange Online takes /24 to /32 only
+    (Set-InboundConnector, -SenderIPAddresses): a wider one is a form too, and the rule IP-RANGE-WIDE speaks about it.
+    Raises IP-VERSION-6, IP-RANGE-DASH (naming the CIDR blocks to write instead), IP-ADDRESS-INVALID.
+    """
+    span = _range(text)
+    if span:
+        blocks = [wire_network(str(n)) for n in ipaddress.summarize_address_range(*span)]
+        mend = f"write {', '.join(blocks[:8])}" if len(blocks) <= 8 else "write single addresses or CIDR blocks"
+        raise refusal("IP-RANGE-DASH", f'"{text}": a connector takes no ranges with a dash', mend)
+    return str(_network(text))
+
+
+def skip_network(text: str) -> str:
+    """One entry of enhanced filtering's skip list: IPv4 as `sender_network`, or a range `first-last`.
+
+    A range that is one CIDR block takes that form: "192.0.2.0-192.0.2.255" -> "192.0.2.0/24" (EFSkipIPs takes all
+    three). Raises IP-VERSION-6, IP-ADDRESS-INVALID.
+    """
+    span = _range(text)
+    if not span:
+        return str(_network(text))
+    blocks = list(ipaddress.summarize_address_range(*span))
+    return str(blocks[0]) if len(blocks) == 1 else f"{span[0]}-{span[1]}"
+
+
+def wire_network(canonical: str) -> str:
+    """What is sent for a canonical network: a single address without /32, as the admin centre stores it."""
+    return canonical.removesuffix("/32")
+
+
+def _range(text: str) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None:
+    match = _IPV4_RANGE.fullmatch(text)
+    try:
+        first, last = (ipaddress.IPv4Address(end) for end in match.groups()) if match else (None, None)
+    except ValueError:
+        return None
+    return (first, last) if first is not None and last is not None and first <= last else None
+
+
+def _network(text: str) -> ipaddress.IPv4Network:
+    match = _IPV4_NETWORK.fullmatch(text)
+    try:
+        if match:
+            return ipaddress.IPv4Network(text, strict=False)
+    except ValueError as error:
+        raise refusal("IP-ADDRESS-INVALID", f'"{text}" is not an IPv4 address or network: {error}', _IPV4) from None
+    if _is_ipv6(text):
+        mend = "write the IPv4 address that the mail comes from"
+        raise refusal("IP-VERSION-6", f'"{text}" is IPv6; Exchange Online takes IPv4 only here', mend)
+    raise refusal("IP-ADDRESS-INVALID", f'"{text}" is not an IPv4 address or network', _IPV4)
+
+
+_IPV4 = "write 198.51.100.7 or 198.51.100.0/24"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Network(text.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def prose(text: str) -> str:
+    """Free text: line ends as \\n, nothing around it (a YAML block ends in a line end that nobody means)."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def lenient(canonical: Canonical) -> Canonical:
+    """The same form for what a tenant holds already: what has no canonical form is kept, in lower case."""
+
+    def form(text: str) -> str:
+        try:
+            return canonical(text)
+        except ValueError:
+            return text.strip().lower()
+
+    return form
+
+
+# --- reading rows ----------------------------------------------------------------------------------------------------
+
+
+def flag(row: Row, name: str) -> bool | None:
+    """A boolean column. Missing and null are None: never taken for false."""
+    value = row.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def word(row: Row, name: str, words: dict[str, str]) -> str | None:
+    """An enumeration, by its canonical word; the service's spelling of its case is not stable. Unheard-of: as it is."""
+    value = row.get(name)
+    if not isinstance(value, str) or not value:
+        return None
+    return words.get(value.lower(), value.lower())
+
+
+def texts(row: Row, name: str) -> tuple[str, ...] | None:
+    """A multi-valued column: null is the empty list, one value may come without a list, missing is None."""
+    if name not in row:
+        return None
+    value = row[name]
+    if value is None or value == "":
+        return ()
+    return tuple(str(v) for v in value) if isinstance(value, list | tuple) else (str(value),)
+
+
+S = TypeVar("S")
+
+
+def answered(wanted: S | None, seen: S) -> S | Unknown:
+    """`seen`, or Unknown where the answer lacks a column that the plan writes: nothing may be planned on a gap."""
+    if wanted is None:
+        return seen
+    fixed = create_only(wanted)
+    gaps = [
+        name
+        for name in field_names(wanted)
+        if name not in fixed and getattr(wanted, name) is not None and getattr(seen, name) is None
+    ]
+    return Unknown(f"the answer does not tell {', '.join(gaps)}", "malformed") if gaps else seen
+
+
+# --- the YAML edge ---------------------------------------------------------------------------------------------------
+
+
+def as_written(canonical: Canonical) -> Canonical:
+    """A check for keys, which stay as they are written: two spellings of one thing must not melt into one entry."""
+
+    def check(text: str) -> str:
+        canonical(text)
+        return text
+
+    return check
+
+
+Flag = Annotated[bool, Strict()]
+DomainText = Annotated[str, AfterValidator(domain_name), Field(examples=["contoso.com"])]
+DomainKey = Annotated[str, AfterValidator(as_written(domain_name))]
+EmailText = Annotated[str, AfterValidator(email_address), Field(examples=["scanner@contoso.com"])]
+EmailKey = Annotated[str, AfterValidator(as_written(email_address))]
+
+
+def read_only() -> Any:
+    """A spec field that is only ever observed: told to rules and steps, never written in a plan, never sent."""
+    return dataclasses.field(default=None, metadata={"read_only": True})
+
+
+def at_creation() -> Any:
+    """A spec field that only creation can set."""
+    return dataclasses.field(default=None, metadata={"create_only": True})

@@ -1,0 +1,225 @@
+"""DKIM signing of a domain: the configuration that Exchange holds, and the way to switch it on.
+
+To switch it on: create it disabled, publish the two CNAMEs that Exchange returned (their targets cannot be computed),
+wait for DNS, enable. A run that ends waiting is gone on with by the next plan, from the row that is there by then.
+Keys are never rotated from a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.model import (
+    Address,
+    Answer,
+    Await,
+    Cmdlet,
+    Declared,
+    Parameter,
+    Query,
+    Record,
+    Ref,
+    Row,
+    Send,
+    Step,
+    Undeclared,
+    Unknown,
+)
+from provisioner.resources.canonical import (
+    DomainKey,
+    Flag,
+    answered,
+    at_creation,
+    domain_name,
+    flag,
+    lenient,
+    read_only,
+    word,
+)
+
+_CANONICALIZATIONS = {"relaxed": "relaxed", "simple": "simple"}
+_DEFAULT_KEY_SIZE = 2048  # New-DkimSigningConfig alone would take 1024
+
+# Said by New- and Set-DkimSigningConfig while the service does not see the records (a wait of minutes to four days).
+_CNAME_MISSING = ("CNAME record does not exist for this config",)
+
+# Nobody can publish anything below the initial domains; Microsoft signs for them without these CNAMEs.
+_INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".onmschina.cn")
+
+
+@dataclass(frozen=True, slots=True)
+class Dkim:
+    """`key_size` is the smaller of the two selectors' keys. The targets of the CNAMEs are only ever observed."""
+
+    domain: str
+    enabled: bool | None = None
+    key_size: int | None = at_creation()
+    header_canonicalization: str | None = None
+    body_canonicalization: str | None = None
+    selector1_cname: str | None = read_only()
+    selector2_cname: str | None = read_only()
+
+
+_Canonicalization = Literal["relaxed", "simple"]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class DkimBody(TypedDict, total=False):
+    """DKIM of one domain. What is not written is left as it is."""
+
+    enabled: Annotated[
+        Flag,
+        Field(description="Sign mail from this domain. Needs two CNAMEs in DNS, which the plan names and waits for."),
+    ]
+    key_size: Annotated[
+        Literal[1024, 2048],
+        Field(description="Bits of the keys, at creation only; 2048 where it is not written. Later: rotate by hand."),
+    ]
+    header_canonicalization: Annotated[
+        _Canonicalization, Field(description="How much a relay may reformat headers; relaxed at creation.")
+    ]
+    body_canonicalization: Annotated[
+        _Canonicalization, Field(description="How much a relay may reformat the body; relaxed at creation.")
+    ]
+
+
+Section = dict[DomainKey, DkimBody]
+
+
+class DkimType:
+    """dkim["contoso.com"]. Absent is expressed by `enabled: false`: removing would drop the keys and their targets."""
+
+    name: ClassVar[str] = "dkim"
+    section: ClassVar[str] = "dkim"
+    section_type: ClassVar[Any] = Annotated[
+        Section,
+        Field(
+            description="DKIM signing, by domain.",
+            examples=[{"contoso.com": {"enabled": True, "key_size": 2048}}],
+        ),
+    ]
+    spec: ClassVar[type[Dkim]] = Dkim
+    creatable: ClassVar[bool] = True
+    deletable: ClassVar[bool] = False
+    precondition: ClassVar[bool] = False
+    marks_ownership: ClassVar[bool] = False
+
+    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+        for written, body in section.items():
+            key = domain_name(written)
+            yield Declared(key, Dkim(key, **body), (written,))
+
+    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - a domain's signing is never taken away unasked
+        return False
+
+    def queries(self, wanted: Mapping[str, Dkim | None], everything: bool) -> Sequence[Query]:
+        """One listing: there are few, and a look-up of an unknown domain may return all of them anyway."""
+        if not wanted and not everything:
+            return ()
+        return (Query(Cmdlet("Get-DkimSigningConfig"), frozenset(wanted)),)
+
+    def decode(
+        self, wanted: Mapping[str, Dkim | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, Dkim | Unknown]:
+        keys = {_form(key): key for key in wanted}
+        seen = {}
+        for _, answer in answers:
+            for row in answer.rows:
+                form = _form(str(row.get("Domain") or row.get("Name") or row.get("Identity")))
+                key = keys.get(form, form)
+                seen[key] = answered(wanted.get(key), _decode(key, row))
+        return seen
+
+    def undeclared(self, observed: Dkim, owner: str, exclusive: bool) -> Dkim | Undeclared:  # noqa: ARG002
+        return Undeclared.KEEP
+
+    def steps(self, before: Dkim | None, after: Dkim | None) -> Sequence[Step]:
+        if after is None:
+            return (_set(before.domain, Enabled=False),) if before and before.enabled else ()
+        return _create(after) if before is None else _update(before, after)
+
+    def needs(self, spec: Dkim) -> Sequence[Address]:
+        """The domain must be accepted before it can sign."""
+        return (Address("domain", spec.domain),)
+
+
+_form = lenient(domain_name)
+
+
+def _create(after: Dkim) -> Sequence[Step]:
+    """New takes Enabled as mandatory; with true before DNS its outcome is not documented, so always false."""
+    parameters: dict[str, Parameter] = {
+        "DomainName": after.domain,
+        "Enabled": False,
+        "KeySize": after.key_size or _DEFAULT_KEY_SIZE,
+        **_canonicalizations(None, after),
+    }
+    new = Send(Cmdlet("New-DkimSigningConfig", parameters))
+    if not after.enabled:
+        return (new,)
+    return (new, *_enable(after.domain, Ref(0, "Selector1CNAME"), Ref(0, "Selector2CNAME")))
+
+
+def _update(before: Dkim, after: Dkim) -> Sequence[Step]:
+    others = _canonicalizations(before, after)
+    if after.enabled is None or after.enabled == before.enabled:
+        return (_set(after.domain, **others),) if others else ()
+    if not after.enabled:
+        return (_set(after.domain, Enabled=False, **others),)
+    # What does not depend on DNS goes first, so that it is not held up by the waiting.
+    first = (_set(after.domain, **others),) if others else ()
+    return (*first, *_enable(after.domain, before.selector1_cname, before.selector2_cname))
+
+
+def _enable(domain: str, target1: str | Ref | None, target2: str | Ref | None) -> Sequence[Step]:
+    enable = Send(Cmdlet("Set-DkimSigningConfig", {"Identity": domain, "Enabled": True}), waits_on=_CNAME_MISSING)
+    if not target1 or not target2 or domain.endswith(_INITIAL_SUFFIXES):
+        return (enable,)
+    return (
+        Await(
+            (
+                Record(f"selector1._domainkey.{domain}", "CNAME", target1),
+                Record(f"selector2._domainkey.{domain}", "CNAME", target2),
+            )
+        ),
+        enable,
+    )
+
+
+def _set(domain: str, **parameters: Parameter) -> Send:
+    return Send(Cmdlet("Set-DkimSigningConfig", {"Identity": domain, **parameters}))
+
+
+def _canonicalizations(before: Dkim | None, after: Dkim) -> dict[str, Parameter]:
+    """The parameters for what differs. The key size is not among them: Set does not have it."""
+    wire = {"header_canonicalization": "HeaderCanonicalization", "body_canonicalization": "BodyCanonicalization"}
+    found: dict[str, Parameter] = {}
+    for name, parameter in wire.items():
+        value = getattr(after, name)
+        if value is not None and (before is None or getattr(before, name) != value):
+            found[parameter] = value.capitalize()
+    return found
+
+
+def _decode(key: str, row: Row) -> Dkim:
+    sizes = [row.get("Selector1KeySize"), row.get("Selector2KeySize")]
+    known = [size for size in sizes if isinstance(size, int) and size > 0]
+    return Dkim(
+        key,
+        flag(row, "Enabled"),
+        min(known, default=None),
+        word(row, "HeaderCanonicalization", _CANONICALIZATIONS),
+        word(row, "BodyCanonicalization", _CANONICALIZATIONS),
+        _target(row, "Selector1CNAME"),
+        _target(row, "Selector2CNAME"),
+    )
+
+
+def _target(row: Row, column: str) -> str | None:
+    value = row.get(column)
+    return value.strip().removesuffix(".") or None if isinstance(value, str) else None

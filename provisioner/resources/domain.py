@@ -1,0 +1,133 @@
+"""A domain that the plan takes for granted: verified in the directory, accepted by Exchange, of a type.
+
+Domains come from verification in Entra ID: this type is a precondition, checked and never created or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.model import Address, Answer, Cmdlet, Declared, GraphRequest, Query, Row, Step, Undeclared, Unknown
+from provisioner.resources.canonical import DomainKey, domain_name, flag, lenient, word
+
+_TYPES = {
+    "authoritative": "authoritative",
+    "internalrelay": "internal_relay",
+    "externalrelay": "external_relay",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """`verified` is Entra ID's word, `accepted` and `type` are Exchange's."""
+
+    domain: str
+    verified: bool | None = None
+    accepted: bool | None = None
+    type: str | None = None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class DomainBody(TypedDict, total=False):
+    """What must be true of a domain. An empty mapping asks only that the tenant has it."""
+
+    verified: Annotated[Literal[True], Field(description="Entra ID has verified that the tenant owns it.")]
+    accepted: Annotated[Literal[True], Field(description="Exchange takes mail for it. Writing type implies it.")]
+    type: Annotated[
+        Literal["authoritative", "internal_relay"],
+        Field(description="authoritative: unknown recipients are refused; internal_relay: passed on elsewhere."),
+    ]
+
+
+Section = dict[DomainKey, DomainBody]
+Rows = dict[str, Row]
+
+
+class DomainType:
+    """domain["contoso.com"]."""
+
+    name: ClassVar[str] = "domain"
+    section: ClassVar[str] = "domains"
+    section_type: ClassVar[Any] = Annotated[
+        Section,
+        Field(
+            description="Domains that must be there. Checked before anything is done, never created or changed.",
+            examples=[{"contoso.com": {"verified": True, "type": "authoritative"}}],
+        ),
+    ]
+    spec: ClassVar[type[Domain]] = Domain
+    creatable: ClassVar[bool] = False
+    deletable: ClassVar[bool] = False
+    precondition: ClassVar[bool] = True
+    marks_ownership: ClassVar[bool] = False
+
+    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+        for written, body in section.items():
+            key = domain_name(written)
+            accepted = True if "type" in body else body.get("accepted")
+            yield Declared(key, Domain(key, body.get("verified"), accepted, body.get("type")), (written,))
+
+    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - nothing is ever changed
+        return False
+
+    def queries(self, wanted: Mapping[str, Domain | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+        """Each service is asked only about the domains that the plan expects something of there."""
+        exchange = frozenset(k for k, spec in wanted.items() if spec and spec.accepted)
+        directory = frozenset(k for k, spec in wanted.items() if k not in exchange or (spec and spec.verified))
+        asked = []
+        if directory:
+            asked.append(Query(GraphRequest("GET", "/domains"), directory))
+        if exchange:
+            asked.append(Query(Cmdlet("Get-AcceptedDomain"), exchange))
+        return asked
+
+    def decode(
+        self, wanted: Mapping[str, Domain | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, Domain | Unknown]:
+        directory: Rows | None = None
+        exchange: Rows | None = None
+        for query, answer in answers:
+            if isinstance(query.request, GraphRequest):
+                directory = {_form(str(row.get("id"))): row for row in answer.rows}
+            else:
+                exchange = {_form(str(row.get("DomainName") or row.get("Name"))): row for row in answer.rows}
+        keys = {_form(key): key for key in wanted}
+        seen: dict[str, Domain | Unknown] = {}
+        for form in {**(directory or {}), **(exchange or {})}:
+            key = keys.get(form, form)
+            seen[key] = _decode(key, form, directory, exchange)
+        return seen
+
+    def undeclared(self, observed: Domain, owner: str, exclusive: bool) -> Domain | Undeclared:  # noqa: ARG002
+        return Undeclared.KEEP
+
+    def steps(self, before: Domain | None, after: Domain | None) -> Sequence[Step]:  # noqa: ARG002
+        return ()
+
+    def needs(self, spec: Domain) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
+        return ()
+
+
+_form = lenient(domain_name)
+
+
+def _decode(key: str, form: str, directory: Rows | None, exchange: Rows | None) -> Domain | Unknown:
+    """What both services say; None stands for one that was not asked. Not listed by one of them is a no."""
+    there, accepted = (directory or {}).get(form), (exchange or {}).get(form)
+    verified = flag(there, "isVerified") if there else False
+    kind = word(accepted, "DomainType", _TYPES) if accepted else None
+    if verified is None:
+        return Unknown("the directory did not tell isVerified", "malformed")
+    if accepted and kind is None:
+        return Unknown("Get-AcceptedDomain did not tell DomainType", "malformed")
+    return Domain(
+        key,
+        None if directory is None else verified,
+        None if exchange is None else accepted is not None,
+        kind,
+    )

@@ -1,0 +1,435 @@
+"""Inbound connectors: whose mail is taken from which addresses or certificates (relay, partners).
+
+Our ownership mark lives behind the user's text in `Comment`: `HQ scanners [provisioner: mail-platform/prod]`. A
+connector that carries our mark and leaves the plan is deleted; any other undeclared one is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Declared,
+    Delta,
+    Parameter,
+    Query,
+    Row,
+    Send,
+    Step,
+    Undeclared,
+    Unknown,
+)
+from provisioner.resources.canonical import (
+    Canonical,
+    DomainText,
+    EmailText,
+    Flag,
+    answered,
+    at_creation,
+    certificate_name,
+    domain_name,
+    email_address,
+    flag,
+    lenient,
+    prose,
+    read_only,
+    refusal,
+    sender_domain,
+    sender_network,
+    skip_network,
+    texts,
+    wire_network,
+    word,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundConnector:
+    """A connector. `owner` is the plan that marked it ("" for none). A name is for life: the plan renames nothing.
+
+    Observed only: `source` is who made it (`hybrid_wizard` is not ours to touch), `spellings` are stored list values
+    that are spelled otherwise than we would ("SenderIPAddresses=192.0.2.9/25"), so that they can be removed by name.
+    """
+
+    name: str
+    type: str | None = None
+    enabled: bool | None = None
+    sender_ip_addresses: frozenset[str] | None = None
+    sender_domains: frozenset[str] | None = None
+    require_tls: bool | None = None
+    tls_sender_certificate_name: str | None = None
+    restrict_domains_to_ip_addresses: bool | None = None
+    restrict_domains_to_certificate: bool | None = None
+    treat_messages_as_internal: bool | None = None
+    cloud_services_mail_enabled: bool | None = None
+    associated_accepted_domains: frozenset[str] | None = None
+    trusted_organizations: frozenset[str] | None = None
+    ef_skip_last_ip: bool | None = None
+    ef_skip_ips: frozenset[str] | None = None
+    ef_users: frozenset[str] | None = None
+    ef_test_mode: bool | None = None
+    scan_and_drop_recipients: frozenset[str] | None = None
+    client_host_names: frozenset[str] | None = at_creation()
+    comment: str | None = None
+    owner: str | None = None
+    source: str | None = read_only()
+    spellings: frozenset[str] | None = read_only()
+
+
+# --- the wire --------------------------------------------------------------------------------------------------------
+
+_TYPES = {"onpremises": "on_premises", "partner": "partner"}
+_WIRE_TYPES = {"on_premises": "OnPremises", "partner": "Partner"}
+_SOURCES = {"default": "default", "hybridwizard": "hybrid_wizard", "migrated": "migrated", "adminui": "admin_ui"}
+
+_FLAGS = {
+    "enabled": "Enabled",
+    "require_tls": "RequireTls",
+    "restrict_domains_to_ip_addresses": "RestrictDomainsToIPAddresses",
+    "restrict_domains_to_certificate": "RestrictDomainsToCertificate",
+    "treat_messages_as_internal": "TreatMessagesAsInternal",
+    "cloud_services_mail_enabled": "CloudServicesMailEnabled",
+    "ef_skip_last_ip": "EFSkipLastIP",
+    "ef_test_mode": "EFTestMode",
+}
+
+
+def _as_it_is(canonical: str) -> str:
+    return canonical
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A multi-valued parameter: the canonical form of its values, and what is sent for one."""
+
+    parameter: str
+    canonical: Canonical
+    wire: Canonical = _as_it_is
+
+    def decode(self, values: Iterable[str]) -> frozenset[str]:
+        return frozenset(map(lenient(self.canonical), values))
+
+    def spellings(self, values: Sequence[str]) -> frozenset[str]:
+        """The stored values of every entry that is not, or not only, stored as we would send it."""
+        form = lenient(self.canonical)
+        odd = {form(v) for v in values if v != self.wire(form(v))}
+        return frozenset(f"{self.parameter}={v}" for v in values if form(v) in odd)
+
+    def removal(self, values: frozenset[str], spellings: Iterable[str]) -> Delta:
+        """What takes these entries away, by the names under which they are stored."""
+        prefix = f"{self.parameter}="
+        form = lenient(self.canonical)
+        stored = {s.removeprefix(prefix) for s in spellings if s.startswith(prefix)}
+        named = {s: form(s) for s in stored if form(s) in values}
+        return Delta(remove=tuple(sorted({*named, *(self.wire(v) for v in values - set(named.values()))})))
+
+
+_LISTS = {
+    "sender_ip_addresses": _List("SenderIPAddresses", sender_network, wire_network),
+    "sender_domains": _List("SenderDomains", sender_domain),
+    "associated_accepted_domains": _List("AssociatedAcceptedDomains", domain_name),
+    "trusted_organizations": _List("TrustedOrganizations", domain_name),
+    "ef_skip_ips": _List("EFSkipIPs", skip_network, wire_network),
+    "ef_users": _List("EFUsers", email_address),
+    "scan_and_drop_recipients": _List("ScanAndDropRecipients", email_address),
+    "client_host_names": _List("ClientHostNames", domain_name),
+}
+
+# Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
+_STAYS_DISABLED = ("is created in a disabled state", "enable an inbound connector")
+
+_MARK = re.compile(r"(?:(?P<comment>.*) )?\[provisioner: (?P<owner>[^\[\]]+)\]", re.DOTALL)
+_RESERVED = {"%": "%25", "[": "%5B", "]": "%5D", "\r": "%0D", "\n": "%0A"}
+
+
+def comment_on_wire(comment: str, owner: str) -> str:
+    """The text for `Comment`: the user's, then the mark. Brackets of an owner are escaped, those of a text are not."""
+    if not owner:
+        return comment
+    mark = f"[provisioner: {''.join(_RESERVED.get(c, c) for c in owner)}]"
+    return f"{comment} {mark}" if comment else mark
+
+
+def split_comment(text: str) -> tuple[str, str]:
+    """The user's text and the owner ("" for no mark): only the last bracket counts, and only at the very end."""
+    match = _MARK.fullmatch(prose(text))
+    return (prose(match["comment"] or ""), unquote(match["owner"])) if match else (prose(text), "")
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def _name(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        mend = "write a name of printable characters, without blanks around it"
+        raise refusal("CONNECTOR-NAME-INVALID", f"{text!r} is not a name for a connector", mend)
+    return text
+
+
+def _comment(text: str) -> str:
+    comment = prose(text)
+    if split_comment(comment)[1]:
+        mend = "leave the mark out; it is written for the plan's owner"
+        raise refusal("COMMENT-MARK", "the comment ends in an ownership mark", mend)
+    return comment
+
+
+def _not_empty(domains: list[str]) -> list[str]:
+    if not domains:
+        mend = 'write ["*"] for every domain'
+        raise refusal("SENDER-DOMAINS-EMPTY", "a connector needs at least one sender domain", mend)
+    return domains
+
+
+_Network = Annotated[str, AfterValidator(sender_network), Field(examples=["198.51.100.7", "198.51.100.0/24"])]
+_SkipNetwork = Annotated[
+    str, AfterValidator(skip_network), Field(examples=["198.51.100.7", "198.51.100.1-198.51.100.9"])
+]
+_SenderDomain = Annotated[str, AfterValidator(sender_domain), Field(examples=["*", "contoso.com", "*.contoso.com"])]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class _Body(TypedDict, total=False):
+    """One inbound connector. What is not written is left as it is; a list is the whole list."""
+
+    type: Annotated[
+        Literal["on_premises", "partner"],
+        Field(
+            description="on_premises: own systems, may relay to anyone; partner: only restricts. At creation: partner"
+        ),
+    ]
+    enabled: Annotated[Flag, Field(description="Whether the connector is in force; true at creation.")]
+    sender_ip_addresses: Annotated[
+        list[_Network], Field(description="Public IPv4 addresses that the mail comes from: single, or CIDR /24 to /32.")
+    ]
+    sender_domains: Annotated[
+        list[_SenderDomain],
+        AfterValidator(_not_empty),
+        Field(description='Domains of the senders; only partner connectors are limited by it. ["*"] at creation.'),
+    ]
+    require_tls: Annotated[Flag, Field(description="Refuse mail that comes without TLS; true at creation.")]
+    tls_sender_certificate_name: Annotated[
+        str,
+        AfterValidator(certificate_name),
+        Field(description='Name in the sender\'s TLS certificate; "" for none.', examples=["mail.contoso.com"]),
+    ]
+    restrict_domains_to_ip_addresses: Annotated[
+        Flag, Field(description="Refuse mail of the sender domains from any other address (partner).")
+    ]
+    restrict_domains_to_certificate: Annotated[
+        Flag, Field(description="Refuse mail of the sender domains without the named certificate (partner).")
+    ]
+    treat_messages_as_internal: Annotated[
+        Flag, Field(description="Take the mail for internal: it skips the spam filter (on_premises only). Dangerous.")
+    ]
+    cloud_services_mail_enabled: Annotated[
+        Flag, Field(description="Hybrid mail flow: keep Exchange's internal headers. Rarely right.")
+    ]
+    associated_accepted_domains: Annotated[
+        list[DomainText], Field(description="Accepted domains of the tenant that alone may use the connector.")
+    ]
+    trusted_organizations: Annotated[
+        list[DomainText], Field(description="Other Microsoft 365 organizations whose mail is trusted.")
+    ]
+    ef_skip_last_ip: Annotated[
+        Flag, Field(description="Enhanced filtering: skip the last sending address. Then ef_skip_ips is not used.")
+    ]
+    ef_skip_ips: Annotated[
+        list[_SkipNetwork], Field(description="Enhanced filtering: addresses, ranges and CIDR blocks to skip.")
+    ]
+    ef_users: Annotated[
+        list[EmailText], Field(description="Enhanced filtering: only for these recipients; empty for all.")
+    ]
+    ef_test_mode: Annotated[Flag, Field(description="Reserved by Microsoft.")]
+    scan_and_drop_recipients: Annotated[list[EmailText], Field(description="Reserved by Microsoft.")]
+    client_host_names: Annotated[list[DomainText], Field(description="Host names of the clients, at creation only.")]
+    comment: Annotated[
+        str,
+        AfterValidator(_comment),
+        Field(description="Your note; the plan's ownership mark is put behind it.", examples=["HQ scanners, NET-1432"]),
+    ]
+
+
+def _agree(body: _Body) -> _Body:
+    """What the service refuses, or what would cut off a tenant's mail, is told before anything is sent."""
+    if body.get("treat_messages_as_internal"):
+        what = "treat_messages_as_internal is refused"
+        if body.get("type") == "partner":
+            mend = "write type: on_premises, or leave it out"
+            raise refusal("CONNECTOR-INTERNAL-PARTNER", f"{what} on a partner connector", mend)
+        if body.get("cloud_services_mail_enabled"):
+            mend = "leave one of the two out"
+            raise refusal("CONNECTOR-INTERNAL-HYBRID", f"{what} together with cloud_services_mail_enabled", mend)
+    restricts = body.get("restrict_domains_to_ip_addresses") or body.get("restrict_domains_to_certificate")
+    if restricts and body.get("type") != "on_premises" and "sender_domains" not in body:
+        what = "a restriction to addresses or a certificate needs its sender_domains; for * it refuses all other mail"
+        raise refusal("SENDER-DOMAINS-MISSING", what, 'write sender_domains, if need be as ["*"]')
+    return body
+
+
+Body = Annotated[_Body, AfterValidator(_agree)]
+Section = dict[Annotated[str, AfterValidator(_name)], Body]
+
+
+# --- the type --------------------------------------------------------------------------------------------------------
+
+
+class InboundConnectorType:
+    """inbound_connector["hq-relay"]. Exchange tells names apart without case, and so do we."""
+
+    name: ClassVar[str] = "inbound_connector"
+    section: ClassVar[str] = "inbound_connectors"
+    section_type: ClassVar[Any] = Annotated[
+        Section,
+        Field(
+            description="Inbound connectors, by name.",
+            examples=[{"hq-relay": {"type": "on_premises", "sender_ip_addresses": ["198.51.100.7"]}}],
+        ),
+    ]
+    spec: ClassVar[type[InboundConnector]] = InboundConnector
+    creatable: ClassVar[bool] = True
+    deletable: ClassVar[bool] = True
+    precondition: ClassVar[bool] = False
+    marks_ownership: ClassVar[bool] = True
+
+    def declare(self, section: Mapping[str, _Body], owner: str) -> Iterable[Declared]:
+        """Names that differ in case only come twice with one key, for the caller to refuse."""
+        spelling: dict[str, str] = {}
+        for name, body in section.items():
+            key = spelling.setdefault(name.casefold(), name)
+            values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in body.items()}
+            yield Declared(key, InboundConnector(key, owner=owner or None, **values), (name,))
+
+    def exclusive(self, section: Mapping[str, _Body]) -> bool:  # noqa: ARG002 - ownership is told by the mark
+        return False
+
+    def queries(self, wanted: Mapping[str, InboundConnector | None], everything: bool) -> Sequence[Query]:
+        """One listing: there are few, and a look-up of an unknown name may return all of them anyway."""
+        if not wanted and not everything:
+            return ()
+        return (Query(Cmdlet("Get-InboundConnector", {"ResultSize": "Unlimited"}), frozenset(wanted)),)
+
+    def decode(
+        self, wanted: Mapping[str, InboundConnector | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, InboundConnector | Unknown]:
+        keys = {key.casefold(): key for key in wanted}
+        seen = {}
+        for _, answer in answers:
+            for row in answer.rows:
+                name = str(row.get("Name") or row.get("Identity"))
+                key = keys.get(name.casefold(), name)
+                seen[key] = answered(wanted.get(key), _decode(key, row))
+        return seen
+
+    def undeclared(self, observed: InboundConnector, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
+        ours = owner and observed.owner == owner and observed.source != "hybrid_wizard"
+        return Undeclared.DELETE if ours else Undeclared.KEEP
+
+    def steps(self, before: InboundConnector | None, after: InboundConnector | None) -> Sequence[Step]:
+        if after is None:
+            return _removal(before) if before else ()
+        if before is None:
+            return (_send("New-InboundConnector", _creation(after), enabled=after.enabled is not False),)
+        changes = _changes(before, after)
+        parameters = {"Identity": before.name, **changes}
+        return (_send("Set-InboundConnector", parameters, enabled=changes.get("Enabled") is True),) if changes else ()
+
+    def needs(self, spec: InboundConnector) -> Sequence[Address]:
+        """Domains that must be accepted ones: the associated, and that of an own system's certificate."""
+        domains = set(spec.associated_accepted_domains or ())
+        if spec.type == "on_premises" and spec.tls_sender_certificate_name:
+            domains.add(spec.tls_sender_certificate_name.removeprefix("*."))
+        return tuple(Address("domain", d) for d in sorted(domains))
+
+
+def _removal(before: InboundConnector) -> Sequence[Step]:
+    return (Send(Cmdlet("Remove-InboundConnector", {"Identity": before.name, "Confirm": False})),)
+
+
+def _send(cmdlet: str, parameters: Mapping[str, Parameter], *, enabled: bool) -> Send:
+    return Send(Cmdlet(cmdlet, parameters), blocked_on=_STAYS_DISABLED if enabled else ())
+
+
+def _wire_type(canonical: str) -> str:
+    return _WIRE_TYPES.get(canonical, canonical)
+
+
+def _creation(after: InboundConnector) -> dict[str, Parameter]:
+    """Everything written, and what New requires or decides differently in different tenants (RequireTls)."""
+    parameters: dict[str, Parameter] = {
+        "Name": after.name,
+        "ConnectorType": _wire_type(after.type or "partner"),
+        "SenderDomains": ("*",),
+        "RequireTls": True,
+    }
+    for name, parameter in _FLAGS.items():
+        value = getattr(after, name)
+        if value is not None:
+            parameters[parameter] = value
+    for name, kind in _LISTS.items():
+        values = getattr(after, name)
+        if values:
+            parameters[kind.parameter] = tuple(sorted(map(kind.wire, values)))
+    if after.tls_sender_certificate_name:
+        parameters["TlsSenderCertificateName"] = after.tls_sender_certificate_name
+    comment = comment_on_wire(after.comment or "", after.owner or "")
+    return {**parameters, "Comment": comment} if comment else parameters
+
+
+def _changes(before: InboundConnector, after: InboundConnector) -> dict[str, Parameter]:
+    """The parameters of Set for what differs and is known in `after`."""
+
+    def differs(name: str) -> bool:
+        value = getattr(after, name)
+        return value is not None and value != getattr(before, name)
+
+    changes: dict[str, Parameter] = {}
+    if after.type is not None and differs("type"):
+        changes["ConnectorType"] = _wire_type(after.type)
+    changes.update({parameter: getattr(after, name) for name, parameter in _FLAGS.items() if differs(name)})
+    for name, kind in _LISTS.items():
+        if name == "client_host_names" or not differs(name):
+            continue
+        values = getattr(after, name)
+        if values:
+            changes[kind.parameter] = tuple(sorted(map(kind.wire, values)))
+        elif getattr(before, name):
+            # An empty list would leave it as it is: over REST, [] does not clear.
+            changes[kind.parameter] = kind.removal(getattr(before, name), before.spellings or ())
+    if differs("tls_sender_certificate_name"):
+        changes["TlsSenderCertificateName"] = after.tls_sender_certificate_name or None
+    if differs("comment") or differs("owner"):
+        changes["Comment"] = comment_on_wire(after.comment or "", after.owner or "")
+    return changes
+
+
+def _decode(key: str, row: Row) -> InboundConnector:
+    values: dict[str, Any] = {name: flag(row, parameter) for name, parameter in _FLAGS.items()}
+    spellings: set[str] = set()
+    for name, kind in _LISTS.items():
+        stored = texts(row, kind.parameter)
+        values[name] = None if stored is None else kind.decode(stored)
+        if name != "sender_domains":  # its stored form is always another, and it can never be emptied
+            spellings |= kind.spellings(stored or ())
+    certificate = row.get("TlsSenderCertificateName") or ""
+    if "TlsSenderCertificateName" in row:
+        values["tls_sender_certificate_name"] = lenient(certificate_name)(str(certificate))
+    if "Comment" in row:
+        values["comment"], values["owner"] = split_comment(str(row["Comment"] or ""))
+    return InboundConnector(
+        key,
+        type=word(row, "ConnectorType", _TYPES),
+        source=word(row, "ConnectorSource", _SOURCES),
+        spellings=frozenset(spellings) or None,
+        **values,
+    )

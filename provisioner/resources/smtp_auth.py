@@ -1,0 +1,178 @@
+"""The SMTP AUTH switch: one for the organization, one for each mailbox that overrides it.
+
+On the wire it is `SmtpClientAuthenticationDisabled`, the other way round: true is disabled, false is enabled, and null
+(mailboxes only) is inherit. Nothing is created or deleted: the switch lives and dies with the mailbox.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.model import Address, Answer, Cmdlet, Declared, Query, Row, Send, Step, Undeclared, Unknown
+from provisioner.resources.canonical import EmailKey, Flag, email_address, lenient, read_only, texts
+
+ORGANIZATION = "organization"
+"""The key of the organization's switch; the others are addresses of mailboxes."""
+
+COLUMN = "SmtpClientAuthenticationDisabled"
+_WORDS = {True: "disabled", False: "enabled", None: "inherit"}
+_VALUES = {text: value for value, text in _WORDS.items()}
+
+_FEW = 5
+"""Up to so many mailboxes are looked up one by one; beyond, one listing costs less."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpAuth:
+    """`identity` is the plan's word for the mailbox (any of its addresses); `mailbox` its primary address, observed."""
+
+    identity: str
+    smtp_auth: str | None = None
+    mailbox: str | None = read_only()
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SmtpAuthSection(TypedDict, total=False):
+    """Who may send with a user name and a password or token (SMTP AUTH, client submission)."""
+
+    organization: Annotated[
+        Literal["enabled", "disabled"],
+        Field(description="What holds for every mailbox that says nothing else. Disabled is what Microsoft advises."),
+    ]
+    exclusive: Annotated[
+        Flag,
+        Field(description="true: an override of any mailbox that is not listed here goes back to inherit."),
+    ]
+    mailboxes: Annotated[
+        dict[EmailKey, Literal["enabled", "disabled", "inherit"]],
+        Field(
+            description="By address: enabled or disabled whatever the organization says, or inherit to follow it.",
+            examples=[{"erp@contoso.com": "enabled", "old-fax@contoso.com": "disabled"}],
+        ),
+    ]
+
+
+class SmtpAuthType:
+    """smtp_auth["organization"] and smtp_auth["erp@contoso.com"]."""
+
+    name: ClassVar[str] = "smtp_auth"
+    section: ClassVar[str] = "smtp_auth"
+    section_type: ClassVar[Any] = SmtpAuthSection
+    spec: ClassVar[type[SmtpAuth]] = SmtpAuth
+    creatable: ClassVar[bool] = False
+    deletable: ClassVar[bool] = False
+    precondition: ClassVar[bool] = False
+    marks_ownership: ClassVar[bool] = False
+
+    def declare(self, section: SmtpAuthSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+        """A mailbox written in two spellings comes twice with one key, for the caller to refuse."""
+        if "organization" in section:
+            yield Declared(ORGANIZATION, SmtpAuth(ORGANIZATION, section["organization"]), ("organization",))
+        for address, value in section.get("mailboxes", {}).items():
+            key = email_address(address)
+            yield Declared(key, SmtpAuth(key, value), ("mailboxes", address))
+
+    def exclusive(self, section: SmtpAuthSection) -> bool:
+        return section.get("exclusive", False)
+
+    def queries(self, wanted: Mapping[str, SmtpAuth | None], everything: bool) -> Sequence[Query]:
+        """The organization's switch if it is wanted; a few mailboxes one by one, more of them by one listing."""
+        asked = []
+        if ORGANIZATION in wanted:
+            asked.append(Query(Cmdlet("Get-TransportConfig"), frozenset({ORGANIZATION})))
+        mailboxes = [key for key in wanted if key != ORGANIZATION]
+        if everything or len(mailboxes) > _FEW:
+            asked.append(Query(Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"}), frozenset(mailboxes)))
+        else:
+            asked += [Query(Cmdlet("Get-CASMailbox", {"Identity": k}), frozenset({k}), True) for k in mailboxes]
+        return asked
+
+    def decode(
+        self, wanted: Mapping[str, SmtpAuth | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, SmtpAuth | Unknown]:
+        """Wanted switches under their wanted keys; other mailboxes, where all were listed, under their primary address.
+
+        Get-CASMailbox may return every mailbox for an identity that does not exist: rows are matched by address here.
+        """
+        seen: dict[str, SmtpAuth | Unknown] = {}
+        for query, answer in answers:
+            request = query.request
+            if not isinstance(request, Cmdlet):
+                continue
+            if request.name == "Get-TransportConfig":
+                seen[ORGANIZATION] = _organization(answer.rows)
+                continue
+            keys = {_form(key): key for key in query.covers}
+            found = _match(keys, answer.rows)
+            seen.update({key: _mailbox(key, row) for key, row in found.items()})
+            if "Identity" not in request.parameters:
+                claimed = {id(row) for row in found.values()}
+                others = ((_primary(row), row) for row in answer.rows if id(row) not in claimed)
+                seen.update({primary: _mailbox(primary, row) for primary, row in others})
+        return {key: spec for key, spec in seen.items() if key in wanted or key != ORGANIZATION}
+
+    def undeclared(self, observed: SmtpAuth, owner: str, exclusive: bool) -> SmtpAuth | Undeclared:  # noqa: ARG002
+        overrides = observed.identity != ORGANIZATION and observed.smtp_auth in {"enabled", "disabled"}
+        return dataclasses.replace(observed, smtp_auth="inherit") if exclusive and overrides else Undeclared.KEEP
+
+    def steps(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Sequence[Step]:
+        if after is None or after.smtp_auth is None or (before and before.smtp_auth == after.smtp_auth):
+            return ()
+        value = _VALUES[after.smtp_auth]
+        if after.identity == ORGANIZATION:
+            return (Send(Cmdlet("Set-TransportConfig", {COLUMN: value})),)
+        return (Send(Cmdlet("Set-CASMailbox", {"Identity": after.identity, COLUMN: value})),)
+
+    def needs(self, spec: SmtpAuth) -> Sequence[Address]:  # noqa: ARG002 - a mailbox is there or it is not
+        return ()
+
+
+_form = lenient(email_address)
+
+
+def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
+    """The one row of the organization; no row is no answer, for every organization has one."""
+    if not rows or not isinstance(rows[0].get(COLUMN), bool):
+        return Unknown(f"Get-TransportConfig did not tell {COLUMN}", "malformed")
+    return SmtpAuth(ORGANIZATION, _WORDS[rows[0][COLUMN]])
+
+
+def _mailbox(key: str, row: Row) -> SmtpAuth | Unknown:
+    """Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked)."""
+    if COLUMN not in row or not (row[COLUMN] is None or isinstance(row[COLUMN], bool)):
+        return Unknown(f"the answer for {key} did not tell {COLUMN}", "malformed")
+    return SmtpAuth(key, _WORDS[row[COLUMN]], _primary(row))
+
+
+def _match(keys: Mapping[str, str], rows: Sequence[Row]) -> dict[str, Row]:
+    """The row of each key, by primary or other SMTP address; by sign-in name where no mailbox has such an address."""
+    found: dict[str, Row] = {}
+    by_sign_in: dict[str, Row] = {}
+    if not keys:
+        return found
+    for row in rows:
+        found.update({keys[a]: row for a in _addresses(row) if a in keys})
+        sign_in = _form(str(row.get("UserPrincipalName") or ""))
+        if sign_in in keys:
+            by_sign_in[keys[sign_in]] = row
+    return {**by_sign_in, **found}
+
+
+def _addresses(row: Row) -> set[str]:
+    """Every SMTP address of a mailbox. `SMTP:` is the primary, `smtp:` the others; SIP:, SPO: and X500: are no mail."""
+    proxies = (p.partition(":") for p in texts(row, "EmailAddresses") or ())
+    return {_form(address) for kind, _, address in proxies if kind.lower() == "smtp"} | {_primary(row)}
+
+
+def _primary(row: Row) -> str:
+    address = row.get("PrimarySmtpAddress")
+    if not address:
+        proxies = texts(row, "EmailAddresses") or ()
+        address = next((p.removeprefix("SMTP:") for p in proxies if p.startswith("SMTP:")), row.get("Identity", ""))
+    return _form(str(address))
