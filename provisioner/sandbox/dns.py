@@ -1,0 +1,221 @@
+"""Public DNS as the tenant sees it: one loopback server, UDP and TCP on the same port number, fed from `tenant.dns`.
+
+It answers for the whole world (a recursive resolver seen from outside): CNAMEs are followed within the data, a name
+that is not there is NXDOMAIN, one without the asked type an empty answer, wildcards stand in (RFC 4592), and what does
+not fit a datagram comes truncated, so that the client asks again over TCP. Data is read at each query, never kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+if TYPE_CHECKING:
+    from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.tenant import Tenant
+
+Records = Mapping[str, Mapping[str, list[str]]]
+
+_TTL_S = 300
+_PLAIN_UDP_BYTES = 512  # without EDNS (RFC 1035 §4.2.1)
+_LONGEST_CHAIN = 8
+_SOA = "ns1.sandbox.invalid. hostmaster.sandbox.invalid. 1 3600 600 86400 300"
+
+
+def rdata(record_type: str, text: str) -> dns.rdata.Rdata:
+    """One record's data from its text. Raises ValueError when the text is not of that type.
+
+    Host names may lack the final dot. A TXT text without quotes is one value, cut into strings of 255 bytes.
+    """
+    if record_type.upper() in {"TXT", "SPF"} and not text.startswith('"'):
+        raw = text.encode()
+        pieces = [raw[at : at + 255] for at in range(0, len(raw), 255)] or [b""]
+        escaped = ("".join(f"\\{byte:03d}" for byte in piece) for piece in pieces)
+        text = " ".join(f'"{piece}"' for piece in escaped)
+    try:
+        return dns.rdata.from_text(dns.rdataclass.IN, record_type.upper(), text, origin=dns.name.root, relativize=False)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{record_type} {text!r} is not a DNS record: {error}") from error
+
+
+def find(records: Records, name: str) -> Mapping[str, list[str]] | None:
+    """All record types at `name` (lower case, no final dot); empty where only names below exist; None: no such name."""
+    if name in records:
+        return records[name]
+    if any(owner.endswith("." + name) for owner in records):
+        return {}
+    labels = name.split(".")
+    for cut in range(1, len(labels) + 1):
+        parent = ".".join(labels[cut:])
+        if f"*.{parent}" in records:
+            return records[f"*.{parent}"]
+        # The closest name that exists ends the search: a wildcard above it does not apply (RFC 4592 §3.3.1).
+        if parent in records or any(owner.endswith("." + parent) for owner in records):
+            return None
+    return None
+
+
+def respond(records: Records, query: dns.message.Message) -> dns.message.Message:
+    """The answer to one query message."""
+    response = dns.message.make_response(query, recursion_available=True)
+    response.flags |= dns.flags.AA
+    if not query.question:
+        response.set_rcode(dns.rcode.FORMERR)
+        return response
+    question = query.question[0]
+    try:
+        _answer(records, response, question.name, question.rdtype)
+    except ValueError:
+        response.answer.clear()
+        response.set_rcode(dns.rcode.SERVFAIL)
+    return response
+
+
+def _answer(
+    records: Records, response: dns.message.Message, name: dns.name.Name, wanted: dns.rdatatype.RdataType
+) -> None:
+    for _ in range(_LONGEST_CHAIN):
+        here = find(records, name.to_text(omit_final_dot=True).lower())
+        if here is None:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+            break
+        if here.get("CNAME") and wanted not in (dns.rdatatype.CNAME, dns.rdatatype.ANY):
+            alias = rdata("CNAME", here["CNAME"][0])
+            response.answer.append(dns.rrset.from_rdata(name, _TTL_S, alias))
+            name = dns.name.from_text(alias.to_text())
+            continue
+        types = list(here) if wanted == dns.rdatatype.ANY else [dns.rdatatype.to_text(wanted)]
+        found = {kind: here[kind] for kind in types if here.get(kind)}
+        for kind, texts in found.items():
+            rows = [rdata(kind, text) for text in texts]
+            response.answer.append(dns.rrset.from_rdata_list(name, _TTL_S, rows))
+        if found:
+            return
+        break
+    zone = dns.name.Name(name.labels[-3:]) if len(name.labels) > 2 else name
+    response.authority.append(dns.rrset.from_text(zone, _TTL_S, "IN", "SOA", _SOA))
+
+
+def wire(response: dns.message.Message, limit: int) -> bytes:
+    """The message in at most `limit` bytes; one that is larger goes out empty with the truncation flag."""
+    try:
+        return response.to_wire(max_size=limit)
+    except dns.exception.TooBig:
+        response.answer.clear()
+        response.authority.clear()
+        response.flags |= dns.flags.TC
+        return response.to_wire(max_size=limit)
+
+
+class DnsFront:
+    """The listening half: one port number on 127.0.0.1 for UDP and TCP."""
+
+    def __init__(self, tenant: Tenant, faults: Faults) -> None:
+        self._tenant, self._faults = tenant, faults
+        self._tcp: asyncio.Server | None = None
+        self._udp: asyncio.DatagramTransport | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> int:
+        """Listen on a free port and return it. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        for attempt in range(20):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener.bind(("127.0.0.1", 0))
+            port = int(listener.getsockname()[1])
+            try:
+                self._udp, _ = await loop.create_datagram_endpoint(
+                    lambda: _Datagrams(self), local_addr=("127.0.0.1", port)
+                )
+            except OSError:  # the number is free for TCP but taken for UDP: try another
+                listener.close()
+                if attempt == 19:
+                    raise
+                continue
+            self._tcp = await asyncio.start_server(self._stream, sock=listener)
+            return port
+        raise AssertionError("unreachable")
+
+    async def stop(self) -> None:
+        """Close both sockets and drop what is still being answered."""
+        if self._udp is not None:
+            self._udp.close()
+        if self._tcp is not None:
+            self._tcp.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def datagram(self, raw: bytes, reply: asyncio.DatagramTransport, peer: tuple[str, int]) -> None:
+        """Answer one datagram in a task of its own, so that a delayed answer holds up no other."""
+
+        async def answer() -> None:
+            query = _parse(raw)
+            response = None if query is None else await self._respond(query)
+            if query is not None and response is not None:
+                limit = max(query.payload, _PLAIN_UDP_BYTES) if query.edns >= 0 else _PLAIN_UDP_BYTES
+                reply.sendto(wire(response, limit), peer)
+
+        task = asyncio.create_task(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection is served by a task")
+        self._tasks.add(task)
+        try:
+            while True:
+                (size,) = struct.unpack("!H", await reader.readexactly(2))
+                query = _parse(await reader.readexactly(size))
+                response = None if query is None else await self._respond(query)
+                if response is None:
+                    break
+                message = wire(response, 65535)
+                writer.write(struct.pack("!H", len(message)) + message)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _respond(self, query: dns.message.Message) -> dns.message.Message | None:
+        return respond(self._tenant.dns, query)
+
+
+def _parse(raw: bytes) -> dns.message.Message | None:
+    try:
+        return dns.message.from_wire(raw)
+    except dns.exception.DNSException:
+        return None
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, front: DnsFront) -> None:
+        self._front = front
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._transport is not None:
+            self._front.datagram(data, self._transport, addr)

@@ -1,0 +1,189 @@
+"""Access tokens: which resources and roles there are, how a token is written, and how the fronts check one.
+
+JWTs with v1 claims, signed by the sandbox's own key, dated and expired by the *tenant's* clock, which a test may
+advance. What proves a client's identity is not here (entra.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jwt
+
+from provisioner.sandbox.cmdlets import Caller
+from provisioner.sandbox.faults import TokenRefused
+from provisioner.sandbox.tls import SigningKey, base64url
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from provisioner.sandbox.tenant import Tenant
+
+GRAPH = "https://graph.microsoft.com"
+EXCHANGE = "https://outlook.office365.com"
+
+# Identifiers under which a resource may be asked for: its application ID URIs (each cloud has its own) and its appId.
+RESOURCES: Mapping[str, str] = {
+    GRAPH: GRAPH,
+    "https://graph.microsoft.us": GRAPH,
+    "https://dod-graph.microsoft.us": GRAPH,
+    "https://microsoftgraph.chinacloudapi.cn": GRAPH,
+    "00000003-0000-0000-c000-000000000000": GRAPH,
+    EXCHANGE: EXCHANGE,
+    "https://outlook.office.com": EXCHANGE,
+    "https://outlook.office365.us": EXCHANGE,
+    "https://outlook-dod.office365.us": EXCHANGE,
+    "https://partner.outlook.cn": EXCHANGE,
+    "https://outlook.office365.cn": EXCHANGE,
+    "00000002-0000-0ff1-ce00-000000000000": EXCHANGE,
+}
+
+# Template ids of built-in roles, as they stand in a token's `wids`
+# (https://learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference).
+_ROLE_TEMPLATES: Mapping[str, str] = {
+    "Global Administrator": "62e90394-69f5-4237-9190-012177145e10",
+    "Exchange Administrator": "29232cdf-9323-42fd-ade2-1d097af3e4de",
+    "Exchange Recipient Administrator": "31392ffb-586c-42d1-9346-e59415a2cc4e",
+    "Security Administrator": "194ae4cb-b126-40b2-bd5b-6091b380977d",
+    "Compliance Administrator": "17315797-102d-40b4-93e0-432062caca18",
+    "Helpdesk Administrator": "729827e3-9c14-49f7-bb1b-9608f156bbb8",
+    "Global Reader": "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
+    "Security Reader": "5d6b6bb7-de71-4623-b4af-95380a352509",
+}
+_ROLE_NAMES = {template: name for name, template in _ROLE_TEMPLATES.items()}
+_ANY_PRINCIPAL = "0997a1d0-0d1d-4acb-b408-d5ca73121e90"  # stands in the `wids` of every application's token
+
+_DEFAULT_LIFETIME_S = 3600
+
+
+def is_tenant(tenant: Tenant, name: str) -> bool:
+    """Whether `name`, as it stands in a path, is this tenant: its id, its initial domain or a verified domain."""
+    wanted = name.lower()
+    verified = {str(row["id"]).lower() for row in tenant.graph.get("domains", []) if row.get("isVerified")}
+    return wanted in {tenant.tenant_id.lower(), tenant.initial_domain.lower()} | verified
+
+
+def find_app(tenant: Tenant, client_id: str) -> dict[str, Any] | None:
+    """The application with this appId, or None."""
+    return next((app for app in tenant.apps if str(app["appId"]).lower() == client_id.lower()), None)
+
+
+class TokenIssuer:
+    """Writes access tokens for the tenant's applications."""
+
+    def __init__(self, tenant: Tenant, key: SigningKey) -> None:
+        self.tenant = tenant
+        self._key = key
+
+    def lifetime_s(self) -> int:
+        """Seconds that a new token lives, by the tenant's clock (setting `token_lifetime_s`)."""
+        return int(self.tenant.settings.get("token_lifetime_s", _DEFAULT_LIFETIME_S))
+
+    def issue(self, app: Mapping[str, Any], resource: str, *, appidacr: str) -> str:
+        """A v1 access token for `resource` as asked for. Roles ride in it: a later change of role needs a new token."""
+        now = int(self.tenant.clock.now().timestamp())
+        granted = app.get("appRoles", {}).get(RESOURCES[resource.rstrip("/")], [])
+        wids = [_ROLE_TEMPLATES[role] for role in app.get("directoryRoles", []) if role in _ROLE_TEMPLATES]
+        claims: dict[str, Any] = {
+            "aud": resource,
+            "iss": f"https://sts.windows.net/{self.tenant.tenant_id}/",
+            "iat": now,
+            "nbf": now,
+            "exp": now + self.lifetime_s(),
+            "app_displayname": app.get("displayName", ""),
+            "appid": app["appId"],
+            "appidacr": appidacr,
+            "idp": f"https://sts.windows.net/{self.tenant.tenant_id}/",
+            "idtyp": "app",
+            "oid": app["objectId"],
+            "sub": app["objectId"],
+            "tid": self.tenant.tenant_id,
+            "uti": base64url(uuid.uuid4().bytes),
+            "ver": "1.0",
+            "wids": [*wids, _ANY_PRINCIPAL],
+        }
+        if granted:
+            claims["roles"] = list(granted)
+        return self._key.sign(claims)
+
+
+class InvalidToken(Exception):
+    """A bearer token that is not accepted. `kind`: missing, malformed, signature, audience, expired, tenant, role."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind, self.text = kind, text
+
+
+class TokenVerifier:
+    """Checks bearer tokens for the resource fronts.
+
+    `claims` says what a token holds; calling the verifier gives the Exchange `Caller`, refused in Exchange's form.
+    """
+
+    def __init__(self, tenant: Tenant, key: SigningKey) -> None:
+        self._tenant = tenant
+        self._public = key.private.public_key()
+
+    def claims(self, authorization: str | None, resource: str) -> dict[str, Any]:
+        """Claims of the token in an Authorization header, meant for `resource`. Raises InvalidToken."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise InvalidToken("missing", "Access token is empty.")
+        checks = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        try:
+            claims: dict[str, Any] = jwt.decode(token.strip(), self._public, algorithms=["RS256"], options=checks)
+        except jwt.InvalidSignatureError:
+            raise InvalidToken("signature", "Access token validation failure. Invalid signature.") from None
+        except jwt.InvalidTokenError:
+            raise InvalidToken("malformed", "IDX14100: JWT is not well formed, there are no dots (.).") from None
+        if RESOURCES.get(str(claims.get("aud", "")).rstrip("/")) != resource:
+            raise InvalidToken("audience", "Access token validation failure. Invalid audience.")
+        if claims["exp"] <= self._tenant.clock.now().timestamp():
+            raise InvalidToken("expired", "Lifetime validation failed, the token is expired.")
+        if claims["tid"] != self._tenant.tenant_id:
+            raise InvalidToken("tenant", "Access token validation failure. Invalid tenant.")
+        return claims
+
+    async def __call__(self, request: Request, resource: str = EXCHANGE) -> Caller:
+        """Who calls an Exchange front. Raises TokenRefused(401) as Exchange refuses.
+
+        No application permission at all is 401; the permission without a directory role gives a Caller that may run
+        nothing, and the cmdlet is then refused with 403 (measured so against the service, July 2026).
+        """
+        try:
+            claims = self.claims(request.headers.get("authorization"), resource)
+            path_tenant = request.path_params.get("tenant")
+            if path_tenant is not None and not is_tenant(self._tenant, path_tenant):
+                raise InvalidToken("tenant", "The tenant of the token is not the tenant of the path.")
+            if "Exchange.ManageAsApp" not in claims.get("roles", []):
+                raise InvalidToken("role", "The token contains no permissions for this resource.")
+        except InvalidToken as refusal:
+            raise _exchange_refusal(refusal) from None
+        return self.caller(claims)
+
+    def caller(self, claims: Mapping[str, Any]) -> Caller:
+        """The Exchange caller: directory roles as the token has them, role groups as Exchange knows them now."""
+        app = find_app(self._tenant, str(claims["appid"])) or {}
+        cmdlets = app.get("exchangeRoles")
+        return Caller(
+            app_id=str(claims["appid"]),
+            display_name=str(claims.get("app_displayname", "")),
+            directory_roles=tuple(_ROLE_NAMES[wid] for wid in claims.get("wids", []) if wid in _ROLE_NAMES),
+            exchange_cmdlets=None if cmdlets is None else tuple(cmdlets),
+        )
+
+
+def _exchange_refusal(refusal: InvalidToken) -> TokenRefused:
+    category = {"audience": "invalid_resource", "expired": "invalid_lifetime", "signature": "invalid_signature"}
+    error = "" if refusal.kind == "missing" else ', error="invalid_token"'
+    headers = {
+        "WWW-Authenticate": 'Bearer client_id="00000002-0000-0ff1-ce00-000000000000", '
+        'trusted_issuers="00000001-0000-0000-c000-000000000000@*", token_types="app_asserted_user_v1 '
+        f'service_asserted_app_v1", authorization_uri="https://login.windows.net/common/oauth2/authorize"{error}',
+        "x-ms-diagnostics": f'2000003;reason="{refusal.text}";'
+        f'error_category="{category.get(refusal.kind, "invalid_token")}"',
+    }
+    return TokenRefused(401, headers, b"")
