@@ -163,15 +163,18 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _step(step: Step) -> dict[str, Any]:
     if isinstance(step, Await):
         return {"await": [{"name": r.name, "type": r.type, "value": _parameter(r.value)} for r in step.records]}
-    request = step.request
+    return {
+        "send": request_document(step.request),
+        "waits_on": list(step.waits_on),
+        "blocked_on": list(step.blocked_on),
+    }
+
+
+def request_document(request: Cmdlet | GraphRequest) -> dict[str, Any]:
+    """A write as JSON, as it stands in a change set and in the journal; secrets stand there as references."""
     if isinstance(request, Cmdlet):
-        sent: dict[str, Any] = {
-            "cmdlet": request.name,
-            "parameters": {n: _parameter(p) for n, p in request.parameters.items()},
-        }
-    else:
-        sent = {"method": request.method, "path": request.path, "body": request.body}
-    return {"send": sent, "waits_on": list(step.waits_on), "blocked_on": list(step.blocked_on)}
+        return {"cmdlet": request.name, "parameters": {n: _parameter(p) for n, p in request.parameters.items()}}
+    return {"method": request.method, "path": request.path, "body": request.body}
 
 
 def _parameter(value: Parameter) -> Any:

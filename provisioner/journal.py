@@ -1,0 +1,183 @@
+"""The append-only record of every apply: what was intended, sent, answered and observed.
+
+One file a tenant, JSON lines, each forced to disk before the next thing happens and chained to the one before by
+SHA-256, so that a line changed or taken out later shows. A line cut off by a crash is kept and noted, never mended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from provisioner.changeset import request_document
+from provisioner.diagnostics import Diagnostic, InputError, TenantError
+from provisioner.engine import Answered, Event, Finished, Sending, Started
+
+Entry = Mapping[str, Any]
+
+_START = "0" * 64
+
+
+@dataclass(slots=True)
+class Journal:
+    """An open journal. `record` returns when the line is on disk. Close it, or use it as a context manager."""
+
+    path: Path
+    run: str
+    _file: int = -1
+    _previous: str = _START
+    _number: int = 0
+
+    @classmethod
+    def open(cls, path: Path, run: str) -> Journal:
+        """Open or begin the journal at `path` for the run named `run`. Raises InputError when that is impossible."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torn, previous, number = _tail(path)
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            what = f"the journal {path} cannot be written: {error.strerror or error}"
+            mend = "apply writes nothing that it cannot record: make the place writable"
+            raise InputError([Diagnostic("JOURNAL-WRITE", what, mend)]) from error
+        journal = cls(path, run, file, previous, number)
+        if torn:
+            os.write(file, b"\n")
+            journal.record("torn", bytes=len(torn), sha256=hashlib.sha256(torn).hexdigest())
+        return journal
+
+    def record(self, kind: str, **facts: Any) -> None:
+        """Append one line and force it to disk."""
+        self._number += 1
+        entry = {
+            "number": self._number,
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "run": self.run,
+            "kind": kind,
+            **facts,
+            "previous": self._previous,
+        }
+        self._previous = entry["hash"] = _hash(entry)
+        os.write(self._file, (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
+        os.fsync(self._file)
+
+    def observe(self, event: Event) -> None:
+        """An observer of `engine.apply`: what is intended is on disk before it is sent."""
+        match event:
+            case Started(change):
+                self.record("started", address=str(change.address), action=change.action.value)
+            case Sending(change, step, request):
+                self.record("sending", address=str(change.address), step=step, request=request_document(request))
+            case Answered(change, step, _, answer):
+                facts = _refusal(answer) if isinstance(answer, TenantError) else _acceptance(answer)
+                self.record("answered", address=str(change.address), step=step, **facts)
+            case Finished(result):
+                facts = {"status": result.status, "detail": result.detail, "warnings": list(result.warnings)}
+                self.record("finished", address=str(result.address), action=result.action.value, **facts)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found: how many entries stand, and a sentence for each thing that is wrong."""
+
+    entries: int
+    faults: tuple[str, ...] = ()
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """The entries of a journal, oldest first. A torn line is passed over; `verify` speaks of it."""
+    for _, entry, _ in _lines(path):
+        if entry is not None:
+            yield entry
+
+
+def verify(path: Path) -> Verdict:
+    """Check the chain from the first line to the last."""
+    faults: list[str] = []
+    previous, count, torn = _START, 0, 0
+    for number, entry, _ in _lines(path):
+        if entry is None:
+            torn = number
+            continue
+        if torn and entry.get("kind") != "torn":
+            faults.append(f"line {torn} is no entry, and no later entry accounts for it")
+        torn = 0
+        count += 1
+        if entry.get("previous") != previous:
+            faults.append(f"line {number} does not follow the line before it: something was changed or taken out")
+        if entry.get("hash") != _hash({k: v for k, v in entry.items() if k != "hash"}):
+            faults.append(f"line {number} was changed after it was written")
+        previous = str(entry.get("hash"))
+    if torn:
+        faults.append(f"line {torn} is torn: a run ended while it was being written")
+    return Verdict(count, tuple(faults))
+
+
+def begun(path: Path, digest: str) -> dict[str, int]:
+    """The addresses that runs of the change set with this digest began to write, with the number of steps sent for each.
+
+    What of them was carried out is for a reading of the tenant to say.
+    """
+    runs: set[str] = set()
+    sent: dict[str, int] = {}
+    for entry in entries(path) if path.exists() else ():
+        if entry["kind"] == "begin" and entry.get("digest") == digest:
+            runs.add(entry["run"])
+        elif entry["kind"] == "sending" and entry["run"] in runs:
+            sent[entry["address"]] = max(sent.get(entry["address"], 0), entry["step"] + 1)
+    return sent
+
+
+def _acceptance(answer: Any) -> dict[str, Any]:
+    return {"ok": True, "warnings": list(answer.warnings), "request_ids": list(answer.request_ids)}
+
+
+def _refusal(error: TenantError) -> dict[str, Any]:
+    return {"ok": False, "error": {"kind": error.kind, "text": str(error), "request_id": error.request_id}}
+
+
+def _hash(entry: Mapping[str, Any]) -> str:
+    text = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, bytes]]:
+    """(line number from 1, entry or None for a line that is no entry, the line) for every line with content."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            entry = None
+            if line.endswith(b"\n"):
+                with contextlib.suppress(ValueError):
+                    entry = json.loads(line.decode("utf-8", "surrogatepass"))
+            yield number, entry if isinstance(entry, dict) else None, line
+
+
+def _tail(path: Path) -> tuple[bytes, str, int]:
+    """The torn last line (or nothing), the hash of the last entry and its number."""
+    if not path.exists():
+        return b"", _START, 0
+    torn, previous, number = b"", _START, 0
+    for _, entry, line in _lines(path):
+        torn = b"" if entry is not None or line.endswith(b"\n") else line
+        if entry is not None:
+            previous, number = str(entry.get("hash")), int(entry.get("number", number))
+    return torn, previous, number
