@@ -1,0 +1,358 @@
+"""One apply at a time per tenant.
+
+A local lock always: held by the kernel for the process, so that a killed run frees it at once. Where several machines
+apply, a shared one as well: a file in a shared folder, or a ref in a git remote made by a push that must not find it.
+Shared locks carry an expiry that the holder pushes forward; one whose holder died can be taken when it has passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from provisioner.diagnostics import Diagnostic, InputError, Locked
+
+LIFETIME_S = 90.0
+"""How long a shared lock lives without a sign of its holder, who gives one three times as often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock. Times are seconds since the epoch; `id` is what `lock release` asks for."""
+
+    id: str
+    run: str
+    actor: str
+    host: str
+    pid: int
+    started: float
+    expires: float
+
+    @classmethod
+    def me(cls, run: str, actor: str) -> Holder:
+        now = time.time()
+        return cls(uuid.uuid4().hex[:12], run, actor, socket.gethostname(), os.getpid(), now, now + LIFETIME_S)
+
+    def renewed(self) -> Holder:
+        return dataclasses.replace(self, expires=time.time() + LIFETIME_S)
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(self.started))
+        return f"{self.actor} on {self.host} (pid {self.pid}), run {self.run}, since {since}, lock {self.id}"
+
+
+class Lock(Protocol):
+    """One place where a lock can stand. All methods may raise InputError when the place cannot be used."""
+
+    def try_acquire(self, holder: Holder) -> Holder | None:
+        """None when it is ours now, otherwise who holds it (a nameless holder where that cannot be read)."""
+
+    def renew(self, holder: Holder) -> None:
+        """Push the expiry forward. Raises Locked when it is not ours any more."""
+
+    def release(self, holder: Holder) -> None:
+        """Let go, if it is still ours."""
+
+    def status(self) -> Holder | None:
+        """Who holds it now, if anybody does."""
+
+    def break_(self, id_: str) -> bool:
+        """Take the lock with this id away from its holder; False when there is none with it."""
+
+
+@contextlib.contextmanager
+def hold(
+    locks: Sequence[Lock], holder: Holder, *, wait_s: float = 0.0, on_wait: Callable[[Holder], None] = lambda _: None
+) -> Iterator[None]:
+    """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`."""
+    held: list[Lock] = []
+    ended = threading.Event()
+    try:
+        for lock in locks:
+            _acquire(lock, holder, wait_s, on_wait)
+            held.append(lock)
+        beat = threading.Thread(target=_beat, args=(tuple(held), holder, ended), daemon=True)
+        beat.start()
+        yield
+    finally:
+        ended.set()
+        for lock in reversed(held):
+            lock.release(holder)
+
+
+def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holder], None]) -> None:
+    deadline = time.monotonic() + wait_s
+    told = False
+    while other := lock.try_acquire(holder.renewed()):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Locked(
+                f"the tenant is being changed by {other}; wait for it, or free a dead one: lock release {other.id}"
+            )
+        if not told:
+            on_wait(other)
+            told = True
+        time.sleep(min(1.0, left))
+
+
+def _beat(locks: Sequence[Lock], holder: Holder, ended: threading.Event) -> None:
+    """Until the end. A beat that fails is tried again at the next: the expiry is three beats away."""
+    while not ended.wait(LIFETIME_S / 3):
+        for lock in locks:
+            with contextlib.suppress(Locked, InputError, OSError, subprocess.SubprocessError):
+                lock.renew(holder.renewed())
+
+
+@dataclass(slots=True)
+class LocalLock:
+    """A lock among the processes of this machine and user, by flock: gone when its process is, however it ended."""
+
+    path: Path
+    _file: int = -1
+
+    def try_acquire(self, holder: Holder) -> Holder | None:
+        with _place(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return self._read() or dataclasses.replace(holder, id="?", run="?", actor="another run", pid=0)
+        os.ftruncate(file, 0)
+        os.write(file, _text(holder))
+        self._file = file
+        return None
+
+    def renew(self, holder: Holder) -> None:
+        """Nothing to do: the kernel knows that we live."""
+
+    def release(self, holder: Holder) -> None:  # noqa: ARG002 - the file descriptor is the proof
+        if self._file >= 0:
+            os.ftruncate(self._file, 0)
+            os.close(self._file)
+            self._file = -1
+
+    def status(self) -> Holder | None:
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return self._read()
+        return None
+
+    def break_(self, id_: str) -> bool:  # noqa: ARG002
+        """A local lock cannot be stale: end the process instead."""
+        return False
+
+    def _read(self) -> Holder | None:
+        with contextlib.suppress(OSError):
+            return _holder(self.path.read_bytes())
+        return None
+
+
+@dataclass(slots=True)
+class PathLock:
+    """A lock file in a folder that several machines share. Made with O_EXCL; replaced, never half written."""
+
+    path: Path
+
+    def try_acquire(self, holder: Holder) -> Holder | None:
+        with _place(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            other = self.status()
+            if other and other.expires > time.time():
+                return other
+            if other or self.path.exists():
+                self._set_aside(other)
+            return None if self._make(holder) else self.status() or holder
+
+    def _make(self, holder: Holder) -> bool:
+        """Write the whole file under another name first: link(2) makes it appear at once and refuses if it is there."""
+        aside = self._beside(holder)
+        aside.write_bytes(_text(holder))
+        try:
+            os.link(aside, self.path)
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        return True
+
+    def _set_aside(self, other: Holder | None) -> None:
+        """Move an expired lock away. When two try, the later one may have moved a fresh lock: it is put back."""
+        aside = self.path.with_name(f"{self.path.name}.expired-{uuid.uuid4().hex[:12]}")
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            self.path.rename(aside)
+            moved = _holder(aside.read_bytes())
+            if moved and moved.expires > time.time() and moved != other:
+                os.link(aside, self.path)
+        aside.unlink(missing_ok=True)
+
+    def renew(self, holder: Holder) -> None:
+        there = self.status()
+        if there is None or there.id != holder.id:
+            raise Locked(f"the lock {self.path} is not ours any more: it is held by {there or 'nobody'}")
+        aside = self._beside(holder)
+        aside.write_bytes(_text(holder))
+        aside.replace(self.path)
+
+    def release(self, holder: Holder) -> None:
+        there = self.status()
+        if there and there.id == holder.id:
+            self.path.unlink(missing_ok=True)
+
+    def status(self) -> Holder | None:
+        with contextlib.suppress(FileNotFoundError):
+            return _holder(self.path.read_bytes())
+        return None
+
+    def break_(self, id_: str) -> bool:
+        there = self.status()
+        if there is None or there.id != id_:
+            return False
+        self.path.unlink(missing_ok=True)
+        return True
+
+    def _beside(self, holder: Holder) -> Path:
+        return self.path.with_name(f".{self.path.name}.{holder.id}.{threading.get_ident()}")
+
+
+@dataclass(slots=True)
+class GitLock:
+    """A ref in a git remote: made by a push that must not find it, kept and let go by pushes that must find ours.
+
+    Needs a git client and the right to push to `refs/provisioner/locks/` of the remote; works from any folder.
+    """
+
+    remote: str
+    name: str
+    _ours: str = ""
+
+    @property
+    def _ref(self) -> str:
+        return f"refs/provisioner/locks/{self.name}"
+
+    def try_acquire(self, holder: Holder) -> Holder | None:
+        with self._scratch() as git:
+            seen, other = self._look(git)
+            if other and other.expires > time.time():
+                return other
+            if self._push(git, holder, expect=seen):
+                return None
+            return self._look(git)[1] or holder
+
+    def renew(self, holder: Holder) -> None:
+        with self._scratch() as git:
+            if not self._push(git, holder, expect=self._ours):
+                raise Locked(f"the lock {self._ref} is not ours any more")
+
+    def release(self, holder: Holder) -> None:  # noqa: ARG002 - the object pushed last is the proof
+        with self._scratch() as git, contextlib.suppress(InputError):
+            git("push", "--quiet", f"--force-with-lease={self._ref}:{self._ours}", self.remote, f":{self._ref}")
+
+    def status(self) -> Holder | None:
+        with self._scratch() as git:
+            return self._look(git)[1]
+
+    def break_(self, id_: str) -> bool:
+        with self._scratch() as git:
+            seen, other = self._look(git)
+            if other is None or other.id != id_:
+                return False
+            git("push", "--quiet", f"--force-with-lease={self._ref}:{seen}", self.remote, f":{self._ref}")
+            return True
+
+    def _look(self, git: _Git) -> tuple[str, Holder | None]:
+        """The object that the ref names ("" for none) and the holder that it tells."""
+        listed = git("ls-remote", self.remote, self._ref).split()
+        if not listed:
+            return "", None
+        git("fetch", "--quiet", "--depth=1", self.remote, self._ref)
+        return listed[0], _holder(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder").encode())
+
+    def _push(self, git: _Git, holder: Holder, expect: str) -> bool:
+        """Push the holder as a commit, if the remote's ref is still what we saw ("" for: must not exist)."""
+        blob = git("hash-object", "-w", "--stdin", text=_text(holder).decode()).strip()
+        tree = git("mktree", text=f"100644 blob {blob}\tholder\n").strip()
+        commit = git("commit-tree", tree, "-m", f"lock {self.name}").strip()
+        try:
+            git("push", "--quiet", f"--force-with-lease={self._ref}:{expect}", self.remote, f"{commit}:{self._ref}")
+        except _Rejected:
+            return False
+        self._ours = commit
+        return True
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[_Git]:
+        """A git that works in an empty repository of its own, so that no checkout is needed or touched."""
+        with tempfile.TemporaryDirectory(prefix="provisioner-lock-") as folder:
+            git = _Git(folder)
+            git("init", "--quiet", "--bare")
+            yield git
+
+
+class _Rejected(InputError):
+    """The remote's ref is not what the push expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Git:
+    folder: str
+
+    def __call__(self, *arguments: str, text: str = "") -> str:
+        """Run git and give its output. Raises _Rejected for a refused push, InputError for anything else."""
+        who = {f"GIT_{r}_{w}": "provisioner" for r in ("AUTHOR", "COMMITTER") for w in ("NAME", "EMAIL")}
+        environment = {**os.environ, **who, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        try:
+            done = subprocess.run(  # noqa: S603 - the remote is the user's own setting
+                ["git", "-C", self.folder, *arguments],  # noqa: S607 - the user's git
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env=environment,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise InputError([Diagnostic("LOCK-GIT", f"git {arguments[0]} could not be run: {error}")]) from error
+        if done.returncode == 0:
+            return done.stdout
+        words = done.stderr.strip()
+        if arguments[0] == "push" and ("stale info" in words or "rejected" in words or "already exists" in words):
+            raise _Rejected([Diagnostic("LOCK-REJECTED", words)])
+        what = f"git {arguments[0]} failed: {words.splitlines()[-1] if words else f'exit {done.returncode}'}"
+        raise InputError([Diagnostic("LOCK-GIT", what, "check the lock's remote and the right to push to it")])
+
+
+def _text(holder: Holder) -> bytes:
+    return json.dumps(dataclasses.asdict(holder)).encode()
+
+
+def _holder(content: bytes) -> Holder | None:
+    """The holder that a lock tells; None for one that is empty or not ours to read (it then counts as expired)."""
+    try:
+        return Holder(**json.loads(content))
+    except (ValueError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def _place(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = f"the lock {path} cannot be used: {error.strerror or error}"
+        raise InputError([Diagnostic("LOCK-PLACE", what, "make the place writable, or configure another")]) from error
