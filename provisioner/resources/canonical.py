@@ -195,10 +195,11 @@ def lenient(canonical: Canonical) -> Canonical:
     """The same form for what a tenant holds already: what has no canonical form is kept, in lower case."""
 
     def form(text: str) -> str:
+        bare = text.strip()
         try:
-            return canonical(text)
+            return canonical(bare)
         except ValueError:
-            return text.strip().lower()
+            return bare.lower()
 
     return form
 

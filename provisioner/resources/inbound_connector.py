@@ -191,7 +191,14 @@ def _not_empty(domains: list[str]) -> list[str]:
     return domains
 
 
-_Network = Annotated[str, AfterValidator(sender_network), Field(examples=["198.51.100.7", "198.51.100.0/24"])]
+_Network = Annotated[
+    str,
+    AfterValidator(sender_network),
+    Field(
+        examples=["198.51.100.7", "198.51.100.0/24"],
+        json_schema_extra={"pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?$"},
+    ),
+]
 _SkipNetwork = Annotated[
     str, AfterValidator(skip_network), Field(examples=["198.51.100.7", "198.51.100.1-198.51.100.9"])
 ]
@@ -199,7 +206,7 @@ _SenderDomain = Annotated[str, AfterValidator(sender_domain), Field(examples=["*
 
 
 @with_config(ConfigDict(extra="forbid"))
-class _Body(TypedDict, total=False):
+class ConnectorBody(TypedDict, total=False):
     """One inbound connector. What is not written is left as it is; a list is the whole list."""
 
     type: Annotated[
@@ -215,7 +222,10 @@ class _Body(TypedDict, total=False):
     sender_domains: Annotated[
         list[_SenderDomain],
         AfterValidator(_not_empty),
-        Field(description='Domains of the senders; only partner connectors are limited by it. ["*"] at creation.'),
+        Field(
+            description='Domains of the senders; only partner connectors are limited by it. ["*"] at creation.',
+            json_schema_extra={"minItems": 1},
+        ),
     ]
     require_tls: Annotated[Flag, Field(description="Refuse mail that comes without TLS; true at creation.")]
     tls_sender_certificate_name: Annotated[
@@ -260,7 +270,7 @@ class _Body(TypedDict, total=False):
     ]
 
 
-def _agree(body: _Body) -> _Body:
+def _agree(body: ConnectorBody) -> ConnectorBody:
     """What the service refuses, or what would cut off a tenant's mail, is told before anything is sent."""
     if body.get("treat_messages_as_internal"):
         what = "treat_messages_as_internal is refused"
@@ -277,7 +287,7 @@ def _agree(body: _Body) -> _Body:
     return body
 
 
-Body = Annotated[_Body, AfterValidator(_agree)]
+Body = Annotated[ConnectorBody, AfterValidator(_agree)]
 Section = dict[Annotated[str, AfterValidator(_name)], Body]
 
 
@@ -302,7 +312,7 @@ class InboundConnectorType:
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = True
 
-    def declare(self, section: Mapping[str, _Body], owner: str) -> Iterable[Declared]:
+    def declare(self, section: Mapping[str, ConnectorBody], owner: str) -> Iterable[Declared]:
         """Names that differ in case only come twice with one key, for the caller to refuse."""
         spelling: dict[str, str] = {}
         for name, body in section.items():
@@ -310,7 +320,7 @@ class InboundConnectorType:
             values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in body.items()}
             yield Declared(key, InboundConnector(key, owner=owner or None, **values), (name,))
 
-    def exclusive(self, section: Mapping[str, _Body]) -> bool:  # noqa: ARG002 - ownership is told by the mark
+    def exclusive(self, section: Mapping[str, ConnectorBody]) -> bool:  # noqa: ARG002 - ownership is told by the mark
         return False
 
     def queries(self, wanted: Mapping[str, InboundConnector | None], everything: bool) -> Sequence[Query]:

@@ -1,0 +1,1 @@
+"""The resource types: one test file for each file of provisioner/resources."""

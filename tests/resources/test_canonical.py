@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
+
+from provisioner.model import Unknown
+from provisioner.resources.canonical import (
+    Canonical,
+    answered,
+    certificate_name,
+    domain_name,
+    email_address,
+    flag,
+    lenient,
+    prose,
+    sender_domain,
+    sender_network,
+    skip_network,
+    texts,
+    wire_network,
+    word,
+)
+from provisioner.resources.dkim import Dkim
+
+ALL = (certificate_name, domain_name, email_address, prose, sender_domain, sender_network, skip_network)
+
+ACCEPTED: list[tuple[Canonical, str, str]] = [
+    (domain_name, "contoso.com", "contoso.com"),
+    (domain_name, "Contoso.COM.", "contoso.com"),
+    (domain_name, "bücher.example", "xn--bcher-kva.example"),
+    (domain_name, "BÜCHER.example", "xn--bcher-kva.example"),
+    (email_address, "ERP@Contoso.com", "erp@contoso.com"),
+    (email_address, "o'brien+fax@bücher.example", "o'brien+fax@xn--bcher-kva.example"),
+    (sender_domain, "smtp:contoso.com;1", "contoso.com"),
+    (sender_domain, "SMTP:*;1", "*"),
+    (sender_domain, "smtp:*.Contoso.com;1", "*.contoso.com"),
+    (sender_domain, "*", "*"),
+    (certificate_name, "", ""),
+    (certificate_name, "*.Contoso.com", "*.contoso.com"),
+    (sender_network, "192.0.2.5", "192.0.2.5/32"),
+    (sender_network, "192.0.2.5/32", "192.0.2.5/32"),
+    (sender_network, "192.168.0.1/25", "192.168.0.0/25"),
+    (sender_network, "10.1.2.3/8", "10.0.0.0/8"),
+    (sender_network, "0.0.0.0/0", "0.0.0.0/0"),
+    (skip_network, "192.0.2.5", "192.0.2.5/32"),
+    (skip_network, "192.0.2.0-192.0.2.255", "192.0.2.0/24"),
+    (skip_network, "192.0.2.3 - 192.0.2.9", "192.0.2.3-192.0.2.9"),
+    (skip_network, "192.0.2.3-192.0.2.3", "192.0.2.3/32"),
+    (prose, "a\r\nb \n", "a\nb"),
+]
+
+
+@pytest.mark.parametrize(("canonical", "text", "form"), ACCEPTED)
+def test_every_spelling_has_one_form(canonical: Canonical, text: str, form: str) -> None:
+    assert canonical(text) == form
+    assert canonical(form) == form
+
+
+REFUSED: list[tuple[Canonical, str, str, str]] = [
+    (domain_name, "contoso", "DOMAIN-INVALID", "the whole name"),
+    (domain_name, "*.contoso.com", "DOMAIN-INVALID", "wildcard"),
+    (domain_name, "erp@contoso.com", "DOMAIN-INVALID", "behind the @"),
+    (domain_name, "192.0.2.5", "DOMAIN-INVALID", "the whole name"),
+    (domain_name, "con toso.com", "DOMAIN-INVALID", "the whole name"),
+    (domain_name, "a" * 64 + ".com", "DOMAIN-INVALID", "the whole name"),
+    (domain_name, "", "DOMAIN-INVALID", "the whole name"),
+    (email_address, "erp", "EMAIL-INVALID", "one address"),
+    (email_address, "erp@", "EMAIL-INVALID", "one address"),
+    (email_address, "a@b@contoso.com", "EMAIL-INVALID", "one address"),
+    (email_address, "erp@contoso.com ", "EMAIL-INVALID", "one address"),
+    (sender_domain, "domain.*.contoso.com", "SENDER-DOMAIN-INVALID", "*.contoso.com"),
+    (sender_domain, "smtp:contoso.com;5", "SENDER-DOMAIN-INVALID", "contoso.com"),
+    (sender_domain, "**", "SENDER-DOMAIN-INVALID", "*.contoso.com"),
+    (certificate_name, "*", "CERTIFICATE-NAME-INVALID", "for none"),
+    (sender_network, "2001:db8::1", "IP-VERSION-6", "IPv4"),
+    (sender_network, "2001:db8::/64", "IP-VERSION-6", "IPv4"),
+    (sender_network, "192.0.2.8-192.0.2.11", "IP-RANGE-DASH", "write 192.0.2.8/30"),
+    (sender_network, "192.0.2.1-192.0.2.2", "IP-RANGE-DASH", "write 192.0.2.1, 192.0.2.2"),
+    (sender_network, "192.0.2.9-192.0.2.2", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (sender_network, "192.0.2.256", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (sender_network, "192.0.2.5/33", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (sender_network, "192.0.2.0/255.255.255.0", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (sender_network, "192.0.2", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (sender_network, "mail.contoso.com", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (sender_network, "", "IP-ADDRESS-INVALID", "198.51.100.0/24"),
+    (skip_network, "2001:db8::1", "IP-VERSION-6", "IPv4"),
+]
+
+
+@pytest.mark.parametrize(("canonical", "text", "identifier", "mend"), REFUSED)
+def test_a_mistake_has_an_id_and_says_how_to_mend_it(
+    canonical: Canonical, text: str, identifier: str, mend: str
+) -> None:
+    with pytest.raises(PydanticCustomError) as caught:
+        canonical(text)
+    assert caught.value.type == identifier
+    assert mend in (caught.value.context or {})["mend"]
+    assert not text or text in caught.value.message()
+
+
+@given(st.sampled_from(ALL), st.text(max_size=40) | st.from_regex(r"[ 0-9a-z.*@:;/-]{1,20}", fullmatch=True))
+def test_canonical_twice_is_canonical_once_and_nothing_but_a_refusal_is_raised(canonical: Canonical, text: str) -> None:
+    form = lenient(canonical)(text)
+    assert lenient(canonical)(form) == form
+    try:
+        strict = canonical(text)
+    except PydanticCustomError:
+        return
+    assert canonical(strict) == strict == form
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 32))
+def test_host_bits_never_matter(address: int, prefix: int) -> None:
+    text = f"{ipaddress.IPv4Address(address)}/{prefix}"
+    form = sender_network(text)
+    assert ipaddress.IPv4Address(address) in ipaddress.IPv4Network(form)
+    assert sender_network(wire_network(form)) == form
+    assert skip_network(text) == form
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300))
+def test_a_range_is_the_same_however_it_is_spelled(first: int, length: int) -> None:
+    last = min(first + length, 2**32 - 1)
+    ends = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
+    form = skip_network(f"{ends[0]}-{ends[1]}")
+    if "/" in form:
+        network = ipaddress.IPv4Network(form)
+        assert (network[0], network[-1]) == ends
+    else:
+        assert form == f"{ends[0]}-{ends[1]}"
+
+
+def test_a_missing_column_is_neither_false_nor_null_nor_empty() -> None:
+    row: dict[str, Any] = {"No": False, "Null": None, "Text": "True", "Empty": [], "One": "a"}
+    assert flag(row, "No") is False
+    assert [flag(row, name) for name in ("Null", "Text", "Missing")] == [None, None, None]
+    assert [texts(row, name) for name in ("Null", "Empty", "Missing", "One")] == [(), (), None, ("a",)]
+    assert word(row, "Missing", {}) is None
+    assert word({"Kind": "onPremises"}, "Kind", {"onpremises": "on_premises"}) == "on_premises"
+
+
+def test_what_a_tenant_holds_is_kept_where_it_has_no_form() -> None:
+    assert lenient(sender_network)("192.0.2.1-192.0.2.9") == "192.0.2.1-192.0.2.9"
+    assert lenient(sender_domain)("smtp:Contoso.com;5") == "smtp:contoso.com;5"
+    assert lenient(email_address)("NT AUTHORITY\\SELF") == "nt authority\\self"
+
+
+def test_a_gap_in_an_answer_is_unknown_only_where_the_plan_writes() -> None:
+    gap = Dkim("contoso.com", None, None, "relaxed")
+    assert answered(Dkim("contoso.com", header_canonicalization="simple"), gap) is gap
+    assert answered(Dkim("contoso.com", key_size=2048), gap) is gap
+    assert answered(None, gap) is gap
+    unknown = answered(Dkim("contoso.com", enabled=True, body_canonicalization="simple"), gap)
+    assert isinstance(unknown, Unknown)
+    assert "enabled, body_canonicalization" in unknown.reason
