@@ -54,8 +54,8 @@ _REFUSALS: dict[int, tuple[str, int, str]] = {
         "invalid_request",
         400,
         "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the "
-        "correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for "
-        "the tenant.",
+        "correct cloud. Check with your subscription administrator, this may happen if there are no active "
+        "subscriptions for the tenant.",
     ),
     500011: (
         "invalid_resource",
@@ -196,8 +196,8 @@ def _check_assertion(tenant: Tenant, app: Mapping[str, Any], form: Mapping[str, 
     except jwt.InvalidTokenError:
         raise EntraRefusal(50027, reason="The client assertion cannot be parsed.") from None
     claims = _unverified(token)
-    # A client signs its own assertion and names itself as issuer; an identity provider's issuer is an address. Headers do
-    # not tell them apart: providers send x5t too.
+    # A client signs its own assertion and names itself as issuer; an identity provider's issuer is an address. Headers
+    # do not tell them apart: providers send x5t too.
     if not str(claims.get("iss", "")).startswith("https://"):
         certificate = _registered_certificate(tenant, app, header)
         failed = EntraRefusal(

@@ -126,7 +126,8 @@ def seed() -> dict[str, Any]:
                 {"id": "contoso.onmicrosoft.com", "isInitial": True, "isDefault": False, "isVerified": True,
                  "authenticationType": "Managed", "supportedServices": ["Email"], "serviceConfigurationRecords": []},
                 {"id": "contoso.com", "isInitial": False, "isDefault": True, "isVerified": True,
-                 "authenticationType": "Managed", "supportedServices": ["Email"], "serviceConfigurationRecords": records},
+                 "authenticationType": "Managed", "supportedServices": ["Email"],
+                 "serviceConfigurationRecords": records},
             ],
             "organization": [{"id": TENANT_ID, "displayName": "Contoso", "verifiedDomains": []}],
             "subscribedSkus": [

@@ -76,7 +76,9 @@ def assertion_form(sandbox: Running, assertion: str) -> dict[str, str]:
 
 def test_a_secret_gives_a_v1_token_with_the_granted_roles(sandbox: Running) -> None:
     app = sandbox.endpoints["app"]
-    with ClientSecretCredential(sandbox.tenant_id, app["client_id"], sandbox.secret(), **options(sandbox)) as credential:
+    with ClientSecretCredential(
+        sandbox.tenant_id, app["client_id"], sandbox.secret(), **options(sandbox)
+    ) as credential:
         token = credential.get_token(GRAPH)
         exchange = claims_of(credential.get_token(EXCHANGE).token)
     claims = claims_of(token.token)
@@ -169,9 +171,7 @@ def test_a_wrong_secret_is_named_by_its_code_sync_and_async(sandbox: Running) ->
         credential.get_token(GRAPH)
 
     async def fetch() -> None:
-        async with AsyncClientSecretCredential(
-            sandbox.tenant_id, client_id, "wrong", **options(sandbox)
-        ) as credential:
+        async with AsyncClientSecretCredential(sandbox.tenant_id, client_id, "wrong", **options(sandbox)) as credential:
             await credential.get_token(GRAPH)
 
     with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):

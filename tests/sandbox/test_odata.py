@@ -6,7 +6,9 @@ import pytest
 
 from provisioner.sandbox.odata import BadFilter, UnsupportedFilter, parse_filter
 
-KNOWN = frozenset({"id", "mail", "userPrincipalName", "accountEnabled", "assignedLicenses", "proxyAddresses", "jobTitle"})
+KNOWN = frozenset(
+    {"id", "mail", "userPrincipalName", "accountEnabled", "assignedLicenses", "proxyAddresses", "jobTitle"}
+)
 FILTERABLE = KNOWN - {"jobTitle"}
 SKU = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
 ROWS = [
@@ -59,7 +61,8 @@ def test_some_operators_need_advanced_query_capabilities(text: str, ids: list[st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mail eq", "mail eq 'x", "mail 'x'", "(mail eq 'x'", "mail eq 'x' id eq '1'", "mail eq x", "id in ()", "#"]
+    "text",
+    ["", "mail eq", "mail eq 'x", "mail 'x'", "(mail eq 'x'", "mail eq 'x' id eq '1'", "mail eq x", "id in ()", "#"],
 )
 def test_what_does_not_parse_is_a_bad_filter(text: str) -> None:
     with pytest.raises(BadFilter, match="Syntax error at position"):

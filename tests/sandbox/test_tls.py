@@ -36,7 +36,7 @@ def test_private_files_are_readable_by_the_owner_only(tmp_path: Path) -> None:
 def test_a_broken_ca_is_named(tmp_path: Path) -> None:
     ensure_ca(tmp_path)
     (tmp_path / "ca.pem").write_text("nonsense")
-    with pytest.raises(ValueError, match="ca.pem"):
+    with pytest.raises(ValueError, match=r"ca\.pem"):
         ensure_ca(tmp_path)
 
 

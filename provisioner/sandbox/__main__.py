@@ -1,0 +1,57 @@
+"""`python -m provisioner.sandbox serve --state DIR`: the sandbox in the foreground, until it is told to end.
+
+Exit codes: 0 ended as asked, 1 could not start or run, 3 the arguments or a seed are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose usage errors exit 3: 2 means "changes present" in this family of commands."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(3, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m provisioner.sandbox", description="A local tenant with Microsoft's protocols.")
+    serve = parser.add_subparsers(dest="command", required=True).add_parser("serve", help="run in the foreground")
+    serve.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder that keeps the tenant")
+    serve.add_argument(
+        "--seed", type=Path, action="append", default=[], metavar="FILE", help="tenant to begin with; repeatable"
+    )
+    serve.add_argument("--lag", type=float, metavar="SECONDS", help="delay until a write shows in reads")
+    serve.add_argument("--fast", action="store_true", help="no lag and no reordered lists")
+    return parser
+
+
+def _announce(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    given = _parser().parse_args(arguments)
+    # Imported late: `--help` and usage errors need none of it.
+    from provisioner.sandbox.server import Options, StartError, serve
+
+    options = Options(given.state.resolve(), tuple(given.seed), given.lag, given.fast)
+    try:
+        asyncio.run(serve(options, _announce))
+    except StartError as error:
+        _announce(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

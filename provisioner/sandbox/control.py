@@ -1,0 +1,176 @@
+"""The control front: what a test or an operator does to the tenant from outside, behind the tool's back.
+
+A bearer token from the state folder guards it. All of this is the sandbox's own; no Microsoft service answers like it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
+from provisioner.sandbox.dns import rdata
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.tenant import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What the control front may ask of the process: take a seed (raises ValueError), and end."""
+
+    load: Callable[[Any], None]
+    stop: Callable[[], None]
+
+
+class _Control:
+    def __init__(self, tenant: Tenant, faults: Faults, actions: Actions) -> None:
+        self._tenant, self._faults, self._actions = tenant, faults, actions
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok", "tenant_id": self._tenant.tenant_id, "time": _iso(self._tenant)})
+
+    async def dump(self, _: Request) -> Response:
+        return JSONResponse(self._tenant.to_json())
+
+    async def load(self, request: Request) -> Response:
+        self._actions.load(await _body(request))
+        return JSONResponse({"tenant_id": self._tenant.tenant_id})
+
+    async def requests(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._faults.clear_requests()
+            return Response(None, 204)
+        since = _number(request.query_params.get("since", 0), "since")
+        return JSONResponse(self._faults.requests_since(int(since)))
+
+    async def faults(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._faults.clear()
+            return Response(None, 204)
+        body = await _body(request)
+        rules = body if isinstance(body, list) else [body]
+        for rule in rules:
+            self._faults.add(rule)
+        return JSONResponse({"added": len(rules)})
+
+    async def clock(self, request: Request) -> Response:
+        body = _object(await _body(request))
+        self._tenant.clock.advance(_number(body.get("advance"), "advance"))
+        self._tenant.changed()
+        return JSONResponse({"time": _iso(self._tenant)})
+
+    async def cmdlet(self, request: Request) -> Response:
+        body = _object(await _body(request))
+        name, parameters = body.get("name"), body.get("parameters") or {}
+        if not isinstance(name, str) or not isinstance(parameters, dict):
+            raise ValueError('wanted {"name": "Get-…", "parameters": {…}}')
+        try:
+            result = run_cmdlet(self._tenant, _ADMINISTRATOR, name, parameters)
+        except CmdletError as error:
+            body = {"error": error.message, "type": error.exception_type, "category": error.category}
+            return JSONResponse(body, error.http_status)
+        return JSONResponse({"rows": result.rows, "warnings": result.warnings, "errors": result.errors})
+
+    async def dns(self, request: Request) -> Response:
+        """Replace the records of one name and type; no values takes them away."""
+        body = _object(await _body(request))
+        name, kind, values = body.get("name"), body.get("type"), body.get("values")
+        if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(values, list):
+            raise ValueError('wanted {"name": "contoso.com", "type": "TXT", "values": ["…"]}')
+        for value in values:
+            rdata(kind, str(value))
+        owner = self._tenant.dns.setdefault(name.lower().rstrip("."), {})
+        owner.pop(kind.upper(), None)
+        if values:
+            owner[kind.upper()] = [str(value) for value in values]
+        if not owner:
+            del self._tenant.dns[name.lower().rstrip(".")]
+        self._tenant.changed()
+        return Response(None, 204)
+
+    async def lag(self, request: Request) -> Response:
+        seconds = _number(_object(await _body(request)).get("seconds"), "seconds")
+        if seconds < 0:
+            raise ValueError("seconds must not be negative")
+        self._tenant.lag = seconds
+        self._tenant.changed()
+        return Response(None, 204)
+
+    async def stop(self, _: Request) -> Response:
+        self._actions.stop()
+        return Response(None, 202)
+
+
+_ADMINISTRATOR = Caller(app_id="control", display_name="sandbox control", directory_roles=("Global Administrator",))
+
+
+def _iso(tenant: Tenant) -> str:
+    return tenant.clock.now().isoformat()
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except ValueError:
+        raise ValueError("the body is not JSON") from None
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise ValueError("the body is not a JSON object")
+    return body
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is not a number") from None
+
+
+class _Guarded:
+    """Lets a request with the control token through; turns a ValueError into 400."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._wanted = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if not hmac.compare_digest(given, self._wanted):
+            await JSONResponse({"error": "the control token is missing or wrong"}, 401)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) -> ASGIApp:
+    """The control front as an ASGI application. Its requests are neither logged nor subject to faults."""
+    control = _Control(tenant, faults, actions)
+    routes = [
+        Route("/health", control.health),
+        Route("/dump", control.dump),
+        Route("/load", control.load, methods=["POST"]),
+        Route("/requests", control.requests, methods=["GET", "DELETE"]),
+        Route("/faults", control.faults, methods=["POST", "DELETE"]),
+        Route("/clock", control.clock, methods=["POST"]),
+        Route("/cmdlet", control.cmdlet, methods=["POST"]),
+        Route("/dns", control.dns, methods=["POST"]),
+        Route("/lag", control.lag, methods=["POST"]),
+        Route("/stop", control.stop, methods=["POST"]),
+    ]
+    return _Guarded(Starlette(routes=routes, exception_handlers={ValueError: _refused}), token)

@@ -1,0 +1,324 @@
+"""The sandbox's process: state folder, listeners, and the order in which all of it comes up and goes down.
+
+One asyncio loop serves every front. All HTTPS fronts hang on one uvicorn server, told apart by the port that a request
+came in on. A folder belongs to one process at a time, by a lock on the folder itself, which the kernel releases however
+the process ends. endpoints.json stands there exactly while the fronts answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provisioner.sandbox.apps import FEDERATED_LIFETIME_S, AppCredentials, ensure_standard_apps
+from provisioner.sandbox.tls import ListenerFiles, ensure_ca, ensure_signing_key, write_private, write_private_json
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from provisioner.sandbox.dns import DnsFront
+    from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.tenant import Tenant
+
+_SAVE_EVERY_S = 0.5
+_GRACE_S = 2
+
+
+class StartError(Exception):
+    """The sandbox cannot start. The text is one line for a person; `exit_code` is 3 where what was given is wrong."""
+
+    def __init__(self, text: str, exit_code: int = 1) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `serve` was asked: state folder, seeds in order, seconds of replication lag (None: as the state says)."""
+
+    state: Path
+    seeds: tuple[Path, ...] = ()
+    lag_s: float | None = None
+    fast: bool = False
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold the state folder for this process. Raises StartError when another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StartError(f"the state folder {folder} cannot be used: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StartError(f"a sandbox is already running on {folder}{_running_pid(folder)}") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _running_pid(folder: Path) -> str:
+    try:
+        return f" (pid {json.loads((folder / 'endpoints.json').read_text())['pid']})"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+class _ByPort:
+    """One ASGI application for several listeners: the port that a request came in on names the front."""
+
+    def __init__(self, fronts: Mapping[int, ASGIApp]) -> None:
+        self._fronts = fronts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._fronts[scope["server"][1]](scope, receive, send)
+
+
+def listen() -> socket.socket:
+    """A listening TCP socket on a free loopback port.
+
+    The protocol is named, because asyncio sets TCP_NODELAY only then: without it every answer waits some 40 ms.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
+class Sandbox:
+    """All fronts of one tenant, from `start` to `stop`."""
+
+    def __init__(self, tenant: Tenant, faults: Faults, folder: Path) -> None:
+        self.tenant, self.faults, self.folder = tenant, faults, folder
+        self.stopping = asyncio.Event()
+        self._servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
+        self._dns: DnsFront | None = None
+        self._chores: list[asyncio.Task[None]] = []
+        self._credentials: list[AppCredentials] = []
+        self._addresses: dict[str, str] = {}
+        self._token_key = ensure_signing_key(folder / "apps" / "token-key.pem")
+        self._issuer_key = ensure_signing_key(folder / "apps" / "federated-issuer-key.pem")
+
+    async def start(self) -> None:
+        """Bring every front up and write endpoints.json. Raises OSError or ValueError."""
+        files = ensure_ca(self.folder / "ca")
+        self._ensure_secret_file("control-token")
+        self._ensure_secret_file("identity-header")
+        apps = self._ensure_apps()
+        await self._serve_https(files)
+        await self._serve_managed_identity(apps["app"]["client_id"])
+        await self._serve_dns()
+        self._addresses["ca"] = str(files.ca)
+        self._write_endpoints(apps)
+        self.save()
+        self._chores = [asyncio.create_task(self._save_changes()), asyncio.create_task(self._renew_federated_tokens())]
+
+    async def stop(self) -> None:
+        """Take endpoints.json away, end every front, keep the state."""
+        (self.folder / "endpoints.json").unlink(missing_ok=True)
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        for server, _ in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*(task for _, task in self._servers))
+        if self._dns is not None:
+            await self._dns.stop()
+        self.save()
+
+    def load(self, seed: Any) -> None:
+        """Take a seed while running. Applications may be others afterwards, so the endpoints are written anew."""
+        apply_seeds(self.tenant, [seed])
+        self._write_endpoints(self._ensure_apps())
+
+    def save(self) -> None:
+        """Write the tenant to the folder."""
+        write_private(self.folder / "tenant.json", json.dumps(self.tenant.to_json()).encode())
+
+    def _ensure_secret_file(self, name: str) -> str:
+        path = self.folder / name
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32).encode())
+        return path.read_text()
+
+    def _ensure_apps(self) -> dict[str, dict[str, str]]:
+        """Applications with their credentials, by display name."""
+        ensure_standard_apps(self.tenant)
+        entries = {}
+        self._credentials = [AppCredentials(app, self.folder / "apps", self._issuer_key) for app in self.tenant.apps]
+        for app, credentials in zip(self.tenant.apps, self._credentials, strict=True):
+            entries[str(app["displayName"])] = credentials.ensure()
+        self.tenant.changed()
+        return entries
+
+    async def _serve_https(self, files: ListenerFiles) -> None:
+        from provisioner.sandbox.control import Actions, control_app
+        from provisioner.sandbox.entra import entra_app
+        from provisioner.sandbox.exchange_rest import exchange_app
+        from provisioner.sandbox.graph import graph_app
+        from provisioner.sandbox.tokens import TokenVerifier
+
+        verifier = TokenVerifier(self.tenant, self._token_key)
+        token = (self.folder / "control-token").read_text()
+        fronts: dict[str, ASGIApp] = {
+            "authority": entra_app(self.tenant, self.faults, self._token_key),
+            "graph": graph_app(self.tenant, self.faults, verifier),
+            "exchange": exchange_app(self.tenant, self.faults, verifier),
+            "control": control_app(self.tenant, self.faults, token, Actions(self.load, self.stopping.set)),
+        }
+        listeners = {name: listen() for name in fronts}
+        ports = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
+        app = _ByPort({ports[name]: front for name, front in fronts.items()})
+        await self._run_server(app, list(listeners.values()), leaf=files.leaf)
+        self._addresses |= {name: f"https://127.0.0.1:{port}" for name, port in ports.items()}
+
+    async def _serve_managed_identity(self, client_id: str) -> None:
+        from provisioner.sandbox.entra import managed_identity_app
+
+        listener = listen()
+        header = (self.folder / "identity-header").read_text()
+        app = managed_identity_app(
+            self.tenant, self.faults, self._token_key, identity_header=header, client_id=client_id
+        )
+        await self._run_server(app, [listener])
+        self._addresses["managed_identity"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._addresses["identity_header_file"] = str(self.folder / "identity-header")
+
+    async def _serve_dns(self) -> None:
+        from provisioner.sandbox.dns import DnsFront
+
+        self._dns = DnsFront(self.tenant, self.faults)
+        self._addresses["dns"] = f"127.0.0.1:{await self._dns.start()}"
+
+    async def _run_server(self, app: ASGIApp, listeners: list[socket.socket], leaf: Path | None = None) -> None:
+        """Start a uvicorn server in this loop and wait until it listens. Signals stay with `serve`."""
+        import uvicorn
+
+        class Server(uvicorn.Server):
+            def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+                return contextlib.nullcontext()
+
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ssl_certfile=leaf,
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        server = Server(config)
+        task = asyncio.create_task(server.serve(sockets=listeners))
+        self._servers.append((server, task))
+        while not server.started:
+            if task.done():
+                await task
+                raise OSError("the HTTP server ended while starting")
+            await asyncio.sleep(0.001)
+
+    def _write_endpoints(self, apps: Mapping[str, Mapping[str, str]]) -> None:
+        document = {
+            "pid": os.getpid(),
+            "started": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "tenant_id": self.tenant.tenant_id,
+            "initial_domain": self.tenant.initial_domain,
+            **self._addresses,
+            "control_token_file": str(self.folder / "control-token"),
+            "app": apps["app"],
+            "reader_app": apps["reader_app"],
+            "apps": apps,
+        }
+        write_private_json(self.folder / "endpoints.json", document)
+
+    async def _save_changes(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_EVERY_S)
+            if self.tenant.dirty:
+                self.save()
+
+    async def _renew_federated_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(FEDERATED_LIFETIME_S / 2)
+            for credentials in self._credentials:
+                credentials.renew_federated_token()
+
+
+def apply_seeds(tenant: Tenant, seeds: Iterable[Any]) -> None:
+    """Merge seeds, files or documents, over the tenant in order. Raises ValueError or OSError."""
+    from provisioner.sandbox.seed import load_seed
+
+    for seed in seeds:
+        tenant.merge(load_seed(seed))
+
+
+def open_tenant(options: Options, announce: Callable[[str], None]) -> Tenant:
+    """The tenant of the state folder, or a new one from the seeds. Raises StartError."""
+    from provisioner.sandbox.tenant import Tenant
+
+    tenant, kept = Tenant(), options.state / "tenant.json"
+    if kept.exists():
+        try:
+            tenant.load_json(json.loads(kept.read_bytes()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StartError(f"the kept state {kept} is not readable ({error}): move it away to begin anew") from None
+        if options.seeds:
+            announce(f"note: {options.state} holds a tenant already, which goes on; --seed is for a new one")
+    else:
+        _seed_anew(tenant, options.seeds)
+    if options.lag_s is not None:
+        tenant.lag = options.lag_s
+    if options.fast:
+        tenant.lag = 0.0
+        tenant.settings["shuffle"] = False
+    return tenant
+
+
+def _seed_anew(tenant: Tenant, seeds: Iterable[Path]) -> None:
+    for seed in seeds:
+        try:
+            apply_seeds(tenant, [seed])
+        except OSError as error:
+            raise StartError(f"the seed {seed} cannot be read: {error.strerror}", 3) from None
+        except ValueError as error:
+            raise StartError(f"the seed {seed} is not usable: {error}", 3) from None
+
+
+async def serve(options: Options, announce: Callable[[str], None]) -> None:
+    """Run the sandbox until SIGTERM, SIGINT or the control front's stop. Raises StartError."""
+    from provisioner.sandbox.faults import Faults
+
+    with owned(options.state):
+        tenant = open_tenant(options, announce)
+        try:
+            sandbox = Sandbox(tenant, Faults(tenant.clock, options.state / "requests.jsonl"), options.state)
+        except (OSError, ValueError) as error:
+            raise StartError(f"the state folder {options.state} cannot be used: {error}") from None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, sandbox.stopping.set)
+        try:
+            await sandbox.start()
+            announce(f"sandbox ready: {options.state / 'endpoints.json'}")
+            await sandbox.stopping.wait()
+        except (OSError, ValueError) as error:
+            raise StartError(f"the sandbox cannot start: {error}") from None
+        finally:
+            await sandbox.stop()
