@@ -46,7 +46,9 @@ def snapshot(name: str) -> dict[str, Any]:
     return found
 
 
-def answer(kind: ResourceType[Any], wanted: dict[str, Any], *found: list[dict[str, Any]], everything: bool = False) -> Any:
+def answer(
+    kind: ResourceType[Any], wanted: dict[str, Any], *found: list[dict[str, Any]], everything: bool = False
+) -> Any:
     """Decode these rows as the answers to the queries of the type, in their order."""
     queries = kind.queries(wanted, everything)
     assert len(queries) == len(found)
