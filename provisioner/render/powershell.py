@@ -1,0 +1,131 @@
+"""A change set as a PowerShell script: the very steps of `apply`, for an administrator to read and to run by hand.
+
+Every value stands in a single-quoted string or as a typed literal, so nothing in a name, a comment or an address is
+ever evaluated; what does not print (control characters, bidirectional marks) stands as its code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
+_SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_WORDS = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The script. Raises ValueError for a step whose cmdlet or parameter name is no plain word."""
+    ours = document["provisioner"]
+    lines = [
+        f"# Tenant   {_comment(ours['tenant'])}",
+        f"# Made     {_comment(document['timestamp'])}",
+        f"# Digest   {_comment(ours['digest'])}",
+        "#",
+        "# Sign in first: Connect-ExchangeOnline (module ExchangeOnlineManagement) as an Exchange Administrator.",
+        "# It stops at the first error. Nothing here checks whether the tenant has moved since the plan was made;",
+        "# `provisioner apply` does.",
+        "",
+        "$ErrorActionPreference = 'Stop'",
+    ]
+    changes = [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
+    for change in changes:
+        lines += ["", *_change(change)]
+    if not changes:
+        lines += ["", "# No changes."]
+    return "\n".join(lines) + "\n"
+
+
+def _change(change: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# {_comment(change['address'])} {_WORDS[change['change']['actions'][0]]}"
+    for field in change["provisioner"]["fields"]:
+        before, after = (json.dumps(field[side], ensure_ascii=False) for side in ("before", "after"))
+        yield f"#   {_comment(field['name'])}: {_comment(before)} -> {_comment(after)}"
+    for number, step in enumerate(change["provisioner"]["steps"]):
+        yield from _await(step["await"]) if "await" in step else _send(number, step["send"])
+
+
+def _send(number: int, sent: Mapping[str, Any]) -> Iterator[str]:
+    if "cmdlet" not in sent:
+        body = "" if sent["body"] is None else f" -Body {_text(json.dumps(sent['body']))}"
+        yield f"Invoke-MgGraphRequest -Method {_text(sent['method'])} -Uri {_text('v1.0' + sent['path'])}{body}"
+        return
+    yield "$parameters = @{"
+    for name, value in sent["parameters"].items():
+        yield f"    {_name(name)} = {_value(value)}"
+    if sent["cmdlet"].partition("-")[0] not in {"New", "Get"}:
+        yield "    Confirm = $false"
+    yield "}"
+    yield f"$step{number} = {_name(sent['cmdlet'])} @parameters"
+
+
+def _await(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """DNS must be published before the next step: look, and stop with what is missing."""
+    for record in records:
+        name, kind, value = _text(record["name"]), _text(record["type"]), _value(record["value"])
+        yield f"$found = Resolve-DnsName -Name {name} -Type {kind} -ErrorAction SilentlyContinue"
+        yield f"if (@($found.NameHost) -notcontains ([string]{value}).TrimEnd('.')) {{"
+        yield f"    throw ('Publish in DNS first: ' + {name} + ' ' + {kind} + ' ' + {value})"
+        yield "}"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case None:
+            return "$null"
+        case bool():
+            return "$true" if value else "$false"
+        case int() | float():
+            return str(value)
+        case str():
+            return _text(value)
+        case list():
+            return "@(" + ", ".join(map(_value, value)) + ")"
+        case {"$delta": delta}:
+            sides = (f"{word} = {_value(delta[word.lower()])}" for word in ("Add", "Remove") if delta[word.lower()])
+            return "@{ " + "; ".join(sides) + " }"
+        case {"$ref": ref}:
+            return f"$step{int(ref['step'])}.{_name(ref['property'])}"
+        case {"$secret": reference}:
+            return f"(Read-Host -AsSecureString -Prompt {_text(reference)})"
+        case _:
+            raise ValueError(f"no PowerShell form for {value!r}")
+
+
+def _text(text: str) -> str:
+    """A single-quoted string; characters that do not print are joined in by their code."""
+    parts: list[str] = []
+    plain = ""
+    for unit in text:
+        if _prints(unit):
+            plain += unit * 2 if unit in _SINGLE_QUOTES else unit
+            continue
+        if plain:
+            parts.append(f"'{plain}'")
+            plain = ""
+        code = ord(unit)
+        parts.append(f"[char]0x{code:04X}" if code < 0x10000 else f"[char]::ConvertFromUtf32(0x{code:X})")
+    if plain or not parts:
+        parts.append(f"'{plain}'")
+    # A leading [char] would make + add numbers: begin with a string.
+    joined = " + ".join(parts if parts[0].startswith("'") else ["''", *parts])
+    return joined if len(parts) == 1 and parts[0].startswith("'") else f"({joined})"
+
+
+def _prints(unit: str) -> bool:
+    return unicodedata.category(unit) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _comment(text: str) -> str:
+    """Text within a comment line: what would end the line or turn it round stands as `\\u{…}`."""
+    return "".join(c if _prints(c) else f"\\u{{{ord(c):x}}}" for c in text)
+
+
+def _name(word: str) -> str:
+    if not _NAME.fullmatch(word):
+        raise ValueError(f"{word!r} is no name of a cmdlet, parameter or property")
+    return word
