@@ -281,7 +281,9 @@ def test_a_missing_column_is_not_returned_and_null_is_an_empty_list_or_no_name()
     assert (hybrid.ef_test_mode, hybrid.trusted_organizations, hybrid.client_host_names) == (None, None, None)
     row = rows("inbound-connectors")[0]
     assert decoded({**row, "SenderIPAddresses": None}, "hq-relay").sender_ip_addresses == frozenset()
-    assert decoded({**row, "SenderIPAddresses": "192.0.2.9"}, "hq-relay").sender_ip_addresses == {"192.0.2.9/32"}
+    assert decoded({**row, "SenderIPAddresses": "192.0.2.9"}, "hq-relay").sender_ip_addresses == frozenset(
+        {"192.0.2.9/32"}
+    )
     assert decoded({**row, "RequireTls": None}, "hq-relay").require_tls is None
     assert decoded(row, "hq-relay").tls_sender_certificate_name == ""
     without = {name: value for name, value in row.items() if name != "TlsSenderCertificateName"}
@@ -503,7 +505,10 @@ def test_every_written_field_reaches_the_wire() -> None:
         **dict.fromkeys(("sender_ip_addresses", "ef_skip_ips"), networks),
         **dict.fromkeys(("ef_users", "scan_and_drop_recipients"), people),
         **dict.fromkeys(("tls_sender_certificate_name", "comment", "owner"), "contoso.com"),
-        **{"name": "a", "type": "on_premises", "source": None, "spellings": None},
+        "name": "a",
+        "type": "on_premises",
+        "source": None,
+        "spellings": None,
     }
     full = InboundConnector(**values)
     assert [n for n in field_names(full) if getattr(full, n) is None] == ["source", "spellings"]

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from provisioner.model import field_names
+from provisioner.resources import TYPES
+from provisioner.resources.inbound_connector import InboundConnector
+
+_PAGE = Path(__file__).parents[2] / "docs" / "plan-language.md"
+
+
+def test_every_type_has_its_own_name_and_section() -> None:
+    assert len({t.name for t in TYPES}) == len({t.section for t in TYPES}) == len(TYPES) == 4
+    assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector"]
+    assert [t.name for t in TYPES if t.precondition] == ["domain"]
+    assert [t.name for t in TYPES if t.deletable] == ["inbound_connector"]
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_nothing_wanted_asks_nothing_and_nothing_is_all_that_comes_of_no_answer(kind: object) -> None:
+    for resource_type in TYPES:
+        if resource_type is kind:
+            assert list(resource_type.queries({}, False)) == []
+            assert dict(resource_type.decode({}, [])) == {}
+
+
+def test_the_examples_of_the_language_page_are_valid_plans() -> None:
+    examples = [
+        yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", _PAGE.read_text("utf-8"), re.DOTALL)
+    ]
+    by_section = {section: body for example in examples for section, body in example.items()}
+    assert set(by_section) == {t.section for t in TYPES}
+    for kind in TYPES:
+        section = TypeAdapter(kind.section_type).validate_python(by_section[kind.section])
+        assert list(kind.declare(section, "me"))
+
+
+def test_every_field_of_every_section_has_its_row_on_the_language_page() -> None:
+    page = _PAGE.read_text("utf-8")
+    for kind in TYPES:
+        schema = TypeAdapter(kind.section_type).json_schema()
+        bodies = [schema, *schema.get("$defs", {}).values()]
+        fields = {name for body in bodies for name in body.get("properties", {})}
+        assert fields
+        assert [name for name in sorted(fields) if f"`{name}`" not in page] == []
+
+
+def test_the_schema_describes_every_field_for_an_editor() -> None:
+    for kind in TYPES:
+        schema = TypeAdapter(kind.section_type).json_schema()
+        for body in (schema, *schema.get("$defs", {}).values()):
+            assert body.get("description")
+            assert all(part.get("description") for part in body.get("properties", {}).values())
+            assert body.get("additionalProperties") is False or "properties" not in body
+
+
+def test_the_connector_of_the_plan_has_every_field_but_those_that_are_not_written_there() -> None:
+    (kind,) = (t for t in TYPES if t.name == "inbound_connector")
+    schema = TypeAdapter(kind.section_type).json_schema()
+    (body,) = schema["$defs"].values()
+    assert set(field_names(InboundConnector)) - set(body["properties"]) == {"name", "owner", "source", "spellings"}
