@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from provisioner.render.escape import prints, visible
 
 # about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
 _SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"
@@ -22,9 +23,9 @@ def render(document: Mapping[str, Any]) -> str:
     """The script. Raises ValueError for a step whose cmdlet or parameter name is no plain word."""
     ours = document["provisioner"]
     lines = [
-        f"# Tenant   {_comment(ours['tenant'])}",
-        f"# Made     {_comment(document['timestamp'])}",
-        f"# Digest   {_comment(ours['digest'])}",
+        f"# Tenant   {visible(ours['tenant'])}",
+        f"# Made     {visible(document['timestamp'])}",
+        f"# Digest   {visible(ours['digest'])}",
         "#",
         "# Sign in first: Connect-ExchangeOnline (module ExchangeOnlineManagement) as an Exchange Administrator.",
         "# It stops at the first error. Nothing here checks whether the tenant has moved since the plan was made;",
@@ -41,10 +42,10 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def _change(change: Mapping[str, Any]) -> Iterator[str]:
-    yield f"# {_comment(change['address'])} {_WORDS[change['change']['actions'][0]]}"
+    yield f"# {visible(change['address'])} {_WORDS[change['change']['actions'][0]]}"
     for field in change["provisioner"]["fields"]:
         before, after = (json.dumps(field[side], ensure_ascii=False) for side in ("before", "after"))
-        yield f"#   {_comment(field['name'])}: {_comment(before)} -> {_comment(after)}"
+        yield f"#   {visible(field['name'])}: {visible(before)} -> {visible(after)}"
     for number, step in enumerate(change["provisioner"]["steps"]):
         yield from _await(step["await"]) if "await" in step else _send(number, step["send"])
 
@@ -101,7 +102,7 @@ def _text(text: str) -> str:
     parts: list[str] = []
     plain = ""
     for unit in text:
-        if _prints(unit):
+        if prints(unit):
             plain += unit * 2 if unit in _SINGLE_QUOTES else unit
             continue
         if plain:
@@ -114,15 +115,6 @@ def _text(text: str) -> str:
     # A leading [char] would make + add numbers: begin with a string.
     joined = " + ".join(parts if parts[0].startswith("'") else ["''", *parts])
     return joined if len(parts) == 1 and parts[0].startswith("'") else f"({joined})"
-
-
-def _prints(unit: str) -> bool:
-    return unicodedata.category(unit) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def _comment(text: str) -> str:
-    """Text within a comment line: what would end the line or turn it round stands as `\\u{…}`."""
-    return "".join(c if _prints(c) else f"\\u{{{ord(c):x}}}" for c in text)
 
 
 def _name(word: str) -> str:
