@@ -1,0 +1,102 @@
+"""The control front: what it does to the tenant, and what it refuses."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from tests.sandbox.conftest import Running, seed
+
+
+def test_only_the_control_token_opens_it(sandbox: Running) -> None:
+    with sandbox.http() as client:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer "}, {"Authorization": "ü"}):
+            assert client.get(sandbox.endpoints["control"] + "/dump", headers=headers).status_code == 401
+
+
+def test_health_says_which_tenant_answers(sandbox: Running) -> None:
+    answer = sandbox.control("GET", "/health").json()
+    assert (answer["status"], answer["tenant_id"]) == ("ok", sandbox.tenant_id)
+
+
+def test_a_dump_loads_again_to_the_same_dump(sandbox: Running) -> None:
+    first = sandbox.control("GET", "/dump").json()
+    assert sandbox.control("POST", "/load", first).status_code == 200
+    second = sandbox.control("GET", "/dump").json()
+    assert {key: second[key] for key in second if key != "clock"} == {
+        key: first[key] for key in first if key != "clock"
+    }
+
+
+def test_a_dump_holds_no_secret(sandbox: Running) -> None:
+    text = sandbox.control("GET", "/dump").text
+    assert sandbox.secret() not in text
+    assert "PRIVATE KEY" not in text
+
+
+def test_the_clock_goes_forward_only_when_asked(sandbox: Running) -> None:
+    before = dt.datetime.fromisoformat(sandbox.control("GET", "/health").json()["time"])
+    after = dt.datetime.fromisoformat(sandbox.control("POST", "/clock", {"advance": 86400}).json()["time"])
+    assert dt.timedelta(days=1) <= after - before < dt.timedelta(days=1, minutes=1)
+
+
+def test_a_cmdlet_runs_as_a_global_administrator(sandbox: Running) -> None:
+    def get() -> object:
+        body = {"name": "Get-TransportConfig", "parameters": {}}
+        return sandbox.control("POST", "/cmdlet", body).json()["rows"][0]["SmtpClientAuthenticationDisabled"]
+
+    for value in (True, False):
+        body = {"name": "Set-TransportConfig", "parameters": {"SmtpClientAuthenticationDisabled": value}}
+        assert sandbox.control("POST", "/cmdlet", body).status_code == 200
+        assert get() is value
+    refused = sandbox.control(
+        "POST", "/cmdlet", {"name": "Get-InboundConnector", "parameters": {"Identity": "no such"}}
+    )
+    assert refused.status_code == 404
+    assert "no such" in refused.json()["error"]
+
+
+def test_requests_are_logged_with_who_asked_and_without_secrets(sandbox: Running) -> None:
+    assert sandbox.control("DELETE", "/requests").status_code == 204
+    sandbox.token("https://graph.microsoft.com/.default")
+    rows = sandbox.control("GET", "/requests").json()
+    assert [(row["front"], row["method"], row["status"]) for row in rows] == [("entra", "POST", 200)]
+    assert rows[0]["path"].endswith("/oauth2/v2.0/token")
+    assert sandbox.control("GET", f"/requests?since={rows[0]['n']}").json() == []
+    assert sandbox.secret() not in (sandbox.state / "requests.jsonl").read_text()
+
+
+def test_a_fault_strikes_once_and_goes_away(sandbox: Running) -> None:
+    rule = {"front": "entra", "match": {"path": "/token"}, "times": 1, "do": {"status": 503, "body": {"x": 1}}}
+    assert sandbox.control("POST", "/faults", [rule, rule]).json() == {"added": 2}
+    url = f"{sandbox.endpoints['authority']}/{sandbox.tenant_id}/oauth2/v2.0/token"
+    with sandbox.http() as client:
+        assert client.post(url, data={}).status_code == 503
+        assert sandbox.control("DELETE", "/faults").status_code == 204
+        assert client.post(url, data={}).status_code == 400
+
+
+def test_lag_is_set_and_taken_away(sandbox: Running) -> None:
+    assert sandbox.control("POST", "/lag", {"seconds": 3}).status_code == 204
+    assert sandbox.control("POST", "/lag", {"seconds": 0}).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/clock", {}),
+        ("/clock", {"advance": "soon"}),
+        ("/clock", []),
+        ("/cmdlet", {"parameters": {}}),
+        ("/dns", {"name": "contoso.com", "type": "MX", "values": ["nonsense"]}),
+        ("/dns", {"name": "contoso.com", "type": "MX"}),
+        ("/lag", {"seconds": -1}),
+        ("/load", "text"),
+    ],
+)
+def test_bad_bodies_are_refused_with_a_reason(sandbox: Running, path: str, body: object) -> None:
+    answer = sandbox.control("POST", path, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert sandbox.control("GET", "/dump").json()["graph"]["domains"] == seed()["graph"]["domains"]

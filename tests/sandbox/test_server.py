@@ -1,0 +1,201 @@
+"""The life of the process: start, one per folder, stop, go on, and what is said when it cannot start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox.conftest import Running, seed
+
+Start = Callable[..., Running]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A start that is expected to end by itself."""
+    command = [sys.executable, "-m", "provisioner.sandbox", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_endpoints_name_every_front_and_every_file(sandbox: Running) -> None:
+    endpoints = sandbox.endpoints
+    assert (endpoints["pid"], endpoints["initial_domain"]) == (sandbox.process.pid, "contoso.onmicrosoft.com")
+    for name in ("authority", "graph", "exchange", "control"):
+        assert endpoints[name].startswith("https://127.0.0.1:")
+    files = [endpoints[name] for name in ("ca", "control_token_file", "identity_header_file")]
+    for app in ("app", "reader_app"):
+        files += [endpoints[app][name] for name in ("secret_file", "certificate_file", "federated_token_file")]
+    for file in map(Path, files):
+        assert file.is_absolute()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((sandbox.state / "endpoints.json").stat().st_mode) == 0o600
+    assert len({endpoints[name] for name in ("authority", "graph", "exchange", "control")}) == 4
+
+
+def test_answers_do_not_wait_for_delayed_acknowledgements(sandbox: Running) -> None:
+    with sandbox.http() as client:
+        url = f"{sandbox.endpoints['authority']}/{sandbox.tenant_id}/v2.0/.well-known/openid-configuration"
+        client.get(url)
+        begun = time.monotonic()
+        for _ in range(20):
+            assert client.get(url).status_code == 200
+    assert time.monotonic() - begun < 20 * 0.035  # 20 delayed acknowledgements would take 0.8 s
+
+
+def test_it_is_ready_in_about_a_second(start_sandbox: Start, tmp_path: Path, seed_file: Path) -> None:
+    start_sandbox(tmp_path, "--seed", str(seed_file)).stop()
+    begun = time.monotonic()
+    start_sandbox(tmp_path)
+    assert time.monotonic() - begun < 4  # about 1 s alone on a machine; several people share this one
+
+
+def test_a_second_start_on_the_same_folder_is_refused(sandbox: Running) -> None:
+    refused = run("serve", "--state", str(sandbox.state))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        f"error: a sandbox is already running on {sandbox.state} (pid {sandbox.process.pid})"
+    ]
+    assert sandbox.control("GET", "/health").status_code == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_a_restart_goes_on(
+    start_sandbox: Start, tmp_path: Path, seed_file: Path, how: signal.Signals
+) -> None:
+    first = start_sandbox(tmp_path, "--seed", str(seed_file))
+    authority, secret, ca = Path(first.ca).read_bytes(), first.secret(), first.ca
+    record = {"name": "new.contoso.com", "type": "TXT", "values": ["kept"]}
+    assert first.control("POST", "/dns", record).status_code == 204
+    assert first.stop(how) == 0
+    assert not (tmp_path / "endpoints.json").exists()
+    second = start_sandbox(tmp_path)
+    dump = second.control("GET", "/dump").json()
+    assert dump["dns"]["new.contoso.com"] == {"TXT": ["kept"]}
+    assert len(dump["graph"]["users"]) == 250
+    assert (Path(ca).read_bytes(), second.secret()) == (authority, secret)
+    assert second.token("https://graph.microsoft.com/.default")
+
+
+def test_control_stop_ends_it_and_leaves_no_listener(start_sandbox: Start, tmp_path: Path) -> None:
+    running = start_sandbox(tmp_path)
+    assert running.control("POST", "/stop").status_code == 202
+    assert running.process.wait(timeout=10) == 0
+    for name in ("authority", "dns"):
+        port = int(running.endpoints[name].rpartition(":")[2])
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=2)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names <= {"apps", "ca", "control-token", "identity-header", "requests.jsonl", "tenant.json"}
+
+
+def test_an_open_connection_does_not_keep_it_alive(start_sandbox: Start, tmp_path: Path) -> None:
+    running = start_sandbox(tmp_path)
+    port = int(running.endpoints["graph"].rpartition(":")[2])
+    context = ssl.create_default_context(cafile=running.ca)
+    with (
+        socket.create_connection(("127.0.0.1", port)) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as idle,
+    ):
+        idle.sendall(b"GET /v1.0/users HTTP/1.1\r\nHost: x\r\n")  # a request that never ends
+        begun = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - begun < 5
+
+
+def test_a_killed_sandbox_does_not_block_its_folder(start_sandbox: Start, tmp_path: Path, seed_file: Path) -> None:
+    first = start_sandbox(tmp_path, "--seed", str(seed_file))
+    first.stop(signal.SIGKILL)
+    assert (tmp_path / "endpoints.json").exists()
+    second = start_sandbox(tmp_path)
+    assert second.endpoints["pid"] != first.endpoints["pid"]
+    assert len(second.control("GET", "/dump").json()["graph"]["users"]) == 250
+
+
+def test_changes_are_kept_soon_after_they_are_made(start_sandbox: Start, tmp_path: Path) -> None:
+    running = start_sandbox(tmp_path)
+    record = {"name": "soon.contoso.com", "type": "TXT", "values": ["x"]}
+    running.control("POST", "/dns", record)
+    deadline = time.monotonic() + 5
+    while "soon.contoso.com" not in (tmp_path / "tenant.json").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_loaded_seed_moves_the_endpoints_along(start_sandbox: Start, tmp_path: Path) -> None:
+    running = start_sandbox(tmp_path)
+    assert running.control("POST", "/load", seed()).status_code == 200
+    endpoints = json.loads((tmp_path / "endpoints.json").read_text())
+    assert endpoints["tenant_id"] == seed()["tenant"]["id"] != running.tenant_id
+    assert endpoints["graph"] == running.endpoints["graph"]
+
+
+def test_a_dump_of_one_sandbox_seeds_another(start_sandbox: Start, tmp_path: Path, seed_file: Path) -> None:
+    first = start_sandbox(tmp_path / "one", "--seed", str(seed_file))
+    dump = tmp_path / "dump.json"
+    dump.write_text(first.control("GET", "/dump").text)
+    second = start_sandbox(tmp_path / "two", "--seed", str(dump))
+    assert second.endpoints["app"]["client_id"] == first.endpoints["app"]["client_id"]
+    assert second.secret() != first.secret()
+    assert second.token("https://graph.microsoft.com/.default")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"sandbox": 99}', "\x00\x01", "just text"])
+def test_a_bad_seed_is_one_line_and_exit_3(tmp_path: Path, content: str) -> None:
+    (tmp_path / "seed.json").write_text(content)
+    refused = run("serve", "--state", str(tmp_path / "state"), "--seed", str(tmp_path / "seed.json"))
+    assert refused.returncode == 3, refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith(f"error: the seed {tmp_path / 'seed.json'}")
+    assert not (tmp_path / "state" / "endpoints.json").exists()
+
+
+def test_a_missing_seed_and_usage_errors_exit_3(tmp_path: Path) -> None:
+    missing = run("serve", "--state", str(tmp_path / "state"), "--seed", str(tmp_path / "none.json"))
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (3, 1)
+    for arguments in ([], ["serve"], ["serve", "--state", "x", "--lag", "much"], ["serve", "--nonsense"]):
+        assert run(*arguments).returncode == 3, arguments
+    assert run("--help").returncode == 0
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"tenant_id": 1}'])
+def test_a_corrupt_state_is_one_line_and_exit_1(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tenant.json").write_text(content)
+    refused = run("serve", "--state", str(tmp_path))
+    assert refused.returncode == 1, refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "tenant.json" in refused.stderr
+    assert (tmp_path / "tenant.json").read_text() == content
+
+
+def test_a_broken_key_file_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "apps" / "token-key.pem").write_text("nonsense")
+    refused = run("serve", "--state", str(tmp_path))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1), refused.stderr
+
+
+def test_a_state_that_is_no_folder_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = run("serve", "--state", str(tmp_path / "file"))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1), refused.stderr
+
+
+def test_nothing_of_the_client_libraries_is_imported() -> None:
+    script = (
+        "import sys, provisioner.sandbox.server, provisioner.sandbox.control, provisioner.sandbox.entra,"
+        "provisioner.sandbox.graph, provisioner.sandbox.dns;"
+        "print([n for n in ('aiohttp', 'msgraph', 'azure', 'pypsrp', 'httpx') if n in sys.modules],"
+        "[n for n in sys.modules if n.startswith('provisioner.') and not n.startswith('provisioner.sandbox')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout == "[] []\n"
