@@ -109,7 +109,7 @@ async def _read(
             reason = failed.get(key)
             resources[address] = reason or (Present(seen[key]) if key in seen else Absent())
         if kind.name in listed:
-            whole = next((f for f in failed.values()), None)
+            whole = failed.get("*")
             if whole:
                 unlisted[kind.name] = whole
             else:
@@ -166,7 +166,7 @@ def _decode(
         unknown = Unknown(f"an answer has a form that this version does not know: {error}", "malformed")
         return {}, dict.fromkeys((*wanted, "*"), unknown)
     odd = {k: s for k, s in decoded.items() if isinstance(s, Unknown)}
-    failed.update({k: u for k, u in odd.items() if k in wanted})
+    failed.update({k if k in wanted else "*": u for k, u in odd.items()})
     return {k: s for k, s in decoded.items() if k not in odd}, failed
 
 
@@ -317,7 +317,8 @@ class _Run:
             await self.ended[need].wait()
         missing = [str(n) for n in sorted(needs) if self.results[n].status not in {DONE, ALREADY}]
         if missing:
-            return self._end(Result(change.address, change.action, SKIPPED, f"it needs {', '.join(missing)}"))
+            more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+            return self._end(Result(change.address, change.action, SKIPPED, f"it needs {', '.join(missing[:3])}{more}"))
         began = time.monotonic()
         async with self.gate:
             if self.stop.is_set():

@@ -131,7 +131,7 @@ def verify(path: Path) -> Verdict:
 
 
 def begun(path: Path, digest: str) -> dict[str, int]:
-    """The addresses that runs of the change set with this digest began to write, with the number of steps sent for each.
+    """The addresses that runs of the change set with this digest began to write, each with how many steps were sent.
 
     What of them was carried out is for a reading of the tenant to say.
     """

@@ -475,6 +475,9 @@ class ResourceType(Protocol[S]):
     def needs(self, spec: S) -> Sequence[Address]:
         """What must be in place first: order among changes, and preconditions."""
 
+    def comes_last(self, spec: S) -> bool:
+        """True when bringing it there closes a door that the other changes of its type may still open for someone."""
+
 
 def written(spec: Any) -> dict[str, Any]:
     """The fields of a spec that are not None, by name, in their declared order."""

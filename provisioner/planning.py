@@ -97,7 +97,7 @@ def plan(
     draft.declared()
     draft.tombstones()
     draft.undeclared()
-    changes = order(draft.changes)
+    changes = order(_closing_doors_last(draft.changes, draft.types))
     findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes)]
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(
@@ -123,6 +123,18 @@ def order(changes: Iterable[Change]) -> tuple[Change, ...]:
     by_address = {c.address: c for c in sorted(changes, key=lambda c: c.address)}
     graph = dependencies(by_address.values())
     return tuple(by_address[a] for a in graphlib.TopologicalSorter(graph).static_order())
+
+
+def _closing_doors_last(changes: Sequence[Change], types: Mapping[str, ResourceType[Any]]) -> Iterator[Change]:
+    """The changes, those that close a door made to need every other pending change of their type."""
+    pending = [c for c in changes if c.action is not Action.NO_OP]
+    for change in changes:
+        kind = types[change.address.type]
+        if change.action is Action.NO_OP or change.after is None or not kind.comes_last(change.after):
+            yield change
+            continue
+        others = (c.address for c in pending if c.address.type == kind.name and c is not change)
+        yield dataclasses.replace(change, needs=(*change.needs, *sorted(others)))
 
 
 def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:

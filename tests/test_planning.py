@@ -217,3 +217,37 @@ def test_the_order_of_a_list_never_matters(order: list[str], tls: bool) -> None:
     wanted = InboundConnector("hq", sender_ip_addresses=frozenset(order), require_tls=tls)
     live = InboundConnector("hq", sender_ip_addresses=frozenset(sorted(order)), require_tls=tls, comment="")
     assert planning.plan(desired((HQ, wanted)), observed((HQ, Present(live))), TYPES).pending == ()
+
+
+def test_the_organization_is_closed_only_after_its_mailboxes_have_their_own_word() -> None:
+    switch = Address("smtp_auth", ORGANIZATION)
+    plan = desired((switch, SmtpAuth(ORGANIZATION, "disabled")), (ERP, SmtpAuth(ERP.key, "enabled")))
+    seen = observed((switch, Present(SmtpAuth(ORGANIZATION, "enabled"))), (ERP, Present(SmtpAuth(ERP.key, "inherit"))))
+    found = planning.plan(plan, seen, TYPES)
+    assert [c.address for c in found.pending] == [ERP, switch]
+    assert found.pending[1].needs == (ERP,)
+
+
+def test_two_addresses_of_one_mailbox_cannot_both_be_declared() -> None:
+    alias = Address("smtp_auth", "alias@contoso.com")
+    plan = desired((ERP, SmtpAuth(ERP.key, "enabled")), (alias, SmtpAuth(alias.key, "disabled")))
+    live = {a: Present(SmtpAuth(a.key, "inherit", mailbox="erp@contoso.com")) for a in (ERP, alias)}
+    found = planning.plan(plan, observed(*live.items()), TYPES)
+    assert [f.rule for f in found.findings] == ["SAME-MAILBOX"]
+    assert not found.applyable
+
+
+def test_a_connector_of_the_hybrid_wizard_is_guarded() -> None:
+    live = InboundConnector("hq", require_tls=True, comment="", source="hybrid_wizard")
+    found = planning.plan(
+        desired((HQ, InboundConnector("hq", require_tls=False))), observed((HQ, Present(live))), TYPES
+    )
+    assert [f.rule for f in found.findings] == ["HYBRID-CONNECTOR"]
+    calm = planning.plan(desired((HQ, InboundConnector("hq", require_tls=True))), observed((HQ, Present(live))), TYPES)
+    assert calm.findings == ()
+
+
+def test_a_tombstone_for_something_declared_is_a_contradiction_in_any_case() -> None:
+    plan = desired((HQ, CONNECTOR), absent={Address("inbound_connector", "HQ"): None})
+    found = planning.plan(plan, observed((HQ, Present(LIVE_CONNECTOR))), TYPES)
+    assert [f.rule for f in found.findings if f.blocks] == ["ABSENT-DECLARED"]

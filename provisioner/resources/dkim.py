@@ -147,6 +147,9 @@ class DkimType:
         """The domain must be accepted before it can sign."""
         return (Address("domain", spec.domain),)
 
+    def comes_last(self, spec: Dkim) -> bool:  # noqa: ARG002 - no change of its type waits for another
+        return False
+
 
 _form = lenient(domain_name)
 

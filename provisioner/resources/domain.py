@@ -112,6 +112,9 @@ class DomainType:
     def needs(self, spec: Domain) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
         return ()
 
+    def comes_last(self, spec: Domain) -> bool:  # noqa: ARG002 - no change of its type waits for another
+        return False
+
 
 _form = lenient(domain_name)
 

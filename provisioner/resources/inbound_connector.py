@@ -361,6 +361,9 @@ class InboundConnectorType:
             domains.add(spec.tls_sender_certificate_name.removeprefix("*."))
         return tuple(Address("domain", d) for d in sorted(domains))
 
+    def comes_last(self, spec: InboundConnector) -> bool:  # noqa: ARG002 - no change of its type waits for another
+        return False
+
 
 def _removal(before: InboundConnector) -> Sequence[Step]:
     return (Send(Cmdlet("Remove-InboundConnector", {"Identity": before.name, "Confirm": False})),)

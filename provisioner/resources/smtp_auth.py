@@ -132,6 +132,10 @@ class SmtpAuthType:
     def needs(self, spec: SmtpAuth) -> Sequence[Address]:  # noqa: ARG002 - a mailbox is there or it is not
         return ()
 
+    def comes_last(self, spec: SmtpAuth) -> bool:
+        """Disabling the organization cuts off whoever inherits: first the mailboxes that are to have their own word."""
+        return spec.identity == ORGANIZATION and spec.smtp_auth == "disabled"
+
 
 _form = lenient(email_address)
 

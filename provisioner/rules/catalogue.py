@@ -18,31 +18,30 @@ class Rule:
 
     @property
     def waivable(self) -> bool:
-        """A precondition is a fact about the tenant: it is mended, not waived."""
-        return self.blocks != "precondition"
+        """A precondition is a fact about the tenant, a contradiction one about the plan: they are mended, not waived."""
+        return self.blocks != "precondition" and self.id != "ABSENT-DECLARED"
 
+
+_ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 RULES = {
     rule.id: rule
     for rule in (
-        Rule(
-            "BLAST-RADIUS", Severity.ERROR, "apply", "More than 30 % of a type's objects would be deleted or updated."
-        ),
-        Rule(
-            "CERTIFICATE-UNUSED", Severity.INFO, "", "A certificate is named, but nothing makes the connector use it."
-        ),
-        Rule("CREATE-ONLY", Severity.WARNING, "", "A field differs that only creation can set."),
-        Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
-        Rule("IP-DOCUMENTATION", Severity.WARNING, "", "An address is reserved for documentation (RFC 5737)."),
-        Rule("IP-PRIVATE", Severity.ERROR, "apply", "An address can never be the source of mail from the internet."),
-        Rule("IP-RANGE-WIDE", Severity.ERROR, "input", "A range is wider than the /24 that Exchange Online takes."),
-        Rule("OWNER-FOREIGN", Severity.ERROR, "apply", "The object carries the ownership mark of another plan."),
-        Rule("PRECONDITION", Severity.ERROR, "precondition", "The tenant is not as the plan takes for granted."),
-        Rule("PROTECTED", Severity.WARNING, "", "A protected object would have been deleted."),
-        Rule(
-            "RESOURCE-MISSING", Severity.ERROR, "precondition", "A declared object is not there and cannot be created."
-        ),
-        Rule("SMTP-TENANT-WIDE", Severity.ERROR, "apply", "SMTP AUTH would be switched on for every mailbox."),
-        Rule("TREAT-AS-INTERNAL", Severity.WARNING, "", "Mail from the connector skips the spam filter."),
+        Rule("ABSENT-DECLARED", _ERROR, "input", "One object is declared and listed under absent."),
+        Rule("BLAST-RADIUS", _ERROR, "apply", "More than 30 % of a type's objects would be deleted or updated."),
+        Rule("CERTIFICATE-UNUSED", _INFO, "", "A certificate is named, but nothing makes the connector use it."),
+        Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
+        Rule("DKIM-KEY-1024", _WARNING, "", "A DKIM key of 1024 bits is weak."),
+        Rule("HYBRID-CONNECTOR", _ERROR, "apply", "The Hybrid Configuration Wizard made and keeps this connector."),
+        Rule("IP-DOCUMENTATION", _WARNING, "", "An address is reserved for documentation (RFC 5737)."),
+        Rule("IP-PRIVATE", _ERROR, "apply", "An address can never be the source of mail from the internet."),
+        Rule("IP-RANGE-WIDE", _ERROR, "input", "A range is wider than the /24 that Exchange Online takes."),
+        Rule("OWNER-FOREIGN", _ERROR, "apply", "The object carries the ownership mark of another plan."),
+        Rule("PRECONDITION", _ERROR, "precondition", "The tenant is not as the plan takes for granted."),
+        Rule("PROTECTED", _WARNING, "", "A protected object would have been deleted."),
+        Rule("RESOURCE-MISSING", _ERROR, "precondition", "A declared object is not there and cannot be created."),
+        Rule("SAME-MAILBOX", _ERROR, "precondition", "Two entries of the plan are addresses of one mailbox."),
+        Rule("SMTP-TENANT-WIDE", _ERROR, "apply", "SMTP AUTH would be switched on for every mailbox."),
+        Rule("TREAT-AS-INTERNAL", _WARNING, "", "Mail from the connector skips the spam filter."),
     )
 }

@@ -26,6 +26,17 @@ def lint(desired: Desired) -> Iterator[Finding]:
                 yield from _connector(resource, resource.spec)
             case Dkim():
                 yield from _dkim(resource, resource.spec)
+    yield from _contradictions(desired)
+
+
+def _contradictions(desired: Desired) -> Iterator[Finding]:
+    """A tombstone for what the plan declares, in whatever case: names in Exchange are the same in any."""
+    declared = {(a.type, a.key.lower()): r for a, r in desired.resources.items()}
+    for address in desired.absent:
+        resource = declared.get((address.type, address.key.lower()))
+        if resource is not None:
+            summary = f"{resource.address} is declared, and listed under absent"
+            yield _finding("ABSENT-DECLARED", resource, "", summary, "take it out of one of the two")
 
 
 def _connector(resource: Resource, spec: InboundConnector) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from provisioner.diagnostics import Severity
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present
 from provisioner.resources.inbound_connector import InboundConnector
-from provisioner.resources.smtp_auth import ORGANIZATION
+from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 from provisioner.rules.catalogue import RULES
 
 _SMALL = 10  # below this many objects of a type a share says nothing
@@ -19,6 +19,8 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change]) -> It
     """All findings about the whole picture."""
     yield from _tenant_wide(desired, observed, changes)
     yield from _foreign_owner(desired, observed)
+    yield from _hybrid(desired, observed, changes)
+    yield from _same_mailbox(desired, observed)
     yield from _blast_radius(observed, changes)
 
 
@@ -52,6 +54,36 @@ def _foreign_owner(desired: Desired, observed: Observed) -> Iterator[Finding]:
             mend = f"take it over with --allow {rule.id}:{address.short}, or leave it to its owner"
             at = desired.resources[address].location if address in desired.resources else desired.absent[address]
             yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=at)
+
+
+def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+    """A change of what the Hybrid Configuration Wizard keeps: it writes its own values again at its next run."""
+    rule = RULES["HYBRID-CONNECTOR"]
+    for change in changes:
+        there = observed.resources.get(change.address)
+        if change.action is Action.NO_OP or not isinstance(there, Present):
+            continue
+        if isinstance(there.spec, InboundConnector) and there.spec.source == "hybrid_wizard":
+            summary = f"{change.address} was made by the Hybrid Configuration Wizard, which will overwrite changes"
+            mend = "change it with the wizard, and list it under ignore"
+            resource = desired.resources.get(change.address)
+            at = resource.location if resource else None
+            yield Finding(rule.id, rule.severity, summary, mend, change.address, rule.blocks, location=at)
+
+
+def _same_mailbox(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    """Two declared addresses of one mailbox: whatever they say, one of them would differ for ever or say it twice."""
+    rule = RULES["SAME-MAILBOX"]
+    seen: dict[str, Address] = {}
+    for address, resource in desired.resources.items():
+        there = observed.resources.get(address)
+        if not isinstance(there, Present) or not isinstance(there.spec, SmtpAuth) or not there.spec.mailbox:
+            continue
+        first = seen.setdefault(there.spec.mailbox, address)
+        if first != address:
+            summary = f"{first} and {address} are addresses of one mailbox, {there.spec.mailbox}"
+            mend = "keep one of them, best its primary address"
+            yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
 
 
 def _blast_radius(observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
