@@ -198,7 +198,17 @@ class DnsFront:
                 await writer.wait_closed()
 
     async def _respond(self, query: dns.message.Message) -> dns.message.Message | None:
-        return respond(self._tenant.dns, query)
+        """The answer, or None where a fault wants silence. A fault's `status` is the response code (2 is SERVFAIL)."""
+        path = " ".join(f"{row.name.to_text(True)} {dns.rdatatype.to_text(row.rdtype)}" for row in query.question)
+        deed = self._faults.take("dns", method="QUERY", path=path)
+        await asyncio.sleep(float(deed.get("delay", 0)))
+        response = None if deed.get("close") else respond(self._tenant.dns, query)
+        if response is not None and "status" in deed:
+            response.answer.clear()
+            response.set_rcode(dns.rcode.Rcode(deed["status"]))
+        status = None if response is None else int(response.rcode())
+        self._faults.record("dns", method="QUERY", path=path, status=status, executed="status" not in deed)
+        return response
 
 
 def _parse(raw: bytes) -> dns.message.Message | None:

@@ -105,7 +105,7 @@ def test_secret_certificate_and_workload_identity_work_async(sandbox: Running) -
     app = sandbox.endpoints["app"]
 
     async def tokens() -> list[str]:
-        credentials = [
+        credentials: list[Any] = [
             AsyncClientSecretCredential(sandbox.tenant_id, app["client_id"], sandbox.secret(), **options(sandbox)),
             AsyncCertificateCredential(
                 sandbox.tenant_id, app["client_id"], app["certificate_file"], **options(sandbox)
@@ -292,7 +292,7 @@ def test_a_federated_assertion_is_matched_and_verified(sandbox: Running) -> None
 
 def test_an_expired_secret_is_refused_by_the_tenants_clock(sandbox: Running) -> None:
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).isoformat()
-    app = {
+    app: dict[str, Any] = {
         "displayName": "short lived",
         "appId": "5d1b7b0e-90f3-4c55-8a0e-1c1f6f0f5a11",
         "objectId": "5d1b7b0e-90f3-4c55-8a0e-1c1f6f0f5a12",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from provisioner.sandbox.odata import BadFilter, UnsupportedFilter, parse_filter
@@ -11,7 +13,7 @@ KNOWN = frozenset(
 )
 FILTERABLE = KNOWN - {"jobTitle"}
 SKU = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": "1", "mail": "Ann@contoso.com", "userPrincipalName": "ann@contoso.com", "accountEnabled": True,
      "assignedLicenses": [{"skuId": SKU}], "proxyAddresses": ["SMTP:ann@contoso.com", "smtp:a@fabrikam.com"]},
     {"id": "2", "mail": None, "userPrincipalName": "bob.o'hara@contoso.com", "accountEnabled": False,
