@@ -251,21 +251,24 @@ async def apply(
     writes: int = 4,
     confirm_s: float = 120.0,
     wait_s: float = 0.0,
+    begun: Collection[Address] = (),
     observer: Observer = lambda _: None,
     stop: asyncio.Event | None = None,
 ) -> Outcome:
     """Carry out exactly this change set.
 
     Everything that it rests on is read first: equal to `before` goes, equal to `after` counts as done, anything else
-    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). `confirm_s` bounds the
-    reading back of each change, `wait_s` the waiting for DNS. When `stop` is set no further write begins.
+    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). `begun` are changes that an
+    earlier run of this very change set has begun, by its journal: what stands between before and after goes on from
+    there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting for DNS. When `stop` is set no
+    further write begins.
     """
     began = time.monotonic()
     run = _Run(
         types, ports, reads, confirm_s, wait_s, observer, stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
     )
-    done = await run.recheck(changeset.pending)
-    await run.carry_out(changeset.pending, done)
+    changes, done = await run.recheck(changeset.pending, frozenset(begun))
+    await run.carry_out(changes, done)
     results = tuple(run.results[c.address] for c in changeset.pending)
     return Outcome(results, time.monotonic() - began)
 
@@ -285,17 +288,28 @@ class _Run:
     results: dict[Address, Result] = field(default_factory=dict)
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
 
-    async def recheck(self, changes: Sequence[Change]) -> set[Address]:
-        """The addresses that need nothing any more; raises when something else has moved."""
+    async def recheck(
+        self, changes: Sequence[Change], begun: Collection[Address]
+    ) -> tuple[Sequence[Change], set[Address]]:
+        """The changes as they go on from here, and those that need nothing any more; raises when something moved."""
         observed = await self._look(changes)
         unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
         if unknown:
             raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))
+        changes = [self._resumed(c, observed[c.address]) if c.address in begun else c for c in changes]
         standing = {c.address: standing_of(c, observed[c.address]) for c in changes}
         moved = [f"{a}: {words}" for a, (state, words) in standing.items() if state == "moved"]
         if moved:
             raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
-        return {a for a, (state, _) in standing.items() if state == "after"}
+        return changes, {a for a, (state, _) in standing.items() if state == "after"}
+
+    def _resumed(self, change: Change, observation: Observation) -> Change:
+        """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way."""
+        if change.after is None or not isinstance(observation, Present) or not _between(change, observation.spec):
+            return change
+        kind = next(t for t in self.types if t.name == change.address.type)
+        live, goal = observation.spec, planning.overlay(change.after, observation.spec)
+        return dataclasses.replace(change, before=project(live, change.after), steps=tuple(kind.steps(live, goal)))
 
     async def carry_out(self, changes: Sequence[Change], done: Collection[Address]) -> None:
         """Every change that is left, each as soon as what it needs is there."""
@@ -479,6 +493,17 @@ def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
     if _equal(live, change.before):
         return "before", "it is as it was before"
     return "moved", _difference(live, change.after if change.before is None else change.before)
+
+
+def _between(change: Change, live: Any) -> bool:
+    """Whether a live object has in each written field the value of before or of after.
+
+    A creation has no before; that its object is there at all is then the work of the run that began it.
+    """
+    if change.before is None:
+        return True
+    sides = (written(change.before), written(change.after))
+    return all(getattr(live, n) in (sides[0].get(n), sides[1].get(n)) for n in {**sides[0], **sides[1]})
 
 
 def _equal(live: Any, side: Any) -> bool:

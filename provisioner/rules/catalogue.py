@@ -18,7 +18,7 @@ class Rule:
 
     @property
     def waivable(self) -> bool:
-        """A precondition is a fact about the tenant, a contradiction one about the plan: they are mended, not waived."""
+        """A precondition is a fact of the tenant, a contradiction one of the plan: they are mended, not waived."""
         return self.blocks != "precondition" and self.id != "ABSENT-DECLARED"
 
 
