@@ -1,0 +1,92 @@
+"""The catalogue of cmdlets, and the way of every call through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.sandbox.cmdlets import (
+    accepted_domain,
+    authentication_policy,
+    cas_mailbox,
+    connection_filter,
+    dkim_signing_config,
+    errors,
+    inbound_connector,
+    mailbox,
+    organization_config,
+    outbound_connector,
+    remote_domain,
+    transport_config,
+)
+from provisioner.sandbox.cmdlets.calls import Call, Caller, CmdletResult
+from provisioner.sandbox.cmdlets.objects import Noun, ensure_builtin
+from provisioner.sandbox.cmdlets.parameters import COMMON, RESULT_SIZE, bind
+from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.tenant import Tenant
+
+_MODULES = (
+    accepted_domain,
+    authentication_policy,
+    cas_mailbox,
+    connection_filter,
+    dkim_signing_config,
+    inbound_connector,
+    mailbox,
+    organization_config,
+    outbound_connector,
+    remote_domain,
+    transport_config,
+)
+NOUNS: Mapping[str, Noun] = {module.NOUN.name: module.NOUN for module in _MODULES}
+CMDLETS: Mapping[str, Cmdlet] = {cmdlet.name.lower(): cmdlet for module in _MODULES for cmdlet in module.CMDLETS}
+
+DEFAULT_RESULT_SIZE = 1000
+MORE_RESULTS = (
+    "There are more results available than are currently displayed. To view them, increase the value for the "
+    "ResultSize parameter."
+)
+
+
+def catalogue(caller: Caller) -> list[str]:
+    """Names of the cmdlets that the caller may run."""
+    return sorted(cmdlet.name for cmdlet in CMDLETS.values() if caller.may_run(cmdlet.name))
+
+
+def complete(tenant: Tenant) -> None:
+    """Give the tenant the rows that every tenant has and a seed did not mention."""
+    for noun in NOUNS.values():
+        ensure_builtin(tenant, noun)
+
+
+def run_cmdlet(tenant: Tenant, caller: Caller, name: str, parameters: Mapping[str, Any]) -> CmdletResult:
+    """Run a cmdlet as `caller`; hashtables among the parameters are mappings. Raises CmdletError."""
+    cmdlet = CMDLETS.get(name.lower())
+    if cmdlet is None or not caller.may_run(name):
+        raise errors.not_allowed(name)
+    table = (*cmdlet.parameters, *COMMON) if cmdlet.writes else (*cmdlet.parameters, RESULT_SIZE, *COMMON)
+    bound = bind(table, parameters)
+    complete(tenant)
+    dry = cmdlet.writes and (bound.get("WhatIf") is True or bound.get("Confirm") is True)
+    call = Call(tenant, cmdlet.name, bound, dry=dry)
+    rows = cmdlet.run(call)
+    if dry:
+        return CmdletResult([], call.warnings, confirmation=_question(call))
+    if cmdlet.writes:
+        return CmdletResult(rows, call.warnings)
+    return _cut(rows, call)
+
+
+def _question(call: Call) -> str:
+    """What the module would ask before it sends the call again with Confirm false (wording ours)."""
+    subject = next(
+        (call.get(name) for name in ("Identity", "Name", "DomainName") if call.get(name)), "the organization"
+    )
+    return f"Are you sure you want to perform this action? Performing operation {call.cmdlet} on '{subject}'."
+
+
+def _cut(rows: list[dict[str, Any]], call: Call) -> CmdletResult:
+    limit = call.get("ResultSize", DEFAULT_RESULT_SIZE)
+    if limit is None or len(rows) <= limit:
+        return CmdletResult(rows, call.warnings)
+    return CmdletResult(rows[:limit], [*call.warnings, MORE_RESULTS], beyond=rows[limit:])

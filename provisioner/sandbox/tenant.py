@@ -1,0 +1,214 @@
+"""The state of one tenant, as raw rows in the service's own spelling, and who sees a write when.
+
+Cmdlets read and change rows here; nothing here knows what a row means. A write counts at once for the cmdlets that
+write, and shows to reads after `lag` seconds of the tenant's clock, as replication between domain controllers makes
+it in the service. Rows are changed in place, so that indexes and cursors over 10,000 mailboxes stay cheap.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from provisioner.sandbox.clock import Clock
+
+Row = dict[str, Any]
+FORMAT = 1
+
+
+class Seed(Protocol):
+    """What can be merged into a tenant: it knows what it brings, the tenant only lets it in."""
+
+    def merge_into(self, tenant: Tenant) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A write that reads do not see before `due` (POSIX seconds, tenant's clock): until then they see `before`.
+
+    `before` is None for a row that was not there, or that a fault hides.
+    """
+
+    noun: str
+    key: str
+    due: float
+    before: Row | None
+
+
+def row_key(row: Mapping[str, Any]) -> str:
+    """What names a row for good: its Guid, or for rows of old exports that lack one, its identity."""
+    return str(row.get("Guid") or row.get("Identity") or row.get("Name") or "").lower()
+
+
+class Tenant:
+    """One tenant. Every attribute may be read; rows of `objects` are changed through `add`, `update` and `remove`."""
+
+    def __init__(self) -> None:
+        self.tenant_id = str(uuid.uuid4())
+        self.initial_domain = "contoso.onmicrosoft.com"
+        self.display_name = "Contoso"
+        self.clock = Clock()
+        self.objects: dict[str, list[Row]] = {}
+        self.graph: dict[str, Any] = {}
+        self.apps: list[dict[str, Any]] = []
+        self.dns: dict[str, dict[str, list[str]]] = {}
+        self.settings: dict[str, Any] = {}
+        self.lag = 0.0
+        self.dirty = False
+        self._pending: list[Pending] = []
+        self._indexes: dict[str, dict[str, list[Row]]] = {}
+        self._reads = 0
+
+    def changed(self) -> None:
+        """Say that the state must be written to its folder."""
+        self.dirty = True
+
+    def merge(self, seed: Seed) -> None:
+        """Let a seed in, over what is there."""
+        seed.merge_into(self)
+        self.forget_indexes()
+        self.changed()
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def rows(self, noun: str) -> list[Row]:
+        """The rows of a noun as they really are now: what writing cmdlets go by."""
+        return self.objects.setdefault(noun, [])
+
+    def visible(self, noun: str) -> Sequence[Row]:
+        """The rows of a noun as a read sees them."""
+        hidden = self._hidden(noun)
+        if not hidden:
+            return self.rows(noun)
+        seen: list[Row] = []
+        for row in self.rows(noun):
+            entry = hidden.pop(row_key(row), None)
+            if entry is None:
+                seen.append(row)
+            elif entry.before is not None:
+                seen.append(entry.before)
+        return seen + [entry.before for entry in hidden.values() if entry.before is not None]
+
+    def _hidden(self, noun: str) -> dict[str, Pending]:
+        """The oldest write to each row that is not visible yet; what is due is forgotten."""
+        if not self._pending:
+            return {}
+        now = self.clock.now().timestamp()
+        self._pending = [entry for entry in self._pending if entry.due > now]
+        oldest: dict[str, Pending] = {}
+        for entry in self._pending:
+            if entry.noun == noun:
+                oldest.setdefault(entry.key, entry)
+        return oldest
+
+    def add(self, noun: str, row: Row) -> None:
+        """Add a row."""
+        self._delay(noun, row_key(row), None)
+        self.rows(noun).append(row)
+        self._indexes.pop(noun, None)
+        self.changed()
+
+    def update(self, noun: str, row: Row, values: Mapping[str, Any], *, renames: bool = True) -> None:
+        """Change a row in place. `renames` False promises that no column by which the row is found is among them."""
+        self._delay(noun, row_key(row), dict(row))
+        row.update(values)
+        if renames:
+            self._indexes.pop(noun, None)
+        self.changed()
+
+    def remove(self, noun: str, row: Row) -> None:
+        """Take a row away."""
+        self._delay(noun, row_key(row), dict(row))
+        self.objects[noun] = [other for other in self.rows(noun) if other is not row]
+        self._indexes.pop(noun, None)
+        self.changed()
+
+    def hide(self, noun: str, row: Row, seconds: float) -> None:
+        """Let reads miss a row for a while, as a domain controller does that has not heard of it."""
+        due = self.clock.now().timestamp() + seconds
+        self._pending.insert(0, Pending(noun, row_key(row), due, None))
+
+    def _delay(self, noun: str, key: str, before: Row | None) -> None:
+        by_noun = self.settings.get("lag_by_noun", {})
+        lag = float(by_noun.get(noun, self.lag))
+        if lag > 0:
+            self._pending.append(Pending(noun, key, self.clock.now().timestamp() + lag, before))
+
+    def index(self, noun: str, names: Callable[[Row], Iterable[object]]) -> dict[str, list[Row]]:
+        """Rows by every name they go by, in lower case; `names(row)` gives those names. Kept until a name changes."""
+        found = self._indexes.get(noun)
+        if found is None:
+            found = {}
+            for row in self.rows(noun):
+                for name in {str(value).lower() for value in names(row)}:
+                    found.setdefault(name, []).append(row)
+            self._indexes[noun] = found
+        return found
+
+    def is_settled(self, noun: str) -> bool:
+        """Whether reads see the rows of a noun as they really are."""
+        return not self._hidden(noun)
+
+    def forget_indexes(self) -> None:
+        """After rows were changed by other means than `add`, `update` and `remove`."""
+        self._indexes.clear()
+
+    def next_read(self) -> int:
+        """Number of this read, by which lists are reordered."""
+        self._reads += 1
+        return self._reads
+
+    # --- keeping ------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as a JSON document that `load_json` takes. Marks the state as kept."""
+        self.dirty = False
+        return {
+            "sandbox": FORMAT,
+            "dump": True,
+            "tenant": {
+                "id": self.tenant_id,
+                "initial_domain": self.initial_domain,
+                "display_name": self.display_name,
+            },
+            "clock_offset_s": self.clock.offset_s,
+            "lag_s": self.lag,
+            "settings": self.settings,
+            "objects": self.objects,
+            "graph": self.graph,
+            "dns": self.dns,
+            "apps": self.apps,
+            "pending": [
+                {"noun": entry.noun, "key": entry.key, "due": _iso(entry.due), "before": entry.before}
+                for entry in self._pending
+            ],
+        }
+
+    def load_json(self, document: Mapping[str, Any]) -> None:
+        """Become what `to_json` wrote. Raises KeyError, TypeError or ValueError and changes nothing on another form."""
+        if not isinstance(document, Mapping) or document.get("sandbox") != FORMAT or not document.get("dump"):
+            raise ValueError(f"not a dump of a sandbox in format {FORMAT}")
+        tenant = document["tenant"]
+        names = str(tenant["id"]), str(tenant["initial_domain"]), str(tenant["display_name"])
+        clock, lag = Clock(float(document["clock_offset_s"])), float(document["lag_s"])
+        objects = {str(noun): [dict(row) for row in rows] for noun, rows in document["objects"].items()}
+        settings, graph, dns = dict(document["settings"]), dict(document["graph"]), dict(document["dns"])
+        apps, pending = [dict(app) for app in document["apps"]], list(_pendings(document.get("pending", ())))
+        self.tenant_id, self.initial_domain, self.display_name = names
+        self.clock.offset_s, self.lag = clock.offset_s, lag
+        self.objects, self.settings, self.graph, self.dns, self.apps = objects, settings, graph, dns, apps
+        self._pending = pending
+        self.forget_indexes()
+
+
+def _iso(timestamp: float) -> str:
+    return dt.datetime.fromtimestamp(timestamp, dt.UTC).isoformat()
+
+
+def _pendings(entries: Iterable[Mapping[str, Any]]) -> Iterable[Pending]:
+    for entry in entries:
+        due = dt.datetime.fromisoformat(entry["due"]).timestamp()
+        yield Pending(str(entry["noun"]), str(entry["key"]), due, entry["before"])
