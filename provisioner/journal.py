@@ -40,16 +40,17 @@ class Journal:
         """Open or begin the journal at `path` for the run named `run`. Raises InputError when that is impossible."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torn, previous, number = _tail(path)
+            last, whole, previous, number = _tail(path)
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             what = f"the journal {path} cannot be written: {error.strerror or error}"
             mend = "apply writes nothing that it cannot record: make the place writable"
             raise InputError([Diagnostic("JOURNAL-WRITE", what, mend)]) from error
         journal = cls(path, run, file, previous, number)
-        if torn:
+        if last and not last.endswith(b"\n"):
             os.write(file, b"\n")
-            journal.record("torn", bytes=len(torn), sha256=hashlib.sha256(torn).hexdigest())
+        if last and not whole:
+            journal.record("torn", bytes=len(last), sha256=hashlib.sha256(last).hexdigest())
         return journal
 
     def record(self, kind: str, **facts: Any) -> None:
@@ -165,19 +166,18 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, bytes]]:
             if not line.strip():
                 continue
             entry = None
-            if line.endswith(b"\n"):
-                with contextlib.suppress(ValueError):
-                    entry = json.loads(line.decode("utf-8", "surrogatepass"))
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line.decode("utf-8", "surrogatepass"))
             yield number, entry if isinstance(entry, dict) else None, line
 
 
-def _tail(path: Path) -> tuple[bytes, str, int]:
-    """The torn last line (or nothing), the hash of the last entry and its number."""
+def _tail(path: Path) -> tuple[bytes, bool, str, int]:
+    """The last line, whether it is an entry, the hash of the last entry and its number."""
+    last, whole, previous, number = b"", True, _START, 0
     if not path.exists():
-        return b"", _START, 0
-    torn, previous, number = b"", _START, 0
+        return last, whole, previous, number
     for _, entry, line in _lines(path):
-        torn = b"" if entry is not None or line.endswith(b"\n") else line
+        last, whole = line, entry is not None
         if entry is not None:
             previous, number = str(entry.get("hash")), int(entry.get("number", number))
-    return torn, previous, number
+    return last, whole, previous, number

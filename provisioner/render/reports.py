@@ -1,0 +1,118 @@
+"""A change set for the machines around a pull request: GitHub annotations, GitLab's report, JUnit and SARIF.
+
+Each takes the findings and what could not be read to the place where that machine shows them; the change set itself
+is for the other renderers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from provisioner.render.escape import visible
+
+_SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+_GITHUB_LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+def github(document: Mapping[str, Any]) -> str:
+    """Workflow commands (`::error file=…,line=…,col=…,title=…::text`) that GitHub shows beside the plan's lines."""
+    lines = []
+    for finding in _findings(document):
+        at = finding["location"]
+        place = {"file": at["file"], "line": str(at["line"]), "col": str(at["column"])} if at else {}
+        properties = {**place, "title": finding["rule"]}
+        joined = ",".join(f"{k}={_github_property(v)}" for k, v in properties.items())
+        lines.append(f"::{_GITHUB_LEVELS[finding['severity']]} {joined}::{_github_text(_sentence(finding))}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def gitlab(document: Mapping[str, Any]) -> str:
+    """GitLab's `artifacts:reports:terraform`: how many creates, updates and deletes."""
+    counts = Counter(a for c in document["resource_changes"] for a in c["change"]["actions"])
+    return json.dumps({action: counts[action] for action in ("create", "update", "delete")}) + "\n"
+
+
+def junit(document: Mapping[str, Any]) -> str:
+    """A test suite: a case for each resource, precondition and unreadable object; what stops apply is a failure."""
+    failures: dict[str, list[str]] = {}
+    for finding in _findings(document):
+        if finding["blocks"] and not finding["waived"]:
+            failures.setdefault(finding["address"] or "plan", []).append(f"{finding['rule']}: {_sentence(finding)}")
+    ours = document["provisioner"]
+    errors = {u["address"]: u["reason"] for u in ours["unreadable"]} | {
+        u["type"]: u["reason"] for u in ours["unlisted"]
+    }
+    checks = [c["address"]["to_display"] for c in document["checks"]]
+    names = dict.fromkeys([*(c["address"] for c in document["resource_changes"]), *checks, *failures, *errors])
+    suite = ET.Element("testsuite", name=f"provisioner plan {visible(ours['tenant'])}", tests=str(len(names)))
+    suite.set("failures", str(len(failures)))
+    suite.set("errors", str(len(errors)))
+    for name in names:
+        case = ET.SubElement(suite, "testcase", classname="provisioner", name=visible(name))
+        for text in failures.get(name, ()):
+            ET.SubElement(case, "failure", message=visible(text))
+        if name in errors:
+            ET.SubElement(case, "error", message=visible(errors[name]))
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def sarif(document: Mapping[str, Any]) -> str:
+    """SARIF 2.1.0 with a result for each finding, at its place in the plan."""
+    rules = sorted({f["rule"] for f in _findings(document)})
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "provisioner",
+                        "version": document["provisioner"]["version"],
+                        "rules": [{"id": rule} for rule in rules],
+                    }
+                },
+                "results": list(_sarif_results(document)),
+            }
+        ],
+    }
+    return json.dumps(log, indent=1, ensure_ascii=False) + "\n"
+
+
+def _sarif_results(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for finding in _findings(document):
+        result: dict[str, Any] = {
+            "ruleId": finding["rule"],
+            "level": _SARIF_LEVELS[finding["severity"]],
+            "message": {"text": _sentence(finding)},
+        }
+        if at := finding["location"]:
+            region = {"startLine": at["line"], "startColumn": at["column"]}
+            result["locations"] = [
+                {"physicalLocation": {"artifactLocation": {"uri": at["file"]}, "region": region}},
+            ]
+        if finding["waived"]:
+            result["suppressions"] = [{"kind": "external", "justification": visible(finding["waived"])}]
+        yield result
+
+
+def _findings(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(document["provisioner"]["findings"])
+
+
+def _sentence(finding: Mapping[str, Any]) -> str:
+    mend = f" ({finding['mend']})" if finding["mend"] else ""
+    return visible(f"{finding['summary']}{mend}")
+
+
+def _github_text(text: str) -> str:
+    """Escapes of the workflow command syntax (actions/toolkit, command.ts)."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _github_property(text: str) -> str:
+    return _github_text(visible(text)).replace(":", "%3A").replace(",", "%2C")
