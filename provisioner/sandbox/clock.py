@@ -1,9 +1,15 @@
-"""The tenant's clock: real time plus an offset that only grows when a test moves it."""
+"""The tenant's clock, and dates as the service writes them."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+# PowerShell 5 writes /Date(1700000000000)/; some exports lost the slashes on their way.
+_CLASSIC = re.compile(r"(?P<open>/?)Date\((?P<ms>-?\d+)\)(?P<close>/?)")
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
 @dataclass(slots=True)
@@ -28,3 +34,35 @@ def wire_time(moment: dt.datetime, *, whole_seconds: bool = False) -> str:
     """
     fraction = "0000000" if whole_seconds else f"{moment.microsecond:06d}0"
     return f"{moment.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+
+
+def stored_time(value: object) -> dt.datetime | None:
+    """The moment that a stored value names, in either form; None where it is no date."""
+    if not isinstance(value, str):
+        return None
+    classic = _CLASSIC.fullmatch(value)
+    if classic:
+        return _EPOCH + dt.timedelta(milliseconds=int(classic["ms"]))
+    if not _ISO.fullmatch(value):
+        return None
+    moment = dt.datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def rest_time(value: str) -> str | None:
+    """A stored date as it leaves over REST; None where the value is no date. ISO text leaves as it is stored."""
+    if _CLASSIC.fullmatch(value):
+        moment = stored_time(value)
+        return None if moment is None else wire_time(moment)
+    return value if value[4:5] == "-" and _ISO.fullmatch(value) else None
+
+
+def time_like(before: object, moment: dt.datetime, *, whole_seconds: bool = False) -> str:
+    """`moment` in the form that a column has had so far."""
+    classic = _CLASSIC.fullmatch(before) if isinstance(before, str) else None
+    if classic is None:
+        return wire_time(moment, whole_seconds=whole_seconds)
+    milliseconds = (moment - _EPOCH) // dt.timedelta(seconds=1) * 1000
+    if not whole_seconds:
+        milliseconds = (moment - _EPOCH) // dt.timedelta(milliseconds=1)
+    return f"{classic['open']}Date({milliseconds}){classic['close']}"

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from provisioner.sandbox.clock import wire_time
+from provisioner.sandbox.clock import stored_time, time_like, wire_time
 from provisioner.sandbox.cmdlets import errors
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import (
@@ -160,7 +160,7 @@ def _status(tenant: Tenant, row: Mapping[str, object]) -> str:
 
 
 def _cname_missing(row: Mapping[str, object]) -> errors.CmdletError:
-    """Recorded sentence (defender-docs; ../shared/cases/exchange/service-errors.json), blanks as there."""
+    """Microsoft's sentence (defender-docs, set-up of DKIM), blanks as there."""
     text = (
         "CNAME record does not exist for this config. Please publish the following two CNAME records first. "
         f"Domain Name : {row['Domain']} "
@@ -228,7 +228,7 @@ def _set(call: Call) -> Rows:
         if _status(call.tenant, row) != "Valid":
             raise _cname_missing(row)
         changes["Status"] = "Valid"
-        changes["LastChecked"] = _moment_like(row.get("LastChecked"), call.tenant.clock.now())
+        changes["LastChecked"] = time_like(row.get("LastChecked"), call.tenant.clock.now())
     if call.get("PublishTxtRecords") and not call.dry:
         for number in (1, 2):
             publish_key(call.tenant, row[f"Selector{number}CNAME"], row[f"Selector{number}PublicKey"])
@@ -237,29 +237,13 @@ def _set(call: Call) -> Rows:
     return []
 
 
-def _moment_like(before: object, moment: dt.datetime) -> str:
-    if isinstance(before, str) and before.startswith("/Date("):
-        return f"/Date({int(moment.timestamp() * 1000)})/"
-    return wire_time(moment)
-
-
-def _moment(text: object) -> dt.datetime | None:
-    """A stored date of either form."""
-    if not isinstance(text, str) or not text:
-        return None
-    if text.startswith("/Date("):
-        return dt.datetime.fromtimestamp(int(text[6:-2]) / 1000, dt.UTC)
-    moment = dt.datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-
-
 def _rotate(call: Call) -> Rows:
     """A new key for the selector that does not sign now; it signs from RotateOnDate on, four days later."""
     row = target(call, NOUN)
     if not row.get("Enabled"):
         # Documented for enabled domains only; the sentence is ours.
         raise errors.invalid(f"The DKIM signing policy of '{row['Domain']}' isn't enabled. Enable it before rotating.")
-    now, due = call.tenant.clock.now(), _moment(row.get("RotateOnDate"))
+    now, due = call.tenant.clock.now(), stored_time(row.get("RotateOnDate"))
     column = "SelectorAfterRotateOnDate" if due is None or now >= due else "SelectorBeforeRotateOnDate"
     active = str(row[column])
     resting = next(selector for selector in _SELECTORS if selector != active)
@@ -268,7 +252,7 @@ def _rotate(call: Call) -> Rows:
     key = public_key(size)
     if call.dry:
         return []
-    created = _moment_like(row.get("KeyCreationTime"), now)
+    created = time_like(row.get("KeyCreationTime"), now)
     call.update(
         NOUN.name,
         row,
@@ -276,7 +260,7 @@ def _rotate(call: Call) -> Rows:
             f"Selector{number}KeySize": size,
             f"Selector{number}PublicKey": key,
             "KeyCreationTime": created,
-            "RotateOnDate": _moment_like(created, now + _OVERLAP),
+            "RotateOnDate": time_like(created, now + _OVERLAP),
             "SelectorBeforeRotateOnDate": active,
             "SelectorAfterRotateOnDate": resting,
             **stamp(call.tenant, row),

@@ -88,7 +88,7 @@ def not_a_member(parameter: str, value: object, type_name: str, members: Sequenc
 
 
 def not_found(identity: str, server: str) -> CmdletError:
-    """Recorded: ../shared/cases/exchange/service-errors.json. `server` is the domain controller's name."""
+    """Recorded (test data of the service's module; Learn Q&A 2108696). `server` is the domain controller's name."""
     text = f"The operation couldn't be performed because object '{identity}' couldn't be found on '{server}'."
     return CmdletError(
         "Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException",

@@ -6,15 +6,13 @@ what is made here gets them all.
 
 from __future__ import annotations
 
-import datetime as dt
 import random
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioner.sandbox.clock import wire_time
+from provisioner.sandbox.clock import time_like, wire_time
 from provisioner.sandbox.cmdlets import errors
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.parameters import Delta, Parameter, Replace, change_list
@@ -23,7 +21,6 @@ from provisioner.sandbox.tenant import Row, Tenant
 Rows = list[Row]
 
 DEFAULT_SERVER = "AM0PR07A05DC003.EURPR07A005.PROD.OUTLOOK.COM"
-_CLASSIC_DATE = re.compile(r"/Date\(-?\d+\)/")
 _STAMPS = ("WhenChanged", "WhenChangedUTC")
 
 
@@ -122,14 +119,8 @@ def ensure_builtin(tenant: Tenant, noun: Noun) -> None:
 
 def stamp(tenant: Tenant, row: Mapping[str, Any]) -> Row:
     """The columns that tell when a row was changed, in the form in which the row has them already."""
-    now = tenant.clock.now().replace(microsecond=0)
-    return {column: _like(row[column], now) for column in _STAMPS if column in row}
-
-
-def _like(before: Any, moment: dt.datetime) -> str:
-    if isinstance(before, str) and _CLASSIC_DATE.fullmatch(before):
-        return f"/Date({int(moment.timestamp() * 1000)})/"
-    return wire_time(moment, whole_seconds=True)
+    now = tenant.clock.now()
+    return {column: time_like(row[column], now, whole_seconds=True) for column in _STAMPS if column in row}
 
 
 # --- looking up ------------------------------------------------------------------------------------------------------

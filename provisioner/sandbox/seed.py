@@ -1,0 +1,397 @@
+"""Seeds: what a tenant starts from. Our own YAML or JSON, a dump of a sandbox, or an export of a real tenant.
+
+Seeds are merged one over the other: rows that name the same object become one. Rows of our own form may be partial
+and get the service's defaults; rows of an export stay exactly as they are (exports.py).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provisioner.sandbox import exports
+from provisioner.sandbox.cmdlets.mailbox import directory_id
+from provisioner.sandbox.cmdlets.objects import Noun, new_row
+from provisioner.sandbox.cmdlets.running import NOUNS, complete
+from provisioner.sandbox.tenant import FORMAT, Row, Seed, Tenant
+
+_KEYS = frozenset({
+    "sandbox", "tenant", "objects", "mailboxes", "graph", "dns", "settings", "apps", "lag_s", "clock_offset_s",
+})  # fmt: skip
+# What the shorthand may say that only one of a mailbox's two rows has a column for.
+_FOREIGN_COLUMNS = {
+    "CASMailbox": frozenset({"UserPrincipalName", "RecipientTypeDetails"}),
+    "Mailbox": frozenset({"SmtpClientAuthenticationDisabled"}),
+}
+_MAILBOX_KEYS = frozenset({
+    "address", "name", "display_name", "aliases", "type", "upn", "smtp_client_authentication_disabled",
+    "count", "domain", "prefix",
+})  # fmt: skip
+
+
+def load_seed(source: Any) -> Seed:
+    """A seed from a file (Path or text of a path) or from a document. Raises OSError or ValueError."""
+    document = _read(Path(source)) if isinstance(source, str | Path) else source
+    if not isinstance(document, Mapping):
+        raise ValueError("a seed is a mapping")
+    if document.get("dump"):
+        return _Dump(document)
+    if "sandbox" in document:
+        return _Document(_checked(document))
+    if exports.is_export(document):
+        return _Document({"sandbox": FORMAT, **exports.convert(document)}, exact=True)
+    raise ValueError("it is neither a seed (sandbox: 1), nor a dump, nor an export of a tenant")
+
+
+def _read(path: Path) -> Any:
+    raw = path.read_bytes()
+    # Windows PowerShell writes UTF-16 where it is not told otherwise.
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is neither UTF-8 nor UTF-16: {error.reason} at byte {error.start}") from None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if path.suffix.lower() == ".json":
+            raise ValueError(f"not JSON: {error}") from None
+    return _yaml(text)
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    class Loader(yaml.CSafeLoader):
+        """Dates stay text, as they are in JSON."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [entry for entry in entries if entry[0] != "tag:yaml.org,2002:timestamp"]
+        for first, entries in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+    try:
+        return yaml.load(text, Loader)  # noqa: S506 - a safe loader with one type less
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+
+
+def _checked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document, after a look at its keys and their kinds. Raises ValueError."""
+    if document["sandbox"] != FORMAT:
+        raise ValueError(f"sandbox: {document['sandbox']!r} is not a format that is known; it must be {FORMAT}")
+    unknown = sorted(set(map(str, document)) - _KEYS)
+    if unknown:
+        raise ValueError(f"unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
+    for key in ("tenant", "objects", "graph", "dns", "settings"):
+        if not isinstance(document.get(key) or {}, Mapping):
+            raise ValueError(f"{key} must be a mapping")
+    if not isinstance(document.get("apps") or [], list):
+        raise ValueError("apps must be a list")
+    return {str(key): value for key, value in document.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Dump:
+    document: Mapping[str, Any]
+
+    def merge_into(self, tenant: Tenant) -> None:
+        try:
+            tenant.load_json(self.document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the dump is damaged: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A seed's document. `exact`: rows are whole and replace what they name."""
+
+    document: Mapping[str, Any]
+    exact: bool = False
+
+    def merge_into(self, tenant: Tenant) -> None:
+        seed = self.document
+        self._merge_identity(tenant)
+        tenant.settings.update(seed.get("settings") or {})
+        tenant.lag = float(seed.get("lag_s", tenant.lag))
+        tenant.clock.offset_s = float(seed.get("clock_offset_s", tenant.clock.offset_s))
+        _merge_dns(tenant, seed.get("dns") or {})
+        _merge_graph(tenant, seed.get("graph") or {})
+        _merge_apps(tenant, seed.get("apps") or [])
+        for name, rows in (seed.get("objects") or {}).items():
+            _merge_rows(tenant, str(name), exports.rows_of(rows), exact=self.exact)
+        mailboxes = list(_mailboxes(tenant, seed.get("mailboxes")))
+        if self.exact and not tenant.objects.get("CASMailbox"):
+            mailboxes.append({"PrimarySmtpAddress": f"admin@{tenant.initial_domain}", "DisplayName": "Administrator"})
+        for name, foreign in _FOREIGN_COLUMNS.items():
+            own = ({column: value for column, value in row.items() if column not in foreign} for row in mailboxes)
+            _merge_rows(tenant, name, own, exact=False)
+        complete(tenant)
+        self._derive(tenant)
+
+    def _merge_identity(self, tenant: Tenant) -> None:
+        given = self.document.get("tenant") or {}
+        tenant.tenant_id = str(given.get("id", tenant.tenant_id))
+        tenant.initial_domain = str(given.get("initial_domain", tenant.initial_domain)).lower()
+        tenant.display_name = str(given.get("display_name", tenant.display_name))
+
+    def _derive(self, tenant: Tenant) -> None:
+        """What follows from what was said: a mailbox has a user, a domain that is accepted is one of Graph's."""
+        listed = "AcceptedDomain" in (self.document.get("objects") or {})
+        domains = self.document.get("domains")
+        if domains is not None:
+            verified = [] if listed else domains
+        else:
+            given = exports.rows_of((self.document.get("graph") or {}).get("domains"))
+            verified = [row for row in given if row.get("isVerified")]
+        _pair_mailboxes(tenant)
+        _derive_accepted_domains(tenant, verified, only_used=self.exact and listed)
+        _derive_graph_domains(tenant)
+        _derive_users(tenant)
+        tenant.forget_indexes()
+
+
+# --- merging ---------------------------------------------------------------------------------------------------------
+
+
+def _merge_rows(tenant: Tenant, name: str, given: Iterable[Row], *, exact: bool) -> None:
+    """Rows of one noun over those that are there. Nouns that no cmdlet knows are kept as they come."""
+    noun = NOUNS.get(name)
+    rows = tenant.rows(name)
+    known = {label: row for row in rows for label in _labels(row, noun)}
+    for row in given:
+        found = rows[0] if noun and noun.singleton and rows else _matching(known, row, noun)
+        if found is not None and exact:
+            found.clear()
+        if found is None:
+            found = row if exact or noun is None else _new(tenant, noun, row, known)
+            rows.append(found)
+        else:
+            found.update(row)
+        known.update(dict.fromkeys(_labels(found, noun), found))
+
+
+def _labels(row: Row, noun: Noun | None) -> Iterator[tuple[str, str]]:
+    for column in ("Guid", "Identity", "Name", *([noun.key] if noun else [])):
+        if row.get(column):
+            yield column, str(row[column]).lower()
+
+
+def _matching(known: Mapping[tuple[str, str], Row], row: Row, noun: Noun | None) -> Row | None:
+    return next((known[label] for label in _labels(row, noun) if label in known), None)
+
+
+def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], Row]) -> Row:
+    """A complete row. A mailbox is named after its address; where that name is taken, something is put behind it."""
+    if noun.key != "PrimarySmtpAddress":
+        return new_row(tenant, noun, row)
+    address = str(row.get("PrimarySmtpAddress") or row.get("UserPrincipalName") or row.get("Name") or "")
+    if "@" not in address:
+        address = f"{address}@{tenant.initial_domain}"
+    name, local = row.get("Name") or row.get("Identity"), address.partition("@")[0]
+    if not name:
+        name = f"{local}-{directory_id(tenant, address)[:8]}" if ("Name", local.lower()) in known else local
+    guid = str(row.get("Guid") or uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant.tenant_id}/mailbox/{address.lower()}"))
+    return new_row(tenant, noun, {**row, "Name": name, "PrimarySmtpAddress": address}, guid=guid)
+
+
+def _merge_dns(tenant: Tenant, zone: Mapping[str, Any]) -> None:
+    for owner, records in zone.items():
+        if not isinstance(records, Mapping):
+            raise ValueError(f"dns of {owner} must be a mapping of record types to lists")
+        name = str(owner).lower().rstrip(".")
+        for kind, texts in records.items():
+            values = texts if isinstance(texts, list) else [texts]
+            tenant.dns.setdefault(name, {})[str(kind).upper()] = [str(text) for text in values]
+
+
+def _merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
+    for name, value in graph.items():
+        if name in {"users", "domains", "subscribedSkus"}:
+            _merge_entities(tenant.graph.setdefault(name, []), exports.rows_of(value))
+        elif isinstance(value, Mapping) and isinstance(tenant.graph.get(name), Mapping):
+            tenant.graph[name] = {**tenant.graph[name], **value}
+        else:
+            tenant.graph[name] = value
+
+
+def _merge_entities(rows: list[Row], given: Iterable[Row]) -> None:
+    def label(row: Row) -> str:
+        return str(row.get("id") or row.get("userPrincipalName") or "").lower()
+
+    known = {label(row): row for row in rows}
+    for row in given:
+        if label(row) in known:
+            known[label(row)].update(row)
+        else:
+            rows.append(row)
+            known[label(row)] = row
+
+
+def _merge_apps(tenant: Tenant, apps: Iterable[Any]) -> None:
+    for app in apps:
+        if not isinstance(app, Mapping):
+            raise ValueError("each of apps must be a mapping")
+        same = [a for a in tenant.apps if any(app.get(k) and app[k] == a.get(k) for k in ("appId", "displayName"))]
+        if same:
+            same[0].update(app)
+        else:
+            tenant.apps.append(dict(app))
+
+
+# --- mailboxes -------------------------------------------------------------------------------------------------------
+
+
+def _mailboxes(tenant: Tenant, given: Any) -> Iterator[Row]:
+    """Rows of CASMailbox from the shorthand: addresses, mappings, or `{count, domain}` for many. Raises ValueError."""
+    entries = given if isinstance(given, list) else [] if given is None else [given]
+    for entry in entries:
+        spec = {"address": entry} if isinstance(entry, str) else entry
+        if not isinstance(spec, Mapping) or not ("address" in spec or "count" in spec):
+            raise ValueError("mailboxes takes addresses, {address: …}, or {count: …, domain: …}")
+        unknown = sorted(set(map(str, spec)) - _MAILBOX_KEYS)
+        if unknown:
+            raise ValueError(
+                f"mailboxes: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_MAILBOX_KEYS))}"
+            )
+        if "count" in spec:
+            yield from _many(tenant, spec)
+        else:
+            yield _mailbox(spec)
+
+
+def _mailbox(spec: Mapping[str, Any]) -> Row:
+    address = str(spec["address"])
+    if "@" not in address:
+        raise ValueError(f"mailboxes: {address!r} is not an address")
+    names = {"name": "Name", "display_name": "DisplayName", "upn": "UserPrincipalName", "type": "RecipientTypeDetails"}
+    row: Row = {column: str(spec[key]) for key, column in names.items() if spec.get(key)}
+    row["PrimarySmtpAddress"] = address
+    if spec.get("aliases"):
+        row["EmailAddresses"] = [f"SMTP:{address}", *(f"smtp:{alias}" for alias in spec["aliases"])]
+    if "smtp_client_authentication_disabled" in spec:
+        row["SmtpClientAuthenticationDisabled"] = spec["smtp_client_authentication_disabled"]
+    return row
+
+
+def _many(tenant: Tenant, spec: Mapping[str, Any]) -> Iterator[Row]:
+    domain, prefix = str(spec.get("domain", tenant.initial_domain)), str(spec.get("prefix", "user"))
+    count = spec["count"]
+    if not isinstance(count, int) or count < 0:
+        raise ValueError("mailboxes: count must be a number")
+    for number in range(1, count + 1):
+        yield _mailbox({**spec, "address": f"{prefix}{number:05d}@{domain}", "display_name": f"{prefix} {number:05d}"})
+
+
+def _pair_mailboxes(tenant: Tenant) -> None:
+    """Every mailbox has a row of either noun: make the one that lacks."""
+    shared = (
+        "PrimarySmtpAddress", "EmailAddresses", "DisplayName", "Name", "Identity", "Guid", "ExternalDirectoryObjectId",
+    )  # fmt: skip
+    for one, other in (("CASMailbox", "Mailbox"), ("Mailbox", "CASMailbox")):
+        there = {str(row.get("PrimarySmtpAddress")).lower() for row in tenant.rows(other)}
+        for row in tenant.rows(one):
+            if str(row.get("PrimarySmtpAddress")).lower() not in there:
+                given = {column: row[column] for column in shared if row.get(column)}
+                given["EmailAddresses"] = list(given.get("EmailAddresses", ()))
+                tenant.rows(other).append(_new(tenant, NOUNS[other], given, {}))
+
+
+# --- deriving --------------------------------------------------------------------------------------------------------
+
+
+def _derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any]], *, only_used: bool) -> None:
+    """Accepted domains from Graph's verified ones, and from what cannot be without: mailboxes and DKIM."""
+    rows = tenant.rows("AcceptedDomain")
+    known = {str(row.get("DomainName", "")).lower() for row in rows}
+    wanted = [str(row["PrimarySmtpAddress"]).partition("@")[2].lower() for row in tenant.rows("Mailbox")]
+    if not only_used:
+        wanted = [tenant.initial_domain, *(str(row["id"]).lower() for row in verified), *wanted]
+        wanted += [str(row.get("Domain", "")).lower() for row in tenant.rows("DkimSigningConfig")]
+    defaults = {str(row["id"]).lower() for row in verified if row.get("isDefault")}
+    for name in dict.fromkeys(wanted):
+        if name and name not in known:
+            initial = name == tenant.initial_domain
+            facts = {"Name": name, "DomainName": name, "InitialDomain": initial}
+            rows.append(new_row(tenant, NOUNS["AcceptedDomain"], facts))
+    if defaults and not only_used:
+        for row in rows:
+            row["Default"] = str(row["DomainName"]).lower() in defaults
+    elif not any(row.get("Default") for row in rows):
+        rows[0]["Default"] = True
+
+
+def _derive_graph_domains(tenant: Tenant) -> None:
+    rows: list[Row] = tenant.graph.setdefault("domains", [])
+    known = {str(row.get("id", "")).lower(): row for row in rows}
+    for accepted in tenant.rows("AcceptedDomain"):
+        name = str(accepted.get("DomainName", "")).lower()
+        if name and name not in known:
+            facts = {"isDefault": accepted.get("Default") is True, "isInitial": accepted.get("InitialDomain") is True}
+            known[name] = {"id": name, **facts}
+            rows.append(known[name])
+    for name, row in known.items():
+        for column, value in _domain_defaults(name).items():
+            row.setdefault(column, value)
+    if not tenant.graph.get("organization"):
+        tenant.graph["organization"] = {
+            "id": tenant.tenant_id,
+            "displayName": tenant.display_name,
+            "verifiedDomains": [
+                {"name": name, "isDefault": row["isDefault"], "isInitial": row["isInitial"], "type": "Managed"}
+                for name, row in known.items()
+                if row["isVerified"]
+            ],
+        }
+
+
+def _domain_defaults(name: str) -> Row:
+    """A domain as Graph gives it, with the DNS records that Microsoft asks for."""
+    common = {"isOptional": False, "ttl": 3600, "supportedService": "Email"}
+    mx = {"label": name, "recordType": "Mx", "preference": 0}
+    txt = {"label": name, "recordType": "Txt", "text": "v=spf1 include:spf.protection.outlook.com -all"}
+    cname = {"label": f"autodiscover.{name}", "recordType": "CName", "canonicalName": "autodiscover.outlook.com"}
+    mx["mailExchange"] = f"{name.replace('.', '-')}.mail.protection.outlook.com"
+    records = [
+        {"@odata.type": f"#microsoft.graph.domainDns{record['recordType']}Record", **common, **record,
+         "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{record['recordType']}.{name}"))}
+        for record in (mx, txt, cname)
+    ]  # fmt: skip
+    return {
+        "authenticationType": "Managed",
+        "availabilityStatus": None,
+        "isAdminManaged": True,
+        "isDefault": False,
+        "isInitial": False,
+        "isRoot": True,
+        "isVerified": True,
+        "supportedServices": ["Email", "OfficeCommunicationsOnline"],
+        "passwordValidityPeriodInDays": 2147483647,
+        "passwordNotificationWindowInDays": 14,
+        "state": None,
+        "serviceConfigurationRecords": [] if name.endswith(".onmicrosoft.com") else records,
+    }
+
+
+def _derive_users(tenant: Tenant) -> None:
+    """A Graph user for each mailbox that has none."""
+    users: list[Row] = tenant.graph.setdefault("users", [])
+    known = {str(user.get(column) or "").lower() for user in users for column in ("userPrincipalName", "mail", "id")}
+    for row in tenant.rows("Mailbox"):
+        address, upn = str(row["PrimarySmtpAddress"]), str(row.get("UserPrincipalName") or row["PrimarySmtpAddress"])
+        if not {address.lower(), upn.lower()} & known:
+            users.append(
+                {
+                    "id": row.get("ExternalDirectoryObjectId") or directory_id(tenant, address),
+                    "displayName": row.get("DisplayName"),
+                    "userPrincipalName": upn,
+                    "mail": address,
+                    "accountEnabled": row.get("RecipientTypeDetails") == "UserMailbox",
+                    "assignedLicenses": [],
+                    "proxyAddresses": [str(proxy) for proxy in row.get("EmailAddresses") or ()],
+                }
+            )
