@@ -32,13 +32,18 @@ _STANDARD: Mapping[str, list[str]] = {"app": ["Exchange Administrator"], "reader
 
 
 def ensure_standard_apps(tenant: Tenant) -> None:
-    """Give the tenant the applications `app` (may write) and `reader_app` (may read) unless it has them by name."""
+    """Give the tenant the applications `app` (may write) and `reader_app` (may read) unless it has them by name.
+
+    Raises ValueError where an application that a seed brought is not one.
+    """
     names = {app.get("displayName") for app in tenant.apps}
     for name, directory_roles in _STANDARD.items():
         if name not in names:
             app_roles = {resource: list(roles) for resource, roles in _APP_ROLES.items()}
             tenant.apps.append({"displayName": name, "appRoles": app_roles, "directoryRoles": list(directory_roles)})
     for app in tenant.apps:
+        if not isinstance(app, dict):
+            raise ValueError("each application must be a mapping")
         app.setdefault("appId", str(uuid.uuid4()))
         app.setdefault("objectId", str(uuid.uuid4()))
         app.setdefault("displayName", app["appId"])
@@ -46,6 +51,30 @@ def ensure_standard_apps(tenant: Tenant) -> None:
         for name in ("secrets", "certificates", "federated", "directoryRoles"):
             app.setdefault(name, [])
         app.setdefault("exchangeRoles", None)
+        _check(app)
+
+
+def _check(app: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the application has the shapes that the token endpoint relies on.
+
+    Ids must be GUIDs, as the service's are; the appId also names a folder.
+    """
+    for name in ("appId", "objectId"):
+        try:
+            uuid.UUID(app[name])
+        except (ValueError, AttributeError):
+            raise ValueError(f"an application's {name} {app[name]!r} is not a GUID") from None
+    shapes = {"secrets": {"sha256"}, "certificates": {"pem"}, "federated": {"issuer", "subject", "audience", "jwks"}}
+    for name, columns in shapes.items():
+        rows = app[name]
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and columns <= set(row) for row in rows):
+            raise ValueError(
+                f"{name} of application {app['displayName']!r} must be rows with {', '.join(sorted(columns))}"
+            )
+    if not isinstance(app["appRoles"], dict) or not isinstance(app["directoryRoles"], list):
+        raise ValueError(
+            f"appRoles or directoryRoles of application {app['displayName']!r} are not a mapping and a list"
+        )
 
 
 class AppCredentials:

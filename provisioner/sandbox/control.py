@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -42,10 +43,14 @@ class _Control:
         return JSONResponse({"status": "ok", "tenant_id": self._tenant.tenant_id, "time": _iso(self._tenant)})
 
     async def dump(self, _: Request) -> Response:
-        return JSONResponse(self._tenant.to_json())
+        # To dump is not to keep: what is not written to the folder yet stays so.
+        dirty = self._tenant.dirty
+        document = self._tenant.to_json()
+        self._tenant.dirty = dirty
+        return Response(orjson.dumps(document), media_type="application/json")
 
     async def load(self, request: Request) -> Response:
-        self._actions.load(await _body(request))
+        self._actions.load(_object(await _body(request)))
         return JSONResponse({"tenant_id": self._tenant.tenant_id})
 
     async def requests(self, request: Request) -> Response:

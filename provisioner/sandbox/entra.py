@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from provisioner.sandbox.faults import facts
 from provisioner.sandbox.tls import SigningKey, base64url
 from provisioner.sandbox.tokens import RESOURCES, TokenIssuer, find_app, is_tenant
 
@@ -264,10 +265,14 @@ def _check_federated_assertion(
 
 def _verify_client_jwt(token: str, key: Any, audiences: list[str], bad_signature: EntraRefusal) -> None:
     """Signature, audience and times (by the machine's clock, which is the client's) of an assertion."""
-    required = {"require": ["exp", "iss", "sub", "aud"]}
     try:
         jwt.decode(
-            token, key, algorithms=["RS256", "PS256"], audience=audiences, leeway=_CLOCK_SKEW_S, options=required
+            token,
+            key,
+            algorithms=["RS256", "PS256"],
+            audience=audiences,
+            leeway=_CLOCK_SKEW_S,
+            options={"require": ["exp", "iss", "sub", "aud"]},
         )
     except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
         claims = _unverified(token)
@@ -325,6 +330,7 @@ class _TokenEndpoint:
         base, tenant_id = _base(request), self._tenant.tenant_id
         audiences = [f"{base}/{part}/{rest}" for part in (name, tenant_id) for rest in ("oauth2/v2.0/token", "v2.0")]
         app, appidacr = _authenticate(self._tenant, form, audiences)
+        facts(request.scope)["caller"] = app["appId"]
         resource = _resource_of(form.get("scope"), self._tenant)
         token = self._issuer.issue(app, resource, appidacr=appidacr)
         lifetime_s = self._issuer.lifetime_s()

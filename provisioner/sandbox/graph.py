@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.responses import Response
 
+from provisioner.sandbox.faults import facts
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
 
@@ -406,8 +407,8 @@ def _context(call: Call, name: str, *, entity: bool = False) -> str:
 class _GraphFront:
     """The ASGI side: authentication, headers, batches."""
 
-    def __init__(self, tenant: Tenant, verifier: TokenVerifier) -> None:
-        self._tenant, self._verifier = tenant, verifier
+    def __init__(self, tenant: Tenant, faults: Faults, verifier: TokenVerifier) -> None:
+        self._tenant, self._faults, self._verifier = tenant, faults, verifier
         self._service = GraphService(tenant)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -445,6 +446,8 @@ class _GraphFront:
             claims = self._verifier.claims(request.headers.get("authorization"), GRAPH)
         except InvalidToken as refusal:
             raise GraphError(401, "InvalidAuthenticationToken", refusal.text) from None
+        columns = facts(request.scope)
+        columns |= {"caller": claims["appid"], "write": request.method == "PATCH"}
         # The SDK asks for `/v1.0//users`; the service forgives the second slash, so empty segments are dropped.
         segments = _split_path(request.scope.get("raw_path", b"").decode("ascii") or request.url.path)
         if not segments or segments[0] != "v1.0":
@@ -460,7 +463,7 @@ class _GraphFront:
             roles=frozenset(claims.get("roles", [])),
         )
         if call.path == ("$batch",):
-            return self._batch(call, ids)
+            return self._batch(call, ids, columns)
         return self._service.answer(call)
 
     def _request_ids(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -471,8 +474,11 @@ class _GraphFront:
 
     # $batch
 
-    def _batch(self, call: Call, ids: Mapping[str, str]) -> Reply:
-        """Each item with a status of its own. Answers come in reverse order: a client must match them by id."""
+    def _batch(self, call: Call, ids: Mapping[str, str], columns: Row) -> Reply:
+        """Each item with a status of its own. Answers come in reverse order: a client must match them by id.
+
+        Faults strike single items too; the log's entry of the batch lists the items.
+        """
         if call.method != "POST":
             raise GraphError(405, "BadRequest", "Specified HTTP method is not allowed for the request target.")
         items = call.body.get("requests") if isinstance(call.body, dict) else None
@@ -485,24 +491,36 @@ class _GraphFront:
         names = [str(item.get("id", "")) for item in items]
         if "" in names or len({name.lower() for name in names}) < len(names):
             raise _bad_request("Every request in a batch needs an id of its own.", "BadRequest")
+        methods = [str(item.get("method", "")).upper() for item in items]
+        columns["parameters"] = {n: f"{m} {item.get('url')}" for n, m, item in zip(names, methods, items, strict=True)}
+        columns["write"] = "PATCH" in methods
         done: dict[str, Row] = {}
         for name, item in zip(names, items, strict=True):
             done[name] = self._batch_item(call, name, item, done, ids)
         return Reply(200, {"responses": [done[name] for name in reversed(names)]})
 
     def _batch_item(self, call: Call, name: str, item: Row, done: Mapping[str, Row], ids: Mapping[str, str]) -> Row:
+        headers = {"Content-Type": "application/json"}
         try:
-            if any(
-                str(needed) not in done or done[str(needed)]["status"] >= 400 for needed in item.get("dependsOn") or []
-            ):
-                raise GraphError(
-                    424, "FailedDependency", "The request depends on another one that failed or comes later."
-                )
-            reply = self._service.answer(_item_call(call, item))
+            for needed in item.get("dependsOn") or []:
+                if str(needed) not in done or done[str(needed)]["status"] >= 400:
+                    text = "The request depends on another one that failed or comes later."
+                    raise GraphError(424, "FailedDependency", text)
+            asked = _item_call(call, item)
+            self._strike(asked)
+            reply = self._service.answer(asked)
         except GraphError as error:
             reply = Reply(error.status, error.body(ids))
-        response: Row = {"id": name, "status": reply.status, "headers": {"Content-Type": "application/json"}}
+            headers |= error.headers
+        response: Row = {"id": name, "status": reply.status, "headers": headers}
         return response if reply.body is None else {**response, "body": reply.body}
+
+    def _strike(self, call: Call) -> None:
+        """Raise what a scripted fault wants of one item: a status with headers is all that an item can have."""
+        deed = self._faults.take("graph", method=call.method, path="/v1.0/" + "/".join(call.path))
+        if "status" in deed:
+            code = {429: "TooManyRequests", 503: "serviceNotAvailable"}.get(int(deed["status"]), "generalException")
+            raise GraphError(int(deed["status"]), code, "Please retry again later.", deed.get("headers"))
 
 
 def _item_call(call: Call, item: Row) -> Call:
@@ -539,4 +557,4 @@ def _json(raw: bytes) -> Any:
 
 def graph_app(tenant: Tenant, faults: Faults, verifier: TokenVerifier) -> ASGIApp:
     """Graph as an ASGI application."""
-    return faults.wrap(_GraphFront(tenant, verifier), "graph")
+    return faults.wrap(_GraphFront(tenant, faults, verifier), "graph")

@@ -148,7 +148,7 @@ class _Parser:
 
         def equal(row: Row) -> bool:
             value = read(row)
-            return _folded(len(value or []) if counting else value) == wanted
+            return bool(_folded(len(value or []) if counting else value) == wanted)
 
         return equal if operator == "eq" else lambda row: not equal(row)
 

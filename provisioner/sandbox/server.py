@@ -16,10 +16,13 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from provisioner.sandbox.apps import FEDERATED_LIFETIME_S, AppCredentials, ensure_standard_apps
 from provisioner.sandbox.tls import ListenerFiles, ensure_ca, ensure_signing_key, write_private, write_private_json
@@ -139,16 +142,25 @@ class Sandbox:
         await asyncio.gather(*(task for _, task in self._servers))
         if self._dns is not None:
             await self._dns.stop()
+        self.faults.close()
         self.save()
 
     def load(self, seed: Any) -> None:
-        """Take a seed while running. Applications may be others afterwards, so the endpoints are written anew."""
-        apply_seeds(self.tenant, [seed])
+        """Take a seed while running, wholly or not at all. Raises ValueError.
+
+        Applications may be others afterwards, so the endpoints are written anew.
+        """
+        before = orjson.dumps(self.tenant.to_json())
+        try:
+            apply_seed(self.tenant, seed)
+        except ValueError:
+            self.tenant.load_json(orjson.loads(before))
+            raise
         self._write_endpoints(self._ensure_apps())
 
     def save(self) -> None:
         """Write the tenant to the folder."""
-        write_private(self.folder / "tenant.json", json.dumps(self.tenant.to_json()).encode())
+        write_private(self.folder / "tenant.json", orjson.dumps(self.tenant.to_json()))
 
     def _ensure_secret_file(self, name: str) -> str:
         path = self.folder / name
@@ -158,7 +170,6 @@ class Sandbox:
 
     def _ensure_apps(self) -> dict[str, dict[str, str]]:
         """Applications with their credentials, by display name."""
-        ensure_standard_apps(self.tenant)
         entries = {}
         self._credentials = [AppCredentials(app, self.folder / "apps", self._issuer_key) for app in self.tenant.apps]
         for app, credentials in zip(self.tenant.apps, self._credentials, strict=True):
@@ -249,10 +260,14 @@ class Sandbox:
         write_private_json(self.folder / "endpoints.json", document)
 
     async def _save_changes(self) -> None:
+        pause_s = _SAVE_EVERY_S
         while True:
-            await asyncio.sleep(_SAVE_EVERY_S)
+            await asyncio.sleep(pause_s)
             if self.tenant.dirty:
+                begun = time.monotonic()
                 self.save()
+                # A large tenant takes a while to write, and nothing is answered meanwhile: then write less often.
+                pause_s = max(_SAVE_EVERY_S, 10 * (time.monotonic() - begun))
 
     async def _renew_federated_tokens(self) -> None:
         while True:
@@ -261,12 +276,16 @@ class Sandbox:
                 credentials.renew_federated_token()
 
 
-def apply_seeds(tenant: Tenant, seeds: Iterable[Any]) -> None:
-    """Merge seeds, files or documents, over the tenant in order. Raises ValueError or OSError."""
+def apply_seed(tenant: Tenant, seed: Any) -> None:
+    """Merge a seed, file or document, over the tenant. Raises ValueError or OSError."""
     from provisioner.sandbox.seed import load_seed
 
-    for seed in seeds:
+    try:
         tenant.merge(load_seed(seed))
+        ensure_standard_apps(tenant)
+    except (TypeError, KeyError, AttributeError) as error:
+        # Seeds are free documents: what their reader does not look at before use shows itself so.
+        raise ValueError(f"a value is of another shape than a seed has there ({error})") from None
 
 
 def open_tenant(options: Options, announce: Callable[[str], None]) -> Tenant:
@@ -276,8 +295,9 @@ def open_tenant(options: Options, announce: Callable[[str], None]) -> Tenant:
     tenant, kept = Tenant(), options.state / "tenant.json"
     if kept.exists():
         try:
-            tenant.load_json(json.loads(kept.read_bytes()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            tenant.load_json(orjson.loads(kept.read_bytes()))
+            ensure_standard_apps(tenant)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StartError(f"the kept state {kept} is not readable ({error}): move it away to begin anew") from None
         if options.seeds:
             announce(f"note: {options.state} holds a tenant already, which goes on; --seed is for a new one")
@@ -292,9 +312,10 @@ def open_tenant(options: Options, announce: Callable[[str], None]) -> Tenant:
 
 
 def _seed_anew(tenant: Tenant, seeds: Iterable[Path]) -> None:
+    apply_seed(tenant, {"sandbox": 1})  # what every tenant has
     for seed in seeds:
         try:
-            apply_seeds(tenant, [seed])
+            apply_seed(tenant, seed)
         except OSError as error:
             raise StartError(f"the seed {seed} cannot be read: {error.strerror}", 3) from None
         except ValueError as error:
