@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from provisioner.sandbox import exports
 from provisioner.sandbox.cmdlets.mailbox import directory_id
-from provisioner.sandbox.cmdlets.objects import Noun, new_row
+from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
 from provisioner.sandbox.cmdlets.running import NOUNS, complete
 from provisioner.sandbox.tenant import FORMAT, Row, Seed, Tenant
 
@@ -35,8 +34,8 @@ _MAILBOX_KEYS = frozenset({
 
 
 def load_seed(source: Any) -> Seed:
-    """A seed from a file (Path or text of a path) or from a document. Raises OSError or ValueError."""
-    document = _read(Path(source)) if isinstance(source, str | Path) else source
+    """A seed from a file (a Path) or from a document. Raises OSError or ValueError."""
+    document = _read(source) if isinstance(source, Path) else source
     if not isinstance(document, Mapping):
         raise ValueError("a seed is a mapping")
     if document.get("dump"):
@@ -90,8 +89,15 @@ def _checked(document: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("tenant", "objects", "graph", "dns", "settings"):
         if not isinstance(document.get(key) or {}, Mapping):
             raise ValueError(f"{key} must be a mapping")
-    if not isinstance(document.get("apps") or [], list):
-        raise ValueError("apps must be a list")
+    for owner, records in (document.get("dns") or {}).items():
+        if not isinstance(records, Mapping):
+            raise ValueError(f"dns of {owner} must be a mapping of record types to lists")
+    apps = document.get("apps") or []
+    if not isinstance(apps, list) or not all(isinstance(app, Mapping) for app in apps):
+        raise ValueError("apps must be a list of mappings")
+    # Looked at here as well as when merging: a seed that is refused must not be half taken.
+    for _ in _mailboxes("", document.get("mailboxes")):
+        pass
     return {str(key): value for key, value in document.items()}
 
 
@@ -124,7 +130,7 @@ class _Document:
         _merge_apps(tenant, seed.get("apps") or [])
         for name, rows in (seed.get("objects") or {}).items():
             _merge_rows(tenant, str(name), exports.rows_of(rows), exact=self.exact)
-        mailboxes = list(_mailboxes(tenant, seed.get("mailboxes")))
+        mailboxes = list(_mailboxes(tenant.initial_domain, seed.get("mailboxes")))
         if self.exact and not tenant.objects.get("CASMailbox"):
             mailboxes.append({"PrimarySmtpAddress": f"admin@{tenant.initial_domain}", "DisplayName": "Administrator"})
         for name, foreign in _FOREIGN_COLUMNS.items():
@@ -135,6 +141,8 @@ class _Document:
 
     def _merge_identity(self, tenant: Tenant) -> None:
         given = self.document.get("tenant") or {}
+        if given:
+            _forget_untouched(tenant)
         tenant.tenant_id = str(given.get("id", tenant.tenant_id))
         tenant.initial_domain = str(given.get("initial_domain", tenant.initial_domain)).lower()
         tenant.display_name = str(given.get("display_name", tenant.display_name))
@@ -150,9 +158,30 @@ class _Document:
             verified = [row for row in given if row.get("isVerified")]
         _pair_mailboxes(tenant)
         _derive_accepted_domains(tenant, verified, only_used=self.exact and listed)
-        _derive_graph_domains(tenant)
+        _derive_graph_domains(tenant, complete_all=self.exact)
         _derive_users(tenant)
         tenant.forget_indexes()
+
+
+def _forget_untouched(tenant: Tenant) -> None:
+    """Before the tenant gets another identity: drop what it had from birth and nobody has changed.
+
+    Otherwise a tenant that was made for a moment would leave its initial domain behind in the next.
+    """
+    for name, noun in NOUNS.items():
+        born = [_without_dates(new_row(tenant, noun, given)) for given in noun.builtin(tenant)]
+        tenant.objects[name] = [row for row in tenant.rows(name) if _without_dates(row) not in born]
+    domains: list[Row] = tenant.graph.get("domains", [])
+    initial = tenant.initial_domain
+    derived = {**_domain_defaults(initial), "isDefault": True, "isInitial": True, "id": initial}
+    tenant.graph["domains"] = [row for row in domains if row != derived]
+    organization = tenant.graph.get("organization")
+    if isinstance(organization, Mapping) and organization.get("id") == tenant.tenant_id:
+        del tenant.graph["organization"]
+
+
+def _without_dates(row: Row) -> Row:
+    return {column: value for column, value in row.items() if not column.startswith("When")}
 
 
 # --- merging ---------------------------------------------------------------------------------------------------------
@@ -195,14 +224,12 @@ def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], R
     name, local = row.get("Name") or row.get("Identity"), address.partition("@")[0]
     if not name:
         name = f"{local}-{directory_id(tenant, address)[:8]}" if ("Name", local.lower()) in known else local
-    guid = str(row.get("Guid") or uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant.tenant_id}/mailbox/{address.lower()}"))
+    guid = str(row.get("Guid") or stable_guid(tenant.tenant_id, "mailbox", address.lower()))
     return new_row(tenant, noun, {**row, "Name": name, "PrimarySmtpAddress": address}, guid=guid)
 
 
 def _merge_dns(tenant: Tenant, zone: Mapping[str, Any]) -> None:
     for owner, records in zone.items():
-        if not isinstance(records, Mapping):
-            raise ValueError(f"dns of {owner} must be a mapping of record types to lists")
         name = str(owner).lower().rstrip(".")
         for kind, texts in records.items():
             values = texts if isinstance(texts, list) else [texts]
@@ -234,8 +261,6 @@ def _merge_entities(rows: list[Row], given: Iterable[Row]) -> None:
 
 def _merge_apps(tenant: Tenant, apps: Iterable[Any]) -> None:
     for app in apps:
-        if not isinstance(app, Mapping):
-            raise ValueError("each of apps must be a mapping")
         same = [a for a in tenant.apps if any(app.get(k) and app[k] == a.get(k) for k in ("appId", "displayName"))]
         if same:
             same[0].update(app)
@@ -246,7 +271,7 @@ def _merge_apps(tenant: Tenant, apps: Iterable[Any]) -> None:
 # --- mailboxes -------------------------------------------------------------------------------------------------------
 
 
-def _mailboxes(tenant: Tenant, given: Any) -> Iterator[Row]:
+def _mailboxes(initial_domain: str, given: Any) -> Iterator[Row]:
     """Rows of CASMailbox from the shorthand: addresses, mappings, or `{count, domain}` for many. Raises ValueError."""
     entries = given if isinstance(given, list) else [] if given is None else [given]
     for entry in entries:
@@ -259,7 +284,7 @@ def _mailboxes(tenant: Tenant, given: Any) -> Iterator[Row]:
                 f"mailboxes: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_MAILBOX_KEYS))}"
             )
         if "count" in spec:
-            yield from _many(tenant, spec)
+            yield from _many(initial_domain, spec)
         else:
             yield _mailbox(spec)
 
@@ -278,8 +303,8 @@ def _mailbox(spec: Mapping[str, Any]) -> Row:
     return row
 
 
-def _many(tenant: Tenant, spec: Mapping[str, Any]) -> Iterator[Row]:
-    domain, prefix = str(spec.get("domain", tenant.initial_domain)), str(spec.get("prefix", "user"))
+def _many(initial_domain: str, spec: Mapping[str, Any]) -> Iterator[Row]:
+    domain, prefix = str(spec.get("domain", initial_domain)), str(spec.get("prefix", "user"))
     count = spec["count"]
     if not isinstance(count, int) or count < 0:
         raise ValueError("mailboxes: count must be a number")
@@ -325,26 +350,27 @@ def _derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any
         rows[0]["Default"] = True
 
 
-def _derive_graph_domains(tenant: Tenant) -> None:
+def _derive_graph_domains(tenant: Tenant, *, complete_all: bool) -> None:
+    """Graph's domains from the accepted ones. Rows that a seed of ours gave are left as they are."""
     rows: list[Row] = tenant.graph.setdefault("domains", [])
     known = {str(row.get("id", "")).lower(): row for row in rows}
     for accepted in tenant.rows("AcceptedDomain"):
         name = str(accepted.get("DomainName", "")).lower()
         if name and name not in known:
             facts = {"isDefault": accepted.get("Default") is True, "isInitial": accepted.get("InitialDomain") is True}
-            known[name] = {"id": name, **facts}
+            known[name] = {**_domain_defaults(name), **facts, "id": name}
             rows.append(known[name])
     for name, row in known.items():
-        for column, value in _domain_defaults(name).items():
-            row.setdefault(column, value)
+        if complete_all:
+            row.update({column: value for column, value in _domain_defaults(name).items() if column not in row})
     if not tenant.graph.get("organization"):
         tenant.graph["organization"] = {
             "id": tenant.tenant_id,
             "displayName": tenant.display_name,
             "verifiedDomains": [
-                {"name": name, "isDefault": row["isDefault"], "isInitial": row["isInitial"], "type": "Managed"}
+                {"name": name, "isDefault": row.get("isDefault"), "isInitial": row.get("isInitial"), "type": "Managed"}
                 for name, row in known.items()
-                if row["isVerified"]
+                if row.get("isVerified")
             ],
         }
 
@@ -358,7 +384,7 @@ def _domain_defaults(name: str) -> Row:
     mx["mailExchange"] = f"{name.replace('.', '-')}.mail.protection.outlook.com"
     records = [
         {"@odata.type": f"#microsoft.graph.domainDns{record['recordType']}Record", **common, **record,
-         "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{record['recordType']}.{name}"))}
+         "id": stable_guid("record", str(record["recordType"]), name)}
         for record in (mx, txt, cname)
     ]  # fmt: skip
     return {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import uuid
 from collections.abc import Mapping
 
 from provisioner.sandbox.cmdlets import errors
@@ -25,6 +24,7 @@ from provisioner.sandbox.cmdlets.objects import (
     refuse_duplicate,
     renamed,
     set_row,
+    stable_guid,
     stored_values,
     target,
 )
@@ -44,7 +44,7 @@ _WIDEST_PREFIX = 24
 
 def _derive(tenant: Tenant, row: Row) -> None:
     row["OrganizationalUnitRootInternal"] = row["OrganizationalUnitRootInternal"] or tenant.initial_domain
-    row["NameHashGuid"] = row["NameHashGuid"] or str(uuid.uuid5(uuid.NAMESPACE_DNS, str(row["Name"]).lower()))
+    row["NameHashGuid"] = row["NameHashGuid"] or stable_guid("name", str(row["Name"]).lower())
 
 
 NOUN = Noun(

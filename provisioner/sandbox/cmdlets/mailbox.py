@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from typing import Any
 
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, get
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, get, stable_guid
 from provisioner.sandbox.cmdlets.parameters import choice, identity
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
@@ -43,14 +42,14 @@ def derive_addresses(tenant: Tenant, row: Row) -> None:
 
 def directory_id(tenant: Tenant, address: str) -> str:
     """The Entra object id of the user who owns a mailbox made here."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant.tenant_id}/user/{address.lower()}"))
+    return stable_guid(tenant.tenant_id, "user", address.lower())
 
 
 def _derive(tenant: Tenant, row: Row) -> None:
     derive_addresses(tenant, row)
     row["Alias"] = row["Alias"] or str(row["PrimarySmtpAddress"]).partition("@")[0]
     row["UserPrincipalName"] = row["UserPrincipalName"] or row["PrimarySmtpAddress"]
-    row["ExchangeGuid"] = row["ExchangeGuid"] or str(uuid.uuid5(uuid.NAMESPACE_URL, f"{row['Guid']}/store"))
+    row["ExchangeGuid"] = row["ExchangeGuid"] or stable_guid(str(row["Guid"]), "store")
 
 
 NOUN = Noun(
