@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,25 @@ def test_tokens_expire_by_the_tenants_clock(sandbox: Running) -> None:
         assert answer.json()["error"]["code"] == "InvalidAuthenticationToken"
         assert "expired" in answer.json()["error"]["message"]
         assert client.get(url, headers={"Authorization": f"Bearer {sandbox.token(GRAPH)}"}).status_code == 200
+
+
+def test_an_expired_certificate_and_a_token_of_another_tenant_are_refused(
+    start_sandbox: Callable[..., Running], tmp_path: Path
+) -> None:
+    own = start_sandbox(tmp_path)
+    token = own.token(GRAPH)
+    other_tenant = {"sandbox": 1, "tenant": {"id": "0c4f6a52-3f0e-4a52-9f3b-6f5a1e2d3c4b"}}
+    assert own.control("POST", "/load", other_tenant).status_code == 200
+    with own.http() as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = client.get(own.endpoints["graph"] + "/v1.0/domains", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "InvalidAuthenticationToken")
+    moved = Running(own.process, own.state, json.loads((own.state / "endpoints.json").read_text()))
+    assert ask(moved, assertion_form(moved, signed(moved)))[0] == 200
+    own.control("POST", "/clock", {"advance": 11 * 365 * 86400})
+    body = ask(moved, assertion_form(moved, signed(moved)))[1]
+    assert body["error_codes"] == [700027]
+    assert "expired" in body["error_description"]
 
 
 def test_imds_wants_its_header_and_app_service_its_secret(sandbox: Running) -> None:
