@@ -87,8 +87,12 @@ def _checked(document: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
     for key in ("tenant", "objects", "graph", "dns", "settings"):
-        if not isinstance(document.get(key) or {}, Mapping):
+        if document.get(key) is not None and not isinstance(document[key], Mapping):
             raise ValueError(f"{key} must be a mapping")
+    for noun, rows in (document.get("objects") or {}).items():
+        entries = rows if isinstance(rows, list) else [rows]
+        if not all(isinstance(entry, Mapping) for entry in entries):
+            raise ValueError(f"objects of {noun} must be a row or a list of rows")
     for owner, records in (document.get("dns") or {}).items():
         if not isinstance(records, Mapping):
             raise ValueError(f"dns of {owner} must be a mapping of record types to lists")
