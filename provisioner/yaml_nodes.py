@@ -1,270 +1,479 @@
-"""YAML with the place of every key and value: a safe subset of YAML 1.2, built from the parser's events.
+"""YAML with the place of every key and value: bytes of one file -> a tree of nodes, and what is wrong with it.
 
-Events and not composed nodes, since composing recurses in C (a hundred thousand brackets end the process) and hides
-where an alias stands. Scalars follow the YAML 1.2 core schema: `off`, `no`, `1:30` and `010` stay the words they are.
-Anchors, tags, merge keys and several documents are refused: they hide meaning from whoever reviews a plan.
+A safe subset of YAML 1.2: UTF-8, one document, mappings with text as keys, lists, scalars. Words that older YAML would
+bend (`off`, `1:30`, `010`, dates) stay words. What hides meaning from a reviewer is refused: anchors, aliases, merge
+keys, tags, control characters and characters that turn the writing direction.
+
+The tree is built from libyaml's events and not from PyYAML's node graph: composing recurses in C, so that a deep file
+ends the process, and it follows aliases. Here every limit holds while the file is being read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from provisioner.diagnostics import Diagnostic, Diagnostics, Location
+from provisioner.diagnostics import Diagnostic, Location
 
 LARGEST_BYTES = 16 * 2**20
-DEEPEST = 50
+MOST_VALUES = 500_000
+DEEPEST = 64
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_INTEGER = re.compile(r"[-+]?[0-9]+", re.ASCII)
-_OTHER_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
-_WORDS = {"null": None, "Null": None, "NULL": None, "~": None, "": None} | dict.fromkeys(("true", "True", "TRUE"), True)
-_WORDS |= dict.fromkeys(("false", "False", "FALSE"), False)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's parser where PyYAML was built with it; the pure one is twenty times slower and takes tabs less often."""
+
+Scalar = str | int | float | bool | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
-    """A value and where it stands. `items` are the entries of a mapping, in order, keys that are no text left out.
+    """One value and its place, counted from 1. `children` is None for a scalar, whose value is `value`.
 
-    `content` is the Python value of a scalar, a list of nodes, or None for a mapping. `length` is in characters.
+    `key` is the node of the key that it stands under. A broken node was complained about: what it holds says nothing.
     """
 
-    location: Location
-    length: int
-    content: Any = None
-    items: list[tuple[Node, Node]] = field(default_factory=list)
-    is_mapping: bool = False
+    file: str
+    line: int
+    column: int
+    length: int = 1
+    value: Scalar = None
+    children: dict[str, Node] | list[Node] | None = None
+    key: Node | None = None
+    plain: bool = False
+    broken: bool = False
 
     @property
-    def is_list(self) -> bool:
-        return isinstance(self.content, list)
+    def location(self) -> Location:
+        return Location(self.file, self.line, self.column)
 
-    def value(self) -> Any:
-        """The plain Python value: dicts, lists and scalars."""
-        if self.is_mapping:
-            return {key.content: node.value() for key, node in self.items}
-        if isinstance(self.content, list):
-            return [node.value() for node in self.content]
-        return self.content
+    @property
+    def head(self) -> Node:
+        """What names the node: its key, or itself in a list."""
+        return self.key or self
 
-    def entry(self, key: str) -> tuple[Node, Node] | None:
-        """The entry of a mapping with this key."""
-        return next((e for e in self.items if e[0].content == key), None)
-
-
-def load(content: bytes, file: str, found: Diagnostics) -> Node | None:
-    """The root node of a file, or None where there is none; every mistake goes to `found`.
-
-    `file` is the path as it shall be shown.
-    """
-    text = _decode(content, file, found)
-    if text is None:
+    def child(self, part: object) -> Node | None:
+        """The node under a key, or at an index."""
+        if isinstance(self.children, dict):
+            return self.children.get(part) if isinstance(part, str) else None
+        if isinstance(self.children, list) and isinstance(part, int) and part < len(self.children):
+            return self.children[part]
         return None
-    builder = _Builder(file, found, text)
+
+    def find(self, path: Sequence[str | int]) -> Node | None:
+        """The node at the end of a path of keys and indexes."""
+        node: Node | None = self
+        for part in path:
+            node = node.child(part) if node else None
+        return node
+
+    def content(self) -> Any:
+        """The same without places: dict, list, str, int, float, bool, None."""
+        if isinstance(self.children, dict):
+            return {name: child.content() for name, child in self.children.items()}
+        if self.children is not None:
+            return [child.content() for child in self.children]
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """`root` is the mapping of the document, or None. Incomplete: it ends before a mistake that could not be passed."""
+
+    root: Node | None
+    diagnostics: tuple[Diagnostic, ...]
+    complete: bool = True
+
+
+def parse(content: bytes, file: str) -> Parsed:
+    """Read one file. Never raises for what it holds."""
+    text = _decoded(content, file)
+    if isinstance(text, Diagnostic):
+        return Parsed(None, (text,), complete=False)
+    builder = _Builder(file)
+    complete = True
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            if not builder.take(event):
-                return None
+        for event in yaml.parse(text, Loader=LOADER):
+            builder.take(event)
+    except _Stop:
+        complete = False
     except yaml.YAMLError as error:
-        found.add(_syntax(error, file, text))
-        return None
-    if builder.root is None:
-        start = Location(file, 1, 1)
-        found.add(Diagnostic("YAML-EMPTY", "the file has no content", "write a plan, or take it away", location=start))
-    return builder.root
+        complete = False
+        builder.diagnostics.append(_syntax(error, file, lines(text)))
+    root = builder.root
+    if complete and not builder.diagnostics and (root is None or root.children == {}):
+        builder.diagnostics.append(_empty(file))
+    elif root is not None and not isinstance(root.children, dict):
+        builder.diagnostics += [] if builder.diagnostics else [_not_mapping(root)]
+        root = None
+    if root is not None and not complete and isinstance(root.children, dict) and root.children:
+        root.children.popitem()  # the last one may owe its end to the mistake
+    return Parsed(root, tuple(builder.diagnostics), complete)
 
 
-def _decode(content: bytes, file: str, found: Diagnostics) -> str | None:
-    start = Location(file, 1, 1)
-    if len(content) > LARGEST_BYTES:
-        what = f"the file has {len(content):,} bytes; a plan file has at most {LARGEST_BYTES:,}"
-        found.add(Diagnostic("YAML-TOO-LARGE", what, "split it into several files of one folder", location=start))
-        return None
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        found.add(Diagnostic("YAML-ENCODING", "the file is UTF-16", "save it as UTF-8", location=start))
-        return None
+def lines(text: str) -> list[str]:
+    """The lines of a text as YAML counts them, without their ends."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+# The last two groups turn the writing direction: in review a line would read otherwise than it counts.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
+
+
+def _decoded(content: bytes, file: str) -> str | Diagnostic:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _encoding(content, 0, file, "the file is UTF-16", "save it as UTF-8")
+    if (at := content.find(b"\0")) >= 0:
+        what = f"the file is not text: byte {at:,} is NUL"
+        return _encoding(content, at, file, what, "name a YAML file, in UTF-8")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        binary = b"\0" in content[:8192]
-        what = "the file is binary" if binary else f"byte {error.start:,} (0x{content[error.start]:02x}) is not UTF-8"
-        mend = "name a YAML file" if binary else "save the file as UTF-8"
-        found.add(Diagnostic("YAML-ENCODING", what, mend, location=Location(file, line, column)))
-        return None
-    return text.replace("\r\n", "\n")
+        what = f"the file is not UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}"
+        return _encoding(content, error.start, file, what, "save it as UTF-8")
+    text = text.removeprefix("\ufeff")
+    if found := _FORBIDDEN.search(text):
+        before = lines(text[: found.start()])
+        code = f"U+{ord(found[0]):04X}"
+        mend = f'take it out, or write it as an escape in double quotes: "\\u{ord(found[0]):04x}"'
+        return Diagnostic(
+            "YAML-CONTROL-CHARACTER",
+            f"a character that does not show: {code}",
+            mend,
+            location=Location(file, len(before), len(before[-1]) + 1),
+        )
+    return text
+
+
+def _encoding(content: bytes, at: int, file: str, what: str, mend: str) -> Diagnostic:
+    before = lines(content[:at].decode("utf-8", "replace").removeprefix("\ufeff"))
+    return Diagnostic("YAML-ENCODING", what, mend, location=Location(file, len(before), len(before[-1]) + 1))
+
+
+def _empty(file: str) -> Diagnostic:
+    mend = "write what it should declare, or remove the file"
+    return Diagnostic("YAML-EMPTY", "the file declares nothing", mend, location=Location(file, 1, 1))
+
+
+def _not_mapping(root: Node) -> Diagnostic:
+    what = "a list" if root.children is not None else "a single value"
+    mend = "start with a key and a colon: provisioner: 1"
+    return Diagnostic(
+        "YAML-NOT-MAPPING", f"a plan is a mapping of keys to values; this is {what}", mend, location=root.location
+    )
+
+
+# --- scalars ---------------------------------------------------------------------------------------------------------
+
+_WORDS: dict[str, Scalar] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NUMERIC = frozenset("+-.0123456789")
+# Leading zeros (octal in YAML 1.1) and more digits than any count has (telephone and serial numbers) stay words.
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+_OTHER_BASE = re.compile(r"0o[0-7]{1,18}|0x[0-9a-fA-F]{1,15}")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+def resolve(text: str) -> Scalar:
+    """What a plain scalar means: the core schema of YAML 1.2, where numbers have no leading zeros."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMERIC:
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _OTHER_BASE.fullmatch(text):
+        return int(text, 0)
+    if len(text) <= 40 and _FLOAT.fullmatch(text):
+        return float(text)
+    return float(text.replace(".", "")) if _SPECIAL.fullmatch(text) else text
+
+
+# --- the tree --------------------------------------------------------------------------------------------------------
+
+
+class _Stop(Exception):
+    """Nothing after this can be read; the reason is among the diagnostics."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """A collection under construction; `key` is the key that waits for its value."""
+    """A collection whose end has not come; of a mapping, the key whose value comes next."""
 
     node: Node
     key: Node | None = None
-    keys: dict[str, Node] = field(default_factory=dict)
 
 
 class _Builder:
-    """Takes the parser's events one by one. `take` is False when the rest cannot be made sense of."""
+    """Events in, nodes and diagnostics out."""
 
-    def __init__(self, file: str, found: Diagnostics, text: str) -> None:
+    def __init__(self, file: str) -> None:
+        self.file = file
         self.root: Node | None = None
-        self._file, self._found, self._text = file, found, text
+        self.diagnostics: list[Diagnostic] = []
         self._open: list[_Open] = []
+        self._anchors: set[str] = set()
         self._documents = 0
+        self._values = 0
 
-    def take(self, event: Any) -> bool:
+    def take(self, event: yaml.Event) -> None:
         match event:
+            case yaml.ScalarEvent():
+                self._attach(self._scalar(event))
+            case yaml.MappingStartEvent():
+                self._start(event, {})
+            case yaml.SequenceStartEvent():
+                self._start(event, [])
+            case yaml.CollectionEndEvent():
+                closed = self._open.pop()
+                if self._open:
+                    self._attach(closed.node)
+            case yaml.AliasEvent():
+                self._attach(self._alias(event))
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    return self._stop(
-                        "YAML-MULTIPLE-DOCUMENTS", "a second document begins here", event, "write one per file"
-                    )
-            case yaml.AliasEvent():
-                mend = "write the value out: an alias hides what a reviewer must see"
-                return self._stop("YAML-ALIAS", f"*{event.anchor} is an alias", event, mend)
-            case yaml.ScalarEvent():
-                self._checked(event)
-                self._put(self._scalar(event))
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                self._checked(event)
-                return self._begin(event)
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                self._open.pop()
-        return True
+                    what = "a second document starts here; a plan is one document"
+                    self._complain("YAML-MULTIPLE-DOCUMENTS", what, "put it into a file of its own", self._node(event))
+                    raise _Stop
 
-    def _begin(self, event: Any) -> bool:
-        if len(self._open) >= DEEPEST:
-            what = f"this is nested more than {DEEPEST} levels deep"
-            return self._stop("YAML-TOO-DEEP", what, event, "no part of a plan is that deep")
-        mapping = isinstance(event, yaml.MappingStartEvent)
-        node = Node(self._at(event), 1, None if mapping else [], is_mapping=mapping)
-        self._put(node)
-        self._open.append(_Open(node))
-        return True
-
-    def _put(self, node: Node) -> None:
-        """Where a finished or begun node belongs: the root, an element, a key or a value."""
-        if not self._open:
-            self.root = node
-            return
-        parent = self._open[-1]
-        if parent.node.is_list:
-            parent.node.content.append(node)
-        elif parent.key is None:
-            parent.key = node
-        else:
-            self._entry(parent, parent.key, node)
-            parent.key = None
-
-    def _entry(self, parent: _Open, key: Node, node: Node) -> None:
-        name = key.content
-        if key.is_mapping or not isinstance(name, str):
-            what = "a key must be a word" if key.is_mapping or key.is_list else f"the key {_shown(name)} is not a text"
-            self._add("YAML-KEY", what, key, "put it in quotes" if not (key.is_mapping or key.is_list) else "")
-        elif name == "<<":
-            self._add("YAML-MERGE-KEY", "<< merges another mapping in", key, "write its entries out")
-        elif name in parent.keys:
-            first = parent.keys[name].location
-            duplicate = Diagnostic(
-                "YAML-DUPLICATE-KEY",
-                f'"{name}" is written twice',
-                "keep one of the two",
-                location=key.location,
-                length=key.length,
-                related=((first, "the first is here"),),
-            )
-            self._found.add(duplicate)
-        else:
-            parent.keys[name] = key
-            parent.node.items.append((key, node))
+    def _node(self, event: Any, length: int = 1) -> Node:
+        mark = event.start_mark
+        return Node(self.file, mark.line + 1, mark.column + 1, length)
 
     def _scalar(self, event: Any) -> Node:
-        end = event.end_mark
-        length = end.column - event.start_mark.column if end.line == event.start_mark.line else 1
-        value = core_value(event.value) if event.implicit[0] else event.value
-        return Node(self._at(event), max(1, length), value)
+        start, end = event.start_mark, event.end_mark
+        node = self._node(event, max(end.column - start.column, 1) if start.line == end.line else 1)
+        self._count(node)
+        node.plain = bool(event.implicit[0])
+        node.value = resolve(event.value) if node.plain else event.value
+        self._refuse_extras(event, node)
+        return node
 
-    def _checked(self, event: Any) -> None:
-        """Tags and anchors, each said once where it stands."""
-        if event.tag is not None and event.tag != "!":
-            self._add_at("YAML-TAG", f"{event.tag} is a tag", event, "leave it out: values speak for themselves")
+    def _start(self, event: Any, children: dict[str, Node] | list[Node]) -> None:
+        node = self._node(event)
+        node.children = children
+        self._count(node)
+        if len(self._open) >= DEEPEST:
+            what = f"more than {DEEPEST} levels of nesting"
+            self._complain("YAML-TOO-DEEP", what, "no plan nests so deep: look for brackets too many", node)
+            raise _Stop
+        self._refuse_extras(event, node)
+        if not self._open:
+            self.root = node
+        self._open.append(_Open(node))
+
+    def _count(self, node: Node) -> None:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            mend = "split the plan: one file holds what one team reviews"
+            self._complain("YAML-TOO-LARGE", f"more than {MOST_VALUES:,} values in one file", mend, node)
+            raise _Stop
+
+    def _refuse_extras(self, event: Any, node: Node) -> None:
+        """Anchors and tags, on whatever they stand."""
         if event.anchor is not None:
-            self._add_at("YAML-ALIAS", f"&{event.anchor} is an anchor", event, "leave it out: a plan has no aliases")
+            self._anchors.add(event.anchor)
+            what = f"an anchor, &{event.anchor}: anchors and aliases hide from a reviewer what is meant"
+            mend = "write the value where it is used; text that starts with & goes into quotes"
+            self._complain("YAML-ALIAS", what, mend, node)
+        if event.tag is not None:
+            mend = "take the tag away; text goes into quotes"
+            self._complain("YAML-TAG", f"a tag, {_short_tag(event.tag)}: a plan has none", mend, node)
+            node.broken = True
 
-    def _at(self, event: Any) -> Location:
-        return Location(self._file, event.start_mark.line + 1, event.start_mark.column + 1)
+    def _alias(self, event: Any) -> Node:
+        node = self._node(event, len(event.anchor) + 1)
+        node.broken = True
+        key = self._open[-1].key if self._open else None
+        # An alias of an anchor that was complained about is no second mistake, and `<<: *x` is one, at its key.
+        if event.anchor not in self._anchors and not (key and _merges(key)):
+            what = f"an alias, *{event.anchor}: anchors and aliases hide from a reviewer what is meant"
+            mend = f'if it is text, put it in quotes: "*{event.anchor}"'
+            self._complain("YAML-ALIAS", what, mend, node)
+        return node
 
-    def _add(self, id_: str, what: str, node: Node, mend: str) -> None:
-        self._found.add(Diagnostic(id_, what, mend, location=node.location, length=node.length))
+    def _attach(self, node: Node) -> None:
+        if not self._open:
+            self.root = None if node.plain and node.value is None and not node.broken else node
+            return
+        innermost = self._open[-1]
+        if isinstance(innermost.node.children, list):
+            innermost.node.children.append(node)
+        elif innermost.key is None:
+            innermost.key = node
+        else:
+            key, innermost.key = innermost.key, None
+            self._pair(innermost.node, key, node)
 
-    def _add_at(self, id_: str, what: str, event: Any, mend: str) -> None:
-        self._found.add(Diagnostic(id_, what, mend, location=self._at(event)))
+    def _pair(self, mapping: Node, key: Node, value: Node) -> None:
+        if key.broken or not isinstance(mapping.children, dict):
+            return None
+        if key.children is not None:
+            kind = "a mapping" if isinstance(key.children, dict) else "a list"
+            mend = "write a name and a colon; text that starts with a bracket goes into quotes"
+            return self._complain("KEY-NOT-TEXT", f"{kind} as a key", mend, key)
+        if _merges(key):
+            mend = "write the fields out, where they belong"
+            return self._complain("YAML-MERGE-KEY", "a merge key, <<: it hides what is meant", mend, key)
+        name = key.value if isinstance(key.value, str) else self._forced(key)
+        first = mapping.children.get(name)
+        if first is not None and first.key is not None:
+            related = ((first.key.location, "the first one"),)
+            what, mend = f'the key "{name}" stands here twice', "keep one of the two"
+            return self._complain("YAML-DUPLICATE-KEY", what, mend, key, related)
+        value.key = key
+        mapping.children[name] = value
+        return None
 
-    def _stop(self, id_: str, what: str, event: Any, mend: str) -> bool:
-        self._add_at(id_, what, event, mend)
-        return False
+    def _forced(self, key: Node) -> str:
+        """The text of a key that YAML takes for something else."""
+        written = _written(key.value)
+        if key.value is None:
+            self._complain("KEY-NOT-TEXT", "a key is missing in front of the colon", "write a name", key)
+        else:
+            what = f"the key {written} is {'a number' if not isinstance(key.value, bool) else 'no text'}"
+            self._complain("KEY-NOT-TEXT", what, f'put it in quotes: "{written}"', key)
+        return written
 
-
-def core_value(text: str) -> Any:
-    """A plain scalar by the YAML 1.2 core schema (10.3.2), but that 010 stays a word: it is 8 in older YAML."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        digits = text.lstrip("+-")
-        return text if len(digits) > 1 and digits.startswith("0") else _number(text, int)
-    if _OTHER_INTEGER.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return _number(text, float)
-    return text
-
-
-def _number(text: str, kind: type[int | float]) -> Any:
-    """A number, unless it is absurdly long: then it stays a word, for whoever wanted a number to refuse."""
-    return kind(text) if len(text) <= 40 else text
-
-
-def walk(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Node, Node]]:
-    """Every (path, key node, value node) below a node; an element of a list is its own key node."""
-    for key, value in node.items:
-        yield (*path, key.content), key, value
-        yield from walk(value, (*path, key.content))
-    if isinstance(node.content, list):
-        for index, value in enumerate(node.content):
-            yield (*path, index), value, value
-            yield from walk(value, (*path, index))
-
-
-def _syntax(error: yaml.YAMLError, file: str, text: str) -> Diagnostic:
-    """The parser's complaint in one sentence, with the usual slips explained."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is None:
-        position = getattr(error, "position", 0)
-        at = Location(file, text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position))
-        unit = getattr(error, "character", "")
-        shown = f"U+{ord(unit) if isinstance(unit, str) and unit else unit:04X}" if unit != "" else "a character"
-        return Diagnostic("YAML-CONTROL", f"{shown} does not belong in a plan", "take it out", location=at)
-    at = Location(file, mark.line + 1, mark.column + 1)
-    lines = text.split("\n")
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    if "\t" in line[: mark.column + 1] and not line[: mark.column].strip():
-        return Diagnostic("YAML-TAB", "the line is indented with a tab", "indent with spaces", location=at)
-    problem = str(getattr(error, "problem", None) or "it cannot be read as YAML")
-    context = getattr(error, "context", None)
-    what = f"{problem} ({context})" if context else problem
-    mend = "check the indentation, the colons and the quotes of this line and of the one before it"
-    return Diagnostic("YAML-SYNTAX", what, mend, location=at)
+    def _complain(
+        self, identifier: str, what: str, mend: str, node: Node, related: tuple[tuple[Location, str], ...] = ()
+    ) -> None:
+        found = Diagnostic(identifier, what, mend, location=node.location, length=node.length, related=related)
+        self.diagnostics.append(found)
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _merges(key: Node) -> bool:
+    return key.plain and key.value == "<<"
+
+
+def _written(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _short_tag(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")
+
+
+# --- what the parser says --------------------------------------------------------------------------------------------
+
+_INDENTED_BY_TAB = re.compile(r" *\t")
+
+
+def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str]) -> Diagnostic:
+    """The parser's complaint in the words of somebody who writes plans."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    context = str(getattr(error, "context", None) or "")
+    opened = getattr(error, "context_mark", None)
+    at = (mark.line, mark.column) if mark else (0, 0)
+    start = (opened.line, opened.column) if opened else at
+    tabs = [n for n, line in enumerate(source) if _INDENTED_BY_TAB.match(line)]
+    if at[0] in tabs and ("tab character" in problem or "cannot start any token" in problem):
+        return _tab(file, at[0], tabs, source)
+    what, mend, (line, column) = _explained(problem, context, at, start, source)
+    identifier = "YAML-TAG" if "tag" in context.split() or "tag handle" in problem else "YAML-SYNTAX"
+    line = min(line, len(source) - 1)
+    related = ((Location(file, at[0] + 1, at[1] + 1), "noticed here"),) if line < at[0] else ()
+    return Diagnostic(identifier, what, mend, location=Location(file, line + 1, column + 1), related=related)
+
+
+def _tab(file: str, line: int, tabs: Sequence[int], source: Sequence[str]) -> Diagnostic:
+    others = [str(n + 1) for n in tabs if n != line]
+    also = f" (so do lines {', '.join(others[:10])}{' and more' if len(others) > 10 else ''})" if others else ""
+    column = source[line].index("\t")
+    return Diagnostic(
+        "YAML-SYNTAX",
+        f"this line is indented with a tab{also}; YAML takes blanks only",
+        "use two blanks for each level",
+        location=Location(file, line + 1, column + 1),
+    )
+
+
+_At = tuple[int, int]
+
+
+def _explained(problem: str, context: str, at: _At, start: _At, source: Sequence[str]) -> tuple[str, str, _At]:
+    """What, how to mend it, and where (counted from 0). Unknown complaints are passed on as they are."""
+    line = source[at[0]] if at[0] < len(source) else ""
+    unit = line[at[1] : at[1] + 1]
+    for sign, noun in (("*", "an alias"), ("&", "an anchor"), ("!", "a tag")):
+        if noun in context:
+            text = _token(source[start[0]], start[1])
+            return f"text that starts with {sign} stands without quotes", f'put it in quotes: "{text}"', start
+    if "cannot start any token" in problem:
+        return f"text that starts with {unit} stands without quotes", "put it in quotes", at
+    if "values are not allowed" in problem:
+        return _colon(line, at)
+    if "',' or ']'" in problem or "',' or '}'" in problem:
+        closing = "]" if "]" in problem else "}"
+        return "a bracket that is not closed", f"close it with {closing}, or look for a comma too few", start
+    if "quoted scalar" in context and ("end of stream" in problem or "document indicator" in problem):
+        return "a quote that is not closed", "close it where the text ends", start
+    if "escape" in problem:
+        return (
+            "a backslash in double quotes that starts no escape",
+            "use single quotes, or write the backslash twice",
+            at,
+        )
+    if "block collection" in context and not line[: at[1]].strip():
+        return "a key among list entries", "indent it, or take the - away", at
+    if "expected key" in problem or "<block end>" in problem or "'-' indicator" in problem:
+        return _misplaced(line, at)
+    for fragment, what, mend in _COMPLAINTS:
+        if fragment in problem:
+            return what, mend, at
+    return f"not YAML: {problem}", "look at this line and the one above it", at
+
+
+_COMPLAINTS = (
+    ("find expected ':'", "a key without a colon", "write a colon and a blank behind it"),
+    (
+        "entries are not allowed",
+        "a list entry on the line of its key",
+        "start it on a line of its own, or write [a, b]",
+    ),
+    ("keys are not allowed", "a question mark where no key can start", "put text that starts with ? in quotes"),
+    ("node content", "a value is missing, or a bracket or comma is too many", "put text that is meant in quotes"),
+    ("incompatible YAML", "a %YAML line of another version", "take the line out: a plan is YAML 1.2"),
+    ("document start", "something stands behind the end of the document", "start with a key and a colon"),
+    ("comment or line break", "text behind the | or > of a block", "start the text on the next line"),
+    ("indentation indicators", "text behind the | or > of a block", "start the text on the next line"),
+)
+
+
+def _colon(line: str, at: _At) -> tuple[str, str, _At]:
+    if ": " in line[: at[1]]:
+        return "a second colon in one line", 'put text that holds ": " in quotes', at
+    column = len(line) - len(line.lstrip(" "))
+    what = "a key where none can stand: the line above is not finished, or this one is indented too far"
+    return what, "align the key with those beside it, and give each its colon", (at[0], column)
+
+
+def _misplaced(line: str, at: _At) -> tuple[str, str, _At]:
+    before = line[: at[1]]
+    if not before.strip():
+        if line[at[1] :].startswith("- "):
+            return "a list entry among keys", "indent it below its key, or give it a key", at
+        if line[at[1] : at[1] + 1] in {"]", "}"}:
+            return "a closing bracket that nothing opened", "take it out", at
+        return "the indentation fits none of the levels above", "align it with the keys beside it", at
+    if before.rstrip()[-1] in "'\"":
+        return "text behind a closing quote", "write a quote within single quotes twice: 'it''s'", at
+    return "text that belongs to nothing", "look for a bracket, a comma or a quote too many", at
+
+
+def _token(line: str, column: int) -> str:
+    found = re.match(r"[^\s,\]}]*", line[column:])
+    return found[0] if found else ""
