@@ -1,0 +1,141 @@
+"""The command line: which commands there are, what all of them share, and how every command ends.
+
+Commands are loaded when they are called, since the libraries that they need take longer to load than `--help` may
+take. Nothing but this room prints; an error ends in a message and an exit code, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from provisioner import __version__
+from provisioner.cli.session import Session
+from provisioner.diagnostics import ProvisionerError
+
+COMMANDS = {
+    "validate": "Check a plan without a tenant: every mistake, with its place and how to mend it.",
+    "plan": "Show what would change in the tenant, and save it for apply.",
+    "show": "Show a saved change set.",
+    "apply": "Carry out a plan, or exactly a saved change set.",
+    "schema": "Print the JSON Schema of the plan language.",
+    "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",
+    "version": "Print the version.",
+    "completion": "Print the completion script for bash, zsh or fish.",
+}
+
+USAGE = 3
+"""A usage error. Click would say 2, which means "changes present" here."""
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is named; the list of them needs none of the modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"provisioner.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f' Did you mean "{near[0]}"?' if near else f" Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f'There is no command "{args[0]}".{hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 error, 2 changes present (only with --detailed-exitcode), 3 input, 4 sign-in or "
+    "permission, 5 tenant not completely readable, 6 refused by a guard, 7 stale change set, 8 partly applied or "
+    "unconfirmed, 9 locked, 10 declined.",
+)
+@click.option("-C", "--chdir", "folder", metavar="DIR", help="Work as if started in this folder.")
+@click.option("--profile", metavar="NAME", help="The profile of provisioner.toml that says how to reach the tenant.")
+@click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR in the environment.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on standard error.")
+@click.option("-v", "--verbose", count=True, help="Say more of what is asked and answered. Twice: all of it.")
+@click.version_option(__version__, "-V", "--version", message="provisioner %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, folder: str | None, profile: str | None, no_color: bool, quiet: bool, verbose: int) -> None:
+    """Terraform's flow for who may send mail through Exchange Online: a plan in git, a change set, an apply."""
+    if folder:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise click.UsageError(f"-C {folder}: {error.strerror}", ctx) from None
+    ctx.obj = Session(profile, color=False if no_color else None, quiet=quiet, verbose=verbose)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line and give its exit code."""
+    try:
+        code = cli.main(list(arguments), prog_name="provisioner", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except ProvisionerError as error:
+        return Session.current().fail(error)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.UsageError as error:
+        return _usage(error)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the user gets a sentence
+        return _crash(error)
+
+
+def _usage(error: click.UsageError) -> int:
+    if error.ctx:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Try '{error.ctx.command_path} --help' for help.\n", err=True)
+    click.echo(f"Error: {error.format_message()}", err=True)
+    return USAGE
+
+
+def _crash(error: Exception) -> int:
+    """Say that this is our fault, and where the traceback is; it never reaches the terminal, and holds no locals."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    place: Any = Path.cwd() / ".provisioner" / f"crash-{os.getpid()}.txt"
+    try:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"provisioner {__version__}\n{text}", encoding="utf-8")
+    except OSError:
+        place = "(it could not be written)"
+    click.echo(f"Error: this is a fault of provisioner, not yours: {type(error).__name__}. Details: {place}", err=True)
+    return 1

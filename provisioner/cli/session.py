@@ -1,0 +1,123 @@
+"""What all commands share: the profile, how to print, what to say of progress and of errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from provisioner.diagnostics import Diagnostic, ProvisionerError
+
+if TYPE_CHECKING:
+    from provisioner.settings import Profile
+
+
+@dataclass(eq=False)
+class Session:
+    """One run of the program."""
+
+    profile_name: str | None = None
+    color: bool | None = None
+    quiet: bool = False
+    verbose: int = 0
+    format: str = "text"
+    detailed: bool = False
+    files: list[str] = field(default_factory=list)
+
+    _current: ClassVar[Session | None] = None
+
+    def __post_init__(self) -> None:
+        Session._current = self
+
+    @classmethod
+    def current(cls) -> Session:
+        """The session of this process; a plain one before the command line was understood."""
+        return cls._current or Session()
+
+    @cached_property
+    def profile(self) -> Profile:
+        from provisioner.settings import load_settings
+
+        return load_settings(self.profile_name, Path.cwd())
+
+    def colored(self, stream: Any) -> bool:
+        """Whether a stream takes colours: a terminal, unless NO_COLOR (no-color.org), TERM=dumb or --no-color."""
+        if self.color is not None:
+            return self.color
+        return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody is there to be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+
+    def result(self, text: str) -> None:
+        """What the command was asked for: standard output, and nothing else goes there."""
+        click.echo(text, nl=False)
+
+    def note(self, text: str) -> None:
+        """Something on the way: standard error, unless --quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
+        from provisioner.render.diagnostics import render
+
+        click.echo(render(diagnostics, read_line, color=self.colored(sys.stderr)), err=True, nl=False)
+
+    def fail(self, error: ProvisionerError) -> int:
+        """Print an error, as JSON too where that was asked for, and give the exit code."""
+        code = 1 if self.detailed else error.exit_code
+        if self.format == "json":
+            self.result(json.dumps(error_document(error), indent=1, ensure_ascii=False) + "\n")
+        self.diagnose(error.diagnostics)
+        for line in getattr(error, "moved", ()):
+            click.echo(f"  {line}", err=True)
+        return code
+
+
+def error_document(error: ProvisionerError) -> dict[str, Any]:
+    """`{"error": {"kind", "exit_code", "diagnostics"}}`: the class of an error, whatever the process's exit code."""
+    from provisioner.render.diagnostics import to_json
+
+    found = to_json(list(error.diagnostics), read_line)
+    facts: dict[str, Any] = {
+        "kind": error.kind,
+        "exit_code": error.exit_code,
+        "message": str(error),
+        "diagnostics": found,
+    }
+    moved = getattr(error, "moved", None)
+    return {"error": {**facts, "moved": list(moved)} if moved else facts}
+
+
+def read_line(file: str, line: int) -> str | None:
+    """A line of a plan for an excerpt, without its end; None where it cannot be had."""
+    lines = _lines(file)
+    return lines[line - 1] if 0 < line <= len(lines) else None
+
+
+@lru_cache(maxsize=16)
+def _lines(file: str) -> tuple[str, ...]:
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(32 * 2**20)
+    except OSError:
+        return ()
+    return tuple(content.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n"))
+
+
+def state_folder() -> Path:
+    """Where locks and journals live: PROVISIONER_STATE_DIR, or the user's state folder (XDG Base Directory)."""
+    named = os.environ.get("PROVISIONER_STATE_DIR")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "provisioner"

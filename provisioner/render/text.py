@@ -1,0 +1,197 @@
+"""A change set and the account of an apply for a person at a terminal, in Terraform's words, worst news first.
+
+The text is made from the JSON document, so that what is shown is what is saved. The `# … will be …` lines, the `Plan:`
+line and the sentence for no changes are the ones that Terraform's readers look for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from provisioner.render.escape import visible
+
+NO_CHANGES = "No changes. Your infrastructure matches the configuration."
+
+_PHRASES = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
+_SIGNS = {"create": "+", "update": "~", "delete": "-"}
+_ORDER = {"delete": 0, "update": 1, "create": 2}
+_COLORS = {"+": "32", "~": "33", "-": "31", "error": "31", "warning": "33", "info": "36"}
+_LEGEND = {"create": "create", "update": "update in-place", "delete": "destroy"}
+
+Paint = Callable[[str, str], str]
+
+
+def render(document: Mapping[str, Any], *, color: bool = False) -> str:
+    """The whole plan as text."""
+    paint = _painter(color)
+    lines: list[str] = []
+    changes = sorted(_pending(document), key=lambda c: (_ORDER[_action(c)], c["address"]))
+    lines += _unreadable(document, paint)
+    lines += _findings(document, paint)
+    if changes:
+        lines += _legend(changes, paint)
+        for change in changes:
+            lines += _change(change, paint)
+        counts = Counter(map(_action, changes))
+        lines += [
+            f"Plan: {counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy.",
+        ]
+    elif not document["errored"]:
+        failed = any(f["blocks"] == "precondition" for f in document["provisioner"]["findings"])
+        lines.append("Nothing can be planned until the errors above are mended." if failed else NO_CHANGES)
+    lines += _notes(document)
+    return "\n".join(lines) + "\n"
+
+
+def account(results: Sequence[Mapping[str, Any]], *, color: bool = False) -> str:
+    """How an apply ended. Each result has address, action, status, detail and warnings."""
+    paint = _painter(color)
+    done = Counter(r["action"] for r in results if r["status"] == "done")
+    already = sum(r["status"] == "already_done" for r in results)
+    counts = f"{done['create']} added, {done['update']} changed, {done['delete']} destroyed."
+    lines = [line for r in results for line in _warnings(r, paint)]
+    open_ends = [r for r in results if r["status"] not in {"done", "already_done"}]
+    if not open_ends:
+        also = f" {already} of the changes had been made already." if already else ""
+        return "\n".join([*lines, paint("+", f"Apply complete! Resources: {counts}") + also]) + "\n"
+    for status, words in _ENDINGS.items():
+        group = [r for r in open_ends if r["status"] == status]
+        if group:
+            lines += ["", paint("error" if status == "failed" else "warning", words)]
+            lines += [f"  {visible(r['address'])}: {visible(r['detail'])}" for r in group]
+    lines += ["", f"Apply incomplete. Resources: {counts} {len(open_ends)} not finished."]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+_ENDINGS = {
+    "failed": "Failed:",
+    "unconfirmed": "Sent, but not confirmed:",
+    "waiting": "Waiting (apply again when it is there):",
+    "skipped": "Not begun, because something it needs did not succeed:",
+    "left": "Not begun, because the run was interrupted:",
+}
+
+
+def _warnings(result: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    for warning in result["warnings"]:
+        if "no settings of" not in warning:  # a write that changed nothing is no news
+            yield f"{paint('warning', 'Warning:')} {visible(result['address'])}: {visible(warning)}"
+
+
+def _unreadable(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    ours = document["provisioner"]
+    if not document["errored"]:
+        return
+    yield paint("error", "The tenant could not be read completely. This change set cannot be applied.")
+    for item in ours["unreadable"]:
+        yield f"  {visible(item['address'])}: {visible(item['reason'])}"
+    for item in ours["unlisted"]:
+        yield f"  undeclared {visible(item['type'])} objects: {visible(item['reason'])}"
+    yield ""
+
+
+def _findings(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    ranked = sorted(
+        document["provisioner"]["findings"],
+        key=lambda f: (bool(f["waived"]), not f["blocks"], f["severity"], f["rule"], f["address"] or ""),
+    )
+    waived = [f for f in ranked if f["waived"]]
+    for finding in ranked:
+        if finding["waived"]:
+            continue
+        head = paint(finding["severity"], f"{finding['severity'].capitalize()}[{finding['rule']}]")
+        stops = " (apply will refuse)" if finding["blocks"] else ""
+        yield f"{head}{stops}: {visible(finding['summary'])}"
+        at = finding["location"]
+        if at:
+            yield f"  at {visible(at['file'])}:{at['line']}:{at['column']}"
+        if finding["mend"]:
+            yield f"  {visible(finding['mend'])}"
+        yield ""
+    for rule, count in sorted(Counter((f["rule"], f["waived"]) for f in waived).items()):
+        times = f" ({count} times)" if count > 1 else ""
+        yield f"{rule[0]} is allowed{times}: {visible(rule[1])}"
+    if waived:
+        yield ""
+
+
+def _legend(changes: Sequence[Mapping[str, Any]], paint: Paint) -> Iterator[str]:
+    yield "Resource actions are indicated with the following symbols:"
+    for action in dict.fromkeys(map(_action, changes)):
+        yield f"  {paint(_SIGNS[action], _SIGNS[action])} {_LEGEND[action]}"
+    yield ""
+
+
+def _change(change: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    action, ours = _action(change), change["provisioner"]
+    sign = _SIGNS[action]
+    yield f"  # {visible(change['address'])} {_PHRASES[action]}"
+    if action == "delete" or "exclusive" in ours["reason"]:
+        yield f"  # ({visible(ours['reason'])})"
+    yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
+    width = max((len(f["name"]) for f in ours["fields"]), default=0)
+    for field in ours["fields"]:
+        yield from _field(sign, field, width, paint)
+    # One of the fields is the key itself.
+    kept = len(change["change"]["before"] or {}) - 1 - len(ours["fields"]) if action == "update" else 0
+    if kept > 0:
+        yield f"        # ({kept} unchanged attribute{'s' if kept > 1 else ''} hidden)"
+    yield "    }"
+    for step in ours["steps"]:
+        if "await" in step:
+            yield "    waits until DNS has:"
+            yield from (f"      {_record(record)}" for record in step["await"])
+    yield ""
+
+
+def _field(sign: str, field: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
+    name = f"{visible(field['name']):<{width}}"
+    before, after = field["before"], field["after"]
+    if sign == "+":
+        yield f"      {paint('+', '+')} {name} = {_json(after)}"
+    elif sign == "-":
+        yield f"      {paint('-', '-')} {name} = {_json(before)} -> null"
+    elif isinstance(before, list) and isinstance(after, list):
+        yield f"      {paint('~', '~')} {name} = ["
+        yield from (f"          {paint('-', '-')} {_json(v)}" for v in before if v not in after)
+        yield from (f"          {paint('+', '+')} {_json(v)}" for v in after if v not in before)
+        same = sum(v in after for v in before)
+        if same:
+            yield f"            # ({same} unchanged element{'s' if same > 1 else ''} hidden)"
+        yield "        ]"
+    else:
+        yield f"      {paint('~', '~')} {name} = {_json(before)} -> {_json(after)}"
+
+
+def _record(record: Mapping[str, Any]) -> str:
+    value = record["value"]
+    target = value if isinstance(value, str) else f"(known after creation: {value['$ref']['property']})"
+    return visible(f"{record['name']} {record['type']} {target}")
+
+
+def _notes(document: Mapping[str, Any]) -> Iterator[str]:
+    if not document["complete"] and not document["errored"]:
+        yield ""
+        yield "Note: only a part of the plan was looked at (--target or --exclude)."
+
+
+def _pending(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
+
+
+def _action(change: Mapping[str, Any]) -> str:
+    return str(change["change"]["actions"][0])
+
+
+def _json(value: Any) -> str:
+    return visible(json.dumps(value, ensure_ascii=False))
+
+
+def _painter(color: bool) -> Paint:
+    def paint(kind: str, text: str) -> str:
+        return f"\x1b[{_COLORS[kind]}m{text}\x1b[0m" if color else text
+
+    return paint
