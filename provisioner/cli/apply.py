@@ -1,0 +1,268 @@
+"""`provisioner apply`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import json
+import signal
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioner.cli.options import allows, detailed_exitcode, excludes, output_format, plan_path, targets
+from provisioner.cli.output import print_plan
+from provisioner.cli.planner import Selection, make_plan, run, validate_first, with_tenant
+from provisioner.cli.session import Session, state_folder
+from provisioner.diagnostics import (
+    ApplyIncomplete,
+    ChangeSetStale,
+    Declined,
+    Diagnostic,
+    GuardRefused,
+    TenantIncomplete,
+)
+
+if TYPE_CHECKING:
+    from provisioner.engine import Event, Outcome
+    from provisioner.model import ChangeSet
+    from provisioner.tenant.connect import TenantIdentity
+    from provisioner.tenant.ports import Ports
+
+
+@click.command("apply")
+@plan_path
+@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--wait", "wait_s", default="0", metavar="TIME", help="Wait so long for DNS (30s, 30m, 2h).")
+@click.option("--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait so long for another apply to end.")
+@targets
+@excludes
+@allows
+@output_format
+@detailed_exitcode
+@click.pass_obj
+def command(
+    session: Session,
+    path: Path,
+    auto_approve: bool,
+    wait_s: str,
+    lock_wait_s: str,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    allows: tuple[str, ...],
+    format_: str,
+    detailed_exitcode: bool,
+) -> int:
+    """Carry out a plan, or exactly a saved change set.
+
+    A plan is shown, and asked about; then that very change set is carried out. A saved change set (plan -o FILE) was
+    reviewed already: it is carried out as it is, or refused when the tenant has moved since.
+    """
+    session.format, session.detailed = format_, detailed_exitcode
+    from provisioner import changeset
+
+    work = _Apply(session, Selection(targets, excludes, allows), auto_approve, seconds(wait_s), seconds(lock_wait_s))
+    if path.is_file() and changeset.is_changeset(path):
+        if targets or excludes:
+            raise click.UsageError("a saved change set is carried out whole: --target and --exclude belong to plan")
+        return run(with_tenant(session, lambda ports, identity: work.saved(path, ports, identity)))
+    validate_first(path, work.selection)
+    return run(with_tenant(session, lambda ports, identity: work.fresh(path, ports, identity)))
+
+
+class _Apply:
+    """One apply, from the change set to its account."""
+
+    def __init__(
+        self, session: Session, selection: Selection, auto_approve: bool, wait_s: float, lock_wait_s: float
+    ) -> None:
+        self.session, self.selection = session, selection
+        self._auto_approve, self._wait_s, self._lock_wait_s = auto_approve, wait_s, lock_wait_s
+
+    async def saved(self, path: Path, ports: Ports, identity: TenantIdentity) -> int:
+        """Exactly a saved file, no question."""
+        import dataclasses
+
+        from provisioner import changeset, rules
+        from provisioner.resources import TYPES
+
+        document = changeset.load(path)
+        found = changeset.from_document(document, TYPES)
+        if found.tenant_id != identity.tenant_id:
+            raise ChangeSetStale(
+                f"{path} was made for {found.tenant} ({found.tenant_id}); this profile signs in to "
+                f"{identity.initial_domain} ({identity.tenant_id})"
+            )
+        waivers = [rules.parse_allow(a) for a in self.selection.allows]
+        found = dataclasses.replace(found, findings=tuple(rules.waive(found.findings, waivers)))
+        return await self._go(found, document, ports)
+
+    async def fresh(self, path: Path, ports: Ports, identity: TenantIdentity) -> int:
+        """A plan: shown, asked about, carried out."""
+        from provisioner import changeset
+
+        found = await make_plan(self.session, path, self.selection, ports, identity)
+        document = changeset.to_document(found)
+        if self.session.format == "text":
+            print_plan(self.session, document)
+        if not found.pending and not found.errored and not any(f.blocks == "precondition" for f in found.findings):
+            return self._account(document, ())
+        _refuse(found)
+        if not self._auto_approve:
+            self._ask()
+        return await self._go(found, document, ports)
+
+    def _ask(self) -> None:
+        if not self.session.interactive:
+            raise Declined("nobody is there to be asked: use --auto-approve, or apply a saved change set")
+        click.echo("\nDo you want to perform these actions? Only 'yes' will be accepted to approve.", err=True)
+        answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
+        if answer.strip() != "yes":
+            raise Declined("Apply cancelled: nothing was changed.")
+
+    async def _go(self, found: ChangeSet, document: Mapping[str, Any], ports: Ports) -> int:
+        from provisioner import engine, journal, locking
+        from provisioner.diagnostics import ProvisionerError
+        from provisioner.model import Address
+        from provisioner.resources import TYPES
+
+        _refuse(found)
+        name = "".join(c if c.isalnum() or c in ".-" else "_" for c in found.tenant_id)
+        run_id, record_path = uuid.uuid4().hex[:12], state_folder() / name / "journal.jsonl"
+        holder = locking.Holder.me(run_id, getpass.getuser())
+        digest = document["provisioner"]["digest"]
+        profile = self.session.profile
+        with locking.hold(
+            [locking.LocalLock(state_folder() / name / "lock")],
+            holder,
+            wait_s=self._lock_wait_s,
+            on_wait=lambda other: self.session.note(f"Waiting for {other}"),
+        ):
+            begun = [Address.parse(a) for a in journal.begun(record_path, digest)]
+            with journal.Journal.open(record_path, run_id) as record, _interruptible() as stop:
+                record.record(
+                    "begin", digest=digest, tenant=found.tenant, tenant_id=found.tenant_id, actor=holder.actor
+                )
+                try:
+                    outcome = await engine.apply(
+                        found,
+                        TYPES,
+                        ports,
+                        reads=profile.concurrency.reads,
+                        writes=profile.concurrency.writes,
+                        confirm_s=profile.timeouts.confirm_s,
+                        wait_s=self._wait_s,
+                        begun=begun,
+                        observer=_Observers(record.observe, self._tell),
+                        stop=stop,
+                    )
+                except ProvisionerError as error:
+                    record.record("end", error={"kind": error.kind, "text": str(error)})
+                    raise
+                record.record("end", converged=outcome.converged)
+        return self._account(document, _results(outcome))
+
+    def _tell(self, event: Event) -> None:
+        """A line for each beginning and end, as Terraform's."""
+        from provisioner import engine
+        from provisioner.render.escape import visible
+
+        match event:
+            case engine.Started(change):
+                self.session.note(f"{visible(str(change.address))}: {_BEGINNINGS[change.action.value]}...")
+            case engine.Finished(result) if result.status == "done":
+                words = _ENDS[result.action.value]
+                self.session.note(f"{visible(str(result.address))}: {words} complete after {result.seconds:.0f}s")
+            case engine.Finished(result):
+                self.session.note(f"{visible(str(result.address))}: {result.status.replace('_', ' ')}")
+
+    def _account(self, document: Mapping[str, Any], results: tuple[dict[str, Any], ...]) -> int:
+        whole = all(r["status"] in {"done", "already_done"} for r in results)
+        if self.session.format == "json":
+            facts = {"digest": document["provisioner"]["digest"], "converged": whole, "results": list(results)}
+            if not whole:
+                code = ApplyIncomplete.exit_code
+                facts["error"] = {"kind": ApplyIncomplete.kind, "exit_code": code, "diagnostics": []}
+            self.session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        elif results or not self.session.quiet:
+            from provisioner.render import text
+
+            self.session.result(text.account(results, color=self.session.colored(sys.stdout)))
+        if whole:
+            return 0
+        return 1 if self.session.detailed else ApplyIncomplete.exit_code
+
+
+_BEGINNINGS = {"create": "Creating", "update": "Modifying", "delete": "Destroying"}
+_ENDS = {"create": "Creation", "update": "Modifications", "delete": "Destruction"}
+
+
+class _Observers:
+    """Several observers as one, told in turn: the journal first."""
+
+    def __init__(self, *observers: Any) -> None:
+        self._observers = observers
+
+    def __call__(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
+
+
+def _results(outcome: Outcome) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "address": str(r.address),
+            "action": r.action.value,
+            "status": r.status,
+            "detail": r.detail,
+            "warnings": list(r.warnings),
+            "seconds": round(r.seconds, 3),
+        }
+        for r in outcome.results
+    )
+
+
+def _refuse(found: ChangeSet) -> None:
+    """Raise what keeps a change set from being applied."""
+    if found.errored:
+        reasons = [u.reason for u in (*found.unknown.values(), *found.unlisted.values())]
+        raise TenantIncomplete(f"nothing was changed, since the tenant could not be read completely: {reasons[0]}")
+    standing = [f for f in found.findings if f.blocks and not f.waived]
+    if standing:
+        said = [Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in standing]
+        raise GuardRefused(f"{len(standing)} findings stand in the way; nothing was changed", said)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[asyncio.Event]:
+    """An event that the first Ctrl-C sets, so that the write in flight can end; the second ends everything."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        click.echo("\nInterrupted: finishing what is in flight. Once more ends at once.", err=True)
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first if number == signal.SIGINT else stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def seconds(text: str) -> float:
+    """`90`, `30s`, `30m` or `2h` in seconds. Raises click.UsageError."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        return float(number) * unit
+    except ValueError:
+        raise click.UsageError(f'"{text}" is no time: write 90s, 30m or 2h') from None

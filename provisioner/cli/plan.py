@@ -1,0 +1,63 @@
+"""`provisioner plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioner.cli.options import allows, detailed_exitcode, excludes, output_format, plan_path, targets
+from provisioner.cli.output import print_plan
+from provisioner.cli.planner import Selection, read_plan
+from provisioner.cli.session import Session
+
+if TYPE_CHECKING:
+    from provisioner.model import ChangeSet
+
+
+@click.command("plan")
+@plan_path
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
+@targets
+@excludes
+@allows
+@output_format
+@detailed_exitcode
+@click.pass_obj
+def command(
+    session: Session,
+    path: Path,
+    out: Path | None,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    allows: tuple[str, ...],
+    format_: str,
+    detailed_exitcode: bool,
+) -> int:
+    """Show what would change in the tenant.
+
+    PATH is a plan file or a folder of them, plans/ if not given. Guards never stop a plan from being shown.
+    """
+    session.format, session.detailed = format_, detailed_exitcode
+    from provisioner import changeset
+
+    found = read_plan(session, path, Selection(targets, excludes, allows))
+    document = changeset.to_document(found)
+    if out:
+        changeset.save(document, out)
+    print_plan(session, document)
+    if out:
+        session.note(f"Saved as {out}. To carry out exactly this: provisioner apply {out}")
+    code = exit_code(found)
+    if detailed_exitcode:
+        return 1 if code else 2 if found.pending else 0
+    return code
+
+
+def exit_code(found: ChangeSet) -> int:
+    """0, or what keeps the plan from being whole: 4 a permission, 5 something unreadable, 6 an unmet precondition."""
+    unread = [*found.unknown.values(), *found.unlisted.values()]
+    if unread:
+        return 4 if any(u.kind in {"sign_in", "permission"} for u in unread) else 5
+    return 6 if any(f.blocks == "precondition" for f in found.findings) else 0

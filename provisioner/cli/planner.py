@@ -1,0 +1,142 @@
+"""From a path to a change set: what `plan` and `apply` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from provisioner.cli.progress import Progress
+from provisioner.cli.session import Session
+
+if TYPE_CHECKING:
+    from provisioner.model import ChangeSet
+    from provisioner.planning import Scope
+    from provisioner.tenant.connect import TenantIdentity
+    from provisioner.tenant.ports import Ports
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the command line says of scope and waivers."""
+
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    allows: tuple[str, ...] = ()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run the one asynchronous part of a command; of a group of errors the first ours counts."""
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def make_plan(
+    session: Session, path: Path, selection: Selection, ports: Ports, identity: TenantIdentity
+) -> ChangeSet:
+    """Read the plan and the tenant, and give the change set. Raises InputError, SignInRefused."""
+    from provisioner import document, engine, planning, rules
+    from provisioner.resources import TYPES
+    from provisioner.tenant.connect import check_tenant
+
+    waivers = [rules.parse_allow(a) for a in selection.allows]
+    desired, warnings = document.load(path, TYPES, today=today(), waivers=waivers)
+    session.diagnose(warnings)
+    check_tenant(identity, desired.tenant)
+    scope = scope_of(selection)
+    desired = planning.narrow(desired, TYPES, scope)
+    with Progress(session, "Reading the tenant") as progress:
+        observed = await engine.read(
+            desired, TYPES, ports, scope=scope, reads=session.profile.concurrency.reads, progress=progress.update
+        )
+    return planning.plan(
+        desired,
+        observed,
+        TYPES,
+        scope=scope,
+        waivers=waivers,
+        tenant_id=identity.tenant_id,
+        created=now(),
+        transport=ports.exchange.transport,
+    )
+
+
+async def with_tenant(session: Session, work: Callable[[Ports, TenantIdentity], Coroutine[Any, Any, T]]) -> T:
+    """Sign in, find out whose tenant it is, and do the work there."""
+    from provisioner.tenant.connect import connect, identify
+
+    def waiting(call: str, seconds: float, reason: str) -> None:
+        session.note(f"{call}: {reason}; trying again in {seconds:.0f} s")
+
+    async with connect(session.profile, on_wait=waiting) as ports:
+        return await work(ports, await identify(ports))
+
+
+def scope_of(selection: Selection) -> Scope:
+    """Targets and excludes as patterns over `type/key`, in whichever form they were written."""
+    from provisioner.planning import Scope
+
+    return Scope(tuple(_patterns("--target", selection.targets)), tuple(_patterns("--exclude", selection.excludes)))
+
+
+def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
+    import difflib
+
+    from provisioner.diagnostics import Diagnostic, InputError
+    from provisioner.model import Address
+    from provisioner.resources import TYPES
+
+    names = [t.name for t in TYPES]
+    patterns = []
+    for text in texts:
+        try:
+            address = Address.parse(text)
+        except ValueError as error:
+            raise InputError([Diagnostic("ADDRESS-INVALID", f"{option}: {error}")]) from None
+        if address.type not in names and address.type != "*":
+            near = difflib.get_close_matches(address.type, names, 1)
+            mend = f'did you mean "{near[0]}"?' if near else f"types: {', '.join(names)}"
+            raise InputError([Diagnostic("TYPE-UNKNOWN", f'{option}: there is no type "{address.type}"', mend)])
+        patterns.append(address.short)
+    return patterns
+
+
+def read_plan(session: Session, path: Path, selection: Selection) -> ChangeSet:
+    """The change set of a plan against the tenant of the profile."""
+    validate_first(path, selection)
+
+    async def work(ports: Ports, identity: TenantIdentity) -> ChangeSet:
+        return await make_plan(session, path, selection, ports, identity)
+
+    return run(with_tenant(session, work))
+
+
+def validate_first(path: Path, selection: Selection) -> None:
+    """Say what is wrong with plan and command line before anybody has to sign in."""
+    from provisioner import document, rules
+    from provisioner.resources import TYPES
+
+    waivers = [rules.parse_allow(a) for a in selection.allows]
+    document.load(path, TYPES, today=today(), waivers=waivers)
+    scope_of(selection)
+
+
+def today() -> dt.date:
+    """The day by the user's clock: what `until` of a waiver is measured by."""
+    return dt.datetime.now().astimezone().date()
+
+
+def now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

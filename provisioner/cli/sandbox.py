@@ -1,0 +1,321 @@
+"""`provisioner sandbox …`: starts the local tenant as a process of its own and talks to it from outside.
+
+The sandbox is never imported here: it is a program with a state folder, and what stands in its endpoints.json is all
+that is known of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError, Unavailable
+
+_READY_S = 30.0
+_GONE_S = 10.0
+_FOLDER = Path(".provisioner/sandbox")
+
+_state = click.option(
+    "--state", type=click.Path(path_type=Path), default=_FOLDER, show_default=True, help="The sandbox's folder."
+)
+
+
+@click.group("sandbox")
+def command() -> None:
+    """A local tenant that speaks Microsoft's protocols on loopback, to test plans on."""
+
+
+@command.command("start")
+@click.option(
+    "--seed", "seeds", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Load (repeatable)."
+)
+@_state
+@click.option("--detach", is_flag=True, help="Leave it running and return.")
+@click.option("--lag", metavar="SECONDS", type=float, help="Writes show to readers after so long.")
+@click.pass_obj
+def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None) -> int:
+    """Start it, and write the profile `sandbox`, with which every command reaches it."""
+    state = state.resolve()
+    for seed in seeds:
+        if not seed.is_file():
+            raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
+    _private(state)
+    before = _started(state)
+    arguments = [sys.executable, "-m", "provisioner.sandbox", "serve", "--state", str(state)]
+    arguments += [part for seed in seeds for part in ("--seed", str(seed))]
+    arguments += ["--lag", str(lag)] if lag is not None else []
+    log = state / "sandbox.log"
+    with log.open("ab") if detach else contextlib.nullcontext() as output:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=detach,
+        )
+    endpoints = _ready(process, state, before, log if detach else None)
+    profiles = _write_profiles(endpoints)
+    session.note(f"The sandbox of {endpoints['initial_domain']} is running (pid {endpoints['pid']}).")
+    session.note("Use it with: provisioner --profile sandbox plan")
+    if detach:
+        return 0
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return process.wait()
+    finally:
+        _forget(profiles)
+
+
+@command.command("stop")
+@_state
+@click.pass_obj
+def stop(session: Session, state: Path) -> int:
+    """Stop it. Its state stays."""
+    state = state.resolve()
+    endpoints = _endpoints(state)
+    if endpoints is None:
+        session.note("No sandbox is running there.")
+        return 0
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(endpoints["pid"], signal.SIGTERM)
+        deadline = time.monotonic() + _GONE_S
+        while _alive(endpoints["pid"]) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if _alive(endpoints["pid"]):
+            os.kill(endpoints["pid"], signal.SIGKILL)
+    _forget(_profile_files())
+    session.note("The sandbox is stopped.")
+    return 0
+
+
+@command.command("status")
+@_state
+@click.pass_obj
+def status(session: Session, state: Path) -> int:
+    """Whether it runs (exit 0) or not (exit 1), and where."""
+    endpoints = _endpoints(state.resolve())
+    if endpoints is None:
+        session.result("not running\n")
+        return 1
+    shown = {k: v for k, v in endpoints.items() if isinstance(v, str | int)}
+    session.result("".join(f"{name}: {value}\n" for name, value in shown.items()))
+    return 0
+
+
+@command.command("dump")
+@_state
+@click.pass_obj
+def dump(session: Session, state: Path) -> None:
+    """Print the raw tenant as JSON: the rows as the service keeps them. It can be loaded again."""
+    session.result(json.dumps(_control(state, "GET", "/dump"), indent=1, ensure_ascii=False) + "\n")
+
+
+@command.command("load")
+@click.argument("file", type=click.Path(path_type=Path))
+@_state
+@click.pass_obj
+def load(session: Session, file: Path, state: Path) -> None:
+    """Load a seed or an export into the running tenant."""
+    import yaml
+
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError([Diagnostic("SEED-UNREADABLE", f"{file} cannot be read: {error}")]) from error
+    _control(state, "POST", "/load", content)
+    session.note(f"{file} is loaded.")
+
+
+@command.command("run")
+@click.argument("cmdlet")
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@_state
+@click.pass_obj
+def run(session: Session, cmdlet: str, parameters: tuple[str, ...], state: Path) -> None:
+    """Run a cmdlet in the tenant as its global administrator, behind the back of plan and apply.
+
+    A value is JSON, or else a text: provisioner sandbox run Set-InboundConnector Identity=hq Enabled=false
+    """
+    named = dict(_parameter(p) for p in parameters)
+    answer = _control(state, "POST", "/cmdlet", {"name": cmdlet, "parameters": named})
+    session.result(json.dumps(answer, indent=1, ensure_ascii=False) + "\n")
+
+
+@command.command("dns")
+@click.argument("name")
+@click.argument("type_", metavar="TYPE")
+@click.argument("values", nargs=-1)
+@_state
+@click.pass_obj
+def dns(session: Session, name: str, type_: str, values: tuple[str, ...], state: Path) -> None:
+    """Publish a DNS record in the sandbox's world; without values it is taken away."""
+    _control(state, "POST", "/dns", {"name": name, "type": type_.upper(), "values": list(values)})
+    session.note(f"{name} {type_.upper()} is {'published' if values else 'gone'}.")
+
+
+@command.command("requests")
+@click.option("--since", default=0, help="Only those after this number.")
+@_state
+@click.pass_obj
+def requests(session: Session, since: int, state: Path) -> None:
+    """Print the requests that it was sent, a JSON object a line."""
+    for entry in _control(state, "GET", f"/requests?since={since}"):
+        session.result(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+# --- the process -----------------------------------------------------------------------------------------------------
+
+
+def _ready(process: subprocess.Popen[bytes], state: Path, before: str, log: Path | None) -> dict[str, Any]:
+    """Its endpoints, as soon as it answers. Raises InputError or Unavailable with its last words when it does not."""
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        endpoints = _endpoints(state)
+        if endpoints and endpoints["started"] != before and endpoints["pid"] == process.pid:
+            return endpoints
+        code = process.poll()
+        if code is not None:
+            words = _last_line(log) if log else "see above"
+            if code == 3:
+                raise InputError([Diagnostic("SANDBOX-SEED", f"the sandbox did not start: {words}")])
+            raise Unavailable(f"the sandbox did not start (exit {code}): {words}")
+        time.sleep(0.01)
+    process.kill()
+    raise Unavailable(f"the sandbox was not ready after {_READY_S:.0f} s")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _endpoints(state: Path) -> dict[str, Any] | None:
+    """What stands in endpoints.json, if the process that wrote it lives."""
+    try:
+        found = json.loads((state / "endpoints.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and _alive(int(found["pid"])) else None
+
+
+def _started(state: Path) -> str:
+    found = _endpoints(state)
+    return str(found["started"]) if found else ""
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process lives; a child of ours that has ended is collected first."""
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+# --- profiles --------------------------------------------------------------------------------------------------------
+
+
+def _profile_files() -> tuple[Path, ...]:
+    folder = Path(".provisioner/profiles")
+    return tuple(sorted(folder.glob("sandbox*.toml"))) if folder.is_dir() else ()
+
+
+def _write_profiles(endpoints: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The profiles by which settings find it: `sandbox` that may write and `sandbox-reader` that may only read."""
+    from provisioner.settings import profile_toml
+
+    _private(Path(".provisioner"))
+    folder = Path(".provisioner/profiles")
+    folder.mkdir(exist_ok=True)
+    for name, app in (("sandbox", endpoints["app"]), ("sandbox-reader", endpoints["reader_app"])):
+        values = {
+            "tenant": endpoints["initial_domain"],
+            "ca": endpoints["ca"],
+            "credential": {
+                "kind": "client_secret",
+                "client_id": app["client_id"],
+                "secret": f"file:{app['secret_file']}",
+            },
+            "endpoints": {
+                "authority": endpoints["authority"],
+                "graph": endpoints["graph"],
+                "exchange": endpoints["exchange"],
+                "dns_servers": [endpoints["dns"]],
+            },
+        }
+        (folder / f"{name}.toml").write_text(profile_toml(name, values), encoding="utf-8")
+    return _profile_files()
+
+
+def _forget(profiles: tuple[Path, ...]) -> None:
+    for profile in profiles:
+        profile.unlink(missing_ok=True)
+
+
+def _private(folder: Path) -> None:
+    """Make a folder that git passes over."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *folder.parents):
+            if place.name == ".provisioner":
+                (place / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError([Diagnostic("SANDBOX-STATE", f"{folder} cannot be used: {error.strerror}")]) from error
+
+
+# --- the control front -----------------------------------------------------------------------------------------------
+
+
+def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
+    """Ask the running sandbox. Raises Unavailable when none runs, InputError with its words when it refuses."""
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    endpoints = _endpoints(state.resolve())
+    if endpoints is None:
+        raise Unavailable("no sandbox is running there", mend="provisioner sandbox start")
+    token = Path(endpoints["control_token_file"]).read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(  # noqa: S310 - its own https endpoint
+        endpoints["control"] + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    trust = ssl.create_default_context(cafile=endpoints["ca"])
+    try:
+        with urllib.request.urlopen(request, context=trust, timeout=60) as answer:  # noqa: S310
+            content = answer.read()
+    except urllib.error.HTTPError as error:
+        words = error.read().decode("utf-8", "replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            words = json.loads(words)["error"]["message"]
+        raise InputError([Diagnostic("SANDBOX-REFUSED", f"the sandbox refused: {words}")]) from None
+    except OSError as error:
+        raise Unavailable(f"the sandbox does not answer: {error}") from error
+    return json.loads(content) if content else None
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f'"{text}" is no parameter: write Name=Value')
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
