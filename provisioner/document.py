@@ -1,554 +1,318 @@
-"""YAML -> desired state: what a plan says, with every mistake of all its files found in one pass.
+"""Plan files -> what is desired, and every mistake of every file in one pass.
 
-A plan is a file, or a folder whose `*.yaml` files are merged by key. The shape of each section belongs to its resource
-type; this room knows the header, merging, and how to say in plain words what is wrong and where.
+A plan is a file, or a folder whose `*.yaml` and `*.yml` are merged by key: what is keyed by name (connectors, domains,
+mailboxes) may be spread over files, each name once. Files are found in plan_files, YAML is read in yaml_nodes, the keys
+that are no section are defined in plan_header, mistakes in values are worded in plan_mistakes. The JSON Schema comes
+from the same definitions.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import difflib
-import hashlib
-import re
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import datetime
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict, is_typeddict
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
 
-from provisioner import rules, yaml_nodes
+from provisioner import plan_files
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
-from provisioner.model import Address, Declared, Desired, Resource, ResourceType, Waiver
-from provisioner.yaml_nodes import Node
-
-LANGUAGE = 1
-"""The version of the plan language, the value of the key `provisioner`."""
+from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
+from provisioner.plan_header import LANGUAGE, REQUIRED, Header, address_pattern, tombstone
+from provisioner.plan_mistakes import Naming, mistakes, unknown_word
+from provisioner.yaml_nodes import Node, parse
 
 Types = Sequence[ResourceType[Any]]
-Path_ = tuple[str | int, ...]
-
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_TENANT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", re.IGNORECASE)
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 
 
-@with_config({"extra": "forbid"})
-class WaiverEntry(TypedDict):
-    """One rule waived in the open."""
-
-    rule: Annotated[str, Field(description="The id of the rule, as its message shows it.", examples=["IP-PRIVATE"])]
-    reason: Annotated[str, Field(min_length=1, description="Why, for whoever reviews this.")]
-    until: NotRequired[Annotated[str, Field(description="The last day that it holds, such as 2027-03-31.")]]
-    resource: NotRequired[
-        Annotated[str, Field(description="What it holds for: type/key, wildcards allowed. Everything, if not written.")]
-    ]
+def load(path: Path | Sequence[Path], types: Types, *, today: datetime.date) -> tuple[Desired, Sequence[Diagnostic]]:
+    """The plan and its warnings. Raises InputError with all mistakes, in the order of their places."""
+    desired, found = read(path, types, today=today)
+    Diagnostics(list(found)).raise_if_errors()
+    return desired, found
 
 
-@with_config({"extra": "forbid"})
-class Header(TypedDict):
-    """What a plan says besides its sections."""
+def read(path: Path | Sequence[Path], types: Types, *, today: datetime.date) -> tuple[Desired, Sequence[Diagnostic]]:
+    """As `load`, without raising: what could be understood, and all that was found, in the order of the places.
 
-    provisioner: Annotated[typing.Literal[1], Field(description="The version of the plan language.")]
-    tenant: Annotated[str, Field(description="The only tenant that this plan may touch: its initial domain or its id.")]
-    owner: NotRequired[Annotated[str, Field(description="The mark on what this plan creates, such as mail/prod.")]]
-    protect: NotRequired[Annotated[list[str], Field(description="Never deleted, whoever asks: type/key, wildcards.")]]
-    absent: NotRequired[Annotated[list[str], Field(description="Delete this one thing: type/key.")]]
-    ignore: NotRequired[Annotated[list[str], Field(description="Not ours, never looked at: type/key, wildcards.")]]
-    allow: NotRequired[Annotated[list[WaiverEntry], Field(description="Rules waived, in the open, for a time.")]]
-
-
-_LISTS = frozenset({"protect", "absent", "ignore", "allow"})
-_HEADER = tuple(Header.__annotations__)
-
-
-def load(
-    path: Path | Sequence[Path], types: Types, *, today: dt.date, waivers: Sequence[Waiver] = ()
-) -> tuple[Desired, Sequence[Diagnostic]]:
-    """The desired state of a plan and its warnings. Raises InputError with every mistake found.
-
-    What a rule calls wrong in the plan itself is a mistake too, unless waived by the plan or by `waivers`.
+    For those who want to say more about a plan that has mistakes; where one is an error, nothing may rest on the rest.
     """
     found = Diagnostics()
-    files = list(_read([path] if isinstance(path, Path) else path, found))
-    plan = _Plan(types, found)
-    for source in files:
-        root = yaml_nodes.load(source.content, source.name, found)
-        if root is None:
-            continue
-        if root.is_mapping:
-            plan.merge(root)
-        else:
-            what = "a plan is a mapping: keys with values"
-            found.add(Diagnostic("YAML-NOT-MAPPING", what, "begin with provisioner: 1", location=root.location))
-    if not files or (found.errors and not plan.tree.items):
-        found.raise_if_errors()
-    desired = plan.desired(today)
-    for finding in rules.waive(rules.lint(desired), (*desired.waivers, *waivers)):
-        if finding.blocks == "input" and not finding.waived:
-            found.add(Diagnostic(finding.rule, finding.summary, finding.mend, location=finding.location))
-    found.raise_if_errors()
-    digest, names = _digest(files), tuple(f.name for f in files)
-    return dataclasses.replace(desired, digest=digest, files=names), tuple(found.items)
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    name: str
-    content: bytes
-
-
-def _read(paths: Sequence[Path], found: Diagnostics) -> Iterator[_Source]:
-    for path in paths:
-        for file in _files(path, found):
-            try:
-                with file.open("rb") as stream:
-                    content = stream.read(yaml_nodes.LARGEST_BYTES + 1)
-            except OSError as error:
-                what = f"{file} cannot be read: {error.strerror or error}"
-                found.add(Diagnostic("PLAN-UNREADABLE", what, "check its name and its permissions"))
-                continue
-            yield _Source(file.as_posix(), content)
-
-
-def _files(path: Path, found: Diagnostics) -> Sequence[Path]:
-    """The files of a plan: itself, or the YAML files directly in a folder, by name."""
-    try:
-        if not path.is_dir():
-            if path.exists():
-                return [path]
-            found.add(Diagnostic("PLAN-MISSING", f"{path} is not there", "name a plan file or a folder of plan files"))
-            return []
-        files = sorted(f for f in path.iterdir() if f.suffix in {".yaml", ".yml"} and f.is_file())
-    except OSError as error:
-        found.add(Diagnostic("PLAN-UNREADABLE", f"{path} cannot be read: {error.strerror or error}"))
-        return []
-    if not files:
-        what = f"the folder {path} has no *.yaml file"
-        found.add(Diagnostic("PLAN-FOLDER-EMPTY", what, "put a plan there, or name another folder"))
-    return files
-
-
-def _digest(files: Iterable[_Source]) -> str:
-    """SHA-256 over the files' names and contents, line ends as \\n, whatever order they were given in."""
-    total = hashlib.sha256()
-    for source in sorted(files, key=lambda f: Path(f.name).name):
-        content = source.content.replace(b"\r\n", b"\n")
-        total.update(f"{Path(source.name).name}\0{len(content)}\0".encode())
-        total.update(content)
-    return f"sha256:{total.hexdigest()}"
-
-
-# --- from nodes to desired -------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Places:
-    """Where things stand: path -> (key node, value node)."""
-
-    by_path: dict[Path_, tuple[Node, Node]] = field(default_factory=dict)
-
-    def nearest(self, path: Path_) -> tuple[Node, Node] | None:
-        """The place of a path, or of what holds it."""
-        while path and path not in self.by_path:
-            path = path[:-1]
-        return self.by_path.get(path)
-
-
-class _Plan:
-    """The merged files on their way to a desired state."""
-
-    def __init__(self, types: Types, found: Diagnostics) -> None:
-        self.tree = Node(Location("", 1, 1), 1, is_mapping=True)
-        self._types = {t.section: t for t in types}
-        self._by_name = {t.name: t for t in types}
-        self._found = found
-
-    # merging
-
-    def merge(self, root: Node) -> None:
-        """Take in one file."""
-        if not self.tree.items:
-            self.tree.location = root.location
-        for key, value in root.items:
-            there = self.tree.entry(key.content)
-            if there is None:
-                self.tree.items.append((key, _copied(value)))
-            elif key.content in _LISTS and there[1].is_list and value.is_list:
-                there[1].content.extend(value.content)
-            elif key.content in self._types and there[1].is_mapping and value.is_mapping:
-                structured = is_typeddict(self._types[key.content].section_type)
-                self._merge_mapping(there[1], value, 1 if structured else 0)
-            elif key.content not in _HEADER or value.value() != there[1].value():
-                self._twice(key, there[0])
-
-    def _merge_mapping(self, into: Node, other: Node, deeper: int) -> None:
-        """Entries by key; `deeper` more levels are structure, below that a key names one object."""
-        for key, value in other.items:
-            there = into.entry(key.content)
-            if there is None:
-                into.items.append((key, _copied(value)))
-            elif deeper and there[1].is_mapping and value.is_mapping:
-                self._merge_mapping(there[1], value, deeper - 1)
-            else:
-                self._twice(key, there[0])
-
-    def _twice(self, key: Node, first: Node) -> None:
-        what = f'"{key.content}" is written in two files'
-        related = ((first.location, "the first is here"),)
-        mend = "keep one of the two"
-        self._found.add(
-            Diagnostic("PLAN-DUPLICATE-KEY", what, mend, location=key.location, length=key.length, related=related)
-        )
-
-    # reading
-
-    def desired(self, today: dt.date) -> Desired:
-        places = _Places({path: (k, v) for path, k, v in yaml_nodes.walk(self.tree)})
-        header = self._header(places)
-        resources: dict[Address, Resource] = {}
-        exclusive: set[str] = set()
-        owner = header.get("owner", "")
-        for kind in self._types.values():
-            entry = self.tree.entry(kind.section)
-            if entry is None:
-                continue
-            section = self._validated(kind.section_type, entry[1], (kind.section,), places)
-            if section is None:
-                continue
-            if kind.exclusive(section):
-                exclusive.add(kind.name)
-            self._declare(kind, kind.declare(section, owner), places, resources)
-        return Desired(
-            header.get("tenant", ""),
-            owner,
-            resources,
-            frozenset(exclusive),
-            dict(self._absent(header.get("absent", ()), places)),
-            tuple(self._patterns("protect", header.get("protect", ()), places)),
-            tuple(self._patterns("ignore", header.get("ignore", ()), places)),
-            tuple(self._waivers(header.get("allow", ()), places, today)),
-        )
-
-    def _header(self, places: _Places) -> dict[str, Any]:
-        known = (*_HEADER, *self._types)
-        for key, _ in self.tree.items:
-            if key.content not in known:
-                self._unknown_key(key, known)
-        present = [(k, v) for k, v in self.tree.items if k.content in _HEADER]
-        header = Node(self.tree.location, 1, items=present, is_mapping=True)
-        values = self._validated(Header, header, (), places)
-        values = values or {}
-        self._spelled(
-            "tenant", values, (_GUID, _TENANT), "write its initial domain, such as contoso.onmicrosoft.com", places
-        )
-        self._spelled("owner", values, (_OWNER,), "use letters, digits and . _ / -, 64 at most", places)
-        return dict(values)
-
-    def _spelled(
-        self, key: str, values: Mapping[str, Any], forms: Sequence[re.Pattern[str]], mend: str, places: _Places
-    ) -> None:
-        value = values.get(key)
-        if isinstance(value, str) and not any(f.fullmatch(value) for f in forms):
-            self._say(f"{key.upper()}-INVALID", f'"{value}" is no {key}', mend, (key,), places)
-
-    def _declare(
-        self, kind: ResourceType[Any], declared: Iterable[Declared], places: _Places, into: dict[Address, Resource]
-    ) -> None:
-        for item in declared:
-            path = (kind.section, *item.path)
-            address = Address(kind.name, item.key)
-            key, value = places.by_path[path]
-            if address in into:
-                first = into[address].location
-                what = f"{address} is declared twice, in two spellings"
-                related = ((first, "the first is here"),) if first else ()
-                self._found.add(
-                    Diagnostic(
-                        "RESOURCE-DUPLICATE",
-                        what,
-                        "keep one",
-                        location=key.location,
-                        length=key.length,
-                        related=related,
-                    )
-                )
-                continue
-            fields = {k.content: k.location for k, _ in value.items}
-            into[address] = Resource(address, item.spec, key.location, fields)
-
-    def _absent(self, entries: Iterable[str], places: _Places) -> Iterator[tuple[Address, Location | None]]:
-        for index, text in enumerate(entries):
-            path = ("absent", index)
-            try:
-                address = Address.parse(text)
-            except ValueError as error:
-                self._say("ADDRESS-INVALID", str(error), "such as inbound_connector/old-mfp", path, places)
-                continue
-            kind = self._by_name.get(address.type)
-            if kind is None:
-                self._unknown_type(address.type, path, places)
-            elif not kind.deletable:
-                what = f"a {kind.name} is nothing that can be deleted"
-                self._say("ABSENT-IMPOSSIBLE", what, "take it out of absent", path, places)
-            else:
-                place = places.nearest(path)
-                yield address, place[0].location if place else None
-
-    def _patterns(self, key: str, entries: Iterable[str], places: _Places) -> Iterator[str]:
-        """Patterns over `type/key`; an address in brackets is taken as well."""
-        for index, text in enumerate(entries):
-            kind, slash, _ = text.partition("/")
-            if "[" in text and not slash:
-                try:
-                    yield Address.parse(text).short
-                    continue
-                except ValueError:
-                    kind = ""
-            if not kind or (not slash and text != "*"):
-                what = f'"{text}" is not a pattern'
-                self._say(
-                    "ADDRESS-INVALID", what, "write type/key, such as inbound_connector/Hybrid *", (key, index), places
-                )
-            elif kind != "*" and kind not in self._by_name:
-                self._unknown_type(kind, (key, index), places)
-            else:
-                yield text
-
-    def _waivers(self, entries: Iterable[Mapping[str, Any]], places: _Places, today: dt.date) -> Iterator[Waiver]:
-        for index, entry in enumerate(entries):
-            path = ("allow", index)
-            place = places.nearest(path)
-            until = entry.get("until")
-            try:
-                last = dt.date.fromisoformat(until) if until else None
-            except ValueError:
-                self._say("DATE-INVALID", f'"{until}" is no date', "write it as 2027-03-31", (*path, "until"), places)
-                continue
-            if last and last < today:
-                what = f"the waiver of {entry['rule']} ended on {until}: the rule counts again"
-                mend = "take the entry out, or agree on a later day"
-                self._say("WAIVER-EXPIRED", what, mend, path, places, Severity.WARNING)
-                continue
-            patterns = list(self._patterns("allow", [entry["resource"]], places)) if "resource" in entry else ["*"]
-            for pattern in patterns:
-                yield Waiver(entry["rule"], pattern, until, entry["reason"], place[0].location if place else None)
-
-    # mistakes
-
-    def _validated(self, shape: Any, node: Node, path: Path_, places: _Places) -> Any:
-        """The value in the shape. Its mistakes are told, and what is left without them returned; None if nothing is."""
-        value = node.value()
-        try:
-            return _adapter(shape).validate_python(value, strict=True)
-        except ValidationError as error:
-            mistakes = error.errors(include_url=False)
-        for item in mistakes:
-            self._mistake(item, path, places)
-        wrong = {_real_path((*path, *m["loc"]), places)[0][len(path) :] for m in mistakes if m["type"] != "missing"}
-        wrong |= {tuple(m["loc"][:-1]) for m in mistakes if m["type"] == "missing"}
-        sound = _without(value, wrong)
-        try:
-            return _adapter(shape).validate_python(sound, strict=True)
-        except ValidationError:
-            return None
-
-    def _mistake(self, item: Any, base: Path_, places: _Places) -> None:
-        path, on_key = _real_path((*base, *item["loc"]), places)
-        place = places.nearest(path)
-        kind, context, value = item["type"], item.get("ctx") or {}, item.get("input")
-        if kind == "extra_forbidden" and place:
-            siblings = self._known_keys(path[:-1])
-            self._unknown_key(place[0], siblings)
-            return
-        if kind == "missing":
-            name = str(item["loc"][-1])
-            what = f'"{name}" is missing'
-            where = places.nearest(path[:-1])
-            at = where[0].location if where else self.tree.location
-            self._found.add(Diagnostic("KEY-MISSING", what, _missing_mend(name), location=at))
-            return
-        id_, what, mend = _words(kind, context, value, str(item["msg"]))
-        self._say(id_, what, mend, path, places, on_key=on_key)
-
-    def _known_keys(self, path: Path_) -> Sequence[str]:
-        """The keys that a mapping at this path may have, as far as its shape says."""
-        if not path:
-            return (*_HEADER, *self._types)
-        if path[0] == "allow":
-            return tuple(WaiverEntry.__annotations__)
-        kind = self._types.get(str(path[0]))
-        return _keys_of(_adapter(kind.section_type).json_schema(), path[1:]) if kind else ()
-
-    def _unknown_key(self, key: Node, known: Sequence[str]) -> None:
-        near = _near(key.content, known)
-        mend = f'did you mean "{near}"?' if near else f"known here: {', '.join(known)}" if known else "take it out"
-        what = f'"{key.content}" is not known here'
-        self._found.add(Diagnostic("KEY-UNKNOWN", what, mend, location=key.location, length=key.length))
-
-    def _unknown_type(self, name: str, path: Path_, places: _Places) -> None:
-        near = _near(name, tuple(self._by_name))
-        mend = f'did you mean "{near}"?' if near else f"types: {', '.join(self._by_name)}"
-        self._say("TYPE-UNKNOWN", f'there is no type "{name}"', mend, path, places)
-
-    def _say(
-        self,
-        id_: str,
-        what: str,
-        mend: str,
-        path: Path_,
-        places: _Places,
-        severity: Severity = Severity.ERROR,
-        *,
-        on_key: bool = False,
-    ) -> None:
-        place = places.nearest(path)
-        node = (place[0] if on_key else place[1]) if place else self.tree
-        self._found.add(Diagnostic(id_, what, mend, severity, node.location, node.length))
-
-
-def _copied(node: Node) -> Node:
-    """A node whose entries and elements can be added to without touching the file's own."""
-    content = list(node.content) if isinstance(node.content, list) else node.content
-    items = [(k, _copied(v)) for k, v in node.items]
-    return Node(node.location, node.length, content, items, node.is_mapping)
-
-
-def _without(value: Any, paths: set[Path_]) -> Any:
-    """A plain value with what stands at the paths left out."""
-    if () in paths:
-        return None
-    below: dict[str | int, set[Path_]] = {}
-    for path in paths:
-        below.setdefault(path[0], set()).add(path[1:])
-    if isinstance(value, dict):
-        return {k: _without(v, below.get(k, set())) for k, v in value.items() if () not in below.get(k, set())}
-    if isinstance(value, list):
-        return [_without(v, below.get(i, set())) for i, v in enumerate(value) if () not in below.get(i, set())]
-    return value
-
-
-_ADAPTERS: dict[int, TypeAdapter[Any]] = {}
-
-
-def _adapter(shape: Any) -> TypeAdapter[Any]:
-    """The validator of a shape, built once: building costs more than a small plan's validation."""
-    if id(shape) not in _ADAPTERS:
-        _ADAPTERS[id(shape)] = TypeAdapter(shape)
-    return _ADAPTERS[id(shape)]
-
-
-def _real_path(loc: Path_, places: _Places) -> tuple[Path_, bool]:
-    """Where an error of pydantic stands in the plan: tags of unions left out, "[key]" told apart."""
-    path: Path_ = ()
-    for step in loc:
-        if step == "[key]":
-            return path, True
-        if (*path, step) in places.by_path:
-            path = (*path, step)
-        elif step == loc[-1]:
-            return (*path, step), False
-    return path, False
-
-
-def _words(kind: str, context: Mapping[str, Any], value: Any, message: str) -> tuple[str, str, str]:
-    """(id, what, how to mend it) of a validation error."""
-    if "mend" in context:
-        return kind, str(context.get("what", message)), str(context["mend"])
-    if kind in {"literal_error", "enum"}:
-        choices = [c.strip(" '\"") for c in re.split(r",| or ", str(context.get("expected", "")))]
-        near = _near(str(value), choices)
-        mend = f'did you mean "{near}"?' if near else f"write one of: {', '.join(choices)}"
-        return "VALUE-NOT-ALLOWED", f"{_described(value)} is not allowed here", mend
-    wanted = _WANTED.get(kind)
-    if wanted:
-        hint = ""
-        if kind.startswith("bool") and isinstance(value, str) and value.lower() in _YES:
-            hint = f"write {'true' if _YES[value.lower()] else 'false'}"
-        elif kind == "string_type":
-            hint = "put it in quotes" if isinstance(value, int | float) else ""
-        elif kind in {"list_type", "set_type", "frozen_set_type"}:
-            hint = f"write [{value}]" if isinstance(value, str | int) and not isinstance(value, bool) else ""
-        return "VALUE-TYPE", f"{wanted} is expected here, not {_described(value)}", hint
-    return "VALUE-INVALID", f"{_described(value)}: {message[:1].lower()}{message[1:]}", ""
-
-
-_YES = {"yes": True, "on": True, "y": True, "enabled": True, "no": False, "off": False, "n": False, "disabled": False}
-_WANTED = {
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "list_type": "a list",
-    "set_type": "a list",
-    "frozen_set_type": "a list",
-    "dict_type": "a mapping",
-    "typed_dict_type": "a mapping",
-    "model_type": "a mapping",
-    "dataclass_type": "a mapping",
-    "mapping_type": "a mapping",
-}
-
-
-def _described(value: Any) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return f"the value {str(value).lower()}"
-        case int() | float():
-            return f"the number {value}"
-        case str():
-            return f'"{value if len(value) <= 60 else value[:59] + "…"}"'
-        case list():
-            return "a list"
-        case _:
-            return "a mapping"
-
-
-def _missing_mend(name: str) -> str:
-    return {"provisioner": "write provisioner: 1", "tenant": "write tenant: contoso.onmicrosoft.com"}.get(
-        name, "write it"
-    )
-
-
-def _near(word: str, known: Sequence[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word.lower(), known, 1, 0.6)), None)
-
-
-def _keys_of(schema: Mapping[str, Any], path: Path_) -> Sequence[str]:
-    """The property names at a path of a JSON Schema."""
-    definitions = schema.get("$defs", {})
-    at: Any = schema
-    for step in (*path, None):
-        while "$ref" in at:
-            at = definitions[at["$ref"].rpartition("/")[2]]
-        if step is None:
-            break
-        extra = at.get("additionalProperties")
-        at = at.get("properties", {}).get(step) or (extra if isinstance(extra, dict) else at.get("items")) or {}
-    return tuple(at.get("properties", ()))
-
-
-# --- schema ----------------------------------------------------------------------------------------------------------
+    files = list(plan_files.find([path] if isinstance(path, Path) else path, found))
+    parsed = [parse(f.content, f.path) for f in files]
+    complete = not found.errors and all(p.complete and p.root is not None for p in parsed)
+    found.items += [d for p in parsed for d in p.diagnostics]
+    roots = [p.root for p in parsed if p.root is not None]
+    desired = _Reading(types, today, found).desired(roots, complete=complete)
+    desired = dataclasses.replace(desired, digest=plan_files.digest(files), files=tuple(f.path for f in files))
+    return desired, sorted(found.items, key=_place)
 
 
 def schema(types: Types) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a whole plan, from the definitions that validate it."""
-    root = _adapter(Header).json_schema()
-    definitions = dict(root.pop("$defs", {}))
-    for kind in types:
-        part = _adapter(kind.section_type).json_schema()
-        definitions.update(part.pop("$defs", {}))
-        root["properties"][kind.section] = part
-    root.update({"title": "provisioner plan", "$defs": definitions, "additionalProperties": False})
-    # A folder's files are checked one by one by an editor: what one file must have, another may have.
-    root.pop("required", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root}
+    """The JSON Schema (2020-12) of a file of a plan. A folder's files share its keys, so none of them is required."""
+    header = TypeAdapter(Header)
+    mode: Literal["validation"] = "validation"
+    inputs = [(kind.section, mode, TypeAdapter(kind.section_type)) for kind in types]
+    sections, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
+    own = header.json_schema(ref_template="#/$defs/{model}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"provisioner plan, language version {LANGUAGE}",
+        "description": "The desired state of mail sending in one tenant. What is not written is not managed.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {
+            **_untitled(own["properties"]),
+            **{kind.section: _untitled(sections[kind.section, mode]) for kind in types},
+        },
+        "$defs": {**_untitled(own.get("$defs", {})), **_untitled(shared.get("$defs", {}))},
+    }
+
+
+# --- the whole of all files ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What of a section merges: a mapping keyed by name takes names from several files, a structured one fields."""
+
+    keyed: bool
+    below: Mapping[str, _Shape] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, annotation: Any) -> _Shape | None:
+        while get_origin(annotation) in {Annotated, Required, NotRequired}:
+            annotation = get_args(annotation)[0]
+        if get_origin(annotation) in {dict, Mapping}:
+            return cls(keyed=True)
+        if not is_typeddict(annotation):
+            return None
+        fields = {name: cls.of(hint) for name, hint in get_type_hints(annotation, include_extras=True).items()}
+        return cls(keyed=False, below={name: shape for name, shape in fields.items() if shape})
+
+    def name_at(self, path: Sequence[str | int]) -> str | None:
+        """The name that a path leads through, if it leads through a mapping keyed by name."""
+        if not path:
+            return None
+        if self.keyed:
+            return str(path[0])
+        below = self.below.get(str(path[0]))
+        return below.name_at(path[1:]) if below else None
+
+
+def _joined(first: Node, second: Node, shape: _Shape | None, found: Diagnostics) -> Node:
+    """Two values of one key in two files: their names together where they are keyed by name, else a mistake."""
+    if shape is None or not isinstance(first.children, dict) or not isinstance(second.children, dict):
+        found.add(_written_twice(first, second))
+        return first
+    children = dict(first.children)
+    for name, child in second.children.items():
+        known = children.get(name)
+        children[name] = _joined(known, child, shape.below.get(name), found) if known else child
+    return dataclasses.replace(first, children=children)
+
+
+def _written_twice(first: Node, second: Node) -> Diagnostic:
+    what = f'"{second.head.value}" is written in two files'
+    related = ((first.head.location, "the first one"),)
+    head = second.head
+    return Diagnostic(
+        "PLAN-KEY-TWICE", what, "keep one of the two", location=head.location, length=head.length, related=related
+    )
+
+
+# --- what it means ---------------------------------------------------------------------------------------------------
+
+
+class _Reading:
+    """One pass over the merged plan; everything wrong goes to `found`."""
+
+    def __init__(self, types: Types, today: datetime.date, found: Diagnostics) -> None:
+        self.types = types
+        self.today = today
+        self.found = found
+        self.by_name = {kind.name: kind for kind in types}
+        self.shapes = {kind.section: _Shape.of(kind.section_type) for kind in types}
+
+    def desired(self, roots: Sequence[Node], *, complete: bool) -> Desired:
+        """`complete` is false where a file could not be read to its end: then nothing is said to be missing."""
+        if not roots:
+            return Desired("", "", {})
+        whole = self._merged(roots)
+        version = whole.child("provisioner")
+        if version and type(version.value) is int and version.value > LANGUAGE:
+            self._header(whole, ("provisioner",))  # what else it says is for a later program to judge
+            return Desired("", "", {})
+        header = self._header(whole, tuple(Header.__annotations__))
+        if complete:
+            self._told_missing(whole)
+        owner = header.get("owner", "")
+        resources: dict[Address, Resource] = {}
+        exclusive = frozenset(kind.name for kind in self.types if self._section(kind, whole, owner, resources))
+        return Desired(
+            tenant=header.get("tenant", ""),
+            owner=owner,
+            resources=resources,
+            exclusive=exclusive,
+            absent=self._absent(whole),
+            protect=self._patterns(whole, "protect"),
+            ignore=self._patterns(whole, "ignore"),
+            waivers=tuple(self._waivers(whole, header)),
+        )
+
+    def _merged(self, roots: Sequence[Node]) -> Node:
+        known = [*Header.__annotations__, *self.shapes]
+        children: dict[str, Node] = {}
+        for root in roots:
+            for name, child in root.children.items() if isinstance(root.children, dict) else ():
+                first = children.get(name)
+                if name not in known:
+                    what, mend = f'"{name}" is no key of a plan', unknown_word(name, known)
+                    self._tell("KEY-UNKNOWN", what, mend, child.head)
+                elif first is None:
+                    children[name] = child
+                elif name not in Header.__annotations__ or first.content() != child.content():
+                    children[name] = _joined(first, child, self.shapes.get(name), self.found)
+        return Node(roots[0].file, 1, 1, children=children)
+
+    def _header(self, whole: Node, names: Sequence[str]) -> Header:
+        children = {n: c for n in names if (c := whole.child(n))}
+        node = dataclasses.replace(whole, children=children)
+        header = self._checked(TypeAdapter(Header), node, "the plan", lambda _: None)
+        return header if header is not None else Header()
+
+    def _told_missing(self, whole: Node) -> None:
+        for name, mend in REQUIRED.items():
+            if whole.child(name) is None:
+                self._tell("KEY-MISSING", f'"{name}" is missing in the plan', mend, whole)
+
+    def _section(self, kind: ResourceType[Any], whole: Node, owner: str, into: dict[Address, Resource]) -> bool:
+        """Put what a section declares into `into`. True when the section claims every object of its type."""
+        node = whole.child(kind.section)
+        if node is None:
+            return False
+        shape = self.shapes[kind.section]
+
+        def naming(path: Sequence[str | int]) -> str | None:
+            name = shape.name_at(path) if shape else None
+            return str(Address(kind.name, name)) if name is not None else None
+
+        section = self._checked(TypeAdapter(kind.section_type), node, kind.section, naming)
+        if section is None:
+            return False
+        for declared in kind.declare(section, owner):
+            address = Address(kind.name, declared.key)
+            at = node.find(declared.path) or node
+            if address in into:
+                self._duplicate(address, into[address], at)
+                continue
+            fields = at.children.items() if isinstance(at.children, dict) else ()
+            places = {name: child.head.location for name, child in fields}
+            into[address] = Resource(address, declared.spec, at.head.location, places)
+        return kind.exclusive(section)
+
+    def _checked(self, adapter: TypeAdapter[Any], node: Node, name: str, naming: Naming) -> Any:
+        """The validated value; with mistakes, what is left of it without them, so that more can be found, or None."""
+        content = node.content()
+        try:
+            return adapter.validate_python(content, strict=True)
+        except ValidationError as error:
+            self.found.items += mistakes(error, node, adapter.json_schema(), name, naming)
+            _take_out(content, [entry["loc"] for entry in error.errors(include_url=False, include_input=False)])
+        try:
+            return adapter.validate_python(content, strict=True)
+        except ValidationError:
+            return None
+
+    def _duplicate(self, address: Address, first: Resource, again: Node) -> None:
+        what = f'"{again.head.value}" is {address}, which is declared already'
+        related = ((first.location, "the first one"),) if first.location else ()
+        self._tell("RESOURCE-DUPLICATE", what, "keep one of the two", again.head, related, str(address))
+
+    def _patterns(self, whole: Node, name: str) -> tuple[str, ...]:
+        return tuple(short for short, _ in self._addresses(whole.child(name), address_pattern))
+
+    def _absent(self, whole: Node) -> dict[Address, Location | None]:
+        absent: dict[Address, Location | None] = {}
+        for short, node in self._addresses(whole.child("absent"), tombstone):
+            address = Address.parse(short)
+            if not self.by_name[address.type].deletable:
+                what = f"{address} is nothing that a plan can delete"
+                mend = f"write what it should be, under {self.by_name[address.type].section}"
+                self._tell("ABSENT-NOT-DELETABLE", what, mend, node, address=str(address))
+            absent.setdefault(address, node.location)
+        return absent
+
+    def _addresses(self, node: Node | None, form: Callable[[str], str]) -> Iterator[tuple[str, Node]]:
+        """The entries of a list that are well formed and speak of a type that there is."""
+        for entry in node.children if node and isinstance(node.children, list) else ():
+            try:
+                short = form(entry.value) if isinstance(entry.value, str) else ""
+            except ValueError:
+                continue  # told by the header's own check
+            kind = short.partition("/")[0]
+            if not short:
+                continue
+            if any(fnmatch.fnmatchcase(name, kind) for name in self.by_name):
+                yield short, entry
+            else:
+                mend = unknown_word(kind, list(self.by_name))
+                self._tell("ADDRESS-TYPE-UNKNOWN", f'"{entry.value}": there is no type "{kind}"', mend, entry)
+
+    def _waivers(self, whole: Node, header: Header) -> Iterator[Waiver]:
+        """Those in force; an expired one is told."""
+        for index, entry in enumerate(header.get("allow", ())):
+            node = whole.find(("allow", index)) or whole
+            until = entry.get("until")
+            if until is not None and until < self.today.isoformat():
+                what = f"the waiver of {entry['rule']} ended on {until}: the rule holds again"
+                mend = "take it out, or give it a later day and say why"
+                at = node.child("until") or node
+                self._tell("WAIVER-EXPIRED", what, mend, at, severity=Severity.WARNING)
+                continue
+            yield Waiver(entry["rule"], entry.get("resource", "*"), until, entry["reason"], node.location)
+
+    def _tell(
+        self,
+        identifier: str,
+        what: str,
+        mend: str,
+        node: Node,
+        related: tuple[tuple[Location, str], ...] = (),
+        address: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        self.found.add(Diagnostic(identifier, what, mend, severity, node.location, node.length, address, related))
+
+
+def _take_out(content: Any, paths: Sequence[Sequence[str | int]]) -> None:
+    """Remove the innermost key on each path that is there; of a list, the key that holds the list."""
+    marked = [found for path in paths if (found := _innermost(content, path))]
+    for holder, name in marked:
+        holder.pop(name, None)
+
+
+def _innermost(content: Any, path: Sequence[str | int]) -> tuple[dict[str, Any], str] | None:
+    found = None
+    for part in path:
+        if not isinstance(content, dict) or not isinstance(part, str) or part not in content:
+            break
+        found, content = (content, part), content[part]
+    return found
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    at = diagnostic.location
+    return (at.file, at.line, at.column) if at else ("", 0, 0)
+
+
+def _untitled(part: Any) -> Any:
+    """Without pydantic's titles, which only repeat the names."""
+    if isinstance(part, dict):
+        return {k: _untitled(v) for k, v in part.items() if k != "title" or not isinstance(v, str)}
+    return [_untitled(v) for v in part] if isinstance(part, list) else part

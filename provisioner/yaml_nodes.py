@@ -438,6 +438,7 @@ def _explained(problem: str, context: str, at: _At, start: _At, source: Sequence
 
 
 _COMPLAINTS = (
+    ("tag handle", "a tag: a plan has none", "put text that starts with ! in quotes"),
     ("find expected ':'", "a key without a colon", "write a colon and a blank behind it"),
     (
         "entries are not allowed",

@@ -1,87 +1,166 @@
-"""Diagnostics for a person, with the line and a caret, and as JSON in the shape of Terraform's diagnostics."""
+"""Diagnostics for people (the line, a caret, how to mend it) and for programs (Terraform's JSON diagnostics, with ids).
+
+Lines of a plan are quoted as they are read by `read_line(file, line)`, which gives a line counted from 1 with its end, or
+None. Everything quoted is escaped: what a plan holds must not move a terminal's cursor or turn the writing direction.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from provisioner.diagnostics import Diagnostic, Location
+from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.render.escape import visible
 
 ReadLine = Callable[[str, int], str | None]
-"""(file, line from 1) -> the line without its end, or None where it cannot be had."""
 
-_COLORS = {"error": "31", "warning": "33", "info": "36"}
 _WIDEST = 160
+"""Columns of a quoted line. A longer one is cut around the place that the caret points at."""
+
+_COLORS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.INFO: "\x1b[1;36m"}
+_BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
-def render(diagnostics: Sequence[Diagnostic], read_line: ReadLine, *, color: bool = False) -> str:
-    """`file:line:column: error[ID]: what`, the line, a caret, and how to mend it; a blank line between two."""
-    return "\n".join("\n".join(_one(d, read_line, color)) + "\n" for d in diagnostics)
+def render_diagnostics(diagnostics: Iterable[Diagnostic], read_line: ReadLine, color: bool) -> str:
+    """Each as `file:line:column: error[ID]: what`, the line with a caret, `= mend:`, and the places related to it."""
+    return "\n".join(_one(d, read_line, color) for d in diagnostics)
 
 
-def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool) -> Iterator[str]:
-    word = f"{diagnostic.severity.value}[{diagnostic.id}]"
-    if color:
-        word = f"\x1b[1;{_COLORS[diagnostic.severity.value]}m{word}\x1b[0m"
+def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool) -> str:
+    def painted(text: str, code: str) -> str:
+        return f"{code}{text}{_RESET}" if color else text
+
     at = diagnostic.location
-    where = f"{visible(at.file)}:{at.line}:{at.column}: " if at else ""
-    yield f"{where}{word}: {visible(diagnostic.summary)}"
-    if at:
-        yield from _excerpt(at, diagnostic.length, read_line)
-    if diagnostic.mend:
-        yield f"  = mend: {visible(diagnostic.mend)}"
-    for place, words in diagnostic.related:
-        yield f"  = {visible(words)}: {visible(place.file)}:{place.line}:{place.column}"
+    place = f"{_place(at)}: " if at else ""
+    head = painted(f"{diagnostic.severity}[{diagnostic.id}]", _COLORS[diagnostic.severity])
+    out = [f"{place}{head}: {painted(visible(diagnostic.summary), _BOLD)}"]
+    margin = ""
+    quoted = _quoted(at, diagnostic.length, read_line) if at else None
+    if at and quoted:
+        margin = " " * len(str(at.line))
+        line, caret = quoted
+        out.append(f"  {painted(f'{at.line} |', _DIM)} {line}")
+        out.append(f"  {margin} {painted('|', _DIM)} {painted(caret, _COLORS[diagnostic.severity])}")
+    mend = diagnostic.mend.splitlines()
+    for number, text in enumerate(mend):
+        label = "= mend: " if number == 0 else "        "
+        out.append(f"  {margin} {painted(label, _DIM)}{visible(text)}" if margin else f"  {label}{visible(text)}")
+    out += [
+        f"  {margin}{' ' if margin else ''}= {_place(place)}: {visible(word)}" for place, word in diagnostic.related
+    ]
+    return "\n".join(out) + "\n"
 
 
-def _excerpt(at: Location, length: int, read_line: ReadLine) -> Iterator[str]:
-    """The line and a caret under the place; of a very long line the part around it."""
-    line = read_line(at.file, at.line)
-    if line is None:
-        return
-    start = max(0, at.column - 1 - _WIDEST // 2)
-    before, marked = line[start : at.column - 1], line[at.column - 1 : at.column - 1 + length]
-    rest = line[at.column - 1 + length :][:_WIDEST]
-    gutter = f"{at.line} | "
-    blank = " " * (len(gutter) - 2) + "| "
-    shown = [_shown(part) for part in (before, marked, rest)]
-    yield f"  {gutter}{''.join(shown)}".rstrip()
-    yield f"  {blank}{' ' * _width(shown[0])}{'^' * max(1, min(_width(shown[1]), _WIDEST))}"
+def diagnostics_json(diagnostics: Iterable[Diagnostic], read_line: ReadLine | None = None) -> list[dict[str, Any]]:
+    """The shape of `terraform validate -json` (its `diagnostics`), each with our `id`.
+
+    Columns are counted from 1 in characters, `byte` from 0 in the file as it is stored; without `read_line` neither
+    bytes nor snippets can be told. Texts are as they are: the reader escapes for its own medium.
+    """
+    offsets = _Offsets(read_line) if read_line else None
+    return [_document(d, read_line, offsets) for d in diagnostics]
 
 
-def _shown(text: str) -> str:
-    return visible(text.replace("\t", "    "))
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal: wide characters take two, combining ones none (Unicode TR 11)."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def to_json(diagnostics: Sequence[Diagnostic], read_line: ReadLine) -> list[dict[str, Any]]:
-    """Objects with severity, summary, detail, address, range and snippet as Terraform has them, and our id."""
-    return [_object(d, read_line) for d in diagnostics]
-
-
-def _object(diagnostic: Diagnostic, read_line: ReadLine) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "severity": "error" if diagnostic.severity.value == "error" else "warning",
+def _document(diagnostic: Diagnostic, read_line: ReadLine | None, offsets: _Offsets | None) -> dict[str, Any]:
+    related = [f"{place}: {word}" for place, word in diagnostic.related]
+    document: dict[str, Any] = {
+        "severity": str(diagnostic.severity),
         "id": diagnostic.id,
         "summary": diagnostic.summary,
-        "detail": diagnostic.mend,
+        "detail": "\n".join([*([diagnostic.mend] if diagnostic.mend else []), *related]),
     }
     if diagnostic.address:
-        found["address"] = diagnostic.address
-    if at := diagnostic.location:
-        end = at.column + diagnostic.length
-        found["range"] = {
-            "filename": at.file,
-            "start": {"line": at.line, "column": at.column, "byte": 0},
-            "end": {"line": at.line, "column": end, "byte": 0},
+        document["address"] = diagnostic.address
+    at = diagnostic.location
+    if at is None:
+        return document
+    end = Location(at.file, at.line, at.column + diagnostic.length)
+    points = [{"line": p.line, "column": p.column} | (offsets.of(p) if offsets else {}) for p in (at, end)]
+    document["range"] = {"filename": at.file, "start": points[0], "end": points[1]}
+    text = read_line(at.file, at.line) if read_line else None
+    if text is not None:
+        code = _bare(text, at.line)
+        document["snippet"] = {
+            "context": None,
+            "code": code,
+            "start_line": at.line,
+            "highlight_start_offset": min(at.column - 1, len(code)),
+            "highlight_end_offset": min(end.column - 1, len(code)),
+            "values": [],
         }
-        line = read_line(at.file, at.line)
-        if line is not None:
-            found["snippet"] = {"context": None, "code": line[:_WIDEST], "start_line": at.line}
-    return found
+    return document
+
+
+class _Offsets:
+    """Bytes in front of each line of each file, as far as asked for."""
+
+    def __init__(self, read_line: ReadLine) -> None:
+        self._read_line = read_line
+        self._starts: dict[str, list[int]] = {}
+
+    def of(self, place: Location) -> dict[str, int]:
+        """The offset of a place, or nothing for one that is not there."""
+        starts = self._starts.setdefault(place.file, [0])
+        while len(starts) < place.line:
+            line = self._read_line(place.file, len(starts))
+            if line is None:
+                return {}
+            starts.append(starts[-1] + _size(line))
+        line = self._read_line(place.file, place.line) or ""
+        mark = "\ufeff" if place.line == 1 and line.startswith("\ufeff") else ""
+        return {"byte": starts[place.line - 1] + _size(mark + _bare(line, place.line)[: place.column - 1])}
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _place(at: Location) -> str:
+    return visible(str(at))
+
+
+def _bare(line: str, number: int) -> str:
+    """A line without its end, and the first without a byte order mark: columns are counted behind it."""
+    text = line.rstrip("\r\n")
+    return text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _quoted(at: Location, length: int, read_line: ReadLine) -> tuple[str, str] | None:
+    """The line as it can be shown, and what stands below it: a caret for each column of the place."""
+    text = read_line(at.file, at.line)
+    if text is None:
+        return None
+    pieces = [" " * 4 if c == "\t" else visible(c) for c in _bare(text, at.line)]
+    start = min(at.column - 1, len(pieces))
+    pieces, start = _cut(pieces, start)
+    before = sum(map(_columns, pieces[:start]))
+    marked = sum(map(_columns, pieces[start : start + max(length, 1)]))
+    return "".join(pieces).rstrip(), " " * before + "^" * max(marked, 1)
+
+
+def _cut(pieces: Sequence[str], start: int) -> tuple[list[str], int]:
+    if sum(map(_columns, pieces)) <= _WIDEST:
+        return list(pieces), start
+    first = max(start - _WIDEST // 4, 0)
+    window, columns = [], 0
+    for piece in pieces[first:]:
+        columns += _columns(piece)
+        if columns > _WIDEST:
+            window.append("…")
+            break
+        window.append(piece)
+    return (["…", *window], start - first + 1) if first else (window, start)
+
+
+def _columns(piece: str) -> int:
+    """The columns that a terminal gives to a piece: two for wide characters, none for combining ones."""
+    if piece.isascii():
+        return len(piece)
+    return sum(_width(c) for c in piece)
+
+
+def _width(unit: str) -> int:
+    if unicodedata.combining(unit) or unicodedata.category(unit) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(unit) in {"W", "F"} else 1

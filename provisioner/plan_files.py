@@ -1,0 +1,123 @@
+"""The files of a plan: which they are, what they hold, a digest of it all, and single lines for quoting.
+
+Sizes are looked at before anything is read. What the bytes mean is the affair of yaml_nodes and document.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.diagnostics import Diagnostic, Diagnostics
+from provisioner.yaml_nodes import LARGEST_BYTES
+
+_SUFFIXES = frozenset({".yaml", ".yml"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """`path` as the user gave it, with the name behind it for a folder; `content` without a byte order mark."""
+
+    path: str
+    name: str
+    content: bytes
+
+
+def find(paths: Iterable[Path], found: Diagnostics) -> Iterator[PlanFile]:
+    """Every file of the plan once, those of a folder by name."""
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        for file in _expanded(path, found):
+            try:
+                status = file.stat()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    yield from _content(file, status, found)
+            except (OSError, ValueError) as error:
+                found.add(_unreadable(file, error))
+
+
+def digest(files: Sequence[PlanFile]) -> str:
+    """SHA-256 over names and contents. Line ends count as one, so that a checkout on Windows is the same plan."""
+    sha = hashlib.sha256()
+    for name, content in sorted((f.name, f.content.replace(b"\r\n", b"\n")) for f in files):
+        for part in (name.encode("utf-8", "surrogateescape"), content):
+            sha.update(f"{len(part)}:".encode() + part)
+    return sha.hexdigest()
+
+
+def line_reader() -> Callable[[str, int], str | None]:
+    """A reader of single lines of plan files, counted from 1, with their ends: for quoting them beside a diagnostic.
+
+    None for what cannot be read or is not there. Each file is read once.
+    """
+
+    @functools.cache
+    def source(file: str) -> Sequence[str]:
+        try:
+            with Path(file).open("rb") as stream:
+                text = stream.read(LARGEST_BYTES).decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return ()
+        return list(io.StringIO(text, newline=""))
+
+    def line(file: str, number: int) -> str | None:
+        known = source(file)
+        return known[number - 1] if 0 < number <= len(known) else None
+
+    return line
+
+
+def _expanded(path: Path, found: Diagnostics) -> Sequence[Path]:
+    """The path itself, or the plan files of a folder. Sub-folders are not read: links cannot lead round in circles."""
+    try:
+        if not path.is_dir():
+            if path.exists() or path.is_symlink():
+                return [path]
+            found.add(_no_file(path))
+            return []
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
+        files = [p for p in files if not p.is_dir()]
+    except (OSError, ValueError) as error:
+        found.add(_unreadable(path, error))
+        return []
+    if not files:
+        what = f"{path}: the folder holds no *.yaml or *.yml"
+        found.add(Diagnostic("PLAN-FOLDER-EMPTY", what, "name the folder that holds them: sub-folders are not read"))
+    return files
+
+
+def _content(file: Path, status: os.stat_result, found: Diagnostics) -> Iterator[PlanFile]:
+    """Its size is looked at before it is read, and no more is read than may be."""
+    limit = f"{LARGEST_BYTES // 2**20} MB"
+    if not stat.S_ISREG(status.st_mode):
+        found.add(Diagnostic("PLAN-UNREADABLE", f"{file}: not a file", "name a file or a folder of files"))
+        return
+    content = b""
+    if status.st_size <= LARGEST_BYTES:
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST_BYTES + 1)
+    if max(status.st_size, len(content)) > LARGEST_BYTES:
+        what = f"{file}: {status.st_size / 2**20:,.0f} MB; a plan file is {limit} at most"
+        found.add(Diagnostic("YAML-TOO-LARGE", what, "name a plan, or split it into several files"))
+        return
+    yield PlanFile(str(file), file.name, content.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _no_file(path: Path) -> Diagnostic:
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    mend = f"did you mean {path.parent / near[0]}?" if near else "name a plan file, or a folder that holds some"
+    return Diagnostic("PLAN-FILE-MISSING", f"{path}: there is no such file or folder", mend)
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Diagnostic("PLAN-UNREADABLE", f"{path}: {reason}", "make it readable, or name another")
