@@ -364,6 +364,7 @@ class _Front:
 
     async def _guarded(self, request: Request, answer: Callable[[Request, Caller], Awaitable[Reply]]) -> Response:
         """Token, then concurrency, then the request itself."""
+        facts(request.scope)["executed"] = False
         try:
             caller = await self._verify(request, RESOURCE)
         except TokenRefused as refusal:

@@ -73,10 +73,13 @@ class _Rule:
 def _rule(obj: Any) -> _Rule:
     if not isinstance(obj, dict) or not isinstance(obj.get("do"), dict) or not obj["do"]:
         raise ValueError('a fault is {"front", "match", "after", "times", "do": {…}}')
-    match = obj.get("match") or {}
+    match = obj.get("match", {})
     unknown = (set(obj) - {"front", "match", "after", "times", "do"}) | (set(obj["do"]) - _DEEDS)
-    if not isinstance(match, dict) or set(match) - _MATCHES or unknown:
-        raise ValueError(f"a fault does not know {sorted(unknown or set(match) - _MATCHES)}")
+    if not isinstance(match, dict):
+        raise ValueError("a fault's match is a mapping")
+    unknown |= set(match) - _MATCHES
+    if unknown:
+        raise ValueError(f"a fault does not know {', '.join(sorted(map(str, unknown)))}")
     if obj.get("front") not in FRONTS:
         raise ValueError(f"a fault's front is one of {', '.join(FRONTS)}")
     after, times = obj.get("after", 0), obj.get("times", 1)
@@ -203,22 +206,28 @@ class _Layer:
         columns["write"] = scope["method"] in {"POST", "PATCH", "PUT", "DELETE"} and self._front == "graph"
         do = self._faults.take(self._front, method=scope["method"], path=path, cmdlet=cmdlet)
         scope["sandbox.deed"] = do
-        exchange = _Exchange(self._app, scope, receive, send, self._front)
+        exchange = _Exchange(self._app, scope, receive, send, self._front, self._faults)
         try:
             await exchange.run(do)
         finally:
-            columns.setdefault("executed", exchange.reached)
-            self._faults.record(self._front, status=exchange.status, **columns)
+            exchange.log()
 
 
 class _Exchange:
     """One request and its answer under a rule's deed."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, front: str) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, front: str, faults: Faults) -> None:
         self._app, self._scope, self._receive, self._send = app, scope, receive, send
-        self._front = front
-        self.status: int | None = None
-        self.reached = False
+        self._front, self._faults = front, faults
+        self._status: int | None = None
+        self._reached = self._logged = False
+
+    def log(self) -> None:
+        """Log the request, once: before the answer goes out, so that whoever has it finds it in the log."""
+        if not self._logged:
+            self._logged = True
+            columns = {"executed": self._reached, **facts(self._scope)}
+            self._faults.record(self._front, status=self._status, **columns)
 
     async def run(self, do: Mapping[str, Any]) -> None:
         if "delay" in do:
@@ -226,8 +235,8 @@ class _Exchange:
         if do.get("close"):
             await self._drop()
         elif do.get("run_then_close"):
-            await self._run(_nowhere)
-            self.status = None
+            await self._run(_nowhere, logged=False)
+            self._status = None
             await self._drop()
         elif do.get("html"):
             await self._reply(int(do.get("status", 200)), {"content-type": "text/html; charset=utf-8"}, _HTML.encode())
@@ -240,13 +249,15 @@ class _Exchange:
         else:
             await self._run(self._send)
 
-    async def _run(self, send: Send) -> None:
+    async def _run(self, send: Send, *, logged: bool = True) -> None:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.status = int(message["status"])
+                self._status = int(message["status"])
+                if logged:
+                    self.log()
             await send(message)
 
-        self.reached = True
+        self._reached = True
         await self._app(self._scope, self._receive, watched)
 
     async def _truncated(self, size_bytes: int) -> None:
@@ -260,12 +271,13 @@ class _Exchange:
             else:
                 parts.append(message.get("body", b""))
 
-        await self._run(keep)
+        await self._run(keep, logged=False)
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in start["headers"] if k != b"content-length"}
         await self._reply(start["status"], headers, b"".join(parts)[:size_bytes])
 
     async def _reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
+        self._status = status
+        self.log()
         raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
         raw.append((b"content-length", str(len(body)).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
@@ -279,6 +291,7 @@ class _Exchange:
         transport = getattr(getattr(self._send, "__self__", None), "transport", None)
         if transport is None:
             raise RuntimeError("this server gives no way to cut a connection")
+        self.log()
         transport.abort()
         while (await self._receive())["type"] != "http.disconnect":
             pass

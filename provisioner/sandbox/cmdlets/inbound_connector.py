@@ -39,6 +39,7 @@ STAYS_DISABLED = "For this service offering, you can't enable an inbound connect
 
 _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _ADDRESS_SPACE = re.compile(r"(?:(?P<type>[A-Za-z0-9]+):)?(?P<domain>[^;:]+)(?:;(?P<cost>\d+))?")
+_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?")
 _WIDEST_PREFIX = 24
 
 
@@ -140,13 +141,15 @@ def _is_domain(text: str) -> bool:
 def _sender_address(text: str) -> str:
     """IPv4, single or /24 to /32, kept as sent: host bits and a missing prefix included."""
     try:
+        if not _IPV4.fullmatch(text.strip()):
+            raise ValueError
         network = ipaddress.IPv4Network(text.strip(), strict=False)
     except ValueError:
         raise errors.invalid(
             f"The IP address '{text}' in SenderIPAddresses isn't valid. Use IPv4 addresses or CIDR ranges; IPv6 "
             "addresses aren't supported."
         ) from None
-    if network.prefixlen < _WIDEST_PREFIX or not re.fullmatch(r"[0-9./]+", text.strip()):
+    if network.prefixlen < _WIDEST_PREFIX:
         raise errors.invalid(
             f"The IP address range '{text}' in SenderIPAddresses isn't valid. The prefix must be /24 to /32."
         )
