@@ -80,7 +80,7 @@ class Tenant:
 
     def visible(self, noun: str) -> Sequence[Row]:
         """The rows of a noun as a read sees them."""
-        hidden = self._hidden(noun)
+        hidden = self.unseen(noun)
         if not hidden:
             return self.rows(noun)
         seen: list[Row] = []
@@ -92,8 +92,8 @@ class Tenant:
                 seen.append(entry.before)
         return seen + [entry.before for entry in hidden.values() if entry.before is not None]
 
-    def _hidden(self, noun: str) -> dict[str, Pending]:
-        """The oldest write to each row that is not visible yet; what is due is forgotten."""
+    def unseen(self, noun: str) -> dict[str, Pending]:
+        """The oldest write to each row that reads do not see yet, by the row's key. What is due is forgotten."""
         if not self._pending:
             return {}
         now = self.clock.now().timestamp()
@@ -147,10 +147,6 @@ class Tenant:
                     found.setdefault(name, []).append(row)
             self._indexes[noun] = found
         return found
-
-    def is_settled(self, noun: str) -> bool:
-        """Whether reads see the rows of a noun as they really are."""
-        return not self._hidden(noun)
 
     def forget_indexes(self) -> None:
         """After rows were changed by other means than `add`, `update` and `remove`."""

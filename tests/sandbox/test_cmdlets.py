@@ -302,6 +302,19 @@ def test_with_lag_a_write_is_done_and_not_yet_seen(tenant: Tenant) -> None:
     assert len(get(tenant, "Get-InboundConnector", Identity="new")) == 1
 
 
+def test_with_lag_a_renamed_and_a_removed_object_are_found_as_they_were(tenant: Tenant) -> None:
+    tenant.lag = 30
+    run(tenant, "Set-InboundConnector", Identity="hq", Name="headquarters")
+    run(tenant, "Remove-InboundConnector", Identity="branch")
+    assert len(get(tenant, "Get-InboundConnector", Identity="hq")) == 1
+    assert len(get(tenant, "Get-InboundConnector", Identity="branch")) == 1
+    assert refused(tenant, "Get-InboundConnector", Identity="headquarters").http_status == 404
+    assert {row["Name"] for row in get(tenant, "Get-InboundConnector")} == {"hq", "branch"}
+    tenant.clock.advance(31)
+    assert {row["Name"] for row in get(tenant, "Get-InboundConnector")} == {"headquarters"}
+    assert refused(tenant, "Get-InboundConnector", Identity="hq").http_status == 404
+
+
 # --- organization-wide objects and domains ---------------------------------------------------------------------------
 
 

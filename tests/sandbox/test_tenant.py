@@ -23,7 +23,7 @@ def test_without_lag_a_write_shows_at_once() -> None:
     tenant = Tenant()
     tenant.add("InboundConnector", row("a"))
     assert names(tenant) == ["a"]
-    assert tenant.is_settled("InboundConnector")
+    assert tenant.unseen("InboundConnector") == {}
     assert tenant.dirty
 
 

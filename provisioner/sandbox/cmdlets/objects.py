@@ -17,7 +17,7 @@ from provisioner.sandbox.clock import time_like, wire_time
 from provisioner.sandbox.cmdlets import errors
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.parameters import Delta, Parameter, Replace, change_list
-from provisioner.sandbox.tenant import Row, Tenant
+from provisioner.sandbox.tenant import Row, Tenant, row_key
 
 Rows = list[Row]
 
@@ -147,10 +147,14 @@ def _one(tenant: Tenant, found: Sequence[Row], identity: str) -> Row:
 
 
 def _find_visible(tenant: Tenant, noun: Noun, identity: str) -> list[Row]:
-    if tenant.is_settled(noun.name):
-        return tenant.index(noun.name, noun.all_names).get(identity.lower(), [])
-    wanted = identity.lower()
-    return [row for row in tenant.visible(noun.name) if wanted in {str(n).lower() for n in noun.all_names(row)}]
+    """Rows that a read finds under `identity`: through the index, and past it where a write does not show yet."""
+    wanted, unseen = identity.lower(), tenant.unseen(noun.name)
+    found = tenant.index(noun.name, noun.all_names).get(wanted, [])
+    if not unseen:
+        return found
+    before = [entry.before for entry in unseen.values() if entry.before is not None]
+    settled = [row for row in found if row_key(row) not in unseen]
+    return settled + [row for row in before if wanted in {str(name).lower() for name in noun.all_names(row)}]
 
 
 def get(call: Call, noun: Noun) -> Rows:
