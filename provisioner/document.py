@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
-from provisioner import plan_files
+from provisioner import plan_files, rules
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.plan_header import LANGUAGE, REQUIRED, Header, address_pattern, tombstone
@@ -29,10 +29,21 @@ from provisioner.yaml_nodes import Node, parse
 Types = Sequence[ResourceType[Any]]
 
 
-def load(path: Path | Sequence[Path], types: Types, *, today: datetime.date) -> tuple[Desired, Sequence[Diagnostic]]:
-    """The plan and its warnings. Raises InputError with all mistakes, in the order of their places."""
+def load(
+    path: Path | Sequence[Path], types: Types, *, today: datetime.date, waivers: Sequence[Waiver] = ()
+) -> tuple[Desired, Sequence[Diagnostic]]:
+    """The plan and its warnings. Raises InputError with all mistakes, in the order of their places.
+
+    What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
+    """
     desired, found = read(path, types, today=today)
-    Diagnostics(list(found)).raise_if_errors()
+    judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
+    wrong = [
+        Diagnostic(f.rule, f.summary, f.mend, location=f.location)
+        for f in judged
+        if f.blocks == "input" and not f.waived
+    ]
+    Diagnostics([*found, *wrong]).raise_if_errors()
     return desired, found
 
 

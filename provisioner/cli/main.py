@@ -7,6 +7,7 @@ take. Nothing but this room prints; an error ends in a message and an exit code,
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ def run() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and give its exit code."""
+    # Libraries log to nowhere: what is to be said is said by us, and their lines may repeat what was sent.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         code = cli.main(list(arguments), prog_name="provisioner", standalone_mode=False)
         sys.stdout.flush()

@@ -304,7 +304,7 @@ def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
     except urllib.error.HTTPError as error:
         words = error.read().decode("utf-8", "replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            words = json.loads(words)["error"]["message"]
+            words = json.loads(words)["error"]
         raise InputError([Diagnostic("SANDBOX-REFUSED", f"the sandbox refused: {words}")]) from None
     except OSError as error:
         raise Unavailable(f"the sandbox does not answer: {error}") from error

@@ -68,9 +68,10 @@ class Session:
             click.echo(text, err=True)
 
     def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
-        from provisioner.render.diagnostics import render
+        from provisioner.render.diagnostics import render_diagnostics
 
-        click.echo(render(diagnostics, read_line, color=self.colored(sys.stderr)), err=True, nl=False)
+        text = render_diagnostics(diagnostics, read_line, self.colored(sys.stderr))
+        click.echo(text, err=True, nl=False)
 
     def fail(self, error: ProvisionerError) -> int:
         """Print an error, as JSON too where that was asked for, and give the exit code."""
@@ -85,9 +86,9 @@ class Session:
 
 def error_document(error: ProvisionerError) -> dict[str, Any]:
     """`{"error": {"kind", "exit_code", "diagnostics"}}`: the class of an error, whatever the process's exit code."""
-    from provisioner.render.diagnostics import to_json
+    from provisioner.render.diagnostics import diagnostics_json
 
-    found = to_json(list(error.diagnostics), read_line)
+    found = diagnostics_json(error.diagnostics, read_line)
     facts: dict[str, Any] = {
         "kind": error.kind,
         "exit_code": error.exit_code,
@@ -99,7 +100,7 @@ def error_document(error: ProvisionerError) -> dict[str, Any]:
 
 
 def read_line(file: str, line: int) -> str | None:
-    """A line of a plan for an excerpt, without its end; None where it cannot be had."""
+    """A line of a plan for an excerpt, with its end; None where it cannot be had."""
     lines = _lines(file)
     return lines[line - 1] if 0 < line <= len(lines) else None
 
@@ -111,7 +112,7 @@ def _lines(file: str) -> tuple[str, ...]:
             content = stream.read(32 * 2**20)
     except OSError:
         return ()
-    return tuple(content.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n"))
+    return tuple(content.decode("utf-8", "replace").splitlines(keepends=True))
 
 
 def state_folder() -> Path:

@@ -21,7 +21,7 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
     """Check a plan (a file or a folder) without a tenant."""
     from provisioner import document, rules
     from provisioner.diagnostics import Diagnostic
-    from provisioner.render.diagnostics import to_json
+    from provisioner.render.diagnostics import diagnostics_json
     from provisioner.resources import TYPES
 
     session.format = format_
@@ -33,7 +33,7 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
     told = [*warnings, *noted]
     session.diagnose(told)
     if format_ == "json":
-        facts = {"valid": True, "resources": len(desired.resources), "diagnostics": to_json(told, read_line)}
+        facts = {"valid": True, "resources": len(desired.resources), "diagnostics": diagnostics_json(told, read_line)}
         session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     else:
         session.result(f"The plan is valid: {len(desired.resources)} resources in {len(desired.files)} files.\n")

@@ -1,0 +1,214 @@
+"""How to reach a tenant: named profiles, which credential, which cloud. Never a secret, only where it is.
+
+Profiles stand in `provisioner.toml`, found from the working folder upward to the root of the checkout, else in the
+user's configuration folder; the sandbox leaves its own under `.provisioner/profiles/`. Environment variables
+(`PROVISIONER_TENANT`, `PROVISIONER_CREDENTIAL__KIND`, …) win over the files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from provisioner.diagnostics import Diagnostic, InputError, Location
+
+FILE = "provisioner.toml"
+
+
+def reference(text: str) -> str:
+    """`env:NAME` or `file:PATH`. Raises SETTINGS-SECRET for anything else, without repeating it."""
+    kind, _, name = text.partition(":")
+    if kind not in {"env", "file"} or not name:
+        raise PydanticCustomError("SETTINGS-SECRET", "a secret must not stand here: write env:NAME or file:PATH")
+    return text
+
+
+Reference = Annotated[str, AfterValidator(reference)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Credential(_Part):
+    """How to sign in. `default` is azure-identity's chain: environment, workload or managed identity, az login."""
+
+    kind: Literal["client_secret", "certificate", "workload_identity", "managed_identity", "default"] = "default"
+    client_id: str | None = None
+    secret: Reference | None = None
+    certificate: Path | None = None
+    password: Reference | None = None
+    token_file: Path | None = None
+
+
+class Endpoints(_Part):
+    """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`."""
+
+    authority: str | None = None
+    graph: str | None = None
+    exchange: str | None = None
+    dns_servers: tuple[str, ...] = ()
+
+
+class Concurrency(_Part):
+    """How many requests may be under way at once."""
+
+    reads: int = Field(4, ge=1, le=32)
+    writes: int = Field(4, ge=1, le=32)
+
+
+class Timeouts(_Part):
+    """In seconds: for one answer, for all tries of one request together, for a write to show."""
+
+    request_s: float = Field(960.0, gt=0)
+    retry_s: float = Field(120.0, ge=0)
+    confirm_s: float = Field(120.0, ge=0)
+
+
+class Profile(BaseSettings):
+    """One way to reach one tenant."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROVISIONER_", env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    tenant: str | None = None
+    cloud: Literal["worldwide", "gcc", "gcc_high", "dod", "china"] = "worldwide"
+    exchange: Literal["rest", "psrp"] = "rest"
+    credential: Credential = Credential()
+    endpoints: Endpoints = Endpoints()
+    ca: Path | None = None
+    concurrency: Concurrency = Concurrency()
+    timeouts: Timeouts = Timeouts()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings names all of them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then what a file says."""
+        return env_settings, init_settings
+
+
+def load_settings(profile: str | None, start: Path) -> Profile:
+    """The profile by name (or PROVISIONER_PROFILE, or `default`) as seen from a folder.
+
+    Raises InputError: no such profile, an unknown or misplaced value, a secret where a reference belongs.
+    """
+    name = profile or os.environ.get("PROVISIONER_PROFILE")
+    known = _profiles(start)
+    if name and name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"profiles here: {', '.join(sorted(known)) or 'none'}"
+        if name.startswith("sandbox"):
+            hint = "provisioner sandbox start makes it"
+        raise InputError([Diagnostic("SETTINGS-PROFILE", f'there is no profile "{name}"', hint)])
+    values, file = known.get(name or "default", ({}, None))
+    try:
+        return Profile(**_with_files_beside(values, file))
+    except ValidationError as error:
+        raise InputError([_mistake(item, file) for item in error.errors(include_url=False)]) from None
+    except ValueError as error:  # an environment variable that is no JSON where JSON is wanted
+        raise InputError([Diagnostic("SETTINGS-INVALID", str(error))]) from None
+
+
+def profile_toml(name: str, values: Mapping[str, Any]) -> str:
+    """A file with one profile. Values are texts, numbers, booleans, lists of those, and tables one level deep."""
+    lines = [f"[profiles.{json.dumps(name)}]"]
+    lines += [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, Mapping)]
+    for table, content in values.items():
+        if isinstance(content, Mapping):
+            lines += ["", f"[profiles.{json.dumps(name)}.{table}]"]
+            lines += [f"{k} = {json.dumps(v)}" for k, v in content.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _profiles(start: Path) -> dict[str, tuple[dict[str, Any], Path | None]]:
+    """All profiles by name with their file; the user's own file wins over the sandbox's."""
+    found: dict[str, tuple[dict[str, Any], Path | None]] = {}
+    for file in _files(start):
+        try:
+            document = tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            what = f"{file}: {error}"
+            raise InputError([Diagnostic("SETTINGS-SYNTAX", what, "a file of TOML is wanted")]) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError([Diagnostic("SETTINGS-UNREADABLE", f"{file} cannot be read: {error}")]) from error
+        tables = document.get("profiles", {})
+        extra = sorted(set(document) - {"profiles"})
+        if extra or not isinstance(tables, dict):
+            what = f'{file}: "{extra[0]}" is not known here' if extra else f"{file}: profiles is no table"
+            raise InputError([Diagnostic("SETTINGS-KEY", what, "write [profiles.NAME] tables")])
+        for name, values in tables.items():
+            found.setdefault(name, (values if isinstance(values, dict) else {}, file))
+    return found
+
+
+def _files(start: Path) -> list[Path]:
+    """The settings files that count from a folder: upward to the root of the checkout, then the user's own."""
+    places = []
+    for folder in (start.resolve(), *start.resolve().parents):
+        places.append(folder / FILE)
+        places += sorted((folder / ".provisioner" / "profiles").glob("*.toml"))
+        if (folder / ".git").exists():
+            break
+    configuration = os.environ.get("XDG_CONFIG_HOME")
+    base = Path(configuration) if configuration else Path.home() / ".config"
+    places.append(base / "provisioner" / FILE)
+    return [p for p in places if p.is_file()]
+
+
+def _with_files_beside(values: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
+    """The values with relative paths taken from the file's folder."""
+    if file is None:
+        return dict(values)
+    folder = file.parent
+    moved = dict(values)
+    if isinstance(moved.get("ca"), str):
+        moved["ca"] = str(folder / moved["ca"])
+    credential = moved.get("credential")
+    if isinstance(credential, dict):
+        paths = {k: str(folder / v) for k, v in credential.items() if k in {"certificate", "token_file"} and v}
+        secrets = {
+            k: f"file:{folder / v.removeprefix('file:')}"
+            for k, v in credential.items()
+            if k in {"secret", "password"} and isinstance(v, str) and v.startswith("file:")
+        }
+        moved["credential"] = {**credential, **paths, **secrets}
+    return moved
+
+
+def _mistake(item: Any, file: Path | None) -> Diagnostic:
+    path = ".".join(str(p) for p in item["loc"])
+    last = str(item["loc"][-1]) if item["loc"] else ""
+    at = _place(file, last) if file else None
+    where = "" if at else "the environment: " if file is None else f"{file}: "
+    if item["type"] == "extra_forbidden":
+        fields = {**Profile.model_fields, **{k: None for m in (Credential, Endpoints) for k in m.model_fields}}
+        near = difflib.get_close_matches(last, fields, 1)
+        mend = f'did you mean "{near[0]}"?' if near else ""
+        return Diagnostic("SETTINGS-KEY", f'{where}"{path}" is not known here', mend, location=at)
+    id_ = item["type"] if str(item["type"]).isupper() else "SETTINGS-INVALID"
+    # The value itself is never repeated: it may be a secret in the wrong place.
+    return Diagnostic(id_, f"{where}{path}: {item['msg'][:1].lower()}{item['msg'][1:]}", location=at)
+
+
+def _place(file: Path, key: str) -> Location | None:
+    """The first line of a file that begins with a key: TOML's own parser tells no places."""
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip().partition("=")[0].strip().strip('"') == key:
+            return Location(str(file), number, len(line) - len(line.lstrip()) + 1)
+    return None

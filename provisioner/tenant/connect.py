@@ -1,0 +1,114 @@
+"""From a profile to open ports, and whose tenant is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from provisioner.diagnostics import Diagnostic, InputError, Malformed, SignInRefused
+from provisioner.model import GraphRequest
+from provisioner.tenant.clouds import CLOUDS, Cloud
+from provisioner.tenant.dns import DnsResolver
+from provisioner.tenant.ports import Exchange, Ports
+from provisioner.tenant.retry import OnWait, Retry
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+    from provisioner.settings import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class TenantIdentity:
+    """Whom the credential belongs to: the tenant's id, its `….onmicrosoft.com` name, all its verified domains."""
+
+    tenant_id: str
+    initial_domain: str
+    verified_domains: frozenset[str]
+
+    def is_named(self, name: str) -> bool:
+        """Whether a plan that names its tenant so means this one."""
+        return name.lower() in {self.tenant_id.lower(), self.initial_domain.lower(), *self.verified_domains}
+
+
+@asynccontextmanager
+async def connect(profile: Profile, *, on_wait: OnWait | None = None) -> AsyncIterator[Ports]:
+    """The ports of a profile, signed in when first used, closed at the end. Raises InputError for a profile amiss."""
+    from provisioner.tenant.credentials import Tokens, make_credential
+    from provisioner.tenant.graph import open_directory
+
+    retry = Retry(profile.timeouts.retry_s, on_wait) if on_wait else Retry(profile.timeouts.retry_s)
+    cloud = cloud_of(profile)
+    resources = CLOUDS[profile.cloud]
+    own_authority = profile.endpoints.authority is not None
+    ca = str(profile.ca) if profile.ca else None
+    if profile.ca and not profile.ca.is_file():
+        what = f"{profile.ca}, which should hold the certificates to trust, is not there"
+        raise InputError([Diagnostic("SETTINGS-CA", what, "correct ca in the profile")])
+    async with AsyncExitStack() as stack:
+        credential = make_credential(profile, cloud.authority, own_authority)
+        tokens = Tokens(credential)
+        stack.push_async_callback(tokens.close)
+        exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry))
+        directory = await stack.enter_async_context(open_directory(credential, cloud.graph, resources.graph, ca, retry))
+        yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, retry))
+
+
+@asynccontextmanager
+async def _exchange(
+    profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry
+) -> AsyncIterator[Exchange]:
+    """Exchange over the transport that the profile names."""
+    if profile.exchange != "rest":
+        what = f'the transport "{profile.exchange}" is not built yet'
+        raise InputError([Diagnostic("SETTINGS-TRANSPORT", what, 'write exchange = "rest"')])
+    import ssl
+
+    import aiohttp
+
+    from provisioner.tenant.credentials import Tokens
+    from provisioner.tenant.exchange_rest import RestExchange, trace_config
+
+    context = ssl.create_default_context(cafile=str(profile.ca) if profile.ca else None)
+    options: dict[str, Any] = {
+        "connector": aiohttp.TCPConnector(ssl=context, limit=64),
+        "auto_decompress": False,
+        "trace_configs": [trace_config()],
+        # The affinity cookie keeps a listing on one backend; addresses without a name have cookies too.
+        "cookie_jar": aiohttp.CookieJar(unsafe=True),
+        "max_line_size": 65536,
+        "max_field_size": 65536,
+    }
+    async with aiohttp.ClientSession(**options) as session:
+        resource = CLOUDS[profile.cloud].exchange
+        yield RestExchange(session, Tokens(credential), base, resource, retry, profile.timeouts.request_s)
+
+
+def cloud_of(profile: Profile) -> Cloud:
+    """The cloud's addresses, with those of the profile in their place."""
+    preset, own = CLOUDS[profile.cloud], profile.endpoints
+    return Cloud(own.authority or preset.authority, own.graph or preset.graph, own.exchange or preset.exchange)
+
+
+async def identify(ports: Ports) -> TenantIdentity:
+    """Whose tenant it is (Graph, GET /organization). Raises SignInRefused, PermissionMissing and the like."""
+    answer = await ports.directory.send(GraphRequest("GET", "/organization?$select=id,verifiedDomains"))
+    if len(answer.rows) != 1:
+        raise Malformed(f"{len(answer.rows)} organizations in the answer, where one is expected", "GET /organization")
+    row = answer.rows[0]
+    domains = [d for d in row.get("verifiedDomains") or () if isinstance(d, dict)]
+    names = frozenset(str(d.get("name", "")).lower() for d in domains)
+    initial = next((str(d["name"]) for d in domains if d.get("isInitial")), "")
+    return TenantIdentity(str(row.get("id", "")), initial, names)
+
+
+def check_tenant(identity: TenantIdentity, plan_tenant: str) -> None:
+    """Raise SignInRefused when the credential belongs to another tenant than the plan."""
+    if not identity.is_named(plan_tenant):
+        raise SignInRefused(
+            f"the plan is for {plan_tenant}, this profile signs in to {identity.initial_domain} ({identity.tenant_id})",
+            "sign-in",
+            mend="use the profile of the plan's tenant, or correct tenant in the plan",
+        )

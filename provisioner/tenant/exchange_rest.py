@@ -1,0 +1,378 @@
+"""Exchange cmdlets over the REST admin API that Microsoft's own module uses (InvokeCommand).
+
+Every page is fetched, with the same body, anchor and cookies; one that cannot be had is an error, never a short list.
+Bodies are read as bytes: a refusal for a missing role comes as NUL bytes that claim to be gzip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import uuid
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from provisioner.diagnostics import (
+    Malformed,
+    NotFound,
+    PermissionMissing,
+    Refused,
+    SignInRefused,
+    TenantError,
+    Throttled,
+    Unavailable,
+    Unclear,
+)
+from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
+from provisioner.tenant.credentials import Tokens, claims_of, secret_value
+from provisioner.tenant.retry import Retry
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_PAGE = 1000
+_MOST_PAGES = 10_000
+# The arbitration mailbox that app-only requests are routed by.
+_ANCHOR = "APP:SystemMailbox{{bb558c35-97f1-4cb9-8ff7-d53741dc928c}}@{tenant}"
+_TABLE = "#Exchange.GenericHashTable"
+_CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
+
+# Errors that Microsoft's module repeats: the cmdlet did not run.
+_TRANSIENT = (
+    "DCOverloadedException",
+    "SuitabilityDirectoryException",
+    "ServerInMMException",
+    "ADServerSettingsChangedException",
+    "StorageTransientException",
+)
+_TRUNCATED = "There are more results available than are currently displayed"
+_BUSY = "maximum number of concurrent requests"
+_MANAGE_AS_APP = (
+    "grant the app the application permission Office 365 Exchange Online / Exchange.ManageAsApp, with admin consent"
+)
+
+
+class RestExchange:
+    """The Exchange port over HTTPS.
+
+    `base` is the Exchange host's address without a slash at the end, `resource` what tokens are for: the cloud's host,
+    also where requests go elsewhere.
+    """
+
+    transport = "rest"
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        tokens: Tokens,
+        base: str,
+        resource: str,
+        retry: Retry,
+        timeout_s: float = 960.0,
+    ) -> None:
+        self._session, self._tokens, self._base, self._retry = session, tokens, base, retry
+        self._scope, self._timeout_s = f"{resource}/.default", timeout_s
+        self._connection = str(uuid.uuid4())
+
+    async def run(self, cmdlet: Cmdlet) -> Answer:
+        """Run one cmdlet and follow its pages. Raises what `diagnostics` has for a TenantError."""
+        body = {"CmdletInput": {"CmdletName": cmdlet.name, "Parameters": encode_parameters(cmdlet)}}
+        rows: list[Row] = []
+        warnings: list[str] = []
+        ids: list[str] = []
+        url: str | None = None
+        for number in range(_MOST_PAGES):
+            page, request_id = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, url))
+            rows += [decode_row(row) for row in page.get("value") or ()]
+            warnings += [str(w) for w in page.get("@adminapi.warnings") or ()]
+            ids.append(request_id)
+            url = page.get("@odata.nextLink")
+            if not url:
+                break
+            if urlsplit(url)[:2] != urlsplit(self._base)[:2]:
+                raise Malformed(f"page {number + 2} lies on another host and is not followed", cmdlet.name)
+        if any(_TRUNCATED in w for w in warnings) and len(ids) == 1:
+            raise Malformed("the answer is cut short and names no further page", cmdlet.name)
+        return Answer(tuple(rows), tuple(w for w in warnings if _TRUNCATED not in w), tuple(ids), len(ids))
+
+    async def _post(self, cmdlet: Cmdlet, body: Mapping[str, Any], url: str | None) -> tuple[dict[str, Any], str]:
+        """One page: the JSON and the service's request id. A 401 is tried once more with a fresh token."""
+        challenge: str | None = None
+        for attempt in (1, 2):
+            token = await self._tokens.token(self._scope, challenge)
+            status, headers, content = await self._exchange(cmdlet, body, url, token)
+            if status == 401 and attempt == 1 and (challenge := _claims(headers)):
+                continue
+            break
+        if status in (200, 204):
+            return _page(cmdlet, content) if content else {}, headers.get("request-id", "")
+        raise error_of(cmdlet, status, headers, content)
+
+    async def _exchange(
+        self, cmdlet: Cmdlet, body: Mapping[str, Any], url: str | None, token: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        import aiohttp
+
+        tenant = str(claims_of(token).get("tid") or "")
+        if not tenant:
+            raise SignInRefused("the token does not say for which tenant it is", cmdlet.name)
+        address = url or f"{self._base}/adminapi/beta/{tenant}/InvokeCommand"
+        headers = self._headers(cmdlet, tenant, token)
+        delivery = _Delivery()
+        try:
+            for _ in range(3):
+                async with self._session.post(
+                    address,
+                    data=json.dumps(body).encode(),
+                    headers=headers,
+                    allow_redirects=False,
+                    trace_request_ctx=delivery,
+                    timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=20),
+                ) as answer:
+                    content = await answer.read()
+                    target = answer.headers.get("Location")
+                    if answer.status in (302, 307) and target:
+                        address = self._redirected(cmdlet, target)
+                        continue
+                    return answer.status, {k.lower(): v for k, v in answer.headers.items()}, content
+            raise Malformed("redirected too often", cmdlet.name)
+        except aiohttp.ClientConnectorCertificateError as error:
+            host = f"{error.host}:{error.port}"
+            raise TenantError(
+                f"the certificate of {host} is not trusted", cmdlet.name, mend="check the profile's ca and the clock"
+            ) from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unavailable(f"{error.host}:{error.port} cannot be reached: {_reason(error)}", cmdlet.name) from error
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+            kind = Unclear if delivery.sent else Unavailable
+            what = "no answer in time" if isinstance(error, TimeoutError) else f"the connection broke: {_reason(error)}"
+            raise kind(what, cmdlet.name) from error
+
+    def _headers(self, cmdlet: Cmdlet, tenant: str, token: str) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "X-AnchorMailbox": _ANCHOR.format(tenant=tenant),
+            "X-CmdletName": cmdlet.name,
+            "X-ResponseFormat": "json",
+            "Prefer": f"odata.maxpagesize={_PAGE}",
+            "connection-id": self._connection,
+            "client-request-id": str(uuid.uuid4()),
+        }
+
+    def _redirected(self, cmdlet: Cmdlet, target: str) -> str:
+        """A regional host of the same service; the front door names it with port 446, it answers on 443."""
+        there, home = urlsplit(target), urlsplit(self._base)
+        host = there.hostname or ""
+        if there.scheme != "https" or not (host == home.hostname or host.endswith(f".{home.hostname}")):
+            raise Malformed(f"redirected to {host}, which is not the service", cmdlet.name)
+        port = home.port if host == home.hostname else None
+        return there._replace(netloc=f"{host}:{port}" if port else host).geturl()
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """Whether a request's headers went out: what breaks before that was certainly not carried out."""
+
+    sent: bool = False
+
+
+def trace_config() -> aiohttp.TraceConfig:
+    """What the session needs so that a `_Delivery` is told."""
+    import aiohttp
+
+    async def told(session: object, context: Any, parameters: object) -> None:  # noqa: ARG001 - aiohttp's signature
+        if isinstance(context.trace_request_ctx, _Delivery):
+            context.trace_request_ctx.sent = True
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(told)
+    return config
+
+
+# --- parameters and rows ---------------------------------------------------------------------------------------------
+
+
+def encode_parameters(cmdlet: Cmdlet) -> dict[str, Any]:
+    """Parameters as JSON: a list replaces, a Delta is a tagged table, null clears; Confirm is answered beforehand."""
+    encoded = {name: _encode(value) for name, value in cmdlet.parameters.items()}
+    if cmdlet.name.partition("-")[0] in _CONFIRMING and "Confirm" not in encoded:
+        encoded["Confirm"] = False
+    return encoded
+
+
+def _encode(value: Parameter) -> Any:
+    match value:
+        case Delta():
+            sides = {"Add": list(value.add), "Remove": list(value.remove)}
+            return {"@odata.type": _TABLE, **{k: v for k, v in sides.items() if v}}
+        case tuple():
+            return list(value)
+        case Secret():
+            return secret_value(value.reference)
+        case _:
+            return value
+
+
+def decode_row(row: Any) -> Row:
+    """A row without its sidecars (`X@data.type`, `X@odata.type`)."""
+    if not isinstance(row, dict):
+        raise Malformed(f"a row is no object but {type(row).__name__}")
+    return {name: value for name, value in row.items() if "@" not in name}
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
+    """A 200's JSON. What is none is Malformed for a read, and for a write Unclear: something else may have answered."""
+    try:
+        page = json.loads(_plain(content))
+        if not isinstance(page, dict) or not isinstance(page.get("value") or [], list):
+            raise ValueError("no OData object")
+    except ValueError as error:
+        kind = Malformed if cmdlet.reads else Unclear
+        raise kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, status=200) from error
+    errors = page.get("@adminapi.errors")
+    if errors:
+        raise _by_type(cmdlet, 200, "", "; ".join(map(str, errors)), "", "")
+    return page
+
+
+def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: bytes) -> TenantError:
+    """The exception for an answer that is no success (the forms of the admin API's errors)."""
+    request_id = headers.get("request-id", "")
+    parsed = _parsed(content)
+    type_, message = _type_and_message(parsed) if parsed else (headers.get("x-exceptiontype", ""), "")
+    diagnostics = headers.get("x-ms-diagnostics", "")
+    if status == 401:
+        what = message or diagnostics or "not signed in, or the app has no permission for Exchange"
+        return PermissionMissing(what, cmdlet.name, type_, status, request_id, _MANAGE_AS_APP)
+    if status == 403:
+        what = message or diagnostics or "refused: no role of this app holds the cmdlet, or the token is too old"
+        return PermissionMissing(what, cmdlet.name, type_, status, request_id, _role_mend(cmdlet))
+    text = content[:4096].decode("utf-8", "replace")
+    if status == 429 or _BUSY in text:
+        return Throttled(
+            message or "the service asks to wait", cmdlet.name, type_, status, request_id, retry_after_s=_after(headers)
+        )
+    if status == 503:
+        return Unavailable(message or "the service is not available", cmdlet.name, type_, status, request_id)
+    if not parsed:
+        kind = Malformed if cmdlet.reads or status < 500 else Unclear
+        return kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, type_, status, request_id)
+    return _by_type(cmdlet, status, type_, message, request_id, diagnostics)
+
+
+def _by_type(cmdlet: Cmdlet, status: int, type_: str, message: str, request_id: str, diagnostics: str) -> TenantError:
+    """The exception by the service's own type of error; its text where there is no type."""
+    facts = (message or diagnostics or "refused without a reason", cmdlet.name, type_, status, request_id)
+    both = f"{type_} {message}"
+    if (
+        "ManagementObjectNotFoundException" in both
+        or "couldn't be found on" in message
+        or "couldn't be read from" in message
+    ):
+        return NotFound(*facts)
+    if "The specified mailbox" in message and "doesn't exist" in message:
+        return NotFound(*facts)
+    if any(name in both for name in _TRANSIENT):
+        return Unavailable(*facts)
+    if "pagination request" in message:
+        return Malformed(*facts)
+    if status in (500, 502, 504) and not type_:
+        return Unclear(*facts)
+    return Refused(*facts)
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(_plain(content))
+    except ValueError:
+        return None
+    error = found.get("error") if isinstance(found, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def _type_and_message(error: Mapping[str, Any]) -> tuple[str, str]:
+    """The first that says something: the inner exception, the first detail, the outer message."""
+    inner = (error.get("innererror") or {}).get("internalexception") or {}
+    if inner.get("message"):
+        return str(inner.get("type", "")), str(inner["message"])
+    for detail in error.get("details") or ():
+        text = str(detail.get("message", ""))
+        if text.startswith("{"):
+            try:
+                found = json.loads(text)
+                return str(found.get("TypeName", "")), str(found.get("Message", ""))
+            except ValueError:
+                pass
+        parts = text.split("|", 2)
+        if len(parts) == 3:
+            return parts[1], parts[2]
+        if text:
+            return "", text
+    return "", str(error.get("message", ""))
+
+
+def _plain(content: bytes) -> bytes:
+    """The body, unpacked where it really is gzip."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"broken gzip: {error}") from error
+
+
+def _looks(content: bytes) -> str:
+    """What a wrong body is, in a few words."""
+    try:
+        start = _plain(content)[:200].lstrip()
+    except ValueError:
+        return "broken gzip"
+    if not start:
+        return "nothing"
+    if start[:1] == b"<":
+        return "an HTML page"
+    return "JSON that ends too early or is of another kind" if start[:1] in b"{[" else f"{len(content):,} unknown bytes"
+
+
+def _after(headers: Mapping[str, str]) -> float | None:
+    """Retry-After in seconds; the form with a date is not used by the service."""
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _claims(headers: Mapping[str, str]) -> str | None:
+    """What to ask the next token with: the challenge's claims, decoded; " " where only a fresh token is wanted."""
+    import base64
+
+    challenge = headers.get("www-authenticate", "")
+    _, found, rest = challenge.partition('claims="')
+    if found:
+        try:
+            return base64.b64decode(rest.partition('"')[0] + "==").decode()
+        except ValueError:
+            return None
+    return '{"access_token":{}}' if "invalid_token" in challenge else None
+
+
+def _role_mend(cmdlet: Cmdlet) -> str:
+    read = "Global Reader (Entra) or View-Only Configuration and View-Only Recipients (Exchange)"
+    write = "Exchange Administrator (Entra), or an Exchange role group with the roles that hold it"
+    recent = "after a change of roles a new token is needed, and up to some hours"
+    return f"give the app a role that holds {cmdlet.name}: {read if cmdlet.reads else write}; {recent}"
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

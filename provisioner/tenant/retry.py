@@ -1,0 +1,79 @@
+"""The one owner of retries, for every adapter: what may be repeated, how long to wait, when to give up.
+
+The SDKs' own retries are switched off, so that waiting happens in one place, is shown, and ends within a stated time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from provisioner.diagnostics import TenantError, Throttled, Unavailable, Unclear
+from provisioner.model import Request
+
+T = TypeVar("T")
+OnWait = Callable[[str, float, str], None]
+"""Told (call, seconds, reason) before each wait."""
+
+_TRIES = 6  # the first and five more, as Microsoft's own module does
+_LONGEST_S = 32.0
+
+
+def _nothing(call: str, seconds: float, reason: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A policy. `budget_s` bounds all waiting for one request; `sleep` is a port, so that tests need not wait."""
+
+    budget_s: float = 120.0
+    on_wait: OnWait = _nothing
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def call(self, request: Request, send: Callable[[], Awaitable[T]]) -> T:
+        """Send until it is answered. Raises the last error, with a word on the waiting where that was the end of it."""
+
+        def worth_it(error: BaseException) -> bool:
+            if isinstance(error, Throttled | Unavailable):
+                return True
+            return isinstance(error, Unclear) and request.repeatable
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self.on_wait(str(request), state.upcoming_sleep, getattr(error, "summary", str(error)))
+
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(worth_it),
+            wait=_wait,
+            stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_before_delay(self.budget_s),
+            sleep=self.sleep,
+            before_sleep=tell,
+            reraise=True,
+        )
+        try:
+            return await tries(send)
+        except Throttled as error:
+            asked = error.retry_after_s
+            if asked is not None and asked > self.budget_s:
+                error.mend = f"the service asks for {asked:.0f} s; timeouts.retry_s allows {self.budget_s:.0f} s"
+            raise
+        except TenantError as error:
+            attempts = tries.statistics.get("attempt_number", 1)
+            if attempts > 1 and worth_it(error):
+                error.summary = f"{error.summary} (tried {attempts} times)"
+            raise
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """What the service asks for, or 2, 4, 8 … seconds less a random part, so that callers do not march in step."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_s if isinstance(error, Throttled) else None
+    if asked is not None:
+        return asked
+    return min(_LONGEST_S, 2.0**state.attempt_number) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
