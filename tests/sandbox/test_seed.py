@@ -224,6 +224,16 @@ def test_mailboxes_over_a_loaded_tenant_change_only_what_they_say() -> None:
     assert row["EmailAddresses"] == ["SMTP:a@contoso.com", "smtp:b@contoso.com"]
 
 
+def test_a_row_of_an_export_replaces_the_one_that_was_there() -> None:
+    row = {"Name": "hq", "Comment": "as exported"}
+    tenant = seeded(
+        {"sandbox": 1, "objects": {"InboundConnector": {"Name": "HQ", "SenderDomains": ["smtp:*;1"]}}},
+        {"inbound_connectors": row, "transport_config": {"Name": "Transport Settings", "MaxSendSize": "Unlimited"}},
+    )
+    assert get(tenant, "Get-InboundConnector") == [row]
+    assert get(tenant, "Get-TransportConfig") == [{"Name": "Transport Settings", "MaxSendSize": "Unlimited"}]
+
+
 def test_a_new_identity_leaves_nothing_behind_that_nobody_changed() -> None:
     tenant = seeded({"sandbox": 1}, {"sandbox": 1, "tenant": {"id": "t", "initial_domain": "fabrikam.onmicrosoft.com"}})
     assert [row["DomainName"] for row in tenant.rows("AcceptedDomain")] == ["fabrikam.onmicrosoft.com"]
