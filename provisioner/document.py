@@ -129,7 +129,7 @@ def _joined(first: Node, second: Node, shape: _Shape | None, found: Diagnostics)
 
 
 def _written_twice(first: Node, second: Node) -> Diagnostic:
-    what = f'"{second.head.value}" is written in two files'
+    what = f'"{second.head.text}" is written in two files'
     related = ((first.head.location, "the first one"),)
     head = second.head
     return Diagnostic(
@@ -241,7 +241,7 @@ class _Reading:
             return None
 
     def _duplicate(self, address: Address, first: Resource, again: Node) -> None:
-        what = f'"{again.head.value}" is {address}, which is declared already'
+        what = f'"{again.head.text}" is {address}, which is declared already'
         related = ((first.location, "the first one"),) if first.location else ()
         self._tell("RESOURCE-DUPLICATE", what, "keep one of the two", again.head, related, str(address))
 

@@ -304,8 +304,14 @@ class _Run:
         return changes, {a for a, (state, _) in standing.items() if state == "after"}
 
     def _resumed(self, change: Change, observation: Observation) -> Change:
-        """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way."""
-        if change.after is None or not isinstance(observation, Present) or not _between(change, observation.spec):
+        """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way.
+
+        What takes one write has no half-way: it is before or after, or somebody else was there.
+        """
+        writes = sum(isinstance(s, Send) for s in change.steps)
+        if writes < 2 or change.after is None or not isinstance(observation, Present):
+            return change
+        if not _between(change, observation.spec):
             return change
         kind = next(t for t in self.types if t.name == change.address.type)
         live, goal = observation.spec, planning.overlay(change.after, observation.spec)

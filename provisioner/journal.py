@@ -132,9 +132,10 @@ def verify(path: Path) -> Verdict:
 
 
 def begun(path: Path, digest: str) -> dict[str, int]:
-    """The addresses that runs of the change set with this digest began to write, each with how many steps were sent.
+    """The addresses that runs of the change set with this digest began to write and did not finish.
 
-    What of them was carried out is for a reading of the tenant to say.
+    Each with how many steps were sent; what of them was carried out is for a reading of the tenant to say. A change
+    that was seen done is not among them: what became of it since is none of that run's doing.
     """
     runs: set[str] = set()
     sent: dict[str, int] = {}
@@ -143,6 +144,8 @@ def begun(path: Path, digest: str) -> dict[str, int]:
             runs.add(entry["run"])
         elif entry["kind"] == "sending" and entry["run"] in runs:
             sent[entry["address"]] = max(sent.get(entry["address"], 0), entry["step"] + 1)
+        elif entry["kind"] == "finished" and entry["run"] in runs and entry["status"] in {"done", "already_done"}:
+            sent.pop(entry["address"], None)
     return sent
 
 

@@ -138,8 +138,8 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
     subject = _name(place.named) or name
     if kind == "extra_forbidden":
         key, known = place.node.head, list(place.around.get("properties", ()))
-        what = f'"{key.value}" is no field of {_name(place.holder) or name}'
-        return _at(key, "KEY-UNKNOWN", what, unknown_word(str(key.value), known))
+        what = f'"{key.text}" is no field of {_name(place.holder) or name}'
+        return _at(key, "KEY-UNKNOWN", what, unknown_word(key.text, known))
     if kind == "missing":
         what = f'"{place.lost}" is missing in {subject}'
         return _at(place.node.head, "KEY-MISSING", what, f"write {place.lost}: and its value")
@@ -157,15 +157,15 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
 
 
 def _mend_type(expected: str, node: Node) -> str:
-    value, text = node.value, str(node.value)
+    value, text = node.value, node.text
     scalar = node.children is None
     if expected == "true or false" and scalar:
         return _mend_flag(value)
     if expected == "text" and scalar:
-        return f'put it in quotes: "{_written(value)}"' if value is not None else 'write "" for none, or leave it out'
+        return f'put it in quotes: "{text}"' if value is not None else 'write "" for none, or leave it out'
     if expected == "a list":
         if scalar and value is not None:
-            return f"write a list: [{_written(value)}]"
+            return f"write a list: [{text}]"
         return "write a list: [a, b], or [] for none" if scalar else "write entries that start with a dash"
     if expected == "a mapping":
         return "write names and colons, without dashes" if not scalar else "write its fields below it, or {} for none"
@@ -192,7 +192,7 @@ def _none_of(place: _Place, subject: str) -> Diagnostic:
 
 
 def _mend_choice(node: Node, allowed: Sequence[Any], words: Sequence[str]) -> str:
-    written = _written(node.value)
+    written = node.text
     if node.children is not None:
         return f"write one of {', '.join(words)}"
     if written in words:
@@ -212,10 +212,10 @@ def _found(node: Node) -> str:
     if node.value is None:
         return "nothing"
     if isinstance(node.value, bool):
-        return _written(node.value)
+        return node.text
     if isinstance(node.value, str):
         return f'"{node.value}"' if len(node.value) <= 40 else f'"{node.value[:39]}…"'
-    return f"the number {node.value}"
+    return f"the number {node.text}"
 
 
 def _written(value: Any) -> str:
@@ -225,7 +225,7 @@ def _written(value: Any) -> str:
 
 
 def _name(node: Node) -> str:
-    return str(node.key.value) if node.key is not None else ""
+    return node.key.text if node.key is not None else ""
 
 
 def _at(node: Node, identifier: str, what: str, mend: str) -> Diagnostic:

@@ -31,7 +31,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One value and its place, counted from 1. `children` is None for a scalar, whose value is `value`.
+    """One value and its place, counted from 1. A scalar has no `children`: its `value` is what its `text` means.
 
     `key` is the node of the key that it stands under. A broken node was complained about: what it holds says nothing.
     """
@@ -41,6 +41,7 @@ class Node:
     column: int
     length: int = 1
     value: Scalar = None
+    text: str = ""
     children: dict[str, Node] | list[Node] | None = None
     key: Node | None = None
     plain: bool = False
@@ -179,7 +180,7 @@ _NUMERIC = frozenset("+-.0123456789")
 # Leading zeros (octal in YAML 1.1) and more digits than any count has (telephone and serial numbers) stay words.
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _OTHER_BASE = re.compile(r"0o[0-7]{1,18}|0x[0-9a-fA-F]{1,15}")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(?=[0-9]*[.eE])(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
@@ -255,6 +256,7 @@ class _Builder:
         node = self._node(event, max(end.column - start.column, 1) if start.line == end.line else 1)
         self._count(node)
         node.plain = bool(event.implicit[0])
+        node.text = event.value
         node.value = resolve(event.value) if node.plain else event.value
         self._refuse_extras(event, node)
         return node
@@ -337,13 +339,12 @@ class _Builder:
 
     def _forced(self, key: Node) -> str:
         """The text of a key that YAML takes for something else."""
-        written = _written(key.value)
         if key.value is None:
             self._complain("KEY-NOT-TEXT", "a key is missing in front of the colon", "write a name", key)
         else:
-            what = f"the key {written} is {'a number' if not isinstance(key.value, bool) else 'no text'}"
-            self._complain("KEY-NOT-TEXT", what, f'put it in quotes: "{written}"', key)
-        return written
+            what = f"the key {key.text} is {'a number' if not isinstance(key.value, bool) else 'no text'}"
+            self._complain("KEY-NOT-TEXT", what, f'put it in quotes: "{key.text}"', key)
+        return key.text
 
     def _complain(
         self, identifier: str, what: str, mend: str, node: Node, related: tuple[tuple[Location, str], ...] = ()
@@ -354,12 +355,6 @@ class _Builder:
 
 def _merges(key: Node) -> bool:
     return key.plain and key.value == "<<"
-
-
-def _written(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
 
 
 def _short_tag(tag: str) -> str:

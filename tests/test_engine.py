@@ -410,3 +410,12 @@ def test_an_observer_hears_of_a_write_before_it_leaves() -> None:
     heard: list[tuple[str, int]] = []
     carry_out(tenant, changes, observer=lambda e: heard.append((type(e).__name__, len(tenant.writes))))
     assert heard == [("Started", 0), ("Sending", 0), ("Answered", 1), ("Finished", 1)]
+
+
+def test_a_change_of_one_write_has_no_half_way_even_where_it_was_begun() -> None:
+    tenant = Tenant()
+    changes = plan(tenant, desired(connector("hq")))
+    carry_out(tenant, changes)
+    tenant.connectors["hq"]["Enabled"] = False
+    with pytest.raises(ChangeSetStale):
+        carry_out(tenant, changes, begun=[Address("inbound_connector", "hq")])

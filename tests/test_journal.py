@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
             record.observe(Started(CHANGE))
             record.observe(Sending(CHANGE, 0, CMDLET))
             record.observe(Answered(CHANGE, 0, CMDLET, Answer(request_ids=("r-1",))))
-            record.observe(Finished(Result(CHANGE.address, CHANGE.action, "done")))
+            record.observe(Finished(Result(CHANGE.address, CHANGE.action, "done" if run == "two" else "waiting")))
     return place
 
 
@@ -40,6 +40,7 @@ def test_a_journal_verifies_across_runs_and_tells_what_happened(path: Path) -> N
     kinds = [(e["run"], e["kind"]) for e in journal.entries(path)]
     assert kinds[:5] == [("one", k) for k in ("begin", "started", "sending", "answered", "finished")]
     assert journal.begun(path, "sha256:one") == {'smtp_auth["a@x.com"]': 1}
+    assert journal.begun(path, "sha256:two") == {}, "it was seen done"
     assert journal.begun(path, "sha256:three") == {}
 
 

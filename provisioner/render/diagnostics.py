@@ -1,7 +1,7 @@
 """Diagnostics for people (the line, a caret, how to mend it) and for programs (Terraform's JSON diagnostics, with ids).
 
-Lines of a plan are quoted as they are read by `read_line(file, line)`, which gives a line counted from 1 with its end, or
-None. Everything quoted is escaped: what a plan holds must not move a terminal's cursor or turn the writing direction.
+Lines of a plan are quoted as they are read by `read_line(file, line)`: the line, counted from 1, with its end, or None.
+Everything quoted is escaped: what a plan holds must not move a terminal's cursor or turn the writing direction.
 """
 
 from __future__ import annotations
