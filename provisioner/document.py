@@ -22,7 +22,7 @@ from typing_extensions import is_typeddict
 from provisioner import plan_files, rules
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
-from provisioner.plan_header import LANGUAGE, REQUIRED, Header, address_pattern, tombstone
+from provisioner.plan_header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
 from provisioner.plan_mistakes import Naming, mistakes, unknown_word
 from provisioner.yaml_nodes import Node, parse
 
@@ -154,11 +154,12 @@ class _Reading:
         """`complete` is false where a file could not be read to its end: then nothing is said to be missing."""
         if not roots:
             return Desired("", "", {})
+        for root in roots:
+            version = root.child("provisioner")
+            if version and type(version.value) is int and version.value > LANGUAGE:
+                self._header(root, ("provisioner",))  # what else it says is for a later program to judge
+                return Desired("", "", {})
         whole = self._merged(roots)
-        version = whole.child("provisioner")
-        if version and type(version.value) is int and version.value > LANGUAGE:
-            self._header(whole, ("provisioner",))  # what else it says is for a later program to judge
-            return Desired("", "", {})
         header = self._header(whole, tuple(Header.__annotations__))
         if complete:
             self._told_missing(whole)
@@ -173,7 +174,7 @@ class _Reading:
             absent=self._absent(whole),
             protect=self._patterns(whole, "protect"),
             ignore=self._patterns(whole, "ignore"),
-            waivers=tuple(self._waivers(whole, header)),
+            waivers=tuple(self._waivers(whole)),
         )
 
     def _merged(self, roots: Sequence[Node]) -> Node:
@@ -275,18 +276,21 @@ class _Reading:
                 mend = unknown_word(kind, list(self.by_name))
                 self._tell("ADDRESS-TYPE-UNKNOWN", f'"{entry.value}": there is no type "{kind}"', mend, entry)
 
-    def _waivers(self, whole: Node, header: Header) -> Iterator[Waiver]:
-        """Those in force; an expired one is told."""
-        for index, entry in enumerate(header.get("allow", ())):
-            node = whole.find(("allow", index)) or whole
+    def _waivers(self, whole: Node) -> Iterator[Waiver]:
+        """Those in force; an expired one is told. What is wrong with an entry was told by the header's own check."""
+        node, adapter = whole.child("allow"), TypeAdapter(WaiverEntry)
+        for at in node.children if node and isinstance(node.children, list) else ():
+            try:
+                entry = adapter.validate_python(at.content(), strict=True)
+            except ValidationError:
+                continue
             until = entry.get("until")
             if until is not None and until < self.today.isoformat():
                 what = f"the waiver of {entry['rule']} ended on {until}: the rule holds again"
                 mend = "take it out, or give it a later day and say why"
-                at = node.child("until") or node
-                self._tell("WAIVER-EXPIRED", what, mend, at, severity=Severity.WARNING)
+                self._tell("WAIVER-EXPIRED", what, mend, at.child("until") or at, severity=Severity.WARNING)
                 continue
-            yield Waiver(entry["rule"], entry.get("resource", "*"), until, entry["reason"], node.location)
+            yield Waiver(entry["rule"], entry.get("resource", "*"), until, entry["reason"], at.location)
 
     def _tell(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -165,13 +166,13 @@ def _mend_type(expected: str, node: Node) -> str:
         return f'put it in quotes: "{text}"' if value is not None else 'write "" for none, or leave it out'
     if expected == "a list":
         if scalar and value is not None:
-            return f"write a list: [{text}]"
+            return f"write a list: [{text if node.plain else json.dumps(text, ensure_ascii=False)}]"
         return "write a list: [a, b], or [] for none" if scalar else "write entries that start with a dash"
     if expected == "a mapping":
         return "write names and colons, without dashes" if not scalar else "write its fields below it, or {} for none"
     if expected.endswith("number") and isinstance(value, str) and text.isdigit():
         return f"write {text}, without quotes"
-    return f"write {expected}"
+    return f"write {expected}" if scalar else f"write {expected}, without brackets or dashes"
 
 
 def _mend_flag(value: Any) -> str:

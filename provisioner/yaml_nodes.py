@@ -103,15 +103,15 @@ def parse(content: bytes, file: str) -> Parsed:
         complete = False
     except yaml.YAMLError as error:
         complete = False
-        builder.diagnostics.append(_syntax(error, file, lines(text)))
+        builder.diagnostics.append(_syntax(error, file, lines(text), builder.open_bracket))
     root = builder.root
     if complete and not builder.diagnostics and (root is None or root.children == {}):
         builder.diagnostics.append(_empty(file))
     elif root is not None and not isinstance(root.children, dict):
         builder.diagnostics += [] if builder.diagnostics else [_not_mapping(root)]
         root = None
-    if root is not None and not complete and isinstance(root.children, dict) and root.children:
-        root.children.popitem()  # the last one may owe its end to the mistake
+    if root is not None and builder.between_keys and isinstance(root.children, dict) and root.children:
+        root.children.popitem()  # it may owe its end to the mistake
     return Parsed(root, tuple(builder.diagnostics), complete)
 
 
@@ -211,6 +211,7 @@ class _Open:
     """A collection whose end has not come; of a mapping, the key whose value comes next."""
 
     node: Node
+    in_brackets: bool
     key: Node | None = None
 
 
@@ -225,6 +226,16 @@ class _Builder:
         self._anchors: set[str] = set()
         self._documents = 0
         self._values = 0
+
+    @property
+    def between_keys(self) -> bool:
+        """Whether reading ended in the outermost mapping, behind a value."""
+        return len(self._open) == 1 and self._open[0].key is None
+
+    @property
+    def open_bracket(self) -> Node | None:
+        """The innermost collection in brackets whose end has not come."""
+        return next((o.node for o in reversed(self._open) if o.in_brackets), None)
 
     def take(self, event: yaml.Event) -> None:
         match event:
@@ -272,7 +283,7 @@ class _Builder:
         self._refuse_extras(event, node)
         if not self._open:
             self.root = node
-        self._open.append(_Open(node))
+        self._open.append(_Open(node, bool(event.flow_style)))
 
     def _count(self, node: Node) -> None:
         self._values += 1
@@ -366,7 +377,7 @@ def _short_tag(tag: str) -> str:
 _INDENTED_BY_TAB = re.compile(r" *\t")
 
 
-def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str]) -> Diagnostic:
+def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str], bracket: Node | None) -> Diagnostic:
     """The parser's complaint in the words of somebody who writes plans."""
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
@@ -377,6 +388,9 @@ def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str]) -> Diagnost
     tabs = [n for n, line in enumerate(source) if _INDENTED_BY_TAB.match(line)]
     if at[0] in tabs and ("tab character" in problem or "cannot start any token" in problem):
         return _tab(file, at[0], tabs, source)
+    if bracket and at[0] + 1 >= len(source) and "node content" in problem:
+        problem = "',' or '}'" if isinstance(bracket.children, dict) else "',' or ']'"
+        start = (bracket.line - 1, bracket.column - 1)
     what, mend, (line, column) = _explained(problem, context, at, start, source)
     identifier = "YAML-TAG" if "tag" in context.split() or "tag handle" in problem else "YAML-SYNTAX"
     line = min(line, len(source) - 1)
@@ -386,7 +400,8 @@ def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str]) -> Diagnost
 
 def _tab(file: str, line: int, tabs: Sequence[int], source: Sequence[str]) -> Diagnostic:
     others = [str(n + 1) for n in tabs if n != line]
-    also = f" (so do lines {', '.join(others[:10])}{' and more' if len(others) > 10 else ''})" if others else ""
+    more = " and more" if len(others) > 10 else ""
+    also = f" (so {'do lines' if others[1:] else 'does line'} {', '.join(others[:10])}{more})" if others else ""
     column = source[line].index("\t")
     return Diagnostic(
         "YAML-SYNTAX",
