@@ -39,6 +39,7 @@ from provisioner.model import (
     Row,
     Send,
     Unknown,
+    field_names,
     project,
     request_key,
     written,
@@ -347,6 +348,10 @@ class _Run:
             result = await self._steps(change)
         if result.status == DONE:
             result = await confirmer.confirm(change, result)
+        elif result.status == WAITING and change.action is Action.CREATE:
+            # What was created so far must show before the next run plans on it, or it would be created again.
+            there = dataclasses.replace(change, after=_key_only(change.after))
+            await confirmer.confirm(there, Result(change.address, change.action, DONE))
         return self._end(dataclasses.replace(result, seconds=time.monotonic() - began))
 
     async def _steps(self, change: Change) -> Result:
@@ -499,6 +504,12 @@ def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
     if _equal(live, change.before):
         return "before", "it is as it was before"
     return "moved", _difference(live, change.after if change.before is None else change.before)
+
+
+def _key_only(spec: Any) -> Any:
+    """A spec that says nothing but which object it is: its first field, by convention the key."""
+    _, *others = field_names(spec)
+    return dataclasses.replace(spec, **dict.fromkeys(others))
 
 
 def _between(change: Change, live: Any) -> bool:

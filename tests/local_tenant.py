@@ -1,0 +1,175 @@
+"""A sandbox process and the product's own way to it: read, plan, save, apply, plan again, over real sockets.
+
+`PROVISIONER_TEST_PROFILE` names a profile of a real tenant to run against instead, for whoever has one to spare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provisioner import changeset, document, engine, planning
+from provisioner.model import ChangeSet, Waiver
+from provisioner.resources import TYPES
+from provisioner.rules import RULES
+from provisioner.settings import Profile
+from provisioner.tenant.connect import connect, identify
+from provisioner.tenant.ports import Ports
+
+EVERY_GUARD = tuple(Waiver(rule, reason="a test") for rule in RULES)
+
+
+@dataclass
+class LocalTenant:
+    """A running sandbox. `profile()` is how the product reaches it, `control` how a test does behind its back."""
+
+    folder: Path
+    endpoints: dict[str, Any]
+
+    def profile(self, transport: str = "rest", app: str = "app", **rest: Any) -> Profile:
+        entry = self.endpoints[app]
+        values: dict[str, Any] = {
+            "tenant": self.endpoints["initial_domain"],
+            "ca": self.endpoints["ca"],
+            "exchange": transport,
+            "credential": {
+                "kind": "client_secret",
+                "client_id": entry["client_id"],
+                "secret": f"file:{entry['secret_file']}",
+            },
+            "endpoints": {
+                **{k: self.endpoints[k] for k in ("authority", "graph", "exchange")},
+                "dns_servers": [self.endpoints["dns"]],
+            },
+            "timeouts": {"confirm_s": 20.0, "retry_s": 20.0},
+        }
+        return Profile(**{**values, **rest})
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        token = Path(self.endpoints["control_token_file"]).read_text().strip()
+        request = urllib.request.Request(
+            self.endpoints["control"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        trust = ssl.create_default_context(cafile=self.endpoints["ca"])
+        with urllib.request.urlopen(request, context=trust, timeout=60) as answer:
+            content = answer.read()
+        return json.loads(content) if content else None
+
+    def cmdlet(self, name: str, **parameters: Any) -> Any:
+        return self.control("POST", "/cmdlet", {"name": name, "parameters": parameters})
+
+    def rows(self, noun: str) -> list[dict[str, Any]]:
+        """The raw rows of a noun, as the service keeps them: what an independent client sees."""
+        found: list[dict[str, Any]] = self.control("GET", "/dump")["objects"][noun]
+        return found
+
+    def requests(self, front: str = "exchange", since: int = 0) -> list[dict[str, Any]]:
+        return [r for r in self.control("GET", f"/requests?since={since}") if r["front"] == front]
+
+    def writes(self, front: str = "exchange") -> list[dict[str, Any]]:
+        return [r for r in self.requests(front) if r["write"] and r["executed"]]
+
+
+@contextmanager
+def sandbox(folder: Path, *seeds: Path, lag: float | None = None) -> Iterator[LocalTenant]:
+    """A sandbox process on a folder, from ready to gone."""
+    arguments = [sys.executable, "-m", "provisioner.sandbox", "serve", "--state", str(folder)]
+    arguments += [part for seed in seeds for part in ("--seed", str(seed))]
+    arguments += ["--lag", str(lag)] if lag is not None else []
+    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        yield LocalTenant(folder, _endpoints(process, folder))
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _endpoints(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the sandbox ended: {process.communicate()[1]}")
+        try:
+            found: dict[str, Any] = json.loads((folder / "endpoints.json").read_text())
+        except (OSError, ValueError):
+            time.sleep(0.01)
+            continue
+        if found["pid"] == process.pid:
+            return found
+    raise AssertionError("the sandbox was not ready in time")
+
+
+@dataclass
+class Session:
+    """One connection of the product to a tenant, kept open over many plans."""
+
+    runner: asyncio.Runner
+    ports: Ports
+    tenant_id: str
+    folder: Path
+    count: int = 0
+    options: dict[str, Any] = field(default_factory=lambda: {"confirm_s": 20.0})
+
+    def plan(self, text: str, waivers: Sequence[Waiver] = EVERY_GUARD) -> ChangeSet:
+        """The change set of a plan's text, read from a file as users' plans are."""
+        self.count += 1
+        path = self.folder / f"plan-{self.count}.yaml"
+        path.write_text(text, encoding="utf-8")
+        desired, _ = document.load(path, TYPES, today=dt.date(2026, 11, 23), waivers=waivers)
+        observed = self.runner.run(engine.read(desired, TYPES, self.ports))
+        return planning.plan(
+            desired, observed, TYPES, waivers=waivers, tenant_id=self.tenant_id, created="2026-11-23T10:00:00Z"
+        )
+
+    def apply(self, found: ChangeSet) -> engine.Outcome:
+        """Carry it out after a turn through its saved form."""
+        path = self.folder / f"changeset-{self.count}.json"
+        changeset.save(changeset.to_document(found), path)
+        again = changeset.from_document(changeset.load(path), TYPES)
+        assert again == found
+        return self.runner.run(engine.apply(again, TYPES, self.ports, **self.options))
+
+    def converge(self, text: str) -> ChangeSet:
+        """Plan, apply, and plan again: the second plan must be empty. Gives the first."""
+        first = self.plan(text)
+        assert not first.errored, (first.unknown, first.unlisted)
+        assert not [f for f in first.findings if f.blocks and not f.waived], first.findings
+        outcome = self.apply(first)
+        assert outcome.converged, [r for r in outcome.results if r.status not in {"done", "already_done"}]
+        second = self.plan(text)
+        assert not second.errored, (second.unknown, second.unlisted)
+        left = [(str(c.address), c.before, c.after) for c in second.pending]
+        assert not left, "the second plan is not empty"
+        return first
+
+
+@contextmanager
+def connected(profile: Profile, folder: Path) -> Iterator[Session]:
+    """The product's ports, open, in an event loop of their own."""
+    folder.mkdir(exist_ok=True)
+    with asyncio.Runner() as runner:
+        context = connect(profile)
+        ports = runner.run(context.__aenter__())
+        try:
+            identity = runner.run(identify(ports))
+            yield Session(runner, ports, identity.tenant_id, folder)
+        finally:
+            runner.run(context.__aexit__(None, None, None))

@@ -1,0 +1,352 @@
+"""The promise: after apply, plan says no changes.
+
+For each type a table of desired states, walked from each to the next against a sandbox with replication lag and rows
+in another order at every reading. After each apply an independent plan must be empty, and the raw rows must hold what
+was meant. A property test does the same for states that nobody thought of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.local_tenant import LocalTenant, Session, connected, sandbox
+
+TRANSPORTS = ["rest"]
+LAG_S = 0.15
+
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com", "display_name": "Contoso"},
+    "objects": {
+        "AcceptedDomain": [
+            {"DomainName": "contoso.onmicrosoft.com", "InitialDomain": True},
+            {"DomainName": "contoso.com", "Default": True},
+            {"DomainName": "fabrikam.com"},
+            {"DomainName": "relay.example", "DomainType": "InternalRelay"},
+            *({"DomainName": f"sign{i}.example"} for i in range(16)),
+        ],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+    },
+    "mailboxes": [
+        {"address": "erp@contoso.com", "aliases": ["erp-old@contoso.com"]},
+        {"address": "scanner@contoso.com"},
+        {"address": "fax@contoso.com", "smtp_client_authentication_disabled": True},
+        {"count": 12, "domain": "contoso.com", "prefix": "m"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+    folder = tmp_path_factory.mktemp("convergence")
+    (folder / "seed.yaml").write_text(yaml.safe_dump(SEED))
+    with sandbox(folder / "state", folder / "seed.yaml", lag=LAG_S) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def session(
+    request: pytest.FixtureRequest, tenant: LocalTenant, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Session]:
+    with connected(tenant.profile(request.param), tmp_path_factory.mktemp("plans")) as opened:
+        yield opened
+
+
+def plan_of(sections: dict[str, Any], owner: str | None = "contoso/test") -> str:
+    header = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", **({"owner": owner} if owner else {})}
+    return yaml.safe_dump({**header, **sections}, allow_unicode=True)
+
+
+# --- smtp_auth -------------------------------------------------------------------------------------------------------
+
+COLUMN = "SmtpClientAuthenticationDisabled"
+SMTP_AUTH: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"organization": "disabled"}, {"organization": True}),
+    ({"organization": "enabled"}, {"organization": False}),
+    ({"mailboxes": {"erp@contoso.com": "enabled"}}, {"organization": False, "erp@contoso.com": False}),
+    ({"mailboxes": {"erp@contoso.com": "disabled"}}, {"erp@contoso.com": True}),
+    ({"mailboxes": {"erp@contoso.com": "inherit"}}, {"erp@contoso.com": None}),
+    ({"mailboxes": {"ERP@Contoso.COM": "enabled"}}, {"erp@contoso.com": False}),
+    ({"mailboxes": {"erp-old@contoso.com": "disabled"}}, {"erp@contoso.com": True}),
+    ({"mailboxes": {"erp-old@contoso.com": "inherit"}}, {"erp@contoso.com": None}),
+    ({"organization": "disabled", "mailboxes": {"erp@contoso.com": "enabled"}}, {"organization": True}),
+    (
+        {"mailboxes": {"scanner@contoso.com": "enabled", "fax@contoso.com": "disabled", "erp@contoso.com": "enabled"}},
+        {"scanner@contoso.com": False, "fax@contoso.com": True, "erp@contoso.com": False},
+    ),
+    (
+        {"mailboxes": {"erp@contoso.com": "disabled", "fax@contoso.com": "enabled", "scanner@contoso.com": "inherit"}},
+        {"scanner@contoso.com": None, "fax@contoso.com": False, "erp@contoso.com": True},
+    ),
+    (
+        {"mailboxes": {f"m{i:05d}@contoso.com": "enabled" for i in range(1, 9)}},
+        {f"m{i:05d}@contoso.com": False for i in range(1, 9)},
+    ),
+    (
+        {"mailboxes": {f"m{i:05d}@contoso.com": ("disabled", "inherit")[i % 2] for i in range(8, 0, -1)}},
+        {f"m{i:05d}@contoso.com": (True, None)[i % 2] for i in range(1, 9)},
+    ),
+    (
+        {"exclusive": True, "mailboxes": {"m00002@contoso.com": "disabled"}},
+        {"m00002@contoso.com": True, "m00004@contoso.com": None},
+    ),
+    (
+        {"exclusive": True, "mailboxes": {"erp-old@contoso.com": "enabled"}},
+        {"erp@contoso.com": False, "fax@contoso.com": None},
+    ),
+    ({"exclusive": True}, {"erp@contoso.com": None, "m00002@contoso.com": None}),
+]
+
+
+def test_smtp_auth_converges_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    for section, expected in SMTP_AUTH:
+        session.converge(plan_of({"smtp_auth": section}))
+        live = {r["PrimarySmtpAddress"].lower(): r[COLUMN] for r in tenant.rows("CASMailbox")}
+        live["organization"] = tenant.rows("TransportConfig")[0][COLUMN]
+        assert {key: live[key] for key in expected} == expected, section
+
+
+# --- inbound_connectors ----------------------------------------------------------------------------------------------
+
+CONNECTOR: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"ConnectorType": "Partner", "SenderDomains": ["smtp:*;1"], "RequireTls": True, "Enabled": True}),
+    ({"type": "on_premises", "require_tls": False}, {"ConnectorType": "OnPremises", "RequireTls": False}),
+    (
+        {"sender_ip_addresses": ["203.0.113.10", "198.51.100.0/24"]},
+        {"SenderIPAddresses": {"203.0.113.10", "198.51.100.0/24"}},
+    ),
+    (
+        {"sender_ip_addresses": ["198.51.100.77/24", "203.0.113.10/32"]},
+        {"SenderIPAddresses": {"203.0.113.10", "198.51.100.0/24"}},
+    ),
+    ({"sender_ip_addresses": ["203.0.113.64/28"]}, {"SenderIPAddresses": {"203.0.113.64/28"}}),
+    ({"sender_ip_addresses": []}, {"SenderIPAddresses": set()}),
+    (
+        {"sender_domains": ["contoso.com", "*.Fabrikam.com"]},
+        {"SenderDomains": {"smtp:contoso.com;1", "smtp:*.fabrikam.com;1"}},
+    ),
+    (
+        {"sender_domains": ["smtp:*.fabrikam.com;1", "CONTOSO.com"]},
+        {"SenderDomains": {"smtp:contoso.com;1", "smtp:*.fabrikam.com;1"}},
+    ),
+    ({"sender_domains": ["*"]}, {"SenderDomains": {"smtp:*;1"}}),
+    (
+        {"require_tls": True, "tls_sender_certificate_name": "*.contoso.com"},
+        {"TlsSenderCertificateName": "*.contoso.com"},
+    ),
+    ({"tls_sender_certificate_name": ""}, {"TlsSenderCertificateName": None}),
+    ({"enabled": False}, {"Enabled": False}),
+    ({"enabled": True, "comment": "scanners [3rd floor] & <more>, ünïcode"}, {"Enabled": True}),
+    ({"comment": "[provisional] not a mark"}, {}),
+    ({"comment": ""}, {"Comment": "[provisioner: contoso/test]"}),
+    ({"treat_messages_as_internal": True}, {"TreatMessagesAsInternal": True}),
+    ({"treat_messages_as_internal": False, "cloud_services_mail_enabled": True}, {"CloudServicesMailEnabled": True}),
+    ({"cloud_services_mail_enabled": False}, {"CloudServicesMailEnabled": False}),
+    (
+        {"associated_accepted_domains": ["contoso.com", "FABRIKAM.com"]},
+        {"AssociatedAcceptedDomains": {"contoso.com", "fabrikam.com"}},
+    ),
+    ({"associated_accepted_domains": []}, {"AssociatedAcceptedDomains": set()}),
+    ({"ef_skip_last_ip": True}, {"EFSkipLastIP": True}),
+    (
+        {"ef_skip_last_ip": False, "ef_skip_ips": ["192.0.2.1", "192.0.2.8-192.0.2.9", "198.51.100.0/30"]},
+        {"EFSkipLastIP": False},
+    ),
+    ({"ef_skip_ips": [], "ef_users": ["erp@contoso.com"]}, {"EFSkipIPs": set()}),
+    ({"ef_users": [], "ef_test_mode": True}, {"EFUsers": set(), "EFTestMode": True}),
+    (
+        {
+            "ef_test_mode": False,
+            "type": "partner",
+            "restrict_domains_to_ip_addresses": True,
+            "sender_domains": ["partner.example"],
+            "sender_ip_addresses": ["192.0.2.5"],
+        },
+        {"RestrictDomainsToIPAddresses": True, "ConnectorType": "Partner"},
+    ),
+    (
+        {
+            "restrict_domains_to_ip_addresses": False,
+            "restrict_domains_to_certificate": True,
+            "sender_domains": ["partner.example"],
+            "tls_sender_certificate_name": "mail.partner.example",
+        },
+        {"RestrictDomainsToCertificate": True},
+    ),
+    (
+        {"restrict_domains_to_certificate": False, "tls_sender_certificate_name": "", "require_tls": False},
+        {"RequireTls": False},
+    ),
+]
+
+
+def test_inbound_connectors_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    tenant.cmdlet("New-InboundConnector", Name="Stranger", ConnectorType="Partner", SenderDomains=["x.example"])
+    time.sleep(LAG_S)
+    stranger = _row(tenant, "Stranger")
+    for fields, expected in CONNECTOR:
+        session.converge(plan_of({"inbound_connectors": {"hq [1]": fields}}))
+        row = _row(tenant, "hq [1]")
+        live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
+        assert live == expected, fields
+        assert row["Comment"].endswith("[provisioner: contoso/test]")
+    gone = session.converge(plan_of({"inbound_connectors": {}}))
+    assert [(str(c.address), c.action.value) for c in gone.pending] == [('inbound_connector["hq [1]"]', "delete")]
+    assert _row(tenant, "Stranger") == stranger, "what the plan did not own was never touched"
+    tenant.cmdlet("Remove-InboundConnector", Identity="Stranger", Confirm=False)
+
+
+def test_a_connector_that_somebody_made_is_adopted_released_and_entombed(tenant: LocalTenant, session: Session) -> None:
+    made = {
+        "Name": "Adopted",
+        "ConnectorType": "OnPremises",
+        "SenderDomains": ["*"],
+        "SenderIPAddresses": ["192.0.2.9/25"],
+    }
+    tenant.cmdlet("New-InboundConnector", **made, Comment="by hand")
+    time.sleep(LAG_S)
+    session.converge(plan_of({"inbound_connectors": {"adopted": {"enabled": True}}}))
+    assert _row(tenant, "Adopted")["Comment"] == "by hand [provisioner: contoso/test]"
+    session.converge(plan_of({"inbound_connectors": {"Adopted": {"sender_ip_addresses": ["192.0.2.0/25"]}}}))
+    session.converge(plan_of({"inbound_connectors": {"Adopted": {"sender_ip_addresses": []}}}))
+    assert _row(tenant, "Adopted")["SenderIPAddresses"] == []
+    session.converge(plan_of({"absent": ["inbound_connector/Adopted"]}, owner=None))
+    assert not [r for r in tenant.rows("InboundConnector") if r["Name"] == "Adopted"]
+
+
+def _row(tenant: LocalTenant, name: str) -> dict[str, Any]:
+    return next(r for r in tenant.rows("InboundConnector") if r["Name"] == name)
+
+
+# --- dkim and domains ------------------------------------------------------------------------------------------------
+
+DKIM: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"enabled": False}, {"Enabled": False, "Selector1KeySize": 2048}),
+    ({"enabled": False, "header_canonicalization": "simple"}, {"HeaderCanonicalization": "Simple"}),
+    ({"body_canonicalization": "simple"}, {"BodyCanonicalization": "Simple"}),
+    ({"header_canonicalization": "relaxed", "body_canonicalization": "relaxed"}, {"HeaderCanonicalization": "Relaxed"}),
+    ({"key_size": 2048}, {"Selector1KeySize": 2048}),
+    ({"key_size": 1024}, {"Selector1KeySize": 2048}),
+    ({"enabled": True}, {"Enabled": True, "Status": "Valid"}),
+    ({"enabled": True, "body_canonicalization": "simple"}, {"Enabled": True, "BodyCanonicalization": "Simple"}),
+    ({"enabled": False, "body_canonicalization": "relaxed"}, {"Enabled": False}),
+    ({"enabled": True, "header_canonicalization": "simple"}, {"Enabled": True, "HeaderCanonicalization": "Simple"}),
+    ({"enabled": True}, {"HeaderCanonicalization": "Simple"}),
+    ({}, {"Enabled": True}),
+    ({"enabled": False}, {"Enabled": False}),
+    ({"enabled": True, "key_size": 2048, "header_canonicalization": "relaxed"}, {"HeaderCanonicalization": "Relaxed"}),
+    ({"header_canonicalization": "relaxed"}, {"Enabled": True}),
+]
+
+
+def test_dkim_converges_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    for fields, expected in DKIM:
+        if fields.get("enabled"):
+            _publish(tenant, "sign1.example")
+        session.converge(plan_of({"dkim": {"Sign1.example.": fields}}))
+        row = next(r for r in tenant.rows("DkimSigningConfig") if r["Domain"] == "sign1.example")
+        assert {k: row[k] for k in expected} == expected, fields
+
+
+def test_dkim_of_a_new_domain_waits_for_dns_and_the_next_run_goes_on(tenant: LocalTenant, session: Session) -> None:
+    text = plan_of({"dkim": {"sign2.example": {"enabled": True, "key_size": 1024}}})
+    outcome = session.apply(session.plan(text))
+    assert [r.status for r in outcome.results] == ["waiting"]
+    assert "dkim.mail.microsoft" in outcome.results[0].detail
+    again = session.plan(text)
+    assert [c.action.value for c in again.pending] == ["update"]
+    _publish(tenant, "sign2.example")
+    session.converge(text)
+    row = next(r for r in tenant.rows("DkimSigningConfig") if r["Domain"] == "sign2.example")
+    assert (row["Enabled"], row["Selector1KeySize"]) == (True, 1024)
+
+
+def _publish(tenant: LocalTenant, domain: str) -> None:
+    """What the domain's owner does: the CNAMEs that Exchange tells, published in capitals and with a final dot."""
+    row = next(r for r in tenant.rows("DkimSigningConfig") if r["Domain"] == domain)
+    for number in (1, 2):
+        name = f"selector{number}._domainkey.{domain}"
+        tenant.control(
+            "POST", "/dns", {"name": name, "type": "CNAME", "values": [row[f"Selector{number}CNAME"].upper() + "."]}
+        )
+
+
+DOMAINS: list[tuple[dict[str, Any], str]] = [
+    ({"contoso.com": {"verified": True}}, ""),
+    ({"Contoso.COM": {"verified": True, "type": "authoritative"}}, ""),
+    ({"contoso.com": {"accepted": True}}, ""),
+    ({"relay.example": {"type": "internal_relay"}}, ""),
+    ({"relay.example": {"type": "authoritative"}}, "type is internal_relay"),
+    ({"contoso.com": {"type": "internal_relay"}}, "type is authoritative"),
+    ({"nowhere.example": {"verified": True}}, "does not have it"),
+    ({"nowhere.example": {"type": "authoritative"}}, "does not have it"),
+    ({"contoso.com": {"verified": True}, "fabrikam.com": {"verified": True}}, ""),
+    ({"fabrikam.com": {"verified": True}, "contoso.com": {"verified": True}}, ""),
+    ({"contoso.onmicrosoft.com": {"verified": True, "accepted": True}}, ""),
+    ({"sign0.example": {"verified": True, "accepted": True, "type": "authoritative"}}, ""),
+    ({"sign0.example": {"verified": True}, "relay.example": {"verified": True, "type": "internal_relay"}}, ""),
+    ({"contoso.com": {"verified": True}, "nowhere.example": {"verified": True}}, "does not have it"),
+    ({"contoso.com.": {"verified": True}}, ""),
+]
+
+
+@pytest.mark.parametrize(("section", "problem"), DOMAINS)
+def test_domains_are_checked_and_never_changed(
+    tenant: LocalTenant, session: Session, section: dict[str, Any], problem: str
+) -> None:
+    before = tenant.rows("AcceptedDomain")
+    found = session.plan(plan_of({"domains": section}))
+    assert found.changes == ()
+    problems = [p for c in found.checks for p in c.problems]
+    assert (problem in problems[0]) if problem else (problems == []), problems
+    assert tenant.rows("AcceptedDomain") == before
+
+
+# --- states that nobody thought of -----------------------------------------------------------------------------------
+
+ADDRESSES = ["192.0.2.1", "192.0.2.1/32", "192.0.2.0/24", "198.51.100.9/29", "203.0.113.255", "203.0.113.64/26"]
+CONNECTORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["on_premises", "partner"]),
+        "enabled": st.booleans(),
+        "sender_ip_addresses": st.lists(st.sampled_from(ADDRESSES), max_size=4),
+        "sender_domains": st.lists(
+            st.sampled_from(["contoso.com", "*.X.example", "smtp:y.example;1"]), min_size=1, max_size=3
+        ),
+        "require_tls": st.booleans(),
+        "tls_sender_certificate_name": st.sampled_from(["", "contoso.com", "*.contoso.com"]),
+        "ef_skip_last_ip": st.booleans(),
+        "associated_accepted_domains": st.lists(st.sampled_from(["contoso.com", "Fabrikam.com"]), max_size=2),
+        "comment": st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=30),
+    },
+)
+PLANS = st.fixed_dictionaries(
+    {
+        "smtp_auth": st.fixed_dictionaries(
+            {"exclusive": st.booleans()},
+            optional={
+                "organization": st.sampled_from(["enabled", "disabled"]),
+                "mailboxes": st.dictionaries(
+                    st.sampled_from([f"m{i:05d}@contoso.com" for i in range(1, 12)]),
+                    st.sampled_from(["enabled", "disabled", "inherit"]),
+                    max_size=8,
+                ),
+            },
+        ),
+        "inbound_connectors": st.dictionaries(st.sampled_from(["a", "B", "c d", "ü"]), CONNECTORS, max_size=3),
+    }
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(sections=PLANS)
+def test_whatever_is_desired_the_second_plan_is_empty(session: Session, sections: dict[str, Any]) -> None:
+    session.converge(plan_of(sections))
