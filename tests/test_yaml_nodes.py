@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioner import yaml_nodes
@@ -181,12 +181,14 @@ def test_values_beyond_the_limit_are_refused() -> None:
     assert ids("a: [" + "b," * (MOST_VALUES + 1) + "]") == ["YAML-TOO-LARGE"]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab: -\n\t[]{}\"'#&*!|>%@`?,<~01\\\u202e\x00é")))
 def test_no_text_makes_the_reader_raise(text: str) -> None:
     parsed = parse(text.encode(), "plan.yaml")
     assert parsed.diagnostics or parsed.root is not None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_reader_raise(content: bytes) -> None:
     parsed = parse(content, "plan.yaml")
@@ -203,6 +205,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_KEYS, _VALUES, min_size=1, max_size=3))
 def test_json_is_read_as_what_it_says(content: dict[str, Any]) -> None:
     assert read(json.dumps(content, ensure_ascii=False, indent=1)) == content
