@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -101,18 +101,14 @@ def error_document(error: ProvisionerError) -> dict[str, Any]:
 
 def read_line(file: str, line: int) -> str | None:
     """A line of a plan for an excerpt, with its end; None where it cannot be had."""
-    lines = _lines(file)
-    return lines[line - 1] if 0 < line <= len(lines) else None
+    return _reader()(file, line)
 
 
-@lru_cache(maxsize=16)
-def _lines(file: str) -> tuple[str, ...]:
-    try:
-        with Path(file).open("rb") as stream:
-            content = stream.read(32 * 2**20)
-    except OSError:
-        return ()
-    return tuple(content.decode("utf-8", "replace").splitlines(keepends=True))
+@lru_cache(maxsize=1)
+def _reader() -> Callable[[str, int], str | None]:
+    from provisioner.plan_files import line_reader
+
+    return line_reader()
 
 
 def state_folder() -> Path:
