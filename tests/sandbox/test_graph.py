@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from msgraph.graph_request_adapter import GraphRequestAdapter
     from msgraph.graph_request_adapter import options as sdk_options
     from msgraph.graph_service_client import GraphServiceClient
-    from msgraph_core import GraphClientFactory  # type: ignore[import-untyped]
+    from msgraph_core import GraphClientFactory
 
 from tests.sandbox.conftest import E5, Running, seed
 
