@@ -1,0 +1,61 @@
+"""What README.md and the changelog show is true."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import textwrap
+import tomllib
+from pathlib import Path
+
+from provisioner import __version__, diagnostics, document
+from provisioner.cli.main import COMMANDS
+from provisioner.resources import TYPES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return [textwrap.dedent(b) for b in re.findall(rf"(?ms)^ *```{language}\n(.*?)^ *```", README)]
+
+
+def test_the_plan_in_the_readme_is_valid(tmp_path: Path) -> None:
+    (plan,) = blocks("yaml")
+    (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
+    desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
+    assert len(desired.resources) == 4
+
+
+def test_the_profile_in_the_readme_is_valid(tmp_path: Path) -> None:
+    from provisioner.settings import load_settings
+
+    (profile,) = blocks("toml")
+    tomllib.loads(profile)
+    (tmp_path / "provisioner.toml").write_text(profile, encoding="utf-8")
+    assert load_settings("prod", tmp_path).credential.kind == "client_secret"
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    named = re.findall(r"(?m)^ *\$ provisioner (?:--profile \w+ )?(\w+)", README)
+    assert named
+    assert set(named) <= set(COMMANDS)
+    for script in re.findall(r"scripts/([\w-]+)", README):
+        assert (ROOT / "scripts" / script).is_file()
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    told = {int(code) for code in re.findall(r"(?m)^\| (\d+) \|", README)}
+    used = {
+        getattr(diagnostics, n).exit_code for n in dir(diagnostics) if hasattr(getattr(diagnostics, n), "exit_code")
+    }
+    assert used | {0, 2} == told
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_changelog_speaks_of_this_version() -> None:
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
