@@ -30,6 +30,7 @@ RULES = {
         Rule("ABSENT-DECLARED", _ERROR, "input", "One object is declared and listed under absent."),
         Rule("BLAST-RADIUS", _ERROR, "apply", "More than 30 % of a type's objects would be deleted or updated."),
         Rule("CERTIFICATE-UNUSED", _INFO, "", "A certificate is named, but nothing makes the connector use it."),
+        Rule("CONNECTOR-SAME-SCOPE", _INFO, "", "Two connectors take mail from the same senders and sources."),
         Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
         Rule("DKIM-KEY-1024", _WARNING, "", "A DKIM key of 1024 bits is weak."),
         Rule("HYBRID-CONNECTOR", _ERROR, "apply", "The Hybrid Configuration Wizard made and keeps this connector."),

@@ -27,6 +27,22 @@ def lint(desired: Desired) -> Iterator[Finding]:
             case Dkim():
                 yield from _dkim(resource, resource.spec)
     yield from _contradictions(desired)
+    yield from _same_scope(desired)
+
+
+def _same_scope(desired: Desired) -> Iterator[Finding]:
+    """Connectors of one type for the same domains, addresses and certificate: which of them counts is chance."""
+    first: dict[tuple[object, ...], Resource] = {}
+    for resource in desired.resources.values():
+        spec = resource.spec
+        if not isinstance(spec, InboundConnector) or spec.enabled is False or not spec.sender_domains:
+            continue
+        addresses = spec.sender_ip_addresses or frozenset()
+        scope = (spec.type, spec.sender_domains, addresses, spec.tls_sender_certificate_name or "")
+        other = first.setdefault(scope, resource)
+        if other is not resource:
+            summary = f"{resource.address} takes mail from the same senders and sources as {other.address}"
+            yield _finding("CONNECTOR-SAME-SCOPE", resource, "", summary, "keep one of the two")
 
 
 def _contradictions(desired: Desired) -> Iterator[Finding]:
