@@ -75,12 +75,14 @@ async def make_plan(
 
 async def with_tenant(session: Session, work: Callable[[Ports, TenantIdentity], Coroutine[Any, Any, T]]) -> T:
     """Sign in, find out whose tenant it is, and do the work there."""
+    from provisioner.cli.watching import watched
     from provisioner.tenant.connect import connect, identify
 
     def waiting(call: str, seconds: float, reason: str) -> None:
         session.note(f"{call}: {reason}; trying again in {seconds:.0f} s")
 
-    async with connect(session.profile, on_wait=waiting) as ports:
+    async with connect(session.profile, on_wait=waiting) as opened:
+        ports = watched(opened, session)
         return await work(ports, await identify(ports))
 
 
