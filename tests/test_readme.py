@@ -11,13 +11,14 @@ from pathlib import Path
 from provisioner import __version__, diagnostics, document
 from provisioner.cli.main import COMMANDS
 from provisioner.resources import TYPES
+from tests.local_tenant import sandbox
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return [textwrap.dedent(b) for b in re.findall(rf"(?ms)^ *```{language}\n(.*?)^ *```", README)]
+def blocks(language: str, text: str = README) -> list[str]:
+    return [textwrap.dedent(b) for b in re.findall(rf"(?ms)^ *```{language}\n(.*?)^ *```", text)]
 
 
 def test_the_plan_in_the_readme_is_valid(tmp_path: Path) -> None:
@@ -25,6 +26,20 @@ def test_the_plan_in_the_readme_is_valid(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
     desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
     assert len(desired.resources) == 4
+
+
+def test_the_plan_in_the_page_on_plans_is_valid(tmp_path: Path) -> None:
+    (plan,) = blocks("yaml", (ROOT / "docs" / "plan.md").read_text(encoding="utf-8"))
+    (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
+    desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
+    assert (len(desired.absent), len(desired.waivers)) == (1, 1)
+
+
+def test_the_seed_in_the_page_on_the_sandbox_loads(tmp_path: Path) -> None:
+    (seed,) = blocks("yaml", (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8"))
+    (tmp_path / "seed.yaml").write_text(seed, encoding="utf-8")
+    with sandbox(tmp_path / "state", tmp_path / "seed.yaml") as tenant:
+        assert len(tenant.rows("CASMailbox")) == 102
 
 
 def test_the_profile_in_the_readme_is_valid(tmp_path: Path) -> None:
