@@ -1,0 +1,303 @@
+"""The REST adapter against the sandbox, with scripted faults: pages, refusals, retries, and what was sent how often."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from provisioner.diagnostics import (
+    Malformed,
+    NotFound,
+    PermissionMissing,
+    Refused,
+    SignInRefused,
+    TenantError,
+    Throttled,
+    Unavailable,
+    Unclear,
+)
+from provisioner.model import Answer, Cmdlet, Delta, GraphRequest, Request
+from provisioner.tenant.connect import connect
+from provisioner.tenant.exchange_rest import encode_parameters
+from tests.local_tenant import LocalTenant, sandbox
+
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "mailboxes": [{"count": 2500, "domain": "contoso.onmicrosoft.com", "prefix": "m"}],
+    "apps": [
+        {
+            "displayName": "no-role",
+            "appRoles": {
+                "https://graph.microsoft.com": [],
+                "https://outlook.office365.com": ["Exchange.ManageAsApp"],
+            },
+            "directoryRoles": [],
+        },
+        {"displayName": "nothing", "appRoles": {}, "directoryRoles": []},
+    ],
+}
+ALL = Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"})
+NEW = Cmdlet("New-InboundConnector", {"Name": "x", "ConnectorType": "Partner", "SenderDomains": ("*",)})
+
+
+@pytest.fixture(scope="module")
+def module_tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+    folder = tmp_path_factory.mktemp("rest")
+    (folder / "seed.yaml").write_text(yaml.safe_dump(SEED))
+    with sandbox(folder / "state", folder / "seed.yaml") as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(module_tenant: LocalTenant) -> Iterator[LocalTenant]:
+    module_tenant.control("DELETE", "/requests")
+    yield module_tenant
+    module_tenant.control("DELETE", "/faults")
+    for row in module_tenant.rows("InboundConnector"):
+        module_tenant.cmdlet("Remove-InboundConnector", Identity=row["Name"], Confirm=False)
+
+
+def ask(tenant: LocalTenant, *requests: Request, app: str = "app", **profile: Any) -> list[Answer | TenantError]:
+    """The answers, one after the other over one connection; an error stands in the place of its answer."""
+    entry = tenant.endpoints["apps"].get(app) or tenant.endpoints[app]
+    known = LocalTenant(tenant.folder, {**tenant.endpoints, "asked": entry})
+    profile.setdefault("timeouts", {"retry_s": 3.0, "request_s": 20.0})
+
+    async def work() -> list[Answer | TenantError]:
+        answers: list[Answer | TenantError] = []
+        async with connect(known.profile(app="asked", **profile)) as ports:
+            for request in requests:
+                port: Any = ports.exchange.run if isinstance(request, Cmdlet) else ports.directory.send
+                try:
+                    answers.append(await port(request))
+                except TenantError as error:
+                    answers.append(error)
+        return answers
+
+    return asyncio.run(work())
+
+
+def fault(tenant: LocalTenant, do: dict[str, Any], cmdlet: str = "", *, after: int = 0, times: int = 1) -> None:
+    match = {"cmdlet": cmdlet} if cmdlet else {}
+    tenant.control("POST", "/faults", [{"front": "exchange", "match": match, "after": after, "times": times, "do": do}])
+
+
+def run_count(tenant: LocalTenant, cmdlet: str) -> int:
+    return sum(r["cmdlet"] == cmdlet and r["executed"] for r in tenant.requests())
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_is_fetched_and_the_keys_beside_the_values_are_dropped(tenant: LocalTenant) -> None:
+    (answer,) = ask(tenant, ALL)
+    assert isinstance(answer, Answer)
+    assert len({r["PrimarySmtpAddress"] for r in answer.rows}) == 2500
+    assert answer.requests == 3
+    assert not [k for row in answer.rows for k in row if "@" in k]
+
+
+@pytest.mark.parametrize(
+    ("do", "kind"),
+    [
+        ({"status": 500, "body": {"error": {"code": "x", "message": "boom"}}}, TenantError),
+        ({"html": True}, Malformed),
+        ({"truncate": 2000}, Malformed),
+        (
+            {"status": 400, "body": "Expired or Invalid pagination request. Default Expiry time is 00:30:00"},
+            TenantError,
+        ),
+    ],
+)
+def test_a_failed_second_page_is_never_a_short_list(tenant: LocalTenant, do: dict[str, Any], kind: type) -> None:
+    fault(tenant, do, "Get-CASMailbox", after=1, times=20)
+    (answer,) = ask(tenant, ALL)
+    assert isinstance(answer, kind), answer
+
+
+def test_a_page_that_breaks_once_is_fetched_again(tenant: LocalTenant) -> None:
+    fault(tenant, {"close": True}, "Get-CASMailbox", after=1)
+    (answer,) = ask(tenant, ALL)
+    assert isinstance(answer, Answer)
+    assert len(answer.rows) == 2500
+
+
+# --- what is repeated and what is not --------------------------------------------------------------------------------
+
+
+def test_a_create_whose_answer_is_lost_is_unclear_and_was_sent_once(tenant: LocalTenant) -> None:
+    fault(tenant, {"run_then_close": True}, "New-InboundConnector", times=5)
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Unclear), answer
+    assert run_count(tenant, "New-InboundConnector") == 1
+
+
+def test_a_set_whose_answer_is_lost_is_repeated(tenant: LocalTenant) -> None:
+    ask(tenant, NEW)
+    fault(tenant, {"run_then_close": True}, "Set-InboundConnector")
+    (answer,) = ask(tenant, Cmdlet("Set-InboundConnector", {"Identity": "x", "Comment": "y"}))
+    assert isinstance(answer, Answer), answer
+    assert run_count(tenant, "Set-InboundConnector") == 2
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}])
+def test_throttling_is_waited_for(tenant: LocalTenant, headers: dict[str, str]) -> None:
+    fault(tenant, {"status": 429, "headers": headers, "body": "slow down"}, "New-InboundConnector")
+    (answer,) = ask(tenant, NEW, timeouts={"retry_s": 20.0})
+    assert isinstance(answer, Answer), answer
+    assert run_count(tenant, "New-InboundConnector") == 1
+
+
+def test_a_wait_longer_than_allowed_ends_at_once_and_says_so(tenant: LocalTenant) -> None:
+    fault(tenant, {"status": 429, "headers": {"Retry-After": "300"}}, "New-InboundConnector", times=9)
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Throttled)
+    assert "asks for 300 s" in answer.mend
+
+
+def test_a_service_that_stays_away_is_unavailable_after_several_tries(tenant: LocalTenant) -> None:
+    fault(tenant, {"status": 503}, "New-InboundConnector", times=50)
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Unavailable), answer
+    assert run_count(tenant, "New-InboundConnector") == 0
+
+
+def test_slow_answers_end_in_time_and_a_write_is_then_unclear(tenant: LocalTenant) -> None:
+    fault(tenant, {"delay": 3}, "New-InboundConnector", times=5)
+    (answer,) = ask(tenant, NEW, timeouts={"retry_s": 0.0, "request_s": 0.5})
+    assert isinstance(answer, Unclear)
+    assert "no answer in time" in str(answer)
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_refusals_are_told_apart(tenant: LocalTenant) -> None:
+    missing, unknown, bad, twice = ask(
+        tenant,
+        Cmdlet("Get-CASMailbox", {"Identity": "nobody@contoso.com"}),
+        Cmdlet("Get-CASMailbox", {"Bogus": True}),
+        Cmdlet("New-InboundConnector", {**NEW.parameters, "ConnectorType": "Nonsense"}),
+        NEW,
+    )
+    assert isinstance(missing, NotFound)
+    assert isinstance(unknown, Refused)
+    assert "Bogus" in unknown.summary
+    assert isinstance(bad, Refused)
+    assert "OnPremises, Partner" in bad.summary
+    assert isinstance(twice, Answer)
+    (again,) = ask(tenant, NEW)
+    assert isinstance(again, Refused)
+    assert "already exists" in again.summary
+
+
+def test_a_reader_that_writes_learns_which_cmdlet_and_role(tenant: LocalTenant) -> None:
+    (answer,) = ask(tenant, NEW, app="reader_app")
+    assert isinstance(answer, PermissionMissing), answer
+    assert "New-InboundConnector" in answer.mend
+    assert "Exchange Administrator" in answer.mend
+
+
+def test_an_app_without_permission_or_role_learns_which(tenant: LocalTenant) -> None:
+    (nothing,) = ask(tenant, ALL, app="nothing")
+    assert isinstance(nothing, PermissionMissing), nothing
+    assert "Exchange.ManageAsApp" in nothing.mend
+    roleless, graph = ask(tenant, ALL, GraphRequest("GET", "/domains"), app="no-role")
+    assert isinstance(roleless, PermissionMissing), roleless
+    assert "role that holds Get-CASMailbox" in roleless.mend
+    assert isinstance(graph, PermissionMissing), graph
+    assert "Domain.Read.All" in graph.mend
+
+
+def test_an_error_on_a_200_is_an_error(tenant: LocalTenant) -> None:
+    fault(tenant, {"adminapi_errors": ["it went wrong"]}, "Get-InboundConnector")
+    (answer,) = ask(tenant, Cmdlet("Get-InboundConnector"))
+    assert isinstance(answer, Refused)
+    assert "it went wrong" in answer.summary
+
+
+def test_an_expired_token_is_renewed_on_the_way(tenant: LocalTenant) -> None:
+    fault(
+        tenant, {"status": 401, "headers": {"WWW-Authenticate": 'Bearer error="invalid_token"'}}, "Get-InboundConnector"
+    )
+    (answer,) = ask(tenant, Cmdlet("Get-InboundConnector"))
+    assert isinstance(answer, Answer), answer
+
+
+def test_a_certificate_that_is_not_trusted_and_a_host_that_is_away_are_told(
+    tenant: LocalTenant, tmp_path: Path
+) -> None:
+    endpoints = {**tenant.endpoints, "exchange": "https://127.0.0.1:9"}
+    (away,) = ask(LocalTenant(tenant.folder, endpoints), ALL)
+    assert isinstance(away, Unavailable)
+    assert "127.0.0.1:9 cannot be reached" in str(away)
+    (untrusted,) = ask(tenant, ALL, ca=None)
+    assert isinstance(untrusted, TenantError)
+    assert not isinstance(untrusted, Unclear)
+
+
+# --- parameters and secrets ------------------------------------------------------------------------------------------
+
+
+def test_parameters_are_encoded_by_kind() -> None:
+    parameters = {
+        "A": "x",
+        "B": True,
+        "C": None,
+        "D": ("a", "b"),
+        "E": (),
+        "F": Delta(add=("a",), remove=("b",)),
+        "G": Delta(remove=("b",)),
+        "H": 2**40,
+    }
+    assert encode_parameters(Cmdlet("Get-X", parameters)) == {
+        "A": "x",
+        "B": True,
+        "C": None,
+        "D": ["a", "b"],
+        "E": [],
+        "F": {"@odata.type": "#Exchange.GenericHashTable", "Add": ["a"], "Remove": ["b"]},
+        "G": {"@odata.type": "#Exchange.GenericHashTable", "Remove": ["b"]},
+        "H": 2**40,
+    }
+    assert encode_parameters(Cmdlet("Set-X", {})) == {"Confirm": False}
+    assert encode_parameters(Cmdlet("New-X", {})) == {}
+
+
+def test_a_wrong_secret_is_a_refused_sign_in_and_stands_nowhere(
+    tenant: LocalTenant, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = "not-the-secret-Qx7~8"
+    (tmp_path / "secret").write_text(wrong)
+    credential = {
+        "kind": "client_secret",
+        "client_id": tenant.endpoints["app"]["client_id"],
+        "secret": f"file:{tmp_path / 'secret'}",
+    }
+    right = Path(tenant.endpoints["app"]["secret_file"]).read_text().strip()
+    with caplog.at_level(logging.DEBUG):
+        (refused,) = ask(tenant, ALL, credential=credential)
+        ask(tenant, ALL)
+    assert isinstance(refused, SignInRefused)
+    assert "AADSTS7000215" in str(refused)
+    assert "wrong" in refused.mend
+    told = caplog.text + str(refused) + repr(refused) + refused.mend
+    assert wrong not in told
+    assert right not in told
+    assert "Bearer ey" not in told
+
+
+def test_the_clients_that_talk_are_the_real_ones(tenant: LocalTenant) -> None:
+    async def kinds() -> tuple[str, str]:
+        async with connect(tenant.profile()) as ports:
+            directory: Any = ports.directory
+            return type(directory._adapter).__module__, type(ports.exchange).__module__
+
+    assert asyncio.run(kinds()) == ("msgraph.graph_request_adapter", "provisioner.tenant.exchange_rest")
