@@ -306,16 +306,27 @@ class _Reading:
 
 
 def _take_out(content: Any, paths: Sequence[Sequence[str | int]]) -> None:
-    """Remove the innermost key on each path that is there; of a list, the key that holds the list."""
+    """Remove what stands at the end of each path, as far as the path leads: keys of mappings, elements of lists."""
     marked = [found for path in paths if (found := _innermost(content, path))]
-    for holder, name in marked:
-        holder.pop(name, None)
+    for holder, step in marked:
+        if isinstance(holder, dict):
+            holder.pop(step, None)
+        else:
+            holder[step] = _GONE  # taken away at the end, so that the places of the others stay what they are
+    for holder, _ in marked:
+        if isinstance(holder, list):
+            holder[:] = [element for element in holder if element is not _GONE]
 
 
-def _innermost(content: Any, path: Sequence[str | int]) -> tuple[dict[str, Any], str] | None:
-    found = None
+_GONE = object()
+
+
+def _innermost(content: Any, path: Sequence[str | int]) -> tuple[Any, str | int] | None:
+    """What holds the last step of a path that is there, and that step."""
+    found: tuple[Any, str | int] | None = None
     for part in path:
-        if not isinstance(content, dict) or not isinstance(part, str) or part not in content:
+        within = isinstance(content, dict) and part in content
+        if not within and not (isinstance(content, list) and isinstance(part, int) and part < len(content)):
             break
         found, content = (content, part), content[part]
     return found

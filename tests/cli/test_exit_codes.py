@@ -1,0 +1,356 @@
+"""The program as users run it: every exit code, what goes to which stream, and what stays unloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local_tenant import LocalTenant
+
+HEADER = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "contoso.com"}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+    },
+    "mailboxes": ["erp@contoso.com", "fax@contoso.com", "a@contoso.com", "b@contoso.com", "c@contoso.com"],
+}
+
+
+@dataclass
+class Shop:
+    """A folder with a running sandbox in it, and the program run there."""
+
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "provisioner", *arguments]
+        place = {**self.environment, **environment}
+        return subprocess.run(command, cwd=self.folder, env=place, capture_output=True, text=True, timeout=120)
+
+    def on_tenant(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run("--profile", "sandbox", *arguments, **environment)
+
+    def write(self, body: str, name: str = "plan.yaml") -> str:
+        (self.folder / name).write_text(HEADER + body, encoding="utf-8")
+        return name
+
+    @property
+    def tenant(self) -> LocalTenant:
+        state = self.folder / ".provisioner" / "sandbox"
+        return LocalTenant(state, json.loads((state / "endpoints.json").read_text()))
+
+    def fault(self, cmdlet: str, do: dict[str, Any], times: int = 50) -> None:
+        self.tenant.control(
+            "POST", "/faults", [{"front": "exchange", "match": {"cmdlet": cmdlet}, "times": times, "do": do}]
+        )
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PROVISIONER_") and k not in {"NO_COLOR", "CI"}}
+    root = str(Path(__file__).parents[2])
+    here = Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
+    (folder / "seed.json").write_text(json.dumps(SEED))
+    started = here.run("sandbox", "start", "--seed", "seed.json", "--detach")
+    assert started.returncode == 0, started.stderr
+    yield here
+    stopped = here.run("sandbox", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert here.run("sandbox", "status").returncode == 1
+    assert not list((folder / ".provisioner" / "profiles").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def calm(shop: Shop) -> Iterator[None]:
+    yield
+    shop.tenant.control("DELETE", "/faults")
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.stdout)["error"]
+    return found
+
+
+# --- 0, 1, 2 ---------------------------------------------------------------------------------------------------------
+
+
+def test_plan_apply_plan(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { erp@contoso.com: enabled } }\n")
+    assert shop.on_tenant("plan", plan).returncode == 0
+    first = shop.on_tenant("plan", plan, "--detailed-exitcode", "-o", "changes.json")
+    assert first.returncode == 2
+    assert "Plan: 0 to add, 1 to change, 0 to destroy." in first.stdout
+    assert "\x1b" not in first.stdout
+    shown = shop.run("show", "changes.json")
+    assert shown.stdout == first.stdout, "what is saved is what was shown"
+    applied = shop.on_tenant("apply", "changes.json")
+    assert (applied.returncode, applied.stdout) == (0, "Apply complete! Resources: 0 added, 1 changed, 0 destroyed.\n")
+    assert 'smtp_auth["erp@contoso.com"]: Modifying...' in applied.stderr
+    again = shop.on_tenant("plan", plan, "--detailed-exitcode")
+    assert again.returncode == 0
+    assert "No changes. Your infrastructure matches the configuration." in again.stdout
+
+
+def test_json_is_all_that_stands_on_standard_output(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { fax@contoso.com: disabled } }\n")
+    document = json.loads(shop.on_tenant("plan", plan, "--format", "json").stdout)
+    assert document["resource_changes"][0]["address"] == 'smtp_auth["fax@contoso.com"]'
+    outcome = json.loads(shop.on_tenant("apply", plan, "--auto-approve", "--format", "json").stdout)
+    assert [(r["address"], r["status"]) for r in outcome["results"]] == [('smtp_auth["fax@contoso.com"]', "done")]
+
+
+def test_under_detailed_exitcode_an_error_is_1_and_its_class_stands_in_the_json(shop: Shop) -> None:
+    done = shop.on_tenant("plan", shop.write("nonsense: 1\n"), "--detailed-exitcode", "--format", "json")
+    assert done.returncode == 1
+    assert (error_of(done)["kind"], error_of(done)["exit_code"]) == ("input", 3)
+
+
+def test_targets_and_excludes_take_either_form_of_an_address(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { a@contoso.com: enabled, b@contoso.com: enabled } }\n")
+    one = shop.on_tenant("plan", plan, "--target", 'smtp_auth["a@contoso.com"]')
+    other = shop.on_tenant("plan", plan, "--exclude", "smtp_auth/b@contoso.com")
+    for done in (one, other):
+        assert "Plan: 0 to add, 1 to change, 0 to destroy." in done.stdout
+        assert "only a part of the plan" in done.stdout
+
+
+# --- 3: input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plna"], 'Did you mean "plan"?'),
+        (["plan", "--tagret", "x"], "No such option"),
+        (["plan", "--format", "xml"], "xml"),
+        (["validate", "nowhere.yaml"], "nowhere.yaml"),
+        (["show", "nowhere.json"], "cannot be read"),
+        (["plan", "--target", "smtp_aut/x"], 'did you mean "smtp_auth"?'),
+        (["plan", "--allow", "NO-SUCH-RULE"], "there is no such rule"),
+        (["--profile", "sandbx", "plan"], 'did you mean "sandbox"?'),
+        (["-C", "nowhere", "version"], "nowhere"),
+        (["sandbox", "start", "--seed", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_what_is_typed_wrong_ends_with_3_and_a_hint(shop: Shop, arguments: list[str], words: str) -> None:
+    shop.write("smtp_auth: { organization: disabled }\n")
+    if arguments[:1] == ["plan"] or "plan" in arguments:
+        arguments = [*arguments, "plan.yaml"]
+    done = shop.run(*arguments)
+    assert done.returncode == 3, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_every_mistake_of_a_plan_is_told_at_once_with_its_place(shop: Shop) -> None:
+    shop.write(
+        "inbound_connectors:\n  hq:\n    type: onprem\n    sender_ip_addresses: [10.0.0.0/8, fe80::1]\nsmtp_aut: {}\n",
+        "bad.yaml",
+    )
+    done = shop.run("validate", "bad.yaml")
+    assert done.returncode == 3
+    for words in (
+        "bad.yaml:5:11: error[VALUE-NOT-ALLOWED]",
+        "error[IP-RANGE-WIDE]",
+        "bad.yaml:6:39: error[IP-VERSION-6]",
+        "bad.yaml:7:1: error[KEY-UNKNOWN]",
+        'did you mean "smtp_auth"?',
+        "^^^^^^",
+    ):
+        assert words in done.stderr, words
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\0\xff", b"[1]", b"a: &x\nb: *x", b"a:\n\tb: 1", b"x" * 50_000_000])
+def test_a_file_that_is_no_plan_is_refused_fast_and_without_a_traceback(shop: Shop, content: bytes) -> None:
+    (shop.folder / "odd.yaml").write_bytes(content)
+    began = time.monotonic()
+    done = shop.run("validate", "odd.yaml")
+    assert done.returncode == 3
+    assert "error[" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - began < 5
+
+
+# --- 4 and 5: the tenant ---------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_secret_and_another_tenants_plan_are_4(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { organization: disabled }\n")
+    (shop.folder / "wrong").write_text("wrong-secret-7Q~x")
+    wrong = shop.on_tenant("plan", plan, PROVISIONER_CREDENTIAL__SECRET=f"file:{shop.folder / 'wrong'}")
+    assert wrong.returncode == 4, wrong.stderr
+    assert "AADSTS7000215" in wrong.stderr
+    assert "wrong-secret" not in wrong.stderr + wrong.stdout
+    (shop.folder / "other.yaml").write_text("provisioner: 1\ntenant: fabrikam.onmicrosoft.com\n")
+    foreign = shop.on_tenant("plan", "other.yaml")
+    assert foreign.returncode == 4
+    assert "the plan is for fabrikam.onmicrosoft.com" in foreign.stderr
+
+
+def test_what_cannot_be_read_is_5_and_never_absent(shop: Shop) -> None:
+    plan = shop.write("inbound_connectors: { hq: { require_tls: true } }\n")
+    shop.fault("Get-InboundConnector", {"html": True})
+    done = shop.on_tenant("plan", plan)
+    assert done.returncode == 5
+    assert "could not be read completely" in done.stdout
+    assert "will be created" not in done.stdout
+    applied = shop.on_tenant("apply", plan, "--auto-approve")
+    assert applied.returncode == 5
+    assert not shop.tenant.rows("InboundConnector")
+
+
+def test_a_missing_role_is_4_and_named(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { c@contoso.com: disabled } }\n")
+    done = shop.run("--profile", "sandbox-reader", "apply", plan, "--auto-approve")
+    assert done.returncode == 8, "the plan could be made, and the one write failed"
+    assert "give the app a role that holds Set-CASMailbox" in done.stdout
+
+
+# --- 6 to 10 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_guard_is_6_until_its_name_lifts_it(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { organization: enabled }\n")
+    assert shop.on_tenant("plan", plan).returncode == 0, "guards never stop plan from showing"
+    refused = shop.on_tenant("apply", plan, "--auto-approve")
+    assert refused.returncode == 6
+    assert "SMTP-TENANT-WIDE" in refused.stderr
+    assert shop.on_tenant("apply", plan, "--auto-approve", "--allow", "IP-PRIVATE").returncode == 6
+    assert shop.on_tenant("apply", plan, "--auto-approve", "--allow", "SMTP-TENANT-WIDE").returncode == 0
+    assert (
+        shop.on_tenant("apply", shop.write("smtp_auth: { organization: disabled }\n"), "--auto-approve").returncode == 0
+    )
+
+
+def test_a_mailbox_that_is_not_there_is_6_and_the_rest_is_shown(shop: Shop) -> None:
+    done = shop.on_tenant("plan", shop.write("smtp_auth: { mailboxes: { no@contoso.com: enabled } }\n"))
+    assert done.returncode == 6
+    assert "RESOURCE-MISSING" in done.stdout
+
+
+def test_stale_edited_and_foreign_change_sets_are_7_and_write_nothing(shop: Shop) -> None:
+    plan = shop.write("inbound_connectors: { stale: { comment: ours } }\n")
+    shop.on_tenant("plan", plan, "-o", "stale.json")
+    shop.tenant.cmdlet("New-InboundConnector", Name="stale", ConnectorType="Partner", SenderDomains=["x.example"])
+    writes = len(shop.tenant.writes())
+    stale = shop.on_tenant("apply", "stale.json")
+    assert stale.returncode == 7
+    assert 'inbound_connector["stale"]: it is there now' in stale.stderr or "comment is" in stale.stderr
+    text = (shop.folder / "stale.json").read_text()
+    (shop.folder / "edited.json").write_text(text.replace('"ours"', '"theirs"'))
+    assert shop.on_tenant("apply", "edited.json").returncode == 7
+    (shop.folder / "cut.json").write_text(text[: len(text) // 2])
+    assert shop.on_tenant("apply", "cut.json").returncode == 3
+    assert len(shop.tenant.writes()) == writes
+
+
+def test_a_refused_write_is_8_and_named_and_the_others_are_done(shop: Shop) -> None:
+    plan = shop.write("inbound_connectors: { fine: {} }\nsmtp_auth: { mailboxes: { a@contoso.com: disabled } }\n")
+    shop.fault("New-InboundConnector", {"status": 400, "body": {"error": {"code": "x", "message": "no such luck"}}})
+    done = shop.on_tenant("apply", plan, "--auto-approve")
+    assert done.returncode == 8
+    assert "Failed:" in done.stdout
+    assert 'inbound_connector["fine"]' in done.stdout
+    assert "no such luck" in done.stdout
+    assert "Apply incomplete. Resources: 0 added, 1 changed, 0 destroyed." in done.stdout
+
+
+def test_dkim_without_dns_is_8_and_says_what_to_publish(shop: Shop) -> None:
+    done = shop.on_tenant("apply", shop.write("dkim: { contoso.com: { enabled: true } }\n"), "--auto-approve")
+    assert done.returncode == 8
+    assert "Waiting" in done.stdout
+    assert "selector1._domainkey.contoso.com CNAME selector1-contoso-com" in done.stdout
+
+
+def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> None:
+    mailboxes = ", ".join(f"{name}@contoso.com: enabled" for name in ("a", "b", "c", "fax"))
+    plan = shop.write(f"smtp_auth: {{ mailboxes: {{ {mailboxes} }} }}\n")
+    shop.fault("Set-CASMailbox", {"delay": 2})
+    command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", plan, "--auto-approve"]
+    environment = {**shop.environment, "PROVISIONER_CONCURRENCY__WRITES": "1"}
+    process = subprocess.Popen(
+        command, cwd=shop.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    while "Modifying..." not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 8
+    assert "1 changed" in out
+    assert "the run was interrupted" in out
+    assert out.count("interrupted before it was begun") == 3
+
+
+def test_a_second_apply_is_9_while_the_first_holds_the_tenant(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { b@contoso.com: disabled } }\n")
+    shop.fault("Set-CASMailbox", {"delay": 6}, times=1)
+    command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", plan, "--auto-approve"]
+    first = subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True)
+    assert first.stderr is not None
+    while "Modifying..." not in first.stderr.readline():
+        assert first.poll() is None
+    second = shop.on_tenant("apply", plan, "--auto-approve")
+    assert second.returncode == 9, second.stderr
+    assert "the tenant is being changed by" in second.stderr
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+def test_with_nobody_to_ask_apply_is_declined_with_10(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { erp@contoso.com: disabled } }\n")
+    done = shop.on_tenant("apply", plan)
+    assert done.returncode == 10
+    assert "--auto-approve" in done.stderr
+    assert "will be updated in-place" in done.stdout
+
+
+# --- start-up --------------------------------------------------------------------------------------------------------
+
+SLOW = ("msgraph", "azure", "aiohttp", "httpx", "pypsrp", "provisioner.sandbox")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unloaded"),
+    [
+        (["--help"], (*SLOW, "pydantic", "yaml", "provisioner.settings")),
+        (["version"], (*SLOW, "pydantic", "yaml", "provisioner.settings")),
+        (["completion", "bash"], (*SLOW, "pydantic", "yaml", "provisioner.settings")),
+        (["validate", "plan.yaml"], SLOW),
+        (["--profile", "sandbox", "plan", "plan.yaml"], ("provisioner.sandbox",)),
+    ],
+)
+def test_slow_libraries_are_loaded_only_where_they_are_needed(
+    shop: Shop, arguments: list[str], unloaded: tuple[str, ...]
+) -> None:
+    shop.write("smtp_auth: { organization: disabled }\n")
+    code = (
+        "import sys, provisioner.cli.main as m\n"
+        f"code = m.main({arguments!r})\n"
+        "print('\\nLOADED', *sys.modules, file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=shop.folder, env=shop.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = done.stderr.rpartition("LOADED")[2].split()
+    assert not [m for m in loaded if any(m == u or m.startswith(f"{u}.") for u in unloaded)]
+    if "plan" in arguments:
+        assert {"msgraph", "azure.identity", "aiohttp"} <= set(loaded), "the real client libraries are what talks"
