@@ -1,0 +1,121 @@
+"""Profiles: where they are found, what wins, and what is said of a wrong one, without ever repeating a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provisioner.diagnostics import InputError
+from provisioner.settings import load_settings, profile_toml
+from provisioner.tenant.clouds import CLOUDS
+from provisioner.tenant.connect import cloud_of
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No profile of whoever runs this."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("PROVISIONER_PROFILE", "PROVISIONER_TENANT", "PROVISIONER_CLOUD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(folder: Path, text: str, name: str = "provisioner.toml") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def said(folder: Path, profile: str | None = "p") -> str:
+    with pytest.raises(InputError) as caught:
+        load_settings(profile, folder)
+    return "\n".join(f"{d.location}: {d.id}: {d.summary} | {d.mend}" for d in caught.value.diagnostics)
+
+
+def test_a_profile_is_found_upward_to_the_root_of_the_checkout(tmp_path: Path) -> None:
+    write(tmp_path, '[profiles.p]\ntenant = "far.example"\n')
+    inner = tmp_path / "repo" / "team" / "plans"
+    inner.mkdir(parents=True)
+    assert load_settings("p", inner).tenant == "far.example"
+    (tmp_path / "repo" / ".git").mkdir()
+    assert "there is no profile" in said(inner)
+    write(tmp_path / "repo", '[profiles.p]\ntenant = "near.example"\n')
+    assert load_settings("p", inner).tenant == "near.example"
+
+
+def test_the_users_own_folder_and_the_sandboxs_profiles_count_too(tmp_path: Path) -> None:
+    write(tmp_path / "config" / "provisioner", '[profiles.mine]\ntenant = "mine.example"\n')
+    here = tmp_path / "repo"
+    (here / ".git").mkdir(parents=True)
+    write(here / ".provisioner" / "profiles", profile_toml("sandbox", {"tenant": "s.example"}), "sandbox.toml")
+    assert load_settings("mine", here).tenant == "mine.example"
+    assert load_settings("sandbox", here).tenant == "s.example"
+
+
+def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, '[profiles.p]\ntenant = "file.example"\n[profiles.p.credential]\nkind = "default"\n')
+    monkeypatch.setenv("PROVISIONER_TENANT", "env.example")
+    monkeypatch.setenv("PROVISIONER_CREDENTIAL__KIND", "managed_identity")
+    found = load_settings("p", tmp_path)
+    assert (found.tenant, found.credential.kind) == ("env.example", "managed_identity")
+    monkeypatch.setenv("PROVISIONER_PROFILE", "p")
+    assert load_settings(None, tmp_path).tenant == "env.example"
+
+
+def test_without_any_file_the_environment_alone_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVISIONER_TENANT", "env.example")
+    assert load_settings(None, tmp_path).tenant == "env.example"
+
+
+def test_a_secret_written_out_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    text = '[profiles.p]\n[profiles.p.credential]\nkind = "client_secret"\nsecret = "hunter2-Zx9"\n'
+    told = said(write(tmp_path, text))
+    assert "SETTINGS-SECRET" in told
+    assert "env:NAME or file:PATH" in told
+    assert "provisioner.toml:4:1" in told
+    assert "hunter2" not in told
+
+
+def test_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
+    text = '[profiles.p]\nca = "ca.pem"\n[profiles.p.credential]\nsecret = "file:keys/secret"\n'
+    inner = write(tmp_path, text) / "below"
+    inner.mkdir()
+    found = load_settings("p", inner)
+    assert found.ca == tmp_path / "ca.pem"
+    assert found.credential.secret == f"file:{tmp_path / 'keys' / 'secret'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[profiles.p]\ntennant = "x"\n', 'did you mean "tenant"?'),
+        ('[profiles.p]\ncloud = "moon"\n', "provisioner.toml:2:1"),
+        ("[profiles.p]\n[profiles.p.concurrency]\nreads = 0\n", "reads"),
+        ("[profiles.p\n", "SETTINGS-SYNTAX"),
+        ("profile = 1\n", "write [profiles.NAME] tables"),
+        ('[profiles.q]\ntenant = "x"\n', 'there is no profile "p"'),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_how_to_mend_it(tmp_path: Path, text: str, words: str) -> None:
+    assert words in said(write(tmp_path, text))
+
+
+def test_a_near_name_of_a_profile_is_suggested(tmp_path: Path) -> None:
+    write(tmp_path, '[profiles.production]\ntenant = "x"\n')
+    assert 'did you mean "production"?' in said(tmp_path, "prodution")
+
+
+@pytest.mark.parametrize("name", sorted(CLOUDS))
+def test_every_cloud_is_a_preset_and_endpoints_may_differ(tmp_path: Path, name: str) -> None:
+    endpoints = '[profiles.p.endpoints]\nexchange = "https://127.0.0.1:1"\n'
+    found = load_settings("p", write(tmp_path, f'[profiles.p]\ncloud = "{name}"\n{endpoints}'))
+    cloud = cloud_of(found)
+    assert (cloud.authority, cloud.graph) == (CLOUDS[name].authority, CLOUDS[name].graph)
+    assert cloud.exchange == "https://127.0.0.1:1"
+
+
+def test_what_is_written_for_the_sandbox_reads_back(tmp_path: Path) -> None:
+    values = {"tenant": 'a"b', "endpoints": {"dns_servers": ["127.0.0.1:53"]}, "concurrency": {"reads": 2}}
+    write(tmp_path, profile_toml("p", values))
+    found = load_settings("p", tmp_path)
+    assert (found.tenant, found.endpoints.dns_servers, found.concurrency.reads) == ('a"b', ("127.0.0.1:53",), 2)
