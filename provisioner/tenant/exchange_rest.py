@@ -1,7 +1,9 @@
 """Exchange cmdlets over the REST admin API that Microsoft's own module uses (InvokeCommand).
 
-Every page is fetched, with the same body, anchor and cookies; one that cannot be had is an error, never a short list.
-Bodies are read as bytes: a refusal for a missing role comes as NUL bytes that claim to be gzip.
+Look-ups of single objects that are asked for together travel in one `$batch`; writes never do, so that their order and
+their errors stay clear. Every page is fetched, with the same body, anchor and cookies; one that cannot be had is an
+error, never a short list. Bodies are read as bytes: a refusal for a missing role comes as NUL bytes that claim to be
+gzip.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import gzip
 import json
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 _PAGE = 1000
+_BATCH = 10  # as many as Microsoft's own module puts into one
 _MOST_PAGES = 10_000
 # The arbitration mailbox that app-only requests are routed by.
 _ANCHOR = "APP:SystemMailbox{{bb558c35-97f1-4cb9-8ff7-d53741dc928c}}@{tenant}"
@@ -78,9 +81,67 @@ class RestExchange:
         self._session, self._tokens, self._base, self._retry = session, tokens, base, retry
         self._scope, self._timeout_s = f"{resource}/.default", timeout_s
         self._connection = str(uuid.uuid4())
+        self._lookups: list[tuple[Cmdlet, asyncio.Future[Answer | None]]] = []
+        self._flushes: set[asyncio.Task[None]] = set()
 
     async def run(self, cmdlet: Cmdlet) -> Answer:
-        """Run one cmdlet and follow its pages. Raises what `diagnostics` has for a TenantError."""
+        """Run one cmdlet and follow its pages. Raises what `diagnostics` has for a TenantError.
+
+        Look-ups of single objects that are asked for at the same moment travel together.
+        """
+        if cmdlet.reads and "Identity" in cmdlet.parameters:
+            together = await self._together(cmdlet)
+            if together is not None:
+                return together
+        return await self._alone(cmdlet)
+
+    async def _together(self, cmdlet: Cmdlet) -> Answer | None:
+        """The answer out of a batch; None where it was not good, for it to be asked alone and its error told."""
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._lookups.append((cmdlet, future))
+        if len(self._lookups) == 1:
+            task = asyncio.create_task(self._flush())
+            self._flushes.add(task)
+            task.add_done_callback(self._flushes.discard)
+        return await future
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(0)  # whatever else is being asked right now comes along
+        waiting, self._lookups = self._lookups, []
+        for start in range(0, len(waiting), _BATCH):
+            batch = waiting[start : start + _BATCH]
+            answers = await self._batch([c for c, _ in batch]) if len(batch) > 1 else [None]
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+    async def _batch(self, cmdlets: Sequence[Cmdlet]) -> list[Answer | None]:
+        """The answers of one `$batch`, in order; None for every item that did not simply succeed."""
+        try:
+            token = await self._tokens.token(self._scope)
+            status, headers, content = await self._exchange(
+                cmdlets[0], {"requests": self._items(cmdlets, token)}, "$batch", token
+            )
+            replies = {r["id"]: r for r in json.loads(_plain(content))["responses"]} if status == 200 else {}
+            return [_item(replies.get(str(n)), headers) for n in range(len(cmdlets))]
+        except (TenantError, ValueError, KeyError, TypeError):
+            return [None] * len(cmdlets)
+
+    def _items(self, cmdlets: Sequence[Cmdlet], token: str) -> list[dict[str, Any]]:
+        tenant = _tenant_of(token, cmdlets[0])
+        skipped = {"Authorization", "Accept-Encoding"}
+        return [
+            {
+                "id": str(number),
+                "method": "POST",
+                "url": f"{self._base}/adminapi/beta/{tenant}/InvokeCommand",
+                "headers": {k: v for k, v in self._headers(c, tenant, token).items() if k not in skipped},
+                "body": {"CmdletInput": {"CmdletName": c.name, "Parameters": encode_parameters(c)}},
+            }
+            for number, c in enumerate(cmdlets)
+        ]
+
+    async def _alone(self, cmdlet: Cmdlet) -> Answer:
         body = {"CmdletInput": {"CmdletName": cmdlet.name, "Parameters": encode_parameters(cmdlet)}}
         rows: list[Row] = []
         warnings: list[str] = []
@@ -118,10 +179,9 @@ class RestExchange:
     ) -> tuple[int, Mapping[str, str], bytes]:
         import aiohttp
 
-        tenant = str(claims_of(token).get("tid") or "")
-        if not tenant:
-            raise SignInRefused("the token does not say for which tenant it is", cmdlet.name)
-        address = url or f"{self._base}/adminapi/beta/{tenant}/InvokeCommand"
+        tenant = _tenant_of(token, cmdlet)
+        own = {None: "InvokeCommand", "$batch": "$batch"}.get(url)
+        address = f"{self._base}/adminapi/beta/{tenant}/{own}" if own else str(url)
         headers = self._headers(cmdlet, tenant, token)
         delivery = _Delivery()
         try:
@@ -175,6 +235,23 @@ class RestExchange:
             raise Malformed(f"redirected to {host}, which is not the service", cmdlet.name)
         port = home.port if host == home.hostname else None
         return there._replace(netloc=f"{host}:{port}" if port else host).geturl()
+
+
+def _tenant_of(token: str, cmdlet: Cmdlet) -> str:
+    """The tenant's id, which the path wants. Raises SignInRefused for a token that does not tell it."""
+    tenant = str(claims_of(token).get("tid") or "")
+    if not tenant:
+        raise SignInRefused("the token does not say for which tenant it is", cmdlet.name)
+    return tenant
+
+
+def _item(reply: Any, headers: Mapping[str, str]) -> Answer | None:
+    """One item of a batch, if it is a plain success on one page."""
+    body = reply.get("body") if isinstance(reply, dict) and reply.get("status") == 200 else None
+    if not isinstance(body, dict) or body.get("@adminapi.errors") or body.get("@odata.nextLink"):
+        return None
+    rows = tuple(decode_row(row) for row in body.get("value") or ())
+    return Answer(rows, tuple(map(str, body.get("@adminapi.warnings") or ())), (headers.get("request-id", ""),))
 
 
 @dataclass(slots=True)

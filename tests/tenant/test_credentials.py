@@ -91,8 +91,8 @@ def test_an_unknown_app_and_an_unknown_tenant_are_told_apart(tenant: LocalTenant
     with pytest.raises(SignInRefused, match="AADSTS700016") as unknown_app:
         reached(tenant, stranger)
     assert "client id" in unknown_app.value.mend
+    nowhere = LocalTenant(tenant.folder, {**tenant.endpoints, "initial_domain": "nowhere.onmicrosoft.com"})
     with pytest.raises(SignInRefused, match="AADSTS90002"):
-        nowhere = LocalTenant(tenant.folder, {**tenant.endpoints, "initial_domain": "nowhere.onmicrosoft.com"})
         reached(nowhere, app(tenant, kind="client_secret", secret=secret))
 
 

@@ -129,6 +129,57 @@ def test_a_page_that_breaks_once_is_fetched_again(tenant: LocalTenant) -> None:
     assert len(answer.rows) == 2500
 
 
+# --- look-ups that travel together ------------------------------------------------------------------------------------
+
+
+def side_by_side(tenant: LocalTenant, *names: str) -> list[Answer | TenantError]:
+    """Look-ups of mailboxes, all asked at once."""
+
+    async def one(ports: Any, name: str) -> Answer | TenantError:
+        try:
+            answer: Answer = await ports.exchange.run(Cmdlet("Get-CASMailbox", {"Identity": name}))
+        except TenantError as error:
+            return error
+        return answer
+
+    async def work() -> list[Answer | TenantError]:
+        async with connect(tenant.profile(timeouts={"retry_s": 3.0})) as ports:
+            return list(await asyncio.gather(*(one(ports, n) for n in names)))
+
+    return asyncio.run(work())
+
+
+def mailbox(number: int) -> str:
+    return f"m{number:05d}@contoso.onmicrosoft.com"
+
+
+def test_look_ups_asked_at_once_are_one_request_and_each_has_its_own_answer(tenant: LocalTenant) -> None:
+    found = side_by_side(tenant, mailbox(1), mailbox(2), "nobody@contoso.com", mailbox(3))
+    addresses = [a.rows[0]["PrimarySmtpAddress"] if isinstance(a, Answer) else type(a) for a in found]
+    assert addresses == [mailbox(1), mailbox(2), NotFound, mailbox(3)]
+    paths = [r["path"] for r in tenant.requests()]
+    assert sum(p.endswith("$batch") for p in paths) == 1
+    assert sum(p.endswith("InvokeCommand") for p in paths) == 4 + 1, "four items, and the one that failed alone"
+
+
+@pytest.mark.parametrize("do", [{"html": True}, {"truncate": 300}, {"status": 500}, {"close": True}])
+def test_where_a_batch_fails_each_is_asked_alone(tenant: LocalTenant, do: dict[str, Any]) -> None:
+    deed = {"front": "exchange", "match": {"path": "$batch"}, "times": 1, "do": do}
+    tenant.control("POST", "/faults", [deed])
+    found = side_by_side(tenant, mailbox(1), mailbox(2))
+    assert [len(a.rows) for a in found if isinstance(a, Answer)] == [1, 1]
+
+
+def test_writes_never_travel_together(tenant: LocalTenant) -> None:
+    async def work() -> None:
+        async with connect(tenant.profile()) as ports:
+            sets = (Cmdlet("Set-CASMailbox", {"Identity": mailbox(n), "PopEnabled": False}) for n in (1, 2, 3))
+            await asyncio.gather(*(ports.exchange.run(c) for c in sets))
+
+    asyncio.run(work())
+    assert not [r for r in tenant.requests() if r["path"].endswith("$batch")]
+
+
 # --- what is repeated and what is not --------------------------------------------------------------------------------
 
 
