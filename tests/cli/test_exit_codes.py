@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -354,3 +356,60 @@ def test_slow_libraries_are_loaded_only_where_they_are_needed(
     assert not [m for m in loaded if any(m == u or m.startswith(f"{u}.") for u in unloaded)]
     if "plan" in arguments:
         assert {"msgraph", "azure.identity", "aiohttp"} <= set(loaded), "the real client libraries are what talks"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("provisioner pl", "plan"),
+        ("provisioner sandbox st", "start stop status"),
+        ("provisioner plan --det", "--detailed-exitcode"),
+    ],
+)
+def test_bash_completes_commands_and_options(shop: Shop, tmp_path: Path, typed: str, offered: str) -> None:
+    program = tmp_path / "provisioner"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m provisioner "$@"\n')
+    program.chmod(0o755)
+    words = typed.split()
+    script = (
+        'eval "$(provisioner completion bash)"\n'
+        f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}\n"
+        '_provisioner_completion provisioner; echo "${COMPREPLY[@]}"\n'
+    )
+    path = f"{tmp_path}:{shop.environment['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], env={**shop.environment, "PATH": path}, capture_output=True, text=True, timeout=60
+    )
+    assert sorted(done.stdout.split()) == sorted(offered.split()), done.stderr
+
+
+def test_on_a_terminal_it_asks_takes_only_yes_and_uses_colours_unless_told_not_to(shop: Shop) -> None:
+    plan = shop.write("smtp_auth: { mailboxes: { c@contoso.com: enabled } }\n")
+    declined, said = on_a_terminal(shop, ["--profile", "sandbox", "apply", plan], "y\n")
+    assert declined == 10
+    assert "Only 'yes' will be accepted" in said
+    assert "\x1b[33m~" in said
+    done, said = on_a_terminal(shop, ["--profile", "sandbox", "apply", plan], "yes\n", NO_COLOR="1")
+    assert done == 0
+    assert "Apply complete!" in said
+    assert "\x1b[3" not in said
+
+
+def on_a_terminal(shop: Shop, arguments: list[str], typed: str, **environment: str) -> tuple[int, str]:
+    """Run the program on a pseudo-terminal and type; its exit code and everything that it showed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(shop.folder)
+        place = {**shop.environment, "TERM": "xterm", **environment}
+        os.execve(sys.executable, [sys.executable, "-m", "provisioner", *arguments], place)
+    shown = b""
+    asked = False
+    with contextlib.suppress(OSError):  # the terminal ends with the program
+        while part := os.read(terminal, 65536):
+            shown += part
+            if not asked and b"Enter a value" in shown:
+                asked = True
+                os.write(terminal, typed.encode())
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown.decode("utf-8", "replace")
