@@ -4,7 +4,7 @@ Why not a library: the one that exists, pyspf (2.1.0, PSF licence, last commits 
 be driven from outside. It asks by itself, blocking, through one function of its module and dnspython's default
 resolver: another server, a loopback one or shared answers mean patching the module for everybody, and 25 domains at
 once mean 25 threads. Its bound is 20 seconds for each look-up. It gives a verdict, and no list of what a record leads
-to, which is half of what a check needs. It is written for Python 2 as well, without types, and brings authres for mail headers.
+to, which is half of what a check needs. It is written for Python 2 as well, without types, and brings authres.
 What is left of the RFC is this file and `spf_syntax`: a generator that yields questions, with limits of our own.
 """
 

@@ -1,6 +1,6 @@
 """A small name server on loopback for these tests, and the resolver that asks it: real sockets, UDP and TCP.
 
-A zone maps a name to its records, `(type, value)`; a name with `TIMEOUT` is silent about the types that it does not have.
+A zone maps a name to its records, `(type, value)`; a name with `TIMEOUT` is silent about types that it does not have.
 """
 
 from __future__ import annotations
@@ -132,10 +132,10 @@ def _rdata(kind: str, value: Any) -> dns.rdata.Rdata:
         return dns.rdata.from_wire(dns.rdataclass.IN, rdtype, wire, 0, len(wire))
     if kind == "MX":
         preference, host = value
-        wire = int(preference).to_bytes(2, "big") + _name(host).to_wire()
+        wire = int(preference).to_bytes(2, "big") + (_name(host).to_wire() or b"")
         return dns.rdata.from_wire(dns.rdataclass.IN, rdtype, wire, 0, len(wire))
     if kind in ("CNAME", "PTR"):
-        wire = _name(value).to_wire()
+        wire = _name(value).to_wire() or b""
         return dns.rdata.from_wire(dns.rdataclass.IN, rdtype, wire, 0, len(wire))
     return dns.rdata.from_text("IN", kind, str(value))
 

@@ -1,0 +1,334 @@
+"""One pass over the mail records of one domain: what is asked, and what the answers amount to.
+
+`check_domain` is a dialogue (see `dialogue`): the first questions go out together, then what SPF leads to, then what
+the first answers made necessary. The same question may come up twice; whoever answers ought to remember.
+DKIM targets are Exchange's own words, given from outside: they cannot be computed (they hold a letter and a hash of
+Microsoft's choosing).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from provisioner.mail_dns.dialogue import NO_ROWS, Answers, Dialogue, DnsAnswer, Status, ask
+from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
+from provisioner.mail_dns.policy_findings import dmarc_findings, policy_of, report_findings, transport_findings
+from provisioner.mail_dns.records import Dmarc, MailExchange, parse_mx
+from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
+from provisioner.mail_dns.spf_findings import is_internal, spf_findings
+from provisioner.mail_dns.spf_syntax import Network, is_spf
+from provisioner.model import DnsQuery
+
+EXCHANGE_INCLUDE = "spf.protection.outlook.com"
+SELECTORS = ("selector1", "selector2")
+
+# Microsoft's endpoints for mail to a domain; the second kind has come with DANE (inbound SMTP DANE, 2024).
+_EXCHANGE_MX = (".mail.protection.outlook.com", ".mx.microsoft", ".mail.eo.outlook.com")
+_EXCHANGE_MX_ELSEWHERE = (".mail.protection.office365.us", ".mail.protection.partner.outlook.cn")
+# Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain.
+_NOT_MX = frozenset(
+    {"smtp.office365.com", "smtp-legacy.office365.com", "outlook.office365.com", "outlook.office.com",
+     "smtp.outlook.com", "smtp-mail.outlook.com", "smtp.hve.mx.microsoft", "smtp-hve.office365.com"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MailDomain:
+    """What is expected of one domain.
+
+    `egress`: addresses or networks that relay or send direct in its name. `dkim`: the CNAME targets that Exchange
+    names, by selector (`selector1`, `selector2`); None where they are not known. `spf_include` stands for Exchange, ""
+    when the domain never sends through it. `receives`: its mail is meant to arrive in this tenant.
+    """
+
+    domain: str
+    egress: tuple[str, ...] = ()
+    dkim: Mapping[str, str] | None = None
+    spf_include: str = EXCHANGE_INCLUDE
+    receives: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DomainReport:
+    """What was found. `exchange_mx` is the host that relay and direct send have to speak to, "" where MX names none."""
+
+    domain: str
+    findings: tuple[DnsFinding, ...] = ()
+    mx: tuple[MailExchange, ...] = ()
+    exchange_mx: str = ""
+    spf: str = ""
+    spf_lookups: int = 0
+    dmarc: Dmarc | None = None
+    dkim: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(finding.id for finding in self.findings)
+
+
+def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
+    """Ask everything about one domain and say what is wrong. Failed questions become findings, never "absent"."""
+    domain = wanted.domain.lower().removesuffix(".")
+    first = _first_questions(domain)
+    answers: Answers = yield tuple(first.values())
+    named = {what: answers[question] for what, question in first.items()}
+    if named["MX"].status is Status.NO_NAME and named["TXT"].status is Status.NO_NAME:
+        return DomainReport(domain, (_no_name(domain),))
+    findings = list(_unanswered(domain, first, named))
+    findings += _apex(domain, named["CNAME"])
+    exchanges = tuple(sorted(map(parse_mx, named["MX"].values), key=lambda mx: (mx.preference, mx.host)))
+    findings += _mx_findings(wanted, domain, exchanges, named["MX"])
+    looked = yield from survey(domain)
+    uncovered = yield from _uncovered(wanted, domain, named["TXT"], looked)
+    findings += spf_findings(domain, named["TXT"], looked, uncovered, wanted.spf_include)
+    findings += yield from _dkim(wanted, domain, named)
+    inherited = yield from _inherited(domain, named["_dmarc"])
+    findings += dmarc_findings(domain, named["_dmarc"], inherited, named["TXT"])
+    policy = policy_of(named["_dmarc"])
+    if policy is not None:
+        findings += yield from _reports(domain, policy)
+    findings += transport_findings(domain, named["_mta-sts"], named["_smtp._tls"])
+    return DomainReport(
+        domain,
+        tuple(sorted(findings, key=lambda f: (ERROR, WARNING, INFO).index(f.severity))),
+        exchanges,
+        next((mx.host for mx in exchanges if at_exchange(mx.host)), ""),
+        next((text for text in named["TXT"].values if is_spf(text)), ""),
+        looked.lookups,
+        policy,
+        {selector: named[selector].values[0] for selector in SELECTORS if named[selector].values},
+    )
+
+
+def at_exchange(host: str) -> bool:
+    """Whether this MX host is Microsoft's. The part in front is not the domain with dashes: it can carry a suffix."""
+    return host.endswith((*_EXCHANGE_MX, *_EXCHANGE_MX_ELSEWHERE)) and host not in _NOT_MX
+
+
+def _first_questions(domain: str) -> dict[str, DnsQuery]:
+    questions = {kind: DnsQuery(domain, kind) for kind in ("MX", "TXT", "CNAME")}
+    questions |= {below: DnsQuery(f"{below}.{domain}", "TXT") for below in ("_dmarc", "_mta-sts", "_smtp._tls")}
+    return questions | {s: DnsQuery(f"{s}._domainkey.{domain}", "CNAME") for s in SELECTORS}
+
+
+def _no_name(domain: str) -> DnsFinding:
+    return DnsFinding(
+        "DOMAIN-MISSING",
+        ERROR,
+        domain,
+        f"{domain} is not in DNS at all",
+        "register or delegate it, or correct its name",
+    )
+
+
+def _unanswered(
+    domain: str, questions: Mapping[str, DnsQuery], answers: Mapping[str, DnsAnswer]
+) -> Iterable[DnsFinding]:
+    for what, answer in answers.items():
+        if answer.failed:
+            yield DnsFinding(
+                "DNS-UNANSWERED",
+                WARNING,
+                domain,
+                f"{questions[what]} cannot be had: {answer.reason or 'no answer'}; nothing is concluded from it",
+                "ask again, or ask another resolver",
+            )
+
+
+def _apex(domain: str, cname: DnsAnswer) -> Iterable[DnsFinding]:
+    if cname.values:
+        yield DnsFinding(
+            "APEX-CNAME",
+            ERROR,
+            domain,
+            f"{domain} is a CNAME to {cname.values[0]}: its MX and TXT records are then those of that name",
+            "use A and AAAA records (or your provider's ALIAS) at the top of a domain",
+            (),
+            (DnsRecord(domain, "CNAME", cname.values[0]),),
+        )
+
+
+def _mx_findings(
+    wanted: MailDomain, domain: str, exchanges: tuple[MailExchange, ...], answer: DnsAnswer
+) -> Iterable[DnsFinding]:
+    there = {mx: DnsRecord(domain, "MX", f"{mx.preference} {mx.host or '.'}") for mx in exchanges}
+    for mx in exchanges:
+        if mx.host in _NOT_MX:
+            yield DnsFinding(
+                "MX-SUBMISSION-HOST",
+                ERROR,
+                domain,
+                f"{mx.host} takes logins, not mail for {domain}: what goes there is lost",
+                "take this MX record out",
+                (),
+                (there[mx],),
+            )
+        elif _is_address(mx.host):
+            summary = f"MX names the address {mx.host}; it must name a host"
+            yield DnsFinding("MX-ADDRESS", ERROR, domain, summary, "name a host", (), (there[mx],))
+    if not wanted.receives or answer.failed:
+        return
+    hosts = [mx.host for mx in exchanges if mx.host not in _NOT_MX]
+    if any(not mx.host for mx in exchanges):
+        summary = f"the MX record of {domain} says that it takes no mail (null MX)"
+        yield DnsFinding("MX-NULL", WARNING, domain, summary, _mend_mx(), (), tuple(there.values()))
+    elif not hosts:
+        yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", _mend_mx())
+    elif not any(map(at_exchange, hosts)):
+        yield DnsFinding(
+            "MX-ELSEWHERE",
+            WARNING,
+            domain,
+            f"mail for {domain} goes to {', '.join(hosts)}, not to Microsoft: relay and direct send cannot use MX",
+            "point devices to the endpoint that the admin centre shows for the domain, not to MX",
+        )
+    elif not all(map(at_exchange, hosts)):
+        others = ", ".join(host for host in hosts if not at_exchange(host))
+        yield DnsFinding(
+            "MX-MIXED",
+            WARNING,
+            domain,
+            f"{others} stands beside Microsoft's MX: a part of the mail goes there",
+            "keep Microsoft's alone, unless a gateway is meant",
+        )
+
+
+def _mend_mx() -> str:
+    return "publish the MX record that the admin centre shows for the domain; its name cannot be computed"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+# --- SPF -------------------------------------------------------------------------------------------------------------
+
+
+def _uncovered(wanted: MailDomain, domain: str, answer: DnsAnswer, looked: SpfSurvey) -> Dialogue[list[Network]]:
+    """The egress networks whose first or last address does not pass. Private ones never leave the building."""
+    egress = [ipaddress.ip_network(text, strict=False) for text in wanted.egress]
+    egress = [network for network in dict.fromkeys(egress) if not is_internal(network)]
+    if looked.unanswered or answer.failed:
+        return []
+    if looked.problems or len(looked.records) == 0:
+        # Nothing passes while the record is broken; what counts is whether the mended one would let it through.
+        listed = tuple(networks(answer.values))
+        return [n for n in egress if not any(n.version == m.version and n.subnet_of(m) for m in listed)]  # type: ignore[arg-type]
+    missing = []
+    for network in egress:
+        for ip in dict.fromkeys((network[0], network[-1])):
+            result = yield from check_host(str(ip), f"postmaster@{domain}", domain)
+            if result.result not in ("pass", "temperror"):
+                missing.append(network)
+                break
+    return missing
+
+
+# --- DKIM ------------------------------------------------------------------------------------------------------------
+
+
+def _dkim(wanted: MailDomain, domain: str, named: Mapping[str, DnsAnswer]) -> Dialogue[list[DnsFinding]]:
+    findings: list[DnsFinding] = []
+    suspicious = False
+    for selector in SELECTORS:
+        name, answer = f"{selector}._domainkey.{domain}", named[selector]
+        if answer.failed:
+            continue
+        there = answer.values[0].lower() if answer.values else ""
+        if wanted.dkim is not None:
+            target = wanted.dkim.get(selector, "").lower().removesuffix(".")
+            found = _cname(domain, name, there, target, wanted.dkim) if target and there != target else None
+        else:
+            found = None if _is_dkim_target(there) else _no_dkim(domain, name, there)
+        if found is not None:
+            findings.append(found)
+            suspicious |= bool(there) and not _is_dkim_target(there)
+    if wanted.dkim is not None and not any(wanted.dkim.values()):
+        findings.append(
+            DnsFinding(
+                "DKIM-NOT-CONFIGURED", WARNING, domain, f"Exchange signs no mail of {domain}", "declare dkim for it"
+            )
+        )
+    if suspicious:
+        probe = yield from ask(f"no-such-selector._domainkey.{domain}", "CNAME")
+        if probe.values:
+            findings.append(
+                DnsFinding(
+                    "DKIM-WILDCARD",
+                    WARNING,
+                    domain,
+                    f"a wildcard CNAME (to {probe.values[0]}) answers for every name below {domain}, selectors too",
+                    "publish the selectors themselves: they win over the wildcard",
+                )
+            )
+    return findings
+
+
+def _is_dkim_target(target: str) -> bool:
+    return "._domainkey." in target
+
+
+def _no_dkim(domain: str, name: str, there: str) -> DnsFinding:
+    leads = f"leads to {there}, which is no DKIM key" if there else "is not there"
+    return DnsFinding(
+        "DKIM-MISSING",
+        WARNING,
+        domain,
+        f"{name} {leads}",
+        "declare dkim for the domain; Exchange then names the target",
+    )
+
+
+def _cname(domain: str, name: str, there: str, target: str, targets: Mapping[str, str]) -> DnsFinding:
+    publish = (DnsRecord(name, "CNAME", target),)
+    remove = (DnsRecord(name, "CNAME", there),) if there else ()
+    others = {value.lower().removesuffix(".") for value in targets.values()} - {target}
+    if not there:
+        kind, what, mend = "DKIM-CNAME-MISSING", "is not published", "publish it"
+    elif there in others:
+        kind, what, mend = "DKIM-CNAME-SWAPPED", "leads to the target of the other selector", "exchange the two"
+    elif there.startswith("selector") and _is_dkim_target(there):
+        kind, what = "DKIM-CNAME-OLD", f"leads to {there}, which Exchange does not use any more"
+        mend = "point it to the target that Exchange names now"
+    else:
+        kind, what, mend = "DKIM-CNAME-WRONG", f"leads to {there}", "point it to the target that Exchange names"
+    return DnsFinding(kind, ERROR, domain, f"{name} {what}; Exchange expects {target}", mend, publish, remove)
+
+
+# --- DMARC -----------------------------------------------------------------------------------------------------------
+
+
+def _inherited(domain: str, own: DnsAnswer) -> Dialogue[tuple[str, Dmarc] | None]:
+    """The policy of the nearest domain above that has one (the tree walk of DMARC), asked only where it matters."""
+    if own.failed or policy_of(own) is not None:
+        return None
+    labels = domain.split(".")
+    above = [".".join(labels[i:]) for i in range(1, len(labels) - 1)][-7:]
+    if not above:
+        return None
+    questions = {name: DnsQuery(f"_dmarc.{name}", "TXT") for name in above}
+    answers: Answers = yield tuple(questions.values())
+    for name in above:
+        policy = policy_of(answers.get(questions[name], NO_ROWS))
+        if policy is not None and not policy.errors:
+            return name, policy
+    return None
+
+
+def _reports(domain: str, policy: Dmarc) -> Dialogue[list[DnsFinding]]:
+    elsewhere = [name for name in policy.report_domains if not _related(name, domain)]
+    questions = {name: DnsQuery(f"{domain}._report._dmarc.{name}", "TXT") for name in elsewhere}
+    if not questions:
+        return []
+    answers: Answers = yield tuple(questions.values())
+    return list(report_findings(domain, {name: answers[question] for name, question in questions.items()}))
+
+
+def _related(one: str, other: str) -> bool:
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")

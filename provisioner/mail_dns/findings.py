@@ -1,0 +1,39 @@
+"""What a check finds, and the records that it asks for: plain values. docs/mail-dns.md explains every id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.diagnostics import Severity
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DnsRecord:
+    """One record to publish. `name` is the full name without trailing dot, `value` as in `DnsAnswer.values`."""
+
+    name: str
+    type: str
+    value: str
+    ttl_s: int = 3600
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type} {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsFinding:
+    """One thing about a domain's DNS: a stable id, what is so, how to mend it, and what exactly to publish.
+
+    `publish` are the records that must stand there; they take the place of `remove`, which are there now.
+    """
+
+    id: str
+    severity: Severity
+    domain: str
+    summary: str
+    mend: str = ""
+    publish: tuple[DnsRecord, ...] = ()
+    remove: tuple[DnsRecord, ...] = ()
+
+
+ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO

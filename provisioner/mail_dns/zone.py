@@ -1,0 +1,121 @@
+"""Records as a zone file, as octoDNS YAML and as dnscontrol's JavaScript; every value is quoted for its form."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from provisioner.mail_dns.findings import DnsRecord
+
+_PIECE_BYTES = 255  # the longest single string of a TXT record (RFC 1035, 3.3.14)
+
+
+def zone_file(domain: str, records: Iterable[DnsRecord]) -> str:
+    """Master file format (RFC 1035, section 5), full names, TXT in strings of at most 255 bytes."""
+    lines = [f"$ORIGIN {_label_text(domain)}."]
+    for record in sorted(set(records)):
+        value = _zone_value(record)
+        lines.append(f"{_label_text(record.name)}. {record.ttl_s} IN {record.type} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def octodns(domain: str, records: Iterable[DnsRecord]) -> str:
+    """One zone file of octoDNS's YAML provider. Semicolons of TXT values are escaped, as it asks for."""
+    lines = ["---"]
+    by_name: dict[str, dict[str, list[DnsRecord]]] = {}
+    for record in sorted(set(records)):
+        by_name.setdefault(_relative(domain, record.name), {}).setdefault(record.type, []).append(record)
+    for name in sorted(by_name, key=_natural):
+        kinds = by_name[name]
+        dash = len(kinds) > 1
+        lines.append(f"{json.dumps(name, ensure_ascii=False)}:")
+        for kind, group in sorted(kinds.items()):
+            body = _octodns_body(kind, group)
+            lines += [f"  {('- ' if i == 0 else '  ') if dash else ''}{line}" for i, line in enumerate(body)]
+    return "\n".join(lines) + "\n"
+
+
+def dnscontrol(domain: str, records: Iterable[DnsRecord]) -> str:
+    """A D_EXTEND for dnsconfig.js: it adds to a domain that is declared elsewhere."""
+    calls = []
+    for record in sorted(set(records)):
+        name = json.dumps(_relative(domain, record.name) or "@")
+        if record.type == "MX":
+            preference, _, host = record.value.partition(" ")
+            arguments = f"{name}, {int(preference)}, {json.dumps(_dotted(host))}"
+        elif record.type == "CNAME":
+            arguments = f"{name}, {json.dumps(_dotted(record.value))}"
+        else:
+            arguments = f"{name}, {json.dumps(record.value)}"
+        calls.append(f"  {record.type}({arguments}, TTL({record.ttl_s}))")
+    return "D_EXTEND(" + ",\n".join([json.dumps(domain), *calls]) + "\n);\n"
+
+
+FORMS: Mapping[str, Callable[[str, Sequence[DnsRecord]], str]] = {
+    "zone": zone_file,
+    "octodns": octodns,
+    "dnscontrol": dnscontrol,
+}
+"""The forms by the name that a command line takes."""
+
+
+def _zone_value(record: DnsRecord) -> str:
+    if record.type == "TXT":
+        return " ".join(f'"{piece}"' for piece in _pieces(record.value))
+    if record.type == "MX":
+        preference, _, host = record.value.partition(" ")
+        return f"{int(preference)} {_label_text(_dotted(host))}"
+    return _label_text(_dotted(record.value))
+
+
+def _pieces(text: str) -> list[str]:
+    raw = text.encode()
+    parts = [raw[i : i + _PIECE_BYTES] for i in range(0, len(raw), _PIECE_BYTES)] or [b""]
+    return ["".join(_character(byte) for byte in part) for part in parts]
+
+
+def _character(byte: int) -> str:
+    if chr(byte) in '"\\':
+        return f"\\{chr(byte)}"
+    return chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03d}"
+
+
+def _label_text(name: str) -> str:
+    """A name whose odd characters are escaped, so that none of them ends the field or the line."""
+    return "".join(
+        c if re.fullmatch(r"[A-Za-z0-9._*\-]", c) else "".join(f"\\{b:03d}" for b in c.encode()) for c in name
+    )
+
+
+def _octodns_body(kind: str, group: Sequence[DnsRecord]) -> list[str]:
+    lines = [f"ttl: {group[0].ttl_s}", f"type: {kind}"]
+    if kind == "MX":
+        pairs = [record.value.partition(" ") for record in group]
+        return [
+            *lines,
+            "values:",
+            *(f"- {{exchange: {json.dumps(_dotted(h))}, preference: {int(p)}}}" for p, _, h in pairs),
+        ]
+    values = [r.value.replace(";", "\\;") if kind == "TXT" else _dotted(r.value) for r in group]
+    if len(values) == 1:
+        return [*lines, f"value: {json.dumps(values[0], ensure_ascii=False)}"]
+    return [*lines, "values:", *(f"- {json.dumps(value, ensure_ascii=False)}" for value in values)]
+
+
+def _relative(domain: str, name: str) -> str:
+    if name.lower() == domain.lower():
+        return ""
+    suffix = f".{domain.lower()}"
+    if not name.lower().endswith(suffix):
+        raise ValueError(f"{name} is not in the zone {domain}")
+    return name[: -len(suffix)]
+
+
+def _dotted(host: str) -> str:
+    return "." if host in ("", ".") else f"{host.removesuffix('.')}."
+
+
+def _natural(name: str) -> tuple[tuple[int, int | str], ...]:
+    """The order that octoDNS enforces: runs of digits count as numbers."""
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part)

@@ -1,0 +1,383 @@
+"""What one pass over a domain's DNS finds: published zones and records as other tools judge them, and cases of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.mail_dns.check import DomainReport, MailDomain, check_domain
+from provisioner.mail_dns.dialogue import DnsAnswer, Status, pursue, replay
+from provisioner.mail_dns.findings import DnsFinding
+from provisioner.mail_dns.records import is_dmarc, parse_dmarc
+from provisioner.mail_dns.spf_syntax import is_spf
+from tests.mail_dns.loopback import TIMEOUT, Asker, NameServer, Zone
+
+CASES = Path(__file__).parents[3] / "shared" / "cases" / "dns"
+EXCHANGE = {"spf.protection.outlook.com": [("TXT", "v=spf1 ip4:40.92.0.0/15 -all")]}
+GOOD_MX = ("MX", (0, "contoso-com.mail.protection.outlook.com"))
+TARGETS = {s: f"{s}-contoso-com._domainkey.contoso.a-v1.dkim.mail.microsoft" for s in ("selector1", "selector2")}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[NameServer]:
+    with NameServer() as running:
+        yield running
+
+
+def look(server: NameServer, zone: dict[str, Any], wanted: MailDomain) -> DomainReport:
+    server.zone = {**EXCHANGE, **zone}
+    server.asked.clear()
+    return asyncio.run(pursue(check_domain(wanted), Asker(server.port)))
+
+
+def contoso(**instead: Any) -> dict[str, Any]:
+    """A domain with nothing wrong; a keyword replaces the TXT of a place (`spf`, `dmarc`) or whole names."""
+    zone: dict[str, Any] = {
+        "contoso.com": [GOOD_MX, ("TXT", instead.pop("spf", "v=spf1 include:spf.protection.outlook.com -all"))],
+        "_dmarc.contoso.com": [("TXT", instead.pop("dmarc", "v=DMARC1; p=reject; rua=mailto:dmarc@contoso.com"))],
+        **{f"{s}._domainkey.contoso.com": [("CNAME", target)] for s, target in TARGETS.items()},
+    }
+    return {**zone, **instead}
+
+
+def finding(report: DomainReport, name: str) -> DnsFinding:
+    return next(f for f in report.findings if f.id == name)
+
+
+def _published(title: str) -> tuple[str, dict[str, Any]]:
+    path = CASES / "zones.json"
+    if not path.is_file():
+        pytest.skip("the published zones are not at ../shared/cases/dns")
+    chosen = next(z["zone"] for z in json.loads(path.read_text(encoding="utf-8")) if title in z["title"])
+    origin = chosen["origin"]
+    zone: dict[str, Any] = {}
+    for record in chosen["records"]:
+        name = origin if record["name"] == "@" else f"{record['name']}.{origin}"
+        value: Any = record["value"].replace("…", "id=20260101T000000;")
+        if record["type"] == "MX":
+            preference, _, host = value.partition(" ")
+            value = (int(preference), host)
+        zone.setdefault(name, []).append((record["type"], value))
+    return origin, zone
+
+
+def test_a_published_zone_with_a_wildcard_lacks_dkim_at_its_root(server: NameServer) -> None:
+    origin, zone = _published("root without DKIM")
+    wild = [("CNAME", "sites.webhost.example")]
+    del zone[f"*.{origin}"]
+    zone |= {f"{name}._domainkey.{origin}": wild for name in ("selector1", "selector2", "no-such-selector")}
+    report = look(server, zone, MailDomain(origin))
+    assert report.ids == {"DKIM-MISSING", "DKIM-WILDCARD", "DMARC-NONE", "DMARC-TAG", "DMARC-NO-REPORTS"}
+    assert report.exchange_mx == "jasonshadow-com01c.mail.protection.outlook.com"
+    below = look(server, zone, MailDomain(f"exclusive.{origin}"))
+    assert below.ids == {"DMARC-INHERITED"}
+    assert finding(below, "DMARC-INHERITED").summary.endswith(f"none of {origin} holds for it")
+
+
+def test_a_published_zone_with_the_new_names_is_all_right(server: NameServer) -> None:
+    origin, zone = _published("new SMTP DANE/DNSSEC style MX")
+    zone[f"{origin}._report._dmarc.example.com"] = [("TXT", "v=DMARC1")]
+    report = look(server, zone, MailDomain(origin))
+    assert report.findings == ()
+    assert report.exchange_mx == "cloudmysteries-nl.s-v1.mx.microsoft"
+
+
+def test_a_zone_of_microsofts_article_lacks_dmarc(server: NameServer) -> None:
+    origin, zone = _published("classic target names")
+    assert look(server, zone, MailDomain(origin)).ids == {"DMARC-MISSING"}
+
+
+def test_the_submission_host_is_no_mx(server: NameServer) -> None:
+    origin, zone = _published("a guide's second MX")
+    found = finding(look(server, zone, MailDomain(origin)), "MX-SUBMISSION-HOST")
+    assert [str(r) for r in found.remove] == ["example.com MX 10 smtp.office365.com"]
+
+
+# --- the record sets of another checker -------------------------------------------------------------------------------
+
+# Where the other checker only warns and the RFC leaves no doubt, or the set is about something else than the records.
+STRICTER = {
+    "testTextAfterExpValueWarns": "a word that is no mechanism is a syntax error (RFC 7208, 4.6.1)",
+    "testRedirectTargetDnsException": "the set's warning is our SPF-UNANSWERED or, as here without a zone, an error",
+    "testDMARCCheckDmarcParseError": "p=invalid is an error of the record; the set expects it inside a result",
+    "testSpecificAuthorizationRecordFound": "a record of _report._dmarc, not a policy",
+}
+# What the mocked DNS of the set answered.
+ELSEWHERE: Zone = {
+    **{f"10.{i}.example.com": [("A", "192.0.2.1")] for i in range(3)},
+    "_spf.salesforce.com": [("TXT", "v=spf1 exists:%{i}._spf.mta.salesforce.com -all")],
+    "spf.constantcontact.com": [("TXT", "v=spf1 ip4:192.0.2.0/28 -all")],
+    "_spf.elasticemail.com": [("TXT", "v=spf1 ip4:192.0.2.16/28 -all")],
+    "servers.mcsv.net": [("TXT", "v=spf1 ip4:192.0.2.32/28 -all")],
+    "_spf.google.com": [("TXT", "v=spf1 include:_netblocks.google.com include:_netblocks2.google.com ~all")],
+    "_netblocks.google.com": [("TXT", "v=spf1 ip4:192.0.2.48/28 ~all")],
+    "_netblocks2.google.com": [("TXT", "v=spf1 ip4:192.0.2.64/28 ~all")],
+    "service-now.com": [("TXT", "v=spf1 ip4:192.0.2.80/28 -all")],
+    "example.com._spf.example.com": [("TXT", "v=spf1 -all")],
+    "example.com": [("A", "192.0.2.9")],
+}
+REFUSAL = {
+    "SPFTooManyDNSLookups": {"SPF-LOOKUPS", "SPF-INCLUDED"},
+    "SPFSyntaxError": {"SPF-SYNTAX", "SPF-BLANK"},
+    "SPFError": {"SPF-MULTIPLE"},
+    "SPFRecordNotFound": {"SPF-MISSING", "SPF-LOOKALIKE"},
+    "SPFTooManyVoidDNSLookups": {"SPF-VOID"},
+    "SPFRedirectLoop": {"SPF-INCLUDED"},
+    "InvalidDMARCReportURI": {"DMARC-SYNTAX"},
+    "InvalidDMARCTagValue": {"DMARC-SYNTAX"},
+    "DMARCSyntaxError": {"DMARC-SYNTAX"},
+    "MultipleDMARCRecords": {"DMARC-MULTIPLE"},
+    "UnrelatedTXTRecordFoundAtDMARC": {"DMARC-SYNTAX"},
+    "UnverifiedDMARCURIDestination": {"DMARC-SYNTAX"},
+}
+# Several records that the source tries one after the other, not together.
+ONE_BY_ONE = {"testDMARCMixedFormatting", "testInvalidDMARCURI"}
+
+
+def _sets() -> list[Any]:
+    path = CASES / "spf-dmarc-records.jsonl"
+    if not path.is_file():
+        return []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [pytest.param(row, id=row["test"]) for row in rows]
+
+
+@pytest.mark.skipif(not _sets(), reason="the record sets are not at ../shared/cases/dns")
+@pytest.mark.parametrize("row", _sets())
+def test_record_sets_are_refused_and_accepted_as_elsewhere(server: NameServer, row: dict[str, Any]) -> None:
+    sets = [[record] for record in row["records"]] if row["test"] in ONE_BY_ONE else [row["records"]]
+    for records in sets:
+        place = "_dmarc.example.com" if "test_dmarc.py" in row["source"] else "example.com"
+        zone: dict[str, list[tuple[str, Any]]] = {name: list(entries) for name, entries in ELSEWHERE.items()}
+        zone.setdefault(place, []).extend(("TXT", record) for record in records)
+        if row["test"] == "testTooManyMxRecords":
+            zone[place] += [("MX", (i, f"mx{i}.example.com")) for i in range(11)]
+        wanted = MailDomain("example.com", spf_include="", receives=False)
+        kind = "DMARC-" if place.startswith("_dmarc") else "SPF-"
+        found = look(server, zone, wanted).findings
+        errors = {f.id for f in found if f.severity == "error" and f.id.startswith(kind)}
+        errors -= {"SPF-ALL-PASS"}
+        if row["refused_as"]:
+            assert errors & REFUSAL[row["refused_as"][0]], (records, errors)
+        elif row["test"] in STRICTER:
+            assert errors, records
+        else:
+            assert not errors, (records, errors)
+
+
+# --- cases of ours ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_found_where_nothing_is_wrong(server: NameServer) -> None:
+    report = look(server, contoso(), MailDomain("contoso.com", dkim=TARGETS))
+    assert report.findings == ()
+    assert report.dkim == TARGETS
+    assert (report.spf_lookups, report.exchange_mx) == (1, GOOD_MX[1][1])
+
+
+def test_an_egress_address_that_spf_does_not_name_gets_the_exact_record(server: NameServer) -> None:
+    wanted = MailDomain("contoso.com", egress=("203.0.113.10", "203.0.113.64/28", "40.92.1.1", "192.168.3.4"))
+    report = look(server, contoso(), wanted)
+    assert [f.id for f in report.findings] == ["SPF-IP-MISSING", "SPF-IP-MISSING"]
+    assert [r.value for r in finding(report, "SPF-IP-MISSING").publish] == [
+        "v=spf1 include:spf.protection.outlook.com ip4:203.0.113.10 ip4:203.0.113.64/28 -all"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("published", "name", "proposed"),
+    [
+        ("v=spf1 -all", "SPF-EXCHANGE-MISSING", "v=spf1 include:spf.protection.outlook.com -all"),
+        (
+            "v=spf1 include: spf.protection.outlook.com -all",
+            "SPF-BLANK",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com~all",
+            "SPF-SYNTAX",
+            "v=spf1 include:spf.protection.outlook.com ~all",
+        ),
+        (
+            "v=spf1 ip4=203.0.113.1 include:spf.protection.outlook.com -all",
+            "SPF-EQUALS-SIGN",
+            "v=spf1 ip4:203.0.113.1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 a:203.0.113.1 include:spf.protection.outlook.com -all",
+            "SPF-SYNTAX",
+            "v=spf1 ip4:203.0.113.1 include:spf.protection.outlook.com -all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com +all",
+            "SPF-ALL-PASS",
+            "v=spf1 include:spf.protection.outlook.com ~all",
+        ),
+        (
+            "v=spf1 include:spf.protection.outlook.com",
+            "SPF-ALL-MISSING",
+            "v=spf1 include:spf.protection.outlook.com ~all",
+        ),
+        (
+            '"v=spf1 include:spf.protection.outlook.com -all"',
+            "SPF-LOOKALIKE",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+    ],
+)
+def test_a_wrong_spf_record_gets_the_right_one(server: NameServer, published: str, name: str, proposed: str) -> None:
+    report = look(server, contoso(spf=published), MailDomain("contoso.com", dkim=TARGETS))
+    assert finding(report, name).publish[0].value == proposed
+    assert look(server, contoso(spf=proposed), MailDomain("contoso.com", dkim=TARGETS)).ids == frozenset()
+
+
+def test_two_spf_records_become_one(server: NameServer) -> None:
+    zone = contoso()
+    zone["contoso.com"] = [GOOD_MX, ("TXT", "v=spf1 ip4:203.0.113.1 -all"), ("TXT", "v=spf1 include:old.example ~all")]
+    found = finding(look(server, zone, MailDomain("contoso.com", dkim=TARGETS)), "SPF-MULTIPLE")
+    assert found.publish[0].value == (
+        "v=spf1 include:old.example ip4:203.0.113.1 include:spf.protection.outlook.com ~all"
+    )
+    assert len(found.remove) == 2
+
+
+def test_strings_that_are_glued_without_a_blank_are_told(server: NameServer) -> None:
+    split = ["v=spf1 ip4:203.0.113.1", "include:spf.protection.outlook.com -all"]
+    found = finding(look(server, contoso(spf=split), MailDomain("contoso.com")), "SPF-SPLIT")
+    assert found.publish[0].value == " ".join(split)
+
+
+@pytest.mark.parametrize(
+    ("published", "name"),
+    [
+        ("v=spf1 include:spf.protection.outlook.com ptr -all", "SPF-PTR"),
+        ("v=spf1 include:spf.protection.outlook.com ?all", "SPF-ALL-NEUTRAL"),
+        ("v=spf1 include:spf.protection.outlook.com -all ip4:203.0.113.4", "SPF-AFTER-ALL"),
+        ("v=spf1 include:spf.protection.outlook.com ip4:10.1.2.3 -all", "SPF-PRIVATE"),
+        ("v=spf1 ip4:0.0.0.0/0 include:spf.protection.outlook.com -all", "SPF-ALL-PASS"),
+        ("v=spf1 include:spf.protection.outlook.com include:gone.example -all", "SPF-INCLUDED"),
+        ("v=spf1 include:spf.protection.outlook.com a:x.example a:y.example mx:z.example -all", "SPF-VOID"),
+        ("v=spf1 include:spf.protection.outlook.com " + "a:contoso.com " * 10 + "-all", "SPF-LOOKUPS"),
+    ],
+)
+def test_a_doubtful_spf_record_is_told(server: NameServer, published: str, name: str) -> None:
+    assert name in look(server, contoso(spf=published), MailDomain("contoso.com", dkim=TARGETS)).ids
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        (None, "DKIM-CNAME-MISSING"),
+        (TARGETS["selector2"], "DKIM-CNAME-SWAPPED"),
+        ("selector1-contoso-com._domainkey.contoso.onmicrosoft.com", "DKIM-CNAME-OLD"),
+        ("key.mailer.example", "DKIM-CNAME-WRONG"),
+    ],
+)
+def test_a_selector_that_is_not_as_exchange_wants_it(server: NameServer, target: str | None, name: str) -> None:
+    zone = contoso(**{"selector1._domainkey.contoso.com": [("CNAME", target)] if target else [("TXT", "other")]})
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert report.ids == {name}
+    assert [str(r) for r in finding(report, name).publish] == [
+        f"selector1._domainkey.contoso.com CNAME {TARGETS['selector1']}"
+    ]
+
+
+def test_case_and_trailing_dot_of_a_target_do_not_matter(server: NameServer) -> None:
+    loud = {selector: f"{target.upper()}." for selector, target in TARGETS.items()}
+    assert look(server, contoso(), MailDomain("contoso.com", dkim=loud)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("records", "ids"),
+    [
+        ([("MX", (10, "mx.gateway.example"))], {"MX-ELSEWHERE"}),
+        ([GOOD_MX, ("MX", (20, "backup.example"))], {"MX-MIXED"}),
+        ([("MX", (0, ""))], {"MX-NULL"}),
+        ([], {"MX-MISSING"}),
+        ([("MX", (0, "203.0.113.1"))], {"MX-ADDRESS", "MX-ELSEWHERE"}),
+    ],
+)
+def test_mx_records_that_lead_elsewhere(server: NameServer, records: list[Any], ids: set[str]) -> None:
+    zone = contoso()
+    zone["contoso.com"] = [*records, ("TXT", "v=spf1 include:spf.protection.outlook.com -all")]
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == ids
+
+
+def test_a_cname_at_the_top_is_told(server: NameServer) -> None:
+    zone = contoso() | {"contoso.com": [("CNAME", "web.example")], "web.example": contoso()["contoso.com"]}
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"APEX-CNAME"}
+
+
+@pytest.mark.parametrize(
+    ("record", "ids"),
+    [
+        ("v=DMARC1; p=none; rua=mailto:a@contoso.com", {"DMARC-NONE"}),
+        ("v=DMARC1; p=reject; t=y; rua=mailto:a@contoso.com", {"DMARC-TESTING"}),
+        ("v=DMARC1; p=reject; sp=none; rua=mailto:a@contoso.com", {"DMARC-SUBDOMAINS"}),
+        ("v=DMARC1; p=reject", {"DMARC-NO-REPORTS"}),
+        ("v=DMARC1; p=reject; rua=mailto:a@elsewhere.example", {"DMARC-REPORTS-REFUSED"}),
+        ("v=DMARC1, p=reject", {"DMARC-SYNTAX"}),
+        ("v=DMARC1; p=block; rua=mailto:a@contoso.com", {"DMARC-SYNTAX"}),
+    ],
+)
+def test_dmarc_records(server: NameServer, record: str, ids: set[str]) -> None:
+    assert look(server, contoso(dmarc=record), MailDomain("contoso.com", dkim=TARGETS)).ids == ids
+
+
+def test_mta_sts_and_tls_rpt_are_read_where_they_are(server: NameServer) -> None:
+    zone = contoso(**{"_mta-sts.contoso.com": [("TXT", "v=STSv1; id=2026-01-01")]})
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"MTA-STS-SYNTAX", "TLS-RPT-MISSING"}
+    zone = contoso(**{"_smtp._tls.contoso.com": [("TXT", "v=TLSRPTv1; rua=tls@contoso.com")]})
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"TLS-RPT-SYNTAX"}
+
+
+def test_silence_is_not_absence(server: NameServer) -> None:
+    zone = contoso(**{"_dmarc.contoso.com": [(TIMEOUT, None)], "contoso.com": [GOOD_MX, (TIMEOUT, None)]})
+    report = look(server, zone, MailDomain("contoso.com", egress=("203.0.113.1",), dkim=TARGETS))
+    assert report.ids == {"DNS-UNANSWERED"}
+    assert any("contoso.com TXT" in f.summary for f in report.findings)
+
+
+def test_a_domain_that_is_not_there_has_one_finding(server: NameServer) -> None:
+    report = replay(check_domain(MailDomain("nowhere.example")), lambda _: DnsAnswer(Status.NO_NAME))
+    assert [f.id for f in report.findings] == ["DOMAIN-MISSING"]
+
+
+def test_no_question_is_sent_twice(server: NameServer) -> None:
+    look(server, contoso(), MailDomain("contoso.com", egress=("203.0.113.1", "203.0.113.2"), dkim=TARGETS))
+    assert len(server.asked) == len(set(server.asked))
+
+
+def test_every_proposed_record_is_itself_right(server: NameServer) -> None:
+    wrong = [
+        "v=spf1 include: x.example +all",
+        "v=spf1 ipv4:203.0.113.1",
+        "v=spf1 all",
+        "spf1 mx -all",
+        "v=spf1 mx, -all",
+    ]
+    for text in wrong:
+        report = look(
+            server, contoso(spf=text, dmarc="v=DMARC1; p=x"), MailDomain("contoso.com", egress=("203.0.113.9",))
+        )
+        for record in (r for f in report.findings for r in f.publish):
+            if is_dmarc(record.value):
+                assert not parse_dmarc(record.value).errors
+            else:
+                assert is_spf(record.value), record
+                assert " +all" not in record.value
+
+
+def test_every_finding_is_documented() -> None:
+    room = Path(__file__).parents[2]
+    source = "".join(path.read_text(encoding="utf-8") for path in (room / "provisioner" / "mail_dns").glob("*.py"))
+    ids = set(re.findall(r'"((?:SPF|MX|DKIM|DMARC|TLS-RPT|APEX|DNS|DOMAIN)-[A-Z-]+)"', source))
+    ids |= {f"{kind}-{what}" for kind in ("MTA-STS", "TLS-RPT") for what in ("SYNTAX", "MULTIPLE")}
+    documented = set(re.findall(r"`([A-Z-]+-[A-Z-]+)`", (room / "docs" / "mail-dns.md").read_text(encoding="utf-8")))
+    assert documented - {"MTA-STS"} == ids - {"MTA-STS", "TLS-RPT"}
