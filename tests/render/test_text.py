@@ -49,7 +49,7 @@ def test_nothing_from_the_tenant_moves_the_cursor_or_turns_the_writing() -> None
 def test_ten_thousand_changes_are_made_in_time() -> None:
     found = document(10_000)
     began = time.perf_counter()
-    assert "10,001 to change" in render(found) or "10001 to change" in render(found)
+    assert "10001 to change" in render(found)
     assert time.perf_counter() - began < 3
 
 
