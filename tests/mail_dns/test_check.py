@@ -171,7 +171,7 @@ def test_record_sets_are_refused_and_accepted_as_elsewhere(server: NameServer, r
             assert not errors, (records, errors)
 
 
-# --- cases of ours ------------------------------------------------------------------------------------------------------
+# --- cases of ours ---------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_found_where_nothing_is_wrong(server: NameServer) -> None:
