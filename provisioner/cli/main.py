@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",
     "apply": "Carry out a plan, or exactly a saved change set.",
+    "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",
     "version": "Print the version.",

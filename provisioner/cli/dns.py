@@ -1,0 +1,159 @@
+"""`provisioner dns check|export`: the mail records of every domain that a plan speaks of."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioner.cli.options import output_format, plan_path
+from provisioner.cli.planner import run, today, with_tenant
+from provisioner.cli.session import Session
+from provisioner.render.escape import visible
+
+if TYPE_CHECKING:
+    from provisioner.mail_dns.check import DomainReport
+    from provisioner.mail_dns.dialogue import DnsAnswer
+    from provisioner.model import Desired, DnsQuery
+    from provisioner.tenant.connect import TenantIdentity
+    from provisioner.tenant.dns import DnsResolver
+    from provisioner.tenant.ports import Ports
+
+_AT_ONCE = 32
+
+
+@click.group("dns")
+def command() -> None:
+    """The mail records of the plan's domains: MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT."""
+
+
+@command.command("check")
+@plan_path
+@output_format
+@click.pass_obj
+def check(session: Session, path: Path, format_: str) -> int:
+    """Ask DNS once about every domain of the plan, and say what is wrong and what to publish.
+
+    With a profile (--profile) the DKIM targets are those that Exchange names. Exit 1 when something is wrong.
+    """
+    session.format = format_
+    reports = _reports(session, path)
+    findings = [f for r in reports for f in r.findings]
+    if format_ == "json":
+        facts = {"domains": [_document(r) for r in reports]}
+        session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    else:
+        session.result("".join(map(_shown, reports)))
+    return 1 if any(f.severity == "error" for f in findings) else 0
+
+
+@command.command("export")
+@plan_path
+@click.option("--form", type=click.Choice(["zone", "octodns", "dnscontrol"]), default="zone", help="For which program.")
+@click.pass_obj
+def export(session: Session, path: Path, form: str) -> None:
+    """Write the records that are missing or wrong, for a zone file, octoDNS or dnscontrol."""
+    from provisioner.mail_dns.zone import FORMS
+
+    for report in _reports(session, path):
+        records = [record for finding in report.findings for record in finding.publish]
+        if records:
+            session.result(FORMS[form](report.domain, records))
+
+
+def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
+    from provisioner import document
+    from provisioner.resources import TYPES
+
+    desired, warnings = document.load(path, TYPES, today=today())
+    session.diagnose(warnings)
+    domains = sorted(_domains(desired))
+    if session.profile.tenant is None:
+        return run(_check(session, domains, {}))
+
+    async def work(ports: Ports, identity: TenantIdentity) -> Sequence[DomainReport]:
+        from provisioner.tenant.connect import check_tenant
+
+        check_tenant(identity, desired.tenant)
+        return await _check(session, domains, await _dkim_targets(ports))
+
+    return run(with_tenant(session, work))
+
+
+def _domains(desired: Desired) -> set[str]:
+    """Every domain that the plan names: declared ones, those that sign, and those that mailboxes send from."""
+    named = {a.key for a in desired.resources if a.type in {"domain", "dkim"}}
+    return named | {a.key.rpartition("@")[2] for a in desired.resources if a.type == "smtp_auth" and "@" in a.key}
+
+
+async def _dkim_targets(ports: Ports) -> dict[str, dict[str, str]]:
+    """The CNAME targets that Exchange names, by domain and selector."""
+    from provisioner.model import Cmdlet
+
+    rows = (await ports.exchange.run(Cmdlet("Get-DkimSigningConfig"))).rows
+    columns = {"selector1": "Selector1CNAME", "selector2": "Selector2CNAME"}
+    return {
+        str(row.get("Domain", "")).lower(): {s: str(row[c]) for s, c in columns.items() if row.get(c)} for row in rows
+    }
+
+
+async def _check(
+    session: Session, domains: Sequence[str], targets: dict[str, dict[str, str]]
+) -> Sequence[DomainReport]:
+    """All domains side by side; no question is asked twice."""
+    from provisioner.mail_dns.check import MailDomain, check_domain
+    from provisioner.mail_dns.dialogue import pursue
+    from provisioner.tenant.dns import DnsResolver
+    from provisioner.tenant.retry import Retry
+
+    asked = _Asked(DnsResolver(session.profile.endpoints.dns_servers, Retry()))
+    dialogues = (check_domain(MailDomain(d, dkim=targets.get(d))) for d in domains)
+    return await asyncio.gather(*(pursue(d, asked.all) for d in dialogues))
+
+
+class _Asked:
+    """Questions and their answers, each asked once, so many at a time."""
+
+    def __init__(self, resolver: DnsResolver) -> None:
+        self._resolver, self._gate = resolver, asyncio.Semaphore(_AT_ONCE)
+        self._answers: dict[DnsQuery, asyncio.Task[DnsAnswer]] = {}
+
+    async def all(self, questions: tuple[DnsQuery, ...]) -> dict[DnsQuery, DnsAnswer]:
+        for question in questions:
+            if question not in self._answers:
+                self._answers[question] = asyncio.create_task(self._one(question))
+        return {question: await self._answers[question] for question in questions}
+
+    async def _one(self, question: DnsQuery) -> DnsAnswer:
+        async with self._gate:
+            return await self._resolver.look_up(question)
+
+
+def _shown(report: DomainReport) -> str:
+    lines = [f"{report.domain}: {'in order' if not report.findings else ''}".rstrip(" ")]
+    for finding in report.findings:
+        lines.append(f"  {finding.severity}[{finding.id}]: {visible(finding.summary)}")
+        lines += [f"    {visible(finding.mend)}"] if finding.mend else []
+        lines += [f"    - {visible(str(record))}" for record in finding.remove]
+        lines += [f"    + {visible(str(record))}" for record in finding.publish]
+    return "\n".join(lines) + "\n"
+
+
+def _document(report: DomainReport) -> dict[str, Any]:
+    findings = [
+        {
+            "id": f.id,
+            "severity": f.severity.value,
+            "summary": f.summary,
+            "mend": f.mend,
+            "publish": [dataclasses.asdict(r) for r in f.publish],
+            "remove": [dataclasses.asdict(r) for r in f.remove],
+        }
+        for f in report.findings
+    ]
+    return {"domain": report.domain, "mx": report.exchange_mx, "spf": report.spf, "findings": findings}

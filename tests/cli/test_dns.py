@@ -1,0 +1,69 @@
+"""`provisioner dns` over the sandbox's own name server: what is wrong, and the records that mend it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from provisioner.cli.main import main
+from tests.local_tenant import sandbox
+
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "good.example"}, {"DomainName": "bad.example"}],
+        "DkimSigningConfig": [
+            {
+                "Domain": "bad.example",
+                "Selector1CNAME": "selector1-bad-example._domainkey.contoso.n-v1.dkim.mail.microsoft",
+                "Selector2CNAME": "selector2-bad-example._domainkey.contoso.n-v1.dkim.mail.microsoft",
+            }
+        ],
+    },
+    "dns": {
+        "good.example": {
+            "MX": ["0 good-example.mail.protection.outlook.com."],
+            "TXT": ["v=spf1 include:spf.protection.outlook.com -all"],
+        },
+        "_dmarc.good.example": {"TXT": ["v=DMARC1; p=reject; rua=mailto:d@good.example"]},
+        "bad.example": {"MX": ["10 smtp.office365.com."], "TXT": ["v=spf1 +all", "v=spf1 -all"]},
+        "selector1._domainkey.bad.example": {"CNAME": ["selector1-old.example."]},
+        "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:40.92.0.0/15 -all"]},
+    },
+}
+PLAN = """provisioner: 1
+tenant: contoso.onmicrosoft.com
+domains: { good.example: { verified: true } }
+dkim: { bad.example: { enabled: true } }
+"""
+
+
+def test_wrong_records_are_found_and_those_to_publish_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seed.json").write_text(json.dumps(SEED))
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN)
+    with sandbox(tmp_path / "state", tmp_path / "seed.json") as running:
+        entry = running.endpoints["app"]
+        environment = {
+            "TENANT": running.endpoints["initial_domain"],
+            "CA": running.endpoints["ca"],
+            "CREDENTIAL__KIND": "client_secret",
+            "CREDENTIAL__CLIENT_ID": entry["client_id"],
+            "CREDENTIAL__SECRET": f"file:{entry['secret_file']}",
+            "ENDPOINTS__DNS_SERVERS": json.dumps([running.endpoints["dns"]]),
+            **{f"ENDPOINTS__{n.upper()}": running.endpoints[n] for n in ("authority", "graph", "exchange")},
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(f"PROVISIONER_{name}", value)
+        assert main(["dns", "check", str(plan), "--format", "json"]) == 1
+        found = {d["domain"]: d["findings"] for d in json.loads(capsys.readouterr().out)["domains"]}
+        assert not [f for f in found["good.example"] if f["severity"] == "error"]
+        assert {"MX-SUBMISSION-HOST", "SPF-MULTIPLE", "DKIM-CNAME-WRONG"} <= {f["id"] for f in found["bad.example"]}
+        assert main(["dns", "export", str(plan)]) == 0
+        zone = capsys.readouterr().out
+        assert "selector1._domainkey.bad.example. 3600 IN CNAME selector1-bad-example._domainkey.contoso" in zone
