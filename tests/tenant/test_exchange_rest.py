@@ -282,6 +282,19 @@ def test_an_expired_token_is_renewed_on_the_way(tenant: LocalTenant) -> None:
     assert isinstance(answer, Answer), answer
 
 
+def test_a_redirect_is_followed_within_the_service_only(tenant: LocalTenant) -> None:
+    path = f"/adminapi/beta/{tenant.endpoints['tenant_id']}/InvokeCommand"
+    regional = {"status": 302, "headers": {"Location": tenant.endpoints["exchange"] + path}}
+    fault(tenant, regional, "Get-InboundConnector")
+    (followed,) = ask(tenant, Cmdlet("Get-InboundConnector"))
+    assert isinstance(followed, Answer), followed
+    for elsewhere in ("https://evil.example/x", "http://127.0.0.1/x", "https://127.0.0.1.evil.example/x"):
+        fault(tenant, {"status": 302, "headers": {"Location": elsewhere}}, "Get-InboundConnector")
+        (refused,) = ask(tenant, Cmdlet("Get-InboundConnector"))
+        assert isinstance(refused, Malformed), refused
+        assert "is not the service" in str(refused)
+
+
 def test_a_certificate_that_is_not_trusted_and_a_host_that_is_away_are_told(
     tenant: LocalTenant, tmp_path: Path
 ) -> None:
