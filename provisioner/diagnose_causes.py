@@ -411,6 +411,13 @@ CAUSES: tuple[Cause, ...] = (
         NDR,
     ),
     Cause(
+        "transport-rule",
+        "a mail flow rule of the receiving organization refused the message",
+        "ask the recipient's administrator; look at your own rules when the recipient is yours",
+        "no",
+        LOGS,
+    ),
+    Cause(
         "recipient-blocks-source",
         "the recipient's organization blocks this source",
         "ask the recipient's administrator (look at your own connection filter when the recipient is yours)",
