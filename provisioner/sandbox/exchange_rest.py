@@ -28,6 +28,7 @@ from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catal
 from provisioner.sandbox.cmdlets.errors import not_convertible
 from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts
 from provisioner.sandbox.tenant import Row, Tenant
+from provisioner.sandbox.wire_types import GUIDS, UINT16S
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -49,10 +50,6 @@ _INVOCATION = "Microsoft.Exchange.AdminApi.CommandInvocation"
 
 # --- rows on the wire ------------------------------------------------------------------------------------------------
 
-_GUIDS = frozenset({"Guid", "ExchangeObjectId", "ExchangeGuid", "ArchiveGuid", "NameHashGuid"})
-_UINT16 = frozenset({"Selector1KeySize", "Selector2KeySize"})
-
-
 def wire_row(row: Mapping[str, Any], columns: frozenset[str] | None = None) -> Row:
     """A row as it goes out: each value that JSON cannot name the type of has `@data.type`/`@odata.type` before it.
 
@@ -68,7 +65,7 @@ def wire_row(row: Mapping[str, Any], columns: frozenset[str] | None = None) -> R
             out[f"{name}@odata.type"] = "#Collection(String)"
         elif isinstance(value, dict):
             value = {"@odata.type": "#Exchange.GenericHashTable", **value}
-        elif name in _UINT16:
+        elif name in UINT16S:
             out[f"{name}@data.type"] = "System.UInt16"
             out[f"{name}@odata.type"] = "#Decimal"
         elif isinstance(value, float):
@@ -80,7 +77,7 @@ def wire_row(row: Mapping[str, Any], columns: frozenset[str] | None = None) -> R
 
 
 def _text(out: Row, name: str, value: str) -> str:
-    if name in _GUIDS:
+    if name in GUIDS:
         out[f"{name}@data.type"] = "System.Guid"
         return value
     moment = rest_time(value)

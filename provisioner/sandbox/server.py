@@ -103,6 +103,19 @@ def listen() -> socket.socket:
     return listener
 
 
+def _meeting(met: Callable[[tuple[str, int], bytes | None], None]) -> type[asyncio.Protocol]:
+    """uvicorn's protocol, telling of each connection the address and the client's certificate, if it has one."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class Meeting(HttpToolsProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            tls = transport.get_extra_info("ssl_object")
+            met(transport.get_extra_info("peername"), tls.getpeercert(binary_form=True) if tls else None)
+            super().connection_made(transport)
+
+    return Meeting
+
+
 class Sandbox:
     """All fronts of one tenant, from `start` to `stop`."""
 
@@ -125,6 +138,7 @@ class Sandbox:
         apps = self._ensure_apps()
         await self._serve_https(files)
         await self._serve_managed_identity(apps["app"]["client_id"])
+        await self._serve_psrp(files)
         await self._serve_dns()
         self._addresses["ca"] = str(files.ca)
         self._write_endpoints(apps)
@@ -210,13 +224,32 @@ class Sandbox:
         self._addresses["managed_identity"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._addresses["identity_header_file"] = str(self.folder / "identity-header")
 
+    async def _serve_psrp(self, files: ListenerFiles) -> None:
+        """The management host: a server of its own, because only it asks clients for certificates."""
+        import ssl
+
+        from provisioner.sandbox.psrp import HOST, JEA, PATH, PeerCertificates, psrp_app
+
+        trusted = files.ca.with_name("clients.pem")
+        own = [row["pem"].strip() for app in self.tenant.apps for row in app["certificates"]]
+        write_private(trusted, "\n".join([files.ca.read_text().strip(), *own, ""]).encode())
+        listener, peers = listen(), PeerCertificates()
+        app = psrp_app(self.tenant, self.faults, peers)
+        client_certificates = {"ssl_ca_certs": str(trusted), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
+        await self._run_server(app, [listener], leaf=files.leaf, http=_meeting(peers.met), **client_certificates)
+        self._addresses["psrp"] = f"https://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+        self._addresses["psrp_configuration"] = JEA
+        self._addresses["psrp_host_configuration"] = HOST
+
     async def _serve_dns(self) -> None:
         from provisioner.sandbox.dns import DnsFront
 
         self._dns = DnsFront(self.tenant, self.faults)
         self._addresses["dns"] = f"127.0.0.1:{await self._dns.start()}"
 
-    async def _run_server(self, app: ASGIApp, listeners: list[socket.socket], leaf: Path | None = None) -> None:
+    async def _run_server(
+        self, app: ASGIApp, listeners: list[socket.socket], leaf: Path | None = None, **options: Any
+    ) -> None:
         """Start a uvicorn server in this loop and wait until it listens. Signals stay with `serve`."""
         import uvicorn
 
@@ -226,7 +259,6 @@ class Sandbox:
 
         config = uvicorn.Config(
             app,
-            http="httptools",
             ws="none",
             lifespan="off",
             log_config=None,
@@ -235,6 +267,7 @@ class Sandbox:
             ssl_certfile=leaf,
             timeout_keep_alive=120,
             timeout_graceful_shutdown=_GRACE_S,
+            **{"http": "httptools", **options},
         )
         server = Server(config)
         task = asyncio.create_task(server.serve(sockets=listeners))

@@ -1,0 +1,571 @@
+"""Remote PowerShell to a management host that administers this tenant: shells, pipelines, what its endpoints show.
+
+Two session configurations are registered. `ExchangeMail` is a JEA endpoint: signed in to Exchange Online beforehand
+with the caller's application, and showing only the cmdlets for sending mail. `Microsoft.PowerShell` is the host's
+ordinary one: Exchange's cmdlets are there after `Connect-ExchangeOnline`. Neither runs script text; the ordinary one of
+a real host would. A user is an application of the tenant, by display name: its password is the application's secret,
+its certificate the application's.
+
+Errors have the shape that the Exchange Online module gives them (DLConversionV2 129). Statements of one pipeline run
+one after the other, and an error ends its statement, not the pipeline, as PowerShell's batches do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import logging
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psrpcore import (
+    CreatePipelineEvent,
+    GetAvailableRunspacesEvent,
+    PSRPPayload,
+    ResetRunspaceStateEvent,
+    ServerPipeline,
+    ServerRunspacePool,
+    SetMaxRunspacesEvent,
+    SetMinRunspacesEvent,
+    StreamType,
+)
+from psrpcore.types import (
+    ErrorCategory,
+    ErrorCategoryInfo,
+    ErrorRecord,
+    NETException,
+    PSCustomObject,
+    PSInvocationState,
+    PSRPMessageType,
+)
+
+from provisioner.sandbox import wsman
+from provisioner.sandbox.cmdlets import Caller, CmdletError, catalogue, run_cmdlet
+from provisioner.sandbox.faults import Faults
+from provisioner.sandbox.management_host import ExchangeConnection
+from provisioner.sandbox.psrp_values import plain, powershell_row
+from provisioner.sandbox.tenant import Tenant
+from provisioner.sandbox.wsman import WsmanFault, WsmanRequest
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_LOG = logging.getLogger(__name__)
+
+PATH = "/wsman"
+JEA = "ExchangeMail"
+HOST = "Microsoft.PowerShell"
+MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
+
+# What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
+_JEA_NOUNS = (
+    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HostedConnectionFilterPolicy",
+    "InboundConnector", "Mailbox", "OrganizationConfig", "OutboundConnector", "RecipientPermission", "RemoteDomain",
+    "TransportConfig",
+)  # fmt: skip
+# What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
+_ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")
+_CONNECTING = ("Connect-ExchangeOnline", "Disconnect-ExchangeOnline")
+_ROWS_A_TURN = 20
+_IDLE_POLL_S = 60.0
+_RECEIVED_SHARE = 0.6  # of an envelope: base64 adds a third, SOAP its frame
+
+
+class _ShellLostError(Exception):
+    """The process behind the shell is gone."""
+
+
+@dataclass(eq=False)
+class _Output:
+    """What waits to be received, and whoever waits for it."""
+
+    payloads: list[bytes] = field(default_factory=list)
+    done: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, payload: bytes) -> None:
+        self.payloads.append(payload)
+        self.changed.set()
+
+    def end(self) -> None:
+        self.done = True
+        self.changed.set()
+
+
+@dataclass(eq=False)
+class _Shell:
+    """One runspace pool of one user."""
+
+    id: str
+    user: str
+    configuration: str
+    connection: ExchangeConnection
+    pool: ServerRunspacePool = field(default_factory=ServerRunspacePool)
+    output: _Output = field(default_factory=_Output)
+    commands: dict[str, _Output] = field(default_factory=dict)
+    runs: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    free: asyncio.Semaphore | None = None
+    lost: bool = False
+
+    def runspaces(self) -> asyncio.Semaphore:
+        """As many pipelines at once as the client asked runspaces for; the others wait."""
+        if self.free is None:
+            self.free = asyncio.Semaphore(max(1, self.pool.max_runspaces))
+        return self.free
+
+    def flush(self, largest_bytes: int = 65536) -> None:
+        """Move what PSRP has to say into the queues that Receive empties."""
+        while payload := self.pool.data_to_send(largest_bytes):
+            command = str(payload.pipeline_id).upper() if payload.pipeline_id else ""
+            (self.commands.get(command) or self.output).put(payload.data)
+
+
+class Shells:
+    """All shells of the host. `handle` is one WS-Management exchange, free of HTTP."""
+
+    def __init__(self, tenant: Tenant, faults: Faults) -> None:
+        self._tenant, self._faults = tenant, faults
+        self._shells: dict[str, _Shell] = {}
+
+    async def handle(self, request: WsmanRequest, user: str) -> bytes:
+        """Answer a request. Raises WsmanFault."""
+        if request.action == "Create":
+            return self._create(request, user)
+        shell = self._shells.get(request.shell_id)
+        if shell is None or shell.user != user:
+            raise wsman.no_such_shell(request.shell_id)
+        match request.action:
+            case "Command":
+                return self._command(request, shell)
+            case "Send":
+                self._feed(shell, request.payloads)
+                return wsman.sent(request)
+            case "Receive":
+                return await self._receive(request, shell)
+            case "Signal":
+                self._signal(request, shell)
+                return wsman.signalled(request)
+            case "Delete":
+                self._end(shell)
+                return wsman.deleted(request)
+            case _:
+                return wsman.described(request, shell.id, shell.user)
+
+    def _create(self, request: WsmanRequest, user: str) -> bytes:
+        configuration = request.resource_uri.rpartition("/")[2]
+        if configuration not in (JEA, HOST) or not request.payloads:
+            raise wsman.unknown_configuration(request.resource_uri)
+        quota = int(self._tenant.settings.get("psrp_max_shells_per_user", MAX_SHELLS_PER_USER))
+        if sum(shell.user == user for shell in self._shells.values()) >= quota:
+            raise wsman.too_many_shells(quota)
+        connection = ExchangeConnection(self._tenant)
+        if configuration == JEA:
+            connection.use(user)
+        shell = _Shell(str(uuid.uuid4()).upper(), user, configuration, connection)
+        self._shells[shell.id] = shell
+        self._feed(shell, request.payloads)
+        return wsman.created(request, shell.id, user)
+
+    def _command(self, request: WsmanRequest, shell: _Shell) -> bytes:
+        command = request.command_id or str(uuid.uuid4()).upper()
+        try:
+            pipeline = ServerPipeline(shell.pool, uuid.UUID(command))
+        except ValueError:
+            raise wsman.invalid(f"{command} is no command id") from None
+        shell.commands[command] = _Output()
+        self._feed(shell, request.payloads, pipeline)
+        return wsman.command_taken(request, command)
+
+    def _feed(self, shell: _Shell, payloads: Iterable[bytes], pipeline: ServerPipeline | None = None) -> None:
+        """Give PSRP what came, and begin what it asks for. What does not decode ends in a fault."""
+        identifier = pipeline.pipeline_id if pipeline else None
+        try:
+            for payload in payloads:
+                shell.pool.receive_data(PSRPPayload(payload, StreamType.default, identifier))
+            while event := shell.pool.next_event():
+                self._event(shell, event)
+        except Exception as error:  # psrpcore raises whatever its decoder met
+            raise wsman.invalid(f"The PSRP message cannot be read: {type(error).__name__}.") from None
+        shell.flush()
+
+    def _event(self, shell: _Shell, event: Any) -> None:
+        if isinstance(event, CreatePipelineEvent):
+            command = str(event.pipeline_id).upper()
+            pipeline = shell.pool.pipeline_table[event.pipeline_id]
+            run = asyncio.create_task(self._run(shell, pipeline, command))
+            shell.runs[command] = run
+        elif isinstance(event, GetAvailableRunspacesEvent):
+            shell.pool.runspace_availability_response(event.ci, shell.pool.max_runspaces)
+        elif isinstance(event, SetMaxRunspacesEvent | SetMinRunspacesEvent | ResetRunspaceStateEvent):
+            shell.pool.runspace_availability_response(event.ci, True)
+
+    async def _receive(self, request: WsmanRequest, shell: _Shell) -> bytes:
+        """Output as soon as there is some; nothing within OperationTimeout is a fault that asks to come again."""
+        waiting = shell.commands.get(request.command_id) if request.command_id else shell.output
+        if waiting is None:
+            raise wsman.no_such_shell(f"{shell.id} (command {request.command_id})")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(request.timeout_s, _IDLE_POLL_S)):
+                while not waiting.payloads and not waiting.done and not shell.lost:
+                    waiting.changed.clear()
+                    await waiting.changed.wait()
+        if shell.lost:
+            raise wsman.no_such_shell(shell.id)
+        if not waiting.payloads and not waiting.done:
+            raise wsman.timed_out()
+        room = int(request.largest_bytes * _RECEIVED_SHARE)
+        taken: list[bytes] = []
+        while waiting.payloads and (not taken or len(waiting.payloads[0]) <= room):
+            taken.append(waiting.payloads.pop(0))
+            room -= len(taken[-1])
+        return wsman.received(request, taken, done=waiting.done and not waiting.payloads)
+
+    def _signal(self, request: WsmanRequest, shell: _Shell) -> None:
+        """Terminate ends a command that is over or not; Ctrl-C stops one that runs."""
+        run = shell.runs.pop(request.command_id, None)
+        if run and not run.done():
+            run.cancel()
+        if request.signal.endswith("terminate"):
+            shell.commands.pop(request.command_id, None)
+            with contextlib.suppress(ValueError):
+                shell.pool.pipeline_table.pop(uuid.UUID(request.command_id), None)
+
+    def _end(self, shell: _Shell) -> None:
+        """The shell's process is over, for whatever reason."""
+        shell.lost = True
+        self._shells.pop(shell.id, None)
+        for run in shell.runs.values():
+            if run is not asyncio.current_task():
+                run.cancel()
+        for output in (shell.output, *shell.commands.values()):
+            output.changed.set()
+
+    # --- pipelines ---------------------------------------------------------------------------------------------------
+
+    async def _run(self, shell: _Shell, pipeline: ServerPipeline, command: str) -> None:
+        output = shell.commands[command]
+        async with shell.runspaces():
+            pipeline.start()
+            try:
+                statements = list(_statements(pipeline.metadata.commands))
+                for statement in statements:
+                    error = await self._statement(shell, pipeline, statement)
+                    if error and len(statements) == 1:
+                        pipeline._change_state(PSInvocationState.Failed, error)  # noqa: SLF001 - psrpcore has no word for it
+                        break
+                    if error:
+                        _write(pipeline, error)
+                else:
+                    pipeline.complete()
+            except _ShellLostError:
+                self._end(shell)
+                return
+            except asyncio.CancelledError:
+                if pipeline.state == PSInvocationState.Running:
+                    pipeline.stop()
+            except Exception as error:  # a fault of the sandbox: the client must not wait for ever
+                _LOG.exception("a pipeline failed in the sandbox itself")
+                text = f"The sandbox failed: {type(error).__name__}."
+                record = _record(CmdletError("System.InvalidOperationException", text, "NotSpecified"))
+                pipeline._change_state(PSInvocationState.Failed, record)  # noqa: SLF001
+            finally:
+                if not shell.lost:
+                    shell.flush()
+                    output.end()
+
+    async def _statement(self, shell: _Shell, pipeline: ServerPipeline, commands: Sequence[Any]) -> ErrorRecord | None:
+        """Run the commands of one statement, each with the rows of the one before it. A terminating error is given."""
+        rows: list[Any] | None = None
+        for command in commands:
+            if command.is_script:
+                return _record(_no_scripts())
+            parameters = {str(name).lstrip("-"): plain(value) for name, value in command.parameters}
+            try:
+                rows = await self._command_of(shell, pipeline, command.command_text, parameters, rows)
+            except CmdletError as error:
+                record, terminates = _error_record(command.command_text, error)
+                if terminates:
+                    return record
+                _write(pipeline, record)
+                rows = []
+        for number, row in enumerate(rows or [], 1):
+            pipeline.write_output(row)
+            if number % _ROWS_A_TURN == 0:
+                shell.flush()
+                await asyncio.sleep(0)
+        shell.flush()
+        return None
+
+    async def _command_of(
+        self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any], rows: list[Any] | None
+    ) -> list[Any]:
+        known = {n.lower(): n for n in self._visible(shell)}
+        match known.get(name.lower()):
+            case None:
+                raise _not_recognized(name)
+            case "Get-Command":
+                return _commands(known.values(), parameters)
+            case "Measure-Object":
+                return [_measure(rows, parameters)]
+            case "Select-Object" | "Out-Default":
+                return rows if rows is not None else [parameters.get("InputObject")]
+            case "Exit-PSSession":
+                return []
+            case "Connect-ExchangeOnline":
+                self._faults.record("psrp", cmdlet=name, parameters=parameters, caller=shell.user, executed=True)
+                shell.connection.connect(parameters)
+                return []
+            case "Disconnect-ExchangeOnline":
+                shell.connection.disconnect()
+                return []
+            case cmdlet:
+                return await self._cmdlet(shell, pipeline, cmdlet, parameters)
+
+    async def _cmdlet(
+        self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any]
+    ) -> list[Any]:
+        """One of Exchange's cmdlets, with whatever a fault wants to happen to it."""
+        caller = shell.connection.caller()
+        write = not name.lower().startswith("get-")
+        entry = self._faults.record(
+            "psrp", cmdlet=name, parameters=parameters, caller=caller.app_id, write=write, path=shell.configuration
+        )
+        do = self._faults.take("psrp", cmdlet=name, path=shell.configuration)
+        if "delay" in do:
+            await asyncio.sleep(float(do["delay"]))
+        if do.get("close"):
+            raise _ShellLostError
+        if do.get("status") == 429:
+            raise CmdletError("Microsoft.Exchange.AdminApi.ThrottlingException", _BUSY, "LimitsExceeded")
+        result = run_cmdlet(self._tenant, caller, name, parameters)
+        if result.confirmation is not None and parameters.get("WhatIf") is not True:
+            raise _no_prompt(name)
+        entry["executed"] = True
+        if do.get("run_then_close"):
+            raise _ShellLostError
+        for warning in result.warnings:
+            pipeline.write_warning(warning)
+        for text in (*result.errors, *do.get("adminapi_errors", ())):
+            _write(pipeline, _record(CmdletError("", str(text), "NotSpecified")))
+        noun = name.partition("-")[2]
+        return [powershell_row(noun, row) for row in result.rows]
+
+    def _visible(self, shell: _Shell) -> list[str]:
+        """Names of the commands that the session shows."""
+        if shell.configuration == JEA:
+            shown = {noun.lower() for noun in _JEA_NOUNS}
+            own = [n for n in catalogue(shell.connection.caller()) if n.partition("-")[2].lower() in shown]
+            return [*_ALWAYS, *own]
+        own = catalogue(shell.connection.caller()) if shell.connection.connected else []
+        return [*_ALWAYS, *_CONNECTING, *own]
+
+
+_BUSY = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again."
+
+
+def _statements(commands: Iterable[Any]) -> Iterable[list[Any]]:
+    """The commands of each statement; a pipe joins several."""
+    statement: list[Any] = []
+    for command in commands:
+        statement.append(command)
+        if command.end_of_statement:
+            yield statement
+            statement = []
+    if statement:
+        yield statement
+
+
+def _commands(visible: Iterable[str], parameters: Mapping[str, Any]) -> list[PSCustomObject]:
+    """Get-Command: what is visible, by name where names are given."""
+    asked = parameters.get("Name")
+    names = {str(n).lower() for n in (asked if isinstance(asked, list) else [asked])} if asked else None
+    return [
+        PSCustomObject(Name=name, CommandType=2, Source="ExchangeOnlineManagement")
+        for name in sorted(visible)
+        if names is None or name.lower() in names or "*" in names
+    ]
+
+
+def _measure(rows: list[Any] | None, parameters: Mapping[str, Any]) -> PSCustomObject:
+    """Measure-Object: how many there are; a restricted session's proxy of it knows InputObject only."""
+    count = len(rows) if rows is not None else int("InputObject" in parameters)
+    shown = PSCustomObject(Count=count, Average=None, Sum=None, Maximum=None, Minimum=None, Property=None)
+    shown.PSObject.type_names = [
+        "Deserialized.Microsoft.PowerShell.Commands.GenericMeasureInfo",
+        "Deserialized.Microsoft.PowerShell.Commands.MeasureInfo",
+        *shown.PSTypeNames,
+    ]
+    return shown
+
+
+def _write(pipeline: ServerPipeline, record: ErrorRecord) -> None:
+    pipeline.prepare_message(record, message_type=PSRPMessageType.ErrorRecord)
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def _error_record(name: str, error: CmdletError) -> tuple[ErrorRecord, bool]:
+    """The record of a refusal, and whether it ends its statement.
+
+    What does not bind never reaches the module's proxy function: PowerShell itself refuses it. What the service refuses
+    the module writes as a non-terminating error, its text behind the service's own `ExXXXXXX|Type|`.
+    """
+    short = error.exception_type.rpartition(".")[2]
+    if short == "CommandNotFoundException":
+        return _record(error, "CommandNotFoundException", error.exception_type, name), True
+    if short == "AmbiguousParameterSetException" and "Invalid cmdlet parameters specified." in error.message:
+        parameter = error.message.rpartition(" ")[2]
+        refusal = CmdletError(
+            "System.Management.Automation.ParameterBindingException",
+            f"A parameter cannot be found that matches parameter name '{parameter}'.",
+        )
+        return _record(refusal, f"NamedParameterNotFound,{name}", refusal.exception_type, name), True
+    if error.exception_type.startswith("System.Management.Automation."):
+        return _record(error, f"{short.removesuffix('Exception')},{name}", error.exception_type, name), True
+    return _record(error), False
+
+
+def _record(error: CmdletError, fq_error: str = "", exception: str = "", target: str = "") -> ErrorRecord:
+    text = error.message if exception else f"{error.error_id}|{error.exception_type}|{error.message}"
+    raised = NETException(Message=text)
+    raised.PSObject.type_names = [*([exception] if exception else []), *raised.PSTypeNames]
+    category = getattr(ErrorCategory, error.category, ErrorCategory.NotSpecified)
+    where = f"[Server=SANDBOX,RequestId={uuid.uuid4()},TimeStamp=Mon, 01 Jan 2024 00:00:00 GMT],Write-ErrorMessage"
+    info = ErrorCategoryInfo(
+        Category=category, Reason=error.exception_type.rpartition(".")[2] or "Exception", TargetName=target
+    )
+    record = ErrorRecord(Exception=raised, CategoryInfo=info, FullyQualifiedErrorId=fq_error or where)
+    record.serialize_extended_info = False
+    return record
+
+
+def _not_recognized(name: str) -> CmdletError:
+    """PowerShell's sentence for a command that is not there, or that a JEA role does not show: it does not tell."""
+    text = (
+        f"The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable program. "
+        "Check the spelling of the name, or if a path was included, verify that the path is correct and try again."
+    )
+    return CmdletError("System.Management.Automation.CommandNotFoundException", text, "ObjectNotFound")
+
+
+def _no_scripts() -> CmdletError:
+    """NoLanguage mode's sentence (ScriptsNotAllowed)."""
+    text = "The syntax is not supported by this runspace. This can occur if the runspace is in no-language mode."
+    return CmdletError("System.Management.Automation.PSNotSupportedException", text, "InvalidOperation")
+
+
+def _no_prompt(name: str) -> CmdletError:
+    """Nobody is there to be asked (PowerShell's HostException)."""
+    text = (
+        f"Cannot process command {name}: A command that prompts the user failed because the host program or the "
+        "command type does not support user interaction."
+    )
+    return CmdletError("System.Management.Automation.Host.HostException", text, "NotImplemented")
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+class PeerCertificates:
+    """Certificates that TLS clients proved to hold, by the address they come from: ASGI does not tell."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], bytes] = {}
+
+    def met(self, address: tuple[str, int], certificate: bytes | None) -> None:
+        """A connection was made."""
+        self._known.pop(address, None)
+        if certificate:
+            self._known[address] = certificate
+
+    def of(self, scope: Scope) -> bytes | None:
+        """The certificate behind a request."""
+        client = scope.get("client")
+        return self._known.get((client[0], client[1])) if client else None
+
+
+class _Front:
+    def __init__(self, tenant: Tenant, faults: Faults, peers: PeerCertificates) -> None:
+        self._tenant, self._peers = tenant, peers
+        self._shells = Shells(tenant, faults)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body = await _body(receive)
+        if scope["path"].rstrip("/").lower() != PATH or scope["method"] != "POST":
+            await _answer(send, 404, b"")
+            return
+        user = self._user(scope)
+        if user is None:
+            await _answer(send, 401, b"", (("www-authenticate", 'Basic realm="WSMAN"'),))
+            return
+        message_id = ""
+        try:
+            request = wsman.parse(body)
+            message_id = request.message_id
+            content, status = await self._shells.handle(request, user), 200
+        except WsmanFault as fault:
+            fault.message_id = fault.message_id or message_id
+            content, status = wsman.refused(fault), fault.status
+        await _answer(send, status, content)
+
+    def _user(self, scope: Scope) -> str | None:
+        """Who calls: by a certificate that TLS has checked, else by name and password."""
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        scheme, _, rest = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            return self._by_password(rest)
+        certificate = self._peers.of(scope)
+        return self._by_certificate(certificate) if certificate else None
+
+    def _by_password(self, encoded: str) -> str | None:
+        try:
+            name, _, password = base64.b64decode(encoded).decode().partition(":")
+        except ValueError:
+            return None
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        for app in self._tenant.apps:
+            if str(app["displayName"]).lower() == name.rpartition("\\")[2].lower():
+                good = [row for row in app["secrets"] if hmac.compare_digest(str(row["sha256"]), digest)]
+                return str(app["displayName"]) if good else None
+        return None
+
+    def _by_certificate(self, der: bytes) -> str | None:
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        for app in self._tenant.apps:
+            for row in app["certificates"]:
+                if x509.load_pem_x509_certificate(row["pem"].encode()).public_bytes(Encoding.DER) == der:
+                    return str(app["displayName"])
+        return None
+
+
+def psrp_app(tenant: Tenant, faults: Faults, peers: PeerCertificates) -> ASGIApp:
+    """The management host's WS-Management endpoint."""
+    return _Front(tenant, faults, peers)
+
+
+async def _body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(parts)
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _answer(send: Send, status: int, content: bytes, more: Iterable[tuple[str, str]] = ()) -> None:
+    headers = [("content-type", wsman.CONTENT_TYPE), ("content-length", str(len(content))), *more]
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
