@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -59,6 +59,48 @@ class Endpoints(_Part):
     dns_servers: tuple[str, ...] = ()
 
 
+class Prologue(_Part):
+    """A cmdlet that a management host must run before Exchange's are there, once a runspace.
+
+    A parameter written as `env:NAME` or `file:PATH` is a secret and travels as a SecureString; no other value may be
+    one.
+    """
+
+    cmdlet: str = "Connect-ExchangeOnline"
+    parameters: dict[str, str | int | bool | list[str]] = {}
+
+    @field_validator("parameters")
+    @classmethod
+    def _no_secrets(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        for name, value in parameters.items():
+            if any(word in name.lower() for word in ("password", "secret", "token")):
+                reference(str(value))
+        return parameters
+
+
+class Psrp(_Part):
+    """Remote PowerShell to a management host (with `exchange = "psrp"`).
+
+    `endpoint` is `https://HOST:5986/wsman`, `configuration` the session configuration (a JEA endpoint's name, or
+    `Microsoft.Exchange` on an Exchange Server). The host's certificate is checked against `ca` (by default the
+    profile's), or pinned by its SHA-256 `fingerprint`. `runspaces` bounds the sessions, `statements` a pipeline.
+    """
+
+    endpoint: str | None = None
+    configuration: str = "Microsoft.PowerShell"
+    authentication: Literal["basic", "certificate", "negotiate", "ntlm", "kerberos", "credssp"] = "negotiate"
+    user: str | None = None
+    password: Reference | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    ca: Path | None = None
+    fingerprint: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")] | None = None
+    runspaces: int = Field(4, ge=1, le=16)
+    statements: int = Field(50, ge=1, le=200)
+    operation_timeout_s: int = Field(20, ge=1, le=600)
+    prologue: Prologue | None = None
+
+
 class Concurrency(_Part):
     """How many requests may be under way at once."""
 
@@ -86,9 +128,20 @@ class Profile(BaseSettings):
     exchange: Literal["rest", "psrp"] = "rest"
     credential: Credential = Credential()
     endpoints: Endpoints = Endpoints()
+    psrp: Psrp = Psrp()
     ca: Path | None = None
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def writes_at_once(self) -> int:
+        """How many writes may be under way: over remote PowerShell as many as fill every runspace's pipeline."""
+        return self.psrp.runspaces * self.psrp.statements if self.exchange == "psrp" else self.concurrency.writes
+
+    @property
+    def reads_at_once(self) -> int:
+        """How many reads may be under way, likewise."""
+        return self.psrp.runspaces * self.psrp.statements if self.exchange == "psrp" else self.concurrency.reads
 
     @classmethod
     def settings_customise_sources(
@@ -179,16 +232,21 @@ def _with_files_beside(values: Mapping[str, Any], file: Path | None) -> dict[str
     moved = dict(values)
     if isinstance(moved.get("ca"), str):
         moved["ca"] = str(folder / moved["ca"])
-    credential = moved.get("credential")
-    if isinstance(credential, dict):
-        paths = {k: str(folder / v) for k, v in credential.items() if k in {"certificate", "token_file"} and v}
-        secrets = {
-            k: f"file:{folder / v.removeprefix('file:')}"
-            for k, v in credential.items()
-            if k in {"secret", "password"} and isinstance(v, str) and v.startswith("file:")
-        }
-        moved["credential"] = {**credential, **paths, **secrets}
+    for name in ("credential", "psrp"):
+        if isinstance(moved.get(name), dict):
+            moved[name] = {k: _beside(folder, k, v) for k, v in moved[name].items()}
     return moved
+
+
+_PATHS = frozenset({"ca", "certificate", "certificate_key", "token_file"})
+
+
+def _beside(folder: Path, key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if key in _PATHS and value:
+        return str(folder / value)
+    return f"file:{folder / value.removeprefix('file:')}" if value.startswith("file:") else value
 
 
 def _mistake(item: Any, file: Path | None) -> Diagnostic:
@@ -197,7 +255,7 @@ def _mistake(item: Any, file: Path | None) -> Diagnostic:
     at = _place(file, last) if file else None
     where = "" if at else "the environment: " if file is None else f"{file}: "
     if item["type"] == "extra_forbidden":
-        fields = {**Profile.model_fields, **{k: None for m in (Credential, Endpoints) for k in m.model_fields}}
+        fields = {**Profile.model_fields, **{k: None for m in (Credential, Endpoints, Psrp) for k in m.model_fields}}
         near = difflib.get_close_matches(last, fields, 1)
         mend = f'did you mean "{near[0]}"?' if near else ""
         return Diagnostic("SETTINGS-KEY", f'{where}"{path}" is not known here', mend, location=at)

@@ -27,6 +27,10 @@ from provisioner.settings import Profile
 from provisioner.tenant.connect import connect, identify
 from provisioner.tenant.ports import Ports
 
+TRANSPORTS = ("rest", "psrp")
+FRONT_OF = {"rest": "exchange", "psrp": "psrp"}
+"""Under which name the sandbox logs a transport's cmdlets, and takes faults for them."""
+
 EVERY_GUARD = tuple(Waiver(rule, reason="a test") for rule in RULES)
 
 
@@ -54,6 +58,14 @@ class LocalTenant:
             },
             "timeouts": {"confirm_s": 20.0, "retry_s": 20.0},
         }
+        if transport == "psrp":
+            values["psrp"] = {
+                "endpoint": self.endpoints["psrp"],
+                "configuration": self.endpoints["psrp_configuration"],
+                "authentication": "basic",
+                "user": app,
+                "password": f"file:{entry['secret_file']}",
+            }
         return Profile(**{**values, **rest})
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
@@ -80,8 +92,10 @@ class LocalTenant:
     def requests(self, front: str = "exchange", since: int = 0) -> list[dict[str, Any]]:
         return [r for r in self.control("GET", f"/requests?since={since}") if r["front"] == front]
 
-    def writes(self, front: str = "exchange") -> list[dict[str, Any]]:
-        return [r for r in self.requests(front) if r["write"] and r["executed"]]
+    def writes(self, front: str = "") -> list[dict[str, Any]]:
+        """What was carried out, over whichever front, or over one."""
+        fronts = (front,) if front else FRONT_OF.values()
+        return [r for f in fronts for r in self.requests(f) if r["write"] and r["executed"]]
 
 
 @contextmanager

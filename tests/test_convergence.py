@@ -16,9 +16,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.local_tenant import LocalTenant, Session, connected, sandbox
+from tests.local_tenant import TRANSPORTS, LocalTenant, Session, connected, sandbox
 
-TRANSPORTS = ["rest"]
 LAG_S = 0.15
 
 SEED = {
@@ -43,19 +42,24 @@ SEED = {
 }
 
 
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+def tenant(transport: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+    """A tenant for each transport: what one has done the other shall do again."""
     folder = tmp_path_factory.mktemp("convergence")
     (folder / "seed.yaml").write_text(yaml.safe_dump(SEED))
     with sandbox(folder / "state", folder / "seed.yaml", lag=LAG_S) as running:
         yield running
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
-def session(
-    request: pytest.FixtureRequest, tenant: LocalTenant, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Session]:
-    with connected(tenant.profile(request.param), tmp_path_factory.mktemp("plans")) as opened:
+@pytest.fixture(scope="module")
+def session(transport: str, tenant: LocalTenant, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with connected(tenant.profile(transport), tmp_path_factory.mktemp("plans")) as opened:
         yield opened
 
 

@@ -59,7 +59,7 @@ async def make_plan(
     desired = planning.narrow(desired, TYPES, scope)
     with Progress(session, "Reading the tenant") as progress:
         observed = await engine.read(
-            desired, TYPES, ports, scope=scope, reads=session.profile.concurrency.reads, progress=progress.update
+            desired, TYPES, ports, scope=scope, reads=session.profile.reads_at_once, progress=progress.update
         )
     return planning.plan(
         desired,

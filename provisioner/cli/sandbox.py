@@ -236,30 +236,47 @@ def _profile_files() -> tuple[Path, ...]:
 
 
 def _write_profiles(endpoints: Mapping[str, Any]) -> tuple[Path, ...]:
-    """The profiles by which settings find it: `sandbox` that may write and `sandbox-reader` that may only read."""
+    """The profiles by which settings find it: one that may write, one that may only read, one over PowerShell."""
     from provisioner.settings import profile_toml
 
     _private(Path(".provisioner"))
     folder = Path(".provisioner/profiles")
     folder.mkdir(exist_ok=True)
-    for name, app in (("sandbox", endpoints["app"]), ("sandbox-reader", endpoints["reader_app"])):
-        values = {
-            "tenant": endpoints["initial_domain"],
-            "ca": endpoints["ca"],
-            "credential": {
-                "kind": "client_secret",
-                "client_id": app["client_id"],
-                "secret": f"file:{app['secret_file']}",
-            },
-            "endpoints": {
-                "authority": endpoints["authority"],
-                "graph": endpoints["graph"],
-                "exchange": endpoints["exchange"],
-                "dns_servers": [endpoints["dns"]],
-            },
-        }
+    for name, application, transport in (
+        ("sandbox", "app", "rest"),
+        ("sandbox-reader", "reader_app", "rest"),
+        ("sandbox-psrp", "app", "psrp"),
+    ):
+        values = _profile_of(endpoints, application, transport)
         (folder / f"{name}.toml").write_text(profile_toml(name, values), encoding="utf-8")
     return _profile_files()
+
+
+def _profile_of(endpoints: Mapping[str, Any], application: str, transport: str) -> dict[str, Any]:
+    """A profile's values for one of the sandbox's applications."""
+    app = endpoints[application]
+    secret = f"file:{app['secret_file']}"
+    values: dict[str, Any] = {
+        "tenant": endpoints["initial_domain"],
+        "exchange": transport,
+        "ca": endpoints["ca"],
+        "credential": {"kind": "client_secret", "client_id": app["client_id"], "secret": secret},
+        "endpoints": {
+            "authority": endpoints["authority"],
+            "graph": endpoints["graph"],
+            "exchange": endpoints["exchange"],
+            "dns_servers": [endpoints["dns"]],
+        },
+    }
+    if transport == "psrp":
+        values["psrp"] = {
+            "endpoint": endpoints["psrp"],
+            "configuration": endpoints["psrp_configuration"],
+            "authentication": "basic",
+            "user": application,
+            "password": secret,
+        }
+    return values
 
 
 def _forget(profiles: tuple[Path, ...]) -> None:

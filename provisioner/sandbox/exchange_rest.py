@@ -50,6 +50,7 @@ _INVOCATION = "Microsoft.Exchange.AdminApi.CommandInvocation"
 
 # --- rows on the wire ------------------------------------------------------------------------------------------------
 
+
 def wire_row(row: Mapping[str, Any], columns: frozenset[str] | None = None) -> Row:
     """A row as it goes out: each value that JSON cannot name the type of has `@data.type`/`@odata.type` before it.
 

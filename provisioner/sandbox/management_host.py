@@ -99,7 +99,9 @@ def _from_file(given: Mapping[str, Any]) -> bytes:
         text = f"Could not find file '{path}'."
         raise CmdletError("System.IO.FileNotFoundException", text, "ObjectNotFound") from None
     try:
-        _, certificate, _ = pkcs12.load_key_and_certificates(content, str(given.get("certificatepassword", "")).encode())
+        _, certificate, _ = pkcs12.load_key_and_certificates(
+            content, str(given.get("certificatepassword", "")).encode()
+        )
     except ValueError:
         text = "The specified network password is not correct."
         raise CmdletError("System.Security.Cryptography.CryptographicException", text, "NotSpecified") from None

@@ -45,7 +45,7 @@ from psrpcore.types import (
 )
 
 from provisioner.sandbox import wsman
-from provisioner.sandbox.cmdlets import Caller, CmdletError, catalogue, run_cmdlet
+from provisioner.sandbox.cmdlets import CmdletError, catalogue, run_cmdlet
 from provisioner.sandbox.faults import Faults
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_values import plain, powershell_row
@@ -189,7 +189,7 @@ class Shells:
                 shell.pool.receive_data(PSRPPayload(payload, StreamType.default, identifier))
             while event := shell.pool.next_event():
                 self._event(shell, event)
-        except Exception as error:  # psrpcore raises whatever its decoder met
+        except Exception as error:  # noqa: BLE001 - psrpcore raises whatever its decoder met
             raise wsman.invalid(f"The PSRP message cannot be read: {type(error).__name__}.") from None
         shell.flush()
 
@@ -252,11 +252,11 @@ class Shells:
         async with shell.runspaces():
             pipeline.start()
             try:
-                statements = list(_statements(pipeline.metadata.commands))
+                statements = list(_statements(getattr(pipeline.metadata, "commands", ())))
                 for statement in statements:
                     error = await self._statement(shell, pipeline, statement)
                     if error and len(statements) == 1:
-                        pipeline._change_state(PSInvocationState.Failed, error)  # noqa: SLF001 - psrpcore has no word for it
+                        pipeline._change_state(PSInvocationState.Failed, error)
                         break
                     if error:
                         _write(pipeline, error)
@@ -268,11 +268,11 @@ class Shells:
             except asyncio.CancelledError:
                 if pipeline.state == PSInvocationState.Running:
                     pipeline.stop()
-            except Exception as error:  # a fault of the sandbox: the client must not wait for ever
+            except Exception as error:  # noqa: BLE001 - a fault of the sandbox: the client must not wait for ever
                 _LOG.exception("a pipeline failed in the sandbox itself")
                 text = f"The sandbox failed: {type(error).__name__}."
                 record = _record(CmdletError("System.InvalidOperationException", text, "NotSpecified"))
-                pipeline._change_state(PSInvocationState.Failed, record)  # noqa: SLF001
+                pipeline._change_state(PSInvocationState.Failed, record)
             finally:
                 if not shell.lost:
                     shell.flush()

@@ -160,7 +160,11 @@ def _command_id(content: ET.Element) -> str:
 
 
 def _payloads(content: ET.Element) -> Iterable[bytes]:
-    for path in (f".//{{{POWERSHELL}}}creationXml", f".//{{{SHELL}}}Arguments", f".//{{{SHELL}}}Send/{{{SHELL}}}Stream"):
+    for path in (
+        f".//{{{POWERSHELL}}}creationXml",
+        f".//{{{SHELL}}}Arguments",
+        f".//{{{SHELL}}}Send/{{{SHELL}}}Stream",
+    ):
         for element in content.iterfind(path):
             yield base64.b64decode(element.text or "", validate=False)
 

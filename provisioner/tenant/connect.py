@@ -61,9 +61,12 @@ async def _exchange(
     profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry
 ) -> AsyncIterator[Exchange]:
     """Exchange over the transport that the profile names."""
-    if profile.exchange != "rest":
-        what = f'the transport "{profile.exchange}" is not built yet'
-        raise InputError([Diagnostic("SETTINGS-TRANSPORT", what, 'write exchange = "rest"')])
+    if profile.exchange == "psrp":
+        from provisioner.tenant.exchange_psrp import open_psrp
+
+        async with open_psrp(profile, retry) as psrp:
+            yield psrp
+        return
     import ssl
 
     import aiohttp

@@ -21,9 +21,7 @@ from urllib.parse import urlsplit
 
 from provisioner.diagnostics import (
     Malformed,
-    NotFound,
     PermissionMissing,
-    Refused,
     SignInRefused,
     TenantError,
     Throttled,
@@ -32,6 +30,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
 from provisioner.tenant.credentials import Tokens, claims_of, secret_value
+from provisioner.tenant.exchange_answers import BUSY, TRUNCATED, confirmed, error_by_type, role_mend
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
@@ -43,18 +42,6 @@ _MOST_PAGES = 10_000
 # The arbitration mailbox that app-only requests are routed by.
 _ANCHOR = "APP:SystemMailbox{{bb558c35-97f1-4cb9-8ff7-d53741dc928c}}@{tenant}"
 _TABLE = "#Exchange.GenericHashTable"
-_CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
-
-# Errors that Microsoft's module repeats: the cmdlet did not run.
-_TRANSIENT = (
-    "DCOverloadedException",
-    "SuitabilityDirectoryException",
-    "ServerInMMException",
-    "ADServerSettingsChangedException",
-    "StorageTransientException",
-)
-_TRUNCATED = "There are more results available than are currently displayed"
-_BUSY = "maximum number of concurrent requests"
 _MANAGE_AS_APP = (
     "grant the app the application permission Office 365 Exchange Online / Exchange.ManageAsApp, with admin consent"
 )
@@ -157,9 +144,9 @@ class RestExchange:
                 break
             if urlsplit(url)[:2] != urlsplit(self._base)[:2]:
                 raise Malformed(f"page {number + 2} lies on another host and is not followed", cmdlet.name)
-        if any(_TRUNCATED in w for w in warnings) and len(ids) == 1:
+        if any(TRUNCATED in w for w in warnings) and len(ids) == 1:
             raise Malformed("the answer is cut short and names no further page", cmdlet.name)
-        return Answer(tuple(rows), tuple(w for w in warnings if _TRUNCATED not in w), tuple(ids), len(ids))
+        return Answer(tuple(rows), tuple(w for w in warnings if TRUNCATED not in w), tuple(ids), len(ids))
 
     async def _post(self, cmdlet: Cmdlet, body: Mapping[str, Any], url: str | None) -> tuple[dict[str, Any], str]:
         """One page: the JSON and the service's request id. A 401 is tried once more with a fresh token."""
@@ -279,10 +266,7 @@ def trace_config() -> aiohttp.TraceConfig:
 
 def encode_parameters(cmdlet: Cmdlet) -> dict[str, Any]:
     """Parameters as JSON: a list replaces, a Delta is a tagged table, null clears; Confirm is answered beforehand."""
-    encoded = {name: _encode(value) for name, value in cmdlet.parameters.items()}
-    if cmdlet.name.partition("-")[0] in _CONFIRMING and "Confirm" not in encoded:
-        encoded["Confirm"] = False
-    return encoded
+    return {name: _encode(value) for name, value in confirmed(cmdlet).items()}
 
 
 def _encode(value: Parameter) -> Any:
@@ -319,7 +303,7 @@ def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
         raise kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, status=200) from error
     errors = page.get("@adminapi.errors")
     if errors:
-        raise _by_type(cmdlet, 200, "", "; ".join(map(str, errors)), "", "")
+        raise error_by_type(cmdlet, "", "; ".join(map(str, errors)), status=200)
     return page
 
 
@@ -334,9 +318,9 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
         return PermissionMissing(what, cmdlet.name, type_, status, request_id, _MANAGE_AS_APP)
     if status == 403:
         what = message or diagnostics or "refused: no role of this app holds the cmdlet, or the token is too old"
-        return PermissionMissing(what, cmdlet.name, type_, status, request_id, _role_mend(cmdlet))
+        return PermissionMissing(what, cmdlet.name, type_, status, request_id, role_mend(cmdlet))
     text = content[:4096].decode("utf-8", "replace")
-    if status == 429 or _BUSY in text:
+    if status == 429 or BUSY in text:
         return Throttled(
             message or "the service asks to wait", cmdlet.name, type_, status, request_id, retry_after_s=_after(headers)
         )
@@ -345,28 +329,7 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
     if not parsed:
         kind = Malformed if cmdlet.reads or status < 500 else Unclear
         return kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, type_, status, request_id)
-    return _by_type(cmdlet, status, type_, message, request_id, diagnostics)
-
-
-def _by_type(cmdlet: Cmdlet, status: int, type_: str, message: str, request_id: str, diagnostics: str) -> TenantError:
-    """The exception by the service's own type of error; its text where there is no type."""
-    facts = (message or diagnostics or "refused without a reason", cmdlet.name, type_, status, request_id)
-    both = f"{type_} {message}"
-    if (
-        "ManagementObjectNotFoundException" in both
-        or "couldn't be found on" in message
-        or "couldn't be read from" in message
-    ):
-        return NotFound(*facts)
-    if "The specified mailbox" in message and "doesn't exist" in message:
-        return NotFound(*facts)
-    if any(name in both for name in _TRANSIENT):
-        return Unavailable(*facts)
-    if "pagination request" in message:
-        return Malformed(*facts)
-    if status in (500, 502, 504) and not type_:
-        return Unclear(*facts)
-    return Refused(*facts)
+    return error_by_type(cmdlet, type_, message, status=status, request_id=request_id, reason=diagnostics)
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
@@ -442,13 +405,6 @@ def _claims(headers: Mapping[str, str]) -> str | None:
         except ValueError:
             return None
     return '{"access_token":{}}' if "invalid_token" in challenge else None
-
-
-def _role_mend(cmdlet: Cmdlet) -> str:
-    read = "Global Reader (Entra) or View-Only Configuration and View-Only Recipients (Exchange)"
-    write = "Exchange Administrator (Entra), or an Exchange role group with the roles that hold it"
-    recent = "after a change of roles a new token is needed, and up to some hours"
-    return f"give the app a role that holds {cmdlet.name}: {read if cmdlet.reads else write}; {recent}"
 
 
 def _reason(error: BaseException) -> str:

@@ -36,13 +36,19 @@ class Retry:
     on_wait: OnWait = _nothing
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def call(self, request: Request, send: Callable[[], Awaitable[T]]) -> T:
-        """Send until it is answered. Raises the last error, with a word on the waiting where that was the end of it."""
+    async def call(
+        self, request: Request, send: Callable[[], Awaitable[T]], *, repeat_unclear: bool | None = None
+    ) -> T:
+        """Send until it is answered. Raises the last error, with a word on the waiting where that was the end of it.
+
+        `repeat_unclear`: whether to send again what may have been carried out; by default what may be repeated.
+        """
+        again = request.repeatable if repeat_unclear is None else repeat_unclear
 
         def worth_it(error: BaseException) -> bool:
             if isinstance(error, Throttled | Unavailable):
                 return True
-            return isinstance(error, Unclear) and request.repeatable
+            return isinstance(error, Unclear) and again
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None

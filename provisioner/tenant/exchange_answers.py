@@ -1,0 +1,63 @@
+"""What Exchange's own words mean, whichever transport carried them: errors, cut listings, questions to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError, Throttled, Unavailable, Unclear
+from provisioner.model import Cmdlet, Parameter
+
+TRUNCATED = "There are more results available than are currently displayed"
+"""The warning of a listing that ResultSize cut."""
+
+BUSY = "maximum number of concurrent requests"
+
+# Errors that Microsoft's module repeats: the cmdlet did not run.
+_TRANSIENT = (
+    "DCOverloadedException",
+    "SuitabilityDirectoryException",
+    "ServerInMMException",
+    "ADServerSettingsChangedException",
+    "StorageTransientException",
+)
+_CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
+
+
+def confirmed(cmdlet: Cmdlet) -> Mapping[str, Parameter]:
+    """The parameters with the question "are you sure?" answered: nobody is there to be asked."""
+    if cmdlet.name.partition("-")[0] in _CONFIRMING and "Confirm" not in cmdlet.parameters:
+        return {**cmdlet.parameters, "Confirm": False}
+    return cmdlet.parameters
+
+
+def error_by_type(
+    cmdlet: Cmdlet, type_: str, message: str, *, status: int | None = None, request_id: str = "", reason: str = ""
+) -> TenantError:
+    """The exception by the service's own type of error; by its text where there is no type."""
+    facts = (message or reason or "refused without a reason", cmdlet.name, type_, status, request_id)
+    both = f"{type_} {message}"
+    if BUSY in message:
+        return Throttled(*facts)
+    if (
+        "ManagementObjectNotFoundException" in both
+        or "couldn't be found on" in message
+        or "couldn't be read from" in message
+    ):
+        return NotFound(*facts)
+    if "The specified mailbox" in message and "doesn't exist" in message:
+        return NotFound(*facts)
+    if any(name in both for name in _TRANSIENT):
+        return Unavailable(*facts)
+    if "pagination request" in message:
+        return Malformed(*facts)
+    if status in (500, 502, 504) and not type_:
+        return Unclear(*facts)
+    return Refused(*facts)
+
+
+def role_mend(cmdlet: Cmdlet) -> str:
+    """Which role to give to whoever may not run a cmdlet."""
+    read = "Global Reader (Entra) or View-Only Configuration and View-Only Recipients (Exchange)"
+    write = "Exchange Administrator (Entra), or an Exchange role group with the roles that hold it"
+    recent = "after a change of roles a new token is needed, and up to some hours"
+    return f"give the app a role that holds {cmdlet.name}: {read if cmdlet.reads else write}; {recent}"

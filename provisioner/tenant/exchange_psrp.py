@@ -1,0 +1,261 @@
+"""Exchange cmdlets over remote PowerShell to a management host or a JEA endpoint (MS-PSRP over WS-Management).
+
+pypsrp is synchronous: each runspace has a shell and a thread of its own, opened when there is more to do than those
+open can take, up to a limit. What waits when a runspace becomes free travels together, as statements of one pipeline.
+A write whose answer was lost is not sent again: the engine reads what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable
+from provisioner.model import Answer, Cmdlet, Parameter, Secret
+from provisioner.tenant.credentials import secret_value
+from provisioner.tenant.psrp_runspace import Outcome, Runspace, SessionLost
+from provisioner.tenant.retry import Retry
+
+if TYPE_CHECKING:
+    from pypsrp.wsman import WSMan
+
+    from provisioner.settings import Profile, Psrp
+
+_CLOSING_S = 5.0
+_READ_MARGIN_S = 10  # read_timeout above OperationTimeout, or pypsrp asks again for output that is lost
+_EXTRAS = {"kerberos": "kerberos", "negotiate": "kerberos", "credssp": "credssp"}
+
+
+class PsrpExchange:
+    """The Exchange port over remote PowerShell. `open_runspace` makes one that is not open yet."""
+
+    transport = "psrp"
+
+    def __init__(self, open_runspace: Callable[[], Runspace], retry: Retry, runspaces: int, statements: int) -> None:
+        self._make, self._retry = open_runspace, retry
+        self._limit, self._statements = runspaces, statements
+        self._queue: deque[tuple[Cmdlet, asyncio.Future[Answer]]] = deque()
+        self._news = asyncio.Condition()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle = 0
+        self._threads = ThreadPoolExecutor(runspaces, thread_name_prefix="psrp")
+
+    async def run(self, cmdlet: Cmdlet) -> Answer:
+        """Run one cmdlet. Raises what `diagnostics` has for a TenantError."""
+        return await self._retry.call(cmdlet, partial(self._once, cmdlet), repeat_unclear=cmdlet.reads)
+
+    async def close(self) -> None:
+        """Close every session, within a few seconds."""
+        for worker in self._workers:
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=_CLOSING_S)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _once(self, cmdlet: Cmdlet) -> Answer:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._queue.append((cmdlet, future))
+        await asyncio.sleep(0)  # whatever else is being asked right now comes along
+        async with self._news:
+            self._news.notify()
+        if not self._idle and len(self._workers) < self._limit and self._queue:
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return await future
+
+    async def _work(self) -> None:
+        """One runspace's life: open when first needed, serve while there is something to do."""
+        runspace = self._make()
+        try:
+            while True:
+                async with self._news:
+                    while not self._queue:
+                        self._idle += 1
+                        try:
+                            await self._news.wait()
+                        finally:
+                            self._idle -= 1
+                    batch = self._take()
+                if not await self._serve(runspace, batch):
+                    return
+                if not runspace.is_open:
+                    runspace = self._make()
+        finally:
+            await asyncio.shield(self._in_thread(runspace.close))
+
+    def _take(self) -> list[tuple[Cmdlet, asyncio.Future[Answer]]]:
+        """A fair share of what waits: runspaces run side by side, statements of one pipeline do not."""
+        share = min(self._statements, math.ceil(len(self._queue) / self._limit))
+        return [self._queue.popleft() for _ in range(share)]
+
+    async def _serve(self, runspace: Runspace, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer]]]) -> bool:
+        """Run a batch and tell each what became of it. False when this runspace should not go on."""
+        try:
+            outcomes, lived = await self._in_thread(partial(_run, runspace, [c for c, _ in batch]))
+        except TenantError as error:
+            # The session could not be opened. Where others are open, they take over.
+            if isinstance(error, Throttled) and len(self._workers) > 1:
+                self._queue.extendleft(reversed(batch))
+                async with self._news:
+                    self._news.notify_all()
+                return False
+            outcomes, lived = [error] * len(batch), False
+        for (cmdlet, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            match outcome:
+                case Answer():
+                    future.set_result(outcome)
+                case None:
+                    future.set_exception(Unavailable("the pipeline ended before its turn", cmdlet.name))
+                case _:
+                    future.set_exception(outcome)
+        return bool(lived)
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _run(runspace: Runspace, cmdlets: Sequence[Cmdlet]) -> tuple[list[Outcome], bool]:
+    """Open if need be and run. A session that was lost before anything reached the host is opened once more."""
+    if not runspace.is_open:
+        runspace.open()
+    try:
+        return runspace.run(cmdlets), True
+    except SessionLost:
+        runspace.open()
+    try:
+        return runspace.run(cmdlets), True
+    except SessionLost as lost:
+        return [Unavailable(lost.reason, c.name) for c in cmdlets], True
+
+
+# --- from a profile --------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_psrp(profile: Profile, retry: Retry) -> AsyncIterator[PsrpExchange]:
+    """The port of a profile. Raises InputError for settings amiss, before anything is sent."""
+    settings = profile.psrp
+    _check(settings)
+    prologue = None
+    if settings.prologue is not None:
+        prologue = Cmdlet(settings.prologue.cmdlet, _prologue_parameters(settings.prologue.parameters))
+    ca = settings.ca or profile.ca
+
+    def make() -> Runspace:
+        return Runspace(
+            _wsman(settings, str(ca) if ca else None), settings.configuration, prologue, profile.timeouts.request_s
+        )
+
+    exchange = PsrpExchange(make, retry, settings.runspaces, settings.statements)
+    try:
+        yield exchange
+    finally:
+        await exchange.close()
+
+
+def _check(settings: Psrp) -> None:
+    """What would otherwise come out only as a library's complaint, or not at all."""
+    if settings.endpoint is None:
+        raise _amiss("SETTINGS-PSRP", 'exchange = "psrp" needs psrp.endpoint', "write https://HOST:5986/wsman")
+    where = urlsplit(settings.endpoint)
+    host = (where.hostname or "").lower()
+    if "powershell-liveid" in where.path.lower() or host.endswith(("outlook.office365.com", "outlook.office365.us")):
+        raise _amiss(
+            "SETTINGS-PSRP-LIVEID",
+            "Exchange Online has had no remote PowerShell endpoint of its own since October 2023",
+            'name a management host that has the module, or write exchange = "rest"',
+        )
+    if where.scheme not in ("https", "http") or not host:
+        raise _amiss("SETTINGS-PSRP", "psrp.endpoint is no address", "write https://HOST:5986/wsman")
+    if where.scheme == "http" and settings.authentication in ("basic", "certificate"):
+        what = f"{settings.authentication} authentication would go over an open line"
+        raise _amiss("SETTINGS-PSRP", what, "write https, or an authentication that encrypts its messages")
+    if settings.authentication in ("basic", "credssp") and (settings.user is None or settings.password is None):
+        what = f"{settings.authentication} authentication needs psrp.user and psrp.password"
+        raise _amiss("SETTINGS-PSRP", what, "password is a reference: env:NAME or file:PATH")
+    if settings.authentication == "certificate" and settings.certificate is None:
+        raise _amiss("SETTINGS-PSRP", "certificate authentication needs psrp.certificate", "name a PEM file")
+    _need_extra(settings.authentication)
+
+
+def _amiss(id_: str, what: str, mend: str) -> InputError:
+    return InputError([Diagnostic(id_, what, mend)])
+
+
+def _need_extra(authentication: str) -> None:
+    import importlib.util
+
+    needed = {"credssp": "requests_credssp", "kerberos": "gssapi"}.get(authentication)
+    if needed and importlib.util.find_spec(needed) is None:
+        extra = _EXTRAS[authentication]
+        what = f"{authentication} authentication needs libraries that are not installed"
+        raise _amiss("SETTINGS-PSRP-EXTRA", what, f"pip install 'provisioner[{extra}]'")
+
+
+def _prologue_parameters(written: Any) -> dict[str, Parameter]:
+    """Parameters of the prologue: what is written as env:NAME or file:PATH is a secret and travels as SecureString."""
+    parameters: dict[str, Parameter] = {}
+    for name, value in written.items():
+        if isinstance(value, str) and value.partition(":")[0] in ("env", "file"):
+            parameters[name] = Secret(value)
+        else:
+            parameters[name] = tuple(value) if isinstance(value, list) else value
+    return parameters
+
+
+def _wsman(settings: Psrp, ca: str | None) -> WSMan:
+    """A connection that is made when first used. Its password is read now, and held by nothing else."""
+    from pypsrp.wsman import WSMan
+
+    where = urlsplit(str(settings.endpoint))
+    tls = where.scheme == "https"
+    options: dict[str, Any] = {}
+    if settings.authentication == "certificate":
+        options["certificate_pem"] = str(settings.certificate)
+        options["certificate_key_pem"] = str(settings.certificate_key or settings.certificate)
+    connection = WSMan(
+        str(where.hostname),
+        port=where.port or (5986 if tls else 5985),
+        path=where.path.strip("/") or "wsman",
+        ssl=tls,
+        auth=settings.authentication,
+        username=settings.user,
+        password=secret_value(settings.password) if settings.password else None,
+        cert_validation=ca or True,  # type: ignore[arg-type] # a path is as good, says its documentation
+        operation_timeout=settings.operation_timeout_s,
+        read_timeout=settings.operation_timeout_s + _READ_MARGIN_S,
+        **options,
+    )
+    if settings.fingerprint:
+        _pin(connection, settings.fingerprint)
+    return connection
+
+
+def _pin(connection: WSMan, fingerprint: str) -> None:
+    """Trust the certificate with this SHA-256 fingerprint and no other; urllib3 compares it in the handshake."""
+    from requests.adapters import HTTPAdapter
+
+    class Pinned(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(
+                *args, **options, assert_fingerprint=fingerprint.replace(":", ""), cert_reqs=ssl.CERT_NONE
+            )
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002
+            super().cert_verify(conn, url, False, cert)
+
+    transport = connection.transport
+    session = transport._build_session()
+    session.mount("https://", Pinned())
+    transport.session = session

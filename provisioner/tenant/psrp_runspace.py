@@ -1,0 +1,314 @@
+"""One runspace on a management host, used from one thread: opens, runs several cmdlets in one pipeline, closes.
+
+The cmdlets of a pipeline are its statements, run one after the other. What remoting sends back names no statement, but
+comes in the order in which it was written; so between two cmdlets stands `Select-Object -InputObject 1`, which every
+restricted session shows (SessionType RestrictedRemoteServer), and whose 1 ends what belongs to the cmdlet before it.
+Where a session does not show even that, the complaint about it ends it just as well. An error ends its statement; the
+pipeline goes on, unless the host's ErrorActionPreference is Stop: then the rest did not run, and is given back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from provisioner.diagnostics import (
+    Malformed,
+    PermissionMissing,
+    SignInRefused,
+    TenantError,
+    Throttled,
+    Unavailable,
+    Unclear,
+)
+from provisioner.model import Answer, Cmdlet, Parameter
+from provisioner.tenant.credentials import secret_value
+from provisioner.tenant.exchange_answers import TRUNCATED, confirmed, error_by_type, role_mend
+from provisioner.tenant.psrp_values import decode_row, encode
+
+if TYPE_CHECKING:
+    from pypsrp.powershell import RunspacePool
+    from pypsrp.wsman import WSMan
+
+_TIMED_OUT = 2150858793  # ERROR_WSMAN_OPERATION_TIMEDOUT: nothing to receive yet
+_NO_SHELL = 2150858843  # ERROR_WINRS_SHELL_DOES_NOT_EXIST
+_MAX_SHELLS = 2150859173  # ERROR_WSMAN_QUOTA_MAX_SHELLS
+_MAX_OPERATIONS = 2150859174  # ERROR_WSMAN_QUOTA_MAX_OPERATIONS
+_SEPARATOR = "Select-Object"
+_REQUEST_ID = re.compile(r"RequestId=([0-9a-fA-F-]{36})")
+
+Outcome = Answer | TenantError | None
+"""What became of one cmdlet; None when it certainly did not run and may be sent again."""
+
+
+class SessionLost(Exception):
+    """The runspace is of no use any more. `sent` is False when nothing of this pipeline had reached the host."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason, self.sent = reason, sent
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What belongs to one statement, as far as it was received; `settled` when its end was."""
+
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[Any] = field(default_factory=list)
+    settled: bool = False
+
+
+class Runspace:
+    """A runspace pool of one. `wsman` makes the connection when it is opened, `prologue` runs before anything else."""
+
+    def __init__(self, wsman: WSMan, configuration: str, prologue: Cmdlet | None, timeout_s: float) -> None:
+        self._wsman, self._configuration, self._prologue = wsman, configuration, prologue
+        self._timeout_s = timeout_s
+        self._pool: RunspacePool | None = None
+        self._separator: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._pool is not None
+
+    def open(self) -> None:
+        """Open it and run the prologue. Raises what `diagnostics` has for a TenantError."""
+        from pypsrp.powershell import RunspacePool
+
+        pool = RunspacePool(self._wsman, configuration_name=self._configuration)
+        try:
+            pool.open()
+        except Exception as error:
+            raise self._failure(error, "sign-in", sent=False) from error
+        self._pool = pool
+        if self._prologue is not None:
+            outcome = self.run([self._prologue])[0]
+            if isinstance(outcome, TenantError):
+                self.close()
+                raise SignInRefused(
+                    f"the management host could not connect to Exchange Online: {outcome.summary}",
+                    self._prologue.name,
+                    outcome.service_type,
+                    mend="check psrp.prologue in the profile",
+                )
+
+    def close(self) -> None:
+        """Delete the shell; one that is gone already is no matter."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with contextlib.suppress(Exception):  # nothing depends on it: the host ends idle shells by itself
+                pool.close()
+        self._wsman.close()
+
+    def run(self, cmdlets: Sequence[Cmdlet]) -> list[Outcome]:
+        """Run cmdlets in one pipeline and say of each what became of it.
+
+        Raises SessionLost when nothing was sent; of what was sent and not answered the outcome is Unclear.
+        """
+        pool = self._opened()
+        shell = self._pipeline(pool, cmdlets)
+        heard = [_Heard() for _ in cmdlets]
+        failure: TenantError | None = None
+        begun = False
+        try:
+            shell.begin_invoke()
+            begun = True
+            self._receive(shell, heard)
+            shell.close()
+        except Exception as error:
+            lost = self._failure(error, cmdlets[0].name, sent=begun)
+            self._pool = None
+            if not begun and not isinstance(lost, Unclear | SignInRefused):
+                raise SessionLost(lost.summary, sent=False) from error
+            failure = lost
+        return [_outcome(c, h, failure) for c, h in zip(cmdlets, heard, strict=True)]
+
+    def _opened(self) -> RunspacePool:
+        if self._pool is None:
+            raise SessionLost("the session is closed", sent=False)
+        return self._pool
+
+    def _pipeline(self, pool: RunspacePool, cmdlets: Sequence[Cmdlet]) -> Any:
+        """The pipeline with its statements. One Command serves for all separators: making one is what costs."""
+        shell = _in_order()(pool)
+        for number, cmdlet in enumerate(cmdlets):
+            if number:
+                shell.commands.append(self._separating(pool))
+            shell.add_cmdlet(cmdlet.name)
+            for name, value in confirmed(cmdlet).items():
+                shell.add_parameter(name, self._encoded(pool, value))
+            shell.add_statement()
+        return shell
+
+    def _separating(self, pool: RunspacePool) -> Any:
+        if self._separator is None:
+            from pypsrp.powershell import PowerShell
+
+            made = PowerShell(pool).add_cmdlet(_SEPARATOR).add_parameter("InputObject", 1).add_statement()
+            self._separator = made.commands[0]
+        return self._separator
+
+    def _encoded(self, pool: RunspacePool, value: Parameter) -> Any:
+        from pypsrp.complex_objects import ObjectMeta
+
+        def serialize(plain: Any, tag: str) -> Any:
+            if tag == "SS":
+                pool.exchange_keys()  # once a pool; the key never leaves it
+            return pool.serialize(plain, ObjectMeta(tag))
+
+        return encode(value, serialize, secret_value)
+
+    def _receive(self, shell: Any, heard: Sequence[_Heard]) -> None:
+        """Sort what comes to the statements, until the pipeline has ended."""
+        from pypsrp.complex_objects import PSInvocationState
+
+        deadline = time.monotonic() + self._timeout_s
+        current = 0
+        while shell.state == PSInvocationState.RUNNING:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no end after {self._timeout_s:.0f} s")
+            shell.poll_invoke()
+            for kind, value in shell.taken():
+                if _separates(kind, value):
+                    heard[current].settled = True
+                    current = min(current + 1, len(heard) - 1)
+                elif kind == "row":
+                    heard[current].rows.append(decode_row(value))
+                elif kind == "warning":
+                    heard[current].warnings.append(str(value.message))
+                elif kind == "error":
+                    heard[current].errors.append(value)
+        if shell.state == PSInvocationState.COMPLETED or heard[current].errors:
+            heard[current].settled = True
+
+    def _failure(self, error: Exception, call: str, *, sent: bool) -> TenantError:
+        """What a library raised, as ours. `sent`: the pipeline had reached the host."""
+        import requests
+        from pypsrp.exceptions import AuthenticationError, WSManFaultError
+
+        host = f"{self._wsman.transport.server}:{self._wsman.transport.port}"
+        if isinstance(error, TenantError):
+            return error
+        if isinstance(error, AuthenticationError):
+            what = f"{host} refused {self._wsman.transport.username or 'the certificate'}"
+            return SignInRefused(what, call, status=401, mend="check psrp.user, psrp.password and psrp.authentication")
+        if isinstance(error, requests.exceptions.SSLError):
+            mend = "check psrp.ca or psrp.fingerprint in the profile, and the clock"
+            return TenantError(f"the certificate of {host} is not trusted: {_short(error)}", call, mend=mend)
+        if isinstance(error, WSManFaultError) and error.code in (_MAX_SHELLS, _MAX_OPERATIONS):
+            return Throttled(str(error.reason or "the host's quota is used up"), call, str(error.code))
+        if isinstance(error, WSManFaultError) and error.code == _NO_SHELL:
+            kind: type[TenantError] = Unclear if sent else Unavailable
+            return kind("the shell on the management host is gone", call, str(error.code))
+        if isinstance(error, WSManFaultError) and not sent:
+            return _refused_by_host(error, call, self._configuration)
+        kind = Unclear if sent or isinstance(error, requests.exceptions.ReadTimeout) else Unavailable
+        if isinstance(error, requests.exceptions.RequestException) and not sent:
+            return kind(f"{host} cannot be reached: {_short(error)}", call)
+        return kind(f"the session with {host} broke: {_short(error)}", call)
+
+
+def _in_order() -> type[Any]:
+    """pypsrp's PowerShell, which keeps what it receives in the order in which it came.
+
+    pypsrp sorts records by stream; only the order tells which statement they belong to.
+    """
+    from pypsrp.exceptions import WSManFaultError
+    from pypsrp.messages import MessageType
+    from pypsrp.powershell import PowerShell
+
+    class InOrder(PowerShell):
+        def __init__(self, pool: RunspacePool) -> None:
+            super().__init__(pool)
+            self._came: list[tuple[str, Any]] = []
+
+        def taken(self) -> Iterator[tuple[str, Any]]:
+            came, self._came = self._came, []
+            return iter(came)
+
+        def poll_invoke(self, timeout: int | None = None) -> None:
+            try:
+                came = self.runspace_pool._receive(self.id, timeout=timeout)
+            except WSManFaultError as fault:
+                if fault.code != _TIMED_OUT:
+                    raise
+                return
+            for kind, value in came:
+                if kind == MessageType.PIPELINE_OUTPUT:
+                    self._came.append(("row", value.data.data))
+                elif isinstance(value, tuple):
+                    self._came.append(value)
+
+        def _process_error_record(self, message: Any) -> tuple[str, Any]:  # type: ignore[override]
+            return "error", message.data
+
+        def _process_warning_record(self, message: Any) -> tuple[str, Any]:  # type: ignore[override]
+            return "warning", message.data
+
+        def _process_pipeline_state(self, message: Any) -> tuple[str, Any] | None:  # type: ignore[override]
+            super()._process_pipeline_state(message)
+            record = message.data.error_record
+            return ("error", record) if record is not None else None
+
+    return InOrder
+
+
+def _separates(kind: str, value: Any) -> bool:
+    """Whether this ends a statement: the separator's 1, or that there is no such command."""
+    if kind == "row":
+        return type(value) is int
+    return kind == "error" and value.reason == "CommandNotFoundException" and _SEPARATOR in str(value)
+
+
+def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outcome:
+    """What became of a cmdlet by what was heard of it; `failure` broke the session."""
+    if heard.settled and heard.errors:
+        return error_of(cmdlet, heard.errors[0])
+    if not heard.settled:
+        if failure is None:
+            return None
+        kind = type(failure) if cmdlet.reads and isinstance(failure, Unavailable) else Unclear
+        return kind(failure.summary, cmdlet.name, failure.service_type)
+    if any(TRUNCATED in w for w in heard.warnings):
+        return Malformed("the answer is cut short", cmdlet.name)
+    return Answer(tuple(heard.rows), tuple(heard.warnings))
+
+
+def error_of(cmdlet: Cmdlet, record: Any) -> TenantError:
+    """The exception for an error record (forms: exchange-admin-api, "PSRP/module form").
+
+    The module writes `ExXXXXXX|Type|text`; what PowerShell itself refuses has the type on the exception.
+    """
+    text = str(record)
+    type_ = (getattr(record.exception, "types", None) or [""])[0]
+    parts = text.split("|", 2)
+    if len(parts) == 3 and " " not in parts[1]:
+        type_, text = parts[1], parts[2]
+    found = _REQUEST_ID.search(record.fq_error or "")
+    request_id = found[1] if found else ""
+    if "CommandNotFoundException" in (record.reason or "") or "CommandNotFoundException" in type_:
+        what = f"the session does not show {cmdlet.name}"
+        mend = (
+            f"the JEA role must show it, and {role_mend(cmdlet)}; "
+            "an Exchange Server has neither inbound connectors nor DKIM: they are of Exchange Online"
+        )
+        return PermissionMissing(what, cmdlet.name, type_, request_id=request_id, mend=mend)
+    return error_by_type(cmdlet, type_, text.strip(), request_id=request_id)
+
+
+def _refused_by_host(fault: Any, call: str, configuration: str) -> TenantError:
+    """A fault of WS-Management before anything ran."""
+    reason = _short(fault.reason or fault)
+    mend = f"check psrp.configuration ({configuration}) and psrp.endpoint"
+    return TenantError(f"the management host refused the session: {reason}", call, str(fault.code), mend=mend)
+
+
+def _short(error: Any) -> str:
+    """The first line of a message; libraries put whole documents into theirs."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:300]
