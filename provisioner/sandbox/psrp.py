@@ -7,7 +7,8 @@ a real host would. A user is an application of the tenant, by display name: its 
 its certificate the application's.
 
 Errors have the shape that the Exchange Online module gives them (DLConversionV2 129). Statements of one pipeline run
-one after the other, and an error ends its statement, not the pipeline, as PowerShell's batches do.
+one after the other, and an error ends its statement, not the pipeline, as PowerShell's batches do; with the setting
+`psrp_error_action_stop` a terminating one ends the pipeline, as under $ErrorActionPreference = "Stop".
 """
 
 from __future__ import annotations
@@ -255,7 +256,7 @@ class Shells:
                 statements = list(_statements(getattr(pipeline.metadata, "commands", ())))
                 for statement in statements:
                     error = await self._statement(shell, pipeline, statement)
-                    if error and len(statements) == 1:
+                    if error and (len(statements) == 1 or self._tenant.settings.get("psrp_error_action_stop")):
                         pipeline._change_state(PSInvocationState.Failed, error)
                         break
                     if error:

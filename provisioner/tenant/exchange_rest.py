@@ -283,10 +283,18 @@ def _encode(value: Parameter) -> Any:
 
 
 def decode_row(row: Any) -> Row:
-    """A row without its sidecars (`X@data.type`, `X@odata.type`)."""
+    """A row without its sidecars (`X@data.type`, `X@odata.type`), nor those of the objects in it."""
     if not isinstance(row, dict):
         raise Malformed(f"a row is no object but {type(row).__name__}")
-    return {name: value for name, value in row.items() if "@" not in name}
+    return {name: _decode(value) for name, value in row.items() if "@" not in name}
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return decode_row(value)
+    if isinstance(value, list):
+        return [_decode(item) if isinstance(item, dict | list) else item for item in value]
+    return value
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from provisioner.model import Delta, Parameter, Secret
 _INT32 = 2**31
 # What remoting itself adds to objects.
 _ADDED = frozenset({"PSComputerName", "RunspaceId", "PSShowComputerName", "PSSourceJobInstanceId"})
-# xs:dateTime with an offset, as a host outside UTC writes a DateTime of kind Local (MS-PSRP 2.2.5.1.4).
-_LOCAL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,7})?([+-]\d\d:\d\d)$")
+# xs:dateTime as DateTime is written (MS-PSRP 2.2.5.1.4): with an offset on a host outside UTC, without idle zeros.
+_DATE = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?(Z|[+-]\d\d:\d\d)$")
 
 
 def encode(value: Parameter, serialize: Callable[[Any, str], Any], secret: Callable[[str], str]) -> Any:
@@ -88,9 +88,9 @@ def _object(value: Any) -> Any:
 
 
 def _utc(text: str) -> str:
-    """A local date in UTC, with its digits; any other text as it is."""
-    found = _LOCAL.match(text)
+    """A date in UTC with seven digits, as REST writes it; any other text as it is."""
+    found = _DATE.match(text)
     if not found:
         return text
     moment = dt.datetime.fromisoformat(found[1] + found[3]).astimezone(dt.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{found[2] or ''}Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{(found[2] or '').ljust(7, '0')}Z"

@@ -1,0 +1,530 @@
+"""Exchange over remote PowerShell: the product's adapter with pypsrp, against the sandbox's management host.
+
+What must be alike over both transports is asked over both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from provisioner import changeset
+from provisioner.diagnostics import (
+    InputError,
+    Malformed,
+    NotFound,
+    PermissionMissing,
+    Refused,
+    SignInRefused,
+    TenantError,
+    Throttled,
+    Unavailable,
+    Unclear,
+)
+from provisioner.model import Answer, Cmdlet, Delta, Parameter
+from provisioner.settings import Profile
+from provisioner.tenant.connect import connect
+from tests.local_tenant import FRONT_OF, TRANSPORTS, LocalTenant, connected, sandbox
+
+ROW_VALUES: dict[str, Any] = {
+    "XUnicode": "Grüße aus 東京 😀 ‮",
+    "XMarkup": "<a href=\"x\">&amp; 'q'</a>",
+    "XControl": "tab\tbell\x07null-ish\x01 line\nend",
+    "XEscaped": "_x0041_ is not A",
+    "XEmpty": "",
+    "XNull": None,
+    "XTrue": True,
+    "XLarge": 2**40,
+    "XNegative": -(2**33),
+    "XFloat": 1.5,
+    "XNone": [],
+    "XOne": ["only"],
+    "XMany": ["a", "b", ""],
+    "XNested": {"Outer": {"Inner": ["x", None, 3]}, "Flag": False},
+    "WhenChanged": "2026-07-14T18:54:40.7066975Z",
+}
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com", "display_name": "Contoso"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "contoso.com", "Default": True}],
+        "InboundConnector": [{"Name": "values", "SenderIPAddresses": ["203.0.113.5"], **ROW_VALUES}],
+    },
+    "mailboxes": [{"address": "erp@contoso.com"}, {"count": 120, "domain": "contoso.com", "prefix": "m"}],
+}
+MAILBOXES = [f"m{n:05d}@contoso.com" for n in range(1, 121)]
+
+
+@pytest.fixture(scope="module")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+    folder = tmp_path_factory.mktemp("psrp")
+    (folder / "seed.yaml").write_text(yaml.safe_dump(SEED, allow_unicode=True))
+    with sandbox(folder / "state", folder / "seed.yaml", lag=0) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(tenant: LocalTenant) -> Iterator[None]:
+    yield
+    tenant.control("DELETE", "/faults")
+    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_max_shells_per_user": 30}})
+
+
+def profile_of(tenant: LocalTenant, transport: str = "psrp", **psrp: Any) -> Profile:
+    """The profile with other values in its `psrp` table."""
+    profile = tenant.profile(transport)
+    return profile.model_copy(update={"psrp": type(profile.psrp)(**{**profile.psrp.model_dump(), **psrp})})
+
+
+def run(profile: Profile, *cmdlets: Cmdlet) -> list[Answer | BaseException]:
+    """Ask for all at the same moment, in a session of their own."""
+
+    async def ask() -> list[Answer | BaseException]:
+        async with connect(profile) as ports:
+            return await asyncio.gather(*(ports.exchange.run(c) for c in cmdlets), return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def one(profile: Profile, cmdlet: Cmdlet) -> Answer:
+    found = run(profile, cmdlet)[0]
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def set_auth(mailbox: str, disabled: bool | None) -> Cmdlet:
+    return Cmdlet("Set-CASMailbox", {"Identity": mailbox, "SmtpClientAuthenticationDisabled": disabled})
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("name", ROW_VALUES)
+def test_a_row_s_value_comes_as_it_is_kept(tenant: LocalTenant, transport: str, name: str) -> None:
+    row = one(tenant.profile(transport), Cmdlet("Get-InboundConnector", {"Identity": "values"})).rows[0]
+    assert json.dumps(row[name], sort_keys=True) == json.dumps(ROW_VALUES[name], sort_keys=True)
+
+
+def test_a_row_is_the_same_over_both_transports(tenant: LocalTenant) -> None:
+    asked = Cmdlet("Get-InboundConnector", {"Identity": "values"})
+    rest, psrp = (one(tenant.profile(t), asked).rows[0] for t in TRANSPORTS)
+    assert rest == psrp
+
+
+SENT: list[tuple[Parameter, Any]] = [
+    ("Grüße 東京 😀", "Grüße 東京 😀"),
+    ("<&>\"'`$(x)", "<&>\"'`$(x)"),
+    ("tab\tbell\x07 line\nend", "tab\tbell\x07 line\nend"),
+    ("_x0041_", "_x0041_"),
+    ("", ""),
+    (2**40, 2**40),
+    (-(2**31), -(2**31)),
+    (7, 7),
+    (True, True),
+    (False, False),
+    (None, None),
+    ((), []),
+    (("only",), ["only"]),
+    (("a", "b"), ["a", "b"]),
+    (Delta(add=("a", "<&>")), {"Add": ["a", "<&>"]}),
+    (Delta(add=("a",), remove=("b", "c")), {"Add": ["a"], "Remove": ["b", "c"]}),
+]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_parameters_arrive_as_they_were_sent(tenant: LocalTenant, transport: str) -> None:
+    seen = len(tenant.requests(FRONT_OF[transport]))
+    # An identity that nobody has: each is refused, after it has been logged as it came.
+    run(tenant.profile(transport), *(Cmdlet("Set-InboundConnector", _numbered(n, v)) for n, (v, _) in enumerate(SENT)))
+    came = {
+        r["parameters"]["Identity"]: r["parameters"]["Comment"] for r in tenant.requests(FRONT_OF[transport])[seen:]
+    }
+    for number, (_, expected) in enumerate(SENT):
+        arrived = _without_sidecars(came[f"nobody-{number}"])
+        assert (type(arrived), arrived) == (type(expected), expected)
+
+
+def _numbered(number: int, value: Parameter) -> dict[str, Parameter]:
+    return {"Identity": f"nobody-{number}", "Comment": value}
+
+
+def _without_sidecars(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_sidecars(v) for k, v in value.items() if "@" not in k}
+    return [_without_sidecars(v) for v in value] if isinstance(value, list) else value
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_errors_are_the_same_exceptions_over_both(tenant: LocalTenant, transport: str) -> None:
+    profile = tenant.profile(transport)
+    missing, unknown, enum, duplicate = run(
+        profile,
+        Cmdlet("Get-CASMailbox", {"Identity": "nobody@contoso.com"}),
+        Cmdlet("Get-InboundConnector", {"Bogus": "x"}),
+        Cmdlet("New-InboundConnector", {"Name": "x", "ConnectorType": "Sideways", "SenderDomains": ("*",)}),
+        Cmdlet("New-InboundConnector", {"Name": "values", "ConnectorType": "OnPremises", "SenderDomains": ("*",)}),
+    )
+    assert isinstance(missing, NotFound)
+    assert missing.service_type.endswith("ManagementObjectNotFoundException")
+    assert missing.request_id
+    assert "nobody@contoso.com" in missing.summary
+    assert isinstance(unknown, Refused)
+    assert "Bogus" in unknown.summary
+    assert isinstance(enum, Refused)
+    assert "Sideways" in enum.summary
+    assert isinstance(duplicate, Refused)
+    assert "already exists" in duplicate.summary
+    assert {e.exit_code for e in (missing, unknown, enum, duplicate)} == {1}
+
+
+def test_a_cmdlet_that_the_session_does_not_show_names_role_and_endpoint(tenant: LocalTenant) -> None:
+    found = run(tenant.profile("psrp"), Cmdlet("Get-TransportRule", {}))[0]
+    assert isinstance(found, PermissionMissing)
+    assert "does not show Get-TransportRule" in str(found)
+    assert "JEA role" in found.mend
+    assert "Exchange Server" in found.mend
+
+
+def test_a_reader_may_not_write(tenant: LocalTenant) -> None:
+    found = run(tenant.profile("psrp", app="reader_app"), set_auth("erp@contoso.com", True))[0]
+    assert isinstance(found, PermissionMissing)
+
+
+def test_a_warning_is_told(tenant: LocalTenant) -> None:
+    for transport in TRANSPORTS:
+        profile = tenant.profile(transport)
+        one(profile, set_auth("erp@contoso.com", True))
+        again = one(profile, set_auth("erp@contoso.com", True))
+        assert any("no settings of" in w for w in again.warnings)
+
+
+def test_a_non_terminating_error_is_an_error(tenant: LocalTenant) -> None:
+    """pypsrp's had_errors stays false for these: the pipeline has completed."""
+    for transport in TRANSPORTS:
+        fault = {"front": FRONT_OF[transport], "match": {"cmdlet": "Get-CASMailbox"}}
+        tenant.control("POST", "/faults", [{**fault, "do": {"adminapi_errors": ["the mailbox is corrupt"]}}])
+        found = run(tenant.profile(transport), Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"}))[0]
+        assert isinstance(found, Refused)
+        assert "the mailbox is corrupt" in found.summary
+
+
+def test_a_listing_that_was_cut_is_an_error_and_no_short_list(tenant: LocalTenant) -> None:
+    found = run(tenant.profile("psrp"), Cmdlet("Get-CASMailbox", {"ResultSize": 5}))[0]
+    assert isinstance(found, Malformed)
+
+
+def test_throttling_is_waited_out(tenant: LocalTenant) -> None:
+    fault = {"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "times": 1, "do": {"status": 429}}
+    tenant.control("POST", "/faults", [fault])
+    one(tenant.profile("psrp"), set_auth("erp@contoso.com", False))
+    assert tenant.rows("CASMailbox")[0]["SmtpClientAuthenticationDisabled"] is False
+
+
+def test_throttling_without_end_says_so(tenant: LocalTenant) -> None:
+    tenant.control("POST", "/faults", [{"front": "psrp", "times": None, "do": {"status": 429}}])
+    profile = tenant.profile("psrp").model_copy(
+        update={"timeouts": tenant.profile().timeouts.model_copy(update={"retry_s": 0.1})}
+    )
+    assert isinstance(run(profile, set_auth("erp@contoso.com", False))[0], Throttled)
+
+
+# --- many at once ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statements", [1, 7, 50])
+def test_of_many_in_one_pipeline_each_gets_its_own_answer(tenant: LocalTenant, statements: int) -> None:
+    asked = [*MAILBOXES[:10], "nobody@contoso.com", *MAILBOXES[10:20], "no-one@contoso.com", MAILBOXES[20]]
+    profile = profile_of(tenant, runspaces=1, statements=statements)
+    for mailbox, found in zip(
+        asked, run(profile, *(Cmdlet("Get-CASMailbox", {"Identity": m}) for m in asked)), strict=True
+    ):
+        if mailbox.startswith("no"):
+            assert isinstance(found, NotFound)
+            assert mailbox in found.summary
+        else:
+            assert isinstance(found, Answer)
+            assert [r["PrimarySmtpAddress"] for r in found.rows] == [mailbox]
+
+
+def test_an_error_that_ends_the_pipeline_leaves_the_rest_to_be_sent_again(tenant: LocalTenant) -> None:
+    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_error_action_stop": True}})
+    try:
+        cmdlets: list[Cmdlet] = [set_auth(m, True) for m in MAILBOXES[30:40]]
+        cmdlets.insert(4, Cmdlet("Set-CASMailbox", {"Identity": "erp@contoso.com", "Bogus": True}))
+        before = len(tenant.writes("psrp"))
+        found = run(profile_of(tenant, runspaces=1), *cmdlets)
+        assert [type(f).__name__ for f in found] == ["Answer"] * 4 + ["Refused"] + ["Answer"] * 6
+        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp")[before:]]
+        assert sorted(done) == sorted(MAILBOXES[30:40])
+    finally:
+        tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_error_action_stop": False}})
+
+
+def test_fewer_shells_than_wanted_are_enough(tenant: LocalTenant) -> None:
+    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_max_shells_per_user": 1}})
+    found = run(profile_of(tenant, runspaces=4, statements=5), *(set_auth(m, None) for m in MAILBOXES[:40]))
+    assert [f for f in found if not isinstance(f, Answer)] == []
+
+
+def test_latency_is_hidden_by_as_many_runspaces_as_there_are(tenant: LocalTenant) -> None:
+    fault = {"front": "psrp", "match": {"cmdlet": "Get-CASMailbox"}, "times": None, "do": {"delay": 0.3}}
+    tenant.control("POST", "/faults", [fault])
+
+    async def timed(runspaces: int) -> float:
+        profile = profile_of(tenant, runspaces=runspaces)
+        async with connect(profile) as ports:
+            begun = asyncio.get_running_loop().time()
+            asked = (Cmdlet("Get-CASMailbox", {"Identity": m}) for m in MAILBOXES[:8])
+            await asyncio.gather(*(ports.exchange.run(c) for c in asked))
+            return asyncio.get_running_loop().time() - begun
+
+    alone, eight = asyncio.run(timed(1)), asyncio.run(timed(8))
+    assert alone >= 2.4
+    assert eight < alone / 3
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_shell_that_died_between_two_cmdlets_is_opened_again(tenant: LocalTenant) -> None:
+    async def ask() -> None:
+        async with connect(profile_of(tenant, runspaces=1)) as ports:
+            await ports.exchange.run(Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"}))
+            tenant.control(
+                "POST", "/faults", [{"front": "psrp", "match": {"cmdlet": "Get-Mailbox"}, "do": {"close": True}}]
+            )
+            found = await ports.exchange.run(Cmdlet("Get-Mailbox", {"Identity": "erp@contoso.com"}))
+            assert len(found.rows) == 1
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("deed", ["close", "run_then_close"])
+def test_a_write_whose_shell_died_is_not_sent_again(tenant: LocalTenant, deed: str) -> None:
+    tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "do": {deed: True}}])
+    seen = len(tenant.requests("psrp"))
+    assert isinstance(run(tenant.profile("psrp"), set_auth("erp@contoso.com", True))[0], Unclear)
+    assert [r["cmdlet"] for r in tenant.requests("psrp")[seen:]] == ["Set-CASMailbox"]
+
+
+def fifty(value: str) -> str:
+    boxes = "\n".join(f"    {m}: {value}" for m in MAILBOXES[50:100])
+    return f"provisioner: 1\ntenant: contoso.onmicrosoft.com\nowner: team\nsmtp_auth:\n  mailboxes:\n{boxes}\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "deed"), [(0, "close"), (7, "run_then_close"), (23, "close"), (49, "run_then_close")]
+)
+def test_a_shell_that_dies_in_the_middle_of_fifty_changes_ends_in_a_true_account(
+    tenant: LocalTenant, tmp_path: Path, after: int, deed: str
+) -> None:
+    for mailbox in MAILBOXES[50:100]:
+        tenant.cmdlet("Set-CASMailbox", Identity=mailbox, SmtpClientAuthenticationDisabled=None)
+    fault = {"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "after": after, "do": {deed: True}}
+    tenant.control("POST", "/faults", [fault])
+    before = len(tenant.writes("psrp"))
+    with connected(tenant.profile("psrp"), tmp_path) as session:
+        session.options = {"confirm_s": 2.0, "writes": 200}
+        outcome = session.apply(session.plan(fifty("enabled")))
+        rows = {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in tenant.rows("CASMailbox")}
+        told = {r.address.key: r.status for r in outcome.results}
+        assert len(told) == 50
+        for mailbox in MAILBOXES[50:100]:
+            assert told[mailbox] == ("done" if rows[mailbox] is False else "unconfirmed")
+        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp")[before:]]
+        assert len(done) == len(set(done))
+        session.converge(fifty("enabled"))
+    done = [w["parameters"]["Identity"] for w in tenant.writes("psrp")[before:]]
+    assert sorted(done) == sorted(MAILBOXES[50:100])
+
+
+def test_the_change_sets_of_both_transports_are_the_same_but_for_its_name(tenant: LocalTenant, tmp_path: Path) -> None:
+    documents = []
+    for transport in TRANSPORTS:
+        with connected(tenant.profile(transport), tmp_path / "plans") as session:
+            session.count = 0
+            document = changeset.to_document(session.plan(fifty("disabled")))
+        text = json.dumps(document, sort_keys=True)
+        documents.append(text.replace(f'"transport": "{transport}"', '"transport": "…"'))
+    assert documents[0] == documents[1]
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+ASKED = Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"})
+
+
+def test_a_wrong_password_is_refused_without_being_told(tenant: LocalTenant, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_text("not-the-password")
+    found = run(profile_of(tenant, password=f"file:{tmp_path / 'wrong'}"), ASKED)[0]
+    assert isinstance(found, SignInRefused)
+    assert "not-the-password" not in f"{found}{found!r}{found.mend}"
+
+
+def test_a_certificate_signs_in_too(tenant: LocalTenant) -> None:
+    file = Path(tenant.endpoints["app"]["certificate_file"])
+    found = one(profile_of(tenant, authentication="certificate", certificate=file, user=None, password=None), ASKED)
+    assert len(found.rows) == 1
+
+
+def test_a_certificate_that_nobody_knows_is_refused(tenant: LocalTenant, tmp_path: Path) -> None:
+    import trustme
+
+    stranger = trustme.CA().issue_cert("stranger.example")
+    stranger.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    settings = {
+        "authentication": "certificate",
+        "certificate": tmp_path / "stranger.pem",
+        "user": None,
+        "password": None,
+    }
+    profile = profile_of(tenant, **settings)
+    profile = profile.model_copy(update={"timeouts": profile.timeouts.model_copy(update={"retry_s": 0.1})})
+    assert isinstance(run(profile, ASKED)[0], TenantError)
+
+
+def _fingerprint(tenant: LocalTenant) -> str:
+    where = urlsplit(tenant.endpoints["psrp"])
+    pem = ssl.get_server_certificate((str(where.hostname), int(where.port or 0)))
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+def test_a_pinned_certificate_needs_no_authority(tenant: LocalTenant, tmp_path: Path) -> None:
+    import trustme
+
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other-ca.pem"))
+    good = _fingerprint(tenant)
+    other = {"ca": tmp_path / "other-ca.pem"}
+    assert isinstance(run(profile_of(tenant, **other), ASKED)[0], TenantError)
+    assert len(one(profile_of(tenant, fingerprint=good, **other), ASKED).rows) == 1
+    bad = run(profile_of(tenant, fingerprint=("0" if good[0] != "0" else "1") + good[1:]), ASKED)[0]
+    assert isinstance(bad, TenantError)
+    assert "not trusted" in str(bad)
+
+
+def test_a_host_that_is_not_there_is_named(tenant: LocalTenant) -> None:
+    profile = profile_of(tenant, endpoint="https://127.0.0.1:9/wsman")
+    profile = profile.model_copy(update={"timeouts": profile.timeouts.model_copy(update={"retry_s": 0.1})})
+    found = run(profile, ASKED)[0]
+    assert isinstance(found, Unavailable)
+    assert "127.0.0.1:9" in str(found)
+
+
+def test_a_configuration_that_is_not_there_is_named(tenant: LocalTenant) -> None:
+    found = run(profile_of(tenant, configuration="Nowhere"), ASKED)[0]
+    assert isinstance(found, TenantError)
+    assert "Nowhere" in f"{found} {found.mend}"
+
+
+# --- the prologue, and secrets ---------------------------------------------------------------------------------------
+
+CANARY = "canary-7c1f-of-the-certificate"
+
+
+def connecting(tenant: LocalTenant, folder: Path, password: str = CANARY) -> dict[str, Any]:
+    """Settings for the ordinary endpoint of the host, whose module signs in with a certificate file and password."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        load_pem_private_key,
+        pkcs12,
+    )
+
+    pem = Path(tenant.endpoints["app"]["certificate_file"]).read_bytes()
+    key, certificate = load_pem_private_key(pem, None), x509.load_pem_x509_certificate(pem)
+    sealing = BestAvailableEncryption(CANARY.encode())
+    sealed = pkcs12.serialize_key_and_certificates(b"app", key, certificate, None, sealing)  # type: ignore[arg-type]
+    (folder / "app.pfx").write_bytes(sealed)
+    (folder / "password").write_text(password)
+    parameters = {
+        "AppId": tenant.endpoints["app"]["client_id"],
+        "Organization": "contoso.onmicrosoft.com",
+        "CertificateFilePath": str(folder / "app.pfx"),
+        "CertificatePassword": f"file:{folder / 'password'}",
+        "ShowBanner": False,
+    }
+    return {"configuration": tenant.endpoints["psrp_host_configuration"], "prologue": {"parameters": parameters}}
+
+
+def test_without_its_prologue_the_host_has_no_exchange_cmdlets(tenant: LocalTenant) -> None:
+    found = run(profile_of(tenant, configuration=tenant.endpoints["psrp_host_configuration"]), ASKED)[0]
+    assert isinstance(found, PermissionMissing)
+
+
+def test_the_prologue_connects_every_runspace_once(tenant: LocalTenant, tmp_path: Path) -> None:
+    seen = len(tenant.requests("psrp"))
+    profile = profile_of(tenant, runspaces=2, statements=5, **connecting(tenant, tmp_path))
+    found = run(profile, *(Cmdlet("Get-CASMailbox", {"Identity": m}) for m in MAILBOXES[:30]))
+    assert [f for f in found if not isinstance(f, Answer)] == []
+    ran = [r["cmdlet"] for r in tenant.requests("psrp")[seen:]]
+    assert 1 <= ran.count("Connect-ExchangeOnline") <= 2
+    assert ran.count("Get-CASMailbox") == 30
+
+
+def test_a_wrong_certificate_password_is_a_refused_sign_in(tenant: LocalTenant, tmp_path: Path) -> None:
+    found = run(profile_of(tenant, **connecting(tenant, tmp_path, "something else")), ASKED)[0]
+    assert isinstance(found, SignInRefused)
+    assert "network password is not correct" in str(found)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_no_secret_is_in_any_log_or_exception(
+    tenant: LocalTenant, tmp_path: Path, transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At DEBUG pypsrp logs every SOAP message whole, urllib3 and azure every request."""
+    caplog.set_level(logging.DEBUG)
+    profile = profile_of(tenant, transport, **connecting(tenant, tmp_path))
+    found: Sequence[Answer | BaseException] = run(
+        profile, ASKED, Cmdlet("Get-CASMailbox", {"Identity": "nobody@contoso.com"})
+    )
+    secret = Path(tenant.endpoints["app"]["secret_file"]).read_text()
+    told = caplog.text + "".join(f"{e!s}{e!r}{getattr(e, '__cause__', None)!r}" for e in found)
+    assert (transport == "rest") or "Sending message" in told, "the SOAP trace was not taken"
+    assert CANARY not in told
+    assert secret not in told
+    assert CANARY not in json.dumps(tenant.requests("psrp"))
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("psrp", "id_"),
+    [
+        ({"endpoint": None}, "SETTINGS-PSRP"),
+        ({"endpoint": "https://outlook.office365.com/powershell-liveid"}, "SETTINGS-PSRP-LIVEID"),
+        ({"endpoint": "https://ps.outlook.com/PowerShell-LiveID?x=1"}, "SETTINGS-PSRP-LIVEID"),
+        ({"endpoint": "mgmt.example:5986"}, "SETTINGS-PSRP"),
+        ({"endpoint": "http://mgmt.example:5985/wsman"}, "SETTINGS-PSRP"),
+        ({"user": None}, "SETTINGS-PSRP"),
+        ({"password": None}, "SETTINGS-PSRP"),
+        ({"authentication": "certificate", "certificate": None}, "SETTINGS-PSRP"),
+        ({"authentication": "credssp"}, "SETTINGS-PSRP-EXTRA"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_anything_is_sent(
+    tenant: LocalTenant, psrp: dict[str, Any], id_: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        run(profile_of(tenant, **psrp), ASKED)
+    assert [d.id for d in refused.value.diagnostics] == [id_]
+    assert refused.value.diagnostics[0].mend
+
+
+def test_a_secret_in_the_prologue_must_be_a_reference(tenant: LocalTenant) -> None:
+    with pytest.raises(ValueError, match="a secret must not stand here"):
+        profile_of(tenant, prologue={"parameters": {"CertificatePassword": CANARY}})

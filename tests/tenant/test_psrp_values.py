@@ -1,0 +1,67 @@
+"""Values of remote PowerShell, as pure functions: what comes back in the plain form that REST gives."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pypsrp.complex_objects import GenericComplexObject
+
+from provisioner.model import Delta, Parameter, Secret
+from provisioner.tenant.psrp_values import decode, decode_row, encode
+
+
+def thing(to_string: str | None = None, types: tuple[str, ...] = (), **extended: Any) -> GenericComplexObject:
+    made = GenericComplexObject()
+    made.to_string, made.types, made.extended_properties = to_string, list(types), extended
+    return made
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-07-14T20:54:40.7066975+02:00", "2026-07-14T18:54:40.7066975Z"),
+        ("2026-12-31T23:30:00.5-01:00", "2027-01-01T00:30:00.5000000Z"),
+        ("2026-07-14T18:54:40Z", "2026-07-14T18:54:40.0000000Z"),
+        ("2026-07-14", "2026-07-14"),
+        ("seen 2026-07-14T18:54:40Z", "seen 2026-07-14T18:54:40Z"),
+        (uuid.UUID("0a5f7a62-8f0e-4a0b-9d1c-1f2e3d4c5b6a"), "0a5f7a62-8f0e-4a0b-9d1c-1f2e3d4c5b6a"),
+        (Decimal("1.50"), 1.5),
+        (["a", None, [1]], ["a", None, [1]]),
+        ({"k": uuid.UUID(int=0)}, {"k": "00000000-0000-0000-0000-000000000000"}),
+        (
+            thing("OnPremises", ("Deserialized.Microsoft.Exchange.TenantConnectorType", "Deserialized.System.Enum")),
+            "OnPremises",
+        ),
+        (thing("192.0.2.0/24", ("Deserialized.Microsoft.Exchange.Data.IPRange",)), "192.0.2.0/24"),
+        (thing("text", (), Inner=True), {"Inner": True}),
+    ],
+)
+def test_a_value_of_the_output_is_as_json_would_have_it(value: Any, expected: Any) -> None:
+    assert decode(value) == expected
+
+
+def test_what_remoting_adds_is_no_property_of_the_row() -> None:
+    row = thing(Name="x", PSComputerName="host", RunspaceId=uuid.UUID(int=1), PSShowComputerName=True)
+    row.adapted_properties = {"Name": "adapted", "Guid": uuid.UUID(int=2)}
+    assert decode_row(row) == {"Name": "x", "Guid": str(uuid.UUID(int=2))}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (2**31, ("I64", 2**31)),
+        (-(2**31) - 1, ("I64", -(2**31) - 1)),
+        (2**31 - 1, 2**31 - 1),
+        (True, True),
+        (None, None),
+        ((), []),
+        (Delta(add=("a",)), {"Add": ["a"]}),
+        (Delta(remove=("b",)), {"Remove": ["b"]}),
+        (Secret("env:X"), ("SS", "opened env:X")),
+    ],
+)
+def test_a_parameter_is_given_to_pypsrp_as_it_can_send_it(value: Parameter, expected: Any) -> None:
+    assert encode(value, lambda plain, tag: (tag, plain), lambda reference: f"opened {reference}") == expected
