@@ -111,6 +111,7 @@ class _Shell:
     commands: dict[str, _Output] = field(default_factory=dict)
     runs: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     free: asyncio.Semaphore | None = None
+    shown: dict[str, str] = field(default_factory=dict)
     lost: bool = False
 
     def runspaces(self) -> asyncio.Semaphore:
@@ -252,6 +253,7 @@ class Shells:
         output = shell.commands[command]
         async with shell.runspaces():
             pipeline.start()
+            self._show(shell)
             try:
                 statements = list(_statements(getattr(pipeline.metadata, "commands", ())))
                 for statement in statements:
@@ -305,12 +307,11 @@ class Shells:
     async def _command_of(
         self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any], rows: list[Any] | None
     ) -> list[Any]:
-        known = {n.lower(): n for n in self._visible(shell)}
-        match known.get(name.lower()):
+        match shell.shown.get(name.lower()):
             case None:
                 raise _not_recognized(name)
             case "Get-Command":
-                return _commands(known.values(), parameters)
+                return _commands(shell.shown.values(), parameters)
             case "Measure-Object":
                 return [_measure(rows, parameters)]
             case "Select-Object" | "Out-Default":
@@ -320,9 +321,11 @@ class Shells:
             case "Connect-ExchangeOnline":
                 self._faults.record("psrp", cmdlet=name, parameters=parameters, caller=shell.user, executed=True)
                 shell.connection.connect(parameters)
+                self._show(shell)
                 return []
             case "Disconnect-ExchangeOnline":
                 shell.connection.disconnect()
+                self._show(shell)
                 return []
             case cmdlet:
                 return await self._cmdlet(shell, pipeline, cmdlet, parameters)
@@ -356,14 +359,16 @@ class Shells:
         noun = name.partition("-")[2]
         return [powershell_row(noun, row) for row in result.rows]
 
-    def _visible(self, shell: _Shell) -> list[str]:
-        """Names of the commands that the session shows."""
+    def _show(self, shell: _Shell) -> None:
+        """Find out which commands the session shows now: roles change, and so does the connection."""
         if shell.configuration == JEA:
-            shown = {noun.lower() for noun in _JEA_NOUNS}
-            own = [n for n in catalogue(shell.connection.caller()) if n.partition("-")[2].lower() in shown]
-            return [*_ALWAYS, *own]
-        own = catalogue(shell.connection.caller()) if shell.connection.connected else []
-        return [*_ALWAYS, *_CONNECTING, *own]
+            nouns = {noun.lower() for noun in _JEA_NOUNS}
+            own = [n for n in catalogue(shell.connection.caller()) if n.partition("-")[2].lower() in nouns]
+            names = [*_ALWAYS, *own]
+        else:
+            own = catalogue(shell.connection.caller()) if shell.connection.connected else []
+            names = [*_ALWAYS, *_CONNECTING, *own]
+        shell.shown = {name.lower(): name for name in names}
 
 
 _BUSY = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again."

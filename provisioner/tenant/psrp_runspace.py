@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pypsrp.powershell import RunspacePool
     from pypsrp.wsman import WSMan
 
-_TIMED_OUT = 2150858793  # ERROR_WSMAN_OPERATION_TIMEDOUT: nothing to receive yet
 _NO_SHELL = 2150858843  # ERROR_WINRS_SHELL_DOES_NOT_EXIST
 _MAX_SHELLS = 2150859173  # ERROR_WSMAN_QUOTA_MAX_SHELLS
 _MAX_OPERATIONS = 2150859174  # ERROR_WSMAN_QUOTA_MAX_OPERATIONS
@@ -70,7 +69,6 @@ class Runspace:
         self._wsman, self._configuration, self._prologue = wsman, configuration, prologue
         self._timeout_s = timeout_s
         self._pool: RunspacePool | None = None
-        self._separator: Any = None
 
     @property
     def is_open(self) -> bool:
@@ -80,7 +78,10 @@ class Runspace:
         """Open it and run the prologue. Raises what `diagnostics` has for a TenantError."""
         from pypsrp.powershell import RunspacePool
 
+        from provisioner.tenant import psrp_library
+
         pool = RunspacePool(self._wsman, configuration_name=self._configuration)
+        pool._serializer = pool._fragmenter.serializer = psrp_library.Quick()
         try:
             pool.open()
         except Exception as error:
@@ -134,24 +135,17 @@ class Runspace:
         return self._pool
 
     def _pipeline(self, pool: RunspacePool, cmdlets: Sequence[Cmdlet]) -> Any:
-        """The pipeline with its statements. One Command serves for all separators: making one is what costs."""
-        shell = _in_order()(pool)
+        """The pipeline with its statements."""
+        from provisioner.tenant.psrp_library import InOrder, statement
+
+        shell = InOrder(pool)
+        separator = statement(pool, _SEPARATOR, {"InputObject": 1})
         for number, cmdlet in enumerate(cmdlets):
             if number:
-                shell.commands.append(self._separating(pool))
-            shell.add_cmdlet(cmdlet.name)
-            for name, value in confirmed(cmdlet).items():
-                shell.add_parameter(name, self._encoded(pool, value))
-            shell.add_statement()
+                shell.add_command(separator)
+            parameters = {name: self._encoded(pool, value) for name, value in confirmed(cmdlet).items()}
+            shell.add_command(statement(pool, cmdlet.name, parameters))
         return shell
-
-    def _separating(self, pool: RunspacePool) -> Any:
-        if self._separator is None:
-            from pypsrp.powershell import PowerShell
-
-            made = PowerShell(pool).add_cmdlet(_SEPARATOR).add_parameter("InputObject", 1).add_statement()
-            self._separator = made.commands[0]
-        return self._separator
 
     def _encoded(self, pool: RunspacePool, value: Parameter) -> Any:
         from pypsrp.complex_objects import ObjectMeta
@@ -211,51 +205,6 @@ class Runspace:
         if isinstance(error, requests.exceptions.RequestException) and not sent:
             return kind(f"{host} cannot be reached: {_short(error)}", call)
         return kind(f"the session with {host} broke: {_short(error)}", call)
-
-
-def _in_order() -> type[Any]:
-    """pypsrp's PowerShell, which keeps what it receives in the order in which it came.
-
-    pypsrp sorts records by stream; only the order tells which statement they belong to.
-    """
-    from pypsrp.exceptions import WSManFaultError
-    from pypsrp.messages import MessageType
-    from pypsrp.powershell import PowerShell
-
-    class InOrder(PowerShell):
-        def __init__(self, pool: RunspacePool) -> None:
-            super().__init__(pool)
-            self._came: list[tuple[str, Any]] = []
-
-        def taken(self) -> Iterator[tuple[str, Any]]:
-            came, self._came = self._came, []
-            return iter(came)
-
-        def poll_invoke(self, timeout: int | None = None) -> None:
-            try:
-                came = self.runspace_pool._receive(self.id, timeout=timeout)
-            except WSManFaultError as fault:
-                if fault.code != _TIMED_OUT:
-                    raise
-                return
-            for kind, value in came:
-                if kind == MessageType.PIPELINE_OUTPUT:
-                    self._came.append(("row", value.data.data))
-                elif isinstance(value, tuple):
-                    self._came.append(value)
-
-        def _process_error_record(self, message: Any) -> tuple[str, Any]:  # type: ignore[override]
-            return "error", message.data
-
-        def _process_warning_record(self, message: Any) -> tuple[str, Any]:  # type: ignore[override]
-            return "warning", message.data
-
-        def _process_pipeline_state(self, message: Any) -> tuple[str, Any] | None:  # type: ignore[override]
-            super()._process_pipeline_state(message)
-            record = message.data.error_record
-            return ("error", record) if record is not None else None
-
-    return InOrder
 
 
 def _separates(kind: str, value: Any) -> bool:

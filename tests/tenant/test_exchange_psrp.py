@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -386,7 +387,7 @@ def test_a_certificate_that_nobody_knows_is_refused(tenant: LocalTenant, tmp_pat
 
     stranger = trustme.CA().issue_cert("stranger.example")
     stranger.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
-    settings = {
+    settings: dict[str, Any] = {
         "authentication": "certificate",
         "certificate": tmp_path / "stranger.pem",
         "user": None,
@@ -408,7 +409,7 @@ def test_a_pinned_certificate_needs_no_authority(tenant: LocalTenant, tmp_path: 
 
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other-ca.pem"))
     good = _fingerprint(tenant)
-    other = {"ca": tmp_path / "other-ca.pem"}
+    other: dict[str, Any] = {"ca": tmp_path / "other-ca.pem"}
     assert isinstance(run(profile_of(tenant, **other), ASKED)[0], TenantError)
     assert len(one(profile_of(tenant, fingerprint=good, **other), ASKED).rows) == 1
     bad = run(profile_of(tenant, fingerprint=("0" if good[0] != "0" else "1") + good[1:]), ASKED)[0]

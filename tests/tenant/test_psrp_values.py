@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
+import xml.etree.ElementTree as ET
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pypsrp.complex_objects import GenericComplexObject
+from pypsrp.complex_objects import GenericComplexObject, ObjectMeta, Pipeline
+from pypsrp.powershell import PowerShell, RunspacePool
+from pypsrp.serializer import Serializer
+from pypsrp.wsman import WSMan
 
 from provisioner.model import Delta, Parameter, Secret
+from provisioner.tenant.psrp_library import Quick, statement
 from provisioner.tenant.psrp_values import decode, decode_row, encode
 
 
@@ -65,3 +71,43 @@ def test_what_remoting_adds_is_no_property_of_the_row() -> None:
 )
 def test_a_parameter_is_given_to_pypsrp_as_it_can_send_it(value: Parameter, expected: Any) -> None:
     assert encode(value, lambda plain, tag: (tag, plain), lambda reference: f"opened {reference}") == expected
+
+
+def everything() -> str:
+    """An object with a property of every kind that is read quickly, and some that are not."""
+    plain = {
+        "S": "a_x0041_b &lt;x&gt; _xD83D__xDE00_", "Nil": "", "B": "true", "I32": "-7", "I64": "1099511627776",
+        "U16": "2048", "U32": "1", "Db": "1.5", "DT": "2026-07-14T18:54:40.7066975Z",
+        "G": "4a3b5c6d-0000-0000-0000-000000000000", "TS": "PT1S", "By": "3", "Version": "1.2",
+    }  # fmt: skip
+    inner = "".join(f'<{tag} N="{tag}">{text}</{tag}>' for tag, text in plain.items())
+    items = "<LST><S>x</S><Nil/><I32>1</I32></LST>"
+    listed = f'<Obj N="L" RefId="1"><TN RefId="1"><T>System.Collections.ArrayList</T></TN>{items}</Obj>'
+    return f'<Obj RefId="0"><TN RefId="0"><T>Some.Type</T><T>System.Object</T></TN><MS>{inner}{listed}</MS></Obj>'
+
+
+def test_the_quick_reading_gives_what_pypsrp_gives() -> None:
+    ours, theirs = Quick().deserialize(everything()), Serializer().deserialize(everything())
+    assert ours.extended_properties == theirs.extended_properties
+    assert {k: type(v) for k, v in ours.extended_properties.items()} == {
+        k: type(v) for k, v in theirs.extended_properties.items()
+    }
+    assert ours.types == theirs.types
+
+
+def test_a_statement_is_sent_as_pypsrp_sends_it() -> None:
+    pool = RunspacePool(WSMan("127.0.0.1", username="u", password="p", auth="basic"))
+    pool.protocol_version = "2.3"
+    parameters = {"Identity": "x", "Flag": None, "Many": ["a", "b"], "Large": pool.serialize(2**40, ObjectMeta("I64"))}
+    theirs = PowerShell(pool)
+    for _ in range(2):
+        theirs.add_cmdlet("Set-X").add_parameters(copy.deepcopy(parameters)).add_statement()
+        for stream in ("error", "warning", "verbose", "debug", "information"):
+            setattr(theirs.commands[-1], f"merge_{stream}", None)  # said by leaving it out
+    ours = [statement(pool, "Set-X", copy.deepcopy(parameters)) for _ in range(2)]
+    sent = []
+    for commands in (ours, theirs.commands):
+        element = pool._serializer.serialize(Pipeline(is_nested=False, cmds=commands, redirect_err_to_out=False))
+        assert element is not None
+        sent.append(ET.tostring(element))
+    assert sent[0] == sent[1]

@@ -1,0 +1,119 @@
+"""What pypsrp lacks for sending many cmdlets in one pipeline, as subclasses of its own types.
+
+It sorts what it receives by stream and so loses the order; it copies every command deeply once a pipeline; it writes
+each value back to XML while reading it. The last two are a matter of speed alone: a test compares their results with
+pypsrp's own. Importing this imports pypsrp.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pypsrp.complex_objects import Command, CommandParameter, ObjectMeta
+from pypsrp.exceptions import WSManFaultError
+from pypsrp.messages import MessageType
+from pypsrp.powershell import PowerShell, RunspacePool
+from pypsrp.serializer import Serializer
+
+_TIMED_OUT = 2150858793  # ERROR_WSMAN_OPERATION_TIMEDOUT: nothing to receive yet
+
+
+class InOrder(PowerShell):
+    """A pipeline that keeps what it receives in the order in which it came: rows, warnings and errors."""
+
+    def __init__(self, pool: RunspacePool) -> None:
+        super().__init__(pool)
+        self._came: list[tuple[str, Any]] = []
+
+    def taken(self) -> Iterator[tuple[str, Any]]:
+        """What came since the last time, as ("row" | "warning" | "error", object)."""
+        came, self._came = self._came, []
+        return iter(came)
+
+    def poll_invoke(self, timeout: int | None = None) -> None:
+        """Receive once; nothing within OperationTimeout is no failure."""
+        try:
+            came = self.runspace_pool._receive(self.id, timeout=timeout)  # the one way to the order
+        except WSManFaultError as fault:
+            if fault.code != _TIMED_OUT:
+                raise
+            return
+        for kind, value in came:
+            if kind == MessageType.PIPELINE_OUTPUT:
+                self._came.append(("row", value.data.data))
+            elif isinstance(value, tuple):
+                self._came.append(value)
+
+    def _process_error_record(self, message: Any) -> tuple[str, Any]:  # type: ignore[override]
+        return "error", message.data
+
+    def _process_warning_record(self, message: Any) -> tuple[str, Any]:  # type: ignore[override]
+        return "warning", message.data
+
+    def _process_pipeline_state(self, message: Any) -> tuple[str, Any] | None:  # type: ignore[override]
+        super()._process_pipeline_state(message)
+        record = message.data.error_record
+        return ("error", record) if record is not None else None
+
+
+class _Light(Command):
+    """A command whose copy shares what is never changed; only elements must not stand in two places of a document."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Light:
+        made = copy.copy(self)
+        made.args = [
+            CommandParameter(a.name, copy.deepcopy(a.value, memo)) if isinstance(a.value, ET.Element) else a
+            for a in self.args
+        ]
+        return made
+
+
+@lru_cache(maxsize=4)
+def _template(protocol: str) -> _Light:
+    """A bare command. What says that no stream is merged is left out: a client of protocol 2.1 knows of none of it.
+
+    PowerShell reads these properties only where they are there (Command.FromPSObjectForRemoting), and they are two
+    thirds of a command's message.
+    """
+    unmerged = dict.fromkeys(("merge_error", "merge_warning", "merge_verbose", "merge_debug", "merge_information"))
+    return _Light(protocol_version=protocol, is_script=False, end_of_statement=True, **unmerged)
+
+
+def statement(pool: RunspacePool, name: str, parameters: Mapping[str, Any]) -> Command:
+    """A statement of one cmdlet, as `add_cmdlet`, `add_parameter` and `add_statement` make it."""
+    made = copy.copy(_template(pool.protocol_version or ""))
+    made.cmd = name
+    made.args = [CommandParameter(name=key, value=value) for key, value in parameters.items()]
+    return made
+
+
+class Quick(Serializer):
+    """Reads plain values directly. pypsrp first writes each back to XML, in case it should be of no known type."""
+
+    def deserialize(self, element: Any, metadata: ObjectMeta | None = None, clear: bool = True) -> Any:
+        """As pypsrp's."""
+        if not clear and metadata is None and isinstance(element, ET.Element):
+            if element.tag == "S":
+                return self._deserialize_string(element.text)
+            read = _PLAIN.get(element.tag)
+            if read is not None:
+                return read(element.text)
+        return super().deserialize(element, metadata, clear)
+
+
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "Nil": lambda _: None,
+    "B": lambda text: text.lower() == "true",
+    "I32": int,
+    "I64": int,
+    "U16": int,
+    "U32": int,
+    "Db": float,
+    "DT": lambda text: text,
+    "G": uuid.UUID,
+}
