@@ -265,7 +265,7 @@ def test_an_error_that_ends_the_pipeline_leaves_the_rest_to_be_sent_again(tenant
     tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_error_action_stop": True}})
     try:
         cmdlets: list[Cmdlet] = [set_auth(m, True) for m in MAILBOXES[30:40]]
-        cmdlets.insert(4, Cmdlet("Set-CASMailbox", {"Identity": "erp@contoso.com", "Bogus": True}))
+        cmdlets.insert(4, Cmdlet("New-InboundConnector", {"Name": "x", "Bogus": True}))
         before = len(tenant.writes("psrp"))
         found = run(profile_of(tenant, runspaces=1), *cmdlets)
         assert [type(f).__name__ for f in found] == ["Answer"] * 4 + ["Refused"] + ["Answer"] * 6
@@ -273,6 +273,18 @@ def test_an_error_that_ends_the_pipeline_leaves_the_rest_to_be_sent_again(tenant
         assert sorted(done) == sorted(MAILBOXES[30:40])
     finally:
         tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_error_action_stop": False}})
+
+
+def test_among_many_silent_writes_each_refusal_is_told_of_its_own(tenant: LocalTenant) -> None:
+    asked = [set_auth(m, True) for m in MAILBOXES[100:110]]
+    asked.insert(3, set_auth("nobody@contoso.com", True))
+    asked.insert(8, set_auth("no-one@contoso.com", True))
+    found = run(profile_of(tenant, runspaces=1), *asked)
+    assert [n for n, f in enumerate(found) if isinstance(f, NotFound)] == [3, 8]
+    assert [n for n, f in enumerate(found) if not isinstance(f, Answer | NotFound)] == []
+    assert "nobody@contoso.com" in str(found[3])
+    rows = {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in tenant.rows("CASMailbox")}
+    assert all(rows[m] is True for m in MAILBOXES[100:110])
 
 
 def test_fewer_shells_than_wanted_are_enough(tenant: LocalTenant) -> None:
