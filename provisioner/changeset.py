@@ -72,7 +72,13 @@ def to_document(changeset: ChangeSet) -> Document:
             "tenant_id": changeset.tenant_id,
             "owner": changeset.owner,
             "transport": changeset.transport,
-            "plan": {"digest": changeset.plan_digest, "files": list(changeset.plan_files)},
+            "plan": {
+                "digest": changeset.plan_digest,
+                "files": list(changeset.plan_files),
+                "commit": changeset.commit,
+            },
+            "expires": changeset.expires,
+            "left": [str(a) for a in changeset.left],
             "requests": {"read": changeset.requests, "write": writes},
             "findings": [_finding(f) for f in changeset.findings],
             "unreadable": [
@@ -100,8 +106,8 @@ def plain(value: Any) -> Any:
 
 
 def _resource_change(change: Change) -> dict[str, Any]:
-    before = None if change.before is None else _fields(change.before)
-    after = None if change.after is None else _fields(change.after)
+    before = None if change.before is None else fields_document(change.before)
+    after = None if change.after is None else fields_document(change.after)
     return {
         "address": str(change.address),
         "mode": "managed",
@@ -119,15 +125,17 @@ def _resource_change(change: Change) -> dict[str, Any]:
         },
         "provisioner": {
             "reason": change.reason,
+            "consequences": list(change.consequences),
             "fields": _differences(before or {}, after or {}) if change.action is not Action.NO_OP else [],
             "needs": [str(n) for n in change.needs],
-            "steps": [_step(s) for s in change.steps],
-            "inverse": [_step(s) for s in change.inverse],
+            "steps": [step_document(s) for s in change.steps],
+            "inverse": [step_document(s) for s in change.inverse],
         },
     }
 
 
-def _fields(spec: Any) -> dict[str, Any]:
+def fields_document(spec: Any) -> dict[str, Any]:
+    """The written fields of a canonical object as JSON."""
     return {name: plain(value) for name, value in written(spec).items()}
 
 
@@ -160,7 +168,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def step_document(step: Step) -> dict[str, Any]:
+    """A step as JSON, as it stands in a change set and in the journal."""
     if isinstance(step, Await):
         return {"await": [{"name": r.name, "type": r.type, "value": _parameter(r.value)} for r in step.records]}
     return {
@@ -214,6 +223,9 @@ def from_document(document: Mapping[str, Any], types: Sequence[ResourceType[Any]
             created=document["timestamp"],
             transport=ours["transport"],
             requests=ours["requests"]["read"],
+            commit=ours["plan"].get("commit", ""),
+            expires=ours.get("expires", ""),
+            left=tuple(Address.parse(a) for a in ours.get("left", ())),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _bad("CHANGESET-SHAPE", f"a part of the change set has not the known shape: {error!r}") from error
@@ -227,10 +239,11 @@ def _read_change(item: Mapping[str, Any], types: Mapping[str, ResourceType[Any]]
         Action(item["change"]["actions"][0]),
         read_spec(kind, item["change"]["before"]),
         read_spec(kind, item["change"]["after"]),
-        tuple(_read_step(s) for s in ours["steps"]),
-        tuple(_read_step(s) for s in ours["inverse"]),
+        tuple(read_step(s) for s in ours["steps"]),
+        tuple(read_step(s) for s in ours["inverse"]),
         tuple(Address.parse(n) for n in ours["needs"]),
         ours["reason"],
+        tuple(ours.get("consequences", ())),
     )
 
 
@@ -246,7 +259,8 @@ def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
     return kind.spec(**{n: values.get(n) for n in known})
 
 
-def _read_step(step: Mapping[str, Any]) -> Step:
+def read_step(step: Mapping[str, Any]) -> Step:
+    """A step from its JSON. Raises KeyError, TypeError or ValueError."""
     if "await" in step:
         return Await(tuple(Record(r["name"], r["type"], _read_value(r["value"])) for r in step["await"]))
     sent = step["send"]

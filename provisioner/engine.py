@@ -78,6 +78,16 @@ async def read(
     return await _read(wanted, listed, types, ports, reads, progress)
 
 
+async def look(
+    addresses: Collection[Address], types: Types, ports: Ports, *, reads: int = 4
+) -> Mapping[Address, Observation]:
+    """What the tenant says of single objects, whether a plan declares them or not."""
+    wanted: Wanted = {}
+    for address in addresses:
+        wanted.setdefault(address.type, {})[address.key] = None
+    return (await _read(wanted, (), types, ports, reads)).resources
+
+
 def _may_touch(scope: planning.Scope, type_name: str) -> bool:
     """Whether undeclared objects of a type can matter: not when every target names another type."""
     return not scope.targets or any(t.partition("/")[0] in {type_name, "*"} for t in scope.targets)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from provisioner.changeset import request_document
+from provisioner.changeset import fields_document, request_document
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
 from provisioner.engine import Answered, Event, Finished, Sending, Started
 
@@ -72,7 +72,11 @@ class Journal:
         """An observer of `engine.apply`: what is intended is on disk before it is sent."""
         match event:
             case Started(change):
-                self.record("started", address=str(change.address), action=change.action.value)
+                sides = {
+                    "before": None if change.before is None else fields_document(change.before),
+                    "after": None if change.after is None else fields_document(change.after),
+                }
+                self.record("started", address=str(change.address), action=change.action.value, **sides)
             case Sending(change, step, request):
                 self.record("sending", address=str(change.address), step=step, request=request_document(request))
             case Answered(change, step, _, answer):
@@ -147,6 +151,57 @@ def begun(path: Path, digest: str) -> dict[str, int]:
         elif entry["kind"] == "finished" and entry["run"] in runs and entry["status"] in {"done", "already_done"}:
             sent.pop(entry["address"], None)
     return sent
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What one run did to one object: its fields before and after (None: it was not there), and how it ended."""
+
+    run: str
+    time: str
+    address: str
+    action: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    status: str
+    detail: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+
+def deeds(path: Path, run: str | None = None) -> Iterator[Deed]:
+    """What runs did, oldest first, of all or of one. A change that was begun and never ended has the status "begun"."""
+    open_: dict[tuple[str, str], Entry] = {}
+    for entry in entries(path) if path.exists() else ():
+        if run is not None and entry["run"] != run:
+            continue
+        key = (entry["run"], entry.get("address", ""))
+        if entry["kind"] == "started" and "after" in entry:
+            open_[key] = entry
+        elif entry["kind"] == "finished" and key in open_:
+            yield _deed(open_.pop(key), entry)
+    for entry in open_.values():
+        yield _deed(entry, {"status": "begun"})
+
+
+def _deed(started: Entry, finished: Entry) -> Deed:
+    return Deed(
+        started["run"],
+        started["time"],
+        started["address"],
+        started["action"],
+        started["before"],
+        started["after"],
+        str(finished["status"]),
+        str(finished.get("detail", "")),
+    )
+
+
+def brought(path: Path) -> dict[str, Deed]:
+    """By address the last thing that was done to an object and seen done."""
+    return {deed.address: deed for deed in deeds(path) if deed.done}
 
 
 def _acceptance(answer: Any) -> dict[str, Any]:

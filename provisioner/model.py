@@ -349,7 +349,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete."""
+    """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete.
+
+    `consequences` are what it does to mail and exposure, worst first (rules/consequence.py).
+    """
 
     address: Address
     action: Action
@@ -359,6 +362,7 @@ class Change:
     inverse: tuple[Step, ...] = ()
     needs: tuple[Address, ...] = ()
     reason: str = ""
+    consequences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +370,9 @@ class ChangeSet:
     """All changes of one plan against one tenant, in the order of need. No-ops are kept.
 
     complete: nothing was left out or unknown. applyable: there is something to do and nothing forbids it. errored: a
-    read failed; never applied.
+    read failed; never applied. `commit` is the plan's git commit ("" where there is none, with " (modified)" where the
+    plan is not as committed), `created` and `expires` are RFC 3339, `left` are objects that an earlier plan brought to
+    their state, that no plan declares any more and that are still so.
     """
 
     tenant: str
@@ -383,6 +389,9 @@ class ChangeSet:
     created: str = ""
     transport: str = ""
     requests: int = 0
+    commit: str = ""
+    expires: str = ""
+    left: tuple[Address, ...] = ()
 
     @property
     def pending(self) -> tuple[Change, ...]:

@@ -98,6 +98,7 @@ def plan(
     draft.tombstones()
     draft.undeclared()
     changes = order(_closing_doors_last(draft.changes, draft.types))
+    changes = tuple(dataclasses.replace(c, consequences=rules.consequences(c)) for c in changes)
     findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes)]
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(

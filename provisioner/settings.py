@@ -129,6 +129,7 @@ class Profile(BaseSettings):
     credential: Credential = Credential()
     endpoints: Endpoints = Endpoints()
     psrp: Psrp = Psrp()
+    lock: Annotated[str, Field(pattern=r"^(path|git):.+")] | None = None
     ca: Path | None = None
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import getpass
 import json
 import signal
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from provisioner.cli.options import allows, detailed_exitcode, excludes, output_format, plan_path, targets
+from provisioner.cli.options import (
+    allows,
+    detailed_exitcode,
+    duration,
+    excludes,
+    output_format,
+    plan_path,
+    targets,
+)
 from provisioner.cli.output import print_plan
 from provisioner.cli.planner import Selection, make_plan, run, validate_first, with_tenant
-from provisioner.cli.session import Session, state_folder
+from provisioner.cli.session import Session
+from provisioner.cli.state import journal_path, locks_of
 from provisioner.diagnostics import (
     ApplyIncomplete,
     ChangeSetStale,
@@ -39,6 +50,8 @@ if TYPE_CHECKING:
 @plan_path
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option("--wait", "wait_s", default="0", metavar="TIME", help="Wait so long for DNS (30s, 30m, 2h).")
+@click.option("--max-age", metavar="TIME", help="Refuse a saved change set that is older (30m, 12h, 7d).")
+@click.option("--expect-digest", metavar="SHA256", help="Refuse any saved change set but the one with this digest.")
 @click.option("--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait so long for another apply to end.")
 @targets
 @excludes
@@ -52,6 +65,8 @@ def command(
     auto_approve: bool,
     wait_s: str,
     lock_wait_s: str,
+    max_age: str | None,
+    expect_digest: str | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     allows: tuple[str, ...],
@@ -66,13 +81,53 @@ def command(
     session.format, session.detailed = format_, detailed_exitcode
     from provisioner import changeset
 
-    work = _Apply(session, Selection(targets, excludes, allows), auto_approve, seconds(wait_s), seconds(lock_wait_s))
+    work = _Apply(session, Selection(targets, excludes, allows), auto_approve, duration(wait_s), duration(lock_wait_s))
     if path.is_file() and changeset.is_changeset(path):
         if targets or excludes:
             raise click.UsageError("a saved change set is carried out whole: --target and --exclude belong to plan")
-        return run(with_tenant(session, lambda ports, identity: work.saved(path, ports, identity)))
+        terms = Terms(duration(max_age) if max_age else None, expect_digest)
+        return run(with_tenant(session, lambda ports, identity: work.saved(path, terms, ports, identity)))
+    if max_age or expect_digest:
+        raise click.UsageError("--max-age and --expect-digest speak of a saved change set, and this is a plan")
     validate_first(path, work.selection)
     return run(with_tenant(session, lambda ports, identity: work.fresh(path, ports, identity)))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a saved change set must be: not older than so many seconds, and the very one that was approved."""
+
+    max_age_s: float | None = None
+    digest: str | None = None
+
+    def check(self, path: Path, document: Mapping[str, Any]) -> None:
+        """Raise ChangeSetStale where it is another, too old, or past its own date."""
+        ours, now = document["provisioner"], dt.datetime.now(dt.UTC)
+        wanted = self.digest and f"sha256:{self.digest.lower().removeprefix('sha256:')}"
+        if wanted and ours["digest"] != wanted:
+            raise ChangeSetStale(f"{path} has the digest {ours['digest']}, which is not the one that was approved")
+        age_s = (now - _moment(document["timestamp"])).total_seconds()
+        if self.max_age_s is not None and age_s > self.max_age_s:
+            raise ChangeSetStale(
+                f"{path} was made {_length(age_s)} ago, and --max-age allows {_length(self.max_age_s)}"
+            )
+        if ours.get("expires") and now > _moment(ours["expires"]):
+            raise ChangeSetStale(f"{path} expired at {ours['expires']}: plan again, and have it reviewed")
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ChangeSetStale(f'"{text}" is no time: the change set does not say when it was made') from None
+
+
+def _length(seconds: float) -> str:
+    """A length of time in its largest whole unit."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} seconds"
 
 
 class _Apply:
@@ -84,7 +139,7 @@ class _Apply:
         self.session, self.selection = session, selection
         self._auto_approve, self._wait_s, self._lock_wait_s = auto_approve, wait_s, lock_wait_s
 
-    async def saved(self, path: Path, ports: Ports, identity: TenantIdentity) -> int:
+    async def saved(self, path: Path, terms: Terms, ports: Ports, identity: TenantIdentity) -> int:
         """Exactly a saved file, no question."""
         import dataclasses
 
@@ -92,6 +147,7 @@ class _Apply:
         from provisioner.resources import TYPES
 
         document = changeset.load(path)
+        terms.check(path, document)
         found = changeset.from_document(document, TYPES)
         if found.tenant_id != identity.tenant_id:
             raise ChangeSetStale(
@@ -132,13 +188,12 @@ class _Apply:
         from provisioner.resources import TYPES
 
         _refuse(found)
-        name = "".join(c if c.isalnum() or c in ".-" else "_" for c in found.tenant_id)
-        run_id, record_path = uuid.uuid4().hex[:12], state_folder() / name / "journal.jsonl"
+        run_id, record_path = uuid.uuid4().hex[:12], journal_path(found.tenant_id)
         holder = locking.Holder.me(run_id, getpass.getuser())
         digest = document["provisioner"]["digest"]
         profile = self.session.profile
         with locking.hold(
-            [locking.LocalLock(state_folder() / name / "lock")],
+            locks_of(profile, found.tenant_id),
             holder,
             wait_s=self._lock_wait_s,
             on_wait=lambda other: self.session.note(f"Waiting for {other}"),
@@ -146,7 +201,13 @@ class _Apply:
             begun = [Address.parse(a) for a in journal.begun(record_path, digest)]
             with journal.Journal.open(record_path, run_id) as record, _interruptible() as stop:
                 record.record(
-                    "begin", digest=digest, tenant=found.tenant, tenant_id=found.tenant_id, actor=holder.actor
+                    "begin",
+                    digest=digest,
+                    tenant=found.tenant,
+                    tenant_id=found.tenant_id,
+                    owner=found.owner,
+                    commit=found.commit,
+                    actor=holder.actor,
                 )
                 try:
                     outcome = await engine.apply(
@@ -256,13 +317,3 @@ def _interruptible() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def seconds(text: str) -> float:
-    """`90`, `30s`, `30m` or `2h` in seconds. Raises click.UsageError."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    try:
-        return float(number) * unit
-    except ValueError:
-        raise click.UsageError(f'"{text}" is no time: write 90s, 30m or 2h') from None

@@ -1,20 +1,52 @@
-"""Printing a change set in the format that was asked for."""
+"""Printing a change set in the format that was asked for, and writing it to files in others."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError
+
+FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
+"""What a change set can be rendered as."""
+
+
+def rendered(format_: str, document: Mapping[str, Any], *, color: bool = False) -> str:
+    """The document in one of FORMATS."""
+    match format_:
+        case "json":
+            return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        case "text":
+            from provisioner.render import text
+
+            return text.render(document, color=color)
+        case "markdown" | "html" | "powershell":
+            return str(importlib.import_module(f"provisioner.render.{format_}").render(document))
+        case _:
+            from provisioner.render import reports
+
+            return str(getattr(reports, format_)(document))
 
 
 def print_plan(session: Session, document: Mapping[str, Any]) -> None:
-    """The document itself, or its text."""
-    if session.format == "json":
-        session.result(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    else:
-        from provisioner.render import text
+    """The document in the session's format."""
+    session.result(rendered(session.format, document, color=session.colored(sys.stdout)))
 
-        session.result(text.render(document, color=session.colored(sys.stdout)))
+
+def write_reports(session: Session, document: Mapping[str, Any], reports: Mapping[str, Path]) -> None:
+    """Each report to its file (`-` is standard output). Raises InputError for a place that cannot be written."""
+    for format_, path in reports.items():
+        content = rendered(format_, document)
+        if str(path) == "-":
+            session.result(content)
+            continue
+        try:
+            path.write_text(content, encoding="utf-8", errors="surrogatepass")
+        except OSError as error:
+            what = f"--out-{format_}: {path} cannot be written: {error.strerror or error}"
+            raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error

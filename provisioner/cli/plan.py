@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provisioner.cli.options import allows, detailed_exitcode, excludes, output_format, plan_path, targets
-from provisioner.cli.output import print_plan
+from provisioner.cli.options import (
+    allows,
+    detailed_exitcode,
+    duration,
+    excludes,
+    plan_format,
+    plan_path,
+    reports,
+    targets,
+)
+from provisioner.cli.output import print_plan, write_reports
 from provisioner.cli.planner import Selection, read_plan
 from provisioner.cli.session import Session
 
@@ -19,16 +28,20 @@ if TYPE_CHECKING:
 @click.command("plan")
 @plan_path
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
+@click.option("--expires", default="7d", show_default=True, metavar="TIME", help="How long a saved change set is good.")
+@reports
 @targets
 @excludes
 @allows
-@output_format
+@plan_format
 @detailed_exitcode
 @click.pass_obj
 def command(
     session: Session,
     path: Path,
     out: Path | None,
+    expires: str,
+    reports: dict[str, Path],
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     allows: tuple[str, ...],
@@ -42,11 +55,13 @@ def command(
     session.format, session.detailed = format_, detailed_exitcode
     from provisioner import changeset
 
-    found = read_plan(session, path, Selection(targets, excludes, allows))
+    found = read_plan(session, path, Selection(targets, excludes, allows, duration(expires)))
     document = changeset.to_document(found)
     if out:
         changeset.save(document, out)
-    print_plan(session, document)
+    write_reports(session, document, reports)
+    if "-" not in map(str, reports.values()):
+        print_plan(session, document)
     if out:
         session.note(f"Saved as {out}. To carry out exactly this: provisioner apply {out}")
     code = exit_code(found)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from provisioner.cli.checkout import commit_of
 from provisioner.cli.progress import Progress
 from provisioner.cli.session import Session
+from provisioner.cli.state import journal_path
 
 if TYPE_CHECKING:
-    from provisioner.model import ChangeSet
+    from provisioner.model import Address, ChangeSet, Desired
     from provisioner.planning import Scope
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
@@ -28,6 +31,7 @@ class Selection:
     targets: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     allows: tuple[str, ...] = ()
+    expires_s: float = 7 * 86400.0
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -61,7 +65,7 @@ async def make_plan(
         observed = await engine.read(
             desired, TYPES, ports, scope=scope, reads=session.profile.reads_at_once, progress=progress.update
         )
-    return planning.plan(
+    found = planning.plan(
         desired,
         observed,
         TYPES,
@@ -71,6 +75,35 @@ async def make_plan(
         created=now(),
         transport=ports.exchange.transport,
     )
+    left = await _left(desired, identity, ports, session) if scope.whole else ()
+    return dataclasses.replace(found, commit=commit_of(path), expires=now(selection.expires_s), left=left)
+
+
+async def _left(desired: Desired, identity: TenantIdentity, ports: Ports, session: Session) -> tuple[Address, ...]:
+    """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
+    from provisioner import changeset, engine, journal
+    from provisioner.model import Address, Present, project
+    from provisioner.resources import TYPES
+
+    types = {t.name: t for t in TYPES}
+    deeds = {Address.parse(a): d for a, d in journal.brought(journal_path(identity.tenant_id)).items()}
+    ours = {
+        a: changeset.read_spec(types[a.type], d.after)
+        for a, d in deeds.items()
+        if d.after is not None and a.type in types and a not in desired.resources and a not in desired.absent
+    }
+    ours = {a: s for a, s in ours.items() if not _is_default(s)}
+    if not ours:
+        return ()
+    seen = await engine.look(list(ours), TYPES, ports, reads=session.profile.reads_at_once)
+    return tuple(
+        a for a, s in sorted(ours.items()) if isinstance(o := seen.get(a), Present) and project(o.spec, s) == s
+    )
+
+
+def _is_default(spec: Any) -> bool:
+    """What says nothing of its own: a mailbox that follows the organization."""
+    return getattr(spec, "smtp_auth", None) == "inherit"
 
 
 async def with_tenant(session: Session, work: Callable[[Ports, TenantIdentity], Coroutine[Any, Any, T]]) -> T:
@@ -140,5 +173,7 @@ def today() -> dt.date:
     return dt.datetime.now().astimezone().date()
 
 
-def now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def now(later_s: float = 0.0) -> str:
+    """This moment, or a later one, in RFC 3339."""
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=later_s)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -109,12 +109,3 @@ def _reader() -> Callable[[str, int], str | None]:
     from provisioner.plan_files import line_reader
 
     return line_reader()
-
-
-def state_folder() -> Path:
-    """Where locks and journals live: PROVISIONER_STATE_DIR, or the user's state folder (XDG Base Directory)."""
-    named = os.environ.get("PROVISIONER_STATE_DIR")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "provisioner"

@@ -4,18 +4,22 @@ from pathlib import Path
 
 import click
 
-from provisioner.cli.options import output_format
-from provisioner.cli.output import print_plan
+from provisioner.cli.options import plan_format, reports
+from provisioner.cli.output import print_plan, write_reports
 from provisioner.cli.session import Session
 
 
 @click.command("show")
 @click.argument("file", type=click.Path(path_type=Path))
-@output_format
+@plan_format
+@reports
 @click.pass_obj
-def command(session: Session, file: Path, format_: str) -> None:
+def command(session: Session, file: Path, format_: str, reports: dict[str, Path]) -> None:
     """Show a saved change set, without a tenant."""
     from provisioner import changeset
 
     session.format = format_
-    print_plan(session, changeset.load(file))
+    document = changeset.load(file)
+    write_reports(session, document, reports)
+    if "-" not in map(str, reports.values()):
+        print_plan(session, document)

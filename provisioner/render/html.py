@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.render.changes import action as action_of
+from provisioner.render.changes import dangers, worst_first
 from provisioner.render.escape import visible
 
-_ORDER = {"delete": 0, "update": 1, "create": 2}
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
 
 _STYLE = """
@@ -90,8 +91,7 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
     ours = document["provisioner"]
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'"
-    changes = [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
-    changes.sort(key=lambda c: (_ORDER[_action(c)], c["address"]))
+    changes = worst_first(document)
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -110,7 +110,7 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _state(document: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    counts = Counter(map(_action, changes))
+    counts = Counter(map(action_of, changes))
     if changes:
         words = (f'<b class="{a}">{counts[a]:,} to {_VERBS[a]}</b>' for a in ("create", "update", "delete"))
         yield f'<p class="counts">{"".join(words)}</p>'
@@ -141,7 +141,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _filters(changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield '<form hidden aria-label="Filter the changes">'
     yield '<input type="search" placeholder="Search (press /)" aria-label="Search">'
-    for name, values in (("action", [_action(c) for c in changes]), ("type", [c["type"] for c in changes])):
+    for name, values in (("action", [action_of(c) for c in changes]), ("type", [c["type"] for c in changes])):
         for value, count in sorted(Counter(values).items()):
             box = f'<input type="checkbox" name="{name}" value="{_text(value)}" checked>'
             yield f"<label>{box} {_text(_VERBS.get(value, value))} ({count:,})</label>"
@@ -150,10 +150,11 @@ def _filters(changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _change(change: Mapping[str, Any]) -> Iterator[str]:
-    action, ours = _action(change), change["provisioner"]
+    action, ours = action_of(change), change["provisioner"]
     yield f'<details data-type="{_text(change["type"])}" data-action="{action}"{" open" if action == "delete" else ""}>'
     verb = f'<b class="{action}">{_VERBS[action]}</b>'
-    yield f'<summary>{verb} <span class="address">{_text(change["address"])}</span></summary>'
+    said = f' <b class="delete">{_text(", ".join(dangers(change)))}</b>' if dangers(change) else ""
+    yield f'<summary>{verb} <span class="address">{_text(change["address"])}</span>{said}</summary>'
     yield f'<div><p class="soft">{_text(ours["reason"])}</p><table><tr><th>Field</th><th>Before</th><th>After</th></tr>'
     for field in ours["fields"]:
         before, after = _value(field["before"], field["after"], "old"), _value(field["after"], field["before"], "new")
@@ -180,10 +181,6 @@ def _step(step: Mapping[str, Any]) -> str:
     if "cmdlet" in sent:
         return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"
     return f"{sent['method']} {sent['path']} {json.dumps(sent['body'], ensure_ascii=False)}"
-
-
-def _action(change: Mapping[str, Any]) -> str:
-    return str(change["change"]["actions"][0])
 
 
 def _json(value: Any) -> str:

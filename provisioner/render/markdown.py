@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.render.changes import action as action_of
+from provisioner.render.changes import dangers, pending, worst_first
 from provisioner.render.escape import visible
 
 BUDGET = 60_000
 
 _VERBS = {"create": "create", "update": "update", "delete": "destroy"}
-_ORDER = {"delete": 0, "update": 1, "create": 2}
 _MARKS = {"create": "+", "update": "!", "delete": "-"}
 _SPECIAL = frozenset("\\`*_{}[]()#+-.!|>~<&@:/\"'$^=")
 _TAIL = 600  # kept free for the closing lines
@@ -33,7 +34,8 @@ def render(document: Mapping[str, Any]) -> str:
     page.add([marker(document), *_head(document), ""])
     page.add(_unreadable(document))
     page.add(_findings(document))
-    changes = sorted(_pending(document), key=lambda c: (_ORDER[_action(c)], c["address"]))
+    page.add(_list("No longer declared, still live", [f"- {code(a)}" for a in document["provisioner"].get("left", ())]))
+    changes = worst_first(document)
     left = 0
     for change in changes:
         if left or not page.add(_change(change)):
@@ -71,7 +73,7 @@ class _Page:
 
 
 def _head(document: Mapping[str, Any]) -> Iterator[str]:
-    counts = {a: sum(_action(c) == a for c in _pending(document)) for a in _VERBS}
+    counts = {a: sum(action_of(c) == a for c in pending(document)) for a in _VERBS}
     yield f"### provisioner plan: {escape(document['provisioner']['tenant'])}"
     yield ""
     if document["errored"]:
@@ -116,8 +118,9 @@ def _list(title: str, rows: Sequence[str]) -> list[str]:
 
 
 def _change(change: Mapping[str, Any]) -> Iterator[str]:
-    action = _action(change)
-    yield f"<details><summary>{_VERBS[action]} <code>{html.escape(visible(change['address']))}</code></summary>"
+    action = action_of(change)
+    said = f" <b>({html.escape(', '.join(dangers(change)))})</b>" if dangers(change) else ""
+    yield f"<details><summary>{_VERBS[action]} <code>{html.escape(visible(change['address']))}</code>{said}</summary>"
     yield ""
     yield f"{escape(change['provisioner']['reason'])}"
     yield ""
@@ -146,14 +149,6 @@ def _field(mark: str, field: Mapping[str, Any]) -> Iterator[str]:
 def _foot(document: Mapping[str, Any]) -> str:
     ours = document["provisioner"]
     return f"\n<sub>{escape(document['timestamp'])} · digest {code(ours['digest'])}</sub>"
-
-
-def _pending(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
-
-
-def _action(change: Mapping[str, Any]) -> str:
-    return str(change["change"]["actions"][0])
 
 
 def _json(value: Any) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.render.changes import action, dangers, pending
 from provisioner.render.escape import prints, visible
 
 # about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
@@ -33,7 +34,7 @@ def render(document: Mapping[str, Any]) -> str:
         "",
         "$ErrorActionPreference = 'Stop'",
     ]
-    changes = [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
+    changes = pending(document)
     for change in changes:
         lines += ["", *_change(change)]
     if not changes:
@@ -42,7 +43,8 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def _change(change: Mapping[str, Any]) -> Iterator[str]:
-    yield f"# {visible(change['address'])} {_WORDS[change['change']['actions'][0]]}"
+    said = f" ({', '.join(dangers(change))})" if dangers(change) else ""
+    yield f"# {visible(change['address'])} {_WORDS[action(change)]}{said}"
     for field in change["provisioner"]["fields"]:
         before, after = (json.dumps(field[side], ensure_ascii=False) for side in ("before", "after"))
         yield f"#   {visible(field['name'])}: {visible(before)} -> {visible(after)}"

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.render.changes import action as action_of
+from provisioner.render.changes import dangers, worst_first
 from provisioner.render.escape import visible
 
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 _PHRASES = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
 _SIGNS = {"create": "+", "update": "~", "delete": "-"}
-_ORDER = {"delete": 0, "update": 1, "create": 2}
 _COLORS = {"+": "32", "~": "33", "-": "31", "error": "31", "warning": "33", "info": "36"}
 _LEGEND = {"create": "create", "update": "update in-place", "delete": "destroy"}
 
@@ -28,14 +29,14 @@ def render(document: Mapping[str, Any], *, color: bool = False) -> str:
     """The whole plan as text."""
     paint = _painter(color)
     lines: list[str] = []
-    changes = sorted(_pending(document), key=lambda c: (_ORDER[_action(c)], c["address"]))
+    changes = worst_first(document)
     lines += _unreadable(document, paint)
     lines += _findings(document, paint)
     if changes:
         lines += _legend(changes, paint)
         for change in changes:
             lines += _change(change, paint)
-        counts = Counter(map(_action, changes))
+        counts = Counter(map(action_of, changes))
         lines += [
             f"Plan: {counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy.",
         ]
@@ -120,15 +121,17 @@ def _findings(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 
 def _legend(changes: Sequence[Mapping[str, Any]], paint: Paint) -> Iterator[str]:
     yield "Resource actions are indicated with the following symbols:"
-    for action in dict.fromkeys(map(_action, changes)):
+    for action in dict.fromkeys(map(action_of, changes)):
         yield f"  {paint(_SIGNS[action], _SIGNS[action])} {_LEGEND[action]}"
     yield ""
 
 
 def _change(change: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    action, ours = _action(change), change["provisioner"]
+    action, ours = action_of(change), change["provisioner"]
     sign = _SIGNS[action]
     yield f"  # {visible(change['address'])} {_PHRASES[action]}"
+    if dangers(change):
+        yield f"  # {paint('warning', ', '.join(dangers(change)))}"
     if action == "delete" or "exclusive" in ours["reason"]:
         yield f"  # ({visible(ours['reason'])})"
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
@@ -173,17 +176,14 @@ def _record(record: Mapping[str, Any]) -> str:
 
 
 def _notes(document: Mapping[str, Any]) -> Iterator[str]:
+    left = document["provisioner"].get("left", ())
+    if left:
+        yield ""
+        yield "No longer declared, still live (an earlier plan set them; nothing changes them now):"
+        yield from (f"  {visible(address)}" for address in left)
     if not document["complete"] and not document["errored"]:
         yield ""
         yield "Note: only a part of the plan was looked at (--target or --exclude)."
-
-
-def _pending(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
-
-
-def _action(change: Mapping[str, Any]) -> str:
-    return str(change["change"]["actions"][0])
 
 
 def _json(value: Any) -> str:

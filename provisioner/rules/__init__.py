@@ -5,8 +5,9 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 """
 
 from provisioner.rules.catalogue import RULES, Rule
+from provisioner.rules.consequence import consequences
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 
-__all__ = ["RULES", "Rule", "check", "lint", "parse_allow", "waive"]
+__all__ = ["RULES", "Rule", "check", "consequences", "lint", "parse_allow", "waive"]

@@ -1,0 +1,62 @@
+"""What is kept outside the checkout, a folder for each tenant: the journal and the locks of apply.
+
+Two checkouts are one tenant, so neither lies in a checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provisioner.diagnostics import Diagnostic, InputError
+
+if TYPE_CHECKING:
+    from provisioner.locking import Lock
+    from provisioner.settings import Profile
+
+
+def state_folder() -> Path:
+    """Where it lies: PROVISIONER_STATE_DIR, or the user's state folder (XDG Base Directory)."""
+    named = os.environ.get("PROVISIONER_STATE_DIR")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "provisioner"
+
+
+def tenant_folder(tenant_id: str) -> Path:
+    """The folder of one tenant."""
+    return state_folder() / _word(tenant_id)
+
+
+def journal_path(tenant_id: str) -> Path:
+    """The journal of one tenant."""
+    return tenant_folder(tenant_id) / "journal.jsonl"
+
+
+def journals() -> Sequence[Path]:
+    """The journals of every tenant that was ever applied from here."""
+    return sorted(state_folder().glob("*/journal.jsonl"))
+
+
+def locks_of(profile: Profile, tenant_id: str) -> Sequence[Lock]:
+    """The locks to hold for an apply, in this order: the machine's own always, and the shared one of the profile."""
+    from provisioner.locking import GitLock, LocalLock, PathLock
+
+    locks: list[Lock] = [LocalLock(tenant_folder(tenant_id) / "lock")]
+    kind, _, place = (profile.lock or "").partition(":")
+    if kind == "path":
+        locks.append(PathLock(Path(place).expanduser() / f"{_word(tenant_id)}.lock"))
+    elif kind == "git":
+        locks.append(GitLock(place, _word(tenant_id)))
+    elif kind:
+        what = f'lock is "{profile.lock}"'
+        raise InputError([Diagnostic("SETTINGS-LOCK", what, "write path:FOLDER or git:REMOTE")])
+    return locks
+
+
+def _word(text: str) -> str:
+    """A name that is one path component and one part of a git ref."""
+    return "".join(c if c.isalnum() or c == "-" else "_" if c != "." else c for c in text).strip(".") or "_"

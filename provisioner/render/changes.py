@@ -1,0 +1,36 @@
+"""The changes of a change set's document, as every renderer wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Change = Mapping[str, Any]
+
+_ACTIONS = {"delete": 0, "update": 1, "create": 2}
+_CONSEQUENCES = {"deletes": 0, "widens exposure": 1, "can stop mail": 2, "neutral": 3}
+
+
+def pending(document: Mapping[str, Any]) -> list[Change]:
+    """The changes that do something, in the document's order: that of need."""
+    return [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
+
+
+def worst_first(document: Mapping[str, Any]) -> list[Change]:
+    """The same for a reader: what deletes, then what exposes, then what can stop mail, then the rest."""
+    return sorted(pending(document), key=_badness)
+
+
+def action(change: Change) -> str:
+    """`create`, `update` or `delete`."""
+    return str(change["change"]["actions"][0])
+
+
+def dangers(change: Change) -> list[str]:
+    """Its consequences but the neutral one."""
+    return [c for c in change["provisioner"].get("consequences", ()) if c != "neutral"]
+
+
+def _badness(change: Change) -> tuple[int, int, str]:
+    worst = min((_CONSEQUENCES.get(c, 0) for c in change["provisioner"].get("consequences", ())), default=3)
+    return worst, _ACTIONS[action(change)], change["address"]
