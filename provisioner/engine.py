@@ -78,6 +78,12 @@ async def read(
     return await _read(wanted, listed, types, ports, reads, progress)
 
 
+async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
+    """Everything that the tenant has of these types, as far as it can be read: all of it is "undeclared"."""
+    wanted: Wanted = {t.name: dict.fromkeys(t.singletons) for t in types if t.singletons}
+    return await _read(wanted, {t.name for t in types}, types, ports, reads)
+
+
 async def look(
     addresses: Collection[Address], types: Types, ports: Ports, *, reads: int = 4
 ) -> Mapping[Address, Observation]:

@@ -484,6 +484,17 @@ class ResourceType(Protocol[S]):
     def needs(self, spec: S) -> Sequence[Address]:
         """What must be in place first: order among changes, and preconditions."""
 
+    @property
+    def singletons(self) -> tuple[str, ...]:
+        """Keys of objects that every tenant has exactly one of, and that no listing returns."""
+
+    def written_form(self, spec: S) -> tuple[tuple[str, ...], Any] | None:
+        """How a plan would declare what is there: the path from the section to the entry, and its plain value.
+
+        Defaults are left out. None where a plan has nothing to say of it: it is as it would be without one, or it is
+        not ours to declare.
+        """
+
     def comes_last(self, spec: S) -> bool:
         """True when bringing it there closes a door that the other changes of its type may still open for someone."""
 

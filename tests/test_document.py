@@ -344,6 +344,7 @@ class PrinterType:
     deletable: ClassVar[bool] = True
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Mapping[str, Any], owner: str) -> Iterable[Declared]:
         for name, body in section.items():
@@ -368,6 +369,9 @@ class PrinterType:
 
     def needs(self, spec: Printer) -> Sequence[Address]:
         return ()
+
+    def written_form(self, spec: Printer) -> tuple[tuple[str, ...], object] | None:
+        return None
 
     def comes_last(self, spec: Printer) -> bool:
         return False

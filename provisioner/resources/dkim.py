@@ -43,6 +43,7 @@ from provisioner.resources.canonical import (
 )
 
 _CANONICALIZATIONS = {"relaxed": "relaxed", "simple": "simple"}
+_WEAK_KEY_SIZE = 1024
 _DEFAULT_KEY_SIZE = 2048  # New-DkimSigningConfig alone would take 1024
 
 # Said by New- and Set-DkimSigningConfig while the service does not see the records (a wait of minutes to four days).
@@ -108,6 +109,7 @@ class DkimType:
     deletable: ClassVar[bool] = False
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, body in section.items():
@@ -146,6 +148,15 @@ class DkimType:
     def needs(self, spec: Dkim) -> Sequence[Address]:
         """The domain must be accepted before it can sign."""
         return (Address("domain", spec.domain),)
+
+    def written_form(self, spec: Dkim) -> tuple[tuple[str, ...], Any] | None:
+        body: dict[str, Any] = {"enabled": bool(spec.enabled)}
+        if spec.key_size == _WEAK_KEY_SIZE:
+            body["key_size"] = spec.key_size
+        for name in ("header_canonicalization", "body_canonicalization"):
+            if getattr(spec, name) == "simple":
+                body[name] = "simple"
+        return (spec.domain,), body
 
     def comes_last(self, spec: Dkim) -> bool:  # noqa: ARG002 - no change of its type waits for another
         return False

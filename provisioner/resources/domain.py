@@ -65,6 +65,7 @@ class DomainType:
     deletable: ClassVar[bool] = False
     precondition: ClassVar[bool] = True
     marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, body in section.items():
@@ -75,14 +76,14 @@ class DomainType:
     def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - nothing is ever changed
         return False
 
-    def queries(self, wanted: Mapping[str, Domain | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+    def queries(self, wanted: Mapping[str, Domain | None], everything: bool) -> Sequence[Query]:
         """Each service is asked only about the domains that the plan expects something of there."""
         exchange = frozenset(k for k, spec in wanted.items() if spec and spec.accepted)
         directory = frozenset(k for k, spec in wanted.items() if k not in exchange or (spec and spec.verified))
         asked = []
-        if directory:
+        if directory or everything:
             asked.append(Query(GraphRequest("GET", "/domains"), directory))
-        if exchange:
+        if exchange or everything:
             asked.append(Query(Cmdlet("Get-AcceptedDomain"), exchange))
         return asked
 
@@ -111,6 +112,17 @@ class DomainType:
 
     def needs(self, spec: Domain) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
         return ()
+
+    def written_form(self, spec: Domain) -> tuple[tuple[str, ...], Any] | None:
+        """A domain that is not verified yet is nothing to rest on; one of another kind is only named."""
+        if not spec.verified and not spec.accepted:
+            return None
+        body: dict[str, Any] = {"verified": True} if spec.verified else {}
+        if spec.type in ("authoritative", "internal_relay"):
+            body["type"] = spec.type
+        elif spec.accepted:
+            body["accepted"] = True
+        return (spec.domain,), body
 
     def comes_last(self, spec: Domain) -> bool:  # noqa: ARG002 - no change of its type waits for another
         return False

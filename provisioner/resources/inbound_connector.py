@@ -311,6 +311,7 @@ class InboundConnectorType:
     deletable: ClassVar[bool] = True
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = True
+    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Mapping[str, ConnectorBody], owner: str) -> Iterable[Declared]:
         """Names that differ in case only come twice with one key, for the caller to refuse."""
@@ -361,8 +362,33 @@ class InboundConnectorType:
             domains.add(spec.tls_sender_certificate_name.removeprefix("*."))
         return tuple(Address("domain", d) for d in sorted(domains))
 
+    def written_form(self, spec: InboundConnector) -> tuple[tuple[str, ...], Any] | None:
+        """What the wizard keeps is not for a plan. The mark is the plan's `owner`, not the connector's."""
+        if spec.source == "hybrid_wizard":
+            return None
+        body: dict[str, Any] = {}
+        for name in ConnectorBody.__annotations__:
+            value = getattr(spec, name)
+            if isinstance(value, frozenset):
+                value = sorted(value)
+            if name in ("type", "require_tls") or value not in (None, [], "", _DEFAULTS.get(name)):
+                body[name] = value
+        return (spec.name,), {name: value for name, value in body.items() if value is not None}
+
     def comes_last(self, spec: InboundConnector) -> bool:  # noqa: ARG002 - no change of its type waits for another
         return False
+
+
+_DEFAULTS: Mapping[str, Any] = {
+    "enabled": True,
+    "restrict_domains_to_ip_addresses": False,
+    "restrict_domains_to_certificate": False,
+    "treat_messages_as_internal": False,
+    "cloud_services_mail_enabled": False,
+    "ef_skip_last_ip": False,
+    "ef_test_mode": False,
+}
+"""What New-InboundConnector decides where nothing is said."""
 
 
 def _removal(before: InboundConnector) -> Sequence[Step]:

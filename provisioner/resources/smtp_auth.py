@@ -69,6 +69,7 @@ class SmtpAuthType:
     deletable: ClassVar[bool] = False
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = (ORGANIZATION,)
 
     def declare(self, section: SmtpAuthSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         """A mailbox written in two spellings comes twice with one key, for the caller to refuse."""
@@ -131,6 +132,11 @@ class SmtpAuthType:
 
     def needs(self, spec: SmtpAuth) -> Sequence[Address]:  # noqa: ARG002 - a mailbox is there or it is not
         return ()
+
+    def written_form(self, spec: SmtpAuth) -> tuple[tuple[str, ...], Any] | None:
+        if spec.identity == ORGANIZATION:
+            return ("organization",), spec.smtp_auth
+        return None if spec.smtp_auth in (None, "inherit") else (("mailboxes", spec.identity), spec.smtp_auth)
 
     def comes_last(self, spec: SmtpAuth) -> bool:
         """Disabling the organization cuts off whoever inherits: first the mailboxes that are to have their own word."""
