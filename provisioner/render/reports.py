@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from provisioner import __version__
+from provisioner.diagnostics import Diagnostic
 from provisioner.render.escape import visible
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -81,6 +83,24 @@ def sarif(document: Mapping[str, Any]) -> str:
         ],
     }
     return json.dumps(log, indent=1, ensure_ascii=False) + "\n"
+
+
+def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
+    """Diagnostics in the shape of a change set's document, for `github` and `sarif`."""
+    findings = [
+        {
+            "rule": d.id,
+            "severity": d.severity.value,
+            "summary": d.summary,
+            "mend": d.mend,
+            "waived": "",
+            "location": {"file": d.location.file, "line": d.location.line, "column": d.location.column}
+            if d.location
+            else None,
+        }
+        for d in diagnostics
+    ]
+    return {"provisioner": {"version": __version__, "findings": findings}}
 
 
 def _sarif_results(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

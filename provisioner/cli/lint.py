@@ -1,0 +1,53 @@
+"""`provisioner lint`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from provisioner.cli.options import allows, plan_path
+from provisioner.cli.planner import today
+from provisioner.cli.session import Session, read_line
+from provisioner.diagnostics import Diagnostic, Severity
+
+_FORMATS = ("text", "json", "github", "sarif")
+
+
+@click.command("lint")
+@plan_path
+@allows
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", help="How to print the findings.")
+@click.pass_obj
+def command(session: Session, path: Path, allows: tuple[str, ...], format_: str) -> int:
+    """Look at a plan with the rules that need no tenant: its mistakes, and what is dangerous whatever is there.
+
+    Exit 3 where something would keep the plan from being planned or applied; warnings alone are exit 0.
+    """
+    from provisioner import document, rules
+    from provisioner.resources import TYPES
+
+    session.format = format_
+    waivers = [rules.parse_allow(a) for a in allows]
+    desired, found = document.read(path, TYPES, today=today())
+    judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
+    standing = [f for f in judged if not f.waived]
+    said = [*found, *(Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in standing)]
+    _print(session, said, format_)
+    return 3 if any(d.severity is Severity.ERROR for d in said) else 0
+
+
+def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
+    if format_ == "text":
+        session.diagnose(said)
+        session.note(f"{len(said)} findings." if said else "Nothing found.")
+    elif format_ == "json":
+        from provisioner.render.diagnostics import diagnostics_json
+
+        session.result(json.dumps(diagnostics_json(said, read_line), indent=1, ensure_ascii=False) + "\n")
+    else:
+        from provisioner.render import reports
+
+        session.result(getattr(reports, format_)(reports.of_diagnostics(said)))

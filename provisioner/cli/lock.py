@@ -1,0 +1,67 @@
+"""`provisioner lock …`."""
+
+from __future__ import annotations
+
+import click
+
+from provisioner.cli.options import output_format
+from provisioner.cli.session import Session
+from provisioner.cli.state import locks_of
+from provisioner.diagnostics import Diagnostic, InputError
+
+_tenant = click.option("--tenant-id", metavar="ID", help="The tenant's id; by default that of the profile, signed in.")
+
+
+@click.group("lock")
+def command() -> None:
+    """Show and release the locks that an apply holds."""
+
+
+@command.command("status")
+@_tenant
+@output_format
+@click.pass_obj
+def status(session: Session, tenant_id: str | None, format_: str) -> None:
+    """Who holds the tenant, on this machine and in the shared place of the profile."""
+    import json
+
+    found = {_name(lock): lock.status() for lock in locks_of(session.profile, _tenant_id(session, tenant_id))}
+    if format_ == "json":
+        shown = {n: {"id": h.id, "holder": str(h)} if h else None for n, h in found.items()}
+        session.result(json.dumps(shown, indent=1) + "\n")
+        return
+    for name, holder in found.items():
+        session.result(f"{name}: {f'{holder.id}, {holder}' if holder else 'free'}\n")
+
+
+@command.command("release")
+@click.argument("id_", metavar="ID")
+@_tenant
+@click.pass_obj
+def release(session: Session, id_: str, tenant_id: str | None) -> None:
+    """Release a shared lock by its id, when its holder is gone and will not come back.
+
+    The machine's own lock needs none of this: it is free the moment its holder ends, however that happened.
+    """
+    for lock in locks_of(session.profile, _tenant_id(session, tenant_id)):
+        if lock.break_(id_):
+            session.note(f"{_name(lock)} is released.")
+            return
+    raise InputError([Diagnostic("LOCK-UNKNOWN", f"no shared lock is held as {id_}", "provisioner lock status")])
+
+
+def _name(lock: object) -> str:
+    return {"LocalLock": "this machine", "PathLock": "shared folder", "GitLock": "shared git ref"}[type(lock).__name__]
+
+
+def _tenant_id(session: Session, given: str | None) -> str:
+    if given:
+        return given
+    from provisioner.cli.planner import run, with_tenant
+    from provisioner.tenant.connect import TenantIdentity
+    from provisioner.tenant.ports import Ports
+
+    async def who(ports: Ports, identity: TenantIdentity) -> str:  # noqa: ARG001 - only its name is wanted
+        return identity.tenant_id
+
+    return run(with_tenant(session, who))
