@@ -10,71 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.local_tenant import LocalTenant
-
-HEADER = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
-SEED = {
-    "sandbox": 1,
-    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
-    "objects": {
-        "AcceptedDomain": [{"DomainName": "contoso.com"}],
-        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
-    },
-    "mailboxes": ["erp@contoso.com", "fax@contoso.com", "a@contoso.com", "b@contoso.com", "c@contoso.com"],
-}
-
-
-@dataclass
-class Shop:
-    """A folder with a running sandbox in it, and the program run there."""
-
-    folder: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "provisioner", *arguments]
-        place = {**self.environment, **environment}
-        return subprocess.run(command, cwd=self.folder, env=place, capture_output=True, text=True, timeout=120)
-
-    def on_tenant(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.run("--profile", "sandbox", *arguments, **environment)
-
-    def write(self, body: str, name: str = "plan.yaml") -> str:
-        (self.folder / name).write_text(HEADER + body, encoding="utf-8")
-        return name
-
-    @property
-    def tenant(self) -> LocalTenant:
-        state = self.folder / ".provisioner" / "sandbox"
-        return LocalTenant(state, json.loads((state / "endpoints.json").read_text()))
-
-    def fault(self, cmdlet: str, do: dict[str, Any], times: int = 50) -> None:
-        self.tenant.control(
-            "POST", "/faults", [{"front": "exchange", "match": {"cmdlet": cmdlet}, "times": times, "do": do}]
-        )
+from tests.cli.shop import Shop, open_shop
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("shop")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PROVISIONER_") and k not in {"NO_COLOR", "CI"}}
-    root = str(Path(__file__).parents[2])
-    here = Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
-    (folder / "seed.json").write_text(json.dumps(SEED))
-    started = here.run("sandbox", "start", "--seed", "seed.json", "--detach")
-    assert started.returncode == 0, started.stderr
-    yield here
-    stopped = here.run("sandbox", "stop")
-    assert stopped.returncode == 0, stopped.stderr
-    assert here.run("sandbox", "status").returncode == 1
-    assert not list((folder / ".provisioner" / "profiles").iterdir())
+    with open_shop(tmp_path_factory.mktemp("shop")) as here:
+        yield here
 
 
 @pytest.fixture(autouse=True)
