@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,14 @@ import click
 
 from provisioner.cli.options import (
     allows,
+    apply_format,
     detailed_exitcode,
     duration,
     excludes,
-    output_format,
     plan_path,
     targets,
 )
-from provisioner.cli.output import print_plan
+from provisioner.cli.output import STREAM, moment, print_plan
 from provisioner.cli.planner import Selection, make_plan, run, validate_first, with_tenant
 from provisioner.cli.session import Session
 from provisioner.cli.state import journal_path, locks_of
@@ -40,7 +41,7 @@ from provisioner.diagnostics import (
 )
 
 if TYPE_CHECKING:
-    from provisioner.engine import Event, Outcome
+    from provisioner.engine import Event, Outcome, Result
     from provisioner.model import ChangeSet
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 @targets
 @excludes
 @allows
-@output_format
+@apply_format
 @detailed_exitcode
 @click.pass_obj
 def command(
@@ -164,7 +165,7 @@ class _Apply:
 
         found = await make_plan(self.session, path, self.selection, ports, identity)
         document = changeset.to_document(found)
-        if self.session.format == "text":
+        if self.session.format != "json":
             print_plan(self.session, document)
         if not found.pending and not found.errored and not any(f.blocks == "precondition" for f in found.findings):
             return self._account(document, ())
@@ -233,6 +234,9 @@ class _Apply:
         from provisioner import engine
         from provisioner.render.escape import visible
 
+        if self.session.format == STREAM:
+            self._stream(event)
+            return
         match event:
             case engine.Started(change):
                 self.session.note(f"{visible(str(change.address))}: {_BEGINNINGS[change.action.value]}...")
@@ -242,6 +246,19 @@ class _Apply:
             case engine.Finished(result):
                 self.session.note(f"{visible(str(result.address))}: {result.status.replace('_', ' ')}")
 
+    def _stream(self, event: Event) -> None:
+        from provisioner import engine
+        from provisioner.render import stream
+
+        match event:
+            case engine.Started(change):
+                address = change.address
+                line = stream.started(str(address), address.type, address.key, change.action.value, moment())
+                self.session.line(line)
+            case engine.Finished(result):
+                address = result.address
+                self.session.line(stream.finished(_result(result), address.type, address.key, moment()))
+
     def _account(self, document: Mapping[str, Any], results: tuple[dict[str, Any], ...]) -> int:
         whole = all(r["status"] in {"done", "already_done"} for r in results)
         if self.session.format == "json":
@@ -250,6 +267,12 @@ class _Apply:
                 code = ApplyIncomplete.exit_code
                 facts["error"] = {"kind": ApplyIncomplete.kind, "exit_code": code, "diagnostics": []}
             self.session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        elif self.session.format == STREAM:
+            from provisioner.render import stream
+
+            if whole:  # after an apply that failed there is no summary, as with Terraform
+                done = Counter(r["action"] for r in results if r["status"] == "done")
+                self.session.line(stream.summary(done, "apply", moment()))
         elif results or not self.session.quiet:
             from provisioner.render import text
 
@@ -275,17 +298,18 @@ class _Observers:
 
 
 def _results(outcome: Outcome) -> tuple[dict[str, Any], ...]:
-    return tuple(
-        {
-            "address": str(r.address),
-            "action": r.action.value,
-            "status": r.status,
-            "detail": r.detail,
-            "warnings": list(r.warnings),
-            "seconds": round(r.seconds, 3),
-        }
-        for r in outcome.results
-    )
+    return tuple(map(_result, outcome.results))
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "address": str(result.address),
+        "action": result.action.value,
+        "status": result.status,
+        "detail": result.detail,
+        "warnings": list(result.warnings),
+        "seconds": round(result.seconds, 3),
+    }
 
 
 def _refuse(found: ChangeSet) -> None:

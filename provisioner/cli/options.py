@@ -5,13 +5,19 @@ from typing import Any
 
 import click
 
-from provisioner.cli.output import FORMATS
+from provisioner.cli.output import FORMATS, STREAM
 
 output_format = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."
 )
 plan_format = click.option(
     "--format", "format_", type=click.Choice(FORMATS), default="text", help="How to print the change set."
+)
+live_plan_format = click.option(
+    "--format", "format_", type=click.Choice((*FORMATS, STREAM)), default="text", help="How to print the change set."
+)
+apply_format = click.option(
+    "--format", "format_", type=click.Choice(["text", "json", STREAM]), default="text", help="How to print the result."
 )
 detailed_exitcode = click.option(
     "--detailed-exitcode",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import json
 import sys
@@ -11,6 +12,9 @@ from typing import Any
 
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
+
+STREAM = "json-lines"
+"""Terraform's machine-readable UI: lines as it happens, so only of what is run, not of what is shown again."""
 
 FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
 """What a change set can be rendered as."""
@@ -35,6 +39,12 @@ def rendered(format_: str, document: Mapping[str, Any], *, color: bool = False) 
 
 def print_plan(session: Session, document: Mapping[str, Any]) -> None:
     """The document in the session's format."""
+    if session.format == STREAM:
+        from provisioner.render import stream
+
+        for line in stream.planned(document, moment()):
+            session.line(line)
+        return
     session.result(rendered(session.format, document, color=session.colored(sys.stdout)))
 
 
@@ -50,3 +60,8 @@ def write_reports(session: Session, document: Mapping[str, Any], reports: Mappin
         except OSError as error:
             what = f"--out-{format_}: {path} cannot be written: {error.strerror or error}"
             raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+
+
+def moment() -> str:
+    """This moment in RFC 3339, for a line of a stream."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from provisioner.cli.options import (
     detailed_exitcode,
     duration,
     excludes,
-    plan_format,
+    live_plan_format,
     plan_path,
     reports,
     targets,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @targets
 @excludes
 @allows
-@plan_format
+@live_plan_format
 @detailed_exitcode
 @click.pass_obj
 def command(

@@ -30,6 +30,7 @@ class Session:
     format: str = "text"
     detailed: bool = False
     files: list[str] = field(default_factory=list)
+    _streaming: bool = False
 
     _current: ClassVar[Session | None] = None
 
@@ -62,6 +63,17 @@ class Session:
         """What the command was asked for: standard output, and nothing else goes there."""
         click.echo(text, nl=False)
 
+    def line(self, line: dict[str, Any]) -> None:
+        """One line of a stream, out at once; the first is the version's."""
+        if not self._streaming:
+            from provisioner import __version__
+            from provisioner.render import stream
+
+            self._streaming = True
+            self.line(stream.version(line["@timestamp"], __version__))
+        click.echo(json.dumps(line, ensure_ascii=False))
+        sys.stdout.flush()
+
     def note(self, text: str) -> None:
         """Something on the way: standard error, unless --quiet."""
         if not self.quiet:
@@ -78,6 +90,12 @@ class Session:
         code = 1 if self.detailed else error.exit_code
         if self.format == "json":
             self.result(json.dumps(error_document(error), indent=1, ensure_ascii=False) + "\n")
+        if self.format == "json-lines":
+            from provisioner.cli.output import moment
+            from provisioner.render import stream
+
+            for said in stream.diagnostics(error.diagnostics, moment()):
+                self.line(said)
         self.diagnose(error.diagnostics)
         for line in getattr(error, "moved", ()):
             click.echo(f"  {line}", err=True)

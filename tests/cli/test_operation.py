@@ -360,3 +360,42 @@ def test_an_export_is_a_plan_without_changes(shop: Shop) -> None:
     one = yaml.safe_load(shop.on_tenant("export", "--target", "smtp_auth/erp@contoso.com").stdout)
     assert one["smtp_auth"] == {"mailboxes": {"erp@contoso.com": "enabled"}}
     assert shop.on_tenant("export", "--type", "printer").returncode == 3
+
+
+# --- the stream ------------------------------------------------------------------------------------------------------
+
+
+def lines_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for line in found:
+        assert {"@level", "@message", "@module", "@timestamp", "type"} <= set(line)
+    return found
+
+
+def test_plan_and_apply_speak_terraform_s_stream(shop: Shop) -> None:
+    plan = shop.write(ERP % "enabled")
+    planned = lines_of(shop.on_tenant("plan", plan, "--format", "json-lines"))
+    assert [line["type"] for line in planned] == ["version", "planned_change", "change_summary"]
+    assert planned[0]["ui"] == "1.2"
+    assert planned[1]["change"]["action"] == "update"  # type: ignore[index]
+    applied = lines_of(shop.on_tenant("apply", plan, "--auto-approve", "--format", "json-lines"))
+    wanted = ["version", "planned_change", "change_summary", "apply_start", "apply_complete", "change_summary"]
+    assert [line["type"] for line in applied] == wanted
+    assert applied[-1]["changes"] == {"add": 0, "change": 1, "import": 0, "remove": 0, "operation": "apply"}
+
+
+def test_a_failed_apply_has_no_summary_in_its_stream(shop: Shop) -> None:
+    shop.fault("Set-CASMailbox", {"status": 400, "body": {"error": {"code": "BadRequest", "message": "no"}}})
+    done = shop.on_tenant("apply", shop.write(ERP % "enabled"), "--auto-approve", "--format", "json-lines")
+    assert done.returncode == 8
+    kinds = [line["type"] for line in lines_of(done)]
+    assert kinds[-1] == "apply_errored"
+    assert kinds.count("change_summary") == 1, "the plan's"
+
+
+def test_an_error_is_a_diagnostic_in_the_stream(shop: Shop) -> None:
+    done = shop.on_tenant("plan", shop.write("smtp_auth: { organisation: disabled }\n"), "--format", "json-lines")
+    assert done.returncode == 3
+    (first, said) = lines_of(done)
+    assert first["type"] == "version"
+    assert said["diagnostic"]["range"]["filename"] == "plan.yaml"  # type: ignore[index]
