@@ -114,7 +114,7 @@ class DeviceBody(_From, total=False):
             Field(description="organization: only addresses in the tenant's own domains; anyone: others too."),
         ]
     ]
-    supports: Required[AbilitiesBody]
+    supports: Required[Annotated[AbilitiesBody, Field(description="What it can do; see its manual.")]]
     site: Annotated[str, Field(description="The site whose addresses its mail comes from.", examples=["hq"])]
     sender_ip_addresses: Annotated[
         list[_Network], Field(description="Its own static public IPv4 addresses, where it is at no site.")
@@ -136,7 +136,7 @@ class DeviceBody(_From, total=False):
         Literal["auto", "client_submission", "smtp_relay", "direct_send"],
         Field(description="How it is to send; auto (as if not written) chooses and says why."),
     ]
-    messages_per_day: _Count
+    messages_per_day: Annotated[_Count, Field(description="On a busy day; what the daily limits are measured by.")]
     messages_per_minute: Annotated[_Count, Field(description="At its busiest.")]
     recipients_per_message: Annotated[_Count, Field(description="At most; 1 if not written.")]
     connections: Annotated[_Count, Field(description="How many it opens at once; 1 if not written.")]
