@@ -37,6 +37,7 @@ SEED = {
         {"address": "erp@contoso.com", "aliases": ["erp-old@contoso.com"]},
         {"address": "scanner@contoso.com"},
         {"address": "fax@contoso.com", "smtp_client_authentication_disabled": True},
+        {"address": "shared@contoso.com", "type": "SharedMailbox"},
         {"count": 12, "domain": "contoso.com", "prefix": "m"},
     ],
 }
@@ -311,6 +312,67 @@ def test_domains_are_checked_and_never_changed(
     problems = [p for c in found.checks for p in c.problems]
     assert (problem in problems[0]) if problem else (problems == []), problems
     assert tenant.rows("AcceptedDomain") == before
+
+
+# --- send_as, mailboxes, organization ---------------------------------------------------------------------------------
+
+SEND_AS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    ({"erp@contoso.com": ["scanner@contoso.com"]}, [("scanner", "erp@contoso.com")]),
+    ({"ERP@contoso.com": ["Scanner@Contoso.com"]}, [("scanner", "erp@contoso.com")]),
+    (
+        {"erp@contoso.com": ["fax@contoso.com"], "fax@contoso.com": ["scanner@contoso.com"]},
+        [("fax", "erp@contoso.com"), ("scanner", "erp@contoso.com"), ("scanner", "fax@contoso.com")],
+    ),
+    ({}, [("fax", "erp@contoso.com"), ("scanner", "erp@contoso.com"), ("scanner", "fax@contoso.com")]),
+]
+
+
+def test_send_as_converges_and_what_is_not_listed_is_left_alone(tenant: LocalTenant, session: Session) -> None:
+    for section, expected in SEND_AS:
+        session.converge(plan_of({"send_as": section}))
+        live = sorted((r["Identity"], r["Trustee"]) for r in tenant.rows("RecipientPermission"))
+        assert live == expected, section
+    absent = [f"send_as/{who} as {whom}@contoso.com" for whom, who in SEND_AS[-1][1]]
+    gone = session.converge(plan_of({"absent": absent}))
+    assert {c.action.value for c in gone.pending} == {"delete"}
+    assert tenant.rows("RecipientPermission") == []
+    assert not session.converge(plan_of({"absent": absent})).pending
+
+
+def test_reject_direct_send_converges_and_is_left_alone_where_it_is_not_written(
+    tenant: LocalTenant, session: Session
+) -> None:
+    states: list[tuple[dict[str, Any], bool]] = [
+        ({"reject_direct_send": True}, True),
+        ({}, True),
+        ({"reject_direct_send": False}, False),
+        ({"reject_direct_send": True}, True),
+        ({"reject_direct_send": False}, False),
+    ]
+    for section, expected in states:
+        session.converge(plan_of({"organization": section}))
+        assert tenant.rows("OrganizationConfig")[0]["RejectDirectSend"] is expected, section
+
+
+MAILBOXES: list[tuple[dict[str, Any], str]] = [
+    ({"erp@contoso.com": {}}, ""),
+    ({"ERP@contoso.com": {"enabled": True, "licensed": True}}, ""),
+    ({f"m{i:05d}@contoso.com": {"licensed": True} for i in range(1, 9)}, ""),
+    ({"erp-old@contoso.com": {}, **{f"m{i:05d}@contoso.com": {} for i in range(1, 9)}}, ""),
+    ({"nobody@contoso.com": {}}, "does not have it"),
+    ({"o'brien@contoso.com": {}}, "does not have it"),
+    ({"shared@contoso.com": {"enabled": True}}, "enabled is false"),
+    ({"shared@contoso.com": {"licensed": True}}, "licensed is false"),
+]
+
+
+@pytest.mark.parametrize(("section", "problem"), MAILBOXES)
+def test_mailboxes_are_checked_and_never_changed(session: Session, section: dict[str, Any], problem: str) -> None:
+    found = session.plan(plan_of({"mailboxes": section}))
+    assert not found.errored, found.unknown
+    assert found.changes == ()
+    problems = [p for c in found.checks for p in c.problems]
+    assert (problem in problems[0]) if problem else (problems == []), problems
 
 
 # --- states that nobody thought of -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from provisioner.sandbox.cmdlets import (
     mailbox,
     organization_config,
     outbound_connector,
+    recipient_permission,
     remote_domain,
     transport_config,
 )
@@ -35,6 +36,7 @@ _MODULES = (
     mailbox,
     organization_config,
     outbound_connector,
+    recipient_permission,
     remote_domain,
     transport_config,
 )
