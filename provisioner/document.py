@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
-from provisioner import plan_files, rules
+from provisioner import devices, plan_files, rules
 from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.fleet import Device, Site
@@ -34,11 +34,14 @@ Types = Sequence[ResourceType[Any]]
 def load(
     path: Path | Sequence[Path], types: Types, *, today: datetime.date, waivers: Sequence[Waiver] = ()
 ) -> tuple[Desired, Sequence[Diagnostic]]:
-    """The plan and its warnings. Raises InputError with all mistakes, in the order of their places.
+    """The plan with what its devices take, and its warnings. Raises InputError with all mistakes, in their order.
 
     What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
     """
     desired, found = read(path, types, today=today)
+    if not any(d.severity is Severity.ERROR for d in found):
+        desired, told = devices.expand(desired, today)
+        found = [*found, *told]
     judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     wrong = [
         Diagnostic(f.rule, f.summary, f.mend, location=f.location)

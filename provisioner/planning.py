@@ -209,7 +209,8 @@ class _Draft:
             needs = tuple(kind.needs(resource.spec))
             self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs))
         else:
-            self.changes.append(update(kind, resource.address, live, goal, wanted, "it differs from the plan"))
+            reason = self._why(resource, "it differs from the plan")
+            self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
 
     def _missing(self, kind: ResourceType[Any], resource: Resource) -> None:
         if not kind.creatable:
@@ -220,8 +221,17 @@ class _Draft:
         spec = resource.spec
         steps, inverse = tuple(kind.steps(None, spec)), tuple(kind.steps(spec, None))
         needs = tuple(kind.needs(spec))
-        reason = "the tenant does not have it"
+        reason = self._why(resource, "the tenant does not have it")
         self.changes.append(Change(resource.address, Action.CREATE, None, spec, steps, inverse, needs, reason))
+
+    def _why(self, resource: Resource, reason: str) -> str:
+        """The reason, with the device that it is for: how that sends, and why so."""
+        if not resource.devices:
+            return reason
+        first, *others = resource.devices
+        choice = self.desired.choices[first]
+        more = f"; and for {len(others):,} more" if others else ""
+        return f"{reason}; for device/{first}, which sends by {choice.method}: {', '.join(choice.reasons)}{more}"
 
     def _check(self, resource: Resource, observation: Observation) -> None:
         if isinstance(observation, Unknown):

@@ -7,6 +7,7 @@ was meant. A property test does the same for states that nobody thought of.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -66,7 +67,8 @@ def session(transport: str, tenant: LocalTenant, tmp_path_factory: pytest.TempPa
 
 def plan_of(sections: dict[str, Any], owner: str | None = "contoso/test") -> str:
     header = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", **({"owner": owner} if owner else {})}
-    return yaml.safe_dump({**header, **sections}, allow_unicode=True)
+    plan = json.loads(json.dumps({**header, **sections}))  # no aliases for what stands twice
+    return yaml.safe_dump(plan, allow_unicode=True)
 
 
 # --- smtp_auth -------------------------------------------------------------------------------------------------------
@@ -373,6 +375,48 @@ def test_mailboxes_are_checked_and_never_changed(session: Session, section: dict
     assert found.changes == ()
     problems = [p for c in found.checks for p in c.problems]
     assert (problem in problems[0]) if problem else (problems == []), problems
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+HQ = {"hq": {"egress_ip_addresses": ["198.51.100.8"]}}
+MFP = {
+    "from": "mfp@contoso.com",
+    "recipients": "anyone",
+    "supports": {"tls": "1.2", "authentication": []},
+    "site": "hq",
+}
+ERP: dict[str, Any] = {"from": "scanner@contoso.com", "mailbox": "erp@contoso.com", "recipients": "anyone"}
+ERP |= {"supports": {"tls": "1.2", "authentication": ["oauth"]}}
+FLEETS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"mfp": MFP}, {"site-hq": (["198.51.100.8"], True), "erp": None}),
+    ({"mfp": MFP, "erp": ERP}, {"site-hq": (["198.51.100.8"], True), "erp": False}),
+    (
+        {"mfp": MFP, "old": {**MFP, "supports": {"tls": "none", "authentication": []}}},
+        {"site-hq": (["198.51.100.8"], False), "erp": None},
+    ),
+    ({"erp": ERP}, {"site-hq": None, "erp": False}),
+    ({}, {"site-hq": None, "erp": None}),
+]
+
+
+def test_devices_converge_from_the_first_to_the_last_one_that_goes(tenant: LocalTenant, session: Session) -> None:
+    for devices, expected in FLEETS:
+        session.converge(plan_of({"sites": HQ, "devices": devices, "smtp_auth": {"exclusive": True}}))
+        rows = {r["Name"]: (r["SenderIPAddresses"], r["RequireTls"]) for r in tenant.rows("InboundConnector")}
+        switch = {r["PrimarySmtpAddress"]: r[COLUMN] for r in tenant.rows("CASMailbox")}
+        assert {"site-hq": rows.get("site-hq"), "erp": switch["erp@contoso.com"]} == expected, devices
+    assert [(r["Identity"], r["Trustee"]) for r in tenant.rows("RecipientPermission")] == [
+        ("scanner", "erp@contoso.com")
+    ]
+    session.converge(plan_of({"absent": ["send_as/erp@contoso.com as scanner@contoso.com"]}))
+
+
+def test_a_change_tells_the_device_that_it_is_for(session: Session) -> None:
+    found = session.plan(plan_of({"sites": HQ, "devices": {"mfp": MFP, "mfp2": MFP}}))
+    (change,) = found.pending
+    assert "for device/mfp, which sends by smtp_relay: it sends from fixed addresses" in change.reason
+    assert change.reason.endswith("; and for 1 more")
 
 
 # --- states that nobody thought of -----------------------------------------------------------------------------------

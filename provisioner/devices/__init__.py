@@ -1,9 +1,23 @@
 """A device -> a sending method -> the resources that it takes, and what to type into it. Pure.
 
-`choose` weighs the three methods, `way` says how a device has to be set.
+`choose` weighs the three methods, `expand` adds what the chosen ones take to a plan, `way` says how a device has to be
+set.
 """
 
-from provisioner.devices.choice import BASIC_ENDS, Facts, choose, facts_of
+from provisioner.devices.choice import BASIC_ENDS, NAMES, Facts, choose, facts_of
+from provisioner.devices.expansion import egress, expand
 from provisioner.devices.way import Way, device_of, way, way_of
 
-__all__ = ["BASIC_ENDS", "Facts", "Way", "choose", "device_of", "facts_of", "way", "way_of"]
+__all__ = [
+    "BASIC_ENDS",
+    "NAMES",
+    "Facts",
+    "Way",
+    "choose",
+    "device_of",
+    "egress",
+    "expand",
+    "facts_of",
+    "way",
+    "way_of",
+]

@@ -32,6 +32,8 @@ RULES = {
         Rule("CERTIFICATE-UNUSED", _INFO, "", "A certificate is named, but nothing makes the connector use it."),
         Rule("CONNECTOR-SAME-SCOPE", _INFO, "", "Two connectors take mail from the same senders and sources."),
         Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
+        Rule("DEVICE-NO-METHOD", _ERROR, "input", "No way of sending will do for a device."),
+        Rule("DEVICE-RISK", _WARNING, "", "The way in which a device sends has a weakness."),
         Rule("DKIM-KEY-1024", _WARNING, "", "A DKIM key of 1024 bits is weak."),
         Rule("HYBRID-CONNECTOR", _ERROR, "apply", "The Hybrid Configuration Wizard made and keeps this connector."),
         Rule("IP-DOCUMENTATION", _WARNING, "", "An address is reserved for documentation (RFC 5737)."),

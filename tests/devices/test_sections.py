@@ -50,7 +50,11 @@ def test_a_device_at_a_site_is_read_with_what_is_not_written_filled_in(tmp_path:
 
 def test_no_authentication_may_be_written_in_two_ways(tmp_path: Path) -> None:
     for word in ("[]", "[none]"):
-        text = SCANNER.replace("[basic]", word).replace("    site: hq\n", "")
+        text = (
+            SCANNER.replace("[basic]", word)
+            .replace("site: hq", "method: direct_send")
+            .replace("anyone", "organization")
+        )
         assert load(tmp_path, "devices:\n  a:" + text).devices["a"].authentication == frozenset()
 
 

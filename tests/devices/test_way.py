@@ -13,6 +13,7 @@ from tests.devices.test_sections import load
 
 TODAY = dt.date(2026, 11, 23)
 FLEET = """
+allow: [{ rule: DEVICE-NO-METHOD, reason: a test }]
 sites:
   hq: { egress_ip_addresses: [203.0.113.11, 203.0.113.10] }
   cloud: { egress_ip_addresses: [198.51.100.0/28], shared: true, ports: [587] }
