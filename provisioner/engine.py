@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioner import planning
+from provisioner import planning, rules
 from provisioner.diagnostics import ChangeSetStale, NotFound, Refused, TenantError, TenantIncomplete, Unclear
 from provisioner.model import (
     Absent,
@@ -75,7 +75,7 @@ async def read(
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)}
-    return await _read(wanted, listed, types, ports, reads, progress)
+    return await _read(wanted, listed, types, ports, reads, progress, rules.questions(desired))
 
 
 async def look(
@@ -100,13 +100,15 @@ async def _read(
     ports: Ports,
     reads: int,
     progress: Callable[[int, int], None] | None = None,
+    evidence: Sequence[Request] = (),
 ) -> Observed:
     asked = {
         t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
         for t in types
         if wanted.get(t.name) or t.name in listed
     }
-    answers = await _ask([q for queries in asked.values() for q in queries], ports, reads, progress)
+    requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
+    answers = await _ask(requests, ports, reads, progress)
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
@@ -125,14 +127,19 @@ async def _read(
                 unlisted[kind.name] = whole
             else:
                 undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
-    return Observed(resources, undeclared, unlisted, len(answers))
+    told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
+    return Observed(resources, undeclared, unlisted, len(answers), told)
+
+
+def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
+    return answer if isinstance(answer, Answer) else Unknown(str(answer), answer.kind)
 
 
 async def _ask(
-    queries: Sequence[Query], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
+    requests: Sequence[Request], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, Answer | TenantError]:
     """Each distinct request once; a failure is kept as the answer."""
-    distinct = {request_key(q.request): q.request for q in queries}
+    distinct = {request_key(r): r for r in requests}
     gate = asyncio.Semaphore(max(1, reads))
     answered = 0
 

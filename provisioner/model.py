@@ -252,13 +252,15 @@ class Observed:
     """The tenant as far as it was read: declared objects by address, and the undeclared ones of types fully listed.
 
     `unlisted` are types whose undeclared objects could not be told, with the reason. `requests` counts the questions
-    asked; how many pages each took is the transport's affair.
+    asked; how many pages each took is the transport's affair. `evidence` are the answers to what the rules asked, by
+    `request_key`: nothing is planned on them, so that one that failed stands in nobody's way.
     """
 
     resources: Mapping[Address, Observation]
     undeclared: Mapping[Address, Any] = field(default_factory=dict)
     unlisted: Mapping[str, Unknown] = field(default_factory=dict)
     requests: int = 0
+    evidence: Mapping[str, Answer | Unknown] = field(default_factory=dict)
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ SEED = {
             *({"DomainName": f"sign{i}.example"} for i in range(16)),
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "AuthenticationPolicy": [{"Name": "Block Basic", "AllowBasicAuthSmtp": False}],
     },
     "mailboxes": [
         {"address": "erp@contoso.com", "aliases": ["erp-old@contoso.com"]},
@@ -417,6 +418,29 @@ def test_a_change_tells_the_device_that_it_is_for(session: Session) -> None:
     (change,) = found.pending
     assert "for device/mfp, which sends by smtp_relay: it sends from fixed addresses" in change.reason
     assert change.reason.endswith("; and for 1 more")
+
+
+def test_the_switch_that_keeps_a_device_from_signing_in_is_named_from_the_live_tenant(
+    tenant: LocalTenant, session: Session
+) -> None:
+    basic = {**ERP, "supports": {"tls": "1.2", "authentication": ["basic"]}, "from": "erp@contoso.com"}
+    text = plan_of({"devices": {"erp": basic}})
+
+    def blocked() -> list[str]:
+        found = session.plan(text)
+        assert not [f for f in found.findings if f.rule == "SMTP-AUTH-UNKNOWN"], found.findings
+        return [f.summary for f in found.findings if f.rule == "SMTP-AUTH-BLOCKED"]
+
+    assert blocked() == []
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy="Block Basic")
+    time.sleep(LAG_S)
+    assert blocked() == [
+        'device/erp cannot sign in: the authentication policy "Block Basic" lets no password in for SMTP '
+        "(AllowBasicAuthSmtp)"
+    ]
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy=None)
+    time.sleep(LAG_S)
+    assert blocked() == []
 
 
 # --- states that nobody thought of -----------------------------------------------------------------------------------

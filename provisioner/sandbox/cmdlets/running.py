@@ -19,6 +19,7 @@ from provisioner.sandbox.cmdlets import (
     recipient_permission,
     remote_domain,
     transport_config,
+    user,
 )
 from provisioner.sandbox.cmdlets.calls import Call, Caller, CmdletResult
 from provisioner.sandbox.cmdlets.objects import Noun, ensure_builtin
@@ -39,6 +40,7 @@ _MODULES = (
     recipient_permission,
     remote_domain,
     transport_config,
+    user,
 )
 NOUNS: Mapping[str, Noun] = {module.NOUN.name: module.NOUN for module in _MODULES}
 CMDLETS: Mapping[str, Cmdlet] = {cmdlet.name.lower(): cmdlet for module in _MODULES for cmdlet in module.CMDLETS}
