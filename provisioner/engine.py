@@ -62,10 +62,12 @@ async def read(
     scope: planning.Scope | None = None,
     reads: int = 4,
     progress: Callable[[int, int], None] | None = None,
+    evidence: Sequence[Request] | None = None,
 ) -> Observed:
     """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
 
-    `reads` is how many requests may be under way at once; `progress` is told (answered, asked).
+    `reads` is how many requests may be under way at once; `progress` is told (answered, asked). `evidence` is what is
+    asked besides; what the rules want to know of the plan, if it is not given.
     """
     scope = scope or planning.Scope()
     wanted: Wanted = {}
@@ -75,7 +77,8 @@ async def read(
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)}
-    return await _read(wanted, listed, types, ports, reads, progress, rules.questions(desired))
+    asked = rules.questions(desired) if evidence is None else evidence
+    return await _read(wanted, listed, types, ports, reads, progress, asked)
 
 
 async def look(

@@ -86,11 +86,12 @@ def plan(
     tenant_id: str = "",
     created: str = "",
     transport: str = "",
+    told: Sequence[Finding] = (),
 ) -> ChangeSet:
     """The change set that brings the observed tenant to the desired state. `desired` is what `narrow` left of the plan.
 
     `waivers` are those of the command line; the plan's own are in `desired`. `created` is RFC 3339, given by the caller
-    since nothing here knows the time.
+    since nothing here knows the time. `told` are findings of others, who asked what is neither tenant nor plan.
     """
     scope = scope or Scope()
     draft = _Draft(desired, observed, {t.name: t for t in types}, scope)
@@ -99,7 +100,7 @@ def plan(
     draft.undeclared()
     changes = order(_closing_doors_last(draft.changes, draft.types))
     changes = tuple(dataclasses.replace(c, consequences=rules.consequences(c)) for c in changes)
-    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes)]
+    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes), *told]
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(
         tenant=desired.tenant,

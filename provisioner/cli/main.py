@@ -25,6 +25,8 @@ COMMANDS = {
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",
     "apply": "Carry out a plan, or exactly a saved change set.",
+    "devices": "The plan's devices: how each sends, what to type into it, who depends on basic authentication.",
+    "explain": "Say how a device sends and why, or what a resource is for and what stands in its way.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",

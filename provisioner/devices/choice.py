@@ -307,7 +307,7 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
     if basic_only and facts.today >= BASIC_ENDS:
         yield from _after_basic(device)
         yield "where an administrator has turned basic authentication on again: write method: client_submission"
-    if not device.modern_tls and 25 not in facts.ports:
+    elif not device.modern_tls and 25 not in facts.ports:
         yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
     elif not facts.sources or facts.shared:
         yield "a fixed public address of its own (or that of a relay server with one), for SMTP relay"

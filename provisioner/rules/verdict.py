@@ -136,6 +136,13 @@ def questions(desired: Desired) -> Sequence[Request]:
     return asked
 
 
+def sign_in_questions(mailbox: str, desired: Desired) -> Sequence[Request]:
+    """What has to be known for the verdict on one mailbox, whoever signs in to it and however."""
+    declared = Address("smtp_auth", mailbox) in desired.resources
+    own = () if declared else mailbox_questions([mailbox])
+    return [*own, *user_questions([mailbox]), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
+
+
 def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
     """The look-ups of the mailboxes' own switches."""
     return [_switch_of(m) for m in mailboxes] if len(mailboxes) <= _FEW else [MAILBOXES]
