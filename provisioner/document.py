@@ -19,8 +19,10 @@ from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
-from provisioner import plan_files, rules
+from provisioner import devices, plan_files, rules
+from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
+from provisioner.fleet import Device, Site
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.plan_header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
 from provisioner.plan_mistakes import Naming, mistakes, unknown_word
@@ -32,11 +34,14 @@ Types = Sequence[ResourceType[Any]]
 def load(
     path: Path | Sequence[Path], types: Types, *, today: datetime.date, waivers: Sequence[Waiver] = ()
 ) -> tuple[Desired, Sequence[Diagnostic]]:
-    """The plan and its warnings. Raises InputError with all mistakes, in the order of their places.
+    """The plan with what its devices take, and its warnings. Raises InputError with all mistakes, in their order.
 
     What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
     """
     desired, found = read(path, types, today=today)
+    if not any(d.severity is Severity.ERROR for d in found):
+        desired, told = devices.expand(desired, today)
+        found = [*found, *told]
     judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     wrong = [
         Diagnostic(f.rule, f.summary, f.mend, location=f.location)
@@ -67,8 +72,9 @@ def schema(types: Types) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a file of a plan. A folder's files share its keys, so none of them is required."""
     header = TypeAdapter(Header)
     mode: Literal["validation"] = "validation"
-    inputs = [(kind.section, mode, TypeAdapter(kind.section_type)) for kind in types]
-    sections, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
+    shapes = {**{kind.section: kind.section_type for kind in types}, **sections.SECTIONS}
+    inputs = [(name, mode, TypeAdapter(shape)) for name, shape in shapes.items()]
+    written, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
     own = header.json_schema(ref_template="#/$defs/{model}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -79,7 +85,7 @@ def schema(types: Types) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             **_untitled(own["properties"]),
-            **{kind.section: _untitled(sections[kind.section, mode]) for kind in types},
+            **{name: _untitled(written[name, mode]) for name in shapes},
         },
         "$defs": {**_untitled(own.get("$defs", {})), **_untitled(shared.get("$defs", {}))},
     }
@@ -149,6 +155,7 @@ class _Reading:
         self.found = found
         self.by_name = {kind.name: kind for kind in types}
         self.shapes = {kind.section: _Shape.of(kind.section_type) for kind in types}
+        self.shapes |= {name: _Shape.of(shape) for name, shape in sections.SECTIONS.items()}
 
     def desired(self, roots: Sequence[Node], *, complete: bool) -> Desired:
         """`complete` is false where a file could not be read to its end: then nothing is said to be missing."""
@@ -166,6 +173,7 @@ class _Reading:
         owner = header.get("owner", "")
         resources: dict[Address, Resource] = {}
         exclusive = frozenset(kind.name for kind in self.types if self._section(kind, whole, owner, resources))
+        sites = self._sites(whole)
         return Desired(
             tenant=header.get("tenant", ""),
             owner=owner,
@@ -175,7 +183,52 @@ class _Reading:
             protect=self._patterns(whole, "protect"),
             ignore=self._patterns(whole, "ignore"),
             waivers=tuple(self._waivers(whole)),
+            sites=sites,
+            devices=self._devices(whole, sites),
+            today=self.today,
         )
+
+    def _sites(self, whole: Node) -> dict[str, Site]:
+        node, entries = self._fleet(whole, "sites")
+        found: dict[str, Site] = {}
+        by_form: dict[str, Site] = {}
+        for name, body in entries.items():
+            at = node.child(name) or node
+            first = by_form.get(name.casefold())
+            if first is None:
+                found[name] = by_form[name.casefold()] = sections.site(name, body, at.head.location)
+                continue
+            related = ((first.location, "the first one"),) if first.location else ()
+            self._tell("SITE-DUPLICATE", f'"{name}" is declared already', "keep one of the two", at.head, related)
+        return found
+
+    def _devices(self, whole: Node, sites: Mapping[str, Site]) -> dict[str, Device]:
+        node, entries = self._fleet(whole, "devices")
+        found: dict[str, Device] = {}
+        for name, body in entries.items():
+            at = node.child(name) or node
+            fields = at.children.items() if isinstance(at.children, dict) else ()
+            places = {part: child.head.location for part, child in fields}
+            device = sections.device(name, body, at.head.location, places)
+            wrong = list(sections.contradictions(device, sites))
+            for identifier, part, what, mend in wrong:
+                if identifier == "SITE-UNKNOWN" and device.site is not None and sites:
+                    mend = unknown_word(device.site, sorted(sites))
+                self._tell(identifier, what, mend, at.child(part) or at.head)
+            if not wrong:
+                found[name] = device
+        return found
+
+    def _fleet(self, whole: Node, name: str) -> tuple[Node, Mapping[str, Any]]:
+        """The node of `sites` or `devices` and its validated entries, none where it is not there or wrong."""
+        node = whole.child(name)
+        if node is None:
+            return whole, {}
+
+        def naming(path: Sequence[str | int]) -> str | None:
+            return f"{name.removesuffix('s')}/{path[0]}" if path else None
+
+        return node, self._checked(TypeAdapter(sections.SECTIONS[name]), node, name, naming) or {}
 
     def _merged(self, roots: Sequence[Node]) -> Node:
         known = [*Header.__annotations__, *self.shapes]

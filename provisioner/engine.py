@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioner import planning
+from provisioner import planning, rules
 from provisioner.diagnostics import ChangeSetStale, NotFound, Refused, TenantError, TenantIncomplete, Unclear
 from provisioner.model import (
     Absent,
@@ -62,10 +62,12 @@ async def read(
     scope: planning.Scope | None = None,
     reads: int = 4,
     progress: Callable[[int, int], None] | None = None,
+    evidence: Sequence[Request] | None = None,
 ) -> Observed:
     """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
 
-    `reads` is how many requests may be under way at once; `progress` is told (answered, asked).
+    `reads` is how many requests may be under way at once; `progress` is told (answered, asked). `evidence` is what is
+    asked besides; what the rules want to know of the plan, if it is not given.
     """
     scope = scope or planning.Scope()
     wanted: Wanted = {}
@@ -75,7 +77,8 @@ async def read(
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)}
-    return await _read(wanted, listed, types, ports, reads, progress)
+    asked = rules.questions(desired) if evidence is None else evidence
+    return await _read(wanted, listed, types, ports, reads, progress, asked)
 
 
 async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
@@ -106,13 +109,15 @@ async def _read(
     ports: Ports,
     reads: int,
     progress: Callable[[int, int], None] | None = None,
+    evidence: Sequence[Request] = (),
 ) -> Observed:
     asked = {
         t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
         for t in types
         if wanted.get(t.name) or t.name in listed
     }
-    answers = await _ask([q for queries in asked.values() for q in queries], ports, reads, progress)
+    requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
+    answers = await _ask(requests, ports, reads, progress)
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
@@ -131,14 +136,19 @@ async def _read(
                 unlisted[kind.name] = whole
             else:
                 undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
-    return Observed(resources, undeclared, unlisted, len(answers))
+    told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
+    return Observed(resources, undeclared, unlisted, len(answers), told)
+
+
+def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
+    return answer if isinstance(answer, Answer) else Unknown(str(answer), answer.kind)
 
 
 async def _ask(
-    queries: Sequence[Query], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
+    requests: Sequence[Request], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, Answer | TenantError]:
     """Each distinct request once; a failure is kept as the answer."""
-    distinct = {request_key(q.request): q.request for q in queries}
+    distinct = {request_key(r): r for r in requests}
     gate = asyncio.Semaphore(max(1, reads))
     answered = 0
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from provisioner import rules
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.model import Address, Declared, Desired, Observed, Present, Resource, ResourceType, project
+from provisioner.model import Address, Declared, Desired, Observed, Present, Resource, ResourceType, project, written
 from provisioner.planning import Scope
 
 Types = Sequence[ResourceType[Any]]
@@ -147,36 +147,34 @@ def _write_section(
         return
     if section is None:
         section = document[kind.section] = CommentedMap()
-    written = {d.key: d for d in _declared(kind, _plain(section), owner)}
-    for key, declared in written.items():
+    there = {d.key: d for d in _declared(kind, _plain(section), owner)}
+    for key, declared in there.items():
         if key not in live:
             _remove(section, declared.path)
+        elif project(live[key], declared.spec) != _without_mark(declared.spec):
+            _correct(section, declared, live[key])
     for key, (path, value) in entries.items():
-        there = written.get(key)
-        if there is None:
+        if key not in there:
             _set(section, path, value)
-        elif project(live[key], there.spec) != _without_mark(there.spec):
-            _correct(section, there, live[key], value)
 
 
 def _without_mark(spec: Any) -> Any:
     return dataclasses.replace(spec, owner=None) if getattr(spec, "owner", None) else spec
 
 
-def _correct(section: Any, there: Declared, live: Any, value: Any) -> None:
-    """Write the fields that differ; those that were not written stay unwritten."""
+def _correct(section: Any, there: Declared, live: Any) -> None:
+    """Write the fields that differ; those that were not written stay unwritten. An entry of one value is that value."""
     node = _at(section, there.path)
-    if not isinstance(node, dict) or not isinstance(value, dict):
-        _set(section, tuple(map(str, there.path)), value)
+    differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n != "owner"}
+    if not isinstance(node, dict):
+        for value in differing.values():
+            _at(section, there.path[:-1])[there.path[-1]] = value
         return
-    for name in list(node):
-        if getattr(there.spec, name, None) == getattr(live, name, None):
-            continue
-        current = getattr(live, name, None)
-        if current is None:
-            del node[name]
+    for name, value in differing.items():
+        if value is None:
+            node.pop(name, None)
         else:
-            node[name] = sorted(current) if isinstance(current, frozenset) else current
+            node[name] = sorted(value) if isinstance(value, frozenset) else value
 
 
 def _plain(node: Any) -> Any:

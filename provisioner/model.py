@@ -7,6 +7,7 @@ into canonical objects (`decode`) and turns a change into steps (`steps`); the e
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import functools
 import json
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from provisioner.diagnostics import Location, Severity
+from provisioner.fleet import Choice, Device, Site
 
 Row = Mapping[str, Any]
 """One object as the wire gives it (property name -> plain JSON value). The only place where Any is at home."""
@@ -250,13 +252,15 @@ class Observed:
     """The tenant as far as it was read: declared objects by address, and the undeclared ones of types fully listed.
 
     `unlisted` are types whose undeclared objects could not be told, with the reason. `requests` counts the questions
-    asked; how many pages each took is the transport's affair.
+    asked; how many pages each took is the transport's affair. `evidence` are the answers to what the rules asked, by
+    `request_key`: nothing is planned on them, so that one that failed stands in nobody's way.
     """
 
     resources: Mapping[Address, Observation]
     undeclared: Mapping[Address, Any] = field(default_factory=dict)
     unlisted: Mapping[str, Unknown] = field(default_factory=dict)
     requests: int = 0
+    evidence: Mapping[str, Answer | Unknown] = field(default_factory=dict)
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
@@ -273,12 +277,16 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A declared object with the places of its key and of each written field."""
+    """A declared object with the places of its key and of each written field.
+
+    `devices` are the names of those that need it; where it was worked out for them, its place is that of the first.
+    """
 
     address: Address
     spec: Any
     location: Location | None = None
     fields: Mapping[str, Location] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +302,11 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The plan as it was read: everything that it declares, nothing about what is there."""
+    """The plan as it was read: everything that it declares, nothing about what is there.
+
+    `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
+    to send. `today` is the day that waivers and the end of basic authentication were measured by.
+    """
 
     tenant: str
     owner: str
@@ -306,6 +318,10 @@ class Desired:
     waivers: tuple[Waiver, ...] = ()
     digest: str = ""
     files: tuple[str, ...] = ()
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    today: datetime.date | None = None
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

@@ -86,11 +86,12 @@ def plan(
     tenant_id: str = "",
     created: str = "",
     transport: str = "",
+    told: Sequence[Finding] = (),
 ) -> ChangeSet:
     """The change set that brings the observed tenant to the desired state. `desired` is what `narrow` left of the plan.
 
     `waivers` are those of the command line; the plan's own are in `desired`. `created` is RFC 3339, given by the caller
-    since nothing here knows the time.
+    since nothing here knows the time. `told` are findings of others, who asked what is neither tenant nor plan.
     """
     scope = scope or Scope()
     draft = _Draft(desired, observed, {t.name: t for t in types}, scope)
@@ -99,7 +100,7 @@ def plan(
     draft.undeclared()
     changes = order(_closing_doors_last(draft.changes, draft.types))
     changes = tuple(dataclasses.replace(c, consequences=rules.consequences(c)) for c in changes)
-    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes)]
+    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes), *told]
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(
         tenant=desired.tenant,
@@ -209,7 +210,8 @@ class _Draft:
             needs = tuple(kind.needs(resource.spec))
             self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs))
         else:
-            self.changes.append(update(kind, resource.address, live, goal, wanted, "it differs from the plan"))
+            reason = self._why(resource, "it differs from the plan")
+            self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
 
     def _missing(self, kind: ResourceType[Any], resource: Resource) -> None:
         if not kind.creatable:
@@ -220,8 +222,17 @@ class _Draft:
         spec = resource.spec
         steps, inverse = tuple(kind.steps(None, spec)), tuple(kind.steps(spec, None))
         needs = tuple(kind.needs(spec))
-        reason = "the tenant does not have it"
+        reason = self._why(resource, "the tenant does not have it")
         self.changes.append(Change(resource.address, Action.CREATE, None, spec, steps, inverse, needs, reason))
+
+    def _why(self, resource: Resource, reason: str) -> str:
+        """The reason, with the device that it is for: how that sends, and why so."""
+        if not resource.devices:
+            return reason
+        first, *others = resource.devices
+        choice = self.desired.choices[first]
+        more = f"; and for {len(others):,} more" if others else ""
+        return f"{reason}; for device/{first}, which sends by {choice.method}: {', '.join(choice.reasons)}{more}"
 
     def _check(self, resource: Resource, observation: Observation) -> None:
         if isinstance(observation, Unknown):

@@ -7,6 +7,7 @@ was meant. A property test does the same for states that nobody thought of.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -32,11 +33,13 @@ SEED = {
             *({"DomainName": f"sign{i}.example"} for i in range(16)),
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "AuthenticationPolicy": [{"Name": "Block Basic", "AllowBasicAuthSmtp": False}],
     },
     "mailboxes": [
         {"address": "erp@contoso.com", "aliases": ["erp-old@contoso.com"]},
         {"address": "scanner@contoso.com"},
         {"address": "fax@contoso.com", "smtp_client_authentication_disabled": True},
+        {"address": "shared@contoso.com", "type": "SharedMailbox"},
         {"count": 12, "domain": "contoso.com", "prefix": "m"},
     ],
 }
@@ -65,7 +68,8 @@ def session(transport: str, tenant: LocalTenant, tmp_path_factory: pytest.TempPa
 
 def plan_of(sections: dict[str, Any], owner: str | None = "contoso/test") -> str:
     header = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", **({"owner": owner} if owner else {})}
-    return yaml.safe_dump({**header, **sections}, allow_unicode=True)
+    plan = json.loads(json.dumps({**header, **sections}))  # no aliases for what stands twice
+    return yaml.safe_dump(plan, allow_unicode=True)
 
 
 # --- smtp_auth -------------------------------------------------------------------------------------------------------
@@ -311,6 +315,132 @@ def test_domains_are_checked_and_never_changed(
     problems = [p for c in found.checks for p in c.problems]
     assert (problem in problems[0]) if problem else (problems == []), problems
     assert tenant.rows("AcceptedDomain") == before
+
+
+# --- send_as, mailboxes, organization ---------------------------------------------------------------------------------
+
+SEND_AS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    ({"erp@contoso.com": ["scanner@contoso.com"]}, [("scanner", "erp@contoso.com")]),
+    ({"ERP@contoso.com": ["Scanner@Contoso.com"]}, [("scanner", "erp@contoso.com")]),
+    (
+        {"erp@contoso.com": ["fax@contoso.com"], "fax@contoso.com": ["scanner@contoso.com"]},
+        [("fax", "erp@contoso.com"), ("scanner", "erp@contoso.com"), ("scanner", "fax@contoso.com")],
+    ),
+    ({}, [("fax", "erp@contoso.com"), ("scanner", "erp@contoso.com"), ("scanner", "fax@contoso.com")]),
+]
+
+
+def test_send_as_converges_and_what_is_not_listed_is_left_alone(tenant: LocalTenant, session: Session) -> None:
+    for section, expected in SEND_AS:
+        session.converge(plan_of({"send_as": section}))
+        live = sorted((r["Identity"], r["Trustee"]) for r in tenant.rows("RecipientPermission"))
+        assert live == expected, section
+    absent = [f"send_as/{who} as {whom}@contoso.com" for whom, who in SEND_AS[-1][1]]
+    gone = session.converge(plan_of({"absent": absent}))
+    assert {c.action.value for c in gone.pending} == {"delete"}
+    assert tenant.rows("RecipientPermission") == []
+    assert not session.converge(plan_of({"absent": absent})).pending
+
+
+def test_reject_direct_send_converges_and_is_left_alone_where_it_is_not_written(
+    tenant: LocalTenant, session: Session
+) -> None:
+    states: list[tuple[dict[str, Any], bool]] = [
+        ({"reject_direct_send": True}, True),
+        ({}, True),
+        ({"reject_direct_send": False}, False),
+        ({"reject_direct_send": True}, True),
+        ({"reject_direct_send": False}, False),
+    ]
+    for section, expected in states:
+        session.converge(plan_of({"organization": section}))
+        assert tenant.rows("OrganizationConfig")[0]["RejectDirectSend"] is expected, section
+
+
+MAILBOXES: list[tuple[dict[str, Any], str]] = [
+    ({"erp@contoso.com": {}}, ""),
+    ({"ERP@contoso.com": {"enabled": True, "licensed": True}}, ""),
+    ({f"m{i:05d}@contoso.com": {"licensed": True} for i in range(1, 9)}, ""),
+    ({"erp-old@contoso.com": {}, **{f"m{i:05d}@contoso.com": {} for i in range(1, 9)}}, ""),
+    ({"nobody@contoso.com": {}}, "does not have it"),
+    ({"o'brien@contoso.com": {}}, "does not have it"),
+    ({"shared@contoso.com": {"enabled": True}}, "enabled is false"),
+    ({"shared@contoso.com": {"licensed": True}}, "licensed is false"),
+]
+
+
+@pytest.mark.parametrize(("section", "problem"), MAILBOXES)
+def test_mailboxes_are_checked_and_never_changed(session: Session, section: dict[str, Any], problem: str) -> None:
+    found = session.plan(plan_of({"mailboxes": section}))
+    assert not found.errored, found.unknown
+    assert found.changes == ()
+    problems = [p for c in found.checks for p in c.problems]
+    assert (problem in problems[0]) if problem else (problems == []), problems
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+HQ = {"hq": {"egress_ip_addresses": ["198.51.100.8"]}}
+MFP = {
+    "from": "mfp@contoso.com",
+    "recipients": "anyone",
+    "supports": {"tls": "1.2", "authentication": []},
+    "site": "hq",
+}
+ERP: dict[str, Any] = {"from": "scanner@contoso.com", "mailbox": "erp@contoso.com", "recipients": "anyone"}
+ERP |= {"supports": {"tls": "1.2", "authentication": ["oauth"]}}
+FLEETS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"mfp": MFP}, {"site-hq": (["198.51.100.8"], True), "erp": None}),
+    ({"mfp": MFP, "erp": ERP}, {"site-hq": (["198.51.100.8"], True), "erp": False}),
+    (
+        {"mfp": MFP, "old": {**MFP, "supports": {"tls": "none", "authentication": []}}},
+        {"site-hq": (["198.51.100.8"], False), "erp": None},
+    ),
+    ({"erp": ERP}, {"site-hq": None, "erp": False}),
+    ({}, {"site-hq": None, "erp": None}),
+]
+
+
+def test_devices_converge_from_the_first_to_the_last_one_that_goes(tenant: LocalTenant, session: Session) -> None:
+    for devices, expected in FLEETS:
+        session.converge(plan_of({"sites": HQ, "devices": devices, "smtp_auth": {"exclusive": True}}))
+        rows = {r["Name"]: (r["SenderIPAddresses"], r["RequireTls"]) for r in tenant.rows("InboundConnector")}
+        switch = {r["PrimarySmtpAddress"]: r[COLUMN] for r in tenant.rows("CASMailbox")}
+        assert {"site-hq": rows.get("site-hq"), "erp": switch["erp@contoso.com"]} == expected, devices
+    assert [(r["Identity"], r["Trustee"]) for r in tenant.rows("RecipientPermission")] == [
+        ("scanner", "erp@contoso.com")
+    ]
+    session.converge(plan_of({"absent": ["send_as/erp@contoso.com as scanner@contoso.com"]}))
+
+
+def test_a_change_tells_the_device_that_it_is_for(session: Session) -> None:
+    found = session.plan(plan_of({"sites": HQ, "devices": {"mfp": MFP, "mfp2": MFP}}))
+    (change,) = found.pending
+    assert "for device/mfp, which sends by smtp_relay: it sends from fixed addresses" in change.reason
+    assert change.reason.endswith("; and for 1 more")
+
+
+def test_the_switch_that_keeps_a_device_from_signing_in_is_named_from_the_live_tenant(
+    tenant: LocalTenant, session: Session
+) -> None:
+    basic = {**ERP, "supports": {"tls": "1.2", "authentication": ["basic"]}, "from": "erp@contoso.com"}
+    text = plan_of({"devices": {"erp": basic}})
+
+    def blocked() -> list[str]:
+        found = session.plan(text)
+        assert not [f for f in found.findings if f.rule == "SMTP-AUTH-UNKNOWN"], found.findings
+        return [f.summary for f in found.findings if f.rule == "SMTP-AUTH-BLOCKED"]
+
+    assert blocked() == []
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy="Block Basic")
+    time.sleep(LAG_S)
+    assert blocked() == [
+        'device/erp cannot sign in: the authentication policy "Block Basic" lets no password in for SMTP '
+        "(AllowBasicAuthSmtp)"
+    ]
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy=None)
+    time.sleep(LAG_S)
+    assert blocked() == []
 
 
 # --- states that nobody thought of -----------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ inbound_connectors:
 smtp_auth:
   mailboxes:
     ERP@contoso.com: 'disabled'   # the ERP
+    anna@contoso.com: enabled
 """
     found = exported(session, old=old).text
     assert found.startswith("# Mail of Contoso\nprovisioner: 1\n")
@@ -124,6 +125,7 @@ smtp_auth:
     assert "gone" not in found
     assert "ERP@contoso.com: 'enabled'" in found
     assert "# the ERP" in found
+    assert "anna@contoso.com: inherit" in found
     assert changed(session.plan(found)) == []
     assert exported(session, old=found).text == found, "a second export changes nothing"
 

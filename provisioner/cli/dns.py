@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioner.cli.mail_records import check_domains
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.planner import run, today, with_tenant
 from provisioner.cli.session import Session
@@ -18,13 +18,9 @@ from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
     from provisioner.mail_dns.check import DomainReport
-    from provisioner.mail_dns.dialogue import DnsAnswer
-    from provisioner.model import Desired, DnsQuery
+    from provisioner.model import Desired
     from provisioner.tenant.connect import TenantIdentity
-    from provisioner.tenant.dns import DnsResolver
     from provisioner.tenant.ports import Ports
-
-_AT_ONCE = 32
 
 
 @click.group("dns")
@@ -68,19 +64,20 @@ def export(session: Session, path: Path, form: str) -> None:
 
 def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     from provisioner import document
+    from provisioner.devices import egress
     from provisioner.resources import TYPES
 
     desired, warnings = document.load(path, TYPES, today=today())
     session.diagnose(warnings)
     domains = sorted(_domains(desired))
     if session.profile.tenant is None:
-        return run(_check(session, domains, {}))
+        return run(check_domains(session, domains, {}, egress(desired)))
 
     async def work(ports: Ports, identity: TenantIdentity) -> Sequence[DomainReport]:
         from provisioner.tenant.connect import check_tenant
 
         check_tenant(identity, desired.tenant)
-        return await _check(session, domains, await _dkim_targets(ports))
+        return await check_domains(session, domains, await _dkim_targets(ports), egress(desired))
 
     return run(with_tenant(session, work))
 
@@ -100,38 +97,6 @@ async def _dkim_targets(ports: Ports) -> dict[str, dict[str, str]]:
     return {
         str(row.get("Domain", "")).lower(): {s: str(row[c]) for s, c in columns.items() if row.get(c)} for row in rows
     }
-
-
-async def _check(
-    session: Session, domains: Sequence[str], targets: dict[str, dict[str, str]]
-) -> Sequence[DomainReport]:
-    """All domains side by side; no question is asked twice."""
-    from provisioner.mail_dns.check import MailDomain, check_domain
-    from provisioner.mail_dns.dialogue import pursue
-    from provisioner.tenant.dns import DnsResolver
-    from provisioner.tenant.retry import Retry
-
-    asked = _Asked(DnsResolver(session.profile.endpoints.dns_servers, Retry()))
-    dialogues = (check_domain(MailDomain(d, dkim=targets.get(d))) for d in domains)
-    return await asyncio.gather(*(pursue(d, asked.all) for d in dialogues))
-
-
-class _Asked:
-    """Questions and their answers, each asked once, so many at a time."""
-
-    def __init__(self, resolver: DnsResolver) -> None:
-        self._resolver, self._gate = resolver, asyncio.Semaphore(_AT_ONCE)
-        self._answers: dict[DnsQuery, asyncio.Task[DnsAnswer]] = {}
-
-    async def all(self, questions: tuple[DnsQuery, ...]) -> dict[DnsQuery, DnsAnswer]:
-        for question in questions:
-            if question not in self._answers:
-                self._answers[question] = asyncio.create_task(self._one(question))
-        return {question: await self._answers[question] for question in questions}
-
-    async def _one(self, question: DnsQuery) -> DnsAnswer:
-        async with self._gate:
-            return await self._resolver.look_up(question)
 
 
 def _shown(report: DomainReport) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from provisioner.cli.checkout import commit_of
+from provisioner.cli.mail_records import device_records
 from provisioner.cli.progress import Progress
 from provisioner.cli.session import Session
 from provisioner.cli.state import journal_path
@@ -62,9 +63,10 @@ async def make_plan(
     scope = scope_of(selection)
     desired = planning.narrow(desired, TYPES, scope)
     with Progress(session, "Reading the tenant") as progress:
-        observed = await engine.read(
+        reading = engine.read(
             desired, TYPES, ports, scope=scope, reads=session.profile.reads_at_once, progress=progress.update
         )
+        observed, told = await asyncio.gather(reading, device_records(session, desired))
     found = planning.plan(
         desired,
         observed,
@@ -74,6 +76,7 @@ async def make_plan(
         tenant_id=identity.tenant_id,
         created=now(),
         transport=ports.exchange.transport,
+        told=told,
     )
     left = await _left(desired, identity, ports, session) if scope.whole else ()
     return dataclasses.replace(found, commit=commit_of(path), expires=now(selection.expires_s), left=left)

@@ -132,7 +132,7 @@ def _change(change: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield f"  # {visible(change['address'])} {_PHRASES[action]}"
     if dangers(change):
         yield f"  # {paint('warning', ', '.join(dangers(change)))}"
-    if action == "delete" or "exclusive" in ours["reason"]:
+    if action == "delete" or "exclusive" in ours["reason"] or "for device/" in ours["reason"]:
         yield f"  # ({visible(ours['reason'])})"
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
     width = max((len(f["name"]) for f in ours["fields"]), default=0)

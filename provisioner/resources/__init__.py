@@ -8,7 +8,18 @@ from provisioner.model import ResourceType
 from provisioner.resources.dkim import DkimType
 from provisioner.resources.domain import DomainType
 from provisioner.resources.inbound_connector import InboundConnectorType
+from provisioner.resources.mailbox import MailboxType
+from provisioner.resources.organization import OrganizationType
+from provisioner.resources.send_as import SendAsType
 from provisioner.resources.smtp_auth import SmtpAuthType
 
-TYPES: tuple[ResourceType[Any], ...] = (DomainType(), SmtpAuthType(), InboundConnectorType(), DkimType())
+TYPES: tuple[ResourceType[Any], ...] = (
+    DomainType(),
+    MailboxType(),
+    OrganizationType(),
+    SmtpAuthType(),
+    SendAsType(),
+    InboundConnectorType(),
+    DkimType(),
+)
 """All types, in the order in which their changes are shown."""

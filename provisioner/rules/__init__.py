@@ -7,7 +7,22 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 from provisioner.rules.catalogue import RULES, Rule
 from provisioner.rules.consequence import consequences
 from provisioner.rules.plan_alone import lint
+from provisioner.rules.verdict import Switches, Verdict, judge, questions, sign_in_questions, switches_of
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 
-__all__ = ["RULES", "Rule", "check", "consequences", "lint", "parse_allow", "waive"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "Switches",
+    "Verdict",
+    "check",
+    "consequences",
+    "judge",
+    "lint",
+    "parse_allow",
+    "questions",
+    "sign_in_questions",
+    "switches_of",
+    "waive",
+]

@@ -81,8 +81,21 @@ def _dkim(before: Any, after: Any) -> Iterator[str]:
         yield STOPS
 
 
+def _send_as(before: Any, after: Any) -> Iterator[str]:  # noqa: ARG001 - it is there or it is not
+    """One more who may send in another's name, or one less."""
+    yield STOPS if after is None else WIDENS
+
+
+def _organization(before: Any, after: Any) -> Iterator[str]:  # noqa: ARG001 - it changes only if it differs
+    """Rejecting direct send stops what nobody signed in for; not rejecting it lets anyone in as us."""
+    if after is not None and after.reject_direct_send is not None:
+        yield STOPS if after.reject_direct_send else WIDENS
+
+
 _JUDGES: Mapping[str, Callable[[Any, Any], Iterator[str]]] = {
     "smtp_auth": _smtp_auth,
     "inbound_connector": _inbound_connector,
     "dkim": _dkim,
+    "send_as": _send_as,
+    "organization": _organization,
 }

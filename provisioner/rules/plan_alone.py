@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from provisioner.devices import NAMES
 from provisioner.model import Desired, Finding, Resource
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
@@ -28,6 +29,40 @@ def lint(desired: Desired) -> Iterator[Finding]:
                 yield from _dkim(resource, resource.spec)
     yield from _contradictions(desired)
     yield from _same_scope(desired)
+    yield from _lost_devices(desired)
+    yield from _risks(desired)
+
+
+def _lost_devices(desired: Desired) -> Iterator[Finding]:
+    """Devices that no method will do for, each with what is in the way."""
+    rule = RULES["DEVICE-NO-METHOD"]
+    for name, choice in desired.choices.items():
+        if choice.method is None:
+            device = desired.devices[name]
+            written = [device.method] if device.method != "auto" else list(choice.refused)
+            why = "; ".join(f"{NAMES[m]}: {choice.refused[m]}" for m in written)
+            summary = f"{device.address}: no method will do ({why})"
+            mend = "; or ".join(choice.advice)
+            yield Finding(rule.id, rule.severity, summary, mend, blocks=rule.blocks, location=device.location)
+
+
+def _risks(desired: Desired) -> Iterator[Finding]:
+    """The weaknesses of the chosen ways, each once with the devices that it is about."""
+    rule = RULES["DEVICE-RISK"]
+    about: dict[str, list[str]] = {}
+    for name, choice in desired.choices.items():
+        for warning in choice.warnings:
+            about.setdefault(warning, []).append(name)
+    for warning, names in about.items():
+        summary = f"{listed([desired.devices[n].address for n in names])}: {warning}"
+        mend = "; or ".join(desired.choices[names[0]].advice)
+        yield Finding(rule.id, rule.severity, summary, mend, location=desired.devices[names[0]].location)
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """A few of the words, and how many more there are."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def _same_scope(desired: Desired) -> Iterator[Finding]:

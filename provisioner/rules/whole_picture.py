@@ -10,6 +10,7 @@ from provisioner.model import Action, Address, Change, Desired, Finding, Observe
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 from provisioner.rules.catalogue import RULES
+from provisioner.rules.impact import device_findings
 
 _SMALL = 10  # below this many objects of a type a share says nothing
 _SHARE = 0.30
@@ -22,6 +23,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change]) -> It
     yield from _hybrid(desired, observed, changes)
     yield from _same_mailbox(desired, observed)
     yield from _blast_radius(observed, changes)
+    yield from device_findings(desired, observed, changes)
 
 
 def _tenant_wide(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:

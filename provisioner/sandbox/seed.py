@@ -407,6 +407,15 @@ def _domain_defaults(name: str) -> Row:
     }
 
 
+# EXCHANGE_S_ENTERPRISE ("Product names and service plan identifiers for licensing", Learn); status as Graph tells it.
+_EXCHANGE_PLAN = {
+    "assignedDateTime": "2026-01-12T08:00:00Z",
+    "capabilityStatus": "Enabled",
+    "service": "exchange",
+    "servicePlanId": "efb87545-963c-4e0d-99df-69c6916d9eb0",
+}
+
+
 def _derive_users(tenant: Tenant) -> None:
     """A Graph user for each mailbox that has none."""
     users: list[Row] = tenant.graph.setdefault("users", [])
@@ -422,6 +431,7 @@ def _derive_users(tenant: Tenant) -> None:
                     "mail": address,
                     "accountEnabled": row.get("RecipientTypeDetails") == "UserMailbox",
                     "assignedLicenses": [],
+                    "assignedPlans": [_EXCHANGE_PLAN] if row.get("RecipientTypeDetails") == "UserMailbox" else [],
                     "proxyAddresses": [str(proxy) for proxy in row.get("EmailAddresses") or ()],
                 }
             )

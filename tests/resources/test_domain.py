@@ -46,7 +46,8 @@ def test_each_service_is_only_asked_for_what_is_expected_of_it() -> None:
     assert [asked(q) for q in KIND.queries(bare, False)] == ["GET /domains"]
     directory, accepted = KIND.queries({**bare, "fabrikam.com": Domain("fabrikam.com", None, True)}, False)
     assert [set(directory.covers), set(accepted.covers)] == [{"contoso.com"}, {"fabrikam.com"}]
-    assert KIND.queries({}, True) == []
+    assert [asked(q) for q in KIND.queries({}, True)] == ["GET /domains", "Get-AcceptedDomain"]
+    assert KIND.queries({}, False) == []
 
 
 def test_both_services_are_read_into_one_domain() -> None:

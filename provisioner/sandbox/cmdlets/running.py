@@ -16,8 +16,10 @@ from provisioner.sandbox.cmdlets import (
     mailbox,
     organization_config,
     outbound_connector,
+    recipient_permission,
     remote_domain,
     transport_config,
+    user,
 )
 from provisioner.sandbox.cmdlets.calls import Call, Caller, CmdletResult
 from provisioner.sandbox.cmdlets.objects import Noun, ensure_builtin
@@ -35,8 +37,10 @@ _MODULES = (
     mailbox,
     organization_config,
     outbound_connector,
+    recipient_permission,
     remote_domain,
     transport_config,
+    user,
 )
 NOUNS: Mapping[str, Noun] = {module.NOUN.name: module.NOUN for module in _MODULES}
 CMDLETS: Mapping[str, Cmdlet] = {cmdlet.name.lower(): cmdlet for module in _MODULES for cmdlet in module.CMDLETS}

@@ -1,0 +1,27 @@
+"""A device -> a sending method -> the resources that it takes, and what to type into it. Pure.
+
+`choose` weighs the three methods, `expand` adds what the chosen ones take to a plan, `way` says how a device has to be
+set, `sheet` and `report` tell people.
+"""
+
+from provisioner.devices.choice import BASIC_ENDS, NAMES, Facts, choose, facts_of
+from provisioner.devices.expansion import egress, expand
+from provisioner.devices.sheet import report, sheet, summary
+from provisioner.devices.way import Way, device_of, way, way_of
+
+__all__ = [
+    "BASIC_ENDS",
+    "NAMES",
+    "Facts",
+    "Way",
+    "choose",
+    "device_of",
+    "egress",
+    "expand",
+    "facts_of",
+    "report",
+    "sheet",
+    "summary",
+    "way",
+    "way_of",
+]

@@ -1,0 +1,328 @@
+"""Which of the three methods a device should use, by rules that can be read and are told with the answer.
+
+The facts are Microsoft's comparison of client submission, SMTP relay and direct send ("How to set up a multifunction
+device or application to send email"), the sending limits of Exchange Online, and the announcement of 27 January 2026 on
+basic authentication for client submission: from the end of December 2026 it is off by default in existing tenants (an
+administrator can turn it on again), and new tenants do not have it; the day of its removal is to be named in the
+second half of 2027.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
+from provisioner.model import Address, Desired
+
+BASIC_ENDS = datetime.date(2026, 12, 31)
+"""The day from which basic authentication for client submission is off unless an administrator turns it on again."""
+
+RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
+MESSAGES_PER_MINUTE = 30  # per mailbox; what is above is delayed
+CONNECTIONS = 3  # per mailbox, at once
+RECIPIENTS_PER_MESSAGE, MOST_RECIPIENTS_PER_MESSAGE = 500, 1_000  # as it comes, and as an administrator may set it
+INITIAL_DOMAIN_EXTERNAL = 100  # external recipients in 24 hours from all *.onmicrosoft.com senders together
+TENANT_EXTERNAL = 10_000  # external recipients of a tenant with one licence; it grows with the licences
+HVE_RECIPIENTS_PER_MESSAGE = 50
+
+_INITIAL_DOMAINS = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")
+
+NAMES = {
+    CLIENT_SUBMISSION: "client submission",
+    SMTP_RELAY: "SMTP relay",
+    DIRECT_SEND: "direct send",
+}
+"""The methods as people call them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the choice rests on besides the device itself.
+
+    `sources` are the fixed addresses that its mail comes from, `shared` says that others send from them too, `ports`
+    what its network lets out. `reject_direct_send` is the organization's setting, None where the plan does not say.
+    """
+
+    today: datetime.date
+    sources: frozenset[str] = frozenset()
+    shared: bool = False
+    ports: frozenset[int] = frozenset({25, 587})
+    reject_direct_send: bool | None = None
+
+
+def facts_of(device: Device, desired: Desired, today: datetime.date) -> Facts:
+    """What the plan says about the device's surroundings."""
+    site = desired.sites.get(device.site or "")
+    organization = desired.resources.get(Address("organization", "settings"))
+    return Facts(
+        today,
+        site.egress_ip_addresses if site else device.sender_ip_addresses,
+        site.shared if site else False,
+        site.ports & device.ports if site else device.ports,
+        organization.spec.reject_direct_send if organization else None,
+    )
+
+
+@dataclass(slots=True)
+class _Assessment:
+    """One method for one device. `obstacles` rule it out; `doubts` keep `auto` from it, and are warnings if written."""
+
+    reasons: list[str] = field(default_factory=list)
+    obstacles: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def choose(device: Device, facts: Facts) -> Choice:
+    """The method of a device: the one that it names, if that can work, or the best of those that can."""
+    assessed = {method: _ASSESS[method](device, facts) for method in METHODS}
+    if device.method == "auto":
+        ranking = _ranking(device)
+        possible = [m for m in ranking if not assessed[m].obstacles and not assessed[m].doubts]
+        method = possible[0] if possible else None
+    else:
+        possible = [device.method]
+        method = device.method if not assessed[device.method].obstacles else None
+    refused = {m: "; ".join([*a.obstacles, *a.doubts]) for m, a in assessed.items() if a.obstacles or a.doubts}
+    if method is None:
+        return Choice(None, "none", (), refused, advice=tuple(_advice(device, facts, None)))
+    refused.pop(method, None)
+    for other in METHODS:
+        if other != method and other not in refused:
+            refused[other] = _passed_over(device, method, other)
+    taken = assessed[method]
+    reasons = [*(["the plan says so"] if device.method != "auto" else []), *taken.reasons]
+    authentication = _authentication(device) if method == CLIENT_SUBMISSION else "none"
+    return Choice(
+        method,
+        authentication,
+        tuple(reasons),
+        {m: refused[m] for m in METHODS if m in refused},
+        (*taken.doubts, *taken.warnings),
+        tuple(_advice(device, facts, method)),
+    )
+
+
+def _ranking(device: Device) -> tuple[str, ...]:
+    """OAuth before everything; a fixed address before a password, which ends; unauthenticated mail last."""
+    if "oauth" in device.authentication:
+        return (CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND)
+    return (SMTP_RELAY, CLIENT_SUBMISSION, DIRECT_SEND)
+
+
+def _passed_over(device: Device, method: str, other: str) -> str:
+    if device.method != "auto":
+        return "the plan names another method"
+    why = {
+        (CLIENT_SUBMISSION, SMTP_RELAY): "possible, but a sign-in with OAuth needs no fixed address and no port 25",
+        (CLIENT_SUBMISSION, DIRECT_SEND): "possible, but mail that is signed in for is not taken for forged",
+        (SMTP_RELAY, CLIENT_SUBMISSION): "possible, but it rests on a password, and basic authentication ends",
+        (SMTP_RELAY, DIRECT_SEND): "possible, but Exchange knows who sends where a connector names the address",
+    }
+    return why[method, other]
+
+
+def _authentication(device: Device) -> str:
+    return "oauth" if "oauth" in device.authentication else "basic" if "basic" in device.authentication else "none"
+
+
+# --- the three methods -----------------------------------------------------------------------------------------------
+
+
+def _client_submission(device: Device, facts: Facts) -> _Assessment:
+    found = _Assessment()
+    if device.tls == "none":
+        found.obstacles.append("it takes TLS 1.2 or later, and the device speaks no TLS")
+    elif not device.modern_tls:
+        found.obstacles.append(
+            f"it takes TLS 1.2 or later, and the device speaks TLS {device.tls} (an administrator can let that in on "
+            "smtp-legacy.office365.com, with AllowLegacyTLSClients)"
+        )
+    if not facts.ports:
+        found.obstacles.append("neither port 587 nor port 25 is open to it")
+    if not device.authentication:
+        found.obstacles.append("it takes a sign-in, and the device has none")
+    if not device.mailbox:
+        found.obstacles.append("it takes a mailbox, and there is none")
+    found.obstacles += _mailbox_limits(device)
+    found.obstacles += _initial_domain(device)
+    _mailbox_pace(device, found)
+    if device.authentication == {"basic"}:
+        _basic(facts, found)
+    found.reasons.append(f"it can sign in to {device.mailbox} with {_sign_in(device)} over TLS {device.tls}")
+    if device.recipients == "anyone":
+        found.reasons.append("mail that is signed in for may go to anyone")
+    return found
+
+
+def _sign_in(device: Device) -> str:
+    return "OAuth" if "oauth" in device.authentication else "a password"
+
+
+def _basic(facts: Facts, found: _Assessment) -> None:
+    if facts.today >= BASIC_ENDS:
+        found.doubts.append(
+            f"basic authentication is off by default since {BASIC_ENDS}; it works only where an administrator has "
+            "turned it on again, until Microsoft removes it"
+        )
+    else:
+        found.warnings.append(f"basic authentication goes off by default on {BASIC_ENDS}: plan what comes after")
+
+
+def _mailbox_limits(device: Device) -> Iterator[str]:
+    """What the service refuses, whoever is patient."""
+    if device.recipients_per_day > RECIPIENTS_PER_DAY:
+        yield f"a mailbox may reach {RECIPIENTS_PER_DAY:,} recipients a day, and it has {device.recipients_per_day:,}"
+    if device.recipients_per_message > MOST_RECIPIENTS_PER_MESSAGE:
+        most = f"{MOST_RECIPIENTS_PER_MESSAGE:,}"
+        yield f"a message may have {most} recipients at most, and it has {device.recipients_per_message:,}"
+
+
+def _mailbox_pace(device: Device, found: _Assessment) -> None:
+    """What is delayed or tried again, and what an administrator can raise."""
+    if device.messages_per_minute > MESSAGES_PER_MINUTE:
+        found.doubts.append(
+            f"a mailbox sends {MESSAGES_PER_MINUTE} messages a minute, what is above is delayed; "
+            f"it has {device.messages_per_minute:,}"
+        )
+    if device.connections > CONNECTIONS:
+        found.doubts.append(
+            f"a mailbox takes {CONNECTIONS} connections at once, further ones are refused for the moment; "
+            f"it opens {device.connections:,}"
+        )
+    if RECIPIENTS_PER_MESSAGE < device.recipients_per_message <= MOST_RECIPIENTS_PER_MESSAGE:
+        found.warnings.append(
+            f"a message may have {RECIPIENTS_PER_MESSAGE} recipients unless an administrator raises the limit of the "
+            f"mailbox (to {MOST_RECIPIENTS_PER_MESSAGE:,} at most)"
+        )
+
+
+def _initial_domain(device: Device) -> Iterator[str]:
+    """A sender in the initial domain hardly reaches anyone outside."""
+    if _from_initial_domain(device) and _external(device) > INITIAL_DOMAIN_EXTERNAL:
+        yield (
+            f"all senders in an initial domain together reach {INITIAL_DOMAIN_EXTERNAL} external recipients a day, "
+            f"and it has {device.recipients_per_day:,}: send from a domain of your own"
+        )
+
+
+def _from_initial_domain(device: Device) -> bool:
+    return device.sender.endswith(_INITIAL_DOMAINS)
+
+
+def _external(device: Device) -> int:
+    """How many recipients outside it may have in a day."""
+    return device.recipients_per_day if device.recipients == "anyone" else 0
+
+
+def _smtp_relay(device: Device, facts: Facts) -> _Assessment:
+    found = _Assessment()
+    by_address, why_not = _relay_by_address(facts)
+    by_certificate = bool(device.certificate) and device.modern_tls
+    if not by_address and not by_certificate:
+        found.obstacles.append(why_not)
+        if device.certificate:
+            found.obstacles.append(f"its certificate counts only over TLS 1.2 or later, and it speaks {_tls(device)}")
+    if 25 not in facts.ports:
+        found.obstacles.append("the MX takes mail on port 25 only, which is closed to it")
+    found.obstacles += _initial_domain(device)
+    if _external(device) > TENANT_EXTERNAL:
+        found.warnings.append(
+            f"more than {TENANT_EXTERNAL:,} external recipients a day are beyond what a small tenant may reach, and "
+            "connectors are not meant for bulk mail"
+        )
+    if by_certificate:
+        found.reasons.append(f"its certificate {device.certificate} tells Exchange that it is ours")
+    elif by_address:
+        found.reasons.append(f"it sends from fixed addresses ({', '.join(_short(facts))}) that a connector can name")
+    if device.recipients == "anyone":
+        found.reasons.append("what a connector lets in may go to anyone")
+    return found
+
+
+def _relay_by_address(facts: Facts) -> tuple[bool, str]:
+    if not facts.sources:
+        return False, "it takes a fixed public address of ours or a certificate, and the device has neither"
+    if facts.shared:
+        return False, "other organizations send from its addresses too: a connector would let them in as us"
+    return True, ""
+
+
+def _tls(device: Device) -> str:
+    return "no TLS" if device.tls == "none" else f"TLS {device.tls}"
+
+
+def _short(facts: Facts) -> list[str]:
+    shown = [network.removesuffix("/32") for network in sorted(facts.sources)]
+    return shown if len(shown) <= 3 else [*shown[:3], f"and {len(shown) - 3} more"]
+
+
+def _direct_send(device: Device, facts: Facts) -> _Assessment:
+    found = _Assessment()
+    if device.recipients == "anyone":
+        found.obstacles.append("it reaches the organization's own recipients only, and the device mails anyone")
+    if 25 not in facts.ports:
+        found.obstacles.append("the MX takes mail on port 25 only, which is closed to it")
+    if facts.reject_direct_send:
+        found.obstacles.append("the plan has the organization reject direct send")
+    found.warnings.append("mail sent direct is filtered like any from the internet; Microsoft advises against it")
+    if not facts.sources:
+        found.warnings.append("without a fixed address SPF cannot name it, so its mail looks forged")
+    found.reasons.append("it mails the organization only, and needs neither a sign-in nor a connector for that")
+    return found
+
+
+_ASSESS: dict[str, Callable[[Device, Facts], _Assessment]] = {
+    CLIENT_SUBMISSION: _client_submission,
+    SMTP_RELAY: _smtp_relay,
+    DIRECT_SEND: _direct_send,
+}
+
+
+# --- what would be better --------------------------------------------------------------------------------------------
+
+
+def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
+    """What to move to, or what would do where none of the three does."""
+    basic_only = device.authentication == {"basic"}
+    if method == CLIENT_SUBMISSION and basic_only:
+        yield from _after_basic(device)
+    if method is not None:
+        return
+    if device.method != "auto":
+        other = choose(dataclasses.replace(device, method="auto"), facts).method
+        yield from [f"{NAMES[other]} would do: leave the method out"] if other else []
+    if _from_initial_domain(device) and _external(device) > INITIAL_DOMAIN_EXTERNAL:
+        yield "a From address in a domain of your own"
+    if device.recipients == "anyone" and device.recipients_per_day > RECIPIENTS_PER_DAY:
+        yield "bulk mail to the outside: Azure Communication Services Email is made for it"
+    if _hve(device):
+        yield (
+            "High Volume Email would take it (smtp.hve.mx.microsoft, port 587): for the organization only, "
+            f"{HVE_RECIPIENTS_PER_MESSAGE} recipients a message at most, without a daily limit"
+        )
+    if basic_only and facts.today >= BASIC_ENDS:
+        yield from _after_basic(device)
+        yield "where an administrator has turned basic authentication on again: write method: client_submission"
+    elif not device.modern_tls and 25 not in facts.ports:
+        yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
+    elif not facts.sources or facts.shared:
+        yield "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
+    if 25 not in facts.ports:
+        yield "port 25 to Microsoft's MX opened, or a relay server at a site where it is open"
+
+
+def _after_basic(device: Device) -> Iterator[str]:
+    yield "firmware that signs in with OAuth: then nothing changes but the sign-in"
+    yield "a site with a fixed address, or a certificate: then SMTP relay, without a password"
+    if _hve(device):
+        yield "High Volume Email, for mail to the organization only"
+
+
+def _hve(device: Device) -> bool:
+    """Whether High Volume Email takes it: internal recipients, TLS, a sign-in, 50 recipients a message."""
+    few = device.recipients_per_message <= HVE_RECIPIENTS_PER_MESSAGE
+    return device.recipients == "organization" and device.modern_tls and bool(device.authentication) and few

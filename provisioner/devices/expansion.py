@@ -1,0 +1,239 @@
+"""What the devices of a plan take: resources, merged with those that the plan declares itself.
+
+A sign-in takes the mailbox's SMTP AUTH exception, its user, and Send As where the From address is another. A relay
+takes a connector that names where it comes from: one for each site, one for each certificate, one for a device with
+addresses of its own; a declared connector that covers the addresses serves as well. All take a From domain of ours.
+What the plan says otherwise in another place is a mistake that names both places.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from provisioner.devices.choice import choose, facts_of
+from provisioner.diagnostics import Diagnostic, Location, Severity
+from provisioner.fleet import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device
+from provisioner.model import Address, Desired, Resource
+from provisioner.resources.domain import Domain
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.mailbox import Mailbox
+from provisioner.resources.send_as import pair_of
+from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
+
+
+def expand(desired: Desired, today: datetime.date) -> tuple[Desired, Sequence[Diagnostic]]:
+    """The plan with what its devices take, how each is to send, and what contradicts itself.
+
+    A device that no method will do for takes nothing; the rule DEVICE-NO-METHOD speaks of it.
+    """
+    if not desired.devices:
+        return desired, ()
+    work = _Expansion(desired, dict(desired.resources))
+    for device in desired.devices.values():
+        choice = choose(device, facts_of(device, desired, today))
+        work.choices[device.name] = choice
+        if choice.method is not None:
+            work.take(device, choice)
+    work.connect()
+    return dataclasses.replace(desired, resources=work.resources, choices=work.choices), work.found
+
+
+def egress(desired: Desired) -> Mapping[str, frozenset[str]]:
+    """The networks that send in the name of each domain without signing in: what SPF of the domain must let through."""
+    found: dict[str, set[str]] = {}
+    for device in desired.devices.values():
+        choice = desired.choices.get(device.name)
+        if choice is None or choice.method in {None, CLIENT_SUBMISSION}:
+            continue
+        site = desired.sites.get(device.site or "")
+        sources = site.egress_ip_addresses if site else device.sender_ip_addresses
+        found.setdefault(device.sender.rpartition("@")[2], set()).update(sources)
+    return {domain: frozenset(networks) for domain, networks in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What one connector of ours would name: addresses or a certificate, whose they are, and where that is written."""
+
+    name: str
+    comment: str
+    addresses: frozenset[str]
+    certificate: str
+    location: Location | None
+
+
+@dataclass(slots=True)
+class _Expansion:
+    """One expansion under way: `resources` grows, connectors come last, when it is known who shares them."""
+
+    desired: Desired
+    resources: dict[Address, Resource]
+    choices: dict[str, Choice] = field(default_factory=dict)
+    found: list[Diagnostic] = field(default_factory=list)
+    sharing: dict[tuple[frozenset[str], str], tuple[_Source, list[Device]]] = field(default_factory=dict)
+
+    def take(self, device: Device, choice: Choice) -> None:
+        """What the device takes by itself; a relay is noted for `connect`."""
+        self._domain(device)
+        if choice.method == CLIENT_SUBMISSION:
+            self._switch(device)
+            self._user(device)
+            if device.sender != device.mailbox:
+                right = pair_of(device.mailbox, device.sender)
+                self._add(Address("send_as", right.pair), right, device)
+        elif choice.method == SMTP_RELAY:
+            source = self._source(device)
+            self.sharing.setdefault((source.addresses, source.certificate), (source, []))[1].append(device)
+
+    # --- single resources --------------------------------------------------------------------------------------
+
+    def _add(self, address: Address, spec: Any, device: Device, fields: Mapping[str, Location] | None = None) -> None:
+        """A resource for a device; where it is there already, the device is one more that needs it."""
+        there = self.resources.get(address)
+        if there is None:
+            self.resources[address] = Resource(address, spec, device.location, fields or {}, (device.name,))
+        elif device.name not in there.devices:
+            self.resources[address] = dataclasses.replace(there, devices=(*there.devices, device.name))
+
+    def _domain(self, device: Device) -> None:
+        """The domain of the From address, verified and accepted, whatever else the plan expects of it."""
+        name = device.sender.rpartition("@")[2]
+        address = Address("domain", name)
+        self._add(address, Domain(name, verified=True, accepted=True), device)
+        there = self.resources[address]
+        spec = dataclasses.replace(there.spec, verified=True, accepted=True)
+        if spec != there.spec:
+            self.resources[address] = dataclasses.replace(there, spec=spec)
+
+    def _user(self, device: Device) -> None:
+        address = Address("mailbox", device.mailbox)
+        self._add(address, Mailbox(device.mailbox, enabled=True, licensed=True), device)
+        there = self.resources[address]
+        spec = Mailbox(device.mailbox, enabled=True, licensed=True)
+        if spec != there.spec:
+            self.resources[address] = dataclasses.replace(there, spec=spec)
+
+    def _switch(self, device: Device) -> None:
+        """SMTP AUTH on for the mailbox. A plan that says otherwise in smtp_auth contradicts itself."""
+        address = Address("smtp_auth", device.mailbox)
+        there = self.resources.get(address)
+        if there is not None and not self._lets_in(there.spec):
+            what = f"{device.address} signs in as {device.mailbox}, for which SMTP AUTH is to be {there.spec.smtp_auth}"
+            self._conflict(device, "mailbox", what, "write enabled there, or choose another method", there.location)
+            return
+        self._add(address, SmtpAuth(device.mailbox, "enabled"), device)
+
+    def _lets_in(self, spec: SmtpAuth) -> bool:
+        if spec.smtp_auth == "inherit":
+            whole = self.resources.get(Address("smtp_auth", ORGANIZATION))
+            return whole is not None and whole.spec.smtp_auth == "enabled"
+        return spec.smtp_auth == "enabled"
+
+    # --- connectors ---------------------------------------------------------------------------------------------
+
+    def _source(self, device: Device) -> _Source:
+        """How Exchange can tell this device: by certificate, or by the addresses of its site or its own."""
+        if device.certificate and device.modern_tls:
+            name = device.certificate.replace("*.", "any.")
+            comment = f"Devices with the certificate {device.certificate}"
+            at = device.fields.get("certificate", device.location)
+            return _Source(f"certificate-{name}", comment, frozenset(), device.certificate, at)
+        site = self.desired.sites.get(device.site or "")
+        if site is not None:
+            return _Source(f"site-{site.name}", f"Devices at {site.name}", site.egress_ip_addresses, "", site.location)
+        at = device.fields.get("sender_ip_addresses", device.location)
+        return _Source(f"device-{device.name}", f"Device {device.name}", device.sender_ip_addresses, "", at)
+
+    def connect(self) -> None:
+        """A connector for every source that no declared one covers."""
+        declared = [r for r in self.resources.values() if isinstance(r.spec, InboundConnector)]
+        names = {r.address.key.casefold(): r for r in declared}
+        made = False
+        for source, devices in self.sharing.values():
+            missing = self._left_over(source, devices, declared)
+            if missing is None:
+                continue
+            clash = names.get(source.name.casefold())
+            if clash is not None:
+                what = (
+                    f"{devices[0].address} takes a connector {source.name}, and the plan declares another of that name"
+                )
+                self._conflict(devices[0], "site", what, "rename it, or let it name these addresses", clash.location)
+                continue
+            made = True
+            self._connector(source, missing, devices)
+        if made and not self.desired.owner:
+            self._tell_ownerless()
+
+    def _left_over(
+        self, source: _Source, devices: Sequence[Device], declared: Sequence[Resource]
+    ) -> frozenset[str] | None:
+        """The addresses that no declared connector lets in; None where declared ones know all, or the certificate."""
+        missing = set(source.addresses)
+        for resource in declared:
+            if not _relays(resource.spec):
+                continue
+            if source.certificate:
+                if resource.spec.tls_sender_certificate_name == source.certificate:
+                    self._serve(resource, devices)
+                    return None
+                continue
+            covered = _covered(source.addresses, resource.spec.sender_ip_addresses or ())
+            if covered and not resource.spec.tls_sender_certificate_name:
+                self._serve(resource, devices)
+                missing -= covered
+        return frozenset(missing) if missing or source.certificate else None
+
+    def _serve(self, resource: Resource, devices: Sequence[Device]) -> None:
+        """A declared connector that these devices use: it must let each of them in."""
+        for device in devices:
+            if device.tls == "none" and resource.spec.require_tls is not False:
+                what = f"{device.address} speaks no TLS, which {resource.address} requires of everyone"
+                at = resource.fields.get("require_tls", resource.location)
+                self._conflict(device, "supports", what, "write require_tls: false there", at)
+            self._add(resource.address, resource.spec, device)
+
+    def _connector(self, source: _Source, addresses: frozenset[str], devices: Sequence[Device]) -> None:
+        spec = InboundConnector(
+            source.name,
+            type="on_premises",
+            enabled=True,
+            sender_ip_addresses=addresses or None,
+            sender_domains=frozenset({"*"}),
+            require_tls=bool(source.certificate) or all(d.modern_tls for d in devices),
+            tls_sender_certificate_name=source.certificate or None,
+            comment=source.comment,
+            owner=self.desired.owner or None,
+        )
+        fields = {"sender_ip_addresses": source.location} if source.location else {}
+        for device in devices:
+            self._add(Address("inbound_connector", source.name), spec, device, fields)
+
+    # --- mistakes -----------------------------------------------------------------------------------------------
+
+    def _conflict(self, device: Device, part: str, what: str, mend: str, other: Location | None) -> None:
+        at = device.fields.get(part, device.location)
+        related = ((other, "what it contradicts"),) if other else ()
+        self.found.append(
+            Diagnostic("DEVICE-CONFLICT", what, mend, location=at, address=device.address, related=related)
+        )
+
+    def _tell_ownerless(self) -> None:
+        what = "the plan names no owner: connectors that it makes for devices stay when the last device is gone"
+        self.found.append(Diagnostic("DEVICE-OWNERLESS", what, "write owner: and a name", Severity.WARNING))
+
+
+def _relays(spec: InboundConnector) -> bool:
+    """Whether a connector, as it is declared, lets its sources send to anyone."""
+    return spec.type == "on_premises" and spec.enabled is not False
+
+
+def _covered(networks: Iterable[str], by: Iterable[str]) -> set[str]:
+    """Those of the networks that lie within one of `by`."""
+    wide = [ipaddress.IPv4Network(text) for text in by]
+    return {n for n in networks if any(ipaddress.IPv4Network(n).subnet_of(w) for w in wide)}

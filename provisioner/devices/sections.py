@@ -1,0 +1,222 @@
+"""The plan's sections `sites` and `devices`: how they are written, and the values that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.diagnostics import Location
+from provisioner.fleet import ALL_PORTS, Device, Site
+from provisioner.resources.canonical import (
+    EmailText,
+    Flag,
+    certificate_name,
+    email_address,
+    prose,
+    refusal,
+    sender_network,
+)
+
+_LONGEST_NAME = 50  # the connector of a site is named after it: 64 characters are what Exchange takes for other names
+
+
+def _name(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable() or "/" in text or len(text) > _LONGEST_NAME:
+        mend = f"write {_LONGEST_NAME} printable characters at most, without a slash and blanks around it"
+        raise refusal("DEVICE-NAME-INVALID", f"{text!r} is not a name for a site or device", mend)
+    return text
+
+
+def _mailbox(text: str) -> str:
+    return email_address(text) if text else ""
+
+
+def _some(addresses: list[str]) -> list[str]:
+    if not addresses:
+        raise refusal("EGRESS-EMPTY", "a site without egress addresses says nothing", "write at least one address")
+    return addresses
+
+
+Name = Annotated[str, AfterValidator(_name)]
+_Network = Annotated[
+    str,
+    AfterValidator(sender_network),
+    Field(
+        examples=["198.51.100.7", "198.51.100.0/28"],
+        json_schema_extra={"pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?$"},
+    ),
+]
+_Ports = Annotated[list[Literal[25, 587]], Field(description="TCP ports that can be reached; both if not written.")]
+_Text = Annotated[str, AfterValidator(prose), Field(description="For the reader.")]
+_Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SiteBody(TypedDict, total=False):
+    """A place with an internet connection of its own."""
+
+    egress_ip_addresses: Required[
+        Annotated[
+            list[_Network],
+            AfterValidator(_some),
+            Field(
+                description="The public IPv4 addresses that its mail comes from: single, or CIDR /24 to /32.",
+                json_schema_extra={"minItems": 1},
+            ),
+        ]
+    ]
+    shared: Annotated[
+        Flag,
+        Field(description="true: other organizations send from these addresses too. A connector must not name them."),
+    ]
+    ports: _Ports
+    description: _Text
+
+
+@with_config(ConfigDict(extra="forbid"))
+class AbilitiesBody(TypedDict, total=False):
+    """What the device can do; see its manual."""
+
+    tls: Required[
+        Annotated[
+            Literal["none", "1.0", "1.1", "1.2", "1.3"], Field(description="The newest TLS that it speaks, in quotes.")
+        ]
+    ]
+    authentication: Required[
+        Annotated[
+            list[Literal["basic", "oauth", "none"]],
+            Field(description="How it can sign in: basic (user and password), oauth; none or [] for not at all."),
+        ]
+    ]
+    ports: _Ports
+
+
+_From = TypedDict(
+    "_From",
+    {
+        "from": Annotated[
+            EmailText, Field(description="The From address of its mail.", examples=["scanner-3f@contoso.com"])
+        ]
+    },
+)
+
+
+@with_config(ConfigDict(extra="forbid"))
+class DeviceBody(_From, total=False):
+    """One device or application that has to send mail."""
+
+    recipients: Required[
+        Annotated[
+            Literal["organization", "anyone"],
+            Field(description="organization: only addresses in the tenant's own domains; anyone: others too."),
+        ]
+    ]
+    supports: Required[Annotated[AbilitiesBody, Field(description="What it can do; see its manual.")]]
+    site: Annotated[str, Field(description="The site whose addresses its mail comes from.", examples=["hq"])]
+    sender_ip_addresses: Annotated[
+        list[_Network], Field(description="Its own static public IPv4 addresses, where it is at no site.")
+    ]
+    certificate: Annotated[
+        str,
+        AfterValidator(certificate_name),
+        Field(
+            description="The name in its TLS certificate, in an accepted domain of the tenant.",
+            examples=["mail.contoso.com"],
+        ),
+    ]
+    mailbox: Annotated[
+        str,
+        AfterValidator(_mailbox),
+        Field(description='The user that it signs in as; its From address if not written, "" if there is no mailbox.'),
+    ]
+    method: Annotated[
+        Literal["auto", "client_submission", "smtp_relay", "direct_send"],
+        Field(description="How it is to send; auto (as if not written) chooses and says why."),
+    ]
+    messages_per_day: Annotated[_Count, Field(description="On a busy day; what the daily limits are measured by.")]
+    messages_per_minute: Annotated[_Count, Field(description="At its busiest.")]
+    recipients_per_message: Annotated[_Count, Field(description="At most; 1 if not written.")]
+    connections: Annotated[_Count, Field(description="How many it opens at once; 1 if not written.")]
+    description: _Text
+
+
+SitesSection = Annotated[
+    dict[Name, SiteBody],
+    Field(
+        description="Places whose public addresses are fixed, by name.",
+        examples=[{"hq": {"egress_ip_addresses": ["198.51.100.7"]}}],
+    ),
+]
+DevicesSection = Annotated[
+    dict[Name, DeviceBody],
+    Field(
+        description="What has to send mail, by name. How it sends, and what that takes, is worked out.",
+        examples=[
+            {
+                "scanner-3f": {
+                    "site": "hq",
+                    "from": "scanner-3f@contoso.com",
+                    "recipients": "anyone",
+                    "supports": {"tls": "1.2", "authentication": ["basic"]},
+                }
+            }
+        ],
+    ),
+]
+SECTIONS: Mapping[str, Any] = {"sites": SitesSection, "devices": DevicesSection}
+"""The keys of a plan and what pydantic validates them against."""
+
+Places = Mapping[str, Location]
+
+
+def site(name: str, body: Mapping[str, Any], location: Location | None) -> Site:
+    """A validated entry of `sites`."""
+    return Site(
+        name,
+        frozenset(body["egress_ip_addresses"]),
+        body.get("shared", False),
+        frozenset(body.get("ports", ALL_PORTS)),
+        body.get("description", ""),
+        location,
+    )
+
+
+def device(name: str, body: Mapping[str, Any], location: Location | None, fields: Places) -> Device:
+    """A validated entry of `devices`."""
+    abilities = body["supports"]
+    return Device(
+        name,
+        sender=body["from"],
+        recipients=body["recipients"],
+        tls=abilities["tls"],
+        authentication=frozenset(abilities["authentication"]) - {"none"},
+        mailbox=body.get("mailbox", body["from"]),
+        site=body.get("site"),
+        sender_ip_addresses=frozenset(body.get("sender_ip_addresses", ())),
+        certificate=body.get("certificate", ""),
+        ports=frozenset(abilities.get("ports", ALL_PORTS)),
+        method=body.get("method", "auto"),
+        messages_per_day=body.get("messages_per_day", 0),
+        messages_per_minute=body.get("messages_per_minute", 0),
+        recipients_per_message=body.get("recipients_per_message", 1),
+        connections=body.get("connections", 1),
+        description=body.get("description", ""),
+        location=location,
+        fields=fields,
+    )
+
+
+def contradictions(one: Device, sites: Mapping[str, Site]) -> Iterator[tuple[str, str, str, str]]:
+    """What cannot be right in a device: (id, field that it is about, what, how to mend it)."""
+    if one.site is not None and one.site not in sites:
+        known = ", ".join(sorted(sites)) or "none is declared"
+        yield "SITE-UNKNOWN", "site", f'{one.address}: there is no site "{one.site}"', f"known sites: {known}"
+    if one.site is not None and one.sender_ip_addresses:
+        what = f"{one.address} has addresses of its own and is at a site"
+        yield "DEVICE-SOURCE-TWICE", "sender_ip_addresses", what, "keep the site, or the addresses"
+    if one.method == "client_submission" and not one.mailbox:
+        what = f"{one.address}: client submission takes a mailbox, and there is none"
+        yield "DEVICE-MAILBOX-NONE", "mailbox", what, "name the mailbox, or choose another method"

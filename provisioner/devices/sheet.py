@@ -1,0 +1,194 @@
+"""What to type into a device, and who depends on basic authentication: plain documents, for every form of output.
+
+No sheet holds a password: where one is needed, the sheet says whose it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from provisioner.devices.choice import (
+    BASIC_ENDS,
+    CONNECTIONS,
+    MESSAGES_PER_MINUTE,
+    MOST_RECIPIENTS_PER_MESSAGE,
+    NAMES,
+    RECIPIENTS_PER_DAY,
+    RECIPIENTS_PER_MESSAGE,
+    TENANT_EXTERNAL,
+    choose,
+    facts_of,
+)
+from provisioner.devices.way import Way, way_of
+from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model import Desired
+
+Document = dict[str, Any]
+
+_TO_ONE_DOMAIN = 200  # envelope recipients of one domain in a message from outside (452 4.5.3)
+
+
+def summary(device: Device, desired: Desired, today: datetime.date) -> Document:
+    """One line about a device: what it is, how it sends, since when and why not otherwise."""
+    choice = choose(device, facts_of(device, desired, today))
+    return {
+        "device": device.name,
+        "description": device.description,
+        "site": device.site,
+        "from": device.sender,
+        "recipients": device.recipients,
+        "method": choice.method,
+        "method_name": NAMES[choice.method] if choice.method else "",
+        "authentication": choice.authentication,
+        "mailbox": device.mailbox if choice.method == CLIENT_SUBMISSION else "",
+        "why": list(choice.reasons),
+        "refused": [{"method": m, "method_name": NAMES[m], "why": why} for m, why in choice.refused.items()],
+        "warnings": list(choice.warnings),
+        "advice": list(choice.advice),
+    }
+
+
+def sheet(device: Device, desired: Desired, today: datetime.date, mx: Mapping[str, str]) -> Document:
+    """The settings sheet. `mx` holds the domain's MX host at Microsoft, by domain, as far as DNS told it."""
+    facts = facts_of(device, desired, today)
+    choice = choose(device, facts)
+    document = summary(device, desired, today)
+    if choice.method is None:
+        return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
+    way = way_of(device, choice, facts.ports, facts.sources)
+    return {
+        **document,
+        "settings": [{"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx)],
+        "from_rules": list(_from_rules(device, choice)),
+        "limits": list(_limits(choice)),
+        "check": list(_checks(way)),
+    }
+
+
+def _settings(device: Device, way: Way, choice: Choice, mx: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    host = way.host or mx.get(way.domain, "")
+    note = "the name, not an IP address" if host else f"the MX of {way.domain} at Microsoft, which DNS did not tell"
+    yield "Server", host, note
+    also = "; 25 works too" if way.port == 587 and 25 in device.ports else ""
+    yield "Port", str(way.port), f"465 is not offered{also}" if choice.method == CLIENT_SUBMISSION else ""
+    yield "Encryption", *_encryption(device, choice)
+    if choice.method == CLIENT_SUBMISSION:
+        yield "User", way.user, ""
+        if way.authentication == "oauth":
+            yield "Authentication", "OAuth 2.0 (XOAUTH2)", "scope https://outlook.office365.com/.default"
+        else:
+            yield "Authentication", "user and password (LOGIN or PLAIN)", ""
+            yield "Password", "", "that of the user; it is kept in no plan and on no sheet"
+    else:
+        yield "Authentication", "none", "no user and no password: leave both empty"
+    yield "From", way.sender, ""
+
+
+def _encryption(device: Device, choice: Choice) -> tuple[str, str]:
+    if choice.method == CLIENT_SUBMISSION:
+        return "STARTTLS, TLS 1.2 or later", "also called explicit TLS; not SSL"
+    if device.tls == "none":
+        return "none", "the device speaks no TLS: its mail is readable on the way"
+    if device.certificate and device.modern_tls and choice.method == SMTP_RELAY:
+        return "STARTTLS, TLS 1.2 or later", f"with its certificate {device.certificate}, by which it is known"
+    return "STARTTLS", "where the device can be set to it"
+
+
+def _from_rules(device: Device, choice: Choice) -> Iterator[str]:
+    domain = device.sender.rpartition("@")[2]
+    if choice.method == CLIENT_SUBMISSION:
+        yield f"{device.sender} only: the mailbox itself, or an address that it has Send As for"
+        yield "another From address is refused after the message (554 5.2.252)"
+        return
+    yield f"any address in {domain}, or in another accepted domain of the tenant; it needs no mailbox"
+    yield "what counts is the envelope sender (MAIL FROM), which must not be empty"
+    if choice.method == DIRECT_SEND:
+        yield "recipients in the organization only"
+
+
+def _limits(choice: Choice) -> Iterator[str]:
+    if choice.method == CLIENT_SUBMISSION:
+        yield f"{RECIPIENTS_PER_DAY:,} recipients in 24 hours"
+        yield f"{MESSAGES_PER_MINUTE} messages a minute; what is above is delayed"
+        yield f"{CONNECTIONS} connections at once (432 4.3.2)"
+        most = f"{MOST_RECIPIENTS_PER_MESSAGE:,}"
+        yield f"{RECIPIENTS_PER_MESSAGE} recipients a message; up to {most} where the mailbox allows it"
+    elif choice.method == SMTP_RELAY:
+        first = f"{TENANT_EXTERNAL:,} with one licence, more with more"
+        yield f"the external recipients a day of the whole tenant: {first} (550 5.7.233)"
+        yield "not meant for bulk mail"
+    else:
+        yield "throttled like any sender on the internet (451 4.7.500)"
+        yield f"{_TO_ONE_DOMAIN} recipients of one domain a message (452 4.5.3)"
+
+
+def _checks(way: Way) -> Iterator[str]:
+    """What to look at before anything else, in this order."""
+    target = way.host or f"the MX of {way.domain}"
+    yield f"port {way.port} to {target} is open from where the device stands"
+    if way.starttls:
+        yield "the device's clock is right, and TLS 1.2 is switched on"
+    if way.source_addresses and not way.user:
+        addresses = ", ".join(a.removesuffix("/32") for a in way.source_addresses)
+        yield f"the address that it comes from on the internet is one of {addresses}"
+        yield f"SPF of {way.domain} lets these addresses send (provisioner dns check)"
+    if way.port == 25:
+        yield "the provider does not block port 25, as Azure and many others do"
+    if way.user:
+        yield f"nothing forbids {way.user} to sign in (provisioner explain smtp_auth/{way.user})"
+
+
+# --- basic authentication --------------------------------------------------------------------------------------------
+
+
+def report(desired: Desired, today: datetime.date) -> Document:
+    """Who depends on basic authentication, and what each should move to before it is switched off."""
+    rows = [_row(device, desired) for device in desired.devices.values() if _depends(device, desired, today)]
+    signing = {d.mailbox for n, d in desired.devices.items() if _method(desired, n) == CLIENT_SUBMISSION}
+    strays = sorted(
+        address.key
+        for address, resource in desired.resources.items()
+        if address.type == "smtp_auth" and resource.spec.smtp_auth == "enabled" and "@" in address.key
+        and address.key not in signing
+    )  # fmt: skip
+    return {
+        "ends": BASIC_ENDS.isoformat(),
+        "days_left": max(0, (BASIC_ENDS - today).days),
+        "devices": len(desired.devices),
+        "depending": sorted(rows, key=lambda r: (r["site"] or "", r["device"])),
+        "undeclared_mailboxes": strays,
+    }
+
+
+def _depends(device: Device, desired: Desired, today: datetime.date) -> bool:
+    """Whether it signs in with a password; one that could do nothing else counts after the switch-off too."""
+    choice = choose(device, facts_of(device, desired, min(today, BASIC_ENDS - datetime.timedelta(days=1))))
+    return choice.method == CLIENT_SUBMISSION and choice.authentication == "basic"
+
+
+def _method(desired: Desired, name: str) -> str | None:
+    choice = desired.choices.get(name)
+    return choice.method if choice else None
+
+
+def _row(device: Device, desired: Desired) -> Document:
+    free = dataclasses.replace(device, method="auto")
+    then = choose(free, facts_of(device, desired, BASIC_ENDS))
+    if then.method is not None:
+        move, how = NAMES[then.method], "; ".join([*then.reasons, *then.warnings])
+    else:
+        advice = [a for a in then.advice if not a.startswith("where an administrator")]
+        move, how = "", "; or ".join(advice)
+    return {
+        "device": device.name,
+        "site": device.site or "",
+        "from": device.sender,
+        "mailbox": device.mailbox,
+        "recipients": device.recipients,
+        "messages_per_day": device.messages_per_day,
+        "move_to": move,
+        "how": how,
+    }

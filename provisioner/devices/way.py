@@ -1,0 +1,74 @@
+"""What a device has to be set to, as values: for the settings sheet, and for whoever speaks in its place."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+from dataclasses import dataclass
+
+from provisioner.devices.choice import choose, facts_of
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.fleet import CLIENT_SUBMISSION, Choice, Device
+from provisioner.model import Desired
+
+SUBMISSION_HOST = "smtp.office365.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a device sends.
+
+    `host` is None where it is the MX of the sender's domain, which has to be looked up. `starttls` is false only where
+    the device speaks no TLS. `user` is "" without a sign-in. `source_addresses` are canonical networks.
+    """
+
+    method: str
+    host: str | None
+    port: int
+    starttls: bool
+    authentication: str
+    user: str
+    sender: str
+    source_addresses: tuple[str, ...]
+
+    @property
+    def domain(self) -> str:
+        """The domain whose MX takes its mail."""
+        return self.sender.rpartition("@")[2]
+
+
+def device_of(name: str, desired: Desired) -> Device:
+    """The declared device of that name. Raises InputError with a suggestion."""
+    device = desired.devices.get(name)
+    if device is None:
+        near = difflib.get_close_matches(name, list(desired.devices), 1, cutoff=0.5)
+        mend = f'did you mean "{near[0]}"?' if near else "declare it under devices, or see: provisioner devices list"
+        raise InputError([Diagnostic("DEVICE-UNKNOWN", f'there is no device "{name}" in the plan', mend)])
+    return device
+
+
+def way(device_name: str, desired: Desired, today: datetime.date) -> Way:
+    """How the named device sends. Raises InputError where there is no such device, or no method for it."""
+    device = device_of(device_name, desired)
+    facts = facts_of(device, desired, today)
+    choice = choose(device, facts)
+    if choice.method is None:
+        what = f"{device.address}: no method will do ({'; '.join(f'{m}: {why}' for m, why in choice.refused.items())})"
+        mend = "; or ".join(choice.advice)
+        raise InputError([Diagnostic("DEVICE-NO-METHOD", what, mend, location=device.location)])
+    return way_of(device, choice, facts.ports, facts.sources)
+
+
+def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: frozenset[str]) -> Way:
+    """The way of a device whose method is settled."""
+    submits = choice.method == CLIENT_SUBMISSION
+    return Way(
+        method=choice.method or "",
+        host=SUBMISSION_HOST if submits else None,
+        port=587 if submits and 587 in ports else 25,
+        starttls=submits or device.tls != "none",
+        authentication=choice.authentication,
+        user=device.mailbox if submits else "",
+        sender=device.sender,
+        source_addresses=tuple(sorted(sources)),
+    )

@@ -1,0 +1,92 @@
+"""What a plan says about the things that send: sites, devices, and the method that was chosen for each. Plain data.
+
+How they are written is in devices/sections, how a method is chosen in devices/choice, what it takes in
+devices/expansion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from provisioner.diagnostics import Location
+
+CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND = "client_submission", "smtp_relay", "direct_send"
+METHODS = (CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND)
+
+ALL_PORTS = frozenset({25, 587})
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place with an internet connection of its own.
+
+    `egress_ip_addresses` are canonical networks; `shared` says that other organizations send from them too; `ports` are
+    the TCP ports that its firewall lets out.
+    """
+
+    name: str
+    egress_ip_addresses: frozenset[str]
+    shared: bool = False
+    ports: frozenset[int] = ALL_PORTS
+    description: str = ""
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What sends, whom it mails, what it can do, how much.
+
+    `tls` is the newest version that it speaks ("none" for no TLS); `authentication` holds "basic" and "oauth", as far
+    as it can; `mailbox` is the user it signs in as, "" when there is none. `method` is "auto" or one of METHODS.
+    """
+
+    name: str
+    sender: str
+    recipients: str
+    tls: str
+    authentication: frozenset[str]
+    mailbox: str
+    site: str | None = None
+    sender_ip_addresses: frozenset[str] = frozenset()
+    certificate: str = ""
+    ports: frozenset[int] = ALL_PORTS
+    method: str = "auto"
+    messages_per_day: int = 0
+    messages_per_minute: int = 0
+    recipients_per_message: int = 1
+    connections: int = 1
+    description: str = ""
+    location: Location | None = None
+    fields: Mapping[str, Location] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """How it is named on a command line and in messages."""
+        return f"device/{self.name}"
+
+    @property
+    def recipients_per_day(self) -> int:
+        """What the sending limits count: a message to three people is three."""
+        return self.messages_per_day * self.recipients_per_message
+
+    @property
+    def modern_tls(self) -> bool:
+        """TLS 1.2 or later, which is what the service takes."""
+        return self.tls in {"1.2", "1.3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a device should send, and why. `method` is None where nothing will do.
+
+    `refused` says of every other method why not. `warnings` name no device, so that equal ones can be told once.
+    `advice` is what would be better, or what would do where nothing does.
+    """
+
+    method: str | None
+    authentication: str
+    reasons: tuple[str, ...]
+    refused: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()

@@ -1,0 +1,135 @@
+"""A mailbox that the plan takes for granted: its user is there, may sign in, and has a licence for Exchange.
+
+Read from the directory, whose users are not ours to make: a precondition, checked and never created or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.model import Address, Answer, Declared, GraphRequest, Query, Row, Step, Undeclared, Unknown
+from provisioner.resources.canonical import EmailKey, answered, email_address, flag, lenient, texts
+
+_SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
+_FEW = 5
+"""Up to so many users are looked up one by one; beyond, one listing costs less."""
+
+# Graph, assignedPlan.capabilityStatus: Warning is the grace period, in which the service still works.
+_IN_FORCE = frozenset({"enabled", "warning"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """`enabled`: the user may sign in. `licensed`: a plan of the service Exchange is in force for it."""
+
+    address: str
+    enabled: bool | None = None
+    licensed: bool | None = None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class MailboxBody(TypedDict, total=False):
+    """What must be true of a mailbox's user. An empty mapping asks only that it is there."""
+
+    enabled: Annotated[Literal[True], Field(description="The user may sign in.")]
+    licensed: Annotated[Literal[True], Field(description="The user has a licence that holds Exchange Online.")]
+
+
+Section = dict[EmailKey, MailboxBody]
+
+
+class MailboxType:
+    """mailbox["erp@contoso.com"]."""
+
+    name: ClassVar[str] = "mailbox"
+    section: ClassVar[str] = "mailboxes"
+    section_type: ClassVar[Any] = Annotated[
+        Section,
+        Field(
+            description="Mailboxes that must be there. Checked before anything is done, never created or changed.",
+            examples=[{"erp@contoso.com": {"enabled": True, "licensed": True}}],
+        ),
+    ]
+    spec: ClassVar[type[Mailbox]] = Mailbox
+    creatable: ClassVar[bool] = False
+    deletable: ClassVar[bool] = False
+    precondition: ClassVar[bool] = True
+    marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = ()
+
+    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+        for written, body in section.items():
+            key = email_address(written)
+            yield Declared(key, Mailbox(key, body.get("enabled"), body.get("licensed")), (written,))
+
+    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - nothing is ever changed
+        return False
+
+    def queries(self, wanted: Mapping[str, Mailbox | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+        """A few users one by one, by sign-in name or primary address; more of them by one listing."""
+        if len(wanted) > _FEW:
+            return (Query(GraphRequest("GET", f"/users?$select={_SELECT}&$top=999"), frozenset(wanted)),)
+        return [Query(GraphRequest("GET", _look_up(key)), frozenset({key})) for key in wanted]
+
+    def decode(
+        self, wanted: Mapping[str, Mailbox | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, Mailbox | Unknown]:
+        by_form = {_form(key): key for key in wanted}
+        seen: dict[str, Mailbox | Unknown] = {}
+        for _, answer in answers:
+            for row in answer.rows:
+                for name in _names(row):
+                    if name in by_form:
+                        key = by_form[name]
+                        seen[key] = answered(wanted[key], _decode(key, row))
+        return seen
+
+    def undeclared(self, observed: Mailbox, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
+        return Undeclared.KEEP
+
+    def steps(self, before: Mailbox | None, after: Mailbox | None) -> Sequence[Step]:  # noqa: ARG002
+        return ()
+
+    def needs(self, spec: Mailbox) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
+        return ()
+
+    def written_form(self, spec: Mailbox) -> None:
+        """A plan names the mailboxes that it rests on, and nobody's else."""
+
+    def comes_last(self, spec: Mailbox) -> bool:  # noqa: ARG002 - no change of its type waits for another
+        return False
+
+
+_form = lenient(email_address)
+
+
+def _look_up(address: str) -> str:
+    """The path of one user; a quote in the address is doubled, as OData has it."""
+    literal = "'" + address.replace("'", "''") + "'"
+    condition = quote(f"userPrincipalName eq {literal} or mail eq {literal}", safe="'@")
+    return f"/users?$select={_SELECT}&$filter={condition}"
+
+
+def _names(row: Row) -> set[str]:
+    """Sign-in name and every SMTP address of a user."""
+    proxies = (p.partition(":") for p in texts(row, "proxyAddresses") or ())
+    names = {_form(address) for kind, _, address in proxies if kind.lower() == "smtp"}
+    return names | {_form(str(row[c])) for c in ("userPrincipalName", "mail") if row.get(c)}
+
+
+def _decode(key: str, row: Row) -> Mailbox:
+    plans = row.get("assignedPlans")
+    licensed = None if not isinstance(plans, list) else any(map(_holds_exchange, plans))
+    return Mailbox(key, flag(row, "accountEnabled"), licensed)
+
+
+def _holds_exchange(plan: Any) -> bool:
+    if not isinstance(plan, Mapping) or str(plan.get("service", "")).lower() != "exchange":
+        return False
+    return str(plan.get("capabilityStatus", "")).lower() in _IN_FORCE

@@ -1,0 +1,88 @@
+"""Settings of the whole organization that decide about sending: so far, whether it rejects direct send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.model import Address, Answer, Cmdlet, Declared, Query, Send, Step, Undeclared, Unknown
+from provisioner.resources.canonical import Flag, answered, flag
+
+SETTINGS = "settings"
+"""The key of the one resource of this type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """`reject_direct_send`: unauthenticated mail in the name of an accepted domain is refused, connectors excepted."""
+
+    name: str
+    reject_direct_send: bool | None = None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class OrganizationSection(TypedDict, total=False):
+    """Settings of the whole organization. What is not written is left as it is."""
+
+    reject_direct_send: Annotated[
+        Flag,
+        Field(description="Refuse mail in the name of our domains that nobody signed in for and no connector names."),
+    ]
+
+
+class OrganizationType:
+    """organization["settings"]. The organization is always there: nothing is created or deleted."""
+
+    name: ClassVar[str] = "organization"
+    section: ClassVar[str] = "organization"
+    section_type: ClassVar[Any] = OrganizationSection
+    spec: ClassVar[type[Organization]] = Organization
+    creatable: ClassVar[bool] = False
+    deletable: ClassVar[bool] = False
+    precondition: ClassVar[bool] = False
+    marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = (SETTINGS,)
+
+    def declare(self, section: OrganizationSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002
+        yield Declared(SETTINGS, Organization(SETTINGS, section.get("reject_direct_send")), ())
+
+    def exclusive(self, section: OrganizationSection) -> bool:  # noqa: ARG002 - there is only one
+        return False
+
+    def queries(self, wanted: Mapping[str, Organization | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+        return (Query(Cmdlet("Get-OrganizationConfig"), frozenset(wanted)),) if wanted else ()
+
+    def decode(
+        self, wanted: Mapping[str, Organization | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, Organization | Unknown]:
+        """No row is no answer, for every tenant has an organization."""
+        rows = [row for _, answer in answers for row in answer.rows]
+        if not answers:
+            return {}
+        if not rows:
+            return {SETTINGS: Unknown("Get-OrganizationConfig told nothing", "malformed")}
+        return {SETTINGS: answered(wanted.get(SETTINGS), Organization(SETTINGS, flag(rows[0], "RejectDirectSend")))}
+
+    def undeclared(self, observed: Organization, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
+        return Undeclared.KEEP
+
+    def steps(self, before: Organization | None, after: Organization | None) -> Sequence[Step]:
+        """RejectDirectSend belongs to a parameter set of its own, so it is sent alone."""
+        if after is None or after.reject_direct_send is None:
+            return ()
+        if before is not None and before.reject_direct_send == after.reject_direct_send:
+            return ()
+        return (Send(Cmdlet("Set-OrganizationConfig", {"RejectDirectSend": after.reject_direct_send})),)
+
+    def needs(self, spec: Organization) -> Sequence[Address]:  # noqa: ARG002 - it rests on nothing
+        return ()
+
+    def written_form(self, spec: Organization) -> tuple[tuple[str, ...], Any] | None:
+        return (("reject_direct_send",), True) if spec.reject_direct_send else None
+
+    def comes_last(self, spec: Organization) -> bool:  # noqa: ARG002 - there is no other of its type
+        return False

@@ -1,0 +1,254 @@
+"""Whether a mailbox can really sign in to send: the one verdict over all the switches that each can forbid it.
+
+The mailbox's own word counts before the organization's, and the two hold for every client. A password needs more: the
+user's authentication policy (or the organization's default one) must allow basic authentication for SMTP, Entra's
+security defaults must be off, and from the end of 2026 an administrator must have turned it on again. What could not be
+read is said to be unknown, and blocks nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from provisioner.devices import BASIC_ENDS
+from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Desired,
+    GraphRequest,
+    Observed,
+    Present,
+    Query,
+    Request,
+    Row,
+    Unknown,
+)
+from provisioner.model import request_key as key_of
+from provisioner.resources.organization import SETTINGS
+from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
+
+TRANSPORT = Cmdlet("Get-TransportConfig")
+ORGANIZATION_CONFIG = Cmdlet("Get-OrganizationConfig")
+POLICIES = Cmdlet("Get-AuthenticationPolicy")
+SECURITY_DEFAULTS = GraphRequest("GET", "/policies/identitySecurityDefaultsEnforcementPolicy")
+USERS = Cmdlet("Get-User", {"ResultSize": "Unlimited"})
+MAILBOXES = Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"})
+
+_FEW = 5
+"""Up to so many users are looked up one by one; beyond, one listing costs less."""
+
+Evidence = Mapping[str, Answer | Unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Everything that can forbid a mailbox to sign in; None for what is not known.
+
+    `mailbox` and `organization` are enabled, disabled or (mailboxes) inherit. `policy` is the name of the
+    authentication policy in force, "" for none, `policy_allows` whether it lets passwords in.
+    """
+
+    mailbox: str | None
+    organization: str | None
+    policy: str | None = ""
+    policy_allows: bool | None = True
+    security_defaults: bool | None = False
+    today: datetime.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`allowed` is None where it cannot be told. `blocked_by` names the switch; `unknown` what could not be read."""
+
+    allowed: bool | None
+    blocked_by: str = ""
+    sentence: str = "nothing that was looked at forbids it to sign in"
+    mend: str = ""
+    unknown: tuple[str, ...] = field(default=())
+
+
+def judge(switches: Switches, authentication: str) -> Verdict:
+    """The verdict for a sign-in with "basic" or "oauth": the first switch that forbids it, in order of precedence."""
+    unknown = tuple(_unknown(switches, authentication))
+    for blocked in (_switched_off(switches), *(_password(switches) if authentication == "basic" else ())):
+        if blocked is not None:
+            return Verdict(blocked.allowed, blocked.blocked_by, blocked.sentence, blocked.mend, unknown)
+    return Verdict(None if unknown else True, unknown=unknown)
+
+
+def _switched_off(switches: Switches) -> Verdict | None:
+    if switches.mailbox == "disabled":
+        mend = "write enabled for it under smtp_auth, or let a device sign in as it"
+        return Verdict(False, "mailbox", "SMTP AUTH is disabled for the mailbox itself", mend)
+    if switches.mailbox == "inherit" and switches.organization == "disabled":
+        what = "SMTP AUTH is disabled for the organization, and the mailbox makes no exception"
+        return Verdict(False, "organization", what, "write enabled for the mailbox; leave the organization disabled")
+    return None
+
+
+def _password(switches: Switches) -> Iterator[Verdict]:
+    """What forbids passwords only. Policy and security defaults beat the mailbox's setting."""
+    if switches.policy_allows is False:
+        what = f'the authentication policy "{switches.policy}" lets no password in for SMTP (AllowBasicAuthSmtp)'
+        mend = "give the user a policy that allows it, or let the device sign in with OAuth"
+        yield Verdict(False, "authentication_policy", what, mend)
+    if switches.security_defaults:
+        what = "the security defaults of Entra ID refuse passwords for SMTP"
+        yield Verdict(False, "security_defaults", what, "OAuth or SMTP relay; it is not a setting of Exchange")
+    if switches.today is not None and switches.today >= BASIC_ENDS:
+        what = f"Microsoft has switched basic authentication off by default since {BASIC_ENDS}"
+        mend = "OAuth or SMTP relay; until it is removed an administrator can turn it on again"
+        yield Verdict(None, "platform", what, mend)
+
+
+def _unknown(switches: Switches, authentication: str) -> Iterator[str]:
+    if switches.mailbox is None:
+        yield "the mailbox's switch"
+    if switches.organization is None and switches.mailbox in {None, "inherit"}:
+        yield "the organization's switch"
+    if authentication == "basic" and switches.policy_allows is None:
+        yield "the authentication policy"
+    if authentication == "basic" and switches.security_defaults is None:
+        yield "the security defaults"
+
+
+# --- what must be asked ----------------------------------------------------------------------------------------------
+
+
+def questions(desired: Desired) -> Sequence[Request]:
+    """What the rules want to know besides the resources, for the ways in which the plan's devices send."""
+    methods = {c.method for c in desired.choices.values()}
+    asked: list[Request] = []
+    passwords = sorted(_sign_ins(desired, "basic"))
+    signing = _sign_ins(desired, "basic", "oauth")
+    if signing:
+        asked.append(TRANSPORT)
+    # Those that a narrower run leaves out: whoever takes something away must know what they have.
+    asked += mailbox_questions(sorted(m for m in signing if Address("smtp_auth", m) not in desired.resources))
+    if passwords:
+        asked += [POLICIES, SECURITY_DEFAULTS, *user_questions(passwords)]
+    if passwords or DIRECT_SEND in methods:
+        asked.append(ORGANIZATION_CONFIG)
+    return asked
+
+
+def sign_in_questions(mailbox: str, desired: Desired) -> Sequence[Request]:
+    """What has to be known for the verdict on one mailbox, whoever signs in to it and however."""
+    declared = Address("smtp_auth", mailbox) in desired.resources
+    own = () if declared else mailbox_questions([mailbox])
+    return [*own, *user_questions([mailbox]), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
+
+
+def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
+    """The look-ups of the mailboxes' own switches."""
+    return [_switch_of(m) for m in mailboxes] if len(mailboxes) <= _FEW else [MAILBOXES]
+
+
+def _switch_of(mailbox: str) -> Cmdlet:
+    return Cmdlet("Get-CASMailbox", {"Identity": mailbox})
+
+
+def user_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
+    """The look-ups of users that hold their authentication policies."""
+    return [Cmdlet("Get-User", {"Identity": m}) for m in mailboxes] if len(mailboxes) <= _FEW else [USERS]
+
+
+def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
+    """The mailboxes that devices sign in to with one of these kinds of authentication."""
+    return {
+        desired.devices[name].mailbox
+        for name, choice in desired.choices.items()
+        if choice.method == CLIENT_SUBMISSION and choice.authentication in kinds
+    }
+
+
+# --- what the answers say --------------------------------------------------------------------------------------------
+
+
+def switches_of(mailbox: str, observed: Observed, today: datetime.date | None) -> Switches:
+    """How everything stands for a mailbox, as far as it was read."""
+    own = observed.resources.get(Address("smtp_auth", mailbox))
+    rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
+    policy = _user_policy(mailbox, observed.evidence)
+    if policy == "" and rows:
+        policy = str(rows[0].get("DefaultAuthenticationPolicy") or "")
+    elif policy == "":
+        policy = None
+    return Switches(
+        own.spec.smtp_auth if isinstance(own, Present) else _mailbox(mailbox, observed.evidence),
+        _organization(observed),
+        policy,
+        _allows(policy, observed.evidence),
+        _security_defaults(observed.evidence),
+        today,
+    )
+
+
+def _mailbox(mailbox: str, evidence: Evidence) -> str | None:
+    """The mailbox's own word from what was asked besides, by the codec of the resource."""
+    for request in (_switch_of(mailbox), MAILBOXES):
+        answer = evidence.get(key_of(request))
+        if isinstance(answer, Answer):
+            asked = Query(request, frozenset({mailbox}))
+            seen = SmtpAuthType().decode({mailbox: None}, [(asked, answer)]).get(mailbox)
+            if isinstance(seen, SmtpAuth):
+                return seen.smtp_auth
+    return None
+
+
+def _organization(observed: Observed) -> str | None:
+    there = observed.resources.get(Address("smtp_auth", ORGANIZATION))
+    if isinstance(there, Present):
+        return str(there.spec.smtp_auth)
+    rows = _rows(observed.evidence, TRANSPORT)
+    value = rows[0].get(COLUMN) if rows else None
+    return None if not isinstance(value, bool) else "disabled" if value else "enabled"
+
+
+def _rows(evidence: Evidence, request: Request) -> Sequence[Row] | None:
+    answer = evidence.get(key_of(request))
+    return answer.rows if isinstance(answer, Answer) else None
+
+
+def _user_policy(mailbox: str, evidence: Evidence) -> str | None:
+    """The policy of the user, "" for none, None where no answer tells. Get-User may return others: matched by name."""
+    for request in (Cmdlet("Get-User", {"Identity": mailbox}), USERS):
+        for row in _rows(evidence, request) or ():
+            names = {str(row.get(c) or "").lower() for c in ("UserPrincipalName", "WindowsEmailAddress")}
+            if mailbox in names and "AuthenticationPolicy" in row:
+                return str(row["AuthenticationPolicy"] or "")
+    return None
+
+
+def _allows(policy: str | None, evidence: Evidence) -> bool | None:
+    """Whether a policy, named in whatever way, lets passwords in for SMTP; no policy does."""
+    if policy is None:
+        return None
+    if not policy:
+        return True
+    for row in _rows(evidence, POLICIES) or ():
+        names = {str(row.get(c) or "").lower() for c in ("Name", "Identity", "Guid", "Id", "DistinguishedName")}
+        if policy.lower() in names:
+            allows = row.get("AllowBasicAuthSmtp")
+            return allows if isinstance(allows, bool) else None
+    return None
+
+
+def _security_defaults(evidence: Evidence) -> bool | None:
+    rows = _rows(evidence, SECURITY_DEFAULTS)
+    value = rows[0].get("isEnabled") if rows else None
+    return value if isinstance(value, bool) else None
+
+
+def rejects_direct_send(observed: Observed) -> bool | None:
+    """The organization's setting as it is, from the resource or from what was asked besides."""
+    there = observed.resources.get(Address("organization", SETTINGS))
+    if isinstance(there, Present) and there.spec.reject_direct_send is not None:
+        return bool(there.spec.reject_direct_send)
+    rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
+    value = rows[0].get("RejectDirectSend") if rows else None
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,107 @@
+"""Send As: Get-, Add- and Remove-RecipientPermission.
+
+A row names the recipient by its identity and the trustee by its sign-in name (rows of a real tenant, July 2026). Every
+mailbox has a row for itself, `NT AUTHORITY\\SELF`, which is not kept here but made at each reading. Removing what is
+not there is a warning (Microsoft's page of Remove-MailboxPermission has the text); so is adding what is there (text
+ours).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provisioner.sandbox.cmdlets import errors, mailbox
+from provisioner.sandbox.cmdlets.calls import Call
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, shuffled, stable_guid
+from provisioner.sandbox.cmdlets.parameters import Parameter, Replace, identity, string, values
+from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.tenant import Row, Tenant
+
+NOUN = Noun("RecipientPermission", {"Trustee": "", "AccessControlType": "Allow", "AccessRights": ["SendAs"]})
+
+_SELF = "NT AUTHORITY\\SELF"
+_RIGHTS = "Microsoft.Exchange.Management.RecipientTasks.RecipientAccessRight"
+
+
+def _row(tenant: Tenant, recipient: str, trustee: str) -> Row:
+    return {
+        "Identity": recipient,
+        "Trustee": trustee,
+        "AccessControlType": "Allow",
+        "AccessRights": ["SendAs"],
+        "InheritanceType": "None",
+        "TrusteeSidString": "S-1-5-10" if trustee == _SELF else f"S-1-5-21-{stable_guid(trustee.lower())}",
+        "TrusteeWithPrimarySmtpAddress": "",
+        "Guid": stable_guid(tenant.tenant_id, "send-as", recipient.lower(), trustee.lower()),
+    }
+
+
+def _shown(row: Row) -> Row:
+    """Without the key by which rows are told apart here; the service's rows have none."""
+    return {name: value for name, value in row.items() if name != "Guid"}
+
+
+def _get(call: Call) -> Rows:
+    tenant, wanted = call.tenant, call.get("Identity")
+    recipients = [find(tenant, mailbox.NOUN, wanted)] if wanted else tenant.rows(mailbox.NOUN.name)
+    names = {str(row["Identity"]) for row in recipients}
+    rows = [_row(tenant, name, _SELF) for name in sorted(names)]
+    rows += [row for row in tenant.visible(NOUN.name) if str(row["Identity"]) in names]
+    trustee = call.get("Trustee")
+    if trustee:
+        rows = [row for row in rows if str(row["Trustee"]).lower() == str(trustee).lower()]
+    return shuffled(tenant, [_shown(row) for row in rows])
+
+
+def _named(call: Call) -> tuple[str, str, Row | None]:
+    """Recipient, trustee, and the row of the two if there is one. Raises CmdletError for names that nobody has."""
+    rights = call.get("AccessRights")
+    for right in rights.values if isinstance(rights, Replace) else ():
+        if right.lower() != "sendas":
+            raise errors.not_a_member("AccessRights", right, _RIGHTS, ("SendAs",))
+    recipient = str(find(call.tenant, mailbox.NOUN, call.get("Identity"))["Identity"])
+    trustee = str(find(call.tenant, mailbox.NOUN, call.get("Trustee"))["UserPrincipalName"])
+    there: list[Any] = [
+        row
+        for row in call.tenant.rows(NOUN.name)
+        if row["Identity"] == recipient and str(row["Trustee"]).lower() == trustee.lower()
+    ]
+    return recipient, trustee, there[0] if there else None
+
+
+def _add(call: Call) -> Rows:
+    recipient, trustee, there = _named(call)
+    if there is not None:
+        call.warn(f"The appropriate access control entry is already present on the object '{recipient}'.")
+        return []
+    row = _row(call.tenant, recipient, trustee)
+    call.add(NOUN.name, row)
+    return [_shown(row)]
+
+
+def _remove(call: Call) -> Rows:
+    recipient, trustee, there = _named(call)
+    if there is None:
+        call.warn(
+            f"Can't remove the access control entry on the object '{recipient}' for account '{trustee}' because the "
+            "ACE doesn't exist on the object."
+        )
+        return []
+    call.remove(NOUN.name, there)
+    return []
+
+
+def _change(name: str, run: Any) -> Cmdlet:
+    parameters: tuple[Parameter, ...] = (
+        identity(),
+        string("Trustee", required=True, stored=False),
+        values("AccessRights", required=True, stored=False),
+    )
+    return Cmdlet(name, parameters, run)
+
+
+CMDLETS = (
+    Cmdlet("Get-RecipientPermission", (identity(required=False), string("Trustee", stored=False)), _get),
+    _change("Add-RecipientPermission", _add),
+    _change("Remove-RecipientPermission", _remove),
+)

@@ -1,0 +1,61 @@
+"""Users as Exchange shows them: Get-User, and Set-User for the authentication policy.
+
+Every mailbox has a user. What is kept here is only what the mailbox's own row does not hold.
+"""
+
+from __future__ import annotations
+
+from provisioner.sandbox.cmdlets import authentication_policy, mailbox
+from provisioner.sandbox.cmdlets.calls import Call
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, new_row, no_change, shuffled
+from provisioner.sandbox.cmdlets.parameters import identity, string
+from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.tenant import Row
+
+NOUN = Noun(
+    "User",
+    {"AuthenticationPolicy": None},
+    container="OU=",
+    category="Person",
+    object_class=("top", "person", "organizationalPerson", "user"),
+    key="Identity",
+)
+
+_SHARED = ("Identity", "Name", "DisplayName", "UserPrincipalName", "DistinguishedName", "Guid", "RecipientTypeDetails")
+
+
+def _shown(owner: Row, policies: dict[str, object]) -> Row:
+    row = {column: owner.get(column) for column in _SHARED}
+    row["WindowsEmailAddress"] = owner.get("PrimarySmtpAddress")
+    row["AuthenticationPolicy"] = policies.get(str(owner["Identity"]).lower())
+    return row
+
+
+def _get(call: Call) -> Rows:
+    tenant, wanted = call.tenant, call.get("Identity")
+    owners = [find(tenant, mailbox.NOUN, wanted)] if wanted else tenant.rows(mailbox.NOUN.name)
+    policies = {str(row["Identity"]).lower(): row["AuthenticationPolicy"] for row in tenant.visible(NOUN.name)}
+    return shuffled(tenant, [_shown(owner, policies) for owner in owners])
+
+
+def _set(call: Call) -> Rows:
+    tenant = call.tenant
+    owner = find(tenant, mailbox.NOUN, call.get("Identity"))
+    policy = call.get("AuthenticationPolicy")
+    if policy:
+        policy = find(tenant, authentication_policy.NOUN, policy)["Name"]
+    name = str(owner["Identity"])
+    there = [row for row in tenant.rows(NOUN.name) if str(row["Identity"]).lower() == name.lower()]
+    if not call.given("AuthenticationPolicy") or (there[0]["AuthenticationPolicy"] if there else None) == policy:
+        no_change(call, owner)
+    elif there:
+        call.update(NOUN.name, there[0], {"AuthenticationPolicy": policy})
+    else:
+        call.add(NOUN.name, new_row(tenant, NOUN, {"Identity": name, "Name": name, "AuthenticationPolicy": policy}))
+    return []
+
+
+CMDLETS = (
+    Cmdlet("Get-User", (identity(required=False),), _get),
+    Cmdlet("Set-User", (identity(), string("AuthenticationPolicy", nullable=True, stored=False)), _set),
+)

@@ -1,0 +1,245 @@
+"""The choice among client submission, SMTP relay and direct send: each row of Microsoft's comparison, and every pair
+of abilities and needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+
+import pytest
+
+from provisioner.devices import Facts, choose
+from provisioner.fleet import METHODS, Choice, Device
+
+BEFORE, AFTER = dt.date(2026, 11, 23), dt.date(2027, 1, 4)
+FIXED = frozenset({"203.0.113.10/32"})
+
+# A device for which everything is possible: each row below takes something away.
+ABLE = Device(
+    "scanner",
+    sender="scanner@contoso.com",
+    recipients="anyone",
+    tls="1.2",
+    authentication=frozenset({"basic", "oauth"}),
+    mailbox="scanner@contoso.com",
+)
+BASIC, NO_SIGN_IN = frozenset({"basic"}), frozenset[str]()
+
+
+def chosen(facts: Facts | None = None, **changes: object) -> Choice:
+    return choose(dataclasses.replace(ABLE, **changes), facts or Facts(BEFORE, FIXED))  # type: ignore[arg-type]
+
+
+def test_a_device_that_can_do_everything_signs_in_with_oauth() -> None:
+    choice = chosen()
+    assert (choice.method, choice.authentication, choice.warnings) == ("client_submission", "oauth", ())
+    assert all(why.startswith("possible") for m, why in choice.refused.items() if m != "direct_send")
+    assert set(choice.refused) == {"smtp_relay", "direct_send"}
+
+
+# row of the comparison -> (what the device and its surroundings are, expected method, what refuses which method)
+ROWS: dict[str, tuple[dict[str, object], Facts, str | None, dict[str, str]]] = {
+    "external recipients: direct send reaches none": (
+        {"authentication": NO_SIGN_IN},
+        Facts(BEFORE),
+        None,
+        {"direct_send": "own recipients only", "smtp_relay": "neither", "client_submission": "takes a sign-in"},
+    ),
+    "internal recipients: direct send is enough": (
+        {"authentication": NO_SIGN_IN, "recipients": "organization"},
+        Facts(BEFORE),
+        "direct_send",
+        {"smtp_relay": "fixed public address"},
+    ),
+    "authentication: a password or a fixed address, the address wins": (
+        {"authentication": BASIC},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {"client_submission": "basic authentication ends"},
+    ),
+    "authentication: a password alone": ({"authentication": BASIC}, Facts(BEFORE), "client_submission", {}),
+    "authentication: a password alone, after the switch-off": (
+        {"authentication": BASIC},
+        Facts(AFTER),
+        None,
+        {"client_submission": "off by default since 2026-12-31"},
+    ),
+    "authentication: none, but a fixed address": (
+        {"authentication": NO_SIGN_IN},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {},
+    ),
+    "authentication: none, but a certificate": (
+        {"authentication": NO_SIGN_IN, "certificate": "mail.contoso.com"},
+        Facts(BEFORE),
+        "smtp_relay",
+        {},
+    ),
+    "authentication: a certificate without TLS is none": (
+        {"authentication": NO_SIGN_IN, "certificate": "mail.contoso.com", "tls": "none"},
+        Facts(BEFORE),
+        None,
+        {"smtp_relay": "counts only over TLS"},
+    ),
+    "hosted by others: shared addresses are no proof": (
+        {"authentication": NO_SIGN_IN},
+        Facts(BEFORE, FIXED, shared=True),
+        None,
+        {"smtp_relay": "other organizations send"},
+    ),
+    "mailbox: none, so it relays": (
+        {"mailbox": ""},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {"client_submission": "mailbox"},
+    ),
+    "TLS: none, so it relays": ({"tls": "none"}, Facts(BEFORE, FIXED), "smtp_relay", {"client_submission": "no TLS"}),
+    "TLS: too old, so it relays": ({"tls": "1.1"}, Facts(BEFORE, FIXED), "smtp_relay", {"client_submission": "1.2"}),
+    "port: 25 is closed": (
+        {"authentication": BASIC},
+        Facts(BEFORE, FIXED, ports=frozenset({587})),
+        "client_submission",
+        {"smtp_relay": "port 25", "direct_send": "port 25"},
+    ),
+    "port: only 25 is open, which submission takes too": (
+        {},
+        Facts(BEFORE, ports=frozenset({25})),
+        "client_submission",
+        {},
+    ),
+    "port: none is open": (
+        {"recipients": "organization"},
+        Facts(BEFORE, FIXED, ports=frozenset()),
+        None,
+        {"client_submission": "neither port", "smtp_relay": "port 25", "direct_send": "port 25"},
+    ),
+    "limit: 10,000 recipients a day": (
+        {"messages_per_day": 5_001, "recipients_per_message": 2},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {"client_submission": "10,002"},
+    ),
+    "limit: exactly 10,000 are allowed": (
+        {"messages_per_day": 5_000, "recipients_per_message": 2},
+        Facts(BEFORE, FIXED),
+        "client_submission",
+        {},
+    ),
+    "limit: 30 messages a minute": (
+        {"messages_per_minute": 31},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {"client_submission": "30 messages a minute"},
+    ),
+    "limit: 3 connections": (
+        {"connections": 4},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {"client_submission": "3 connections"},
+    ),
+    "limit: 1,000 recipients in a message": (
+        {"recipients_per_message": 1_001},
+        Facts(BEFORE, FIXED),
+        "smtp_relay",
+        {"client_submission": "1,000 recipients at most"},
+    ),
+    "limit: the initial domain reaches 100 outside": (
+        {"sender": "scanner@contoso.onmicrosoft.com", "messages_per_day": 101},
+        Facts(BEFORE, FIXED),
+        None,
+        {"client_submission": "domain of your own", "smtp_relay": "domain of your own"},
+    ),
+    "switched off: the organization rejects direct send": (
+        {"authentication": NO_SIGN_IN, "recipients": "organization"},
+        Facts(BEFORE, reject_direct_send=True),
+        None,
+        {"direct_send": "reject direct send"},
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_of_the_comparison_decides(row: str) -> None:
+    changes, facts, method, refused = ROWS[row]
+    choice = chosen(facts, **changes)
+    assert choice.method == method
+    for other, words in refused.items():
+        assert words in choice.refused[other], (other, choice.refused[other])
+
+
+def test_every_pair_of_abilities_and_needs_gives_a_method_or_a_reasoned_refusal() -> None:
+    counted = 0
+    for tls, sign_in, recipients, mailbox, method, amount in itertools.product(
+        ("none", "1.0", "1.1", "1.2", "1.3"),
+        (NO_SIGN_IN, BASIC, frozenset({"oauth"}), frozenset({"basic", "oauth"})),
+        ("organization", "anyone"),
+        ("", "scanner@contoso.com"),
+        ("auto", *METHODS),
+        (1, 20_000),
+    ):
+        device = dataclasses.replace(
+            ABLE, tls=tls, authentication=sign_in, recipients=recipients, mailbox=mailbox, method=method,
+            messages_per_day=amount,
+        )  # fmt: skip
+        for today, sources, shared, ports, reject in itertools.product(
+            (BEFORE, AFTER), (frozenset[str](), FIXED), (False, True), ({25, 587}, {25}, {587}, set()), (None, True)
+        ):
+            choice = choose(device, Facts(today, sources, shared, frozenset(ports), reject))
+            counted += 1
+            assert choice.method in {None, *METHODS}
+            assert method == "auto" or choice.method in {None, method}
+            if choice.method is None:
+                assert set(choice.refused) == set(METHODS) if method == "auto" else method in choice.refused
+                assert choice.advice, (device, choice)
+            else:
+                assert choice.reasons
+                assert set(choice.refused) == set(METHODS) - {choice.method}
+                assert _possible(device, choice, sources, ports)
+            assert all(choice.refused.values())
+    assert counted == 5 * 4 * 2 * 2 * 4 * 2 * 2 * 2 * 2 * 4 * 2
+
+
+def _possible(device: Device, choice: Choice, sources: frozenset[str], ports: set[int]) -> bool:
+    """What must be true of every method that is chosen, said once more and otherwise than in the rules."""
+    if choice.method == "client_submission":
+        can = device.tls >= "1.2" and device.tls != "none" and choice.authentication in device.authentication
+        return can and bool(device.mailbox) and bool(ports) and device.messages_per_day <= 10_000
+    if choice.method == "smtp_relay":
+        return 25 in ports and bool(sources) and choice.authentication == "none"
+    return 25 in ports and device.recipients == "organization" and choice.authentication == "none"
+
+
+def test_what_is_written_is_kept_with_its_doubts_told_as_warnings() -> None:
+    choice = chosen(Facts(AFTER, FIXED), method="client_submission", authentication=BASIC, messages_per_minute=60)
+    assert choice.method == "client_submission"
+    assert [w for w in choice.warnings if "off by default" in w]
+    assert [w for w in choice.warnings if "30 messages a minute" in w]
+    assert choice.reasons[0] == "the plan says so"
+
+
+def test_what_cannot_work_is_refused_even_if_written() -> None:
+    choice = chosen(Facts(BEFORE), method="direct_send")
+    assert choice.method is None
+    assert "mails anyone" in choice.refused["direct_send"]
+
+
+def test_high_volume_email_is_advised_where_only_it_will_do() -> None:
+    internal = {"recipients": "organization", "messages_per_day": 50_000}
+    choice = chosen(Facts(BEFORE, ports=frozenset({587})), **internal)
+    assert choice.method is None
+    assert [a for a in choice.advice if a.startswith("High Volume Email")]
+    crowd = chosen(Facts(BEFORE, ports=frozenset({587})), **internal, recipients_per_message=51)
+    assert not [a for a in crowd.advice if a.startswith("High Volume Email")]
+
+
+def test_bulk_mail_to_the_outside_is_sent_elsewhere() -> None:
+    choice = chosen(Facts(BEFORE), messages_per_day=50_000)
+    assert choice.method is None
+    assert "Azure Communication Services" in choice.advice[0]
+
+
+def test_the_day_of_the_switch_off_counts_as_off() -> None:
+    days = [chosen(Facts(dt.date(2026, 12, day)), authentication=BASIC).method for day in (30, 31)]
+    assert days == ["client_submission", None]

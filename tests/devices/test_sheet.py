@@ -1,0 +1,107 @@
+"""What to type into a device, and who depends on basic authentication."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.devices import report, sheet
+from provisioner.model import Desired
+from tests.devices.test_sections import load
+from tests.devices.test_way import FLEET, TODAY
+
+MX = {"contoso.com": "contoso-com.mail.protection.outlook.com"}
+SWITCH = "smtp_auth:\n  mailboxes: { stray@contoso.com: enabled, off@contoso.com: disabled }\n"
+PRINTERS = """
+  printer:
+    from: printer@contoso.com
+    recipients: organization
+    supports: { tls: "1.2", authentication: [basic] }
+    description: Canteen
+  plotter:
+    site: hq
+    from: plotter@contoso.com
+    method: client_submission
+    recipients: anyone
+    supports: { tls: "1.2", authentication: [basic] }
+"""
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Desired:
+    return load(tmp_path, SWITCH + FLEET + PRINTERS.removeprefix("\n"))
+
+
+def of(fleet: Desired, name: str) -> tuple[dict[str, str], dict[str, Any]]:
+    document = sheet(fleet.devices[name], fleet, TODAY, MX)
+    return {s["name"]: s["value"] for s in document["settings"]}, document
+
+
+def test_a_relay_is_set_to_the_real_mx_without_a_sign_in(fleet: Desired) -> None:
+    settings, document = of(fleet, "scanner")
+    assert settings == {
+        "Server": "contoso-com.mail.protection.outlook.com",
+        "Port": "25",
+        "Encryption": "STARTTLS",
+        "Authentication": "none",
+        "From": "scanner@contoso.com",
+    }
+    assert "the address that it comes from on the internet is one of 203.0.113.10, 203.0.113.11" in document["check"]
+
+
+def test_a_server_that_dns_did_not_tell_is_left_open_and_never_computed(fleet: Desired) -> None:
+    document = sheet(fleet.devices["scanner"], fleet, TODAY, {})
+    assert document["settings"][0]["value"] == ""
+    assert "DNS did not tell" in document["settings"][0]["note"]
+
+
+def test_client_submission_names_the_user_and_its_limits(fleet: Desired) -> None:
+    settings, document = of(fleet, "erp")
+    assert (settings["Server"], settings["Port"], settings["User"]) == ("smtp.office365.com", "587", "erp@contoso.com")
+    assert settings["Authentication"].startswith("OAuth")
+    assert [limit for limit in document["limits"] if limit.startswith("10,000 recipients")]
+    assert document["from_rules"][0].startswith("invoices@contoso.com only")
+
+
+def test_no_sheet_holds_a_password(fleet: Desired) -> None:
+    settings, document = of(fleet, "printer")
+    assert settings["Password"] == ""
+    (password,) = (s for s in document["settings"] if s["name"] == "Password")
+    assert "kept in no plan" in password["note"]
+
+
+def test_direct_send_in_clear_is_told_so(fleet: Desired) -> None:
+    settings, document = of(fleet, "fax")
+    assert (settings["Encryption"], settings["Authentication"]) == ("none", "none")
+    assert "recipients in the organization only" in document["from_rules"]
+
+
+def test_a_device_that_nothing_will_do_for_has_reasons_and_no_settings(fleet: Desired) -> None:
+    settings, document = of(fleet, "camera")
+    assert settings == {}
+    assert len(document["refused"]) == 3
+    assert document["advice"]
+
+
+def test_a_sheet_is_plain_json(fleet: Desired) -> None:
+    for name in fleet.devices:
+        document = sheet(fleet.devices[name], fleet, TODAY, MX)
+        assert json.loads(json.dumps(document)) == document
+
+
+def test_the_report_names_who_depends_on_a_password_and_what_to_move_to(fleet: Desired) -> None:
+    found = report(fleet, TODAY)
+    assert (found["ends"], found["days_left"], found["devices"]) == ("2026-12-31", 38, 6)
+    moves = {row["device"]: row["move_to"] for row in found["depending"]}
+    assert moves == {"printer": "direct send", "plotter": "SMTP relay"}
+    assert found["undeclared_mailboxes"] == ["stray@contoso.com"]
+
+
+def test_after_the_switch_off_the_report_still_names_them(fleet: Desired) -> None:
+    found = report(fleet, dt.date(2027, 2, 1))
+    assert found["days_left"] == 0
+    assert {row["device"] for row in found["depending"]} == {"printer", "plotter"}

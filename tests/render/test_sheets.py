@@ -1,0 +1,78 @@
+"""Sheets and the report in every form, with names that try to be something else."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from provisioner.render import sheets
+
+EVIL = '<script>alert(1)</script>|`x`\x1b[31m\u202e=HYPERLINK("x")'
+SHEET: dict[str, Any] = {
+    "device": EVIL,
+    "description": EVIL,
+    "site": EVIL,
+    "from": EVIL,
+    "method": "smtp_relay",
+    "method_name": "SMTP relay",
+    "why": [EVIL],
+    "refused": [{"method": "direct_send", "method_name": "direct send", "why": EVIL}],
+    "warnings": [],
+    "advice": [],
+    "settings": [{"name": "Server", "value": EVIL, "note": EVIL}],
+    "from_rules": [EVIL],
+    "limits": [],
+    "check": [],
+}
+ROW = {"device": EVIL, "site": "hq", "from": "a@x.com", "mailbox": "a@x.com", "recipients": "anyone",
+       "messages_per_day": 5, "move_to": "", "how": "=1+1"}  # fmt: skip
+REPORT: dict[str, Any] = {
+    "ends": "2026-12-31",
+    "days_left": 38,
+    "devices": 1_200,
+    "depending": [ROW],
+    "undeclared_mailboxes": ["@x"],
+}
+
+
+@pytest.mark.parametrize("render", [sheets.sheet_text, sheets.sheet_markdown, sheets.sheet_html])
+def test_hostile_names_stay_text_on_a_sheet(render: Any) -> None:
+    page = render(SHEET)
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert render is sheets.sheet_text or "<script" not in page
+
+
+@pytest.mark.parametrize("render", [sheets.report_text, sheets.report_csv, sheets.report_html])
+def test_hostile_names_stay_text_in_the_report(render: Any) -> None:
+    page = render(REPORT)
+    assert "\x1b" not in page
+    assert "1,200" in page or render is sheets.report_csv
+    assert render is not sheets.report_html or "<script" not in page
+
+
+def test_no_cell_is_a_formula_and_every_row_has_every_column() -> None:
+    rows = list(csv.reader(io.StringIO(sheets.report_csv(REPORT))))
+    assert [len(row) for row in rows] == [8, 8, 8]
+    assert not [cell for row in rows for cell in row if cell[:1] in {"=", "+", "-", "@"}]
+
+
+def test_a_page_runs_nothing_and_fetches_nothing() -> None:
+    for page in (sheets.sheet_html(SHEET), sheets.report_html(REPORT)):
+        assert "default-src 'none'" in page
+        assert page.count("<script") == 0
+
+
+def test_the_list_is_a_table_that_lines_up() -> None:
+    one = {**SHEET, "device": "a", "site": None, "from": "a@contoso.com"}
+    two = {**SHEET, "device": "scanner", "site": "hq", "from": "b@c.de", "method_name": "", "method": None}
+    lines = sheets.list_text([one, two]).splitlines()
+    assert lines == [
+        "DEVICE   SITE  FROM           SENDS BY",
+        "a        -     a@contoso.com  SMTP relay",
+        "scanner  hq    b@c.de         none will do",
+    ]
+    assert sheets.list_text([]) == "The plan declares no devices.\n"

@@ -1,0 +1,231 @@
+"""What changes mean for devices: two pictures of the tenant, and the devices that can send in the first only."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from provisioner import document, planning
+from provisioner.model import (
+    Absent,
+    Address,
+    Answer,
+    ChangeSet,
+    Cmdlet,
+    Finding,
+    Observed,
+    Present,
+    Request,
+    request_key,
+)
+from provisioner.planning import Scope
+from provisioner.resources import TYPES
+from provisioner.resources.domain import Domain
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.mailbox import Mailbox
+from provisioner.resources.organization import Organization
+from provisioner.resources.smtp_auth import SmtpAuth
+from provisioner.rules import questions
+from provisioner.rules.verdict import ORGANIZATION_CONFIG, SECURITY_DEFAULTS
+
+TODAY = dt.date(2026, 11, 23)
+BASIC = {"from": "erp@contoso.com", "recipients": "anyone", "supports": {"tls": "1.2", "authentication": ["basic"]}}
+RELAY = {
+    "from": "mfp@contoso.com",
+    "recipients": "anyone",
+    "supports": {"tls": "1.2", "authentication": []},
+    "site": "hq",
+}
+FAX = {"from": "fax@contoso.com", "recipients": "organization", "supports": {"tls": "1.2", "authentication": []}}
+SITES = {"hq": {"egress_ip_addresses": ["198.51.100.8"]}}
+HAND_MADE = InboundConnector(
+    "by hand", type="on_premises", enabled=True, sender_ip_addresses=frozenset({"198.51.100.0/24"}), owner=""
+)
+THERE: dict[str, Any] = {
+    "domain/contoso.com": Domain("contoso.com", True, True),
+    "mailbox/erp@contoso.com": Mailbox("erp@contoso.com", True, True),
+    "smtp_auth/erp@contoso.com": SmtpAuth("erp@contoso.com", "enabled"),
+    "smtp_auth/organization": SmtpAuth("organization", "disabled"),
+    "organization/settings": Organization("settings", False),
+}
+
+
+def plan(
+    tmp_path: Path,
+    live: Mapping[str, Any],
+    *,
+    undeclared: tuple[InboundConnector, ...] = (),
+    evidence: tuple[tuple[Request, dict[str, Any]], ...] = (),
+    target: str = "",
+    allow: tuple[str, ...] = (),
+    **sections: Any,
+) -> ChangeSet:
+    """A change set without a tenant: what is there is given by address, all else that the plan declares is absent."""
+    waived = [{"rule": rule, "reason": "a test"} for rule in allow]
+    head = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": "us", "sites": SITES, "allow": waived}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(json.loads(json.dumps({**head, **sections}))))
+    desired, _ = document.load(tmp_path, TYPES, today=TODAY)
+    scope = Scope((target,)) if target else Scope()
+    desired = planning.narrow(desired, TYPES, scope)
+    known = {**THERE, **live}
+    resources = {
+        a: Present(known[a.short]) if a.short in known else Absent() for a in (*desired.resources, *desired.absent)
+    }
+    seen = {
+        Address("inbound_connector", c.name): c
+        for c in undeclared
+        if Address("inbound_connector", c.name) not in resources
+    }
+    answers = {request_key(q): Answer((row,)) for q, row in evidence}
+    return planning.plan(desired, Observed(resources, seen, evidence=answers), TYPES, scope=scope)
+
+
+def of(found: ChangeSet, rule: str) -> list[Finding]:
+    return [f for f in found.findings if f.rule == rule]
+
+
+def test_removing_the_only_connector_that_lets_a_device_in_names_the_device(tmp_path: Path) -> None:
+    """The new connector is out of scope, so the old one may not go yet."""
+    found = plan(
+        tmp_path,
+        {"inbound_connector/by hand": HAND_MADE},
+        devices={"mfp": RELAY},
+        absent=["inbound_connector/by hand"],
+        target="inbound_connector/by hand",
+    )
+    (lost,) = of(found, "DEVICE-LOSES-WAY")
+    assert lost.summary.startswith('device/mfp loses its way of sending: inbound_connector["by hand"]')
+    assert (lost.blocks, lost.address) == ("apply", Address("inbound_connector", "by hand"))
+    assert not found.applyable
+
+
+def test_a_connector_may_go_when_another_takes_over_in_the_same_plan(tmp_path: Path) -> None:
+    found = plan(
+        tmp_path, {"inbound_connector/by hand": HAND_MADE}, devices={"mfp": RELAY}, absent=["inbound_connector/by hand"]
+    )
+    assert {c.action.value for c in found.pending} == {"create", "delete"}
+    assert of(found, "DEVICE-LOSES-WAY") == []
+
+
+def test_a_connector_that_loses_the_address_of_a_device_names_it(tmp_path: Path) -> None:
+    narrow = {"type": "on_premises", "sender_ip_addresses": ["203.0.113.1"]}
+    found = plan(
+        tmp_path,
+        {"inbound_connector/by hand": HAND_MADE},
+        devices={"mfp": RELAY},
+        inbound_connectors={"by hand": narrow},
+        target="inbound_connector/by hand",
+    )
+    assert len(of(found, "DEVICE-LOSES-WAY")) == 1
+    stays = plan(
+        tmp_path,
+        {"inbound_connector/by hand": HAND_MADE},
+        undeclared=(InboundConnector("other", type="on_premises", sender_ip_addresses=frozenset({"198.51.100.8/32"})),),
+        devices={"mfp": RELAY},
+        inbound_connectors={"by hand": narrow},
+        target="inbound_connector/by hand",
+    )
+    assert of(stays, "DEVICE-LOSES-WAY") == []
+
+
+def test_rejecting_direct_send_names_the_devices_that_send_so(tmp_path: Path) -> None:
+    fixed = {**FAX, "site": "hq"}
+    found = plan(
+        tmp_path,
+        {},
+        devices={"fax": FAX, "mfp": fixed},
+        organization={"reject_direct_send": True},
+        allow=("DEVICE-NO-METHOD",),
+    )
+    (lost,) = of(found, "DEVICE-LOSES-WAY")
+    assert lost.summary.startswith("device/fax loses its way of sending: direct send is rejected from then on")
+    assert "fixed public address" in lost.mend
+
+
+def test_rejecting_direct_send_tells_what_would_do_instead(tmp_path: Path) -> None:
+    direct = {**FAX, "site": "hq", "method": "direct_send"}
+    found = plan(
+        tmp_path, {}, devices={"fax": direct}, organization={"reject_direct_send": True}, allow=("DEVICE-NO-METHOD",)
+    )
+    (lost,) = of(found, "DEVICE-LOSES-WAY")
+    assert lost.mend.startswith("SMTP relay would do: leave the method out")
+
+
+def test_nothing_is_lost_where_direct_send_was_rejected_already(tmp_path: Path) -> None:
+    there = {"organization/settings": Organization("settings", True)}
+    found = plan(
+        tmp_path, there, devices={"fax": FAX}, organization={"reject_direct_send": True}, allow=("DEVICE-NO-METHOD",)
+    )
+    assert of(found, "DEVICE-LOSES-WAY") == []
+
+
+def test_a_tenant_that_rejects_direct_send_is_told_of_its_devices(tmp_path: Path) -> None:
+    found = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"RejectDirectSend": True}),))
+    (rejected,) = of(found, "DIRECT-SEND-REJECTED")
+    assert rejected.summary.startswith("device/fax would be refused")
+    calm = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"RejectDirectSend": False}),))
+    assert of(calm, "DIRECT-SEND-REJECTED") == []
+
+
+def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_scope(tmp_path: Path) -> None:
+    live = {
+        "smtp_auth/erp@contoso.com": SmtpAuth("erp@contoso.com", "inherit"),
+        "smtp_auth/organization": SmtpAuth("organization", "enabled"),
+    }
+    off = {"organization": "disabled"}
+    whole = plan(tmp_path, live, devices={"erp": BASIC}, smtp_auth=off)
+    assert of(whole, "DEVICE-LOSES-WAY") == []
+    assert [c.after.smtp_auth for c in whole.pending if c.after] == ["enabled", "disabled"]
+    inherits = {"PrimarySmtpAddress": "erp@contoso.com", "SmtpClientAuthenticationDisabled": None}
+    evidence = (
+        (Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"}), inherits),
+        (ORGANIZATION_CONFIG, {"DefaultAuthenticationPolicy": None}),
+        (SECURITY_DEFAULTS, {"isEnabled": False}),
+        (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}),
+         {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}),
+    )  # fmt: skip
+    part = plan(
+        tmp_path, live, devices={"erp": BASIC}, smtp_auth=off, target="smtp_auth/organization", evidence=evidence
+    )
+    (lost,) = of(part, "DEVICE-LOSES-WAY")
+    assert lost.address == Address("smtp_auth", "organization")
+    assert "the mailbox makes no exception" in lost.summary
+
+
+def test_security_defaults_are_named_as_what_blocks(tmp_path: Path) -> None:
+    found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=((SECURITY_DEFAULTS, {"isEnabled": True}),))
+    (blocked,) = of(found, "SMTP-AUTH-BLOCKED")
+    assert blocked.summary == ("device/erp cannot sign in: the security defaults of Entra ID refuse passwords for SMTP")
+    assert found.applyable is bool(found.pending)
+
+
+def test_what_could_not_be_read_is_a_note_and_holds_nothing_up(tmp_path: Path) -> None:
+    found = plan(tmp_path, {}, devices={"erp": BASIC})
+    (note,) = of(found, "SMTP-AUTH-UNKNOWN")
+    assert "the security defaults" in note.summary
+    assert not found.errored
+
+
+def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
+    def asked(**devices: Any) -> list[str]:
+        head = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": "us", "sites": SITES}
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump(json.loads(json.dumps({**head, "devices": devices}))))
+        return [str(q) for q in questions(document.load(tmp_path, TYPES, today=TODAY)[0])]
+
+    oauth = {**BASIC, "supports": {"tls": "1.2", "authentication": ["oauth"]}}
+    assert asked(mfp=RELAY) == []
+    assert asked(fax=FAX) == ["Get-OrganizationConfig"]
+    assert asked(erp=oauth) == ["Get-TransportConfig"]
+    many = {f"erp{i}": {**BASIC, "from": f"erp{i}@contoso.com"} for i in range(6)}
+    assert asked(**many) == [
+        "Get-TransportConfig",
+        "Get-AuthenticationPolicy",
+        "GET /policies/identitySecurityDefaultsEnforcementPolicy",
+        "Get-User",
+        "Get-OrganizationConfig",
+    ]
