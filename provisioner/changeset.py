@@ -60,6 +60,7 @@ def to_document(changeset: ChangeSet) -> Document:
         "format_version": _TERRAFORM_FORMAT,
         "resource_changes": [_resource_change(c) for c in changeset.changes],
         "output_changes": {},
+        "variables": {name: {"value": value} for name, value in changeset.variables.items()},
         "checks": [_check(c) for c in changeset.checks],
         "timestamp": changeset.created,
         "applyable": changeset.applyable,
@@ -225,6 +226,7 @@ def from_document(document: Mapping[str, Any], types: Sequence[ResourceType[Any]
             requests=ours["requests"]["read"],
             commit=ours["plan"].get("commit", ""),
             expires=ours.get("expires", ""),
+            variables={name: item["value"] for name, item in document.get("variables", {}).items()},
             left=tuple(Address.parse(a) for a in ours.get("left", ())),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:

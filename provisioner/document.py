@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin, get_type_hints
@@ -19,26 +20,32 @@ from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
-from provisioner import devices, plan_files, rules
+from provisioner import devices, plan_files, plan_variables, rules
 from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.fleet import Device, Site
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.plan_header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
 from provisioner.plan_mistakes import Naming, mistakes, unknown_word
-from provisioner.yaml_nodes import Node, parse
+from provisioner.plan_variables import Given
+from provisioner.yaml_nodes import Node, Parsed, parse
 
 Types = Sequence[ResourceType[Any]]
 
 
 def load(
-    path: Path | Sequence[Path], types: Types, *, today: datetime.date, waivers: Sequence[Waiver] = ()
+    path: Path | Sequence[Path],
+    types: Types,
+    *,
+    today: datetime.date,
+    waivers: Sequence[Waiver] = (),
+    variables: Mapping[str, Given] | None = None,
 ) -> tuple[Desired, Sequence[Diagnostic]]:
     """The plan with what its devices take, and its warnings. Raises InputError with all mistakes, in their order.
 
     What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
     """
-    desired, found = read(path, types, today=today)
+    desired, found = read(path, types, today=today, variables=variables)
     if not any(d.severity is Severity.ERROR for d in found):
         desired, told = devices.expand(desired, today)
         found = [*found, *told]
@@ -52,20 +59,64 @@ def load(
     return desired, found
 
 
-def read(path: Path | Sequence[Path], types: Types, *, today: datetime.date) -> tuple[Desired, Sequence[Diagnostic]]:
+def read(
+    path: Path | Sequence[Path],
+    types: Types,
+    *,
+    today: datetime.date,
+    variables: Mapping[str, Given] | None = None,
+) -> tuple[Desired, Sequence[Diagnostic]]:
     """As `load`, without raising: what could be understood, and all that was found, in the order of the places.
 
     For those who want to say more about a plan that has mistakes; where one is an error, nothing may rest on the rest.
     """
     found = Diagnostics()
-    files = list(plan_files.find([path] if isinstance(path, Path) else path, found))
-    parsed = [parse(f.content, f.path) for f in files]
-    complete = not found.errors and all(p.complete and p.root is not None for p in parsed)
-    found.items += [d for p in parsed for d in p.diagnostics]
-    roots = [p.root for p in parsed if p.root is not None]
-    desired = _Reading(types, today, found).desired(roots, complete=complete)
-    desired = dataclasses.replace(desired, digest=plan_files.digest(files), files=tuple(f.path for f in files))
+    files = _Files(found)
+    files.read([path] if isinstance(path, Path) else path)
+    complete = not found.errors and all(p.complete and p.root is not None for p in files.parsed)
+    found.items += [d for p in files.parsed for d in p.diagnostics]
+    roots = [p.root for p in files.parsed if p.root is not None]
+    desired = _Reading(types, today, found, variables or {}).desired(roots, complete=complete)
+    digest = plan_files.digest(files.files, desired.variables)
+    desired = dataclasses.replace(desired, digest=digest, files=tuple(f.path for f in files.files))
     return desired, sorted(found.items, key=_place)
+
+
+def _items(node: Node | None) -> Sequence[Node]:
+    return node.children if node is not None and isinstance(node.children, list) else ()
+
+
+class _Files:
+    """The files of a plan, parsed, with those that they include, each once and in the order of their naming."""
+
+    def __init__(self, found: Diagnostics) -> None:
+        self.found = found
+        self.files: list[plan_files.PlanFile] = []
+        self.parsed: list[Parsed] = []
+        self._seen: set[str] = set()
+
+    def read(self, paths: Iterable[Path]) -> None:
+        for file in plan_files.find(paths, self.found):
+            real = os.path.realpath(file.path)
+            if real in self._seen:
+                continue
+            self._seen.add(real)
+            parsed = parse(file.content, file.path)
+            self.files.append(file)
+            self.parsed.append(parsed)
+            self._included(Path(file.path).parent, parsed.root.child("include") if parsed.root else None)
+
+    def _included(self, folder: Path, include: Node | None) -> None:
+        """What a file includes, read at once; a mistake about it gets the place where it is named."""
+        for node in _items(include):
+            if not isinstance(node.value, str):
+                continue  # the header's validation tells
+            known = len(self.found.items)
+            self.read([folder / node.value])
+            for number in range(known, len(self.found.items)):
+                told = self.found.items[number]
+                if told.location is None:
+                    self.found.items[number] = dataclasses.replace(told, location=node.location, length=node.length)
 
 
 def schema(types: Types) -> dict[str, Any]:
@@ -149,8 +200,9 @@ def _written_twice(first: Node, second: Node) -> Diagnostic:
 class _Reading:
     """One pass over the merged plan; everything wrong goes to `found`."""
 
-    def __init__(self, types: Types, today: datetime.date, found: Diagnostics) -> None:
+    def __init__(self, types: Types, today: datetime.date, found: Diagnostics, variables: Mapping[str, Given]) -> None:
         self.types = types
+        self.given = variables
         self.today = today
         self.found = found
         self.by_name = {kind.name: kind for kind in types}
@@ -167,7 +219,10 @@ class _Reading:
                 self._header(root, ("provisioner",))  # what else it says is for a later program to judge
                 return Desired("", "", {})
         whole = self._merged(roots)
-        header = self._header(whole, tuple(Header.__annotations__))
+        declared = self._header(whole, ("variables",)).get("variables", {})
+        variables = plan_variables.settle(whole, declared, self.given, self.found.items)
+        whole = plan_variables.put_in(whole, variables, declared, self.found.items)
+        header = self._header(whole, tuple(n for n in Header.__annotations__ if n != "variables"))
         if complete:
             self._told_missing(whole)
         owner = header.get("owner", "")
@@ -186,6 +241,7 @@ class _Reading:
             sites=sites,
             devices=self._devices(whole, sites),
             today=self.today,
+            variables=variables,
         )
 
     def _sites(self, whole: Node) -> dict[str, Site]:
@@ -241,6 +297,9 @@ class _Reading:
                     self._tell("KEY-UNKNOWN", what, mend, child.head)
                 elif first is None:
                     children[name] = child
+                elif name == "include":
+                    both = [part for node in (first, child) for part in _items(node)]
+                    children[name] = dataclasses.replace(first, children=both)
                 elif name not in Header.__annotations__ or first.content() != child.content():
                     children[name] = _joined(first, child, self.shapes.get(name), self.found)
         return Node(roots[0].file, 1, 1, children=children)

@@ -322,6 +322,7 @@ class Desired:
     devices: Mapping[str, Device] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     today: datetime.date | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
@@ -408,6 +409,7 @@ class ChangeSet:
     commit: str = ""
     expires: str = ""
     left: tuple[Address, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pending(self) -> tuple[Change, ...]:

@@ -9,11 +9,13 @@ import difflib
 import functools
 import hashlib
 import io
+import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from provisioner.diagnostics import Diagnostic, Diagnostics
 from provisioner.yaml_nodes import LARGEST_BYTES
@@ -44,12 +46,14 @@ def find(paths: Iterable[Path], found: Diagnostics) -> Iterator[PlanFile]:
                 found.add(_unreadable(file, error))
 
 
-def digest(files: Sequence[PlanFile]) -> str:
-    """SHA-256 over names and contents. Line ends count as one, so that a checkout on Windows is the same plan."""
+def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 over names, contents and variables. Line ends count as one: a checkout on Windows is the same plan."""
     sha = hashlib.sha256()
     for name, content in sorted((f.name, f.content.replace(b"\r\n", b"\n")) for f in files):
         for part in (name.encode("utf-8", "surrogateescape"), content):
             sha.update(f"{len(part)}:".encode() + part)
+    if variables:
+        sha.update(json.dumps(variables, sort_keys=True).encode())
     return sha.hexdigest()
 
 

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from provisioner.model import Address
 from provisioner.plan_mistakes import unknown_word
+from provisioner.plan_variables import Variables
 from provisioner.resources.canonical import domain_name, refusal
 from provisioner.rules.catalogue import RULES
 
@@ -175,3 +176,11 @@ class Header(TypedDict, total=False):
         Field(description="Not ours: undeclared objects never looked at.", examples=[["inbound_connector/Hybrid *"]]),
     ]
     allow: Annotated[list[WaiverEntry], Field(description="Rules waived, in the open.")]
+    variables: Variables
+    include: Annotated[
+        list[str],
+        Field(
+            description="Files or folders that belong to the plan too, seen from this file.",
+            examples=[["../shared/connectors.yaml"]],
+        ),
+    ]

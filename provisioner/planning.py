@@ -114,6 +114,7 @@ def plan(
         complete=scope.whole and not unknown and not observed.unlisted,
         plan_digest=desired.digest,
         plan_files=desired.files,
+        variables=desired.variables,
         created=created,
         transport=transport,
         requests=observed.requests,

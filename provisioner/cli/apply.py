@@ -90,7 +90,7 @@ def command(
         return run(with_tenant(session, lambda ports, identity: work.saved(path, terms, ports, identity)))
     if max_age or expect_digest:
         raise click.UsageError("--max-age and --expect-digest speak of a saved change set, and this is a plan")
-    validate_first(path, work.selection)
+    validate_first(session, path, work.selection)
     return run(with_tenant(session, lambda ports, identity: work.fresh(path, ports, identity)))
 
 

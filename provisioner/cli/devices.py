@@ -97,7 +97,7 @@ def load(session: Session, path: Path) -> Desired:
     from provisioner.resources import TYPES
 
     lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")
-    desired, warnings = document.load(path, TYPES, today=today(), waivers=[lost])
+    desired, warnings = document.load(path, TYPES, today=today(), waivers=[lost], variables=session.variables)
     session.diagnose(warnings)
     return desired
 

@@ -67,7 +67,7 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     from provisioner.devices import egress
     from provisioner.resources import TYPES
 
-    desired, warnings = document.load(path, TYPES, today=today())
+    desired, warnings = document.load(path, TYPES, today=today(), variables=session.variables)
     session.diagnose(warnings)
     domains = sorted(_domains(desired))
     if session.profile.tenant is None:

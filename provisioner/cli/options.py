@@ -1,11 +1,17 @@
 """Options that several commands take."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provisioner.cli.output import FORMATS, STREAM
+
+if TYPE_CHECKING:
+    from provisioner.plan_variables import Given
 
 output_format = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."
@@ -34,8 +40,62 @@ allows = click.option(
 
 
 def plan_path(function: Any) -> Any:
-    """The argument PATH of a plan; plans/ where nothing is said."""
-    return click.argument("path", type=click.Path(path_type=Path), default=Path("plans"), required=False)(function)
+    """The argument PATH of a plan (plans/ where nothing is said), and what gives its variables their values."""
+    import functools
+
+    @functools.wraps(function)
+    def given(*arguments: Any, **options: Any) -> Any:
+        files, pairs = options.pop("var_files"), options.pop("vars_")
+        click.get_current_context().obj.variables = _given(files, pairs)
+        return function(*arguments, **options)
+
+    decorated = click.argument("path", type=click.Path(path_type=Path), default=Path("plans"), required=False)(given)
+    for option in (
+        click.option("--var", "vars_", multiple=True, metavar="NAME=VALUE", help="Give a variable its value."),
+        click.option(
+            "--var-file", "var_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+            help="Give variables their values from a YAML mapping.",
+        ),
+    ):  # fmt: skip
+        decorated = option(decorated)
+    return decorated
+
+
+_ENVIRONMENT = "PROVISIONER_VAR_"
+
+
+def _given(files: tuple[Path, ...], pairs: tuple[str, ...]) -> dict[str, Given]:
+    """The values from outside: the environment, then files, then the command line; the later wins."""
+    from provisioner.plan_variables import Given
+
+    given = {
+        name.removeprefix(_ENVIRONMENT): Given(value, f"the environment's {name}", loose=True)
+        for name, value in os.environ.items()
+        if name.startswith(_ENVIRONMENT)
+    }
+    for file in files:
+        given |= {name: Given(value, f"--var-file {file}") for name, value in _variables_of(file).items()}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f'--var "{pair}" gives nothing a value: write NAME=VALUE')
+        given[name] = Given(value, f"--var {name}")
+    return given
+
+
+def _variables_of(file: Path) -> dict[str, Any]:
+    from provisioner.diagnostics import Diagnostic, InputError
+    from provisioner.yaml_nodes import parse
+
+    try:
+        parsed = parse(file.read_bytes(), str(file))
+    except OSError as error:
+        what = f"--var-file {file} cannot be read: {error.strerror or error}"
+        raise InputError([Diagnostic("VARIABLE-FILE", what, "name a YAML file of NAME: VALUE")]) from error
+    if parsed.diagnostics or parsed.root is None:
+        raise InputError(parsed.diagnostics or [Diagnostic("VARIABLE-FILE", f"{file} holds nothing")])
+    content = parsed.root.content()
+    return content if isinstance(content, dict) else {}
 
 
 def reports(function: Any) -> Any:

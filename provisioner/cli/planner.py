@@ -57,7 +57,7 @@ async def make_plan(
     from provisioner.tenant.connect import check_tenant
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
-    desired, warnings = document.load(path, TYPES, today=today(), waivers=waivers)
+    desired, warnings = document.load(path, TYPES, today=today(), waivers=waivers, variables=session.variables)
     session.diagnose(warnings)
     check_tenant(identity, desired.tenant)
     scope = scope_of(selection)
@@ -153,7 +153,7 @@ def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
 
 def read_plan(session: Session, path: Path, selection: Selection) -> ChangeSet:
     """The change set of a plan against the tenant of the profile."""
-    validate_first(path, selection)
+    validate_first(session, path, selection)
 
     async def work(ports: Ports, identity: TenantIdentity) -> ChangeSet:
         return await make_plan(session, path, selection, ports, identity)
@@ -161,13 +161,13 @@ def read_plan(session: Session, path: Path, selection: Selection) -> ChangeSet:
     return run(with_tenant(session, work))
 
 
-def validate_first(path: Path, selection: Selection) -> None:
+def validate_first(session: Session, path: Path, selection: Selection) -> None:
     """Say what is wrong with plan and command line before anybody has to sign in."""
     from provisioner import document, rules
     from provisioner.resources import TYPES
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
-    document.load(path, TYPES, today=today(), waivers=waivers)
+    document.load(path, TYPES, today=today(), waivers=waivers, variables=session.variables)
     scope_of(selection)
 
 

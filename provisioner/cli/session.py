@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 from provisioner.diagnostics import Diagnostic, ProvisionerError
 
 if TYPE_CHECKING:
+    from provisioner.plan_variables import Given
     from provisioner.settings import Profile
 
 
@@ -30,6 +31,7 @@ class Session:
     format: str = "text"
     detailed: bool = False
     files: list[str] = field(default_factory=list)
+    variables: Mapping[str, Given] = field(default_factory=dict)
     _streaming: bool = False
 
     _current: ClassVar[Session | None] = None

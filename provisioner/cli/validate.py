@@ -26,7 +26,7 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
 
     session.format = format_
     waivers = [rules.parse_allow(a) for a in allows]
-    desired, warnings = document.load(path, TYPES, today=dt.date.today(), waivers=waivers)  # noqa: DTZ011 - the user's day
+    desired, warnings = document.load(path, TYPES, today=dt.date.today(), waivers=waivers, variables=session.variables)  # noqa: DTZ011
     findings = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     noted = [Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in findings if not f.waived]
     # A guard is for apply to refuse: here it is only shown.
