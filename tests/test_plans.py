@@ -37,3 +37,22 @@ def test_the_example_has_two_offices_six_mailboxes_and_three_domains() -> None:
     assert kinds.count("domain") == 3
     assert kinds.count("smtp_auth") == 1 + 6
     assert {"bristol-relay", "leeds-relay"} <= {a.key for a in desired.resources}
+
+
+def test_the_devices_of_the_example_show_each_of_the_three_methods() -> None:
+    desired, _ = document.load(PLANS, TYPES, today=dt.date(2026, 11, 23))
+    assert {name: choice.method for name, choice in desired.choices.items()} == {
+        "scanner-3f": "smtp_relay",
+        "franking-machine": "smtp_relay",
+        "label-printer": "smtp_relay",
+        "erp": "client_submission",
+        "monitoring": "client_submission",
+        "door-intercom": "direct_send",
+    }
+    made = {a.key for a, r in desired.resources.items() if a.type == "inbound_connector" and r.devices}
+    assert made == {"bristol-relay", "leeds-relay", "site-warehouse"}
+
+
+def test_the_example_is_still_valid_when_basic_authentication_is_gone() -> None:
+    desired, _ = document.load(PLANS, TYPES, today=dt.date(2028, 1, 1))
+    assert all(choice.method for choice in desired.choices.values())
