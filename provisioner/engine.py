@@ -97,6 +97,12 @@ async def look(
     return (await _read(wanted, (), types, ports, reads)).resources
 
 
+async def ask(requests: Sequence[Request], ports: Ports, *, reads: int = 4) -> Mapping[str, Answer | Unknown]:
+    """The answers to questions, by `request_key`; what failed is Unknown with its reason."""
+    answers = await _ask(requests, ports, reads, None)
+    return {key: _evidence(answer) for key, answer in answers.items()}
+
+
 def _may_touch(scope: planning.Scope, type_name: str) -> bool:
     """Whether undeclared objects of a type can matter: not when every target names another type."""
     return not scope.targets or any(t.partition("/")[0] in {type_name, "*"} for t in scope.targets)

@@ -1,0 +1,113 @@
+"""`provisioner diagnose`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioner.cli.options import output_format
+from provisioner.cli.planner import run, today, with_tenant
+from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError
+
+if TYPE_CHECKING:
+    from provisioner.diagnose import Diagnosis
+    from provisioner.evidence import Answers, Evidence
+    from provisioner.tenant.connect import TenantIdentity
+    from provisioner.tenant.ports import Ports
+
+_MOST_BYTES = 4 * 2**20
+_MARKS = {"yes": "it is so", "no": "it is not that", "unknown": "not known"}
+
+
+@click.command("diagnose")
+@click.argument("text", nargs=-1, metavar="[LINE]")
+@click.option("--file", "file", type=click.Path(path_type=Path), metavar="FILE", help="Read the text from a file.")
+@output_format
+@click.pass_obj
+def command(session: Session, text: tuple[str, ...], file: Path | None, format_: str) -> int:
+    """Say what a mail server's answer means: a log line, a bounce, an SMTP dialogue; from standard input by default.
+
+    With a profile (--profile) the tenant is asked which of its settings it was. Exit 0 where the cause is known, 1
+    where the text is not known or another server wrote it.
+    """
+    from provisioner.diagnose import diagnose
+
+    session.format = format_
+    found = diagnose(_read(text, file))
+    evidence = _ask(session, found) if session.profile.tenant is not None and found.known else ()
+    if format_ == "json":
+        facts = {**_plain(found), "tenant": [dataclasses.asdict(e) for e in evidence]}
+        session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    else:
+        session.result("".join(f"{line}\n" for line in lines(found, evidence)))
+    return 0 if found.known else 1
+
+
+def lines(found: Diagnosis, evidence: Sequence[Evidence]) -> Iterator[str]:
+    """A diagnosis for a person."""
+    from provisioner.render.escape import visible
+
+    sure = {"certain": "", "likely": " (likely)"}.get(found.confidence, "")
+    status = f" [{found.status}]" if found.status else ""
+    yield visible(f"{found.cause}{sure}{status}: {found.summary}")
+    yield from (visible(f"  it says: {quoted}") for quoted in found.evidence)
+    for item in evidence:
+        yield visible(f"  the tenant: {_MARKS[item.speaks]}: {item.sentence}")
+        if item.mend:
+            yield visible(f"    {item.mend}")
+    if found.fix:
+        yield visible(f"  to mend it: {found.fix}")
+    if found.plan:
+        yield "  in the plan:"
+        yield from (visible(f"    {line}") for line in found.plan.splitlines())
+    if found.fill_in:
+        yield visible(f"  fill in: {', '.join(found.fill_in)}")
+    if found.source:
+        yield visible(f"  source: {found.source}")
+
+
+def _read(text: Sequence[str], file: Path | None) -> str:
+    if text and file:
+        raise click.UsageError("say a line or --file, not both")
+    if text:
+        return " ".join(text)
+    try:
+        if file is None:
+            content = sys.stdin.buffer.read(_MOST_BYTES)
+        else:
+            with file.open("rb") as stream:
+                content = stream.read(_MOST_BYTES)
+    except OSError as error:
+        what = f"{file} cannot be read: {error.strerror or error}"
+        raise InputError([Diagnostic("DIAGNOSE-FILE", what, "name a text file")]) from error
+    return content.decode("utf-8", "replace")
+
+
+def _plain(found: Diagnosis) -> Mapping[str, Any]:
+    facts = dataclasses.asdict(found)
+    del facts["questions"]
+    return facts
+
+
+def _ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
+    from provisioner.evidence import conclude, requests
+    from provisioner.model import request_key
+
+    asked = {request_key(r): r for q in found.questions for r in requests(q)}
+    if not asked:
+        return ()
+
+    async def work(ports: Ports, identity: TenantIdentity) -> Answers:  # noqa: ARG001 - nothing is compared with a plan
+        from provisioner import engine
+
+        return await engine.ask(list(asked.values()), ports, reads=session.profile.reads_at_once)
+
+    answers = run(with_tenant(session, work))
+    return [e for q in found.questions for e in conclude(q, answers, today())]

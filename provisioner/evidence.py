@@ -1,0 +1,187 @@
+"""What the live tenant says to a diagnosis: which question takes which requests, and what the answers mean. Pure.
+
+A diagnosis rests on a text; the tenant can confirm it or point elsewhere. Each answer becomes a sentence and whether it
+`speaks` for the cause ("yes"), against it ("no"), or says nothing ("unknown": it could not be read).
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner import rules
+from provisioner.diagnose import (
+    AskAcceptedDomain,
+    AskConnectorFor,
+    AskDkim,
+    AskRejectDirectSend,
+    AskSendAs,
+    AskSmtpAuth,
+    AskSpf,
+    Question,
+)
+from provisioner.model import Answer, Cmdlet, Desired, DnsQuery, Observed, Request, Row, Unknown, request_key
+from provisioner.rules.verdict import ORGANIZATION_CONFIG
+
+_CONNECTORS = Cmdlet("Get-InboundConnector", {"ResultSize": "Unlimited"})
+_DOMAINS = Cmdlet("Get-AcceptedDomain")
+_DKIM = Cmdlet("Get-DkimSigningConfig")
+
+Answers = Mapping[str, Answer | Unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that the tenant says. `mend` is what to do about it, where that is more than the cause's own fix."""
+
+    speaks: str
+    sentence: str
+    mend: str = ""
+
+
+def requests(question: Question) -> Sequence[Request]:
+    """What has to be asked for a question; nothing where the text told too little to ask it."""
+    match question:
+        case AskSmtpAuth(mailbox) if mailbox:
+            return rules.sign_in_questions(mailbox, Desired("", "", {}))
+        case AskConnectorFor():
+            return (_CONNECTORS,)
+        case AskAcceptedDomain(domain) if domain:
+            return (_DOMAINS,)
+        case AskSendAs(_, sender) if sender:
+            return (Cmdlet("Get-RecipientPermission", {"Identity": sender}),)
+        case AskRejectDirectSend():
+            return (ORGANIZATION_CONFIG,)
+        case AskSpf(domain, _) if domain:
+            return (DnsQuery(domain, "TXT"),)
+        case AskDkim(domain) if domain:
+            return (_DKIM,)
+        case _:
+            return ()
+
+
+def conclude(question: Question, answers: Answers, today: datetime.date) -> Sequence[Evidence]:
+    """What the answers to a question's requests mean."""
+    failed = [o for r in requests(question) if isinstance(o := answers.get(request_key(r)), Unknown)]
+    match question:
+        case AskSmtpAuth(mailbox) if mailbox:
+            return _sign_in(mailbox, answers, today)
+        case _ if failed:
+            return (Evidence("unknown", f"the tenant could not be asked: {failed[0].reason}"),)
+        case AskConnectorFor(ip):
+            return (_connector(ip, _rows(answers, _CONNECTORS)),)
+        case AskAcceptedDomain(domain) if domain:
+            return (_accepted(domain, _rows(answers, _DOMAINS)),)
+        case AskSendAs(mailbox, sender) if sender:
+            return (_send_as(mailbox, sender, _rows(answers, requests(question)[0])),)
+        case AskRejectDirectSend():
+            return (_direct_send(_rows(answers, ORGANIZATION_CONFIG)),)
+        case AskSpf(domain, ip) if domain:
+            return (_spf(domain, ip, _rows(answers, DnsQuery(domain, "TXT"))),)
+        case AskDkim(domain) if domain:
+            return (_dkim(domain, _rows(answers, _DKIM)),)
+        case _:
+            return ()
+
+
+def _rows(answers: Answers, request: Request) -> Sequence[Row]:
+    answer = answers.get(request_key(request))
+    return answer.rows if isinstance(answer, Answer) else ()
+
+
+def _sign_in(mailbox: str, answers: Answers, today: datetime.date) -> Sequence[Evidence]:
+    observed = Observed({}, evidence=answers)
+    switches = rules.switches_of(mailbox, observed, today)
+    if switches.mailbox is None and isinstance(answers.get(request_key(_own(mailbox))), Answer):
+        return (
+            Evidence(
+                "yes", f"the tenant has no mailbox {mailbox}", "check the user name that the device signs in with"
+            ),
+        )
+    verdict = rules.judge(switches, "basic")
+    if verdict.blocked_by:
+        speaks = "yes" if verdict.allowed is False else "unknown"
+        found = [Evidence(speaks, f"{mailbox}: {verdict.sentence}", verdict.mend)]
+    elif verdict.allowed:
+        found = [Evidence("no", f"{mailbox}: no switch of the tenant forbids it to sign in with a password")]
+    else:
+        found = []
+    if verdict.unknown:
+        found.append(Evidence("unknown", f"{mailbox}: {', '.join(verdict.unknown)} could not be read"))
+    return found
+
+
+def _own(mailbox: str) -> Cmdlet:
+    return Cmdlet("Get-CASMailbox", {"Identity": mailbox})
+
+
+def _connector(ip: str, rows: Sequence[Row]) -> Evidence:
+    """A connector that is switched off is as good as none."""
+    enabled = [r for r in rows if r.get("Enabled") is not False]
+    if not ip:
+        names = ", ".join(str(r.get("Name")) for r in enabled) or "none"
+        return Evidence("unknown", f"the text does not tell the sending address; enabled inbound connectors: {names}")
+    for row in rows:
+        if any(_holds(text, ip) for text in row.get("SenderIPAddresses") or ()):
+            name = row.get("Name")
+            if row.get("Enabled") is False:
+                return Evidence("yes", f'the connector "{name}" names {ip}, but it is disabled', "enable it")
+            return Evidence("no", f'the connector "{name}" names {ip} and is enabled')
+    return Evidence("yes", f"no inbound connector names {ip}", "put the address into a connector")
+
+
+def _holds(text: Any, ip: str) -> bool:
+    """Whether a network, or a range of two addresses, as Exchange stores it holds an address."""
+    try:
+        address = ipaddress.ip_address(ip)
+        first, dash, last = str(text).partition("-")
+        if not dash:
+            return address in ipaddress.ip_network(first.strip(), strict=False)
+        low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+        return int(low) <= int(address) <= int(high) if low.version == address.version else False
+    except ValueError:
+        return False
+
+
+def _accepted(domain: str, rows: Sequence[Row]) -> Evidence:
+    names = {str(r.get("DomainName") or r.get("Name") or "").lower() for r in rows}
+    if domain.lower() in names:
+        return Evidence("no", f"{domain} is an accepted domain of the tenant")
+    return Evidence(
+        "yes", f"{domain} is no accepted domain of the tenant", "add and verify it, or send from one that is"
+    )
+
+
+def _send_as(mailbox: str, sender: str, rows: Sequence[Row]) -> Evidence:
+    holders = {str(r.get("Trustee") or "").lower() for r in rows if "Deny" not in str(r.get("AccessControlType"))}
+    if mailbox.lower() in holders:
+        return Evidence("no", f"{mailbox} may send as {sender}")
+    return Evidence("yes", f"{mailbox or 'the mailbox'} has no right to send as {sender}", "give it under send_as")
+
+
+def _direct_send(rows: Sequence[Row]) -> Evidence:
+    rejects = rows[0].get("RejectDirectSend") if rows else None
+    if rejects is None:
+        return Evidence("unknown", "the organization does not tell whether it rejects direct send")
+    mend = "send through an inbound connector" if rejects else ""
+    return Evidence("yes" if rejects else "no", f"RejectDirectSend is {'on' if rejects else 'off'}", mend)
+
+
+def _spf(domain: str, ip: str, rows: Sequence[Row]) -> Evidence:
+    records = [t for row in rows if (t := str(row.get("value", ""))).lower().startswith("v=spf1")]
+    if not records:
+        return Evidence("yes", f"{domain} publishes no SPF record", "publish one: provisioner dns check")
+    said = f"{domain} publishes {records[0]}"
+    return Evidence("unknown", f"{said}; whether it covers {ip or 'the sender'}: provisioner dns check")
+
+
+def _dkim(domain: str, rows: Sequence[Row]) -> Evidence:
+    for row in rows:
+        if str(row.get("Domain") or row.get("Name") or "").lower() == domain.lower():
+            signs = row.get("Enabled") is True
+            sentence = f"Exchange {'signs' if signs else 'does not sign'} for {domain}"
+            return Evidence("no" if signs else "yes", sentence, "" if signs else "enable it under dkim")
+    return Evidence("yes", f"Exchange has no DKIM configuration for {domain}", "declare it under dkim")

@@ -1,0 +1,87 @@
+"""`provisioner diagnose`: a server's answer explained, and the tenant asked which of its settings it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.shop import Shop, open_shop
+
+DISABLED = (
+    "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the {scope}. "
+    "Visit https://aka.ms/smtp_auth_disabled for more information. user=erp@contoso.com"
+)
+ATTRIBUTION = """250-AM0PEPF0001.mail.protection.outlook.com Hello [93.184.216.34]
+MAIL FROM:<erp@contoso.com>
+550 5.7.64 TenantAttribution; Relay Access Denied [AM0PEPF0001.eurprd02.prod.outlook.com]
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop")) as here:
+        yield here
+
+
+def asked(shop: Shop, text: str) -> dict[str, Any]:
+    done = shop.on_tenant("diagnose", text, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_line_is_explained_without_a_tenant(shop: Shop) -> None:
+    done = shop.run("diagnose", DISABLED.format(scope="Mailbox"))
+    assert done.returncode == 0
+    assert "smtp-auth-off-mailbox" in done.stdout
+    assert "erp@contoso.com: enabled" in done.stdout
+    assert "the tenant:" not in done.stdout
+
+
+def test_what_is_not_known_is_said_to_be_unknown(shop: Shop) -> None:
+    done = shop.run("diagnose", "250 2.0.0 OK, all is well")
+    assert (done.returncode, done.stdout.startswith("unknown")) == (1, True)
+    other = shop.run("diagnose", "535 5.7.8 Error: authentication failed (Postfix at mail.example.org)")
+    assert other.returncode == 1
+
+
+def test_a_file_is_read_too_and_one_that_is_not_there_is_told(shop: Shop) -> None:
+    (shop.folder / "device.log").write_text("10:02 connect\n10:02 " + DISABLED.format(scope="Tenant") + "\n")
+    assert "smtp-auth-off-tenant" in shop.run("diagnose", "--file", "device.log").stdout
+    assert shop.run("diagnose", "--file", "nowhere.log").returncode == 3
+    assert shop.run("diagnose", "--file", "device.log", "a line").returncode == 3
+
+
+def test_the_tenant_says_which_switch_it_is_and_the_plan_mends_it(shop: Shop) -> None:
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
+    found = asked(shop, DISABLED.format(scope="Mailbox"))
+    assert found["tenant"][0]["speaks"] == "yes"
+    assert "disabled for the mailbox itself" in found["tenant"][0]["sentence"]
+    (shop.folder / "mend.yaml").write_text("provisioner: 1\ntenant: contoso.onmicrosoft.com\n" + found["plan"])
+    assert shop.on_tenant("apply", "mend.yaml", "--auto-approve").returncode == 0
+    again = asked(shop, DISABLED.format(scope="Mailbox"))
+    assert again["tenant"][0]["speaks"] == "no"
+
+
+def test_the_tenant_says_whether_a_connector_names_the_address(shop: Shop) -> None:
+    found = asked(shop, ATTRIBUTION)
+    assert any(
+        e["speaks"] == "yes" and "no inbound connector names 93.184.216.34" in e["sentence"] for e in found["tenant"]
+    )
+    parameters = {"Name": "hq", "ConnectorType": "OnPremises", "SenderDomains": ["*"], "RequireTls": True}
+    shop.tenant.cmdlet("New-InboundConnector", SenderIPAddresses=["93.184.216.32/28"], Enabled=False, **parameters)
+    disabled = asked(shop, ATTRIBUTION)
+    assert any("it is disabled" in e["sentence"] for e in disabled["tenant"])
+    shop.tenant.cmdlet("Set-InboundConnector", Identity="hq", Enabled=True)
+    enabled = asked(shop, ATTRIBUTION)
+    assert any(e["speaks"] == "no" and "is enabled" in e["sentence"] for e in enabled["tenant"])
+
+
+def test_what_the_tenant_will_not_tell_is_unknown_and_no_error(shop: Shop) -> None:
+    shop.fault("Get-InboundConnector", {"status": 403})
+    found = asked(shop, ATTRIBUTION)
+    shop.tenant.control("DELETE", "/faults")
+    assert any(e["speaks"] == "unknown" for e in found["tenant"])
