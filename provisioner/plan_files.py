@@ -21,6 +21,7 @@ from provisioner.diagnostics import Diagnostic, Diagnostics
 from provisioner.yaml_nodes import LARGEST_BYTES
 
 _SUFFIXES = frozenset({".yaml", ".yml"})
+_TESTS = ".test.yaml"  # tests of plans may lie beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _expanded(path: Path, found: Diagnostics) -> Sequence[Path]:
             found.add(_no_file(path))
             return []
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
-        files = [p for p in files if not p.is_dir()]
+        files = [p for p in files if not p.is_dir() and not p.name.endswith(_TESTS)]
     except (OSError, ValueError) as error:
         found.add(_unreadable(path, error))
         return []

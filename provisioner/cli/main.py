@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "Show a saved change set.",
     "apply": "Carry out a plan, or exactly a saved change set.",
     "lint": "Look at a plan with the rules that need no tenant.",
+    "test": "Run the tests of plans, each case on a sandbox of its own.",
     "export": "Write what the tenant has as a plan.",
     "drift": "Tell what in the tenant is no longer as the plan declares it.",
     "history": "Show, check and export the journal of applies.",

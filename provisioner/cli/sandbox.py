@@ -13,14 +13,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provisioner.cli.session import Session
-from provisioner.diagnostics import Diagnostic, InputError, Unavailable
+from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from provisioner.settings import Profile
 
 _READY_S = 30.0
 _GONE_S = 10.0
@@ -175,6 +179,52 @@ def requests(session: Session, since: int, state: Path) -> None:
         session.result(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+# --- one for a while ---
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A sandbox that this process started: how the product reaches it, and how to act behind its back."""
+
+    profile: Profile
+    endpoints: Mapping[str, Any]
+
+    def cmdlet(self, name: str, parameters: Mapping[str, Any]) -> Any:
+        """Run a cmdlet as the tenant's administrator. Raises NotFound where there is no such object, InputError."""
+        try:
+            return _ask(self.endpoints, "POST", "/cmdlet", {"name": name, "parameters": dict(parameters)})
+        except _Refused as error:
+            if error.status == 404:
+                raise NotFound(str(error), name) from None
+            raise
+
+
+@contextlib.contextmanager
+def running(state: Path, seeds: Sequence[Path]) -> Iterator[Running]:
+    """A sandbox from its start to its end, in a folder of its own. Raises InputError for a seed amiss, Unavailable."""
+    from provisioner.settings import Profile
+
+    for seed in seeds:
+        if not seed.is_file():
+            raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
+    state.mkdir(parents=True)
+    arguments = [sys.executable, "-m", "provisioner.sandbox", "serve", "--state", str(state)]
+    arguments += [part for seed in seeds for part in ("--seed", str(seed))]
+    log = state / "sandbox.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603
+    try:
+        endpoints = _ready(process, state, "", log)
+        yield Running(Profile(**_profile_of(endpoints, "app", "rest")), endpoints)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_GONE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 # --- the process -----------------------------------------------------------------------------------------------------
 
 
@@ -300,13 +350,25 @@ def _private(folder: Path) -> None:
 
 def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
     """Ask the running sandbox. Raises Unavailable when none runs, InputError with its words when it refuses."""
+    endpoints = _endpoints(state.resolve())
+    if endpoints is None:
+        raise Unavailable("no sandbox is running there", mend="provisioner sandbox start")
+    return _ask(endpoints, method, path, body)
+
+
+class _Refused(InputError):
+    """The control front's refusal with its HTTP status."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__([Diagnostic("SANDBOX-REFUSED", f"the sandbox refused: {words}")])
+        self.status = status
+
+
+def _ask(endpoints: Mapping[str, Any], method: str, path: str, body: Any) -> Any:
     import ssl
     import urllib.error
     import urllib.request
 
-    endpoints = _endpoints(state.resolve())
-    if endpoints is None:
-        raise Unavailable("no sandbox is running there", mend="provisioner sandbox start")
     token = Path(endpoints["control_token_file"]).read_text(encoding="utf-8").strip()
     request = urllib.request.Request(  # noqa: S310 - its own https endpoint
         endpoints["control"] + path,
@@ -322,7 +384,7 @@ def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
         words = error.read().decode("utf-8", "replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             words = json.loads(words)["error"]
-        raise InputError([Diagnostic("SANDBOX-REFUSED", f"the sandbox refused: {words}")]) from None
+        raise _Refused(words, error.code) from None
     except OSError as error:
         raise Unavailable(f"the sandbox does not answer: {error}") from error
     return json.loads(content) if content else None

@@ -1,0 +1,171 @@
+"""`provisioner test`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import click
+
+from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError, NotFound, ProvisionerError
+
+if TYPE_CHECKING:
+    from provisioner.plan_tests import Case, Result
+
+_AT_ONCE = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Verdict:
+    case: Case
+    failures: tuple[str, ...]
+    seconds: float
+
+
+@click.command("test")
+@click.argument("path", type=click.Path(path_type=Path), default=Path("plans"), required=False)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the results as JUnit XML too.")
+@click.pass_obj
+def command(session: Session, path: Path, junit: Path | None) -> int:
+    """Run the tests of plans (*.test.yaml) of a file or a folder, each case on a sandbox of its own.
+
+    Exit 0 when all pass, 1 when one fails, 3 for a test file that is wrong.
+    """
+    from provisioner.plan_tests import load
+
+    cases = [case for file in _files(path) for case in load(file)]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        verdicts = []
+        for verdict in threads.map(_run, cases):
+            verdicts.append(verdict)
+            _print(session, verdict)
+    failed = sum(bool(v.failures) for v in verdicts)
+    session.result(f"{len(verdicts) - failed} passed, {failed} failed.\n")
+    if junit:
+        _write(junit, verdicts)
+    return 1 if failed else 0
+
+
+def _files(path: Path) -> Sequence[Path]:
+    if path.is_file():
+        return [path]
+    files = sorted(path.rglob("*.test.yaml")) if path.is_dir() else []
+    if not files:
+        raise InputError([Diagnostic("TEST-FILE", f"{path}: there is no *.test.yaml", "name a file or a folder")])
+    return files
+
+
+def _print(session: Session, verdict: _Verdict) -> None:
+    from provisioner.render.escape import visible
+
+    word = "FAIL" if verdict.failures else "ok"
+    session.result(visible(f"{word}  {verdict.case.file}: {verdict.case.name} ({verdict.seconds:.1f}s)") + "\n")
+    for failure in verdict.failures:
+        session.result(visible(f"      {failure}") + "\n")
+
+
+def _write(junit: Path, verdicts: Sequence[_Verdict]) -> None:
+    from provisioner.render.escape import visible
+
+    suite = ET.Element("testsuite", name="provisioner test", tests=str(len(verdicts)))
+    suite.set("failures", str(sum(bool(v.failures) for v in verdicts)))
+    for verdict in verdicts:
+        attributes = {"classname": str(verdict.case.file), "name": verdict.case.name}
+        case = ET.SubElement(suite, "testcase", {k: visible(v) for k, v in attributes.items()})
+        case.set("time", f"{verdict.seconds:.3f}")
+        for failure in verdict.failures:
+            ET.SubElement(case, "failure", message=visible(failure))
+    ET.indent(suite)
+    try:
+        junit.write_text(ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        what = f"--junit: {junit} cannot be written: {error.strerror or error}"
+        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+
+
+# --- one case --------------------------------------------------------------------------------------------------------
+
+
+def _run(case: Case) -> _Verdict:
+    """A case on a sandbox that is there for it alone, and gone afterwards."""
+    from provisioner.plan_tests import judge
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="provisioner-test-") as name:
+        try:
+            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name)))))
+        except ProvisionerError as error:
+            failures = tuple(f"{d.id}: {d.summary}" for d in error.diagnostics)
+    return _Verdict(case, failures, time.monotonic() - began)
+
+
+async def _happened(case: Case, folder: Path) -> Result:
+    from provisioner import document, engine, planning, rules
+    from provisioner.cli.planner import today
+    from provisioner.cli.sandbox import running
+    from provisioner.plan_tests import Result
+    from provisioner.plan_variables import Given
+    from provisioner.resources import TYPES
+    from provisioner.tenant.connect import check_tenant, connect, identify
+
+    body, here = case.body, case.file.parent
+    given = body.get("given", {})
+    seeds = [here / seed for seed in given.get("seeds", ())]
+    if "tenant" in given:
+        seeds.append(folder / "given.json")
+        seeds[-1].write_text(json.dumps({"sandbox": 1, **given["tenant"]}), encoding="utf-8")
+    path = _plan(body["plan"], here, folder)
+    variables = {n: Given(v, f"the case {case.name}") for n, v in body.get("variables", {}).items()}
+    waivers = [rules.parse_allow(a) for a in body.get("allow", ())]
+    desired, _ = document.load(path, TYPES, today=today(), waivers=waivers, variables=variables)
+    with running(folder / "sandbox", seeds) as sandbox:
+        for step in given.get("run", ()):
+            sandbox.cmdlet(step["cmdlet"], step.get("parameters", {}))
+        async with connect(sandbox.profile) as ports:
+            identity = await identify(ports)
+            check_tenant(identity, desired.tenant)
+
+            async def planned() -> Any:
+                observed = await engine.read(desired, TYPES, ports)
+                return planning.plan(desired, observed, TYPES, waivers=waivers, tenant_id=identity.tenant_id)
+
+            first = await planned()
+            refused = tuple(f.rule for f in first.findings if f.blocks and not f.waived)
+            refused += tuple(str(a) for a in first.unknown)
+            result = Result(first, refused)
+            if not refused and first.pending:
+                outcome = await engine.apply(first, TYPES, ports, confirm_s=10.0)
+                result.unfinished = tuple(
+                    f"{r.address}: {r.status} {r.detail}"
+                    for r in outcome.results
+                    if r.status not in {"done", "already_done"}
+                )
+                result.left = tuple(str(c.address) for c in (await planned()).pending)
+        result.rows = [_rows(sandbox, wanted) for wanted in body["expect"].get("after", ())]
+        return result
+
+
+def _rows(sandbox: Any, wanted: Any) -> Sequence[Any]:
+    try:
+        found: Sequence[Any] = sandbox.cmdlet(wanted["cmdlet"], wanted.get("parameters", {}))["rows"]
+    except NotFound:
+        return ()
+    return found
+
+
+def _plan(written: str, here: Path, folder: Path) -> Path:
+    """A plan by its path seen from the test file, or its text as a file."""
+    if "\n" not in written:
+        return here / written
+    path = folder / "plan.yaml"
+    path.write_text(written, encoding="utf-8")
+    return path
