@@ -209,6 +209,9 @@ def _merge_rows(tenant: Tenant, name: str, given: Iterable[Row], *, exact: bool)
 
 
 def _labels(row: Row, noun: Noun | None) -> Iterator[tuple[str, str]]:
+    if row.get("Trustee"):  # one recipient has a row for each of those who hold a right on it
+        yield "Trustee", f"{row.get('Identity')}\n{row['Trustee']}".lower()
+        return
     for column in ("Guid", "Identity", "Name", *([noun.key] if noun else [])):
         if row.get(column):
             yield column, str(row[column]).lower()
@@ -220,6 +223,8 @@ def _matching(known: Mapping[tuple[str, str], Row], row: Row, noun: Noun | None)
 
 def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], Row]) -> Row:
     """A complete row. A mailbox is named after its address; where that name is taken, something is put behind it."""
+    if row.get("Trustee"):
+        return {**noun.columns, **row, "Guid": stable_guid(noun.name, str(row.get("Identity")), str(row["Trustee"]))}
     if noun.key != "PrimarySmtpAddress":
         return new_row(tenant, noun, row)
     address = str(row.get("PrimarySmtpAddress") or row.get("UserPrincipalName") or row.get("Name") or "")

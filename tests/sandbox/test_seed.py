@@ -304,3 +304,20 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_reason(
     path.write_bytes(content)
     with pytest.raises(ValueError, match=told):
         load_seed(path)
+
+
+def test_a_recipient_may_be_seeded_with_several_trustees_by_its_address() -> None:
+    rights = [{"Identity": "invoices@contoso.com", "Trustee": f"{name}@contoso.com"} for name in ("erp", "fax")]
+    mailboxes = [f"{name}@contoso.com" for name in ("invoices", "erp", "fax")]
+    tenant = seeded({"sandbox": 1, "mailboxes": mailboxes, "objects": {"RecipientPermission": [*rights, rights[0]]}})
+    found = get(tenant, "Get-RecipientPermission", Identity="invoices")
+    assert sorted(row["Trustee"] for row in found) == ["NT AUTHORITY\\SELF", "erp@contoso.com", "fax@contoso.com"]
+    assert all(row["AccessRights"] == ["SendAs"] for row in found if "contoso" in row["Trustee"])
+    call = {
+        "Identity": "invoices@contoso.com",
+        "Trustee": "erp@contoso.com",
+        "AccessRights": ["SendAs"],
+        "Confirm": False,
+    }
+    run_cmdlet(tenant, ADMIN, "Remove-RecipientPermission", call)
+    assert len(get(tenant, "Get-RecipientPermission", Identity="invoices")) == 2

@@ -46,7 +46,8 @@ def _get(call: Call) -> Rows:
     recipients = [find(tenant, mailbox.NOUN, wanted)] if wanted else tenant.rows(mailbox.NOUN.name)
     names = {str(row["Identity"]) for row in recipients}
     rows = [_row(tenant, name, _SELF) for name in sorted(names)]
-    rows += [row for row in tenant.visible(NOUN.name) if str(row["Identity"]) in names]
+    also = {str(name).lower() for row in recipients for name in mailbox.NOUN.all_names(row)}  # a seed takes any of them
+    rows += [row for row in tenant.visible(NOUN.name) if str(row["Identity"]).lower() in also]
     trustee = call.get("Trustee")
     if trustee:
         rows = [row for row in rows if str(row["Trustee"]).lower() == str(trustee).lower()]
@@ -59,12 +60,13 @@ def _named(call: Call) -> tuple[str, str, Row | None]:
     for right in rights.values if isinstance(rights, Replace) else ():
         if right.lower() != "sendas":
             raise errors.not_a_member("AccessRights", right, _RIGHTS, ("SendAs",))
-    recipient = str(find(call.tenant, mailbox.NOUN, call.get("Identity"))["Identity"])
+    owner = find(call.tenant, mailbox.NOUN, call.get("Identity"))
+    recipient, names = str(owner["Identity"]), {str(name).lower() for name in mailbox.NOUN.all_names(owner)}
     trustee = str(find(call.tenant, mailbox.NOUN, call.get("Trustee"))["UserPrincipalName"])
     there: list[Any] = [
         row
         for row in call.tenant.rows(NOUN.name)
-        if row["Identity"] == recipient and str(row["Trustee"]).lower() == trustee.lower()
+        if str(row["Identity"]).lower() in names and str(row["Trustee"]).lower() == trustee.lower()
     ]
     return recipient, trustee, there[0] if there else None
 
