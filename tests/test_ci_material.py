@@ -1,0 +1,124 @@
+"""The material for pipelines: every command line in it is one that the program takes, and the action's steps run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from provisioner.cli.main import cli
+from tests.cli.shop import Shop, open_shop
+
+ROOT = Path(__file__).parents[1]
+ACTION = ROOT / ".github" / "actions" / "provisioner" / "action.yml"
+FILES = [
+    ACTION,
+    ROOT / "docs" / "ci" / "github.yml",
+    ROOT / "docs" / "ci" / "gitlab.yml",
+    ROOT / ".pre-commit-hooks.yaml",
+]
+
+
+def texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from texts(value)
+    elif isinstance(node, str):
+        yield node
+
+
+def command_lines() -> list[str]:
+    found = []
+    for file in FILES:
+        for text in texts(yaml.safe_load(file.read_text())):
+            joined = text.replace("\\\n", " ")
+            found += [line.strip() for line in joined.splitlines() if re.match(r"\s*provisioner ", line)]
+    return sorted(set(found))
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(command_lines()) >= 10
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_every_command_line_is_one_that_the_program_takes(line: str) -> None:
+    plain = re.split(r" (?:\|\||>|;)", re.sub(r"\$\{EXPECT:\+(.*)\}", r"\1", line).replace('\\"', '"'))[0]
+    arguments = shlex.split(plain)[1:]
+    context = cli.make_context("provisioner", list(arguments), resilient_parsing=True)
+    rest = [*context._protected_args, *context.args]
+    command = cli.get_command(context, rest[0])
+    assert command is not None, rest[0]
+    if rest[0] != "validate" or len(rest) > 1:
+        command.make_context(rest[0], rest[1:], parent=context, resilient_parsing=False)
+
+
+def test_an_option_that_is_not_there_would_be_found() -> None:
+    command = cli.get_command(click.Context(cli), "plan")
+    assert command is not None
+    with pytest.raises(click.UsageError):
+        command.make_context("plan", ["--out-markdwon", "x"])
+
+
+# --- the action ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    tool = folder / "bin" / "provisioner"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m provisioner "$@"\n')
+    tool.chmod(0o755)
+    with open_shop(folder) as here:
+        yield here
+
+
+def act(shop: Shop, command: str, profile: str, **inputs: str) -> tuple[int, dict[str, str], str]:
+    """The action's second step, as the runner would run it: exit code, outputs, summary."""
+    step = yaml.safe_load(ACTION.read_text())["runs"]["steps"][1]
+    output, summary = shop.folder / "output", shop.folder / "summary"
+    for file in (output, summary):
+        file.write_text("")
+    place = {
+        **shop.environment,
+        "PATH": f"{shop.folder / 'bin'}:{os.environ['PATH']}",
+        "COMMAND": command, "PLAN": "plan.yaml", "PROFILE": profile, "FILE": "changes.json", "EXPECT": "",
+        "MAX_AGE": "24h", "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary), **inputs,
+    }  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", step["run"]], cwd=shop.folder, env=place, capture_output=True, text=True, timeout=120
+    )
+    outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
+    return done.returncode, outputs, summary.read_text()
+
+
+def test_the_action_plans_as_a_reader_and_applies_what_was_approved(shop: Shop) -> None:
+    shop.write("smtp_auth: { mailboxes: { erp@contoso.com: enabled } }\n")
+    code, outputs, summary = act(shop, "plan", "sandbox-reader")
+    assert (code, outputs["changes"]) == (0, "true")
+    assert "1 to change" in summary
+    assert act(shop, "apply", "sandbox", EXPECT="sha256:" + "0" * 64)[0] == 7
+    assert act(shop, "apply", "sandbox", EXPECT=outputs["digest"])[0] == 0
+    code, outputs, _ = act(shop, "plan", "sandbox-reader")
+    assert (code, outputs["changes"]) == (0, "false")
+
+
+def test_the_action_tells_drift_and_passes_errors_on(shop: Shop) -> None:
+    shop.write("smtp_auth: { mailboxes: { erp@contoso.com: disabled } }\n")
+    code, outputs, summary = act(shop, "drift", "sandbox-reader")
+    assert (code, outputs["changes"], "erp@contoso.com" in summary) == (0, "true", True)
+    shop.write("smtp_auth: { mailboxes: { erp@contoso.com: perhaps } }\n")
+    assert act(shop, "plan", "sandbox-reader")[0] != 0
+    assert act(shop, "sing", "sandbox-reader")[0] == 3
