@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None
 def line_reader() -> Callable[[str, int], str | None]:
     """A reader of single lines of plan files, counted from 1, with their ends: for quoting them beside a diagnostic.
 
-    None for what cannot be read or is not there. Each file is read once.
+    What stands beside a word for a secret is struck out. None for what cannot be read or is not there. Each file is
+    read once.
     """
 
     @functools.cache
@@ -75,9 +77,22 @@ def line_reader() -> Callable[[str, int], str | None]:
 
     def line(file: str, number: int) -> str | None:
         known = source(file)
-        return known[number - 1] if 0 < number <= len(known) else None
+        return _struck(known[number - 1]) if 0 < number <= len(known) else None
 
     return line
+
+
+# A value beside a word for a secret, unless it is a reference: nobody should have written it there.
+_SECRET = re.compile(
+    r"((?:password|passwd|secret|token|api_?key|private_?key)\w*[\"']?\s*[:=]\s*)(?!env:|file:)"
+    r"(\"[^\"]*\"?|'[^']*'?|[^\s,}\]#]+)",
+    re.IGNORECASE,
+)
+
+
+def _struck(line: str) -> str:
+    """A line without what may be a secret, each character struck out so that columns stay what they are."""
+    return _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
 
 
 def _expanded(path: Path, found: Diagnostics) -> Sequence[Path]:
