@@ -1,0 +1,102 @@
+"""The one policy of retries: what is sent again, how long is waited, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from provisioner.diagnostics import Refused, TenantError, Throttled, Unavailable, Unclear
+from provisioner.model import Cmdlet
+from provisioner.tenant.retry import Retry
+
+READ = Cmdlet("Get-InboundConnector", {})
+CREATE = Cmdlet("New-InboundConnector", {"Name": "hq"})
+
+
+class Service:
+    """Answers with the given errors in turn, then "done"; `waits` is what was slept meanwhile."""
+
+    def __init__(self, *errors: TenantError) -> None:
+        self._errors = list(errors)
+        self.sent = 0
+        self.waits: list[float] = []
+
+    async def send(self) -> str:
+        self.sent += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "done"
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def call(self, request: Cmdlet, *, budget_s: float = 120.0, **options: bool) -> str:
+        return asyncio.run(Retry(budget_s, sleep=self.sleep).call(request, self.send, **options))
+
+
+def throttled(after_s: float | None) -> Throttled:
+    error = Throttled("too many requests")
+    error.retry_after_s = after_s
+    return error
+
+
+def test_the_wait_is_the_one_that_the_service_asks_for() -> None:
+    service = Service(throttled(7.0), throttled(3.0))
+    assert service.call(READ) == "done"
+    assert service.waits == [7.0, 3.0]
+
+
+def test_without_a_word_of_the_service_waits_double_less_a_random_part() -> None:
+    service = Service(*[Unavailable("busy") for _ in range(5)])
+    assert service.call(READ) == "done"
+    assert service.sent == 6
+    assert all(2.0**n / 2 <= wait <= 2.0**n for n, wait in enumerate(service.waits, 1))
+
+
+def test_the_sixth_failure_is_the_last_and_says_how_often_it_was_tried() -> None:
+    service = Service(*[Unavailable("busy") for _ in range(9)])
+    with pytest.raises(Unavailable, match="tried 6 times"):
+        service.call(READ)
+    assert service.sent == 6
+
+
+def test_a_wait_beyond_the_budget_is_not_begun_and_both_times_are_named() -> None:
+    service = Service(throttled(600.0))
+    with pytest.raises(Throttled) as caught:
+        service.call(READ, budget_s=60.0)
+    assert (service.sent, service.waits) == (1, [])
+    assert "600 s" in caught.value.mend
+    assert "60 s" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("error", "request_", "options", "sent"),
+    [
+        (lambda: Refused("no"), READ, {}, 1),
+        (lambda: Unclear("cut off"), READ, {}, 2),
+        (lambda: Unclear("cut off"), CREATE, {}, 1),
+        (lambda: Unclear("cut off"), CREATE, {"repeat_unclear": True}, 2),
+        (lambda: Unclear("cut off"), READ, {"repeat_unclear": False}, 1),
+        (lambda: throttled(1.0), CREATE, {}, 2),
+    ],
+)
+def test_what_may_have_been_carried_out_is_sent_again_only_if_it_may_be_repeated(
+    error: Callable[[], TenantError], request_: Cmdlet, options: dict[str, bool], sent: int
+) -> None:
+    service = Service(error())
+    if sent == 1:
+        with pytest.raises(TenantError):
+            service.call(request_, **options)
+    else:
+        assert service.call(request_, **options) == "done"
+    assert service.sent == sent
+
+
+def test_every_wait_is_told_with_its_call_and_reason_before_it_begins() -> None:
+    told: list[Sequence[object]] = []
+    service = Service(throttled(4.0))
+    policy = Retry(60.0, lambda *words: told.append((*words, len(service.waits))), service.sleep)
+    asyncio.run(policy.call(READ, service.send))
+    assert told == [(str(READ), 4.0, "too many requests", 0)]
