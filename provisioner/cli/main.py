@@ -46,8 +46,18 @@ USAGE = 3
 """A usage error. Click would say 2, which means "changes present" here."""
 
 
+class _ReaderGone(Exception):
+    """Whoever read our output has gone. No OSError, since click ends those with an exit code of its own."""
+
+
 class _Commands(click.Group):
     """Loads a command's module when the command is named; the list of them needs none of the modules."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderGone from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -124,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return 130
-    except BrokenPipeError:
+    except (_ReaderGone, BrokenPipeError):
         # Whoever read our output has gone: nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -1,0 +1,47 @@
+"""How commands end when whoever reads has gone, or somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROGRAM = [sys.executable, "-m", "provisioner"]
+ROOT = str(Path(__file__).parents[2])
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([*PROGRAM, "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    finally:
+        os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+def test_ctrl_c_ends_a_sandbox_in_the_foreground_and_takes_its_profiles_away(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    process = subprocess.Popen(
+        [*PROGRAM, "sandbox", "start"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    profile = tmp_path / ".provisioner" / "profiles" / "sandbox.toml"
+    deadline = time.monotonic() + 30
+    while not profile.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert profile.exists()
+    time.sleep(0.5)  # the profile is written just before it waits for its end
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the program and to the tenant
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert not profile.exists()
