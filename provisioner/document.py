@@ -136,9 +136,12 @@ def schema(types: Types) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             **_untitled(own["properties"]),
-            **{name: _untitled(written[name, mode]) for name in shapes},
+            **{name: _or_variable(_untitled(written[name, mode])) for name in shapes},
         },
-        "$defs": {**_untitled(own.get("$defs", {})), **_untitled(shared.get("$defs", {}))},
+        "$defs": {
+            **_untitled(own.get("$defs", {})),
+            **{name: _or_variable(shape) for name, shape in _untitled(shared.get("$defs", {})).items()},
+        },
     }
 
 
@@ -447,6 +450,27 @@ def _innermost(content: Any, path: Sequence[str | int]) -> tuple[Any, str | int]
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     at = diagnostic.location
     return (at.file, at.line, at.column) if at else ("", 0, 0)
+
+
+_VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": "^var:"}
+
+
+def _or_variable(shape: Any) -> Any:
+    """A schema that takes a variable wherever a value stands: an editor must not complain of `var:NAME`."""
+    if not isinstance(shape, dict):
+        return shape
+    inner = dict(shape)
+    for key in ("properties", "patternProperties"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = {name: _or_variable(part) for name, part in inner[key].items()}
+    for key in ("additionalProperties", "items"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = _or_variable(inner[key])
+    narrow = "enum" in inner or "const" in inner or "pattern" in inner or "format" in inner
+    if not narrow and inner.get("type") not in {"boolean", "integer", "number", "array"}:
+        return inner
+    kept = {key: inner.pop(key) for key in ("description", "examples") if key in inner}
+    return {"anyOf": [inner, dict(_VARIABLE)], **kept}
 
 
 def _untitled(part: Any) -> Any:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def commit_of(path: Path) -> str:
+def commit_of(path: Path, files: Sequence[str] = ()) -> str:
     """The commit of a plan: 40 hexadecimal digits, with " (modified)" where what lies there is not what it holds.
 
-    "" outside of a checkout, before the first commit, and where there is no git.
+    `files` are all that the plan was read from, wherever they lie. "" outside of a checkout, before the first commit,
+    and where there is no git.
     """
     folder = path if path.is_dir() else path.parent
     head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head:
         return ""
-    changed = _git(folder, "status", "--porcelain", "--", str(path.resolve()))
+    places = {str(path.resolve()), *(str(Path(file).resolve()) for file in files)}
+    changed = _git(folder, "status", "--porcelain", "--", *sorted(places))
     return f"{head} (modified)" if changed else head
 
 

@@ -79,7 +79,9 @@ async def make_plan(
         told=told,
     )
     left = await _left(desired, identity, ports, session) if scope.whole else ()
-    return dataclasses.replace(found, commit=commit_of(path), expires=now(selection.expires_s), left=left)
+    return dataclasses.replace(
+        found, commit=commit_of(path, desired.files), expires=now(selection.expires_s), left=left
+    )
 
 
 async def _left(desired: Desired, identity: TenantIdentity, ports: Ports, session: Session) -> tuple[Address, ...]:
