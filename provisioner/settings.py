@@ -51,11 +51,16 @@ class Credential(_Part):
 
 
 class Endpoints(_Part):
-    """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`."""
+    """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`.
+
+    `smtp_submission` and `smtp_mx` are `host:port` of SMTP instead of smtp.office365.com:587 and the MX hosts' port 25.
+    """
 
     authority: str | None = None
     graph: str | None = None
     exchange: str | None = None
+    smtp_submission: str | None = None
+    smtp_mx: str | None = None
     dns_servers: tuple[str, ...] = ()
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from provisioner import document
 from provisioner.diagnostics import InputError
@@ -58,6 +60,20 @@ dkim: { contoso.com: { enabled: true, key_size: var:bits } }
     assert one.require_tls is True
     assert spec(found, "inbound_connector", "two").sender_ip_addresses == {"203.0.113.64/28", "203.0.113.80/28"}
     assert spec(found, "dkim", "contoso.com").key_size == 2048
+
+
+def test_an_editor_takes_a_variable_where_the_program_does(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + DECLARED
+        + """smtp_auth: { organization: var:word }
+inbound_connectors: { a: { type: partner, sender_ip_addresses: var:more, require_tls: var:strict } }
+dkim: { contoso.com: { enabled: var:strict, key_size: var:bits } }
+"""
+    )
+    jsonschema.validate(yaml.safe_load(text), document.schema(TYPES))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text.replace("var:strict", "strict")), document.schema(TYPES))
 
 
 def test_what_is_given_wins_over_the_default_and_changes_the_digest(tmp_path: Path) -> None:

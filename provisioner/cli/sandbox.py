@@ -169,6 +169,31 @@ def dns(session: Session, name: str, type_: str, values: tuple[str, ...], state:
     session.note(f"{name} {type_.upper()} is {'published' if values else 'gone'}.")
 
 
+@command.command("mail")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option("--clear", is_flag=True, help="Forget all of it.")
+@_state
+@click.pass_obj
+def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
+    """Show the mail that was delivered in the sandbox, the oldest first."""
+    if clear:
+        _control(state, "DELETE", "/mail")
+        return
+    found = _control(state, "GET", "/mail")
+    if format_ == "json":
+        session.result(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        return
+    from provisioner.render.escape import visible
+
+    for item in found:
+        places = ", ".join(f"{address} ({folder})" for address, folder in item["recipients"].items())
+        session.result(
+            visible(f"{item['time']}  {item['route']}  {item['from']} -> {places}: {item['subject']}") + "\n"
+        )
+    if not found:
+        session.note("No mail was delivered.")
+
+
 @command.command("requests")
 @click.option("--since", default=0, help="Only those after this number.")
 @_state
@@ -315,6 +340,8 @@ def _profile_of(endpoints: Mapping[str, Any], application: str, transport: str) 
             "authority": endpoints["authority"],
             "graph": endpoints["graph"],
             "exchange": endpoints["exchange"],
+            "smtp_submission": endpoints["smtp_submission"],
+            "smtp_mx": endpoints["smtp_mx"],
             "dns_servers": [endpoints["dns"]],
         },
     }

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.mail_store import MailStore
     from provisioner.sandbox.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What the control front may ask of the process: take a seed (raises ValueError), and end."""
+    """What the control front may ask of the process: take a seed (raises ValueError), end, tell delivered mail."""
 
     load: Callable[[Any], None]
     stop: Callable[[], None]
+    mail: MailStore
 
 
 class _Control:
@@ -113,6 +115,12 @@ class _Control:
         self._tenant.changed()
         return Response(None, 204)
 
+    async def mail(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._actions.mail.clear()
+            return Response(None, 204)
+        return JSONResponse(self._actions.mail.all())
+
     async def stop(self, _: Request) -> Response:
         self._actions.stop()
         return Response(None, 202)
@@ -176,6 +184,7 @@ def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) ->
         Route("/cmdlet", control.cmdlet, methods=["POST"]),
         Route("/dns", control.dns, methods=["POST"]),
         Route("/lag", control.lag, methods=["POST"]),
+        Route("/mail", control.mail, methods=["GET", "DELETE"]),
         Route("/stop", control.stop, methods=["POST"]),
     ]
     return _Guarded(Starlette(routes=routes, exception_handlers={ValueError: _refused}), token)

@@ -7,6 +7,7 @@ and get the service's defaults; rows of an export stay exactly as they are (expo
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _FOREIGN_COLUMNS = {
 }
 _MAILBOX_KEYS = frozenset({
     "address", "name", "display_name", "aliases", "type", "upn", "smtp_client_authentication_disabled",
-    "count", "domain", "prefix",
+    "count", "domain", "prefix", "password",
 })  # fmt: skip
 
 
@@ -140,6 +141,7 @@ class _Document:
         for name, foreign in _FOREIGN_COLUMNS.items():
             own = ({column: value for column, value in row.items() if column not in foreign} for row in mailboxes)
             _merge_rows(tenant, name, own, exact=False)
+        _keep_passwords(tenant, seed.get("mailboxes"))
         complete(tenant)
         self._derive(tenant)
 
@@ -165,6 +167,15 @@ class _Document:
         _derive_graph_domains(tenant, complete_all=self.exact)
         _derive_users(tenant)
         tenant.forget_indexes()
+
+
+def _keep_passwords(tenant: Tenant, given: Any) -> None:
+    """By primary address, hashed: they are what SMTP submission signs in with."""
+    entries = given if isinstance(given, list) else [] if given is None else [given]
+    for entry in entries:
+        if isinstance(entry, Mapping) and entry.get("password") and "address" in entry:
+            kept = tenant.settings.setdefault("passwords", {})
+            kept[str(entry["address"]).lower()] = hashlib.sha256(str(entry["password"]).encode()).hexdigest()
 
 
 def _forget_untouched(tenant: Tenant) -> None:

@@ -127,8 +127,14 @@ class Sandbox:
         self._chores: list[asyncio.Task[None]] = []
         self._credentials: list[AppCredentials] = []
         self._addresses: dict[str, str] = {}
+        from provisioner.sandbox.mail_store import MailStore
+        from provisioner.sandbox.smtp import SmtpFront
+        from provisioner.sandbox.tokens import TokenVerifier
+
         self._token_key = ensure_signing_key(folder / "apps" / "token-key.pem")
         self._issuer_key = ensure_signing_key(folder / "apps" / "federated-issuer-key.pem")
+        self._mail = MailStore(folder / "mail.jsonl")
+        self._smtp = SmtpFront(tenant, faults, TokenVerifier(tenant, self._token_key), self._mail)
 
     async def start(self) -> None:
         """Bring every front up and write endpoints.json. Raises OSError or ValueError."""
@@ -140,6 +146,7 @@ class Sandbox:
         await self._serve_managed_identity(apps["app"]["client_id"])
         await self._serve_psrp(files)
         await self._serve_dns()
+        self._addresses |= await self._smtp.start(files)
         self._addresses["ca"] = str(files.ca)
         self._write_endpoints(apps)
         self.save()
@@ -156,6 +163,7 @@ class Sandbox:
         await asyncio.gather(*(task for _, task in self._servers))
         if self._dns is not None:
             await self._dns.stop()
+        await self._smtp.stop()
         self.faults.close()
         self.save()
 
@@ -204,7 +212,7 @@ class Sandbox:
             "authority": entra_app(self.tenant, self.faults, self._token_key),
             "graph": graph_app(self.tenant, self.faults, verifier),
             "exchange": exchange_app(self.tenant, self.faults, verifier),
-            "control": control_app(self.tenant, self.faults, token, Actions(self.load, self.stopping.set)),
+            "control": control_app(self.tenant, self.faults, token, Actions(self.load, self.stopping.set, self._mail)),
         }
         listeners = {name: listen() for name in fronts}
         ports = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}

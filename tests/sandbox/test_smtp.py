@@ -1,0 +1,213 @@
+"""SMTP of the sandbox, spoken to with smtplib: every answer by the state of the tenant that causes it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import smtplib
+import ssl
+from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.local_tenant import LocalTenant, sandbox
+
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "contoso.com", "Default": True}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "InboundConnector": [
+            {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.10"], "RequireTls": False},
+            {"Name": "tls", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.20"], "RequireTls": True},
+            {"Name": "partner", "ConnectorType": "Partner", "SenderIPAddresses": ["203.0.113.30"], "RequireTls": False},
+        ],
+    },
+    "mailboxes": [
+        {"address": "erp@contoso.com", "password": "right", "aliases": ["invoices@contoso.com"]},
+        {"address": "anna@contoso.com"},
+    ],
+    "settings": {
+        "smtp_source_addresses": {
+            "127.0.0.10": "203.0.113.10", "127.0.0.20": "203.0.113.20", "127.0.0.30": "203.0.113.30",
+            "127.0.0.99": "198.51.100.99",
+        },
+    },
+    "dns": {"contoso.com": {"TXT": ["v=spf1 ip4:203.0.113.0/24 -all"]}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+    folder = tmp_path_factory.mktemp("smtp")
+    (folder / "seed.yaml").write_text(yaml.safe_dump(SEED))
+    with sandbox(folder / "state", folder / "seed.yaml", lag=0) as found:
+        yield found
+
+
+@pytest.fixture
+def tenant(running: LocalTenant) -> Iterator[LocalTenant]:
+    """With SMTP AUTH on for erp, and everything else as a tenant has it."""
+    running.control("DELETE", "/mail")
+    running.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
+    yield running
+    running.control("POST", "/load", {"sandbox": 1, "graph": {"securityDefaults": {"isEnabled": False}}})
+    running.cmdlet("Set-OrganizationConfig", RejectDirectSend=False)
+
+
+def connection(tenant: LocalTenant, port: str, source: str = "127.0.0.1", *, tls: bool = True) -> smtplib.SMTP:
+    host, _, number = tenant.endpoints[port].partition(":")
+    client = smtplib.SMTP(host, int(number), timeout=20, source_address=(source, 0))
+    client.ehlo("scanner.contoso.com")
+    if tls:
+        client.starttls(context=ssl.create_default_context(cafile=tenant.endpoints["ca"]))
+        client.ehlo("scanner.contoso.com")
+    return client
+
+
+def message(sender: str, recipient: str) -> EmailMessage:
+    found = EmailMessage()
+    found["From"], found["To"], found["Subject"] = sender, recipient, "Scan 17"
+    found.set_content("see attachment")
+    return found
+
+
+def submit(tenant: LocalTenant, sender: str = "erp@contoso.com", password: str = "right") -> None:
+    with connection(tenant, "smtp_submission") as client:
+        client.login("erp@contoso.com", password)
+        client.send_message(message(sender, "someone@fabrikam.com"))
+
+
+def refusal(tenant: LocalTenant, **how: Any) -> str:
+    with pytest.raises((smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)) as refused:
+        submit(tenant, **how)
+    return words(refused.value)
+
+
+def words(error: BaseException) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(error.recipients.values()))
+    else:
+        assert isinstance(error, smtplib.SMTPResponseException)
+        code, text = error.smtp_code, error.smtp_error
+    return f"{code} {text.decode() if isinstance(text, bytes) else text}"
+
+
+def test_a_mailbox_that_may_sign_in_sends_to_anyone(tenant: LocalTenant) -> None:
+    submit(tenant)
+    (mail,) = tenant.control("GET", "/mail")
+    assert (mail["route"], mail["subject"]) == ("client_submission", "Scan 17")
+    assert mail["recipients"] == {"someone@fabrikam.com": "external"}
+
+
+def test_nothing_is_taken_before_tls_or_sign_in(tenant: LocalTenant) -> None:
+    with connection(tenant, "smtp_submission", tls=False) as client:
+        assert not client.has_extn("auth")
+        assert client.docmd("MAIL FROM:<erp@contoso.com>")[0] == 530
+    with connection(tenant, "smtp_submission") as client:
+        assert "LOGIN" in client.esmtp_features["auth"]
+        code, text = client.docmd("MAIL FROM:<erp@contoso.com>")
+        assert (code, b"5.7.57" in text) == (530, True)
+
+
+def test_each_switch_has_its_own_answer(tenant: LocalTenant) -> None:
+    assert "the user credentials were incorrect" in refusal(tenant, password="wrong")
+    tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=None)
+    assert "SmtpClientAuthentication is disabled for the Tenant" in refusal(tenant)
+    tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
+    assert "SmtpClientAuthentication is disabled for the Mailbox" in refusal(tenant)
+    tenant.control("POST", "/load", {"sandbox": 1, "graph": {"securityDefaults": {"isEnabled": True}}})
+    assert "security defaults policy" in refusal(tenant)
+
+
+def test_an_authentication_policy_without_smtp_lets_no_password_in(tenant: LocalTenant) -> None:
+    rows = {"AuthenticationPolicy": [{"Name": "no basic", "AllowBasicAuthSmtp": False}]}
+    tenant.control("POST", "/load", {"sandbox": 1, "objects": rows})
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy="no basic")
+    assert "basic authentication is disabled" in refusal(tenant)
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy=None)
+    submit(tenant)
+
+
+def test_after_the_end_of_basic_authentication_there_is_another_answer(tenant: LocalTenant) -> None:
+    day = dt.datetime.now(dt.UTC).date().isoformat()
+    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"basic_smtp_auth_retired_from": day}})
+    assert "5.7.30" in refusal(tenant)
+    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"basic_smtp_auth_retired_from": ""}})
+
+
+def test_only_the_own_addresses_or_a_right_make_a_sender(tenant: LocalTenant) -> None:
+    submit(tenant, sender="invoices@contoso.com")
+    assert "5.2.252 SendAsDenied" in refusal(tenant, sender="anna@contoso.com")
+    right = {"Identity": "anna@contoso.com", "Trustee": "erp@contoso.com", "AccessRights": ["SendAs"]}
+    tenant.cmdlet("Add-RecipientPermission", **right)
+    submit(tenant, sender="anna@contoso.com")
+    tenant.cmdlet("Remove-RecipientPermission", **right)
+
+
+def test_no_password_is_in_the_log(tenant: LocalTenant) -> None:
+    refusal(tenant, password="hunter2-canary")
+    log = tenant.requests("smtp")
+    assert any(r["method"] == "AUTH" and r["status"] == 535 for r in log)
+    assert "hunter2-canary" not in str(log)
+
+
+# --- the MX port -----------------------------------------------------------------------------------------------------
+
+
+def relay(
+    tenant: LocalTenant, source: str, recipient: str, sender: str = "erp@contoso.com", *, tls: bool = False
+) -> str:
+    """ "" when the message was taken, else the answer."""
+    try:
+        with connection(tenant, "smtp_mx", source, tls=tls) as client:
+            client.send_message(message(sender, recipient))
+    except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+        return words(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("source", "recipient", "sender", "tls", "answer"),
+    [
+        ("127.0.0.10", "x@fabrikam.com", "erp@contoso.com", False, ""),
+        ("127.0.0.10", "anna@contoso.com", "erp@contoso.com", False, ""),
+        ("127.0.0.10", "x@fabrikam.com", "erp@elsewhere.example", False, "5.7.64"),
+        ("127.0.0.99", "x@fabrikam.com", "erp@contoso.com", False, "5.7.64 TenantAttribution; Relay Access Denied"),
+        ("127.0.0.30", "x@fabrikam.com", "erp@contoso.com", False, "5.7.64"),
+        ("127.0.0.20", "x@fabrikam.com", "erp@contoso.com", False, "STARTTLS is required"),
+        ("127.0.0.20", "x@fabrikam.com", "erp@contoso.com", True, ""),
+        ("127.0.0.99", "anna@contoso.com", "erp@contoso.com", False, ""),
+        ("127.0.0.99", "nobody@contoso.com", "erp@contoso.com", False, "5.4.1"),
+    ],
+)
+def test_relay_and_direct_send(
+    tenant: LocalTenant, source: str, recipient: str, sender: str, tls: bool, answer: str
+) -> None:
+    said = relay(tenant, source, recipient, sender, tls=tls)
+    assert answer in said if answer else said == ""
+
+
+def test_direct_send_can_be_rejected_and_a_connector_is_not(tenant: LocalTenant) -> None:
+    tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
+    assert "5.7.68 TenantInboundAttribution" in relay(tenant, "127.0.0.99", "anna@contoso.com")
+    assert relay(tenant, "127.0.0.10", "anna@contoso.com") == ""
+    assert relay(tenant, "127.0.0.30", "anna@contoso.com") == "", "a partner's connector is enough for mail inside"
+
+
+def test_what_spf_does_not_cover_lands_in_junk_or_is_refused(tenant: LocalTenant) -> None:
+    assert relay(tenant, "127.0.0.99", "anna@contoso.com") == ""
+    assert tenant.control("GET", "/mail")[-1]["recipients"] == {"anna@contoso.com": "junk"}
+    policy = {"name": "_dmarc.contoso.com", "type": "TXT", "values": ["v=DMARC1; p=reject"]}
+    tenant.control("POST", "/dns", policy)
+    assert "5.7.509" in relay(tenant, "127.0.0.99", "anna@contoso.com")
+    assert relay(tenant, "127.0.0.10", "anna@contoso.com") == ""
+    tenant.control("POST", "/dns", {**policy, "values": []})
+
+
+def test_the_greeting_names_the_address_that_the_server_sees(tenant: LocalTenant) -> None:
+    with connection(tenant, "smtp_mx", "127.0.0.10", tls=False) as client:
+        assert b"Hello [203.0.113.10]" in client.ehlo("scanner")[1]
