@@ -41,9 +41,9 @@ def command(session: Session, text: tuple[str, ...], file: Path | None, format_:
 
     session.format = format_
     found = diagnose(_read(text, file))
-    evidence = _ask(session, found) if session.profile.tenant is not None and found.known else ()
+    evidence = ask(session, found) if session.profile.tenant is not None and found.known else ()
     if format_ == "json":
-        facts = {**_plain(found), "tenant": [dataclasses.asdict(e) for e in evidence]}
+        facts = {**plain(found), "tenant": [dataclasses.asdict(e) for e in evidence]}
         session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     else:
         session.result("".join(f"{line}\n" for line in lines(found, evidence)))
@@ -90,13 +90,15 @@ def _read(text: Sequence[str], file: Path | None) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _plain(found: Diagnosis) -> Mapping[str, Any]:
+def plain(found: Diagnosis) -> Mapping[str, Any]:
+    """A diagnosis for JSON."""
     facts = dataclasses.asdict(found)
     del facts["questions"]
     return facts
 
 
-def _ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
+def ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
+    """What the tenant of the profile says to a diagnosis."""
     from provisioner.evidence import conclude, requests
     from provisioner.model import request_key
 

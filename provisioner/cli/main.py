@@ -34,6 +34,7 @@ COMMANDS = {
     "lock": "Show and release the locks of a tenant.",
     "devices": "The plan's devices: how each sends, what to type into it, who depends on basic authentication.",
     "explain": "Say how a device sends and why, or what a resource is for and what stands in its way.",
+    "probe": "Speak SMTP as a device of the plan would, and say what a refusal means.",
     "diagnose": "Say what a mail server's answer means, and what mends it.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "schema": "Print the JSON Schema of the plan language.",

@@ -88,6 +88,8 @@ def refusal(tenant: LocalTenant, **how: Any) -> str:
 
 
 def words(error: BaseException) -> str:
+    code: int
+    text: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, text = next(iter(error.recipients.values()))
     else:

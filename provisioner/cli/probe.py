@@ -1,0 +1,184 @@
+"""`provisioner probe`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provisioner.cli.devices import load
+from provisioner.cli.options import output_format, plan_path
+from provisioner.cli.planner import run, today
+from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError
+
+if TYPE_CHECKING:
+    from provisioner.devices.way import Way
+    from provisioner.diagnose import Diagnosis
+    from provisioner.evidence import Evidence
+    from provisioner.tenant.smtp import Dialogue
+
+_SCOPE = "https://outlook.office365.com/.default"
+
+
+@click.command("probe")
+@click.argument("device")
+@plan_path
+@click.option("--to", "recipient", metavar="ADDRESS", help="To whom; the device's own address by default.")
+@click.option("--send", is_flag=True, help="Deliver one message. Without it the dialogue ends before DATA.")
+@click.option("--source", metavar="IP", help="Speak from this address of this machine, as the device would.")
+@click.option("--password", "password", metavar="REFERENCE", help="Where the password is: env:NAME or file:PATH.")
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, metavar="SECONDS", help="For all of it.")
+@output_format
+@click.pass_obj
+def command(
+    session: Session,
+    device: str,
+    path: Path,
+    recipient: str | None,
+    send: bool,
+    source: str | None,
+    password: str | None,
+    timeout_s: float,
+    format_: str,
+) -> int:
+    """Speak SMTP as DEVICE of the plan would, and say what it means when it is refused.
+
+    The password is a reference and is never shown. Exit 0: accepted; 1: refused, or the server could not be spoken to.
+    """
+    from provisioner.devices.way import way
+    from provisioner.tenant.smtp import converse
+
+    session.format = format_
+    desired = load(session, path)
+    how = way(device, desired, today())
+    attempt = _attempt(session, how, recipient or how.sender, source, password, timeout_s)
+    if send:
+        attempt = dataclasses.replace(attempt, content=_message(how.sender, attempt.recipient, device))
+    session.note(f"Probing as {device}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
+    said = run(converse(attempt))
+    found, evidence = _explained(session, said, how)
+    if format_ == "json":
+        session.result(json.dumps(_facts(said, found, evidence, how), indent=1, ensure_ascii=False) + "\n")
+    else:
+        session.result("".join(f"{line}\n" for line in _lines(said, found, evidence, sent=send)))
+    return 0 if said.accepted else 1
+
+
+def _attempt(
+    session: Session, how: Way, recipient: str, source: str | None, password: str | None, timeout_s: float
+) -> Any:
+    """What to try: where, as whom, from where. Raises InputError for a password that is wanted or misplaced."""
+    from provisioner.tenant.smtp import Attempt
+
+    named = how.host or _mx(session, how.domain)
+    own = session.profile.endpoints.smtp_submission if how.host else session.profile.endpoints.smtp_mx
+    host, _, port = (own or f"{named}:{how.port}").rpartition(":")
+    return Attempt(
+        host,
+        int(port),
+        how.sender,
+        recipient,
+        how.starttls,
+        how.authentication if how.user else "none",
+        how.user,
+        _secret(session, how, password) if how.user else "",
+        source,
+        named,
+        str(session.profile.ca) if session.profile.ca else None,
+        timeout_s=timeout_s,
+    )
+
+
+def _mx(session: Session, domain: str) -> str:
+    from provisioner.cli.mail_records import microsoft_mx
+
+    found = run(microsoft_mx(session, [domain]))
+    if domain not in found:
+        what = f"{domain} has no MX at Microsoft, where relay and direct send go"
+        raise InputError([Diagnostic("MX-MISSING", what, "provisioner dns check says what to publish")])
+    return found[domain]
+
+
+def _secret(session: Session, how: Way, password: str | None) -> str:
+    from provisioner.settings import reference
+    from provisioner.tenant.credentials import secret_value
+
+    if how.authentication == "oauth":
+        return run(_token(session))
+    if password is None:
+        what = f"the device signs in as {how.user}, and no password is given"
+        raise InputError([Diagnostic("PASSWORD-MISSING", what, "--password env:NAME or --password file:PATH")])
+    try:
+        return secret_value(reference(password))
+    except ValueError:
+        what = "--password takes a reference, not the password itself"
+        raise InputError([Diagnostic("PASSWORD-MISPLACED", what, "write env:NAME or file:PATH")]) from None
+
+
+async def _token(session: Session) -> str:
+    from provisioner.tenant.clouds import CLOUDS
+    from provisioner.tenant.credentials import Tokens, make_credential
+
+    profile = session.profile
+    authority = profile.endpoints.authority or CLOUDS[profile.cloud].authority
+    tokens = Tokens(make_credential(profile, authority, profile.endpoints.authority is not None))
+    try:
+        return await tokens.token(_SCOPE)
+    finally:
+        await tokens.close()
+
+
+def _message(sender: str, recipient: str, device: str) -> bytes:
+    message = EmailMessage()
+    message["From"], message["To"] = sender, recipient
+    message["Subject"] = f"provisioner probe of {device}"
+    message["Date"], message["Message-ID"] = formatdate(localtime=False), make_msgid(domain=sender.rpartition("@")[2])
+    message.set_content(f"Sent by provisioner probe, as {device} would send.\n")
+    return message.as_bytes()
+
+
+def _explained(session: Session, said: Dialogue, how: Way) -> tuple[Diagnosis | None, Sequence[Evidence]]:
+    from provisioner.cli.diagnose import ask
+    from provisioner.diagnose import diagnose
+
+    if not said.refused:
+        return None, ()
+    # Who signed in and in whose name is told by the dialogue; so it is read whole.
+    text = "\n".join([*(f"user={how.user}" for _ in [0] if how.user), *(line for _, line in said.lines)])
+    found = diagnose(text)
+    return found, ask(session, found) if session.profile.tenant is not None and found.known else ()
+
+
+def _facts(said: Dialogue, found: Any, evidence: Sequence[Any], how: Way) -> dict[str, Any]:
+    from provisioner.cli.diagnose import plain
+
+    return {
+        "method": how.method,
+        "accepted": said.accepted,
+        "refused": said.refused,
+        "error": said.error,
+        "dialogue": [{"from": "client" if who == "C" else "server", "text": text} for who, text in said.lines],
+        "diagnosis": {**plain(found), "tenant": [dataclasses.asdict(e) for e in evidence]} if found else None,
+    }
+
+
+def _lines(said: Dialogue, found: Any, evidence: Sequence[Any], *, sent: bool) -> Iterator[str]:
+    from provisioner.cli.diagnose import lines
+    from provisioner.render.escape import visible
+
+    yield from (visible(f"{who}: {text}") for who, text in said.lines)
+    yield ""
+    if said.accepted:
+        yield "Accepted: one message was delivered." if sent else "Accepted, and ended before the message (--send)."
+    elif said.error:
+        yield visible(f"Not accepted: {said.error}")
+    else:
+        yield "Refused."
+        yield from lines(found, evidence)

@@ -1,0 +1,159 @@
+"""Speaking SMTP as a device would: one attempt, its dialogue, and how it ended.
+
+aiosmtplib speaks the protocol (small, alive, asyncio, bounds its lines); its replies are taken one by one, so that the
+dialogue can be shown. Each command has its time and the whole attempt too, so that a server that never ends, or sends a
+byte a minute, ends in an error within `timeout_s`. Secrets stand in no line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+
+_STEP_S = 20.0
+_LONGEST_REPLY = 4096  # characters of a reply that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What to try. `secret` is a password or a token; without `content` it stops before DATA."""
+
+    host: str
+    port: int
+    sender: str
+    recipient: str
+    starttls: bool = True
+    authentication: str = "none"
+    user: str = ""
+    secret: str = field(default="", repr=False)
+    source: str | None = None
+    tls_name: str = ""
+    ca: str | None = None
+    content: bytes | None = field(default=None, repr=False)
+    timeout_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """What was said: lines with "C" (we) or "S" (the server). `accepted`: it got as far as was asked.
+
+    `refused` is the server's answer that ended it, `error` what went wrong otherwise; both "" when accepted.
+    """
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    accepted: bool = False
+    refused: str = ""
+    error: str = ""
+
+    def client(self, text: str) -> None:
+        self.lines.append(("C", text))
+
+    def server(self, code: int, message: str) -> str:
+        whole = f"{code} {message}"[:_LONGEST_REPLY]
+        self.lines += [("S", line) for line in whole.splitlines()]
+        return whole
+
+
+class _Refused(Exception):
+    """The server said no."""
+
+
+async def converse(attempt: Attempt) -> Dialogue:
+    """Make the attempt. Never raises: how it ended is in the dialogue."""
+    import aiosmtplib
+
+    said = Dialogue()
+    client = aiosmtplib.SMTP(
+        hostname=attempt.host,
+        port=attempt.port,
+        timeout=min(_STEP_S, attempt.timeout_s),
+        start_tls=False,
+        source_address=(attempt.source, 0) if attempt.source else None,
+        local_hostname=attempt.sender.rpartition("@")[2] or "device",
+    )
+    try:
+        async with asyncio.timeout(attempt.timeout_s):
+            await _talk(client, attempt, said)
+        said.accepted = True
+    except _Refused as refusal:
+        said.refused = str(refusal)
+    except aiosmtplib.SMTPResponseException as refusal:
+        said.refused = said.server(refusal.code, str(refusal.message))
+    except TimeoutError:
+        said.error = f"{attempt.host}:{attempt.port} did not come to an end within {attempt.timeout_s:.0f} s"
+    except ssl.SSLCertVerificationError as error:
+        said.error = f"the certificate of {attempt.host} is not trusted: {error.verify_message}"
+    except (aiosmtplib.SMTPException, OSError, ValueError, UnicodeError) as error:
+        said.error = _words(error, attempt)
+    finally:
+        client.close()
+    return said
+
+
+async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
+    import aiosmtplib
+
+    assert isinstance(client, aiosmtplib.SMTP)  # noqa: S101 - for the type checker, without importing it early
+    said.client(f"(connect to {attempt.host}:{attempt.port})")
+    greeting = await client.connect()
+    said.server(greeting.code, greeting.message)
+    await _ehlo(client, attempt, said)
+    if attempt.starttls:
+        if not client.supports_extension("starttls"):
+            raise ValueError(f"{attempt.host} offers no STARTTLS")
+        said.client("STARTTLS")
+        context = ssl.create_default_context(cafile=attempt.ca)
+        reply = await client.starttls(server_hostname=attempt.tls_name or attempt.host, tls_context=context)
+        said.server(reply.code, reply.message)
+        await _ehlo(client, attempt, said)
+    await _sign_in(client, attempt, said)
+    said.client(f"MAIL FROM:<{attempt.sender}>")
+    _taken(said, await client.mail(attempt.sender))
+    said.client(f"RCPT TO:<{attempt.recipient}>")
+    _taken(said, await client.rcpt(attempt.recipient))
+    if attempt.content is None:
+        said.client("RSET")
+        _taken(said, await client.rset())
+    else:
+        said.client(f"DATA ({len(attempt.content):,} bytes)")
+        _taken(said, await client.data(attempt.content))
+    said.client("QUIT")
+    _taken(said, await client.quit())
+
+
+async def _ehlo(client: object, attempt: Attempt, said: Dialogue) -> None:
+    import aiosmtplib
+
+    assert isinstance(client, aiosmtplib.SMTP)  # noqa: S101
+    said.client(f"EHLO {attempt.sender.rpartition('@')[2] or 'device'}")
+    _taken(said, await client.ehlo())
+
+
+async def _sign_in(client: object, attempt: Attempt, said: Dialogue) -> None:
+    import aiosmtplib
+
+    assert isinstance(client, aiosmtplib.SMTP)  # noqa: S101
+    if attempt.authentication == "none":
+        return
+    if attempt.authentication == "oauth":
+        said.client(f"AUTH XOAUTH2 (user {attempt.user}, a token)")
+        _taken(said, await client.auth_xoauth2(attempt.user, attempt.secret))
+    else:
+        said.client(f"AUTH LOGIN (user {attempt.user}, a password)")
+        _taken(said, await client.auth_login(attempt.user, attempt.secret))
+
+
+def _taken(said: Dialogue, reply: object) -> None:
+    code, message = int(reply.code), str(reply.message)  # type: ignore[attr-defined]
+    whole = said.server(code, message)
+    if code >= 400:
+        raise _Refused(whole)
+
+
+def _words(error: BaseException, attempt: Attempt) -> str:
+    cause = error.__cause__ if error.__cause__ is not None else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate of {attempt.host} is not trusted: {cause.verify_message}"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"{attempt.host}:{attempt.port}: {text[:300]}"

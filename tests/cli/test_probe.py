@@ -1,0 +1,231 @@
+"""`provisioner probe`: a new device is refused, its entry in the plan is applied, and its mail arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from provisioner.tenant.smtp import Attempt, converse
+from tests.cli.shop import Shop, open_shop
+
+SEED = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "contoso.com", "Default": True}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+    },
+    "mailboxes": [{"address": "erp@contoso.com", "password": "right"}, {"address": "anna@contoso.com"}],
+    "settings": {"smtp_source_addresses": {"127.0.0.10": "93.184.216.10"}},
+    "dns": {
+        "contoso.com": {
+            "MX": ["0 contoso-com.mail.protection.outlook.com."],
+            "TXT": ["v=spf1 ip4:93.184.216.10 include:spf.protection.outlook.com -all"],
+        },
+        "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:40.92.0.0/15 -all"]},
+    },
+}
+SUBMISSION = """devices:
+  erp-server:
+    from: erp@contoso.com
+    recipients: anyone
+    supports: { tls: "1.2", authentication: [basic] }
+    method: client_submission
+"""
+RELAY = """owner: team
+sites: { hq: { egress_ip_addresses: [93.184.216.10] } }
+devices:
+  scanner:
+    site: hq
+    from: scanner@contoso.com
+    recipients: anyone
+    supports: { tls: "1.2", authentication: [] }
+    method: smtp_relay
+"""
+DIRECT = """devices:
+  monitor:
+    from: monitor@contoso.com
+    recipients: organization
+    supports: { tls: "1.2", authentication: [] }
+    method: direct_send
+"""
+PASSWORD = {"ERP_PASSWORD": "right"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop"), SEED) as here:
+        yield here
+
+
+@pytest.fixture(autouse=True)
+def as_before(shop: Shop) -> Iterator[None]:
+    shop.tenant.control("DELETE", "/mail")
+    yield
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=None)
+    shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=False)
+    for row in shop.tenant.rows("InboundConnector"):
+        shop.tenant.cmdlet("Remove-InboundConnector", Identity=row["Name"])
+
+
+def probe(shop: Shop, device: str, *options: str, profile: str = "sandbox", **environment: str) -> dict[str, Any]:
+    done = shop.run("--profile", profile, "probe", device, "plan.yaml", "--format", "json", *options, **environment)
+    assert done.returncode in (0, 1), done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode == 0) == found["accepted"]
+    return found
+
+
+@pytest.mark.parametrize("profile", ["sandbox", "sandbox-psrp"])
+def test_a_device_that_signs_in(shop: Shop, profile: str) -> None:
+    plan = shop.write(SUBMISSION)
+    options = ("--password", "env:ERP_PASSWORD", "--to", "someone@fabrikam.com")
+    refused = probe(shop, "erp-server", *options, profile=profile, **PASSWORD)
+    assert "SmtpClientAuthentication is disabled for the Tenant" in refused["refused"]
+    assert refused["diagnosis"]["cause"] == "smtp-auth-off-tenant"
+    assert refused["diagnosis"]["tenant"][0]["speaks"] == "yes"
+    assert "right" not in json.dumps(refused["dialogue"])
+    assert shop.run("--profile", profile, "apply", plan, "--auto-approve").returncode == 0
+    assert probe(shop, "erp-server", *options, profile=profile, **PASSWORD)["accepted"]
+    assert shop.tenant.control("GET", "/mail") == [], "nothing is sent without --send"
+    assert probe(shop, "erp-server", *options, "--send", profile=profile, **PASSWORD)["accepted"]
+    (mail,) = json.loads(shop.run("sandbox", "mail", "--format", "json").stdout)
+    assert (mail["route"], mail["recipients"]) == ("client_submission", {"someone@fabrikam.com": "external"})
+
+
+@pytest.mark.parametrize("profile", ["sandbox", "sandbox-psrp"])
+def test_a_device_behind_a_static_address(shop: Shop, profile: str) -> None:
+    plan = shop.write(RELAY)
+    options = ("--source", "127.0.0.10", "--to", "someone@fabrikam.com")
+    refused = probe(shop, "scanner", *options, profile=profile)
+    assert "5.7.64" in refused["refused"]
+    told = [e["sentence"] for e in refused["diagnosis"]["tenant"]]
+    assert any("no inbound connector names 93.184.216.10" in sentence for sentence in told)
+    applied = shop.run("--profile", profile, "apply", plan, "--auto-approve")
+    assert applied.returncode == 0, applied.stderr + applied.stdout
+    assert probe(shop, "scanner", *options, "--send", profile=profile)["accepted"]
+    text = shop.run("sandbox", "mail").stdout
+    assert "smtp_relay  scanner@contoso.com -> someone@fabrikam.com (external)" in text
+
+
+@pytest.mark.parametrize("profile", ["sandbox", "sandbox-psrp"])
+def test_a_device_that_nobody_vouches_for(shop: Shop, profile: str) -> None:
+    shop.write(DIRECT)
+    shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
+    refused = probe(shop, "monitor", "--to", "anna@contoso.com", profile=profile)
+    assert "5.7.68" in refused["refused"]
+    assert any("RejectDirectSend is on" in e["sentence"] for e in refused["diagnosis"]["tenant"])
+    plan = shop.write("organization: { reject_direct_send: false }\n" + DIRECT)
+    assert shop.run("--profile", profile, "apply", plan, "--auto-approve").returncode == 0
+    assert probe(shop, "monitor", "--to", "anna@contoso.com", "--send", profile=profile)["accepted"]
+    assert len(shop.tenant.control("GET", "/mail")) == 1
+
+
+def test_a_password_is_a_reference_and_never_shown(shop: Shop) -> None:
+    shop.write(SUBMISSION)
+    assert shop.on_tenant("probe", "erp-server", "plan.yaml").returncode == 3
+    bare = shop.on_tenant("probe", "erp-server", "plan.yaml", "--password", "hunter2-canary")
+    assert (bare.returncode, "hunter2-canary" in bare.stdout + bare.stderr) == (3, False)
+    wrong = shop.on_tenant("-vv", "probe", "erp-server", "plan.yaml", "--password", "env:P", P="hunter2-canary")
+    assert wrong.returncode == 1
+    assert "credentials were incorrect" in wrong.stdout
+    assert "hunter2-canary" not in wrong.stdout + wrong.stderr
+
+
+# --- servers that are not as they should be --------------------------------------------------------------------------
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _against(serve: Serve, **how: Any) -> Any:
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        options = {"starttls": False, "timeout_s": 2.0, **how}
+        return await converse(Attempt("127.0.0.1", port, "a@contoso.com", "b@contoso.com", **options))
+    finally:
+        server.close()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    for byte in b"220 hello\r\n" * 100:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.5)
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"220-more\r\n" * 1000)
+        await writer.drain()
+
+
+async def huge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 " + b"x" * 2**20 + b"\r\n")
+    await writer.drain()
+    await asyncio.sleep(30)
+
+
+async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 hello\r\n")
+    await reader.readline()
+
+
+async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\xff\xfe HTTP/1.1 400\r\n\r\n")
+    await writer.drain()
+    await asyncio.sleep(30)
+
+
+async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 hello\r\n")
+    while await reader.readline():
+        writer.write(b"250 fine\r\n")
+        await writer.drain()
+
+
+@pytest.mark.parametrize("serve", [silent, slow, endless, huge, gone, nonsense])
+def test_a_hostile_server_ends_in_an_error_within_the_time(serve: Serve) -> None:
+    async def timed() -> tuple[Any, float]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        return await _against(serve), loop.time() - began
+
+    said, seconds = asyncio.run(timed())
+    assert not said.accepted
+    assert said.error or said.refused
+    assert seconds < 4
+    assert sum(len(text) for _, text in said.lines) < 10_000
+
+
+def test_a_server_without_tls_is_told(shop: Shop) -> None:
+    said = asyncio.run(_against(plain, starttls=True))
+    assert "offers no STARTTLS" in said.error
+
+
+def test_a_certificate_that_is_not_trusted_is_told(shop: Shop) -> None:
+    host, _, port = shop.tenant.endpoints["smtp_mx"].partition(":")
+    attempt = Attempt(host, int(port), "a@contoso.com", "b@contoso.com", tls_name="x.mail.protection.outlook.com")
+    said = asyncio.run(converse(attempt))
+    assert "not trusted" in said.error
+
+
+def test_a_port_where_nobody_listens_is_told() -> None:
+    said = asyncio.run(converse(Attempt("127.0.0.1", 9, "a@contoso.com", "b@contoso.com")))
+    assert "127.0.0.1:9" in said.error
