@@ -75,16 +75,24 @@ class Lock(Protocol):
 
 @contextlib.contextmanager
 def hold(
-    locks: Sequence[Lock], holder: Holder, *, wait_s: float = 0.0, on_wait: Callable[[Holder], None] = lambda _: None
+    locks: Sequence[Lock],
+    holder: Holder,
+    *,
+    wait_s: float = 0.0,
+    on_wait: Callable[[Holder], None] = lambda _: None,
+    on_lost: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`."""
+    """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`.
+
+    `on_lost` is told, from another thread, when somebody else has taken a lock away: then nothing more may be written.
+    """
     held: list[Lock] = []
     ended = threading.Event()
     try:
         for lock in locks:
             _acquire(lock, holder, wait_s, on_wait)
             held.append(lock)
-        beat = threading.Thread(target=_beat, args=(tuple(held), holder, ended), daemon=True)
+        beat = threading.Thread(target=_beat, args=(tuple(held), holder, ended, on_lost), daemon=True)
         beat.start()
         yield
     finally:
@@ -108,12 +116,17 @@ def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holde
         time.sleep(min(1.0, left))
 
 
-def _beat(locks: Sequence[Lock], holder: Holder, ended: threading.Event) -> None:
+def _beat(locks: Sequence[Lock], holder: Holder, ended: threading.Event, on_lost: Callable[[str], None]) -> None:
     """Until the end. A beat that fails is tried again at the next: the expiry is three beats away."""
     while not ended.wait(LIFETIME_S / 3):
         for lock in locks:
-            with contextlib.suppress(Locked, InputError, OSError, subprocess.SubprocessError):
+            try:
                 lock.renew(holder.renewed())
+            except Locked as error:
+                on_lost(str(error))
+                return
+            except (InputError, OSError, subprocess.SubprocessError):
+                continue
 
 
 @dataclass(slots=True)

@@ -134,3 +134,20 @@ def test_a_place_that_cannot_be_written_is_one_clear_message(tmp_path: Path) -> 
     for lock in (LocalLock(blocked / "tenant"), PathLock(blocked / "tenant")):
         with pytest.raises(InputError, match="cannot be used"):
             lock.try_acquire(Holder.me("run-1", "anna"))
+
+
+def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.locking.LIFETIME_S", 0.3)
+    lost: list[str] = []
+    first, second = Holder.me("run-1", "anna"), Holder.me("run-2", "bert")
+    lock = PathLock(tmp_path / "tenant.lock")
+    with hold([lock], first, on_lost=lost.append):
+        assert lock.break_(first.id)
+        assert PathLock(tmp_path / "tenant.lock").try_acquire(second.renewed()) is None
+        deadline = time.monotonic() + 5
+        while not lost and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert lost
+    assert "not ours any more" in lost[0]

@@ -11,7 +11,7 @@ import signal
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +139,7 @@ class _Apply:
     ) -> None:
         self.session, self.selection = session, selection
         self._auto_approve, self._wait_s, self._lock_wait_s = auto_approve, wait_s, lock_wait_s
+        self._stop: asyncio.Event | None = None
 
     async def saved(self, path: Path, terms: Terms, ports: Ports, identity: TenantIdentity) -> int:
         """Exactly a saved file, no question."""
@@ -192,15 +193,17 @@ class _Apply:
         run_id, record_path = uuid.uuid4().hex[:12], journal_path(found.tenant_id)
         holder = locking.Holder.me(run_id, getpass.getuser())
         digest = document["provisioner"]["digest"]
-        profile = self.session.profile
+        profile, loop = self.session.profile, asyncio.get_running_loop()
         with locking.hold(
             locks_of(profile, found.tenant_id),
             holder,
             wait_s=self._lock_wait_s,
             on_wait=lambda other: self.session.note(f"Waiting for {other}"),
+            on_lost=lambda reason: _told(loop, self._lock_lost, reason),
         ):
             begun = [Address.parse(a) for a in journal.begun(record_path, digest)]
             with journal.Journal.open(record_path, run_id) as record, _interruptible() as stop:
+                self._stop = stop
                 record.record(
                     "begin",
                     digest=digest,
@@ -228,6 +231,12 @@ class _Apply:
                     raise
                 record.record("end", converged=outcome.converged)
         return self._account(document, _results(outcome))
+
+    def _lock_lost(self, reason: str) -> None:
+        """Somebody else may be writing: finish what is in flight, begin nothing more."""
+        click.echo(f"Stopping: {reason}", err=True)
+        if self._stop is not None:
+            self._stop.set()
 
     def _tell(self, event: Event) -> None:
         """A line for each beginning and end, as Terraform's."""
@@ -284,6 +293,11 @@ class _Apply:
 
 _BEGINNINGS = {"create": "Creating", "update": "Modifying", "delete": "Destroying"}
 _ENDS = {"create": "Creation", "update": "Modifications", "delete": "Destruction"}
+
+
+def _told(loop: asyncio.AbstractEventLoop, what: Callable[[str], None], text: str) -> None:
+    """Tell something from another thread, in the loop's own time."""
+    loop.call_soon_threadsafe(lambda: what(text))
 
 
 class _Observers:

@@ -39,7 +39,7 @@ DIRECT_SEND_REJECTED = (
     "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from unauthorized sources"
 )
 UNKNOWN_RECIPIENT = "550 5.4.1 Recipient address rejected: Access denied."
-TLS_WANTED = "451 5.7.3 STARTTLS is required to send mail"
+TLS_WANTED = "451 5.7.3 STARTTLS is required to send mail"  # wording not published: ours
 
 
 def owner_of(tenant: Tenant, address: str) -> Row | None:
@@ -173,8 +173,10 @@ def recipient_refusal(
 ) -> str | None:
     """Why the MX host refuses a recipient; None where it takes it."""
     own = connector_for(tenant, ip, certificate, "OnPremises")
-    any_ = own or connector_for(tenant, ip, certificate)
-    if any_ is not None and any_.get("RequireTls") is True and not tls:
+    partner = connector_for(tenant, ip, certificate, "Partner")
+    any_ = own or partner
+    # RequireTls speaks of partners only (exchange-objects, InboundConnector).
+    if own is None and partner is not None and partner.get("RequireTls") is True and not tls:
         return TLS_WANTED
     inside = accepted(tenant, domain_of(recipient))
     ours = accepted(tenant, domain_of(sender))
@@ -195,7 +197,8 @@ def dmarc_refusal(tenant: Tenant, ip: str, certificate: str, header_from: str) -
     if connector_for(tenant, ip, certificate) is not None or spf(tenant, domain, ip) == "pass":
         return None
     record = next((t for t in _texts(tenant, f"_dmarc.{domain}") if t.lower().startswith("v=dmarc1")), "")
-    if "p=reject" not in record.replace(" ", "").lower():
+    tags = dict(tag.strip().partition("=")[::2] for tag in record.lower().split(";"))
+    if {name.strip(): value.strip() for name, value in tags.items()}.get("p") != "reject":
         return None
     return (
         f"550 5.7.509 Access denied, sending domain [{domain}] does not pass DMARC verification and has a DMARC "

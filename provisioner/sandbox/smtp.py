@@ -22,7 +22,7 @@ from provisioner.sandbox.tokens import EXCHANGE, InvalidToken, TokenVerifier
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+    from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, Session
 
 if TYPE_CHECKING:
     from provisioner.sandbox.faults import Faults
@@ -110,6 +110,9 @@ class SmtpFront:
         return "250 2.0.0 OK"
 
 
+_ANSWERED = AuthResult(success=False, handled=True)
+"""aiosmtpd has told the client itself: it gave up (`*`), or what it sent was no Base64."""
+
 _GREETING = "Microsoft ESMTP MAIL Service ready"
 
 
@@ -148,17 +151,22 @@ class _Submission:
 
     async def auth_LOGIN(self, server: SMTP, args: list[str]) -> AuthResult:
         user = args[1] if len(args) > 1 else await server.challenge_auth("Username:")
-        name = _decoded(user)
-        password = _decoded(await server.challenge_auth("Password:"))
-        return await self._password(server, name, password)
+        password = MISSING if user is MISSING else await server.challenge_auth("Password:")
+        if password is MISSING:
+            return _ANSWERED
+        return await self._password(server, _decoded(user), _decoded(password))
 
     async def auth_PLAIN(self, server: SMTP, args: list[str]) -> AuthResult:
         blob = args[1] if len(args) > 1 else await server.challenge_auth("")
+        if blob is MISSING:
+            return _ANSWERED
         parts = _decoded(blob).split("\0")
         return await self._password(server, parts[1] if len(parts) == 3 else "", parts[-1])
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
         blob = args[1] if len(args) > 1 else await server.challenge_auth("")
+        if blob is MISSING:
+            return _ANSWERED
         fields = dict(part.partition("=")[::2] for part in _decoded(blob).split("\x01") if part)
         user, token = fields.get("user", ""), fields.get("auth", "")
         return await self._ended(server, user, "XOAUTH2", self._token_refusal(user, token))

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-_LEAF_NAMES = ("127.0.0.1", "localhost", "smtp.office365.com", "*.mail.protection.outlook.com")
+_LEAF_NAMES = ("127.0.0.1", "localhost", "smtp.office365.com", "outlook.office365.com", "*.mail.protection.outlook.com")
 """Loopback, and the names by which devices know the SMTP ports: what checks the name must find it."""
 
 

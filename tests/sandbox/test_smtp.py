@@ -21,8 +21,8 @@ SEED = {
         "AcceptedDomain": [{"DomainName": "contoso.com", "Default": True}],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
         "InboundConnector": [
-            {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.10"], "RequireTls": False},
-            {"Name": "tls", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.20"], "RequireTls": True},
+            {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.10"], "RequireTls": True},
+            {"Name": "tls", "ConnectorType": "Partner", "SenderIPAddresses": ["203.0.113.20"], "RequireTls": True},
             {"Name": "partner", "ConnectorType": "Partner", "SenderIPAddresses": ["203.0.113.30"], "RequireTls": False},
         ],
     },
@@ -150,6 +150,13 @@ def test_only_the_own_addresses_or_a_right_make_a_sender(tenant: LocalTenant) ->
     tenant.cmdlet("Remove-RecipientPermission", **right)
 
 
+def test_a_client_that_gives_up_can_go_on(tenant: LocalTenant) -> None:
+    with connection(tenant, "smtp_submission") as client:
+        assert client.docmd("AUTH LOGIN")[0] == 334
+        assert client.docmd("*")[0] == 501
+        client.login("erp@contoso.com", "right")
+
+
 def test_no_password_is_in_the_log(tenant: LocalTenant) -> None:
     refusal(tenant, password="hunter2-canary")
     log = tenant.requests("smtp")
@@ -180,8 +187,8 @@ def relay(
         ("127.0.0.10", "x@fabrikam.com", "erp@elsewhere.example", False, "5.7.64"),
         ("127.0.0.99", "x@fabrikam.com", "erp@contoso.com", False, "5.7.64 TenantAttribution; Relay Access Denied"),
         ("127.0.0.30", "x@fabrikam.com", "erp@contoso.com", False, "5.7.64"),
-        ("127.0.0.20", "x@fabrikam.com", "erp@contoso.com", False, "STARTTLS is required"),
-        ("127.0.0.20", "x@fabrikam.com", "erp@contoso.com", True, ""),
+        ("127.0.0.20", "anna@contoso.com", "erp@contoso.com", False, "STARTTLS is required"),
+        ("127.0.0.20", "anna@contoso.com", "erp@contoso.com", True, ""),
         ("127.0.0.99", "anna@contoso.com", "erp@contoso.com", False, ""),
         ("127.0.0.99", "nobody@contoso.com", "erp@contoso.com", False, "5.4.1"),
     ],
@@ -207,6 +214,8 @@ def test_what_spf_does_not_cover_lands_in_junk_or_is_refused(tenant: LocalTenant
     tenant.control("POST", "/dns", policy)
     assert "5.7.509" in relay(tenant, "127.0.0.99", "anna@contoso.com")
     assert relay(tenant, "127.0.0.10", "anna@contoso.com") == ""
+    tenant.control("POST", "/dns", {**policy, "values": ["v=DMARC1; p=none; sp=reject"]})
+    assert relay(tenant, "127.0.0.99", "anna@contoso.com") == ""
     tenant.control("POST", "/dns", {**policy, "values": []})
 
 
