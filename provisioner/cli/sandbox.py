@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _READY_S = 30.0
 _GONE_S = 10.0
+_PATIENCE_S = 3.0
 _FOLDER = Path(".provisioner/sandbox")
 
 _state = click.option(
@@ -74,10 +75,14 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
     session.note("Use it with: provisioner --profile sandbox plan")
     if detach:
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is ended, nothing stays behind
     try:
         return process.wait()
     except KeyboardInterrupt:
-        return process.wait()
+        # A terminal tells the tenant too, and it ends by itself; whoever signals only us leaves it to us.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_PATIENCE_S)
+        return _ended(process)
     finally:
         _forget(profiles)
 
@@ -242,12 +247,17 @@ def running(state: Path, seeds: Sequence[Path]) -> Iterator[Running]:
         endpoints = _ready(process, state, "", log)
         yield Running(Profile(**_profile_of(endpoints, "app", "rest")), endpoints)
     finally:
-        process.terminate()
-        try:
-            process.wait(_GONE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _ended(process)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """End a sandbox, by force where it does not by itself, and give its exit code."""
+    process.terminate()
+    try:
+        return process.wait(_GONE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 PROGRAM = [sys.executable, "-m", "provisioner"]
 ROOT = str(Path(__file__).parents[2])
 
@@ -24,7 +26,8 @@ def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
     assert done.stderr == ""
 
 
-def test_ctrl_c_ends_a_sandbox_in_the_foreground_and_takes_its_profiles_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["ctrl-c", "SIGINT", "SIGTERM"])
+def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: Path, how: str) -> None:
     environment = {**os.environ, "PYTHONPATH": ROOT}
     process = subprocess.Popen(
         [*PROGRAM, "sandbox", "start"],
@@ -40,7 +43,10 @@ def test_ctrl_c_ends_a_sandbox_in_the_foreground_and_takes_its_profiles_away(tmp
         time.sleep(0.02)
     assert profile.exists()
     time.sleep(0.5)  # the profile is written just before it waits for its end
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the program and to the tenant
+    if how == "ctrl-c":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the program and to the tenant
+    else:
+        os.kill(process.pid, getattr(signal, how))  # as a pipeline does: to the program alone
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
