@@ -19,7 +19,7 @@ from provisioner.sandbox.clock import Clock
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FRONTS = ("exchange", "psrp", "graph", "entra", "dns")
+FRONTS = ("exchange", "psrp", "graph", "entra", "dns", "smtp")
 _DEEDS = frozenset({
     "status", "headers", "body", "delay", "close", "run_then_close", "html", "truncate", "adminapi_errors",
     "read_after_write_404",

@@ -14,8 +14,9 @@ import email.policy
 import ssl
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from email.utils import parseaddr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from provisioner.sandbox import mail_rules as rules
 from provisioner.sandbox.tokens import EXCHANGE, InvalidToken, TokenVerifier
@@ -47,6 +48,26 @@ class _Server(SMTP):
     def __init__(self, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
         self.command_size_limits["AUTH"] = _LONGEST_LINE
+
+    async def _call_handler_hook(self, command: str, *args: Any) -> Any:
+        """What the handler answers to a verb, or what a scripted fault does instead."""
+        do = self.event_handler.fault(command)
+        if "delay" in do:
+            await asyncio.sleep(float(do["delay"]))
+        if do.get("close"):
+            self._cut()
+        if "status" in do:
+            answer = f"{do['status']} {do.get('body') or _BUSY}"
+            return [answer] if command == "EHLO" else answer
+        answered = await super()._call_handler_hook(command, *args)
+        if do.get("run_then_close"):
+            self._cut()
+        return answered
+
+    def _cut(self) -> NoReturn:
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+        raise ConnectionResetError
 
     def connection_lost(self, error: Exception | None) -> None:
         self.event_handler.connection_lost()
@@ -93,6 +114,13 @@ class SmtpFront:
             "smtp", method=verb, path=port, status=status, caller=caller, write=write, executed=write, parameters=facts
         )
 
+    def fault(self, verb: str, port: str) -> Mapping[str, Any]:
+        """What a rule wants done to this verb; it is logged here where the verb is not answered by the tenant."""
+        do = self.faults.take("smtp", method=verb, path=port)
+        if do.get("close") or "status" in do:
+            self.log(verb, port, str(do.get("status", "")))
+        return do
+
     def deliver(self, session: Session, envelope: Envelope, route: str, folders: dict[str, str]) -> str:
         """Keep a message, and the answer to its sender."""
         content = envelope.content if isinstance(envelope.content, bytes) else b""
@@ -113,6 +141,7 @@ class SmtpFront:
 _ANSWERED = AuthResult(success=False, handled=True)
 """aiosmtpd has told the client itself: it gave up (`*`), or what it sent was no Base64."""
 
+_BUSY = "4.3.2 Service not available"  # our wording, for faults that bring none
 _GREETING = "Microsoft ESMTP MAIL Service ready"
 
 
@@ -193,6 +222,9 @@ class _Submission:
         await server.push(f"{refusal} [{_HOST}]")
         return AuthResult(success=False, handled=True)
 
+    def fault(self, verb: str) -> Mapping[str, Any]:
+        return self._front.fault(verb, "submission")
+
     def connection_lost(self) -> None:
         if self._user:
             self._front.signed_in[self._user.lower()] -= 1
@@ -240,6 +272,9 @@ class _Exchange:
 
     def __init__(self, front: SmtpFront) -> None:
         self._front = front
+
+    def fault(self, verb: str) -> Mapping[str, Any]:
+        return self._front.fault(verb, "mx")
 
     def connection_lost(self) -> None:
         """Nobody was signed in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import smtplib
 import ssl
@@ -222,3 +223,51 @@ def test_what_spf_does_not_cover_lands_in_junk_or_is_refused(tenant: LocalTenant
 def test_the_greeting_names_the_address_that_the_server_sees(tenant: LocalTenant) -> None:
     with connection(tenant, "smtp_mx", "127.0.0.10", tls=False) as client:
         assert b"Hello [203.0.113.10]" in client.ehlo("scanner")[1]
+
+
+def test_a_scripted_answer_comes_once_and_the_next_try_goes_through(tenant: LocalTenant) -> None:
+    rule = {
+        "front": "smtp",
+        "match": {"method": "RCPT", "path": "submission"},
+        "do": {"status": 451, "body": "4.7.500 Server busy"},
+    }
+    tenant.control("POST", "/faults", rule)
+    assert refusal(tenant) == "451 4.7.500 Server busy"
+    assert tenant.control("GET", "/mail") == []
+    submit(tenant)
+    assert len(tenant.control("GET", "/mail")) == 1
+
+
+@pytest.mark.parametrize(("deed", "delivered"), [("close", 0), ("run_then_close", 1)])
+def test_a_connection_can_be_cut_before_and_after_a_message_is_taken(
+    tenant: LocalTenant, deed: str, delivered: int
+) -> None:
+    tenant.control("POST", "/faults", {"front": "smtp", "match": {"method": "DATA"}, "do": {deed: True}})
+    with pytest.raises(smtplib.SMTPServerDisconnected):
+        submit(tenant)
+    assert len(tenant.control("GET", "/mail")) == delivered
+
+
+def test_a_fourth_connection_of_a_mailbox_is_one_too_many(tenant: LocalTenant) -> None:
+    clients = [connection(tenant, "smtp_submission") for _ in range(4)]
+    try:
+        for client in clients[:3]:
+            client.login("erp@contoso.com", "right")
+            assert client.mail("erp@contoso.com")[0] == 250
+        clients[3].login("erp@contoso.com", "right")
+        code, text = clients[3].mail("erp@contoso.com")
+        assert (code, text[:5]) == (432, b"4.3.2")
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_token_that_nobody_issued_is_refused_and_not_logged(tenant: LocalTenant) -> None:
+    with connection(tenant, "smtp_submission") as client:
+        code, text = client.docmd("AUTH", "XOAUTH2 " + _xoauth2("erp@contoso.com", "not-a-token"))
+    assert (code, text[:5]) == (535, b"5.7.3")
+    assert "not-a-token" not in str(tenant.requests("smtp"))
+
+
+def _xoauth2(user: str, token: str) -> str:
+    return base64.b64encode(f"user={user}\x01auth=Bearer {token}\x01\x01".encode()).decode()
