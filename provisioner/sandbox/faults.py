@@ -199,7 +199,7 @@ class _Layer:
         path = scope["path"] + (f"?{query}" if query else "")
         cmdlet = None
         if self._front == "exchange" and scope["method"] == "POST":
-            body = await _whole(receive)
+            body = await whole_body(receive)
             cmdlet, receive = _cmdlet_name(body), _again(body, receive)
         columns = facts(scope)
         columns.update(method=scope["method"], path=path, cmdlet=cmdlet)
@@ -321,7 +321,8 @@ def _answer(front: str, status: int, do: Mapping[str, Any]) -> tuple[dict[str, s
     return headers, raw
 
 
-async def _whole(receive: Receive) -> bytes:
+async def whole_body(receive: Receive) -> bytes:
+    """The body of a request."""
     parts: list[bytes] = []
     while True:
         message = await receive()

@@ -47,7 +47,7 @@ from psrpcore.types import (
 
 from provisioner.sandbox import wsman
 from provisioner.sandbox.cmdlets import CmdletError, catalogue, run_cmdlet
-from provisioner.sandbox.faults import Faults
+from provisioner.sandbox.faults import Faults, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_values import plain, powershell_row
 from provisioner.sandbox.tenant import Tenant
@@ -504,7 +504,7 @@ class _Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = await _body(receive)
+        body = await whole_body(receive)
         if scope["path"].rstrip("/").lower() != PATH or scope["method"] != "POST":
             await _answer(send, 404, b"")
             return
@@ -557,17 +557,6 @@ class _Front:
 def psrp_app(tenant: Tenant, faults: Faults, peers: PeerCertificates) -> ASGIApp:
     """The management host's WS-Management endpoint."""
     return _Front(tenant, faults, peers)
-
-
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b"".join(parts)
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 async def _answer(send: Send, status: int, content: bytes, more: Iterable[tuple[str, str]] = ()) -> None:
