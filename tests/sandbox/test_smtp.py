@@ -8,6 +8,7 @@ import smtplib
 import ssl
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ SEED = {
             {"Name": "partner", "ConnectorType": "Partner", "SenderIPAddresses": ["203.0.113.30"], "RequireTls": False},
         ],
     },
+    "apps": [
+        {
+            "displayName": "app",
+            "appRoles": {"https://outlook.office365.com": ["Exchange.ManageAsApp", "SMTP.SendAsApp"]},
+            "directoryRoles": ["Exchange Administrator"],
+        }
+    ],
     "mailboxes": [
         {"address": "erp@contoso.com", "password": "right", "aliases": ["invoices@contoso.com"]},
         {"address": "anna@contoso.com"},
@@ -156,6 +164,40 @@ def test_a_client_that_gives_up_can_go_on(tenant: LocalTenant) -> None:
         assert client.docmd("AUTH LOGIN")[0] == 334
         assert client.docmd("*")[0] == 501
         client.login("erp@contoso.com", "right")
+
+
+def token(tenant: LocalTenant, app: str) -> str:
+    """A token as azure-identity gets it."""
+    from azure.identity import ClientSecretCredential
+
+    credential = ClientSecretCredential(
+        tenant.endpoints["initial_domain"],
+        tenant.endpoints[app]["client_id"],
+        Path(tenant.endpoints[app]["secret_file"]).read_text(),
+        authority=tenant.endpoints["authority"],
+        disable_instance_discovery=True,
+        connection_verify=tenant.endpoints["ca"],
+    )
+    with credential:
+        return str(credential.get_token("https://outlook.office365.com/.default").token)
+
+
+def test_a_token_signs_in_where_the_application_may_send(tenant: LocalTenant) -> None:
+    def sign_in(app: str) -> None:
+        with connection(tenant, "smtp_submission") as client:
+            blob = f"user=erp@contoso.com\x01auth=Bearer {token(tenant, app)}\x01\x01"
+            client.auth("XOAUTH2", lambda _=None: blob)
+            client.send_message(message("erp@contoso.com", "someone@fabrikam.com"))
+
+    sign_in("app")
+    assert tenant.control("GET", "/mail")[-1]["mail_from"] == "erp@contoso.com"
+    with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+        sign_in("reader_app")
+    assert words(refused.value).startswith("535 5.7.3")
+    tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
+    with pytest.raises(smtplib.SMTPAuthenticationError) as switched_off:
+        sign_in("app")
+    assert "disabled for the Mailbox" in words(switched_off.value), "the switch holds for OAuth too"
 
 
 def test_no_password_is_in_the_log(tenant: LocalTenant) -> None:

@@ -312,6 +312,23 @@ def test_latency_is_hidden_by_as_many_runspaces_as_there_are(tenant: LocalTenant
     assert eight < alone / 3
 
 
+def test_a_cmdlet_that_takes_longer_than_one_receive_is_waited_for(tenant: LocalTenant) -> None:
+    """The host answers each Receive with a timeout until there is output; the client asks again."""
+    fault = {"front": "psrp", "match": {"cmdlet": "Get-CASMailbox"}, "do": {"delay": 2.5}}
+    tenant.control("POST", "/faults", [fault])
+    asked = Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"})
+    assert len(one(profile_of(tenant, operation_timeout_s=1), asked).rows) == 1
+
+
+def test_a_cmdlet_without_an_end_is_given_up(tenant: LocalTenant) -> None:
+    tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "do": {"delay": 20}}])
+    profile = profile_of(tenant, operation_timeout_s=1)
+    profile = profile.model_copy(update={"timeouts": profile.timeouts.model_copy(update={"request_s": 2.0})})
+    found = run(profile, set_auth("erp@contoso.com", True))[0]
+    assert isinstance(found, Unclear)
+    assert "no end after 2 s" in str(found)
+
+
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 
