@@ -92,10 +92,14 @@ class LocalTenant:
     def requests(self, front: str = "exchange", since: int = 0) -> list[dict[str, Any]]:
         return [r for r in self.control("GET", f"/requests?since={since}") if r["front"] == front]
 
-    def writes(self, front: str = "") -> list[dict[str, Any]]:
-        """What was carried out, over whichever front, or over one."""
+    def writes(self, front: str = "", since: int = 0) -> list[dict[str, Any]]:
+        """What was carried out, over whichever front, or over one; `since` a number that `seen` gave."""
         fronts = (front,) if front else FRONT_OF.values()
-        return [r for f in fronts for r in self.requests(f) if r["write"] and r["executed"]]
+        return [r for f in fronts for r in self.requests(f, since) if r["write"] and r["executed"]]
+
+    def seen(self) -> int:
+        """The number of the last request so far. What was carried out late has its number from when it came."""
+        return max((r["n"] for r in self.control("GET", "/requests?since=0")), default=0)
 
 
 @contextmanager

@@ -111,8 +111,7 @@ class Runspace:
         """Delete the shell; one that is gone already is no matter."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            with contextlib.suppress(Exception):  # nothing depends on it: the host ends idle shells by itself
-                pool.close()
+            _end(pool)
         self._wsman.close()
 
     def run(self, cmdlets: Sequence[Cmdlet]) -> list[Outcome]:
@@ -140,6 +139,8 @@ class Runspace:
         except Exception as error:
             lost = self._failure(error, cmdlets[0].name, sent=begun)
             self._pool = None
+            if isinstance(error, TimeoutError):
+                _end(pool)  # the host goes on with it otherwise, for as long as it likes
             if not begun and not isinstance(lost, Unclear | SignInRefused):
                 raise SessionLost(lost.summary, sent=False) from error
             return heard, lost
@@ -221,6 +222,12 @@ class Runspace:
         if isinstance(error, requests.exceptions.RequestException) and not sent:
             return kind(f"{host} cannot be reached: {_short(error)}", call)
         return kind(f"the session with {host} broke: {_short(error)}", call)
+
+
+def _end(pool: RunspacePool) -> None:
+    """Delete the shell, and what runs in it. Nothing depends on it: the host ends idle shells by itself."""
+    with contextlib.suppress(Exception):
+        pool.close()
 
 
 def _separates(kind: str, value: Any) -> bool:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -266,10 +267,10 @@ def test_an_error_that_ends_the_pipeline_leaves_the_rest_to_be_sent_again(tenant
     try:
         cmdlets: list[Cmdlet] = [set_auth(m, True) for m in MAILBOXES[30:40]]
         cmdlets.insert(4, Cmdlet("New-InboundConnector", {"Name": "x", "Bogus": True}))
-        before = len(tenant.writes("psrp"))
+        before = tenant.seen()
         found = run(profile_of(tenant, runspaces=1), *cmdlets)
         assert [type(f).__name__ for f in found] == ["Answer"] * 4 + ["Refused"] + ["Answer"] * 6
-        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp")[before:]]
+        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp", before)]
         assert sorted(done) == sorted(MAILBOXES[30:40])
     finally:
         tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_error_action_stop": False}})
@@ -321,12 +322,16 @@ def test_a_cmdlet_that_takes_longer_than_one_receive_is_waited_for(tenant: Local
 
 
 def test_a_cmdlet_without_an_end_is_given_up(tenant: LocalTenant) -> None:
-    tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "do": {"delay": 20}}])
+    tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "do": {"delay": 4}}])
     profile = profile_of(tenant, operation_timeout_s=1)
     profile = profile.model_copy(update={"timeouts": profile.timeouts.model_copy(update={"request_s": 2.0})})
     found = run(profile, set_auth("erp@contoso.com", True))[0]
     assert isinstance(found, Unclear)
     assert "no end after 2 s" in str(found)
+    time.sleep(3)
+    last = tenant.requests("psrp")[-1]
+    assert last["cmdlet"] == "Set-CASMailbox"
+    assert not last["executed"]  # it ended with its shell
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------
@@ -368,7 +373,7 @@ def test_a_shell_that_dies_in_the_middle_of_fifty_changes_ends_in_a_true_account
         tenant.cmdlet("Set-CASMailbox", Identity=mailbox, SmtpClientAuthenticationDisabled=None)
     fault = {"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "after": after, "do": {deed: True}}
     tenant.control("POST", "/faults", [fault])
-    before = len(tenant.writes("psrp"))
+    before = tenant.seen()
     with connected(tenant.profile("psrp"), tmp_path) as session:
         session.options = {"confirm_s": 2.0, "writes": 200}
         outcome = session.apply(session.plan(fifty("enabled")))
@@ -377,10 +382,10 @@ def test_a_shell_that_dies_in_the_middle_of_fifty_changes_ends_in_a_true_account
         assert len(told) == 50
         for mailbox in MAILBOXES[50:100]:
             assert told[mailbox] == ("done" if rows[mailbox] is False else "unconfirmed")
-        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp")[before:]]
+        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp", before)]
         assert len(done) == len(set(done))
         session.converge(fifty("enabled"))
-    done = [w["parameters"]["Identity"] for w in tenant.writes("psrp")[before:]]
+    done = [w["parameters"]["Identity"] for w in tenant.writes("psrp", before)]
     assert sorted(done) == sorted(MAILBOXES[50:100])
 
 
