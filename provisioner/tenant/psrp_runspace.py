@@ -7,7 +7,8 @@ Where a session does not show even that, the complaint about it ends it just as 
 pipeline goes on, unless the host's ErrorActionPreference is Stop: then the rest did not run, and is given back.
 
 Bulk work is many cmdlets of which nothing comes back (Set-CASMailbox): these go without anything between them, at half
-the cost. If all is silent all is done; if anything is heard they are sent again with it, since they may be repeated.
+the cost. If all is silent all is done. What is heard mostly names the object that it is about, and so its cmdlet; only
+an error that names none has them sent again, this time separated, which they bear: each sets what it set before.
 """
 
 from __future__ import annotations
@@ -58,17 +59,16 @@ class SessionLost(Exception):
 
 @dataclass(slots=True)
 class _Heard:
-    """What belongs to one statement, as far as it was received; `settled` when its end was."""
+    """What belongs to one statement, as far as it was received; `settled` when its end was.
+
+    `stopped`: its last error ended the pipeline, and what stands behind it did not run.
+    """
 
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     settled: bool = False
-
-    @property
-    def nothing(self) -> bool:
-        """Whether the pipeline went through without a word."""
-        return self.settled and not (self.rows or self.warnings or self.errors)
+    stopped: bool = False
 
 
 class Runspace:
@@ -121,8 +121,9 @@ class Runspace:
         """
         if len(cmdlets) > 1 and all(c.name.partition("-")[0] in _SILENT for c in cmdlets):
             heard, failure = self._pass(cmdlets, [_Heard()])
-            if failure is not None or heard[0].nothing:
-                return [_outcome(c, heard[0], failure) for c in cmdlets]
+            told = _told_apart(cmdlets, heard[0]) if failure is None else heard * len(cmdlets)
+            if told is not None:
+                return [_outcome(c, h, failure) for c, h in zip(cmdlets, told, strict=True)]
         heard, failure = self._pass(cmdlets, [_Heard() for _ in cmdlets])
         return [_outcome(c, h, failure) for c, h in zip(cmdlets, heard, strict=True)]
 
@@ -196,6 +197,7 @@ class Runspace:
                     heard[current].errors.append(value)
         if shell.state == PSInvocationState.COMPLETED or heard[current].errors:
             heard[current].settled = True
+        heard[current].stopped = shell.state != PSInvocationState.COMPLETED
 
     def _failure(self, error: Exception, call: str, *, sent: bool) -> TenantError:
         """What a library raised, as ours. `sent`: the pipeline had reached the host."""
@@ -235,6 +237,33 @@ def _separates(kind: str, value: Any) -> bool:
     if kind == "row":
         return type(value) is int
     return kind == "error" and value.reason == "CommandNotFoundException" and _SEPARATOR in str(value)
+
+
+def _told_apart(cmdlets: Sequence[Cmdlet], heard: _Heard) -> Sequence[_Heard] | None:
+    """What was heard of a whole pipeline, by cmdlet; None where an error may be anybody's.
+
+    A warning stops nothing: one that names none is told with the first.
+    """
+    if not heard.settled or heard.rows:
+        return None
+    each = [_Heard(settled=True) for _ in cmdlets]
+    for warning in heard.warnings:
+        each[_named(cmdlets, warning) or 0].warnings.append(warning)
+    for error in heard.errors:
+        meant = _named(cmdlets, str(error))
+        if meant is None:
+            return None
+        each[meant].errors.append(error)
+        if heard.stopped and error is heard.errors[-1]:
+            each[meant + 1 :] = [_Heard() for _ in each[meant + 1 :]]
+    return each
+
+
+def _named(cmdlets: Sequence[Cmdlet], text: str) -> int | None:
+    """The one cmdlet whose Identity stands in a text."""
+    names = (re.escape(str(c.parameters.get("Identity") or "")) for c in cmdlets)
+    found = [n for n, name in enumerate(names) if name and re.search(rf"(?<![\w.@-]){name}(?![\w@-])", text, re.I)]
+    return found[0] if len(found) == 1 else None
 
 
 def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outcome:

@@ -272,6 +272,12 @@ def test_an_error_that_ends_the_pipeline_leaves_the_rest_to_be_sent_again(tenant
         assert [type(f).__name__ for f in found] == ["Answer"] * 4 + ["Refused"] + ["Answer"] * 6
         done = [w["parameters"]["Identity"] for w in tenant.writes("psrp", before)]
         assert sorted(done) == sorted(MAILBOXES[30:40])
+        silent = [set_auth(m, False) for m in [*MAILBOXES[30:34], "nobody@contoso.com", *MAILBOXES[34:40]]]
+        before = tenant.seen()
+        found = run(profile_of(tenant, runspaces=1), *silent)
+        assert [type(f).__name__ for f in found] == ["Answer"] * 4 + ["NotFound"] + ["Answer"] * 6
+        done = [w["parameters"]["Identity"] for w in tenant.writes("psrp", before)]
+        assert sorted(done) == sorted(MAILBOXES[30:40])
     finally:
         tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_error_action_stop": False}})
 
@@ -280,12 +286,32 @@ def test_among_many_silent_writes_each_refusal_is_told_of_its_own(tenant: LocalT
     asked = [set_auth(m, True) for m in MAILBOXES[100:110]]
     asked.insert(3, set_auth("nobody@contoso.com", True))
     asked.insert(8, set_auth("no-one@contoso.com", True))
+    before = tenant.seen()
     found = run(profile_of(tenant, runspaces=1), *asked)
     assert [n for n, f in enumerate(found) if isinstance(f, NotFound)] == [3, 8]
+    done = [w["parameters"]["Identity"] for w in tenant.writes("psrp", before)]
+    assert sorted(done) == sorted(MAILBOXES[100:110]), "none is done twice for the sake of the others' errors"
     assert [n for n, f in enumerate(found) if not isinstance(f, Answer | NotFound)] == []
     assert "nobody@contoso.com" in str(found[3])
     rows = {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in tenant.rows("CASMailbox")}
     assert all(rows[m] is True for m in MAILBOXES[100:110])
+
+
+def test_a_write_that_changes_nothing_is_warned_of_and_not_repeated(tenant: LocalTenant) -> None:
+    asked = [set_auth(m, True) for m in MAILBOXES[110:120]]
+    run(profile_of(tenant, runspaces=1), *asked)
+    before = tenant.seen()
+    found = run(profile_of(tenant, runspaces=1), *asked)
+    assert [f for f in found if not isinstance(f, Answer)] == []
+    assert sum(len(f.warnings) for f in found if isinstance(f, Answer)) == 10
+    assert len(tenant.writes("psrp", before)) == 10
+
+
+def test_an_error_that_names_none_has_all_asked_again_apart(tenant: LocalTenant) -> None:
+    fault = {"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "after": 2, "times": 1, "do": {"status": 429}}
+    tenant.control("POST", "/faults", [fault])
+    found = run(profile_of(tenant, runspaces=1), *(set_auth(m, None) for m in MAILBOXES[120:125]))
+    assert [f for f in found if not isinstance(f, Answer)] == []
 
 
 def test_fewer_shells_than_wanted_are_enough(tenant: LocalTenant) -> None:
