@@ -261,8 +261,8 @@ def _told_apart(cmdlets: Sequence[Cmdlet], heard: _Heard) -> Sequence[_Heard] | 
 
 def _named(cmdlets: Sequence[Cmdlet], text: str) -> int | None:
     """The one cmdlet whose Identity stands in a text."""
-    names = (re.escape(str(c.parameters.get("Identity") or "")) for c in cmdlets)
-    found = [n for n, name in enumerate(names) if name and re.search(rf"(?<![\w.@-]){name}(?![\w@-])", text, re.I)]
+    names = (re.escape(str(c.parameters.get("Identity") or "").lower()) for c in cmdlets)
+    found = [n for n, name in enumerate(names) if name and re.search(rf"(?<![\w.@-]){name}(?![\w@-])", text.lower())]
     return found[0] if len(found) == 1 else None
 
 
