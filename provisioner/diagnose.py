@@ -579,6 +579,12 @@ def _connector(facts: Facts) -> tuple[str, tuple[str, ...]]:
     return text, lacks if ip else (*lacks, "ADDRESS: the public IPv4 address that the device sends from")
 
 
+def _send_as(facts: Facts) -> tuple[str, tuple[str, ...]]:
+    text = f"send_as:\n  {facts.mailbox or 'MAILBOX'}: [{facts.sender or 'ADDRESS'}]\n"
+    lacks = [] if facts.mailbox else ["MAILBOX: the address that the device logs in with"]
+    return text, (*lacks, *([] if facts.sender else ["ADDRESS: the From address"]))
+
+
 def _domain(facts: Facts) -> tuple[str, tuple[str, ...]]:
     text = f"domains:\n  {facts.domain or 'DOMAIN'}: {{ verified: true, accepted: true }}\n"
     return text, () if facts.domain else ("DOMAIN: the domain of the sender's address",)
@@ -592,6 +598,7 @@ def _dkim(facts: Facts) -> tuple[str, tuple[str, ...]]:
 _PLANS: dict[str, Callable[[Facts], tuple[str, tuple[str, ...]]]] = {
     "smtp_auth": _smtp_auth,
     "connector": _connector,
+    "send_as": _send_as,
     "domain": _domain,
     "dkim": _dkim,
 }

@@ -1,13 +1,15 @@
 """What the live tenant says to a diagnosis: which question takes which requests, and what the answers mean. Pure.
 
 A diagnosis rests on a text; the tenant can confirm it or point elsewhere. Each answer becomes a sentence and whether it
-`speaks` for the cause ("yes"), against it ("no"), or says nothing ("unknown": it could not be read).
+`speaks` for the cause ("yes"), against it ("no"), or says nothing ("unknown": it could not be read). SPF is evaluated
+by whoever can ask DNS; `of_spf` says what the result means.
 """
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +22,11 @@ from provisioner.diagnose import (
     AskRejectDirectSend,
     AskSendAs,
     AskSmtpAuth,
-    AskSpf,
+    Diagnosis,
     Question,
 )
-from provisioner.model import Answer, Cmdlet, Desired, DnsQuery, Observed, Request, Row, Unknown, request_key
+from provisioner.mail_dns.spf import SpfResult
+from provisioner.model import Answer, Cmdlet, Desired, Observed, Request, Row, Unknown, request_key
 from provisioner.rules.verdict import ORGANIZATION_CONFIG
 
 _CONNECTORS = Cmdlet("Get-InboundConnector", {"ResultSize": "Unlimited"})
@@ -35,11 +38,22 @@ Answers = Mapping[str, Answer | Unknown]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that the tenant says. `mend` is what to do about it, where that is more than the cause's own fix."""
+    """One thing that the tenant says. `mend` is what to do about it, where that is more than the cause's own fix.
+
+    `plan` is what to write into a plan, now that it is known how things are; "" where no plan mends it, None where the
+    cause's own proposal stands.
+    """
 
     speaks: str
     sentence: str
     mend: str = ""
+    plan: str | None = None
+
+
+def proposal(found: Diagnosis, evidence: Sequence[Evidence]) -> tuple[str, tuple[str, ...]]:
+    """The plan that mends it and what is to be filled in: the tenant knows better than the text."""
+    known = [e.plan for e in evidence if e.speaks == "yes" and e.plan is not None]
+    return (known[0], ()) if known else (found.plan, found.fill_in)
 
 
 def requests(question: Question) -> Sequence[Request]:
@@ -55,8 +69,6 @@ def requests(question: Question) -> Sequence[Request]:
             return (Cmdlet("Get-RecipientPermission", {"Identity": sender}),)
         case AskRejectDirectSend():
             return (ORGANIZATION_CONFIG,)
-        case AskSpf(domain, _) if domain:
-            return (DnsQuery(domain, "TXT"),)
         case AskDkim(domain) if domain:
             return (_DKIM,)
         case _:
@@ -79,8 +91,6 @@ def conclude(question: Question, answers: Answers, today: datetime.date) -> Sequ
             return (_send_as(mailbox, sender, _rows(answers, requests(question)[0])),)
         case AskRejectDirectSend():
             return (_direct_send(_rows(answers, ORGANIZATION_CONFIG)),)
-        case AskSpf(domain, ip) if domain:
-            return (_spf(domain, ip, _rows(answers, DnsQuery(domain, "TXT"))),)
         case AskDkim(domain) if domain:
             return (_dkim(domain, _rows(answers, _DKIM)),)
         case _:
@@ -104,7 +114,9 @@ def _sign_in(mailbox: str, answers: Answers, today: datetime.date) -> Sequence[E
     verdict = rules.judge(switches, "basic")
     if verdict.blocked_by:
         speaks = "yes" if verdict.allowed is False else "unknown"
-        found = [Evidence(speaks, f"{mailbox}: {verdict.sentence}", verdict.mend)]
+        ours = verdict.blocked_by in {"mailbox", "organization"}
+        plan = f"smtp_auth:\n  mailboxes:\n    {mailbox}: enabled\n" if ours else ""
+        found = [Evidence(speaks, f"{mailbox}: {verdict.sentence}", verdict.mend, plan)]
     elif verdict.allowed:
         found = [Evidence("no", f"{mailbox}: no switch of the tenant forbids it to sign in with a password")]
     else:
@@ -128,7 +140,8 @@ def _connector(ip: str, rows: Sequence[Row]) -> Evidence:
         if any(_holds(text, ip) for text in row.get("SenderIPAddresses") or ()):
             name = row.get("Name")
             if row.get("Enabled") is False:
-                return Evidence("yes", f'the connector "{name}" names {ip}, but it is disabled', "enable it")
+                plan = f"inbound_connectors:\n  {json.dumps(name)}: {{ enabled: true }}\n"
+                return Evidence("yes", f'the connector "{name}" names {ip}, but it is disabled', "enable it", plan)
             return Evidence("no", f'the connector "{name}" names {ip} and is enabled')
     return Evidence("yes", f"no inbound connector names {ip}", "put the address into a connector")
 
@@ -159,7 +172,10 @@ def _send_as(mailbox: str, sender: str, rows: Sequence[Row]) -> Evidence:
     holders = {str(r.get("Trustee") or "").lower() for r in rows if "Deny" not in str(r.get("AccessControlType"))}
     if mailbox.lower() in holders:
         return Evidence("no", f"{mailbox} may send as {sender}")
-    return Evidence("yes", f"{mailbox or 'the mailbox'} has no right to send as {sender}", "give it under send_as")
+    plan = f"send_as:\n  {mailbox}: [{sender}]\n" if mailbox else None
+    return Evidence(
+        "yes", f"{mailbox or 'the mailbox'} has no right to send as {sender}", "give it under send_as", plan
+    )
 
 
 def _direct_send(rows: Sequence[Row]) -> Evidence:
@@ -170,12 +186,13 @@ def _direct_send(rows: Sequence[Row]) -> Evidence:
     return Evidence("yes" if rejects else "no", f"RejectDirectSend is {'on' if rejects else 'off'}", mend)
 
 
-def _spf(domain: str, ip: str, rows: Sequence[Row]) -> Evidence:
-    records = [t for row in rows if (t := str(row.get("value", ""))).lower().startswith("v=spf1")]
-    if not records:
-        return Evidence("yes", f"{domain} publishes no SPF record", "publish one: provisioner dns check")
-    said = f"{domain} publishes {records[0]}"
-    return Evidence("unknown", f"{said}; whether it covers {ip or 'the sender'}: provisioner dns check")
+def of_spf(domain: str, ip: str, result: SpfResult) -> Evidence:
+    """What the evaluation of a domain's SPF record means. It took DNS of its own, and so comes from outside."""
+    words = {"none": "publishes no SPF record", "pass": f"lets {ip} send (SPF pass)"}
+    said = words.get(result.result, f"does not vouch for {ip} (SPF {result.result}: {result.reason})")
+    mend = "" if result.result == "pass" else "provisioner dns check says what to publish"
+    speaks = {"pass": "no", "temperror": "unknown"}.get(result.result, "yes")
+    return Evidence(speaks, f"{domain} {said}", mend)
 
 
 def _dkim(domain: str, rows: Sequence[Row]) -> Evidence:

@@ -43,15 +43,24 @@ def command(session: Session, text: tuple[str, ...], file: Path | None, format_:
     found = diagnose(_read(text, file))
     evidence = ask(session, found) if session.profile.tenant is not None and found.known else ()
     if format_ == "json":
-        facts = {**plain(found), "tenant": [dataclasses.asdict(e) for e in evidence]}
+        facts = plain(found, evidence)
         session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     else:
         session.result("".join(f"{line}\n" for line in lines(found, evidence)))
     return 0 if found.known else 1
 
 
-def lines(found: Diagnosis, evidence: Sequence[Evidence]) -> Iterator[str]:
-    """A diagnosis for a person."""
+def in_plan(text: str) -> Iterator[str]:
+    """A part of a plan for a person."""
+    from provisioner.render.escape import visible
+
+    yield "  in the plan:"
+    yield from (visible(f"    {line}") for line in text.splitlines())
+
+
+def lines(found: Diagnosis, evidence: Sequence[Evidence], *, instead: bool = False) -> Iterator[str]:
+    """A diagnosis for a person. `instead`: whoever calls proposes a plan of its own."""
+    from provisioner.evidence import proposal
     from provisioner.render.escape import visible
 
     sure = {"certain": "", "likely": " (likely)"}.get(found.confidence, "")
@@ -64,11 +73,11 @@ def lines(found: Diagnosis, evidence: Sequence[Evidence]) -> Iterator[str]:
             yield visible(f"    {item.mend}")
     if found.fix:
         yield visible(f"  to mend it: {found.fix}")
-    if found.plan:
-        yield "  in the plan:"
-        yield from (visible(f"    {line}") for line in found.plan.splitlines())
-    if found.fill_in:
-        yield visible(f"  fill in: {', '.join(found.fill_in)}")
+    plan, fill_in = proposal(found, evidence)
+    if plan and not instead:
+        yield from in_plan(plan)
+    if fill_in and not instead:
+        yield visible(f"  fill in: {', '.join(fill_in)}")
     if found.source:
         yield visible(f"  source: {found.source}")
 
@@ -90,26 +99,32 @@ def _read(text: Sequence[str], file: Path | None) -> str:
     return content.decode("utf-8", "replace")
 
 
-def plain(found: Diagnosis) -> Mapping[str, Any]:
-    """A diagnosis for JSON."""
+def plain(found: Diagnosis, evidence: Sequence[Evidence]) -> Mapping[str, Any]:
+    """A diagnosis for JSON, with what the tenant says to it."""
+    from provisioner.evidence import proposal
+
     facts = dataclasses.asdict(found)
     del facts["questions"]
-    return facts
+    facts["plan"], facts["fill_in"] = proposal(found, evidence)
+    told = [{k: v for k, v in dataclasses.asdict(e).items() if k != "plan"} for e in evidence]
+    return {**facts, "tenant": told}
 
 
 def ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
-    """What the tenant of the profile says to a diagnosis."""
-    from provisioner.evidence import conclude, requests
+    """What the tenant of the profile, and DNS, say to a diagnosis."""
+    from provisioner.cli.mail_records import spf_result
+    from provisioner.diagnose import AskSpf
+    from provisioner.evidence import conclude, of_spf, requests
     from provisioner.model import request_key
 
     asked = {request_key(r): r for q in found.questions for r in requests(q)}
-    if not asked:
-        return ()
+    senders = [q for q in found.questions if isinstance(q, AskSpf) and q.domain and q.ip]
 
     async def work(ports: Ports, identity: TenantIdentity) -> Answers:  # noqa: ARG001 - nothing is compared with a plan
         from provisioner import engine
 
         return await engine.ask(list(asked.values()), ports, reads=session.profile.reads_at_once)
 
-    answers = run(with_tenant(session, work))
-    return [e for q in found.questions for e in conclude(q, answers, today())]
+    answers = run(with_tenant(session, work)) if asked else {}
+    told = [e for q in found.questions for e in conclude(q, answers, today())]
+    return [*told, *(of_spf(q.domain, q.ip, run(spf_result(session, q.domain, q.ip))) for q in senders)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,13 @@ import click
 
 from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, today, with_tenant
+from provisioner.cli.planner import today
 from provisioner.cli.session import Session
+from provisioner.cli.standing import observe, part_for, standing
 from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
-    from provisioner.model import Address, Desired, Observed, Request, Resource
-    from provisioner.tenant.connect import TenantIdentity
-    from provisioner.tenant.ports import Ports
+    from provisioner.model import Address, Desired, Observed
 
 Document = dict[str, Any]
 
@@ -62,15 +61,14 @@ def _device(session: Session, name: str, desired: Desired) -> Document:
     from provisioner.fleet import CLIENT_SUBMISSION
 
     device, choice = desired.devices[name], desired.choices[name]
-    taken = {a: r for a, r in desired.resources.items() if name in r.devices}
-    part = dataclasses.replace(desired, resources=taken, devices={name: device}, choices={name: choice})
-    observed = _observed(session, part, rules.questions(part))
+    part = part_for(desired, name)
+    observed = observe(session, part, rules.questions(part))
     document: Document = {
         "subject": device.address,
         "at": str(device.location or ""),
         **summary(device, desired, today()),
     }
-    document["resources"] = [_standing(resource, observed) for resource in taken.values()]
+    document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
     if observed is not None and choice.method == CLIENT_SUBMISSION:
         document["sign_in"] = [_verdict(device.mailbox, choice.authentication, observed)]
     return document
@@ -86,11 +84,10 @@ def _resource(session: Session, address: Address, desired: Desired) -> Document:
         mend = "see what it declares: provisioner plan; devices: provisioner devices list"
         raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", mend)])
     part = dataclasses.replace(desired, resources={address: resource} if resource else {}, devices={}, choices={})
-    observed = _observed(session, part, rules.sign_in_questions(mailbox, part) if mailbox else ())
+    observed = observe(session, part, rules.sign_in_questions(mailbox, part) if mailbox else ())
     document: Document = {"subject": address.short, "at": str(resource.location or "") if resource else ""}
     if resource is not None:
-        standing = _standing(resource, observed)
-        document["resources"] = [standing]
+        document["resources"] = [standing(resource, observed)]
         document["devices"] = [
             {"device": n, "method": desired.choices[n].method, "why": list(desired.choices[n].reasons)}
             for n in resource.devices
@@ -102,23 +99,6 @@ def _resource(session: Session, address: Address, desired: Desired) -> Document:
     return document
 
 
-def _standing(resource: Resource, observed: Observed | None) -> Document:
-    """A resource as it is declared, and as it is in the tenant where that was asked."""
-    from provisioner.changeset import plain
-    from provisioner.model import Present, Unknown, written
-
-    there = observed.resources.get(resource.address) if observed else None
-    wanted = {n: plain(v) for n, v in written(resource.spec).items()}
-    live: Any = None
-    state = "not asked"
-    if isinstance(there, Present):
-        live = {n: plain(getattr(there.spec, n)) for n in wanted}
-        state = "as declared" if live == wanted else "differs"
-    elif there is not None:
-        state = f"unknown: {there.reason}" if isinstance(there, Unknown) else "absent"
-    return {"address": resource.address.short, "declared": wanted, "state": state, "live": live}
-
-
 def _verdict(mailbox: str, authentication: str, observed: Observed) -> Document:
     from provisioner import rules
 
@@ -127,23 +107,6 @@ def _verdict(mailbox: str, authentication: str, observed: Observed) -> Document:
     known = {k: v for k, v in dataclasses.asdict(switches).items() if k != "today"}
     facts = {**dataclasses.asdict(verdict), "unknown": list(verdict.unknown)}
     return {"mailbox": mailbox, "authentication": authentication, **facts, "switches": known}
-
-
-def _observed(session: Session, part: Desired, evidence: Sequence[Request]) -> Observed | None:
-    """The tenant as far as these resources and questions go; None without a profile."""
-    if session.profile.tenant is None:
-        return None
-
-    async def work(ports: Ports, identity: TenantIdentity) -> Observed:
-        from provisioner import engine
-        from provisioner.resources import TYPES
-        from provisioner.tenant.connect import check_tenant
-
-        check_tenant(identity, part.tenant)
-        narrow = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
-        return await engine.read(narrow, TYPES, ports, evidence=evidence)
-
-    return run(with_tenant(session, work))
 
 
 # --- how it is printed -----------------------------------------------------------------------------------------------

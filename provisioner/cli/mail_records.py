@@ -11,6 +11,7 @@ from provisioner.cli.session import Session
 if TYPE_CHECKING:
     from provisioner.mail_dns.check import DomainReport
     from provisioner.mail_dns.dialogue import DnsAnswer
+    from provisioner.mail_dns.spf import SpfResult
     from provisioner.model import Desired, DnsQuery, Finding
     from provisioner.tenant.dns import DnsResolver
 
@@ -65,6 +66,14 @@ async def device_records(session: Session, desired: Desired) -> Sequence[Finding
         for f in report.findings
         if f.id.partition("-")[0] in _OF_DEVICES
     ]
+
+
+async def spf_result(session: Session, domain: str, ip: str) -> SpfResult:
+    """What the SPF record of a domain says of an address that sends in its name."""
+    from provisioner.mail_dns.dialogue import pursue
+    from provisioner.mail_dns.spf import check_host
+
+    return await pursue(check_host(ip, f"postmaster@{domain}", domain), _asked(session).all)
 
 
 def _asked(session: Session) -> _Asked:

@@ -16,12 +16,15 @@ from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.planner import run, today
 from provisioner.cli.session import Session
+from provisioner.cli.standing import lacking, observe, part_for
 from provisioner.diagnostics import Diagnostic, InputError
 
 if TYPE_CHECKING:
-    from provisioner.devices.way import Way
+    from provisioner.devices import Remedy, Way
     from provisioner.diagnose import Diagnosis
     from provisioner.evidence import Evidence
+    from provisioner.fleet import Device
+    from provisioner.model import Desired
     from provisioner.tenant.smtp import Dialogue
 
 _SCOPE = "https://outlook.office365.com/.default"
@@ -52,7 +55,7 @@ def command(
 
     The password is a reference and is never shown. Exit 0: accepted; 1: refused, or the server could not be spoken to.
     """
-    from provisioner.devices.way import way
+    from provisioner.devices import device_of, way
     from provisioner.tenant.smtp import converse
 
     session.format = format_
@@ -64,10 +67,11 @@ def command(
     session.note(f"Probing as {device}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
     said = run(converse(attempt))
     found, evidence = _explained(session, said, how)
+    mended = _remedy(session, device_of(device, desired), desired, found) if found else None
     if format_ == "json":
-        session.result(json.dumps(_facts(said, found, evidence, how), indent=1, ensure_ascii=False) + "\n")
+        session.result(json.dumps(_facts(said, found, evidence, mended, how), indent=1, ensure_ascii=False) + "\n")
     else:
-        session.result("".join(f"{line}\n" for line in _lines(said, found, evidence, sent=send)))
+        session.result("".join(f"{line}\n" for line in _lines(said, found, evidence, mended, sent=send)))
     return 0 if said.accepted else 1
 
 
@@ -156,7 +160,18 @@ def _explained(session: Session, said: Dialogue, how: Way) -> tuple[Diagnosis | 
     return found, ask(session, found) if session.profile.tenant is not None and found.known else ()
 
 
-def _facts(said: Dialogue, found: Any, evidence: Sequence[Any], how: Way) -> dict[str, Any]:
+def _remedy(session: Session, device: Device, desired: Desired, found: Diagnosis) -> Remedy | None:
+    """What mends it for this device, by what its tenant has of what the plan declares for it."""
+    from provisioner.devices import remedy
+
+    if not found.known:
+        return None
+    part = part_for(desired, device.name)
+    missing = lacking(part, observe(session, part))
+    return remedy(device, desired, today(), found.cause, seen_ip=found.facts.ip, lacking=missing)
+
+
+def _facts(said: Dialogue, found: Any, evidence: Sequence[Any], mended: Any, how: Way) -> dict[str, Any]:
     from provisioner.cli.diagnose import plain
 
     return {
@@ -165,12 +180,13 @@ def _facts(said: Dialogue, found: Any, evidence: Sequence[Any], how: Way) -> dic
         "refused": said.refused,
         "error": said.error,
         "dialogue": [{"from": "client" if who == "C" else "server", "text": text} for who, text in said.lines],
-        "diagnosis": {**plain(found), "tenant": [dataclasses.asdict(e) for e in evidence]} if found else None,
+        "diagnosis": plain(found, evidence) if found else None,
+        "remedy": dataclasses.asdict(mended) if mended else None,
     }
 
 
-def _lines(said: Dialogue, found: Any, evidence: Sequence[Any], *, sent: bool) -> Iterator[str]:
-    from provisioner.cli.diagnose import lines
+def _lines(said: Dialogue, found: Any, evidence: Sequence[Any], mended: Any, *, sent: bool) -> Iterator[str]:
+    from provisioner.cli.diagnose import in_plan, lines
     from provisioner.render.escape import visible
 
     yield from (visible(f"{who}: {text}") for who, text in said.lines)
@@ -181,4 +197,7 @@ def _lines(said: Dialogue, found: Any, evidence: Sequence[Any], *, sent: bool) -
         yield visible(f"Not accepted: {said.error}")
     else:
         yield "Refused."
-        yield from lines(found, evidence)
+        yield from lines(found, evidence, instead=mended is not None)
+        if mended is not None:
+            yield visible(f"  for this device: {mended.sentence}")
+            yield from in_plan(mended.plan) if mended.plan else ()

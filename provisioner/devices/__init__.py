@@ -1,11 +1,12 @@
 """A device -> a sending method -> the resources that it takes, and what to type into it. Pure.
 
 `choose` weighs the three methods, `expand` adds what the chosen ones take to a plan, `way` says how a device has to be
-set, `sheet` and `report` tell people.
+set, `sheet` and `report` tell people, `remedy` says what mends a refusal.
 """
 
 from provisioner.devices.choice import BASIC_ENDS, NAMES, Facts, choose, facts_of
 from provisioner.devices.expansion import egress, expand
+from provisioner.devices.remedy import Remedy, remedy
 from provisioner.devices.sheet import report, sheet, summary
 from provisioner.devices.way import Way, device_of, way, way_of
 
@@ -13,12 +14,14 @@ __all__ = [
     "BASIC_ENDS",
     "NAMES",
     "Facts",
+    "Remedy",
     "Way",
     "choose",
     "device_of",
     "egress",
     "expand",
     "facts_of",
+    "remedy",
     "report",
     "sheet",
     "summary",

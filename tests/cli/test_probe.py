@@ -12,7 +12,7 @@ import pytest
 from provisioner.tenant.smtp import Attempt, converse
 from tests.cli.shop import Shop, open_shop
 
-SEED = {
+SEED: dict[str, Any] = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
     "objects": {

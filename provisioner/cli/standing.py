@@ -1,0 +1,73 @@
+"""How the resources of a part of a plan stand in the tenant, for commands that look and change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from provisioner.cli.planner import run, with_tenant
+from provisioner.cli.session import Session
+
+if TYPE_CHECKING:
+    from provisioner.model import Address, Desired, Observed, Request, Resource
+    from provisioner.tenant.connect import TenantIdentity
+    from provisioner.tenant.ports import Ports
+
+
+def part_for(desired: Desired, device: str) -> Desired:
+    """The part of a plan that one device takes."""
+    taken = {a: r for a, r in desired.resources.items() if device in r.devices}
+    return dataclasses.replace(
+        desired,
+        resources=taken,
+        devices={device: desired.devices[device]},
+        choices={device: desired.choices[device]},
+    )
+
+
+def observe(session: Session, part: Desired, evidence: Sequence[Request] = ()) -> Observed | None:
+    """The tenant as far as these resources and questions go; None without a profile."""
+    if session.profile.tenant is None:
+        return None
+
+    async def work(ports: Ports, identity: TenantIdentity) -> Observed:
+        return await look(part, ports, identity, evidence)
+
+    return run(with_tenant(session, work))
+
+
+async def look(part: Desired, ports: Ports, identity: TenantIdentity, evidence: Sequence[Request] = ()) -> Observed:
+    """As `observe`, within a run that has its ports. Raises SignInRefused for another tenant than the plan's."""
+    from provisioner import engine
+    from provisioner.resources import TYPES
+    from provisioner.tenant.connect import check_tenant
+
+    check_tenant(identity, part.tenant)
+    narrow = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
+    return await engine.read(narrow, TYPES, ports, evidence=evidence)
+
+
+def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
+    """A resource as it is declared, and as it is in the tenant where that was asked.
+
+    `state` is "as declared", "differs", "absent", "unknown: …" or "not asked".
+    """
+    from provisioner.changeset import plain
+    from provisioner.model import Present, Unknown, written
+
+    there = observed.resources.get(resource.address) if observed else None
+    wanted = {n: plain(v) for n, v in written(resource.spec).items()}
+    live: Any = None
+    state = "not asked"
+    if isinstance(there, Present):
+        live = {n: plain(getattr(there.spec, n)) for n in wanted}
+        state = "as declared" if live == wanted else "differs"
+    elif there is not None:
+        state = f"unknown: {there.reason}" if isinstance(there, Unknown) else "absent"
+    return {"address": resource.address.short, "declared": wanted, "state": state, "live": live}
+
+
+def lacking(part: Desired, observed: Observed | None) -> Sequence[Address]:
+    """What the tenant certainly does not have as it is declared."""
+    return [a for a, r in part.resources.items() if standing(r, observed)["state"] in {"differs", "absent"}]

@@ -1,0 +1,123 @@
+"""What mends the refusal that a device of the plan met: to apply what the plan has, or what to write into it. Pure.
+
+The cause of a refusal says what is wrong, the plan says what the device could do instead. Every entry that is proposed
+is one that the plan, once it is written, expands to what the device needs; whether it does is tested by applying it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from provisioner.devices.choice import NAMES, choose, facts_of
+from provisioner.fleet import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device
+from provisioner.model import Address, Desired
+
+_NO_PASSWORDS = frozenset({
+    "security-defaults", "basic-auth-off", "basic-auth-retired", "conditional-access",
+    "auth-not-allowed-by-organization",
+})  # fmt: skip
+_BY_ADDRESS = frozenset({"relay-denied", "attribution-failed", "partner-connector-restricted"})
+_IN_THE_PLAN = _BY_ADDRESS | {
+    "smtp-auth-off-tenant", "smtp-auth-off-mailbox", "smtp-auth-off", "login-refused", "send-as-denied",
+    "direct-send-rejected", "unregistered-domain",
+}  # fmt: skip
+_PRECONDITIONS = frozenset({"domain", "mailbox"})
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do, and the part of the plan to write where there is one. It goes into the entries that are there."""
+
+    sentence: str
+    plan: str = ""
+
+
+def remedy(
+    device: Device,
+    desired: Desired,
+    today: datetime.date,
+    cause: str,
+    *,
+    seen_ip: str = "",
+    lacking: Sequence[Address] = (),
+) -> Remedy | None:
+    """What mends a cause (an id of docs/causes.md) for a device; None where the cause's own words are all there is.
+
+    `seen_ip` is the address that the server saw, `lacking` are the device's resources that the tenant does not have as
+    the plan declares them.
+    """
+    if cause in _IN_THE_PLAN and lacking:
+        what = ", ".join(a.short for a in lacking)
+        if all(a.type in _PRECONDITIONS for a in lacking):
+            return Remedy(f"the tenant lacks what no plan can give it ({what}): provisioner plan says what to do")
+        return Remedy(f"the plan has what it takes, and the tenant has not ({what}): provisioner apply")
+    if cause in _NO_PASSWORDS:
+        return _without_password(device, desired, today)
+    if cause == "direct-send-rejected" and device.method != SMTP_RELAY:
+        return _through_a_connector(device, desired, today)
+    if cause in _BY_ADDRESS or cause == "direct-send-rejected":
+        return _address(device, desired, today, seen_ip)
+    if cause.startswith("smtp-auth-off"):
+        return Remedy("the tenant has it as the plan declares; a change takes up to an hour until it is in force")
+    return None
+
+
+def _without_password(device: Device, desired: Desired, today: datetime.date) -> Remedy:
+    """The way that is left when passwords are refused."""
+    able = dataclasses.replace(device, method="auto", authentication=device.authentication - {"basic"})
+    choice = choose(able, facts_of(able, desired, today))
+    if choice.method is None:
+        return Remedy("; or ".join(["no other way will do for it as it is declared", *choice.advice]))
+    if choice.method == CLIENT_SUBMISSION:
+        return Remedy("let it sign in with OAuth", _device(device, "supports: { authentication: [oauth] }"))
+    return _another_method(device, choice)
+
+
+def _another_method(device: Device, choice: Choice) -> Remedy:
+    assert choice.method is not None  # noqa: S101 - asked by whoever calls
+    sentence = f"send by {NAMES[choice.method]}: {'; '.join(choice.reasons)}"
+    return Remedy(sentence, _device(device, f"method: {choice.method}"))
+
+
+def _through_a_connector(device: Device, desired: Desired, today: datetime.date) -> Remedy:
+    """Direct send that is rejected: what a connector names is none any more."""
+    able = dataclasses.replace(device, method=SMTP_RELAY)
+    choice = choose(able, facts_of(able, desired, today))
+    if choice.method is not None:
+        why = "a connector that names where it comes from makes it more than direct send"
+        return Remedy(why, _device(device, f"method: {choice.method}"))
+    sentence = (
+        "let the organization take direct send again. Better, since that is for anybody who writes in its name: a "
+        "fixed address or a certificate, so that a connector can tell the device"
+    )
+    return Remedy(sentence, "organization:\n  reject_direct_send: false\n")
+
+
+def _address(device: Device, desired: Desired, today: datetime.date, seen_ip: str) -> Remedy | None:
+    """Mail from an address that the plan does not name."""
+    known = facts_of(device, desired, today).sources
+    if not seen_ip or ":" in seen_ip or not known or _holds(known, seen_ip):
+        return None
+    listed = json.dumps(sorted([*(n.removesuffix("/32") for n in known), seen_ip]))
+    sentence = f"its mail comes from {seen_ip}, which the plan does not name for it; if that address is yours alone"
+    if device.site is not None:
+        return Remedy(sentence, f"sites:\n  {_key(device.site)}:\n    egress_ip_addresses: {listed}\n")
+    return Remedy(sentence, _device(device, f"sender_ip_addresses: {listed}"))
+
+
+def _holds(networks: Iterable[str], ip: str) -> bool:
+    return any(ipaddress.ip_address(ip) in ipaddress.ip_network(n) for n in networks)
+
+
+def _device(device: Device, line: str) -> str:
+    return f"devices:\n  {_key(device.name)}:\n    {line}\n"
+
+
+def _key(text: str) -> str:
+    """A name as YAML: as it is where it is plain, else in JSON's quotes, which YAML knows."""
+    return text if text.replace("-", "").replace("_", "").isalnum() and text.isascii() else json.dumps(text)

@@ -1,0 +1,74 @@
+"""What mends a refusal, by cause and by what the device could do instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from provisioner.devices import Remedy, expand, remedy
+from provisioner.fleet import Device, Site
+from provisioner.model import Address, Desired
+
+TODAY = dt.date(2026, 11, 23)
+DEVICE = Device(
+    "erp 1",
+    sender="erp@contoso.com",
+    recipients="anyone",
+    tls="1.2",
+    authentication=frozenset({"basic"}),
+    mailbox="erp@contoso.com",
+    method="client_submission",
+)
+HQ = Site("hq", frozenset({"203.0.113.10/32"}))
+
+
+def mends(cause: str, *, lacking: tuple[Address, ...] = (), seen_ip: str = "", **changes: object) -> Remedy | None:
+    device = dataclasses.replace(DEVICE, **changes)  # type: ignore[arg-type]
+    plan = Desired("contoso.onmicrosoft.com", "team", {}, devices={device.name: device}, sites={"hq": HQ})
+    desired, _ = expand(plan, TODAY)
+    return remedy(device, desired, TODAY, cause, seen_ip=seen_ip, lacking=lacking)
+
+
+def test_what_the_plan_has_is_to_be_applied() -> None:
+    found = mends("smtp-auth-off-tenant", lacking=(Address("smtp_auth", "erp@contoso.com"),))
+    assert found is not None
+    assert "provisioner apply" in found.sentence
+    assert found.plan == ""
+
+
+def test_what_no_apply_can_give_is_not_promised() -> None:
+    found = mends("relay-denied", lacking=(Address("domain", "contoso.com"),))
+    assert found is not None
+    assert "no plan can give" in found.sentence
+
+
+def test_what_was_applied_takes_its_time() -> None:
+    found = mends("smtp-auth-off-mailbox")
+    assert found is not None
+    assert "until it is in force" in found.sentence
+
+
+@pytest.mark.parametrize("cause", ["security-defaults", "basic-auth-off", "basic-auth-retired", "conditional-access"])
+def test_without_passwords_oauth_comes_first(cause: str) -> None:
+    found = mends(cause, authentication=frozenset({"basic", "oauth"}), site="hq")
+    assert found is not None
+    assert found.plan == 'devices:\n  "erp 1":\n    supports: { authentication: [oauth] }\n'
+
+
+def test_an_address_that_is_covered_or_unknown_proposes_none() -> None:
+    assert mends("relay-denied", site="hq", seen_ip="203.0.113.10") is None
+    assert mends("relay-denied", site="hq") is None
+    assert mends("relay-denied", seen_ip="203.0.113.10") is None
+
+
+def test_an_own_address_is_added_to_the_device() -> None:
+    found = mends("relay-denied", sender_ip_addresses=frozenset({"203.0.113.7/32"}), seen_ip="203.0.113.8")
+    assert found is not None
+    assert found.plan.endswith('sender_ip_addresses: ["203.0.113.7", "203.0.113.8"]\n')
+
+
+def test_what_has_nothing_to_do_with_the_plan_has_no_remedy() -> None:
+    assert mends("wrong-credentials") is None
+    assert mends("recipient-unknown") is None
