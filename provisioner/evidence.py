@@ -26,7 +26,7 @@ from provisioner.diagnose import (
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult
-from provisioner.model import Answer, Cmdlet, Desired, Observed, Request, Row, Unknown, request_key
+from provisioner.model import Answer, Cmdlet, Observed, Request, Row, Unknown, request_key
 from provisioner.rules.verdict import ORGANIZATION_CONFIG
 
 _CONNECTORS = Cmdlet("Get-InboundConnector", {"ResultSize": "Unlimited"})
@@ -60,7 +60,7 @@ def requests(question: Question) -> Sequence[Request]:
     """What has to be asked for a question; nothing where the text told too little to ask it."""
     match question:
         case AskSmtpAuth(mailbox) if mailbox:
-            return rules.sign_in_questions(mailbox, Desired("", "", {}))
+            return rules.sign_in_questions([mailbox])
         case AskConnectorFor():
             return (_CONNECTORS,)
         case AskAcceptedDomain(domain) if domain:

@@ -160,7 +160,7 @@ class LocalLock:
             self._file = -1
 
     def status(self) -> Holder | None:
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -84,7 +84,7 @@ def _resource(session: Session, address: Address, desired: Desired) -> Document:
         mend = "see what it declares: provisioner plan; devices: provisioner devices list"
         raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", mend)])
     part = dataclasses.replace(desired, resources={address: resource} if resource else {}, devices={}, choices={})
-    observed = observe(session, part, rules.sign_in_questions(mailbox, part) if mailbox else ())
+    observed = observe(session, part, rules.sign_in_questions([mailbox], part) if mailbox else ())
     document: Document = {"subject": address.short, "at": str(resource.location or "") if resource else ""}
     if resource is not None:
         document["resources"] = [standing(resource, observed)]

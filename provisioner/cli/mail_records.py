@@ -68,6 +68,16 @@ async def device_records(session: Session, desired: Desired) -> Sequence[Finding
     ]
 
 
+async def answering(session: Session, domain: str) -> str:
+    """Why DNS does not answer for a domain; "" where it does, be it that there is nothing."""
+    from provisioner.mail_dns.dialogue import Status
+    from provisioner.model import DnsQuery
+
+    question = DnsQuery(domain, "MX")
+    answer = (await _asked(session).all((question,)))[question]
+    return answer.reason if answer.status is Status.FAILED else ""
+
+
 async def spf_result(session: Session, domain: str, ip: str) -> SpfResult:
     """What the SPF record of a domain says of an address that sends in its name."""
     from provisioner.mail_dns.dialogue import pursue

@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": "Say how a device sends and why, or what a resource is for and what stands in its way.",
     "probe": "Speak SMTP as a device of the plan would, and say what a refusal means.",
     "diagnose": "Say what a mail server's answer means, and what mends it.",
+    "doctor": "Look whether everything is there that a run needs, and whether the plan's mailboxes can sign in.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",

@@ -136,11 +136,14 @@ def questions(desired: Desired) -> Sequence[Request]:
     return asked
 
 
-def sign_in_questions(mailbox: str, desired: Desired) -> Sequence[Request]:
-    """What has to be known for the verdict on one mailbox, whoever signs in to it and however."""
-    declared = Address("smtp_auth", mailbox) in desired.resources
-    own = () if declared else mailbox_questions([mailbox])
-    return [*own, *user_questions([mailbox]), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
+def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) -> Sequence[Request]:
+    """What has to be known for the verdict on mailboxes, whoever signs in to them and however.
+
+    Those that the plan declares need no look-up of their own where the plan's resources are read anyway.
+    """
+    declared = desired.resources if desired else {}
+    own = mailbox_questions([m for m in mailboxes if Address("smtp_auth", m) not in declared])
+    return [*own, *user_questions(mailboxes), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
 
 
 def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
