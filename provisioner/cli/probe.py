@@ -18,6 +18,7 @@ from provisioner.cli.planner import run, today
 from provisioner.cli.session import Session
 from provisioner.cli.standing import lacking, observe, part_for
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
     from provisioner.devices import Remedy, Way
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from provisioner.evidence import Evidence
     from provisioner.fleet import Device
     from provisioner.model import Desired
-    from provisioner.tenant.smtp import Dialogue
+    from provisioner.tenant.smtp import Attempt, Dialogue
 
 _SCOPE = "https://outlook.office365.com/.default"
 
@@ -37,6 +38,12 @@ _SCOPE = "https://outlook.office365.com/.default"
 @click.option("--send", is_flag=True, help="Deliver one message. Without it the dialogue ends before DATA.")
 @click.option("--source", metavar="IP", help="Speak from this address of this machine, as the device would.")
 @click.option("--password", "password", metavar="REFERENCE", help="Where the password is: env:NAME or file:PATH.")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show this certificate (PEM, with its key), as a device does that is known by one.",
+)
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, metavar="SECONDS", help="For all of it.")
 @output_format
 @click.pass_obj
@@ -48,6 +55,7 @@ def command(
     send: bool,
     source: str | None,
     password: str | None,
+    certificate: Path | None,
     timeout_s: float,
     format_: str,
 ) -> int:
@@ -61,11 +69,16 @@ def command(
     session.format = format_
     desired = load(session, path)
     how = way(device, desired, today())
-    attempt = _attempt(session, how, recipient or how.sender, source, password, timeout_s)
+    attempt = _attempt(session, how, recipient or how.sender, source, password)
+    attempt = dataclasses.replace(attempt, certificate=_usable(certificate), timeout_s=timeout_s)
     if send:
         attempt = dataclasses.replace(attempt, content=_message(how.sender, attempt.recipient, device))
     session.note(f"Probing as {device}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
-    said = run(converse(attempt))
+
+    def told(who: str, text: str) -> None:
+        session.result(visible(f"{who}: {text}") + "\n")
+
+    said = run(converse(attempt, told if format_ == "text" else None))
     found, evidence = _explained(session, said, how)
     mended = _remedy(session, device_of(device, desired), desired, found) if found else None
     if format_ == "json":
@@ -75,9 +88,7 @@ def command(
     return 0 if said.accepted else 1
 
 
-def _attempt(
-    session: Session, how: Way, recipient: str, source: str | None, password: str | None, timeout_s: float
-) -> Any:
+def _attempt(session: Session, how: Way, recipient: str, source: str | None, password: str | None) -> Attempt:
     """What to try: where, as whom, from where. Raises InputError for a password that is wanted or misplaced."""
     from provisioner.tenant.smtp import Attempt
 
@@ -96,8 +107,22 @@ def _attempt(
         source,
         named,
         str(session.profile.ca) if session.profile.ca else None,
-        timeout_s=timeout_s,
     )
+
+
+def _usable(certificate: Path | None) -> str | None:
+    """The file of a client certificate, looked at before anything is said. Raises InputError."""
+    from provisioner.tenant.smtp import tls_context
+
+    if certificate is None:
+        return None
+    try:
+        tls_context(None, str(certificate))
+    except OSError as error:
+        what = f"{certificate} holds no certificate with its key: {error.strerror or error}"
+        mend = "a PEM file with both, the key without a password"
+        raise InputError([Diagnostic("CERTIFICATE-UNUSABLE", what, mend)]) from error
+    return str(certificate)
 
 
 def _mx(session: Session, domain: str) -> str:
@@ -187,9 +212,7 @@ def _facts(said: Dialogue, found: Any, evidence: Sequence[Any], mended: Any, how
 
 def _lines(said: Dialogue, found: Any, evidence: Sequence[Any], mended: Any, *, sent: bool) -> Iterator[str]:
     from provisioner.cli.diagnose import in_plan, lines
-    from provisioner.render.escape import visible
 
-    yield from (visible(f"{who}: {text}") for who, text in said.lines)
     yield ""
     if said.accepted:
         yield "Accepted: one message was delivered." if sent else "Accepted, and ended before the message (--send)."

@@ -199,6 +199,23 @@ def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
         session.note("No mail was delivered.")
 
 
+@command.command("certificate")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where it goes.")
+@_state
+@click.pass_obj
+def certificate(session: Session, name: str, output: Path, state: Path) -> None:
+    """Issue a client certificate for NAME, with its key: for a device that a connector knows by one."""
+    pem = _control(state, "POST", "/certificate", {"name": name})["pem"]
+    try:
+        with open(output, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(pem)
+    except OSError as error:
+        what = f"{output} cannot be written: {error.strerror or error}"
+        raise InputError([Diagnostic("SANDBOX-OUTPUT", what, "name a file that can be")]) from error
+    session.note(f"{output} has the certificate of {name} and its key.")
+
+
 @command.command("requests")
 @click.option("--since", default=0, help="Only those after this number.")
 @_state

@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What the control front may ask of the process: take a seed (raises ValueError), end, tell delivered mail."""
+    """What the control front may ask of the process: take a seed, end, issue a client certificate, tell delivered mail.
+
+    `load` and `issue` raise ValueError.
+    """
 
     load: Callable[[Any], None]
     stop: Callable[[], None]
+    issue: Callable[[str], str]
     mail: MailStore
 
 
@@ -121,6 +125,12 @@ class _Control:
             return Response(None, 204)
         return JSONResponse(self._actions.mail.all())
 
+    async def certificate(self, request: Request) -> Response:
+        name = _object(await _body(request)).get("name")
+        if not isinstance(name, str) or not name:
+            raise ValueError('wanted {"name": "mail.contoso.com"}')
+        return JSONResponse({"pem": self._actions.issue(name)})
+
     async def stop(self, _: Request) -> Response:
         self._actions.stop()
         return Response(None, 202)
@@ -185,6 +195,7 @@ def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) ->
         Route("/dns", control.dns, methods=["POST"]),
         Route("/lag", control.lag, methods=["POST"]),
         Route("/mail", control.mail, methods=["GET", "DELETE"]),
+        Route("/certificate", control.certificate, methods=["POST"]),
         Route("/stop", control.stop, methods=["POST"]),
     ]
     return _Guarded(Starlette(routes=routes, exception_handlers={ValueError: _refused}), token)

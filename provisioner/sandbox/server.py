@@ -19,13 +19,21 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from provisioner.sandbox.apps import FEDERATED_LIFETIME_S, AppCredentials, ensure_standard_apps
-from provisioner.sandbox.tls import ListenerFiles, ensure_ca, ensure_signing_key, write_private, write_private_json
+from provisioner.sandbox.tls import (
+    ListenerFiles,
+    ensure_ca,
+    ensure_signing_key,
+    issue_certificate,
+    write_private,
+    write_private_json,
+)
 
 if TYPE_CHECKING:
     import uvicorn
@@ -208,11 +216,13 @@ class Sandbox:
 
         verifier = TokenVerifier(self.tenant, self._token_key)
         token = (self.folder / "control-token").read_text()
+        issue = partial(issue_certificate, self.folder / "ca")
+        actions = Actions(self.load, self.stopping.set, issue, self._mail)
         fronts: dict[str, ASGIApp] = {
             "authority": entra_app(self.tenant, self.faults, self._token_key),
             "graph": graph_app(self.tenant, self.faults, verifier),
             "exchange": exchange_app(self.tenant, self.faults, verifier),
-            "control": control_app(self.tenant, self.faults, token, Actions(self.load, self.stopping.set, self._mail)),
+            "control": control_app(self.tenant, self.faults, token, actions),
         }
         listeners = {name: listen() for name in fronts}
         ports = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}

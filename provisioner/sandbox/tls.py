@@ -85,6 +85,13 @@ def ensure_ca(folder: Path) -> ListenerFiles:
     return ListenerFiles(ca=certificate, leaf=folder / "leaf.pem")
 
 
+def issue_certificate(folder: Path, name: str) -> str:
+    """Key and certificate of a client (PEM) that the CA of `folder` vouches for. Raises ValueError for a bad name."""
+    ca = trustme.CA.from_pem((folder / "ca.pem").read_bytes(), (folder / "ca-key.pem").read_bytes())
+    leaf = ca.issue_cert(name, common_name=name[:64], organization_name="provisioner sandbox")
+    return leaf.private_key_and_cert_chain_pem.bytes().decode()
+
+
 def ensure_signing_key(path: Path) -> SigningKey:
     """The RSA key kept at `path`, made when missing. Its `kid` is the thumbprint of the public key."""
     if path.exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _STEP_S = 20.0
@@ -17,7 +18,10 @@ _LONGEST_REPLY = 4096  # characters of a reply that are kept
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What to try. `secret` is a password or a token; without `content` it stops before DATA."""
+    """What to try. `secret` is a password or a token; without `content` it stops before DATA.
+
+    `certificate` is a PEM file with its key, shown to a server that asks for one.
+    """
 
     host: str
     port: int
@@ -30,6 +34,7 @@ class Attempt:
     source: str | None = None
     tls_name: str = ""
     ca: str | None = None
+    certificate: str | None = None
     content: bytes | None = field(default=None, repr=False)
     timeout_s: float = 60.0
 
@@ -38,32 +43,40 @@ class Attempt:
 class Dialogue:
     """What was said: lines with "C" (we) or "S" (the server). `accepted`: it got as far as was asked.
 
-    `refused` is the server's answer that ended it, `error` what went wrong otherwise; both "" when accepted.
+    `refused` is the server's answer that ended it, `error` what went wrong otherwise; both "" when accepted. `told`
+    hears each line as it is said.
     """
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     accepted: bool = False
     refused: str = ""
     error: str = ""
+    told: Callable[[str, str], None] | None = field(default=None, repr=False)
 
     def client(self, text: str) -> None:
-        self.lines.append(("C", text))
+        self._add("C", text)
 
     def server(self, code: int, message: str) -> str:
         whole = f"{code} {message}"[:_LONGEST_REPLY]
-        self.lines += [("S", line) for line in whole.splitlines()]
+        for line in whole.splitlines():
+            self._add("S", line)
         return whole
+
+    def _add(self, who: str, text: str) -> None:
+        self.lines.append((who, text))
+        if self.told is not None:
+            self.told(who, text)
 
 
 class _Refused(Exception):
     """The server said no."""
 
 
-async def converse(attempt: Attempt) -> Dialogue:
-    """Make the attempt. Never raises: how it ended is in the dialogue."""
+async def converse(attempt: Attempt, told: Callable[[str, str], None] | None = None) -> Dialogue:
+    """Make the attempt. Never raises: how it ended is in the dialogue, whose lines `told` hears as they are said."""
     import aiosmtplib
 
-    said = Dialogue()
+    said = Dialogue(told=told)
     client = aiosmtplib.SMTP(
         hostname=attempt.host,
         port=attempt.port,
@@ -103,7 +116,7 @@ async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
         if not client.supports_extension("starttls"):
             raise ValueError(f"{attempt.host} offers no STARTTLS")
         said.client("STARTTLS")
-        context = ssl.create_default_context(cafile=attempt.ca)
+        context = tls_context(attempt.ca, attempt.certificate)
         reply = await client.starttls(server_hostname=attempt.tls_name or attempt.host, tls_context=context)
         said.server(reply.code, reply.message)
         await _ehlo(client, attempt, said)
@@ -120,6 +133,19 @@ async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
         _taken(said, await client.data(attempt.content))
     said.client("QUIT")
     _taken(said, await client.quit())
+
+
+def tls_context(ca: str | None, certificate: str | None) -> ssl.SSLContext:
+    """How the server is trusted, and who we say we are. Raises OSError (ssl.SSLError) for a file that will not do."""
+    context = ssl.create_default_context(cafile=ca)
+    if certificate is not None:
+        context.load_cert_chain(certificate, password=_no_password)
+    return context
+
+
+def _no_password() -> str:
+    """Nobody is there to be asked."""
+    return ""
 
 
 async def _ehlo(client: object, attempt: Attempt, said: Dialogue) -> None:

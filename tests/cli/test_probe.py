@@ -53,6 +53,15 @@ DIRECT = """devices:
     supports: { tls: "1.2", authentication: [] }
     method: direct_send
 """
+CERTIFIED = """owner: team
+devices:
+  gateway:
+    certificate: mail.contoso.com
+    from: app@contoso.com
+    recipients: anyone
+    supports: { tls: "1.2", authentication: [] }
+    method: smtp_relay
+"""
 PASSWORD = {"ERP_PASSWORD": "right"}
 
 
@@ -123,6 +132,34 @@ def test_a_device_that_nobody_vouches_for(shop: Shop, profile: str) -> None:
     assert shop.run("--profile", profile, "apply", plan, "--auto-approve").returncode == 0
     assert probe(shop, "monitor", "--to", "anna@contoso.com", "--send", profile=profile)["accepted"]
     assert len(shop.tenant.control("GET", "/mail")) == 1
+
+
+def test_a_device_that_is_known_by_its_certificate(shop: Shop) -> None:
+    plan = shop.write(CERTIFIED)
+    assert shop.run("sandbox", "certificate", "mail.contoso.com", "-o", "device.pem").returncode == 0
+    assert (shop.folder / "device.pem").stat().st_mode & 0o777 == 0o600
+    options = ("--to", "someone@fabrikam.com", "--certificate", "device.pem")
+    assert "5.7.64" in probe(shop, "gateway", *options)["refused"]
+    applied = shop.on_tenant("apply", plan, "--auto-approve")
+    assert applied.returncode == 0, applied.stderr + applied.stdout
+    assert probe(shop, "gateway", *options, "--send")["accepted"]
+    assert "5.7.64" in probe(shop, "gateway", "--to", "someone@fabrikam.com")["refused"], "no certificate, no relay"
+    shop.run("sandbox", "certificate", "mail.fabrikam.com", "-o", "other.pem")
+    assert not probe(shop, "gateway", *options[:3], "other.pem")["accepted"]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "nonsense", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"]
+)
+def test_a_certificate_that_will_not_do_is_told_before_anything_is_said(shop: Shop, content: str | None) -> None:
+    shop.write(CERTIFIED)
+    if content is not None:
+        (shop.folder / "bad.pem").write_text(content)
+    name = "nowhere.pem" if content is None else "bad.pem"
+    done = shop.on_tenant("probe", "gateway", "plan.yaml", "--certificate", name)
+    assert done.returncode == 3
+    assert f"{name} holds no certificate with its key" in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_password_is_a_reference_and_never_shown(shop: Shop) -> None:
