@@ -27,6 +27,7 @@ from provisioner.model import (
     Check,
     Cmdlet,
     Delta,
+    Drift,
     Finding,
     GraphRequest,
     Parameter,
@@ -59,6 +60,7 @@ def to_document(changeset: ChangeSet) -> Document:
     document: Document = {
         "format_version": _TERRAFORM_FORMAT,
         "resource_changes": [_resource_change(c) for c in changeset.changes],
+        **({"resource_drift": [_resource_drift(d) for d in changeset.drift]} if changeset.drift else {}),
         "output_changes": {},
         "variables": {name: {"value": value} for name, value in changeset.variables.items()},
         "checks": [_check(c) for c in changeset.checks],
@@ -110,20 +112,8 @@ def _resource_change(change: Change) -> dict[str, Any]:
     before = None if change.before is None else fields_document(change.before)
     after = None if change.after is None else fields_document(change.after)
     return {
-        "address": str(change.address),
-        "mode": "managed",
-        "type": change.address.type,
-        "name": change.address.key,
-        "index": change.address.key,
-        "provider_name": _PROVIDER,
-        "change": {
-            "actions": [change.action.value],
-            "before": before,
-            "after": after,
-            "after_unknown": {},
-            "before_sensitive": {} if before is not None else False,
-            "after_sensitive": {} if after is not None else False,
-        },
+        **_resource(change.address),
+        "change": _sides(change.action.value, before, after),
         "provisioner": {
             "reason": change.reason,
             "consequences": list(change.consequences),
@@ -132,6 +122,36 @@ def _resource_change(change: Change) -> dict[str, Any]:
             "steps": [step_document(s) for s in change.steps],
             "inverse": [step_document(s) for s in change.inverse],
         },
+    }
+
+
+def _resource(address: Address) -> dict[str, Any]:
+    return {
+        "address": str(address),
+        "mode": "managed",
+        "type": address.type,
+        "name": address.key,
+        "index": address.key,
+        "provider_name": _PROVIDER,
+    }
+
+
+def _sides(action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "actions": [action],
+        "before": before,
+        "after": after,
+        "after_unknown": {},
+        "before_sensitive": {} if before is not None else False,
+        "after_sensitive": {} if after is not None else False,
+    }
+
+
+def _resource_drift(drift: Drift) -> dict[str, Any]:
+    return {
+        **_resource(drift.address),
+        "change": _sides("update" if drift.after is not None else "delete", drift.before, drift.after),
+        "provisioner": {"run": drift.run, "fields": sorted(drift.fields)},
     }
 
 
@@ -204,6 +224,11 @@ def _parameter(value: Parameter) -> Any:
 # --- from JSON -------------------------------------------------------------------------------------------------------
 
 
+def _drift_from(item: Mapping[str, Any]) -> Drift:
+    change = item["change"]
+    return Drift(Address.parse(item["address"]), change["before"], change["after"], str(item["provisioner"]["run"]))
+
+
 def from_document(document: Mapping[str, Any], types: Sequence[ResourceType[Any]]) -> ChangeSet:
     """The change set of a document that `load` has verified. Raises InputError when a part has not the known shape."""
     ours = document["provisioner"]
@@ -228,6 +253,7 @@ def from_document(document: Mapping[str, Any], types: Sequence[ResourceType[Any]
             expires=ours.get("expires", ""),
             variables={name: item["value"] for name, item in document.get("variables", {}).items()},
             left=tuple(Address.parse(a) for a in ours.get("left", ())),
+            drift=tuple(_drift_from(d) for d in document.get("resource_drift", ())),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _bad("CHANGESET-SHAPE", f"a part of the change set has not the known shape: {error!r}") from error

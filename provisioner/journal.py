@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Self
 from provisioner.changeset import fields_document, request_document
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
 from provisioner.engine import Answered, Event, Finished, Sending, Started
+from provisioner.model import Change, Drift
 
 Entry = Mapping[str, Any]
 
@@ -202,6 +203,22 @@ def _deed(started: Entry, finished: Entry) -> Deed:
 def brought(path: Path) -> dict[str, Deed]:
     """By address the last thing that was done to an object and seen done."""
     return {deed.address: deed for deed in deeds(path) if deed.done}
+
+
+def drift_of(changes: Iterable[Change], deeds: Mapping[str, Deed]) -> Sequence[Drift]:
+    """What is not as the last run left it, of the objects that a plan looked at. `deeds` are those seen done."""
+    found = []
+    for change in changes:
+        deed = deeds.get(str(change.address))
+        if deed is None or deed.after is None:
+            continue
+        live = None if change.before is None else fields_document(change.before)
+        # What the plan does not write any more is not read for it either.
+        ours = deed.after if live is None else {**live, **{n: v for n, v in deed.after.items() if n in live}}
+        drift = Drift(change.address, ours, live, deed.run)
+        if drift.fields:
+            found.append(drift)
+    return found
 
 
 def _acceptance(answer: Any) -> dict[str, Any]:

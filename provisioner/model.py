@@ -383,13 +383,32 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """An object that was changed since the run that last brought it to its state: its fields then and now, as JSON.
+
+    `after` is None where it is not there any more.
+    """
+
+    address: Address
+    before: Mapping[str, Any]
+    after: Mapping[str, Any] | None
+    run: str
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of what is not as it was left; of an object that is gone, all."""
+        return frozenset(n for n, v in self.before.items() if self.after is None or self.after.get(n) != v)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSet:
     """All changes of one plan against one tenant, in the order of need. No-ops are kept.
 
     complete: nothing was left out or unknown. applyable: there is something to do and nothing forbids it. errored: a
     read failed; never applied. `commit` is the plan's git commit ("" where there is none, with " (modified)" where the
     plan is not as committed), `created` and `expires` are RFC 3339, `left` are objects that an earlier plan brought to
-    their state, that no plan declares any more and that are still so.
+    their state, that no plan declares any more and that are still so. `drift` is what the journal proves to have been
+    changed by others since.
     """
 
     tenant: str
@@ -409,6 +428,7 @@ class ChangeSet:
     commit: str = ""
     expires: str = ""
     left: tuple[Address, ...] = ()
+    drift: tuple[Drift, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property

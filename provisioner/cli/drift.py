@@ -44,7 +44,8 @@ def command(
 
     found = read_plan(session, path, Selection(targets, excludes, allows))
     deeds = journal.brought(journal_path(found.tenant_id))
-    drifted = [_entry(c, deeds.get(str(c.address))) for c in found.pending]
+    outside = {d.address: d.fields for d in found.drift}
+    drifted = [_entry(c, deeds.get(str(c.address)), outside.get(c.address, frozenset())) for c in found.pending]
     code = exit_code(found)
     if format_ == "json":
         facts = {"tenant": found.tenant, "complete": found.complete, "drift": drifted}
@@ -54,20 +55,19 @@ def command(
     return code or (2 if drifted else 0)
 
 
-def _entry(change: Change, deed: Deed | None) -> dict[str, Any]:
+def _entry(change: Change, deed: Deed | None, outside: frozenset[str]) -> dict[str, Any]:
     """A change as drift: per field what the plan declares, what is there, and whether it was changed from outside."""
     from provisioner.changeset import fields_document
 
     live = fields_document(change.before) if change.before is not None else {}
     declared = fields_document(change.after) if change.after is not None else {}
-    ours = (deed.after or {}) if deed else {}
     names = [n for n in dict.fromkeys((*declared, *live)) if declared.get(n) != live.get(n)]
     fields = [
         {
             "name": n,
             "declared": declared.get(n),
             "live": live.get(n),
-            "outside": bool(deed) and n in ours and ours[n] != live.get(n),
+            "outside": n in outside,
         }
         for n in names
     ]

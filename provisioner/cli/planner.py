@@ -52,7 +52,7 @@ async def make_plan(
     session: Session, path: Path, selection: Selection, ports: Ports, identity: TenantIdentity
 ) -> ChangeSet:
     """Read the plan and the tenant, and give the change set. Raises InputError, SignInRefused."""
-    from provisioner import document, engine, planning, rules
+    from provisioner import document, engine, journal, planning, rules
     from provisioner.resources import TYPES
     from provisioner.tenant.connect import check_tenant
 
@@ -79,8 +79,13 @@ async def make_plan(
         told=told,
     )
     left = await _left(desired, identity, ports, session) if scope.whole else ()
+    drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id)))
     return dataclasses.replace(
-        found, commit=commit_of(path, desired.files), expires=now(selection.expires_s), left=left
+        found,
+        commit=commit_of(path, desired.files),
+        expires=now(selection.expires_s),
+        left=left,
+        drift=tuple(drift),
     )
 
 

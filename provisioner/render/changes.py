@@ -31,6 +31,11 @@ def dangers(change: Change) -> list[str]:
     return [c for c in change["provisioner"].get("consequences", ()) if c != "neutral"]
 
 
+def drifted(item: Change) -> str:
+    """What of an object others have changed, of an item of `resource_drift`."""
+    return "gone" if action(item) == "delete" else ", ".join(item["provisioner"]["fields"])
+
+
 def _badness(change: Change) -> tuple[int, int, str]:
     worst = min((_CONSEQUENCES.get(c, 0) for c in change["provisioner"].get("consequences", ())), default=3)
     return worst, _ACTIONS[action(change)], change["address"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, pending, worst_first
+from provisioner.render.changes import dangers, drifted, pending, worst_first
 from provisioner.render.escape import visible
 
 BUDGET = 60_000
@@ -34,6 +34,8 @@ def render(document: Mapping[str, Any]) -> str:
     page.add([marker(document), *_head(document), ""])
     page.add(_unreadable(document))
     page.add(_findings(document))
+    drift = [f"- {code(d['address'])}: {drifted(d)}" for d in document.get("resource_drift", ())]
+    page.add(_list("Changed by others since the last apply", drift))
     page.add(_list("No longer declared, still live", [f"- {code(a)}" for a in document["provisioner"].get("left", ())]))
     changes = worst_first(document)
     left = 0

@@ -27,8 +27,11 @@ def version(time: str, own: str) -> Line:
 
 
 def planned(document: Mapping[str, Any], time: str) -> Iterator[Line]:
-    """What a plan found: findings, a line for each change, and their counts."""
+    """What a plan found: what others changed, findings, a line for each change, and their counts."""
     ours = document["provisioner"]
+    for item in document.get("resource_drift", ()):
+        words = f"{visible(item['address'])}: Drift detected ({action(item)})"
+        yield {**_line("resource_drift", words, time), "change": _planned(item)}
     for finding in ours["findings"]:
         if not finding["waived"]:
             yield diagnostic(finding, time)
@@ -39,10 +42,7 @@ def planned(document: Mapping[str, Any], time: str) -> Iterator[Line]:
         words = f"{visible(change['address'])}: {_PLANNED[action(change)]}"
         yield {
             **_line("planned_change", words, time),
-            "change": {
-                "resource": _resource(change["address"], change["type"], change["index"]),
-                "action": action(change),
-            },
+            "change": _planned(change),
             "provisioner": {"consequences": change["provisioner"].get("consequences", [])},
         }
     counts = Counter(map(action, pending(document)))
@@ -113,6 +113,10 @@ def diagnostics(found: Sequence[Any], time: str) -> Iterator[Line]:
 def _line(type_: str, message: str, time: str) -> Line:
     head = {"@level": "info", "@message": message, "@module": "provisioner.ui", "@timestamp": time}
     return {**head, "type": type_}
+
+
+def _planned(item: Mapping[str, Any]) -> Line:
+    return {"resource": _resource(item["address"], item["type"], item["index"]), "action": action(item)}
 
 
 def _resource(address: str, type_: str, key: str) -> Line:

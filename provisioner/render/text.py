@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, worst_first
+from provisioner.render.changes import dangers, drifted, worst_first
 from provisioner.render.escape import visible
 
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
@@ -176,6 +176,11 @@ def _record(record: Mapping[str, Any]) -> str:
 
 
 def _notes(document: Mapping[str, Any]) -> Iterator[str]:
+    drift = document.get("resource_drift", ())
+    if drift:
+        yield ""
+        yield "Changed by others since the last apply from here:"
+        yield from (f"  {visible(item['address'])} ({visible(drifted(item))})" for item in drift)
     left = document["provisioner"].get("left", ())
     if left:
         yield ""

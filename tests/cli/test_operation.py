@@ -237,6 +237,35 @@ def test_drift_tells_what_was_changed_from_outside(shop: Shop) -> None:
     assert "changed from outside since run" in text
 
 
+def test_a_plan_tells_what_others_changed_since(shop: Shop) -> None:
+    plan = shop.write(CONNECTOR % "Scanners" + ERP % "enabled")
+    shop.on_tenant("apply", plan, "--auto-approve", "--allow", "IP-DOCUMENTATION")
+    quiet = json.loads(shop.on_tenant("plan", plan, "--format", "json").stdout)
+    assert "resource_drift" not in quiet
+    shop.tenant.cmdlet("Set-InboundConnector", Identity="hq", RequireTls=False)
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=None)
+    done = shop.on_tenant(
+        "plan", plan, "-o", "drifted.json", "--out-markdown", "drifted.md", "--out-json", "shown.json"
+    )
+    assert "Changed by others since the last apply from here:" in done.stdout
+    assert '  inbound_connector["hq"] (require_tls)' in done.stdout
+    assert "Changed by others since the last apply" in (shop.folder / "drifted.md").read_text()
+    items = {d["address"]: d for d in json.loads((shop.folder / "shown.json").read_text())["resource_drift"]}
+    change = items['inbound_connector["hq"]']["change"]
+    assert (change["actions"], change["before"]["require_tls"], change["after"]["require_tls"]) == (
+        ["update"], True, False,
+    )  # fmt: skip
+    assert items['smtp_auth["erp@contoso.com"]']["change"]["after"]["smtp_auth"] == "inherit"
+    lines = [json.loads(line) for line in shop.on_tenant("plan", plan, "--format", "json-lines").stdout.splitlines()]
+    kinds = [line["type"] for line in lines]
+    assert kinds.count("resource_drift") == 2
+    assert kinds.index("resource_drift") < kinds.index("planned_change")
+    shop.tenant.cmdlet("Remove-InboundConnector", Identity="hq")
+    gone = json.loads(shop.on_tenant("plan", plan, "--format", "json").stdout)["resource_drift"]
+    assert [d["change"]["actions"] for d in gone if d["type"] == "inbound_connector"] == [["delete"]]
+    assert shop.on_tenant("apply", "drifted.json").returncode == 7, "the connector has gone since"
+
+
 def test_drift_does_not_blame_others_for_a_plan_that_changed(shop: Shop) -> None:
     shop.on_tenant("apply", shop.write(ERP % "enabled"), "--auto-approve")
     found = shop.on_tenant("drift", shop.write(ERP % "disabled"), "--format", "json")
