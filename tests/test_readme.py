@@ -22,10 +22,18 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def test_the_plan_in_the_readme_is_valid(tmp_path: Path) -> None:
-    (plan,) = blocks("yaml")
+    plan, devices = blocks("yaml")
     (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
     desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
     assert len(desired.resources) == 4
+    (tmp_path / "plan.yaml").write_text(plan + devices, encoding="utf-8")
+    desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
+    assert desired.choices["scanner-3f"].method == "smtp_relay"
+
+
+def test_the_readme_names_every_page() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"docs/{page.name}" in README, page
 
 
 def test_the_plan_in_the_page_on_plans_is_valid(tmp_path: Path) -> None:
