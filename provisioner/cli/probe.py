@@ -31,12 +31,36 @@ if TYPE_CHECKING:
 _SCOPE = "https://outlook.office365.com/.default"
 
 
+def _recipient(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    from pydantic_core import PydanticCustomError
+
+    from provisioner.resources.canonical import email_address
+
+    try:
+        return None if text is None else email_address(text)
+    except PydanticCustomError as error:
+        raise click.BadParameter(str(error.message())) from None
+
+
+def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    import ipaddress
+
+    try:
+        return None if text is None else str(ipaddress.ip_address(text))
+    except ValueError:
+        raise click.BadParameter(f'"{text}" is no IP address') from None
+
+
 @click.command("probe")
 @click.argument("device")
 @plan_path
-@click.option("--to", "recipient", metavar="ADDRESS", help="To whom; the device's own address by default.")
+@click.option(
+    "--to", "recipient", metavar="ADDRESS", callback=_recipient, help="To whom; the device's own address by default."
+)
 @click.option("--send", is_flag=True, help="Deliver one message. Without it the dialogue ends before DATA.")
-@click.option("--source", metavar="IP", help="Speak from this address of this machine, as the device would.")
+@click.option(
+    "--source", metavar="IP", callback=_source, help="Speak from this address of this machine, as the device would."
+)
 @click.option("--password", "password", metavar="REFERENCE", help="Where the password is: env:NAME or file:PATH.")
 @click.option(
     "--certificate",
@@ -44,7 +68,15 @@ _SCOPE = "https://outlook.office365.com/.default"
     metavar="FILE",
     help="Show this certificate (PEM, with its key), as a device does that is known by one.",
 )
-@click.option("--timeout", "timeout_s", default=60.0, show_default=True, metavar="SECONDS", help="For all of it.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.IntRange(1, 3600),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="For all of it.",
+)
 @output_format
 @click.pass_obj
 def command(
@@ -56,7 +88,7 @@ def command(
     source: str | None,
     password: str | None,
     certificate: Path | None,
-    timeout_s: float,
+    timeout_s: int,
     format_: str,
 ) -> int:
     """Speak SMTP as DEVICE of the plan would, and say what it means when it is refused.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.devices.choice import NAMES, choose, facts_of
-from provisioner.fleet import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device
+from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.model import Address, Desired
 
 _NO_PASSWORDS = frozenset({
@@ -60,6 +60,8 @@ def remedy(
         return _without_password(device, desired, today)
     if cause == "direct-send-rejected" and device.method != SMTP_RELAY:
         return _through_a_connector(device, desired, today)
+    if cause == "relay-denied" and _sends_direct(device, desired, today):
+        return _to_anyone(device, desired, today)
     if cause in _BY_ADDRESS or cause == "direct-send-rejected":
         return _address(device, desired, today, seen_ip)
     if cause.startswith("smtp-auth-off"):
@@ -76,6 +78,21 @@ def _without_password(device: Device, desired: Desired, today: datetime.date) ->
     if choice.method == CLIENT_SUBMISSION:
         return Remedy("let it sign in with OAuth", _device(device, "supports: { authentication: [oauth] }"))
     return _another_method(device, choice)
+
+
+def _sends_direct(device: Device, desired: Desired, today: datetime.date) -> bool:
+    return choose(device, facts_of(device, desired, today)).method == DIRECT_SEND
+
+
+def _to_anyone(device: Device, desired: Desired, today: datetime.date) -> Remedy:
+    """Direct send that was to leave the organization."""
+    able = dataclasses.replace(device, method="auto", recipients="anyone")
+    choice = choose(able, facts_of(able, desired, today))
+    if choice.method is None:
+        why = "direct send reaches the organization's own recipients only, and no other way will do for it"
+        return Remedy("; or ".join([why, *choice.advice]))
+    sentence = f"direct send reaches the organization's own recipients only; {NAMES[choice.method]} reaches anyone"
+    return Remedy(sentence, _device(device, "recipients: anyone", f"method: {choice.method}"))
 
 
 def _another_method(device: Device, choice: Choice) -> Remedy:
@@ -114,8 +131,8 @@ def _holds(networks: Iterable[str], ip: str) -> bool:
     return any(ipaddress.ip_address(ip) in ipaddress.ip_network(n) for n in networks)
 
 
-def _device(device: Device, line: str) -> str:
-    return f"devices:\n  {_key(device.name)}:\n    {line}\n"
+def _device(device: Device, *lines: str) -> str:
+    return f"devices:\n  {_key(device.name)}:\n" + "".join(f"    {line}\n" for line in lines)
 
 
 def _key(text: str) -> str:

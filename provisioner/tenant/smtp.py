@@ -178,6 +178,8 @@ def _taken(said: Dialogue, reply: object) -> None:
 
 
 def _words(error: BaseException, attempt: Attempt) -> str:
+    if "cannot assign requested address" in str(error).lower():
+        return f"{attempt.source} is no address of this machine: probe from where the device is, or leave --source out"
     cause = error.__cause__ if error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"the certificate of {attempt.host} is not trusted: {cause.verify_message}"

@@ -246,6 +246,16 @@ def test_direct_send_is_rejected_and_nothing_can_tell_the_device(shop: Shop) -> 
     mended(shop, DIRECT, found, *INSIDE)
 
 
+def test_direct_send_was_to_leave_the_organization(shop: Shop) -> None:
+    body = merged(DIRECT, {"devices": {"it": {"site": "hq"}}, "sites": SITES})
+    found = refused(shop, body, "relay-denied", *OUTSIDE, *HERE)
+    assert "own recipients only" in found["remedy"]["sentence"]
+    mended(shop, body, found, *OUTSIDE, *HERE)
+    alone = refused(shop, DIRECT, "relay-denied", *OUTSIDE)
+    assert alone["remedy"]["plan"] == ""
+    assert "no other way will do" in alone["remedy"]["sentence"]
+
+
 def test_dmarc_asks_for_rejection_and_spf_does_not_name_the_address(shop: Shop) -> None:
     body = merged(DIRECT, {"devices": {"it": {"site": "other"}}, "sites": {
         "other": {"egress_ip_addresses": ["93.184.216.11"]}}})  # fmt: skip

@@ -173,6 +173,30 @@ def test_a_password_is_a_reference_and_never_shown(shop: Shop) -> None:
     assert "hunter2-canary" not in wrong.stdout + wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--to", "nobody", "nobody"),
+        ("--to", "anna@contoso.com>\r\nDATA", "not"),
+        ("--source", "nonsense", "is no IP address"),
+        ("--timeout", "0", "not in the range"),
+        ("--timeout", "nan", "nan"),
+    ],
+)
+def test_what_makes_no_sense_is_not_tried(shop: Shop, option: str, value: str, words: str) -> None:
+    shop.write(DIRECT)
+    done = shop.on_tenant("probe", "monitor", "plan.yaml", option, value)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert words in done.stderr
+
+
+def test_an_address_of_another_machine_is_told(shop: Shop) -> None:
+    shop.write(DIRECT)
+    done = shop.on_tenant("probe", "monitor", "plan.yaml", "--source", "203.0.113.5")
+    assert done.returncode == 1
+    assert "203.0.113.5 is no address of this machine" in done.stdout
+
+
 # --- servers that are not as they should be --------------------------------------------------------------------------
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
