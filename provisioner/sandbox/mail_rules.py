@@ -7,12 +7,11 @@ several switches speak is not published: the order here is ours.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import hmac
 import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from provisioner.sandbox import passwords
 from provisioner.sandbox.cmdlets import mailbox as mailboxes
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -58,16 +57,11 @@ def _addresses(row: Row) -> set[str]:
     }
 
 
-def password_hash(password: str) -> str:
-    """How passwords are kept."""
-    return hashlib.sha256(password.encode()).hexdigest()
-
-
 def password_refusal(tenant: Tenant, user: str, password: str) -> str | None:
     """Why a sign-in with a password is refused; None where it is not."""
     row = owner_of(tenant, user)
     kept = tenant.settings.get("passwords", {}).get(str(row["PrimarySmtpAddress"]).lower() if row else "")
-    if row is None or not kept or not hmac.compare_digest(str(kept), password_hash(password)):
+    if row is None or not passwords.matches(password, kept):
         return BAD_CREDENTIALS
     if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
         return _SECURITY_DEFAULTS

@@ -7,14 +7,13 @@ and get the service's defaults; rows of an export stay exactly as they are (expo
 from __future__ import annotations
 
 import codecs
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.sandbox import exports
+from provisioner.sandbox import exports, passwords
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
 from provisioner.sandbox.cmdlets.running import NOUNS, complete
@@ -175,7 +174,7 @@ def _keep_passwords(tenant: Tenant, given: Any) -> None:
     for entry in entries:
         if isinstance(entry, Mapping) and entry.get("password") and "address" in entry:
             kept = tenant.settings.setdefault("passwords", {})
-            kept[str(entry["address"]).lower()] = hashlib.sha256(str(entry["password"]).encode()).hexdigest()
+            kept[str(entry["address"]).lower()] = passwords.kept(str(entry["password"]))
 
 
 def _forget_untouched(tenant: Tenant) -> None:

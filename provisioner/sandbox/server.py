@@ -141,7 +141,7 @@ class Sandbox:
 
         self._token_key = ensure_signing_key(folder / "apps" / "token-key.pem")
         self._issuer_key = ensure_signing_key(folder / "apps" / "federated-issuer-key.pem")
-        self._mail = MailStore(folder / "mail.jsonl")
+        self._mail = MailStore(folder / "mail.jsonl", tenant.clock)
         self._smtp = SmtpFront(tenant, faults, TokenVerifier(tenant, self._token_key), self._mail)
 
     async def start(self) -> None:
