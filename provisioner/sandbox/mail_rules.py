@@ -1,153 +1,114 @@
-"""What Exchange Online says to whoever sends: who may sign in, as whom, to whom, from where. Decisions only, no I/O.
+"""What the MX host says to whoever brings mail: from where, in whose name, to whom. Decisions only, no I/O.
 
-The answers are those that devices have logged (smtp-responses; public issues and Microsoft's NDR pages). In which order
-several switches speak is not published: the order here is ours.
+The answers are those that devices have logged (public issues and Microsoft's NDR pages). In which order several
+conditions speak is not published: the order here is ours.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from provisioner.sandbox import passwords
-from provisioner.sandbox.cmdlets import mailbox as mailboxes
+from provisioner.sandbox.mail_directory import accepted, domain_of, unknown_here
 from provisioner.sandbox.tenant import Row, Tenant
 
-_UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
-BAD_CREDENTIALS = _UNSUCCESSFUL + "the user credentials were incorrect."
-BAD_TOKEN = "535 5.7.3 Authentication unsuccessful"  # noqa: S105 - an answer
-_SECURITY_DEFAULTS = (
-    _UNSUCCESSFUL + "user is locked by your organization's security defaults policy. Contact your administrator."
-)
-_BASIC_DISABLED = _UNSUCCESSFUL + "basic authentication is disabled."
-_SWITCHED_OFF = (
-    _UNSUCCESSFUL + "SmtpClientAuthentication is disabled for the {scope}. "
-    "Visit https://aka.ms/smtp_auth_disabled for more information."
-)
-_RETIRED = "550 5.7.30 Basic authentication is not supported for Client Submission."
-NOT_SIGNED_IN = "530 5.7.57 Client not authenticated to send mail."
-TOO_MANY_CONNECTIONS = (
-    "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information."
-)
-TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients"
-QUOTA = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException"
-RELAY_DENIED = "550 5.7.64 TenantAttribution; Relay Access Denied"
-DIRECT_SEND_REJECTED = (
+_RELAY_DENIED = "550 5.7.64 TenantAttribution; Relay Access Denied"
+_DIRECT_SEND_REJECTED = (
     "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from unauthorized sources"
 )
-UNKNOWN_RECIPIENT = "550 5.4.1 Recipient address rejected: Access denied."
-TLS_WANTED = "451 5.7.3 STARTTLS is required to send mail"  # wording not published: ours
+_PARTNER_RESTRICTED = (
+    "550 5.7.51 TenantInboundAttribution; There is a partner connector configured that matched the message's recipient "
+    "domain. The connector had either the RestrictDomainsToIPAddresses or RestrictDomainsToCertificate set"
+)
+_UNKNOWN_RECIPIENT = "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)"
+_TLS_WANTED = "451 5.7.3 STARTTLS is required to send mail"  # as Exchange words it; not seen for this cause
+_TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients"
+_NO_FROM = (
+    "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant and include a valid From address"
+)
+_MOST_OF_A_DOMAIN = 200
+"""Envelope recipients of one domain in a message from outside (4.5.3 of Microsoft's NDR table)."""
 
 
-def owner_of(tenant: Tenant, address: str) -> Row | None:
-    """The mailbox that an address or a sign-in name means."""
-    wanted = address.lower()
-    for row in tenant.visible(mailboxes.NOUN.name):
-        if wanted in _addresses(row):
-            return row
-    return None
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who brings mail: its public address, the names in a client certificate that TLS has checked, whether over TLS."""
+
+    ip: str
+    certificate: tuple[str, ...] = ()
+    tls: bool = False
 
 
-def _addresses(row: Row) -> set[str]:
-    proxies = (str(p).partition(":")[2] for p in row.get("EmailAddresses") or ())
-    return {str(row.get(c) or "").lower() for c in ("PrimarySmtpAddress", "UserPrincipalName")} | {
-        p.lower() for p in proxies
-    }
-
-
-def password_refusal(tenant: Tenant, user: str, password: str) -> str | None:
-    """Why a sign-in with a password is refused; None where it is not."""
-    row = owner_of(tenant, user)
-    kept = tenant.settings.get("passwords", {}).get(str(row["PrimarySmtpAddress"]).lower() if row else "")
-    if row is None or not passwords.matches(password, kept):
-        return BAD_CREDENTIALS
-    if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
-        return _SECURITY_DEFAULTS
-    if not _policy_allows(tenant, row):
-        return _BASIC_DISABLED
-    off = tenant.settings.get("basic_smtp_auth_retired_from")
-    if off and tenant.clock.now().date() >= dt.date.fromisoformat(str(off)):
-        return _RETIRED
-    return switch_refusal(tenant, row)
-
-
-def switch_refusal(tenant: Tenant, row: Row) -> str | None:
-    """The mailbox's own word counts before the organization's; both hold for OAuth too."""
-    own = next((r.get("SmtpClientAuthenticationDisabled") for r in tenant.visible("CASMailbox") if _same(r, row)), None)
-    if own is True:
-        return _SWITCHED_OFF.format(scope="Mailbox")
-    transport = tenant.visible("TransportConfig")
-    if own is None and transport and transport[0].get("SmtpClientAuthenticationDisabled") is True:
-        return _SWITCHED_OFF.format(scope="Tenant")
-    return None
-
-
-def _same(one: Row, other: Row) -> bool:
-    return str(one.get("PrimarySmtpAddress")).lower() == str(other.get("PrimarySmtpAddress")).lower()
-
-
-def _policy_allows(tenant: Tenant, row: Row) -> bool:
-    """Whether the authentication policy of the user, or the organization's default one, lets passwords in."""
-    users = {str(u["Identity"]).lower(): u.get("AuthenticationPolicy") for u in tenant.visible("User")}
-    organization = tenant.visible("OrganizationConfig")
-    default = organization[0].get("DefaultAuthenticationPolicy") if organization else None
-    policy = users.get(str(row["Identity"]).lower()) or default
-    for found in tenant.visible("AuthenticationPolicy"):
-        if policy and str(policy).lower() in {str(found.get(c)).lower() for c in ("Name", "Identity", "Guid")}:
-            return found.get("AllowBasicAuthSmtp") is not False
-    return True
-
-
-def send_as_refusal(tenant: Tenant, user: str, sender: str) -> str | None:
-    """Why a mailbox may not send in a name; None where it is its own, or it holds Send As on its owner."""
-    row, owner = owner_of(tenant, user), owner_of(tenant, sender)
-    if row is not None and owner is not None and _same(row, owner):
-        return None
-    names = _addresses(owner) | {str(owner["Identity"]).lower()} if owner is not None else set()
-    trustee = str(row.get("UserPrincipalName") or row["PrimarySmtpAddress"]).lower() if row is not None else ""
-    for right in tenant.visible("RecipientPermission"):
-        if str(right["Identity"]).lower() in names and str(right["Trustee"]).lower() == trustee:
-            return None
-    return (
-        f"554 5.2.252 SendAsDenied; {user} not allowed to send as {sender}; "
-        "STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied"
-    )
-
-
-# --- mail from outside -----------------------------------------------------------------------------------------------
-
-
-def domain_of(address: str) -> str:
-    return address.rpartition("@")[2].lower()
-
-
-def accepted(tenant: Tenant, domain: str) -> Row | None:
-    """The accepted domain of this name."""
-    for row in tenant.visible("AcceptedDomain"):
-        if str(row.get("DomainName") or row.get("Name")).lower() == domain.lower():
-            return row
-    return None
-
-
-def connector_for(tenant: Tenant, ip: str, certificate: str, kind: str | None = None) -> Row | None:
-    """The enabled inbound connector (of a ConnectorType) that an address or a certificate's name belongs to."""
-    for row in tenant.visible("InboundConnector"):
-        if row.get("Enabled") is False or (kind and row.get("ConnectorType") != kind):
-            continue
-        name = str(row.get("TlsSenderCertificateName") or "")
-        if name and certificate and _covers(name, certificate):
-            return row
-        if any(holds(str(text), ip) for text in row.get("SenderIPAddresses") or ()):
-            return row
-    return None
+def identifies(row: Row, source: Source) -> bool:
+    """Whether a connector knows a source, by its address or by a name of its certificate."""
+    name = str(row.get("TlsSenderCertificateName") or "")
+    if name and any(_covers(name, own) for own in source.certificate):
+        return True
+    return any(holds(str(text), source.ip) for text in row.get("SenderIPAddresses") or ())
 
 
 def _covers(name: str, certificate: str) -> bool:
+    """Whether a TlsSenderCertificateName, `mail.contoso.com` or `*.contoso.com`, means a certificate's name."""
     if name.startswith("*."):
         return certificate.lower().endswith(name[1:].lower())
     return certificate.lower() == name.lower()
+
+
+def relay_connector(tenant: Tenant, source: Source) -> Row | None:
+    """The enabled connector of type OnPremises that knows a source. SenderDomains limits partners only."""
+    found = _enabled(tenant, "OnPremises")
+    return next((row for row in found if identifies(row, source)), None)
+
+
+def known_connector(tenant: Tenant, source: Source, sender: str) -> Row | None:
+    """The connector of either type that knows a source by address or certificate."""
+    partners = (row for row in _enabled(tenant, "Partner") if _meant(row, sender) and identifies(row, source))
+    return relay_connector(tenant, source) or next(partners, None)
+
+
+def _enabled(tenant: Tenant, kind: str) -> list[Row]:
+    rows = tenant.visible("InboundConnector")
+    return [row for row in rows if row.get("Enabled") is not False and row.get("ConnectorType") == kind]
+
+
+def _meant(row: Row, sender: str) -> bool:
+    """Whether a partner's connector is for the sender's domain. Rows keep `smtp:*.contoso.com;1`; no domain is any."""
+    spaces = [str(text).rpartition(":")[2].partition(";")[0].lower() for text in row.get("SenderDomains") or ()]
+    domain = domain_of(sender)
+    return not spaces or any(
+        space in ("*", domain) or (space.startswith("*.") and f".{domain}".endswith(space[1:])) for space in spaces
+    )
+
+
+def _partner_refusal(tenant: Tenant, source: Source, sender: str) -> str | None:
+    """What the partners' connectors for the sender's domain ask of a source.
+
+    A restriction rejects the domain's mail from elsewhere, unless one of the connectors takes it. A connector without
+    addresses and certificate knows its partner by the domain alone.
+    """
+    partners = [row for row in _enabled(tenant, "Partner") if _meant(row, sender)]
+    taking = [row for row in partners if not _restricted(row, source) and (_bare(row) or identifies(row, source))]
+    if not taking and any(_restricted(row, source) for row in partners):
+        return _PARTNER_RESTRICTED
+    if not source.tls and any(row.get("RequireTls") is True for row in taking):
+        return _TLS_WANTED
+    return None
+
+
+def _bare(row: Row) -> bool:
+    return bool(row.get("SenderDomains")) and not (row.get("SenderIPAddresses") or row.get("TlsSenderCertificateName"))
+
+
+def _restricted(row: Row, source: Source) -> bool:
+    """Whether a restriction of a partner's connector is not met."""
+    name = str(row.get("TlsSenderCertificateName") or "")
+    by_ip = row.get("RestrictDomainsToIPAddresses") is True
+    by_certificate = row.get("RestrictDomainsToCertificate") is True
+    return (by_ip and not any(holds(str(text), source.ip) for text in row.get("SenderIPAddresses") or ())) or (
+        by_certificate and not any(_covers(name, own) for own in source.certificate)
+    )
 
 
 def holds(text: str, ip: str) -> bool:
@@ -163,32 +124,59 @@ def holds(text: str, ip: str) -> bool:
 
 
 def recipient_refusal(
-    tenant: Tenant, ip: str, certificate: str, sender: str, recipient: str, *, tls: bool
+    tenant: Tenant, source: Source, sender: str, recipient: str, before: Sequence[str] = ()
 ) -> str | None:
-    """Why the MX host refuses a recipient; None where it takes it."""
-    own = connector_for(tenant, ip, certificate, "OnPremises")
-    partner = connector_for(tenant, ip, certificate, "Partner")
-    any_ = own or partner
-    # RequireTls speaks of partners only (exchange-objects, InboundConnector).
-    if own is None and partner is not None and partner.get("RequireTls") is True and not tls:
-        return TLS_WANTED
-    inside = accepted(tenant, domain_of(recipient))
-    ours = accepted(tenant, domain_of(sender))
+    """Why the MX host refuses a recipient, after those that it took `before`; None where it takes it."""
+    domain = domain_of(recipient)
+    inside = accepted(tenant, domain)
+    own = relay_connector(tenant, source)
     if inside is None:
-        return None if own is not None and ours is not None else RELAY_DENIED
+        return None if own is not None and _ours(tenant, own, source, sender) else _RELAY_DENIED
+    if _blocked(tenant, source.ip):
+        return (
+            f"550 5.7.513 Service unavailable, Client host [{source.ip}] blocked by {domain} using Customer Block list "
+            "(AS16012607)"
+        )
+    refusal = _partner_refusal(tenant, source, sender) if own is None else None
+    if refusal:
+        return refusal
     organization = tenant.visible("OrganizationConfig")
     rejects = bool(organization and organization[0].get("RejectDirectSend"))
-    if rejects and ours is not None and any_ is None:
-        return DIRECT_SEND_REJECTED
-    if inside.get("DomainType") == "Authoritative" and owner_of(tenant, recipient) is None:
-        return UNKNOWN_RECIPIENT
+    if rejects and accepted(tenant, domain_of(sender)) and known_connector(tenant, source, sender) is None:
+        return _DIRECT_SEND_REJECTED
+    if unknown_here(tenant, recipient):
+        return _UNKNOWN_RECIPIENT
+    if sum(domain_of(other) == domain for other in before) >= _MOST_OF_A_DOMAIN:
+        return _TOO_MANY_RECIPIENTS
     return None
 
 
-def dmarc_refusal(tenant: Tenant, ip: str, certificate: str, header_from: str) -> str | None:
-    """Why a message that passed the envelope is refused: nothing vouches for its author, who asks for that."""
-    domain = domain_of(header_from)
-    if connector_for(tenant, ip, certificate) is not None or spf(tenant, domain, ip) == "pass":
+def _ours(tenant: Tenant, connector: Row, source: Source, sender: str) -> bool:
+    """Whether relayed mail is the tenant's: the certificate's domain or MAIL FROM's is accepted (since November 2023).
+
+    The domain in the From header no longer counts; a null sender has only the certificate.
+    """
+    name = str(connector.get("TlsSenderCertificateName") or "")
+    matched = [own for own in source.certificate if name and _covers(name, own)]
+    parents = (own.removeprefix("*.").split(".", cut)[-1] for own in matched for cut in range(own.count(".") + 1))
+    return accepted(tenant, domain_of(sender)) is not None or any(accepted(tenant, name) for name in parents)
+
+
+def _blocked(tenant: Tenant, ip: str) -> bool:
+    """Whether the connection filter blocks an address; its allow list wins over its block list."""
+    for row in tenant.visible("HostedConnectionFilterPolicy"):
+        allowed = any(holds(str(text), ip) for text in row.get("IPAllowList") or ())
+        if not allowed and any(holds(str(text), ip) for text in row.get("IPBlockList") or ()):
+            return True
+    return False
+
+
+def message_refusal(tenant: Tenant, source: Source, sender: str, author: str) -> str | None:
+    """Why a message that passed the envelope is refused: no author, or nothing vouches for one who asks for that."""
+    if not author:
+        return _NO_FROM
+    domain = domain_of(author)
+    if known_connector(tenant, source, sender) is not None or spf(tenant, domain, source.ip) == "pass":
         return None
     record = next((t for t in _texts(tenant, f"_dmarc.{domain}") if t.lower().startswith("v=dmarc1")), "")
     tags = dict(tag.strip().partition("=")[::2] for tag in record.lower().split(";"))
@@ -198,6 +186,12 @@ def dmarc_refusal(tenant: Tenant, ip: str, certificate: str, header_from: str) -
         f"550 5.7.509 Access denied, sending domain [{domain}] does not pass DMARC verification and has a DMARC "
         "policy of reject."
     )
+
+
+def doubtful(tenant: Tenant, source: Source, sender: str) -> bool:
+    """Whether mail is taken for spoofed: no connector knows the source, and SPF does not cover it."""
+    known = known_connector(tenant, source, sender) is not None
+    return not known and spf(tenant, domain_of(sender), source.ip) in {"fail", "softfail"}
 
 
 def spf(tenant: Tenant, domain: str, ip: str, depth: int = 0) -> str:

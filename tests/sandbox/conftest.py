@@ -15,6 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.local_tenant import LocalTenant
+from tests.sandbox.mailing import load, mail_tenant
+
 TENANT_ID = "8f1c2f5e-6a1b-4c53-9d0e-3f1a7b2c4d5e"
 E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
 KIOSK = "80b2d799-d2ba-4d2a-8842-fb0d0f3a4b82"
@@ -175,3 +178,20 @@ def start_sandbox() -> Iterator[Callable[..., Running]]:
     yield begin
     for running in started:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def mail_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+    """One sandbox for the mail tests of a module, on the seed of mailing.py."""
+    with mail_tenant(tmp_path_factory.mktemp("smtp")) as found:
+        yield found
+
+
+@pytest.fixture
+def tenant(mail_sandbox: LocalTenant) -> Iterator[LocalTenant]:
+    """With SMTP AUTH on for erp, and everything else as a tenant has it."""
+    mail_sandbox.control("DELETE", "/mail")
+    mail_sandbox.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
+    yield mail_sandbox
+    load(mail_sandbox, graph={"securityDefaults": {"isEnabled": False}})
+    mail_sandbox.cmdlet("Set-OrganizationConfig", RejectDirectSend=False)

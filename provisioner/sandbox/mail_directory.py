@@ -1,0 +1,69 @@
+"""Whose an address is: mailboxes, their users in Graph, accepted domains. Look-ups through indexes, no decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provisioner.sandbox.cmdlets import cas_mailbox, mailbox
+from provisioner.sandbox.cmdlets.objects import Noun
+from provisioner.sandbox.tenant import Row, Tenant, row_key
+
+
+def owner_of(tenant: Tenant, address: str) -> Row | None:
+    """The mailbox that an address or a sign-in name means, as reads see it."""
+    return _addressed(tenant, mailbox.NOUN, address)
+
+
+def client_access(tenant: Tenant, owner: Row) -> Row | None:
+    """A mailbox's row of client access settings (CASMailbox)."""
+    return _addressed(tenant, cas_mailbox.NOUN, str(owner.get("PrimarySmtpAddress")))
+
+
+def _addressed(tenant: Tenant, noun: Noun, address: str) -> Row | None:
+    """The row of this address: through the index, and past it where a write does not show yet."""
+    wanted, unseen = address.lower(), tenant.unseen(noun.name)
+    found = [row for row in tenant.index(noun.name, noun.all_names).get(wanted, ()) if row_key(row) not in unseen]
+    found += [entry.before for entry in unseen.values() if entry.before is not None]
+    return next((row for row in found if wanted in addresses(row)), None)
+
+
+def addresses(row: Row) -> set[str]:
+    """Primary address, aliases and sign-in name, in lower case."""
+    proxies = (str(proxy).partition(":")[2] for proxy in row.get("EmailAddresses") or ())
+    own = (str(row.get(column) or "") for column in ("PrimarySmtpAddress", "UserPrincipalName"))
+    return {text.lower() for text in (*own, *proxies) if text}
+
+
+def primary(row: Row) -> str:
+    """The primary address in lower case: what a mailbox is counted under."""
+    return str(row["PrimarySmtpAddress"]).lower()
+
+
+def user_of(tenant: Tenant, owner: Row) -> dict[str, Any]:
+    """A mailbox's user in Graph, by object id or sign-in name; empty where there is none."""
+    object_id = str(owner.get("ExternalDirectoryObjectId") or "").lower()
+    names = {str(owner.get("UserPrincipalName") or "").lower(), primary(owner)}
+    for user in tenant.graph.get("users", ()):
+        if (object_id and str(user.get("id")).lower() == object_id) or str(
+            user.get("userPrincipalName")
+        ).lower() in names:
+            return dict(user)
+    return {}
+
+
+def domain_of(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+def accepted(tenant: Tenant, domain: str) -> Row | None:
+    """The accepted domain of this name."""
+    for row in tenant.visible("AcceptedDomain"):
+        if str(row.get("DomainName") or row.get("Name")).lower() == domain.lower():
+            return row
+    return None
+
+
+def unknown_here(tenant: Tenant, recipient: str) -> bool:
+    """Whether a recipient is of a domain that is only here (Authoritative), and nobody has the address."""
+    domain = accepted(tenant, domain_of(recipient))
+    return domain is not None and domain.get("DomainType") == "Authoritative" and owner_of(tenant, recipient) is None

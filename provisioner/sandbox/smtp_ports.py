@@ -1,0 +1,257 @@
+"""What stands behind the two SMTP ports: one object a connection, whose hooks aiosmtpd calls by their names.
+
+They ask the rules, keep who signed in, and log. Every answer to a message goes through `_said`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import email
+import email.policy
+import secrets
+import warnings
+from collections.abc import Mapping
+from email.utils import parseaddr
+from typing import TYPE_CHECKING, Any
+
+from provisioner.sandbox import mail_rules, submission_rules
+from provisioner.sandbox.mail_directory import accepted, domain_of, owner_of, primary, unknown_here
+from provisioner.sandbox.mail_rules import Source
+from provisioner.sandbox.tokens import EXCHANGE, InvalidToken
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from aiosmtpd.smtp import MISSING, AuthResult
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import SMTP, Envelope, Session
+
+    from provisioner.sandbox.smtp import SmtpFront
+    from provisioner.sandbox.smtp_protocol import Server
+
+_SENDER_OK = "250 2.1.0 Sender OK"
+_RECIPIENT_OK = "250 2.1.5 Recipient OK"
+_NOT_BASE64 = "501 5.5.2 Can't decode base64"  # aiosmtpd's sentence, which smtp_protocol puts into the service's
+_ANSWERED = AuthResult(success=False, handled=True)
+_NOBODY = "<>"
+
+
+class _Port:
+    """What both ports answer alike."""
+
+    name = ""
+
+    def __init__(self, front: SmtpFront) -> None:
+        self._front = front
+
+    async def handle_EHLO(
+        self, server: Server, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        lines = [await self.handle_HELO(server, session, envelope, hostname), *server.capabilities()]
+        lines = [lines[0].removeprefix("250 "), *lines[1:]]
+        return [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
+
+    async def handle_HELO(self, server: Server, session: Session, envelope: Envelope, hostname: str) -> str:
+        session.host_name = hostname
+        return f"250 {server.hostname} Hello [{self._front.source(session)}]"
+
+    async def handle_RSET(self, server: Server, session: Session, envelope: Envelope) -> str:
+        return "250 2.0.0 Resetting"
+
+    def fault(self, verb: str) -> Mapping[str, Any]:
+        """What a scripted fault wants done to a verb."""
+        return self._front.fault(verb, self.name)
+
+    def connection_lost(self) -> None:
+        """The client is gone."""
+
+    def _folder(self, recipient: str, inside: str, size_bytes: int) -> str:
+        """Where a message ends up: `inside`, external, or bounced, where nobody has the address or takes the size."""
+        tenant = self._front.tenant
+        if accepted(tenant, domain_of(recipient)) is None:
+            return "external"
+        owner = owner_of(tenant, recipient)
+        limit = submission_rules.size_limit((owner or {}).get("MaxReceiveSize"))
+        return "bounced" if unknown_here(tenant, recipient) or size_bytes > limit else inside
+
+    def _said(self, verb: str, answer: str, caller: str) -> str:
+        self._front.log(verb, self.name, answer, caller)
+        return answer
+
+
+class Submission(_Port):
+    """Client submission: whoever signed in sends as who it is."""
+
+    name = "submission"
+
+    def __init__(self, front: SmtpFront) -> None:
+        super().__init__(front)
+        self._user = ""
+        self._mailbox = ""  # primary address of who signed in
+        self._application: Mapping[str, Any] | None = None  # claims of its token, where it is one
+        self._refusal = ""
+
+    # --- signing in ---------------------------------------------------------------------------------------------
+
+    async def auth_LOGIN(self, server: SMTP, args: list[str]) -> AuthResult:
+        user = await _response(server, args, "Username:")
+        password = None if user is None else await _response(server, [], "Password:")
+        if user is None or password is None:
+            return _ANSWERED
+        tenant, lockout = self._front.tenant, self._front.lockout
+        return await self._ended(
+            server, user, "basic", submission_rules.password_refusal(tenant, lockout, user, password)
+        )
+
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
+        response = await _response(server, args, "")
+        if response is None:
+            return _ANSWERED
+        fields = dict(part.partition("=")[::2] for part in response.split("\x01") if part)
+        user = fields.get("user", "")
+        try:
+            claims = self._front.verifier.claims(fields.get("auth", ""), EXCHANGE)
+        except InvalidToken:
+            return await self._ended(server, user, "XOAUTH2", submission_rules.REFUSED)
+        self._application = claims if "scp" not in claims else None
+        refusal = submission_rules.token_refusal(self._front.tenant, user, claims)
+        return await self._ended(server, user, "XOAUTH2", refusal)
+
+    async def _ended(self, server: SMTP, user: str, how: str, refusal: str | None) -> AuthResult:
+        self._front.log("AUTH", self.name, refusal or "235", user, authentication=how)
+        owner = owner_of(self._front.tenant, user)
+        if refusal is not None or owner is None:
+            self._refusal = refusal or submission_rules.REFUSED
+            await server.push(self._refusal)
+            return _ANSWERED
+        self._user, self._mailbox = user, primary(owner)
+        self._front.signed_in[self._mailbox] += 1
+        return AuthResult(success=True, auth_data=user)
+
+    def connection_lost(self) -> None:
+        if self._mailbox:
+            self._front.signed_in[self._mailbox] -= 1
+            self._mailbox = ""
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    async def handle_MAIL(
+        self, server: Server, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not self._user:
+            # Clients that go on after a refused sign-in read the reason here (lines of .NET clients).
+            why = f" Error: {self._refusal}" if self._refusal else ""
+            return self._said("MAIL", submission_rules.NOT_SIGNED_IN + why, self._user)
+        if self._front.signed_in[self._mailbox] > submission_rules.MOST_CONNECTIONS:
+            return self._said("MAIL", submission_rules.TOO_MANY_CONNECTIONS, self._user)
+        envelope.mail_from, envelope.mail_options = address, options
+        return _SENDER_OK
+
+    async def handle_RCPT(
+        self, server: Server, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        owner = owner_of(self._front.tenant, self._mailbox)
+        if len(envelope.rcpt_tos) >= submission_rules.most_recipients(owner):
+            return self._said("RCPT", submission_rules.TOO_MANY_RECIPIENTS, self._user)
+        envelope.rcpt_tos.append(address)
+        return _RECIPIENT_OK
+
+    async def handle_DATA(self, server: Server, session: Session, envelope: Envelope) -> str:
+        refusal = self._message_refusal(envelope)
+        if refusal:
+            return self._said("DATA", refusal, self._user)
+        size = len(_content(envelope))
+        folders = {recipient: self._folder(recipient, "inbox", size) for recipient in envelope.rcpt_tos}
+        due = self._front.rate.due(self._mailbox, self._front.tenant.clock.now())
+        self._front.deliver(session, envelope.mail_from, _content(envelope), "client_submission", folders, due)
+        answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
+        return self._said("DATA", answer, self._user)
+
+    def _message_refusal(self, envelope: Envelope) -> str | None:
+        tenant = self._front.tenant
+        refusal = None
+        if self._application is not None:
+            refusal = submission_rules.opening_refusal(tenant, self._user, self._application)
+        sender = str(envelope.mail_from)
+        names = [sender] if sender != _NOBODY else []
+        for name in dict.fromkeys([*names, _author(envelope) or self._user]):
+            refusal = refusal or submission_rules.send_as_refusal(tenant, self._mailbox, name)
+        owner = owner_of(tenant, self._mailbox)
+        refusal = refusal or submission_rules.size_refusal(owner, len(_content(envelope)))
+        # Last, because it counts.
+        return refusal or submission_rules.quota_refusal(tenant, self._mailbox, len(envelope.rcpt_tos))
+
+
+async def _response(server: SMTP, args: list[str], challenge: str) -> str | None:
+    """What the client gives with AUTH, or when it is asked; None where it gave up or sent no Base64, and was told."""
+    if len(args) < 2:
+        given = await server.challenge_auth(challenge)
+        return None if given is MISSING else bytes(given).decode("utf-8", "replace")
+    try:
+        return base64.b64decode("" if args[1] == "=" else args[1], validate=True).decode("utf-8", "replace")
+    except binascii.Error:
+        await server.push(_NOT_BASE64)
+        return None
+
+
+class Exchange(_Port):
+    """The MX host: whoever comes is known by its address or its certificate, or not at all."""
+
+    name = "mx"
+
+    def _source(self, session: Session) -> Source:
+        peer = (session.ssl or {}).get("peercert") or {}
+        names = [str(value) for kind, value in peer.get("subjectAltName", ()) if kind == "DNS"]
+        names += [str(value) for part in peer.get("subject", ()) for kind, value in part if kind == "commonName"]
+        return Source(self._front.source(session), tuple(dict.fromkeys(names)), session.ssl is not None)
+
+    async def handle_RCPT(
+        self, server: Server, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        source = self._source(session)
+        refusal = mail_rules.recipient_refusal(
+            self._front.tenant, source, str(envelope.mail_from), address, envelope.rcpt_tos
+        )
+        if refusal:
+            return self._said("RCPT", refusal, source.ip)
+        envelope.rcpt_tos.append(address)
+        return _RECIPIENT_OK
+
+    async def handle_MAIL(
+        self, server: Server, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.mail_from, envelope.mail_options = address, options
+        return _SENDER_OK
+
+    async def handle_DATA(self, server: Server, session: Session, envelope: Envelope) -> str:
+        tenant, source, sender = self._front.tenant, self._source(session), str(envelope.mail_from)
+        refusal = mail_rules.message_refusal(tenant, source, sender, _author(envelope))
+        if refusal:
+            return self._said("DATA", refusal, source.ip)
+        inside, size = "junk" if mail_rules.doubtful(tenant, source, sender) else "inbox", len(_content(envelope))
+        folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
+        known = mail_rules.known_connector(tenant, source, sender)
+        route = "smtp_relay" if known is not None else "direct_send"
+        self._front.deliver(session, envelope.mail_from, _content(envelope), route, folders)
+        answer = (
+            f"250 2.6.0 {_header(envelope, 'Message-ID') or '<>'} [InternalId={secrets.randbits(45)}, "
+            f"Hostname={server.name_in_refusals}] {size} bytes in 0.100, {size / 102.4:.3f} KB/sec "
+            "Queued mail for delivery"
+        )
+        return self._said("DATA", answer, source.ip)
+
+
+def _content(envelope: Envelope) -> bytes:
+    return envelope.content if isinstance(envelope.content, bytes) else b""
+
+
+def _author(envelope: Envelope) -> str:
+    """The address in the From header; "" where there is none."""
+    return parseaddr(_header(envelope, "From"))[1]
+
+
+def _header(envelope: Envelope, name: str) -> str:
+    message = email.message_from_bytes(_content(envelope), policy=email.policy.compat32)
+    # A header may be folded; an answer may not.
+    return " ".join(str(message.get(name, "")).split())

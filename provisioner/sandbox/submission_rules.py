@@ -1,0 +1,294 @@
+"""Who may sign in at the submission port, send as whom, and how much. Decisions only, no I/O.
+
+The answers are those that devices have logged (public issues, Microsoft's NDR pages). In which order several switches
+speak is not published: the order here is ours. A sign-in's own failures come first, as Entra's do: locked, password,
+account.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.sandbox import passwords
+from provisioner.sandbox.mail_directory import addresses, client_access, owner_of, primary, user_of
+from provisioner.sandbox.tenant import Row, Tenant
+
+_UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
+_BAD_CREDENTIALS = _UNSUCCESSFUL + "the user credentials were incorrect."
+_LOCKED = _UNSUCCESSFUL + "account locked. Contact your administrator."
+# Quoted for accounts that are blocked from signing in, or must settle something first.
+_ACCOUNT = _UNSUCCESSFUL + "account has an issue. Contact your administrator."
+_SECURITY_DEFAULTS = (
+    _UNSUCCESSFUL + "user is locked by your organization's security defaults policy. Contact your administrator."
+)
+_CONDITIONAL_ACCESS = (
+    _UNSUCCESSFUL + "the request did not meet the criteria to be authenticated successfully. "
+    "Contact your administrator."
+)
+_BASIC_DISABLED = _UNSUCCESSFUL + "basic authentication is disabled."
+_SWITCHED_OFF = (
+    _UNSUCCESSFUL + "SmtpClientAuthentication is disabled for the {scope}. "
+    "Visit https://aka.ms/smtp_auth_disabled for more information."
+)
+_RETIRED = "550 5.7.30 Basic authentication is not supported for Client Submission."
+REFUSED = "535 5.7.3 Authentication unsuccessful"
+NOT_SIGNED_IN = "530 5.7.57 Client not authenticated to send mail."
+STARTTLS_FIRST = "451 5.7.3 STARTTLS is required to send mail"
+TOO_MANY_CONNECTIONS = (
+    "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information."
+)
+TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients"
+_QUOTA = "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException"
+# The exception as it was logged; the code before it was not, 5.2.3 is RFC 3463's for a message that is too long.
+_TOO_LARGE = (
+    "554 5.2.3 MapiExceptionMaxSubmissionExceeded; Message size exceeds maximum size limit.; "
+    "STOREDRV.Submission.Exception:MessageSubmissionExceededException.MapiExceptionMaxSubmissionExceeded; "
+    "Failed to process message due to a permanent exception with message Cannot save changes made to an item to store."
+)
+_NO_MAILBOX_RIGHT = (
+    "430 4.2.0 STOREDRV; mailbox logon failure; "
+    "STOREDRV.Submission.Exception:ConnectionFailedTransientException.MapiExceptionLogonFailed; "
+    "Failed to process message due to a transient exception with message Cannot open mailbox."
+)
+
+MOST_CONNECTIONS = 3
+_MOST_A_DAY = 10_000
+_MOST_A_MINUTE = 30
+_DEFAULT_RECIPIENTS = 500
+_DAY = dt.timedelta(days=1)
+_MINUTE = dt.timedelta(minutes=1)
+# Exchange Online's plans are told apart by their service plan ids; Graph names the service of all of them so.
+_EXCHANGE = "exchange"
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+class Lockout:
+    """Entra's smart lockout: ten wrong passwords lock an account for a minute; the same wrong one counts once.
+
+    Threshold and time: Microsoft Learn, "Protect user accounts from attacks with Microsoft Entra smart lockout" (the
+    last three bad passwords are remembered). The settings `smart_lockout_threshold` and `smart_lockout_s` change them;
+    `locked_accounts` ({address: instant until which}) is what is kept.
+    """
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._failures: dict[str, tuple[int, list[bytes]]] = {}
+
+    def locked(self, address: str) -> bool:
+        until = self._tenant.settings.get("locked_accounts", {}).get(address)
+        return until is not None and dt.datetime.fromisoformat(str(until)) > self._tenant.clock.now()
+
+    def failed(self, address: str, password: str) -> None:
+        """Count a wrong password. It is remembered as a hash, in memory, to know it again."""
+        count, last = self._failures.get(address, (0, []))
+        known = hashlib.scrypt(password.encode(), salt=address.encode(), n=2**10, r=8, p=1)
+        if known in last:
+            return
+        settings = self._tenant.settings
+        if count + 1 < int(settings.get("smart_lockout_threshold", 10)):
+            self._failures[address] = count + 1, [*last, known][-3:]
+            return
+        self._failures.pop(address, None)
+        until = self._tenant.clock.now() + dt.timedelta(seconds=float(settings.get("smart_lockout_s", 60)))
+        settings.setdefault("locked_accounts", {})[address] = until.isoformat()
+        self._tenant.changed()
+
+    def succeeded(self, address: str) -> None:
+        self._failures.pop(address, None)
+
+
+def password_refusal(tenant: Tenant, lockout: Lockout, user: str, password: str) -> str | None:
+    """Why a sign-in with a password is refused; None where it is not."""
+    owner = owner_of(tenant, user)
+    if owner is None:
+        return _BAD_CREDENTIALS
+    address = primary(owner)
+    if lockout.locked(address):
+        return _LOCKED
+    if not passwords.matches(password, tenant.settings.get("passwords", {}).get(address)):
+        lockout.failed(address, password)
+        return _BAD_CREDENTIALS
+    lockout.succeeded(address)
+    account = user_of(tenant, owner)
+    if account.get("accountEnabled") is False or owner.get("AccountDisabled") is True:
+        return _ACCOUNT
+    return _basic_refusal(tenant, owner) or mailbox_refusal(tenant, owner)
+
+
+def _basic_refusal(tenant: Tenant, owner: Row) -> str | None:
+    """What forbids passwords, and passwords only."""
+    if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
+        return _SECURITY_DEFAULTS
+    blocked = {str(address).lower() for address in tenant.settings.get("conditional_access_blocks", ())}
+    if blocked & (addresses(owner) | {"*"}):
+        return _CONDITIONAL_ACCESS
+    if not _policy_allows(tenant, owner):
+        return _BASIC_DISABLED
+    off = tenant.settings.get("basic_smtp_auth_retired_from")
+    if off and tenant.clock.now().date() >= dt.date.fromisoformat(str(off)):
+        return _RETIRED
+    return None
+
+
+def mailbox_refusal(tenant: Tenant, owner: Row) -> str | None:
+    """What holds for passwords and for tokens: the switches, and that the mailbox is licensed.
+
+    The mailbox's own word counts before the organization's. What is answered to a mailbox without a licence is not
+    published: the general refusal stands for it.
+    """
+    access = client_access(tenant, owner)
+    own = access.get("SmtpClientAuthenticationDisabled") if access is not None else None
+    if own is True:
+        return _SWITCHED_OFF.format(scope="Mailbox")
+    transport = tenant.visible("TransportConfig")
+    if own is None and transport and transport[0].get("SmtpClientAuthenticationDisabled") is True:
+        return _SWITCHED_OFF.format(scope="Tenant")
+    return None if _licensed(tenant, owner) else REFUSED
+
+
+def _licensed(tenant: Tenant, owner: Row) -> bool:
+    """Only people's mailboxes need a licence. A user without `assignedPlans` is one of whom nothing is known."""
+    if owner.get("RecipientTypeDetails") != "UserMailbox":
+        return True
+    plans = user_of(tenant, owner).get("assignedPlans")
+    return plans is None or any(
+        plan.get("service") == _EXCHANGE and plan.get("capabilityStatus") in {"Enabled", "Warning"} for plan in plans
+    )
+
+
+def _policy_allows(tenant: Tenant, owner: Row) -> bool:
+    """Whether the authentication policy of the user, or the organization's default one, lets passwords in."""
+    identity = str(owner["Identity"]).lower()
+    own = (u.get("AuthenticationPolicy") for u in tenant.visible("User") if str(u["Identity"]).lower() == identity)
+    organization = tenant.visible("OrganizationConfig")
+    default = organization[0].get("DefaultAuthenticationPolicy") if organization else None
+    policy = next(own, None) or default
+    for found in tenant.visible("AuthenticationPolicy"):
+        if policy and str(policy).lower() in {str(found.get(c)).lower() for c in ("Name", "Identity", "Guid")}:
+            return found.get("AllowBasicAuthSmtp") is not False
+    return True
+
+
+def token_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str | None:
+    """Why a token that is genuine, in time and meant for Exchange does not sign in as `user`; None where it does.
+
+    An application's needs the role SMTP.SendAsApp and a service principal in Exchange (New-ServicePrincipal) with the
+    object id of the enterprise application; a person's the scope SMTP.Send. All lacks are answered alike.
+    """
+    owner = owner_of(tenant, user)
+    if owner is None:
+        return REFUSED
+    if "scp" in claims:
+        allowed = "SMTP.Send" in str(claims["scp"]).split() and _speaks_for(tenant, claims, owner)
+    else:
+        allowed = "SMTP.SendAsApp" in claims.get("roles", ()) and service_principal(tenant, claims) is not None
+    return mailbox_refusal(tenant, owner) if allowed else REFUSED
+
+
+def _speaks_for(tenant: Tenant, claims: Mapping[str, Any], owner: Row) -> bool:
+    """Whether a person's token is of the mailbox's user, or of one who holds FullAccess on it."""
+    names = {str(claims.get(name) or "").lower() for name in ("upn", "unique_name", "oid")} - {""}
+    own = addresses(owner) | {str(user_of(tenant, owner).get("id") or "").lower()}
+    return bool(names & own) or _has_full_access(tenant, owner, names)
+
+
+def service_principal(tenant: Tenant, claims: Mapping[str, Any]) -> Row | None:
+    """Exchange's row for the application of a token: both ids must be right."""
+    wanted = str(claims.get("appid", "")).lower(), str(claims.get("oid", "")).lower()
+    for row in tenant.visible("ServicePrincipal"):
+        if (str(row.get("AppId", "")).lower(), str(row.get("ObjectId", "")).lower()) == wanted:
+            return row
+    return None
+
+
+def opening_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str | None:
+    """Why the store does not open the mailbox for an application that has signed in: it holds no FullAccess.
+
+    Signing in goes well without that right; the message is refused, as a passing failure (seen in public 2024-2026).
+    """
+    owner, principal = owner_of(tenant, user), service_principal(tenant, claims)
+    if owner is None or principal is None:
+        return _NO_MAILBOX_RIGHT
+    columns = ("Identity", "Name", "DisplayName", "ObjectId", "AppId", "Guid")
+    names = {str(principal.get(column) or "").lower() for column in columns} - {""}
+    return None if _has_full_access(tenant, owner, names) else _NO_MAILBOX_RIGHT
+
+
+def _has_full_access(tenant: Tenant, owner: Row, names: set[str]) -> bool:
+    """Whether one who goes by `names` holds FullAccess; the rights of a row may be joined by commas (live rows)."""
+    mailbox = addresses(owner) | {str(owner["Identity"]).lower()}
+    for right in tenant.visible("MailboxPermission"):
+        given = {part.strip() for text in right.get("AccessRights") or () for part in str(text).split(",")}
+        if str(right.get("Identity")).lower() in mailbox and str(right.get("User")).lower() in names:
+            return "FullAccess" in given and right.get("Deny") is not True
+    return False
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+
+
+def send_as_refusal(tenant: Tenant, user: str, sender: str) -> str | None:
+    """Why a mailbox may not send in a name; None where it is its own, or it holds Send As on its owner."""
+    own, owner = owner_of(tenant, user), owner_of(tenant, sender)
+    if own is not None and owner is not None and primary(own) == primary(owner):
+        return None
+    recipient = addresses(owner) | {str(owner["Identity"]).lower()} if owner is not None else set()
+    trustee = addresses(own) | {str(own["Identity"]).lower()} if own is not None else set()
+    for right in tenant.visible("RecipientPermission"):
+        if str(right["Identity"]).lower() in recipient and str(right["Trustee"]).lower() in trustee:
+            return None
+    return (
+        f"554 5.2.252 SendAsDenied; {user} not allowed to send as {sender}; "
+        "STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed to process message due "
+        "to a permanent exception with message Cannot submit message."
+    )
+
+
+def most_recipients(owner: Row | None) -> int:
+    """Recipients that one message may have: RecipientLimits of the mailbox, up to 1000."""
+    limit = str((owner or {}).get("RecipientLimits") or _DEFAULT_RECIPIENTS)
+    return int(limit) if limit.isdecimal() else 1000
+
+
+def size_refusal(owner: Row | None, size_bytes: int) -> str | None:
+    """Why a mailbox may not send a message of this size."""
+    return _TOO_LARGE if size_bytes > size_limit((owner or {}).get("MaxSendSize")) else None
+
+
+def size_limit(text: object) -> float:
+    """The bytes that Exchange's "35 MB (36,700,160 bytes)" means; without end where it says no number."""
+    match = re.search(r"\(([\d,]+) bytes\)", str(text or ""))
+    return int(match[1].replace(",", "")) if match else float("inf")
+
+
+def quota_refusal(tenant: Tenant, address: str, recipients: int) -> str | None:
+    """Take recipients off the 10,000 of the last 24 hours, which `recipients_sent` keeps as [instant, count] each."""
+    now, sent = tenant.clock.now(), tenant.settings.setdefault("recipients_sent", {})
+    recent = [
+        [instant, count] for instant, count in sent.get(address, ()) if dt.datetime.fromisoformat(instant) > now - _DAY
+    ]
+    if sum(count for _, count in recent) + recipients > _MOST_A_DAY:
+        return _QUOTA
+    sent[address] = [*recent, [now.isoformat(), recipients]]
+    tenant.changed()
+    return None
+
+
+class MessageRate:
+    """30 messages a minute: what is more is taken and delivered in the following minutes (Exchange Online limits)."""
+
+    def __init__(self) -> None:
+        self._deliveries: dict[str, list[dt.datetime]] = {}
+
+    def due(self, address: str, now: dt.datetime) -> dt.datetime:
+        """When a message that is taken now is delivered."""
+        times = [due for due in self._deliveries.get(address, []) if due > now - _MINUTE]
+        due = now if len(times) < _MOST_A_MINUTE else times[-_MOST_A_MINUTE] + _MINUTE
+        self._deliveries[address] = [*times, due]
+        return due
