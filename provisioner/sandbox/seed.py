@@ -219,8 +219,9 @@ def _merge_rows(tenant: Tenant, name: str, given: Iterable[Row], *, exact: bool)
 
 
 def _labels(row: Row, noun: Noun | None) -> Iterator[tuple[str, str]]:
-    if row.get("Trustee"):  # one recipient has a row for each of those who hold a right on it
-        yield "Trustee", f"{row.get('Identity')}\n{row['Trustee']}".lower()
+    holder = row.get("Trustee") or (noun is None and row.get("User"))
+    if holder:  # one mailbox has a row for each of those who hold a right on it
+        yield "Trustee", f"{row.get('Identity')}\n{holder}".lower()
         return
     for column in ("Guid", "Identity", "Name", *([noun.key] if noun else [])):
         if row.get(column):
@@ -266,16 +267,19 @@ def _merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
 
 
 def _merge_entities(rows: list[Row], given: Iterable[Row]) -> None:
-    def label(row: Row) -> str:
-        return str(row.get("id") or row.get("userPrincipalName") or "").lower()
+    """By id; users by their sign-in name as well, which is what a person knows of them."""
 
-    known = {label(row): row for row in rows}
+    def labels(row: Row) -> list[str]:
+        return [str(row[column]).lower() for column in ("id", "userPrincipalName") if row.get(column)]
+
+    known = {label: row for row in rows for label in labels(row)}
     for row in given:
-        if label(row) in known:
-            known[label(row)].update(row)
-        else:
+        found = next((known[label] for label in labels(row) if label in known), None)
+        if found is None:
             rows.append(row)
-            known[label(row)] = row
+        else:
+            found.update(row)
+        known.update(dict.fromkeys(labels(row), found or row))
 
 
 def _merge_apps(tenant: Tenant, apps: Iterable[Any]) -> None:

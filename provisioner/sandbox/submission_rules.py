@@ -91,11 +91,11 @@ class Lockout:
         if known in last:
             return
         settings = self._tenant.settings
-        if count + 1 < int(settings.get("smart_lockout_threshold", 10)):
+        if count + 1 < int(settings.get("smart_lockout_threshold") or 10):
             self._failures[address] = count + 1, [*last, known][-3:]
             return
         self._failures.pop(address, None)
-        until = self._tenant.clock.now() + dt.timedelta(seconds=float(settings.get("smart_lockout_s", 60)))
+        until = self._tenant.clock.now() + dt.timedelta(seconds=float(settings.get("smart_lockout_s") or 60))
         settings.setdefault("locked_accounts", {})[address] = until.isoformat()
         self._tenant.changed()
 

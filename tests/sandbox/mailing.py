@@ -16,6 +16,7 @@ import yaml
 
 from tests.local_tenant import LocalTenant, sandbox
 
+APP_ID, OBJECT_ID = "b1b5c2d4-0000-4000-8000-000000000001", "b1b5c2d4-0000-4000-8000-000000000002"
 SEED = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
@@ -31,6 +32,8 @@ SEED = {
     "apps": [
         {
             "displayName": "app",
+            "appId": APP_ID,
+            "objectId": OBJECT_ID,
             "appRoles": {"https://outlook.office365.com": ["Exchange.ManageAsApp", "SMTP.SendAsApp"]},
             "directoryRoles": ["Exchange Administrator"],
         }
