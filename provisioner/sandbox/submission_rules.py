@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from provisioner.sandbox import passwords
+from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.mail_directory import addresses, client_access, owner_of, primary, user_of
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -81,8 +82,10 @@ class Lockout:
         self._failures: dict[str, tuple[int, list[bytes]]] = {}
 
     def locked(self, address: str) -> bool:
+        """Whether an account is locked now; without a date in `locked_accounts`, until somebody unlocks it."""
         until = self._tenant.settings.get("locked_accounts", {}).get(address)
-        return until is not None and dt.datetime.fromisoformat(str(until)) > self._tenant.clock.now()
+        end = stored_time(until)
+        return bool(until) and (end is None or end > self._tenant.clock.now())
 
     def failed(self, address: str, password: str) -> None:
         """Count a wrong password. It is remembered as a hash, in memory, to know it again."""
@@ -270,9 +273,7 @@ def size_limit(text: object) -> float:
 def quota_refusal(tenant: Tenant, address: str, recipients: int) -> str | None:
     """Take recipients off the 10,000 of the last 24 hours, which `recipients_sent` keeps as [instant, count] each."""
     now, sent = tenant.clock.now(), tenant.settings.setdefault("recipients_sent", {})
-    recent = [
-        [instant, count] for instant, count in sent.get(address, ()) if dt.datetime.fromisoformat(instant) > now - _DAY
-    ]
+    recent = [[at, count] for at, count in sent.get(address, ()) if (stored_time(at) or now) > now - _DAY]
     if sum(count for _, count in recent) + recipients > _MOST_A_DAY:
         return _QUOTA
     sent[address] = [*recent, [now.isoformat(), recipients]]

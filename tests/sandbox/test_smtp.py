@@ -57,3 +57,10 @@ def test_a_token_that_nobody_issued_is_refused_and_not_logged(tenant: LocalTenan
         code, text = client.docmd("AUTH", "XOAUTH2 " + xoauth2("erp@contoso.com", "not-a-token"))
     assert (code, text[:5]) == (535, b"5.7.3")
     assert "not-a-token" not in str(tenant.requests("smtp"))
+
+
+def test_a_scripted_answer_may_stand_before_a_sign_in(tenant: LocalTenant) -> None:
+    do = {"status": 454, "body": "4.7.0 Temporary authentication failure"}
+    tenant.control("POST", "/faults", {"front": "smtp", "match": {"method": "AUTH"}, "do": do})
+    assert refusal(tenant) == "454 4.7.0 Temporary authentication failure"
+    submit(tenant)

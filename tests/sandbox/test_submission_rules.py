@@ -142,9 +142,15 @@ def test_different_wrong_passwords_lock_the_account_for_a_while(tenant: LocalTen
         submit(tenant)
 
 
-def test_a_seed_may_say_that_an_account_is_locked(tenant: LocalTenant) -> None:
-    with settings(tenant, locked_accounts={"erp@contoso.com": "2999-01-01T00:00:00+00:00"}):
-        assert "account locked" in refusal(tenant)
+@pytest.mark.parametrize(
+    ("until", "locked"), [("2999-01-01T00:00:00Z", True), (True, True), ("2020-01-01T00:00:00", False)]
+)
+def test_a_seed_may_say_that_an_account_is_locked(tenant: LocalTenant, until: object, locked: bool) -> None:
+    with settings(tenant, locked_accounts={"erp@contoso.com": until}):
+        if locked:
+            assert "account locked" in refusal(tenant)
+        else:
+            submit(tenant)
     submit(tenant)
 
 
