@@ -226,11 +226,13 @@ def opening_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str
 def _has_full_access(tenant: Tenant, owner: Row, names: set[str]) -> bool:
     """Whether one who goes by `names` holds FullAccess; the rights of a row may be joined by commas (live rows)."""
     mailbox = addresses(owner) | {str(owner["Identity"]).lower()}
-    for right in tenant.visible("MailboxPermission"):
-        given = {part.strip() for text in right.get("AccessRights") or () for part in str(text).split(",")}
-        if str(right.get("Identity")).lower() in mailbox and str(right.get("User")).lower() in names:
-            return "FullAccess" in given and right.get("Deny") is not True
-    return False
+    return any(
+        "FullAccess" in {part.strip() for text in right.get("AccessRights") or () for part in str(text).split(",")}
+        for right in tenant.visible("MailboxPermission")
+        if str(right.get("Identity")).lower() in mailbox
+        and str(right.get("User")).lower() in names
+        and right.get("Deny") is not True
+    )
 
 
 # --- sending ---------------------------------------------------------------------------------------------------------

@@ -205,6 +205,26 @@ def test_a_message_comes_in_chunks_of_any_bytes(tenant: LocalTenant) -> None:
     assert (mail["subject"], mail["content"]) == ("chunks", raw.decode())
 
 
+def test_a_reset_and_a_delivery_forget_the_chunks(tenant: LocalTenant) -> None:
+    with connection(tenant, "smtp_mx", "127.0.0.10") as client:
+        for last in (
+            b"BDAT 5\r\nlost\n",
+            b"BDAT 25 LAST\r\nFrom: erp@contoso.com\r\n\r\n",
+            b"BDAT 25 LAST\r\nFrom: sap@contoso.com\r\n\r\n",
+        ):
+            client.mail("erp@contoso.com")
+            client.rcpt("anna@contoso.com")
+            client.send(last)
+            assert client.getreply()[0] == 250
+            client.docmd("RSET")
+        client.mail("erp@contoso.com")
+        client.rcpt("anna@contoso.com")
+        assert client.docmd("DATA")[0] == 354
+        client.close()
+    first, second = (mail["content"] for mail in tenant.control("GET", "/mail"))
+    assert (first, second) == ("From: erp@contoso.com\r\n\r\n", "From: sap@contoso.com\r\n\r\n")
+
+
 def test_a_refused_chunk_is_read_so_that_the_next_command_is_one(tenant: LocalTenant) -> None:
     with connection(tenant, "smtp_mx", "127.0.0.10") as client:
         client.send(b"BDAT 8 LAST\r\nRSET\r\n\r\n")

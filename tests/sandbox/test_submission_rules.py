@@ -178,7 +178,11 @@ def for_tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant
     """A tenant in which the application may send as erp, and SMTP AUTH is on."""
     objects = {
         "ServicePrincipal": [PRINCIPAL],
-        "MailboxPermission": [{**FULL_ACCESS, "User": "anna@contoso.com"}, FULL_ACCESS],
+        "MailboxPermission": [
+            {**FULL_ACCESS, "User": "anna@contoso.com"},
+            FULL_ACCESS,
+            {**FULL_ACCESS, "Identity": "anna@contoso.com", "AccessRights": ["ReadPermission"]},
+        ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": False}],
     }
     with mail_tenant(tmp_path_factory.mktemp("tokens"), objects=objects) as found:
