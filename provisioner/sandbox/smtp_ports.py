@@ -6,7 +6,6 @@ They ask the rules, keep who signed in, and log. Every answer to a message goes 
 from __future__ import annotations
 
 import base64
-import binascii
 import email
 import email.policy
 import secrets
@@ -114,8 +113,9 @@ class Submission(_Port):
             claims = self._front.verifier.claims(fields.get("auth", ""), EXCHANGE)
         except InvalidToken:
             return await self._ended(server, user, "XOAUTH2", submission_rules.REFUSED)
-        self._application = claims if "scp" not in claims else None
         refusal = submission_rules.token_refusal(self._front.tenant, user, claims)
+        if refusal is None and "scp" not in claims:
+            self._application = claims
         return await self._ended(server, user, "XOAUTH2", refusal)
 
     async def _ended(self, server: SMTP, user: str, how: str, refusal: str | None) -> AuthResult:
@@ -190,7 +190,7 @@ async def _response(server: SMTP, args: list[str], challenge: str) -> str | None
         return None if given is MISSING else bytes(given).decode("utf-8", "replace")
     try:
         return base64.b64decode("" if args[1] == "=" else args[1], validate=True).decode("utf-8", "replace")
-    except binascii.Error:
+    except ValueError:
         await server.push(_NOT_BASE64)
         return None
 

@@ -106,6 +106,7 @@ def test_who_goes_on_after_a_refused_sign_in_reads_why(tenant: LocalTenant) -> N
         ("AUTH", "501 5.5.4 Invalid arguments"),
         ("AUTH LOGIN no-base64!", "501 5.5.4 Invalid arguments"),
         ("AUTH XOAUTH2 no-base64!", "501 5.5.4 Invalid arguments"),
+        ("AUTH LOGIN \N{SNOWMAN}", "501 5.5.4 Invalid arguments"),
         ("AUTH login", "334 VXNlcm5hbWU6"),
         ("STARTTLS", "503 5.5.1 Bad sequence of commands"),
         ("RCPT TO:<a@b.example>", "503 5.5.2 Need mail command"),
@@ -118,7 +119,8 @@ def test_who_goes_on_after_a_refused_sign_in_reads_why(tenant: LocalTenant) -> N
 )
 def test_each_command_is_answered_in_the_services_words(tenant: LocalTenant, command: str, answer: str) -> None:
     with connection(tenant, "smtp_submission") as client:
-        assert said(client.docmd(command)) == answer
+        client.send(f"{command}\r\n".encode())
+        assert said(client.getreply()) == answer
         client.close()
 
 
@@ -249,3 +251,11 @@ def test_a_client_that_gives_up_can_go_on(tenant: LocalTenant) -> None:
         assert client.docmd("*")[0] == 501
         client.login("erp@contoso.com", "right")
         assert said(client.docmd("AUTH LOGIN")) == "503 5.5.1 Bad sequence of commands"
+
+
+def test_bytes_that_are_no_text_make_no_address(tenant: LocalTenant) -> None:
+    with connection(tenant, "smtp_mx", tls=False) as client:
+        client.send(b"MAIL FROM:<\xff\xfe@contoso.com>\r\n")
+        assert said(client.getreply()) == "501 5.1.7 Invalid address"
+        client.send("MAIL FROM:<\N{LATIN SMALL LETTER E WITH ACUTE}va@contoso.com> SMTPUTF8\r\n".encode())
+        assert said(client.getreply()) == "250 2.1.0 Sender OK"

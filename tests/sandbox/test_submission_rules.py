@@ -203,6 +203,14 @@ def test_without_full_access_an_application_signs_in_and_its_message_is_refused(
     assert "MapiExceptionLogonFailed" in said
 
 
+def test_a_password_counts_after_a_token_that_was_refused(for_tokens: LocalTenant) -> None:
+    with connection(for_tokens, "smtp_submission") as client:
+        refused = client.docmd("AUTH", "XOAUTH2 " + xoauth2("erp@contoso.com", token(for_tokens, "reader_app")))
+        assert refused[0] == 535
+        client.login("erp@contoso.com", "right")
+        client.send_message(message("erp@contoso.com", "someone@fabrikam.com"))
+
+
 def test_a_service_principal_with_the_wrong_object_id_is_none(for_tokens: LocalTenant) -> None:
     load(for_tokens, objects={"ServicePrincipal": [{**PRINCIPAL, "ObjectId": APP_ID}]})
     assert send_with_token(for_tokens, token(for_tokens, "app")).startswith("535 5.7.3 Authentication unsuccessful")
