@@ -40,14 +40,13 @@ _WORDING = {
     "221 Bye": "221 2.0.0 Service closing transmission channel",
     "220 Ready to start TLS": "220 2.0.0 SMTP server ready",
     "354 End data with <CR><LF>.<CR><LF>": "354 Start mail input; end with <CRLF>.<CRLF>",
-    "235 2.7.0 Authentication successful": "235 2.7.0 Authentication successful",
-    "252 Cannot VRFY user, but will accept message and attempt delivery": "252 2.1.5 Cannot VRFY user",
-    "502 EXPN not implemented": "502 5.3.3 Command not implemented",
+    "252 Cannot VRFY user, but will accept message and attempt delivery": "252 2.1.5 Cannot VRFY user",  # not seen
+    "502 EXPN not implemented": "502 5.3.3 Command not implemented",  # not seen
     "503 Error: send HELO first": "503 5.5.2 Send hello first",
     "503 Error: send EHLO first": "503 5.5.2 Send hello first",
     "503 Error: need MAIL command": "503 5.5.2 Need mail command",
     "503 Error: need RCPT command": "503 5.5.2 Need rcpt command",
-    "503 Error: nested MAIL command": "503 5.5.2 Sender already specified",
+    "503 Error: nested MAIL command": "503 5.5.2 Sender already specified",  # not seen
     "503 Already authenticated": _BAD_SEQUENCE,  # not seen
     "504 5.5.4 Unrecognized authentication type": _UNRECOGNIZED_TYPE,
     # AUTH that is not offered yet is a type that is not offered.
@@ -231,6 +230,7 @@ class Server(SMTP):
             self._set_post_data_state()
             await self.push(_TOO_LARGE)
         elif not last:
+            # Not seen: RFC 3030 has such a sentence.
             await self.push(f"250 2.0.0 CHUNK received OK, {size} octets")
         else:
             self.envelope.content = self.envelope.original_content = bytes(self._chunks)
