@@ -311,7 +311,7 @@ class _Candidate:
 _MICROSOFT_MARK = re.compile(
     r"\.prod\.(?:protection\.)?(?:outlook\.com|exchangelabs\.com)|\bas\(?\d{4,}\)?"
     # What Exchange Online says of a server outside, whose own words follow.
-    r"|remote server returned unknown recipient|\b5\.(?:1\.351|0\.350)\b"
+    r"|remote server returned (?:unknown|an error|message|not|access|invalid)|\b5\.(?:1\.351|0\.350|7\.350|7\.367)\b"
 )
 
 

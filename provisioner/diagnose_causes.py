@@ -440,6 +440,13 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause("domain-not-in-dns", "the recipient's domain cannot be found in DNS", "correct the domain", "no", NDR),
     Cause(
+        "recipient-dns-failed",
+        "the name servers of the recipient's domain did not answer properly until the message expired",
+        "the recipient's side has to mend its DNS",
+        "later",
+        NDR,
+    ),
+    Cause(
         "remote-connection-refused",
         "the recipient's server cannot be reached",
         "the recipient's side has to mend it",
@@ -590,6 +597,13 @@ CAUSES: tuple[Cause, ...] = (
         "ip-on-spamhaus",
         "the IP address is on the public block list Spamhaus",
         "have it delisted at spamhaus.org; better send by login on 587 or from a static, clean address",
+        "no",
+        LOGS,
+    ),
+    Cause(
+        "helo-on-spamhaus",
+        "the name that the client gives in HELO or EHLO is on the public block list Spamhaus",
+        "give a name of your own that leads back to the address, or have it delisted at spamhaus.org",
         "no",
         LOGS,
     ),
