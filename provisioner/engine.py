@@ -8,9 +8,10 @@ wants to watch (progress, journal) is told each event before and after the fact.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -267,11 +268,21 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Told before each pause of a change that waits for DNS: for what, and how long it has and will at most."""
+
+    change: Change
+    detail: str
+    waited_s: float
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     result: Result
 
 
-Event = Started | Sending | Answered | Finished
+Event = Started | Sending | Answered | Waiting | Finished
 Observer = Callable[[Event], None]
 
 
@@ -293,8 +304,8 @@ async def apply(
     Everything that it rests on is read first: equal to `before` goes, equal to `after` counts as done, anything else
     raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). `begun` are changes that an
     earlier run of this very change set has begun, by its journal: what stands between before and after goes on from
-    there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting for DNS. When `stop` is set no
-    further write begins.
+    there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting of each for DNS, and for Exchange to
+    see what DNS has; what waits holds up nobody else. When `stop` is set no further write begins, and nothing waits.
     """
     began = time.monotonic()
     run = _Run(
@@ -391,14 +402,17 @@ class _Run:
         answers: list[Answer] = []
         warnings: list[str] = []
         blocked = ""
+        patience = _Patience(self, change)
         for number, step in enumerate(change.steps):
             if isinstance(step, Await):
-                unmet = await self._await(step, answers)
+                unmet = await self._await(step, answers, patience)
                 if unmet:
                     return Result(change.address, change.action, WAITING, unmet, tuple(warnings))
                 answers.append(Answer())
                 continue
             answer = await self._send(change, number, step, answers)
+            while isinstance(answer, Result) and answer.status == WAITING and await patience.lasts(answer.detail):
+                answer = await self._send(change, number, step, answers)
             if isinstance(answer, Result):
                 return dataclasses.replace(answer, warnings=(*warnings, *answer.warnings))
             answers.append(answer)
@@ -435,31 +449,46 @@ class _Run:
         mend = f": {error.mend}" if error.mend else ""
         return Result(change.address, change.action, FAILED, f"{error}{mend}")
 
-    async def _await(self, step: Await, answers: Sequence[Answer]) -> str:
-        """ "" once all records are published; otherwise what must be published, after `wait_s` seconds."""
-        deadline = time.monotonic() + self.wait_s
-        pause = 1.0
+    async def _await(self, step: Await, answers: Sequence[Answer], patience: _Patience) -> str:
+        """ "" once all records are published; otherwise what must be published, after the patience for it."""
+        try:
+            records = [(r.name, r.type, str(_value(r.value, answers))) for r in step.records]
+        except LookupError as error:
+            return f"{error}, which has to be published: apply again, which reads it"
         while True:
-            unmet = await self._unpublished(step, answers)
-            left = deadline - time.monotonic()
-            if not unmet or left <= 0 or self.stop.is_set():
-                return "publish in DNS: " + "; ".join(unmet) if unmet else ""
-            await asyncio.sleep(min(pause, left))
-            pause = min(pause * 2, 60.0)
+            async with self.aside():
+                unmet = [words for words in await asyncio.gather(*(self._lacks(*r) for r in records)) if words]
+            if not unmet:
+                return "interrupted; what it needs is published in DNS" if self.stop.is_set() else ""
+            detail = "publish in DNS: " + "; ".join(unmet)
+            if not await patience.lasts(detail):
+                return detail
 
-    async def _unpublished(self, step: Await, answers: Sequence[Answer]) -> list[str]:
-        unmet = []
-        for record in step.records:
-            value = str(_value(record.value, answers))
-            try:
-                found = (await send(self.ports, DnsQuery(record.name, record.type))).rows
-            except TenantError as error:
-                unmet.append(f"{record.name} {record.type} {value} (DNS could not be asked: {error.summary})")
-                continue
-            if not any(_same_record(str(row["value"]), value) for row in found):
-                others = ", ".join(str(row["value"]) for row in found)
-                unmet.append(f"{record.name} {record.type} {value}" + (f" (now {others})" if others else ""))
-        return unmet
+    async def _lacks(self, name: str, kind: str, value: str) -> str:
+        """ "" where the record is published; otherwise the record, and what stands there instead."""
+        wanted = f"{name} {kind} {value}"
+        try:
+            found = (await send(self.ports, DnsQuery(name, kind))).rows
+            if any(_same_record(str(row["value"]), value) for row in found):
+                return ""
+            if not found and kind == "CNAME":
+                texts = (await send(self.ports, DnsQuery(name, "TXT"))).rows
+                found, kind = texts, "a TXT record:"
+        except TenantError as error:
+            return f"{wanted} (DNS could not be asked: {error.summary})"
+        others = ", ".join(str(row["value"]) for row in found)
+        if not others:
+            return wanted
+        return f"{wanted} (now {kind} {others})" if kind != "CNAME" else f"{wanted} (now {others})"
+
+    @contextlib.asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """While a change pauses, its place among the writes is another's."""
+        self.gate.release()
+        try:
+            yield
+        finally:
+            await self.gate.acquire()
 
     async def _look(self, changes: Sequence[Change]) -> dict[Address, Observation]:
         wanted: Wanted = {}
@@ -472,6 +501,29 @@ class _Run:
         self.results[result.address] = result
         self.ended[result.address].set()
         self.observer(Finished(result))
+
+
+class _Patience:
+    """How long one change waits for what others do, from the first time that it has to."""
+
+    def __init__(self, run: _Run, change: Change) -> None:
+        self._run, self._change = run, change
+        self._began: float | None = None
+        self._pause_s = 1.0
+
+    async def lasts(self, detail: str) -> bool:
+        """Pause before the next look, and say so; False when the time is up or the run was interrupted."""
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        left = self._began + self._run.wait_s - now
+        if left <= 0 or self._run.stop.is_set():
+            return False
+        self._run.observer(Waiting(self._change, detail, now - self._began, left))
+        async with self._run.aside():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._run.stop.wait(), min(self._pause_s, left))
+        self._pause_s = min(self._pause_s * 2, 30.0)
+        return not self._run.stop.is_set()
 
 
 class _Confirmer:

@@ -42,7 +42,7 @@ from provisioner.diagnostics import (
 
 if TYPE_CHECKING:
     from provisioner.engine import Event, Outcome, Result
-    from provisioner.model import ChangeSet
+    from provisioner.model import Address, ChangeSet
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 
@@ -140,6 +140,7 @@ class _Apply:
         self.session, self.selection = session, selection
         self._auto_approve, self._wait_s, self._lock_wait_s = auto_approve, wait_s, lock_wait_s
         self._stop: asyncio.Event | None = None
+        self._waiting_for: dict[Address, str] = {}
 
     async def saved(self, path: Path, terms: Terms, ports: Ports, identity: TenantIdentity) -> int:
         """Exactly a saved file, no question."""
@@ -249,6 +250,12 @@ class _Apply:
         match event:
             case engine.Started(change):
                 self.session.note(f"{visible(str(change.address))}: {_BEGINNINGS[change.action.value]}...")
+            case engine.Waiting(change, detail, waited_s, left_s):
+                address = visible(str(change.address))
+                self.session.note(f"{address}: still waiting for DNS ({waited_s:.0f}s elapsed, {left_s:.0f}s left)")
+                if self._waiting_for.get(change.address) != detail:
+                    self._waiting_for[change.address] = detail
+                    self.session.note(f"{address}: {visible(detail)}")
             case engine.Finished(result) if result.status == "done":
                 words = _ENDS[result.action.value]
                 self.session.note(f"{visible(str(result.address))}: {words} complete after {result.seconds:.0f}s")
@@ -263,6 +270,12 @@ class _Apply:
             case engine.Started(change):
                 address = change.address
                 line = stream.started(str(address), address.type, address.key, change.action.value, moment())
+                self.session.line(line)
+            case engine.Waiting(change, detail, waited_s, _):
+                address = change.address
+                line = stream.progressed(
+                    str(address), address.type, address.key, change.action.value, detail, waited_s, moment()
+                )
                 self.session.line(line)
             case engine.Finished(result):
                 address = result.address

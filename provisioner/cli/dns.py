@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 
+_MOST_SHOWN = 1000
+
 
 @click.group("dns")
 def command() -> None:
@@ -77,7 +79,8 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
         from provisioner.tenant.connect import check_tenant
 
         check_tenant(identity, desired.tenant)
-        return await check_domains(session, domains, await _dkim_targets(ports), egress(desired))
+        named = await _dkim_targets(ports)
+        return await check_domains(session, domains, {d: named.get(d, {}) for d in domains}, egress(desired))
 
     return run(with_tenant(session, work))
 
@@ -102,11 +105,16 @@ async def _dkim_targets(ports: Ports) -> dict[str, dict[str, str]]:
 def _shown(report: DomainReport) -> str:
     lines = [f"{report.domain}: {'in order' if not report.findings else ''}".rstrip(" ")]
     for finding in report.findings:
-        lines.append(f"  {finding.severity}[{finding.id}]: {visible(finding.summary)}")
+        lines.append(f"  {finding.severity}[{finding.id}]: {_cut(visible(finding.summary))}")
         lines += [f"    {visible(finding.mend)}"] if finding.mend else []
         lines += [f"    - {visible(str(record))}" for record in finding.remove]
         lines += [f"    + {visible(str(record))}" for record in finding.publish]
     return "\n".join(lines) + "\n"
+
+
+def _cut(text: str) -> str:
+    """At most ten lines or so of what a stranger wrote; the records below are whole."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _document(report: DomainReport) -> dict[str, Any]:

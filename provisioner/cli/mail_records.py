@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,16 @@ from provisioner.cli.session import Session
 if TYPE_CHECKING:
     from provisioner.mail_dns.check import DomainReport
     from provisioner.mail_dns.dialogue import DnsAnswer
+    from provisioner.mail_dns.findings import DnsFinding
     from provisioner.mail_dns.spf import SpfResult
-    from provisioner.model import Desired, DnsQuery, Finding
+    from provisioner.model import Desired, DnsQuery, Finding, Observed, Resource
+    from provisioner.resources.dkim import Dkim
     from provisioner.tenant.dns import DnsResolver
 
 _AT_ONCE = 32
+_BUDGET_S = 30.0  # for all questions of a command, and a second more for each domain
 
-# What of a domain's records decides about relay and direct send. DKIM and DMARC are the affair of `dns check`.
+# What of a domain's records decides about relay and direct send. DMARC is the affair of `dns check`.
 _OF_DEVICES = frozenset({"SPF", "MX", "DOMAIN", "DNS"})
 
 
@@ -31,7 +35,7 @@ async def check_domains(
     from provisioner.mail_dns.check import MailDomain, check_domain
     from provisioner.mail_dns.dialogue import pursue
 
-    asked = _asked(session)
+    asked = _asked(session, len(domains))
     wanted = (MailDomain(d, egress=tuple(sorted(egress.get(d, ()))), dkim=targets.get(d)) for d in domains)
     return await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
 
@@ -43,7 +47,7 @@ async def microsoft_mx(session: Session, domains: Iterable[str]) -> Mapping[str,
     from provisioner.model import DnsQuery
 
     questions = {domain: DnsQuery(domain, "MX") for domain in domains}
-    answers = await _asked(session).all(tuple(questions.values()))
+    answers = await _asked(session, len(questions)).all(tuple(questions.values()))
     found = {}
     for domain, question in questions.items():
         exchanges = sorted(map(parse_mx, answers[question].values), key=lambda mx: (mx.preference, mx.host))
@@ -74,7 +78,7 @@ async def answering(session: Session, domain: str) -> str:
     from provisioner.model import DnsQuery
 
     question = DnsQuery(domain, "MX")
-    answer = (await _asked(session).all((question,)))[question]
+    answer = (await _asked(session, 1).all((question,)))[question]
     return answer.reason if answer.status is Status.FAILED else ""
 
 
@@ -83,21 +87,61 @@ async def spf_result(session: Session, domain: str, ip: str) -> SpfResult:
     from provisioner.mail_dns.dialogue import pursue
     from provisioner.mail_dns.spf import check_host
 
-    return await pursue(check_host(ip, f"postmaster@{domain}", domain), _asked(session).all)
+    return await pursue(check_host(ip, f"postmaster@{domain}", domain), _asked(session, 1).all)
 
 
-def _asked(session: Session) -> _Asked:
+async def signing_records(session: Session, desired: Desired, observed: Observed) -> Sequence[Finding]:
+    """What DNS has against the CNAME targets of the domains that the plan has sign.
+
+    Exchange names the targets when the configuration is there; of one that is still to be created nothing is said.
+    """
+    from provisioner.mail_dns.check import check_signing
+    from provisioner.mail_dns.dialogue import pursue
+    from provisioner.model import Present
+
+    signing: list[tuple[Resource, Dkim, dict[str, str]]] = []
+    for address, resource in desired.resources.items():
+        there = observed.resources.get(address)
+        if address.type != "dkim" or not isinstance(there, Present):
+            continue
+        live: Dkim = there.spec
+        targets = {"selector1": live.selector1_cname or "", "selector2": live.selector2_cname or ""}
+        if resource.spec.enabled or (resource.spec.enabled is None and live.enabled):
+            signing.append((resource, live, targets))
+    if not signing:
+        return ()
+    asked = _asked(session, len(signing))
+    found = await asyncio.gather(*(pursue(check_signing(r.address.key, t), asked.all) for r, _, t in signing))
+    return [
+        _of_signing(finding, resource, live)
+        for (resource, live, _), findings in zip(signing, found, strict=True)
+        for finding in findings
+    ]
+
+
+def _of_signing(found: DnsFinding, resource: Resource, live: Dkim) -> Finding:
+    """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
+    from provisioner.diagnostics import Severity
+    from provisioner.model import Finding
+
+    yet = found.id == "DKIM-CNAME-MISSING" and not live.enabled
+    mend = "; ".join([found.mend, *(f"publish {record}" for record in found.publish)])
+    severity = Severity.WARNING if yet else found.severity
+    return Finding(found.id, severity, found.summary, mend, resource.address, location=resource.location)
+
+
+def _asked(session: Session, domains: int) -> _Asked:
     from provisioner.tenant.dns import DnsResolver
-    from provisioner.tenant.retry import Retry
 
-    return _Asked(DnsResolver(session.profile.endpoints.dns_servers, Retry()))
+    return _Asked(DnsResolver(session.profile.endpoints.dns_servers), _BUDGET_S + domains)
 
 
 class _Asked:
-    """Questions and their answers, each asked once, so many at a time."""
+    """Questions and their answers, each asked once, so many at a time, within a time for all of them."""
 
-    def __init__(self, resolver: DnsResolver) -> None:
+    def __init__(self, resolver: DnsResolver, budget_s: float) -> None:
         self._resolver, self._gate = resolver, asyncio.Semaphore(_AT_ONCE)
+        self._budget_s, self._deadline = budget_s, time.monotonic() + budget_s
         self._answers: dict[DnsQuery, asyncio.Task[DnsAnswer]] = {}
 
     async def all(self, questions: tuple[DnsQuery, ...]) -> dict[DnsQuery, DnsAnswer]:
@@ -107,5 +151,11 @@ class _Asked:
         return {question: await self._answers[question] for question in questions}
 
     async def _one(self, question: DnsQuery) -> DnsAnswer:
+        from provisioner.mail_dns.dialogue import DnsAnswer, Status
+
         async with self._gate:
-            return await self._resolver.look_up(question)
+            try:
+                async with asyncio.timeout(self._deadline - time.monotonic()):
+                    return await self._resolver.look_up(question)
+            except TimeoutError:
+                return DnsAnswer(Status.FAILED, reason=f"the {self._budget_s:.0f} s for all of DNS were used up")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from provisioner.cli.checkout import commit_of
-from provisioner.cli.mail_records import device_records
+from provisioner.cli.mail_records import device_records, signing_records
 from provisioner.cli.progress import Progress
 from provisioner.cli.session import Session
 from provisioner.cli.state import journal_path
@@ -67,6 +67,7 @@ async def make_plan(
             desired, TYPES, ports, scope=scope, reads=session.profile.reads_at_once, progress=progress.update
         )
         observed, told = await asyncio.gather(reading, device_records(session, desired))
+        signing = await signing_records(session, desired, observed)
     found = planning.plan(
         desired,
         observed,
@@ -76,7 +77,7 @@ async def make_plan(
         tenant_id=identity.tenant_id,
         created=now(),
         transport=ports.exchange.transport,
-        told=told,
+        told=(*told, *signing),
     )
     left = await _left(desired, identity, ports, session) if scope.whole else ()
     drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id)))

@@ -9,6 +9,7 @@ Microsoft's choosing).
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,12 @@ from provisioner.model import DnsQuery
 
 EXCHANGE_INCLUDE = "spf.protection.outlook.com"
 SELECTORS = ("selector1", "selector2")
+
+# Nobody can publish anything below the initial domains; Microsoft signs for them without these CNAMEs.
+_INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".onmschina.cn")
+_MICROSOFT_TARGET = re.compile(
+    r"\._domainkey\.([^.]+)\.(?:onmicrosoft\.com|onmicrosoft\.us|partner\.onmschina\.cn|[^.]+\.dkim\.mail\.microsoft)$"
+)
 
 # Microsoft's endpoints for mail to a domain; the second kind has come with DANE (inbound SMTP DANE, 2024).
 _EXCHANGE_MX = (".mail.protection.outlook.com", ".mx.microsoft", ".mail.eo.outlook.com")
@@ -83,7 +90,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     looked = yield from survey(domain)
     uncovered = yield from _uncovered(wanted, domain, named["TXT"], looked)
     findings += spf_findings(domain, named["TXT"], looked, uncovered, wanted.spf_include)
-    findings += yield from _dkim(wanted, domain, named)
+    findings += yield from _dkim(domain, wanted.dkim, named)
     inherited = yield from _inherited(domain, named["_dmarc"])
     findings += dmarc_findings(domain, named["_dmarc"], inherited, named["TXT"])
     policy = policy_of(named["_dmarc"])
@@ -233,7 +240,21 @@ def _uncovered(wanted: MailDomain, domain: str, answer: DnsAnswer, looked: SpfSu
 # --- DKIM ------------------------------------------------------------------------------------------------------------
 
 
-def _dkim(wanted: MailDomain, domain: str, named: Mapping[str, DnsAnswer]) -> Dialogue[list[DnsFinding]]:
+def check_signing(domain: str, targets: Mapping[str, str]) -> Dialogue[list[DnsFinding]]:
+    """The two selectors of one domain against the targets that Exchange names, and nothing else of it."""
+    questions = {s: DnsQuery(f"{s}._domainkey.{domain}", "CNAME") for s in SELECTORS}
+    answers: Answers = yield tuple(questions.values())
+    named = {selector: answers[question] for selector, question in questions.items()}
+    findings = list(_unanswered(domain, questions, named))
+    return findings + (yield from _dkim(domain, targets, named))
+
+
+def _dkim(domain: str, targets: Mapping[str, str] | None, named: Mapping[str, DnsAnswer]) -> Dialogue[list[DnsFinding]]:
+    if domain.endswith(_INITIAL_SUFFIXES):
+        return []
+    if targets is not None and not any(targets.values()):
+        summary, mend = f"Exchange signs no mail of {domain}", "declare dkim for it, and apply"
+        return [DnsFinding("DKIM-NOT-CONFIGURED", WARNING, domain, summary, mend)]
     findings: list[DnsFinding] = []
     suspicious = False
     for selector in SELECTORS:
@@ -241,33 +262,32 @@ def _dkim(wanted: MailDomain, domain: str, named: Mapping[str, DnsAnswer]) -> Di
         if answer.failed:
             continue
         there = answer.values[0].lower() if answer.values else ""
-        if wanted.dkim is not None:
-            target = wanted.dkim.get(selector, "").lower().removesuffix(".")
-            found = _cname(domain, name, there, target, wanted.dkim) if target and there != target else None
-        else:
+        if targets is None:
             found = None if _is_dkim_target(there) else _no_dkim(domain, name, there)
+        else:
+            target = targets.get(selector, "").lower().removesuffix(".")
+            found = None if not target or there == target else (yield from _cname(domain, name, there, target, targets))
         if found is not None:
             findings.append(found)
             suspicious |= bool(there) and not _is_dkim_target(there)
-    if wanted.dkim is not None and not any(wanted.dkim.values()):
-        findings.append(
-            DnsFinding(
-                "DKIM-NOT-CONFIGURED", WARNING, domain, f"Exchange signs no mail of {domain}", "declare dkim for it"
-            )
-        )
     if suspicious:
-        probe = yield from ask(f"no-such-selector._domainkey.{domain}", "CNAME")
-        if probe.values:
-            findings.append(
-                DnsFinding(
-                    "DKIM-WILDCARD",
-                    WARNING,
-                    domain,
-                    f"a wildcard CNAME (to {probe.values[0]}) answers for every name below {domain}, selectors too",
-                    "publish the selectors themselves: they win over the wildcard",
-                )
-            )
+        findings += yield from _wildcard(domain)
     return findings
+
+
+def _wildcard(domain: str) -> Dialogue[list[DnsFinding]]:
+    probe = yield from ask(f"no-such-selector._domainkey.{domain}", "CNAME")
+    if not probe.values:
+        return []
+    return [
+        DnsFinding(
+            "DKIM-WILDCARD",
+            WARNING,
+            domain,
+            f"a wildcard CNAME (to {probe.values[0]}) answers for every name below {domain}, selectors too",
+            "publish the selectors themselves: they win over the wildcard",
+        )
+    ]
 
 
 def _is_dkim_target(target: str) -> bool:
@@ -285,20 +305,48 @@ def _no_dkim(domain: str, name: str, there: str) -> DnsFinding:
     )
 
 
-def _cname(domain: str, name: str, there: str, target: str, targets: Mapping[str, str]) -> DnsFinding:
+def _cname(domain: str, name: str, there: str, target: str, targets: Mapping[str, str]) -> Dialogue[DnsFinding]:
+    """What is wrong with a selector that does not lead to its target."""
     publish = (DnsRecord(name, "CNAME", target),)
+    if not there:
+        texts = yield from ask(name, "TXT")
+        if texts.values:
+            what = (
+                f'{name} is a TXT record ("{_short(texts.values[0])}") where a CNAME belongs; Exchange expects {target}'
+            )
+            remove = tuple(DnsRecord(name, "TXT", value) for value in texts.values)
+            mend = "put the CNAME in its place: Exchange keeps the key, and changes it"
+            return DnsFinding("DKIM-TXT", ERROR, domain, what, mend, publish, remove)
+    kind, what, mend = _misled(there, target, targets)
     remove = (DnsRecord(name, "CNAME", there),) if there else ()
+    return DnsFinding(kind, ERROR, domain, f"{name} {what}; Exchange expects {target}", mend, publish, remove)
+
+
+def _misled(there: str, target: str, targets: Mapping[str, str]) -> tuple[str, str, str]:
+    """Id, what is so, how to mend it."""
     others = {value.lower().removesuffix(".") for value in targets.values()} - {target}
     if not there:
-        kind, what, mend = "DKIM-CNAME-MISSING", "is not published", "publish it"
-    elif there in others:
-        kind, what, mend = "DKIM-CNAME-SWAPPED", "leads to the target of the other selector", "exchange the two"
-    elif there.startswith("selector") and _is_dkim_target(there):
-        kind, what = "DKIM-CNAME-OLD", f"leads to {there}, which Exchange does not use any more"
-        mend = "point it to the target that Exchange names now"
-    else:
-        kind, what, mend = "DKIM-CNAME-WRONG", f"leads to {there}", "point it to the target that Exchange names"
-    return DnsFinding(kind, ERROR, domain, f"{name} {what}; Exchange expects {target}", mend, publish, remove)
+        return "DKIM-CNAME-MISSING", "is not published", "publish it"
+    if there in others:
+        return "DKIM-CNAME-SWAPPED", f"leads to {there}, the target of the other selector", "exchange the two"
+    theirs, ours = _tenant_of(there), _tenant_of(target)
+    mend = "point it to the target that Exchange names now"
+    if theirs and ours and theirs != ours:
+        what = f"leads to {there}, a key of the tenant {theirs} (another one, or an earlier name of {ours})"
+        return "DKIM-CNAME-FOREIGN", what, mend
+    if theirs:
+        return "DKIM-CNAME-OLD", f"leads to {there}, which Exchange does not name any more", mend
+    return "DKIM-CNAME-WRONG", f"leads to {there}, which is none of Microsoft's targets", mend
+
+
+def _tenant_of(target: str) -> str:
+    """The tenant's part of a target, in the form before May 2025 and in the one since; "" for any other name."""
+    found = _MICROSOFT_TARGET.search(target)
+    return found[1] if found else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 # --- DMARC -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from provisioner.mail_dns.dialogue import NO_NAME, Dialogue, DnsAnswer, Status, ask
+from provisioner.mail_dns.dialogue import NO_NAME, Answers, Dialogue, DnsAnswer, Status, ask
 from provisioner.mail_dns.spf_syntax import (
     LOOKS_UP,
     QUALIFIERS,
@@ -402,6 +402,7 @@ _WALK_ENOUGH = 60
 def survey(domain: str) -> Dialogue[SpfSurvey]:
     """Walk the record of `domain` and all that it includes or redirects to."""
     walk = _Walk()
+    yield from _fetch_ahead(domain.lower().removesuffix("."))
     yield from _visit(walk, domain.lower().removesuffix("."), (), "")
     if walk.lookups > MOST_LOOKUPS:
         many = f"{walk.lookups if walk.lookups < _WALK_ENOUGH else f'{_WALK_ENOUGH} or more'} terms need DNS look-ups"
@@ -415,6 +416,45 @@ def survey(domain: str) -> Dialogue[SpfSurvey]:
         tuple(walk.unanswered),
         frozenset(walk.includes),
     )
+
+
+def _fetch_ahead(domain: str) -> Dialogue[None]:
+    """Ask for what the walk will need, all of one level at once: names that fail are then waited for side by side.
+
+    The answers are not looked at twice here; whoever answers remembers them.
+    """
+    level = {DnsQuery(_quoted(domain), "TXT"): domain}
+    met: dict[DnsQuery, str] = {}
+    while level and len(met) < _WALK_ENOUGH:
+        met |= level
+        answers: Answers = yield tuple(level)
+        following: dict[DnsQuery, str] = {}
+        for question, asked in level.items():
+            found = [text for text in answers[question].values if is_spf(text)] if question.type == "TXT" else []
+            if len(found) == 1:
+                following |= _leads_to(asked, found[0])
+        fresh = [(question, name) for question, name in following.items() if question not in met]
+        level = dict(fresh[:_WALK_ENOUGH])
+
+
+def _leads_to(domain: str, text: str) -> dict[DnsQuery, str]:
+    """The questions that the terms of a record make necessary, each with the name that it asks about."""
+    try:
+        record = parse(text)
+    except SpfSyntaxError:
+        return {}
+    kinds = {"include": ("TXT",), "a": ("A", "AAAA"), "mx": ("MX",)}
+    ahead = record.mechanisms[: record.mechanisms.index(record.all)] if record.all is not None else record.mechanisms
+    terms = [(m.target, kinds[m.name]) for m in ahead if m.name in kinds]
+    if record.redirect is not None and record.all is None:
+        terms.append((record.redirect, ("TXT",)))
+    found: dict[DnsQuery, str] = {}
+    for spec, types in terms:
+        target = _plain_target(domain, spec)
+        if target is not None and is_queryable(target):
+            name = target.lower() if types == ("TXT",) else target
+            found |= {DnsQuery(_quoted(name), kind): name for kind in types}
+    return found
 
 
 def _visit(walk: _Walk, domain: str, above: tuple[str, ...], term: str) -> Dialogue[None]:

@@ -66,6 +66,14 @@ def started(address: str, type_: str, key: str, action_: str, time: str) -> Line
     return {**_line("apply_start", f"{visible(address)}: {_BEGUN[action_]}", time), "hook": hook}
 
 
+def progressed(address: str, type_: str, key: str, action_: str, detail: str, waited_s: float, time: str) -> Line:
+    """A change waits for DNS; `detail` says for what."""
+    elapsed = round(waited_s)
+    hook = {"resource": _resource(address, type_, key), "action": action_, "elapsed_seconds": elapsed}
+    line = _line("apply_progress", f"{visible(address)}: Still waiting for DNS... [{elapsed}s elapsed]", time)
+    return {**line, "hook": hook, "provisioner": {"detail": detail}}
+
+
 def finished(result: Mapping[str, Any], type_: str, key: str, time: str) -> Line:
     """A change has ended: complete, or errored with what there is to say of it."""
     address, action_, done = result["address"], result["action"], result["status"] in {"done", "already_done"}

@@ -1,87 +1,322 @@
-"""DNS through dnspython, bounded in time and size."""
+"""DNS questions, bounded in time and size, against servers that may be broken or hostile.
+
+dnspython reads and writes the messages; the sockets are ours. Its resolver reads whatever comes, and a message of 64 KB
+whose names are chains of pointers keeps its parser busy for half a minute, which no time-out can cut short. Here an
+answer is looked at only if it comes from where it was asked, with the question's id and words, and is of a size that
+real ones have. A failure is always told with its reason and never taken for "not there".
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ipaddress
+import struct
+import time
+from collections import deque
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provisioner.diagnostics import Malformed, Unavailable
-from provisioner.mail_dns.dialogue import DnsAnswer, Status
+from provisioner.diagnostics import Unavailable
+from provisioner.mail_dns.dialogue import NO_NAME, NO_ROWS, DnsAnswer, Status
 from provisioner.model import Answer, DnsQuery
-from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
-    import dns.asyncresolver
+    import dns.message
 
-_LIFETIME_S = 8.0
-_TRY_S = 3.0
-_MOST_RECORDS = 1000
+LIFETIME_S = 8.0
+"""For one question, all servers, tries and CNAMEs together."""
+_TRY_S = 2.5
+_SILENT_LIFETIME_S = 1.0  # once so many questions in a row were met with silence and none was ever answered
+_SILENCES = 8
+MOST_BYTES = 16_384
+_MOST_RECORDS = 500  # in all sections, as the header counts them
+_MOST_ALIASES = 8
+_UDP_BYTES = 1232  # what fits one datagram everywhere (DNS flag day 2020)
+_HEADER = struct.Struct("!6H")
+_QR, _TC, _AA, _RCODE = 0x8000, 0x0200, 0x0400, 0x000F
+_FORMERR = 1
+
+
+class _Failed(Exception):
+    """No usable answer, and why; `silent` when nothing came at all. Never leaves this module."""
+
+    def __init__(self, reason: str, *, silent: bool = False) -> None:
+        self.reason, self.silent = reason, silent
+        super().__init__(reason)
 
 
 class DnsResolver:
     """The Resolver port. `servers` are `ip` or `ip:port`; the system's are used where none is given."""
 
-    def __init__(self, servers: Sequence[str], retry: Retry) -> None:
-        self._servers, self._retry = tuple(servers), retry
-        self._made: dns.asyncresolver.Resolver | None = None
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._servers = tuple(servers)
+        self._silences, self._heard = 0, False
 
     async def query(self, query: DnsQuery) -> Answer:
-        """The records of that very name and type. Raises Unavailable when no server answers properly."""
-        return await self._retry.call(query, partial(self._once, query))
+        """The records of that very name and type. Raises Unavailable when no server gives a proper answer."""
+        found = await self.look_up(query)
+        if found.failed:
+            raise Unavailable(found.reason, str(query))
+        return Answer(tuple({"value": value} for value in found.values))
 
     async def look_up(self, query: DnsQuery) -> DnsAnswer:
         """As `query`, but telling apart what SPF has to: rows, none, no such name, or a failure with its reason."""
+        lifetime = LIFETIME_S if self._heard or self._silences < _SILENCES else _SILENT_LIFETIME_S
+        try:
+            answer = await self._follow(query, time.monotonic() + lifetime)
+        except _Failed as failure:
+            self._silences += failure.silent
+            self._heard |= not failure.silent
+            return DnsAnswer(Status.FAILED, reason=failure.reason)
+        self._heard = True
+        return answer
+
+    async def _follow(self, query: DnsQuery, deadline: float) -> DnsAnswer:
+        """Ask, and ask again for where a CNAME leads when a server stops half-way."""
         import dns.exception
-        import dns.resolver
+        import dns.name
 
         try:
-            found = await self._resolver().resolve(query.name, query.type, raise_on_no_answer=False, search=False)
-        except dns.resolver.NXDOMAIN:
-            return DnsAnswer(Status.NO_NAME)
-        except (dns.exception.DNSException, OSError) as error:
-            return DnsAnswer(Status.FAILED, reason=type(error).__name__)
-        records = list(found.rrset or ())
-        if not records:
-            return DnsAnswer(Status.NO_ROWS)
-        if len(records) > _MOST_RECORDS:
-            return DnsAnswer(Status.FAILED, reason=f"{len(records)} records")
-        pieces = tuple(_pieces(r) for r in records) if query.type == "TXT" else ()
-        return DnsAnswer(Status.ROWS, tuple(map(_text, records)), pieces)
+            name = dns.name.from_text(query.name)
+        except (dns.exception.DNSException, ValueError) as error:
+            raise _Failed(f"the name cannot be asked for: {type(error).__name__}") from None
+        for _ in range(_MOST_ALIASES + 1):
+            message = await self._answered(name, query.type, deadline)
+            answer = _read(message, query.type)
+            if isinstance(answer, DnsAnswer):
+                return answer
+            name = answer
+        raise _Failed(f"more than {_MOST_ALIASES} CNAMEs, one leading to the next")
 
-    async def _once(self, query: DnsQuery) -> Answer:
-        import dns.exception
-        import dns.resolver
+    async def _answered(self, name: dns.name.Name, kind: str, deadline: float) -> dns.message.Message:
+        """A proper answer of any server. A server that answers amiss is not asked again; a silent one is."""
+        servers = deque(_addresses(self._servers))
+        question = _Question.of(name, kind)
+        silent, reason = True, "no time was left to ask"
+        while servers and time.monotonic() < deadline:
+            server = servers.popleft()
+            try:
+                return await _ask(server, question, deadline)
+            except TimeoutError:
+                reason = f"no answer from {server}" if silent else reason
+                servers.append(server)
+            except _Failed as failure:
+                silent, reason = False, f"{server}: {failure.reason}"
+                if failure.silent:
+                    servers.append(server)
+        raise _Failed(reason, silent=silent)
 
-        resolver = self._resolver()
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _addresses(servers: Sequence[str]) -> list[_Server]:
+    if servers:
         try:
-            found = await resolver.resolve(query.name, query.type, raise_on_no_answer=False, search=False)
-        except dns.resolver.NXDOMAIN:
-            return Answer()
-        except (dns.resolver.NoNameservers, dns.exception.Timeout, OSError) as error:
-            raise Unavailable(f"no name server gives an answer: {type(error).__name__}", str(query)) from error
-        except dns.exception.DNSException as error:
-            raise Malformed(f"the answer is not proper DNS: {type(error).__name__}", str(query)) from error
-        records = list(found.rrset or ())
-        if len(records) > _MOST_RECORDS:
-            raise Malformed(f"{len(records)} records in one answer", str(query))
-        return Answer(tuple({"value": _text(record)} for record in records))
+            return [parse_server(server) for server in servers]
+        except ValueError as error:
+            raise _Failed(f"endpoints.dns_servers: {error}") from None
+    import dns.exception
+    import dns.resolver
 
-    def _resolver(self) -> dns.asyncresolver.Resolver:
-        import dns.asyncresolver
-        import dns.nameserver
-
-        if self._made is None:
-            self._made = dns.asyncresolver.Resolver(configure=not self._servers)
-            if self._servers:
-                self._made.nameservers = [dns.nameserver.Do53Nameserver(*_address(s)) for s in self._servers]
-            self._made.timeout, self._made.lifetime = _TRY_S, _LIFETIME_S
-        return self._made
+    try:
+        system = dns.resolver.Resolver()
+    except dns.exception.DNSException:
+        raise _Failed("this machine has no name server; name one in endpoints.dns_servers") from None
+    return [_Server(str(server), system.port) for server in system.nameservers]
 
 
-def _address(server: str) -> tuple[str, int]:
-    host, colon, port = server.rpartition(":")
-    return (host.strip("[]"), int(port)) if colon and port.isdigit() and host.count(":") != 1 else (server, 53)
+def parse_server(text: str) -> _Server:
+    """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`. Raises ValueError for anything else."""
+    host, port = text, "53"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f'"{text}" is no name server: write ip or ip:port')
+    try:
+        return _Server(str(ipaddress.ip_address(host)), int(port))
+    except ValueError:
+        raise ValueError(f'"{text}" is no name server: write ip or ip:port') from None
+
+
+# --- one question to one server --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question as it goes out, with EDNS and, for servers that do not know it, without."""
+
+    wire: bytes
+    plain: bytes
+
+    @classmethod
+    def of(cls, name: dns.name.Name, kind: str) -> _Question:
+        import dns.message
+
+        message = dns.message.make_query(name, kind, use_edns=0, payload=_UDP_BYTES)
+        plain = dns.message.make_query(name, kind, id=message.id)
+        return cls(message.to_wire(), plain.to_wire())
+
+    def is_answered_by(self, wire: bytes) -> bool:
+        """Whether a message is an answer to this: its id, and its question but for case."""
+        if len(wire) < _HEADER.size or wire[:2] != self.plain[:2]:
+            return False
+        _, flags, questions, *_ = _HEADER.unpack_from(wire)
+        if not flags & _QR:
+            return False
+        if questions == 0:
+            return bool(flags & _RCODE)  # a server that could not read the question need not repeat it
+        asked = self.plain[_HEADER.size :]
+        return questions == 1 and wire[_HEADER.size : _HEADER.size + len(asked)].lower() == asked.lower()
+
+
+async def _ask(server: _Server, question: _Question, deadline: float) -> dns.message.Message:
+    """Raises TimeoutError when nothing that answers came, _Failed for an answer that is none."""
+    wire = await _by_udp(server, question, question.wire, deadline)
+    if _flags(wire) & _RCODE == _FORMERR:
+        wire = await _by_udp(server, question, question.plain, deadline)
+    if _flags(wire) & _TC:
+        try:
+            wire = await _by_tcp(server, question, deadline)
+        except TimeoutError:
+            raise _Failed("the answer is truncated, and over TCP it does not come in time", silent=True) from None
+    return _parsed(wire)
+
+
+def _patience(deadline: float) -> asyncio.Timeout:
+    """As long as one try may take."""
+    return asyncio.timeout(max(0.0, min(_TRY_S, deadline - time.monotonic())))
+
+
+async def _by_udp(server: _Server, question: _Question, wire: bytes, deadline: float) -> bytes:
+    loop = asyncio.get_running_loop()
+    listener = _Listener(question, loop.create_future())
+    try:
+        transport, _ = await loop.create_datagram_endpoint(lambda: listener, remote_addr=(server.host, server.port))
+    except OSError as error:
+        raise _Failed(f"cannot be reached: {error.strerror or error}") from None
+    try:
+        transport.sendto(wire)
+        async with _patience(deadline):
+            return await listener.answer
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise _Failed(f"cannot be reached: {error.strerror or error}") from None
+    finally:
+        transport.close()
+
+
+class _Listener(asyncio.DatagramProtocol):
+    """Waits for the datagram that answers. The socket is connected, so nothing comes from elsewhere."""
+
+    def __init__(self, question: _Question, answer: asyncio.Future[bytes]) -> None:
+        self._question, self.answer = question, answer
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002 - asyncio's signature
+        if not self.answer.done() and self._question.is_answered_by(data):
+            self.answer.set_result(data)
+
+    def error_received(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+async def _by_tcp(server: _Server, question: _Question, deadline: float) -> bytes:
+    async with _patience(deadline):
+        try:
+            reader, writer = await asyncio.open_connection(server.host, server.port)
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise _Failed(f"truncated, and TCP cannot be had: {error.strerror or error}") from None
+        try:
+            writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
+            await writer.drain()
+            size = int.from_bytes(await reader.readexactly(2), "big")
+            if size > MOST_BYTES:
+                raise _Failed(f"an answer of {size:,} bytes; at most {MOST_BYTES:,} are read")
+            wire = await reader.readexactly(size)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise _Failed("the TCP connection ended before the answer did") from None
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                writer.transport.abort()
+    if not question.is_answered_by(wire):
+        raise _Failed("over TCP an answer to another question came")
+    return wire
+
+
+def _flags(wire: bytes) -> int:
+    return int(_HEADER.unpack_from(wire)[1])
+
+
+def _parsed(wire: bytes) -> dns.message.Message:
+    import dns.exception
+    import dns.message
+    import dns.rcode
+
+    _, flags, _, *counts = _HEADER.unpack_from(wire)
+    if len(wire) > MOST_BYTES or sum(counts) > _MOST_RECORDS:
+        raise _Failed(f"an answer of {sum(counts):,} records and {len(wire):,} bytes; that is too large to be read")
+    code = flags & _RCODE
+    if code not in (0, 3):
+        raise _Failed(f"answers {dns.rcode.to_text(dns.rcode.Rcode(code))}")
+    try:
+        return dns.message.from_wire(wire)
+    except (dns.exception.DNSException, ValueError, IndexError, struct.error) as error:
+        raise _Failed(f"the answer is not proper DNS ({type(error).__name__})") from None
+
+
+# --- what an answer says ---------------------------------------------------------------------------------------------
+
+
+def _read(message: dns.message.Message, kind: str) -> DnsAnswer | dns.name.Name:
+    """What a proper answer says, or the name to ask for next. Raises _Failed for CNAMEs that go in a circle."""
+    import dns.exception
+    import dns.message
+    import dns.rcode
+    import dns.rdatatype
+
+    if not isinstance(message, dns.message.QueryMessage):
+        raise _Failed("the answer is not proper DNS")
+    if message.rcode() == dns.rcode.NXDOMAIN:
+        return NO_NAME
+    try:
+        found = message.resolve_chaining()
+    except dns.message.ChainTooLong:
+        raise _Failed("its CNAMEs lead in a circle or never end") from None
+    except dns.exception.DNSException as error:
+        raise _Failed(f"the answer is not proper DNS ({type(error).__name__})") from None
+    if found.answer:
+        return _rows(list(found.answer), kind)
+    types = {rrset.rdtype for rrset in message.authority}
+    final = dns.rdatatype.SOA in types
+    if not final and found.canonical_name != message.question[0].name:
+        return found.canonical_name
+    if not final and dns.rdatatype.NS in types and not message.flags & _AA:
+        raise _Failed("refers to other servers instead of answering: it does not resolve for us")
+    return NO_ROWS
+
+
+def _rows(records: Sequence[object], kind: str) -> DnsAnswer:
+    pieces = tuple(map(_pieces, records)) if kind == "TXT" else ()
+    return DnsAnswer(Status.ROWS, tuple(map(_text, records)), pieces)
 
 
 def _pieces(record: object) -> tuple[str, ...]:
