@@ -50,8 +50,8 @@ class _Failed(Exception):
 class DnsResolver:
     """The Resolver port. `servers` are `ip` or `ip:port`; the system's are used where none is given."""
 
-    def __init__(self, servers: Sequence[str]) -> None:
-        self._servers = tuple(servers)
+    def __init__(self, servers: Sequence[str], lifetime_s: float = LIFETIME_S) -> None:
+        self._servers, self._lifetime_s = tuple(servers), lifetime_s
         self._silences, self._heard = 0, False
 
     async def query(self, query: DnsQuery) -> Answer:
@@ -63,9 +63,10 @@ class DnsResolver:
 
     async def look_up(self, query: DnsQuery) -> DnsAnswer:
         """As `query`, but telling apart what SPF has to: rows, none, no such name, or a failure with its reason."""
-        lifetime = LIFETIME_S if self._heard or self._silences < _SILENCES else _SILENT_LIFETIME_S
+        patient = self._heard or self._silences < _SILENCES
+        lifetime_s = self._lifetime_s if patient else min(self._lifetime_s, _SILENT_LIFETIME_S)
         try:
-            answer = await self._follow(query, time.monotonic() + lifetime)
+            answer = await self._follow(query, time.monotonic() + lifetime_s)
         except _Failed as failure:
             self._silences += failure.silent
             self._heard |= not failure.silent
@@ -141,8 +142,8 @@ def parse_server(text: str) -> _Server:
     """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`. Raises ValueError for anything else."""
     host, port = text, "53"
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
+        host, closed, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port if closed else ""
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not port.isdigit() or not 0 < int(port) < 65536:
@@ -259,6 +260,8 @@ async def _by_tcp(server: _Server, question: _Question, deadline: float) -> byte
                 writer.transport.abort()
     if not question.is_answered_by(wire):
         raise _Failed("over TCP an answer to another question came")
+    if _flags(wire) & _TC:
+        raise _Failed("the answer is truncated over TCP too")
     return wire
 
 

@@ -271,21 +271,33 @@ def test_a_doubtful_spf_record_is_told(server: NameServer, published: str, name:
 
 
 @pytest.mark.parametrize(
-    ("target", "name"),
+    ("there", "name"),
     [
-        (None, "DKIM-CNAME-MISSING"),
-        (TARGETS["selector2"], "DKIM-CNAME-SWAPPED"),
-        ("selector1-contoso-com._domainkey.contoso.onmicrosoft.com", "DKIM-CNAME-OLD"),
-        ("key.mailer.example", "DKIM-CNAME-WRONG"),
+        (("A", "192.0.2.1"), "DKIM-CNAME-MISSING"),
+        (("TXT", "v=DKIM1; p=MIIB"), "DKIM-TXT"),
+        (("CNAME", TARGETS["selector2"]), "DKIM-CNAME-SWAPPED"),
+        (("CNAME", "selector1-contoso-com._domainkey.contoso.onmicrosoft.com"), "DKIM-CNAME-OLD"),
+        (("CNAME", "selector1-contoso-com._domainkey.contoso.b-v1.dkim.mail.microsoft"), "DKIM-CNAME-OLD"),
+        (("CNAME", "selector1-contoso-com._domainkey.fabrikam.onmicrosoft.com"), "DKIM-CNAME-FOREIGN"),
+        (("CNAME", "selector1-contoso-com._domainkey.fabrikam.a-v1.dkim.mail.microsoft"), "DKIM-CNAME-FOREIGN"),
+        (("CNAME", "selector1._domainkey.mailer.example"), "DKIM-CNAME-WRONG"),
+        (("CNAME", "key.mailer.example"), "DKIM-CNAME-WRONG"),
     ],
 )
-def test_a_selector_that_is_not_as_exchange_wants_it(server: NameServer, target: str | None, name: str) -> None:
-    zone = contoso(**{"selector1._domainkey.contoso.com": [("CNAME", target)] if target else [("TXT", "other")]})
+def test_a_selector_that_is_not_as_exchange_wants_it(server: NameServer, there: tuple[str, str], name: str) -> None:
+    zone = contoso(**{"selector1._domainkey.contoso.com": [there]})
     report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
     assert report.ids == {name}
     assert [str(r) for r in finding(report, name).publish] == [
         f"selector1._domainkey.contoso.com CNAME {TARGETS['selector1']}"
     ]
+
+
+def test_the_initial_domain_needs_no_selectors_of_anybody(server: NameServer) -> None:
+    """Microsoft signs for it, and nobody could publish anything below it."""
+    zone = {"contoso.onmicrosoft.com": contoso()["contoso.com"]}
+    report = look(server, zone, MailDomain("contoso.onmicrosoft.com", dkim=TARGETS))
+    assert not [f for f in report.findings if f.id.startswith("DKIM")]
 
 
 def test_case_and_trailing_dot_of_a_target_do_not_matter(server: NameServer) -> None:
