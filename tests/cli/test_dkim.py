@@ -24,7 +24,8 @@ from tests.mail_dns.loopback import NameServer
 
 PROFILES = ("sandbox", "sandbox-psrp")
 CASES = (
-    "late", "waits", "runs-out", "saved", "old", "foreign", "half", "text", "swapped", "moved", "off", "rotated",
+    "late", "waits", "runs-out", "saved", "old", "foreign", "newer", "half", "text", "swapped", "elsewhere", "moved",
+    "off", "rotated",
     "stopped", "service", "crowd", "crowd2", "crowd3", "crowd4", "crowd5", "crowd6", "stream",
 )  # fmt: skip
 SELECTORS = ("selector1", "selector2")
@@ -88,7 +89,8 @@ class Signing:
         name = f"{selector}._domainkey.{self.domain}"
         for other in {"CNAME", "TXT"} - {kind}:
             self.shop.tenant.control("POST", "/dns", {"name": name, "type": other, "values": []})
-        self.shop.tenant.control("POST", "/dns", {"name": name, "type": kind, "values": [value]})
+        values = [value] if value else []
+        self.shop.tenant.control("POST", "/dns", {"name": name, "type": kind, "values": values})
 
     def publish_both(self) -> None:
         for selector in SELECTORS:
@@ -258,81 +260,70 @@ def test_the_stream_tells_of_the_waiting(signing: Callable[[str], Signing]) -> N
 # --- published wrongly -----------------------------------------------------------------------------------------------
 
 
-def assert_found(one: Signing, rule: str, wrong: str, right: str) -> None:
-    """Plan, `dns check` and apply each name what is there and what should be."""
-    planned = one.run("plan", one.plan_file())
-    assert f"[{rule}]" in planned.stdout, planned.stdout + planned.stderr
-    checked = one.run("dns", "check", one.plan_file())
-    assert (checked.returncode, f"error[{rule}]" in checked.stdout) == (1, True), checked.stdout + checked.stderr
-    applied = one.apply()
-    assert applied.returncode == 8, applied.stdout + applied.stderr
-    account = applied.stdout.partition("Waiting (apply again")[2]
-    for said in (planned.stdout, checked.stdout, account):
-        assert wrong in said, said
-        assert right in said, said
-    assert one.row()["Enabled"] is False
+@dataclass(frozen=True)
+class Wrong:
+    """A mistake in DNS: the selector that it is made with, what stands there, and the finding that names it."""
+
+    case: str
+    selector: str
+    there: str
+    rule: str
+    kind: str = "CNAME"
 
 
-def test_a_cname_to_an_older_target_is_found(signing: Callable[[str], Signing]) -> None:
-    """The tenant's own target in the form of before May 2025, while Exchange names one of the new form."""
-    old = signing("old")
-    assert old.apply().returncode == 8
-    old.publish_both()
-    label = old.domain.replace(".", "-")
-    wrong = f"selector1-{label}._domainkey.contoso.onmicrosoft.com"
-    old.publish("selector1", wrong)
-    assert_found(old, "DKIM-CNAME-OLD", wrong, old.target("selector1"))
-    old.publish("selector1", old.target("selector1").upper() + ".")
-    assert old.apply().returncode == 0
-    old.assert_settled()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    ["selector2-%s._domainkey.fabrikam.onmicrosoft.com", "selector2-%s._domainkey.fabrikam.v-v1.dkim.mail.microsoft"],
+WRONG = (
+    Wrong("old", "selector1", "selector1-{label}._domainkey.contoso.onmicrosoft.com", "DKIM-CNAME-OLD"),
+    Wrong("foreign", "selector2", "selector2-{label}._domainkey.fabrikam.onmicrosoft.com", "DKIM-CNAME-FOREIGN"),
+    Wrong("newer", "selector1", "selector1-{label}._domainkey.fabrikam.v-v1.dkim.mail.microsoft", "DKIM-CNAME-FOREIGN"),
+    Wrong("swapped", "selector1", "{other}", "DKIM-CNAME-SWAPPED"),
+    Wrong("elsewhere", "selector2", "selector2._domainkey.mailer.example", "DKIM-CNAME-WRONG"),
+    Wrong("text", "selector1", "v=DKIM1; k=rsa; p=MIIBIjANBgkq", "DKIM-TXT", "TXT"),
+    Wrong("half", "selector2", "", "DKIM-CNAME-MISSING"),
 )
-def test_a_cname_to_another_tenant_is_found(signing: Callable[[str], Signing], wrong: str) -> None:
-    foreign = signing("foreign")
-    foreign.apply()
-    foreign.publish_both()
-    wrong = wrong % foreign.domain.replace(".", "-")
-    foreign.publish("selector2", wrong)
-    assert_found(foreign, "DKIM-CNAME-FOREIGN", wrong, foreign.target("selector2"))
-    assert "fabrikam" in foreign.run("dns", "check", foreign.plan_file()).stdout
 
 
-def test_one_of_two_records_is_not_enough(signing: Callable[[str], Signing]) -> None:
-    half = signing("half")
-    half.apply()
-    half.publish("selector1", half.target("selector1"))
-    right = half.target("selector2")
-    planned = half.run("plan", half.plan_file()).stdout
-    assert f"selector2._domainkey.{half.domain} is not published; Exchange expects {right}" in planned
-    assert "selector1._domainkey" not in planned.partition("waits until DNS has")[0]
-    checked = half.run("dns", "check", half.plan_file())
-    assert f"+ selector2._domainkey.{half.domain} CNAME {right}" in checked.stdout
-    assert "selector1._domainkey" not in checked.stdout
-    applied = half.apply()
+def test_wrong_records_are_found_by_plan_by_check_and_by_apply(signing: Callable[[str], Signing]) -> None:
+    """One record of each domain is wrong, the other right. All three name what is there and what should be."""
+    domains = [signing(wrong.case) for wrong in WRONG]
+    first = domains[0]
+    body = "".join(f"  {one.domain}: {{ enabled: true }}\n" for one in domains)
+    plan = first.shop.write(f"dkim:\n{body}", f"wrong-{first.profile}.yaml")
+    assert first.run("apply", plan, "--auto-approve").returncode == 8
+    there = {}
+    for wrong, one in zip(WRONG, domains, strict=True):
+        one.publish_both()
+        other = one.target("selector2" if wrong.selector == "selector1" else "selector1")
+        there[wrong.case] = wrong.there.format(label=one.domain.replace(".", "-"), other=other)
+        one.publish(wrong.selector, there[wrong.case], wrong.kind)
+    planned = first.run("plan", plan)
+    checked = first.run("dns", "check", plan)
+    applied = first.run("apply", plan, "--auto-approve")
+    assert (planned.returncode, checked.returncode, applied.returncode) == (0, 1, 8), applied.stdout + applied.stderr
     account = applied.stdout.partition("Waiting (apply again")[2]
-    assert applied.returncode == 8
-    assert right in account
-    assert "selector1._domainkey" not in account
+    for wrong, one in zip(WRONG, domains, strict=True):
+        right = one.target(wrong.selector)
+        name = f"{wrong.selector}._domainkey.{one.domain}"
+        in_plan, in_check = line_with(planned.stdout, f"{name} "), line_with(checked.stdout, f": {name} ")
+        assert f"[{wrong.rule}]" in in_plan
+        assert f"error[{wrong.rule}]" in in_check
+        for said in (in_plan, in_check, line_with(account, f"{name} CNAME")):
+            assert there[wrong.case] in said
+            assert right in said
+        good = "selector2" if wrong.selector == "selector1" else "selector1"
+        assert f": {good}._domainkey.{one.domain} " not in planned.stdout + checked.stdout + account
+        assert one.row()["Enabled"] is False
+        # However it is spelled, the right target counts.
+        one.publish(wrong.selector, right.upper() + ".")
+    last = first.run("apply", plan, "--auto-approve")
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert "DKIM-" not in last.stdout
+    assert first.run("dns", "check", plan).returncode == 0
 
 
-def test_a_key_as_text_where_a_cname_belongs_is_found(signing: Callable[[str], Signing]) -> None:
-    text = signing("text")
-    text.apply()
-    text.publish_both()
-    text.publish("selector1", "v=DKIM1; k=rsa; p=MIIBIjANBgkq", "TXT")
-    assert_found(text, "DKIM-TXT", "v=DKIM1; k=rsa; p=MIIBIjANBgkq", text.target("selector1"))
-
-
-def test_exchanged_selectors_are_found(signing: Callable[[str], Signing]) -> None:
-    swapped = signing("swapped")
-    swapped.apply()
-    swapped.publish("selector1", swapped.target("selector2"))
-    swapped.publish("selector2", swapped.target("selector1"))
-    assert_found(swapped, "DKIM-CNAME-SWAPPED", swapped.target("selector2"), swapped.target("selector1"))
+def line_with(text: str, words: str) -> str:
+    found = [line for line in text.splitlines() if words in line]
+    assert found, f"{words}: {text}"
+    return found[0]
 
 
 def test_records_that_go_wrong_later_are_found_while_nothing_is_to_change(signing: Callable[[str], Signing]) -> None:
@@ -348,10 +339,7 @@ def test_records_that_go_wrong_later_are_found_while_nothing_is_to_change(signin
     assert moved.target("selector2") in planned.stdout
     checked = moved.run("dns", "check", moved.plan_file())
     assert (checked.returncode, "error[DKIM-CNAME-WRONG]" in checked.stdout) == (1, True)
-
-
-def test_a_name_server_that_fails_is_not_taken_for_a_missing_record(signing: Callable[[str], Signing]) -> None:
-    moved = signing("moved")
+    # A name server that fails says nothing about the records.
     moved.shop.tenant.control("POST", "/faults", [{"front": "dns", "match": {}, "times": 200, "do": {"status": 2}}])
     try:
         planned = moved.run("plan", moved.plan_file())

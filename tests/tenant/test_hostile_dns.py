@@ -243,7 +243,7 @@ def test_what_does_not_answer_the_question_is_passed_over(amiss: Reply) -> None:
 
 
 def test_the_right_answer_counts_after_any_number_of_wrong_ones() -> None:
-    found, took_s = look_up(lambda q: [*[other_id(q), other_question(q)] * 200, answer(q)])
+    found, took_s = look_up(lambda q: [*[other_id(q), other_question(q)] * 50, answer(q)])
     assert found.values == ("v=spf1 -all",)
     assert took_s < GRACE_S
 
@@ -253,22 +253,32 @@ def test_a_flood_of_wrong_answers_ends_in_time() -> None:
 
 
 def test_an_answer_from_another_port_is_passed_over() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, serving(lambda _: None) as server:
+    with udp_socket() as server, udp_socket() as stranger:
         peers: list[Any] = []
 
-        def from_elsewhere() -> None:
+        def answer_from_elsewhere() -> None:
             while True:
-                query, peer = server._udp.recvfrom(4096)
+                query, peer = server.recvfrom(4096)
                 if not query:
                     return
                 peers.append(peer)
                 stranger.sendto(answer(query), peer)
 
-        threading.Thread(target=from_elsewhere, daemon=True).start()
+        thread = threading.Thread(target=answer_from_elsewhere, daemon=True)
+        thread.start()
         began = time.monotonic()
-        found = asyncio.run(DnsResolver([server.address], 2).look_up(TEXT))
-        assert_failed(found, time.monotonic() - began, "no answer from")
-        assert peers
+        found = asyncio.run(DnsResolver([f"127.0.0.1:{server.getsockname()[1]}"], 2).look_up(TEXT))
+        took_s = time.monotonic() - began
+        stranger.sendto(b"", server.getsockname())
+        thread.join(timeout=5)
+    assert_failed(found, took_s, "no answer from")
+    assert peers
+
+
+def udp_socket() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    return made
 
 
 # --- TCP ------------------------------------------------------------------------------------------------------------
@@ -531,7 +541,7 @@ def check(folder: Path, server: Server, *domains: str) -> tuple[subprocess.Compl
     return done, took_s, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
 
 
-START_S = 3.0
+START_S = 6.0
 BUDGET_S = 30.0
 
 
@@ -550,7 +560,8 @@ def test_a_silent_server_is_told_for_each_domain_and_type(tmp_path: Path) -> Non
     words = [f"warning[DNS-UNANSWERED]: {domain} {kind} cannot be had" for domain in domains for kind in ("MX", "TXT")]
     assert_told(done, *words)
     assert "MISSING" not in done.stdout
-    assert took_s < LIFETIME_S + 25 * 8 / 32 + GRACE_S + START_S
+    assert took_s < BUDGET_S + 25 + START_S
+    assert len(set(server.questions)) >= 25 * 8
 
 
 @pytest.mark.parametrize("code", [1, 2, 5])
