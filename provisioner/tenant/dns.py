@@ -1,9 +1,9 @@
 """DNS questions, bounded in time and size, against servers that may be broken or hostile.
 
-dnspython reads and writes the messages; the sockets are ours. Its resolver reads whatever comes, and a message of 64 KB
-whose names are chains of pointers keeps its parser busy for half a minute, which no time-out can cut short. Here an
-answer is looked at only if it comes from where it was asked, with the question's id and words, and is of a size that
-real ones have. A failure is always told with its reason and never taken for "not there".
+dnspython reads and writes the messages; the sockets are ours. Its resolver takes messages of up to 64 KB with any
+number of records, calls a CNAME without its end "no such record", and names a failure by a Python class. Here an answer
+is looked at only if it comes from where it was asked, with the question's id and words, and is of a size that real ones
+have; a failure is told with its reason and the server, and never taken for "not there".
 """
 
 from __future__ import annotations
