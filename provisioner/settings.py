@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from provisioner.diagnostics import Diagnostic, InputError, Location
+from provisioner.tenant.dns import parse_server
 
 FILE = "provisioner.toml"
 
@@ -33,6 +34,15 @@ def reference(text: str) -> str:
 
 
 Reference = Annotated[str, AfterValidator(reference)]
+
+
+def _name_server(text: str) -> str:
+    """`ip` or `ip:port`. Raises SETTINGS-DNS for anything else."""
+    try:
+        parse_server(text)
+    except ValueError as error:
+        raise PydanticCustomError("SETTINGS-DNS", "{reason}", {"reason": str(error)}) from None
+    return text
 
 
 class _Part(BaseModel):
@@ -61,7 +71,7 @@ class Endpoints(_Part):
     exchange: str | None = None
     smtp_submission: str | None = None
     smtp_mx: str | None = None
-    dns_servers: tuple[str, ...] = ()
+    dns_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = ()
 
 
 class Prologue(_Part):
