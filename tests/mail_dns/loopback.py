@@ -94,7 +94,7 @@ class NameServer:
         if not found:
             response.set_rcode(dns.rcode.NXDOMAIN)
         try:
-            return response.to_wire(max_size=most)
+            return response.to_wire(max_size=most, want_shuffle=False)
         except dns.exception.TooBig:
             short = dns.message.make_response(query)
             short.flags |= dns.flags.TC | dns.flags.RA
