@@ -683,6 +683,9 @@ def test_text_for_terminals_is_made_harmless_and_cut(tmp_path: Path) -> None:
     assert_told(done, "contoso.com")
     assert "\x1b" not in done.stdout
     assert "\x07" not in done.stdout
+    told = [line for line in done.stdout.splitlines() if "SPF-LOOKALIKE" in line]
+    assert told
+    assert len(told[0]) < 1100
 
 
 @pytest.mark.parametrize("stream", [hang, drip, promise])
