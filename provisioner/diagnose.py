@@ -206,7 +206,7 @@ _MAIL_HEADER = re.compile(
 )
 
 # A line of quoted-printable that goes on; not one of Base64, as logins have it, which ends so too.
-_SOFT_BREAK = re.compile(r"^(?!\W*(?:[CS]\b\W*)?[A-Za-z0-9+/]+={1,2}\r?$)(.*)=\r?\n", re.MULTILINE)
+_SOFT_BREAK = re.compile(r"^(?![^\w\n]{0,40}(?:[CS]\b[^\w\n]{0,40})?[A-Za-z0-9+/]+={1,2}\r?$)(.*)=\r?\n", re.MULTILINE)
 
 
 def readable(text: str) -> list[str]:

@@ -285,3 +285,12 @@ def test_the_score_is_printed_and_good_enough() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1].startswith("all ")
+
+
+@pytest.mark.parametrize(
+    "piece", ["=\n", "a@b.c ", "=3D", "&amp;", "5.7.1.", "550-", "<", "[(", "+", "host ", "\\n", " "]
+)
+def test_a_long_text_of_the_same_takes_no_long_time(piece: str) -> None:
+    began = time.monotonic()
+    assert diagnose(piece * (1_000_000 // len(piece))).cause == "unknown"
+    assert time.monotonic() - began < 5  # a fraction of a second where nothing is quadratic
