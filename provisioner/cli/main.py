@@ -6,6 +6,7 @@ take. Nothing but this room prints; an error ends in a message and an exit code,
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -46,6 +47,9 @@ COMMANDS = {
 
 USAGE = 3
 """A usage error. Click would say 2, which means "changes present" here."""
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class _ReaderGone(Exception):
@@ -140,6 +144,12 @@ def main(arguments: Sequence[str]) -> int:
         # Whoever read our output has gone: nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            return _crash(error)
+        click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the user gets a sentence
         return _crash(error)
 

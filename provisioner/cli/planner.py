@@ -15,6 +15,7 @@ from provisioner.cli.mail_records import device_records, signing_records
 from provisioner.cli.progress import Progress
 from provisioner.cli.session import Session
 from provisioner.cli.state import journal_path
+from provisioner.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
     from provisioner.model import Address, ChangeSet, Desired
@@ -79,6 +80,7 @@ async def make_plan(
         transport=ports.exchange.transport,
         told=(*told, *signing),
     )
+    session.diagnose([_unmatched(t) for t in scope.targets if not _meets(t, desired, found)])
     left = await _left(desired, identity, ports, session) if scope.whole else ()
     drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id)))
     return dataclasses.replace(
@@ -88,6 +90,20 @@ async def make_plan(
         left=left,
         drift=tuple(drift),
     )
+
+
+def _meets(target: str, desired: Desired, found: ChangeSet) -> bool:
+    """Whether a target names anything: of the plan, to be gone, or about to be changed for the owner's sake."""
+    from provisioner.model import matches
+
+    return any(
+        matches((target,), a) for a in (*desired.resources, *desired.absent, *(c.address for c in found.changes))
+    )
+
+
+def _unmatched(target: str) -> Diagnostic:
+    mend = "provisioner plan shows the addresses; TYPE/* names all of a type"
+    return Diagnostic("TARGET-UNMATCHED", f"--target {target} names nothing of the plan", mend, Severity.WARNING)
 
 
 async def _left(desired: Desired, identity: TenantIdentity, ports: Ports, session: Session) -> tuple[Address, ...]:
@@ -140,7 +156,7 @@ def scope_of(selection: Selection) -> Scope:
 def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
     import difflib
 
-    from provisioner.diagnostics import Diagnostic, InputError
+    from provisioner.diagnostics import InputError
     from provisioner.model import Address
     from provisioner.resources import TYPES
 

@@ -36,4 +36,4 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
         facts = {"valid": True, "resources": len(desired.resources), "diagnostics": diagnostics_json(told, read_line)}
         session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     else:
-        session.result(f"The plan is valid: {len(desired.resources)} resources in {len(desired.files)} files.\n")
+        session.result(f"The plan is valid. Resources: {len(desired.resources)}, files: {len(desired.files)}.\n")

@@ -26,6 +26,14 @@ def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("command", [["schema"], ["--help"], ["version"]])
+def test_a_disk_that_is_full_is_told(command: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PROGRAM, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
+
+
 @pytest.mark.parametrize("how", ["ctrl-c", "SIGINT", "SIGTERM"])
 def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: Path, how: str) -> None:
     environment = {**os.environ, "PYTHONPATH": ROOT}

@@ -220,6 +220,14 @@ def test_a_journal_that_was_changed_is_found_out(shop: Shop) -> None:
     assert "was changed after it was written" in done.stderr
 
 
+def test_a_target_that_names_nothing_is_told(shop: Shop) -> None:
+    plan = shop.write(CONNECTOR % "Scanners" + ERP % "enabled")
+    for target, told in [("inbound_connector/none", True), ("dkim/*", True), ("smtp_auth/*", False)]:
+        done = shop.on_tenant("plan", plan, "--target", target)
+        assert done.returncode == 0
+        assert ("TARGET-UNMATCHED" in done.stderr) is told, target
+
+
 def test_drift_tells_what_was_changed_from_outside(shop: Shop) -> None:
     plan = shop.write(CONNECTOR % "Scanners" + ERP % "enabled")
     assert shop.on_tenant("drift", plan).returncode == 2, "nothing is applied yet"
