@@ -81,7 +81,7 @@ async def make_plan(
         told=(*told, *signing),
     )
     session.diagnose([_unmatched(t) for t in scope.targets if not _meets(t, desired, found)])
-    left = await _left(desired, identity, ports, session) if scope.whole else ()
+    left = await _left(desired, found, ports, session) if scope.whole else ()
     drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id)))
     return dataclasses.replace(
         found,
@@ -106,18 +106,19 @@ def _unmatched(target: str) -> Diagnostic:
     return Diagnostic("TARGET-UNMATCHED", f"--target {target} names nothing of the plan", mend, Severity.WARNING)
 
 
-async def _left(desired: Desired, identity: TenantIdentity, ports: Ports, session: Session) -> tuple[Address, ...]:
+async def _left(desired: Desired, found: ChangeSet, ports: Ports, session: Session) -> tuple[Address, ...]:
     """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
     from provisioner import changeset, engine, journal
     from provisioner.model import Address, Present, project
     from provisioner.resources import TYPES
 
     types = {t.name: t for t in TYPES}
-    deeds = {Address.parse(a): d for a, d in journal.brought(journal_path(identity.tenant_id)).items()}
+    deeds = {Address.parse(a): d for a, d in journal.brought(journal_path(found.tenant_id)).items()}
+    spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes)}
     ours = {
         a: changeset.read_spec(types[a.type], d.after)
         for a, d in deeds.items()
-        if d.after is not None and a.type in types and a not in desired.resources and a not in desired.absent
+        if d.after is not None and a.type in types and a not in spoken_for
     }
     ours = {a: s for a, s in ours.items() if not _is_default(s)}
     if not ours:

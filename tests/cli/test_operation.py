@@ -281,6 +281,13 @@ def test_drift_does_not_blame_others_for_a_plan_that_changed(shop: Shop) -> None
     assert (found.returncode, item["outside"]) == (2, False)
 
 
+def test_what_this_very_plan_takes_back_is_not_listed_as_left(shop: Shop) -> None:
+    shop.on_tenant("apply", shop.write(ERP % "enabled"), "--auto-approve")
+    done = shop.on_tenant("plan", shop.write("smtp_auth: { exclusive: true }\n", "other.yaml"))
+    assert 'smtp_auth["erp@contoso.com"] will be updated' in done.stdout
+    assert "still live" not in done.stdout
+
+
 def test_what_is_no_longer_declared_and_still_live_is_listed(shop: Shop) -> None:
     shop.on_tenant("apply", shop.write(ERP % "enabled"), "--auto-approve")
     other = shop.write("smtp_auth: { mailboxes: { fax@contoso.com: inherit } }\n", "other.yaml")
