@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -302,9 +302,9 @@ def test_what_is_no_longer_declared_and_still_live_is_listed(shop: Shop) -> None
 # --- locks -----------------------------------------------------------------------------------------------------------
 
 
-def slow_apply(shop: Shop, **environment: str) -> subprocess.Popen[str]:
+def slow_apply(shop: Shop, environment: Mapping[str, str], seconds: float = 6) -> subprocess.Popen[str]:
     """An apply that has its lock and waits for an answer."""
-    shop.fault("Set-CASMailbox", {"delay": 6}, times=1)
+    shop.fault("Set-CASMailbox", {"delay": seconds}, times=1)
     command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", shop.write(ERP % "enabled")]
     place = {**shop.environment, **environment}
     process = subprocess.Popen(
@@ -332,7 +332,7 @@ def test_of_two_applies_one_is_refused_or_waits(shop: Shop, shared: str, tmp_pat
         environment = {"PROVISIONER_LOCK": f"git:{tmp_path / 'locks.git'}"}
     elif shared:
         environment = {"PROVISIONER_LOCK": f"path:{tmp_path}"}
-    first = slow_apply(shop, **environment)
+    first = slow_apply(shop, environment)
     # Another machine has another state folder: only the shared lock is between them.
     other = {**environment, "PROVISIONER_STATE_DIR": str(tmp_path / "state")} if shared else {}
     held = shop.on_tenant("lock", "status", **other)
@@ -353,11 +353,21 @@ def first_line(shop: Shop) -> str:
     return journal.read_text().splitlines()[0]
 
 
-def test_the_lock_of_a_killed_run_frees_itself(shop: Shop) -> None:
-    first = slow_apply(shop)
+def killed_apply(shop: Shop, **environment: str) -> None:
+    """An apply that was killed while it waited; what it had sent has arrived."""
+    before = shop.tenant.seen()
+    first = slow_apply(shop, environment, 2)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
+    deadline = time.monotonic() + 30
+    while not shop.tenant.writes("exchange", before):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     shop.tenant.control("DELETE", "/faults")
+
+
+def test_the_lock_of_a_killed_run_frees_itself(shop: Shop) -> None:
+    killed_apply(shop)
     again = shop.on_tenant("apply", "plan.yaml", "--auto-approve")
     assert again.returncode == 0, again.stderr
     assert erp(shop) is False
@@ -366,10 +376,8 @@ def test_the_lock_of_a_killed_run_frees_itself(shop: Shop) -> None:
 
 def test_a_shared_lock_that_nobody_will_release_is_released_by_its_id(shop: Shop, tmp_path: Path) -> None:
     environment = {"PROVISIONER_LOCK": f"path:{tmp_path}"}
-    first = slow_apply(shop, **environment)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
-    shop.tenant.control("DELETE", "/faults")
+    killed_apply(shop, **environment)
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=None)
     assert shop.on_tenant("apply", "plan.yaml", "--auto-approve", **environment).returncode == 9
     held = json.loads(shop.on_tenant("lock", "status", "--format", "json", **environment).stdout)
     assert held["this machine"] is None
