@@ -148,6 +148,9 @@ async def _read(
 
 
 def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
+    """That there is no such object is an answer without rows."""
+    if isinstance(answer, NotFound):
+        return Answer()
     return answer if isinstance(answer, Answer) else Unknown(str(answer), answer.kind)
 
 

@@ -19,6 +19,7 @@ from provisioner.diagnose import (
     AskAcceptedDomain,
     AskConnectorFor,
     AskDkim,
+    AskRecipient,
     AskRejectDirectSend,
     AskSendAs,
     AskSmtpAuth,
@@ -71,6 +72,8 @@ def requests(question: Question) -> Sequence[Request]:
             return (ORGANIZATION_CONFIG,)
         case AskDkim(domain) if domain:
             return (_DKIM,)
+        case AskRecipient(address):
+            return (_DOMAINS, _mailbox(address))
         case _:
             return ()
 
@@ -93,6 +96,8 @@ def conclude(question: Question, answers: Answers, today: datetime.date) -> Sequ
             return (_direct_send(_rows(answers, ORGANIZATION_CONFIG)),)
         case AskDkim(domain) if domain:
             return (_dkim(domain, _rows(answers, _DKIM)),)
+        case AskRecipient(address):
+            return (_recipient(address, _rows(answers, _DOMAINS), _rows(answers, _mailbox(address))),)
         case _:
             return ()
 
@@ -130,6 +135,11 @@ def _own(mailbox: str) -> Cmdlet:
     return Cmdlet("Get-CASMailbox", {"Identity": mailbox})
 
 
+def _mailbox(address: str) -> Cmdlet:
+    """One mailbox, by any of its addresses."""
+    return Cmdlet("Get-Mailbox", {"Identity": address})
+
+
 def _connector(ip: str, rows: Sequence[Row]) -> Evidence:
     """A connector that is switched off is as good as none."""
     enabled = [r for r in rows if r.get("Enabled") is not False]
@@ -159,9 +169,21 @@ def _holds(text: Any, ip: str) -> bool:
         return False
 
 
+def _recipient(address: str, domains: Sequence[Row], mailboxes: Sequence[Row]) -> Evidence:
+    domain = address.rpartition("@")[2]
+    if domain.lower() not in _names(domains):
+        return Evidence("unknown", f"{domain} is no accepted domain of the tenant: its recipients are another's affair")
+    if mailboxes:
+        return Evidence("no", f"the tenant has the mailbox {address}")
+    return Evidence("yes", f"the tenant has no mailbox {address} (a group or a contact may have the address)")
+
+
+def _names(domains: Sequence[Row]) -> set[str]:
+    return {str(r.get("DomainName") or r.get("Name") or "").lower() for r in domains}
+
+
 def _accepted(domain: str, rows: Sequence[Row]) -> Evidence:
-    names = {str(r.get("DomainName") or r.get("Name") or "").lower() for r in rows}
-    if domain.lower() in names:
+    if domain.lower() in _names(rows):
         return Evidence("no", f"{domain} is an accepted domain of the tenant")
     return Evidence(
         "yes", f"{domain} is no accepted domain of the tenant", "add and verify it, or send from one that is"

@@ -232,10 +232,16 @@ def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
 
 def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
     from provisioner import rules
-    from provisioner.model import Observed
+    from provisioner.model import Answer, Observed, request_key
 
     observed = Observed({}, evidence=answers)
     for mailbox, authentication in _signing_in(desired).items():
+        (own,) = rules.mailbox_questions([mailbox])
+        there = answers.get(request_key(own))
+        if isinstance(there, Answer) and not there.rows:
+            mend = "create and license it, or correct mailbox in the device"
+            yield Check(mailbox, PROBLEM, "the tenant has no such mailbox", mend)
+            continue
         verdict = rules.judge(rules.switches_of(mailbox, observed, today()), authentication)
         how = "OAuth" if authentication == "oauth" else "a password"
         what = f"{mailbox} with {how}"

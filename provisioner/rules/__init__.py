@@ -7,7 +7,15 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 from provisioner.rules.catalogue import RULES, Rule
 from provisioner.rules.consequence import consequences
 from provisioner.rules.plan_alone import lint
-from provisioner.rules.verdict import Switches, Verdict, judge, questions, sign_in_questions, switches_of
+from provisioner.rules.verdict import (
+    Switches,
+    Verdict,
+    judge,
+    mailbox_questions,
+    questions,
+    sign_in_questions,
+    switches_of,
+)
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 
@@ -20,6 +28,7 @@ __all__ = [
     "consequences",
     "judge",
     "lint",
+    "mailbox_questions",
     "parse_allow",
     "questions",
     "sign_in_questions",

@@ -85,3 +85,23 @@ def test_what_the_tenant_will_not_tell_is_unknown_and_no_error(shop: Shop) -> No
     found = asked(shop, ATTRIBUTION)
     shop.tenant.control("DELETE", "/faults")
     assert any(e["speaks"] == "unknown" for e in found["tenant"])
+
+
+@pytest.mark.parametrize(
+    ("address", "speaks", "words"),
+    [
+        ("nobody@contoso.com", "yes", "the tenant has no mailbox nobody@contoso.com"),
+        ("erp@contoso.com", "no", "the tenant has the mailbox erp@contoso.com"),
+        ("bob@fabrikam.com", "unknown", "fabrikam.com is no accepted domain"),
+    ],
+)
+def test_the_tenant_says_whether_the_recipient_is_there(shop: Shop, address: str, speaks: str, words: str) -> None:
+    line = f"RCPT TO:<{address}>\n550 5.4.1 Recipient address rejected: Access denied. [AM4PEPF00027A65.outlook.com]"
+    (said,) = asked(shop, line)["tenant"]
+    assert (said["speaks"], words in said["sentence"]) == (speaks, True)
+
+
+def test_a_mailbox_that_is_not_there_is_told(shop: Shop) -> None:
+    line = DISABLED.format(scope="Mailbox").replace("erp@", "nobody@")
+    (said,) = asked(shop, line)["tenant"]
+    assert (said["speaks"], said["sentence"]) == ("yes", "the tenant has no mailbox nobody@contoso.com")

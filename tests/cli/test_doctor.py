@@ -59,6 +59,13 @@ def test_without_a_profile_that_is_what_is_wrong(shop: Shop) -> None:
     assert "plan: plan.yaml declares" in done.stdout
 
 
+def test_a_mailbox_that_is_not_there_is_told(shop: Shop) -> None:
+    shop.write(SUBMISSION.replace("erp@", "nobody@"), "nobody.yaml")
+    done = shop.on_tenant("doctor", "nobody.yaml")
+    assert done.returncode == 1
+    assert "problem  nobody@contoso.com: the tenant has no such mailbox" in done.stdout
+
+
 def test_a_plan_with_mistakes_leaves_the_rest_to_be_looked_at(shop: Shop) -> None:
     shop.write("smtp_auth: { mailboxes: { erp@contoso.com: perhaps } }\n", "wrong.yaml")
     done = shop.on_tenant("doctor", "wrong.yaml")
