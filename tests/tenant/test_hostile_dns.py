@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -533,18 +534,26 @@ def check(folder: Path, server: Server, *domains: str) -> tuple[subprocess.Compl
     environment = {**kept, **own, "PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err)
-        # Of this child alone; RUSAGE_CHILDREN has the largest of all that there ever were.
-        pid, status, used = os.wait4(process.pid, os.WNOHANG)
-        while not pid and time.monotonic() - began < 90:
-            time.sleep(0.05)
-            pid, status, used = os.wait4(process.pid, os.WNOHANG)
-        if not pid:
-            process.kill()
-        process.returncode = os.waitstatus_to_exitcode(status) if pid else process.wait()
+        memory_mb = 0
+        while process.poll() is None and time.monotonic() - began < 90:
+            memory_mb = max(memory_mb, _most_memory_mb(process.pid))
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
         took_s = time.monotonic() - began
         said = [(out.seek(0), out.read())[1], (err.seek(0), err.read())[1]]
     done = subprocess.CompletedProcess(command, process.returncode, *said)
-    return done, took_s, used.ru_maxrss // 1024
+    return done, took_s, memory_mb
+
+
+def _most_memory_mb(pid: int) -> int:
+    """The most that a process has had since its exec; what rusage tells counts its parent's before that."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) // 1024 if found else 0
 
 
 START_S = 6.0
@@ -610,7 +619,7 @@ def test_includes_that_fan_out_for_ever_end(tmp_path: Path) -> None:
     assert_told(done, "error[SPF-LOOKUPS]", "60 or more terms")
     assert len(server.questions) < 400
     assert took_s < 5 + START_S
-    assert memory_mb < 300
+    assert 10 < memory_mb < 300
 
 
 def test_silent_includes_are_waited_for_side_by_side(tmp_path: Path) -> None:
@@ -699,7 +708,7 @@ def test_a_tcp_server_of_bad_will_is_told(tmp_path: Path, stream: Stream) -> Non
         done, took_s, memory_mb = check(tmp_path, server, "contoso.com", "fabrikam.com")
     assert_told(done, "contoso.com TXT cannot be had", "fabrikam.com MX cannot be had")
     assert took_s < LIFETIME_S + GRACE_S + START_S
-    assert memory_mb < 300
+    assert 10 < memory_mb < 300
 
 
 def test_a_server_that_is_no_address_is_a_mistake_of_the_settings(tmp_path: Path) -> None:
