@@ -41,7 +41,7 @@ from provisioner.model import (
     written,
 )
 
-FORMAT = 1
+FORMAT = 2
 """The version of our part of the document. Raised when an older reader would misunderstand it."""
 
 _TERRAFORM_FORMAT = "1.2"
@@ -116,6 +116,7 @@ def _resource_change(change: Change) -> dict[str, Any]:
         "change": _sides(change.action.value, before, after),
         "provisioner": {
             "reason": change.reason,
+            "observed": None if change.observed is None else fields_document(change.observed),
             "consequences": list(change.consequences),
             "fields": _differences(before or {}, after or {}) if change.action is not Action.NO_OP else [],
             "needs": [str(n) for n in change.needs],
@@ -272,6 +273,7 @@ def _read_change(item: Mapping[str, Any], types: Mapping[str, ResourceType[Any]]
         tuple(Address.parse(n) for n in ours["needs"]),
         ours["reason"],
         tuple(ours.get("consequences", ())),
+        read_spec(kind, ours["observed"]),
     )
 
 

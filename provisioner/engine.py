@@ -362,7 +362,8 @@ class _Run:
             return change
         kind = next(t for t in self.types if t.name == change.address.type)
         live, goal = observation.spec, planning.overlay(change.after, observation.spec)
-        return dataclasses.replace(change, before=project(live, change.after), steps=tuple(kind.steps(live, goal)))
+        steps = tuple(kind.steps(live, goal))
+        return dataclasses.replace(change, before=project(live, change.after), steps=steps, observed=live)
 
     async def carry_out(self, changes: Sequence[Change], done: Collection[Address]) -> None:
         """Every change that is left, each as soon as what it needs is there."""

@@ -368,7 +368,9 @@ class Check:
 class Change:
     """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete.
 
-    `consequences` are what it does to mail and exposure, worst first (rules/consequence.py).
+    `consequences` are what it does to mail and exposure, worst first (rules/consequence.py). `observed` is the whole
+    object as the tenant reported it, read-only fields included; None for a creation. The steps follow from it and
+    from `after`, so that they can be derived again.
     """
 
     address: Address
@@ -380,6 +382,7 @@ class Change:
     needs: tuple[Address, ...] = ()
     reason: str = ""
     consequences: tuple[str, ...] = ()
+    observed: Any | None = None
 
 
 @dataclass(frozen=True, slots=True)

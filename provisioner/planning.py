@@ -208,8 +208,8 @@ class _Draft:
         goal = overlay(wanted, live)
         if goal == live:
             same = project(live, wanted)
-            needs = tuple(kind.needs(resource.spec))
-            self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs))
+            needs = tuple(kind.needs(wanted))
+            self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs, observed=live))
         else:
             reason = self._why(resource, "it differs from the plan")
             self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
@@ -270,13 +270,15 @@ def update(kind: ResourceType[Any], address: Address, live: Any, goal: Any, want
         tuple(kind.steps(goal, live)),
         tuple(kind.needs(wanted)),
         reason,
+        observed=live,
     )
 
 
 def deletion(kind: ResourceType[Any], address: Address, live: Any, reason: str) -> Change:
     """A delete, resting on the whole object."""
     steps, inverse = tuple(kind.steps(live, None)), tuple(kind.steps(None, live))
-    return Change(address, Action.DELETE, live, None, steps, inverse, tuple(kind.needs(live)), reason)
+    needs = tuple(kind.needs(live))
+    return Change(address, Action.DELETE, live, None, steps, inverse, needs, reason, observed=live)
 
 
 def overlay(wanted: Any, live: Any) -> Any:

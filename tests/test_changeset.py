@@ -76,6 +76,23 @@ def test_a_change_set_survives_json_whole() -> None:
     assert changeset.to_document(after) == changeset.to_document(before)
 
 
+def test_each_change_keeps_the_whole_object_as_it_was_read() -> None:
+    """The written fields are not enough to derive the steps again: a stored spelling, a CNAME's target."""
+    document = changeset.to_document(example())
+    observed = {c["address"]: c["provisioner"]["observed"] for c in document["resource_changes"]}
+    assert observed['dkim["contoso.com"]'] is None, "a creation has nothing to start from"
+    assert observed['inbound_connector["emptied"]']["comment"] == "", "the plan does not write it"
+    assert observed['smtp_auth["erp@contoso.com"]']["smtp_auth"] == "inherit"
+    assert observed['inbound_connector["gone"]']["sender_domains"] == ["x.com"]
+
+
+def test_a_change_set_of_format_1_is_refused_with_advice() -> None:
+    document = changeset.to_document(example())
+    document["provisioner"]["format"] = 1
+    with pytest.raises(InputError, match="is a change set of format 1; this version reads format 2"):
+        changeset.verify(document, "old.json")
+
+
 def test_parameters_of_every_kind_survive() -> None:
     values = ("x", 2**40, True, None, (), ("one",), Delta(("a",), ("b",)), Secret("env:NAME"))
     for value in values:
