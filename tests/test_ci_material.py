@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,68 @@ def test_an_option_that_is_not_there_would_be_found() -> None:
     assert command is not None
     with pytest.raises(click.UsageError):
         command.make_context("plan", ["--out-markdwon", "x"])
+
+
+# --- what is installed -----------------------------------------------------------------------------------------------
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DEPENDENCIES = {re.split(r"[^\w.-]", r)[0] for r in PROJECT["dependencies"]}
+OURS = re.compile(r"\.|PROVISIONER|/opt/provisioner|\$GITHUB_ACTION_PATH/\.\./\.\./\.\.")
+"""How the examples write a checkout of this repository."""
+
+
+def installations() -> list[tuple[str, str]]:
+    """Every `pip install` that somebody may copy or that runs in a pipeline, with the file that it stands in."""
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*"), *(ROOT / ".github").rglob("*"), *ROOT.glob(".*.yaml")]
+    files += (ROOT / "provisioner").rglob("*.py")
+    found = []
+    for file in (f for f in files if f.is_file()):
+        text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in text.splitlines():
+            found += [(str(file.relative_to(ROOT)), part) for part in re.findall(r"pip3? install\b[^`;|&]*", line)]
+    return found
+
+
+def installed(line: str) -> Iterator[str]:
+    """What a `pip install` names: requirements and lock files. Braces of a Python text stand for an extra."""
+    plain = line.replace("{extra}", "kerberos")
+    words = [word.strip("\"'") for word in re.findall(r"\"[^\"]+\"|'[^']+'|[^\s\"')]+", plain)]
+    yield from (word for word in words[2:] if not word.startswith("-"))
+
+
+def foreign(word: str) -> bool:
+    """Whether it is neither this project nor one of its dependencies. Its own name is too, until it is registered."""
+    if word.endswith("requirements.lock"):
+        return False
+    name = re.sub(r"\[[\w,-]+\]$", "", word)
+    return not OURS.fullmatch(name) and name not in DEPENDENCIES
+
+
+def test_the_name_of_the_distribution_is_our_own_and_told() -> None:
+    """`provisioner` on PyPI is a project of 2016 that is not ours (pypi.org/project/provisioner)."""
+    assert PROJECT["name"] == "exchange-provisioner"
+    assert PROJECT["scripts"] == {"provisioner": "provisioner.cli.main:run"}
+    assert f"`{PROJECT['name']}`" in (ROOT / "README.md").read_text()
+    assert f"`{PROJECT['name']}`" in (ROOT / "docs" / "continuous-integration.md").read_text()
+
+
+def test_examples_install_nothing_that_is_not_ours() -> None:
+    found = installations()
+    assert {"README.md", "docs/ci/gitlab.yml", ".github/actions/provisioner/action.yml"} <= {file for file, _ in found}
+    assert [(file, word) for file, line in found for word in installed(line) if foreign(word)] == []
+
+
+@pytest.mark.parametrize("word", ["provisioner", "provisioner[kerberos]", "provisioner==0.1.2", "exchange-provisioner"])
+def test_a_name_that_an_index_would_answer_is_found(word: str) -> None:
+    assert [w for w in installed(f"pip install --quiet '{word}'") if foreign(w)] == [word]
+
+
+def test_python_in_a_pipeline_imports_nothing_from_the_checkout() -> None:
+    """`python -m` and `python -c` put the working directory in front of the standard library, unless -P is given."""
+    texts_ = [text for file in FILES for text in texts(yaml.safe_load(file.read_text()))]
+    calls = [call for text in texts_ for call in re.findall(r"\bpython3? +(.*)", text)]
+    assert len(calls) >= 5
+    assert [call for call in calls if not call.startswith("-P ")] == []
 
 
 # --- the action ------------------------------------------------------------------------------------------------------

@@ -200,7 +200,7 @@ def _need_extra(authentication: str) -> None:
     if needed and importlib.util.find_spec(needed) is None:
         extra = _EXTRAS[authentication]
         what = f"{authentication} authentication needs libraries that are not installed"
-        raise _amiss("SETTINGS-PSRP-EXTRA", what, f"pip install 'provisioner[{extra}]'")
+        raise _amiss("SETTINGS-PSRP-EXTRA", what, f"pip install 'pypsrp[{extra}]'")
 
 
 def _prologue_parameters(written: Any) -> dict[str, Parameter]:
