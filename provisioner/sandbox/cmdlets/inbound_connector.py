@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from provisioner.sandbox.cmdlets import errors
 from provisioner.sandbox.cmdlets.calls import Call
+from provisioner.sandbox.cmdlets.connectors import DOMAIN, SOURCE, TYPE, is_domain_pattern, with_new_name
 from provisioner.sandbox.cmdlets.objects import (
     Form,
     Noun,
@@ -22,13 +23,12 @@ from provisioner.sandbox.cmdlets.objects import (
     create,
     differing,
     refuse_duplicate,
-    renamed,
     set_row,
     stable_guid,
     stored_values,
     target,
 )
-from provisioner.sandbox.cmdlets.parameters import Parameter, boolean, choice, identity, string, values
+from provisioner.sandbox.cmdlets.parameters import Parameter, boolean, identity, string, values
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet, remove_cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -37,7 +37,6 @@ CREATED_DISABLED = (
 )
 STAYS_DISABLED = "For this service offering, you can't enable an inbound connector. Contact Support to enable it."
 
-_DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _ADDRESS_SPACE = re.compile(r"(?:(?P<type>[A-Za-z0-9]+):)?(?P<domain>[^;:]+)(?:;(?P<cost>\d+))?")
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?")
 _WIDEST_PREFIX = 24
@@ -84,20 +83,8 @@ NOUN = Noun(
 
 _SHARED: tuple[Parameter, ...] = (
     boolean("Enabled"),
-    choice(
-        "ConnectorType",
-        "Microsoft.Exchange.Data.Directory.SystemConfiguration.TenantConnectorType",
-        "OnPremises",
-        "Partner",
-    ),
-    choice(
-        "ConnectorSource",
-        "Microsoft.Exchange.Data.Directory.SystemConfiguration.TenantConnectorSource",
-        "Default",
-        "Migrated",
-        "HybridWizard",
-        "AdminUI",
-    ),
+    TYPE,
+    SOURCE,
     string("Comment"),
     values("SenderIPAddresses"),
     values("TrustedOrganizations"),
@@ -129,13 +116,9 @@ def _sender_domain(text: str) -> str:
     match = _ADDRESS_SPACE.fullmatch(text.strip())
     kind = (match["type"] or "smtp") if match else ""
     domain = match["domain"] if match else ""
-    if match is None or kind.lower() != "smtp" or not _is_domain(domain):
+    if match is None or kind.lower() != "smtp" or not is_domain_pattern(domain):
         raise errors.invalid(f"The address space '{text}' isn't valid. Use a domain, *.domain, or *.")
     return f"smtp:{domain};{match['cost'] or 1}"
-
-
-def _is_domain(text: str) -> bool:
-    return text == "*" or _DOMAIN.fullmatch(text.removeprefix("*.")) is not None
 
 
 def _sender_address(text: str) -> str:
@@ -208,7 +191,7 @@ def _check(tenant: Tenant, row: Row, changed: Row) -> None:
 
 def _check_certificate(tenant: Tenant, name: str, *, on_premises: bool) -> None:
     domain = name.removeprefix("*.").lower()
-    if not _DOMAIN.fullmatch(domain):
+    if not DOMAIN.fullmatch(domain):
         raise errors.invalid(f"The certificate name '{name}' isn't valid. Use a domain or *.domain.")
     accepted = accepted_domains(tenant)
     parents = {domain.split(".", cut)[cut] for cut in range(domain.count(".") + 1)}
@@ -238,12 +221,7 @@ def _set(call: Call) -> Rows:
     changes = stored_values(call, _SET, row, _forms(call.tenant))
     if changes.get("TlsSenderCertificateName") == "":
         changes["TlsSenderCertificateName"] = None
-    name = changes.pop("Name", None)
-    if name and name != row.get("Name"):
-        if name.lower() != str(row.get("Name")).lower():
-            refuse_duplicate(call.tenant, NOUN, name)
-        changes |= renamed(row, name)
-    changes = differing(row, changes)
+    changes = differing(row, with_new_name(call, NOUN, row, changes))
     _check(call.tenant, {**row, **changes}, changes)
     _store(call, row, changes)
     return []
