@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-GUIDS = frozenset({"Guid", "ExchangeObjectId", "ExchangeGuid", "ArchiveGuid", "NameHashGuid"})
+GUIDS = frozenset(
+    {"Guid", "ExchangeObjectId", "ExchangeGuid", "ArchiveGuid", "NameHashGuid", "LinkForModifiedConnector"}
+)
 """System.Guid, kept as text."""
 
 UINT16S = frozenset({"Selector1KeySize", "Selector2KeySize"})

@@ -25,13 +25,14 @@ class Kind(enum.Enum):
     INT = "System.Int32"
     ENUM = "System.Enum"
     LIST = "Microsoft.Exchange.Data.MultiValuedProperty`1[System.String]"
+    ARRAY = "System.String[]"
     TIMESPAN = "Microsoft.Exchange.Data.EnhancedTimeSpan"
     RESULT_SIZE = "Microsoft.Exchange.Data.Unlimited`1[System.UInt32]"
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """A plain value for a list: the whole list. Never empty: `[]` leaves a list as it is."""
+    """A plain value: the whole list. Empty for arrays only: `[]` leaves a multi-valued property as it is."""
 
     values: tuple[str, ...]
 
@@ -98,6 +99,11 @@ def choice(name: str, type_name: str, *members: str, **options: Any) -> Paramete
 def values(name: str, **options: Any) -> Parameter:
     """A multi-valued text. null empties it."""
     return Parameter(name, Kind.LIST, nullable=True, **options)
+
+
+def array(name: str, **options: Any) -> Parameter:
+    """A plain array of texts: always the whole list, without `@{Add=…; Remove=…}`. null and `[]` empty it."""
+    return Parameter(name, Kind.ARRAY, nullable=True, **options)
 
 
 def timespan(name: str, **options: Any) -> Parameter:
@@ -225,6 +231,12 @@ def _list(parameter: Parameter, value: Any) -> Replace | Delta:
     return Replace(items) if items else Delta()
 
 
+def _array(parameter: Parameter, value: Any) -> Replace:
+    if isinstance(value, Mapping):
+        raise _mismatch(parameter, value)
+    return Replace(_items(parameter, value))
+
+
 def _items(parameter: Parameter, value: Any) -> tuple[str, ...]:
     entries = [] if value is None else value if isinstance(value, list | tuple) else [value]
     return tuple(_text(parameter, entry) for entry in entries)
@@ -282,6 +294,7 @@ _CONVERSIONS: Mapping[Kind, Callable[[Parameter, Any], Any]] = {
     Kind.INT: _number,
     Kind.ENUM: _member,
     Kind.LIST: _list,
+    Kind.ARRAY: _array,
     Kind.TIMESPAN: _span,
     Kind.RESULT_SIZE: _result_size,
 }
