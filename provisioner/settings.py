@@ -172,6 +172,22 @@ class Profile(BaseSettings):
         return env_settings, init_settings
 
 
+class ExactProfile(Profile):
+    """A profile of exactly these values, whatever the environment says: for a test that must reach its own sandbox."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings names all of them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, and nothing else."""
+        return (init_settings,)
+
+
 def load_settings(profile: str | None, start: Path) -> Profile:
     """The profile by name (or PROVISIONER_PROFILE, or `default`) as seen from a folder.
 

@@ -249,7 +249,7 @@ class Running:
 @contextlib.contextmanager
 def running(state: Path, seeds: Sequence[Path]) -> Iterator[Running]:
     """A sandbox from its start to its end, in a folder of its own. Raises InputError for a seed amiss, Unavailable."""
-    from provisioner.settings import Profile
+    from provisioner.settings import ExactProfile
 
     for seed in seeds:
         if not seed.is_file():
@@ -262,7 +262,7 @@ def running(state: Path, seeds: Sequence[Path]) -> Iterator[Running]:
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603
     try:
         endpoints = _ready(process, state, "", log)
-        yield Running(Profile(**_profile_of(endpoints, "app", "rest")), endpoints)
+        yield Running(ExactProfile(**_profile_of(endpoints, "app", "rest")), endpoints)
     finally:
         _ended(process)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -26,7 +27,8 @@ PLAN = """    plan: |
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "it.test.yaml").write_text(text)
     command = [sys.executable, "-m", "provisioner", "test", "it.test.yaml", *options]
-    place = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    kept = {k: v for k, v in os.environ.items() if k.startswith("PROVISIONER_")}
+    place = {**kept, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=120)
 
 
@@ -35,6 +37,18 @@ def test_the_example_passes() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed, 0 failed." in done.stdout
+
+
+def test_a_case_runs_on_its_own_sandbox_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of a real tenant stand in the environment of a pipeline: no case may go there."""
+    for name in ("GRAPH", "EXCHANGE", "AUTHORITY"):
+        monkeypatch.setenv(f"PROVISIONER_ENDPOINTS__{name}", "https://127.0.0.1:9")
+    monkeypatch.setenv("PROVISIONER_CREDENTIAL__KIND", "workload_identity")
+    changes = "    expect: { changes: { smtp_auth/a@contoso.onmicrosoft.com: update } }\n"
+    done = run(tmp_path, HEAD + PLAN + changes)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_everything_that_is_not_as_expected_is_told(tmp_path: Path) -> None:
@@ -82,6 +96,7 @@ def test_a_test_file_that_is_wrong_is_told_with_its_place(tmp_path: Path, text: 
 
 def test_a_place_without_tests_is_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "provisioner", "test", "."]
-    place = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    kept = {k: v for k, v in os.environ.items() if k.startswith("PROVISIONER_")}
+    place = {**kept, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=60)
     assert (done.returncode, "no *.test.yaml" in done.stderr) == (3, True)
