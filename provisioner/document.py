@@ -45,10 +45,7 @@ def load(
 
     What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
     """
-    desired, found = read(path, types, today=today, variables=variables)
-    if not any(d.severity is Severity.ERROR for d in found):
-        desired, told = devices.expand(desired, today)
-        found = [*found, *told]
+    desired, found = examine(path, types, today=today, variables=variables)
     judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     wrong = [
         Diagnostic(f.rule, f.summary, f.mend, location=f.location)
@@ -57,6 +54,21 @@ def load(
     ]
     Diagnostics([*found, *wrong]).raise_if_errors()
     return desired, found
+
+
+def examine(
+    path: Path | Sequence[Path],
+    types: Types,
+    *,
+    today: datetime.date,
+    variables: Mapping[str, Given] | None = None,
+) -> tuple[Desired, Sequence[Diagnostic]]:
+    """As `read`, with what the devices take where the plan has no mistake."""
+    desired, found = read(path, types, today=today, variables=variables)
+    if any(d.severity is Severity.ERROR for d in found):
+        return desired, found
+    desired, told = devices.expand(desired)
+    return desired, [*found, *told]
 
 
 def read(
@@ -243,7 +255,6 @@ class _Reading:
             waivers=tuple(self._waivers(whole)),
             sites=sites,
             devices=self._devices(whole, sites),
-            today=self.today,
             variables=variables,
         )
 

@@ -7,7 +7,6 @@ by whoever can ask DNS; `of_spf` says what the result means.
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
@@ -78,12 +77,12 @@ def requests(question: Question) -> Sequence[Request]:
             return ()
 
 
-def conclude(question: Question, answers: Answers, today: datetime.date) -> Sequence[Evidence]:
+def conclude(question: Question, answers: Answers) -> Sequence[Evidence]:
     """What the answers to a question's requests mean."""
     failed = [o for r in requests(question) if isinstance(o := answers.get(request_key(r)), Unknown)]
     match question:
         case AskSmtpAuth(mailbox) if mailbox:
-            return _sign_in(mailbox, answers, today)
+            return _sign_in(mailbox, answers)
         case _ if failed:
             return (Evidence("unknown", f"the tenant could not be asked: {failed[0].reason}"),)
         case AskConnectorFor(ip):
@@ -107,9 +106,9 @@ def _rows(answers: Answers, request: Request) -> Sequence[Row]:
     return answer.rows if isinstance(answer, Answer) else ()
 
 
-def _sign_in(mailbox: str, answers: Answers, today: datetime.date) -> Sequence[Evidence]:
+def _sign_in(mailbox: str, answers: Answers) -> Sequence[Evidence]:
     observed = Observed({}, evidence=answers)
-    switches = rules.switches_of(mailbox, observed, today)
+    switches = rules.switches_of(mailbox, observed)
     if switches.mailbox is None and isinstance(answers.get(request_key(_own(mailbox))), Answer):
         return (
             Evidence(
@@ -118,16 +117,17 @@ def _sign_in(mailbox: str, answers: Answers, today: datetime.date) -> Sequence[E
         )
     verdict = rules.judge(switches, "basic")
     if verdict.blocked_by:
-        speaks = "yes" if verdict.allowed is False else "unknown"
         ours = verdict.blocked_by in {"mailbox", "organization"}
         plan = f"smtp_auth:\n  mailboxes:\n    {mailbox}: enabled\n" if ours else ""
-        found = [Evidence(speaks, f"{mailbox}: {verdict.sentence}", verdict.mend, plan)]
+        found = [Evidence("yes", f"{mailbox}: {verdict.sentence}", verdict.mend, plan)]
     elif verdict.allowed:
         found = [Evidence("no", f"{mailbox}: no switch of the tenant forbids it to sign in with a password")]
     else:
         found = []
     if verdict.unknown:
         found.append(Evidence("unknown", f"{mailbox}: {', '.join(verdict.unknown)} could not be read"))
+    if verdict.warning:
+        found.append(Evidence("unknown", verdict.warning))
     return found
 
 

@@ -7,7 +7,6 @@ into canonical objects (`decode`) and turns a change into steps (`steps`); the e
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import enum
 import functools
 import json
@@ -305,7 +304,7 @@ class Desired:
     """The plan as it was read: everything that it declares, nothing about what is there.
 
     `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
-    to send. `today` is the day that waivers and the end of basic authentication were measured by.
+    to send.
     """
 
     tenant: str
@@ -321,7 +320,6 @@ class Desired:
     sites: Mapping[str, Site] = field(default_factory=dict)
     devices: Mapping[str, Device] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
-    today: datetime.date | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 

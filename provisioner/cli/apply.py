@@ -101,9 +101,9 @@ class Terms:
     max_age_s: float | None = None
     digest: str | None = None
 
-    def check(self, path: Path, document: Mapping[str, Any]) -> None:
+    def check(self, path: Path, document: Mapping[str, Any], now: dt.datetime) -> None:
         """Raise ChangeSetStale where it is another, too old, or past its own date."""
-        ours, now = document["provisioner"], dt.datetime.now(dt.UTC)
+        ours = document["provisioner"]
         wanted = self.digest and f"sha256:{self.digest.lower().removeprefix('sha256:')}"
         if wanted and ours["digest"] != wanted:
             raise ChangeSetStale(f"{path} has the digest {ours['digest']}, which is not the one that was approved")
@@ -150,7 +150,7 @@ class _Apply:
         from provisioner.resources import TYPES
 
         document = changeset.load(path)
-        terms.check(path, document)
+        terms.check(path, document, self.session.clock())
         found = changeset.from_document(document, TYPES)
         if found.tenant_id != identity.tenant_id:
             raise ChangeSetStale(

@@ -11,7 +11,7 @@ import click
 
 from provisioner.cli.mail_records import microsoft_mx
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, today
+from provisioner.cli.planner import run
 from provisioner.cli.session import Session
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_(session: Session, path: Path, format_: str) -> None:
 
     session.format = format_
     desired = load(session, path)
-    documents = [summary(device, desired, today()) for device in desired.devices.values()]
+    documents = [summary(device, desired) for device in desired.devices.values()]
     session.result(_json({"devices": documents}) if format_ == "json" else list_text(documents))
 
 
@@ -64,7 +64,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method not in {None, CLIENT_SUBMISSION}:
         found = run(microsoft_mx(session, [device.sender.rpartition("@")[2]]))
-    document = sheet(device, desired, today(), found)
+    document = sheet(device, desired, found)
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
     session.result(forms[format_](document))
 
@@ -85,7 +85,7 @@ def report(session: Session, path: Path, format_: str) -> None:
     from provisioner.render import sheets
 
     session.format = format_
-    document = devices.report(load(session, path), today())
+    document = devices.report(load(session, path), session.today())
     forms = {"text": sheets.report_text, "csv": sheets.report_csv, "html": sheets.report_html, "json": _json}
     session.result(forms[format_](document))
 
@@ -97,7 +97,7 @@ def load(session: Session, path: Path) -> Desired:
     from provisioner.resources import TYPES
 
     lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")
-    desired, warnings = document.load(path, TYPES, today=today(), waivers=[lost], variables=session.variables)
+    desired, warnings = document.load(path, TYPES, today=session.today(), waivers=[lost], variables=session.variables)
     session.diagnose(warnings)
     return desired
 

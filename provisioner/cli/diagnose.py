@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provisioner.cli.options import output_format
-from provisioner.cli.planner import run, today, with_tenant
+from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 
@@ -126,5 +126,5 @@ def ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
         return await engine.ask(list(asked.values()), ports, reads=session.profile.reads_at_once)
 
     answers = run(with_tenant(session, work)) if asked else {}
-    told = [e for q in found.questions for e in conclude(q, answers, today())]
+    told = [e for q in found.questions for e in conclude(q, answers)]
     return [*told, *(of_spf(q.domain, q.ip, run(spf_result(session, q.domain, q.ip))) for q in senders)]

@@ -12,7 +12,7 @@ import click
 
 from provisioner.cli.mail_records import check_domains
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, today, with_tenant
+from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
 from provisioner.render.escape import visible
 
@@ -69,7 +69,7 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     from provisioner.devices import egress
     from provisioner.resources import TYPES
 
-    desired, warnings = document.load(path, TYPES, today=today(), variables=session.variables)
+    desired, warnings = document.load(path, TYPES, today=session.today(), variables=session.variables)
     session.diagnose(warnings)
     domains = sorted(_domains(desired))
     if session.profile.tenant is None:

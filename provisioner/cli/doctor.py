@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, today, with_tenant
+from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
 from provisioner.cli.state import journal_path, locks_of, state_folder
 from provisioner.diagnostics import InputError, ProvisionerError
@@ -115,7 +115,7 @@ def _plan(session: Session, path: Path) -> tuple[Desired | None, Check]:
     from provisioner.resources import TYPES
 
     try:
-        desired, warnings = document.load(path, TYPES, today=today(), variables=session.variables)
+        desired, warnings = document.load(path, TYPES, today=session.today(), variables=session.variables)
     except InputError as error:
         return None, _failed("plan", error)
     told = f", {len(warnings)} warnings (provisioner lint)" if warnings else ""
@@ -242,13 +242,16 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown]) -> Iter
             mend = "create and license it, or correct mailbox in the device"
             yield Check(mailbox, PROBLEM, "the tenant has no such mailbox", mend)
             continue
-        verdict = rules.judge(rules.switches_of(mailbox, observed, today()), authentication)
+        verdict = rules.judge(rules.switches_of(mailbox, observed), authentication)
         how = "OAuth" if authentication == "oauth" else "a password"
         what = f"{mailbox} with {how}"
         if verdict.blocked_by:
             sentence = f"{verdict.sentence} (blocked by: {verdict.blocked_by.replace('_', ' ')})"
-            yield Check(what, WARNING if verdict.allowed is None else PROBLEM, sentence, verdict.mend)
+            yield Check(what, PROBLEM, sentence, verdict.mend)
         elif verdict.unknown:
             yield Check(what, WARNING, f"not known: {', '.join(verdict.unknown)}")
+        elif verdict.warning:
+            mend = "what each device should move to: provisioner devices report"
+            yield Check(what, WARNING, f"no switch forbids it to sign in; {verdict.warning}", mend)
         else:
             yield Check(what, OK, "no switch forbids it to sign in")

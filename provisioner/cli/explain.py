@@ -12,7 +12,6 @@ import click
 
 from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import today
 from provisioner.cli.session import Session
 from provisioner.cli.standing import observe, part_for, standing
 from provisioner.render.escape import visible
@@ -66,7 +65,7 @@ def _device(session: Session, name: str, desired: Desired) -> Document:
     document: Document = {
         "subject": device.address,
         "at": str(device.location or ""),
-        **summary(device, desired, today()),
+        **summary(device, desired),
     }
     document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
     if observed is not None and choice.method == CLIENT_SUBMISSION:
@@ -102,11 +101,10 @@ def _resource(session: Session, address: Address, desired: Desired) -> Document:
 def _verdict(mailbox: str, authentication: str, observed: Observed) -> Document:
     from provisioner import rules
 
-    switches = rules.switches_of(mailbox, observed, today())
+    switches = rules.switches_of(mailbox, observed)
     verdict = rules.judge(switches, authentication)
-    known = {k: v for k, v in dataclasses.asdict(switches).items() if k != "today"}
     facts = {**dataclasses.asdict(verdict), "unknown": list(verdict.unknown)}
-    return {"mailbox": mailbox, "authentication": authentication, **facts, "switches": known}
+    return {"mailbox": mailbox, "authentication": authentication, **facts, "switches": dataclasses.asdict(switches)}
 
 
 # --- how it is printed -----------------------------------------------------------------------------------------------
@@ -162,3 +160,5 @@ def _sign_in(verdict: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {visible(verdict['mend'])}"
     if verdict["unknown"]:
         yield f"    not known: {', '.join(verdict['unknown'])}"
+    if verdict["warning"]:
+        yield f"    mind: {visible(verdict['warning'])}"

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from provisioner.cli.options import allows, plan_path
-from provisioner.cli.planner import today
 from provisioner.cli.session import Session, read_line
 from provisioner.diagnostics import Diagnostic, Severity
 
@@ -31,7 +30,7 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
 
     session.format = format_
     waivers = [rules.parse_allow(a) for a in allows]
-    desired, found = document.read(path, TYPES, today=today(), variables=session.variables)
+    desired, found = document.examine(path, TYPES, today=session.today(), variables=session.variables)
     judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     standing = [f for f in judged if not f.waived]
     said = [*found, *(Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in standing)]

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from provisioner import __version__
-from provisioner.cli.session import Session
+from provisioner.cli.session import Clock, Session, local_time
 from provisioner.diagnostics import ProvisionerError
 
 COMMANDS = {
@@ -112,7 +112,8 @@ def cli(ctx: click.Context, folder: str | None, profile: str | None, no_color: b
             os.chdir(folder)
         except OSError as error:
             raise click.UsageError(f"-C {folder}: {error.strerror}", ctx) from None
-    ctx.obj = Session(profile, color=False if no_color else None, quiet=quiet, verbose=verbose)
+    clock: Clock = ctx.obj or local_time
+    ctx.obj = Session(profile, False if no_color else None, quiet=quiet, verbose=verbose, clock=clock)
 
 
 def run() -> None:
@@ -120,12 +121,12 @@ def run() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command line and give its exit code."""
+def main(arguments: Sequence[str], clock: Clock = local_time) -> int:
+    """Run a command line, with the time that `clock` tells, and give its exit code."""
     # Libraries log to nowhere: what is to be said is said by us, and their lines may repeat what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        code = cli.main(list(arguments), prog_name="provisioner", standalone_mode=False)
+        code = cli.main(list(arguments), prog_name="provisioner", standalone_mode=False, obj=clock)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except ProvisionerError as error:

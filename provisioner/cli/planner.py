@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime as dt
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,7 @@ async def make_plan(
     from provisioner.tenant.connect import check_tenant
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
-    desired, warnings = document.load(path, TYPES, today=today(), waivers=waivers, variables=session.variables)
+    desired, warnings = document.load(path, TYPES, today=session.today(), waivers=waivers, variables=session.variables)
     session.diagnose(warnings)
     check_tenant(identity, desired.tenant)
     scope = scope_of(selection)
@@ -76,7 +75,7 @@ async def make_plan(
         scope=scope,
         waivers=waivers,
         tenant_id=identity.tenant_id,
-        created=now(),
+        created=session.moment(),
         transport=ports.exchange.transport,
         told=(*told, *signing),
     )
@@ -86,7 +85,7 @@ async def make_plan(
     return dataclasses.replace(
         found,
         commit=commit_of(path, desired.files),
-        expires=now(selection.expires_s),
+        expires=session.moment(selection.expires_s),
         left=left,
         drift=tuple(drift),
     )
@@ -192,16 +191,5 @@ def validate_first(session: Session, path: Path, selection: Selection) -> None:
     from provisioner.resources import TYPES
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
-    document.load(path, TYPES, today=today(), waivers=waivers, variables=session.variables)
+    document.load(path, TYPES, today=session.today(), waivers=waivers, variables=session.variables)
     scope_of(selection)
-
-
-def today() -> dt.date:
-    """The day by the user's clock: what `until` of a waiver is measured by."""
-    return dt.datetime.now().astimezone().date()
-
-
-def now(later_s: float = 0.0) -> str:
-    """This moment, or a later one, in RFC 3339."""
-    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=later_s)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

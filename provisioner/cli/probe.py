@@ -14,7 +14,7 @@ import click
 
 from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, today
+from provisioner.cli.planner import run
 from provisioner.cli.session import Session
 from provisioner.cli.standing import lacking, observe, part_for
 from provisioner.diagnostics import Diagnostic, InputError
@@ -100,7 +100,7 @@ def command(
 
     session.format = format_
     desired = load(session, path)
-    how = way(device, desired, today())
+    how = way(device, desired)
     attempt = _attempt(session, how, recipient or how.sender, source, password)
     attempt = dataclasses.replace(attempt, certificate=_usable(certificate), timeout_s=timeout_s)
     if send:
@@ -225,7 +225,7 @@ def _remedy(session: Session, device: Device, desired: Desired, found: Diagnosis
         return None
     part = part_for(desired, device.name)
     missing = lacking(part, observe(session, part))
-    return remedy(device, desired, today(), found.cause, seen_ip=found.facts.ip, lacking=missing)
+    return remedy(device, desired, found.cause, seen_ip=found.facts.ip, lacking=missing)
 
 
 def _facts(said: Dialogue, found: Any, evidence: Sequence[Any], mended: Any, how: Way) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 from provisioner.cli.history import find_journal, find_run
 from provisioner.cli.options import allows, plan_format, reports
 from provisioner.cli.output import print_plan, write_reports
-from provisioner.cli.planner import Selection, now, run, with_tenant
+from provisioner.cli.planner import Selection, run, with_tenant
 from provisioner.cli.session import Session
 from provisioner.diagnostics import ChangeSetStale
 
@@ -57,10 +57,10 @@ def command(
             TYPES,
             waivers=waivers,
             tenant_id=identity.tenant_id,
-            created=now(),
+            created=session.moment(),
             transport=ports.exchange.transport,
         )
-        return dataclasses.replace(found, expires=now(Selection().expires_s)), back.left_out
+        return dataclasses.replace(found, expires=session.moment(Selection().expires_s)), back.left_out
 
     found, left_out = run(with_tenant(session, work))
     document = changeset.to_document(found)

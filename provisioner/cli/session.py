@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sys
@@ -20,9 +21,18 @@ if TYPE_CHECKING:
     from provisioner.settings import Profile
 
 
+Clock = Callable[[], dt.datetime]
+"""What tells the time: an aware moment, in the time zone that the days of the plan are meant in."""
+
+
+def local_time() -> dt.datetime:
+    """This moment by the user's clock."""
+    return dt.datetime.now().astimezone()
+
+
 @dataclass(eq=False)
 class Session:
-    """One run of the program."""
+    """One run of the program. `clock` is where every command takes the time from that a decision rests on."""
 
     profile_name: str | None = None
     color: bool | None = None
@@ -32,6 +42,7 @@ class Session:
     detailed: bool = False
     files: list[str] = field(default_factory=list)
     variables: Mapping[str, Given] = field(default_factory=dict)
+    clock: Clock = local_time
     _streaming: bool = False
 
     _current: ClassVar[Session | None] = None
@@ -43,6 +54,15 @@ class Session:
     def current(cls) -> Session:
         """The session of this process; a plain one before the command line was understood."""
         return cls._current or Session()
+
+    def today(self) -> dt.date:
+        """The day by the user's clock: what `until` of a waiver is measured by, and nothing else that decides."""
+        return self.clock().date()
+
+    def moment(self, later_s: float = 0.0) -> str:
+        """This moment, or a later one, in RFC 3339."""
+        moment = self.clock().astimezone(dt.UTC) + dt.timedelta(seconds=later_s)
+        return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @cached_property
     def profile(self) -> Profile:

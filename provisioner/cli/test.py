@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
+import functools
 import json
 import tempfile
 import time
@@ -45,7 +47,7 @@ def command(session: Session, path: Path, junit: Path | None) -> int:
     cases = [case for file in _files(path) for case in load(file)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         verdicts = []
-        for verdict in threads.map(_run, cases):
+        for verdict in threads.map(functools.partial(_run, today=session.today()), cases):
             verdicts.append(verdict)
             _print(session, verdict)
     failed = sum(bool(v.failures) for v in verdicts)
@@ -95,22 +97,21 @@ def _write(junit: Path, verdicts: Sequence[_Verdict]) -> None:
 # --- one case --------------------------------------------------------------------------------------------------------
 
 
-def _run(case: Case) -> _Verdict:
+def _run(case: Case, today: dt.date) -> _Verdict:
     """A case on a sandbox that is there for it alone, and gone afterwards."""
     from provisioner.plan_tests import judge
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="provisioner-test-") as name:
         try:
-            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name)))))
+            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name), today))))
         except ProvisionerError as error:
             failures = tuple(f"{d.id}: {d.summary}" for d in error.diagnostics)
     return _Verdict(case, failures, time.monotonic() - began)
 
 
-async def _happened(case: Case, folder: Path) -> Result:
+async def _happened(case: Case, folder: Path, today: dt.date) -> Result:
     from provisioner import document, engine, planning, rules
-    from provisioner.cli.planner import today
     from provisioner.cli.sandbox import running
     from provisioner.plan_tests import Result
     from provisioner.plan_variables import Given
@@ -126,7 +127,7 @@ async def _happened(case: Case, folder: Path) -> Result:
     path = _plan(body["plan"], here, folder)
     variables = {n: Given(v, f"the case {case.name}") for n, v in body.get("variables", {}).items()}
     waivers = [rules.parse_allow(a) for a in body.get("allow", ())]
-    desired, _ = document.load(path, TYPES, today=today(), waivers=waivers, variables=variables)
+    desired, _ = document.load(path, TYPES, today=today, waivers=waivers, variables=variables)
     with running(folder / "sandbox", seeds) as sandbox:
         for step in given.get("run", ()):
             sandbox.cmdlet(step["cmdlet"], step.get("parameters", {}))

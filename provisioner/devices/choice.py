@@ -2,9 +2,12 @@
 
 The facts are Microsoft's comparison of client submission, SMTP relay and direct send ("How to set up a multifunction
 device or application to send email"), the sending limits of Exchange Online, and the announcement of 27 January 2026 on
-basic authentication for client submission: from the end of December 2026 it is off by default in existing tenants (an
-administrator can turn it on again), and new tenants do not have it; the day of its removal is to be named in the
-second half of 2027.
+basic authentication for client submission (MC786329): from the end of December 2026 it is off by default in existing
+tenants (an administrator can turn it on again), and new tenants do not have it; the day of its removal is to be named
+in the second half of 2027.
+
+So a date proves nothing about a tenant, and nothing here knows today's date: the same plan gives the same methods on
+any day. The end of basic authentication is a warning with its date.
 """
 
 from __future__ import annotations
@@ -19,6 +22,12 @@ from provisioner.model import Address, Desired
 
 BASIC_ENDS = datetime.date(2026, 12, 31)
 """The day from which basic authentication for client submission is off unless an administrator turns it on again."""
+
+BASIC_ENDING = (
+    f"basic authentication for client submission is off by default from {BASIC_ENDS}; after that a password works only "
+    "where an administrator has turned it on again, until Microsoft removes it"
+)
+"""True on any day, before and after. Which of the two holds for a tenant, no documented setting shows."""
 
 RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
 MESSAGES_PER_MINUTE = 30  # per mailbox; what is above is delayed
@@ -46,19 +55,17 @@ class Facts:
     what its network lets out. `reject_direct_send` is the organization's setting, None where the plan does not say.
     """
 
-    today: datetime.date
     sources: frozenset[str] = frozenset()
     shared: bool = False
     ports: frozenset[int] = frozenset({25, 587})
     reject_direct_send: bool | None = None
 
 
-def facts_of(device: Device, desired: Desired, today: datetime.date) -> Facts:
+def facts_of(device: Device, desired: Desired) -> Facts:
     """What the plan says about the device's surroundings."""
     site = desired.sites.get(device.site or "")
     organization = desired.resources.get(Address("organization", "settings"))
     return Facts(
-        today,
         site.egress_ip_addresses if site else device.sender_ip_addresses,
         site.shared if site else False,
         site.ports & device.ports if site else device.ports,
@@ -106,6 +113,11 @@ def choose(device: Device, facts: Facts) -> Choice:
     )
 
 
+def without_password(device: Device) -> Device:
+    """The device as it would have to send if no password were accepted."""
+    return dataclasses.replace(device, method="auto", authentication=device.authentication - {"basic"})
+
+
 def _ranking(device: Device) -> tuple[str, ...]:
     """OAuth before everything; a fixed address before a password, which ends; unauthenticated mail last."""
     if "oauth" in device.authentication:
@@ -151,7 +163,7 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
     found.obstacles += _initial_domain(device)
     _mailbox_pace(device, found)
     if device.authentication == {"basic"}:
-        _basic(facts, found)
+        found.warnings.append(BASIC_ENDING)
     found.reasons.append(f"it can sign in to {device.mailbox} with {_sign_in(device)} over TLS {device.tls}")
     if device.recipients == "anyone":
         found.reasons.append("mail that is signed in for may go to anyone")
@@ -160,16 +172,6 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
 
 def _sign_in(device: Device) -> str:
     return "OAuth" if "oauth" in device.authentication else "a password"
-
-
-def _basic(facts: Facts, found: _Assessment) -> None:
-    if facts.today >= BASIC_ENDS:
-        found.doubts.append(
-            f"basic authentication is off by default since {BASIC_ENDS}; it works only where an administrator has "
-            "turned it on again, until Microsoft removes it"
-        )
-    else:
-        found.warnings.append(f"basic authentication goes off by default on {BASIC_ENDS}: plan what comes after")
 
 
 def _mailbox_limits(device: Device) -> Iterator[str]:
@@ -287,8 +289,7 @@ _ASSESS: dict[str, Callable[[Device, Facts], _Assessment]] = {
 
 def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
     """What to move to, or what would do where none of the three does."""
-    basic_only = device.authentication == {"basic"}
-    if method == CLIENT_SUBMISSION and basic_only:
+    if method == CLIENT_SUBMISSION and device.authentication == {"basic"}:
         yield from _after_basic(device)
     if method is not None:
         return
@@ -304,10 +305,7 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
             "High Volume Email would take it (smtp.hve.mx.microsoft, port 587): for the organization only, "
             f"{HVE_RECIPIENTS_PER_MESSAGE} recipients a message at most, without a daily limit"
         )
-    if basic_only and facts.today >= BASIC_ENDS:
-        yield from _after_basic(device)
-        yield "where an administrator has turned basic authentication on again: write method: client_submission"
-    elif not device.modern_tls and 25 not in facts.ports:
+    if not device.modern_tls and 25 not in facts.ports:
         yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
     elif not facts.sources or facts.shared:
         yield "a fixed public address of its own (or that of a relay server with one), for SMTP relay"

@@ -9,7 +9,6 @@ What the plan says otherwise in another place is a mistake that names both place
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 
 
-def expand(desired: Desired, today: datetime.date) -> tuple[Desired, Sequence[Diagnostic]]:
+def expand(desired: Desired) -> tuple[Desired, Sequence[Diagnostic]]:
     """The plan with what its devices take, how each is to send, and what contradicts itself.
 
     A device that no method will do for takes nothing; the rule DEVICE-NO-METHOD speaks of it.
@@ -35,7 +34,7 @@ def expand(desired: Desired, today: datetime.date) -> tuple[Desired, Sequence[Di
         return desired, ()
     work = _Expansion(desired, dict(desired.resources))
     for device in desired.devices.values():
-        choice = choose(device, facts_of(device, desired, today))
+        choice = choose(device, facts_of(device, desired))
         work.choices[device.name] = choice
         if choice.method is not None:
             work.take(device, choice)

@@ -7,13 +7,12 @@ is one that the plan, once it is written, expands to what the device needs; whet
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import ipaddress
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from provisioner.devices.choice import NAMES, choose, facts_of
+from provisioner.devices.choice import NAMES, choose, facts_of, without_password
 from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.model import Address, Desired
 
@@ -40,7 +39,6 @@ class Remedy:
 def remedy(
     device: Device,
     desired: Desired,
-    today: datetime.date,
     cause: str,
     *,
     seen_ip: str = "",
@@ -57,22 +55,22 @@ def remedy(
             return Remedy(f"the tenant lacks what no plan can give it ({what}): provisioner plan says what to do")
         return Remedy(f"the plan has what it takes, and the tenant has not ({what}): provisioner apply")
     if cause in _NO_PASSWORDS:
-        return _without_password(device, desired, today)
+        return _without_password(device, desired)
     if cause == "direct-send-rejected" and device.method != SMTP_RELAY:
-        return _through_a_connector(device, desired, today)
-    if cause == "relay-denied" and _sends_direct(device, desired, today):
-        return _to_anyone(device, desired, today)
+        return _through_a_connector(device, desired)
+    if cause == "relay-denied" and _sends_direct(device, desired):
+        return _to_anyone(device, desired)
     if cause in _BY_ADDRESS or cause == "direct-send-rejected":
-        return _address(device, desired, today, seen_ip)
+        return _address(device, desired, seen_ip)
     if cause.startswith("smtp-auth-off"):
         return Remedy("the tenant has it as the plan declares; a change takes up to an hour until it is in force")
     return None
 
 
-def _without_password(device: Device, desired: Desired, today: datetime.date) -> Remedy:
+def _without_password(device: Device, desired: Desired) -> Remedy:
     """The way that is left when passwords are refused."""
-    able = dataclasses.replace(device, method="auto", authentication=device.authentication - {"basic"})
-    choice = choose(able, facts_of(able, desired, today))
+    able = without_password(device)
+    choice = choose(able, facts_of(able, desired))
     if choice.method is None:
         return Remedy("; or ".join(["no other way will do for it as it is declared", *choice.advice]))
     if choice.method == CLIENT_SUBMISSION:
@@ -80,14 +78,14 @@ def _without_password(device: Device, desired: Desired, today: datetime.date) ->
     return _another_method(device, choice)
 
 
-def _sends_direct(device: Device, desired: Desired, today: datetime.date) -> bool:
-    return choose(device, facts_of(device, desired, today)).method == DIRECT_SEND
+def _sends_direct(device: Device, desired: Desired) -> bool:
+    return choose(device, facts_of(device, desired)).method == DIRECT_SEND
 
 
-def _to_anyone(device: Device, desired: Desired, today: datetime.date) -> Remedy:
+def _to_anyone(device: Device, desired: Desired) -> Remedy:
     """Direct send that was to leave the organization."""
     able = dataclasses.replace(device, method="auto", recipients="anyone")
-    choice = choose(able, facts_of(able, desired, today))
+    choice = choose(able, facts_of(able, desired))
     if choice.method is None:
         why = "direct send reaches the organization's own recipients only, and no other way will do for it"
         return Remedy("; or ".join([why, *choice.advice]))
@@ -101,10 +99,10 @@ def _another_method(device: Device, choice: Choice) -> Remedy:
     return Remedy(sentence, _device(device, f"method: {choice.method}"))
 
 
-def _through_a_connector(device: Device, desired: Desired, today: datetime.date) -> Remedy:
+def _through_a_connector(device: Device, desired: Desired) -> Remedy:
     """Direct send that is rejected: what a connector names is none any more."""
     able = dataclasses.replace(device, method=SMTP_RELAY)
-    choice = choose(able, facts_of(able, desired, today))
+    choice = choose(able, facts_of(able, desired))
     if choice.method is not None:
         why = "a connector that names where it comes from makes it more than direct send"
         return Remedy(why, _device(device, f"method: {choice.method}"))
@@ -115,9 +113,9 @@ def _through_a_connector(device: Device, desired: Desired, today: datetime.date)
     return Remedy(sentence, "organization:\n  reject_direct_send: false\n")
 
 
-def _address(device: Device, desired: Desired, today: datetime.date, seen_ip: str) -> Remedy | None:
+def _address(device: Device, desired: Desired, seen_ip: str) -> Remedy | None:
     """Mail from an address that the plan does not name."""
-    known = facts_of(device, desired, today).sources
+    known = facts_of(device, desired).sources
     if not seen_ip or ":" in seen_ip or not known or _holds(known, seen_ip):
         return None
     listed = json.dumps(sorted([*(n.removesuffix("/32") for n in known), seen_ip]))

@@ -5,7 +5,6 @@ No sheet holds a password: where one is needed, the sheet says whose it is.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from provisioner.devices.choice import (
     TENANT_EXTERNAL,
     choose,
     facts_of,
+    without_password,
 )
 from provisioner.devices.way import Way, way_of
 from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
@@ -31,9 +31,9 @@ Document = dict[str, Any]
 _TO_ONE_DOMAIN = 200  # envelope recipients of one domain in a message from outside (452 4.5.3)
 
 
-def summary(device: Device, desired: Desired, today: datetime.date) -> Document:
+def summary(device: Device, desired: Desired) -> Document:
     """One line about a device: what it is, how it sends, since when and why not otherwise."""
-    choice = choose(device, facts_of(device, desired, today))
+    choice = choose(device, facts_of(device, desired))
     return {
         "device": device.name,
         "description": device.description,
@@ -51,11 +51,11 @@ def summary(device: Device, desired: Desired, today: datetime.date) -> Document:
     }
 
 
-def sheet(device: Device, desired: Desired, today: datetime.date, mx: Mapping[str, str]) -> Document:
+def sheet(device: Device, desired: Desired, mx: Mapping[str, str]) -> Document:
     """The settings sheet. `mx` holds the domain's MX host at Microsoft, by domain, as far as DNS told it."""
-    facts = facts_of(device, desired, today)
+    facts = facts_of(device, desired)
     choice = choose(device, facts)
-    document = summary(device, desired, today)
+    document = summary(device, desired)
     if choice.method is None:
         return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
     way = way_of(device, choice, facts.ports, facts.sources)
@@ -145,8 +145,8 @@ def _checks(way: Way) -> Iterator[str]:
 
 
 def report(desired: Desired, today: datetime.date) -> Document:
-    """Who depends on basic authentication, and what each should move to before it is switched off."""
-    rows = [_row(device, desired) for device in desired.devices.values() if _depends(device, desired, today)]
+    """Who depends on basic authentication, and what each should move to. `today` counts the days left, no more."""
+    rows = [_row(device, desired) for device in desired.devices.values() if _depends(device, desired)]
     signing = {d.mailbox for n, d in desired.devices.items() if _method(desired, n) == CLIENT_SUBMISSION}
     strays = sorted(
         address.key
@@ -163,9 +163,9 @@ def report(desired: Desired, today: datetime.date) -> Document:
     }
 
 
-def _depends(device: Device, desired: Desired, today: datetime.date) -> bool:
-    """Whether it signs in with a password; one that could do nothing else counts after the switch-off too."""
-    choice = choose(device, facts_of(device, desired, min(today, BASIC_ENDS - datetime.timedelta(days=1))))
+def _depends(device: Device, desired: Desired) -> bool:
+    """Whether it signs in with a password."""
+    choice = choose(device, facts_of(device, desired))
     return choice.method == CLIENT_SUBMISSION and choice.authentication == "basic"
 
 
@@ -175,13 +175,12 @@ def _method(desired: Desired, name: str) -> str | None:
 
 
 def _row(device: Device, desired: Desired) -> Document:
-    free = dataclasses.replace(device, method="auto")
-    then = choose(free, facts_of(device, desired, BASIC_ENDS))
+    facts = facts_of(device, desired)
+    then = choose(without_password(device), facts)
     if then.method is not None:
         move, how = NAMES[then.method], "; ".join([*then.reasons, *then.warnings])
     else:
-        advice = [a for a in then.advice if not a.startswith("where an administrator")]
-        move, how = "", "; or ".join(advice)
+        move, how = "", "; or ".join(choose(device, facts).advice)
     return {
         "device": device.name,
         "site": device.site or "",

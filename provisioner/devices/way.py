@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import difflib
 from dataclasses import dataclass
 
@@ -47,10 +46,10 @@ def device_of(name: str, desired: Desired) -> Device:
     return device
 
 
-def way(device_name: str, desired: Desired, today: datetime.date) -> Way:
+def way(device_name: str, desired: Desired) -> Way:
     """How the named device sends. Raises InputError where there is no such device, or no method for it."""
     device = device_of(device_name, desired)
-    facts = facts_of(device, desired, today)
+    facts = facts_of(device, desired)
     choice = choose(device, facts)
     if choice.method is None:
         what = f"{device.address}: no method will do ({'; '.join(f'{m}: {why}' for m, why in choice.refused.items())})"

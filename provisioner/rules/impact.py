@@ -43,15 +43,15 @@ def _sign_ins(desired: Desired, observed: Observed, pending: Mapping[Address, Ch
     blocked: dict[Verdict, list[Device]] = {}
     unknown: dict[tuple[str, ...], list[Device]] = {}
     for device in _by_method(desired, CLIENT_SUBMISSION):
-        now = switches_of(device.mailbox, observed, desired.today)
+        now = switches_of(device.mailbox, observed)
         authentication = desired.choices[device.name].authentication
         verdict = judge(after(now, device.mailbox, pending), authentication)
-        if verdict.allowed is not False and verdict.blocked_by != "platform":
+        if verdict.allowed is not False:
             if verdict.unknown:
                 unknown.setdefault(verdict.unknown, []).append(device)
         elif verdict.blocked_by in {"mailbox", "organization"} and judge(now, authentication).allowed:
             yield _loses(device, verdict.sentence, _switch_change(device, pending))
-        elif verdict.blocked_by != "platform":  # of which DEVICE-RISK speaks, without a tenant
+        else:
             blocked.setdefault(dataclasses.replace(verdict, unknown=()), []).append(device)
     for verdict, devices in blocked.items():
         summary = f"{_listed(devices)} cannot sign in: {verdict.sentence}"
@@ -166,10 +166,10 @@ def _direct_send_lost(desired: Desired, pending: Mapping[Address, Change]) -> It
     """Devices for which direct send is the way as long as the organization does not reject it."""
     address = Address("organization", SETTINGS)
     change = pending.get(address)
-    if change is None or change.after is None or not change.after.reject_direct_send or desired.today is None:
+    if change is None or change.after is None or not change.after.reject_direct_send:
         return
     for device in desired.devices.values():
-        facts = dataclasses.replace(facts_of(device, desired, desired.today), reject_direct_send=False)
+        facts = dataclasses.replace(facts_of(device, desired), reject_direct_send=False)
         if choose(device, facts).method != DIRECT_SEND:
             continue
         lost = _loses(device, "direct send is rejected from then on", address)

@@ -2,17 +2,17 @@
 
 The mailbox's own word counts before the organization's, and the two hold for every client. A password needs more: the
 user's authentication policy (or the organization's default one) must allow basic authentication for SMTP, Entra's
-security defaults must be off, and from the end of 2026 an administrator must have turned it on again. What could not be
-read is said to be unknown, and blocks nothing.
+security defaults must be off. What could not be read is said to be unknown, and blocks nothing. From the end of 2026
+an administrator must have turned basic authentication on again, which no documented setting shows (MC786329): that is a
+warning, and no date decides.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from provisioner.devices import BASIC_ENDS
+from provisioner.devices import BASIC_ENDING
 from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND
 from provisioner.model import (
     Address,
@@ -57,18 +57,21 @@ class Switches:
     policy: str | None = ""
     policy_allows: bool | None = True
     security_defaults: bool | None = False
-    today: datetime.date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`allowed` is None where it cannot be told. `blocked_by` names the switch; `unknown` what could not be read."""
+    """`allowed` is None where it cannot be told. `blocked_by` names the switch; `unknown` what could not be read.
+
+    `warning` is what no switch shows.
+    """
 
     allowed: bool | None
     blocked_by: str = ""
     sentence: str = "nothing that was looked at forbids it to sign in"
     mend: str = ""
     unknown: tuple[str, ...] = field(default=())
+    warning: str = ""
 
 
 def judge(switches: Switches, authentication: str) -> Verdict:
@@ -77,7 +80,8 @@ def judge(switches: Switches, authentication: str) -> Verdict:
     for blocked in (_switched_off(switches), *(_password(switches) if authentication == "basic" else ())):
         if blocked is not None:
             return Verdict(blocked.allowed, blocked.blocked_by, blocked.sentence, blocked.mend, unknown)
-    return Verdict(None if unknown else True, unknown=unknown)
+    warning = BASIC_ENDING if authentication == "basic" else ""
+    return Verdict(None if unknown else True, unknown=unknown, warning=warning)
 
 
 def _switched_off(switches: Switches) -> Verdict | None:
@@ -99,10 +103,6 @@ def _password(switches: Switches) -> Iterator[Verdict]:
     if switches.security_defaults:
         what = "the security defaults of Entra ID refuse passwords for SMTP"
         yield Verdict(False, "security_defaults", what, "OAuth or SMTP relay; it is not a setting of Exchange")
-    if switches.today is not None and switches.today >= BASIC_ENDS:
-        what = f"Microsoft has switched basic authentication off by default since {BASIC_ENDS}"
-        mend = "OAuth or SMTP relay; until it is removed an administrator can turn it on again"
-        yield Verdict(None, "platform", what, mend)
 
 
 def _unknown(switches: Switches, authentication: str) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
 # --- what the answers say --------------------------------------------------------------------------------------------
 
 
-def switches_of(mailbox: str, observed: Observed, today: datetime.date | None) -> Switches:
+def switches_of(mailbox: str, observed: Observed) -> Switches:
     """How everything stands for a mailbox, as far as it was read."""
     own = observed.resources.get(Address("smtp_auth", mailbox))
     rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
@@ -187,7 +187,6 @@ def switches_of(mailbox: str, observed: Observed, today: datetime.date | None) -
         policy,
         _allows(policy, observed.evidence),
         _security_defaults(observed.evidence),
-        today,
     )
 
 

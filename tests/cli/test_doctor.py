@@ -40,8 +40,10 @@ def test_the_switch_that_blocks_a_mailbox_is_named(shop: Shop, profile: str) -> 
     assert "blocked by: mailbox" in looked_at(shop, profile=profile)[what][1]
     switch(shop, False)
     found = looked_at(shop, profile=profile)
-    assert found[what] == ("ok", "no switch forbids it to sign in")
-    assert {state for w, (state, _) in found.items() if w != "plan"} == {"ok"}
+    state, sentence = found[what]
+    assert state == "warning"
+    assert sentence.startswith("no switch forbids it to sign in; basic authentication for client submission is off by")
+    assert {state for w, (state, _) in found.items() if w not in {"plan", what}} == {"ok"}
 
 
 def test_for_people_it_is_a_line_for_each_and_what_mends_it(shop: Shop) -> None:

@@ -4,7 +4,6 @@ of abilities and needs."""
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import itertools
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from provisioner.devices import Facts, choose
 from provisioner.fleet import METHODS, Choice, Device
 
-BEFORE, AFTER = dt.date(2026, 11, 23), dt.date(2027, 1, 4)
 FIXED = frozenset({"203.0.113.10/32"})
 
 # A device for which everything is possible: each row below takes something away.
@@ -28,7 +26,7 @@ BASIC, NO_SIGN_IN = frozenset({"basic"}), frozenset[str]()
 
 
 def chosen(facts: Facts | None = None, **changes: object) -> Choice:
-    return choose(dataclasses.replace(ABLE, **changes), facts or Facts(BEFORE, FIXED))  # type: ignore[arg-type]
+    return choose(dataclasses.replace(ABLE, **changes), facts or Facts(FIXED))  # type: ignore[arg-type]
 
 
 def test_a_device_that_can_do_everything_signs_in_with_oauth() -> None:
@@ -42,118 +40,112 @@ def test_a_device_that_can_do_everything_signs_in_with_oauth() -> None:
 ROWS: dict[str, tuple[dict[str, object], Facts, str | None, dict[str, str]]] = {
     "external recipients: direct send reaches none": (
         {"authentication": NO_SIGN_IN},
-        Facts(BEFORE),
+        Facts(),
         None,
         {"direct_send": "own recipients only", "smtp_relay": "neither", "client_submission": "takes a sign-in"},
     ),
     "internal recipients: direct send is enough": (
         {"authentication": NO_SIGN_IN, "recipients": "organization"},
-        Facts(BEFORE),
+        Facts(),
         "direct_send",
         {"smtp_relay": "fixed public address"},
     ),
     "authentication: a password or a fixed address, the address wins": (
         {"authentication": BASIC},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {"client_submission": "basic authentication ends"},
     ),
-    "authentication: a password alone": ({"authentication": BASIC}, Facts(BEFORE), "client_submission", {}),
-    "authentication: a password alone, after the switch-off": (
-        {"authentication": BASIC},
-        Facts(AFTER),
-        None,
-        {"client_submission": "off by default since 2026-12-31"},
-    ),
+    "authentication: a password alone": ({"authentication": BASIC}, Facts(), "client_submission", {}),
     "authentication: none, but a fixed address": (
         {"authentication": NO_SIGN_IN},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {},
     ),
     "authentication: none, but a certificate": (
         {"authentication": NO_SIGN_IN, "certificate": "mail.contoso.com"},
-        Facts(BEFORE),
+        Facts(),
         "smtp_relay",
         {},
     ),
     "authentication: a certificate without TLS is none": (
         {"authentication": NO_SIGN_IN, "certificate": "mail.contoso.com", "tls": "none"},
-        Facts(BEFORE),
+        Facts(),
         None,
         {"smtp_relay": "counts only over TLS"},
     ),
     "hosted by others: shared addresses are no proof": (
         {"authentication": NO_SIGN_IN},
-        Facts(BEFORE, FIXED, shared=True),
+        Facts(FIXED, shared=True),
         None,
         {"smtp_relay": "other organizations send"},
     ),
     "mailbox: none, so it relays": (
         {"mailbox": ""},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {"client_submission": "mailbox"},
     ),
-    "TLS: none, so it relays": ({"tls": "none"}, Facts(BEFORE, FIXED), "smtp_relay", {"client_submission": "no TLS"}),
-    "TLS: too old, so it relays": ({"tls": "1.1"}, Facts(BEFORE, FIXED), "smtp_relay", {"client_submission": "1.2"}),
+    "TLS: none, so it relays": ({"tls": "none"}, Facts(FIXED), "smtp_relay", {"client_submission": "no TLS"}),
+    "TLS: too old, so it relays": ({"tls": "1.1"}, Facts(FIXED), "smtp_relay", {"client_submission": "1.2"}),
     "port: 25 is closed": (
         {"authentication": BASIC},
-        Facts(BEFORE, FIXED, ports=frozenset({587})),
+        Facts(FIXED, ports=frozenset({587})),
         "client_submission",
         {"smtp_relay": "port 25", "direct_send": "port 25"},
     ),
     "port: only 25 is open, which submission takes too": (
         {},
-        Facts(BEFORE, ports=frozenset({25})),
+        Facts(ports=frozenset({25})),
         "client_submission",
         {},
     ),
     "port: none is open": (
         {"recipients": "organization"},
-        Facts(BEFORE, FIXED, ports=frozenset()),
+        Facts(FIXED, ports=frozenset()),
         None,
         {"client_submission": "neither port", "smtp_relay": "port 25", "direct_send": "port 25"},
     ),
     "limit: 10,000 recipients a day": (
         {"messages_per_day": 5_001, "recipients_per_message": 2},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {"client_submission": "10,002"},
     ),
     "limit: exactly 10,000 are allowed": (
         {"messages_per_day": 5_000, "recipients_per_message": 2},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "client_submission",
         {},
     ),
     "limit: 30 messages a minute": (
         {"messages_per_minute": 31},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {"client_submission": "30 messages a minute"},
     ),
     "limit: 3 connections": (
         {"connections": 4},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {"client_submission": "3 connections"},
     ),
     "limit: 1,000 recipients in a message": (
         {"recipients_per_message": 1_001},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         "smtp_relay",
         {"client_submission": "1,000 recipients at most"},
     ),
     "limit: the initial domain reaches 100 outside": (
         {"sender": "scanner@contoso.onmicrosoft.com", "messages_per_day": 101},
-        Facts(BEFORE, FIXED),
+        Facts(FIXED),
         None,
         {"client_submission": "domain of your own", "smtp_relay": "domain of your own"},
     ),
     "switched off: the organization rejects direct send": (
         {"authentication": NO_SIGN_IN, "recipients": "organization"},
-        Facts(BEFORE, reject_direct_send=True),
+        Facts(reject_direct_send=True),
         None,
         {"direct_send": "reject direct send"},
     ),
@@ -183,10 +175,10 @@ def test_every_pair_of_abilities_and_needs_gives_a_method_or_a_reasoned_refusal(
             ABLE, tls=tls, authentication=sign_in, recipients=recipients, mailbox=mailbox, method=method,
             messages_per_day=amount,
         )  # fmt: skip
-        for today, sources, shared, ports, reject in itertools.product(
-            (BEFORE, AFTER), (frozenset[str](), FIXED), (False, True), ({25, 587}, {25}, {587}, set()), (None, True)
+        for sources, shared, ports, reject in itertools.product(
+            (frozenset[str](), FIXED), (False, True), ({25, 587}, {25}, {587}, set()), (None, True)
         ):
-            choice = choose(device, Facts(today, sources, shared, frozenset(ports), reject))
+            choice = choose(device, Facts(sources, shared, frozenset(ports), reject))
             counted += 1
             assert choice.method in {None, *METHODS}
             assert method == "auto" or choice.method in {None, method}
@@ -198,7 +190,7 @@ def test_every_pair_of_abilities_and_needs_gives_a_method_or_a_reasoned_refusal(
                 assert set(choice.refused) == set(METHODS) - {choice.method}
                 assert _possible(device, choice, sources, ports)
             assert all(choice.refused.values())
-    assert counted == 5 * 4 * 2 * 2 * 4 * 2 * 2 * 2 * 2 * 4 * 2
+    assert counted == 5 * 4 * 2 * 2 * 4 * 2 * 2 * 2 * 4 * 2
 
 
 def _possible(device: Device, choice: Choice, sources: frozenset[str], ports: set[int]) -> bool:
@@ -212,34 +204,43 @@ def _possible(device: Device, choice: Choice, sources: frozenset[str], ports: se
 
 
 def test_what_is_written_is_kept_with_its_doubts_told_as_warnings() -> None:
-    choice = chosen(Facts(AFTER, FIXED), method="client_submission", authentication=BASIC, messages_per_minute=60)
+    choice = chosen(Facts(FIXED), method="client_submission", authentication=BASIC, messages_per_minute=60)
     assert choice.method == "client_submission"
-    assert [w for w in choice.warnings if "off by default" in w]
+    assert [w for w in choice.warnings if "off by default from 2026-12-31" in w]
     assert [w for w in choice.warnings if "30 messages a minute" in w]
     assert choice.reasons[0] == "the plan says so"
 
 
 def test_what_cannot_work_is_refused_even_if_written() -> None:
-    choice = chosen(Facts(BEFORE), method="direct_send")
+    choice = chosen(Facts(), method="direct_send")
     assert choice.method is None
     assert "mails anyone" in choice.refused["direct_send"]
 
 
 def test_high_volume_email_is_advised_where_only_it_will_do() -> None:
     internal = {"recipients": "organization", "messages_per_day": 50_000}
-    choice = chosen(Facts(BEFORE, ports=frozenset({587})), **internal)
+    choice = chosen(Facts(ports=frozenset({587})), **internal)
     assert choice.method is None
     assert [a for a in choice.advice if a.startswith("High Volume Email")]
-    crowd = chosen(Facts(BEFORE, ports=frozenset({587})), **internal, recipients_per_message=51)
+    crowd = chosen(Facts(ports=frozenset({587})), **internal, recipients_per_message=51)
     assert not [a for a in crowd.advice if a.startswith("High Volume Email")]
 
 
 def test_bulk_mail_to_the_outside_is_sent_elsewhere() -> None:
-    choice = chosen(Facts(BEFORE), messages_per_day=50_000)
+    choice = chosen(Facts(), messages_per_day=50_000)
     assert choice.method is None
     assert "Azure Communication Services" in choice.advice[0]
 
 
-def test_the_day_of_the_switch_off_counts_as_off() -> None:
-    days = [chosen(Facts(dt.date(2026, 12, day)), authentication=BASIC).method for day in (30, 31)]
-    assert days == ["client_submission", None]
+def test_the_end_of_basic_authentication_is_a_warning_and_rules_nothing_out() -> None:
+    """An administrator can switch it on again (MC786329), so it is for nobody but the administrator to give it up."""
+    choice = chosen(Facts(), authentication=BASIC, recipients="organization")
+    assert (choice.method, choice.authentication) == ("client_submission", "basic")
+    assert [w for w in choice.warnings if "off by default from 2026-12-31" in w]
+    assert choice.advice[0].startswith("firmware that signs in with OAuth")
+    assert not chosen(Facts()).warnings
+
+
+def test_the_choice_knows_no_date() -> None:
+    told = {name: str(f.type) for name, f in Facts.__dataclass_fields__.items()}
+    assert not [name for name, type_ in told.items() if "date" in type_ or "today" in name]

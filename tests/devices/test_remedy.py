@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 
 import pytest
 
@@ -11,7 +10,6 @@ from provisioner.devices import Remedy, expand, remedy
 from provisioner.fleet import Device, Site
 from provisioner.model import Address, Desired
 
-TODAY = dt.date(2026, 11, 23)
 DEVICE = Device(
     "erp 1",
     sender="erp@contoso.com",
@@ -27,8 +25,8 @@ HQ = Site("hq", frozenset({"203.0.113.10/32"}))
 def mends(cause: str, *, lacking: tuple[Address, ...] = (), seen_ip: str = "", **changes: object) -> Remedy | None:
     device = dataclasses.replace(DEVICE, **changes)  # type: ignore[arg-type]
     plan = Desired("contoso.onmicrosoft.com", "team", {}, devices={device.name: device}, sites={"hq": HQ})
-    desired, _ = expand(plan, TODAY)
-    return remedy(device, desired, TODAY, cause, seen_ip=seen_ip, lacking=lacking)
+    desired, _ = expand(plan)
+    return remedy(device, desired, cause, seen_ip=seen_ip, lacking=lacking)
 
 
 def test_what_the_plan_has_is_to_be_applied() -> None:

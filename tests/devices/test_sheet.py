@@ -37,7 +37,7 @@ def fleet(tmp_path: Path) -> Desired:
 
 
 def of(fleet: Desired, name: str) -> tuple[dict[str, str], dict[str, Any]]:
-    document = sheet(fleet.devices[name], fleet, TODAY, MX)
+    document = sheet(fleet.devices[name], fleet, MX)
     return {s["name"]: s["value"] for s in document["settings"]}, document
 
 
@@ -54,7 +54,7 @@ def test_a_relay_is_set_to_the_real_mx_without_a_sign_in(fleet: Desired) -> None
 
 
 def test_a_server_that_dns_did_not_tell_is_left_open_and_never_computed(fleet: Desired) -> None:
-    document = sheet(fleet.devices["scanner"], fleet, TODAY, {})
+    document = sheet(fleet.devices["scanner"], fleet, {})
     assert document["settings"][0]["value"] == ""
     assert "DNS did not tell" in document["settings"][0]["note"]
 
@@ -89,7 +89,7 @@ def test_a_device_that_nothing_will_do_for_has_reasons_and_no_settings(fleet: De
 
 def test_a_sheet_is_plain_json(fleet: Desired) -> None:
     for name in fleet.devices:
-        document = sheet(fleet.devices[name], fleet, TODAY, MX)
+        document = sheet(fleet.devices[name], fleet, MX)
         assert json.loads(json.dumps(document)) == document
 
 

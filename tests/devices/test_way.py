@@ -41,31 +41,31 @@ devices:
 
 
 def test_a_relay_speaks_to_the_mx_from_the_addresses_of_its_site(tmp_path: Path) -> None:
-    found = way("scanner", load(tmp_path, FLEET), TODAY)
+    found = way("scanner", load(tmp_path, FLEET))
     addresses = ("203.0.113.10/32", "203.0.113.11/32")
     assert found == Way("smtp_relay", None, 25, True, "none", "", "scanner@contoso.com", addresses)
     assert found.domain == "contoso.com"
 
 
 def test_client_submission_signs_in_as_the_mailbox(tmp_path: Path) -> None:
-    found = way("erp", load(tmp_path, FLEET), TODAY)
+    found = way("erp", load(tmp_path, FLEET))
     assert (found.host, found.port, found.starttls) == ("smtp.office365.com", 587, True)
     assert (found.authentication, found.user, found.sender) == ("oauth", "erp@contoso.com", "invoices@contoso.com")
 
 
 def test_direct_send_of_a_device_without_tls_is_in_clear(tmp_path: Path) -> None:
-    found = way("fax", load(tmp_path, FLEET), TODAY)
+    found = way("fax", load(tmp_path, FLEET))
     assert (found.method, found.port, found.starttls, found.source_addresses) == ("direct_send", 25, False, ())
 
 
 def test_a_device_that_nothing_will_do_for_is_refused_with_reasons(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no method will do") as caught:
-        way("camera", load(tmp_path, FLEET), TODAY)
+        way("camera", load(tmp_path, FLEET))
     assert caught.value.diagnostics[0].location is not None
     assert "fixed public address" in caught.value.diagnostics[0].mend
 
 
 def test_an_unknown_device_is_told_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        way("scaner", load(tmp_path, FLEET), TODAY)
+        way("scaner", load(tmp_path, FLEET))
     assert caught.value.diagnostics[0].mend == 'did you mean "scanner"?'

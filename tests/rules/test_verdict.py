@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ from provisioner.model import Address, Answer, Cmdlet, Observed, Present, Unknow
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import Switches, judge, switches_of
 from provisioner.rules.verdict import ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS, TRANSPORT, USERS
-
-BEFORE, AFTER = dt.date(2026, 11, 23), dt.date(2026, 12, 31)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +30,7 @@ BEFORE, AFTER = dt.date(2026, 11, 23), dt.date(2026, 12, 31)
 def test_the_mailbox_comes_before_the_organization_for_every_client(
     mailbox: str | None, organization: str | None, allowed: bool | None, blocked_by: str, authentication: str
 ) -> None:
-    verdict = judge(Switches(mailbox, organization, today=BEFORE), authentication)
+    verdict = judge(Switches(mailbox, organization), authentication)
     assert (verdict.allowed, verdict.blocked_by) == (allowed, blocked_by)
 
 
@@ -41,13 +38,11 @@ PASSWORDS: list[tuple[dict[str, Any], bool | None, str]] = [
     ({"policy": "Block Basic", "policy_allows": False}, False, "authentication_policy"),
     ({"policy": "Printers", "policy_allows": True}, True, ""),
     ({"security_defaults": True}, False, "security_defaults"),
-    ({"today": AFTER}, None, "platform"),
     (
-        {"policy": "B", "policy_allows": False, "security_defaults": True, "today": AFTER},
+        {"policy": "B", "policy_allows": False, "security_defaults": True},
         False,
         "authentication_policy",
     ),
-    ({"security_defaults": True, "today": AFTER}, False, "security_defaults"),
     ({"security_defaults": None}, None, ""),
     ({"policy": None, "policy_allows": None}, None, ""),
 ]
@@ -57,19 +52,27 @@ PASSWORDS: list[tuple[dict[str, Any], bool | None, str]] = [
 def test_what_forbids_passwords_forbids_nothing_to_oauth(
     change: dict[str, Any], allowed: bool | None, blocked_by: str
 ) -> None:
-    switches = Switches("enabled", "disabled", **{"today": BEFORE, **change})
+    switches = Switches("enabled", "disabled", **change)
     verdict = judge(switches, "basic")
     assert (verdict.allowed, verdict.blocked_by) == (allowed, blocked_by)
     assert judge(switches, "oauth").allowed is True
 
 
+def test_that_passwords_end_is_a_warning_and_no_verdict() -> None:
+    """Whether an administrator has switched basic authentication on again, no documented setting shows."""
+    verdict = judge(Switches("enabled", "disabled"), "basic")
+    assert (verdict.allowed, verdict.blocked_by) == (True, "")
+    assert "off by default from 2026-12-31" in verdict.warning
+    assert judge(Switches("enabled", "disabled"), "oauth").warning == ""
+
+
 def test_the_exchange_switch_is_named_before_what_forbids_passwords() -> None:
-    verdict = judge(Switches("inherit", "disabled", "B", False, True, AFTER), "basic")
+    verdict = judge(Switches("inherit", "disabled", "B", False, True), "basic")
     assert verdict.blocked_by == "organization"
 
 
 def test_what_could_not_be_read_is_named_and_blocks_nothing() -> None:
-    verdict = judge(Switches("enabled", None, None, None, None, BEFORE), "basic")
+    verdict = judge(Switches("enabled", None, None, None, None), "basic")
     assert (verdict.allowed, verdict.unknown) == (None, ("the authentication policy", "the security defaults"))
 
 
@@ -100,13 +103,13 @@ CALM: tuple[tuple[Any, Any], ...] = (
 
 
 def test_everything_that_was_read_is_in_the_switches() -> None:
-    found = switches_of(ERP, observed(*CALM, (ASK_USER, [USER])), BEFORE)
-    assert found == Switches("enabled", "disabled", "", True, False, BEFORE)
+    found = switches_of(ERP, observed(*CALM, (ASK_USER, [USER])))
+    assert found == Switches("enabled", "disabled", "", True, False)
 
 
 @pytest.mark.parametrize("name", ["Block Basic", "block basic", "AAAA-1", "CN=Block Basic,CN=Auth"])
 def test_a_policy_is_known_by_each_of_its_names(name: str) -> None:
-    found = switches_of(ERP, observed(*CALM, (ASK_USER, [USER | {"AuthenticationPolicy": name}])), BEFORE)
+    found = switches_of(ERP, observed(*CALM, (ASK_USER, [USER | {"AuthenticationPolicy": name}])))
     assert (found.policy, found.policy_allows) == (name, False)
 
 
@@ -114,21 +117,21 @@ def test_the_user_s_policy_comes_before_the_organization_s() -> None:
     default = (ORGANIZATION_CONFIG, [{"DefaultAuthenticationPolicy": "Block Basic"}])
     own = {"Name": "Printers", "AllowBasicAuthSmtp": True}
     answers = (*CALM[:1], default, (POLICIES, [POLICY, own]), CALM[3])
-    assert switches_of(ERP, observed(*answers, (ASK_USER, [USER])), BEFORE).policy_allows is False
+    assert switches_of(ERP, observed(*answers, (ASK_USER, [USER]))).policy_allows is False
     printers = USER | {"AuthenticationPolicy": "Printers"}
-    assert switches_of(ERP, observed(*answers, (ASK_USER, [printers])), BEFORE).policy_allows is True
+    assert switches_of(ERP, observed(*answers, (ASK_USER, [printers]))).policy_allows is True
 
 
 def test_a_user_is_found_in_a_listing_and_never_taken_for_another() -> None:
     other = {**USER, "UserPrincipalName": "a@contoso.com", "WindowsEmailAddress": "a@contoso.com"}
-    found = switches_of(ERP, observed(*CALM, (USERS, [other | {"AuthenticationPolicy": "Block Basic"}, USER])), BEFORE)
+    found = switches_of(ERP, observed(*CALM, (USERS, [other | {"AuthenticationPolicy": "Block Basic"}, USER])))
     assert found.policy_allows is True
-    assert switches_of(ERP, observed(*CALM, (ASK_USER, [other])), BEFORE).policy is None
+    assert switches_of(ERP, observed(*CALM, (ASK_USER, [other]))).policy is None
 
 
 def test_failed_and_missing_answers_are_unknown() -> None:
     refused = Unknown("forbidden", "permission")
-    found = switches_of(ERP, observed((TRANSPORT, refused), (SECURITY_DEFAULTS, refused), (POLICIES, refused)), None)
+    found = switches_of(ERP, observed((TRANSPORT, refused), (SECURITY_DEFAULTS, refused), (POLICIES, refused)))
     assert found == Switches("enabled", None, None, None, None)
-    unheard = switches_of(ERP, observed(*CALM, (ASK_USER, [USER | {"AuthenticationPolicy": "Gone"}])), BEFORE)
+    unheard = switches_of(ERP, observed(*CALM, (ASK_USER, [USER | {"AuthenticationPolicy": "Gone"}])))
     assert unheard.policy_allows is None
