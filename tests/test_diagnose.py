@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,36 +29,36 @@ from provisioner.diagnose import (
 )
 from provisioner.diagnose_causes import BY_ID, CAUSES
 from provisioner.diagnose_table import SIGNS
+from tests.recordings import entries, load, recordings
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDED = ROOT.parent / "shared" / "cases" / "smtp"
+RECORDED = recordings("smtp/*.jsonl")
 OWN = [json.loads(line) for line in (ROOT / "tests/rows/diagnosis-lines.jsonl").read_text("utf-8").splitlines()]
 HOST = "[AM0PR10CA0042.EURPRD10.PROD.OUTLOOK.COM 2026-02-03T10:11:12.131Z 08DE61F0A1B2C3D4]"
 
 
-def _recorded() -> list[tuple[str, str]]:
-    """Recorded texts and the id that stands for the recorded cause."""
-    rows = map(json.loads, (ROOT / "tests/rows/diagnosis-recorded.jsonl").read_text("utf-8").splitlines())
+def _recorded(path: Path) -> list[tuple[str, str]]:
+    """Recorded texts and the id of their cause: ours name it, for the others it is in `diagnosis-recorded.jsonl`."""
+    rows = load(ROOT / "tests/rows/diagnosis-recorded.jsonl")
     ids = {(row["file"], row["digest"]): row["cause"] for row in rows}
     found = []
-    for path in sorted(RECORDED.glob("*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            text = row.get("line") or f"{row['code']} {row['text']}"
-            cause = ids.get((path.stem, hashlib.sha256(text.encode()).hexdigest()[:12]))
-            if cause:
-                found.append((text, cause))
+    for row in load(path):
+        text = row.get("line") or f"{row['code']} {row['text']}"
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        cause = row["cause"] if ROOT in path.parents else ids.get((path.stem, digest))
+        if cause:
+            found.append((text, cause))
     return found
 
 
-KNOWN = _recorded() + [(row["line"], row["cause"]) for row in OWN]
+KNOWN = [pair for file in RECORDED for pair in _recorded(file.values[0])] + [(row["line"], row["cause"]) for row in OWN]
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded lines are not at ../shared/cases/smtp")
-def test_recorded_lines_have_their_recorded_causes() -> None:
-    wrong = [(text, cause, found) for text, cause in _recorded() if (found := diagnose(text).cause) != cause]
-    assert wrong == []
-    assert len(_recorded()) >= 100
+@pytest.mark.parametrize("path", RECORDED)
+def test_recorded_lines_have_their_recorded_causes(path: Path) -> None:
+    known = _recorded(path)
+    assert [(text, cause, found) for text, cause in known if (found := diagnose(text).cause) != cause] == []
+    assert len(known) >= 2
 
 
 @pytest.mark.parametrize("row", OWN, ids=lambda row: f"{row['cause']}: {row['line'][:60]}")
@@ -141,13 +142,10 @@ def test_the_first_refusal_of_a_session_matters() -> None:
     assert "aHVudGVyMg" not in repr(found)
 
 
-def test_a_session_without_a_refusal_has_none() -> None:
-    path = RECORDED / "sessions.json"
-    if not path.is_file():
-        pytest.skip("the recorded sessions are not at ../shared/cases/smtp")
-    for session in json.loads(path.read_text("utf-8")):
-        found = diagnose("\n".join(session["server_lines"]))
-        assert (found.cause, found.evidence) == (UNKNOWN, ())
+@pytest.mark.parametrize("session", entries("smtp/sessions.json", "what"))
+def test_a_session_without_a_refusal_has_none(session: dict[str, Any]) -> None:
+    found = diagnose("\n".join(session["server_lines"]))
+    assert (found.cause, found.evidence) == (UNKNOWN, ())
 
 
 BOUNCE = """Return-Path: <>

@@ -14,9 +14,7 @@ from provisioner.export import Export, export
 from provisioner.model import ChangeSet
 from provisioner.resources import TYPES
 from tests.local_tenant import LocalTenant, Session, connected, sandbox
-
-SNAPSHOTS = Path(__file__).parents[2] / "shared" / "cases" / "exchange" / "snapshots"
-FILES = sorted(SNAPSHOTS.glob("*.json")) if SNAPSHOTS.is_dir() else []
+from tests.recordings import recordings
 
 SEED = {
     "sandbox": 1,
@@ -136,9 +134,8 @@ def test_an_owner_claims_what_carries_its_mark(session: Session) -> None:
     assert plan["inbound_connectors"]["theirs"]["comment"] == "Branch"
 
 
-@pytest.mark.skipif(not FILES, reason="the snapshots of real tenants are not here")
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
-def test_the_export_of_a_real_tenant_s_snapshot_plans_empty(file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", recordings("exchange/snapshots/*.json"))
+def test_the_export_of_a_tenant_s_snapshot_plans_empty(file: Path, tmp_path: Path) -> None:
     with sandbox(tmp_path / "state", file) as running, connected(running.profile(), tmp_path / "plans") as session:
         found = exported(session, running.endpoints["initial_domain"])
         path = tmp_path / "exported.yaml"

@@ -1,4 +1,4 @@
-"""Exports of real tenants, read in place: each loads, is planned for and changed, and then nothing is left to do."""
+"""Exports of tenants, ours and real ones: each loads, is planned for and changed, and then nothing is left to do."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import pytest
 import yaml
 
 from tests.local_tenant import LocalTenant, connected, sandbox
-
-FOLDER = Path(__file__).parents[1] / "../shared/cases/exchange/snapshots"
-SNAPSHOTS = sorted(FOLDER.glob("*.json"))
+from tests.recordings import recordings
 
 NOUNS = {
     "transport_config": "TransportConfig",
@@ -24,11 +22,8 @@ NOUNS = {
     "conn_filter": "HostedConnectionFilterPolicy",
 }
 
-if not SNAPSHOTS:
-    pytest.skip("../shared/cases/exchange/snapshots is not there", allow_module_level=True)
 
-
-@pytest.mark.parametrize("snapshot", SNAPSHOTS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("snapshot", recordings("exchange/snapshots/*.json"))
 def test_a_real_tenant_is_seeded_planned_for_and_converges(snapshot: Path, tmp_path: Path) -> None:
     export = json.loads(snapshot.read_text(encoding="utf-8"))
     with sandbox(tmp_path / "state", snapshot, lag=0.05) as tenant:

@@ -1,10 +1,9 @@
-"""RFC 7208 against a name server on loopback: the conformance suite where it lies, and cases of our own."""
+"""RFC 7208 against a name server on loopback: conformance suites, ours and the public one, and single cases."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +12,7 @@ import yaml
 from provisioner.mail_dns.dialogue import pursue
 from provisioner.mail_dns.spf import SpfResult, SpfSurvey, check_host, survey
 from tests.mail_dns.loopback import TIMEOUT, Asker, NameServer, Zone
-
-SUITE = Path(__file__).parents[3] / "shared" / "cases" / "dns" / "rfc7208-tests.yml"
-
-
-def _scenarios() -> list[dict[str, Any]]:
-    if not SUITE.is_file():
-        return []
-    return list(yaml.load_all(SUITE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
+from tests.recordings import recordings
 
 
 def _zone(zonedata: dict[str, Any]) -> Zone:
@@ -39,7 +31,12 @@ def _zone(zonedata: dict[str, Any]) -> Zone:
     return zone
 
 
-CASES = [pytest.param(scenario, case, id=name) for scenario in _scenarios() for name, case in scenario["tests"].items()]
+CASES = [
+    pytest.param(scenario, case, id=f"{file.id}-{name}")
+    for file in recordings("dns/rfc7208-tests.yml")
+    for scenario in yaml.load_all(file.values[0].read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    for name, case in scenario["tests"].items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,6 @@ def look_round(server: NameServer, zone: Zone, domain: str) -> SpfSurvey:
     return asyncio.run(pursue(survey(domain), Asker(server.port)))
 
 
-@pytest.mark.skipif(not CASES, reason="the conformance suite is not at ../shared/cases/dns")
 @pytest.mark.parametrize(("scenario", "case"), CASES)
 def test_the_conformance_suite_gives_its_results(
     server: NameServer, scenario: dict[str, Any], case: dict[str, Any]

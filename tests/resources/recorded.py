@@ -1,4 +1,4 @@
-"""Rows to decode: recorded from real tenants (read in place, elsewhere) and written by us in the same shapes."""
+"""Rows to decode: recorded from real tenants and written by us in the same shapes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from provisioner.model import Answer, Cmdlet, GraphRequest, Parameter, Query, ResourceType, Send, Step
+from provisioner.sandbox.exports import rows_of
+from tests.recordings import load, recordings
 
 _ROOT = Path(__file__).parents[2]
-_CASES = _ROOT.parent / "shared" / "cases"
+SNAPSHOTS = recordings("exchange/snapshots/*.json")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -21,29 +23,21 @@ def rows(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def case(path: str) -> Any:
-    """A file of ../shared/cases; the test is skipped where that folder is missing."""
-    file = _CASES / path
-    if not file.is_file():
-        pytest.skip(f"no recorded cases: {file} is missing")
-    if path.endswith(".jsonl"):
-        return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-    return json.loads(file.read_text("utf-8"))
+def pairs(resource: str) -> list[Any]:
+    """What a configuration wants of one kind of resource and what was read of it: one test parameter a file."""
+    return [
+        pytest.param([row for row in load(file.values[0]) if row["resource"] == resource], id=file.id)
+        for file in recordings("diff-pairs.jsonl")
+    ]
 
 
-SNAPSHOTS = (
-    "agency-2023-08",
-    "tenant-2023-11",
-    "tenant-2024-06",
-    "tenant-2025-02",
-    "tenant-2025-10",
-    "tenant-2026-07",
-)
-
-
-def snapshot(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = case(f"exchange/snapshots/{name}.json")
-    return found
+def snapshots(key: str) -> list[Any]:
+    """The rows that each export has under that key: one test parameter each export that has any."""
+    return [
+        pytest.param(rows_of(found[key]), id=file.id)
+        for file in SNAPSHOTS
+        if rows_of((found := load(file.values[0])).get(key))
+    ]
 
 
 def answer(

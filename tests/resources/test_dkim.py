@@ -7,7 +7,8 @@ import pytest
 
 from provisioner.model import Address, Await, Record, Ref, Send, Step, Undeclared, Unknown, create_only, project
 from provisioner.resources.dkim import Dkim, DkimType
-from tests.resources.recorded import SNAPSHOTS, answer, asked, case, declared, mistakes, rows, sent, snapshot
+from tests.recordings import entries
+from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, sent, snapshots
 
 KIND = DkimType()
 CONTOSO = "contoso.com"
@@ -88,9 +89,8 @@ def test_an_answer_without_the_switch_is_unknown_where_the_plan_writes_it() -> N
         assert answer(KIND, {CONTOSO: Dkim(CONTOSO, key_size=2048)}, [broken])[CONTOSO].enabled is None
 
 
-@pytest.mark.parametrize("name", SNAPSHOTS)
-def test_recorded_configurations_are_understood_to_the_last_field(name: str) -> None:
-    recorded = snapshot(name)["dkim_config"]
+@pytest.mark.parametrize("recorded", snapshots("dkim_config"))
+def test_recorded_configurations_are_understood_to_the_last_field(recorded: list[dict[str, Any]]) -> None:
     found = answer(KIND, {}, recorded, everything=True)
     assert set(found) == {row["Domain"] for row in recorded}
     for row in recorded:
@@ -101,18 +101,19 @@ def test_recorded_configurations_are_understood_to_the_last_field(name: str) -> 
         assert KIND.steps(spec, spec) == ()
 
 
-def test_recorded_pairs_agree_where_their_verdict_does() -> None:
-    pairs = [p for p in case("diff-pairs.jsonl") if p["resource"] == "EXODkimSigningConfig"]
+@pytest.mark.parametrize("recorded", pairs("EXODkimSigningConfig"))
+def test_recorded_pairs_agree_where_their_verdict_does(recorded: list[dict[str, Any]]) -> None:
+    create, same, _ = recorded
+    desired = same["desired"]
     body = {
-        "enabled": False,
-        "key_size": 1024,
-        "header_canonicalization": "relaxed",
-        "body_canonicalization": "relaxed",
+        "enabled": desired["Enabled"],
+        "key_size": desired["KeySize"],
+        "header_canonicalization": desired["HeaderCanonicalization"].lower(),
+        "body_canonicalization": desired["BodyCanonicalization"].lower(),
     }
     wanted = declared(KIND, {CONTOSO: body})
-    create, same, _ = (answer(KIND, wanted, [pair["current"]]) for pair in pairs)
-    assert CONTOSO not in create
-    assert project(same[CONTOSO], wanted[CONTOSO]) == wanted[CONTOSO]
+    assert CONTOSO not in answer(KIND, wanted, [create["current"]])
+    assert project(answer(KIND, wanted, [same["current"]])[CONTOSO], wanted[CONTOSO]) == wanted[CONTOSO]
 
 
 # --- changing --------------------------------------------------------------------------------------------------------
@@ -147,12 +148,12 @@ def test_enabling_waits_for_the_targets_that_the_row_holds() -> None:
     assert sent(enable) == ("Set-DkimSigningConfig", {"Identity": CONTOSO, "Enabled": True})
 
 
-def test_the_refusal_before_dns_means_not_yet() -> None:
-    (recorded,) = [e["text"] for e in case("exchange/service-errors.json") if "CNAMEs are seen" in e["what"]]
+@pytest.mark.parametrize("recorded", entries("exchange/service-errors.json", "what", "CNAMEs are seen"))
+def test_the_refusal_before_dns_means_not_yet(recorded: dict[str, Any]) -> None:
     before = seen()[CONTOSO]
     enable = KIND.steps(before, dataclasses.replace(before, enabled=True))[-1]
     assert isinstance(enable, Send)
-    assert any(fragment in recorded for fragment in enable.waits_on)
+    assert any(fragment in recorded["text"] for fragment in enable.waits_on)
 
 
 def test_without_targets_the_service_is_asked_at_once() -> None:

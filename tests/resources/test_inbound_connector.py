@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from provisioner.resources.inbound_connector import (
     comment_on_wire,
     split_comment,
 )
-from tests.resources.recorded import answer, asked, case, declared, mistakes, rows, sent, snapshot
+from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, sent, snapshots
 
 KIND = InboundConnectorType()
 OWNER = "mail-platform/prod"
@@ -314,23 +315,31 @@ def test_the_order_of_lists_and_rows_never_matters(addresses: list[str], listing
     assert answer(KIND, {}, turned, everything=True) == answer(KIND, {}, straight, everything=True)
 
 
-def test_a_recorded_connector_is_understood() -> None:
-    found = answer(KIND, {}, snapshot("tenant-2026-07")["inbound_connectors"], everything=True)
-    connector = found["inbound connector test 1"]
-    assert (connector.type, connector.source, connector.owner) == ("partner", "admin_ui", "")
-    assert (connector.sender_domains, connector.sender_ip_addresses) == (frozenset({"test.domain.com"}), frozenset())
-    assert connector.tls_sender_certificate_name == ""
-    gaps = [n for n in field_names(connector) if getattr(connector, n) is None and n not in OBSERVED_ONLY]
-    assert gaps == []
+@pytest.mark.parametrize("recorded", snapshots("inbound_connectors"))
+def test_recorded_connectors_are_understood_to_the_last_field(recorded: list[dict[str, Any]]) -> None:
+    types = {"OnPremises": "on_premises", "Partner": "partner"}
+    sources = {"Default": "default", "AdminUI": "admin_ui", "HybridWizard": "hybrid_wizard", "Migrated": "migrated"}
+    found = answer(KIND, {}, recorded, everything=True)
+    assert set(found) == {row["Name"] for row in recorded}
+    for row in recorded:
+        connector = found[row["Name"]]
+        assert (connector.type, connector.owner) == (types[row["ConnectorType"]], "")
+        assert connector.source == sources[row["ConnectorSource"]]
+        domains = {domain.removeprefix("smtp:").removesuffix(";1") for domain in row["SenderDomains"]}
+        addresses = {str(ipaddress.ip_network(address)) for address in row["SenderIPAddresses"]}
+        assert (connector.sender_domains, connector.sender_ip_addresses) == (domains, addresses)
+        assert connector.tls_sender_certificate_name == (row["TlsSenderCertificateName"] or "")
+        gaps = [n for n in field_names(connector) if getattr(connector, n) is None and n not in OBSERVED_ONLY]
+        assert gaps == []
 
 
-def test_recorded_pairs_agree_where_their_verdict_does() -> None:
-    pairs = [p for p in case("diff-pairs.jsonl") if p["resource"] == "EXOInboundConnector"]
-    assert [p["in_desired_state"] for p in pairs] == [False, True, False]
-    create, same, removal = pairs
-    assert answer(KIND, {"TestInboundConnector": None}, [create["current"]], everything=False).keys() == {
-        "SomeOtherConnector"
-    }
+@pytest.mark.parametrize("recorded", pairs("EXOInboundConnector"))
+def test_recorded_pairs_agree_where_their_verdict_does(recorded: list[dict[str, Any]]) -> None:
+    assert [p["in_desired_state"] for p in recorded] == [False, True, False]
+    create, same, removal = recorded
+    name = same["desired"]["Identity"]
+    others = {create["current"]["Identity"]}
+    assert answer(KIND, {name: None}, [create["current"]], everything=False).keys() == others
     body = {
         "type": "on_premises",
         "enabled": True,
@@ -345,11 +354,11 @@ def test_recorded_pairs_agree_where_their_verdict_does() -> None:
         "associated_accepted_domains": same["desired"]["AssociatedAcceptedDomains"],
         "comment": same["desired"]["Comment"],
     }
-    wanted = declared(KIND, {"TestInboundConnector": body})
-    there = answer(KIND, wanted, [same["current"]])["TestInboundConnector"]
-    assert project(there, wanted["TestInboundConnector"]) == wanted["TestInboundConnector"]
-    assert KIND.steps(there, overlaid(there, wanted["TestInboundConnector"])) == ()
-    gone = answer(KIND, {"TestInboundConnector": None}, [removal["current"]])["TestInboundConnector"]
+    wanted = declared(KIND, {name: body})
+    there = answer(KIND, wanted, [same["current"]])[name]
+    assert project(there, wanted[name]) == wanted[name]
+    assert KIND.steps(there, overlaid(there, wanted[name])) == ()
+    gone = answer(KIND, {name: None}, [removal["current"]])[name]
     assert sent(KIND.steps(gone, None)[0])[0] == "Remove-InboundConnector"
 
 

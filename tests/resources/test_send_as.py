@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provisioner.resources.send_as import SendAs, SendAsType, pair_of
-from tests.resources.recorded import answer, asked, case, declared, mistakes
+from tests.recordings import load, recordings
+from tests.resources.recorded import answer, asked, declared, mistakes
 
 KIND = SendAsType()
 RIGHT = pair_of("erp@contoso.com", "invoices@contoso.com")
@@ -55,8 +57,9 @@ def test_the_primary_address_of_the_trustee_will_do() -> None:
     assert answer(KIND, {RIGHT.pair: RIGHT}, [row]) == {RIGHT.pair: RIGHT}
 
 
-def test_a_recorded_row_is_understood() -> None:
-    row = case("exchange/recipients.json")["Get-EXORecipientPermission"]
+@pytest.mark.parametrize("path", recordings("exchange/recipients.json"))
+def test_a_recorded_row_is_understood(path: Path) -> None:
+    row = load(path)["Get-EXORecipientPermission"]
     assert answer(KIND, {RIGHT.pair: RIGHT}, [row]) == {}
     assert answer(KIND, {RIGHT.pair: RIGHT}, [row | {"Trustee": "erp@contoso.com"}]) == {RIGHT.pair: RIGHT}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from pydantic import TypeAdapter
 
 from provisioner.model import Address, Undeclared, Unknown
 from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
-from tests.resources.recorded import SNAPSHOTS, answer, asked, case, declared, mistakes, rows, sent, snapshot
+from tests.recordings import load, recordings
+from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, sent, snapshots
 
 KIND = SmtpAuthType()
 ADDRESSES = st.sampled_from(["erp@contoso.com", "orders@contoso.com", "reports@contoso.com", "old-fax@contoso.com"])
@@ -103,10 +105,11 @@ def test_a_row_without_a_clear_word_is_unknown_and_never_a_state(value: Any) -> 
         assert isinstance(found["silent@contoso.com"], Unknown)
 
 
-def test_a_recorded_mailbox_of_another_property_set_is_unknown() -> None:
-    row = case("exchange/recipients.json")["Get-EXOCASMailbox"]
-    found = answer(KIND, wanted("user@example.com"), [row])
-    assert isinstance(found["user@example.com"], Unknown)
+@pytest.mark.parametrize("path", recordings("exchange/recipients.json"))
+def test_a_recorded_mailbox_of_another_property_set_is_unknown(path: Path) -> None:
+    row = load(path)["Get-EXOCASMailbox"]
+    found = answer(KIND, wanted(row["PrimarySmtpAddress"]), [row])
+    assert isinstance(found[row["PrimarySmtpAddress"]], Unknown)
 
 
 def test_a_look_up_that_returns_every_mailbox_finds_only_the_one_that_was_asked_for() -> None:
@@ -148,17 +151,18 @@ def test_the_order_of_rows_and_addresses_never_matters(listing: list[dict[str, A
     assert set(straight) >= keys
 
 
-@pytest.mark.parametrize("name", SNAPSHOTS)
-def test_recorded_organizations_have_it_disabled(name: str) -> None:
-    found = answer(KIND, wanted(ORGANIZATION), snapshot(name)["transport_config"])
-    assert found == {ORGANIZATION: SmtpAuth(ORGANIZATION, "disabled")}
-    assert KIND.steps(found[ORGANIZATION], SmtpAuth(ORGANIZATION, "disabled")) == ()
+@pytest.mark.parametrize("recorded", snapshots("transport_config"))
+def test_recorded_organizations_are_understood(recorded: list[dict[str, Any]]) -> None:
+    state, other = ("disabled", "enabled") if recorded[0][COLUMN] else ("enabled", "disabled")
+    found = answer(KIND, wanted(ORGANIZATION), recorded)
+    assert found == {ORGANIZATION: SmtpAuth(ORGANIZATION, state)}
+    assert KIND.steps(found[ORGANIZATION], SmtpAuth(ORGANIZATION, state)) == ()
+    assert len(KIND.steps(found[ORGANIZATION], SmtpAuth(ORGANIZATION, other))) == 1
 
 
-def test_recorded_pairs_with_equal_switches_need_nothing() -> None:
-    for pair in case("diff-pairs.jsonl"):
-        if pair["resource"] != "EXOTransportConfig":
-            continue
+@pytest.mark.parametrize("recorded", pairs("EXOTransportConfig"))
+def test_recorded_pairs_with_equal_switches_need_nothing(recorded: list[dict[str, Any]]) -> None:
+    for pair in recorded:
         there = answer(KIND, wanted(ORGANIZATION), [pair["current"]] if pair["current"] else [])[ORGANIZATION]
         if pair["current"] is None:
             assert isinstance(there, Unknown)  # nothing came: that is no state of an organization

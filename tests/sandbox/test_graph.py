@@ -7,7 +7,6 @@ import json
 import ssl
 import warnings
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -30,12 +29,12 @@ with warnings.catch_warnings():
     from msgraph.graph_service_client import GraphServiceClient
     from msgraph_core import GraphClientFactory
 
+from tests.recordings import entries
 from tests.sandbox.conftest import E5, Running, seed
 
 # ... and so does each of the SDK's request builders, in the moment of its first use.
 pytestmark = pytest.mark.filterwarnings("ignore:This class is deprecated. Please use the generic:DeprecationWarning")
 
-RECORDED = Path(__file__).parents[2] / "../shared/cases/graph/responses.json"
 Result = TypeVar("Result")
 
 
@@ -180,11 +179,9 @@ def test_the_sdk_sees_graphs_errors(sandbox: Running) -> None:
 # by hand
 
 
-def test_errors_have_the_recorded_shape(sandbox: Running, graph: httpx.Client) -> None:
-    if not RECORDED.exists():
-        pytest.skip("../shared/cases is not there")
-    cases = json.loads(RECORDED.read_text())
-    recorded = next(case["body"]["error"] for case in cases if case["status"] == 403)
+@pytest.mark.parametrize("case", entries("graph/responses.json", "request", "permission missing"))
+def test_errors_have_the_recorded_shape(sandbox: Running, graph: httpx.Client, case: dict[str, Any]) -> None:
+    recorded = case["body"]["error"]
     answer = graph.patch("/users/user001@contoso.com", json={"jobTitle": "x"}, headers={"client-request-id": "abc"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["message"]) == (403, recorded["code"], recorded["message"])
@@ -194,10 +191,9 @@ def test_errors_have_the_recorded_shape(sandbox: Running, graph: httpx.Client) -
     assert answer.headers["x-ms-sandbox-needs"].startswith("User.ReadWrite.All")
 
 
-def test_security_defaults_have_the_recorded_keys(graph: httpx.Client) -> None:
-    if not RECORDED.exists():
-        pytest.skip("../shared/cases is not there")
-    recorded = next(c["body"] for c in json.loads(RECORDED.read_text()) if "SecurityDefaults" in c["request"])
+@pytest.mark.parametrize("case", entries("graph/responses.json", "request", "SecurityDefaults"))
+def test_security_defaults_have_the_recorded_keys(graph: httpx.Client, case: dict[str, Any]) -> None:
+    recorded = case["body"]
     answer = graph.get("/policies/identitySecurityDefaultsEnforcementPolicy").json()
     assert set(answer) == set(recorded)
     assert answer["description"] == recorded["description"]

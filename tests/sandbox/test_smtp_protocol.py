@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import smtplib
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.local_tenant import LocalTenant
+from tests.recordings import entries
 from tests.sandbox.mailing import connection, message
 
-RECORDED = Path(__file__).parents[2] / "../shared/cases/smtp/sessions.json"
 TAIL = re.compile(r" \[SBX\S+\.PROD\.OUTLOOK\.COM \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [0-9A-F]{16}\]")
 BEFORE_TLS = "SIZE 157286400,PIPELINING,DSN,ENHANCEDSTATUSCODES,STARTTLS,8BITMIME,BINARYMIME,CHUNKING,SMTPUTF8"
 
@@ -29,10 +27,9 @@ def ehlo(client: smtplib.SMTP) -> list[str]:
     return client.ehlo("scanner.contoso.com")[1].decode().splitlines()
 
 
-def test_the_submission_port_speaks_as_the_recorded_session_does(tenant: LocalTenant) -> None:
-    if not RECORDED.exists():
-        pytest.skip("../shared/cases/smtp/sessions.json is not there")
-    recorded = [_unmarked(line) for line in json.loads(RECORDED.read_text())[0]["server_lines"]]
+@pytest.mark.parametrize("session", entries("smtp/sessions.json", "what", "client submission"))
+def test_the_submission_port_speaks_as_the_recorded_session_does(tenant: LocalTenant, session: dict[str, Any]) -> None:
+    recorded = [_unmarked(line) for line in session["server_lines"]]
     with connection(tenant, "smtp_submission", tls=False) as client:
         spoken = [f"250-{line}" for line in ehlo(client)]
         spoken.append(said(client.docmd("STARTTLS")))
