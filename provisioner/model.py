@@ -449,6 +449,22 @@ class ChangeSet:
 # --- resource types --------------------------------------------------------------------------------------------------
 
 
+class Effect(enum.StrEnum):
+    """What a change does to sending paths: mail that was refused is accepted afterwards, or the other way round."""
+
+    OPENS = "opens"
+    CLOSES = "closes"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A danger of one change: the rule that names it, what it does to mail, and what to look at before allowing it."""
+
+    rule: str
+    summary: str
+    mend: str
+
+
 class Undeclared(enum.StrEnum):
     """What becomes of an object that is there and not declared."""
 
@@ -534,8 +550,17 @@ class ResourceType(Protocol[S]):
         not ours to declare.
         """
 
-    def comes_last(self, spec: S) -> bool:
-        """True when bringing it there closes a door that the other changes of its type may still open for someone."""
+    def effects(self, before: S | None, after: S | None) -> Iterable[Effect]:
+        """What turning the whole object `before` into the whole object `after` does to sending paths.
+
+        None is an object that does not exist. A field that is None is not known and is judged with caution.
+        """
+
+    def guards(self, before: S | None, after: S | None) -> Iterable[Guard]:
+        """What of this change a person must allow by name, judged on the whole objects."""
+
+    def in_force(self, wanted: S, live: S) -> str:
+        """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
 
 
 def written(spec: Any) -> dict[str, Any]:

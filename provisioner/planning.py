@@ -7,6 +7,7 @@ differences of preconditions become checks; `order` sorts by need; `rules.check`
 from __future__ import annotations
 
 import dataclasses
+import enum
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,9 +99,9 @@ def plan(
     draft.declared()
     draft.tombstones()
     draft.undeclared()
-    changes = order(_closing_doors_last(draft.changes, draft.types))
-    changes = tuple(dataclasses.replace(c, consequences=rules.consequences(c)) for c in changes)
-    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes), *told]
+    changes = order(judged(c, draft.types[c.address.type]) for c in draft.changes)
+    guards = [g for c in changes for g in _guards(c, draft.types[c.address.type], desired)]
+    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes), *guards, *told]
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(
         tenant=desired.tenant,
@@ -121,23 +122,65 @@ def plan(
     )
 
 
-def order(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Changes sorted so that each comes after those it depends on; otherwise by address."""
+def judged(change: Change, kind: ResourceType[Any]) -> Change:
+    """The change with its consequences, as its type judges the whole objects before and after."""
+    effects = kind.effects(change.observed, goal_of(change))
+    return dataclasses.replace(change, consequences=rules.consequences(change.action, effects))
+
+
+def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterator[Finding]:
+    """What the type itself wants a person to allow by name."""
+    if change.action is Action.NO_OP:
+        return
+    resource = desired.resources.get(change.address)
+    for guard in kind.guards(change.observed, goal_of(change)):
+        rule = rules.RULES[guard.rule]
+        summary = f"{change.address}: {guard.summary}"
+        at = resource.location if resource else None
+        yield Finding(rule.id, rule.severity, summary, guard.mend, change.address, rule.blocks, location=at)
+
+
+def goal_of(change: Change) -> Any | None:
+    """The whole object that a change leads to; None for a deletion."""
+    if change.after is None or change.observed is None:
+        return change.after
+    return overlay(change.after, change.observed)
+
+
+class Stage(enum.IntEnum):
+    """When a change is sent. What closes a sending path comes after all that opens one: open before you close.
+
+    A change that does both comes in between, so that two of them never wait for each other.
+    """
+
+    FREE = 0
+    MIXED = 1
+    CLOSING = 2
+
+
+def stages(changes: Iterable[Change]) -> dict[Address, Stage]:
+    """The stage of each change, never before the stage of what it must come after. In the order of need."""
     by_address = {c.address: c for c in sorted(changes, key=lambda c: c.address)}
     graph = dependencies(by_address.values())
-    return tuple(by_address[a] for a in graphlib.TopologicalSorter(graph).static_order())
+    found: dict[Address, Stage] = {}
+    for address in graphlib.TopologicalSorter(graph).static_order():
+        found[address] = max((_stage(by_address[address]), *(found[a] for a in graph[address])))
+    return found
 
 
-def _closing_doors_last(changes: Sequence[Change], types: Mapping[str, ResourceType[Any]]) -> Iterator[Change]:
-    """The changes, those that close a door made to need every other pending change of their type."""
-    pending = [c for c in changes if c.action is not Action.NO_OP]
-    for change in changes:
-        kind = types[change.address.type]
-        if change.action is Action.NO_OP or change.after is None or not kind.comes_last(change.after):
-            yield change
-            continue
-        others = (c.address for c in pending if c.address.type == kind.name and c is not change)
-        yield dataclasses.replace(change, needs=(*change.needs, *sorted(others)))
+def _stage(change: Change) -> Stage:
+    """A deletion that opens nothing counts as closing, whatever else is known of the object."""
+    opens = rules.WIDENS in change.consequences
+    if rules.STOPS in change.consequences:
+        return Stage.MIXED if opens else Stage.CLOSING
+    return Stage.CLOSING if change.action is Action.DELETE and not opens else Stage.FREE
+
+
+def order(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Changes sorted by stage, and so that each comes after those it depends on; otherwise by address."""
+    by_address = {c.address: c for c in changes}
+    found = stages(by_address.values())
+    return tuple(by_address[a] for a in sorted(found, key=lambda a: found[a]))
 
 
 def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
@@ -206,6 +249,7 @@ class _Draft:
         self.findings.extend(_create_only_findings(resource, live, fixed))
         wanted = dataclasses.replace(resource.spec, **{n: getattr(live, n) for n in fixed}) if fixed else resource.spec
         goal = overlay(wanted, live)
+        self.findings.extend(_not_in_force(resource, kind.in_force(resource.spec, goal)))
         if goal == live:
             same = project(live, wanted)
             needs = tuple(kind.needs(wanted))
@@ -289,6 +333,17 @@ def overlay(wanted: Any, live: Any) -> Any:
 def _differs(wanted: Any, live: Any, name: str) -> bool:
     value = getattr(wanted, name)
     return value is not None and value != getattr(live, name)
+
+
+def _not_in_force(resource: Resource, reason: str) -> Iterator[Finding]:
+    """A declared object that has no effect in the tenant, with the devices that depend on it."""
+    if not reason:
+        return
+    devices = ", ".join(f"device/{name}" for name in resource.devices[:5])
+    more = f" and {len(resource.devices) - 5:,} more" if len(resource.devices) > 5 else ""
+    summary = f"{resource.address}: {reason}" + (f"; {devices}{more} cannot send through it" if devices else "")
+    mend = "write enabled: true to switch it on, or enabled: false if that is intended"
+    yield Finding("NOT-IN-FORCE", Severity.WARNING, summary, mend, resource.address, location=resource.location)
 
 
 def _create_only_findings(resource: Resource, live: Any, names: Iterable[str]) -> Iterator[Finding]:

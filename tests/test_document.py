@@ -27,6 +27,8 @@ from provisioner.model import (
     Answer,
     Declared,
     Desired,
+    Effect,
+    Guard,
     Query,
     Step,
     Undeclared,
@@ -373,8 +375,14 @@ class PrinterType:
     def written_form(self, spec: Printer) -> tuple[tuple[str, ...], object] | None:
         return None
 
-    def comes_last(self, spec: Printer) -> bool:
-        return False
+    def effects(self, before: Printer | None, after: Printer | None) -> Iterable[Effect]:
+        return ()
+
+    def guards(self, before: Printer | None, after: Printer | None) -> Iterable[Guard]:
+        return ()
+
+    def in_force(self, wanted: Printer, live: Printer) -> str:
+        return ""
 
 
 def test_a_new_type_is_loaded_without_an_edit_here(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -225,7 +227,7 @@ def test_the_organization_is_closed_only_after_its_mailboxes_have_their_own_word
     seen = observed((switch, Present(SmtpAuth(ORGANIZATION, "enabled"))), (ERP, Present(SmtpAuth(ERP.key, "inherit"))))
     found = planning.plan(plan, seen, TYPES)
     assert [c.address for c in found.pending] == [ERP, switch]
-    assert found.pending[1].needs == (ERP,)
+    assert planning.stages(found.changes) == {ERP: planning.Stage.FREE, switch: planning.Stage.CLOSING}
 
 
 def test_two_addresses_of_one_mailbox_cannot_both_be_declared() -> None:
@@ -251,3 +253,13 @@ def test_a_tombstone_for_something_declared_is_a_contradiction_in_any_case() -> 
     plan = desired((HQ, CONNECTOR), absent={Address("inbound_connector", "HQ"): None})
     found = planning.plan(plan, observed((HQ, Present(LIVE_CONNECTOR))), TYPES)
     assert [f.rule for f in found.findings if f.blocks] == ["ABSENT-DECLARED"]
+
+
+@pytest.mark.parametrize("name", ["a-relay", "z-relay"])
+def test_a_delete_follows_the_create_whatever_their_names(name: str) -> None:
+    old, new = Address("inbound_connector", "m-relay"), Address("inbound_connector", name)
+    live = replace(LIVE_CONNECTOR, name="m-relay", owner="us/prod")
+    seen = observed((new, Absent()), undeclared={old: live})
+    found = planning.plan(desired((new, replace(CONNECTOR, name=name)), owner="us/prod"), seen, TYPES)
+    assert [c.address for c in found.pending] == [new, old]
+    assert [c.consequences for c in found.pending] == [("widens exposure",), ("deletes", "can stop mail")]

@@ -20,6 +20,8 @@ from provisioner.model import (
     Await,
     Cmdlet,
     Declared,
+    Effect,
+    Guard,
     Parameter,
     Query,
     Record,
@@ -158,8 +160,16 @@ class DkimType:
                 body[name] = "simple"
         return (spec.domain,), body
 
-    def comes_last(self, spec: Dkim) -> bool:  # noqa: ARG002 - no change of its type waits for another
-        return False
+    def effects(self, before: Dkim | None, after: Dkim | None) -> Iterable[Effect]:
+        """Unsigned mail is refused where DMARC demands a signature. Signing opens no sending path."""
+        if before is not None and before.enabled and after is not None and after.enabled is False:
+            yield Effect.CLOSES
+
+    def guards(self, before: Dkim | None, after: Dkim | None) -> Iterable[Guard]:  # noqa: ARG002
+        return ()
+
+    def in_force(self, wanted: Dkim, live: Dkim) -> str:  # noqa: ARG002 - no sending path depends on signing
+        return ""
 
 
 _form = lenient(domain_name)

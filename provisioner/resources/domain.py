@@ -12,7 +12,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Address, Answer, Cmdlet, Declared, GraphRequest, Query, Row, Step, Undeclared, Unknown
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Declared,
+    Effect,
+    GraphRequest,
+    Guard,
+    Query,
+    Row,
+    Step,
+    Undeclared,
+    Unknown,
+)
 from provisioner.resources.canonical import DomainKey, domain_name, flag, lenient, word
 
 _TYPES = {
@@ -124,8 +137,14 @@ class DomainType:
             body["accepted"] = True
         return (spec.domain,), body
 
-    def comes_last(self, spec: Domain) -> bool:  # noqa: ARG002 - no change of its type waits for another
-        return False
+    def effects(self, before: Domain | None, after: Domain | None) -> Iterable[Effect]:  # noqa: ARG002 - it never changes
+        return ()
+
+    def guards(self, before: Domain | None, after: Domain | None) -> Iterable[Guard]:  # noqa: ARG002
+        return ()
+
+    def in_force(self, wanted: Domain, live: Domain) -> str:  # noqa: ARG002 - it is checked as a precondition
+        return ""
 
 
 _form = lenient(domain_name)

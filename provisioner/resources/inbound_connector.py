@@ -6,8 +6,9 @@ connector that carries our mark and leaves the plan is deleted; any other undecl
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
@@ -21,6 +22,8 @@ from provisioner.model import (
     Cmdlet,
     Declared,
     Delta,
+    Effect,
+    Guard,
     Parameter,
     Query,
     Row,
@@ -375,8 +378,18 @@ class InboundConnectorType:
                 body[name] = value
         return (spec.name,), {name: value for name, value in body.items() if value is not None}
 
-    def comes_last(self, spec: InboundConnector) -> bool:  # noqa: ARG002 - no change of its type waits for another
-        return False
+    def effects(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Effect]:
+        """Both objects are judged as a whole: a connector that is disabled has no effect, whatever it says."""
+        return _effects(before or _NOTHING, after or _NOTHING)
+
+    def guards(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Guard]:
+        return _restriction_guards(before or _NOTHING, after or _NOTHING)
+
+    def in_force(self, wanted: InboundConnector, live: InboundConnector) -> str:
+        """Exchange creates connectors disabled in some offers and leaves them so (Learn, inbound-connector-faq)."""
+        if wanted.enabled is False or live.enabled is not False:
+            return ""
+        return "the connector is disabled in the tenant"
 
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -472,3 +485,115 @@ def _decode(key: str, row: Row) -> InboundConnector:
         spellings=frozenset(spellings) or None,
         **values,
     )
+
+
+# --- sending paths ---------------------------------------------------------------------------------------------------
+
+_NOTHING = InboundConnector("", enabled=False)
+"""A connector without effect: what a creation starts from and a deletion ends with."""
+
+Scope = frozenset[str]
+
+
+def _effects(before: InboundConnector, after: InboundConnector) -> Iterator[Effect]:
+    """What the change opens and closes, each once.
+
+    A connector of type OnPremises accepts mail for anyone from its addresses and certificate. One of type Partner
+    refuses mail of its sender domains that does not meet its restrictions (Set-InboundConnector,
+    -RestrictDomainsToIPAddresses, -RestrictDomainsToCertificate, -RequireTls; NDR 550 5.7.51); without a restriction
+    it exempts its sources from RejectDirectSend.
+    """
+    was, will = _accepts(before), _accepts(after)
+    opens = any(not _within(will[name], was[name]) for name in was)
+    closes = any(not _within(was[name], will[name]) for name in was)
+    for name in _RESTRICTIONS:
+        had, has = _restriction(before, name), _restriction(after, name)
+        opens = opens or _refuses_more(has, had)
+        closes = closes or _refuses_more(had, has)
+    if opens:
+        yield Effect.OPENS
+    if closes:
+        yield Effect.CLOSES
+
+
+def _accepts(connector: InboundConnector) -> Mapping[str, Scope]:
+    """What an enabled connector admits, by kind; every set grows with exposure."""
+    nothing: Scope = frozenset()
+    if connector.enabled is False:
+        return dict.fromkeys((*_SKIPS, *_PRIVILEGES, "sources", "domains", "associated", "clear text"), nothing)
+    relays = connector.type != "partner"  # a type that was not returned is judged with caution
+    restricts = any(_restriction(connector, name)[0] for name in _RESTRICTIONS[:2])
+    certificate = connector.tls_sender_certificate_name
+    sources = (connector.sender_ip_addresses or nothing) | ({certificate} if certificate else nothing)
+    sources = nothing if restricts else sources
+    admits = relays or bool(sources)
+    return {
+        **{name: getattr(connector, name) or nothing for name in _SKIPS},
+        **{name: frozenset({name}) if getattr(connector, name) else nothing for name in _PRIVILEGES},
+        "sources": sources,
+        "domains": connector.sender_domains or _ANY if admits else nothing,
+        "associated": connector.associated_accepted_domains or _ANY if admits else nothing,
+        "clear text": frozenset({"clear text"}) if relays and not connector.require_tls else nothing,
+    }
+
+
+_ANY: Scope = frozenset({"*"})
+_SKIPS = ("ef_skip_ips", "ef_users", "trusted_organizations")
+_PRIVILEGES = ("treat_messages_as_internal", "cloud_services_mail_enabled")
+_RESTRICTIONS = ("restrict_domains_to_ip_addresses", "restrict_domains_to_certificate", "require_tls")
+
+
+def _restriction(connector: InboundConnector, name: str) -> tuple[Scope, Scope]:
+    """The sender domains that a partner connector restricts by this flag, and the sources that they may use."""
+    if connector.enabled is False or connector.type != "partner" or not getattr(connector, name):
+        return frozenset(), frozenset()
+    certificate = connector.tls_sender_certificate_name
+    allowed = {
+        "restrict_domains_to_ip_addresses": connector.sender_ip_addresses or frozenset(),
+        "restrict_domains_to_certificate": frozenset({certificate}) if certificate else frozenset(),
+        "require_tls": frozenset({"TLS"}),
+    }
+    return connector.sender_domains or _ANY, allowed[name]
+
+
+def _refuses_more(before: tuple[Scope, Scope], after: tuple[Scope, Scope]) -> bool:
+    """Whether `after` refuses mail that `before` does not: of more domains, or from some of the sources."""
+    (domains_before, sources_before), (domains_after, sources_after) = before, after
+    if not _within(domains_after, domains_before):
+        return True
+    return bool(domains_after) and not _within(sources_before, sources_after)
+
+
+def _within(inner: Scope, outer: Scope) -> bool:
+    """Whether every network, domain or name of `inner` is covered by one of `outer`."""
+    return all(item in outer or any(_covers(wide, item) for wide in outer) for item in inner)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether a network holds another one, or a wildcard a name: `*` every domain, `*.contoso.com` its subdomains."""
+    if wide == "*":
+        return True
+    if wide.startswith("*."):
+        return narrow.removeprefix("*").endswith(wide[1:])
+    try:
+        return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
+    except ValueError:
+        return False
+
+
+def _restriction_guards(before: InboundConnector, after: InboundConnector) -> Iterator[Guard]:
+    """A partner connector that begins to refuse mail, or refuses more of it, is allowed by name only."""
+    for name in _RESTRICTIONS[:2]:
+        domains, sources = _restriction(after, name)
+        if not _refuses_more(_restriction(before, name), (domains, sources)):
+            continue
+        whose = "every domain" if "*" in domains else _listed(domains)
+        what = "these addresses" if name == "restrict_domains_to_ip_addresses" else "this certificate"
+        summary = f"mail from {whose} is refused (550 5.7.51) unless it comes from {what}: {_listed(sources) or 'none'}"
+        mend = "make sure that every other system that sends for these domains has a connector of its own"
+        yield Guard("PARTNER-RESTRICTS", summary, mend)
+
+
+def _listed(words: Scope, most: int = 5) -> str:
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(sorted(words)[:most]) + more

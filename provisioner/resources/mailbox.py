@@ -13,7 +13,19 @@ from urllib.parse import quote
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Address, Answer, Declared, GraphRequest, Query, Row, Step, Undeclared, Unknown
+from provisioner.model import (
+    Address,
+    Answer,
+    Declared,
+    Effect,
+    GraphRequest,
+    Guard,
+    Query,
+    Row,
+    Step,
+    Undeclared,
+    Unknown,
+)
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, lenient, texts
 
 _SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
@@ -102,8 +114,14 @@ class MailboxType:
     def written_form(self, spec: Mailbox) -> None:
         """A plan names the mailboxes that it rests on, and nobody's else."""
 
-    def comes_last(self, spec: Mailbox) -> bool:  # noqa: ARG002 - no change of its type waits for another
-        return False
+    def effects(self, before: Mailbox | None, after: Mailbox | None) -> Iterable[Effect]:  # noqa: ARG002 - it never changes
+        return ()
+
+    def guards(self, before: Mailbox | None, after: Mailbox | None) -> Iterable[Guard]:  # noqa: ARG002
+        return ()
+
+    def in_force(self, wanted: Mailbox, live: Mailbox) -> str:  # noqa: ARG002 - it is checked as a precondition
+        return ""
 
 
 _form = lenient(email_address)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Address, Answer, Cmdlet, Declared, Query, Send, Step, Undeclared, Unknown
+from provisioner.model import Address, Answer, Cmdlet, Declared, Effect, Guard, Query, Send, Step, Undeclared, Unknown
 from provisioner.resources.canonical import Flag, answered, flag
 
 SETTINGS = "settings"
@@ -84,5 +84,15 @@ class OrganizationType:
     def written_form(self, spec: Organization) -> tuple[tuple[str, ...], Any] | None:
         return (("reject_direct_send",), True) if spec.reject_direct_send else None
 
-    def comes_last(self, spec: Organization) -> bool:  # noqa: ARG002 - there is no other of its type
-        return False
+    def effects(self, before: Organization | None, after: Organization | None) -> Iterable[Effect]:
+        """RejectDirectSend refuses unauthenticated mail in the tenant's name; without it anyone may send it."""
+        rejected = before is not None and before.reject_direct_send
+        rejects = after is not None and after.reject_direct_send
+        if after is not None and after.reject_direct_send is not None and (before is None or rejected != rejects):
+            yield Effect.CLOSES if rejects else Effect.OPENS
+
+    def guards(self, before: Organization | None, after: Organization | None) -> Iterable[Guard]:  # noqa: ARG002
+        return ()
+
+    def in_force(self, wanted: Organization, live: Organization) -> str:  # noqa: ARG002 - a setting is in force
+        return ""

@@ -12,7 +12,21 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from provisioner.model import Address, Answer, Cmdlet, Declared, Parameter, Query, Row, Send, Step, Undeclared, Unknown
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Declared,
+    Effect,
+    Guard,
+    Parameter,
+    Query,
+    Row,
+    Send,
+    Step,
+    Undeclared,
+    Unknown,
+)
 from provisioner.resources.canonical import EmailKey, EmailText, email_address, lenient, texts
 
 _RIGHT = "SendAs"
@@ -109,8 +123,16 @@ class SendAsType:
     def written_form(self, spec: SendAs) -> None:
         """Nothing: rights can be looked up one address at a time only, so what there is cannot be listed."""
 
-    def comes_last(self, spec: SendAs) -> bool:  # noqa: ARG002 - no change of its type waits for another
-        return False
+    def effects(self, before: SendAs | None, after: SendAs | None) -> Iterable[Effect]:
+        """One more sender who may use another's address, or one fewer."""
+        if (before is None) != (after is None):
+            yield Effect.CLOSES if after is None else Effect.OPENS
+
+    def guards(self, before: SendAs | None, after: SendAs | None) -> Iterable[Guard]:  # noqa: ARG002
+        return ()
+
+    def in_force(self, wanted: SendAs, live: SendAs) -> str:  # noqa: ARG002 - a right that exists is in force
+        return ""
 
 
 _form = lenient(email_address)

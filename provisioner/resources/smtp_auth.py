@@ -14,7 +14,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Address, Answer, Cmdlet, Declared, Query, Row, Send, Step, Undeclared, Unknown
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Declared,
+    Effect,
+    Guard,
+    Query,
+    Row,
+    Send,
+    Step,
+    Undeclared,
+    Unknown,
+)
 from provisioner.resources.canonical import EmailKey, Flag, email_address, lenient, read_only, texts
 
 ORGANIZATION = "organization"
@@ -138,9 +151,21 @@ class SmtpAuthType:
             return ("organization",), spec.smtp_auth
         return None if spec.smtp_auth in (None, "inherit") else (("mailboxes", spec.identity), spec.smtp_auth)
 
-    def comes_last(self, spec: SmtpAuth) -> bool:
-        """Disabling the organization cuts off whoever inherits: first the mailboxes that are to have their own word."""
-        return spec.identity == ORGANIZATION and spec.smtp_auth == "disabled"
+    def effects(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Effect]:
+        """What the switch allows or forbids. `inherit` is judged with caution, since the organization decides."""
+        had, has = before and before.smtp_auth, after and after.smtp_auth
+        if has is None or had == has:
+            return
+        if has == "enabled" or (has == "inherit" and had == "disabled"):
+            yield Effect.OPENS
+        elif before is not None:
+            yield Effect.CLOSES
+
+    def guards(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Guard]:  # noqa: ARG002
+        return ()
+
+    def in_force(self, wanted: SmtpAuth, live: SmtpAuth) -> str:  # noqa: ARG002 - a switch is in force
+        return ""
 
 
 _form = lenient(email_address)

@@ -5,7 +5,7 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 """
 
 from provisioner.rules.catalogue import RULES, Rule
-from provisioner.rules.consequence import consequences
+from provisioner.rules.consequence import STOPS, WIDENS, consequences
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.verdict import (
     Switches,
@@ -21,6 +21,8 @@ from provisioner.rules.whole_picture import check
 
 __all__ = [
     "RULES",
+    "STOPS",
+    "WIDENS",
     "Rule",
     "Switches",
     "Verdict",
