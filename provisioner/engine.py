@@ -28,6 +28,7 @@ from provisioner.model import (
     Cmdlet,
     Desired,
     DnsQuery,
+    Effect,
     GraphRequest,
     Observation,
     Observed,
@@ -221,7 +222,7 @@ async def send(ports: Ports, request: Request) -> Answer:
 # --- applying --------------------------------------------------------------------------------------------------------
 
 DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
-WAITING, UNCONFIRMED, LEFT = "waiting", "unconfirmed", "left"
+WAITING, UNCONFIRMED, LEFT, HELD_BACK = "waiting", "unconfirmed", "left", "held_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,17 +306,20 @@ async def apply(
     """Carry out exactly this change set.
 
     Everything that it rests on is read first: equal to `before` goes, equal to `after` counts as done, anything else
-    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). `begun` are changes that an
-    earlier run of this very change set has begun, by its journal: what stands between before and after goes on from
-    there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting of each for DNS, and for Exchange to
-    see what DNS has; what waits holds up nobody else. When `stop` is set no further write begins, and nothing waits.
+    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). What closes a sending path
+    is sent last, and held back while anything that opens one is not in force in the tenant (`_Openings`).
+
+    `begun` are changes that an earlier run of this very change set has begun, by its journal: what stands between
+    before and after goes on from there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting of
+    each for DNS, and for Exchange to see what DNS has; what waits holds up nobody else. When `stop` is set no further
+    write begins, and nothing waits.
     """
     began = time.monotonic()
     run = _Run(
         types, ports, reads, confirm_s, wait_s, observer, stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
     )
     changes, done = await run.recheck(changeset.pending, frozenset(begun))
-    await run.carry_out(changes, done)
+    await run.carry_out(changes, done, [c for c in changeset.changes if c.action is Action.NO_OP])
     results = tuple(run.results[c.address] for c in changeset.pending)
     return Outcome(results, time.monotonic() - began)
 
@@ -334,11 +338,15 @@ class _Run:
     gate: asyncio.Semaphore
     results: dict[Address, Result] = field(default_factory=dict)
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
+    openings: _Openings = field(init=False)
 
     async def recheck(
         self, changes: Sequence[Change], begun: Collection[Address]
-    ) -> tuple[Sequence[Change], set[Address]]:
-        """The changes as they go on from here, and those that need nothing any more; raises when something moved."""
+    ) -> tuple[Sequence[Change], dict[Address, str]]:
+        """The changes as they go on from here, and those that need nothing any more; raises when something moved.
+
+        With each of those stands why it is not in force, "" where it is.
+        """
         observed = await self._look(changes)
         unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
         if unknown:
@@ -348,7 +356,8 @@ class _Run:
         moved = [f"{a}: {words}" for a, (state, words) in standing.items() if state == "moved"]
         if moved:
             raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
-        return changes, {a for a, (state, _) in standing.items() if state == "after"}
+        made = (c for c in changes if standing[c.address][0] == "after")
+        return changes, {c.address: self.idle(c, observed[c.address]) for c in made}
 
     def _resumed(self, change: Change, observation: Observation) -> Change:
         """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way.
@@ -360,22 +369,36 @@ class _Run:
             return change
         if not _between(change, observation.spec):
             return change
-        kind = next(t for t in self.types if t.name == change.address.type)
+        kind = self.kind(change.address)
         live, goal = observation.spec, planning.overlay(change.after, observation.spec)
         steps = tuple(kind.steps(live, goal))
         return dataclasses.replace(change, before=project(live, change.after), steps=steps, observed=live)
 
-    async def carry_out(self, changes: Sequence[Change], done: Collection[Address]) -> None:
+    def idle(self, change: Change, observation: Observation) -> str:
+        """Why an object that is as the change leaves it is not in force; "" where it is, or is gone as it should be."""
+        if not isinstance(observation, Present):
+            return ""
+        return self.kind(change.address).in_force(change.after, observation.spec)
+
+    def kind(self, address: Address) -> ResourceType[Any]:
+        return next(t for t in self.types if t.name == address.type)
+
+    async def carry_out(
+        self, changes: Sequence[Change], done: Mapping[Address, str], unchanged: Sequence[Change]
+    ) -> None:
         """Every change that is left, each as soon as what it needs is there."""
         self.ended = {c.address: asyncio.Event() for c in changes}
         needs = planning.dependencies(changes)
+        self.openings = _Openings(self, changes, unchanged)
         confirmer = _Confirmer(self)
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(confirmer.run())
             async with asyncio.TaskGroup() as writing:
                 for change in changes:
                     if change.address in done:
-                        self._end(Result(change.address, change.action, ALREADY))
+                        reason = done[change.address]
+                        status = UNCONFIRMED if reason else ALREADY
+                        self._end(Result(change.address, change.action, status, reason))
                     else:
                         writing.create_task(self._one(change, needs[change.address], confirmer))
             reading.cancel()
@@ -385,8 +408,10 @@ class _Run:
             await self.ended[need].wait()
         missing = [str(n) for n in sorted(needs) if self.results[n].status not in {DONE, ALREADY}]
         if missing:
-            more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
-            return self._end(Result(change.address, change.action, SKIPPED, f"it needs {', '.join(missing[:3])}{more}"))
+            return self._end(Result(change.address, change.action, SKIPPED, f"it needs {_first(missing)}"))
+        closed = await self.openings.missing(change.address)
+        if closed:
+            return self._end(Result(change.address, change.action, HELD_BACK, f"waits for {_first(closed)}"))
         began = time.monotonic()
         async with self.gate:
             if self.stop.is_set():
@@ -507,6 +532,56 @@ class _Run:
         self.observer(Finished(result))
 
 
+class _Openings:
+    """Open before you close: what must be in force in the tenant before a change that closes a sending path is sent.
+
+    That is every declared object that opens one, changed by this run or not: the run may be a later one, in which what
+    opens needs no change and has no effect all the same. The tenant is read once for each stage, just before it.
+    """
+
+    def __init__(self, run: _Run, changes: Sequence[Change], unchanged: Sequence[Change]) -> None:
+        self._run = run
+        self._stages = planning.stages(changes)
+        self._changes = [c for c in changes if c.after is not None and self._opens(c)]
+        self._unchanged = [c for c in unchanged if c.after is not None and self._opens(c)]
+        self._looks: dict[planning.Stage, asyncio.Task[list[str]]] = {}
+
+    def _opens(self, change: Change) -> bool:
+        """Whether a change opens a sending path; of an unchanged object, whether it is one or is meant to be."""
+        kind, goal = self._run.kind(change.address), planning.goal_of(change)
+        if change.action is not Action.NO_OP:
+            return Effect.OPENS in kind.effects(change.observed, goal)
+        return Effect.OPENS in kind.effects(None, goal) or bool(kind.in_force(change.after, goal))
+
+    async def missing(self, address: Address) -> Sequence[str]:
+        """What this change has to wait for and why, each in words; nothing where it may be sent."""
+        stage = self._stages[address]
+        if stage is planning.Stage.FREE:
+            return ()
+        if stage not in self._looks:
+            self._looks[stage] = asyncio.create_task(self._look(stage))
+        return await self._looks[stage]
+
+    async def _look(self, stage: planning.Stage) -> list[str]:
+        before = [c for c in self._changes if self._stages[c.address] < stage]
+        for change in before:
+            await self._run.ended[change.address].wait()
+        needed = [*before, *self._unchanged]
+        observed = await self._run._look(needed)
+        found = ((c.address, self._lack(c, observed[c.address])) for c in needed)
+        return [f"{address} ({reason})" for address, reason in found if reason]
+
+    def _lack(self, change: Change, observation: Observation) -> str:
+        result = self._run.results.get(change.address)
+        if result and result.status not in {DONE, ALREADY}:
+            words = result.status.replace("_", " ")
+            return f"{words}: {result.detail}" if result.detail else words
+        state, words = standing_of(change, observation)
+        if state != "after":
+            return words
+        return self._run.idle(change, observation)
+
+
 class _Patience:
     """How long one change waits for what others do, from the first time that it has to."""
 
@@ -550,7 +625,7 @@ class _Confirmer:
         seen = await future
         if not seen:
             return dataclasses.replace(result, detail="")
-        detail = f"{result.detail} ({seen})" if result.detail else f"it does not show: {seen}"
+        detail = f"{result.detail} ({seen})" if result.detail else f"not confirmed: {seen}"
         return dataclasses.replace(result, status=UNCONFIRMED, detail=detail)
 
     async def run(self) -> None:
@@ -574,10 +649,12 @@ class _Confirmer:
         settled = False
         for change, deadline, future in batch:
             state, words = standing_of(change, observed[change.address])
-            if state != "after" and time.monotonic() < deadline:
+            if state == "after":
+                words = self._run.idle(change, observed[change.address])
+            if words and time.monotonic() < deadline:
                 continue
             del self._pending[change.address]
-            future.set_result("" if state == "after" else words)
+            future.set_result(words)
             settled = True
         return settled
 
@@ -592,6 +669,11 @@ def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
     if _equal(live, change.before):
         return "before", "it is as it was before"
     return "moved", _difference(live, change.after if change.before is None else change.before)
+
+
+def _first(words: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def _key_only(spec: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -262,14 +263,14 @@ def test_a_target_that_cannot_be_read_again_stops_everything() -> None:
     assert not tenant.writes
 
 
-def test_one_failure_leaves_the_independent_to_finish_and_skips_what_needs_it() -> None:
+def test_one_failure_leaves_the_independent_to_finish_and_holds_back_what_closes() -> None:
     tenant = Tenant({"a@x.com": None, "b@x.com": None}, organization=False)
     tenant.faults["Set-CASMailbox"] = [lambda c: Refused("no") if c.parameters["Identity"] == "a@x.com" else None] * 2
     wanted = desired(SmtpAuth(ORGANIZATION, "disabled"), SmtpAuth("a@x.com", "enabled"), SmtpAuth("b@x.com", "enabled"))
     result = carry_out(tenant, plan(tenant, wanted))
     assert result["a@x.com"] == ("failed", "no")
     assert result["b@x.com"] == ("done", "")
-    assert result[ORGANIZATION] == ("skipped", 'it needs smtp_auth["a@x.com"]')
+    assert result[ORGANIZATION] == ("held_back", 'waits for smtp_auth["a@x.com"] (failed: no)')
     assert tenant.organization is False
 
 
@@ -302,7 +303,7 @@ def test_a_write_that_never_shows_is_unconfirmed_and_says_what_is_seen() -> None
     changes = plan(tenant, desired(SmtpAuth("a@x.com", "enabled")))
     tenant.set_casmailbox = lambda p: Answer()  # type: ignore[method-assign]
     assert carry_out(tenant, changes, confirm_s=0.3) == {
-        "a@x.com": ("unconfirmed", "it does not show: it is as it was before")
+        "a@x.com": ("unconfirmed", "not confirmed: it is as it was before")
     }
 
 
@@ -419,3 +420,56 @@ def test_a_change_of_one_write_has_no_half_way_even_where_it_was_begun() -> None
     tenant.connectors["hq"]["Enabled"] = False
     with pytest.raises(ChangeSetStale):
         carry_out(tenant, changes, begun=[Address("inbound_connector", "hq")])
+
+
+# --- open before close -----------------------------------------------------------------------------------------------
+
+
+def closing_plan(tenant: Tenant) -> ChangeSet:
+    """A connector opens a path; the organization's switch closes one."""
+    return plan(tenant, desired(connector("hq"), SmtpAuth(ORGANIZATION, "disabled")))
+
+
+def test_a_closing_change_waits_for_a_connector_that_does_not_show() -> None:
+    tenant = Tenant(organization=False)
+    changes = closing_plan(tenant)
+    tenant.hidden = 1000
+    result = carry_out(tenant, changes, confirm_s=0.3)
+    assert result["hq"][0] == "unconfirmed"
+    assert result[ORGANIZATION][0] == "held_back"
+    assert result[ORGANIZATION][1].startswith('waits for inbound_connector["hq"] (unconfirmed: ')
+    assert tenant.organization is False
+
+
+def test_a_closing_change_looks_at_what_needs_no_change_too() -> None:
+    """The connector is as declared when the plan is made, and disabled by somebody before apply."""
+    tenant = Tenant(organization=False)
+    carry_out(tenant, plan(tenant, desired(connector("hq"))))
+    changes = plan(tenant, desired(InboundConnector("hq", type="on_premises"), SmtpAuth(ORGANIZATION, "disabled")))
+    assert [c.address.key for c in changes.pending] == [ORGANIZATION]
+    tenant.connectors["hq"]["Enabled"] = False
+    reason = 'waits for inbound_connector["hq"] (the connector is disabled in the tenant)'
+    assert carry_out(tenant, changes) == {ORGANIZATION: ("held_back", reason)}
+
+
+def test_a_closing_change_is_sent_after_every_opening_one() -> None:
+    tenant = Tenant({"a@x.com": None, "b@x.com": False}, organization=False)
+    wanted = desired(SmtpAuth("a@x.com", "enabled"), SmtpAuth("b@x.com", "disabled"), connector("hq"))
+    result = carry_out(tenant, plan(tenant, wanted))
+    assert {status for status, _ in result.values()} == {"done"}
+    writes = [c for c in tenant.log if not c.reads]
+    assert writes[-1].parameters["Identity"] == "b@x.com"
+
+
+def test_connectors_that_exchange_addresses_do_not_wait_for_each_other() -> None:
+    tenant = Tenant()
+    one, two = frozenset({"192.0.2.5/32"}), frozenset({"192.0.2.6/32"})
+    spec = InboundConnector("a", type="on_premises", enabled=True, sender_ip_addresses=one)
+    other = dataclasses.replace(spec, name="b", sender_ip_addresses=two)
+    carry_out(tenant, plan(tenant, desired(spec, other)))
+    swapped = desired(
+        dataclasses.replace(spec, sender_ip_addresses=two), dataclasses.replace(other, sender_ip_addresses=one)
+    )
+    found = plan(tenant, swapped)
+    assert set(planning.stages(found.changes).values()) == {planning.Stage.MIXED}
+    assert carry_out(tenant, found) == {"a": ("done", ""), "b": ("done", "")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ import click
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
+from provisioner.cli.standing import look, standing
 from provisioner.cli.state import journal_path, locks_of, state_folder
 from provisioner.diagnostics import InputError, ProvisionerError
 
 if TYPE_CHECKING:
-    from provisioner.model import Answer, Desired, Request, Unknown
+    from provisioner.model import Answer, Desired, Observed, Request, Unknown
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 
@@ -129,14 +130,18 @@ def _plan(session: Session, path: Path) -> tuple[Desired | None, Check]:
 def _tenant(session: Session, desired: Desired | None) -> Iterator[Check]:
     """Everything that takes a connection. What fails before anybody is known ends it."""
 
-    async def work(ports: Ports, identity: TenantIdentity) -> tuple[TenantIdentity, Mapping[str, Answer | Unknown]]:
+    async def work(
+        ports: Ports, identity: TenantIdentity
+    ) -> tuple[TenantIdentity, Mapping[str, Answer | Unknown], Observed | None]:
         from provisioner import engine
 
         asked = [*_wanted().values(), *_of_mailboxes(desired)]
-        return identity, await engine.ask(asked, ports, reads=session.profile.reads_at_once)
+        answers = await engine.ask(asked, ports, reads=session.profile.reads_at_once)
+        part = _for_devices(desired) if desired and identity.is_named(desired.tenant) else None
+        return identity, answers, await look(part, ports, identity) if part else None
 
     try:
-        identity, answers = run(with_tenant(session, work))
+        identity, answers, observed = run(with_tenant(session, work))
     except ProvisionerError as error:
         yield _failed("sign-in", error)
         return
@@ -149,6 +154,22 @@ def _tenant(session: Session, desired: Desired | None) -> Iterator[Check]:
     yield _dns(session, desired, identity)
     if desired is not None:
         yield from _sign_ins(desired, answers)
+        yield from _not_in_force(desired, observed)
+
+
+def _for_devices(desired: Desired) -> Desired:
+    """The part of a plan that its devices need."""
+    return replace(desired, resources={a: r for a, r in desired.resources.items() if r.devices})
+
+
+def _not_in_force(desired: Desired, observed: Observed | None) -> Iterator[Check]:
+    """What devices need and the tenant has, but without effect."""
+    for resource in _for_devices(desired).resources.values() if observed else ():
+        reason = standing(resource, observed)["not_in_force"]
+        if reason:
+            devices = ", ".join(f"device/{name}" for name in resource.devices)
+            sentence = f"{resource.address}: {reason}; it cannot send"
+            yield Check(devices, PROBLEM, sentence, "write enabled: true, or enable it in the admin center")
 
 
 def _wanted() -> Mapping[str, Request]:

@@ -139,6 +139,8 @@ def _method(document: Mapping[str, Any]) -> Iterator[str]:
 def _one(resource: Mapping[str, Any]) -> Iterator[str]:
     state = "" if resource["state"] == "not asked" else f": {visible(resource['state'])}"
     yield f"    {visible(resource['address'])}{state}"
+    if resource["not_in_force"]:
+        yield f"      {visible(resource['not_in_force'])}: no mail is accepted through it"
     for name, value in resource["declared"].items():
         live = resource["live"]
         now = f"  (now {_shown(live[name])})" if live is not None and live[name] != value else ""

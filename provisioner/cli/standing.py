@@ -51,21 +51,24 @@ async def look(part: Desired, ports: Ports, identity: TenantIdentity, evidence: 
 def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
     """A resource as it is declared, and as it is in the tenant where that was asked.
 
-    `state` is "as declared", "differs", "absent", "unknown: …" or "not asked".
+    `state` is "as declared", "differs", "absent", "unknown: …" or "not asked". `not_in_force` says why an object that
+    exists has no effect, "" where it has.
     """
     from provisioner.changeset import plain
     from provisioner.model import Present, Unknown, written
+    from provisioner.resources import TYPES
 
     there = observed.resources.get(resource.address) if observed else None
     wanted = {n: plain(v) for n, v in written(resource.spec).items()}
     live: Any = None
-    state = "not asked"
+    state, idle = "not asked", ""
     if isinstance(there, Present):
+        idle = next(t for t in TYPES if t.name == resource.address.type).in_force(resource.spec, there.spec)
         live = {n: plain(getattr(there.spec, n)) for n in wanted}
         state = "as declared" if live == wanted else "differs"
     elif there is not None:
         state = f"unknown: {there.reason}" if isinstance(there, Unknown) else "absent"
-    return {"address": resource.address.short, "declared": wanted, "state": state, "live": live}
+    return {"address": resource.address.short, "declared": wanted, "state": state, "live": live, "not_in_force": idle}
 
 
 def lacking(part: Desired, observed: Observed | None) -> Sequence[Address]:

@@ -31,6 +31,12 @@ def dangers(change: Change) -> list[str]:
     return [c for c in change["provisioner"].get("consequences", ()) if c != "neutral"]
 
 
+def closing(change: Change) -> bool:
+    """Whether it takes a way to send from somebody: such a change is sent last, and held back if need be."""
+    said = change["provisioner"].get("consequences", ())
+    return "can stop mail" in said or ("deletes" in said and "widens exposure" not in said)
+
+
 def drifted(item: Change) -> str:
     """What of an object others have changed, of an item of `resource_drift`."""
     return "gone" if action(item) == "delete" else ", ".join(item["provisioner"]["fields"])

@@ -11,13 +11,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from provisioner.render.changes import action, dangers, pending
+from provisioner.render.changes import action, closing, dangers, pending
 from provisioner.render.escape import prints, visible
 
 # about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
 _SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _WORDS = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
+
+
+_BEFORE_CLOSING = (
+    "# From here on, sending paths are closed. Go on only when every connector, switch and right above works:",
+    "# look at them in the tenant, and send a message on each new path first.",
+)
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -35,7 +41,12 @@ def render(document: Mapping[str, Any]) -> str:
         "$ErrorActionPreference = 'Stop'",
     ]
     changes = pending(document)
-    for change in changes:
+    opening, last = ([c for c in changes if closing(c) is side] for side in (False, True))
+    for change in opening:
+        lines += ["", *_change(change)]
+    if last:
+        lines += ["", *_BEFORE_CLOSING]
+    for change in last:
         lines += ["", *_change(change)]
     if not changes:
         lines += ["", "# No changes."]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, drifted, worst_first
+from provisioner.render.changes import closing, dangers, drifted, worst_first
 from provisioner.render.escape import visible
 
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
@@ -71,6 +71,7 @@ _ENDINGS = {
     "failed": "Failed:",
     "unconfirmed": "Sent, but not confirmed:",
     "waiting": "Waiting (apply again when it is there):",
+    "held_back": "Held back, because it closes a sending path (apply again when what opens one is in force):",
     "skipped": "Not begun, because something it needs did not succeed:",
     "left": "Not begun, because the run was interrupted:",
 }
@@ -132,6 +133,8 @@ def _change(change: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield f"  # {visible(change['address'])} {_PHRASES[action]}"
     if dangers(change):
         yield f"  # {paint('warning', ', '.join(dangers(change)))}"
+    if closing(change):
+        yield "  # sent last, and only when every change and object that opens a sending path is in force"
     if action == "delete" or "exclusive" in ours["reason"] or "for device/" in ours["reason"]:
         yield f"  # ({visible(ours['reason'])})"
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"

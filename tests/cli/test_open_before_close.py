@@ -1,0 +1,274 @@
+"""Open before close, over the command line: nothing that closes a sending path runs before its replacement works.
+
+The tenant lets the scanner sign in, and takes direct send from anyone. The plans move the scanner to a relay connector
+and close the rest; the connector is refused, kept disabled by Exchange, or does not show.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.shop import SEED, Shop, open_shop
+
+PROFILES = ("sandbox", "sandbox-psrp")
+ADDRESS = "52.202.8.242"
+DECEMBER = f"""owner: mail/prod
+smtp_auth: {{ organization: disabled, exclusive: true }}
+organization: {{ reject_direct_send: true }}
+sites: {{ hq: {{ egress_ip_addresses: [{ADDRESS}] }} }}
+devices:
+  scanner: {{ site: hq, from: erp@contoso.com, recipients: anyone, supports: {{ tls: "1.2", authentication: [] }} }}
+"""
+CERTIFICATE = """owner: mail/prod
+smtp_auth: { organization: disabled, exclusive: true }
+organization: { reject_direct_send: true }
+inbound_connectors:
+  site-hq: { type: on_premises, require_tls: true, sender_domains: ['*'], tls_sender_certificate_name: mail.%s.example }
+"""
+RELAY = "{ type: on_premises, require_tls: false, sender_domains: ['*'], sender_ip_addresses: [%s] }"
+REFUSED = "{ type: on_premises, require_tls: true, sender_domains: ['*'], tls_sender_certificate_name: fax.example }"
+QUICK = {"PROVISIONER_TIMEOUTS__CONFIRM_S": "0.4"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop"), {**SEED, "dns": {"contoso.com": {}}}) as here:
+        yield here
+
+
+@pytest.fixture(autouse=True)
+def before(shop: Shop) -> Iterator[None]:
+    """SMTP AUTH is on for the organization and the scanner's mailbox, direct send is taken, there is no connector."""
+    shop.tenant.cmdlet("Set-TransportConfig", SmtpClientAuthenticationDisabled=False)
+    shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=False)
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
+    yield
+    works(shop)
+    for row in shop.tenant.rows("InboundConnector"):
+        shop.tenant.cmdlet("Remove-InboundConnector", Identity=row["Name"])
+    for row in shop.tenant.rows("RecipientPermission"):
+        if row["Trustee"] == "fax@contoso.com":
+            shop.tenant.cmdlet(
+                "Remove-RecipientPermission", Identity=row["Identity"], Trustee=row["Trustee"], AccessRights=["SendAs"]
+            )
+    for journal in (shop.folder / "state").glob("*/journal.jsonl"):
+        journal.unlink()
+
+
+def setting(shop: Shop, **values: Any) -> None:
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "settings": values})
+
+
+def breaks(shop: Shop, how: str) -> None:
+    """What keeps a new connector from working from now on. A certificate of a foreign domain is refused as it is."""
+    if how == "disabled":
+        setting(shop, inbound_connectors_created_disabled=True)
+    elif how == "unconfirmed":
+        setting(shop, lag_by_noun={"InboundConnector": 3600.0})
+
+
+def works(shop: Shop) -> None:
+    """Everything works again, and what has been written shows."""
+    setting(shop, inbound_connectors_created_disabled=False, lag_by_noun={})
+    shop.tenant.control("POST", "/clock", {"advance": 3600})
+
+
+def accept(shop: Shop, domain: str) -> None:
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"AcceptedDomain": [{"DomainName": domain}]}})
+
+
+def apply(shop: Shop, profile: str, *options: str) -> tuple[int, dict[str, str]]:
+    """The exit code, and the status of each change by address."""
+    found = shop.run("--profile", profile, "apply", *(options or ("plan.yaml",)), "--auto-approve", "--format", "json",
+                     "--allow", "DEVICE-LOSES-WAY", **QUICK)  # fmt: skip
+    results = json.loads(found.stdout).get("results", []) if found.stdout else []
+    return found.returncode, {r["address"]: r["status"] for r in results}
+
+
+def switches(shop: Shop) -> tuple[bool, bool, bool | None]:
+    """Whether the organization and the mailbox refuse SMTP AUTH, and direct send is rejected."""
+    mailbox = next(r for r in shop.tenant.rows("CASMailbox") if r["PrimarySmtpAddress"] == "erp@contoso.com")
+    return (
+        shop.tenant.rows("TransportConfig")[0]["SmtpClientAuthenticationDisabled"],
+        shop.tenant.rows("OrganizationConfig")[0]["RejectDirectSend"],
+        mailbox["SmtpClientAuthenticationDisabled"],
+    )
+
+
+OPEN, CLOSED = (False, False, False), (True, True, None)
+CLOSING = ('smtp_auth["organization"]', 'organization["settings"]', 'smtp_auth["erp@contoso.com"]')
+
+
+def connectors(shop: Shop) -> dict[str, Any]:
+    return {r["Name"]: r["Enabled"] for r in shop.tenant.rows("InboundConnector")}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("how", ["refused", "disabled", "unconfirmed"])
+def test_the_december_move_closes_nothing_until_the_relay_works(shop: Shop, how: str, profile: str) -> None:
+    shop.write(CERTIFICATE % profile if how == "refused" else DECEMBER)
+    breaks(shop, how)
+    for _ in range(2):
+        code, status = apply(shop, profile)
+        assert code == 8
+        assert {status[a] for a in CLOSING} == {"held_back"}
+        assert switches(shop) == OPEN
+        if how == "unconfirmed":
+            break  # the second run would create the connector that it cannot see
+    works(shop)
+    if how == "refused":
+        accept(shop, f"{profile}.example")
+    if how == "disabled":
+        shop.tenant.cmdlet("Set-InboundConnector", Identity="site-hq", Enabled=True)
+    code, status = apply(shop, profile)
+    assert (code, switches(shop)) == (0, CLOSED)
+    assert shop.run("--profile", profile, "plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+
+
+def test_a_second_run_holds_back_although_the_connector_needs_no_change(shop: Shop) -> None:
+    """`enabled` is not written, so the disabled connector is a no-op in the second run."""
+    shop.write(f"organization: {{ reject_direct_send: true }}\ninbound_connectors: {{ hq: {RELAY % ADDRESS} }}\n")
+    breaks(shop, "disabled")
+    code, status = apply(shop, "sandbox")
+    assert (code, status['inbound_connector["hq"]']) == (8, "unconfirmed")
+    works(shop)
+    code, status = apply(shop, "sandbox")
+    assert (code, status) == (8, {'organization["settings"]': "held_back"})
+    assert switches(shop) == OPEN
+    said = shop.on_tenant("plan", "plan.yaml").stdout
+    assert 'Warning[NOT-IN-FORCE]: inbound_connector["hq"]: the connector is disabled in the tenant' in said
+    shop.tenant.cmdlet("Set-InboundConnector", Identity="hq", Enabled=True)
+    assert apply(shop, "sandbox") == (0, {'organization["settings"]': "done"})
+
+
+def test_a_connector_that_exchange_keeps_disabled_is_not_confirmed(shop: Shop) -> None:
+    shop.write(f"inbound_connectors: {{ hq: {RELAY % ADDRESS} }}\n")
+    breaks(shop, "disabled")
+    found = shop.on_tenant("apply", "plan.yaml", "--auto-approve", **QUICK)
+    assert found.returncode == 8
+    assert "the connector is disabled in the tenant" in found.stdout
+    assert connectors(shop) == {"hq": False}
+    again = shop.on_tenant("plan", "plan.yaml")
+    assert "NOT-IN-FORCE" in again.stdout
+
+
+def test_a_saved_change_set_holds_back_when_it_is_resumed(shop: Shop) -> None:
+    shop.write(f"organization: {{ reject_direct_send: true }}\ninbound_connectors: {{ hq: {RELAY % ADDRESS} }}\n")
+    assert shop.on_tenant("plan", "plan.yaml", "-o", "saved.json").returncode == 0
+    breaks(shop, "disabled")
+    for status in ("unconfirmed", "unconfirmed"):
+        code, found = apply(shop, "sandbox", "saved.json")
+        assert (code, found['inbound_connector["hq"]']) == (8, status)
+        assert found['organization["settings"]'] == "held_back"
+    assert switches(shop) == OPEN
+
+
+@pytest.mark.parametrize("how", ["refused", "disabled"])
+def test_what_is_absent_stays_until_its_replacement_works(shop: Shop, how: str) -> None:
+    """A connector, a mailbox's switch and a right that the plan takes away in the same run."""
+    shop.tenant.cmdlet("New-InboundConnector", Name="old-fax", ConnectorType="OnPremises", SenderDomains=["*"],
+                       SenderIPAddresses=[ADDRESS])  # fmt: skip
+    shop.tenant.cmdlet("Add-RecipientPermission", Identity="a@contoso.com", Trustee="fax@contoso.com",
+                       AccessRights=["SendAs"])  # fmt: skip
+    shop.write(
+        "smtp_auth: { mailboxes: { erp@contoso.com: disabled } }\n"
+        f"inbound_connectors: {{ fax-server: {REFUSED if how == 'refused' else RELAY % '52.202.8.243'} }}\n"
+        "absent: [inbound_connector/old-fax, 'send_as/fax@contoso.com as a@contoso.com']\n"
+    )
+    breaks(shop, how)
+    code, status = apply(shop, "sandbox")
+    held = [a for a, s in status.items() if s == "held_back"]
+    assert (code, len(held)) == (8, 3)
+    assert switches(shop) == OPEN
+    assert connectors(shop)["old-fax"] is True
+    assert [r for r in shop.tenant.rows("RecipientPermission") if r["Trustee"] == "fax@contoso.com"]
+    works(shop)
+    if how == "refused":
+        accept(shop, "fax.example")
+    else:
+        shop.tenant.cmdlet("Set-InboundConnector", Identity="fax-server", Enabled=True)
+    assert apply(shop, "sandbox")[0] == 0
+    assert connectors(shop) == {"fax-server": True}
+
+
+def renamed(shop: Shop) -> None:
+    """A connector of ours whose name in the plan and in the tenant differ: one is created, the other deleted."""
+    shop.write(f"owner: mail/prod\ninbound_connectors: {{ HQ relay: {RELAY % ADDRESS} }}\n")
+    assert apply(shop, "sandbox")[0] == 0
+    shop.write(f"owner: mail/prod\ninbound_connectors: {{ new-relay: {RELAY % ADDRESS} }}\n")
+
+
+def test_a_delete_follows_the_create(shop: Shop) -> None:
+    renamed(shop)
+    since = shop.tenant.seen()
+    found = shop.on_tenant("plan", "plan.yaml", "--format", "json")
+    pending = [c["address"] for c in json.loads(found.stdout)["resource_changes"]]
+    assert pending == ['inbound_connector["new-relay"]', 'inbound_connector["HQ relay"]']
+    assert apply(shop, "sandbox")[0] == 0
+    assert [r["cmdlet"] for r in shop.tenant.writes(since=since)] == ["New-InboundConnector", "Remove-InboundConnector"]
+
+
+def test_a_delete_is_held_back_when_the_new_connector_stays_disabled(shop: Shop) -> None:
+    renamed(shop)
+    breaks(shop, "disabled")
+    code, status = apply(shop, "sandbox")
+    assert (code, status['inbound_connector["HQ relay"]']) == (8, "held_back")
+    assert connectors(shop)["HQ relay"] is True
+
+
+def test_dkim_that_waits_for_dns_holds_nothing_back(shop: Shop) -> None:
+    shop.write("organization: { reject_direct_send: true }\ndkim: { contoso.com: { enabled: true } }\n")
+    code, status = apply(shop, "sandbox")
+    assert (code, status) == (8, {'dkim["contoso.com"]': "waiting", 'organization["settings"]': "done"})
+
+
+def test_a_device_behind_a_disabled_connector_is_reported(shop: Shop) -> None:
+    shop.tenant.cmdlet("New-InboundConnector", Name="legacy", ConnectorType="OnPremises", SenderDomains=["*"],
+                       SenderIPAddresses=["52.202.8.240/29"], Enabled=False)  # fmt: skip
+    shop.write(
+        "inbound_connectors: { legacy: { type: on_premises, sender_ip_addresses: [52.202.8.240/29] } }\n"
+        "devices:\n"
+        f"  ups: {{ from: erp@contoso.com, recipients: anyone, sender_ip_addresses: [{ADDRESS}],\n"
+        '         supports: { tls: "1.2", authentication: [] } }\n'
+    )
+    said = "the connector is disabled in the tenant"
+    assert f"{said}; device/ups cannot send through it" in shop.on_tenant("plan", "plan.yaml").stdout
+    assert said in shop.on_tenant("explain", "device/ups", "plan.yaml").stdout
+    doctor = shop.on_tenant("doctor", "plan.yaml")
+    assert (doctor.returncode, said in doctor.stdout) == (1, True)
+
+
+LOCKDOWN = """inbound_connectors:
+  filter:
+    type: partner
+    sender_domains: ["*"]
+    sender_ip_addresses: [195.130.217.0/24]
+    restrict_domains_to_ip_addresses: true
+    require_tls: true
+"""
+
+
+def test_a_restricting_partner_connector_is_allowed_by_name_only(shop: Shop) -> None:
+    shop.write(LOCKDOWN)
+    found = shop.on_tenant("plan", "plan.yaml")
+    assert "# can stop mail" in found.stdout
+    assert "widens exposure" not in found.stdout
+    assert "mail from every domain is refused (550 5.7.51) unless it comes from these addresses" in found.stdout
+    assert shop.on_tenant("apply", "plan.yaml", "--auto-approve").returncode == 6
+    assert connectors(shop) == {}
+    allowed = ("--allow", "PARTNER-RESTRICTS:inbound_connector/filter")
+    assert shop.on_tenant("apply", "plan.yaml", "--auto-approve", *allowed).returncode == 0
+    assert shop.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+
+
+def test_enabling_a_restricting_connector_is_guarded_and_disabling_it_is_not(shop: Shop) -> None:
+    shop.write(LOCKDOWN + "    enabled: false\n")
+    assert "# can stop mail" not in shop.on_tenant("plan", "plan.yaml").stdout
+    assert shop.on_tenant("apply", "plan.yaml", "--auto-approve").returncode == 0
+    shop.write(LOCKDOWN + "    enabled: true\n")
+    assert shop.on_tenant("apply", "plan.yaml", "--auto-approve").returncode == 6
+    assert connectors(shop) == {"filter": False}
