@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -275,7 +276,7 @@ class GitLock:
 
     def release(self, holder: Holder) -> None:  # noqa: ARG002 - the object pushed last is the proof
         with self._scratch() as git, contextlib.suppress(InputError):
-            git("push", "--quiet", f"--force-with-lease={self._ref}:{self._ours}", self.remote, f":{self._ref}")
+            git("push", "--quiet", f"--force-with-lease={self._ref}:{self._ours}", "--", self.remote, f":{self._ref}")
 
     def status(self) -> Holder | None:
         with self._scratch() as git:
@@ -286,15 +287,15 @@ class GitLock:
             seen, other = self._look(git)
             if other is None or other.id != id_:
                 return False
-            git("push", "--quiet", f"--force-with-lease={self._ref}:{seen}", self.remote, f":{self._ref}")
+            git("push", "--quiet", f"--force-with-lease={self._ref}:{seen}", "--", self.remote, f":{self._ref}")
             return True
 
     def _look(self, git: _Git) -> tuple[str, Holder | None]:
         """The object that the ref names ("" for none) and the holder that it tells."""
-        listed = git("ls-remote", self.remote, self._ref).split()
+        listed = git("ls-remote", "--", self.remote, self._ref).split()
         if not listed:
             return "", None
-        git("fetch", "--quiet", "--depth=1", self.remote, self._ref)
+        git("fetch", "--quiet", "--depth=1", "--", self.remote, self._ref)
         return listed[0], _holder(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder").encode())
 
     def _push(self, git: _Git, holder: Holder, expect: str) -> bool:
@@ -303,7 +304,8 @@ class GitLock:
         tree = git("mktree", text=f"100644 blob {blob}\tholder\n").strip()
         commit = git("commit-tree", tree, "-m", f"lock {self.name}").strip()
         try:
-            git("push", "--quiet", f"--force-with-lease={self._ref}:{expect}", self.remote, f"{commit}:{self._ref}")
+            lease = f"--force-with-lease={self._ref}:{expect}"
+            git("push", "--quiet", lease, "--", self.remote, f"{commit}:{self._ref}")
         except _Rejected:
             return False
         self._ours = commit
@@ -329,15 +331,24 @@ class _Git:
     def __call__(self, *arguments: str, text: str = "") -> str:
         """Run git and give its output. Raises _Rejected for a refused push, InputError for anything else."""
         who = {f"GIT_{r}_{w}": "provisioner" for r in ("AUTHOR", "COMMITTER") for w in ("NAME", "EMAIL")}
-        environment = {**os.environ, **who, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        kept = {name: value for name, value in os.environ.items() if name not in _REPOSITORY}
+        # Neither a repository that git would look for, nor a transport that runs a command (gitremote-ext(1)).
+        own = {
+            "GIT_DIR": self.folder,
+            "GIT_ALLOW_PROTOCOL": "https:ssh:file",
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C",
+        }
+        program, path = _git_of(os.get_exec_path())
         try:
             done = subprocess.run(  # noqa: S603 - the remote is the user's own setting
-                ["git", "-C", self.folder, *arguments],  # noqa: S607 - the user's git
+                [program, *arguments],
+                cwd=self.folder,
                 input=text,
                 capture_output=True,
                 text=True,
                 timeout=60,
-                env=environment,
+                env={**kept, **who, **own, "PATH": path},
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InputError([Diagnostic("LOCK-GIT", f"git {arguments[0]} could not be run: {error}")]) from error
@@ -348,6 +359,24 @@ class _Git:
             raise _Rejected([Diagnostic("LOCK-REJECTED", words)])
         what = f"git {arguments[0]} failed: {words.splitlines()[-1] if words else f'exit {done.returncode}'}"
         raise InputError([Diagnostic("LOCK-GIT", what, "check the lock's remote and the right to push to it")])
+
+
+_REPOSITORY = frozenset(
+    {
+        "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE",
+        "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE",
+    }
+)  # fmt: skip
+"""What names another repository (git rev-parse --local-env-vars): set while a git hook runs us."""
+
+
+def _git_of(folders: Sequence[str]) -> tuple[str, str]:
+    """The user's git, and a PATH for what it starts: no relative folder, which is one of the checkout under review."""
+    path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
+    program = shutil.which("git", path=path)
+    if program is None:
+        raise InputError([Diagnostic("LOCK-GIT", "there is no git", "install git, or configure another lock")])
+    return program, path
 
 
 def _text(holder: Holder) -> bytes:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from provisioner import border
 from provisioner.diagnostics import Diagnostic, InputError, Location
 from provisioner.tenant.dns import parse_server
 
@@ -42,6 +45,32 @@ def _name_server(text: str) -> str:
         parse_server(text)
     except ValueError as error:
         raise PydanticCustomError("SETTINGS-DNS", "{reason}", {"reason": str(error)}) from None
+    return text
+
+
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
+_USER = r"(?:[A-Za-z0-9_][\w.+-]*@)?"
+_REMOTE = re.compile(
+    rf"https://{_USER}{_HOST}(?::\d+)?/\S+"
+    rf"|ssh://{_USER}{_HOST}(?::\d+)?/[^\s-]\S*"
+    rf"|(?!\w+://){_USER}{_HOST}:[^\s:-]\S*"
+    r"|(?:file://)?/.+"
+)
+
+
+def _lock(text: str) -> str:
+    """`path:FOLDER`, or `git:REMOTE` by https, ssh or an absolute path. Raises SETTINGS-LOCK for anything else.
+
+    A remote that begins with "-" is an option to git, and `ext::` names a command (gitremote-ext(1), CVE-2017-1000117).
+    """
+    kind, _, place = text.partition(":")
+    if kind not in {"path", "git"} or not place or not text.isprintable():
+        raise PydanticCustomError("SETTINGS-LOCK", "write path:FOLDER or git:REMOTE")
+    if kind == "git" and not _REMOTE.fullmatch(place):
+        what = (
+            "the remote must be https://HOST/PATH, ssh://HOST/PATH, HOST:PATH or an absolute path, without a password"
+        )
+        raise PydanticCustomError("SETTINGS-LOCK", what)
     return text
 
 
@@ -144,7 +173,7 @@ class Profile(BaseSettings):
     credential: Credential = Credential()
     endpoints: Endpoints = Endpoints()
     psrp: Psrp = Psrp()
-    lock: Annotated[str, Field(pattern=r"^(path|git):.+")] | None = None
+    lock: Annotated[str, AfterValidator(_lock)] | None = None
     ca: Path | None = None
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
@@ -203,11 +232,30 @@ def load_settings(profile: str | None, start: Path) -> Profile:
         raise InputError([Diagnostic("SETTINGS-PROFILE", f'there is no profile "{name}"', hint)])
     values, file = known.get(name or "default", ({}, None))
     try:
-        return Profile(**_with_files_beside(values, file))
+        found = Profile(**_with_files_beside(values, file))
     except ValidationError as error:
         raise InputError([_mistake(item, file) for item in error.errors(include_url=False)]) from None
     except ValueError as error:  # an environment variable that is no JSON where JSON is wanted
         raise InputError([Diagnostic("SETTINGS-INVALID", str(error))]) from None
+    _check_lock(found, start)
+    return found
+
+
+def _check_lock(profile: Profile, start: Path) -> None:
+    """A repository in the checkout is no remote: a push to it runs its hooks, which the checkout's authors write.
+
+    Git tries the path with `.git` behind it too (git-clone, GIT URLS). Raises SETTINGS-LOCK.
+    """
+    kind, _, remote = (profile.lock or "").partition(":")
+    top = border.top_of(start)
+    if kind != "git" or top is None:
+        return
+    path = remote.removeprefix("file://")
+    names = {path, unquote(path)}
+    inside = border.Border((Path(os.path.realpath(top)),))
+    if path.startswith("/") and any(inside.holds(Path(n + end)) for n in names for end in ("", ".git")):
+        what = "the git remote of lock lies in the checkout, and its hooks would be run"
+        raise InputError([Diagnostic("SETTINGS-LOCK", what, "name a remote outside of the checkout")])
 
 
 def profile_toml(name: str, values: Mapping[str, Any]) -> str:
@@ -243,13 +291,22 @@ def _profiles(start: Path) -> dict[str, tuple[dict[str, Any], Path | None]]:
 
 
 def _files(start: Path) -> list[Path]:
-    """The settings files that count from a folder: upward to the root of the checkout, then the user's own."""
+    """The settings files that count from a folder: upward to the root of the checkout, then the user's own.
+
+    Raises SETTINGS-OUTSIDE for one in the checkout that is a link out of it.
+    """
     places = []
     for folder in (start.resolve(), *start.resolve().parents):
         places.append(folder / FILE)
         places += sorted((folder / ".provisioner" / "profiles").glob("*.toml"))
         if (folder / ".git").exists():
             break
+    if top := border.top_of(start):
+        inside = border.Border((Path(os.path.realpath(top)),))
+        for file in places:
+            if os.path.lexists(file) and not inside.holds(file):
+                what = f"{file} is a link out of the checkout"
+                raise InputError([Diagnostic("SETTINGS-OUTSIDE", what, "write the settings into the checkout itself")])
     configuration = os.environ.get("XDG_CONFIG_HOME")
     base = Path(configuration) if configuration else Path.home() / ".config"
     places.append(base / "provisioner" / FILE)

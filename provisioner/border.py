@@ -1,0 +1,100 @@
+"""What a run may read: the checkout that its plan lies in, else the plan's own folder, and ordinary files only.
+
+A plan, its links and the settings beside it may come from a stranger's pull request. What they name outside of the
+checkout is neither read nor quoted, so that a build log never holds a file of the machine. What a person names on the
+command line is theirs to name, but a link that stands in the checkout is the stranger's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+_KERNEL = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
+"""Where files are not files: reading one may block, have an effect, or show the process's environment."""
+
+
+class NotOrdinary(OSError):
+    """A device, a pipe, a socket or a file of the kernel. `strerror` says so."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(0, "not an ordinary file", str(path))
+
+
+def top_of(folder: Path) -> Path | None:
+    """The top folder of the checkout that a folder lies in, as it is named: links are not followed.
+
+    Only an entry `.git` makes a checkout. A folder with the files of a bare repository does not: git takes it for one
+    (git-config, safe.bareRepository), and anybody can commit such files.
+    """
+    here = Path(os.path.abspath(folder))  # noqa: PTH100 - Path.resolve follows links
+    tops = [place for place in (here, *here.parents) if os.path.lexists(place / ".git")]
+    found = tops[0] if tops else None
+    for outer in tops[1:]:
+        if found and not _real(found).is_relative_to(_real(outer)):  # a link of the outer one leads out of it
+            found = outer
+    return found
+
+
+def _real(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):  # too long, or with a zero byte: no file has such a name
+        return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Inside of which folders files are read. `lifted`: outside too, and still without quoting."""
+
+    roots: tuple[Path, ...]
+    lifted: bool = False
+
+    @classmethod
+    def of(cls, path: Path, *, lifted: bool = False) -> Border:
+        """The border of a plan, by the file or folder that a person named."""
+        here = Path(os.path.abspath(path))  # noqa: PTH100
+        named = top_of(here if _is_folder(here) and not here.is_symlink() else here.parent)
+        if named:
+            return cls((_real(named),), lifted)
+        real = _real(here)
+        folder = real if _is_folder(real) else real.parent
+        return cls((_real(top_of(folder) or folder),), lifted)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file lies inside, wherever a link leads."""
+        real = _real(path)
+        return any(real.is_relative_to(root) for root in self.roots)
+
+    def admits(self, path: Path) -> bool:
+        """Whether it may be read."""
+        return self.lifted or self.holds(path)
+
+    def with_root(self, folder: Path) -> Border:
+        """The same, and one folder more."""
+        return Border((*self.roots, _real(folder)), self.lifted)
+
+
+def read_ordinary(path: Path, most_bytes: int) -> bytes:
+    """The content of an ordinary file, at most so many bytes. Never waits. Raises NotOrdinary, OSError, ValueError."""
+    real = _real(path)
+    if any(real.is_relative_to(place) for place in _KERNEL):
+        raise NotOrdinary(path)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would block
+    with os.fdopen(file, "rb") as stream:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotOrdinary(path)
+        content = stream.read(most_bytes)
+    if content and status.st_size == 0:  # proc(5): files there have content and no size, wherever it is mounted
+        raise NotOrdinary(path)
+    return content
