@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import fnmatch
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin, get_type_hints
@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
 from provisioner import devices, plan_files, plan_variables, rules
+from provisioner.border import Border
 from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.fleet import Device, Site
@@ -40,12 +41,13 @@ def load(
     today: datetime.date,
     waivers: Sequence[Waiver] = (),
     variables: Mapping[str, Given] | None = None,
+    border: Border | None = None,
 ) -> tuple[Desired, Sequence[Diagnostic]]:
     """The plan with what its devices take, and its warnings. Raises InputError with all mistakes, in their order.
 
     What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
     """
-    desired, found = examine(path, types, today=today, variables=variables)
+    desired, found = examine(path, types, today=today, variables=variables, border=border)
     judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     wrong = [
         Diagnostic(f.rule, f.summary, f.mend, location=f.location)
@@ -62,9 +64,10 @@ def examine(
     *,
     today: datetime.date,
     variables: Mapping[str, Given] | None = None,
+    border: Border | None = None,
 ) -> tuple[Desired, Sequence[Diagnostic]]:
     """As `read`, with what the devices take where the plan has no mistake."""
-    desired, found = read(path, types, today=today, variables=variables)
+    desired, found = read(path, types, today=today, variables=variables, border=border)
     if any(d.severity is Severity.ERROR for d in found):
         return desired, found
     desired, told = devices.expand(desired)
@@ -77,21 +80,34 @@ def read(
     *,
     today: datetime.date,
     variables: Mapping[str, Given] | None = None,
+    border: Border | None = None,
 ) -> tuple[Desired, Sequence[Diagnostic]]:
     """As `load`, without raising: what could be understood, and all that was found, in the order of the places.
 
     For those who want to say more about a plan that has mistakes; where one is an error, nothing may rest on the rest.
+    Files are read inside of `border`: by default that of the first path.
     """
     found = Diagnostics()
-    files = _Files(found)
-    files.read([path] if isinstance(path, Path) else path)
+    paths = [path] if isinstance(path, Path) else path
+    files = _Files(found, border or Border.of(paths[0]))
+    files.read(paths)
     complete = not found.errors and all(p.complete and p.root is not None for p in files.parsed)
     found.items += [d for p in files.parsed for d in p.diagnostics]
     roots = [p.root for p in files.parsed if p.root is not None]
     desired = _Reading(types, today, found, variables or {}).desired(roots, complete=complete)
     digest = plan_files.digest(files.files, desired.variables)
     desired = dataclasses.replace(desired, digest=digest, files=tuple(f.path for f in files.files))
-    return desired, sorted(found.items, key=_place)
+    unquoted = {f.path for f in files.files if f.outside}
+    return desired, sorted((_withheld(d, unquoted) for d in found.items), key=_place)
+
+
+def _withheld(diagnostic: Diagnostic, unquoted: Collection[str]) -> Diagnostic:
+    """A mistake without its words where it is about a file outside of the border: they repeat what the file holds."""
+    places = (diagnostic.location, *(place for place, _ in diagnostic.related))
+    if not any(place and place.file in unquoted for place in places):
+        return diagnostic
+    what = "a file outside of the checkout has a mistake here; it is not quoted"
+    return dataclasses.replace(diagnostic, summary=what, mend="", address=None, related=())
 
 
 def _items(node: Node | None) -> Sequence[Node]:
@@ -101,14 +117,15 @@ def _items(node: Node | None) -> Sequence[Node]:
 class _Files:
     """The files of a plan, parsed, with those that they include, each once and in the order of their naming."""
 
-    def __init__(self, found: Diagnostics) -> None:
+    def __init__(self, found: Diagnostics, border: Border) -> None:
         self.found = found
+        self.border = border
         self.files: list[plan_files.PlanFile] = []
         self.parsed: list[Parsed] = []
         self._seen: set[str] = set()
 
     def read(self, paths: Iterable[Path]) -> None:
-        for file in plan_files.find(paths, self.found):
+        for file in plan_files.find(paths, self.found, self.border):
             real = os.path.realpath(file.path)
             if real in self._seen:
                 continue

@@ -1,6 +1,7 @@
 """The files of a plan: which they are, what they hold, a digest of it all, and single lines for quoting.
 
-Sizes are looked at before anything is read. What the bytes mean is the affair of yaml_nodes and document.
+Sizes are looked at before anything is read, and nothing outside of the plan's border is read. What the bytes mean is
+said in yaml_nodes and document.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.border import Border, read_ordinary
 from provisioner.diagnostics import Diagnostic, Diagnostics
 from provisioner.yaml_nodes import LARGEST_BYTES
 
@@ -27,23 +29,35 @@ _TESTS = ".test.yaml"  # tests of plans may lie beside them
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """`path` as the user gave it, with the name behind it for a folder; `content` without a byte order mark."""
+    """`path` as the user gave it, with the name behind it for a folder; `content` without a byte order mark.
+
+    `outside`: it lies outside of the plan's border, and nothing of it may be quoted.
+    """
 
     path: str
     name: str
     content: bytes
+    outside: bool = False
 
 
-def find(paths: Iterable[Path], found: Diagnostics) -> Iterator[PlanFile]:
-    """Every file of the plan once, those of a folder by name."""
+def is_plan_file(name: str) -> bool:
+    """Whether a file of a folder is a part of the plan, by its name."""
+    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not name.endswith(_TESTS)
+
+
+def find(paths: Iterable[Path], found: Diagnostics, border: Border) -> Iterator[PlanFile]:
+    """Every file of the plan once, those of a folder by name; what the border does not admit is a mistake."""
     seen: set[tuple[int, int]] = set()
     for path in paths:
-        for file in _expanded(path, found):
+        for file in _expanded(path, found, border):
             try:
+                if not border.admits(file):
+                    found.add(outside(file, border))
+                    continue
                 status = file.stat()
                 if (status.st_dev, status.st_ino) not in seen:
                     seen.add((status.st_dev, status.st_ino))
-                    yield from _content(file, status, found)
+                    yield from _content(file, status, found, border)
             except (OSError, ValueError) as error:
                 found.add(_unreadable(file, error))
 
@@ -59,18 +73,25 @@ def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None
     return sha.hexdigest()
 
 
-def line_reader() -> Callable[[str, int], str | None]:
+def outside(file: Path, border: Border) -> Diagnostic:
+    """Something that leaves the border. Whether it exists is not told."""
+    what = f"{file} is outside of {border.roots[0]}, the checkout or folder of the plan"
+    return Diagnostic("PLAN-OUTSIDE", what, "move it into the checkout, or allow it with --allow-outside-files")
+
+
+def line_reader(border: Border) -> Callable[[str, int], str | None]:
     """A reader of single lines of plan files, counted from 1, with their ends: for quoting them beside a diagnostic.
 
-    What stands beside a word for a secret is struck out. None for what cannot be read or is not there. Each file is
-    read once.
+    What stands beside a word for a secret is struck out. None for what cannot be read, or lies outside of the border.
+    Each file is read once.
     """
 
     @functools.cache
     def source(file: str) -> Sequence[str]:
         try:
-            with Path(file).open("rb") as stream:
-                text = stream.read(LARGEST_BYTES).decode("utf-8", "replace")
+            if not border.holds(Path(file)):
+                return ()
+            text = read_ordinary(Path(file), LARGEST_BYTES).decode("utf-8", "replace")
         except (OSError, ValueError):
             return ()
         return list(io.StringIO(text, newline=""))
@@ -95,16 +116,18 @@ def _struck(line: str) -> str:
     return _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
 
 
-def _expanded(path: Path, found: Diagnostics) -> Sequence[Path]:
+def _expanded(path: Path, found: Diagnostics, border: Border) -> Sequence[Path]:
     """The path itself, or the plan files of a folder. Sub-folders are not read: links cannot lead round in circles."""
     try:
+        if not border.admits(path):
+            found.add(outside(path, border))
+            return []
         if not path.is_dir():
             if path.exists() or path.is_symlink():
                 return [path]
-            found.add(_no_file(path))
+            found.add(_no_file(path, border))
             return []
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
-        files = [p for p in files if not p.is_dir() and not p.name.endswith(_TESTS)]
+        files = sorted(p for p in path.iterdir() if is_plan_file(p.name) and not p.is_dir())
     except (OSError, ValueError) as error:
         found.add(_unreadable(path, error))
         return []
@@ -114,7 +137,7 @@ def _expanded(path: Path, found: Diagnostics) -> Sequence[Path]:
     return files
 
 
-def _content(file: Path, status: os.stat_result, found: Diagnostics) -> Iterator[PlanFile]:
+def _content(file: Path, status: os.stat_result, found: Diagnostics, border: Border) -> Iterator[PlanFile]:
     """Its size is looked at before it is read, and no more is read than may be."""
     limit = f"{LARGEST_BYTES // 2**20} MB"
     if not stat.S_ISREG(status.st_mode):
@@ -122,17 +145,17 @@ def _content(file: Path, status: os.stat_result, found: Diagnostics) -> Iterator
         return
     content = b""
     if status.st_size <= LARGEST_BYTES:
-        with file.open("rb") as stream:
-            content = stream.read(LARGEST_BYTES + 1)
+        content = read_ordinary(file, LARGEST_BYTES + 1)
     if max(status.st_size, len(content)) > LARGEST_BYTES:
         what = f"{file}: {status.st_size / 2**20:,.0f} MB; a plan file is {limit} at most"
         found.add(Diagnostic("YAML-TOO-LARGE", what, "name a plan, or split it into several files"))
         return
-    yield PlanFile(str(file), file.name, content.removeprefix(b"\xef\xbb\xbf"))
+    yield PlanFile(str(file), file.name, content.removeprefix(b"\xef\xbb\xbf"), outside=not border.holds(file))
 
 
-def _no_file(path: Path) -> Diagnostic:
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+def _no_file(path: Path, border: Border) -> Diagnostic:
+    known = path.parent.is_dir() and border.holds(path.parent)
+    names = [p.name for p in path.parent.iterdir()] if known else []
     near = difflib.get_close_matches(path.name, names, n=1)
     mend = f"did you mean {path.parent / near[0]}?" if near else "name a plan file, or a folder that holds some"
     return Diagnostic("PLAN-FILE-MISSING", f"{path}: there is no such file or folder", mend)

@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from provisioner.border import Border, read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Address, ChangeSet
+from provisioner.plan_files import outside
 from provisioner.plan_mistakes import mistakes
-from provisioner.yaml_nodes import parse
+from provisioner.yaml_nodes import LARGEST_BYTES, parse
 
 VERSION = 1
 
@@ -96,22 +98,32 @@ class Result:
     rows: Sequence[Sequence[Mapping[str, Any]]] = field(default_factory=list)
 
 
-def load(file: Path) -> list[Case]:
-    """The cases of a file. Raises InputError with every mistake and its place."""
+def load(file: Path, border: Border) -> list[Case]:
+    """The cases of a file inside of a border. Raises InputError with every mistake and its place."""
+    if not border.admits(file):
+        raise InputError([outside(file, border)])
     try:
-        parsed = parse(file.read_bytes(), str(file))
+        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), str(file))
     except OSError as error:
         what = f"{file} cannot be read: {error.strerror or error}"
         raise InputError([Diagnostic("TEST-FILE", what, "name a *.test.yaml file, or a folder with some")]) from error
+    if parsed.diagnostics and not border.holds(file):
+        raise InputError([_unquoted(file)])
     if parsed.diagnostics or parsed.root is None:
         raise InputError(parsed.diagnostics or [Diagnostic("TEST-FILE", f"{file} holds nothing")])
     adapter = TypeAdapter(FileBody)
     try:
         body = adapter.validate_python(parsed.root.content(), strict=True)
     except ValidationError as error:
+        if not border.holds(file):
+            raise InputError([_unquoted(file)]) from None
         schema = adapter.json_schema()
         raise InputError(list(mistakes(error, parsed.root, schema, "the test file", lambda _: None))) from None
     return [Case(file, name, case) for name, case in body["cases"].items()]
+
+
+def _unquoted(file: Path) -> Diagnostic:
+    return Diagnostic("TEST-FILE", f"{file} is not a test file; it is outside of the checkout and not quoted")
 
 
 def judge(case: Case, result: Result) -> Iterator[str]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from provisioner.border import Border
 from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.document import load, read, schema
 from provisioner.model import (
@@ -160,7 +161,10 @@ def test_a_bad_plan_is_told_in_these_words(
     with pytest.raises(InputError) as raised:
         load(path.relative_to(tmp_path), TYPES, today=TODAY)
     assert raised.value.exit_code == 3
-    golden(f"diagnostics/{name}.txt", render_diagnostics(raised.value.diagnostics, line_reader(), color=False))
+    golden(
+        f"diagnostics/{name}.txt",
+        render_diagnostics(raised.value.diagnostics, line_reader(Border.of(Path())), color=False),
+    )
 
 
 def test_every_mistake_has_a_way_to_mend_it_and_a_place_that_can_be_quoted(tmp_path: Path) -> None:
@@ -425,7 +429,7 @@ def test_no_text_raises_anything_but_an_input_error(tmp_path_factory: Any, piece
     text = "".join("  " * depth + piece + "\n" for depth, piece in pieces)
     path = write(tmp_path_factory.mktemp("plan"), {"plan.yaml": text})
     found = outcome(path)[1]
-    assert len(render_diagnostics(found, line_reader(), color=True).splitlines()) >= 2 * len(found)
+    assert len(render_diagnostics(found, line_reader(Border.of(path)), color=True).splitlines()) >= 2 * len(found)
 
 
 _JSON = st.recursive(

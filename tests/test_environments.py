@@ -23,6 +23,7 @@ inbound_connectors:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, Shop]]:
     folder = tmp_path_factory.mktemp("environments")
+    (folder / ".git").mkdir()  # one checkout holds both
     for name in ("contoso", "fabrikam"):
         (folder / name).mkdir()
         (folder / name / "plan.yaml").write_text(OWN % (name, name), encoding="utf-8")

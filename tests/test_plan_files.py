@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from provisioner import plan_files
+from provisioner.border import Border
 from provisioner.diagnostics import Diagnostics
 from provisioner.plan_files import PlanFile, digest, line_reader
 from provisioner.yaml_nodes import LARGEST_BYTES
@@ -15,7 +16,7 @@ from provisioner.yaml_nodes import LARGEST_BYTES
 def find(*paths: Path) -> tuple[list[str], list[str]]:
     """The names of the files found, and the ids of what was told."""
     found = Diagnostics()
-    names = [f.name for f in plan_files.find(paths, found)]
+    names = [f.name for f in plan_files.find(paths, found, Border.of(paths[0]))]
     assert all(d.mend and str(paths[0].parent) in d.summary for d in found.items)
     return names, [d.id for d in found.items]
 
@@ -44,7 +45,7 @@ def test_a_named_file_may_end_in_anything(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told_with_what_was_meant(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text("a: 1\n")
     found = Diagnostics()
-    assert list(plan_files.find([tmp_path / "plan.yml"], found)) == []
+    assert list(plan_files.find([tmp_path / "plan.yml"], found, Border.of(tmp_path))) == []
     assert [d.id for d in found.items] == ["PLAN-FILE-MISSING"]
     assert str(tmp_path / "plan.yaml") in found.items[0].mend
     assert find(tmp_path / "no" / "where.yaml")[1] == ["PLAN-FILE-MISSING"]
@@ -102,7 +103,7 @@ def test_the_digest_is_of_names_and_contents_alone(tmp_path: Path) -> None:
 
 def test_lines_are_read_with_their_ends(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes("a: 1\r\nb: é\rc\n".encode() + b"\xff")
-    line = line_reader()
+    line = line_reader(Border.of(tmp_path))
     file = str(tmp_path / "a.yaml")
     assert [line(file, n) for n in range(6)] == [None, "a: 1\r\n", "b: é\r", "c\n", "\ufffd", None]
     assert line(str(tmp_path / "none"), 1) is None

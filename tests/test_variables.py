@@ -137,6 +137,7 @@ def test_the_tenant_is_never_a_variable(tmp_path: Path) -> None:
 
 
 def environments(folder: Path) -> Path:
+    (folder / ".git").mkdir()
     (folder / "shared").mkdir()
     (folder / "shared" / "connectors.yaml").write_text(
         "variables: { egress: { type: ip_network } }\n"

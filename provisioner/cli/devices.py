@@ -97,7 +97,9 @@ def load(session: Session, path: Path) -> Desired:
     from provisioner.resources import TYPES
 
     lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")
-    desired, warnings = document.load(path, TYPES, today=session.today(), waivers=[lost], variables=session.variables)
+    desired, warnings = document.load(
+        path, TYPES, today=session.today(), waivers=[lost], variables=session.variables, border=session.border
+    )
     session.diagnose(warnings)
     return desired
 

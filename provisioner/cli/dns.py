@@ -69,7 +69,9 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     from provisioner.devices import egress
     from provisioner.resources import TYPES
 
-    desired, warnings = document.load(path, TYPES, today=session.today(), variables=session.variables)
+    desired, warnings = document.load(
+        path, TYPES, today=session.today(), variables=session.variables, border=session.border
+    )
     session.diagnose(warnings)
     domains = sorted(_domains(desired))
     if session.profile.tenant is None:

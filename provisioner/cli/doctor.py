@@ -116,7 +116,9 @@ def _plan(session: Session, path: Path) -> tuple[Desired | None, Check]:
     from provisioner.resources import TYPES
 
     try:
-        desired, warnings = document.load(path, TYPES, today=session.today(), variables=session.variables)
+        desired, warnings = document.load(
+            path, TYPES, today=session.today(), variables=session.variables, border=session.border
+        )
     except InputError as error:
         return None, _failed("plan", error)
     told = f", {len(warnings)} warnings (provisioner lint)" if warnings else ""

@@ -30,7 +30,9 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
 
     session.format = format_
     waivers = [rules.parse_allow(a) for a in allows]
-    desired, found = document.examine(path, TYPES, today=session.today(), variables=session.variables)
+    desired, found = document.examine(
+        path, TYPES, today=session.today(), variables=session.variables, border=session.border
+    )
     judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     standing = [f for f in judged if not f.waived]
     said = [*found, *(Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in standing)]

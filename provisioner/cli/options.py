@@ -11,6 +11,7 @@ import click
 from provisioner.cli.output import FORMATS, STREAM
 
 if TYPE_CHECKING:
+    from provisioner.border import Border
     from provisioner.plan_variables import Given
 
 output_format = click.option(
@@ -39,18 +40,31 @@ allows = click.option(
 )
 
 
+allow_outside = click.option(
+    "--allow-outside-files",
+    "outside",
+    is_flag=True,
+    help="Read files outside of the checkout that the plan includes or links to; they are not quoted.",
+)
+
+
 def plan_path(function: Any) -> Any:
     """The argument PATH of a plan (plans/ where nothing is said), and what gives its variables their values."""
     import functools
 
     @functools.wraps(function)
     def given(*arguments: Any, **options: Any) -> Any:
+        from provisioner.border import Border
+
         files, pairs = options.pop("var_files"), options.pop("vars_")
-        click.get_current_context().obj.variables = _given(files, pairs)
+        session = click.get_current_context().obj
+        session.border = Border.of(options["path"], lifted=options.pop("outside"))
+        session.variables = _given(files, pairs, session.border)
         return function(*arguments, **options)
 
     decorated = click.argument("path", type=click.Path(path_type=Path), default=Path("plans"), required=False)(given)
     for option in (
+        allow_outside,
         click.option("--var", "vars_", multiple=True, metavar="NAME=VALUE", help="Give a variable its value."),
         click.option(
             "--var-file", "var_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
@@ -64,7 +78,7 @@ def plan_path(function: Any) -> Any:
 _ENVIRONMENT = "PROVISIONER_VAR_"
 
 
-def _given(files: tuple[Path, ...], pairs: tuple[str, ...]) -> dict[str, Given]:
+def _given(files: tuple[Path, ...], pairs: tuple[str, ...], border: Border) -> dict[str, Given]:
     """The values from outside: the environment, then files, then the command line; the later wins."""
     from provisioner.plan_variables import Given
 
@@ -74,7 +88,7 @@ def _given(files: tuple[Path, ...], pairs: tuple[str, ...]) -> dict[str, Given]:
         if name.startswith(_ENVIRONMENT)
     }
     for file in files:
-        given |= {name: Given(value, f"--var-file {file}") for name, value in _variables_of(file).items()}
+        given |= {name: Given(value, f"--var-file {file}") for name, value in _variables_of(file, border).items()}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
@@ -83,15 +97,28 @@ def _given(files: tuple[Path, ...], pairs: tuple[str, ...]) -> dict[str, Given]:
     return given
 
 
-def _variables_of(file: Path) -> dict[str, Any]:
-    from provisioner.diagnostics import Diagnostic, InputError
-    from provisioner.yaml_nodes import parse
+def _variables_of(file: Path, border: Border) -> dict[str, Any]:
+    """The values of a file. It may lie anywhere, since a person names it; a link may not lead out of its checkout."""
+    import dataclasses
 
+    from provisioner.border import Border, read_ordinary
+    from provisioner.diagnostics import Diagnostic, InputError
+    from provisioner.plan_files import outside
+    from provisioner.yaml_nodes import LARGEST_BYTES, parse
+
+    own = Border.of(file, lifted=border.lifted)
+    if not own.admits(file):
+        raise InputError([outside(file, own)])
     try:
-        parsed = parse(file.read_bytes(), str(file))
+        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), str(file))
     except OSError as error:
         what = f"--var-file {file} cannot be read: {error.strerror or error}"
         raise InputError([Diagnostic("VARIABLE-FILE", what, "name a YAML file of NAME: VALUE")]) from error
+    if parsed.diagnostics and not border.holds(file):
+        what = f"--var-file {file} has mistakes; it is outside of the checkout and not quoted"
+        raise InputError(
+            [dataclasses.replace(d, summary=what, mend="", address=None, related=()) for d in parsed.diagnostics]
+        )
     if parsed.diagnostics or parsed.root is None:
         raise InputError(parsed.diagnostics or [Diagnostic("VARIABLE-FILE", f"{file} holds nothing")])
     content = parsed.root.content()

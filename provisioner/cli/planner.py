@@ -57,7 +57,9 @@ async def make_plan(
     from provisioner.tenant.connect import check_tenant
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
-    desired, warnings = document.load(path, TYPES, today=session.today(), waivers=waivers, variables=session.variables)
+    desired, warnings = document.load(
+        path, TYPES, today=session.today(), waivers=waivers, variables=session.variables, border=session.border
+    )
     session.diagnose(warnings)
     check_tenant(identity, desired.tenant)
     scope = scope_of(selection)
@@ -191,5 +193,7 @@ def validate_first(session: Session, path: Path, selection: Selection) -> None:
     from provisioner.resources import TYPES
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
-    document.load(path, TYPES, today=session.today(), waivers=waivers, variables=session.variables)
+    document.load(
+        path, TYPES, today=session.today(), waivers=waivers, variables=session.variables, border=session.border
+    )
     scope_of(selection)

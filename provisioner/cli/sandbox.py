@@ -26,6 +26,8 @@ from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailabl
 if TYPE_CHECKING:
     from provisioner.settings import Profile
 
+_PROGRAM = (sys.executable, "-P", "-m", "provisioner.sandbox")
+"""-P: without it Python would import a module of the working directory, which is the checkout under review, first."""
 _READY_S = 30.0
 _GONE_S = 10.0
 _PATIENCE_S = 3.0
@@ -57,8 +59,8 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
             raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
     _private(state)
     before = _started(state)
-    arguments = [sys.executable, "-m", "provisioner.sandbox", "serve", "--state", str(state)]
-    arguments += [part for seed in seeds for part in ("--seed", str(seed))]
+    arguments = [*_PROGRAM, "serve", "--state", str(state)]
+    arguments += [f"--seed={seed}" for seed in seeds]
     arguments += ["--lag", str(lag)] if lag is not None else []
     log = state / "sandbox.log"
     with log.open("ab") if detach else contextlib.nullcontext() as output:
@@ -255,8 +257,8 @@ def running(state: Path, seeds: Sequence[Path]) -> Iterator[Running]:
         if not seed.is_file():
             raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
     state.mkdir(parents=True)
-    arguments = [sys.executable, "-m", "provisioner.sandbox", "serve", "--state", str(state)]
-    arguments += [part for seed in seeds for part in ("--seed", str(seed))]
+    arguments = [*_PROGRAM, "serve", "--state", str(state)]
+    arguments += [f"--seed={seed}" for seed in seeds]
     log = state / "sandbox.log"
     with log.open("ab") as output:
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603

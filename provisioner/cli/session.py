@@ -17,6 +17,7 @@ import click
 from provisioner.diagnostics import Diagnostic, ProvisionerError
 
 if TYPE_CHECKING:
+    from provisioner.border import Border
     from provisioner.plan_variables import Given
     from provisioner.settings import Profile
 
@@ -43,6 +44,7 @@ class Session:
     files: list[str] = field(default_factory=list)
     variables: Mapping[str, Given] = field(default_factory=dict)
     clock: Clock = local_time
+    border: Border | None = None
     _streaming: bool = False
 
     _current: ClassVar[Session | None] = None
@@ -140,12 +142,14 @@ def error_document(error: ProvisionerError) -> dict[str, Any]:
 
 
 def read_line(file: str, line: int) -> str | None:
-    """A line of a plan for an excerpt, with its end; None where it cannot be had."""
-    return _reader()(file, line)
+    """A line of a plan for an excerpt, with its end; None where it cannot be had or lies outside of the border."""
+    from provisioner.border import Border
+
+    return _reader(Session.current().border or Border.of(Path.cwd()))(file, line)
 
 
 @lru_cache(maxsize=1)
-def _reader() -> Callable[[str, int], str | None]:
+def _reader(border: Border) -> Callable[[str, int], str | None]:
     from provisioner.plan_files import line_reader
 
-    return line_reader()
+    return line_reader(border)

@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import functools
 import json
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from xml.etree import ElementTree as ET
 
 import click
 
+from provisioner.border import Border
+from provisioner.cli.options import allow_outside
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, ProvisionerError
 
@@ -36,18 +39,20 @@ class _Verdict:
 @click.command("test")
 @click.argument("path", type=click.Path(path_type=Path), default=Path("plans"), required=False)
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the results as JUnit XML too.")
+@allow_outside
 @click.pass_obj
-def command(session: Session, path: Path, junit: Path | None) -> int:
+def command(session: Session, path: Path, junit: Path | None, outside: bool) -> int:
     """Run the tests of plans (*.test.yaml) of a file or a folder, each case on a sandbox of its own.
 
     Exit 0 when all pass, 1 when one fails, 3 for a test file that is wrong.
     """
     from provisioner.plan_tests import load
 
-    cases = [case for file in _files(path) for case in load(file)]
+    border = session.border = Border.of(path, lifted=outside)
+    cases = [case for file in _files(path) for case in load(file, border)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         verdicts = []
-        for verdict in threads.map(functools.partial(_run, today=session.today()), cases):
+        for verdict in threads.map(functools.partial(_run, today=session.today(), border=border), cases):
             verdicts.append(verdict)
             _print(session, verdict)
     failed = sum(bool(v.failures) for v in verdicts)
@@ -97,20 +102,20 @@ def _write(junit: Path, verdicts: Sequence[_Verdict]) -> None:
 # --- one case --------------------------------------------------------------------------------------------------------
 
 
-def _run(case: Case, today: dt.date) -> _Verdict:
+def _run(case: Case, today: dt.date, border: Border) -> _Verdict:
     """A case on a sandbox that is there for it alone, and gone afterwards."""
     from provisioner.plan_tests import judge
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="provisioner-test-") as name:
         try:
-            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name), today))))
+            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name), today, border))))
         except ProvisionerError as error:
             failures = tuple(f"{d.id}: {d.summary}" for d in error.diagnostics)
     return _Verdict(case, failures, time.monotonic() - began)
 
 
-async def _happened(case: Case, folder: Path, today: dt.date) -> Result:
+async def _happened(case: Case, folder: Path, today: dt.date, border: Border) -> Result:
     from provisioner import document, engine, planning, rules
     from provisioner.cli.sandbox import running
     from provisioner.plan_tests import Result
@@ -120,14 +125,15 @@ async def _happened(case: Case, folder: Path, today: dt.date) -> Result:
 
     body, here = case.body, case.file.parent
     given = body.get("given", {})
-    seeds = [here / seed for seed in given.get("seeds", ())]
+    seeds = [_seed(here / seed, border) for seed in given.get("seeds", ())]
     if "tenant" in given:
         seeds.append(folder / "given.json")
         seeds[-1].write_text(json.dumps({"sandbox": 1, **given["tenant"]}), encoding="utf-8")
     path = _plan(body["plan"], here, folder)
+    inside = border.with_root(path) if path.parent == folder else border
     variables = {n: Given(v, f"the case {case.name}") for n, v in body.get("variables", {}).items()}
     waivers = [rules.parse_allow(a) for a in body.get("allow", ())]
-    desired, _ = document.load(path, TYPES, today=today, waivers=waivers, variables=variables)
+    desired, _ = document.load(path, TYPES, today=today, waivers=waivers, variables=variables, border=inside)
     with running(folder / "sandbox", seeds) as sandbox:
         for step in given.get("run", ()):
             sandbox.cmdlet(step["cmdlet"], step.get("parameters", {}))
@@ -153,6 +159,16 @@ async def _happened(case: Case, folder: Path, today: dt.date) -> Result:
                 result.left = tuple(str(c.address) for c in (await planned()).pending)
         result.rows = [_rows(sandbox, wanted) for wanted in body["expect"].get("after", ())]
         return result
+
+
+def _seed(seed: Path, border: Border) -> Path:
+    """A seed or an export. One outside of the checkout is never read: the sandbox quotes what is wrong with it."""
+    if not border.holds(seed):
+        what = f"{seed} is outside of {border.roots[0]}, the checkout or folder of the tests"
+        raise InputError([Diagnostic("PLAN-OUTSIDE", what, "move the seed into the checkout")])
+    if not seed.is_file():
+        raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
+    return Path(os.path.realpath(seed))
 
 
 def _rows(sandbox: Any, wanted: Any) -> Sequence[Any]:

@@ -25,7 +25,9 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
 
     session.format = format_
     waivers = [rules.parse_allow(a) for a in allows]
-    desired, warnings = document.load(path, TYPES, today=session.today(), waivers=waivers, variables=session.variables)
+    desired, warnings = document.load(
+        path, TYPES, today=session.today(), waivers=waivers, variables=session.variables, border=session.border
+    )
     findings = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
     noted = [Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in findings if not f.waived]
     # A guard is for apply to refuse: here it is only shown.
