@@ -27,7 +27,7 @@ findings and errors go to standard error.
 | 5 | the tenant could not be read completely |
 | 6 | a guard or a precondition stands in the way |
 | 7 | the change set is stale: nothing was written |
-| 8 | partly applied, unconfirmed, or waiting for DNS; the account was printed, and the next apply goes on |
+| 8 | partly applied, unconfirmed, held back, or waiting for DNS; the account was printed, and the next apply goes on |
 | 9 | another apply holds the tenant |
 | 10 | declined |
 | 130 | interrupted |
