@@ -1,17 +1,11 @@
-"""Inbound connectors: whose mail is taken from which addresses or certificates (relay, partners).
-
-Our ownership mark lives behind the user's text in `Comment`: `HQ scanners [provisioner: mail-platform/prod]`. A
-connector that carries our mark and leaves the plan is deleted; any other undeclared one is left alone.
-"""
+"""Inbound connectors: whose mail is taken from which addresses or certificates (relay, partners)."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import unquote
 
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -21,7 +15,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
-    Delta,
     Effect,
     Guard,
     Parameter,
@@ -33,7 +26,6 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.resources.canonical import (
-    Canonical,
     DomainText,
     EmailText,
     Flag,
@@ -42,18 +34,24 @@ from provisioner.resources.canonical import (
     certificate_name,
     domain_name,
     email_address,
-    flag,
     lenient,
-    prose,
     read_only,
     refusal,
     sender_domain,
     sender_network,
     skip_network,
-    texts,
     wire_network,
-    word,
 )
+from provisioner.resources.connectors import (
+    HYBRID_WIZARD,
+    Columns,
+    Values,
+    connector_name,
+    differs,
+    wire_type,
+    written_body,
+)
+from provisioner.resources.ownership import unmarked_comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +89,6 @@ class InboundConnector:
 
 # --- the wire --------------------------------------------------------------------------------------------------------
 
-_TYPES = {"onpremises": "on_premises", "partner": "partner"}
-_WIRE_TYPES = {"on_premises": "OnPremises", "partner": "Partner"}
-_SOURCES = {"default": "default", "hybridwizard": "hybrid_wizard", "migrated": "migrated", "adminui": "admin_ui"}
-
 _FLAGS = {
     "enabled": "Enabled",
     "require_tls": "RequireTls",
@@ -107,84 +101,24 @@ _FLAGS = {
 }
 
 
-def _as_it_is(canonical: str) -> str:
-    return canonical
-
-
-@dataclass(frozen=True, slots=True)
-class _List:
-    """A multi-valued parameter: the canonical form of its values, and what is sent for one."""
-
-    parameter: str
-    canonical: Canonical
-    wire: Canonical = _as_it_is
-
-    def decode(self, values: Iterable[str]) -> frozenset[str]:
-        return frozenset(map(lenient(self.canonical), values))
-
-    def spellings(self, values: Sequence[str]) -> frozenset[str]:
-        """The stored values of every entry that is not, or not only, stored as we would send it."""
-        form = lenient(self.canonical)
-        odd = {form(v) for v in values if v != self.wire(form(v))}
-        return frozenset(f"{self.parameter}={v}" for v in values if form(v) in odd)
-
-    def removal(self, values: frozenset[str], spellings: Iterable[str]) -> Delta:
-        """What takes these entries away, by the names under which they are stored."""
-        prefix = f"{self.parameter}="
-        form = lenient(self.canonical)
-        stored = {s.removeprefix(prefix) for s in spellings if s.startswith(prefix)}
-        named = {s: form(s) for s in stored if form(s) in values}
-        return Delta(remove=tuple(sorted({*named, *(self.wire(v) for v in values - set(named.values()))})))
-
-
 _LISTS = {
-    "sender_ip_addresses": _List("SenderIPAddresses", sender_network, wire_network),
-    "sender_domains": _List("SenderDomains", sender_domain),
-    "associated_accepted_domains": _List("AssociatedAcceptedDomains", domain_name),
-    "trusted_organizations": _List("TrustedOrganizations", domain_name),
-    "ef_skip_ips": _List("EFSkipIPs", skip_network, wire_network),
-    "ef_users": _List("EFUsers", email_address),
-    "scan_and_drop_recipients": _List("ScanAndDropRecipients", email_address),
-    "client_host_names": _List("ClientHostNames", domain_name),
+    "sender_ip_addresses": Values("SenderIPAddresses", sender_network, wire_network),
+    "sender_domains": Values("SenderDomains", sender_domain),
+    "associated_accepted_domains": Values("AssociatedAcceptedDomains", domain_name),
+    "trusted_organizations": Values("TrustedOrganizations", domain_name),
+    "ef_skip_ips": Values("EFSkipIPs", skip_network, wire_network),
+    "ef_users": Values("EFUsers", email_address),
+    "scan_and_drop_recipients": Values("ScanAndDropRecipients", email_address),
+    "client_host_names": Values("ClientHostNames", domain_name),
 }
 
 # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
 _STAYS_DISABLED = ("is created in a disabled state", "enable an inbound connector")
 
-_MARK = re.compile(r"(?:(?P<comment>.*) )?\[provisioner: (?P<owner>[^\[\]]+)\]", re.DOTALL)
-_RESERVED = {"%": "%25", "[": "%5B", "]": "%5D", "\r": "%0D", "\n": "%0A"}
-
-
-def comment_on_wire(comment: str, owner: str) -> str:
-    """The text for `Comment`: the user's, then the mark. Brackets of an owner are escaped, those of a text are not."""
-    if not owner:
-        return comment
-    mark = f"[provisioner: {''.join(_RESERVED.get(c, c) for c in owner)}]"
-    return f"{comment} {mark}" if comment else mark
-
-
-def split_comment(text: str) -> tuple[str, str]:
-    """The user's text and the owner ("" for no mark): only the last bracket counts, and only at the very end."""
-    match = _MARK.fullmatch(prose(text))
-    return (prose(match["comment"] or ""), unquote(match["owner"])) if match else (prose(text), "")
+_COLUMNS = Columns(_FLAGS, _LISTS, fixed=frozenset({"client_host_names"}), respelled=frozenset({"sender_domains"}))
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
-
-
-def _name(text: str) -> str:
-    if not text or text != text.strip() or not text.isprintable():
-        mend = "write a name of printable characters, without blanks around it"
-        raise refusal("CONNECTOR-NAME-INVALID", f"{text!r} is not a name for a connector", mend)
-    return text
-
-
-def _comment(text: str) -> str:
-    comment = prose(text)
-    if split_comment(comment)[1]:
-        mend = "leave the mark out; it is written for the plan's owner"
-        raise refusal("COMMENT-MARK", "the comment ends in an ownership mark", mend)
-    return comment
 
 
 def _not_empty(domains: list[str]) -> list[str]:
@@ -268,7 +202,7 @@ class ConnectorBody(TypedDict, total=False):
     client_host_names: Annotated[list[DomainText], Field(description="Host names of the clients, at creation only.")]
     comment: Annotated[
         str,
-        AfterValidator(_comment),
+        AfterValidator(unmarked_comment),
         Field(description="Your note; the plan's ownership mark is put behind it.", examples=["HQ scanners, NET-1432"]),
     ]
 
@@ -291,7 +225,7 @@ def _agree(body: ConnectorBody) -> ConnectorBody:
 
 
 Body = Annotated[ConnectorBody, AfterValidator(_agree)]
-Section = dict[Annotated[str, AfterValidator(_name)], Body]
+Section = dict[Annotated[str, AfterValidator(connector_name)], Body]
 
 
 # --- the type --------------------------------------------------------------------------------------------------------
@@ -346,7 +280,7 @@ class InboundConnectorType:
         return seen
 
     def undeclared(self, observed: InboundConnector, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        ours = owner and observed.owner == owner and observed.source != "hybrid_wizard"
+        ours = owner and observed.owner == owner and observed.source != HYBRID_WIZARD
         return Undeclared.DELETE if ours else Undeclared.KEEP
 
     def steps(self, before: InboundConnector | None, after: InboundConnector | None) -> Sequence[Step]:
@@ -367,16 +301,10 @@ class InboundConnectorType:
 
     def written_form(self, spec: InboundConnector) -> tuple[tuple[str, ...], Any] | None:
         """What the wizard keeps is not for a plan. The mark is the plan's `owner`, not the connector's."""
-        if spec.source == "hybrid_wizard":
+        if spec.source == HYBRID_WIZARD:
             return None
-        body: dict[str, Any] = {}
-        for name in ConnectorBody.__annotations__:
-            value = getattr(spec, name)
-            if isinstance(value, frozenset):
-                value = sorted(value)
-            if name in ("type", "require_tls") or value not in (None, [], "", _DEFAULTS.get(name)):
-                body[name] = value
-        return (spec.name,), {name: value for name, value in body.items() if value is not None}
+        body = written_body(spec, ConnectorBody.__annotations__, ("type", "require_tls"), _DEFAULTS)
+        return (spec.name,), body
 
     def effects(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Effect]:
         """Both objects are judged as a whole: a connector that is disabled has no effect, whatever it says."""
@@ -412,79 +340,33 @@ def _send(cmdlet: str, parameters: Mapping[str, Parameter], *, enabled: bool) ->
     return Send(Cmdlet(cmdlet, parameters), blocked_on=_STAYS_DISABLED if enabled else ())
 
 
-def _wire_type(canonical: str) -> str:
-    return _WIRE_TYPES.get(canonical, canonical)
-
-
 def _creation(after: InboundConnector) -> dict[str, Parameter]:
     """Everything written, and what New requires or decides differently in different tenants (RequireTls)."""
     parameters: dict[str, Parameter] = {
         "Name": after.name,
-        "ConnectorType": _wire_type(after.type or "partner"),
+        "ConnectorType": wire_type(after.type or "partner"),
         "SenderDomains": ("*",),
         "RequireTls": True,
     }
-    for name, parameter in _FLAGS.items():
-        value = getattr(after, name)
-        if value is not None:
-            parameters[parameter] = value
-    for name, kind in _LISTS.items():
-        values = getattr(after, name)
-        if values:
-            parameters[kind.parameter] = tuple(sorted(map(kind.wire, values)))
     if after.tls_sender_certificate_name:
         parameters["TlsSenderCertificateName"] = after.tls_sender_certificate_name
-    comment = comment_on_wire(after.comment or "", after.owner or "")
-    return {**parameters, "Comment": comment} if comment else parameters
+    return parameters | _COLUMNS.creation(after)
 
 
 def _changes(before: InboundConnector, after: InboundConnector) -> dict[str, Parameter]:
     """The parameters of Set for what differs and is known in `after`."""
-
-    def differs(name: str) -> bool:
-        value = getattr(after, name)
-        return value is not None and value != getattr(before, name)
-
-    changes: dict[str, Parameter] = {}
-    if after.type is not None and differs("type"):
-        changes["ConnectorType"] = _wire_type(after.type)
-    changes.update({parameter: getattr(after, name) for name, parameter in _FLAGS.items() if differs(name)})
-    for name, kind in _LISTS.items():
-        if name == "client_host_names" or not differs(name):
-            continue
-        values = getattr(after, name)
-        if values:
-            changes[kind.parameter] = tuple(sorted(map(kind.wire, values)))
-        elif getattr(before, name):
-            # An empty list would leave it as it is: over REST, [] does not clear.
-            changes[kind.parameter] = kind.removal(getattr(before, name), before.spellings or ())
-    if differs("tls_sender_certificate_name"):
+    changes = _COLUMNS.changes(before, after)
+    if differs(before, after, "tls_sender_certificate_name"):
         changes["TlsSenderCertificateName"] = after.tls_sender_certificate_name or None
-    if differs("comment") or differs("owner"):
-        changes["Comment"] = comment_on_wire(after.comment or "", after.owner or "")
     return changes
 
 
 def _decode(key: str, row: Row) -> InboundConnector:
-    values: dict[str, Any] = {name: flag(row, parameter) for name, parameter in _FLAGS.items()}
-    spellings: set[str] = set()
-    for name, kind in _LISTS.items():
-        stored = texts(row, kind.parameter)
-        values[name] = None if stored is None else kind.decode(stored)
-        if name != "sender_domains":  # its stored form is always another, and it can never be emptied
-            spellings |= kind.spellings(stored or ())
-    certificate = row.get("TlsSenderCertificateName") or ""
+    values = _COLUMNS.decode(row)
     if "TlsSenderCertificateName" in row:
+        certificate = row["TlsSenderCertificateName"] or ""
         values["tls_sender_certificate_name"] = lenient(certificate_name)(str(certificate))
-    if "Comment" in row:
-        values["comment"], values["owner"] = split_comment(str(row["Comment"] or ""))
-    return InboundConnector(
-        key,
-        type=word(row, "ConnectorType", _TYPES),
-        source=word(row, "ConnectorSource", _SOURCES),
-        spellings=frozenset(spellings) or None,
-        **values,
-    )
+    return InboundConnector(key, **values)
 
 
 # --- sending paths ---------------------------------------------------------------------------------------------------

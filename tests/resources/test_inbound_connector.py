@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from provisioner.model import Address, Delta, Parameter, Send, Undeclared, Unknown, field_names, project
-from provisioner.resources.inbound_connector import (
-    InboundConnector,
-    InboundConnectorType,
-    comment_on_wire,
-    split_comment,
-)
+from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
+from provisioner.resources.ownership import split_comment
 from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, sent, snapshots
 
 KIND = InboundConnectorType()
@@ -188,29 +184,6 @@ def test_a_wide_range_has_a_form_so_that_a_rule_can_speak_of_it() -> None:
 
 
 # --- the mark --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "comment", "owner"),
-    [
-        ("", "", ""),
-        ("HQ scanners", "HQ scanners", ""),
-        ("[provisioner: me]", "", "me"),
-        ("HQ [3rd floor] [provisioner: me]", "HQ [3rd floor]", "me"),
-        ("x [provisioner: other] [provisioner: me]", "x [provisioner: other]", "me"),
-        ("[provisioner: me] was here", "[provisioner: me] was here", ""),
-        ("a\nb [provisioner: team %5Ba%5D]", "a\nb", "team [a]"),
-        ("x[provisioner: me]", "x[provisioner: me]", ""),
-    ],
-)
-def test_only_a_mark_at_the_very_end_counts(text: str, comment: str, owner: str) -> None:
-    assert split_comment(text) == (comment, owner)
-    assert comment_on_wire(comment, owner) == text
-
-
-@given(TEXTS, st.text(min_size=1, max_size=20).filter(lambda owner: owner.isprintable() or "\n" in owner))
-def test_text_and_mark_come_apart_again(comment: str, owner: str) -> None:
-    assert split_comment(comment_on_wire(comment, owner)) == (comment, owner)
 
 
 def test_only_what_carries_our_mark_is_deleted_when_it_leaves_the_plan() -> None:

@@ -1,0 +1,38 @@
+"""The ownership mark: which plan an object belongs to, where the object has a free text to say it in.
+
+It lives behind the user's text: `HQ scanners [provisioner: mail-platform/prod]`. An object that carries our mark and
+leaves the plan is deleted; any other undeclared one is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from provisioner.resources.canonical import prose, refusal
+
+_MARK = re.compile(r"(?:(?P<comment>.*) )?\[provisioner: (?P<owner>[^\[\]]+)\]", re.DOTALL)
+_RESERVED = {"%": "%25", "[": "%5B", "]": "%5D", "\r": "%0D", "\n": "%0A"}
+
+
+def comment_on_wire(comment: str, owner: str) -> str:
+    """The text for `Comment`: the user's, then the mark. Brackets of an owner are escaped, those of a text are not."""
+    if not owner:
+        return comment
+    mark = f"[provisioner: {''.join(_RESERVED.get(c, c) for c in owner)}]"
+    return f"{comment} {mark}" if comment else mark
+
+
+def split_comment(text: str) -> tuple[str, str]:
+    """The user's text and the owner ("" for no mark): only the last bracket counts, and only at the very end."""
+    match = _MARK.fullmatch(prose(text))
+    return (prose(match["comment"] or ""), unquote(match["owner"])) if match else (prose(text), "")
+
+
+def unmarked_comment(text: str) -> str:
+    """A comment that a plan writes. Raises COMMENT-MARK where it ends in a mark, which only the plan's owner gives."""
+    comment = prose(text)
+    if split_comment(comment)[1]:
+        mend = "leave the mark out; it is written for the plan's owner"
+        raise refusal("COMMENT-MARK", "the comment ends in an ownership mark", mend)
+    return comment
