@@ -19,6 +19,7 @@ from provisioner import rules
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Address, Declared, Desired, Observed, Present, Resource, ResourceType, project, written
 from provisioner.planning import Scope
+from provisioner.resources.ownership import HYBRID_WIZARD, made_by, owner_of
 
 Types = Sequence[ResourceType[Any]]
 
@@ -101,10 +102,10 @@ def _entries(
         address = Address(kind.name, key)
         if not scope.holds(address):
             continue
-        mark = getattr(spec, "owner", None)
+        mark = owner_of(kind, spec)
         form = kind.written_form(spec)
         if form is None:
-            if getattr(spec, "source", "") == "hybrid_wizard":
+            if made_by(kind, spec) == HYBRID_WIZARD:
                 left_out.append(f"{address}: the Hybrid Configuration Wizard made it and keeps it")
         elif mark and mark != owner:
             left_out.append(f'{address}: it belongs to "{mark}"; --owner {mark} exports that plan\'s objects')

@@ -101,7 +101,13 @@ def plan(
     draft.undeclared()
     changes = order(judged(c, draft.types[c.address.type]) for c in draft.changes)
     guards = [g for c in changes for g in _guards(c, draft.types[c.address.type], desired)]
-    findings = [*draft.findings, *rules.lint(desired), *rules.check(desired, observed, changes), *guards, *told]
+    findings = [
+        *draft.findings,
+        *rules.lint(desired),
+        *rules.check(desired, observed, changes, draft.types),
+        *guards,
+        *told,
+    ]
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(
         tenant=desired.tenant,

@@ -12,9 +12,7 @@ from typing import Any
 
 from provisioner.model import Delta, Parameter, Row
 from provisioner.resources.canonical import Canonical, flag, lenient, refusal, texts, word
-from provisioner.resources.ownership import comment_on_wire, split_comment
-
-HYBRID_WIZARD = "hybrid_wizard"
+from provisioner.resources.ownership import HYBRID_WIZARD, comment_on_wire, split_comment
 
 _TYPES = {"onpremises": "on_premises", "partner": "partner"}
 _WIRE_TYPES = {"on_premises": "OnPremises", "partner": "Partner"}

@@ -43,7 +43,6 @@ from provisioner.resources.canonical import (
     wire_network,
 )
 from provisioner.resources.connectors import (
-    HYBRID_WIZARD,
     Columns,
     Values,
     connector_name,
@@ -51,7 +50,7 @@ from provisioner.resources.connectors import (
     wire_type,
     written_body,
 )
-from provisioner.resources.ownership import unmarked_comment
+from provisioner.resources.ownership import HYBRID_WIZARD, unmarked_comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +281,12 @@ class InboundConnectorType:
     def undeclared(self, observed: InboundConnector, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
         ours = owner and observed.owner == owner and observed.source != HYBRID_WIZARD
         return Undeclared.DELETE if ours else Undeclared.KEEP
+
+    def owner_of(self, spec: InboundConnector) -> str | None:
+        return spec.owner
+
+    def made_by(self, spec: InboundConnector) -> str | None:
+        return spec.source
 
     def steps(self, before: InboundConnector | None, after: InboundConnector | None) -> Sequence[Step]:
         if after is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from provisioner.diagnostics import Severity
-from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present
-from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present, ResourceType
+from provisioner.resources.ownership import HYBRID_WIZARD, made_by, owner_of
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 from provisioner.rules.catalogue import RULES
 from provisioner.rules.impact import device_findings
@@ -16,11 +17,14 @@ _SMALL = 10  # below this many objects of a type a share says nothing
 _SHARE = 0.30
 
 
-def check(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
-    """All findings about the whole picture."""
+Types = Mapping[str, ResourceType[Any]]
+
+
+def check(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
+    """All findings about the whole picture. `types` are asked for what guards need to know of an object, by name."""
     yield from _tenant_wide(desired, observed, changes)
-    yield from _foreign_owner(desired, observed)
-    yield from _hybrid(desired, observed, changes)
+    yield from _foreign_owner(desired, observed, types)
+    yield from _hybrid(desired, observed, changes, types)
     yield from _same_mailbox(desired, observed)
     yield from _blast_radius(observed, changes)
     yield from device_findings(desired, observed, changes)
@@ -43,14 +47,12 @@ def _tenant_wide(desired: Desired, observed: Observed, changes: Sequence[Change]
         yield Finding(rule.id, Severity.WARNING, summary, mend, address, location=resource.location)
 
 
-def _foreign_owner(desired: Desired, observed: Observed) -> Iterator[Finding]:
-    """A declared or entombed connector that another plan has marked as its own."""
+def _foreign_owner(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
+    """A declared object, or one listed under `absent`, that another plan has marked as its own."""
     rule = RULES["OWNER-FOREIGN"]
     for address in (*desired.resources, *desired.absent):
         there = observed.resources.get(address)
-        if not isinstance(there, Present) or not isinstance(there.spec, InboundConnector):
-            continue
-        owner = there.spec.owner
+        owner = owner_of(types[address.type], there.spec) if isinstance(there, Present) else ""
         if owner and owner != desired.owner:
             summary = f'{address} belongs to "{owner}", not to {_quoted(desired.owner)}'
             mend = f"take it over with --allow {rule.id}:{address.short}, or leave it to its owner"
@@ -58,14 +60,14 @@ def _foreign_owner(desired: Desired, observed: Observed) -> Iterator[Finding]:
             yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=at)
 
 
-def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
     """A change of what the Hybrid Configuration Wizard keeps: it writes its own values again at its next run."""
     rule = RULES["HYBRID-CONNECTOR"]
     for change in changes:
         there = observed.resources.get(change.address)
         if change.action is Action.NO_OP or not isinstance(there, Present):
             continue
-        if isinstance(there.spec, InboundConnector) and there.spec.source == "hybrid_wizard":
+        if made_by(types[change.address.type], there.spec) == HYBRID_WIZARD:
             summary = f"{change.address} was made by the Hybrid Configuration Wizard, which will overwrite changes"
             mend = "change it with the wizard, and list it under ignore"
             resource = desired.resources.get(change.address)

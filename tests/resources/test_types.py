@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from provisioner.model import field_names
+from provisioner.model import ResourceType, field_names
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.ownership import made_by, owner_of
 
 _PAGE = Path(__file__).parents[2] / "docs" / "plan-language.md"
 
@@ -19,6 +21,13 @@ def test_every_type_has_its_own_name_and_section() -> None:
     assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector"]
     assert [t.name for t in TYPES if t.precondition] == ["domain", "mailbox"]
     assert [t.name for t in TYPES if t.deletable] == ["send_as", "inbound_connector"]
+
+
+@pytest.mark.parametrize("kind", [t for t in TYPES if t.marks_ownership], ids=lambda kind: kind.name)
+def test_a_type_that_marks_its_objects_tells_owner_and_maker(kind: ResourceType[Any]) -> None:
+    """Guards ask for them; there is no default, so that a new type is never without guards by omission."""
+    spec = kind.spec("x", owner="mail/prod", source="hybrid_wizard")
+    assert (owner_of(kind, spec), made_by(kind, spec)) == ("mail/prod", "hybrid_wizard")
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)

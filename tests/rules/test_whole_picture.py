@@ -1,0 +1,163 @@
+"""Guards ask the resource type, whatever type it is: one that is made up here gets the same as a connector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from provisioner import planning
+from provisioner.diagnostics import Location
+from provisioner.model import (
+    Address,
+    Answer,
+    ChangeSet,
+    Cmdlet,
+    Declared,
+    Desired,
+    Effect,
+    Guard,
+    Observed,
+    Present,
+    Query,
+    Resource,
+    Send,
+    Step,
+    Undeclared,
+)
+from provisioner.resources import TYPES
+from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
+from provisioner.rules import parse_allow
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """An object of a type that the tool does not know. Its fields are called otherwise than a connector's."""
+
+    name: str
+    target: str | None = None
+    marked_for: str | None = None
+    wizard: bool | None = None
+
+
+class GatewayType:
+    name: ClassVar[str] = "gateway"
+    section: ClassVar[str] = "gateways"
+    section_type: ClassVar[Any] = dict[str, Any]
+    spec: ClassVar[type[Gateway]] = Gateway
+    creatable: ClassVar[bool] = True
+    deletable: ClassVar[bool] = True
+    precondition: ClassVar[bool] = False
+    marks_ownership: ClassVar[bool] = True
+    singletons: ClassVar[tuple[str, ...]] = ()
+
+    def declare(self, section: Mapping[str, Any], owner: str) -> Iterable[Declared]:
+        return (
+            Declared(name, Gateway(name, marked_for=owner or None, **body), (name,)) for name, body in section.items()
+        )
+
+    def exclusive(self, section: Mapping[str, Any]) -> bool:
+        return False
+
+    def queries(self, wanted: Mapping[str, Gateway | None], everything: bool) -> Sequence[Query]:
+        return ()
+
+    def decode(
+        self, wanted: Mapping[str, Gateway | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, Gateway]:
+        return {}
+
+    def undeclared(self, observed: Gateway, owner: str, exclusive: bool) -> Undeclared:
+        return Undeclared.KEEP
+
+    def owner_of(self, spec: Gateway) -> str | None:
+        return spec.marked_for
+
+    def made_by(self, spec: Gateway) -> str | None:
+        return "hybrid_wizard" if spec.wizard else None
+
+    def steps(self, before: Gateway | None, after: Gateway | None) -> Sequence[Step]:
+        return (Send(Cmdlet("Set-Gateway", {"Target": after.target if after else None})),)
+
+    def needs(self, spec: Gateway) -> Sequence[Address]:
+        return ()
+
+    def written_form(self, spec: Gateway) -> tuple[tuple[str, ...], Any] | None:
+        return (spec.name,), {}
+
+    def effects(self, before: Gateway | None, after: Gateway | None) -> Iterable[Effect]:
+        return (Effect.OPENS,)
+
+    def guards(self, before: Gateway | None, after: Gateway | None) -> Iterable[Guard]:
+        return ()
+
+    def in_force(self, wanted: Gateway, live: Gateway) -> str:
+        return ""
+
+
+KINDS = (*TYPES, GatewayType())
+WANTED = {
+    "gateway": Gateway("g", target="b.example"),
+    "inbound_connector": InboundConnector("g", sender_domains=frozenset({"b.example"})),
+}
+
+
+def there(kind: str, owner: str | None, wizard: bool | None) -> Any:
+    if kind == "gateway":
+        return Gateway("g", target="a.example", marked_for=owner, wizard=wizard)
+    source = "hybrid_wizard" if wizard else "default"
+    return InboundConnector("g", sender_domains=frozenset({"a.example"}), owner=owner, source=source)
+
+
+def planned(kind: str, live: Any, *allows: str, tombstone: bool = False) -> ChangeSet:
+    address = Address(kind, "g")
+    absent: dict[Address, Location | None] = {address: None} if tombstone else {}
+    resources = {} if tombstone else {address: Resource(address, WANTED[kind])}
+    desired = Desired("contoso.onmicrosoft.com", "mail/prod", resources, absent=absent)
+    waivers = [parse_allow(text) for text in allows]
+    return planning.plan(desired, Observed({address: Present(live)}), KINDS, waivers=waivers)
+
+
+def told(found: ChangeSet) -> list[tuple[str, str]]:
+    return [(finding.rule, finding.blocks) for finding in found.findings]
+
+
+@pytest.mark.parametrize("kind", sorted(WANTED))
+@pytest.mark.parametrize("tombstone", [False, True])
+def test_what_another_plan_has_marked_is_guarded(kind: str, tombstone: bool) -> None:
+    found = planned(kind, there(kind, "other/plan", None), tombstone=tombstone)
+    assert told(found) == [("OWNER-FOREIGN", "apply")]
+    assert '"other/plan"' in found.findings[0].summary
+    assert not found.applyable
+    assert planned(kind, there(kind, "other/plan", None), f"OWNER-FOREIGN:{kind}/g", tombstone=tombstone).applyable
+    for owner in ("mail/prod", "", None):
+        assert told(planned(kind, there(kind, owner, None), tombstone=tombstone)) == []
+
+
+@pytest.mark.parametrize("kind", sorted(WANTED))
+@pytest.mark.parametrize("tombstone", [False, True])
+def test_what_the_hybrid_wizard_made_is_guarded(kind: str, tombstone: bool) -> None:
+    found = planned(kind, there(kind, None, True), tombstone=tombstone)
+    assert told(found) == [("HYBRID-CONNECTOR", "apply")]
+    assert not found.applyable
+    assert planned(kind, there(kind, None, True), f"HYBRID-CONNECTOR:{kind}/g", tombstone=tombstone).applyable
+
+
+@pytest.mark.parametrize("kind", sorted(WANTED))
+def test_both_guards_stand_side_by_side(kind: str) -> None:
+    found = planned(kind, there(kind, "other/plan", True))
+    assert {rule for rule, _ in told(found)} == {"OWNER-FOREIGN", "HYBRID-CONNECTOR"}
+    assert not planned(kind, there(kind, "other/plan", True), "OWNER-FOREIGN").applyable
+
+
+def test_a_type_that_marks_its_objects_and_cannot_tell_the_owner_is_no_type_without_guards() -> None:
+    class Silent(InboundConnectorType):
+        owner_of = None  # type: ignore[assignment]
+
+    live = there("inbound_connector", "other/plan", None)
+    address = Address("inbound_connector", "g")
+    desired = Desired("contoso.onmicrosoft.com", "", {address: Resource(address, WANTED["inbound_connector"])})
+    with pytest.raises(TypeError):
+        planning.plan(desired, Observed({address: Present(live)}), [Silent()])
