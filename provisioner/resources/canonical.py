@@ -89,7 +89,7 @@ def sender_domain(text: str) -> str:
     plain = stored[1] if stored else text
     if plain == "*":
         return plain
-    return _wildcard_domain(plain, text, "SENDER-DOMAIN-INVALID", "write contoso.com, *.contoso.com or *")
+    return wildcard_domain(plain, text, "SENDER-DOMAIN-INVALID", "write contoso.com, *.contoso.com or *")
 
 
 def certificate_name(text: str) -> str:
@@ -100,10 +100,11 @@ def certificate_name(text: str) -> str:
     if not text:
         return ""
     mend = 'write mail.contoso.com or *.contoso.com, or "" for none'
-    return _wildcard_domain(text, text, "CERTIFICATE-NAME-INVALID", mend)
+    return wildcard_domain(text, text, "CERTIFICATE-NAME-INVALID", mend)
 
 
-def _wildcard_domain(plain: str, text: str, identifier: LiteralString, mend: str) -> str:
+def wildcard_domain(plain: str, text: str, identifier: LiteralString, mend: str) -> str:
+    """`contoso.com` or `*.contoso.com`, of a text that was written as `text`. Raises `identifier`."""
     star = "*." if plain.startswith("*.") else ""
     try:
         return star + domain_name(plain.removeprefix(star))

@@ -6,12 +6,12 @@ not empty over REST.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from provisioner.model import Delta, Parameter, Row
-from provisioner.resources.canonical import Canonical, flag, lenient, refusal, texts, word
+from provisioner.model import Answer, Delta, Parameter, Query, Row, Undeclared, Unknown
+from provisioner.resources.canonical import Canonical, answered, flag, lenient, refusal, texts, word
 from provisioner.resources.ownership import HYBRID_WIZARD, comment_on_wire, split_comment
 
 _TYPES = {"onpremises": "on_premises", "partner": "partner"}
@@ -25,6 +25,36 @@ def connector_name(text: str) -> str:
         mend = "write a name of printable characters, without blanks around it"
         raise refusal("CONNECTOR-NAME-INVALID", f"{text!r} is not a name for a connector", mend)
     return text
+
+
+def declared_names(section: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Key and name of each entry: names that differ in case only have one key, for the caller to refuse."""
+    spelling: dict[str, str] = {}
+    for name in section:
+        yield spelling.setdefault(name.casefold(), name), name
+
+
+C = TypeVar("C")
+
+
+def decode_listing(
+    wanted: Mapping[str, C | None], answers: Sequence[tuple[Query, Answer]], decode: Callable[[str, Row], C]
+) -> dict[str, C | Unknown]:
+    """All rows of the listings by name. Exchange tells names apart without case; a wanted key keeps its spelling."""
+    keys = {key.casefold(): key for key in wanted}
+    seen: dict[str, C | Unknown] = {}
+    for _, answer in answers:
+        for row in answer.rows:
+            name = str(row.get("Name") or row.get("Identity"))
+            key = keys.get(name.casefold(), name)
+            seen[key] = answered(wanted.get(key), decode(key, row))
+    return seen
+
+
+def fate(observed: Any, owner: str) -> Undeclared:
+    """What becomes of an undeclared connector: only our own mark makes it ours, and never the hybrid wizard's."""
+    ours = owner and observed.owner == owner and observed.source != HYBRID_WIZARD
+    return Undeclared.DELETE if ours else Undeclared.KEEP
 
 
 def wire_type(canonical: str) -> str:

@@ -29,7 +29,6 @@ from provisioner.resources.canonical import (
     DomainText,
     EmailText,
     Flag,
-    answered,
     at_creation,
     certificate_name,
     domain_name,
@@ -46,7 +45,10 @@ from provisioner.resources.connectors import (
     Columns,
     Values,
     connector_name,
+    declared_names,
+    decode_listing,
     differs,
+    fate,
     wire_type,
     written_body,
 )
@@ -250,11 +252,8 @@ class InboundConnectorType:
     singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Mapping[str, ConnectorBody], owner: str) -> Iterable[Declared]:
-        """Names that differ in case only come twice with one key, for the caller to refuse."""
-        spelling: dict[str, str] = {}
-        for name, body in section.items():
-            key = spelling.setdefault(name.casefold(), name)
-            values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in body.items()}
+        for key, name in declared_names(section):
+            values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in section[name].items()}
             yield Declared(key, InboundConnector(key, owner=owner or None, **values), (name,))
 
     def exclusive(self, section: Mapping[str, ConnectorBody]) -> bool:  # noqa: ARG002 - ownership is told by the mark
@@ -269,18 +268,10 @@ class InboundConnectorType:
     def decode(
         self, wanted: Mapping[str, InboundConnector | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, InboundConnector | Unknown]:
-        keys = {key.casefold(): key for key in wanted}
-        seen = {}
-        for _, answer in answers:
-            for row in answer.rows:
-                name = str(row.get("Name") or row.get("Identity"))
-                key = keys.get(name.casefold(), name)
-                seen[key] = answered(wanted.get(key), _decode(key, row))
-        return seen
+        return decode_listing(wanted, answers, _decode)
 
     def undeclared(self, observed: InboundConnector, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        ours = owner and observed.owner == owner and observed.source != HYBRID_WIZARD
-        return Undeclared.DELETE if ours else Undeclared.KEEP
+        return fate(observed, owner)
 
     def owner_of(self, spec: InboundConnector) -> str | None:
         return spec.owner
