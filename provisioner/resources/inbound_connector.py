@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -42,14 +41,18 @@ from provisioner.resources.canonical import (
     wire_network,
 )
 from provisioner.resources.connectors import (
+    ANY,
     Columns,
+    Scope,
     Values,
     connector_name,
     declared_names,
     decode_listing,
     differs,
     fate,
+    listed,
     wire_type,
+    within,
     written_body,
 )
 from provisioner.resources.ownership import HYBRID_WIZARD, unmarked_comment
@@ -370,8 +373,6 @@ def _decode(key: str, row: Row) -> InboundConnector:
 _NOTHING = InboundConnector("", enabled=False)
 """A connector without effect: what a creation starts from and a deletion ends with."""
 
-Scope = frozenset[str]
-
 
 def _effects(before: InboundConnector, after: InboundConnector) -> Iterator[Effect]:
     """What the change opens and closes, each once.
@@ -382,8 +383,8 @@ def _effects(before: InboundConnector, after: InboundConnector) -> Iterator[Effe
     it exempts its sources from RejectDirectSend.
     """
     was, will = _accepts(before), _accepts(after)
-    opens = any(not _within(will[name], was[name]) for name in was)
-    closes = any(not _within(was[name], will[name]) for name in was)
+    opens = any(not within(will[name], was[name]) for name in was)
+    closes = any(not within(was[name], will[name]) for name in was)
     for name in _RESTRICTIONS:
         had, has = _restriction(before, name), _restriction(after, name)
         opens = opens or _refuses_more(has, had)
@@ -409,13 +410,12 @@ def _accepts(connector: InboundConnector) -> Mapping[str, Scope]:
         **{name: getattr(connector, name) or nothing for name in _SKIPS},
         **{name: frozenset({name}) if getattr(connector, name) else nothing for name in _PRIVILEGES},
         "sources": sources,
-        "domains": connector.sender_domains or _ANY if admits else nothing,
-        "associated": connector.associated_accepted_domains or _ANY if admits else nothing,
+        "domains": connector.sender_domains or ANY if admits else nothing,
+        "associated": connector.associated_accepted_domains or ANY if admits else nothing,
         "clear text": frozenset({"clear text"}) if relays and not connector.require_tls else nothing,
     }
 
 
-_ANY: Scope = frozenset({"*"})
 _SKIPS = ("ef_skip_ips", "ef_users", "trusted_organizations")
 _PRIVILEGES = ("treat_messages_as_internal", "cloud_services_mail_enabled")
 _RESTRICTIONS = ("restrict_domains_to_ip_addresses", "restrict_domains_to_certificate", "require_tls")
@@ -431,32 +431,15 @@ def _restriction(connector: InboundConnector, name: str) -> tuple[Scope, Scope]:
         "restrict_domains_to_certificate": frozenset({certificate}) if certificate else frozenset(),
         "require_tls": frozenset({"TLS"}),
     }
-    return connector.sender_domains or _ANY, allowed[name]
+    return connector.sender_domains or ANY, allowed[name]
 
 
 def _refuses_more(before: tuple[Scope, Scope], after: tuple[Scope, Scope]) -> bool:
     """Whether `after` refuses mail that `before` does not: of more domains, or from some of the sources."""
     (domains_before, sources_before), (domains_after, sources_after) = before, after
-    if not _within(domains_after, domains_before):
+    if not within(domains_after, domains_before):
         return True
-    return bool(domains_after) and not _within(sources_before, sources_after)
-
-
-def _within(inner: Scope, outer: Scope) -> bool:
-    """Whether every network, domain or name of `inner` is covered by one of `outer`."""
-    return all(item in outer or any(_covers(wide, item) for wide in outer) for item in inner)
-
-
-def _covers(wide: str, narrow: str) -> bool:
-    """Whether a network holds another one, or a wildcard a name: `*` every domain, `*.contoso.com` its subdomains."""
-    if wide == "*":
-        return True
-    if wide.startswith("*."):
-        return narrow.removeprefix("*").endswith(wide[1:])
-    try:
-        return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
-    except ValueError:
-        return False
+    return bool(domains_after) and not within(sources_before, sources_after)
 
 
 def _restriction_guards(before: InboundConnector, after: InboundConnector) -> Iterator[Guard]:
@@ -465,13 +448,8 @@ def _restriction_guards(before: InboundConnector, after: InboundConnector) -> It
         domains, sources = _restriction(after, name)
         if not _refuses_more(_restriction(before, name), (domains, sources)):
             continue
-        whose = "every domain" if "*" in domains else _listed(domains)
+        whose = "every domain" if "*" in domains else listed(domains)
         what = "these addresses" if name == "restrict_domains_to_ip_addresses" else "this certificate"
-        summary = f"mail from {whose} is refused (550 5.7.51) unless it comes from {what}: {_listed(sources) or 'none'}"
+        summary = f"mail from {whose} is refused (550 5.7.51) unless it comes from {what}: {listed(sources) or 'none'}"
         mend = "make sure that every other system that sends for these domains has a connector of its own"
         yield Guard("PARTNER-RESTRICTS", summary, mend)
-
-
-def _listed(words: Scope, most: int = 5) -> str:
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(sorted(words)[:most]) + more
