@@ -109,7 +109,7 @@ def _rows(answers: Answers, request: Request) -> Sequence[Row]:
 def _sign_in(mailbox: str, answers: Answers) -> Sequence[Evidence]:
     observed = Observed({}, evidence=answers)
     switches = rules.switches_of(mailbox, observed)
-    if switches.mailbox is None and isinstance(answers.get(request_key(_own(mailbox))), Answer):
+    if rules.has_mailbox(mailbox, answers) is False:
         return (
             Evidence(
                 "yes", f"the tenant has no mailbox {mailbox}", "check the user name that the device signs in with"
@@ -131,10 +131,6 @@ def _sign_in(mailbox: str, answers: Answers) -> Sequence[Evidence]:
     return found
 
 
-def _own(mailbox: str) -> Cmdlet:
-    return Cmdlet("Get-CASMailbox", {"Identity": mailbox})
-
-
 def _mailbox(address: str) -> Cmdlet:
     """One mailbox, by any of its addresses."""
     return Cmdlet("Get-Mailbox", {"Identity": address})
@@ -142,6 +138,8 @@ def _mailbox(address: str) -> Cmdlet:
 
 def _connector(ip: str, rows: Sequence[Row]) -> Evidence:
     """A connector that is switched off is as good as none."""
+    if any("SenderIPAddresses" not in row for row in rows):
+        return Evidence("unknown", "Get-InboundConnector did not return SenderIPAddresses of every connector")
     enabled = [r for r in rows if r.get("Enabled") is not False]
     if not ip:
         names = ", ".join(str(r.get("Name")) for r in enabled) or "none"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, LiteralString, TypeVar
 
 from pydantic import AfterValidator, Field, Strict
@@ -230,6 +230,39 @@ def texts(row: Row, name: str) -> tuple[str, ...] | None:
     if value is None or value == "":
         return ()
     return tuple(str(v) for v in value) if isinstance(value, list | tuple) else (str(value),)
+
+
+def identifier(row: Row, *columns: str) -> str:
+    """The first of these columns that holds text. Raises ValueError where none does: such a row is not an object."""
+    for column in columns:
+        value = row.get(column)
+        if isinstance(value, str) and value.strip():
+            return value
+    raise ValueError(f"a row has no {' or '.join(columns)}")
+
+
+def by_name(rows: Iterable[Row], form: Canonical, *columns: str) -> dict[str, Row | Unknown]:
+    """Rows by the canonical form of their name, which is in the first of `columns` that holds one.
+
+    Raises ValueError for a row without a name: a listing with such a row is not complete.
+    """
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(form(identifier(row, *columns)), []).append(row)
+    return {name: only(same) for name, same in found.items()}
+
+
+def only(rows: Sequence[Row]) -> Row | Unknown:
+    """The one row of a name. Unknown where rows of one name differ: which object is meant cannot be told.
+
+    One object may come twice, on two pages, when others are created or deleted while they are read.
+    """
+    if all(row == rows[0] for row in rows[1:]):
+        return rows[0]
+    guids = sorted({str(row.get("Guid") or row.get("id") or "unknown") for row in rows})
+    return Unknown(
+        f"the tenant returned {len(rows)} different objects of this name: Guid {' and '.join(guids)}", "ambiguous"
+    )
 
 
 S = TypeVar("S")

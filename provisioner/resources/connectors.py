@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from provisioner.model import Answer, Delta, Parameter, Query, Row, Undeclared, Unknown
-from provisioner.resources.canonical import Canonical, answered, flag, lenient, refusal, texts, word
+from provisioner.resources.canonical import Canonical, answered, by_name, flag, identifier, lenient, refusal, texts, word
 from provisioner.resources.ownership import HYBRID_WIZARD, comment_on_wire, split_comment
 
 _TYPES = {"onpremises": "on_premises", "partner": "partner"}
@@ -41,14 +41,19 @@ C = TypeVar("C")
 def decode_listing(
     wanted: Mapping[str, C | None], answers: Sequence[tuple[Query, Answer]], decode: Callable[[str, Row], C]
 ) -> dict[str, C | Unknown]:
-    """All rows of the listings by name. Exchange tells names apart without case; a wanted key keeps its spelling."""
+    """All rows of the listings by name. Exchange tells names apart without case; a wanted key keeps its spelling.
+
+    Raises ValueError for a row without a name.
+    """
     keys = {key.casefold(): key for key in wanted}
     seen: dict[str, C | Unknown] = {}
-    for _, answer in answers:
-        for row in answer.rows:
-            name = str(row.get("Name") or row.get("Identity"))
-            key = keys.get(name.casefold(), name)
-            seen[key] = answered(wanted.get(key), decode(key, row))
+    rows = (row for _, answer in answers for row in answer.rows)
+    for form, row in by_name(rows, str.casefold, "Name", "Identity").items():
+        if isinstance(row, Unknown):
+            seen[keys.get(form, form)] = row
+            continue
+        key = keys.get(form, identifier(row, "Name", "Identity"))
+        seen[key] = answered(wanted.get(key), decode(key, row))
     return seen
 
 

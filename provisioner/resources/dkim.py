@@ -37,6 +37,7 @@ from provisioner.resources.canonical import (
     Flag,
     answered,
     at_creation,
+    by_name,
     domain_name,
     flag,
     lenient,
@@ -131,12 +132,11 @@ class DkimType:
         self, wanted: Mapping[str, Dkim | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, Dkim | Unknown]:
         keys = {_form(key): key for key in wanted}
-        seen = {}
-        for _, answer in answers:
-            for row in answer.rows:
-                form = _form(str(row.get("Domain") or row.get("Name") or row.get("Identity")))
-                key = keys.get(form, form)
-                seen[key] = answered(wanted.get(key), _decode(key, row))
+        seen: dict[str, Dkim | Unknown] = {}
+        rows = (row for _, answer in answers for row in answer.rows)
+        for form, row in by_name(rows, _form, "Domain", "Name", "Identity").items():
+            key = keys.get(form, form)
+            seen[key] = row if isinstance(row, Unknown) else answered(wanted.get(key), _decode(key, row))
         return seen
 
     def undeclared(self, observed: Dkim, owner: str, exclusive: bool) -> Dkim | Undeclared:  # noqa: ARG002

@@ -26,7 +26,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
-from provisioner.resources.canonical import DomainKey, domain_name, flag, lenient, word
+from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient, word
 
 _TYPES = {
     "authoritative": "authoritative",
@@ -58,7 +58,7 @@ class DomainBody(TypedDict, total=False):
 
 
 Section = dict[DomainKey, DomainBody]
-Rows = dict[str, Row]
+Rows = dict[str, Row | Unknown]
 
 
 class DomainType:
@@ -107,9 +107,9 @@ class DomainType:
         exchange: Rows | None = None
         for query, answer in answers:
             if isinstance(query.request, GraphRequest):
-                directory = {_form(str(row.get("id"))): row for row in answer.rows}
+                directory = by_name(answer.rows, _form, "id")
             else:
-                exchange = {_form(str(row.get("DomainName") or row.get("Name"))): row for row in answer.rows}
+                exchange = by_name(answer.rows, _form, "DomainName", "Name")
         keys = {_form(key): key for key in wanted}
         seen: dict[str, Domain | Unknown] = {}
         for form in {**(directory or {}), **(exchange or {})}:
@@ -153,6 +153,10 @@ _form = lenient(domain_name)
 def _decode(key: str, form: str, directory: Rows | None, exchange: Rows | None) -> Domain | Unknown:
     """What both services say; None stands for one that was not asked. Not listed by one of them is a no."""
     there, accepted = (directory or {}).get(form), (exchange or {}).get(form)
+    if isinstance(there, Unknown):
+        return there
+    if isinstance(accepted, Unknown):
+        return accepted
     verified = flag(there, "isVerified") if there else False
     kind = word(accepted, "DomainType", _TYPES) if accepted else None
     if verified is None:

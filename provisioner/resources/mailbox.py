@@ -26,7 +26,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
-from provisioner.resources.canonical import EmailKey, answered, email_address, flag, lenient, texts
+from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
 
 _SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
 _FEW = 5
@@ -93,13 +93,15 @@ class MailboxType:
         self, wanted: Mapping[str, Mailbox | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, Mailbox | Unknown]:
         by_form = {_form(key): key for key in wanted}
-        seen: dict[str, Mailbox | Unknown] = {}
+        found: dict[str, list[Row]] = {}
         for _, answer in answers:
             for row in answer.rows:
-                for name in _names(row):
-                    if name in by_form:
-                        key = by_form[name]
-                        seen[key] = answered(wanted[key], _decode(key, row))
+                for name in _names(row) & by_form.keys():
+                    found.setdefault(by_form[name], []).append(row)
+        seen: dict[str, Mailbox | Unknown] = {}
+        for key, rows in found.items():
+            one = only(rows)
+            seen[key] = one if isinstance(one, Unknown) else answered(wanted[key], _decode(key, one))
         return seen
 
     def undeclared(self, observed: Mailbox, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
@@ -135,10 +137,11 @@ def _look_up(address: str) -> str:
 
 
 def _names(row: Row) -> set[str]:
-    """Sign-in name and every SMTP address of a user."""
+    """Sign-in name and every SMTP address of a user. Raises ValueError for one without a sign-in name."""
     proxies = (p.partition(":") for p in texts(row, "proxyAddresses") or ())
     names = {_form(address) for kind, _, address in proxies if kind.lower() == "smtp"}
-    return names | {_form(str(row[c])) for c in ("userPrincipalName", "mail") if row.get(c)}
+    mail = {_form(str(row["mail"]))} if row.get("mail") else set()
+    return names | mail | {_form(identifier(row, "userPrincipalName"))}
 
 
 def _decode(key: str, row: Row) -> Mailbox:

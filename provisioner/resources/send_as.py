@@ -27,7 +27,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
-from provisioner.resources.canonical import EmailKey, EmailText, email_address, lenient, texts
+from provisioner.resources.canonical import EmailKey, EmailText, email_address, identifier, lenient, texts
 
 _RIGHT = "SendAs"
 _RIGHTS = frozenset({"sendas", "1"})  # over REST a word, in older recordings the number of the enumeration
@@ -145,11 +145,19 @@ def _parties(key: str) -> tuple[str, str]:
 
 
 def _grants(row: Row) -> bool:
-    """A row that allows: a missing AccessControlType is not a Deny, which would be said."""
-    rights = {r.strip().lower() for text in texts(row, "AccessRights") or () for r in text.split(",")}
+    """A row that allows: a missing AccessControlType is not a Deny, which would be said.
+
+    Raises ValueError for a row without rights, which says nothing.
+    """
+    written = texts(row, "AccessRights")
+    if written is None:
+        raise ValueError("a row has no AccessRights")
+    rights = {r.strip().lower() for text in written for r in text.split(",")}
     return bool(rights & _RIGHTS) and str(row.get("AccessControlType") or "Allow").lower() == "allow"
 
 
 def _trustees(row: Row) -> Iterable[str]:
-    """The names by which the trustee of a row may be meant."""
-    return (_form(str(row[n])) for n in ("Trustee", "TrusteeWithPrimarySmtpAddress") if row.get(n))
+    """The names by which the trustee of a row may be meant. Raises ValueError for a row without a trustee."""
+    columns = ("Trustee", "TrusteeWithPrimarySmtpAddress")
+    identifier(row, *columns)
+    return (_form(str(row[n])) for n in columns if row.get(n))

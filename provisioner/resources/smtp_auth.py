@@ -28,7 +28,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
-from provisioner.resources.canonical import EmailKey, Flag, email_address, lenient, read_only, texts
+from provisioner.resources.canonical import EmailKey, Flag, email_address, identifier, lenient, only, read_only, texts
 
 ORGANIZATION = "organization"
 """The key of the organization's switch; the others are addresses of mailboxes."""
@@ -124,11 +124,14 @@ class SmtpAuthType:
                 continue
             keys = {_form(key): key for key in query.covers}
             found = _match(keys, answer.rows)
-            seen.update({key: _mailbox(key, row) for key, row in found.items()})
+            seen.update({key: _mailbox(key, only(rows)) for key, rows in found.items()})
             if "Identity" not in request.parameters:
-                claimed = {id(row) for row in found.values()}
-                others = ((_primary(row), row) for row in answer.rows if id(row) not in claimed)
-                seen.update({primary: _mailbox(primary, row) for primary, row in others})
+                claimed = {id(row) for rows in found.values() for row in rows}
+                others: dict[str, list[Row]] = {}
+                for row in answer.rows:
+                    if id(row) not in claimed:
+                        others.setdefault(_primary(row), []).append(row)
+                seen.update({primary: _mailbox(primary, only(rows)) for primary, rows in others.items()})
         return {key: spec for key, spec in seen.items() if key in wanted or key != ORGANIZATION}
 
     def undeclared(self, observed: SmtpAuth, owner: str, exclusive: bool) -> SmtpAuth | Undeclared:  # noqa: ARG002
@@ -178,24 +181,27 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     return SmtpAuth(ORGANIZATION, _WORDS[rows[0][COLUMN]])
 
 
-def _mailbox(key: str, row: Row) -> SmtpAuth | Unknown:
+def _mailbox(key: str, row: Row | Unknown) -> SmtpAuth | Unknown:
     """Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked)."""
+    if isinstance(row, Unknown):
+        return row
     if COLUMN not in row or not (row[COLUMN] is None or isinstance(row[COLUMN], bool)):
         return Unknown(f"the answer for {key} did not tell {COLUMN}", "malformed")
     return SmtpAuth(key, _WORDS[row[COLUMN]], _primary(row))
 
 
-def _match(keys: Mapping[str, str], rows: Sequence[Row]) -> dict[str, Row]:
-    """The row of each key, by primary or other SMTP address; by sign-in name where no mailbox has such an address."""
-    found: dict[str, Row] = {}
-    by_sign_in: dict[str, Row] = {}
+def _match(keys: Mapping[str, str], rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each key, by primary or other SMTP address; by sign-in name where no mailbox has such an address."""
+    found: dict[str, list[Row]] = {}
+    by_sign_in: dict[str, list[Row]] = {}
     if not keys:
         return found
     for row in rows:
-        found.update({keys[a]: row for a in _addresses(row) if a in keys})
+        for address in _addresses(row) & keys.keys():
+            found.setdefault(keys[address], []).append(row)
         sign_in = _form(str(row.get("UserPrincipalName") or ""))
         if sign_in in keys:
-            by_sign_in[keys[sign_in]] = row
+            by_sign_in.setdefault(keys[sign_in], []).append(row)
     return {**by_sign_in, **found}
 
 
@@ -206,8 +212,9 @@ def _addresses(row: Row) -> set[str]:
 
 
 def _primary(row: Row) -> str:
+    """The primary address; the identity of a mailbox without one. Raises ValueError for a row without either."""
     address = row.get("PrimarySmtpAddress")
     if not address:
         proxies = texts(row, "EmailAddresses") or ()
-        address = next((p.removeprefix("SMTP:") for p in proxies if p.startswith("SMTP:")), row.get("Identity", ""))
-    return _form(str(address))
+        address = next((p.removeprefix("SMTP:") for p in proxies if p.startswith("SMTP:")), "")
+    return _form(str(address or identifier(row, "Identity")))

@@ -10,6 +10,7 @@ from provisioner.rules.plan_alone import lint
 from provisioner.rules.verdict import (
     Switches,
     Verdict,
+    has_mailbox,
     judge,
     mailbox_questions,
     questions,
@@ -28,6 +29,7 @@ __all__ = [
     "Verdict",
     "check",
     "consequences",
+    "has_mailbox",
     "judge",
     "lint",
     "mailbox_questions",

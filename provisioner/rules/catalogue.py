@@ -36,6 +36,7 @@ RULES = {
         Rule("DEVICE-NO-METHOD", _ERROR, "input", "No way of sending will do for a device."),
         Rule("DEVICE-RISK", _WARNING, "", "The way in which a device sends has a weakness."),
         Rule("DIRECT-SEND-REJECTED", _WARNING, "", "A device sends direct, which the tenant rejects."),
+        Rule("DIRECT-SEND-UNKNOWN", _INFO, "", "Whether the tenant rejects direct send could not be read."),
         Rule("DKIM-KEY-1024", _WARNING, "", "A DKIM key of 1024 bits is weak."),
         Rule("HYBRID-CONNECTOR", _ERROR, "apply", "The Hybrid Configuration Wizard made and keeps this connector."),
         Rule("IP-DOCUMENTATION", _WARNING, "", "An address is reserved for documentation (RFC 5737)."),

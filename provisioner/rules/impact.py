@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from provisioner.devices import choose, facts_of
 from provisioner.diagnostics import Location
 from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
-from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present
+from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present, request_key
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.smtp_auth import ORGANIZATION
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.verdict import Switches, Verdict, judge, rejects_direct_send, switches_of
+from provisioner.rules.verdict import ORGANIZATION_CONFIG, Switches, Verdict, judge, rejects_direct_send, switches_of
 
 Connectors = Mapping[Address, InboundConnector]
 
@@ -155,7 +155,14 @@ def _without(connectors: Connectors, address: Address) -> list[InboundConnector]
 def _rejected(desired: Desired, observed: Observed, pending: Mapping[Address, Change]) -> Iterator[Finding]:
     """Devices that are to send direct in a tenant that refuses it, and that the plan does not change."""
     devices = list(_by_method(desired, DIRECT_SEND))
-    if not devices or Address("organization", SETTINGS) in pending or not rejects_direct_send(observed):
+    if not devices or Address("organization", SETTINGS) in pending:
+        return
+    rejects = rejects_direct_send(observed)
+    if rejects is None and request_key(ORGANIZATION_CONFIG) in observed.evidence:
+        summary = f"whether {_listed(devices)} can use direct send is not known: RejectDirectSend could not be read"
+        mend = "give the application a role that may run Get-OrganizationConfig (Global Reader), and plan again"
+        yield _finding("DIRECT-SEND-UNKNOWN", summary, mend, devices[0].location)
+    if not rejects:
         return
     summary = f"{_listed(devices)} would be refused: the organization rejects direct send (550 5.7.68)"
     mend = "give them a fixed address for SMTP relay, or write organization: { reject_direct_send: false }"

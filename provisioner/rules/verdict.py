@@ -177,10 +177,10 @@ def switches_of(mailbox: str, observed: Observed) -> Switches:
     own = observed.resources.get(Address("smtp_auth", mailbox))
     rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
     policy = _user_policy(mailbox, observed.evidence)
-    if policy == "" and rows:
-        policy = str(rows[0].get("DefaultAuthenticationPolicy") or "")
-    elif policy == "":
-        policy = None
+    if policy == "":
+        # The organization's default; a row without the column does not tell it.
+        told = rows and "DefaultAuthenticationPolicy" in rows[0]
+        policy = str(rows[0]["DefaultAuthenticationPolicy"] or "") if rows and told else None
     return Switches(
         own.spec.smtp_auth if isinstance(own, Present) else _mailbox(mailbox, observed.evidence),
         _organization(observed),
@@ -193,13 +193,21 @@ def switches_of(mailbox: str, observed: Observed) -> Switches:
 def _mailbox(mailbox: str, evidence: Evidence) -> str | None:
     """The mailbox's own word from what was asked besides, by the codec of the resource."""
     for request in (_switch_of(mailbox), MAILBOXES):
-        answer = evidence.get(key_of(request))
-        if isinstance(answer, Answer):
-            asked = Query(request, frozenset({mailbox}))
-            seen = SmtpAuthType().decode({mailbox: None}, [(asked, answer)]).get(mailbox)
-            if isinstance(seen, SmtpAuth):
-                return seen.smtp_auth
+        seen = (_decoded(mailbox, request, evidence) or {}).get(mailbox)
+        if isinstance(seen, SmtpAuth):
+            return seen.smtp_auth
     return None
+
+
+def _decoded(mailbox: str, request: Cmdlet, evidence: Evidence) -> Mapping[str, SmtpAuth | Unknown] | None:
+    """An answer about mailboxes by the codec of the resource; None where there is no answer that it can read."""
+    answer = evidence.get(key_of(request))
+    if not isinstance(answer, Answer):
+        return None
+    try:
+        return SmtpAuthType().decode({mailbox: None}, [(Query(request, frozenset({mailbox})), answer)])
+    except ValueError:
+        return None
 
 
 def _organization(observed: Observed) -> str | None:
@@ -246,8 +254,14 @@ def _security_defaults(evidence: Evidence) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def has_mailbox(mailbox: str, evidence: Evidence) -> bool | None:
+    """Whether the tenant has a mailbox, by the look-up of its own switch; None where that was not answered."""
+    seen = _decoded(mailbox, _switch_of(mailbox), evidence)
+    return None if seen is None else mailbox in seen
+
+
 def rejects_direct_send(observed: Observed) -> bool | None:
-    """The organization's setting as it is, from the resource or from what was asked besides."""
+    """The organization's setting as it is, from the resource or from what was asked besides; None for not known."""
     there = observed.resources.get(Address("organization", SETTINGS))
     if isinstance(there, Present) and there.spec.reject_direct_send is not None:
         return bool(there.spec.reject_direct_send)

@@ -2,7 +2,8 @@
 
 A rule waits for requests that it matches, lets `after` of them pass, then strikes `times` of them. What a rule does
 stands in `_DEEDS`. Some deeds only the front can do (answers with `@adminapi.errors`, a row that reads miss for a
-while): for these the front asks `deed(scope)`. Secrets never reach the log.
+while, other rows than the cmdlet's, a pipeline that ends without an error): for these the front asks `deed(scope)`.
+Secrets never reach the log.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FRONTS = ("exchange", "psrp", "graph", "entra", "dns", "smtp")
 _DEEDS = frozenset({
     "status", "headers", "body", "delay", "close", "run_then_close", "html", "truncate", "adminapi_errors",
-    "read_after_write_404",
+    "read_after_write_404", "rows", "end",
 })  # fmt: skip
 _MATCHES = frozenset({"cmdlet", "path", "method"})
 _HTML = (

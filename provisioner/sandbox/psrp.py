@@ -81,6 +81,10 @@ class _ShellLostError(Exception):
     """The process behind the shell is gone."""
 
 
+class _EndedError(Exception):
+    """The pipeline ends in a state (Failed, Stopped) without an error record, which MS-PSRP 2.2.3.5 makes optional."""
+
+
 @dataclass(eq=False)
 class _Output:
     """What waits to be received, and whoever waits for it."""
@@ -268,6 +272,8 @@ class Shells:
             except _ShellLostError:
                 self._end(shell)
                 return
+            except _EndedError as ended:
+                pipeline._change_state(PSInvocationState[str(ended)])
             except asyncio.CancelledError:
                 if pipeline.state == PSInvocationState.Running:
                     pipeline.stop()
@@ -344,6 +350,8 @@ class Shells:
             await asyncio.sleep(float(do["delay"]))
         if do.get("close"):
             raise _ShellLostError
+        if "end" in do:
+            raise _EndedError(do["end"])
         if do.get("status") == 429:
             raise CmdletError("Microsoft.Exchange.AdminApi.ThrottlingException", _BUSY, "LimitsExceeded")
         result = run_cmdlet(self._tenant, caller, name, parameters)
@@ -357,7 +365,8 @@ class Shells:
         for text in (*result.errors, *do.get("adminapi_errors", ())):
             _write(pipeline, _record(CmdletError("", str(text), "NotSpecified")))
         noun = name.partition("-")[2]
-        return [powershell_row(noun, row) for row in result.rows]
+        rows = do.get("rows", result.rows)
+        return [powershell_row(noun, row) if isinstance(row, Mapping) else row for row in rows]
 
     def _show(self, shell: _Shell) -> None:
         """Find out which commands the session shows now: roles change, and so does the connection."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError, Throttled, Unavailable, Unclear
-from provisioner.model import Cmdlet, Parameter
+from provisioner.model import Cmdlet, Parameter, Row
 
 TRUNCATED = "There are more results available than are currently displayed"
 """The warning of a listing that ResultSize cut."""
@@ -22,12 +22,39 @@ _TRANSIENT = (
 )
 _CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
 
+# One of these is in every row of a Get cmdlet. Exports of real tenants (ScubaGear reports, 2023 to 2026) have all four
+# for connectors, DKIM, domains and the transport configuration, and Name alone for the organization.
+_IDENTIFIERS = ("Identity", "Name", "Guid", "Id")
+
+# One object in every tenant, which no permission hides in part (Get-TransportConfig, Get-OrganizationConfig).
+_SINGLETONS = frozenset({"Get-TransportConfig", "Get-OrganizationConfig"})
+
+# At least one in every tenant: the initial domain (onmicrosoft.com) can't be removed.
+_NEVER_EMPTY = frozenset({"Get-AcceptedDomain"})
+
 
 def confirmed(cmdlet: Cmdlet) -> Mapping[str, Parameter]:
     """The parameters with the question "are you sure?" answered: nobody is there to be asked."""
     if cmdlet.name.partition("-")[0] in _CONFIRMING and "Confirm" not in cmdlet.parameters:
         return {**cmdlet.parameters, "Confirm": False}
     return cmdlet.parameters
+
+
+def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
+    """Raise Malformed where the rows of a read can't be the whole answer: nothing may be concluded from it.
+
+    A row without any identifier is not an object; one object that every tenant has can't be missing or come twice.
+    """
+    if not cmdlet.name.startswith("Get-"):
+        return
+    nameless = sum(not any(row.get(column) for column in _IDENTIFIERS) for row in rows)
+    if nameless:
+        what = f"{nameless:,} of {len(rows):,} rows have none of {', '.join(_IDENTIFIERS)}"
+        raise Malformed(what, cmdlet.name)
+    if cmdlet.name in _SINGLETONS and len(rows) != 1:
+        raise Malformed(f"the answer has {len(rows):,} rows, and every tenant has exactly one", cmdlet.name)
+    if cmdlet.name in _NEVER_EMPTY and not rows:
+        raise Malformed("the answer has no rows, and every tenant has at least one", cmdlet.name)
 
 
 def error_by_type(

@@ -30,7 +30,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
 from provisioner.tenant.credentials import Tokens, claims_of, secret_value
-from provisioner.tenant.exchange_answers import BUSY, TRUNCATED, confirmed, error_by_type, role_mend
+from provisioner.tenant.exchange_answers import BUSY, TRUNCATED, check_rows, confirmed, error_by_type, role_mend
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ class RestExchange:
         resource: str,
         retry: Retry,
         timeout_s: float = 960.0,
+        most_pages: int = _MOST_PAGES,
     ) -> None:
         self._session, self._tokens, self._base, self._retry = session, tokens, base, retry
-        self._scope, self._timeout_s = f"{resource}/.default", timeout_s
+        self._scope, self._timeout_s, self._most_pages = f"{resource}/.default", timeout_s, most_pages
         self._connection = str(uuid.uuid4())
         self._lookups: list[tuple[Cmdlet, asyncio.Future[Answer | None]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
@@ -110,8 +111,8 @@ class RestExchange:
                 cmdlets[0], {"requests": self._items(cmdlets, token)}, "$batch", token
             )
             replies = {r["id"]: r for r in json.loads(_plain(content))["responses"]} if status == 200 else {}
-            return [_item(replies.get(str(n)), headers) for n in range(len(cmdlets))]
-        except (TenantError, ValueError, KeyError, TypeError):
+            return [_item(c, replies.get(str(n)), headers) for n, c in enumerate(cmdlets)]
+        except (TenantError, ValueError, KeyError, TypeError, RecursionError):
             return [None] * len(cmdlets)
 
     def _items(self, cmdlets: Sequence[Cmdlet], token: str) -> list[dict[str, Any]]:
@@ -133,32 +134,53 @@ class RestExchange:
         rows: list[Row] = []
         warnings: list[str] = []
         ids: list[str] = []
-        url: str | None = None
-        for number in range(_MOST_PAGES):
-            page, request_id = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, url))
+        links: list[str] = []
+        while True:
+            page, request_id = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, links))
             rows += [decode_row(row) for row in page.get("value") or ()]
-            warnings += [str(w) for w in page.get("@adminapi.warnings") or ()]
+            warnings += _texts(page.get("@adminapi.warnings"))
             ids.append(request_id)
-            url = page.get("@odata.nextLink")
-            if not url:
+            link = page.get("@odata.nextLink")
+            if not link:
                 break
-            if urlsplit(url)[:2] != urlsplit(self._base)[:2]:
-                raise Malformed(f"page {number + 2} lies on another host and is not followed", cmdlet.name)
+            links.append(self._next_page(cmdlet, link, links))
         if any(TRUNCATED in w for w in warnings) and len(ids) == 1:
             raise Malformed("the answer is cut short and names no further page", cmdlet.name)
+        check_rows(cmdlet, rows)
         return Answer(tuple(rows), tuple(w for w in warnings if TRUNCATED not in w), tuple(ids), len(ids))
 
-    async def _post(self, cmdlet: Cmdlet, body: Mapping[str, Any], url: str | None) -> tuple[dict[str, Any], str]:
-        """One page: the JSON and the service's request id. A 401 is tried once more with a fresh token."""
+    def _next_page(self, cmdlet: Cmdlet, link: Any, followed: Sequence[str]) -> str:
+        """The address of the page after those followed. A list that can't be had to its end is an error.
+
+        A page is asked for with the cmdlet again; so a write never has a second one: it would be carried out twice.
+        """
+        if not cmdlet.reads:
+            raise Unclear("the answer to a write has a further page, which is not requested", cmdlet.name)
+        if not isinstance(link, str):
+            raise Malformed("the link to the next page is not text", cmdlet.name)
+        number = len(followed) + 2
+        if urlsplit(link)[:2] != urlsplit(self._base)[:2]:
+            raise Malformed(f"page {number} lies on another host and is not followed", cmdlet.name)
+        if link in followed:
+            raise Malformed(f"the pages form a cycle: page {number} was read before", cmdlet.name)
+        if number > self._most_pages:
+            raise Malformed(f"the answer has more than {self._most_pages:,} pages", cmdlet.name)
+        return link
+
+    async def _post(self, cmdlet: Cmdlet, body: Mapping[str, Any], links: Sequence[str]) -> tuple[dict[str, Any], str]:
+        """The page of the last link, or the first: its JSON and request id. After a 401 one try with a new token."""
         challenge: str | None = None
+        url = links[-1] if links else None
         for attempt in (1, 2):
             token = await self._tokens.token(self._scope, challenge)
             status, headers, content = await self._exchange(cmdlet, body, url, token)
             if status == 401 and attempt == 1 and (challenge := _claims(headers)):
                 continue
             break
+        if status == 204 and not cmdlet.reads:
+            return {}, headers.get("request-id", "")
         if status in (200, 204):
-            return _page(cmdlet, content) if content else {}, headers.get("request-id", "")
+            return _page(cmdlet, content), headers.get("request-id", "")
         raise error_of(cmdlet, status, headers, content)
 
     async def _exchange(
@@ -232,13 +254,19 @@ def _tenant_of(token: str, cmdlet: Cmdlet) -> str:
     return tenant
 
 
-def _item(reply: Any, headers: Mapping[str, str]) -> Answer | None:
+def _item(cmdlet: Cmdlet, reply: Any, headers: Mapping[str, str]) -> Answer | None:
     """One item of a batch, if it is a plain success on one page."""
     body = reply.get("body") if isinstance(reply, dict) and reply.get("status") == 200 else None
     if not isinstance(body, dict) or body.get("@adminapi.errors") or body.get("@odata.nextLink"):
         return None
-    rows = tuple(decode_row(row) for row in body.get("value") or ())
-    return Answer(rows, tuple(map(str, body.get("@adminapi.warnings") or ())), (headers.get("request-id", ""),))
+    if not isinstance(body.get("value"), list):
+        return None
+    try:
+        rows = tuple(decode_row(row) for row in body["value"])
+        check_rows(cmdlet, rows)
+    except Malformed:
+        return None
+    return Answer(rows, tuple(_texts(body.get("@adminapi.warnings"))), (headers.get("request-id", ""),))
 
 
 @dataclass(slots=True)
@@ -301,18 +329,37 @@ def _decode(value: Any) -> Any:
 
 
 def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
-    """A 200's JSON. What is none is Malformed for a read, and for a write Unclear: something else may have answered."""
+    """The JSON of a success. What is not the service's is Malformed for a read, and for a write Unclear.
+
+    A read has a list in `value`, empty where there are no objects (captured, exchange-admin-api: Answer). A write
+    without output has an empty one, null or none beside its `@odata.context`.
+    """
     try:
         page = json.loads(_plain(content))
-        if not isinstance(page, dict) or not isinstance(page.get("value") or [], list):
-            raise ValueError("no OData object")
-    except ValueError as error:
-        kind = Malformed if cmdlet.reads else Unclear
-        raise kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, status=200) from error
-    errors = page.get("@adminapi.errors")
+        if not isinstance(page, dict):
+            raise ValueError("not an OData object")
+    except (ValueError, RecursionError) as error:
+        raise _foreign(cmdlet, f"the answer is not the service's: {_looks(content)}") from error
+    errors = _texts(page.get("@adminapi.errors"))
     if errors:
-        raise error_by_type(cmdlet, "", "; ".join(map(str, errors)), status=200)
+        raise error_by_type(cmdlet, "", "; ".join(errors), status=200)
+    rows = page.get("value")
+    without_output = rows is None and not cmdlet.reads and ("value" in page or "@odata.context" in page)
+    if not isinstance(rows, list) and not without_output:
+        raise _foreign(cmdlet, "the answer has no list of rows")
     return page
+
+
+def _foreign(cmdlet: Cmdlet, what: str) -> TenantError:
+    """For a 200 that tells nothing: something else than the service may have answered."""
+    return (Malformed if cmdlet.reads else Unclear)(what, cmdlet.name, status=200)
+
+
+def _texts(found: Any) -> list[str]:
+    """The entries of a list of texts beside the rows; one text may come without a list."""
+    if isinstance(found, list):
+        return [str(entry) for entry in found]
+    return [str(found)] if found else []
 
 
 def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: bytes) -> TenantError:
@@ -343,7 +390,7 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
 def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(_plain(content))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     error = found.get("error") if isinstance(found, dict) else None
     return error if isinstance(error, dict) else None
@@ -351,16 +398,17 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
 
 def _type_and_message(error: Mapping[str, Any]) -> tuple[str, str]:
     """The first that says something: the inner exception, the first detail, the outer message."""
-    inner = (error.get("innererror") or {}).get("internalexception") or {}
+    inner = _object(_object(error.get("innererror")).get("internalexception"))
     if inner.get("message"):
         return str(inner.get("type", "")), str(inner["message"])
-    for detail in error.get("details") or ():
-        text = str(detail.get("message", ""))
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        text = str(_object(detail).get("message") or "")
         if text.startswith("{"):
             try:
                 found = json.loads(text)
                 return str(found.get("TypeName", "")), str(found.get("Message", ""))
-            except ValueError:
+            except (ValueError, RecursionError):
                 pass
         parts = text.split("|", 2)
         if len(parts) == 3:
@@ -368,6 +416,11 @@ def _type_and_message(error: Mapping[str, Any]) -> tuple[str, str]:
         if text:
             return "", text
     return "", str(error.get("message", ""))
+
+
+def _object(found: Any) -> Mapping[str, Any]:
+    """A part of an error, where it has the documented form; empty where it has not."""
+    return found if isinstance(found, dict) else {}
 
 
 def _plain(content: bytes) -> bytes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from provisioner.diagnostics import (
     Malformed,
@@ -29,8 +29,14 @@ from provisioner.model import Answer, GraphRequest, Row
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
+    import httpx
     from azure.core.credentials_async import AsyncTokenCredential
     from kiota_abstractions.request_adapter import RequestAdapter
+
+_MOST_PAGES = 10_000
+
+# What every tenant has at least one of: itself and its initial domain.
+_NEVER_EMPTY = frozenset({"/organization", "/domains"})
 
 # Least application permission for each first part of a path (the pages of the Graph reference).
 _PERMISSIONS = {
@@ -45,25 +51,37 @@ _PERMISSIONS = {
 class SdkDirectory:
     """The Directory port. `base` is Graph's address without a slash at the end."""
 
-    def __init__(self, adapter: RequestAdapter, base: str, retry: Retry) -> None:
-        self._adapter, self._base, self._retry = adapter, base, retry
+    def __init__(self, adapter: RequestAdapter, base: str, retry: Retry, most_pages: int = _MOST_PAGES) -> None:
+        self._adapter, self._base, self._retry, self._most_pages = adapter, base, retry, most_pages
 
     async def send(self, request: GraphRequest) -> Answer:
         """Send one request; of a collection all pages. Raises what `diagnostics` has for a TenantError."""
         rows: list[Row] = []
-        url: str | None = f"{self._base}/v1.0{request.path}"
-        pages = 0
-        while url:
-            if urlsplit(url)[:2] != urlsplit(self._base)[:2]:
-                raise Malformed("the next page lies on another host and is not followed", str(request))
-            page = await self._retry.call(request, partial(self._once, request, url))
-            pages += 1
-            value = page.get("value")
-            if not isinstance(value, list):
-                return Answer((_row(page, request),) if page else (), requests=pages)
-            rows += [_row(row, request) for row in value]
-            url = page.get("@odata.nextLink")
-        return Answer(tuple(rows), requests=pages)
+        links = [f"{self._base}/v1.0{request.path}"]
+        while True:
+            page = await self._retry.call(request, partial(self._once, request, links[-1]))
+            if not request.reads:
+                return Answer((page,) if page else ())
+            rows += _rows(request, page)
+            link = page.get("@odata.nextLink")
+            if not link:
+                break
+            links.append(self._next_page(request, link, links))
+        if request.path.partition("?")[0] in _NEVER_EMPTY and not rows:
+            raise Malformed("the answer has no rows, and every tenant has at least one", str(request))
+        return Answer(tuple(rows), requests=len(links))
+
+    def _next_page(self, request: GraphRequest, link: Any, followed: Sequence[str]) -> str:
+        """The address of the page after those followed. A list that can't be had to its end is an error."""
+        if not isinstance(link, str):
+            raise Malformed("the link to the next page is not text", str(request))
+        if urlsplit(link)[:2] != urlsplit(self._base)[:2]:
+            raise Malformed("the next page lies on another host and is not followed", str(request))
+        if link in followed:
+            raise Malformed("the pages form a cycle: a page names one that was read before", str(request))
+        if len(followed) >= self._most_pages:
+            raise Malformed(f"the answer has more than {self._most_pages:,} pages", str(request))
+        return link
 
     async def _once(self, request: GraphRequest, url: str) -> dict[str, Any]:
         import httpx
@@ -101,12 +119,11 @@ class SdkDirectory:
 def error_of(request: GraphRequest, error: Any) -> TenantError:
     """The exception for an APIError or ODataError of the SDK."""
     status = error.response_status_code or 0
+    headers = {str(k).lower(): str(v) for k, v in dict(error.response_headers or {}).items()}
     main = getattr(error, "error", None)
-    code, message = (getattr(main, "code", "") or "", getattr(main, "message", "") or "") if main else ("", "")
-    inner = getattr(main, "inner_error", None)
-    request_id = str(getattr(inner, "request_id", "") or "")
-    facts = (message or f"the answer is not Graph's ({type(error).__name__})", str(request), code, status, request_id)
-    headers = {str(k).lower(): v for k, v in dict(error.response_headers or {}).items()}
+    code, message = str(getattr(main, "code", None) or ""), str(getattr(main, "message", None) or "")
+    request_id = _request_id(main) or headers.get("request-id", "")
+    facts = (message or f"HTTP {status} without an error of Graph's", str(request), code, status, request_id)
     match status:
         case 401:
             return SignInRefused(*facts, mend="check the profile's credential and cloud")
@@ -125,24 +142,58 @@ def error_of(request: GraphRequest, error: Any) -> TenantError:
     return Unclear(*facts) if status >= 500 else Refused(*facts)
 
 
+async def _refuse_redirect(response: httpx.Response) -> None:
+    """Raise Malformed for a redirect: kiota would follow it, or give its body as that of a success."""
+    if 300 <= response.status_code < 400:
+        host = urlsplit(response.headers.get("location", "")).netloc or "no host"
+        call = f"{response.request.method} {response.request.url.path}"
+        raise Malformed(f"redirected to {host}, which is not followed", call, status=response.status_code)
+
+
+def _request_id(main: Any) -> str:
+    """The service's id of a refused request; its key is innerError or innererror (Graph, error responses)."""
+    inner = getattr(main, "inner_error", None)
+    if inner is None:
+        found = (getattr(main, "additional_data", None) or {}).get("innererror")
+        return str(found.get("request-id") or "") if isinstance(found, Mapping) else ""
+    return str(getattr(inner, "request_id", None) or "")
+
+
 def _page(request: GraphRequest, content: bytes | None) -> dict[str, Any]:
-    """The JSON object of a success; nothing for a 204."""
-    if not content:
+    """The JSON object of a success; of a write without output (204) an empty one."""
+    if not content and not request.reads:
         return {}
     try:
-        page = json.loads(content)
-    except ValueError as error:
-        kind = "an HTML page" if content.lstrip()[:1] == b"<" else "no whole JSON"
+        page = json.loads(content or b"")
+    except (ValueError, RecursionError) as error:
+        start = (content or b"").lstrip()[:1]
+        kind = "an HTML page" if start == b"<" else "not complete JSON" if start else "empty"
         raise (Malformed if request.reads else Unclear)(f"the answer is {kind}", str(request)) from error
     if not isinstance(page, dict):
-        raise Malformed("the answer is no JSON object", str(request))
+        raise (Malformed if request.reads else Unclear)("the answer is not a JSON object", str(request))
     return page
 
 
-def _row(row: Any, request: GraphRequest) -> Row:
-    if not isinstance(row, Mapping):
-        raise Malformed(f"a row is no object but {type(row).__name__}", str(request))
-    return row
+def _rows(request: GraphRequest, page: Mapping[str, Any]) -> Sequence[Row]:
+    """The rows of a page, or the one entity that it is. Raises Malformed where it is neither.
+
+    A path of one segment names a collection (`/users`), whose answer has a list in `value`; below it an answer may be
+    an entity. Every entity has an `id`, unless `$select` leaves it out (Graph, resource type entity).
+    """
+    path, _, query = request.path.partition("?")
+    if "value" in page or "/" not in path.strip("/"):
+        rows = page.get("value")
+        if not isinstance(rows, list):
+            raise Malformed("the answer has no list of rows", str(request))
+    else:
+        rows = [page]
+    selected = next((v for n, v in parse_qsl(query) if n == "$select"), "id")
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise Malformed(f"a row is not an object but {type(row).__name__}", str(request))
+        if "id" in selected.split(",") and not row.get("id"):
+            raise Malformed("a row has no id", str(request))
+    return rows
 
 
 def _seconds(text: Any) -> float | None:
@@ -159,8 +210,8 @@ async def open_directory(
     """The port over a client of its own, closed at the end. `resource` is what tokens are for: the cloud's host.
 
     The SDK's defaults are set straight: the scope is named (it would be derived from the host), the token goes to our
-    host only (an empty list would send it anywhere), no retries, and the transport is closed by us (the SDK's has no
-    way to).
+    host only (an empty list would send it anywhere), no retries, no redirects (the answer of another host would be
+    believed), the bodies of errors are read, and the transport is closed by us (the SDK's has no way to).
     """
     import warnings
 
@@ -169,19 +220,32 @@ async def open_directory(
     with warnings.catch_warnings():
         # kiota_abstractions warns of a deprecated class of its own as soon as it is imported.
         warnings.simplefilter("ignore", DeprecationWarning)
+        from kiota_abstractions.api_client_builder import register_default_deserializer
         from kiota_authentication_azure.azure_identity_authentication_provider import (
             AzureIdentityAuthenticationProvider,
         )
-        from kiota_http.middleware.options import RetryHandlerOption
+        from kiota_http.middleware.options import RedirectHandlerOption, RetryHandlerOption
+        from kiota_serialization_json.json_parse_node_factory import JsonParseNodeFactory
         from msgraph.graph_request_adapter import GraphRequestAdapter
         from msgraph.graph_request_adapter import options as defaults
         from msgraph_core import GraphClientFactory
 
     host = urlsplit(base).hostname or ""
     provider = AzureIdentityAuthenticationProvider(credential, scopes=[f"{resource}/.default"], allowed_hosts=[host])
-    options = {**defaults, RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False)}
+    # Without a parse node factory the bodies of errors are not read: a GraphServiceClient would register it.
+    register_default_deserializer(JsonParseNodeFactory)
+    options = {
+        **defaults,
+        RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False),
+        RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
+    }
     transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=ca), retries=0)
-    client = httpx.AsyncClient(transport=transport, base_url=base, timeout=httpx.Timeout(60.0, connect=20.0))
+    client = httpx.AsyncClient(
+        transport=transport,
+        base_url=base,
+        timeout=httpx.Timeout(60.0, connect=20.0),
+        event_hooks={"response": [_refuse_redirect]},
+    )
     client = GraphClientFactory.create_with_default_middleware(client=client, options=options)
     try:
         yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry)

@@ -1,8 +1,9 @@
 """One runspace on a management host, used from one thread: opens, runs several cmdlets in one pipeline, closes.
 
 The cmdlets of a pipeline are its statements, run one after the other. What remoting sends back names no statement, but
-comes in the order in which it was written; so between two cmdlets stands `Select-Object -InputObject 1`, which every
-restricted session shows (SessionType RestrictedRemoteServer), and whose 1 ends what belongs to the cmdlet before it.
+comes in the order in which it was written; so between two cmdlets stands `Select-Object -InputObject NUMBER`, which
+every restricted session shows (SessionType RestrictedRemoteServer), and whose number ends what belongs to the cmdlet
+before it. The number is random, so that nothing that a cmdlet writes is taken for it.
 Where a session does not show even that, the complaint about it ends it just as well. An error ends its statement; the
 pipeline goes on, unless the host's ErrorActionPreference is Stop: then the rest did not run, and is given back.
 
@@ -14,6 +15,7 @@ an error that names none has them sent again, this time separated, which they be
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -31,7 +33,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, Cmdlet, Parameter
 from provisioner.tenant.credentials import secret_value
-from provisioner.tenant.exchange_answers import TRUNCATED, confirmed, error_by_type, role_mend
+from provisioner.tenant.exchange_answers import TRUNCATED, check_rows, confirmed, error_by_type, role_mend
 from provisioner.tenant.psrp_values import decode_row, encode
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ class SessionLost(Exception):
 class _Heard:
     """What belongs to one statement, as far as it was received; `settled` when its end was.
 
-    `stopped`: its last error ended the pipeline, and what stands behind it did not run.
+    `stopped`: its last error ended the pipeline, and what stands behind it did not run. `odd`: what makes its output
+    unusable; it may have run all the same.
     """
 
     rows: list[Mapping[str, Any]] = field(default_factory=list)
@@ -69,6 +72,7 @@ class _Heard:
     errors: list[Any] = field(default_factory=list)
     settled: bool = False
     stopped: bool = False
+    odd: str = ""
 
 
 class Runspace:
@@ -130,12 +134,13 @@ class Runspace:
     def _pass(self, cmdlets: Sequence[Cmdlet], heard: list[_Heard]) -> tuple[list[_Heard], TenantError | None]:
         """One pipeline. What was heard is sorted to the statements, or all to one; and what broke the session."""
         pool = self._opened()
-        shell = self._pipeline(pool, cmdlets, separated=len(heard) > 1)
+        mark = random.randrange(2**20, 2**31) if len(heard) > 1 else None  # noqa: S311 - no secret
+        shell = self._pipeline(pool, cmdlets, mark)
         begun = False
         try:
             shell.begin_invoke()
             begun = True
-            self._receive(shell, heard)
+            self._receive(shell, heard, mark)
             shell.close()
         except Exception as error:
             lost = self._failure(error, cmdlets[0].name, sent=begun)
@@ -152,14 +157,14 @@ class Runspace:
             raise SessionLost("the session is closed", sent=False)
         return self._pool
 
-    def _pipeline(self, pool: RunspacePool, cmdlets: Sequence[Cmdlet], *, separated: bool) -> Any:
-        """The pipeline with its statements, and something between them that can be heard."""
+    def _pipeline(self, pool: RunspacePool, cmdlets: Sequence[Cmdlet], mark: int | None) -> Any:
+        """The pipeline with its statements, and between them the mark, if there is one."""
         from provisioner.tenant.psrp_library import InOrder, statement
 
         shell = InOrder(pool)
-        separator = statement(pool, _SEPARATOR, {"InputObject": 1})
+        separator = statement(pool, _SEPARATOR, {"InputObject": mark})
         for number, cmdlet in enumerate(cmdlets):
-            if number and separated:
+            if number and mark is not None:
                 shell.add_command(separator)
             parameters = {name: self._encoded(pool, value) for name, value in confirmed(cmdlet).items()}
             shell.add_command(statement(pool, cmdlet.name, parameters))
@@ -175,7 +180,7 @@ class Runspace:
 
         return encode(value, serialize, secret_value)
 
-    def _receive(self, shell: Any, heard: Sequence[_Heard]) -> None:
+    def _receive(self, shell: Any, heard: Sequence[_Heard], mark: int | None) -> None:
         """Sort what comes to the statements, until the pipeline has ended."""
         from pypsrp.complex_objects import PSInvocationState
 
@@ -186,18 +191,12 @@ class Runspace:
                 raise TimeoutError(f"no end after {self._timeout_s:.0f} s")
             shell.poll_invoke()
             for kind, value in shell.taken():
-                if _separates(kind, value):
+                if mark is not None and _separates(kind, value, mark):
                     heard[current].settled = True
                     current = min(current + 1, len(heard) - 1)
-                elif kind == "row":
-                    heard[current].rows.append(decode_row(value))
-                elif kind == "warning":
-                    heard[current].warnings.append(str(value.message))
-                elif kind == "error":
-                    heard[current].errors.append(value)
-        if shell.state == PSInvocationState.COMPLETED or heard[current].errors:
-            heard[current].settled = True
-        heard[current].stopped = shell.state != PSInvocationState.COMPLETED
+                else:
+                    _hear(heard[current], kind, value)
+        _ended(heard[current:], shell.state == PSInvocationState.COMPLETED)
 
     def _failure(self, error: Exception, call: str, *, sent: bool) -> TenantError:
         """What a library raised, as ours. `sent`: the pipeline had reached the host."""
@@ -232,10 +231,41 @@ def _end(pool: RunspacePool) -> None:
         pool.close()
 
 
-def _separates(kind: str, value: Any) -> bool:
-    """Whether this ends a statement: the separator's 1, or that there is no such command."""
+def _hear(heard: _Heard, kind: str, value: Any) -> None:
+    """Keep what a statement wrote. What is not an object makes all of its output unusable."""
+    if kind == "warning":
+        heard.warnings.append(str(value.message))
+    elif kind == "error":
+        heard.errors.append(value)
+    else:
+        try:
+            heard.rows.append(decode_row(value))
+        except TypeError:
+            heard.odd = f"the output holds a value of type {type(value).__name__}, which is not an object"
+
+
+def _ended(left: Sequence[_Heard], completed: bool) -> None:
+    """The pipeline has ended: what that says of the statement being heard, and of those behind it.
+
+    Completed with a separator missing, the output of several statements cannot be told apart. Failed or Stopped without
+    an error record (MS-PSRP 2.2.3.5), nothing tells how far it got.
+    """
+    current = left[0]
+    current.stopped = not completed
+    if current.errors or (completed and len(left) == 1):
+        current.settled = True
+        return
+    odd = "the output of several cmdlets cannot be told apart"
+    if not completed:
+        odd = "the pipeline failed or was stopped without an error record"
+    for heard in left:
+        heard.odd = heard.odd or odd
+
+
+def _separates(kind: str, value: Any, mark: int) -> bool:
+    """Whether this ends a statement: the separator's number, or that there is no such command."""
     if kind == "row":
-        return type(value) is int
+        return type(value) is int and value == mark
     return kind == "error" and value.reason == "CommandNotFoundException" and _SEPARATOR in str(value)
 
 
@@ -244,7 +274,7 @@ def _told_apart(cmdlets: Sequence[Cmdlet], heard: _Heard) -> Sequence[_Heard] | 
 
     A warning stops nothing: one that names none is told with the first.
     """
-    if not heard.settled or heard.rows:
+    if not heard.settled or heard.rows or heard.odd:
         return None
     each = [_Heard(settled=True) for _ in cmdlets]
     for warning in heard.warnings:
@@ -270,6 +300,8 @@ def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outc
     """What became of a cmdlet by what was heard of it; `failure` broke the session."""
     if heard.settled and heard.errors:
         return error_of(cmdlet, heard.errors[0])
+    if heard.odd:
+        return (Malformed if cmdlet.reads else Unclear)(heard.odd, cmdlet.name)
     if not heard.settled:
         if failure is None:
             return None
@@ -277,6 +309,10 @@ def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outc
         return kind(failure.summary, cmdlet.name, failure.service_type)
     if any(TRUNCATED in w for w in heard.warnings):
         return Malformed("the answer is cut short", cmdlet.name)
+    try:
+        check_rows(cmdlet, heard.rows)
+    except Malformed as error:
+        return error
     return Answer(tuple(heard.rows), tuple(heard.warnings))
 
 
