@@ -101,9 +101,12 @@ async def identify(ports: Ports) -> TenantIdentity:
     if len(answer.rows) != 1:
         raise Malformed(f"{len(answer.rows)} organizations in the answer, where one is expected", "GET /organization")
     row = answer.rows[0]
-    domains = [d for d in row.get("verifiedDomains") or () if isinstance(d, dict)]
+    listed = row.get("verifiedDomains")
+    domains = [d for d in listed if isinstance(d, dict)] if isinstance(listed, list) else []
     names = frozenset(str(d.get("name", "")).lower() for d in domains)
-    initial = next((str(d["name"]) for d in domains if d.get("isInitial")), "")
+    initial = next((str(d["name"]) for d in domains if d.get("isInitial") and d.get("name")), "")
+    if not initial:
+        raise Malformed("the organization names no initial domain, which every tenant has", "GET /organization")
     return TenantIdentity(str(row.get("id", "")), initial, names)
 
 

@@ -12,6 +12,7 @@ from provisioner.model import Unknown
 from provisioner.resources.canonical import (
     Canonical,
     answered,
+    by_name,
     certificate_name,
     domain_name,
     email_address,
@@ -158,3 +159,20 @@ def test_a_gap_in_an_answer_is_unknown_only_where_the_plan_writes() -> None:
     unknown = answered(Dkim("contoso.com", enabled=True, body_canonicalization="simple"), gap)
     assert isinstance(unknown, Unknown)
     assert "enabled, body_canonicalization" in unknown.reason
+
+
+@pytest.mark.parametrize("row", [{}, {"Name": None}, {"Name": " "}, {"Name": {}}, {"Guid": "1"}], ids=str)
+def test_a_row_without_a_name_is_refused(row: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a row has no Name or Identity"):
+        by_name([{"Name": "a"}, row], str.casefold, "Name", "Identity")
+
+
+def test_different_rows_of_one_name_are_unknown_and_both_guids_are_named() -> None:
+    rows = [{"Name": "Relay", "Guid": "2"}, {"Name": "other"}, {"Name": "relay", "Guid": "1"}]
+    found = by_name(rows, str.casefold, "Name")
+    assert found["other"] == {"Name": "other"}
+    assert found["relay"] == Unknown("the tenant returned 2 different objects of this name: Guid 1 and 2", "ambiguous")
+
+
+def test_one_row_on_two_pages_is_one_object() -> None:
+    assert by_name([{"Name": "a", "Guid": "1"}] * 2, str.casefold, "Name") == {"a": {"Name": "a", "Guid": "1"}}

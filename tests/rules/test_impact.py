@@ -172,6 +172,25 @@ def test_a_tenant_that_rejects_direct_send_is_told_of_its_devices(tmp_path: Path
     assert of(calm, "DIRECT-SEND-REJECTED") == []
 
 
+def test_a_setting_that_was_not_returned_is_told_to_devices_that_use_direct_send(tmp_path: Path) -> None:
+    found = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"Name": "contoso"}),))
+    (note,) = of(found, "DIRECT-SEND-UNKNOWN")
+    assert "RejectDirectSend could not be read" in note.summary
+    known = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"RejectDirectSend": False}),))
+    assert of(known, "DIRECT-SEND-UNKNOWN") == []
+
+
+def test_a_default_policy_that_was_not_returned_is_unknown(tmp_path: Path) -> None:
+    user = {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}
+    evidence = (
+        (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}), user),
+        (ORGANIZATION_CONFIG, {"Name": "contoso"}),
+    )
+    found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence)
+    (note,) = of(found, "SMTP-AUTH-UNKNOWN")
+    assert "the authentication policy" in note.summary
+
+
 def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_scope(tmp_path: Path) -> None:
     live = {
         "smtp_auth/erp@contoso.com": SmtpAuth("erp@contoso.com", "inherit"),

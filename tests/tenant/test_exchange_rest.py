@@ -129,6 +129,77 @@ def test_a_page_that_breaks_once_is_fetched_again(tenant: LocalTenant) -> None:
     assert len(answer.rows) == 2500
 
 
+CONNECTORS = Cmdlet("Get-InboundConnector", {})
+
+
+@pytest.mark.parametrize(
+    ("link", "requests"),
+    [("/adminapi/beta/x/InvokeCommand?$skiptoken=same", 2), ("https://other.example/x", 1), ({"href": "x"}, 1)],
+    ids=str,
+)
+def test_a_list_without_an_end_is_malformed(tenant: LocalTenant, link: Any, requests: int) -> None:
+    link = tenant.endpoints["exchange"] + link if str(link).startswith("/") else link
+    page = {"value": [{"Name": "relay"}], "@odata.nextLink": link}
+    fault(tenant, {"status": 200, "body": page}, "Get-InboundConnector", times=50)
+    (answer,) = ask(tenant, CONNECTORS)
+    assert isinstance(answer, Malformed), answer
+    assert len([r for r in tenant.requests() if r["cmdlet"] == "Get-InboundConnector"]) == requests
+
+
+def test_more_pages_than_the_limit_are_malformed_and_never_a_short_list(tenant: LocalTenant) -> None:
+    async def work() -> Answer:
+        async with connect(tenant.profile()) as ports:
+            exchange: Any = ports.exchange
+            exchange._most_pages = 2
+            answer: Answer = await exchange.run(ALL)
+            return answer
+
+    with pytest.raises(Malformed, match="more than 2 pages"):
+        asyncio.run(work())
+
+
+@pytest.mark.parametrize("content", ["", {}, [], {"value": "x"}, "null"], ids=str)
+def test_a_write_answered_by_an_odd_success_is_unclear_and_sent_once(tenant: LocalTenant, content: Any) -> None:
+    fault(tenant, {"status": 200, "body": content}, "New-InboundConnector", times=50)
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Unclear), answer
+    assert len([r for r in tenant.requests() if r["cmdlet"] == "New-InboundConnector"]) == 1
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        {"status": 204},
+        {"status": 200, "body": {"value": []}},
+        {"status": 200, "body": {"value": None}},
+        {"status": 200, "body": {"@odata.context": "x"}},
+    ],
+    ids=str,
+)
+def test_a_write_without_output_is_carried_out(tenant: LocalTenant, do: dict[str, Any]) -> None:
+    fault(tenant, do, "New-InboundConnector")
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Answer), answer
+    assert answer.rows == ()
+
+
+def test_a_write_is_not_sent_again_for_a_further_page(tenant: LocalTenant) -> None:
+    link = tenant.endpoints["exchange"] + "/adminapi/beta/x/InvokeCommand?$skiptoken=2"
+    fault(tenant, {"status": 200, "body": {"value": [], "@odata.nextLink": link}}, "New-InboundConnector", times=50)
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Unclear), answer
+    assert len([r for r in tenant.requests() if r["cmdlet"] == "New-InboundConnector"]) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [{"details": ["text"], "message": "m"}, {"innererror": "text"}, {"details": {}, "innererror": []}], ids=str
+)
+def test_an_error_of_another_shape_is_that_request_s_error(tenant: LocalTenant, error: dict[str, Any]) -> None:
+    fault(tenant, {"status": 400, "body": {"error": error}}, "New-InboundConnector")
+    (answer,) = ask(tenant, NEW)
+    assert isinstance(answer, Refused), answer
+
+
 # --- look-ups that travel together ------------------------------------------------------------------------------------
 
 
