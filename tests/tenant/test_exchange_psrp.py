@@ -167,6 +167,38 @@ def _without_sidecars(value: Any) -> Any:
     return [_without_sidecars(v) for v in value] if isinstance(value, list) else value
 
 
+# --- output that is not an answer ----------------------------------------------------------------------------------
+
+
+def fault(tenant: LocalTenant, cmdlet: str, **do: Any) -> None:
+    tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": cmdlet}, "times": None, "do": do}])
+
+
+@pytest.mark.parametrize("state", ["Failed", "Stopped"])
+def test_a_pipeline_that_ends_without_an_error_record_is_never_an_empty_answer(tenant: LocalTenant, state: str) -> None:
+    fault(tenant, "Get-InboundConnector", end=state)
+    fault(tenant, "New-InboundConnector", end=state)
+    profile, seen = profile_of(tenant, runspaces=1), tenant.seen()
+    first, read = run(profile, Cmdlet("Get-AcceptedDomain"), Cmdlet("Get-InboundConnector"))
+    assert isinstance(first, Answer)
+    assert isinstance(read, Malformed)
+    (write,) = run(profile, Cmdlet("New-InboundConnector", {"Name": "x"}))
+    assert isinstance(write, Unclear)
+    assert sum(r["cmdlet"] == "New-InboundConnector" for r in tenant.requests("psrp", seen)) == 1
+
+
+@pytest.mark.parametrize("value", [1, 7, "text", None, True], ids=str)
+def test_output_that_is_not_an_object_spoils_its_own_cmdlet_only(tenant: LocalTenant, value: Any) -> None:
+    fault(tenant, "Get-InboundConnector", rows=[value])
+    asked = (Cmdlet("Get-InboundConnector"), Cmdlet("Get-AcceptedDomain"), Cmdlet("Get-TransportConfig"))
+    spoilt, domains, transport = run(profile_of(tenant, runspaces=1), *asked)
+    assert isinstance(spoilt, Malformed)
+    assert isinstance(domains, Answer)
+    assert {row["DomainName"] for row in domains.rows} == {"contoso.com", "contoso.onmicrosoft.com"}
+    assert isinstance(transport, Answer)
+    assert "SmtpClientAuthenticationDisabled" in transport.rows[0]
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
