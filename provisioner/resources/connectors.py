@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from provisioner.model import Answer, Delta, Parameter, Query, Row, Undeclared, Unknown
-from provisioner.resources.canonical import Canonical, answered, by_name, flag, identifier, lenient, refusal, texts, word
+from provisioner.resources.canonical import (
+    Canonical,
+    answered,
+    by_name,
+    flag,
+    identifier,
+    lenient,
+    refusal,
+    texts,
+    word,
+)
 from provisioner.resources.ownership import HYBRID_WIZARD, comment_on_wire, split_comment
 
 _TYPES = {"onpremises": "on_premises", "partner": "partner"}
