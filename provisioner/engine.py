@@ -354,10 +354,26 @@ class _Run:
         changes = [self._resumed(c, observed[c.address]) if c.address in begun else c for c in changes]
         standing = {c.address: standing_of(c, observed[c.address]) for c in changes}
         moved = [f"{a}: {words}" for a, (state, words) in standing.items() if state == "moved"]
+        as_before = (c for c in changes if standing[c.address][0] == "before")
+        moved += [
+            f"{c.address}: the object as it is now needs other steps than those that were reviewed"
+            for c in as_before
+            if not self._same_steps(c, observed[c.address])
+        ]
         if moved:
             raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
         made = (c for c in changes if standing[c.address][0] == "after")
         return changes, {c.address: self.idle(c, observed[c.address]) for c in made}
+
+    def _same_steps(self, change: Change, observation: Observation) -> bool:
+        """Whether the live object leads to the steps of the change.
+
+        They rest on more than the written fields: on stored spellings, on the CNAME targets of a DKIM configuration.
+        """
+        kind = next(t for t in self.types if t.name == change.address.type)
+        live = observation.spec if isinstance(observation, Present) else None
+        goal = change.after if live is None or change.after is None else planning.overlay(change.after, live)
+        return tuple(kind.steps(live, goal)) == tuple(change.steps)
 
     def _resumed(self, change: Change, observation: Observation) -> Change:
         """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way.

@@ -245,6 +245,20 @@ def test_a_field_that_the_plan_does_not_write_may_move() -> None:
     assert carry_out(tenant, changes) == {"hq": ("done", "")}
 
 
+def test_a_field_that_is_not_written_but_decides_the_steps_makes_a_change_stale() -> None:
+    """The mark is written behind the comment of the object: the old comment would overwrite the new one."""
+    tenant = Tenant()
+    carry_out(tenant, plan(tenant, desired(connector("hq"))))
+    tenant.connectors["hq"]["Comment"] = "as reviewed"
+    changes = plan(tenant, desired(InboundConnector("hq", owner="us/prod"), owner="us/prod"))
+    tenant.connectors["hq"]["Comment"] = "somebody was here"
+    before = tenant.writes
+    with pytest.raises(ChangeSetStale) as caught:
+        carry_out(tenant, changes)
+    assert "needs other steps than those that were reviewed" in caught.value.moved[0]
+    assert tenant.writes == before
+
+
 def test_what_is_done_already_counts_as_done_and_is_not_sent_again() -> None:
     tenant = Tenant({"a@x.com": None})
     changes = plan(tenant, desired(SmtpAuth("a@x.com", "enabled"), connector("hq")))
