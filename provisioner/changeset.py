@@ -8,20 +8,23 @@ the transport's name, ties a review to what is applied.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from provisioner import __version__
-from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError, Location, Severity
+from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError
 from provisioner.model import (
     Action,
     Address,
+    Answer,
     Await,
+    Basis,
     Change,
     ChangeSet,
     Check,
@@ -31,8 +34,9 @@ from provisioner.model import (
     Finding,
     GraphRequest,
     Parameter,
-    Record,
+    Present,
     Ref,
+    Resource,
     ResourceType,
     Secret,
     Send,
@@ -57,9 +61,10 @@ Document = dict[str, Any]
 def to_document(changeset: ChangeSet) -> Document:
     """The change set as the one JSON document, digest included."""
     writes = sum(isinstance(step, Send) for change in changeset.pending for step in change.steps)
+    declared = changeset.basis.desired.resources if changeset.basis else {}
     document: Document = {
         "format_version": _TERRAFORM_FORMAT,
-        "resource_changes": [_resource_change(c) for c in changeset.changes],
+        "resource_changes": [_resource_change(c, declared) for c in changeset.changes],
         **({"resource_drift": [_resource_drift(d) for d in changeset.drift]} if changeset.drift else {}),
         "output_changes": {},
         "variables": {name: {"value": value} for name, value in changeset.variables.items()},
@@ -90,6 +95,7 @@ def to_document(changeset: ChangeSet) -> Document:
             "unlisted": [
                 {"type": t, "reason": u.reason, "kind": u.kind} for t, u in sorted(changeset.unlisted.items())
             ],
+            "basis": None if changeset.basis is None else _basis(changeset.basis, changeset.changes),
         },
     }
     document["provisioner"]["digest"] = digest(document)
@@ -108,7 +114,11 @@ def plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, frozenset) else value
 
 
-def _resource_change(change: Change) -> dict[str, Any]:
+def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> dict[str, Any]:
+    resource = declared.get(change.address)
+    unwritten: set[str] = set()
+    if resource is not None and change.action is Action.CREATE:
+        unwritten = set(written(change.after)) - set(written(resource.spec))
     before = None if change.before is None else fields_document(change.before)
     after = None if change.after is None else fields_document(change.after)
     return {
@@ -118,7 +128,7 @@ def _resource_change(change: Change) -> dict[str, Any]:
             "reason": change.reason,
             "observed": None if change.observed is None else fields_document(change.observed),
             "consequences": list(change.consequences),
-            "fields": _differences(before or {}, after or {}) if change.action is not Action.NO_OP else [],
+            "fields": _differences(before or {}, after or {}, unwritten) if change.action is not Action.NO_OP else [],
             "needs": [str(n) for n in change.needs],
             "steps": [step_document(s) for s in change.steps],
             "inverse": [step_document(s) for s in change.inverse],
@@ -161,9 +171,70 @@ def fields_document(spec: Any) -> dict[str, Any]:
     return {name: plain(value) for name, value in written(spec).items()}
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], unwritten: Collection[str]
+) -> list[dict[str, Any]]:
+    """The fields that differ; `default` marks one that the plan does not write and its creation sends all the same."""
     names = [*before, *(n for n in after if n not in before)]
-    return [{"name": n, "before": before.get(n), "after": after.get(n)} for n in names if before.get(n) != after.get(n)]
+    return [
+        {"name": n, "before": before.get(n), "after": after.get(n), **({"default": True} if n in unwritten else {})}
+        for n in names
+        if before.get(n) != after.get(n)
+    ]
+
+
+def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
+    """What the change set was planned from, but for the observed objects that stand in the changes themselves."""
+    desired, observed = basis.desired, basis.observed
+    changed = {c.address for c in changes}
+    everything = {**observed.resources, **{a: Present(s) for a, s in observed.undeclared.items()}}
+    return {
+        "declared": [_declared(r) for r in desired.resources.values()],
+        "absent": [{"address": str(a), "location": _encoded(at)} for a, at in desired.absent.items()],
+        "exclusive": sorted(desired.exclusive),
+        "protect": list(desired.protect),
+        "ignore": list(desired.ignore),
+        "waivers": _encoded(desired.waivers),
+        "allowed": _encoded(basis.waivers),
+        "targets": list(basis.targets),
+        "excludes": list(basis.excludes),
+        "sites": _encoded(desired.sites),
+        "devices": _encoded(desired.devices),
+        "choices": _encoded(desired.choices),
+        "observed": [
+            {"address": str(a), "spec": fields_document(o.spec) if isinstance(o, Present) else None}
+            for a, o in everything.items()
+            if a not in changed and not isinstance(o, Unknown)
+        ],
+        "others": dict(observed.others),
+        "evidence": {
+            key: {"rows": _encoded(answer.rows)} if isinstance(answer, Answer) else {"unknown": _encoded(answer)}
+            for key, answer in observed.evidence.items()
+        },
+    }
+
+
+def _declared(resource: Resource) -> dict[str, Any]:
+    return {
+        "address": str(resource.address),
+        "spec": fields_document(resource.spec),
+        "location": _encoded(resource.location),
+        "fields": _encoded(resource.fields),
+        "devices": list(resource.devices),
+    }
+
+
+def _encoded(value: Any) -> Any:
+    """Plain data as JSON: dataclasses as objects, sets as sorted lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _encoded(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _encoded(v) for k, v in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple | list):
+        return [_encoded(v) for v in value]
+    return value
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -225,58 +296,6 @@ def _parameter(value: Parameter) -> Any:
 # --- from JSON -------------------------------------------------------------------------------------------------------
 
 
-def _drift_from(item: Mapping[str, Any]) -> Drift:
-    change = item["change"]
-    return Drift(Address.parse(item["address"]), change["before"], change["after"], str(item["provisioner"]["run"]))
-
-
-def from_document(document: Mapping[str, Any], types: Sequence[ResourceType[Any]]) -> ChangeSet:
-    """The change set of a document that `load` has verified. Raises InputError when a part has not the known shape."""
-    ours = document["provisioner"]
-    by_name = {t.name: t for t in types}
-    try:
-        return ChangeSet(
-            tenant=ours["tenant"],
-            tenant_id=ours["tenant_id"],
-            owner=ours["owner"],
-            changes=tuple(_read_change(item, by_name) for item in document["resource_changes"]),
-            findings=tuple(_read_finding(f) for f in ours["findings"]),
-            checks=tuple(_read_check(c) for c in document["checks"]),
-            unknown={Address.parse(u["address"]): Unknown(u["reason"], u["kind"]) for u in ours["unreadable"]},
-            unlisted={u["type"]: Unknown(u["reason"], u["kind"]) for u in ours["unlisted"]},
-            complete=document["complete"],
-            plan_digest=ours["plan"]["digest"],
-            plan_files=tuple(ours["plan"]["files"]),
-            created=document["timestamp"],
-            transport=ours["transport"],
-            requests=ours["requests"]["read"],
-            commit=ours["plan"].get("commit", ""),
-            expires=ours.get("expires", ""),
-            variables={name: item["value"] for name, item in document.get("variables", {}).items()},
-            left=tuple(Address.parse(a) for a in ours.get("left", ())),
-            drift=tuple(_drift_from(d) for d in document.get("resource_drift", ())),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _bad("CHANGESET-SHAPE", f"a part of the change set has not the known shape: {error!r}") from error
-
-
-def _read_change(item: Mapping[str, Any], types: Mapping[str, ResourceType[Any]]) -> Change:
-    address, ours = Address(item["type"], item["index"]), item["provisioner"]
-    kind = types[address.type]
-    return Change(
-        address,
-        Action(item["change"]["actions"][0]),
-        read_spec(kind, item["change"]["before"]),
-        read_spec(kind, item["change"]["after"]),
-        tuple(read_step(s) for s in ours["steps"]),
-        tuple(read_step(s) for s in ours["inverse"]),
-        tuple(Address.parse(n) for n in ours["needs"]),
-        ours["reason"],
-        tuple(ours.get("consequences", ())),
-        read_spec(kind, ours["observed"]),
-    )
-
-
 def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
     """A canonical object from its JSON: lists are sets, a field that is not there is None."""
     if fields is None:
@@ -287,57 +306,6 @@ def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
         raise ValueError(f"{kind.name} has no field {min(unknown)}")
     values = {n: frozenset(v) if isinstance(v, list) else v for n, v in fields.items()}
     return kind.spec(**{n: values.get(n) for n in known})
-
-
-def read_step(step: Mapping[str, Any]) -> Step:
-    """A step from its JSON. Raises KeyError, TypeError or ValueError."""
-    if "await" in step:
-        return Await(tuple(Record(r["name"], r["type"], _read_value(r["value"])) for r in step["await"]))
-    sent = step["send"]
-    request: Cmdlet | GraphRequest
-    if "cmdlet" in sent:
-        request = Cmdlet(sent["cmdlet"], {n: _read_parameter(p) for n, p in sent["parameters"].items()})
-    else:
-        request = GraphRequest(sent["method"], sent["path"], sent["body"])
-    return Send(request, tuple(step["waits_on"]), tuple(step["blocked_on"]))
-
-
-def _read_parameter(value: Any) -> Parameter:
-    if isinstance(value, list):
-        return tuple(value)
-    if not isinstance(value, dict):
-        return value  # type: ignore[no-any-return]
-    if "$delta" in value:
-        return Delta(tuple(value["$delta"]["add"]), tuple(value["$delta"]["remove"]))
-    if "$ref" in value:
-        return Ref(value["$ref"]["step"], value["$ref"]["property"])
-    return Secret(value["$secret"])
-
-
-def _read_value(value: Any) -> str | Ref:
-    parameter = _read_parameter(value)
-    if not isinstance(parameter, str | Ref):
-        raise TypeError(f"a record's value is a text or a reference, not {value!r}")
-    return parameter
-
-
-def _read_finding(item: Mapping[str, Any]) -> Finding:
-    at = item["location"]
-    return Finding(
-        item["rule"],
-        Severity(item["severity"]),
-        item["summary"],
-        item["mend"],
-        Address.parse(item["address"]) if item["address"] else None,
-        item["blocks"],
-        item["waived"],
-        Location(at["file"], at["line"], at["column"]) if at else None,
-    )
-
-
-def _read_check(item: Mapping[str, Any]) -> Check:
-    problems = tuple(p["message"] for p in item["instances"][0]["problems"])
-    return Check(Address.parse(item["address"]["to_display"]), item["status"], problems)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

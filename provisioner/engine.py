@@ -370,7 +370,7 @@ class _Run:
 
         They rest on more than the written fields: on stored spellings, on the CNAME targets of a DKIM configuration.
         """
-        kind = next(t for t in self.types if t.name == change.address.type)
+        kind = self.kind(change.address)
         live = observation.spec if isinstance(observation, Present) else None
         goal = change.after if live is None or change.after is None else planning.overlay(change.after, live)
         return tuple(kind.steps(live, goal)) == tuple(change.steps)

@@ -252,7 +252,8 @@ class Observed:
 
     `unlisted` are types whose undeclared objects could not be told, with the reason. `requests` counts the questions
     asked; how many pages each took is the transport's affair. `evidence` are the answers to what the rules asked, by
-    `request_key`: nothing is planned on them, so that one that failed stands in nobody's way.
+    `request_key`: nothing is planned on them, so that one that failed stands in nobody's way. `others` counts the
+    undeclared objects of each type that are not in `undeclared`, because no change and no rule needs more of them.
     """
 
     resources: Mapping[Address, Observation]
@@ -260,6 +261,7 @@ class Observed:
     unlisted: Mapping[str, Unknown] = field(default_factory=dict)
     requests: int = 0
     evidence: Mapping[str, Answer | Unknown] = field(default_factory=dict)
+    others: Mapping[str, int] = field(default_factory=dict)
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
@@ -402,6 +404,22 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """What a change set was planned from. Planning again from it gives the same changes, findings and checks.
+
+    A saved change set keeps it, so that nothing in the file has to be believed that can be derived. `observed` is cut
+    to what planning and the rules use. `targets` and `excludes` are the scope; `waivers` are those of the command
+    line, the plan's own are in `desired`.
+    """
+
+    desired: Desired
+    observed: Observed
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSet:
     """All changes of one plan against one tenant, in the order of need. No-ops are kept.
 
@@ -431,6 +449,7 @@ class ChangeSet:
     left: tuple[Address, ...] = ()
     drift: tuple[Drift, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
 
     @property
     def pending(self) -> tuple[Change, ...]:
@@ -535,6 +554,9 @@ class ResourceType(Protocol[S]):
 
     def steps(self, before: S | None, after: S | None) -> Sequence[Step]:
         """What turns `before` into `after`; undoing is the same with the arguments exchanged."""
+
+    def completed(self, spec: S) -> S:
+        """A declared object with every value that its creation sends although the plan does not write it."""
 
     def needs(self, spec: S) -> Sequence[Address]:
         """What must be in place first: order among changes, and preconditions."""

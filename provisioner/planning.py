@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import graphlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from provisioner.model import (
     Absent,
     Action,
     Address,
+    Basis,
     Change,
     ChangeSet,
     Check,
@@ -108,6 +110,7 @@ def plan(
         *guards,
         *told,
     ]
+    seen = _reduced(observed, desired, draft.types)
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
     return ChangeSet(
         tenant=desired.tenant,
@@ -125,7 +128,26 @@ def plan(
         created=created,
         transport=transport,
         requests=observed.requests,
+        basis=Basis(desired, seen, scope.targets, scope.excludes, tuple(waivers)),
     )
+
+
+def _reduced(observed: Observed, desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Observed:
+    """What a change or a rule can rest on: of the undeclared objects that nothing happens to, only how many there are.
+
+    Those of a type with ownership marks stay, since rules look at every one of them (connectors that let a device in).
+    """
+    kept: dict[Address, Any] = {}
+    others = Counter(observed.others)
+    for address, spec in observed.undeclared.items():
+        kind = types[address.type]
+        verdict = kind.undeclared(spec, desired.owner, kind.name in desired.exclusive)
+        if kind.marks_ownership or (verdict is not Undeclared.KEEP and verdict != spec):
+            kept[address] = spec
+        else:
+            others[address.type] += 1
+    evidence = rules.reduce_evidence(observed.evidence, desired)
+    return dataclasses.replace(observed, undeclared=kept, others=dict(others), evidence=evidence)
 
 
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
@@ -270,7 +292,7 @@ class _Draft:
             mend = f'create "{resource.address.key}" first, correct the name, or take it out of the plan'
             self._unmet(resource, "RESOURCE-MISSING", summary, mend)
             return
-        spec = resource.spec
+        spec = kind.completed(resource.spec)
         steps, inverse = tuple(kind.steps(None, spec)), tuple(kind.steps(spec, None))
         needs = tuple(kind.needs(spec))
         reason = self._why(resource, "the tenant does not have it")

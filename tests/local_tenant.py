@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner import changeset, document, engine, planning
+from provisioner import changeset, document, engine, planning, verification
 from provisioner.model import ChangeSet, Waiver
 from provisioner.resources import TYPES
 from provisioner.rules import RULES
@@ -161,7 +161,7 @@ class Session:
         """Carry it out after a turn through its saved form."""
         path = self.folder / f"changeset-{self.count}.json"
         changeset.save(changeset.to_document(found), path)
-        again = changeset.from_document(changeset.load(path), TYPES)
+        _, again = verification.load(path, TYPES)
         assert again == found
         return self.runner.run(engine.apply(again, TYPES, self.ports, **self.options))
 

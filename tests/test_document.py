@@ -373,6 +373,9 @@ class PrinterType:
     def steps(self, before: Printer | None, after: Printer | None) -> Sequence[Step]:
         return ()
 
+    def completed(self, spec: Printer) -> Printer:
+        return spec
+
     def needs(self, spec: Printer) -> Sequence[Address]:
         return ()
 

@@ -86,8 +86,13 @@ def command(
     if path.is_file() and changeset.is_changeset(path):
         if targets or excludes:
             raise click.UsageError("a saved change set is carried out whole: --target and --exclude belong to plan")
-        terms = Terms(duration(max_age) if max_age else None, expect_digest)
-        return run(with_tenant(session, lambda ports, identity: work.saved(path, terms, ports, identity)))
+        from provisioner import verification
+        from provisioner.resources import TYPES
+
+        # Verified before anybody signs in: nothing is asked in the name of a file that cannot be believed.
+        document, found = verification.load(path, TYPES)
+        Terms(duration(max_age) if max_age else None, expect_digest).check(path, document, session.clock())
+        return run(with_tenant(session, lambda ports, identity: work.saved(path, document, found, ports, identity)))
     if max_age or expect_digest:
         raise click.UsageError("--max-age and --expect-digest speak of a saved change set, and this is a plan")
     validate_first(session, path, work.selection)
@@ -142,16 +147,14 @@ class _Apply:
         self._stop: asyncio.Event | None = None
         self._waiting_for: dict[Address, str] = {}
 
-    async def saved(self, path: Path, terms: Terms, ports: Ports, identity: TenantIdentity) -> int:
-        """Exactly a saved file, no question."""
+    async def saved(
+        self, path: Path, document: Mapping[str, Any], found: ChangeSet, ports: Ports, identity: TenantIdentity
+    ) -> int:
+        """Exactly a saved file, verified, no question."""
         import dataclasses
 
-        from provisioner import changeset, rules
-        from provisioner.resources import TYPES
+        from provisioner import rules
 
-        document = changeset.load(path)
-        terms.check(path, document, self.session.clock())
-        found = changeset.from_document(document, TYPES)
         if found.tenant_id != identity.tenant_id:
             raise ChangeSetStale(
                 f"{path} was made for {found.tenant} ({found.tenant_id}); this profile signs in to "

@@ -16,10 +16,11 @@ from provisioner.cli.session import Session
 @click.pass_obj
 def command(session: Session, file: Path, format_: str, reports: dict[str, Path]) -> None:
     """Show a saved change set, without a tenant."""
-    from provisioner import changeset
+    from provisioner import verification
+    from provisioner.resources import TYPES
 
     session.format = format_
-    document = changeset.load(file)
+    document, _ = verification.load(file, TYPES)
     write_reports(session, document, reports)
     if "-" not in map(str, reports.values()):
         print_plan(session, document)

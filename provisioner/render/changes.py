@@ -37,6 +37,11 @@ def closing(change: Change) -> bool:
     return "can stop mail" in said or ("deletes" in said and "widens exposure" not in said)
 
 
+def remark(field: Mapping[str, Any]) -> str:
+    """What to say beside a field's value: that the plan does not write it, and creation sends it all the same."""
+    return "default, sent at creation" if field.get("default") else ""
+
+
 def drifted(item: Change) -> str:
     """What of an object others have changed, of an item of `resource_drift`."""
     return "gone" if action(item) == "delete" else ", ".join(item["provisioner"]["fields"])

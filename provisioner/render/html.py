@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, worst_first
+from provisioner.render.changes import dangers, remark, worst_first
 from provisioner.render.escape import visible
 
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
@@ -158,7 +158,8 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
     yield f'<div><p class="soft">{_text(ours["reason"])}</p><table><tr><th>Field</th><th>Before</th><th>After</th></tr>'
     for field in ours["fields"]:
         before, after = _value(field["before"], field["after"], "old"), _value(field["after"], field["before"], "new")
-        yield f"<tr><td>{_text(field['name'])}</td><td>{before}</td><td>{after}</td></tr>"
+        said = f' <span class="soft">({_text(remark(field))})</span>' if remark(field) else ""
+        yield f"<tr><td>{_text(field['name'])}</td><td>{before}</td><td>{after}{said}</td></tr>"
     steps = "\n".join(map(_step, ours["steps"]))
     yield f"</table><pre>{_text_lines(steps)}</pre></div></details>"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, drifted, pending, worst_first
+from provisioner.render.changes import dangers, drifted, pending, remark, worst_first
 from provisioner.render.escape import visible
 
 BUDGET = 60_000
@@ -145,7 +145,8 @@ def _field(mark: str, field: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {name} = {_json(before)}"
         yield f"+ {name} = {_json(after)}"
     else:
-        yield f"{mark} {name} = {_json(after if mark == '+' else before)}"
+        said = f"  # {remark(field)}" if remark(field) else ""
+        yield f"{mark} {name} = {_json(after if mark == '+' else before)}{said}"
 
 
 def _foot(document: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from provisioner.render.changes import action, closing, dangers, pending
+from provisioner.render.changes import action, closing, dangers, pending, remark
 from provisioner.render.escape import prints, visible
 
 # about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
@@ -58,7 +58,8 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {visible(change['address'])} {_WORDS[action(change)]}{said}"
     for field in change["provisioner"]["fields"]:
         before, after = (json.dumps(field[side], ensure_ascii=False) for side in ("before", "after"))
-        yield f"#   {visible(field['name'])}: {visible(before)} -> {visible(after)}"
+        said = f" ({remark(field)})" if remark(field) else ""
+        yield f"#   {visible(field['name'])}: {visible(before)} -> {visible(after)}{said}"
     for number, step in enumerate(change["provisioner"]["steps"]):
         yield from _await(step["await"]) if "await" in step else _send(number, step["send"])
 

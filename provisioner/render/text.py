@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import closing, dangers, drifted, worst_first
+from provisioner.render.changes import closing, dangers, drifted, remark, worst_first
 from provisioner.render.escape import visible
 
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
@@ -157,7 +157,8 @@ def _field(sign: str, field: Mapping[str, Any], width: int, paint: Paint) -> Ite
     name = f"{visible(field['name']):<{width}}"
     before, after = field["before"], field["after"]
     if sign == "+":
-        yield f"      {paint('+', '+')} {name} = {_json(after)}"
+        said = f"  # {remark(field)}" if remark(field) else ""
+        yield f"      {paint('+', '+')} {name} = {_json(after)}{said}"
     elif sign == "-":
         yield f"      {paint('-', '-')} {name} = {_json(before)} -> null"
     elif isinstance(before, list) and isinstance(after, list):

@@ -7,6 +7,7 @@ Keys are never rotated from a difference.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -145,7 +146,11 @@ class DkimType:
     def steps(self, before: Dkim | None, after: Dkim | None) -> Sequence[Step]:
         if after is None:
             return (_set(before.domain, Enabled=False),) if before and before.enabled else ()
-        return _create(after) if before is None else _update(before, after)
+        return _create(self.completed(after)) if before is None else _update(before, after)
+
+    def completed(self, spec: Dkim) -> Dkim:
+        """New-DkimSigningConfig requires Enabled, and alone it would make keys of 1024 bits (its page, -KeySize)."""
+        return dataclasses.replace(spec, enabled=bool(spec.enabled), key_size=spec.key_size or _DEFAULT_KEY_SIZE)
 
     def needs(self, spec: Dkim) -> Sequence[Address]:
         """The domain must be accepted before it can sign."""
@@ -180,7 +185,7 @@ def _create(after: Dkim) -> Sequence[Step]:
     parameters: dict[str, Parameter] = {
         "DomainName": after.domain,
         "Enabled": False,
-        "KeySize": after.key_size or _DEFAULT_KEY_SIZE,
+        "KeySize": after.key_size,
         **_canonicalizations(None, after),
     }
     new = Send(Cmdlet("New-DkimSigningConfig", parameters))

@@ -123,6 +123,9 @@ class DomainType:
     def steps(self, before: Domain | None, after: Domain | None) -> Sequence[Step]:  # noqa: ARG002
         return ()
 
+    def completed(self, spec: Domain) -> Domain:
+        return spec
+
     def needs(self, spec: Domain) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
         return ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -286,10 +287,24 @@ class InboundConnectorType:
         if after is None:
             return _removal(before) if before else ()
         if before is None:
-            return (_send("New-InboundConnector", _creation(after), enabled=after.enabled is not False),)
+            parameters = _creation(self.completed(after))
+            return (_send("New-InboundConnector", parameters, enabled=after.enabled is not False),)
         changes = _changes(before, after)
         parameters = {"Identity": before.name, **changes}
         return (_send("Set-InboundConnector", parameters, enabled=changes.get("Enabled") is True),) if changes else ()
+
+    def completed(self, spec: InboundConnector) -> InboundConnector:
+        """New-InboundConnector requires SenderDomains, has Partner as its type, and decides RequireTls by the tenant.
+
+        Whether RequireTls has an effect on an OnPremises connector is not documented: the page of
+        New-InboundConnector says that it applies to Partner connectors. It is sent, so it is shown.
+        """
+        return dataclasses.replace(
+            spec,
+            type=spec.type or "partner",
+            sender_domains=spec.sender_domains or frozenset({"*"}),
+            require_tls=True if spec.require_tls is None else spec.require_tls,
+        )
 
     def needs(self, spec: InboundConnector) -> Sequence[Address]:
         """Domains that must be accepted ones: the associated, and that of an own system's certificate."""
@@ -340,13 +355,10 @@ def _send(cmdlet: str, parameters: Mapping[str, Parameter], *, enabled: bool) ->
 
 
 def _creation(after: InboundConnector) -> dict[str, Parameter]:
-    """Everything written, and what New requires or decides differently in different tenants (RequireTls)."""
-    parameters: dict[str, Parameter] = {
-        "Name": after.name,
-        "ConnectorType": wire_type(after.type or "partner"),
-        "SenderDomains": ("*",),
-        "RequireTls": True,
-    }
+    """Everything that is written in a completed object."""
+    parameters: dict[str, Parameter] = {"Name": after.name}
+    if after.type is not None:
+        parameters["ConnectorType"] = wire_type(after.type)
     if after.tls_sender_certificate_name:
         parameters["TlsSenderCertificateName"] = after.tls_sender_certificate_name
     return parameters | _COLUMNS.creation(after)

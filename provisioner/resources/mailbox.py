@@ -110,6 +110,9 @@ class MailboxType:
     def steps(self, before: Mailbox | None, after: Mailbox | None) -> Sequence[Step]:  # noqa: ARG002
         return ()
 
+    def completed(self, spec: Mailbox) -> Mailbox:
+        return spec
+
     def needs(self, spec: Mailbox) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
         return ()
 

@@ -78,6 +78,9 @@ class OrganizationType:
             return ()
         return (Send(Cmdlet("Set-OrganizationConfig", {"RejectDirectSend": after.reject_direct_send})),)
 
+    def completed(self, spec: Organization) -> Organization:
+        return spec
+
     def needs(self, spec: Organization) -> Sequence[Address]:  # noqa: ARG002 - it rests on nothing
         return ()
 

@@ -108,7 +108,10 @@ class SendAsType:
     def steps(self, before: SendAs | None, after: SendAs | None) -> Sequence[Step]:
         if (before is None) == (after is None):
             return ()
-        trustee, sender = _parties((after or before).pair)  # type: ignore[union-attr]
+        right: SendAs = after or before  # type: ignore[assignment]
+        trustee, sender = _parties(right.pair)
+        if (right.trustee or trustee, right.sender or sender) != (trustee, sender):
+            raise ValueError(f"{right.pair} is not the pair of {right.trustee} and {right.sender}")
         rights: dict[str, Parameter] = {
             "Identity": sender,
             "Trustee": trustee,
@@ -116,6 +119,9 @@ class SendAsType:
             "Confirm": False,
         }
         return (Send(Cmdlet("Add-RecipientPermission" if after else "Remove-RecipientPermission", rights)),)
+
+    def completed(self, spec: SendAs) -> SendAs:
+        return spec
 
     def needs(self, spec: SendAs) -> Sequence[Address]:  # noqa: ARG002 - the two are there or they are not
         return ()

@@ -146,6 +146,9 @@ class SmtpAuthType:
             return (Send(Cmdlet("Set-TransportConfig", {COLUMN: value})),)
         return (Send(Cmdlet("Set-CASMailbox", {"Identity": after.identity, COLUMN: value})),)
 
+    def completed(self, spec: SmtpAuth) -> SmtpAuth:
+        return spec
+
     def needs(self, spec: SmtpAuth) -> Sequence[Address]:  # noqa: ARG002 - a mailbox is there or it is not
         return ()
 

@@ -14,6 +14,7 @@ from provisioner.rules.verdict import (
     judge,
     mailbox_questions,
     questions,
+    reduce_evidence,
     sign_in_questions,
     switches_of,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "mailbox_questions",
     "parse_allow",
     "questions",
+    "reduce_evidence",
     "sign_in_questions",
     "switches_of",
     "waive",

@@ -28,6 +28,7 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model import request_key as key_of
+from provisioner.resources.canonical import email_address, lenient
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
 
@@ -167,6 +168,48 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
         for name, choice in desired.choices.items()
         if choice.method == CLIENT_SUBMISSION and choice.authentication in kinds
     }
+
+
+# --- what of the answers is kept -------------------------------------------------------------------------------------
+
+_COLUMNS = {
+    "Get-TransportConfig": frozenset({COLUMN}),
+    "Get-OrganizationConfig": frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"}),
+    "Get-AuthenticationPolicy": frozenset(
+        {"Name", "Identity", "Guid", "Id", "DistinguishedName", "AllowBasicAuthSmtp"}
+    ),
+    "Get-User": frozenset({"UserPrincipalName", "WindowsEmailAddress", "AuthenticationPolicy"}),
+    "Get-CASMailbox": frozenset({"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", COLUMN}),
+}
+
+
+_form = lenient(email_address)
+
+
+def reduce_evidence(evidence: Evidence, desired: Desired) -> dict[str, Answer | Unknown]:
+    """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
+    mailboxes = {d.mailbox for d in desired.devices.values()}
+    reduced: dict[str, Answer | Unknown] = dict(evidence)
+    for request in questions(desired):
+        key = key_of(request)
+        answer = evidence.get(key)
+        if not isinstance(answer, Answer):
+            continue
+        rows = answer.rows
+        if isinstance(request, Cmdlet):
+            columns = _COLUMNS[request.name]
+            rows = tuple({n: v for n, v in row.items() if n in columns} for row in rows)
+            if request in (USERS, MAILBOXES):
+                rows = tuple(row for row in rows if _names(row) & mailboxes)
+        reduced[key] = Answer(rows)
+    return reduced
+
+
+def _names(row: Row) -> set[str]:
+    """Every address by which a user or a mailbox may be meant, in canonical form."""
+    proxies = (str(p).partition(":")[2] for p in row.get("EmailAddresses") or ())
+    single = ("UserPrincipalName", "WindowsEmailAddress", "PrimarySmtpAddress", "Identity")
+    return {_form(name) for name in (*proxies, *(str(row[c]) for c in single if row.get(c)))}
 
 
 # --- what the answers say --------------------------------------------------------------------------------------------

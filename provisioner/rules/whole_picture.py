@@ -95,6 +95,7 @@ def _blast_radius(observed: Observed, changes: Sequence[Change]) -> Iterator[Fin
     rule = RULES["BLAST-RADIUS"]
     seen = Counter(a.type for a, there in observed.resources.items() if isinstance(there, Present))
     seen.update(a.type for a in observed.undeclared)
+    seen.update(observed.others)
     for action in (Action.DELETE, Action.UPDATE):
         touched = Counter(c.address.type for c in changes if c.action is action)
         for kind, count in sorted(touched.items()):

@@ -81,6 +81,9 @@ class GatewayType:
     def steps(self, before: Gateway | None, after: Gateway | None) -> Sequence[Step]:
         return (Send(Cmdlet("Set-Gateway", {"Target": after.target if after else None})),)
 
+    def completed(self, spec: Gateway) -> Gateway:
+        return spec
+
     def needs(self, spec: Gateway) -> Sequence[Address]:
         return ()
 
