@@ -471,6 +471,8 @@ def test_whatever_is_put_anywhere_is_refused_in_words_or_follows_from_the_rest(r
         for value in (values[number % 5], values[(number + 2) % 5]):
             made = copy.deepcopy(real)
             put_at(made, path, value)
+            if made == real:
+                continue  # null in the place of null
             with contextlib.suppress(InputError, ChangeSetStale):
                 changeset.verify(made, "x")
                 verification.derive(made, TYPES, "x")
