@@ -416,3 +416,48 @@ def test_mailbox_rows_have_the_columns_of_recorded_ones(tenant: Tenant, path: Pa
     real = load(path)
     for recorded_name, name in (("Get-EXOCASMailbox", "Get-CASMailbox"), ("Get-EXOMailbox", "Get-Mailbox")):
         assert set(real[recorded_name]) <= set(get(tenant, name, Identity="erp")[0])
+
+
+# --- one resolver of names for all recipient cmdlets -----------------------------------------------------------------
+
+
+@pytest.fixture
+def directory() -> Tenant:
+    made = Tenant()
+    made.merge(load_seed({
+        "sandbox": 1,
+        "mailboxes": [
+            {"address": "scan@contoso.com", "upn": "mfp01@contoso.onmicrosoft.com", "display_name": "MFP"},
+            {"address": "bea@contoso.com", "upn": "scan@contoso.com"},
+            {"address": "erp@contoso.com", "upn": "svc-erp@contoso.onmicrosoft.com"},
+        ],
+        "objects": {"DistributionGroup": [{"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@contoso.com"}]},
+    }))  # fmt: skip
+    return made
+
+
+def test_a_mailbox_s_switches_are_found_by_its_sign_in_name(directory: Tenant) -> None:
+    (row,) = get(directory, "Get-CASMailbox", Identity="mfp01@contoso.onmicrosoft.com")
+    assert row["PrimarySmtpAddress"] == "scan@contoso.com"
+    assert "UserPrincipalName" not in row
+    run(directory, "Set-CASMailbox", Identity="SVC-ERP@contoso.onmicrosoft.com", SmtpClientAuthenticationDisabled=True)
+    (row,) = get(directory, "Get-CASMailbox", Identity="erp@contoso.com")
+    assert row["SmtpClientAuthenticationDisabled"] is True
+
+
+@pytest.mark.parametrize("name", ["Get-CASMailbox", "Get-Mailbox", "Get-Recipient", "Get-User", "Set-CASMailbox"])
+def test_an_address_that_is_another_s_sign_in_name_is_ambiguous(directory: Tenant, name: str) -> None:
+    assert "matches multiple entries" in refused(directory, name, Identity="scan@contoso.com").message
+
+
+@pytest.mark.parametrize("name", ["helpdesk@contoso.com", "Helpdesk Team"])
+def test_a_group_is_a_recipient_and_a_trustee_shown_by_its_name(directory: Tenant, name: str) -> None:
+    (row,) = get(directory, "Get-Recipient", Identity=name)
+    assert (row["Name"], row["WindowsLiveID"]) == ("Helpdesk Team", "")
+    right: dict[str, Any] = {"Identity": "erp@contoso.com", "Trustee": name, "AccessRights": ["SendAs"]}
+    run(directory, "Add-RecipientPermission", **right)
+    rows = get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")
+    assert {r["Trustee"] for r in rows} == {"NT AUTHORITY\\SELF", "Helpdesk Team"}
+    assert len({r["Identity"] for r in rows}) == 1
+    run(directory, "Remove-RecipientPermission", **right)
+    assert len(get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")) == 1

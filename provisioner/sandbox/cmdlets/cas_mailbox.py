@@ -5,11 +5,13 @@ SmtpClientAuthenticationDisabled is a tri-state: null inherits from the organiza
 
 from __future__ import annotations
 
+from provisioner.sandbox.cmdlets import errors, mailbox
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.mailbox import addresses, derive_addresses
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, set_row, stored_values, target
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, find_visible, get, set_row, stored_values, target
 from provisioner.sandbox.cmdlets.parameters import boolean, identity, values
-from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
+from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.tenant import Row, Tenant
 
 NOUN = Noun(
     "CASMailbox",
@@ -78,10 +80,34 @@ _SET = (
 )
 
 
+def _named(tenant: Tenant, wanted: str) -> list[Row]:
+    """The rows that go by this name, with the names that only the mailbox's own row holds: sign-in name and alias.
+
+    The service searches all of them, so that an alias of one mailbox and the sign-in name of another are ambiguous
+    (office-docs-powershell issue 7166; CIPP-API pull request 1568).
+    """
+    owners = tenant.index(mailbox.NOUN.name, mailbox.NOUN.all_names).get(wanted.lower(), ())
+    also = [row for owner in owners for row in find_visible(tenant, NOUN, str(owner["PrimarySmtpAddress"]))]
+    found = {str(row["Guid"]): row for row in (*find_visible(tenant, NOUN, wanted), *also)}
+    return list(found.values())
+
+
+def _get(call: Call) -> Rows:
+    wanted = call.get("Identity")
+    found = _named(call.tenant, wanted) if wanted else []
+    if len(found) > 1:
+        raise errors.matches_many(wanted)
+    return [dict(found[0])] if found else get(call, NOUN)
+
+
 def _set(call: Call) -> Rows:
-    row = target(call, NOUN)
+    wanted = call.get("Identity")
+    found = _named(call.tenant, str(wanted)) if wanted else []
+    if len(found) > 1:
+        raise errors.matches_many(str(wanted))
+    row = find(call.tenant, NOUN, str(found[0]["Guid"])) if found else target(call, NOUN)
     set_row(call, NOUN, row, stored_values(call, _SET, row))
     return []
 
 
-CMDLETS = (get_cmdlet(NOUN), Cmdlet("Set-CASMailbox", _SET, _set))
+CMDLETS = (Cmdlet("Get-CASMailbox", (identity(required=False),), _get), Cmdlet("Set-CASMailbox", _SET, _set))

@@ -146,7 +146,7 @@ def _one(tenant: Tenant, found: Sequence[Row], identity: str) -> Row:
     return found[0]
 
 
-def _find_visible(tenant: Tenant, noun: Noun, identity: str) -> list[Row]:
+def find_visible(tenant: Tenant, noun: Noun, identity: str) -> list[Row]:
     """Rows that a read finds under `identity`: through the index, and past it where a write does not show yet."""
     wanted, unseen = identity.lower(), tenant.unseen(noun.name)
     found = tenant.index(noun.name, noun.all_names).get(wanted, [])
@@ -165,7 +165,7 @@ def get(call: Call, noun: Noun) -> Rows:
     """
     identity = call.get("Identity")
     if identity:
-        found = _find_visible(call.tenant, noun, identity)
+        found = find_visible(call.tenant, noun, identity)
         if found or not (noun.leaks and call.tenant.settings.get("get_unknown_identity_returns_all")):
             return [dict(_one(call.tenant, found, identity))]
     return shuffled(call.tenant, [dict(row) for row in call.tenant.visible(noun.name)])

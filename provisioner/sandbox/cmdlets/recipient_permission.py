@@ -1,16 +1,16 @@
 """Send As: Get-, Add- and Remove-RecipientPermission.
 
-A row names the recipient by its identity and the trustee by its sign-in name (rows of a real tenant, July 2026). Every
-mailbox has a row for itself, `NT AUTHORITY\\SELF`, which is not kept here but made at each reading. Removing what is
-not there is a warning (Microsoft's page of Remove-MailboxPermission has the text); so is adding what is there (text
-ours).
+A row names the recipient by its identity and the trustee by its sign-in name (rows of a real tenant, July 2026), or a
+group, which has none, by its name (GruberMarkus/Export-RecipientPermissions pull request 7). Every mailbox has a row
+for itself, `NT AUTHORITY\\SELF`, which is not kept here but made at each reading. Removing what is not there is a
+warning (Microsoft's page of Remove-MailboxPermission has the text); so is adding what is there (text ours).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from provisioner.sandbox.cmdlets import errors, mailbox
+from provisioner.sandbox.cmdlets import errors, mailbox, recipient
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, shuffled, stable_guid
 from provisioner.sandbox.cmdlets.parameters import Parameter, Replace, identity, string, values
@@ -46,8 +46,10 @@ def _get(call: Call) -> Rows:
     recipients = [find(tenant, mailbox.NOUN, wanted)] if wanted else tenant.rows(mailbox.NOUN.name)
     names = {str(row["Identity"]) for row in recipients}
     rows = [_row(tenant, name, _SELF) for name in sorted(names)]
-    also = {str(name).lower() for row in recipients for name in mailbox.NOUN.all_names(row)}  # a seed takes any of them
-    rows += [row for row in tenant.visible(NOUN.name) if str(row["Identity"]).lower() in also]
+    # A seed takes any name of a mailbox; the service's rows all have its identity.
+    owned = {str(name).lower(): str(row["Identity"]) for row in recipients for name in mailbox.NOUN.all_names(row)}
+    also = [row for row in tenant.visible(NOUN.name) if str(row["Identity"]).lower() in owned]
+    rows += [{**row, "Identity": owned[str(row["Identity"]).lower()]} for row in also]
     trustee = call.get("Trustee")
     if trustee:
         rows = [row for row in rows if str(row["Trustee"]).lower() == str(trustee).lower()]
@@ -61,31 +63,33 @@ def _named(call: Call) -> tuple[str, str, Row | None]:
         if right.lower() != "sendas":
             raise errors.not_a_member("AccessRights", right, _RIGHTS, ("SendAs",))
     owner = find(call.tenant, mailbox.NOUN, call.get("Identity"))
-    recipient, names = str(owner["Identity"]), {str(name).lower() for name in mailbox.NOUN.all_names(owner)}
-    trustee = str(find(call.tenant, mailbox.NOUN, call.get("Trustee"))["UserPrincipalName"])
+    owned, names = str(owner["Identity"]), {str(name).lower() for name in mailbox.NOUN.all_names(owner)}
+    holder = recipient.named(call.tenant, str(call.get("Trustee")))
+    trustee = recipient.sign_in_name(holder) or str(holder["Name"])
+    known = {str(name).lower() for name in mailbox.NOUN.all_names(holder)}  # a seed takes any of them
     there: list[Any] = [
         row
         for row in call.tenant.rows(NOUN.name)
-        if str(row["Identity"]).lower() in names and str(row["Trustee"]).lower() == trustee.lower()
+        if str(row["Identity"]).lower() in names and str(row["Trustee"]).lower() in known
     ]
-    return recipient, trustee, there[0] if there else None
+    return owned, trustee, there[0] if there else None
 
 
 def _add(call: Call) -> Rows:
-    recipient, trustee, there = _named(call)
+    owned, trustee, there = _named(call)
     if there is not None:
-        call.warn(f"The appropriate access control entry is already present on the object '{recipient}'.")
+        call.warn(f"The appropriate access control entry is already present on the object '{owned}'.")
         return []
-    row = _row(call.tenant, recipient, trustee)
+    row = _row(call.tenant, owned, trustee)
     call.add(NOUN.name, row)
     return [_shown(row)]
 
 
 def _remove(call: Call) -> Rows:
-    recipient, trustee, there = _named(call)
+    owned, trustee, there = _named(call)
     if there is None:
         call.warn(
-            f"Can't remove the access control entry on the object '{recipient}' for account '{trustee}' because the "
+            f"Can't remove the access control entry on the object '{owned}' for account '{trustee}' because the "
             "ACE doesn't exist on the object."
         )
         return []
