@@ -42,6 +42,7 @@ from provisioner.model import (
     Send,
     Step,
     Unknown,
+    field_names,
     written,
 )
 
@@ -126,7 +127,7 @@ def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> di
         "change": _sides(change.action.value, before, after),
         "provisioner": {
             "reason": change.reason,
-            "observed": None if change.observed is None else fields_document(change.observed),
+            "observed": None if change.observed is None else _observed(change.observed),
             "consequences": list(change.consequences),
             "fields": _differences(before or {}, after or {}, unwritten) if change.action is not Action.NO_OP else [],
             "needs": [str(n) for n in change.needs],
@@ -190,6 +191,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
     everything = {**observed.resources, **{a: Present(s) for a, s in observed.undeclared.items()}}
     return {
         "declared": [_declared(r) for r in desired.resources.values()],
+        "set_aside": [_declared(r) for a, r in desired.set_aside.items() if a in observed.resources],
         "absent": [{"address": str(a), "location": _encoded(at)} for a, at in desired.absent.items()],
         "exclusive": sorted(desired.exclusive),
         "protect": list(desired.protect),
@@ -202,7 +204,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
         "devices": _encoded(desired.devices),
         "choices": _encoded(desired.choices),
         "observed": [
-            {"address": str(a), "spec": fields_document(o.spec) if isinstance(o, Present) else None}
+            {"address": str(a), "spec": _observed(o.spec) if isinstance(o, Present) else None}
             for a, o in everything.items()
             if a not in changed and not isinstance(o, Unknown)
         ],
@@ -212,6 +214,12 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
             for key, answer in observed.evidence.items()
         },
     }
+
+
+def _observed(spec: Any) -> dict[str, Any]:
+    """An observed object with its names, by which the patterns of the plan are matched again."""
+    names = sorted(getattr(spec, "names", ()))
+    return {**fields_document(spec), **({"names": names} if names else {})}
 
 
 def _declared(resource: Resource) -> dict[str, Any]:
@@ -305,7 +313,7 @@ def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
     if unknown:
         raise ValueError(f"{kind.name} has no field {min(unknown)}")
     values = {n: frozenset(v) if isinstance(v, list) else v for n, v in fields.items()}
-    return kind.spec(**{n: values.get(n) for n in known})
+    return kind.spec(**{n: values.get(n) for n in field_names(kind.spec)})
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

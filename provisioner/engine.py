@@ -72,13 +72,13 @@ async def read(
     asked besides; what the rules want to know of the plan, if it is not given.
     """
     scope = scope or planning.Scope()
+    claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
+    listed = {name for name in claims if _may_touch(scope, name)}
     wanted: Wanted = {}
-    for address, resource in desired.resources.items():
+    for address, resource in {**planning.bystanders(desired, listed, scope), **desired.resources}.items():
         wanted.setdefault(address.type, {})[address.key] = resource.spec
     for address in desired.absent:
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
-    claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
-    listed = {name for name in claims if _may_touch(scope, name)}
     asked = rules.questions(desired) if evidence is None else evidence
     return await _read(wanted, listed, types, ports, reads, progress, asked)
 
@@ -86,7 +86,7 @@ async def read(
 async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
     """Everything that the tenant has of these types, as far as it can be read: all of it is "undeclared"."""
     wanted: Wanted = {t.name: dict.fromkeys(t.singletons) for t in types if t.singletons}
-    return await _read(wanted, {t.name for t in types}, types, ports, reads)
+    return await _read(wanted, {t.name for t in types}, types, ports, reads, resolve=False)
 
 
 async def look(
@@ -118,7 +118,14 @@ async def _read(
     reads: int,
     progress: Callable[[int, int], None] | None = None,
     evidence: Sequence[Request] = (),
+    *,
+    resolve: bool = True,
 ) -> Observed:
+    """What the tenant has of the wanted objects, and of all others of the listed types.
+
+    `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of the
+    tenant, has none.
+    """
     asked = {
         t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
         for t in types
@@ -126,6 +133,12 @@ async def _read(
     }
     requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
     answers = await _ask(requests, ports, reads, progress)
+    if resolve:
+        read = [t for t in types if t.name in asked]
+        more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in read}
+        new = [q.request for queries in more.values() for q in queries if request_key(q.request) not in answers]
+        answers |= await _ask(new, ports, reads, None) if new else {}
+        asked = {name: (*queries, *more[name]) for name, queries in asked.items()}
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
@@ -146,6 +159,27 @@ async def _read(
                 undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
     told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
     return Observed(resources, undeclared, unlisted, len(answers), told)
+
+
+def _follow_up(
+    kind: ResourceType[Any],
+    wanted: Wanted,
+    everything: bool,
+    queries: Sequence[Query],
+    answers: Mapping[str, Answer | TenantError],
+) -> Sequence[Query]:
+    """What a type wants to know besides, after its first answers; nothing, where it cannot read them."""
+    try:
+        return kind.follow_up(wanted.get(kind.name, {}), everything, _good(queries, answers))
+    except ValueError:
+        return ()  # `decode` meets the same answer, and says so
+
+
+def _good(queries: Sequence[Query], answers: Mapping[str, Answer | TenantError]) -> list[tuple[Query, Answer]]:
+    """The queries that were answered, with their answers; NotFound is one where the object may be missing."""
+    found = [(query, answers[request_key(query.request)]) for query in queries]
+    missing = [(q, Answer() if isinstance(a, NotFound) and q.may_be_missing else a) for q, a in found]
+    return [(query, answer) for query, answer in missing if isinstance(answer, Answer)]
 
 
 def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
@@ -186,15 +220,12 @@ def _decode(
     answers: Mapping[str, Answer | TenantError],
 ) -> tuple[Mapping[str, Any], dict[str, Unknown]]:
     """What was seen by key, and the wanted keys that nothing can be said of; "*" stands for the undeclared ones."""
-    good: list[tuple[Query, Answer]] = []
+    good = _good(queries, answers)
     failed: dict[str, Unknown] = {}
     for query in queries:
         answer = answers[request_key(query.request)]
-        if isinstance(answer, NotFound) and query.may_be_missing:
-            answer = Answer()
-        if isinstance(answer, Answer):
-            good.append((query, answer))
-        else:
+        missing = isinstance(answer, NotFound) and query.may_be_missing
+        if isinstance(answer, TenantError) and not missing:
             unknown = Unknown(str(answer), answer.kind)
             failed.update(dict.fromkeys(query.covers, unknown))
             failed["*"] = unknown

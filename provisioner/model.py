@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -306,7 +306,8 @@ class Desired:
     """The plan as it was read: everything that it declares, nothing about what is there.
 
     `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
-    to send.
+    to send. `set_aside` is what the plan declares outside the scope of the run: never changed, but never taken for
+    undeclared either.
     """
 
     tenant: str
@@ -323,6 +324,7 @@ class Desired:
     devices: Mapping[str, Device] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    set_aside: Mapping[Address, Resource] = field(default_factory=dict)
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
@@ -549,6 +551,17 @@ class ResourceType(Protocol[S]):
         A wanted object comes back under its wanted key, in whatever spelling that was.
         """
 
+    def follow_up(
+        self, wanted: Mapping[str, S | None], everything: bool, answers: Sequence[tuple[Query, Answer]]
+    ) -> Sequence[Query]:
+        """The reads that the first answers call for, to resolve names that a row shows in another form.
+
+        Asked once, after `queries`; `decode` gets the answers of both.
+        """
+
+    def names(self, spec: S) -> Collection[str]:
+        """Every known name of an observed object: what the patterns of a plan and of a command line may call it."""
+
     def undeclared(self, observed: S, owner: str, exclusive: bool) -> S | Undeclared:
         """What becomes of an object that is there and not declared; a spec means "bring it there"."""
 
@@ -597,8 +610,13 @@ def project(spec: Any, onto: Any) -> Any:
 
 
 def field_names(spec: Any) -> tuple[str, ...]:
-    """The fields of a spec, or of its dataclass, in their declared order."""
-    return tuple(spec.__dataclass_fields__)
+    """The fields of a spec, or of its dataclass, in their declared order; its names are not among them."""
+    return _field_names(spec if isinstance(spec, type) else type(spec))
+
+
+@functools.cache
+def _field_names(spec: type[Any]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(spec) if not f.metadata.get("names"))
 
 
 def create_only(spec: Any) -> frozenset[str]:
@@ -606,9 +624,16 @@ def create_only(spec: Any) -> frozenset[str]:
     return frozenset(f.name for f in dataclasses.fields(spec) if f.metadata.get("create_only"))
 
 
-def matches(patterns: Iterable[str], address: Address) -> bool:
-    """Whether one of the shell patterns (`inbound_connector/Hybrid *`) names this address; `[` is plain text."""
-    return any(_pattern(pattern)(address.short) for pattern in patterns)
+def matches(patterns: Iterable[str], address: Address, names: Iterable[str] = ()) -> bool:
+    """Whether one of the shell patterns (`inbound_connector/Hybrid *`) names this object; `[` is plain text.
+
+    `names` are the other names of the object (`ResourceType.names`): a pattern may match any of them.
+    """
+    wanted = [_pattern(pattern) for pattern in patterns]
+    if not wanted:
+        return False
+    called = {address.short, *(Address(address.type, name).short for name in names)}
+    return any(fits(text) for fits in wanted for text in called)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import graphlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,30 +53,87 @@ class Scope:
     def whole(self) -> bool:
         return not self.targets and not self.excludes
 
-    def holds(self, address: Address) -> bool:
-        if matches(self.excludes, address):
+    def holds(self, address: Address, names: Iterable[str] = ()) -> bool:
+        """Whether an object is looked at; `names` are its other names, where they are known."""
+        if matches(self.excludes, address, names):
             return False
-        return not self.targets or matches(self.targets, address)
+        return not self.targets or matches(self.targets, address, names)
 
 
 def narrow(desired: Desired, types: Sequence[ResourceType[Any]], scope: Scope) -> Desired:
-    """The part of a plan that a scope holds. What a target needs comes along, so that preconditions are checked."""
+    """The part of a plan that a scope holds, as far as the plan's own names tell; the rest of it is set aside.
+
+    What a target needs comes along, so that preconditions are checked.
+    """
     if scope.whole:
         return desired
-    by_name = {t.name: t for t in types}
-    kept = {a for a in desired.resources if scope.holds(a)}
-    waiting = list(kept)
-    while waiting:
-        resource = desired.resources[waiting.pop()]
-        for need in by_name[resource.address.type].needs(resource.spec):
-            if need in desired.resources and need not in kept and not matches(scope.excludes, need):
-                kept.add(need)
-                waiting.append(need)
+    everything = {**desired.set_aside, **desired.resources}
+    kept = _with_needs({a for a in everything if scope.holds(a)}, everything, types, scope)
     return dataclasses.replace(
         desired,
-        resources={a: r for a, r in desired.resources.items() if a in kept},
+        resources={a: r for a, r in everything.items() if a in kept},
+        set_aside={a: r for a, r in everything.items() if a not in kept},
         absent={a: at for a, at in desired.absent.items() if scope.holds(a)},
     )
+
+
+def _with_needs(
+    kept: set[Address], resources: Mapping[Address, Resource], types: Sequence[ResourceType[Any]], scope: Scope
+) -> set[Address]:
+    by_name = {t.name: t for t in types}
+    waiting = list(kept)
+    while waiting:
+        resource = resources[waiting.pop()]
+        for need in by_name[resource.address.type].needs(resource.spec):
+            if need in resources and need not in kept and not matches(scope.excludes, need):
+                kept.add(need)
+                waiting.append(need)
+    return kept
+
+
+def bystanders(desired: Desired, listed: Collection[str], scope: Scope) -> Mapping[Address, Resource]:
+    """What is set aside and has to be read nevertheless.
+
+    Of types whose undeclared objects are read (`listed`), because a declared object is not an undeclared one, whatever
+    the scope; and everything, where a target may name an object by a name that the plan does not write.
+    """
+    written = (*desired.resources, *desired.absent)
+    if any(not any(matches((target,), a) for a in written) for target in scope.targets):
+        return desired.set_aside
+    return {a: r for a, r in desired.set_aside.items() if a.type in listed}
+
+
+def rescope(desired: Desired, observed: Observed, types: Sequence[ResourceType[Any]], scope: Scope) -> Desired:
+    """The part of a plan that a scope holds when every name of each object is known, as it is once they were read."""
+    if scope.whole:
+        return desired
+    everything = {**desired.set_aside, **desired.resources}
+    names = {a: _names(a, observed, types) for a in (*everything, *desired.absent)}
+    kept = {a for a in desired.resources if not matches(scope.excludes, a, names[a])}
+    more = {a for a in desired.set_aside if a in observed.resources and scope.holds(a, names[a])}
+    kept |= {a for a in _with_needs(more, everything, types, scope) if a in observed.resources}
+    return dataclasses.replace(
+        desired,
+        resources={a: r for a, r in everything.items() if a in kept},
+        set_aside={a: r for a, r in everything.items() if a not in kept},
+        absent={a: at for a, at in desired.absent.items() if not matches(scope.excludes, a, names[a])},
+    )
+
+
+def unmatched(
+    scope: Scope, desired: Desired, observed: Observed, found: ChangeSet, types: Sequence[ResourceType[Any]]
+) -> Sequence[str]:
+    """The targets that name nothing: of the plan, to be gone, or about to be changed for the owner's sake."""
+    meant = (*desired.resources, *desired.set_aside, *desired.absent, *(c.address for c in found.changes))
+    names = {a: _names(a, observed, types) for a in meant} if scope.targets else {}
+    return [t for t in scope.targets if not any(matches((t,), a, names[a]) for a in meant)]
+
+
+def _names(address: Address, observed: Observed, types: Sequence[ResourceType[Any]]) -> Collection[str]:
+    """The known names of an object; none besides its key where it was not read, or is not there."""
+    there = observed.resources.get(address)
+    spec = there.spec if isinstance(there, Present) else observed.undeclared.get(address)
+    return () if spec is None else next(t for t in types if t.name == address.type).names(spec)
 
 
 def plan(
@@ -91,12 +148,13 @@ def plan(
     transport: str = "",
     told: Sequence[Finding] = (),
 ) -> ChangeSet:
-    """The change set that brings the observed tenant to the desired state. `desired` is what `narrow` left of the plan.
+    """The change set that brings the observed tenant to the desired state. `desired` is as `narrow` left it.
 
     `waivers` are those of the command line; the plan's own are in `desired`. `created` is RFC 3339, given by the caller
     since nothing here knows the time. `told` are findings of others, who asked what is neither tenant nor plan.
     """
     scope = scope or Scope()
+    desired = rescope(desired, observed, types, scope)
     draft = _Draft(desired, observed, {t.name: t for t in types}, scope)
     draft.declared()
     draft.tombstones()
@@ -111,7 +169,7 @@ def plan(
         *told,
     ]
     seen = _reduced(observed, desired, draft.types)
-    unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown)}
+    unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown) and a not in desired.set_aside}
     return ChangeSet(
         tenant=desired.tenant,
         tenant_id=tenant_id,
@@ -121,7 +179,7 @@ def plan(
         checks=tuple(draft.checks),
         unknown=unknown,
         unlisted=dict(observed.unlisted),
-        complete=scope.whole and not unknown and not observed.unlisted,
+        complete=scope.whole and not unknown and not observed.unlisted and not draft.frozen,
         plan_digest=desired.digest,
         plan_files=desired.files,
         variables=desired.variables,
@@ -237,6 +295,8 @@ class _Draft:
     changes: list[Change] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    doubts: dict[str, Mapping[Address, str]] = field(default_factory=dict)
+    frozen: dict[str, int] = field(default_factory=dict)
 
     def declared(self) -> None:
         for address, resource in self.desired.resources.items():
@@ -251,26 +311,91 @@ class _Draft:
 
     def tombstones(self) -> None:
         reason = "the plan lists it under absent"
-        for address in self.desired.absent:
+        for address, location in self.desired.absent.items():
             there = self.observed.resources.get(address)
-            if isinstance(there, Present) and not self._kept_by_protection(address, reason):
-                self.changes.append(deletion(self.types[address.type], address, there.spec, reason))
-
-    def undeclared(self) -> None:
-        for address, spec in self.observed.undeclared.items():
-            if matches(self.desired.ignore, address) or not self.scope.holds(address):
+            if not isinstance(there, Present):
                 continue
             kind = self.types[address.type]
-            verdict = kind.undeclared(spec, self.desired.owner, kind.name in self.desired.exclusive)
+            declared = self._declared_as(kind, there.spec)
+            if declared is not None:
+                summary = f"{address} is listed under absent, and the plan declares the same object as {declared}"
+                fix = "take one of the two out"
+                self.findings.append(
+                    Finding("ABSENT-DECLARED", Severity.ERROR, summary, fix, address, "precondition", location=location)
+                )
+            elif not self._kept_by_protection(address, there.spec, "deleted", reason):
+                self.changes.append(deletion(kind, address, there.spec, reason))
+
+    def undeclared(self) -> None:
+        """What becomes of objects that the plan does not declare; nothing, where one of them may be a declared one."""
+        for address, spec in self.observed.undeclared.items():
+            kind = self.types[address.type]
+            names = kind.names(spec)
+            if matches(self.desired.ignore, address, names) or not self.scope.holds(address, names):
+                continue
+            verdict = self._fate(kind, spec)
             if verdict is Undeclared.KEEP:
                 continue
-            if verdict is Undeclared.DELETE:
+            if self._doubts(kind):
+                self.frozen[kind.name] = self.frozen.get(kind.name, 0) + 1
+            elif verdict is Undeclared.DELETE:
                 reason = f'it carries the mark of "{self.desired.owner}" and the plan no longer declares it'
-                if not self._kept_by_protection(address, reason):
+                if not self._kept_by_protection(address, spec, "deleted", reason):
                     self.changes.append(deletion(kind, address, spec, reason))
-            elif verdict != spec:
+            else:
                 reason = "the section is exclusive and does not list it"
-                self.changes.append(update(kind, address, spec, verdict, verdict, reason))
+                if not self._kept_by_protection(address, spec, "reset", reason):
+                    self.changes.append(update(kind, address, spec, verdict, verdict, reason))
+        for name, count in self.frozen.items():
+            self.findings.append(self._freezing(self.types[name], count))
+
+    def _fate(self, kind: ResourceType[Any], spec: Any) -> Any:
+        """What the plan would do with an undeclared object if nothing held it back; KEEP where it is so already."""
+        verdict = kind.undeclared(spec, self.desired.owner, kind.name in self.desired.exclusive)
+        return Undeclared.KEEP if verdict == spec else verdict
+
+    def _doubts(self, kind: ResourceType[Any]) -> Mapping[Address, str]:
+        """Names of the plan that could mean an undeclared object of this type, each with the reason."""
+        if kind.name not in self.doubts:
+            self.doubts[kind.name] = dict(self._unresolved(kind))
+        return self.doubts[kind.name]
+
+    def _unresolved(self, kind: ResourceType[Any]) -> Iterator[tuple[Address, str]]:
+        called: dict[str, Address] = {}
+        for address, spec in self.observed.undeclared.items():
+            if address.type == kind.name and self._fate(kind, spec) is not Undeclared.KEEP:
+                called.update(dict.fromkeys(kind.names(spec), address))
+        for address in (*self.desired.resources, *self.desired.set_aside, *self.desired.absent):
+            if address.type != kind.name:
+                continue
+            there = self.observed.resources.get(address, Unknown("it was not read"))
+            if isinstance(there, Unknown):
+                outside = address in self.desired.set_aside  # what a saved change set keeps no reason of
+                yield address, "it could not be read" if outside else there.reason
+            elif isinstance(there, Absent) and not kind.creatable and address not in self.desired.absent:
+                yield address, "the tenant does not have it"
+            elif address.key in called:
+                yield address, f"it is also a name of {called[address.key]}"
+
+    def _freezing(self, kind: ResourceType[Any], count: int) -> Finding:
+        doubts = self._doubts(kind)
+        first, reason = next(iter(doubts.items()))
+        others = f", and {len(doubts) - 1:,} more" if len(doubts) > 1 else ""
+        objects = "1 undeclared object is" if count == 1 else f"{count:,} undeclared objects are"
+        summary = f"{first} does not identify one object for certain ({reason}{others}): {objects} left unchanged"
+        fix = "correct the name, best to the primary address, or take it out of the plan"
+        resource = self.desired.resources.get(first) or self.desired.set_aside.get(first)
+        at = resource.location if resource else self.desired.absent.get(first)
+        return Finding("UNDECLARED-FROZEN", Severity.WARNING, summary, fix, first, location=at)
+
+    def _declared_as(self, kind: ResourceType[Any], spec: Any) -> Address | None:
+        """The declared resource that is this observed object under another name."""
+        names = set(kind.names(spec))
+        for address in (*self.desired.resources, *self.desired.set_aside):
+            there = self.observed.resources.get(address)
+            if address.type == kind.name and isinstance(there, Present) and names & set(kind.names(there.spec)):
+                return address
+        return None
 
     def _existing(self, kind: ResourceType[Any], resource: Resource, live: Any) -> None:
         fixed = {n for n in create_only(kind.spec) if _differs(resource.spec, live, n)}
@@ -323,10 +448,10 @@ class _Draft:
             Finding(rule, Severity.ERROR, summary, mend, resource.address, "precondition", location=resource.location)
         )
 
-    def _kept_by_protection(self, address: Address, reason: str) -> bool:
-        if not matches(self.desired.protect, address):
+    def _kept_by_protection(self, address: Address, spec: Any, what: str, reason: str) -> bool:
+        if not matches(self.desired.protect, address, self.types[address.type].names(spec)):
             return False
-        summary = f"{address} would be deleted ({reason}), but is protected: it is kept"
+        summary = f"{address} would be {what} ({reason}), but is protected: it is kept"
         self.findings.append(Finding("PROTECTED", Severity.WARNING, summary, address=address))
         return True
 

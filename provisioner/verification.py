@@ -158,6 +158,7 @@ class _Evidence:
 @dataclass(frozen=True, slots=True)
 class _Basis:
     declared: tuple[_Declared, ...]
+    set_aside: tuple[_Declared, ...]
     absent: tuple[_Placed, ...]
     exclusive: frozenset[str]
     protect: tuple[str, ...]
@@ -315,12 +316,6 @@ class _Reading:
 
     def _desired(self) -> Desired:
         facts, ours, basis = self._facts, self._facts.provisioner, self._facts.provisioner.basis
-        resources = {}
-        for i, item in enumerate(basis.declared):
-            path = f"$.provisioner.basis.declared[{i}]"
-            address = self._address(item.address, path)
-            spec = self._spec(address, item.spec, f"{path}.spec")
-            resources[address] = Resource(address, spec, item.location, item.fields, item.devices)
         absent = {
             self._address(item.address, f"$.provisioner.basis.absent[{i}]"): item.location
             for i, item in enumerate(basis.absent)
@@ -328,7 +323,8 @@ class _Reading:
         return Desired(
             tenant=ours.tenant,
             owner=ours.owner,
-            resources=resources,
+            resources=self._declared("declared", basis.declared),
+            set_aside=self._declared("set_aside", basis.set_aside),
             exclusive=basis.exclusive,
             absent=absent,
             protect=basis.protect,
@@ -342,12 +338,21 @@ class _Reading:
             variables={name: item.value for name, item in facts.variables.items()},
         )
 
+    def _declared(self, section: str, items: Sequence[_Declared]) -> Mapping[Address, Resource]:
+        resources = {}
+        for i, item in enumerate(items):
+            path = f"$.provisioner.basis.{section}[{i}]"
+            address = self._address(item.address, path)
+            spec = self._spec(address, item.spec, f"{path}.spec")
+            resources[address] = Resource(address, spec, item.location, item.fields, item.devices)
+        return resources
+
     def _observed(self, desired: Desired) -> Observed:
         ours, basis = self._facts.provisioner, self._facts.provisioner.basis
         resources: dict[Address, Observation] = {}
         undeclared: dict[Address, Any] = {}
         for address, observation in self._seen():
-            if address in desired.resources or address in desired.absent:
+            if address in desired.resources or address in desired.set_aside or address in desired.absent:
                 resources[address] = observation
             elif isinstance(observation, Present):
                 undeclared[address] = observation.spec

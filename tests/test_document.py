@@ -38,6 +38,7 @@ from provisioner.model import (
 from provisioner.plan_files import line_reader
 from provisioner.render.diagnostics import render_diagnostics
 from provisioner.resources import TYPES
+from provisioner.resources.base import BaseType
 
 TODAY = datetime.date(2026, 6, 30)
 HEAD = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
@@ -341,7 +342,7 @@ class PrinterTray(TypedDict):
     size: Annotated[int, Field(ge=1, description="Sheets.")]
 
 
-class PrinterType:
+class PrinterType(BaseType):
     name: ClassVar[str] = "printer"
     section: ClassVar[str] = "printers"
     section_type: ClassVar[Any] = dict[str, PrinterBody]

@@ -263,3 +263,66 @@ def test_a_delete_follows_the_create_whatever_their_names(name: str) -> None:
     found = planning.plan(desired((new, replace(CONNECTOR, name=name)), owner="us/prod"), seen, TYPES)
     assert [c.address for c in found.pending] == [new, old]
     assert [c.consequences for c in found.pending] == [("widens exposure",), ("deletes", "can stop mail")]
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+SCAN = Address("smtp_auth", "scan@contoso.com")
+LIVE_SCAN = SmtpAuth("scan@contoso.com", "enabled", "scan@contoso.com", frozenset({"mfp@contoso.com", "g-1"}))
+EXCLUSIVE = frozenset({"smtp_auth"})
+LIVE_ERP = Present(SmtpAuth("erp@contoso.com", "enabled", "erp@contoso.com"))
+WANTED_ERP = (ERP, SmtpAuth("erp@contoso.com", "enabled"))
+
+
+@pytest.mark.parametrize("pattern", ["smtp_auth/mfp@contoso.com", "smtp_auth/MFP@*", "smtp_auth/g-1", "*/scan@*"])
+def test_a_pattern_matches_every_name_of_an_object(pattern: str) -> None:
+    live = observed((ERP, LIVE_ERP), undeclared={SCAN: LIVE_SCAN})
+    plain = planning.plan(desired(WANTED_ERP, exclusive=EXCLUSIVE), live, TYPES)
+    assert [c.address for c in plain.pending] == [SCAN]
+    for header in ({"ignore": (pattern,)}, {"protect": (pattern,)}):
+        found = planning.plan(desired(WANTED_ERP, exclusive=EXCLUSIVE, **header), live, TYPES)
+        assert found.pending == ()
+        assert [f.rule for f in found.findings] == (["PROTECTED"] if "protect" in header else [])
+    scope = planning.Scope(excludes=(pattern,))
+    narrowed = planning.narrow(desired(WANTED_ERP, exclusive=EXCLUSIVE), TYPES, scope)
+    assert planning.plan(narrowed, live, TYPES, scope=scope).pending == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (Absent(), "does not have it"),
+        (Unknown("it matches multiple entries"), "multiple entries"),
+        (Present(SmtpAuth("mfp@contoso.com", "enabled", "scan@contoso.com")), "also a name of"),
+    ],
+)
+def test_a_name_that_is_not_certain_freezes_the_undeclared_objects(there: Observation, words: str) -> None:
+    declared = Address("smtp_auth", "mfp@contoso.com")
+    other = Address("smtp_auth", "bea@contoso.com")
+    names = frozenset({"mfp@contoso.com"}) if isinstance(there, Present) else frozenset()
+    bea = SmtpAuth("bea@contoso.com", "enabled", "bea@contoso.com", names)
+    plan = desired((declared, SmtpAuth("mfp@contoso.com", "enabled")), exclusive=EXCLUSIVE)
+    found = planning.plan(plan, observed((declared, there), undeclared={other: bea}), TYPES)
+    assert found.pending == ()
+    assert not found.complete
+    (frozen,) = [f for f in found.findings if f.rule == "UNDECLARED-FROZEN"]
+    assert frozen.address == declared
+    assert words in frozen.summary
+
+
+def test_a_connector_of_ours_is_kept_while_a_declared_one_is_unknown() -> None:
+    ours = InboundConnector("old", owner="me", comment="")
+    plan = desired((HQ, CONNECTOR), owner="me")
+    live = observed((HQ, Unknown("malformed")), undeclared={Address("inbound_connector", "old"): ours})
+    assert planning.plan(plan, live, TYPES).pending == ()
+    live = observed((HQ, Absent()), undeclared={Address("inbound_connector", "old"): ours})
+    assert [c.action for c in planning.plan(plan, live, TYPES).pending] == [Action.CREATE, Action.DELETE]
+
+
+def test_the_two_spellings_of_a_domain_are_one_name() -> None:
+    german = Address("dkim", "xn--bcher-kva.example")
+    plan = desired((german, Dkim(german.key, enabled=True)))
+    for pattern in ("dkim/b\u00fccher.example", "dkim/XN--BCHER-KVA.example"):
+        scope = planning.Scope(excludes=(pattern,))
+        live = observed((german, Present(Dkim(german.key, enabled=False))))
+        assert planning.plan(planning.narrow(plan, TYPES, scope), live, TYPES, scope=scope).changes == ()

@@ -81,7 +81,7 @@ async def make_plan(
         transport=ports.exchange.transport,
         told=(*told, *signing),
     )
-    session.diagnose([_unmatched(t) for t in scope.targets if not _meets(t, desired, found)])
+    session.diagnose([_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)])
     left = await _left(desired, found, ports, session) if scope.whole else ()
     drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id)))
     return dataclasses.replace(
@@ -90,15 +90,6 @@ async def make_plan(
         expires=session.moment(selection.expires_s),
         left=left,
         drift=tuple(drift),
-    )
-
-
-def _meets(target: str, desired: Desired, found: ChangeSet) -> bool:
-    """Whether a target names anything: of the plan, to be gone, or about to be changed for the owner's sake."""
-    from provisioner.model import matches
-
-    return any(
-        matches((target,), a) for a in (*desired.resources, *desired.absent, *(c.address for c in found.changes))
     )
 
 

@@ -8,7 +8,27 @@ from typing import Any
 Change = Mapping[str, Any]
 
 _ACTIONS = {"delete": 0, "update": 1, "create": 2}
+NO_CHANGES = "No changes. Your infrastructure matches the configuration."
+
 _CONSEQUENCES = {"deletes": 0, "widens exposure": 1, "can stop mail": 2, "neutral": 3}
+
+
+def conclusion(document: Mapping[str, Any]) -> str:
+    """What a change set without changes says of the tenant."""
+    return "No changes to what the plan declares." if _frozen(document) else NO_CHANGES
+
+
+def limit(document: Mapping[str, Any]) -> str:
+    """Why a change set that could be read is not about the whole plan; "" where it is."""
+    if document["complete"] or document["errored"]:
+        return ""
+    if _frozen(document):
+        return "Undeclared objects were left unchanged: a name of the plan could mean one of them (UNDECLARED-FROZEN)."
+    return "Only a part of the plan was looked at (--target or --exclude)."
+
+
+def _frozen(document: Mapping[str, Any]) -> bool:
+    return any(f["rule"] == "UNDECLARED-FROZEN" for f in document["provisioner"]["findings"])
 
 
 def pending(document: Mapping[str, Any]) -> list[Change]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, remark, worst_first
+from provisioner.render.changes import conclusion, dangers, limit, remark, worst_first
 from provisioner.render.escape import visible
 
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
@@ -115,9 +115,9 @@ def _state(document: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) ->
         words = (f'<b class="{a}">{counts[a]:,} to {_VERBS[a]}</b>' for a in ("create", "update", "delete"))
         yield f'<p class="counts">{"".join(words)}</p>'
     elif not document["errored"]:
-        yield "<p>No changes. Your infrastructure matches the configuration.</p>"
-    if not document["complete"] and not document["errored"]:
-        yield '<p class="box warning">Only a part of the plan was looked at.</p>'
+        yield f"<p>{_text(conclusion(document))}</p>"
+    if limit(document):
+        yield f'<p class="box warning">{_text(limit(document))}</p>'
     ours = document["provisioner"]
     for item in ours["unreadable"]:
         address, reason = _text(item["address"]), _text(item["reason"])

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import dangers, drifted, pending, remark, worst_first
+from provisioner.render.changes import conclusion, dangers, drifted, limit, pending, remark, worst_first
 from provisioner.render.escape import visible
 
 BUDGET = 60_000
@@ -81,12 +81,12 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     if document["errored"]:
         yield "**The tenant could not be read completely. This change set cannot be applied.**"
     elif not any(counts.values()):
-        yield "No changes. Your infrastructure matches the configuration."
+        yield conclusion(document)
     else:
         yield f"**{counts['create']:,} to add, {counts['update']:,} to change, {counts['delete']:,} to destroy.**"
-    if not document["complete"] and not document["errored"]:
+    if limit(document):
         yield ""
-        yield "Only a part of the plan was looked at (`--target` or `--exclude`)."
+        yield limit(document)
 
 
 def _unreadable(document: Mapping[str, Any]) -> list[str]:

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import closing, dangers, drifted, remark, worst_first
+from provisioner.render.changes import closing, conclusion, dangers, drifted, limit, remark, worst_first
 from provisioner.render.escape import visible
-
-NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 _PHRASES = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
 _SIGNS = {"create": "+", "update": "~", "delete": "-"}
@@ -42,7 +40,7 @@ def render(document: Mapping[str, Any], *, color: bool = False) -> str:
         ]
     elif not document["errored"]:
         failed = any(f["blocks"] == "precondition" for f in document["provisioner"]["findings"])
-        lines.append("Nothing can be planned until the errors above are mended." if failed else NO_CHANGES)
+        lines.append("Nothing can be planned until the errors above are mended." if failed else conclusion(document))
     lines += _notes(document)
     return "\n".join(lines) + "\n"
 
@@ -190,9 +188,10 @@ def _notes(document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield "No longer declared, still live (an earlier plan set them; nothing changes them now):"
         yield from (f"  {visible(address)}" for address in left)
-    if not document["complete"] and not document["errored"]:
+    note = limit(document)
+    if note:
         yield ""
-        yield "Note: only a part of the plan was looked at (--target or --exclude)."
+        yield f"Note: {note[0].lower()}{note[1:]}"
 
 
 def _json(value: Any) -> str:

@@ -64,6 +64,22 @@ def _ascii_name(text: str) -> str:
         return text
 
 
+def spellings(name: str) -> frozenset[str]:
+    """A name and, where it holds a domain with A-labels, the same name with that domain in Unicode.
+
+    "xn--bcher-kva.example" -> also "bücher.example"; "info@xn--bcher-kva.example" -> also "info@bücher.example".
+    """
+    if "xn--" not in name:
+        return frozenset({name})
+    import idna
+
+    local, at, domain = name.rpartition("@")
+    try:
+        return frozenset({name, f"{local}{at}{idna.decode(domain)}"})
+    except UnicodeError:
+        return frozenset({name})
+
+
 def email_address(text: str) -> str:
     """An SMTP address: lower case throughout, its domain as `domain_name` makes it.
 
@@ -241,6 +257,11 @@ def identifier(row: Row, *columns: str) -> str:
     raise ValueError(f"a row has no {' or '.join(columns)}")
 
 
+def guid(row: Row) -> str:
+    """The directory's id of an object, the same in the rows of all cmdlets that return it; "" where a row has none."""
+    return str(row.get("Guid") or row.get("ExchangeObjectId") or "").lower()
+
+
 def by_name(rows: Iterable[Row], form: Canonical, *columns: str) -> dict[str, Row | Unknown]:
     """Rows by the canonical form of their name, which is in the first of `columns` that holds one.
 
@@ -304,6 +325,11 @@ EmailKey = Annotated[str, AfterValidator(as_written(email_address))]
 def read_only() -> Any:
     """A spec field that is only ever observed: told to rules and steps, never written in a plan, never sent."""
     return dataclasses.field(default=None, metadata={"read_only": True})
+
+
+def known_names() -> Any:
+    """The spec field `names`: other names of an observed object. It is no value: not compared, shown, saved or sent."""
+    return dataclasses.field(default=frozenset(), compare=False, repr=False, metadata={"names": True})
 
 
 def at_creation() -> Any:

@@ -17,6 +17,7 @@ from provisioner.resources.canonical import (
     answered,
     by_name,
     flag,
+    guid,
     identifier,
     lenient,
     refusal,
@@ -53,7 +54,8 @@ def decode_listing(
 ) -> dict[str, C | Unknown]:
     """All rows of the listings by name. Exchange tells names apart without case; a wanted key keeps its spelling.
 
-    Raises ValueError for a row without a name.
+    A Guid is a name too: an object that is wanted by both comes back under both. Raises ValueError for a row without
+    a name.
     """
     keys = {key.casefold(): key for key in wanted}
     seen: dict[str, C | Unknown] = {}
@@ -62,9 +64,14 @@ def decode_listing(
         if isinstance(row, Unknown):
             seen[keys.get(form, form)] = row
             continue
-        key = keys.get(form, identifier(row, "Name", "Identity"))
-        seen[key] = answered(wanted.get(key), decode(key, row))
+        names = [keys[name] for name in (form, guid(row)) if name in keys] or [identifier(row, "Name", "Identity")]
+        seen.update({key: answered(wanted.get(key), decode(key, row)) for key in names})
     return seen
+
+
+def names_of(row: Row) -> frozenset[str]:
+    """The names of a connector: its own and its Guid."""
+    return frozenset(filter(None, (str(row.get("Name") or ""), guid(row))))
 
 
 def fate(observed: Any, owner: str) -> Undeclared:

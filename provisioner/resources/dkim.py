@@ -33,6 +33,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
+from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     DomainKey,
     Flag,
@@ -96,7 +97,7 @@ class DkimBody(TypedDict, total=False):
 Section = dict[DomainKey, DkimBody]
 
 
-class DkimType:
+class DkimType(BaseType):
     """dkim["contoso.com"]. Absent is expressed by `enabled: false`: removing would drop the keys and their targets."""
 
     name: ClassVar[str] = "dkim"

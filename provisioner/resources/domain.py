@@ -26,6 +26,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
+from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient, word
 
 _TYPES = {
@@ -61,7 +62,7 @@ Section = dict[DomainKey, DomainBody]
 Rows = dict[str, Row | Unknown]
 
 
-class DomainType:
+class DomainType(BaseType):
     """domain["contoso.com"]."""
 
     name: ClassVar[str] = "domain"

@@ -25,6 +25,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
+from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     DomainText,
     EmailText,
@@ -33,6 +34,7 @@ from provisioner.resources.canonical import (
     certificate_name,
     domain_name,
     email_address,
+    known_names,
     lenient,
     read_only,
     refusal,
@@ -52,6 +54,7 @@ from provisioner.resources.connectors import (
     differs,
     fate,
     listed,
+    names_of,
     wire_type,
     within,
     written_body,
@@ -90,6 +93,7 @@ class InboundConnector:
     owner: str | None = None
     source: str | None = read_only()
     spellings: frozenset[str] | None = read_only()
+    names: frozenset[str] = known_names()
 
 
 # --- the wire --------------------------------------------------------------------------------------------------------
@@ -236,7 +240,7 @@ Section = dict[Annotated[str, AfterValidator(connector_name)], Body]
 # --- the type --------------------------------------------------------------------------------------------------------
 
 
-class InboundConnectorType:
+class InboundConnectorType(BaseType):
     """inbound_connector["hq-relay"]. Exchange tells names apart without case, and so do we."""
 
     name: ClassVar[str] = "inbound_connector"
@@ -377,7 +381,7 @@ def _decode(key: str, row: Row) -> InboundConnector:
     if "TlsSenderCertificateName" in row:
         certificate = row["TlsSenderCertificateName"] or ""
         values["tls_sender_certificate_name"] = lenient(certificate_name)(str(certificate))
-    return InboundConnector(key, **values)
+    return InboundConnector(key, names=names_of(row), **values)
 
 
 # --- sending paths ---------------------------------------------------------------------------------------------------

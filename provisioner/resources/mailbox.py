@@ -26,6 +26,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
+from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
 
 _SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
@@ -56,7 +57,7 @@ class MailboxBody(TypedDict, total=False):
 Section = dict[EmailKey, MailboxBody]
 
 
-class MailboxType:
+class MailboxType(BaseType):
     """mailbox["erp@contoso.com"]."""
 
     name: ClassVar[str] = "mailbox"

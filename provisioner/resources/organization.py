@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.model import Address, Answer, Cmdlet, Declared, Effect, Guard, Query, Send, Step, Undeclared, Unknown
+from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import Flag, answered, flag
 
 SETTINGS = "settings"
@@ -34,7 +35,7 @@ class OrganizationSection(TypedDict, total=False):
     ]
 
 
-class OrganizationType:
+class OrganizationType(BaseType):
     """organization["settings"]. The organization is always there: nothing is created or deleted."""
 
     name: ClassVar[str] = "organization"

@@ -2,11 +2,15 @@
 
 One resource for each pair. The right has no place for an ownership mark, so pairs that the plan does not list are left
 alone, and one that leaves the plan is taken away by `absent`.
+
+A row names its trustee in a form of Exchange's choice: sign-in name, name of a group, display name, DN, SID (rows of
+real tenants; Microsoft365DSC pull requests 5834 and 6094). Where no row has the plan's name as it is written, the
+trustee is looked up, and the rows whose form is not unique are too. A right that could be the one asked for is Unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -27,19 +31,36 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
-from provisioner.resources.canonical import EmailKey, EmailText, email_address, identifier, lenient, texts
+from provisioner.resources.base import BaseType
+from provisioner.resources.canonical import (
+    EmailKey,
+    EmailText,
+    email_address,
+    guid,
+    identifier,
+    known_names,
+    lenient,
+    read_only,
+    texts,
+)
 
+_PERMISSIONS = "Get-RecipientPermission"
 _RIGHT = "SendAs"
 _RIGHTS = frozenset({"sendas", "1"})  # over REST a word, in older recordings the number of the enumeration
 
 
 @dataclass(frozen=True, slots=True)
 class SendAs:
-    """`trustee` may send as `sender`. The key is `erp@contoso.com as invoices@contoso.com`."""
+    """`trustee` may send as `sender`. The key is `erp@contoso.com as invoices@contoso.com`.
+
+    `trustee_id` is the trustee's Guid, observed where its row has another name for it than the plan.
+    """
 
     pair: str
     trustee: str | None = None
     sender: str | None = None
+    trustee_id: str | None = read_only()
+    names: frozenset[str] = known_names()
 
 
 def pair_of(trustee: str, sender: str) -> SendAs:
@@ -50,7 +71,7 @@ def pair_of(trustee: str, sender: str) -> SendAs:
 Section = dict[EmailKey, Annotated[list[EmailText], Field(description="The addresses that it may send as.")]]
 
 
-class SendAsType:
+class SendAsType(BaseType):
     """send_as["erp@contoso.com as invoices@contoso.com"]."""
 
     name: ClassVar[str] = "send_as"
@@ -84,22 +105,53 @@ class SendAsType:
         for key in wanted:
             covers.setdefault(_parties(key)[1], set()).add(key)
         return [
-            Query(Cmdlet("Get-RecipientPermission", {"Identity": sender}), frozenset(keys), may_be_missing=True)
+            Query(Cmdlet(_PERMISSIONS, {"Identity": sender}), frozenset(keys), may_be_missing=True)
             for sender, keys in covers.items()
         ]
 
-    def decode(
+    def follow_up(
         self,
         wanted: Mapping[str, SendAs | None],  # noqa: ARG002 - each answer is about the keys that its query covers
+        everything: bool,  # noqa: ARG002
         answers: Sequence[tuple[Query, Answer]],
+    ) -> Sequence[Query]:
+        """Who the trustees are that no row names as the plan does, and who the rows mean by a name that is no address.
+
+        Get-Recipient knows every address and groups too, Get-User the sign-in name. A row that cannot be looked up is
+        judged by `decode`.
+        """
+        wanted_trustees: dict[str, set[str]] = {}
+        row_trustees: set[str] = set()
+        for query, answer in answers:
+            others = _others(answer.rows, query.covers)
+            for key in others:
+                wanted_trustees.setdefault(_parties(key)[0], set()).add(key)
+                row_trustees |= {name for row in others[key] for name in _plain_names(row)}
+        queries = []
+        for trustee, keys in wanted_trustees.items():
+            queries.append(Query(_recipient(trustee), frozenset(keys), may_be_missing=True))
+            queries.append(Query(_user(trustee), frozenset(keys), may_be_missing=True))
+        return [*queries, *(Query(_recipient(n), frozenset(), may_be_missing=True) for n in sorted(row_trustees))]
+
+    def decode(
+        self, wanted: Mapping[str, SendAs | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, SendAs | Unknown]:
         seen: dict[str, SendAs | Unknown] = {}
+        directory = _Directory(answers)
         for query, answer in answers:
-            holders = {name for row in answer.rows if _grants(row) for name in _trustees(row)}
+            if not isinstance(query.request, Cmdlet) or query.request.name != _PERMISSIONS:
+                continue
+            others = _others(answer.rows, query.covers)
             for key in query.covers:
                 trustee, sender = _parties(key)
-                if trustee in holders:
-                    seen[key] = SendAs(key, trustee, sender)
+                if len(_recipients(answer.rows)) > 1:
+                    found: SendAs | Unknown | None = _several(sender)
+                elif key in others:
+                    found = _resolved(key, others[key], directory, revoked=wanted.get(key) is None)
+                else:
+                    found = SendAs(key, trustee, sender) if _literal(answer.rows, trustee) else None
+                if found is not None:
+                    seen[key] = found
         return seen
 
     def undeclared(self, observed: SendAs, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
@@ -112,6 +164,8 @@ class SendAsType:
         trustee, sender = _parties(right.pair)
         if (right.trustee or trustee, right.sender or sender) != (trustee, sender):
             raise ValueError(f"{right.pair} is not the pair of {right.trustee} and {right.sender}")
+        if before is not None and before.trustee_id:
+            trustee = before.trustee_id
         rights: dict[str, Parameter] = {
             "Identity": sender,
             "Trustee": trustee,
@@ -167,3 +221,134 @@ def _trustees(row: Row) -> Iterable[str]:
     columns = ("Trustee", "TrusteeWithPrimarySmtpAddress")
     identifier(row, *columns)
     return (_form(str(row[n])) for n in columns if row.get(n))
+
+
+def _literal(rows: Sequence[Row], trustee: str) -> bool:
+    return any(trustee in _trustees(row) for row in rows if _grants(row))
+
+
+_SELF = "s-1-5-10"
+"""The well-known SID of NT AUTHORITY\\SELF, whose row every mailbox has for itself; its name is localized."""
+
+
+def _others(rows: Sequence[Row], keys: Collection[str]) -> Mapping[str, Sequence[Row]]:
+    """The keys that no row has literally, each with the rows that could be its right under another name."""
+    foreign = [r for r in rows if _grants(r) and str(r.get("TrusteeSidString")).lower() != _SELF and not _is_self(r)]
+    return {k: foreign for k in keys if foreign and not _literal(rows, _parties(k)[0])}
+
+
+def _is_self(row: Row) -> bool:
+    return any(name.endswith("\\self") for name in _trustees(row))
+
+
+def _recipients(rows: Sequence[Row]) -> set[str]:
+    """Whom the rows are about. Get-RecipientPermission may return all recipients for one that does not exist."""
+    return {str(row["Identity"]).lower() for row in rows if row.get("Identity")}
+
+
+def _several(sender: str) -> Unknown:
+    return Unknown(f"the rows that were returned for {sender} belong to several recipients", "malformed")
+
+
+# --- who is meant ----------------------------------------------------------------------------------------------------
+
+
+def _recipient(identity: str) -> Cmdlet:
+    return Cmdlet("Get-Recipient", {"Identity": identity})
+
+
+def _user(identity: str) -> Cmdlet:
+    return Cmdlet("Get-User", {"Identity": identity})
+
+
+def _is_unique(name: str) -> bool:
+    """Whether a name can mean one object only: an address or a sign-in name."""
+    return "@" in name
+
+
+def _plain_names(row: Row) -> set[str]:
+    """The names of a row's trustee that several objects may have; none, where it has a unique one too.
+
+    An account that Exchange does not resolve is shown by its SID, which no look-up takes.
+    """
+    names = set(_trustees(row))
+    return set() if any(map(_is_unique, names)) else {name for name in names if not name.startswith("s-1-")}
+
+
+_NAMES = (
+    "PrimarySmtpAddress", "WindowsLiveID", "UserPrincipalName", "WindowsEmailAddress", "Name", "DisplayName", "Alias",
+    "Identity", "Id", "DistinguishedName", "SamAccountName", "LegacyExchangeDN", "Guid", "ExchangeObjectId",
+    "ExternalDirectoryObjectId",
+)  # fmt: skip
+
+
+def _names_of(row: Row) -> set[str]:
+    """Every name of a recipient or user, in canonical form."""
+    proxies = (p.partition(":") for p in texts(row, "EmailAddresses") or ())
+    addresses = {_form(address) for kind, _, address in proxies if kind.lower() == "smtp"}
+    return addresses | {_form(str(row[column])) for column in _NAMES if row.get(column)}
+
+
+class _Directory:
+    """What the look-ups of names found: the objects that go by a name, by Guid, each with all its names."""
+
+    def __init__(self, answers: Sequence[tuple[Query, Answer]]) -> None:
+        self._found: dict[str, dict[str, set[str]]] = {}
+        for query, answer in answers:
+            request = query.request
+            if not isinstance(request, Cmdlet) or request.name == _PERMISSIONS:
+                continue
+            asked = str(request.parameters["Identity"])
+            found = self._found.setdefault(asked, {})
+            for row in answer.rows:  # Get-Recipient may return everything for a name that nobody has
+                if asked in _names_of(row):
+                    found.setdefault(guid(row), set()).update(_names_of(row))
+
+    def named(self, name: str) -> Mapping[str, set[str]]:
+        """The objects of a name; none also where it was not asked for, or could not be told."""
+        return self._found.get(name, {})
+
+
+def _resolved(key: str, rows: Sequence[Row], directory: _Directory, *, revoked: bool) -> SendAs | Unknown | None:
+    """The right of a trustee whom no row names as the plan does: there under another name, not there, or not known.
+
+    `revoked`: the plan takes the right away, so that a row that could be it must not be passed over. To grant what is
+    there already does no harm: Exchange answers with a warning.
+    """
+    trustee, sender = _parties(key)
+    objects = directory.named(trustee)
+    if len(objects) > 1:
+        return Unknown(f"{trustee} is a name of several recipients: write the primary address", "ambiguous")
+    if not objects:
+        shown = ", ".join(sorted({_shown(row) for row in rows}))
+        reason = f"{trustee} does not resolve to a recipient, and {sender} has rights under other names ({shown})"
+        fix = "correct the name, or take the entry out of absent"
+        return Unknown(f"{reason}: {fix}", "ambiguous") if revoked else None
+    ((identity, names),) = objects.items()
+    doubtful = []
+    for row in rows:
+        verdict = _same(row, identity, names, directory)
+        if verdict:
+            pairs = frozenset(f"{name} as {sender}" for name in (*names, *_trustees(row)))
+            return SendAs(key, trustee, sender, identity or None, pairs)
+        if verdict is None:
+            doubtful.append(_shown(row))
+    if doubtful and (revoked or names & set(map(_form, doubtful))):
+        remedy = f"remove what is stale (Remove-RecipientPermission -Identity {sender} -Trustee …), or rename it"
+        reason = f"{sender} has a Send As right whose trustee cannot be identified ({', '.join(sorted(doubtful))})"
+        return Unknown(f"{reason}, so that it may be the right of {trustee}: {remedy}", "ambiguous")
+    return None
+
+
+def _same(row: Row, identity: str, names: Collection[str], directory: _Directory) -> bool | None:
+    """Whether a row's trustee is this object; None where that cannot be told."""
+    shown = set(_trustees(row))
+    unique = {name for name in shown if _is_unique(name)}
+    if unique:
+        return bool(unique & set(names))
+    found = {i for name in shown for i in directory.named(name)}
+    return None if len(found) != 1 else found == {identity}
+
+
+def _shown(row: Row) -> str:
+    return str(row.get("Trustee") or row.get("TrusteeWithPrimarySmtpAddress"))

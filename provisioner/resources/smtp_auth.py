@@ -28,7 +28,19 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
-from provisioner.resources.canonical import EmailKey, Flag, email_address, identifier, lenient, only, read_only, texts
+from provisioner.resources.base import BaseType
+from provisioner.resources.canonical import (
+    EmailKey,
+    Flag,
+    email_address,
+    guid,
+    identifier,
+    known_names,
+    lenient,
+    only,
+    read_only,
+    texts,
+)
 
 ORGANIZATION = "organization"
 """The key of the organization's switch; the others are addresses of mailboxes."""
@@ -48,6 +60,7 @@ class SmtpAuth:
     identity: str
     smtp_auth: str | None = None
     mailbox: str | None = read_only()
+    names: frozenset[str] = known_names()
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -71,7 +84,7 @@ class SmtpAuthSection(TypedDict, total=False):
     ]
 
 
-class SmtpAuthType:
+class SmtpAuthType(BaseType):
     """smtp_auth["organization"] and smtp_auth["erp@contoso.com"]."""
 
     name: ClassVar[str] = "smtp_auth"
@@ -115,6 +128,7 @@ class SmtpAuthType:
         Get-CASMailbox may return every mailbox for an identity that does not exist: rows are matched by address here.
         """
         seen: dict[str, SmtpAuth | Unknown] = {}
+        sign_ins = _sign_ins(answers)
         for query, answer in answers:
             request = query.request
             if not isinstance(request, Cmdlet):
@@ -122,17 +136,39 @@ class SmtpAuthType:
             if request.name == "Get-TransportConfig":
                 seen[ORGANIZATION] = _organization(answer.rows)
                 continue
-            keys = {_form(key): key for key in query.covers}
-            found = _match(keys, answer.rows)
-            seen.update({key: _mailbox(key, only(rows)) for key, rows in found.items()})
+            if request.name != "Get-CASMailbox":
+                continue
+            listed = [_named(row, sign_ins) for row in answer.rows]
+            found = _match(query.covers, listed)
+            seen.update({key: _mailbox(key, rows) for key, rows in found.items()})
             if "Identity" not in request.parameters:
                 claimed = {id(row) for rows in found.values() for row in rows}
                 others: dict[str, list[Row]] = {}
-                for row in answer.rows:
+                for row in listed:
                     if id(row) not in claimed:
                         others.setdefault(_primary(row), []).append(row)
-                seen.update({primary: _mailbox(primary, only(rows)) for primary, rows in others.items()})
+                seen.update({primary: _mailbox(primary, rows) for primary, rows in others.items()})
         return {key: spec for key, spec in seen.items() if key in wanted or key != ORGANIZATION}
+
+    def follow_up(
+        self, wanted: Mapping[str, SmtpAuth | None], everything: bool, answers: Sequence[tuple[Query, Answer]]
+    ) -> Sequence[Query]:
+        """The sign-in names, which rows of Get-CASMailbox do not have.
+
+        Asked for where they decide: of a wanted mailbox that no row has as an address, and of the overrides that an
+        exclusive section would take back.
+        """
+        asked = [(q, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == "Get-CASMailbox"]
+        missing = {k for q, a in asked if a.rows for k in q.covers - _match(q.covers, a.rows).keys()}
+        queries = [Query(_user(key), frozenset({key}), may_be_missing=True) for key in sorted(missing)]
+        if everything:
+            keys = frozenset(k for k in wanted if k != ORGANIZATION)
+            claimed = {id(row) for _, a in asked for rows in _match(keys, a.rows).values() for row in rows}
+            overrides = [r for _, a in asked for r in a.rows if id(r) not in claimed and r.get(COLUMN) is not None]
+            queries += [Query(_user(guid(r)), frozenset(), may_be_missing=True) for r in overrides if guid(r)]
+        if len(queries) <= _FEW:
+            return queries
+        return (Query(Cmdlet("Get-User", {"ResultSize": "Unlimited"}), frozenset(missing)),)
 
     def undeclared(self, observed: SmtpAuth, owner: str, exclusive: bool) -> SmtpAuth | Undeclared:  # noqa: ARG002
         overrides = observed.identity != ORGANIZATION and observed.smtp_auth in {"enabled", "disabled"}
@@ -184,28 +220,55 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     return SmtpAuth(ORGANIZATION, _WORDS[rows[0][COLUMN]])
 
 
-def _mailbox(key: str, row: Row | Unknown) -> SmtpAuth | Unknown:
+def _mailbox(key: str, rows: Sequence[Row]) -> SmtpAuth | Unknown:
     """Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked)."""
+    row = only(rows)
     if isinstance(row, Unknown):
         return row
     if COLUMN not in row or not (row[COLUMN] is None or isinstance(row[COLUMN], bool)):
         return Unknown(f"the answer for {key} did not tell {COLUMN}", "malformed")
-    return SmtpAuth(key, _WORDS[row[COLUMN]], _primary(row))
+    return SmtpAuth(key, _WORDS[row[COLUMN]], _primary(row), frozenset(_names(row)))
 
 
-def _match(keys: Mapping[str, str], rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each key, by primary or other SMTP address; by sign-in name where no mailbox has such an address."""
-    found: dict[str, list[Row]] = {}
+    by_form = {_form(key): key for key in keys}
+    by_address: dict[str, list[Row]] = {}
     by_sign_in: dict[str, list[Row]] = {}
-    if not keys:
-        return found
-    for row in rows:
-        for address in _addresses(row) & keys.keys():
-            found.setdefault(keys[address], []).append(row)
-        sign_in = _form(str(row.get("UserPrincipalName") or ""))
-        if sign_in in keys:
-            by_sign_in.setdefault(keys[sign_in], []).append(row)
-    return {**by_sign_in, **found}
+    for row in rows if by_form else ():
+        for address in _addresses(row) & by_form.keys():
+            by_address.setdefault(by_form[address], []).append(row)
+        sign_in = _form(str(row.get(_SIGN_IN) or ""))
+        if sign_in in by_form:
+            by_sign_in.setdefault(by_form[sign_in], []).append(row)
+    return {**by_sign_in, **by_address}
+
+
+_SIGN_IN = "UserPrincipalName"
+
+
+def _user(identity: str) -> Cmdlet:
+    return Cmdlet("Get-User", {"Identity": identity})
+
+
+def _sign_ins(answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, str]:
+    """The sign-in names of users by Guid."""
+    asked = [a for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == "Get-User"]
+    return {guid(row): str(row.get(_SIGN_IN) or "") for answer in asked for row in answer.rows if guid(row)}
+
+
+def _named(row: Row, sign_ins: Mapping[str, str]) -> Row:
+    """The row with its user's sign-in name, where that was asked for."""
+    sign_in = sign_ins.get(guid(row)) if sign_ins else None
+    return {**row, _SIGN_IN: sign_in} if sign_in else row
+
+
+def _names(row: Row) -> Iterable[str]:
+    """Every name that means this mailbox: its addresses, sign-in name and ids. A display name is not one's own."""
+    yield from _addresses(row)
+    for column in (_SIGN_IN, "Guid", "ExchangeObjectId", "ExternalDirectoryObjectId"):
+        if row.get(column):
+            yield str(row[column]).lower()
 
 
 def _addresses(row: Row) -> set[str]:

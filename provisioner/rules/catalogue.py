@@ -46,12 +46,13 @@ RULES = {
         Rule("OWNER-FOREIGN", _ERROR, "apply", "The object carries the ownership mark of another plan."),
         Rule("PARTNER-RESTRICTS", _ERROR, "apply", "A partner connector would refuse all other mail of its domains."),
         Rule("PRECONDITION", _ERROR, "precondition", "The tenant is not as the plan takes for granted."),
-        Rule("PROTECTED", _WARNING, "", "A protected object would have been deleted."),
+        Rule("PROTECTED", _WARNING, "", "A protected object would have been deleted or reset."),
         Rule("RESOURCE-MISSING", _ERROR, "precondition", "A declared object is not there and cannot be created."),
         Rule("SAME-MAILBOX", _ERROR, "precondition", "Two entries of the plan are addresses of one mailbox."),
         Rule("SMTP-AUTH-BLOCKED", _WARNING, "", "A device cannot sign in: another switch forbids it."),
         Rule("SMTP-AUTH-UNKNOWN", _INFO, "", "Whether a device can sign in could not be read."),
         Rule("SMTP-TENANT-WIDE", _ERROR, "apply", "SMTP AUTH would be switched on for every mailbox."),
         Rule("TREAT-AS-INTERNAL", _WARNING, "", "Mail from the connector skips the spam filter."),
+        Rule("UNDECLARED-FROZEN", _WARNING, "", "A name of the plan could mean an undeclared object: none is changed."),
     )
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.model import Answer, Cmdlet, Unknown
 from provisioner.resources.send_as import SendAs, SendAsType, pair_of
 from tests.recordings import load, recordings
 from tests.resources.recorded import answer, asked, declared, mistakes
@@ -77,3 +78,92 @@ def test_giving_and_taking_are_each_other_s_inverse() -> None:
         ("Remove-RecipientPermission", expected),
     ]
     assert KIND.steps(RIGHT, RIGHT) == ()
+
+
+# --- a row under another name ----------------------------------------------------------------------------------------
+
+KEY = RIGHT.pair
+ERP: dict[str, Any] = {
+    "Name": "ERP", "DisplayName": "Contoso ERP", "PrimarySmtpAddress": "erp@contoso.com", "Guid": "G-1",
+    "EmailAddresses": ["SMTP:erp@contoso.com", "smtp:sap@contoso.com", "SIP:x@contoso.com"],
+    "WindowsLiveID": "svc-erp@contoso.onmicrosoft.com", "DistinguishedName": "CN=ERP,OU=contoso",
+}  # fmt: skip
+OTHER: dict[str, Any] = {"Name": "Fax", "DisplayName": "Fax", "PrimarySmtpAddress": "fax@contoso.com", "Guid": "G-2"}
+
+
+def row(trustee: str, **more: str) -> dict[str, Any]:
+    return ROWS[1] | {"Trustee": trustee, "Identity": "invoices"} | more
+
+
+def seen(rows: list[dict[str, Any]], directory: dict[str, list[dict[str, Any]]], *, revoked: bool = True) -> Any:
+    """What is seen of the right, with the look-ups that the rows call for answered from `directory`."""
+    wanted = {KEY: None if revoked else RIGHT}
+    (query,) = KIND.queries(wanted, False)
+    answers = [(query, Answer(tuple(rows)))]
+    for more in KIND.follow_up(wanted, False, answers):
+        assert isinstance(more.request, Cmdlet)
+        name = str(more.request.parameters["Identity"])
+        found = directory.get(name, []) if more.request.name == "Get-Recipient" else []
+        answers.append((more, Answer(tuple(found))))
+    return KIND.decode(wanted, answers).get(KEY)
+
+
+@pytest.mark.parametrize(
+    "trustee",
+    ["svc-erp@contoso.onmicrosoft.com", "SAP@contoso.com", "Contoso ERP", "ERP", "CN=ERP,OU=contoso"],
+)
+def test_the_trustee_is_found_under_each_of_its_names(trustee: str) -> None:
+    directory = {"erp@contoso.com": [ERP], trustee.lower(): [ERP]}
+    for revoked in (True, False):
+        found = seen([ROWS[0], row(trustee)], directory, revoked=revoked)
+        assert (found.pair, found.trustee_id) == (KEY, "g-1")
+        assert f"{trustee.lower()} as invoices@contoso.com" in KIND.names(found)
+    (step,) = KIND.steps(found, None)
+    assert step.request.parameters["Trustee"] == "g-1"  # type: ignore[union-attr]
+
+
+def test_nothing_more_is_asked_where_a_row_has_the_name_or_nobody_has_a_right() -> None:
+    for rows in ([ROWS[0]], [ROWS[0], row("ERP@contoso.com"), row("Helpdesk")]):
+        wanted = {KEY: None}
+        (query,) = KIND.queries(wanted, False)
+        assert KIND.follow_up(wanted, False, [(query, Answer(tuple(rows)))]) == []
+    german = row("NT-AUTORIT\u00c4T\\SELBST", TrusteeSidString="S-1-5-10")
+    assert seen([german], {}) is None
+
+
+def test_somebody_else_s_right_is_not_this_one() -> None:
+    assert seen([row("fax@contoso.com"), row("Fax")], {"erp@contoso.com": [ERP], "fax": [OTHER]}) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "directory", "named"),
+    [
+        ([row("S-1-5-21-9")], {"erp@contoso.com": [ERP]}, "S-1-5-21-9"),
+        ([row("Fax")], {"erp@contoso.com": [ERP]}, "Fax"),
+        ([row("Fax")], {"erp@contoso.com": [ERP], "fax": [OTHER, OTHER | {"Guid": "G-3"}]}, "Fax"),
+        ([row("fax@contoso.com")], {}, "erp@contoso.com does not resolve"),
+        ([row("fax@contoso.com")], {"erp@contoso.com": [ERP, ERP | {"Guid": "G-9"}]}, "several recipients"),
+    ],
+)
+def test_a_right_that_could_be_this_one_is_unknown_and_never_absent(rows: Any, directory: Any, named: str) -> None:
+    found = seen(rows, directory)
+    assert isinstance(found, Unknown)
+    assert named in found.reason
+
+
+def test_a_name_that_two_have_does_not_count_as_granted() -> None:
+    twins: dict[str, list[dict[str, Any]]] = {
+        "erp@contoso.com": [ERP],
+        "contoso erp": [ERP, OTHER | {"DisplayName": "Contoso ERP"}],
+    }
+    assert isinstance(seen([row("Contoso ERP")], twins, revoked=False), Unknown)
+    assert seen([row("S-1-5-21-9")], {"erp@contoso.com": [ERP]}, revoked=False) is None
+
+
+def test_an_answer_about_several_recipients_is_about_none() -> None:
+    rows = [row("erp@contoso.com"), row("erp@contoso.com") | {"Identity": "other"}]
+    assert isinstance(seen(rows, {}), Unknown)
+
+
+def test_the_directory_s_rows_count_only_where_they_have_the_name_asked_for() -> None:
+    assert isinstance(seen([row("svc-erp@contoso.onmicrosoft.com")], {"erp@contoso.com": [OTHER]}), Unknown)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from provisioner.model import Address, Undeclared, Unknown
+from provisioner.model import Address, Answer, Undeclared, Unknown
 from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
 from tests.recordings import load, recordings
 from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, sent, snapshots
@@ -218,3 +218,54 @@ def test_only_an_exclusive_section_takes_an_override_back(word: str, exclusive: 
 def test_an_exclusive_section_never_touches_the_organization() -> None:
     assert KIND.undeclared(SmtpAuth(ORGANIZATION, "enabled"), "me", True) is Undeclared.KEEP
     assert Address(KIND.name, ORGANIZATION).short == "smtp_auth/organization"
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+SCAN: dict[str, Any] = {
+    "PrimarySmtpAddress": "Scan@contoso.com", "Guid": "G-1", COLUMN: False,
+    "EmailAddresses": ["SMTP:Scan@contoso.com", "smtp:mfp@xn--bcher-kva.example", "SIP:sip@contoso.com"],
+}  # fmt: skip
+BEA: dict[str, Any] = {"PrimarySmtpAddress": "bea@contoso.com", "Guid": "G-2", COLUMN: True}
+
+
+def resolved(keys: tuple[str, ...], rows: list[dict[str, Any]], users: dict[str, str], *, everything: bool) -> Any:
+    """What is seen of the mailboxes, where the look-ups are answered with the sign-in names of `users` (by Guid)."""
+    (query,) = KIND.queries(wanted(*keys), everything)
+    answers = [(query, Answer(tuple(rows)))]
+    for more in KIND.follow_up(wanted(*keys), everything, answers):
+        found = [{"Guid": g, "UserPrincipalName": u} for g, u in users.items() if asked(more).lower()[9:] in (g, u)]
+        answers.append((more, Answer(tuple(found))))
+    return KIND.decode(wanted(*keys), answers)
+
+
+def test_an_undeclared_mailbox_has_every_name_that_is_its_own() -> None:
+    found = resolved((), [SCAN, BEA], {"g-1": "scanner01@contoso.onmicrosoft.com"}, everything=True)
+    both = {"mfp@xn--bcher-kva.example", "mfp@b\u00fccher.example"}
+    own = {"scan@contoso.com", "scanner01@contoso.onmicrosoft.com", "g-1"}
+    assert set(KIND.names(found["scan@contoso.com"])) == both | own
+
+
+def test_a_declared_sign_in_name_finds_its_mailbox() -> None:
+    for everything in (True, False):
+        found = resolved(("s@contoso.com",), [SCAN], {"g-1": "s@contoso.com"}, everything=everything)
+        assert found == {"s@contoso.com": SmtpAuth("s@contoso.com", "enabled", "scan@contoso.com")}
+
+
+def test_sign_in_names_are_asked_for_only_where_they_decide() -> None:
+    def more(keys: tuple[str, ...], rows: list[dict[str, Any]], everything: bool) -> list[str]:
+        (query,) = KIND.queries(wanted(*keys), everything)
+        return [asked(q) for q in KIND.follow_up(wanted(*keys), everything, [(query, Answer(tuple(rows)))])]
+
+    inherits = BEA | {COLUMN: None}
+    assert more(("scan@contoso.com",), [SCAN], False) == []
+    assert more(("scan@contoso.com",), [SCAN, inherits], True) == []
+    assert more(("nobody@contoso.com",), [], False) == []
+    assert more(("scan@contoso.com",), [SCAN, BEA], True) == ["Get-User g-2"]
+    many = [BEA | {"PrimarySmtpAddress": f"m{n}@contoso.com", "Guid": f"G-{n}"} for n in range(9)]
+    assert more((), many, True) == ["Get-User Unlimited"]
+
+
+def test_an_address_that_two_mailboxes_have_is_unknown() -> None:
+    found = resolved(("scan@contoso.com",), [SCAN, SCAN | {"Guid": "G-7"}], {}, everything=False)
+    assert isinstance(found["scan@contoso.com"], Unknown)

@@ -28,6 +28,7 @@ from provisioner.model import (
     Undeclared,
 )
 from provisioner.resources import TYPES
+from provisioner.resources.base import BaseType
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.rules import parse_allow
 
@@ -42,7 +43,7 @@ class Gateway:
     wizard: bool | None = None
 
 
-class GatewayType:
+class GatewayType(BaseType):
     name: ClassVar[str] = "gateway"
     section: ClassVar[str] = "gateways"
     section_type: ClassVar[Any] = dict[str, Any]
