@@ -229,8 +229,103 @@ def test_a_connector_that_somebody_made_is_adopted_released_and_entombed(tenant:
     assert not [r for r in tenant.rows("InboundConnector") if r["Name"] == "Adopted"]
 
 
-def _row(tenant: LocalTenant, name: str) -> dict[str, Any]:
-    return next(r for r in tenant.rows("InboundConnector") if r["Name"] == name)
+def _row(tenant: LocalTenant, name: str, noun: str = "InboundConnector") -> dict[str, Any]:
+    return next(r for r in tenant.rows(noun) if r["Name"] == name)
+
+
+# --- outbound_connectors ---------------------------------------------------------------------------------------------
+
+ZEROS = "00000000-0000-0000-0000-000000000000"
+OUTBOUND: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"recipient_domains": ["Partner.example"]},
+        {"ConnectorType": "Partner", "RecipientDomains": {"partner.example"}, "UseMXRecord": True, "TlsSettings": None},
+    ),
+    ({"recipient_domains": ["*.partner.example", "partner.example."]}, {"IsTransportRuleScoped": False}),
+    ({"tls": "encryption_only"}, {"TlsSettings": "EncryptionOnly", "TlsDomain": None}),
+    (
+        {"tls": "domain_validation", "tls_domain": "*.Partner.example"},
+        {"TlsSettings": "DomainValidation", "TlsDomain": "*.partner.example"},
+    ),
+    ({"tls": "certificate_validation"}, {"TlsSettings": "CertificateValidation", "TlsDomain": None}),
+    ({"tls": "opportunistic"}, {"TlsSettings": None}),
+    ({"smart_hosts": ["MX.partner.example"]}, {"UseMXRecord": False, "SmartHosts": {"mx.partner.example"}}),
+    (
+        {"smart_hosts": ["mx.partner.example", "192.0.2.5", "198.51.100.9/25"]},
+        {"SmartHosts": {"mx.partner.example", "192.0.2.5", "198.51.100.0/25"}},
+    ),
+    ({"smart_hosts": []}, {"UseMXRecord": True, "SmartHosts": set()}),
+    ({"mta_sts_mode": "none", "smtp_dane_mode": "mandatory"}, {"MtaStsMode": "None", "SmtpDaneMode": "Mandatory"}),
+    (
+        {"mta_sts_mode": "opportunistic", "smtp_dane_mode": "none"},
+        {"MtaStsMode": "Opportunistic", "SmtpDaneMode": "None"},
+    ),
+    ({"smtp_dane_mode": "opportunistic", "enabled": False}, {"SmtpDaneMode": "Opportunistic", "Enabled": False}),
+    ({"enabled": True, "test_mode": True}, {"Enabled": True, "TestMode": True}),
+    ({"comment": "in test mode"}, {"TestMode": True}),
+    ({"test_mode": False, "comment": "bank [3rd floor] & <more>, ünïcode"}, {"TestMode": False}),
+    ({"comment": ""}, {"Comment": "[provisioner: contoso/test]"}),
+    ({"validation_recipients": ["CFO@partner.example"]}, {"ValidationRecipients": {"cfo@partner.example"}}),
+    ({"validation_recipients": []}, {"ValidationRecipients": None}),
+    ({"recipient_domains": ["*"]}, {"RecipientDomains": {"*"}}),
+    (
+        {"is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]},
+        {"IsTransportRuleScoped": True, "RecipientDomains": set(), "UseMXRecord": False},
+    ),
+    ({"type": "on_premises", "cloud_services_mail_enabled": True}, {"CloudServicesMailEnabled": True}),
+    (
+        {"type": "on_premises", "all_accepted_domains": True},
+        {"AllAcceptedDomains": True, "IsTransportRuleScoped": False, "ConnectorType": "OnPremises"},
+    ),
+    (
+        {"route_all_messages_via_on_premises": True, "sender_rewriting_enabled": True},
+        {"RouteAllMessagesViaOnPremises": True, "SenderRewritingEnabled": True},
+    ),
+    (
+        {
+            "type": "partner",
+            "smart_hosts": [],
+            "recipient_domains": ["partner.example"],
+            "all_accepted_domains": False,
+            "route_all_messages_via_on_premises": False,
+            "sender_rewriting_enabled": False,
+            "cloud_services_mail_enabled": False,
+        },
+        {"ConnectorType": "Partner", "UseMXRecord": True, "AllAcceptedDomains": False, "SmartHosts": set()},
+    ),
+    ({"link_for_modified_connector": ZEROS}, {"LinkForModifiedConnector": ZEROS}),
+]
+
+
+def test_outbound_connectors_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    tenant.cmdlet("New-OutboundConnector", Name="Stranger", RecipientDomains=["x.example"])
+    time.sleep(LAG_S)
+    stranger = _row(tenant, "Stranger", "OutboundConnector")
+    for fields, expected in OUTBOUND:
+        session.converge(plan_of({"outbound_connectors": {"to [1]": fields}}))
+        row = _row(tenant, "to [1]", "OutboundConnector")
+        live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
+        assert live == expected, fields
+        assert row["Comment"].endswith("[provisioner: contoso/test]")
+    gone = session.converge(plan_of({"outbound_connectors": {}}))
+    assert [(str(c.address), c.action.value) for c in gone.pending] == [('outbound_connector["to [1]"]', "delete")]
+    assert _row(tenant, "Stranger", "OutboundConnector") == stranger, "what the plan did not own was never touched"
+    session.converge(plan_of({"absent": ["outbound_connector/Stranger"]}, owner=None))
+    assert not tenant.rows("OutboundConnector")
+
+
+def test_a_whole_outbound_connector_is_made_in_one_run_even_in_test_mode(tenant: LocalTenant, session: Session) -> None:
+    fields = {
+        "type": "on_premises", "is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"],
+        "tls": "domain_validation", "tls_domain": "smtp.signatures.example", "cloud_services_mail_enabled": True,
+        "test_mode": True, "validation_recipients": ["cfo@partner.example"], "comment": "Signatures",
+    }  # fmt: skip
+    made = session.converge(plan_of({"outbound_connectors": {"signatures": fields}}))
+    assert [len(c.steps) for c in made.pending] == [2]
+    row = _row(tenant, "signatures", "OutboundConnector")
+    assert (row["TestMode"], row["ValidationRecipients"]) == (True, ["cfo@partner.example"])
+    session.converge(plan_of({"absent": ["outbound_connector/Signatures"]}))
+    assert not tenant.rows("OutboundConnector")
 
 
 # --- dkim and domains ------------------------------------------------------------------------------------------------

@@ -105,6 +105,9 @@ class Tenant:
             return Answer()
         return Answer(tuple(self.connectors.values()))
 
+    def get_outboundconnector(self, _: dict[str, Any]) -> Answer:
+        return Answer()
+
     def new_inboundconnector(self, p: dict[str, Any]) -> Answer:
         if p["Name"] in self.connectors:
             raise Refused(f"The object '{p['Name']}' already exists.")

@@ -36,6 +36,31 @@ SEED = {
                 "Enabled": False,
             },
         ],
+        "OutboundConnector": [
+            {
+                "Name": "to bank",
+                "RecipientDomains": ["bank.example"],
+                "TlsSettings": "DomainValidation",
+                "TlsDomain": "*.bank.example",
+            },
+            {
+                "Name": "signatures",
+                "ConnectorType": "OnPremises",
+                "IsTransportRuleScoped": True,
+                "UseMXRecord": False,
+                "SmartHosts": ["smtp.signatures.example"],
+                "TestMode": True,
+                "ValidationRecipients": ["cfo@bank.example"],
+            },
+            {
+                "Name": "Outbound to 0a1b",
+                "ConnectorType": "OnPremises",
+                "ConnectorSource": "HybridWizard",
+                "UseMXRecord": False,
+                "SmartHosts": ["mail.contoso.com"],
+                "RecipientDomains": ["contoso.com"],
+            },
+        ],
     },
     "mailboxes": [
         {"address": "erp@contoso.com", "smtp_client_authentication_disabled": False},
@@ -82,12 +107,28 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     assert plan["inbound_connectors"]["hq"]["sender_ip_addresses"] == ["203.0.113.5/32", "203.0.113.8/30"]
     assert "enabled" not in plan["inbound_connectors"]["hq"]
     assert plan["inbound_connectors"]["odd: #name"]["enabled"] is False
+    assert plan["outbound_connectors"] == {
+        "signatures": {
+            "type": "on_premises",
+            "is_transport_rule_scoped": True,
+            "smart_hosts": ["smtp.signatures.example"],
+            "test_mode": True,
+            "validation_recipients": ["cfo@bank.example"],
+        },
+        "to bank": {
+            "type": "partner",
+            "recipient_domains": ["bank.example"],
+            "tls": "domain_validation",
+            "tls_domain": "*.bank.example",
+        },
+    }
     assert changed(session.plan(found.text)) == []
 
 
 def test_what_is_not_for_a_plan_is_left_out_and_told(session: Session) -> None:
     told = " ".join(exported(session).left_out)
     assert 'inbound_connector["hybrid"]' in told
+    assert 'outbound_connector["Outbound to 0a1b"]: the Hybrid Configuration Wizard' in told
     assert "other/prod" in told
 
 
@@ -126,6 +167,22 @@ smtp_auth:
     assert "anna@contoso.com: inherit" in found
     assert changed(session.plan(found)) == []
     assert exported(session, old=found).text == found, "a second export changes nothing"
+
+
+def test_an_outbound_connector_that_changed_its_scope_and_tls_is_corrected_in_place(session: Session) -> None:
+    old = """provisioner: 1
+tenant: contoso.onmicrosoft.com
+outbound_connectors:
+  signatures:
+    recipient_domains: [old.example]   # before the rule
+  to bank: { tls: encryption_only }   # NET-7
+"""
+    found = exported(session, old=old).text
+    connectors = yaml.safe_load(found)["outbound_connectors"]
+    assert connectors["signatures"] == {"recipient_domains": [], "is_transport_rule_scoped": True}
+    assert connectors["to bank"] == {"tls": "domain_validation", "tls_domain": "*.bank.example"}
+    assert "# NET-7" in found
+    assert changed(session.plan(found)) == []
 
 
 def test_an_owner_claims_what_carries_its_mark(session: Session) -> None:

@@ -10,6 +10,7 @@ from provisioner.resources.domain import DomainType
 from provisioner.resources.inbound_connector import InboundConnectorType
 from provisioner.resources.mailbox import MailboxType
 from provisioner.resources.organization import OrganizationType
+from provisioner.resources.outbound_connector import OutboundConnectorType
 from provisioner.resources.send_as import SendAsType
 from provisioner.resources.smtp_auth import SmtpAuthType
 
@@ -20,6 +21,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     SmtpAuthType(),
     SendAsType(),
     InboundConnectorType(),
+    OutboundConnectorType(),
     DkimType(),
 )
 """All types, in the order in which their changes are shown."""

@@ -43,6 +43,7 @@ RULES = {
         Rule("IP-PRIVATE", _ERROR, "apply", "An address can never be the source of mail from the internet."),
         Rule("IP-RANGE-WIDE", _ERROR, "input", "A range is wider than the /24 that Exchange Online takes."),
         Rule("NOT-IN-FORCE", _WARNING, "", "A declared object exists, but has no effect in the tenant."),
+        Rule("OUTBOUND-ALL-MAIL", _ERROR, "apply", "An outbound connector begins to take mail to every domain."),
         Rule("OWNER-FOREIGN", _ERROR, "apply", "The object carries the ownership mark of another plan."),
         Rule("PARTNER-RESTRICTS", _ERROR, "apply", "A partner connector would refuse all other mail of its domains."),
         Rule("PRECONDITION", _ERROR, "precondition", "The tenant is not as the plan takes for granted."),

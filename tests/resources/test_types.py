@@ -10,17 +10,16 @@ from pydantic import TypeAdapter
 
 from provisioner.model import ResourceType, field_names
 from provisioner.resources import TYPES
-from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.ownership import made_by, owner_of
 
 _PAGE = Path(__file__).parents[2] / "docs" / "plan-language.md"
 
 
 def test_every_type_has_its_own_name_and_section() -> None:
-    assert len({t.name for t in TYPES}) == len({t.section for t in TYPES}) == len(TYPES) == 7
-    assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector"]
+    assert len({t.name for t in TYPES}) == len({t.section for t in TYPES}) == len(TYPES) == 8
+    assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector", "outbound_connector"]
     assert [t.name for t in TYPES if t.precondition] == ["domain", "mailbox"]
-    assert [t.name for t in TYPES if t.deletable] == ["send_as", "inbound_connector"]
+    assert [t.name for t in TYPES if t.deletable] == ["send_as", "inbound_connector", "outbound_connector"]
 
 
 @pytest.mark.parametrize("kind", [t for t in TYPES if t.marks_ownership], ids=lambda kind: kind.name)
@@ -70,8 +69,10 @@ def test_the_schema_describes_every_field_for_an_editor() -> None:
             assert body.get("additionalProperties") is False or "properties" not in body
 
 
-def test_the_connector_of_the_plan_has_every_field_but_those_that_are_not_written_there() -> None:
-    (kind,) = (t for t in TYPES if t.name == "inbound_connector")
+@pytest.mark.parametrize("kind", [t for t in TYPES if t.marks_ownership], ids=lambda kind: kind.name)
+def test_the_connector_of_the_plan_has_every_field_but_those_that_are_not_written_there(
+    kind: ResourceType[Any],
+) -> None:
     schema = TypeAdapter(kind.section_type).json_schema()
     (body,) = schema["$defs"].values()
-    assert set(field_names(InboundConnector)) - set(body["properties"]) == {"name", "owner", "source", "spellings"}
+    assert set(field_names(kind.spec)) - set(body["properties"]) == {"name", "owner", "source", "spellings"}

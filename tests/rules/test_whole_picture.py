@@ -30,6 +30,7 @@ from provisioner.model import (
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
+from provisioner.resources.outbound_connector import OutboundConnector
 from provisioner.rules import parse_allow
 
 
@@ -105,6 +106,7 @@ KINDS = (*TYPES, GatewayType())
 WANTED = {
     "gateway": Gateway("g", target="b.example"),
     "inbound_connector": InboundConnector("g", sender_domains=frozenset({"b.example"})),
+    "outbound_connector": OutboundConnector("g", recipient_domains=frozenset({"b.example"})),
 }
 
 
@@ -112,6 +114,8 @@ def there(kind: str, owner: str | None, wizard: bool | None) -> Any:
     if kind == "gateway":
         return Gateway("g", target="a.example", marked_for=owner, wizard=wizard)
     source = "hybrid_wizard" if wizard else "default"
+    if kind == "outbound_connector":
+        return OutboundConnector("g", recipient_domains=frozenset({"a.example"}), owner=owner, source=source)
     return InboundConnector("g", sender_domains=frozenset({"a.example"}), owner=owner, source=source)
 
 
