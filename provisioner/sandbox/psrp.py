@@ -66,8 +66,8 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 # What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
 _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HostedConnectionFilterPolicy",
-    "InboundConnector", "Mailbox", "OrganizationConfig", "OutboundConnector", "RecipientPermission", "RemoteDomain",
-    "TransportConfig", "User",
+    "InboundConnector", "Mailbox", "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
+    "RemoteDomain", "TransportConfig", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")
