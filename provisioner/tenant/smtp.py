@@ -100,8 +100,20 @@ async def converse(attempt: Attempt, told: Callable[[str, str], None] | None = N
     except (aiosmtplib.SMTPException, OSError, ValueError, UnicodeError) as error:
         said.error = _words(error, attempt)
     finally:
-        client.close()
+        await _hang_up(client)
     return said
+
+
+async def _hang_up(client: object) -> None:
+    """Close the connection, and give the event loop its turn to do so: it may end right after."""
+    import aiosmtplib
+
+    assert isinstance(client, aiosmtplib.SMTP)  # noqa: S101
+    transport = client.transport
+    client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    await asyncio.sleep(0)
 
 
 async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
@@ -132,7 +144,7 @@ async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
         said.client(f"DATA ({len(attempt.content):,} bytes)")
         _taken(said, await client.data(attempt.content))
     said.client("QUIT")
-    _taken(said, await client.quit())
+    _taken(said, await client.execute_command(b"QUIT"))
 
 
 def tls_context(ca: str | None, certificate: str | None) -> ssl.SSLContext:
