@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import planning, rules
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ChangeSetStale, NotFound, Refused, TenantError, TenantIncomplete, Unclear
 from provisioner.model import (
     Absent,
@@ -333,6 +333,7 @@ async def apply(
     begun: Collection[Address] = (),
     observer: Observer = lambda _: None,
     stop: asyncio.Event | None = None,
+    clock: Clock = SYSTEM,
 ) -> Outcome:
     """Carry out exactly this change set.
 
@@ -345,14 +346,13 @@ async def apply(
     each for DNS, and for Exchange to see what DNS has; what waits holds up nobody else. When `stop` is set no further
     write begins, and nothing waits.
     """
-    began = time.monotonic()
-    run = _Run(
-        types, ports, reads, confirm_s, wait_s, observer, stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
-    )
+    began = clock.monotonic()
+    stop, gate = stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
+    run = _Run(types, ports, reads, confirm_s, wait_s, observer, stop, gate, clock)
     changes, done = await run.recheck(changeset.pending, frozenset(begun))
     await run.carry_out(changes, done, [c for c in changeset.changes if c.action is Action.NO_OP])
     results = tuple(run.results[c.address] for c in changeset.pending)
-    return Outcome(results, time.monotonic() - began)
+    return Outcome(results, clock.monotonic() - began)
 
 
 @dataclass(slots=True)
@@ -367,6 +367,7 @@ class _Run:
     observer: Observer
     stop: asyncio.Event
     gate: asyncio.Semaphore
+    clock: Clock
     results: dict[Address, Result] = field(default_factory=dict)
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
     openings: _Openings = field(init=False)
@@ -459,7 +460,7 @@ class _Run:
         closed = await self.openings.missing(change.address)
         if closed:
             return self._end(Result(change.address, change.action, HELD_BACK, f"waits for {_first(closed)}"))
-        began = time.monotonic()
+        began = self.clock.monotonic()
         async with self.gate:
             if self.stop.is_set():
                 return self._end(Result(change.address, change.action, LEFT, "interrupted before it was begun"))
@@ -471,7 +472,7 @@ class _Run:
             # What was created so far must show before the next run plans on it, or it would be created again.
             there = dataclasses.replace(change, after=_key_only(change.after))
             await confirmer.confirm(there, Result(change.address, change.action, DONE))
-        return self._end(dataclasses.replace(result, seconds=time.monotonic() - began))
+        return self._end(dataclasses.replace(result, seconds=self.clock.monotonic() - began))
 
     async def _steps(self, change: Change) -> Result:
         """Carry out the steps in turn. The result says DONE when all went through; that is still to be confirmed."""
@@ -566,6 +567,17 @@ class _Run:
         finally:
             await self.gate.acquire()
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the run is interrupted."""
+        waits = [asyncio.ensure_future(self.clock.sleep(seconds)), asyncio.ensure_future(self.stop.wait())]
+        try:
+            ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in ended:
+                wait.result()
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     async def _look(self, changes: Sequence[Change]) -> dict[Address, Observation]:
         wanted: Wanted = {}
         for change in changes:
@@ -639,15 +651,14 @@ class _Patience:
 
     async def lasts(self, detail: str) -> bool:
         """Pause before the next look, and say so; False when the time is up or the run was interrupted."""
-        now = time.monotonic()
+        now = self._run.clock.monotonic()
         self._began = now if self._began is None else self._began
         left = self._began + self._run.wait_s - now
         if left <= 0 or self._run.stop.is_set():
             return False
         self._run.observer(Waiting(self._change, detail, now - self._began, left))
         async with self._run.aside():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._run.stop.wait(), min(self._pause_s, left))
+            await self._run.pause(min(self._pause_s, left))
         self._pause_s = min(self._pause_s * 2, 30.0)
         return not self._run.stop.is_set()
 
@@ -667,7 +678,7 @@ class _Confirmer:
         """
         patience = 0.0 if result.detail else self._run.confirm_s
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pending[change.address] = (change, time.monotonic() + patience, future)
+        self._pending[change.address] = (change, self._run.clock.monotonic() + patience, future)
         self._news.set()
         seen = await future
         if not seen:
@@ -686,7 +697,7 @@ class _Confirmer:
             if await self._round():
                 pause = 0.2
             if self._pending:
-                await asyncio.sleep(pause)
+                await self._run.clock.sleep(pause)
                 pause = min(pause * 1.6, 5.0)
 
     async def _round(self) -> bool:
@@ -698,7 +709,7 @@ class _Confirmer:
             state, words = standing_of(change, observed[change.address])
             if state == "after":
                 words = self._run.idle(change, observed[change.address])
-            if words and time.monotonic() < deadline:
+            if words and self._run.clock.monotonic() < deadline:
                 continue
             del self._pending[change.address]
             future.set_result(words)

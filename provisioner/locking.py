@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Locked
 
 LIFETIME_S = 90.0
@@ -43,12 +44,12 @@ class Holder:
     expires: float
 
     @classmethod
-    def me(cls, run: str, actor: str) -> Holder:
-        now = time.time()
+    def me(cls, run: str, actor: str, clock: Clock = SYSTEM) -> Holder:
+        now = clock.now().timestamp()
         return cls(uuid.uuid4().hex[:12], run, actor, socket.gethostname(), os.getpid(), now, now + LIFETIME_S)
 
-    def renewed(self) -> Holder:
-        return dataclasses.replace(self, expires=time.time() + LIFETIME_S)
+    def renewed(self, clock: Clock = SYSTEM) -> Holder:
+        return dataclasses.replace(self, expires=clock.now().timestamp() + LIFETIME_S)
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(self.started))
@@ -82,6 +83,7 @@ def hold(
     wait_s: float = 0.0,
     on_wait: Callable[[Holder], None] = lambda _: None,
     on_lost: Callable[[str], None] = lambda _: None,
+    clock: Clock = SYSTEM,
 ) -> Iterator[None]:
     """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`.
 
@@ -91,9 +93,9 @@ def hold(
     ended = threading.Event()
     try:
         for lock in locks:
-            _acquire(lock, holder, wait_s, on_wait)
+            _acquire(lock, holder, wait_s, on_wait, clock)
             held.append(lock)
-        beat = threading.Thread(target=_beat, args=(tuple(held), holder, ended, on_lost), daemon=True)
+        beat = threading.Thread(target=_beat, args=(tuple(held), holder, ended, on_lost, clock), daemon=True)
         beat.start()
         yield
     finally:
@@ -102,11 +104,11 @@ def hold(
             lock.release(holder)
 
 
-def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holder], None]) -> None:
-    deadline = time.monotonic() + wait_s
+def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holder], None], clock: Clock) -> None:
+    deadline = clock.monotonic() + wait_s
     told = False
-    while other := lock.try_acquire(holder.renewed()):
-        left = deadline - time.monotonic()
+    while other := lock.try_acquire(holder.renewed(clock)):
+        left = deadline - clock.monotonic()
         if left <= 0:
             raise Locked(
                 f"the tenant is being changed by {other}; wait for it, or free a dead one: lock release {other.id}"
@@ -114,15 +116,17 @@ def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holde
         if not told:
             on_wait(other)
             told = True
-        time.sleep(min(1.0, left))
+        clock.pause(min(1.0, left))
 
 
-def _beat(locks: Sequence[Lock], holder: Holder, ended: threading.Event, on_lost: Callable[[str], None]) -> None:
+def _beat(
+    locks: Sequence[Lock], holder: Holder, ended: threading.Event, on_lost: Callable[[str], None], clock: Clock
+) -> None:
     """Until the end. A beat that fails is tried again at the next: the expiry is three beats away."""
-    while not ended.wait(LIFETIME_S / 3):
+    while not clock.wait(ended, LIFETIME_S / 3):
         for lock in locks:
             try:
-                lock.renew(holder.renewed())
+                lock.renew(holder.renewed(clock))
             except Locked as error:
                 on_lost(str(error))
                 return
@@ -183,12 +187,13 @@ class PathLock:
     """A lock file in a folder that several machines share. Made with O_EXCL; replaced, never half written."""
 
     path: Path
+    clock: Clock = SYSTEM
 
     def try_acquire(self, holder: Holder) -> Holder | None:
         with _place(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             other = self.status()
-            if other and other.expires > time.time():
+            if other and other.expires > self.clock.now().timestamp():
                 return other
             if other or self.path.exists():
                 self._set_aside(other)
@@ -212,7 +217,7 @@ class PathLock:
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             self.path.rename(aside)
             moved = _holder(aside.read_bytes())
-            if moved and moved.expires > time.time() and moved != other:
+            if moved and moved.expires > self.clock.now().timestamp() and moved != other:
                 os.link(aside, self.path)
         aside.unlink(missing_ok=True)
 
@@ -254,6 +259,7 @@ class GitLock:
 
     remote: str
     name: str
+    clock: Clock = SYSTEM
     _ours: str = ""
 
     @property
@@ -263,7 +269,7 @@ class GitLock:
     def try_acquire(self, holder: Holder) -> Holder | None:
         with self._scratch() as git:
             seen, other = self._look(git)
-            if other and other.expires > time.time():
+            if other and other.expires > self.clock.now().timestamp():
                 return other
             if self._push(git, holder, expect=seen):
                 return None

@@ -41,6 +41,7 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 from provisioner.tenant.ports import Ports
+from tests.clocks import FastClock
 
 TARGETS = {"Selector1CNAME": "s1.example", "Selector2CNAME": "s2.example"}
 
@@ -158,7 +159,7 @@ def plan(tenant: Tenant, wanted: Desired) -> ChangeSet:
 
 
 def carry_out(tenant: Tenant, changeset: ChangeSet, **options: Any) -> dict[str, tuple[str, str]]:
-    options.setdefault("confirm_s", 1.0)
+    options = {"confirm_s": 1.0, "clock": FastClock(), **options}
     outcome = asyncio.run(engine.apply(changeset, TYPES, ports(tenant), **options))
     return {r.address.key: (r.status, r.detail) for r in outcome.results}
 
@@ -406,7 +407,7 @@ def test_an_interruption_finishes_the_write_in_flight_and_leaves_the_rest() -> N
             if isinstance(event, engine.Sending):
                 stop.set()
 
-        return await engine.apply(changes, TYPES, ports(tenant), writes=1, confirm_s=2, observer=watch, stop=stop)
+        return await engine.apply(changes, TYPES, ports(tenant), writes=1, observer=watch, stop=stop, clock=FastClock())
 
     outcome = asyncio.run(interrupted())
     assert Counter(r.status for r in outcome.results) == {"done": 1, "left": 5}

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
 
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import InputError, Locked
-from provisioner.locking import GitLock, Holder, LocalLock, Lock, PathLock, hold
+from provisioner.locking import LIFETIME_S, GitLock, Holder, LocalLock, Lock, PathLock, hold
+from tests.clocks import FastClock, until
 
 
 @pytest.fixture
@@ -23,14 +25,14 @@ def remote(tmp_path: Path) -> str:
     return str(place)
 
 
-def lock_of(kind: str, tmp_path: Path, remote: str) -> Lock:
+def lock_of(kind: str, tmp_path: Path, remote: str, clock: Clock = SYSTEM) -> Lock:
     match kind:
         case "local":
             return LocalLock(tmp_path / "locks" / "tenant")
         case "path":
-            return PathLock(tmp_path / "share" / "tenant.lock")
+            return PathLock(tmp_path / "share" / "tenant.lock", clock)
         case _:
-            return GitLock(remote, "tenant")
+            return GitLock(remote, "tenant", clock)
 
 
 KINDS = ["local", "path", "git"]
@@ -57,19 +59,31 @@ def test_the_second_can_wait_for_it(kind: str, tmp_path: Path, remote: str) -> N
     one = Holder.me("run-1", "anna")
     assert first.try_acquire(one) is None
     told: list[Holder] = []
+    clock = FastClock()
 
     def free(holder: Holder) -> None:
         told.append(holder)
         first.release(one)
 
-    with hold([second], Holder.me("run-2", "tom"), wait_s=20, on_wait=free):
+    with hold([second], Holder.me("run-2", "tom"), wait_s=20, on_wait=free, clock=clock):
         assert [h.actor for h in told] == ["anna"]
+    assert clock.waits == [1.0]
+
+
+def test_a_wait_for_a_lock_ends_with_its_time_and_names_the_holder(tmp_path: Path) -> None:
+    first, second = (lock_of("path", tmp_path, "") for _ in range(2))
+    assert first.try_acquire(Holder.me("run-1", "anna")) is None
+    clock = FastClock()
+    with pytest.raises(Locked, match="anna"), hold([second], Holder.me("run-2", "tom"), wait_s=2.5, clock=clock):
+        pytest.fail("two hold one lock")
+    assert clock.waits == [1.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize("kind", ["path", "git"])
 def test_an_expired_lock_is_taken_and_its_old_holder_notices(kind: str, tmp_path: Path, remote: str) -> None:
     first, second = (lock_of(kind, tmp_path, remote) for _ in range(2))
-    dead = dataclasses.replace(Holder.me("run-1", "anna"), expires=time.time() - 1)
+    dead = Holder.me("run-1", "anna", FastClock())
+    dead = dataclasses.replace(dead, expires=dead.started - 1)
     assert first.try_acquire(dead) is None
     with hold([second], Holder.me("run-2", "tom")), pytest.raises(Locked, match="not ours any more"):
         first.renew(dead.renewed())
@@ -136,18 +150,48 @@ def test_a_place_that_cannot_be_written_is_one_clear_message(tmp_path: Path) -> 
             lock.try_acquire(Holder.me("run-1", "anna"))
 
 
-def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("provisioner.locking.LIFETIME_S", 0.3)
+def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(tmp_path: Path) -> None:
+    told = threading.Event()
     lost: list[str] = []
-    first, second = Holder.me("run-1", "anna"), Holder.me("run-2", "bert")
-    lock = PathLock(tmp_path / "tenant.lock")
-    with hold([lock], first, on_lost=lost.append):
+
+    def on_lost(text: str) -> None:
+        lost.append(text)
+        told.set()
+
+    clock = FastClock()
+    first, second = Holder.me("run-1", "anna", clock), Holder.me("run-2", "bert", clock)
+    lock = PathLock(tmp_path / "tenant.lock", clock)
+    with hold([lock], first, on_lost=on_lost, clock=clock):
         assert lock.break_(first.id)
-        assert PathLock(tmp_path / "tenant.lock").try_acquire(second.renewed()) is None
-        deadline = time.monotonic() + 5
-        while not lost and time.monotonic() < deadline:
-            time.sleep(0.02)
-    assert lost
+        assert PathLock(tmp_path / "tenant.lock", clock).try_acquire(second.renewed(clock)) is None
+        until(lambda: clock.waiting)
+        assert not lost, "nothing is noticed before the next beat"
+        clock.advance(LIFETIME_S / 3)
+        assert told.wait(120)
     assert "not ours any more" in lost[0]
+
+
+def test_the_heartbeat_keeps_a_lock_beyond_its_lifetime(tmp_path: Path) -> None:
+    """Without a beat it would be free for anybody after LIFETIME_S."""
+    clock = FastClock()
+    lock = lock_of("path", tmp_path, "", clock)
+    me = Holder.me("run-1", "anna", clock)
+    with hold([lock], me, clock=clock):
+        for _ in range(4):
+            _beat(lock, clock)
+        with pytest.raises(Locked, match="anna"), hold([lock_of("path", tmp_path, "", clock)], me, clock=clock):
+            pytest.fail("two hold one lock")
+
+
+def _beat(lock: Lock, clock: FastClock) -> None:
+    """Let the time until the next beat pass, and the holder renew."""
+    until(lambda: clock.waiting)
+    before = _expiry(lock)
+    clock.advance(LIFETIME_S / 3)
+    until(lambda: _expiry(lock) > before)
+
+
+def _expiry(lock: Lock) -> float:
+    there = lock.status()
+    assert there is not None
+    return there.expires

@@ -91,7 +91,7 @@ def command(
 
         # Verified before anybody signs in: nothing is asked in the name of a file that cannot be believed.
         document, found = verification.load(path, TYPES)
-        Terms(duration(max_age) if max_age else None, expect_digest).check(path, document, session.clock())
+        Terms(duration(max_age) if max_age else None, expect_digest).check(path, document, session.clock.now())
         return run(with_tenant(session, lambda ports, identity: work.saved(path, document, found, ports, identity)))
     if max_age or expect_digest:
         raise click.UsageError("--max-age and --expect-digest speak of a saved change set, and this is a plan")
@@ -194,16 +194,18 @@ class _Apply:
         from provisioner.resources import TYPES
 
         _refuse(found)
+        clock = self.session.clock
         run_id, record_path = uuid.uuid4().hex[:12], journal_path(found.tenant_id)
-        holder = locking.Holder.me(run_id, getpass.getuser())
+        holder = locking.Holder.me(run_id, getpass.getuser(), clock)
         digest = document["provisioner"]["digest"]
         profile, loop = self.session.profile, asyncio.get_running_loop()
         with locking.hold(
-            locks_of(profile, found.tenant_id),
+            locks_of(profile, found.tenant_id, clock),
             holder,
             wait_s=self._lock_wait_s,
             on_wait=lambda other: self.session.note(f"Waiting for {other}"),
             on_lost=lambda reason: _told(loop, self._lock_lost, reason),
+            clock=clock,
         ):
             begun = [Address.parse(a) for a in journal.begun(record_path, digest)]
             with journal.Journal.open(record_path, run_id) as record, _interruptible() as stop:
@@ -229,6 +231,7 @@ class _Apply:
                         begun=begun,
                         observer=_Observers(record.observe, self._tell),
                         stop=stop,
+                        clock=clock,
                     )
                 except ProvisionerError as error:
                     record.record("end", error={"kind": error.kind, "text": str(error)})

@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 from provisioner import __version__
-from provisioner.cli.session import Clock, Session, local_time
+from provisioner.cli.session import Session
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
 
 COMMANDS = {
@@ -112,7 +113,7 @@ def cli(ctx: click.Context, folder: str | None, profile: str | None, no_color: b
             os.chdir(folder)
         except OSError as error:
             raise click.UsageError(f"-C {folder}: {error.strerror}", ctx) from None
-    clock: Clock = ctx.obj or local_time
+    clock: Clock = ctx.obj or SYSTEM
     ctx.obj = Session(profile, False if no_color else None, quiet=quiet, verbose=verbose, clock=clock)
 
 
@@ -121,8 +122,8 @@ def run() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
-def main(arguments: Sequence[str], clock: Clock = local_time) -> int:
-    """Run a command line, with the time that `clock` tells, and give its exit code."""
+def main(arguments: Sequence[str], clock: Clock = SYSTEM) -> int:
+    """Run a command line, which waits and tells the time by `clock`, and give its exit code."""
     # Libraries log to nowhere: what is to be said is said by us, and their lines may repeat what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     try:

@@ -134,7 +134,7 @@ async def with_tenant(session: Session, work: Callable[[Ports, TenantIdentity], 
     def waiting(call: str, seconds: float, reason: str) -> None:
         session.note(f"{call}: {reason}; trying again in {seconds:.0f} s")
 
-    async with connect(session.profile, on_wait=waiting) as opened:
+    async with connect(session.profile, on_wait=waiting, clock=session.clock) as opened:
         ports = watched(opened, session)
         return await work(ports, await identify(ports))
 

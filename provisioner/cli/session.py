@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, ProvisionerError
 
 if TYPE_CHECKING:
@@ -22,18 +23,9 @@ if TYPE_CHECKING:
     from provisioner.settings import Profile
 
 
-Clock = Callable[[], dt.datetime]
-"""What tells the time: an aware moment, in the time zone that the days of the plan are meant in."""
-
-
-def local_time() -> dt.datetime:
-    """This moment by the user's clock."""
-    return dt.datetime.now().astimezone()
-
-
 @dataclass(eq=False)
 class Session:
-    """One run of the program. `clock` is where every command takes the time from that a decision rests on."""
+    """One run of the program. `clock` tells the time that a decision rests on, and waits."""
 
     profile_name: str | None = None
     color: bool | None = None
@@ -43,8 +35,9 @@ class Session:
     detailed: bool = False
     files: list[str] = field(default_factory=list)
     variables: Mapping[str, Given] = field(default_factory=dict)
-    clock: Clock = local_time
+    clock: Clock = SYSTEM
     border: Border | None = None
+    _readers: dict[Border, Callable[[str, int], str | None]] = field(default_factory=dict)
     _streaming: bool = False
 
     _current: ClassVar[Session | None] = None
@@ -59,11 +52,11 @@ class Session:
 
     def today(self) -> dt.date:
         """The day by the user's clock: what `until` of a waiver is measured by, and nothing else that decides."""
-        return self.clock().date()
+        return self.clock.now().date()
 
     def moment(self, later_s: float = 0.0) -> str:
         """This moment, or a later one, in RFC 3339."""
-        moment = self.clock().astimezone(dt.UTC) + dt.timedelta(seconds=later_s)
+        moment = self.clock.now().astimezone(dt.UTC) + dt.timedelta(seconds=later_s)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @cached_property
@@ -71,6 +64,16 @@ class Session:
         from provisioner.settings import load_settings
 
         return load_settings(self.profile_name, Path.cwd())
+
+    def read_line(self, file: str, line: int) -> str | None:
+        """A line of a plan's file, as it was when the first line of the file was quoted."""
+        from provisioner.border import Border
+        from provisioner.plan_files import line_reader
+
+        border = self.border or Border.of(Path.cwd())
+        if border not in self._readers:
+            self._readers[border] = line_reader(border)
+        return self._readers[border](file, line)
 
     def colored(self, stream: Any) -> bool:
         """Whether a stream takes colours: a terminal, unless NO_COLOR (no-color.org), TERM=dumb or --no-color."""
@@ -143,13 +146,4 @@ def error_document(error: ProvisionerError) -> dict[str, Any]:
 
 def read_line(file: str, line: int) -> str | None:
     """A line of a plan for an excerpt, with its end; None where it cannot be had or lies outside of the border."""
-    from provisioner.border import Border
-
-    return _reader(Session.current().border or Border.of(Path.cwd()))(file, line)
-
-
-@lru_cache(maxsize=1)
-def _reader(border: Border) -> Callable[[str, int], str | None]:
-    from provisioner.plan_files import line_reader
-
-    return line_reader(border)
+    return Session.current().read_line(file, line)

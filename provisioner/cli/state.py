@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
 
 if TYPE_CHECKING:
@@ -41,16 +42,16 @@ def journals() -> Sequence[Path]:
     return sorted(state_folder().glob("*/journal.jsonl"))
 
 
-def locks_of(profile: Profile, tenant_id: str) -> Sequence[Lock]:
+def locks_of(profile: Profile, tenant_id: str, clock: Clock = SYSTEM) -> Sequence[Lock]:
     """The locks to hold for an apply, in this order: the machine's own always, and the shared one of the profile."""
     from provisioner.locking import GitLock, LocalLock, PathLock
 
     locks: list[Lock] = [LocalLock(tenant_folder(tenant_id) / "lock")]
     kind, _, place = (profile.lock or "").partition(":")
     if kind == "path":
-        locks.append(PathLock(Path(place).expanduser() / f"{_word(tenant_id)}.lock"))
+        locks.append(PathLock(Path(place).expanduser() / f"{_word(tenant_id)}.lock", clock))
     elif kind == "git":
-        locks.append(GitLock(place, _word(tenant_id)))
+        locks.append(GitLock(place, _word(tenant_id), clock))
     elif kind:
         what = f'lock is "{profile.lock}"'
         raise InputError([Diagnostic("SETTINGS-LOCK", what, "write path:FOLDER or git:REMOTE")])

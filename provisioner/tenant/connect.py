@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Malformed, SignInRefused
 from provisioner.model import GraphRequest
 from provisioner.tenant.clouds import CLOUDS, Cloud
@@ -34,12 +35,14 @@ class TenantIdentity:
 
 
 @asynccontextmanager
-async def connect(profile: Profile, *, on_wait: OnWait | None = None) -> AsyncIterator[Ports]:
+async def connect(
+    profile: Profile, *, on_wait: OnWait = lambda *_: None, clock: Clock = SYSTEM
+) -> AsyncIterator[Ports]:
     """The ports of a profile, signed in when first used, closed at the end. Raises InputError for a profile amiss."""
     from provisioner.tenant.credentials import Tokens, make_credential
     from provisioner.tenant.graph import open_directory
 
-    retry = Retry(profile.timeouts.retry_s, on_wait) if on_wait else Retry(profile.timeouts.retry_s)
+    retry = Retry(profile.timeouts.retry_s, on_wait, clock)
     cloud = cloud_of(profile)
     resources = CLOUDS[profile.cloud]
     own_authority = profile.endpoints.authority is not None

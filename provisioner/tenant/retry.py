@@ -5,7 +5,6 @@ The SDKs' own retries are switched off, so that waiting happens in one place, is
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 import tenacity
 
+from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import TenantError, Throttled, Unavailable, Unclear
 from provisioner.model import Request
 
@@ -30,11 +30,11 @@ def _nothing(call: str, seconds: float, reason: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A policy. `budget_s` bounds all waiting for one request; `sleep` is a port, so that tests need not wait."""
+    """A policy. `budget_s` bounds the time, by `clock`, from the first try to the end of the last wait."""
 
     budget_s: float = 120.0
     on_wait: OnWait = _nothing
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Clock = SYSTEM
 
     async def call(
         self, request: Request, send: Callable[[], Awaitable[T]], *, repeat_unclear: bool | None = None
@@ -44,11 +44,16 @@ class Retry:
         `repeat_unclear`: whether to send again what may have been carried out; by default what may be repeated.
         """
         again = request.repeatable if repeat_unclear is None else repeat_unclear
+        began = self.clock.monotonic()
 
         def worth_it(error: BaseException) -> bool:
             if isinstance(error, Throttled | Unavailable):
                 return True
             return isinstance(error, Unclear) and again
+
+        def enough(state: tenacity.RetryCallState) -> bool:
+            took_s = self.clock.monotonic() - began
+            return state.attempt_number >= _TRIES or took_s + state.upcoming_sleep >= self.budget_s
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -57,8 +62,8 @@ class Retry:
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(worth_it),
             wait=_wait,
-            stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_before_delay(self.budget_s),
-            sleep=self.sleep,
+            stop=enough,
+            sleep=self.clock.sleep,
             before_sleep=tell,
             reraise=True,
         )

@@ -16,6 +16,7 @@ import pytest
 
 from provisioner.cli.main import main
 from tests.cli.shop import HEADER
+from tests.clocks import FastClock
 from tests.local_tenant import LocalTenant, sandbox
 
 DAYS = (dt.date(2026, 12, 30), dt.date(2026, 12, 31), dt.date(2027, 2, 1))
@@ -53,7 +54,7 @@ Run = Callable[..., int]
 
 def on(day: dt.date, *arguments: str) -> int:
     """Run a command line on a day: its exit code."""
-    return main(arguments, clock=lambda: dt.datetime.combine(day, dt.time(12), dt.UTC))
+    return main(arguments, clock=FastClock(start=dt.datetime.combine(day, dt.time(12), dt.UTC)))
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, GraphRequest
 from provisioner.tenant.graph import SdkDirectory, open_directory
 from provisioner.tenant.retry import Retry
+from tests.clocks import FastClock
 from tests.sandbox.serving import Served, served
 
 USERS = GraphRequest("GET", "/users?$select=id,mail")
@@ -69,12 +70,9 @@ def ask(
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
 
-    async def no_pause(seconds: float) -> None:
-        """Retries wait for nothing here."""
-
     async def work() -> Answer | TenantError:
         base = f"http://127.0.0.1:{server.port}"
-        retry = Retry(sleep=no_pause)
+        retry = Retry(clock=FastClock())
         credential: Any = Credential()
         async with open_directory(credential, base, "https://graph.microsoft.com", None, retry) as opened:
             directory = SdkDirectory(opened._adapter, base, retry, most_pages)

@@ -10,30 +10,33 @@ import pytest
 from provisioner.diagnostics import Refused, TenantError, Throttled, Unavailable, Unclear
 from provisioner.model import Cmdlet
 from provisioner.tenant.retry import Retry
+from tests.clocks import FastClock
 
 READ = Cmdlet("Get-InboundConnector", {})
 CREATE = Cmdlet("New-InboundConnector", {"Name": "hq"})
 
 
 class Service:
-    """Answers with the given errors in turn, then "done"; `waits` is what was slept meanwhile."""
+    """Answers with the given errors in turn, then "done", each after `takes_s`; the clock knows what was waited."""
 
-    def __init__(self, *errors: TenantError) -> None:
-        self._errors = list(errors)
+    def __init__(self, *errors: TenantError, takes_s: float = 0.0) -> None:
+        self._errors, self._takes_s = list(errors), takes_s
         self.sent = 0
-        self.waits: list[float] = []
+        self.clock = FastClock()
+
+    @property
+    def waits(self) -> list[float]:
+        return self.clock.waits
 
     async def send(self) -> str:
         self.sent += 1
+        self.clock.advance(self._takes_s)
         if self._errors:
             raise self._errors.pop(0)
         return "done"
 
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
     def call(self, request: Cmdlet, *, budget_s: float = 120.0, **options: bool) -> str:
-        return asyncio.run(Retry(budget_s, sleep=self.sleep).call(request, self.send, **options))
+        return asyncio.run(Retry(budget_s, clock=self.clock).call(request, self.send, **options))
 
 
 def throttled(after_s: float | None) -> Throttled:
@@ -72,6 +75,18 @@ def test_a_wait_beyond_the_budget_is_not_begun_and_both_times_are_named() -> Non
 
 
 @pytest.mark.parametrize(
+    ("budget_s", "sent"),
+    [(9.0, 1), (10.5, 2), (20.0, 2), (21.0, 3)],
+)
+def test_tries_and_waits_count_together_against_the_budget(budget_s: float, sent: int) -> None:
+    """Each try takes 5 s and each wait 5 s: a wait that would end after the budget is not begun."""
+    service = Service(*[throttled(5.0) for _ in range(9)], takes_s=5.0)
+    with pytest.raises(Throttled):
+        service.call(READ, budget_s=budget_s)
+    assert service.sent == sent
+
+
+@pytest.mark.parametrize(
     ("error", "request_", "options", "sent"),
     [
         (lambda: Refused("no"), READ, {}, 1),
@@ -97,6 +112,6 @@ def test_what_may_have_been_carried_out_is_sent_again_only_if_it_may_be_repeated
 def test_every_wait_is_told_with_its_call_and_reason_before_it_begins() -> None:
     told: list[Sequence[object]] = []
     service = Service(throttled(4.0))
-    policy = Retry(60.0, lambda *words: told.append((*words, len(service.waits))), service.sleep)
+    policy = Retry(60.0, lambda *words: told.append((*words, len(service.waits))), service.clock)
     asyncio.run(policy.call(READ, service.send))
     assert told == [(str(READ), 4.0, "too many requests", 0)]
