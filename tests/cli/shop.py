@@ -1,4 +1,4 @@
-"""A folder with a running sandbox in it, and the program run there as users run it."""
+"""A folder with a running sandbox in it, and commands run there: in this process, or by the program itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.cli.in_process import run_in_process
+from tests.clocks import FastClock
 from tests.local_tenant import LocalTenant
 
 HEADER = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
@@ -28,12 +30,25 @@ SEED = {
 
 @dataclass
 class Shop:
-    """A folder with a running sandbox in it, and the program run there."""
+    """A folder with a running sandbox in it.
+
+    `run` runs a command in this process, by a clock that waits for nothing; `program` runs it as users do.
+    """
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.clock = FastClock(self._pass)
+
+    def _pass(self, seconds: float) -> None:
+        """What a command waits passes in the tenant too, so that its lag ends without waiting."""
+        self.tenant.control("POST", "/clock", {"advance": seconds})
+
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_in_process(arguments, self.folder, {**self.environment, **environment}, self.clock)
+
+    def program(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "provisioner", *arguments]
         place = {**self.environment, **environment}
         return subprocess.run(command, cwd=self.folder, env=place, capture_output=True, text=True, timeout=120)
@@ -63,7 +78,7 @@ def open_shop(folder: Path, seed: Mapping[str, Any] = SEED) -> Iterator[Shop]:
     root = str(Path(__file__).parents[2])
     here = Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
     (folder / "seed.json").write_text(json.dumps(seed))
-    started = here.run("sandbox", "start", "--seed", "seed.json", "--detach")
+    started = here.program("sandbox", "start", "--seed", "seed.json", "--detach")
     assert started.returncode == 0, started.stderr
     try:
         yield here

@@ -5,20 +5,15 @@ Each hostile file is made at run time, and every command that reads a plan goes 
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from provisioner.cli import session as cli_session
 from provisioner.cli.checkout import commit_of
-from provisioner.cli.main import main
 from tests.cli.shop import HEADER, Shop, open_shop
 
 SECRET = "canary-7Qx-not-for-the-log"
@@ -52,31 +47,14 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def run(shop: Shop, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The program as `shop.run` calls it, without the price of a process."""
-    here, out, err = Path.cwd(), io.StringIO(), io.StringIO()
-    cli_session._reader.cache_clear()
-    os.chdir(shop.folder)
-    try:
-        with (
-            mock.patch.dict(os.environ, {**shop.environment, **environment}, clear=True),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            code = main(arguments)
-    finally:
-        os.chdir(here)
-    return subprocess.CompletedProcess(list(arguments), code, out.getvalue(), err.getvalue())
-
-
 def everything(shop: Shop, plan: str, *options: str) -> list[subprocess.CompletedProcess[str]]:
     """Each command that reads a plan."""
     offline = [("validate", plan), ("validate", plan, "--format", "json"), ("lint", plan, "--format", "sarif")]
     offline += [("devices", "list", plan), ("test", plan)]
     online = [("plan", plan, "-o", "c.json"), ("plan", plan, "--format", "json"), ("drift", plan), ("doctor", plan)]
-    runs = [run(shop, *arguments, *options) for arguments in offline]
+    runs = [shop.run(*arguments, *options) for arguments in offline]
     online.append(("apply", plan, "--auto-approve"))
-    return [*runs, *(run(shop, "--profile", "sandbox", *arguments, *options) for arguments in online)]
+    return [*runs, *(shop.run("--profile", "sandbox", *arguments, *options) for arguments in online)]
 
 
 def told(*runs: subprocess.CompletedProcess[str]) -> str:
@@ -282,7 +260,7 @@ def test_what_leads_out_of_the_checkout_is_refused_and_not_quoted(
     hostile_plan(plans, way, target)
     before = shop.tenant.seen()
     runs = (
-        everything(shop, "checkout/plans") if way in {"include", "link"} else [run(shop, "validate", "checkout/plans")]
+        everything(shop, "checkout/plans") if way in {"include", "link"} else [shop.run("validate", "checkout/plans")]
     )
     doctor = [r for r in runs if "doctor" in r.args]
     assert {r.returncode for r in runs if r not in doctor} == {3}
@@ -297,7 +275,7 @@ def test_the_option_reads_it_and_still_quotes_nothing(shop: Shop, plans: Path, t
     (tmp_path / "far.yaml").write_text(LINES[line])
     hostile_plan(plans, "include", tmp_path / "far.yaml")
     runs = [
-        run(shop, "validate", "checkout/plans", *rest, "--allow-outside-files") for rest in ((), ("--format", "json"))
+        shop.run("validate", "checkout/plans", *rest, "--allow-outside-files") for rest in ((), ("--format", "json"))
     ]
     assert {r.returncode for r in runs} == {3}
     assert "PLAN-OUTSIDE" not in told(*runs)
@@ -308,7 +286,7 @@ def test_the_option_reads_it_and_still_quotes_nothing(shop: Shop, plans: Path, t
 def test_the_option_lets_a_plan_share_a_file_with_another(shop: Shop, plans: Path, tmp_path: Path) -> None:
     (tmp_path / "far.yaml").write_text("smtp_auth: { organization: disabled }\n")
     (plans / "plan.yaml").write_text(HEADER + f"include: [{tmp_path}/far.yaml]\n")
-    assert run(shop, "validate", "checkout/plans", "--allow-outside-files").returncode == 0
+    assert shop.run("validate", "checkout/plans", "--allow-outside-files").returncode == 0
 
 
 @pytest.mark.parametrize("option", [(), ("--allow-outside-files",)])
@@ -317,7 +295,7 @@ def test_what_is_no_ordinary_file_is_never_read(shop: Shop, plans: Path, special
     if special == "pipe":
         os.mkfifo(plans / "pipe")
     (plans / "plan.yaml").write_text(PLAN + f"include: [{special}]\n")
-    done = run(shop, "validate", "checkout/plans", "--format", "json", *option, CANARY=SECRET)
+    done = shop.run("validate", "checkout/plans", "--format", "json", *option, CANARY=SECRET)
     assert done.returncode == 3
     assert SECRET not in told(done)
 
@@ -327,7 +305,7 @@ def test_a_name_outside_is_refused_alike_whether_it_exists_or_not(shop: Shop, pl
     said = []
     for name in ("secret-name.yaml", "secret-nam.yaml"):
         (plans / "plan.yaml").write_text(PLAN + f"include: [{tmp_path / name}]\n")
-        said.append(told(run(shop, "validate", "checkout/plans")).replace(name, "NAME"))
+        said.append(told(shop.run("validate", "checkout/plans")).replace(name, "NAME"))
     assert said[0].replace("^", "") == said[1].replace("^", "")
 
 
@@ -340,7 +318,7 @@ def test_a_plan_folder_or_file_that_is_a_link_of_the_checkout_may_not_leave_it(s
     (checkout / "vars.yaml").symlink_to(tmp_path / "far" / "plan.yaml")
     (checkout / "own.yaml").write_text(PLAN)
     for arguments in (["plans"], ["plans/plan.yaml"], ["own.yaml", "--var-file", "vars.yaml"]):
-        done = run(shop, "-C", str(checkout), "validate", *arguments)
+        done = shop.run("-C", str(checkout), "validate", *arguments)
         assert (done.returncode, "PLAN-OUTSIDE" in done.stderr, SECRET in told(done)) == (3, True, False)
 
 
@@ -348,8 +326,8 @@ def test_a_link_of_ones_own_to_a_checkout_is_followed(shop: Shop, plans: Path, t
     (plans / "plan.yaml").write_text(PLAN)
     (tmp_path / "mine").symlink_to(plans)
     (tmp_path / "values.yaml").write_text(f"{SECRET}\n")
-    assert run(shop, "validate", str(tmp_path / "mine")).returncode == 0
-    done = run(shop, "validate", "checkout/plans", "--var-file", str(tmp_path / "values.yaml"))
+    assert shop.run("validate", str(tmp_path / "mine")).returncode == 0
+    done = shop.run("validate", "checkout/plans", "--var-file", str(tmp_path / "values.yaml"))
     assert SECRET not in told(done)
 
 
@@ -358,7 +336,7 @@ def test_tests_of_plans_stay_inside_too(shop: Shop, plans: Path, tmp_path: Path)
     far.write_text(LINES["a word"])
     (plans / "plan.yaml").write_text(PLAN)
     (plans / "link.test.yaml").symlink_to(far)
-    done = run(shop, "test", "checkout/plans")
+    done = shop.run("test", "checkout/plans")
     assert (done.returncode, SECRET in told(done)) == (3, False)
     (plans / "link.test.yaml").unlink()
     cases = {
@@ -369,7 +347,7 @@ def test_tests_of_plans_stay_inside_too(shop: Shop, plans: Path, tmp_path: Path)
     }
     lines = "".join(f"  {name}: {{ {body}, expect: {{ applies: true }} }}\n" for name, body in cases.items())
     (plans / "x.test.yaml").write_text(f"provisioner_test: 1\ncases:\n{lines}")
-    done = run(shop, "test", "checkout/plans")
+    done = shop.run("test", "checkout/plans")
     assert (done.returncode, "4 failed" in done.stdout) == (1, True)
     assert done.stdout.count("PLAN-OUTSIDE") == 3
     assert SECRET not in told(done)

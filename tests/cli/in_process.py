@@ -1,0 +1,118 @@
+"""A command line run in this process: as the program would run it, without the second that its start takes.
+
+Everything that a process has of its own is lent to the command and taken back: working directory, environment,
+streams, context variables, signal handlers, log handlers. What needs a process (signals, pipes, terminals, what is
+loaded at the start) is tested with the program itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.cli.main import main
+from provisioner.cli.session import Session
+from provisioner.clock import SYSTEM, Clock
+
+_LIMIT_S = 120
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_in_process(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], clock: Clock = SYSTEM
+) -> subprocess.CompletedProcess[str]:
+    """Run `provisioner ARGUMENTS` in a folder, with nothing on standard input."""
+    assert threading.current_thread() is threading.main_thread(), "a command takes the process: run the program instead"
+    with _streams() as (out, err), _place(folder, environment), _handlers(), _limit(arguments):
+        code = contextvars.Context().run(main, list(arguments), clock)
+    return subprocess.CompletedProcess(["provisioner", *arguments], code, out.getvalue(), err.getvalue())
+
+
+def said_so_far() -> str:
+    """What the command that runs has written to standard error until now."""
+    return sys.stderr.getvalue() if isinstance(sys.stderr, _Stream) else ""
+
+
+class _Stream(io.TextIOWrapper):
+    """A text stream without a terminal, as a pipe is: UTF-8 and strict."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        super().__init__(self._bytes, encoding="utf-8", write_through=True)
+
+    def getvalue(self) -> str:
+        self.flush()
+        return self._bytes.getvalue().decode("utf-8")
+
+
+@contextlib.contextmanager
+def _streams() -> Iterator[tuple[_Stream, _Stream]]:
+    out, err = _Stream(), _Stream()
+    before = sys.stdin, sys.stdout, sys.stderr
+    with open(os.devnull, encoding="utf-8") as nothing:
+        sys.stdin, sys.stdout, sys.stderr = nothing, out, err
+        try:
+            yield out, err
+        finally:
+            sys.stdin, sys.stdout, sys.stderr = before
+
+
+@contextlib.contextmanager
+def _place(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """The folder and exactly this environment; and no session of an earlier command."""
+    before, where = dict(os.environ), Path.cwd()
+    _replace_environment(environment)
+    os.chdir(folder)
+    Session._current = None
+    try:
+        yield
+    finally:
+        Session._current = None
+        os.chdir(where)
+        _replace_environment(before)
+
+
+def _replace_environment(environment: Mapping[str, str]) -> None:
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+@contextlib.contextmanager
+def _handlers() -> Iterator[None]:
+    signals = {number: signal.getsignal(number) for number in _SIGNALS}
+    logs = list(logging.getLogger().handlers)
+    try:
+        yield
+    finally:
+        logging.getLogger().handlers[:] = logs
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _limit(arguments: Sequence[str]) -> Iterator[None]:
+    """End what hangs, as the time limit of a child process would."""
+
+    def hangs(*_: Any) -> None:
+        pytest.fail(f"provisioner {' '.join(arguments)} did not end within {_LIMIT_S} s")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(_LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
