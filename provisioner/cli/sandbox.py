@@ -149,6 +149,15 @@ def load(session: Session, file: Path, state: Path) -> None:
     session.note(f"{file} is loaded.")
 
 
+@command.command("reset")
+@_state
+@click.pass_obj
+def reset(session: Session, state: Path) -> None:
+    """Put the tenant back to its state at the start; remove faults and delivered mail."""
+    _control(state, "POST", "/reset")
+    session.note("The sandbox is as it was when it started.")
+
+
 @command.command("run")
 @click.argument("cmdlet")
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")

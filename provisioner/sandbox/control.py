@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What the control front may ask of the process: take a seed, end, issue a client certificate, tell delivered mail.
+    """What the control front may ask of the process: take a seed, go back to the state of the start, end, issue a
+    client certificate, tell delivered mail.
 
     `load` and `issue` raise ValueError.
     """
 
     load: Callable[[Any], None]
+    reset: Callable[[], None]
     stop: Callable[[], None]
     issue: Callable[[str], str]
     mail: MailStore
@@ -59,6 +61,12 @@ class _Control:
         self._actions.load(_object(await _body(request)))
         return JSONResponse({"tenant_id": self._tenant.tenant_id})
 
+    async def reset(self, _: Request) -> Response:
+        self._faults.clear()
+        self._actions.mail.clear()
+        self._actions.reset()
+        return Response(None, 204)
+
     async def requests(self, request: Request) -> Response:
         if request.method == "DELETE":
             self._faults.clear_requests()
@@ -70,6 +78,8 @@ class _Control:
         if request.method == "DELETE":
             self._faults.clear()
             return Response(None, 204)
+        if request.method == "GET":
+            return JSONResponse(self._faults.in_force())
         body = await _body(request)
         rules = body if isinstance(body, list) else [body]
         for rule in rules:
@@ -188,8 +198,9 @@ def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) ->
         Route("/health", control.health),
         Route("/dump", control.dump),
         Route("/load", control.load, methods=["POST"]),
+        Route("/reset", control.reset, methods=["POST"]),
         Route("/requests", control.requests, methods=["GET", "DELETE"]),
-        Route("/faults", control.faults, methods=["POST", "DELETE"]),
+        Route("/faults", control.faults, methods=["GET", "POST", "DELETE"]),
         Route("/clock", control.clock, methods=["POST"]),
         Route("/cmdlet", control.cmdlet, methods=["POST"]),
         Route("/dns", control.dns, methods=["POST"]),

@@ -201,7 +201,7 @@ class DnsFront:
         """The answer, or None where a fault wants silence. A fault's `status` is the response code (2 is SERVFAIL)."""
         path = " ".join(f"{row.name.to_text(True)} {dns.rdatatype.to_text(row.rdtype)}" for row in query.question)
         deed = self._faults.take("dns", method="QUERY", path=path)
-        await asyncio.sleep(float(deed.get("delay", 0)))
+        await self._faults.wait(deed)
         response = None if deed.get("close") else respond(self._tenant.dns, query)
         if response is not None and "status" in deed:
             response.answer.clear()

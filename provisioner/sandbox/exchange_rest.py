@@ -417,8 +417,7 @@ class _Front:
             return Reply(404, None)
         name = call.body.get("CmdletInput", {}).get("CmdletName") if isinstance(call.body, dict) else None
         do = self._faults.take("exchange", method="POST", path=call.path, cmdlet=str(name))
-        if "delay" in do:
-            await asyncio.sleep(float(do["delay"]))
+        await self._faults.wait(do)
         if "status" in do:
             return Reply(int(do["status"]), do.get("body"), do.get("headers"))
         return self._service.invoke(call, do, columns)

@@ -9,8 +9,9 @@ Secrets never reach the log.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 FRONTS = ("exchange", "psrp", "graph", "entra", "dns", "smtp")
 _DEEDS = frozenset({
-    "status", "headers", "body", "delay", "close", "run_then_close", "html", "truncate", "adminapi_errors",
+    "status", "headers", "body", "delay", "hold", "close", "run_then_close", "html", "truncate", "adminapi_errors",
     "read_after_write_404", "rows", "end",
 })  # fmt: skip
 _MATCHES = frozenset({"cmdlet", "path", "method"})
@@ -90,15 +91,21 @@ def _rule(obj: Any) -> _Rule:
 
 
 class Faults:
-    """The rules in force and the requests seen. `log_path` gets each request as a line of JSON."""
+    """The rules in force and the requests seen. `log_path` gets each request as a line of JSON; `sleep` delays."""
 
-    def __init__(self, clock: Clock, log_path: Path | None = None) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Clock,
+        log_path: Path | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
         self._path = log_path
         self._file: TextIO | None = None
         self._rules: list[_Rule] = []
         self._log: list[dict[str, Any]] = []
         self._number = 0
+        self._lifted = asyncio.Event()
 
     # --- rules --------------------------------------------------------------------------------------------------
 
@@ -107,8 +114,21 @@ class Faults:
         self._rules.append(_rule(rule))
 
     def clear(self) -> None:
-        """Lift all rules."""
+        """Lift all rules. What they hold goes on."""
         self._rules.clear()
+        self._lifted.set()
+        self._lifted = asyncio.Event()
+
+    def in_force(self) -> list[dict[str, Any]]:
+        """The rules as they were added; `after` and `times` are what is left of them."""
+        return [dataclasses.asdict(rule) for rule in self._rules]
+
+    async def wait(self, do: Mapping[str, Any]) -> None:
+        """Wait as a deed says: `delay` seconds, or with `hold` until the rules are lifted."""
+        if "delay" in do:
+            await self._sleep(float(do["delay"]))
+        if do.get("hold"):
+            await self._lifted.wait()
 
     def take(self, front: str, *, method: str = "", path: str = "", cmdlet: str | None = None) -> Mapping[str, Any]:
         """What shall happen to this request: the deed of the first rule that strikes it, or {}."""
@@ -231,8 +251,7 @@ class _Exchange:
             self._faults.record(self._front, status=self._status, **columns)
 
     async def run(self, do: Mapping[str, Any]) -> None:
-        if "delay" in do:
-            await asyncio.sleep(float(do["delay"]))
+        await self._faults.wait(do)
         if do.get("close"):
             await self._drop()
         elif do.get("run_then_close"):

@@ -346,8 +346,7 @@ class Shells:
             "psrp", cmdlet=name, parameters=parameters, caller=caller.app_id, write=write, path=shell.configuration
         )
         do = self._faults.take("psrp", cmdlet=name, path=shell.configuration)
-        if "delay" in do:
-            await asyncio.sleep(float(do["delay"]))
+        await self._faults.wait(do)
         if do.get("close"):
             raise _ShellLostError
         if "end" in do:

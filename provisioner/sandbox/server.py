@@ -135,6 +135,7 @@ class Sandbox:
         self._chores: list[asyncio.Task[None]] = []
         self._credentials: list[AppCredentials] = []
         self._addresses: dict[str, str] = {}
+        self._first = b""
         from provisioner.sandbox.mail_store import MailStore
         from provisioner.sandbox.smtp import SmtpFront
         from provisioner.sandbox.tokens import TokenVerifier
@@ -157,7 +158,7 @@ class Sandbox:
         self._addresses |= await self._smtp.start(files)
         self._addresses["ca"] = str(files.ca)
         self._write_endpoints(apps)
-        self.save()
+        self._first = self.save()
         self._chores = [asyncio.create_task(self._save_changes()), asyncio.create_task(self._renew_federated_tokens())]
 
     async def stop(self) -> None:
@@ -188,9 +189,16 @@ class Sandbox:
             raise
         self._write_endpoints(self._ensure_apps())
 
-    def save(self) -> None:
-        """Write the tenant to the folder."""
-        write_private(self.folder / "tenant.json", orjson.dumps(self.tenant.to_json()))
+    def reset(self) -> None:
+        """Put the tenant back to what it was when this process had started: what was loaded since is gone too."""
+        self.tenant.load_json(orjson.loads(self._first))
+        self._write_endpoints(self._ensure_apps())
+
+    def save(self) -> bytes:
+        """Write the tenant to the folder; what was written."""
+        kept = orjson.dumps(self.tenant.to_json())
+        write_private(self.folder / "tenant.json", kept)
+        return kept
 
     def _ensure_secret_file(self, name: str) -> str:
         path = self.folder / name
@@ -217,7 +225,7 @@ class Sandbox:
         verifier = TokenVerifier(self.tenant, self._token_key)
         token = (self.folder / "control-token").read_text()
         issue = partial(issue_certificate, self.folder / "ca")
-        actions = Actions(self.load, self.stopping.set, issue, self._mail)
+        actions = Actions(self.load, self.reset, self.stopping.set, issue, self._mail)
         fronts: dict[str, ASGIApp] = {
             "authority": entra_app(self.tenant, self.faults, self._token_key),
             "graph": graph_app(self.tenant, self.faults, verifier),

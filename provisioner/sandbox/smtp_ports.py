@@ -62,6 +62,10 @@ class _Port:
         """What a scripted fault wants done to a verb."""
         return self._front.fault(verb, self.name)
 
+    async def wait(self, do: Mapping[str, Any]) -> None:
+        """Wait as a scripted fault says."""
+        await self._front.faults.wait(do)
+
     def connection_lost(self) -> None:
         """The client is gone."""
 

@@ -76,6 +76,7 @@ class Handler(Protocol):
     """What a port has besides the hooks that aiosmtpd finds by their names."""
 
     def fault(self, verb: str) -> Mapping[str, Any]: ...
+    async def wait(self, do: Mapping[str, Any]) -> None: ...
     def connection_lost(self) -> None: ...
 
 
@@ -152,8 +153,7 @@ class Server(SMTP):
     async def _call_handler_hook(self, command: str, *args: Any) -> Any:
         """What the handler answers to a verb, or what a scripted fault does instead."""
         do = self.event_handler.fault(command)
-        if "delay" in do:
-            await asyncio.sleep(float(do["delay"]))
+        await self.event_handler.wait(do)
         if do.get("close"):
             self._cut()
         if "status" in do:

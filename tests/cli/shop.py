@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.in_process import run_in_process
-from tests.clocks import FastClock
+from tests.clocks import FastClock, until
 from tests.local_tenant import LocalTenant
 
 HEADER = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
@@ -64,6 +64,21 @@ class Shop:
     def tenant(self) -> LocalTenant:
         state = self.folder / ".provisioner" / "sandbox"
         return LocalTenant(state, json.loads((state / "endpoints.json").read_text()))
+
+    def hold(self, cmdlet: str) -> None:
+        """Let the next run of a cmdlet wait until `release`."""
+        self.fault(cmdlet, {"hold": True}, times=1)
+
+    def wait_until_held(self) -> None:
+        until(lambda: all(rule["times"] == 0 for rule in self.tenant.control("GET", "/faults")))
+
+    def release(self) -> None:
+        """Lift the faults, and let go what they hold."""
+        self.tenant.control("DELETE", "/faults")
+
+    def reset(self) -> None:
+        """The tenant as it was at the start of the sandbox."""
+        self.tenant.control("POST", "/reset")
 
     def fault(self, cmdlet: str, do: dict[str, Any], times: int = 50) -> None:
         self.tenant.control(

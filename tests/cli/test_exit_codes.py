@@ -27,8 +27,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(autouse=True)
 def calm(shop: Shop) -> Iterator[None]:
+    """Every test begins with the tenant of the seed."""
     yield
-    shop.tenant.control("DELETE", "/faults")
+    shop.reset()
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def test_dkim_without_dns_is_8_and_says_what_to_publish(shop: Shop) -> None:
 def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> None:
     mailboxes = ", ".join(f"{name}@contoso.com: enabled" for name in ("a", "b", "c", "fax"))
     plan = shop.write(f"smtp_auth: {{ mailboxes: {{ {mailboxes} }} }}\n")
-    shop.fault("Set-CASMailbox", {"delay": 2})
+    shop.hold("Set-CASMailbox")
     command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", plan, "--auto-approve"]
     environment = {**shop.environment, "PROVISIONER_CONCURRENCY__WRITES": "1"}
     process = subprocess.Popen(
@@ -240,7 +241,11 @@ def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> N
     assert process.stderr is not None
     while "Modifying..." not in process.stderr.readline():
         assert process.poll() is None
+    shop.wait_until_held()
     process.send_signal(signal.SIGINT)
+    while "finishing what is in flight" not in process.stderr.readline():
+        assert process.poll() is None
+    shop.release()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 8
     assert "1 changed" in out
@@ -250,15 +255,15 @@ def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> N
 
 def test_a_second_apply_is_9_while_the_first_holds_the_tenant(shop: Shop) -> None:
     plan = shop.write("smtp_auth: { mailboxes: { b@contoso.com: disabled } }\n")
-    shop.fault("Set-CASMailbox", {"delay": 6}, times=1)
+    shop.hold("Set-CASMailbox")
     command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", plan, "--auto-approve"]
     first = subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True)
     assert first.stderr is not None
-    while "Modifying..." not in first.stderr.readline():
-        assert first.poll() is None
+    shop.wait_until_held()
     second = shop.on_tenant("apply", plan, "--auto-approve")
     assert second.returncode == 9, second.stderr
     assert "the tenant is being changed by" in second.stderr
+    shop.release()
     first.communicate(timeout=60)
     assert first.returncode == 0
 

@@ -302,9 +302,9 @@ def test_what_is_no_longer_declared_and_still_live_is_listed(shop: Shop) -> None
 # --- locks -----------------------------------------------------------------------------------------------------------
 
 
-def slow_apply(shop: Shop, environment: Mapping[str, str], seconds: float = 6) -> subprocess.Popen[str]:
-    """An apply that has its lock and waits for an answer."""
-    shop.fault("Set-CASMailbox", {"delay": seconds}, times=1)
+def held_apply(shop: Shop, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """An apply that has its lock and waits for an answer, until `shop.release`."""
+    shop.hold("Set-CASMailbox")
     command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", shop.write(ERP % "enabled")]
     place = {**shop.environment, **environment}
     process = subprocess.Popen(
@@ -315,8 +315,7 @@ def slow_apply(shop: Shop, environment: Mapping[str, str], seconds: float = 6) -
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    journals = (shop.folder / "state").glob
-    until(lambda: any('"sending"' in journal.read_text() for journal in journals("*/journal.jsonl")))
+    shop.wait_until_held()
     return process
 
 
@@ -328,7 +327,7 @@ def test_of_two_applies_one_is_refused_or_waits(shop: Shop, shared: str, tmp_pat
         environment = {"PROVISIONER_LOCK": f"git:{tmp_path / 'locks.git'}"}
     elif shared:
         environment = {"PROVISIONER_LOCK": f"path:{tmp_path}"}
-    first = slow_apply(shop, environment)
+    first = held_apply(shop, environment)
     # Another machine has another state folder: only the shared lock is between them.
     other = {**environment, "PROVISIONER_STATE_DIR": str(tmp_path / "state")} if shared else {}
     held = shop.on_tenant("lock", "status", **other)
@@ -336,10 +335,15 @@ def test_of_two_applies_one_is_refused_or_waits(shop: Shop, shared: str, tmp_pat
     refused = shop.on_tenant("apply", "plan.yaml", "--auto-approve", **other)
     assert refused.returncode == 9
     assert "is being changed by" in refused.stderr
-    waited = shop.program("--profile", "sandbox", "apply", "plan.yaml", "--auto-approve", "--lock-wait", "60s", **other)
+
+    def finish() -> None:
+        shop.release()
+        first.communicate(timeout=120)
+
+    shop.clock.after(5, finish)
+    waited = shop.on_tenant("apply", "plan.yaml", "--auto-approve", "--lock-wait", "60s", **other)
     assert waited.returncode == 0, waited.stderr
-    assert first.wait(120) == 0
-    first.communicate()
+    assert first.returncode == 0
     assert "free" in shop.on_tenant("lock", "status", **other).stdout
     assert len([w for w in shop.tenant.writes() if w["cmdlet"] == "Set-CASMailbox"]) >= 1
 
@@ -352,11 +356,11 @@ def first_line(shop: Shop) -> str:
 def killed_apply(shop: Shop, **environment: str) -> None:
     """An apply that was killed while it waited; what it had sent has arrived."""
     before = shop.tenant.seen()
-    first = slow_apply(shop, environment, 2)
+    first = held_apply(shop, environment)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
+    shop.release()
     until(lambda: shop.tenant.writes("exchange", before))
-    shop.tenant.control("DELETE", "/faults")
 
 
 def test_the_lock_of_a_killed_run_frees_itself(shop: Shop) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 
 import pytest
 
+from tests.clocks import until
 from tests.sandbox.conftest import Running
 
 
@@ -76,6 +78,43 @@ def test_a_fault_strikes_once_and_goes_away(sandbox: Running) -> None:
         assert client.post(url, data={}).status_code == 503
         assert sandbox.control("DELETE", "/faults").status_code == 204
         assert client.post(url, data={}).status_code == 400
+
+
+def test_a_fault_can_hold_a_request_until_the_faults_are_lifted(sandbox: Running) -> None:
+    rule = {"front": "entra", "match": {"path": "/token"}, "do": {"hold": True}}
+    sandbox.control("POST", "/faults", rule)
+    url = f"{sandbox.endpoints['authority']}/{sandbox.tenant_id}/oauth2/v2.0/token"
+    answers: list[int] = []
+
+    def ask() -> None:
+        with sandbox.http() as client:
+            answers.append(client.post(url, data={}, timeout=120).status_code)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: [r["times"] for r in sandbox.control("GET", "/faults").json()] == [0])
+    assert answers == []
+    assert sandbox.control("DELETE", "/faults").status_code == 204
+    asking.join(120)
+    assert answers == [400]
+    assert sandbox.control("GET", "/faults").json() == []
+
+
+def test_a_reset_puts_the_tenant_back_to_the_start(sandbox: Running) -> None:
+    assert sandbox.control("POST", "/reset").status_code == 204
+    first = sandbox.control("GET", "/dump").json()
+    sandbox.control("POST", "/clock", {"advance": 60})
+    sandbox.control("POST", "/lag", {"seconds": 3})
+    sandbox.control("POST", "/dns", {"name": "new.example", "type": "TXT", "values": ["x"]})
+    sandbox.control("POST", "/faults", {"front": "graph", "do": {"status": 503}})
+    connector = {"Name": "hq", "ConnectorType": "Partner", "SenderDomains": ["x.example"]}
+    sandbox.control("POST", "/cmdlet", {"name": "New-InboundConnector", "parameters": connector})
+    sandbox.control("POST", "/load", {"sandbox": 1, "mailboxes": ["new@contoso.com"]})
+    assert sandbox.control("GET", "/dump").json() != first
+    assert sandbox.control("POST", "/reset").status_code == 204
+    assert sandbox.control("GET", "/dump").json() == first
+    assert sandbox.control("GET", "/faults").json() == []
+    sandbox.token("https://graph.microsoft.com/.default")
 
 
 def test_lag_is_set_and_taken_away(sandbox: Running) -> None:
