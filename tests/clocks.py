@@ -6,7 +6,8 @@ import asyncio
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _SETTLE_S = 0.001
 """Real seconds before time moves on, so that answers that are under way arrive first."""
@@ -85,6 +86,15 @@ class FastClock:
                 self._changed.wait(_LOOK_S)  # an event tells nobody that it was set: look again
             self.waiting -= 1
         return event.is_set()
+
+
+@contextmanager
+def costs(at_most_s: float) -> Iterator[None]:
+    """Fails where a block takes more processor time of this thread: what other processes do counts for nothing."""
+    began = time.thread_time()
+    yield
+    took_s = time.thread_time() - began
+    assert took_s < at_most_s, f"{took_s:.2f} s of processor time, where {at_most_s} s are allowed"
 
 
 def until(true: Callable[[], object], within_s: float = 120.0) -> None:

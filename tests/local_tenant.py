@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import changeset, document, engine, planning, verification
+from provisioner.clock import SYSTEM, Clock
 from provisioner.model import ChangeSet, Waiver
 from provisioner.resources import TYPES
 from provisioner.rules import RULES
 from provisioner.settings import Profile
 from provisioner.tenant.connect import connect, identify
 from provisioner.tenant.ports import Ports
+from tests.clocks import FastClock
 
 TRANSPORTS = ("rest", "psrp")
 FRONT_OF = {"rest": "exchange", "psrp": "psrp"}
@@ -40,6 +42,10 @@ class LocalTenant:
 
     folder: Path
     endpoints: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """`clock` is for who talks to the tenant: what it waits passes in the tenant too."""
+        self.clock = FastClock(lambda seconds: self.control("POST", "/clock", {"advance": seconds}))
 
     def profile(self, transport: str = "rest", app: str = "app", **rest: Any) -> Profile:
         entry = self.endpoints[app]
@@ -180,14 +186,14 @@ class Session:
 
 
 @contextmanager
-def connected(profile: Profile, folder: Path) -> Iterator[Session]:
+def connected(profile: Profile, folder: Path, clock: Clock = SYSTEM) -> Iterator[Session]:
     """The product's ports, open, in an event loop of their own."""
     folder.mkdir(exist_ok=True)
     with asyncio.Runner() as runner:
-        context = connect(profile)
+        context = connect(profile, clock=clock)
         ports = runner.run(context.__aenter__())
         try:
             identity = runner.run(identify(ports))
-            yield Session(runner, ports, identity.tenant_id, folder)
+            yield Session(runner, ports, identity.tenant_id, folder, options={"confirm_s": 20.0, "clock": clock})
         finally:
             runner.run(context.__aexit__(None, None, None))

@@ -44,7 +44,7 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
 
 @pytest.fixture(scope="module")
 def session(tenant: LocalTenant, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with connected(tenant.profile(), tmp_path_factory.mktemp("plans")) as opened:
+    with connected(tenant.profile(), tmp_path_factory.mktemp("plans"), tenant.clock) as opened:
         yield opened
 
 

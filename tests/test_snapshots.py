@@ -28,7 +28,7 @@ def test_a_real_tenant_is_seeded_planned_for_and_converges(snapshot: Path, tmp_p
     export = json.loads(snapshot.read_text(encoding="utf-8"))
     with sandbox(tmp_path / "state", snapshot, lag=0.05) as tenant:
         _same_rows(tenant, export)
-        with connected(tenant.profile(), tmp_path / "plans") as session:
+        with connected(tenant.profile(), tmp_path / "plans", tenant.clock) as session:
             untouched = session.plan(_plan(tenant, _as_it_is(tenant)))
             assert not untouched.pending, "a plan of what is there changes nothing"
             session.converge(_plan(tenant, _otherwise(tenant)))

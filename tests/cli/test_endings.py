@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clocks import until
+
 PROGRAM = [sys.executable, "-m", "provisioner"]
 ROOT = str(Path(__file__).parents[2])
 
@@ -46,10 +48,7 @@ def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: 
         start_new_session=True,
     )
     profile = tmp_path / ".provisioner" / "profiles" / "sandbox.toml"
-    deadline = time.monotonic() + 30
-    while not profile.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert profile.exists()
+    until(profile.exists)
     time.sleep(0.5)  # the profile is written just before it waits for its end
     if how == "ctrl-c":
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the program and to the tenant

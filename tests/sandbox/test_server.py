@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,12 +11,13 @@ import ssl
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from provisioner.sandbox.server import listen
+from tests.clocks import until
 from tests.sandbox.conftest import Running, seed
 
 Start = Callable[..., Running]
@@ -42,21 +44,35 @@ def test_endpoints_name_every_front_and_every_file(sandbox: Running) -> None:
     assert len({endpoints[name] for name in ("authority", "graph", "exchange", "control")}) == 4
 
 
-def test_answers_do_not_wait_for_delayed_acknowledgements(sandbox: Running) -> None:
-    with sandbox.http() as client:
-        url = f"{sandbox.endpoints['authority']}/{sandbox.tenant_id}/v2.0/.well-known/openid-configuration"
-        client.get(url)
-        begun = time.monotonic()
-        for _ in range(20):
-            assert client.get(url).status_code == 200
-    assert time.monotonic() - begun < 20 * 0.035  # 20 delayed acknowledgements would take 0.8 s
+def test_answers_do_not_wait_for_delayed_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY on what a listener of ours accepts; without it every answer waits some 40 ms."""
+
+    async def without_delay() -> int:
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = listen()
+        async with await asyncio.start_server(meet, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            found = await accepted
+            writer.close()
+            await writer.wait_closed()
+            return found
+
+    assert asyncio.run(without_delay()) != 0
 
 
 def test_it_is_ready_in_about_a_second(start_sandbox: Start, tmp_path: Path, seed_file: Path) -> None:
     start_sandbox(tmp_path, "--seed", str(seed_file)).stop()
-    begun = time.monotonic()
-    start_sandbox(tmp_path)
-    assert time.monotonic() - begun < 4  # about 1 s alone on a machine; several people share this one
+    before = os.times()
+    start_sandbox(tmp_path).stop()
+    after = os.times()
+    took_s = after.children_user + after.children_system - before.children_user - before.children_system
+    assert took_s < 4, "about 1 s of processor time"
 
 
 def test_a_second_start_on_the_same_folder_is_refused(sandbox: Running) -> None:
@@ -107,9 +123,7 @@ def test_an_open_connection_does_not_keep_it_alive(start_sandbox: Start, tmp_pat
         context.wrap_socket(raw, server_hostname="127.0.0.1") as idle,
     ):
         idle.sendall(b"GET /v1.0/users HTTP/1.1\r\nHost: x\r\n")  # a request that never ends
-        begun = time.monotonic()
-        assert running.stop() == 0
-        assert time.monotonic() - begun < 5
+        assert running.stop() == 0, "it ends, and the connection is still open"
 
 
 def test_a_killed_sandbox_does_not_block_its_folder(start_sandbox: Start, tmp_path: Path, seed_file: Path) -> None:
@@ -125,10 +139,7 @@ def test_changes_are_kept_soon_after_they_are_made(start_sandbox: Start, tmp_pat
     running = start_sandbox(tmp_path)
     record = {"name": "soon.contoso.com", "type": "TXT", "values": ["x"]}
     running.control("POST", "/dns", record)
-    deadline = time.monotonic() + 5
-    while "soon.contoso.com" not in (tmp_path / "tenant.json").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: "soon.contoso.com" in (tmp_path / "tenant.json").read_text())
 
 
 def test_a_loaded_seed_moves_the_endpoints_along(start_sandbox: Start, tmp_path: Path) -> None:
