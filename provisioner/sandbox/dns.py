@@ -1,4 +1,4 @@
-"""Public DNS as the tenant sees it: one loopback server, UDP and TCP on the same port number, fed from `tenant.dns`.
+"""Public DNS as the tenant sees it: one loopback server, UDP and TCP on the same port number, fed from `public_dns`.
 
 It answers for the whole world (a recursive resolver seen from outside): CNAMEs are followed within the data, a name
 that is not there is NXDOMAIN, one without the asked type an empty answer, wildcards stand in (RFC 4592), and what does
@@ -24,11 +24,11 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from provisioner.sandbox.public_dns import Records, names
+
 if TYPE_CHECKING:
     from provisioner.sandbox.faults import Faults
     from provisioner.sandbox.tenant import Tenant
-
-Records = Mapping[str, Mapping[str, list[str]]]
 
 _TTL_S = 300
 _PLAIN_UDP_BYTES = 512  # without EDNS (RFC 1035 §4.2.1)
@@ -202,7 +202,7 @@ class DnsFront:
         path = " ".join(f"{row.name.to_text(True)} {dns.rdatatype.to_text(row.rdtype)}" for row in query.question)
         deed = self._faults.take("dns", method="QUERY", path=path)
         await self._faults.wait(deed)
-        response = None if deed.get("close") else respond(self._tenant.dns, query)
+        response = None if deed.get("close") else respond(names(self._tenant), query)
         if response is not None and "status" in deed:
             response.answer.clear()
             response.set_rcode(dns.rcode.Rcode(deed["status"]))

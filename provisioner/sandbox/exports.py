@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from provisioner.sandbox.clock import stored_time
+from provisioner.sandbox.public_dns import asked_for, of_the_service
 
 _NOUNS: Mapping[str, str] = {
     "transport_config": "TransportConfig",
@@ -64,7 +65,7 @@ def convert(document: Mapping[str, Any]) -> dict[str, Any]:
             "organization": _organization(document, details, verified),
             "subscribedSkus": _skus(document),
         },
-        "dns": _dns(document, objects),
+        "dns": _dns(document, objects, initial),
         "settings": _settings(objects),
     }
 
@@ -171,11 +172,17 @@ def _units(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _dns(document: Mapping[str, Any], objects: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, list[str]]]:
-    """The public DNS that the export speaks of: SPF and DMARC as found, CNAMEs of what the service calls Valid."""
+def _dns(
+    document: Mapping[str, Any], objects: Mapping[str, list[dict[str, Any]]], initial: str
+) -> dict[str, dict[str, list[str]]]:
+    """The public DNS that the export speaks of: SPF and DMARC as found, CNAMEs of what the service calls Valid.
+
+    No export holds MX records: a domain that it has looked up gets the one that Microsoft asks for.
+    """
     zone: dict[str, dict[str, list[str]]] = {}
     for row in rows_of(document.get("spf_records")):
         _publish(zone, row.get("domain"), "TXT", _texts(row))
+        _publish(zone, row.get("domain"), "MX", [f"0 {asked_for(initial, str(row.get('domain')).lower()).mx}"])
     for row in rows_of(document.get("dmarc_records")):
         _publish(zone, f"_dmarc.{row.get('domain')}", "TXT", _texts(row))
     for owner, target, key in _selectors(objects.get("DkimSigningConfig", ())):
@@ -189,7 +196,7 @@ def _selectors(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, st
     """Owner of the CNAME ("" where none is published), its target, the key at the target."""
     for row in rows:
         domain = str(row.get("Domain", "")).lower()
-        published = row.get("Status") == "Valid" and not domain.endswith(".onmicrosoft.com")
+        published = row.get("Status") == "Valid" and not of_the_service(domain)
         for number in (1, 2):
             target = row.get(f"Selector{number}CNAME")
             if domain and isinstance(target, str) and target:

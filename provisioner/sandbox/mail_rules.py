@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.sandbox.mail_directory import accepted, domain_of, unknown_here
+from provisioner.sandbox.public_dns import names
 from provisioner.sandbox.tenant import Row, Tenant
 
 _RELAY_DENIED = "550 5.7.64 TenantAttribution; Relay Access Denied"
@@ -220,10 +221,10 @@ def _matches(tenant: Tenant, body: str, domain: str, ip: str, depth: int) -> Ite
     elif kind == "include":
         yield spf(tenant, argument, ip, depth + 1) == "pass"
     elif kind in ("a", "mx"):
-        names = [argument or domain]
+        hosts = [argument or domain]
         if kind == "mx":
-            names = [m.split()[-1].rstrip(".") for m in _values(tenant, names[0], "MX")]
-        yield any(ip in _values(tenant, name, record) for name in names for record in ("A", "AAAA"))
+            hosts = [m.split()[-1].rstrip(".") for m in _values(tenant, hosts[0], "MX")]
+        yield any(ip in _values(tenant, name, record) for name in hosts for record in ("A", "AAAA"))
 
 
 def _texts(tenant: Tenant, name: str) -> list[str]:
@@ -231,5 +232,5 @@ def _texts(tenant: Tenant, name: str) -> list[str]:
 
 
 def _values(tenant: Tenant, name: str, kind: str) -> list[str]:
-    records: Mapping[str, Any] = tenant.dns.get(name.lower().rstrip("."), {})
+    records: Mapping[str, Any] = names(tenant).get(name.lower().rstrip("."), {})
     return [str(value) for value in records.get(kind, ())]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from provisioner.sandbox import exports, passwords
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
 from provisioner.sandbox.cmdlets.running import NOUNS, complete
+from provisioner.sandbox.public_dns import asked_for, default_zone, of_the_service
 from provisioner.sandbox.tenant import FORMAT, Row, Seed, Tenant
 
 _KEYS = frozenset({
@@ -94,8 +95,8 @@ def _checked(document: Mapping[str, Any]) -> dict[str, Any]:
         if not all(isinstance(entry, Mapping) for entry in entries):
             raise ValueError(f"objects of {noun} must be a row or a list of rows")
     for owner, records in (document.get("dns") or {}).items():
-        if not isinstance(records, Mapping):
-            raise ValueError(f"dns of {owner} must be a mapping of record types to lists")
+        if not isinstance(records, Mapping | None):
+            raise ValueError(f"dns of {owner} must be a mapping of record types to lists, or null")
     apps = document.get("apps") or []
     if not isinstance(apps, list) or not all(isinstance(app, Mapping) for app in apps):
         raise ValueError("apps must be a list of mappings")
@@ -129,6 +130,7 @@ class _Document:
         tenant.settings.update(seed.get("settings") or {})
         tenant.lag = float(seed.get("lag_s", tenant.lag))
         tenant.clock.offset_s = float(seed.get("clock_offset_s", tenant.clock.offset_s))
+        known = _customers_domains(tenant)
         _merge_dns(tenant, seed.get("dns") or {})
         _merge_graph(tenant, seed.get("graph") or {})
         _merge_apps(tenant, seed.get("apps") or [])
@@ -143,6 +145,7 @@ class _Document:
         _keep_passwords(tenant, seed.get("mailboxes"))
         complete(tenant)
         self._derive(tenant)
+        _add_default_zones(tenant, known, seed)
 
     def _merge_identity(self, tenant: Tenant) -> None:
         given = self.document.get("tenant") or {}
@@ -187,7 +190,7 @@ def _forget_untouched(tenant: Tenant) -> None:
         tenant.objects[name] = [row for row in tenant.rows(name) if _without_dates(row) not in born]
     domains: list[Row] = tenant.graph.get("domains", [])
     initial = tenant.initial_domain
-    derived = {**_domain_defaults(initial), "isDefault": True, "isInitial": True, "id": initial}
+    derived = {**_domain_defaults(initial, initial), "isDefault": True, "isInitial": True, "id": initial}
     tenant.graph["domains"] = [row for row in domains if row != derived]
     organization = tenant.graph.get("organization")
     if isinstance(organization, Mapping) and organization.get("id") == tenant.tenant_id:
@@ -248,12 +251,49 @@ def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], R
     return new_row(tenant, noun, {**row, "Name": name, "PrimarySmtpAddress": address}, guid=guid)
 
 
-def _merge_dns(tenant: Tenant, zone: Mapping[str, Any]) -> None:
-    for owner, records in zone.items():
-        name = str(owner).lower().rstrip(".")
-        for kind, texts in records.items():
+def _merge_dns(tenant: Tenant, given: Mapping[str, Any]) -> None:
+    """The seed's records. A zone of a seed counts whole: what is left of the domain's default zone goes."""
+    zone = {_owner(name): records for name, records in given.items()}
+    domains = _customers_domains(tenant)
+    for domain in {_zone_of(owner, domains) for owner in zone} - {""}:
+        default = default_zone(tenant, domain)
+        tenant.dns = {owner: records for owner, records in tenant.dns.items() if default.get(owner) != records}
+    for name, records in zone.items():
+        for kind, texts in (records or {}).items():
             values = texts if isinstance(texts, list) else [texts]
             tenant.dns.setdefault(name, {})[str(kind).upper()] = [str(text) for text in values]
+
+
+def _add_default_zones(tenant: Tenant, known: Collection[str], seed: Mapping[str, Any]) -> None:
+    """A zone for each domain that is new (not `known`) and of which neither this seed nor DNS says anything.
+
+    It has the CNAMEs of DKIM where signing is enabled, unless the seed's row says that they are missing.
+    """
+    domains = _customers_domains(tenant)
+    spoken = {_zone_of(owner, domains) for owner in (*map(_owner, seed.get("dns") or {}), *tenant.dns)}
+    configurations = exports.rows_of((seed.get("objects") or {}).get("DkimSigningConfig"))
+    stale = {str(row.get("Domain", "")).lower() for row in configurations if row.get("Status") not in {None, "Valid"}}
+    for domain in domains:
+        if domain not in known and domain not in spoken:
+            for row in tenant.rows("DkimSigningConfig"):
+                if str(row.get("Domain", "")).lower() == domain and row.get("Enabled") is True and domain not in stale:
+                    row["Status"] = "Valid"
+            tenant.dns |= default_zone(tenant, domain)
+
+
+def _owner(name: object) -> str:
+    return str(name).lower().rstrip(".")
+
+
+def _customers_domains(tenant: Tenant) -> list[str]:
+    """The accepted domains whose zones are the customer's."""
+    found = (str(row.get("DomainName", "")).lower() for row in tenant.rows("AcceptedDomain"))
+    return [name for name in found if name and not of_the_service(name)]
+
+
+def _zone_of(owner: str, domains: Iterable[str]) -> str:
+    """The longest of the domains that a name is or lies below; "" for a name elsewhere."""
+    return max((name for name in domains if f".{owner}".endswith(f".{name}")), key=len, default="")
 
 
 def _merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
@@ -381,11 +421,12 @@ def _derive_graph_domains(tenant: Tenant, *, complete_all: bool) -> None:
         name = str(accepted.get("DomainName", "")).lower()
         if name and name not in known:
             facts = {"isDefault": accepted.get("Default") is True, "isInitial": accepted.get("InitialDomain") is True}
-            known[name] = {**_domain_defaults(name), **facts, "id": name}
+            known[name] = {**_domain_defaults(name, tenant.initial_domain), **facts, "id": name}
             rows.append(known[name])
     for name, row in known.items():
         if complete_all:
-            row.update({column: value for column, value in _domain_defaults(name).items() if column not in row})
+            defaults = _domain_defaults(name, tenant.initial_domain)
+            row.update({column: value for column, value in defaults.items() if column not in row})
     if not tenant.graph.get("organization"):
         tenant.graph["organization"] = {
             "id": tenant.tenant_id,
@@ -398,13 +439,13 @@ def _derive_graph_domains(tenant: Tenant, *, complete_all: bool) -> None:
         }
 
 
-def _domain_defaults(name: str) -> Row:
+def _domain_defaults(name: str, initial_domain: str) -> Row:
     """A domain as Graph gives it, with the DNS records that Microsoft asks for."""
+    asked = asked_for(initial_domain, name)
     common = {"isOptional": False, "ttl": 3600, "supportedService": "Email"}
-    mx = {"label": name, "recordType": "Mx", "preference": 0}
-    txt = {"label": name, "recordType": "Txt", "text": "v=spf1 include:spf.protection.outlook.com -all"}
-    cname = {"label": f"autodiscover.{name}", "recordType": "CName", "canonicalName": "autodiscover.outlook.com"}
-    mx["mailExchange"] = f"{name.replace('.', '-')}.mail.protection.outlook.com"
+    mx = {"label": name, "recordType": "Mx", "preference": 0, "mailExchange": asked.mx}
+    txt = {"label": name, "recordType": "Txt", "text": asked.spf}
+    cname = {"label": f"autodiscover.{name}", "recordType": "CName", "canonicalName": asked.autodiscover}
     records = [
         {"@odata.type": f"#microsoft.graph.domainDns{record['recordType']}Record", **common, **record,
          "id": stable_guid("record", str(record["recordType"]), name)}
@@ -422,7 +463,7 @@ def _domain_defaults(name: str) -> Row:
         "passwordValidityPeriodInDays": 2147483647,
         "passwordNotificationWindowInDays": 14,
         "state": None,
-        "serviceConfigurationRecords": [] if name.endswith(".onmicrosoft.com") else records,
+        "serviceConfigurationRecords": [] if of_the_service(name) else records,
     }
 
 

@@ -114,7 +114,7 @@ def test_dns_of_an_export_holds_the_cnames_of_what_was_valid() -> None:
     })  # fmt: skip
     assert tenant.dns["selector1._domainkey.contoso.com"] == {"CNAME": ["s1.Example"]}
     assert "selector1._domainkey.late.example" not in tenant.dns
-    assert tenant.dns["contoso.com"] == {"TXT": ["v=spf1 -all"]}
+    assert tenant.dns["contoso.com"]["TXT"] == ["v=spf1 -all"]
     assert tenant.dns["_dmarc.contoso.com"] == {"TXT": ["v=DMARC1; p=none"]}
 
 

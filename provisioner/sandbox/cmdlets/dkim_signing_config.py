@@ -35,6 +35,7 @@ from provisioner.sandbox.cmdlets.objects import (
 )
 from provisioner.sandbox.cmdlets.parameters import boolean, choice, identity, integer, string, switch
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
+from provisioner.sandbox.public_dns import of_the_service
 from provisioner.sandbox.tenant import Row, Tenant
 
 _LONGEST_LABEL = 63
@@ -149,7 +150,7 @@ def publish_key(tenant: Tenant, owner: str, key: str) -> None:
 def _status(tenant: Tenant, row: Mapping[str, object]) -> str:
     """Valid when both CNAMEs stand in DNS. Domains under onmicrosoft.com are the service's own and need none."""
     domain = str(row["Domain"]).lower()
-    if domain.endswith(".onmicrosoft.com"):
+    if of_the_service(domain):
         return "Valid"
     for number, selector in enumerate(_SELECTORS, start=1):
         found = tenant.dns.get(f"{selector}._domainkey.{domain}", {}).get("CNAME", [])
