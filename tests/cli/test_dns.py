@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.cli.main import main
-from tests.local_tenant import sandbox
+from tests.local_tenant import LocalTenant, sandbox
 
 SEED = {
     "sandbox": 1,
@@ -41,6 +41,22 @@ dkim: { bad.example: { enabled: true } }
 """
 
 
+def _use(running: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands of this process go to that sandbox."""
+    entry = running.endpoints["app"]
+    environment = {
+        "TENANT": running.endpoints["initial_domain"],
+        "CA": running.endpoints["ca"],
+        "CREDENTIAL__KIND": "client_secret",
+        "CREDENTIAL__CLIENT_ID": entry["client_id"],
+        "CREDENTIAL__SECRET": f"file:{entry['secret_file']}",
+        "ENDPOINTS__DNS_SERVERS": json.dumps([running.endpoints["dns"]]),
+        **{f"ENDPOINTS__{n.upper()}": running.endpoints[n] for n in ("authority", "graph", "exchange")},
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(f"PROVISIONER_{name}", value)
+
+
 def test_wrong_records_are_found_and_those_to_publish_are_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,18 +64,7 @@ def test_wrong_records_are_found_and_those_to_publish_are_written(
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN)
     with sandbox(tmp_path / "state", tmp_path / "seed.json") as running:
-        entry = running.endpoints["app"]
-        environment = {
-            "TENANT": running.endpoints["initial_domain"],
-            "CA": running.endpoints["ca"],
-            "CREDENTIAL__KIND": "client_secret",
-            "CREDENTIAL__CLIENT_ID": entry["client_id"],
-            "CREDENTIAL__SECRET": f"file:{entry['secret_file']}",
-            "ENDPOINTS__DNS_SERVERS": json.dumps([running.endpoints["dns"]]),
-            **{f"ENDPOINTS__{n.upper()}": running.endpoints[n] for n in ("authority", "graph", "exchange")},
-        }
-        for name, value in environment.items():
-            monkeypatch.setenv(f"PROVISIONER_{name}", value)
+        _use(running, monkeypatch)
         assert main(["dns", "check", str(plan), "--format", "json"]) == 1
         found = {d["domain"]: d["findings"] for d in json.loads(capsys.readouterr().out)["domains"]}
         assert not [f for f in found["good.example"] if f["severity"] == "error"]
@@ -67,3 +72,35 @@ def test_wrong_records_are_found_and_those_to_publish_are_written(
         assert main(["dns", "export", str(plan)]) == 0
         zone = capsys.readouterr().out
         assert "selector1._domainkey.bad.example. 3600 IN CNAME selector1-bad-example._domainkey.contoso" in zone
+
+
+def test_only_what_differs_from_a_usable_zone_is_found_where_a_seed_writes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains = ("contoso.com", "fabrikam.com", "gone.example")
+    seed = {
+        "sandbox": 1,
+        "objects": {
+            "AcceptedDomain": [{"DomainName": name} for name in domains],
+            "DkimSigningConfig": [{"Domain": name, "Enabled": True} for name in domains],
+        },
+        "dns": {"gone.example": None},
+    }
+    plan = tmp_path / "plan.yaml"
+    (tmp_path / "seed.json").write_text(json.dumps(seed))
+    with sandbox(tmp_path / "state", tmp_path / "seed.json") as running:
+        _use(running, monkeypatch)
+
+        def check(*names: str) -> tuple[int, dict[str, set[str]]]:
+            wanted = "".join(f"  {name}: {{ verified: true }}\n" for name in names)
+            plan.write_text(f"provisioner: 1\ntenant: contoso.onmicrosoft.com\ndomains:\n{wanted}")
+            code = main(["dns", "check", str(plan), "--format", "json"])
+            reports = json.loads(capsys.readouterr().out)["domains"]
+            return code, {d["domain"]: {f["id"] for f in d["findings"]} for d in reports}
+
+        code, found = check("contoso.com", "fabrikam.com")
+        assert (code, found) == (0, {"contoso.com": set(), "fabrikam.com": set()})
+        running.control("POST", "/dns", {"name": "fabrikam.com", "type": "MX", "values": []})
+        assert check("contoso.com", "fabrikam.com")[1] == {"contoso.com": set(), "fabrikam.com": {"MX-MISSING"}}
+        code, found = check("contoso.com", "gone.example")
+        assert (code, found["gone.example"]) == (1, {"DOMAIN-MISSING"})
