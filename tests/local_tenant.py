@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner import changeset, document, engine, planning, verification
+from provisioner import engine
+from provisioner.changes import changeset, planning, verification
 from provisioner.clock import SYSTEM, Clock
 from provisioner.model import ChangeSet, Waiver
+from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.rules import RULES
 from provisioner.settings import Profile

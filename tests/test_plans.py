@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from provisioner import document
+from provisioner.plan import document
 from provisioner.resources import TYPES
 
 PLANS = Path(__file__).parents[1] / "plans"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import regopy
 
-from provisioner import changeset
+from provisioner.changes import changeset
 from provisioner.diagnostics import Severity
 from provisioner.model import Action, Address, Change, ChangeSet, Finding, Unknown
 from provisioner.resources.inbound_connector import InboundConnector

@@ -8,8 +8,9 @@ import textwrap
 import tomllib
 from pathlib import Path
 
-from provisioner import __version__, diagnostics, document
+from provisioner import __version__, diagnostics
 from provisioner.cli.main import COMMANDS
+from provisioner.plan import document
 from provisioner.resources import TYPES
 from tests.local_tenant import sandbox
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.diagnostics import InputError
+from provisioner.model.clouds import CLOUDS
 from provisioner.settings import Profile, load_settings, profile_toml
-from provisioner.tenant.clouds import CLOUDS
 from provisioner.tenant.connect import cloud_of
 
 

@@ -80,13 +80,13 @@ def command(
     reviewed already: it is carried out as it is, or refused when the tenant has moved since.
     """
     session.format, session.detailed = format_, detailed_exitcode
-    from provisioner import changeset
+    from provisioner.changes import changeset
 
     work = _Apply(session, Selection(targets, excludes, allows), auto_approve, duration(wait_s), duration(lock_wait_s))
     if path.is_file() and changeset.is_changeset(path):
         if targets or excludes:
             raise click.UsageError("a saved change set is carried out whole: --target and --exclude belong to plan")
-        from provisioner import verification
+        from provisioner.changes import verification
         from provisioner.resources import TYPES
 
         # Verified before anybody signs in: nothing is asked in the name of a file that cannot be believed.
@@ -166,7 +166,7 @@ class _Apply:
 
     async def fresh(self, path: Path, ports: Ports, identity: TenantIdentity) -> int:
         """A plan: shown, asked about, carried out."""
-        from provisioner import changeset
+        from provisioner.changes import changeset
 
         found = await make_plan(self.session, path, self.selection, ports, identity)
         document = changeset.to_document(found)
@@ -188,8 +188,9 @@ class _Apply:
             raise Declined("Apply cancelled: nothing was changed.")
 
     async def _go(self, found: ChangeSet, document: Mapping[str, Any], ports: Ports) -> int:
-        from provisioner import engine, journal, locking
+        from provisioner import engine
         from provisioner.diagnostics import ProvisionerError
+        from provisioner.engine import journal, locking
         from provisioner.model import Address
         from provisioner.resources import TYPES
 

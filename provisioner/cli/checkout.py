@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioner.border import read_ordinary, top_of
-from provisioner.plan_files import is_plan_file
-from provisioner.yaml_nodes import LARGEST_BYTES
+from provisioner.plan.files import is_plan_file
+from provisioner.plan.yaml_nodes import LARGEST_BYTES
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore

@@ -55,7 +55,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     NAME is the device's name, with device/ in front of it or without.
     """
     from provisioner.devices import device_of, sheet
-    from provisioner.fleet import CLIENT_SUBMISSION
+    from provisioner.model.devices import CLIENT_SUBMISSION
     from provisioner.render import sheets
 
     session.format = format_
@@ -92,8 +92,8 @@ def report(session: Session, path: Path, format_: str) -> None:
 
 def load(session: Session, path: Path) -> Desired:
     """The plan with what its devices take, its warnings shown. A device that nothing will do for may be looked at."""
-    from provisioner import document
     from provisioner.model import Waiver
+    from provisioner.plan import document
     from provisioner.resources import TYPES
 
     lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")

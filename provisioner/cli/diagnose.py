@@ -17,8 +17,8 @@ from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 
 if TYPE_CHECKING:
-    from provisioner.diagnose import Diagnosis
-    from provisioner.evidence import Answers, Evidence
+    from provisioner.diagnosis.diagnose import Diagnosis
+    from provisioner.diagnosis.evidence import Answers, Evidence
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 
@@ -37,7 +37,7 @@ def command(session: Session, text: tuple[str, ...], file: Path | None, format_:
     With a profile (--profile) the tenant is asked which of its settings it was. Exit 0 where the cause is known, 1
     where the text is not known or another server wrote it.
     """
-    from provisioner.diagnose import diagnose
+    from provisioner.diagnosis.diagnose import diagnose
 
     session.format = format_
     found = diagnose(_read(text, file))
@@ -60,7 +60,7 @@ def in_plan(text: str) -> Iterator[str]:
 
 def lines(found: Diagnosis, evidence: Sequence[Evidence], *, instead: bool = False) -> Iterator[str]:
     """A diagnosis for a person. `instead`: whoever calls proposes a plan of its own."""
-    from provisioner.evidence import proposal
+    from provisioner.diagnosis.evidence import proposal
     from provisioner.render.escape import visible
 
     sure = {"certain": "", "likely": " (likely)"}.get(found.confidence, "")
@@ -101,7 +101,7 @@ def _read(text: Sequence[str], file: Path | None) -> str:
 
 def plain(found: Diagnosis, evidence: Sequence[Evidence]) -> Mapping[str, Any]:
     """A diagnosis for JSON, with what the tenant says to it."""
-    from provisioner.evidence import proposal
+    from provisioner.diagnosis.evidence import proposal
 
     facts = dataclasses.asdict(found)
     del facts["questions"]
@@ -113,8 +113,8 @@ def plain(found: Diagnosis, evidence: Sequence[Evidence]) -> Mapping[str, Any]:
 def ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
     """What the tenant of the profile, and DNS, say to a diagnosis."""
     from provisioner.cli.mail_records import spf_result
-    from provisioner.diagnose import AskSpf
-    from provisioner.evidence import conclude, of_spf, requests
+    from provisioner.diagnosis.diagnose import AskSpf
+    from provisioner.diagnosis.evidence import conclude, of_spf, requests
     from provisioner.model import request_key
 
     asked = {request_key(r): r for q in found.questions for r in requests(q)}

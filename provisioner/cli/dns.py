@@ -65,8 +65,8 @@ def export(session: Session, path: Path, form: str) -> None:
 
 
 def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
-    from provisioner import document
     from provisioner.devices import egress
+    from provisioner.plan import document
     from provisioner.resources import TYPES
 
     desired, warnings = document.load(

@@ -112,7 +112,7 @@ def _state_folder() -> Check:
 
 
 def _plan(session: Session, path: Path) -> tuple[Desired | None, Check]:
-    from provisioner import document
+    from provisioner.plan import document
     from provisioner.resources import TYPES
 
     try:
@@ -176,8 +176,8 @@ def _not_in_force(desired: Desired, observed: Observed | None) -> Iterator[Check
 
 def _wanted() -> Mapping[str, Request]:
     """What a plan may have to read, by what it is for."""
+    from provisioner.mailflow import verdict
     from provisioner.model import Cmdlet, GraphRequest
-    from provisioner.rules import verdict
 
     return {
         "reading SMTP AUTH": verdict.TRANSPORT,
@@ -204,7 +204,7 @@ def _reads(answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
 
 def _kept(session: Session, tenant_id: str) -> Iterator[Check]:
     """The journal's chain, and who holds the tenant."""
-    from provisioner import journal
+    from provisioner.engine import journal
 
     path = journal_path(tenant_id)
     if path.exists():
@@ -237,7 +237,7 @@ def _dns(session: Session, desired: Desired | None, identity: TenantIdentity) ->
 
 def _signing_in(desired: Desired) -> Mapping[str, str]:
     """The mailboxes that devices sign in to, and how: a password where any of them uses one."""
-    from provisioner.fleet import CLIENT_SUBMISSION
+    from provisioner.model.devices import CLIENT_SUBMISSION
 
     found: dict[str, str] = {}
     for name, choice in desired.choices.items():

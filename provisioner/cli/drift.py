@@ -16,7 +16,7 @@ from provisioner.cli.session import Session
 from provisioner.cli.state import journal_path
 
 if TYPE_CHECKING:
-    from provisioner.journal import Deed
+    from provisioner.engine.journal import Deed
     from provisioner.model import Change
 
 
@@ -40,7 +40,7 @@ def command(
     What the journal proves that an apply from here had brought to the plan's value, somebody else has changed since.
     """
     session.format = format_
-    from provisioner import journal
+    from provisioner.engine import journal
 
     found = read_plan(session, path, Selection(targets, excludes, allows))
     deeds = journal.brought(journal_path(found.tenant_id))
@@ -57,7 +57,7 @@ def command(
 
 def _entry(change: Change, deed: Deed | None, outside: frozenset[str]) -> dict[str, Any]:
     """A change as drift: per field what the plan declares, what is there, and whether it was changed from outside."""
-    from provisioner.changeset import fields_document
+    from provisioner.changes.changeset import fields_document
 
     live = fields_document(change.before) if change.before is not None else {}
     declared = fields_document(change.after) if change.after is not None else {}

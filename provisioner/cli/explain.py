@@ -57,7 +57,7 @@ def command(session: Session, subject: str, path: Path, format_: str) -> None:
 def _device(session: Session, name: str, desired: Desired) -> Document:
     from provisioner import rules
     from provisioner.devices import summary
-    from provisioner.fleet import CLIENT_SUBMISSION
+    from provisioner.model.devices import CLIENT_SUBMISSION
 
     device, choice = desired.devices[name], desired.choices[name]
     part = part_for(desired, name)

@@ -13,7 +13,7 @@ from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, TenantIncomplete
 
 if TYPE_CHECKING:
-    from provisioner.export import Export
+    from provisioner.plan.export import Export
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 
@@ -37,8 +37,9 @@ def command(
 
     The plan validates, and planning it changes nothing. A FILE that is there keeps its comments, order and spellings.
     """
-    from provisioner import engine, export
+    from provisioner import engine
     from provisioner.model import Unknown
+    from provisioner.plan import export
     from provisioner.resources import TYPES
 
     names = [t.name for t in TYPES]

@@ -50,7 +50,7 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
 @click.pass_obj
 def show(session: Session, run: str, tenant_id: str | None, format_: str) -> None:
     """What one run did (its id or the beginning of it; `last` is the newest)."""
-    from provisioner import journal
+    from provisioner.engine import journal
 
     path = find_journal(tenant_id)
     facts = find_run(path, run)
@@ -80,7 +80,7 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
 @click.pass_obj
 def verify(session: Session, tenant_id: str | None) -> int:
     """Check that no line was changed or taken out (exit 1 where one was)."""
-    from provisioner import journal
+    from provisioner.engine import journal
 
     path = find_journal(tenant_id)
     verdict = journal.verify(path)
@@ -95,7 +95,7 @@ def verify(session: Session, tenant_id: str | None) -> int:
 @click.pass_obj
 def export(session: Session, tenant_id: str | None) -> None:
     """Print the journal's entries, a JSON object a line."""
-    from provisioner import journal
+    from provisioner.engine import journal
 
     for entry in journal.entries(find_journal(tenant_id)):
         session.result(json.dumps(entry, ensure_ascii=False) + "\n")
@@ -133,7 +133,7 @@ def find_run(path: Path, run: str) -> Mapping[str, Any]:
 
 def runs_of(path: Path) -> dict[str, dict[str, Any]]:
     """The runs of a journal by id, oldest first: who, when, from which commit, and how many changes ended how."""
-    from provisioner import journal
+    from provisioner.engine import journal
 
     runs: dict[str, dict[str, Any]] = {}
     results: dict[str, Counter[str]] = {}

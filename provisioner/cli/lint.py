@@ -25,7 +25,8 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
 
     Exit 3 where something would keep the plan from being planned or applied; warnings alone are exit 0.
     """
-    from provisioner import document, rules
+    from provisioner import rules
+    from provisioner.plan import document
     from provisioner.resources import TYPES
 
     session.format = format_

@@ -12,7 +12,7 @@ from provisioner.cli.output import FORMATS, STREAM
 
 if TYPE_CHECKING:
     from provisioner.border import Border
-    from provisioner.plan_variables import Given
+    from provisioner.plan.variables import Given
 
 output_format = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."
@@ -80,7 +80,7 @@ _ENVIRONMENT = "PROVISIONER_VAR_"
 
 def _given(files: tuple[Path, ...], pairs: tuple[str, ...], border: Border) -> dict[str, Given]:
     """The values from outside: the environment, then files, then the command line; the later wins."""
-    from provisioner.plan_variables import Given
+    from provisioner.plan.variables import Given
 
     given = {
         name.removeprefix(_ENVIRONMENT): Given(value, f"the environment's {name}", loose=True)
@@ -103,8 +103,8 @@ def _variables_of(file: Path, border: Border) -> dict[str, Any]:
 
     from provisioner.border import Border, read_ordinary
     from provisioner.diagnostics import Diagnostic, InputError
-    from provisioner.plan_files import outside
-    from provisioner.yaml_nodes import LARGEST_BYTES, parse
+    from provisioner.plan.files import outside
+    from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
 
     own = Border.of(file, lifted=border.lifted)
     if not own.admits(file):

@@ -53,7 +53,7 @@ def command(
     PATH is a plan file or a folder of them, plans/ if not given. Guards never stop a plan from being shown.
     """
     session.format, session.detailed = format_, detailed_exitcode
-    from provisioner import changeset
+    from provisioner.changes import changeset
 
     found = read_plan(session, path, Selection(targets, excludes, allows, duration(expires)))
     document = changeset.to_document(found)

@@ -17,8 +17,8 @@ from provisioner.cli.state import journal_path
 from provisioner.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
+    from provisioner.changes.planning import Scope
     from provisioner.model import Address, ChangeSet, Desired
-    from provisioner.planning import Scope
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 
@@ -52,7 +52,10 @@ async def make_plan(
     session: Session, path: Path, selection: Selection, ports: Ports, identity: TenantIdentity
 ) -> ChangeSet:
     """Read the plan and the tenant, and give the change set. Raises InputError, SignInRefused."""
-    from provisioner import document, engine, journal, planning, rules
+    from provisioner import engine, rules
+    from provisioner.changes import planning
+    from provisioner.engine import journal
+    from provisioner.plan import document
     from provisioner.resources import TYPES
     from provisioner.tenant.connect import check_tenant
 
@@ -100,7 +103,9 @@ def _unmatched(target: str) -> Diagnostic:
 
 async def _left(desired: Desired, found: ChangeSet, ports: Ports, session: Session) -> tuple[Address, ...]:
     """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
-    from provisioner import changeset, engine, journal
+    from provisioner import engine
+    from provisioner.changes import changeset
+    from provisioner.engine import journal
     from provisioner.model import Address, Present, project
     from provisioner.resources import TYPES
 
@@ -141,7 +146,7 @@ async def with_tenant(session: Session, work: Callable[[Ports, TenantIdentity], 
 
 def scope_of(selection: Selection) -> Scope:
     """Targets and excludes as patterns over `type/key`, in whichever form they were written."""
-    from provisioner.planning import Scope
+    from provisioner.changes.planning import Scope
 
     return Scope(tuple(_patterns("--target", selection.targets)), tuple(_patterns("--exclude", selection.excludes)))
 
@@ -180,7 +185,8 @@ def read_plan(session: Session, path: Path, selection: Selection) -> ChangeSet:
 
 def validate_first(session: Session, path: Path, selection: Selection) -> None:
     """Say what is wrong with plan and command line before anybody has to sign in."""
-    from provisioner import document, rules
+    from provisioner import rules
+    from provisioner.plan import document
     from provisioner.resources import TYPES
 
     waivers = [rules.parse_allow(a) for a in selection.allows]

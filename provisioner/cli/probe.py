@@ -22,10 +22,10 @@ from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
     from provisioner.devices import Remedy, Way
-    from provisioner.diagnose import Diagnosis
-    from provisioner.evidence import Evidence
-    from provisioner.fleet import Device
+    from provisioner.diagnosis.diagnose import Diagnosis
+    from provisioner.diagnosis.evidence import Evidence
     from provisioner.model import Desired
+    from provisioner.model.devices import Device
     from provisioner.tenant.smtp import Attempt, Dialogue
 
 _SCOPE = "https://outlook.office365.com/.default"
@@ -184,7 +184,7 @@ def _secret(session: Session, how: Way, password: str | None) -> str:
 
 
 async def _token(session: Session) -> str:
-    from provisioner.tenant.clouds import CLOUDS
+    from provisioner.model.clouds import CLOUDS
     from provisioner.tenant.credentials import Tokens, make_credential
 
     profile = session.profile
@@ -207,7 +207,7 @@ def _message(sender: str, recipient: str, device: str) -> bytes:
 
 def _explained(session: Session, said: Dialogue, how: Way) -> tuple[Diagnosis | None, Sequence[Evidence]]:
     from provisioner.cli.diagnose import ask
-    from provisioner.diagnose import diagnose
+    from provisioner.diagnosis.diagnose import diagnose
 
     if not said.refused:
         return None, ()

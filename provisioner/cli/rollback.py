@@ -36,7 +36,9 @@ def command(
     What somebody has changed since the run, and what cannot be undone, is told and left alone.
     """
     session.format = format_
-    from provisioner import changeset, engine, journal, planning, rollback, rules
+    from provisioner import engine, rules
+    from provisioner.changes import changeset, planning, rollback
+    from provisioner.engine import journal
     from provisioner.resources import TYPES
 
     waivers = [rules.parse_allow(a) for a in allows]

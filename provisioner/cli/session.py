@@ -19,7 +19,7 @@ from provisioner.diagnostics import Diagnostic, ProvisionerError
 
 if TYPE_CHECKING:
     from provisioner.border import Border
-    from provisioner.plan_variables import Given
+    from provisioner.plan.variables import Given
     from provisioner.settings import Profile
 
 
@@ -68,7 +68,7 @@ class Session:
     def read_line(self, file: str, line: int) -> str | None:
         """A line of a plan's file, as it was when the first line of the file was quoted."""
         from provisioner.border import Border
-        from provisioner.plan_files import line_reader
+        from provisioner.plan.files import line_reader
 
         border = self.border or Border.of(Path.cwd())
         if border not in self._readers:

@@ -16,7 +16,7 @@ from provisioner.cli.session import Session
 @click.pass_obj
 def command(session: Session, file: Path, format_: str, reports: dict[str, Path]) -> None:
     """Show a saved change set, without a tenant."""
-    from provisioner import verification
+    from provisioner.changes import verification
     from provisioner.resources import TYPES
 
     session.format = format_

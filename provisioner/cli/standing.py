@@ -54,7 +54,7 @@ def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
     `state` is "as declared", "differs", "absent", "unknown: …" or "not asked". `not_in_force` says why an object that
     exists has no effect, "" where it has.
     """
-    from provisioner.changeset import plain
+    from provisioner.changes.changeset import plain
     from provisioner.model import Present, Unknown, written
     from provisioner.resources import TYPES
 

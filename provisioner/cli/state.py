@@ -14,7 +14,7 @@ from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
 
 if TYPE_CHECKING:
-    from provisioner.locking import Lock
+    from provisioner.engine.locking import Lock
     from provisioner.settings import Profile
 
 
@@ -44,7 +44,7 @@ def journals() -> Sequence[Path]:
 
 def locks_of(profile: Profile, tenant_id: str, clock: Clock = SYSTEM) -> Sequence[Lock]:
     """The locks to hold for an apply, in this order: the machine's own always, and the shared one of the profile."""
-    from provisioner.locking import GitLock, LocalLock, PathLock
+    from provisioner.engine.locking import GitLock, LocalLock, PathLock
 
     locks: list[Lock] = [LocalLock(tenant_folder(tenant_id) / "lock")]
     kind, _, place = (profile.lock or "").partition(":")

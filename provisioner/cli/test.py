@@ -24,7 +24,7 @@ from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, ProvisionerError
 
 if TYPE_CHECKING:
-    from provisioner.plan_tests import Case, Result
+    from provisioner.plan.cases import Case, Result
 
 _AT_ONCE = 2
 
@@ -46,7 +46,7 @@ def command(session: Session, path: Path, junit: Path | None, outside: bool) -> 
 
     Exit 0 when all pass, 1 when one fails, 3 for a test file that is wrong.
     """
-    from provisioner.plan_tests import load
+    from provisioner.plan.cases import load
 
     border = session.border = Border.of(path, lifted=outside)
     cases = [case for file in _files(path) for case in load(file, border)]
@@ -104,7 +104,7 @@ def _write(junit: Path, verdicts: Sequence[_Verdict]) -> None:
 
 def _run(case: Case, today: dt.date, border: Border) -> _Verdict:
     """A case on a sandbox that is there for it alone, and gone afterwards."""
-    from provisioner.plan_tests import judge
+    from provisioner.plan.cases import judge
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="provisioner-test-") as name:
@@ -116,10 +116,12 @@ def _run(case: Case, today: dt.date, border: Border) -> _Verdict:
 
 
 async def _happened(case: Case, folder: Path, today: dt.date, border: Border) -> Result:
-    from provisioner import document, engine, planning, rules
+    from provisioner import engine, rules
+    from provisioner.changes import planning
     from provisioner.cli.sandbox import running
-    from provisioner.plan_tests import Result
-    from provisioner.plan_variables import Given
+    from provisioner.plan import document
+    from provisioner.plan.cases import Result
+    from provisioner.plan.variables import Given
     from provisioner.resources import TYPES
     from provisioner.tenant.connect import check_tenant, connect, identify
 

@@ -18,8 +18,9 @@ from provisioner.cli.session import Session, read_line
 @click.pass_obj
 def command(session: Session, path: Path, allows: tuple[str, ...], format_: str) -> None:
     """Check a plan (a file or a folder) without a tenant."""
-    from provisioner import document, rules
+    from provisioner import rules
     from provisioner.diagnostics import Diagnostic
+    from provisioner.plan import document
     from provisioner.render.diagnostics import diagnostics_json
     from provisioner.resources import TYPES
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 
-from provisioner.changeset import request_document
+from provisioner.changes.changeset import request_document
 from provisioner.cli.session import Session
 from provisioner.diagnostics import TenantError
 from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, Request

@@ -17,8 +17,8 @@ import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
 from provisioner.model import Address, Desired
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
 
 BASIC_ENDS = datetime.date(2026, 12, 31)
 """The day from which basic authentication for client submission is off unless an administrator turns it on again."""

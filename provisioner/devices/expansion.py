@@ -16,8 +16,8 @@ from typing import Any
 
 from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, Location, Severity
-from provisioner.fleet import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device
 from provisioner.model import Address, Desired, Resource
+from provisioner.model.devices import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox

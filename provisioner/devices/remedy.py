@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.devices.choice import NAMES, choose, facts_of, without_password
-from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.model import Address, Desired
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 
 _NO_PASSWORDS = frozenset({
     "security-defaults", "basic-auth-off", "basic-auth-retired", "conditional-access",

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Location
-from provisioner.fleet import ALL_PORTS, Device, Site
+from provisioner.model.devices import ALL_PORTS, Device, Site
 from provisioner.resources.canonical import (
     EmailText,
     Flag,

@@ -23,8 +23,8 @@ from provisioner.devices.choice import (
     without_password,
 )
 from provisioner.devices.way import Way, way_of
-from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.model import Desired
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 
 Document = dict[str, Any]
 

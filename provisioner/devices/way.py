@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.fleet import CLIENT_SUBMISSION, Choice, Device
 from provisioner.model import Desired
+from provisioner.model.devices import CLIENT_SUBMISSION, Choice, Device
 
 SUBMISSION_HOST = "smtp.office365.com"
 

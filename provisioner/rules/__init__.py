@@ -4,10 +4,7 @@
 only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line.
 """
 
-from provisioner.rules.catalogue import RULES, Rule
-from provisioner.rules.consequence import STOPS, WIDENS, consequences
-from provisioner.rules.plan_alone import lint
-from provisioner.rules.verdict import (
+from provisioner.mailflow.verdict import (
     Switches,
     Verdict,
     has_mailbox,
@@ -18,6 +15,9 @@ from provisioner.rules.verdict import (
     sign_in_questions,
     switches_of,
 )
+from provisioner.rules.catalogue import RULES, Rule
+from provisioner.rules.consequence import STOPS, WIDENS, consequences
+from provisioner.rules.plan_alone import lint
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from provisioner.devices import choose, facts_of
 from provisioner.diagnostics import Location
-from provisioner.fleet import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
+from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, Switches, Verdict, judge, rejects_direct_send, switches_of
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present, request_key
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.smtp_auth import ORGANIZATION
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.verdict import ORGANIZATION_CONFIG, Switches, Verdict, judge, rejects_direct_send, switches_of
 
 Connectors = Mapping[Address, InboundConnector]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Malformed, SignInRefused
 from provisioner.model import GraphRequest
-from provisioner.tenant.clouds import CLOUDS, Cloud
+from provisioner.model.clouds import CLOUDS, Cloud
 from provisioner.tenant.dns import DnsResolver
 from provisioner.tenant.ports import Exchange, Ports
 from provisioner.tenant.retry import OnWait, Retry

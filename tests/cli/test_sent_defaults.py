@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from provisioner import changeset, engine, planning
+from provisioner import engine
+from provisioner.changes import changeset, planning
 from provisioner.model import Absent, Address, Change, Desired, Observed, Present, Resource, Send
 from provisioner.render import html, markdown, powershell, text
 from provisioner.resources import TYPES

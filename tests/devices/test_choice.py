@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from provisioner.devices import Facts, choose
-from provisioner.fleet import METHODS, Choice, Device
+from provisioner.model.devices import METHODS, Choice, Device
 
 FIXED = frozenset({"203.0.113.10/32"})
 

@@ -174,7 +174,7 @@ def test_a_contradiction_names_both_places(tmp_path: Path, sections: dict[str, A
 
 
 def test_an_ownerless_plan_is_warned_that_connectors_stay(tmp_path: Path) -> None:
-    from provisioner import document
+    from provisioner.plan import document
     from provisioner.resources import TYPES
     from tests.devices.test_way import TODAY
 

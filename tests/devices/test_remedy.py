@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from provisioner.devices import Remedy, expand, remedy
-from provisioner.fleet import Device, Site
 from provisioner.model import Address, Desired
+from provisioner.model.devices import Device, Site
 
 DEVICE = Device(
     "erp 1",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import document
 from provisioner.diagnostics import InputError
-from provisioner.fleet import Device, Site
 from provisioner.model import Desired
+from provisioner.model.devices import Device, Site
+from provisioner.plan import document
 from provisioner.resources import TYPES
 
 HEAD = "provisioner: 1\ntenant: contoso.onmicrosoft.com\nowner: us\n"

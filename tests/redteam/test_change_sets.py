@@ -1,7 +1,7 @@
 """Saved change sets that somebody edited, with a digest that fits: `show` and `apply` refuse them, and nothing is sent.
 
 The digest is a plain SHA-256, so whoever can edit the file can make it fit. What protects is that the whole document is
-derived again from what it was planned from (provisioner/verification.py).
+derived again from what it was planned from (provisioner/changes/verification.py).
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
-from provisioner import changeset, document, planning, rules, verification
+from provisioner import rules
+from provisioner.changes import changeset, planning, verification
 from provisioner.cli.main import main
 from provisioner.diagnostics import ChangeSetStale, InputError
 from provisioner.model import Absent, Address, Answer, Observation, Observed, Present, request_key
+from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.diagnostics import InputError
-from provisioner.locking import GitLock, Holder
+from provisioner.engine.locking import GitLock, Holder
 from provisioner.settings import Profile, load_settings
 from tests.cli.shop import Shop
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner import changeset
+from provisioner.changes import changeset
 from provisioner.diagnostics import Location, Severity
 from provisioner.model import Action, Address, Change, ChangeSet, Check, Finding, Unknown
 from provisioner.resources.inbound_connector import InboundConnector

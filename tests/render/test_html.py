@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from provisioner import changeset
+from provisioner.changes import changeset
 from provisioner.model import Action, Address, Change, ChangeSet, Unknown
 from provisioner.render.html import render
 from provisioner.resources.inbound_connector import InboundConnector

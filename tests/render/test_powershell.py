@@ -7,7 +7,7 @@ import tree_sitter_powershell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner import changeset
+from provisioner.changes import changeset
 from provisioner.model import Action, Address, Await, Change, ChangeSet, Cmdlet, Delta, GraphRequest, Record, Ref, Send
 from provisioner.render.powershell import render
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-from provisioner import document, planning
+from provisioner.changes import planning
+from provisioner.changes.planning import Scope
+from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, SECURITY_DEFAULTS
 from provisioner.model import (
     Absent,
     Address,
@@ -23,7 +25,7 @@ from provisioner.model import (
     Request,
     request_key,
 )
-from provisioner.planning import Scope
+from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
@@ -31,7 +33,6 @@ from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
-from provisioner.rules.verdict import ORGANIZATION_CONFIG, SECURITY_DEFAULTS
 
 TODAY = dt.date(2026, 11, 23)
 BASIC = {"from": "erp@contoso.com", "recipients": "anyone", "supports": {"tls": "1.2", "authentication": ["basic"]}}

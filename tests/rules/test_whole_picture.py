@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from provisioner import planning
+from provisioner.changes import planning
 from provisioner.diagnostics import Location
 from provisioner.model import (
     Address,

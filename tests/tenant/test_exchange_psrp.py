@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from provisioner import changeset
+from provisioner.changes import changeset
 from provisioner.diagnostics import (
     InputError,
     Malformed,

@@ -1,0 +1,313 @@
+"""Whether a mailbox can really sign in to send: the one verdict over all the switches that each can forbid it.
+
+The mailbox's own word counts before the organization's, and the two hold for every client. A password needs more: the
+user's authentication policy (or the organization's default one) must allow basic authentication for SMTP, Entra's
+security defaults must be off. What could not be read is said to be unknown, and blocks nothing. From the end of 2026
+an administrator must have turned basic authentication on again, which no documented setting shows (MC786329): that is a
+warning, and no date decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from provisioner.devices import BASIC_ENDING
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Desired,
+    GraphRequest,
+    Observed,
+    Present,
+    Query,
+    Request,
+    Row,
+    Unknown,
+)
+from provisioner.model import request_key as key_of
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
+from provisioner.resources.canonical import email_address, lenient
+from provisioner.resources.organization import SETTINGS
+from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
+
+TRANSPORT = Cmdlet("Get-TransportConfig")
+ORGANIZATION_CONFIG = Cmdlet("Get-OrganizationConfig")
+POLICIES = Cmdlet("Get-AuthenticationPolicy")
+SECURITY_DEFAULTS = GraphRequest("GET", "/policies/identitySecurityDefaultsEnforcementPolicy")
+USERS = Cmdlet("Get-User", {"ResultSize": "Unlimited"})
+MAILBOXES = Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"})
+
+_FEW = 5
+"""Up to so many users are looked up one by one; beyond, one listing costs less."""
+
+Evidence = Mapping[str, Answer | Unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Everything that can forbid a mailbox to sign in; None for what is not known.
+
+    `mailbox` and `organization` are enabled, disabled or (mailboxes) inherit. `policy` is the name of the
+    authentication policy in force, "" for none, `policy_allows` whether it lets passwords in.
+    """
+
+    mailbox: str | None
+    organization: str | None
+    policy: str | None = ""
+    policy_allows: bool | None = True
+    security_defaults: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`allowed` is None where it cannot be told. `blocked_by` names the switch; `unknown` what could not be read.
+
+    `warning` is what no switch shows.
+    """
+
+    allowed: bool | None
+    blocked_by: str = ""
+    sentence: str = "nothing that was looked at forbids it to sign in"
+    mend: str = ""
+    unknown: tuple[str, ...] = field(default=())
+    warning: str = ""
+
+
+def judge(switches: Switches, authentication: str) -> Verdict:
+    """The verdict for a sign-in with "basic" or "oauth": the first switch that forbids it, in order of precedence."""
+    unknown = tuple(_unknown(switches, authentication))
+    for blocked in (_switched_off(switches), *(_password(switches) if authentication == "basic" else ())):
+        if blocked is not None:
+            return Verdict(blocked.allowed, blocked.blocked_by, blocked.sentence, blocked.mend, unknown)
+    warning = BASIC_ENDING if authentication == "basic" else ""
+    return Verdict(None if unknown else True, unknown=unknown, warning=warning)
+
+
+def _switched_off(switches: Switches) -> Verdict | None:
+    if switches.mailbox == "disabled":
+        mend = "write enabled for it under smtp_auth, or let a device sign in as it"
+        return Verdict(False, "mailbox", "SMTP AUTH is disabled for the mailbox itself", mend)
+    if switches.mailbox == "inherit" and switches.organization == "disabled":
+        what = "SMTP AUTH is disabled for the organization, and the mailbox makes no exception"
+        return Verdict(False, "organization", what, "write enabled for the mailbox; leave the organization disabled")
+    return None
+
+
+def _password(switches: Switches) -> Iterator[Verdict]:
+    """What forbids passwords only. Policy and security defaults beat the mailbox's setting."""
+    if switches.policy_allows is False:
+        what = f'the authentication policy "{switches.policy}" lets no password in for SMTP (AllowBasicAuthSmtp)'
+        mend = "give the user a policy that allows it, or let the device sign in with OAuth"
+        yield Verdict(False, "authentication_policy", what, mend)
+    if switches.security_defaults:
+        what = "the security defaults of Entra ID refuse passwords for SMTP"
+        yield Verdict(False, "security_defaults", what, "OAuth or SMTP relay; it is not a setting of Exchange")
+
+
+def _unknown(switches: Switches, authentication: str) -> Iterator[str]:
+    if switches.mailbox is None:
+        yield "the mailbox's switch"
+    if switches.organization is None and switches.mailbox in {None, "inherit"}:
+        yield "the organization's switch"
+    if authentication == "basic" and switches.policy_allows is None:
+        yield "the authentication policy"
+    if authentication == "basic" and switches.security_defaults is None:
+        yield "the security defaults"
+
+
+# --- what must be asked ----------------------------------------------------------------------------------------------
+
+
+def questions(desired: Desired) -> Sequence[Request]:
+    """What the rules want to know besides the resources, for the ways in which the plan's devices send."""
+    methods = {c.method for c in desired.choices.values()}
+    asked: list[Request] = []
+    passwords = sorted(_sign_ins(desired, "basic"))
+    signing = _sign_ins(desired, "basic", "oauth")
+    if signing:
+        asked.append(TRANSPORT)
+    # Those that a narrower run leaves out: whoever takes something away must know what they have.
+    asked += mailbox_questions(sorted(m for m in signing if Address("smtp_auth", m) not in desired.resources))
+    if passwords:
+        asked += [POLICIES, SECURITY_DEFAULTS, *user_questions(passwords)]
+    if passwords or DIRECT_SEND in methods:
+        asked.append(ORGANIZATION_CONFIG)
+    return asked
+
+
+def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) -> Sequence[Request]:
+    """What has to be known for the verdict on mailboxes, whoever signs in to them and however.
+
+    Those that the plan declares need no look-up of their own where the plan's resources are read anyway.
+    """
+    declared = desired.resources if desired else {}
+    own = mailbox_questions([m for m in mailboxes if Address("smtp_auth", m) not in declared])
+    return [*own, *user_questions(mailboxes), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
+
+
+def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
+    """The look-ups of the mailboxes' own switches."""
+    return [_switch_of(m) for m in mailboxes] if len(mailboxes) <= _FEW else [MAILBOXES]
+
+
+def _switch_of(mailbox: str) -> Cmdlet:
+    return Cmdlet("Get-CASMailbox", {"Identity": mailbox})
+
+
+def user_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
+    """The look-ups of users that hold their authentication policies."""
+    return [Cmdlet("Get-User", {"Identity": m}) for m in mailboxes] if len(mailboxes) <= _FEW else [USERS]
+
+
+def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
+    """The mailboxes that devices sign in to with one of these kinds of authentication."""
+    return {
+        desired.devices[name].mailbox
+        for name, choice in desired.choices.items()
+        if choice.method == CLIENT_SUBMISSION and choice.authentication in kinds
+    }
+
+
+# --- what of the answers is kept -------------------------------------------------------------------------------------
+
+_COLUMNS = {
+    "Get-TransportConfig": frozenset({COLUMN}),
+    "Get-OrganizationConfig": frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"}),
+    "Get-AuthenticationPolicy": frozenset(
+        {"Name", "Identity", "Guid", "Id", "DistinguishedName", "AllowBasicAuthSmtp"}
+    ),
+    "Get-User": frozenset({"UserPrincipalName", "WindowsEmailAddress", "AuthenticationPolicy"}),
+    "Get-CASMailbox": frozenset({"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", COLUMN}),
+}
+
+
+_form = lenient(email_address)
+
+
+def reduce_evidence(evidence: Evidence, desired: Desired) -> dict[str, Answer | Unknown]:
+    """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
+    mailboxes = {d.mailbox for d in desired.devices.values()}
+    reduced: dict[str, Answer | Unknown] = dict(evidence)
+    for request in questions(desired):
+        key = key_of(request)
+        answer = evidence.get(key)
+        if not isinstance(answer, Answer):
+            continue
+        rows = answer.rows
+        if isinstance(request, Cmdlet):
+            columns = _COLUMNS[request.name]
+            rows = tuple({n: v for n, v in row.items() if n in columns} for row in rows)
+            if request in (USERS, MAILBOXES):
+                rows = tuple(row for row in rows if _names(row) & mailboxes)
+        reduced[key] = Answer(rows)
+    return reduced
+
+
+def _names(row: Row) -> set[str]:
+    """Every address by which a user or a mailbox may be meant, in canonical form."""
+    proxies = (str(p).partition(":")[2] for p in row.get("EmailAddresses") or ())
+    single = ("UserPrincipalName", "WindowsEmailAddress", "PrimarySmtpAddress", "Identity")
+    return {_form(name) for name in (*proxies, *(str(row[c]) for c in single if row.get(c)))}
+
+
+# --- what the answers say --------------------------------------------------------------------------------------------
+
+
+def switches_of(mailbox: str, observed: Observed) -> Switches:
+    """How everything stands for a mailbox, as far as it was read."""
+    own = observed.resources.get(Address("smtp_auth", mailbox))
+    rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
+    policy = _user_policy(mailbox, observed.evidence)
+    if policy == "":
+        # The organization's default; a row without the column does not tell it.
+        told = rows and "DefaultAuthenticationPolicy" in rows[0]
+        policy = str(rows[0]["DefaultAuthenticationPolicy"] or "") if rows and told else None
+    return Switches(
+        own.spec.smtp_auth if isinstance(own, Present) else _mailbox(mailbox, observed.evidence),
+        _organization(observed),
+        policy,
+        _allows(policy, observed.evidence),
+        _security_defaults(observed.evidence),
+    )
+
+
+def _mailbox(mailbox: str, evidence: Evidence) -> str | None:
+    """The mailbox's own word from what was asked besides, by the codec of the resource."""
+    for request in (_switch_of(mailbox), MAILBOXES):
+        seen = (_decoded(mailbox, request, evidence) or {}).get(mailbox)
+        if isinstance(seen, SmtpAuth):
+            return seen.smtp_auth
+    return None
+
+
+def _decoded(mailbox: str, request: Cmdlet, evidence: Evidence) -> Mapping[str, SmtpAuth | Unknown] | None:
+    """An answer about mailboxes by the codec of the resource; None where there is no answer that it can read."""
+    answer = evidence.get(key_of(request))
+    if not isinstance(answer, Answer):
+        return None
+    try:
+        return SmtpAuthType().decode({mailbox: None}, [(Query(request, frozenset({mailbox})), answer)])
+    except ValueError:
+        return None
+
+
+def _organization(observed: Observed) -> str | None:
+    there = observed.resources.get(Address("smtp_auth", ORGANIZATION))
+    if isinstance(there, Present):
+        return str(there.spec.smtp_auth)
+    rows = _rows(observed.evidence, TRANSPORT)
+    value = rows[0].get(COLUMN) if rows else None
+    return None if not isinstance(value, bool) else "disabled" if value else "enabled"
+
+
+def _rows(evidence: Evidence, request: Request) -> Sequence[Row] | None:
+    answer = evidence.get(key_of(request))
+    return answer.rows if isinstance(answer, Answer) else None
+
+
+def _user_policy(mailbox: str, evidence: Evidence) -> str | None:
+    """The policy of the user, "" for none, None where no answer tells. Get-User may return others: matched by name."""
+    for request in (Cmdlet("Get-User", {"Identity": mailbox}), USERS):
+        for row in _rows(evidence, request) or ():
+            names = {str(row.get(c) or "").lower() for c in ("UserPrincipalName", "WindowsEmailAddress")}
+            if mailbox in names and "AuthenticationPolicy" in row:
+                return str(row["AuthenticationPolicy"] or "")
+    return None
+
+
+def _allows(policy: str | None, evidence: Evidence) -> bool | None:
+    """Whether a policy, named in whatever way, lets passwords in for SMTP; no policy does."""
+    if policy is None:
+        return None
+    if not policy:
+        return True
+    for row in _rows(evidence, POLICIES) or ():
+        names = {str(row.get(c) or "").lower() for c in ("Name", "Identity", "Guid", "Id", "DistinguishedName")}
+        if policy.lower() in names:
+            allows = row.get("AllowBasicAuthSmtp")
+            return allows if isinstance(allows, bool) else None
+    return None
+
+
+def _security_defaults(evidence: Evidence) -> bool | None:
+    rows = _rows(evidence, SECURITY_DEFAULTS)
+    value = rows[0].get("isEnabled") if rows else None
+    return value if isinstance(value, bool) else None
+
+
+def has_mailbox(mailbox: str, evidence: Evidence) -> bool | None:
+    """Whether the tenant has a mailbox, by the look-up of its own switch; None where that was not answered."""
+    seen = _decoded(mailbox, _switch_of(mailbox), evidence)
+    return None if seen is None else mailbox in seen
+
+
+def rejects_direct_send(observed: Observed) -> bool | None:
+    """The organization's setting as it is, from the resource or from what was asked besides; None for not known."""
+    there = observed.resources.get(Address("organization", SETTINGS))
+    if isinstance(there, Present) and there.spec.reject_direct_send is not None:
+        return bool(there.spec.reject_direct_send)
+    rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
+    value = rows[0].get("RejectDirectSend") if rows else None
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,646 @@
+"""The central types, all plain data, and the protocol of a resource type.
+
+Nothing here sends, reads files or prints. A resource type says which requests to make (`queries`), reads the answers
+into canonical objects (`decode`) and turns a change into steps (`steps`); the engine sends them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from provisioner.diagnostics import Location, Severity
+from provisioner.model.devices import Choice, Device, Site
+
+Row = Mapping[str, Any]
+"""One object as the wire gives it (property name -> plain JSON value). The only place where Any is at home."""
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """A resource's name everywhere: `inbound_connector["hq-relay"]`, quoted as JSON quotes (Terraform's instances)."""
+
+    type: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.type}[{json.dumps(self.key, ensure_ascii=False)}]"
+
+    @property
+    def short(self) -> str:
+        """The form that a command line takes: `inbound_connector/hq-relay`."""
+        return f"{self.type}/{self.key}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read either form. Raises ValueError saying what an address looks like."""
+        kind, bracket, rest = text.partition("[")
+        if bracket and rest.endswith("]"):
+            try:
+                key = json.loads(rest[:-1])
+            except ValueError:
+                key = None
+            if isinstance(key, str) and kind and key:
+                return cls(kind, key)
+        elif "/" in text:
+            kind, _, key = text.partition("/")
+            if kind and key:
+                return cls(kind, key)
+        raise ValueError(f'"{text}" is not an address: write type/key or type["key"]')
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """`@{Add=…; Remove=…}` for a multi-valued parameter. The way to empty a list: `[]` leaves it as it is over REST."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The value of `property` in the first row that an earlier step of the same change returned (the first is 0)."""
+
+    step: int
+    property: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference (`env:NAME`, `file:PATH`) that becomes a value only in the moment of sending."""
+
+    reference: str
+
+
+Parameter = str | int | bool | None | tuple[str, ...] | Delta | Ref | Secret
+
+_READING = frozenset({"Get", "Test"})
+_REPEATABLE = frozenset({"Get", "Test", "Set", "Enable", "Disable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cmdlet:
+    """One Exchange cmdlet with typed parameters; the same value travels over REST and over remote PowerShell."""
+
+    name: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> bool:
+        """True when it changes nothing (PowerShell's verb says so)."""
+        return self.name.partition("-")[0] in _READING
+
+    @property
+    def repeatable(self) -> bool:
+        """True when running it twice is the same as running it once; New, Add, Remove and Rotate are not."""
+        return self.name.partition("-")[0] in _REPEATABLE
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRequest:
+    """One Microsoft Graph request; `path` is below the version (`/domains?$select=id`). A GET follows its pages."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def reads(self) -> bool:
+        return self.method == "GET"
+
+    @property
+    def repeatable(self) -> bool:
+        return self.method in {"GET", "PATCH", "PUT"}
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsQuery:
+    """One DNS question: owner name without trailing dot, record type in capitals."""
+
+    name: str
+    type: str
+
+    @property
+    def reads(self) -> bool:
+        return True
+
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type}"
+
+
+Request = Cmdlet | GraphRequest | DnsQuery
+
+
+def request_key(request: Request) -> str:
+    """A text that is equal for equal requests: what duplicates are merged by."""
+    return f"{type(request).__name__}:{json.dumps(dataclasses.asdict(request), sort_keys=True, default=str)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: all rows of all pages, warnings, the service's request ids, how many requests it took.
+
+    Rows of a `DnsQuery` have one property, `value`, the record's text; no row means that the name or type is not there.
+    """
+
+    rows: tuple[Row, ...] = ()
+    warnings: tuple[str, ...] = ()
+    request_ids: tuple[str, ...] = ()
+    requests: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A read that the engine makes for a resource type.
+
+    `covers` are the wanted keys whose answer rests on it: if it fails they are Unknown, and nothing is said about
+    undeclared objects of the type. `may_be_missing`: NotFound is an answer without rows (a look-up of one identity).
+    """
+
+    request: Request
+    covers: frozenset[str]
+    may_be_missing: bool = False
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one request.
+
+    `waits_on`: fragments of a refusal's text that mean "not yet", so that the change is waiting and not failed.
+    `blocked_on`: fragments of a warning that mean "carried out, but it will not take effect by itself".
+    """
+
+    request: Cmdlet | GraphRequest
+    waits_on: tuple[str, ...] = ()
+    blocked_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A DNS record that must be there: compared without case and trailing dot."""
+
+    name: str
+    type: str
+    value: str | Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait until all of these records are published; the run ends "waiting" where they are not."""
+
+    records: tuple[Record, ...]
+
+
+Step = Send | Await
+
+
+# --- what the tenant says --------------------------------------------------------------------------------------------
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The object is there, in canonical form."""
+
+    spec: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A complete answer that does not hold the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing may be concluded: the read failed, was refused, or came back short. Never planned on."""
+
+    reason: str
+    kind: str = "tenant"
+
+
+Observation = Present | Absent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The tenant as far as it was read: declared objects by address, and the undeclared ones of types fully listed.
+
+    `unlisted` are types whose undeclared objects could not be told, with the reason. `requests` counts the questions
+    asked; how many pages each took is the transport's affair. `evidence` are the answers to what the rules asked, by
+    `request_key`: nothing is planned on them, so that one that failed stands in nobody's way. `others` counts the
+    undeclared objects of each type that are not in `undeclared`, because no change and no rule needs more of them.
+    """
+
+    resources: Mapping[Address, Observation]
+    undeclared: Mapping[Address, Any] = field(default_factory=dict)
+    unlisted: Mapping[str, Unknown] = field(default_factory=dict)
+    requests: int = 0
+    evidence: Mapping[str, Answer | Unknown] = field(default_factory=dict)
+    others: Mapping[str, int] = field(default_factory=dict)
+
+
+# --- what is wanted --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One object that a section of a plan declares; `path` leads to it from the section (keys and list indexes)."""
+
+    key: str
+    spec: Any
+    path: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A declared object with the places of its key and of each written field.
+
+    `devices` are the names of those that need it; where it was worked out for them, its place is that of the first.
+    """
+
+    address: Address
+    spec: Any
+    location: Location | None = None
+    fields: Mapping[str, Location] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A rule waived: `pattern` is matched against `type/key` (shell wildcards), `until` the last day (ISO), or None."""
+
+    rule: str
+    pattern: str = "*"
+    until: str | None = None
+    reason: str = ""
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The plan as it was read: everything that it declares, nothing about what is there.
+
+    `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
+    to send. `set_aside` is what the plan declares outside the scope of the run: never changed, but never taken for
+    undeclared either.
+    """
+
+    tenant: str
+    owner: str
+    resources: Mapping[Address, Resource]
+    exclusive: frozenset[str] = frozenset()
+    absent: Mapping[Address, Location | None] = field(default_factory=dict)
+    protect: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    digest: str = ""
+    files: tuple[str, ...] = ()
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    set_aside: Mapping[Address, Resource] = field(default_factory=dict)
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+class Action(enum.StrEnum):
+    """What happens to a resource, in the words of Terraform's plan JSON."""
+
+    NO_OP = "no-op"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says about the plan or the change set.
+
+    `blocks`: "input" (the plan is wrong, exit 3), "precondition" (the tenant is not as the plan takes for granted, exit
+    6), "apply" (a guard: shown by plan, refused by apply until allowed by name, exit 6) or "" (only shown).
+    """
+
+    rule: str
+    severity: Severity
+    summary: str
+    mend: str = ""
+    address: Address | None = None
+    blocks: str = ""
+    waived: str = ""
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A precondition and how it stands: what the plan takes for granted of an object that it never changes."""
+
+    address: Address
+    status: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete.
+
+    `consequences` are what it does to mail and exposure, worst first (rules/consequence.py). `observed` is the whole
+    object as the tenant reported it, read-only fields included; None for a creation. The steps follow from it and
+    from `after`, so that they can be derived again.
+    """
+
+    address: Address
+    action: Action
+    before: Any | None
+    after: Any | None
+    steps: tuple[Step, ...] = ()
+    inverse: tuple[Step, ...] = ()
+    needs: tuple[Address, ...] = ()
+    reason: str = ""
+    consequences: tuple[str, ...] = ()
+    observed: Any | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """An object that was changed since the run that last brought it to its state: its fields then and now, as JSON.
+
+    `after` is None where it is not there any more.
+    """
+
+    address: Address
+    before: Mapping[str, Any]
+    after: Mapping[str, Any] | None
+    run: str
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of what is not as it was left; of an object that is gone, all."""
+        return frozenset(n for n, v in self.before.items() if self.after is None or self.after.get(n) != v)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a change set was planned from. Planning again from it gives the same changes, findings and checks.
+
+    A saved change set keeps it, so that nothing in the file has to be believed that can be derived. `observed` is cut
+    to what planning and the rules use. `targets` and `excludes` are the scope; `waivers` are those of the command
+    line, the plan's own are in `desired`.
+    """
+
+    desired: Desired
+    observed: Observed
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """All changes of one plan against one tenant, in the order of need. No-ops are kept.
+
+    complete: nothing was left out or unknown. applyable: there is something to do and nothing forbids it. errored: a
+    read failed; never applied. `commit` is the plan's git commit ("" where there is none, with " (modified)" where the
+    plan is not as committed), `created` and `expires` are RFC 3339, `left` are objects that an earlier plan brought to
+    their state, that no plan declares any more and that are still so. `drift` is what the journal proves to have been
+    changed by others since.
+    """
+
+    tenant: str
+    tenant_id: str
+    owner: str
+    changes: tuple[Change, ...]
+    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
+    unknown: Mapping[Address, Unknown] = field(default_factory=dict)
+    unlisted: Mapping[str, Unknown] = field(default_factory=dict)
+    complete: bool = True
+    plan_digest: str = ""
+    plan_files: tuple[str, ...] = ()
+    created: str = ""
+    transport: str = ""
+    requests: int = 0
+    commit: str = ""
+    expires: str = ""
+    left: tuple[Address, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
+
+    @property
+    def pending(self) -> tuple[Change, ...]:
+        """The changes that do something."""
+        return tuple(c for c in self.changes if c.action is not Action.NO_OP)
+
+    @property
+    def errored(self) -> bool:
+        return bool(self.unknown or self.unlisted)
+
+    @property
+    def applyable(self) -> bool:
+        return bool(self.pending) and not self.errored and not any(f.blocks and not f.waived for f in self.findings)
+
+
+# --- resource types --------------------------------------------------------------------------------------------------
+
+
+class Effect(enum.StrEnum):
+    """What a change does to sending paths: mail that was refused is accepted afterwards, or the other way round."""
+
+    OPENS = "opens"
+    CLOSES = "closes"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A danger of one change: the rule that names it, what it does to mail, and what to look at before allowing it."""
+
+    rule: str
+    summary: str
+    mend: str
+
+
+class Undeclared(enum.StrEnum):
+    """What becomes of an object that is there and not declared."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+class ResourceType(Protocol[S]):
+    """Everything that the tool knows about one kind of object; pure, one file each in `resources/`.
+
+    `S` is a frozen dataclass in canonical form: words for tri-states, frozensets for unordered lists, "" for "none";
+    a field that is None was not written (desired) or not returned (observed). Field metadata `create_only=True` marks
+    what only creation can set: a later difference is told in a finding and never planned.
+    """
+
+    @property
+    def name(self) -> str:
+        """The type in addresses: `inbound_connector`."""
+
+    @property
+    def section(self) -> str:
+        """The key of the plan's section: `inbound_connectors`."""
+
+    @property
+    def section_type(self) -> Any:
+        """What pydantic validates the section against; the JSON Schema comes from it too."""
+
+    @property
+    def spec(self) -> type[S]:
+        """The canonical dataclass."""
+
+    @property
+    def creatable(self) -> bool:
+        """False when the object lives and dies with something else: absent is then a finding, not a create."""
+
+    @property
+    def deletable(self) -> bool:
+        """False when `absent:` makes no sense for it."""
+
+    @property
+    def precondition(self) -> bool:
+        """True when a difference is a finding and never a change."""
+
+    @property
+    def marks_ownership(self) -> bool:
+        """True when its objects carry the plan's ownership mark, so that undeclared ones of ours can be told."""
+
+    def declare(self, section: Any, owner: str) -> Iterable[Declared]:
+        """The objects that a validated section declares, with the plan's ownership mark where the type carries one."""
+
+    def exclusive(self, section: Any) -> bool:
+        """Whether the section claims every object of its type."""
+
+    def queries(self, wanted: Mapping[str, S | None], everything: bool) -> Sequence[Query]:
+        """The reads for ALL wanted objects at once; `everything` when undeclared ones matter too.
+
+        A value of None is a tombstone: only its presence matters.
+        """
+
+    def decode(self, wanted: Mapping[str, S | None], answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, S]:
+        """Rows of the queries that succeeded -> canonical objects by key, tolerant of unknown columns.
+
+        A wanted object comes back under its wanted key, in whatever spelling that was.
+        """
+
+    def follow_up(
+        self, wanted: Mapping[str, S | None], everything: bool, answers: Sequence[tuple[Query, Answer]]
+    ) -> Sequence[Query]:
+        """The reads that the first answers call for, to resolve names that a row shows in another form.
+
+        Asked once, after `queries`; `decode` gets the answers of both.
+        """
+
+    def names(self, spec: S) -> Collection[str]:
+        """Every known name of an observed object: what the patterns of a plan and of a command line may call it."""
+
+    def undeclared(self, observed: S, owner: str, exclusive: bool) -> S | Undeclared:
+        """What becomes of an object that is there and not declared; a spec means "bring it there"."""
+
+    def steps(self, before: S | None, after: S | None) -> Sequence[Step]:
+        """What turns `before` into `after`; undoing is the same with the arguments exchanged."""
+
+    def completed(self, spec: S) -> S:
+        """A declared object with every value that its creation sends although the plan does not write it."""
+
+    def needs(self, spec: S) -> Sequence[Address]:
+        """What must be in place first: order among changes, and preconditions."""
+
+    @property
+    def singletons(self) -> tuple[str, ...]:
+        """Keys of objects that every tenant has exactly one of, and that no listing returns."""
+
+    def written_form(self, spec: S) -> tuple[tuple[str, ...], Any] | None:
+        """How a plan would declare what is there: the path from the section to the entry, and its plain value.
+
+        Defaults are left out. None where a plan has nothing to say of it: it is as it would be without one, or it is
+        not ours to declare.
+        """
+
+    def effects(self, before: S | None, after: S | None) -> Iterable[Effect]:
+        """What turning the whole object `before` into the whole object `after` does to sending paths.
+
+        None is an object that does not exist. A field that is None is not known and is judged with caution.
+        """
+
+    def guards(self, before: S | None, after: S | None) -> Iterable[Guard]:
+        """What of this change a person must allow by name, judged on the whole objects."""
+
+    def in_force(self, wanted: S, live: S) -> str:
+        """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
+
+
+def written(spec: Any) -> dict[str, Any]:
+    """The fields of a spec that are not None, by name, in their declared order."""
+    return {name: value for name in field_names(spec) if (value := getattr(spec, name)) is not None}
+
+
+def project(spec: Any, onto: Any) -> Any:
+    """`spec` with every field that `onto` leaves unwritten set to None: what a comparison with `onto` rests on."""
+    blank = {name: None for name in field_names(onto) if getattr(onto, name) is None}
+    return dataclasses.replace(spec, **blank) if blank else spec
+
+
+def field_names(spec: Any) -> tuple[str, ...]:
+    """The fields of a spec, or of its dataclass, in their declared order; its names are not among them."""
+    return _field_names(spec if isinstance(spec, type) else type(spec))
+
+
+@functools.cache
+def _field_names(spec: type[Any]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(spec) if not f.metadata.get("names"))
+
+
+def create_only(spec: Any) -> frozenset[str]:
+    """The fields that only creation can set."""
+    return frozenset(f.name for f in dataclasses.fields(spec) if f.metadata.get("create_only"))
+
+
+def matches(patterns: Iterable[str], address: Address, names: Iterable[str] = ()) -> bool:
+    """Whether one of the shell patterns (`inbound_connector/Hybrid *`) names this object; `[` is plain text.
+
+    `names` are the other names of the object (`ResourceType.names`): a pattern may match any of them.
+    """
+    wanted = [_pattern(pattern) for pattern in patterns]
+    if not wanted:
+        return False
+    called = {address.short, *(Address(address.type, name).short for name in names)}
+    return any(fits(text) for fits in wanted for text in called)
+
+
+@functools.cache
+def _pattern(pattern: str) -> Callable[[str], bool]:
+    import fnmatch
+    import re
+
+    escaped = "".join("[[]" if c == "[" else c for c in pattern)
+    compiled = re.compile(fnmatch.translate(escaped), re.IGNORECASE)
+    return lambda text: compiled.match(text) is not None

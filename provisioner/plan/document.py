@@ -1,0 +1,510 @@
+"""Plan files -> what is desired, and every mistake of every file in one pass.
+
+A plan is a file, or a folder whose `*.yaml` and `*.yml` are merged by key: what is keyed by name (connectors, domains,
+mailboxes) may be spread over files, each name once. Files are found in plan_files, YAML is read in yaml_nodes, the keys
+that are no section are defined in plan_header, mistakes in values are worded in plan_mistakes. The JSON Schema comes
+from the same definitions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fnmatch
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
+
+from provisioner import devices, rules
+from provisioner.border import Border
+from provisioner.devices import sections
+from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
+from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
+from provisioner.model.devices import Device, Site
+from provisioner.plan import files as plan_files
+from provisioner.plan import variables as plan_variables
+from provisioner.plan.header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
+from provisioner.plan.mistakes import Naming, mistakes, unknown_word
+from provisioner.plan.variables import Given
+from provisioner.plan.yaml_nodes import Node, Parsed, parse
+
+Types = Sequence[ResourceType[Any]]
+
+
+def load(
+    path: Path | Sequence[Path],
+    types: Types,
+    *,
+    today: datetime.date,
+    waivers: Sequence[Waiver] = (),
+    variables: Mapping[str, Given] | None = None,
+    border: Border | None = None,
+) -> tuple[Desired, Sequence[Diagnostic]]:
+    """The plan with what its devices take, and its warnings. Raises InputError with all mistakes, in their order.
+
+    What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
+    """
+    desired, found = examine(path, types, today=today, variables=variables, border=border)
+    judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
+    wrong = [
+        Diagnostic(f.rule, f.summary, f.mend, location=f.location)
+        for f in judged
+        if f.blocks == "input" and not f.waived
+    ]
+    Diagnostics([*found, *wrong]).raise_if_errors()
+    return desired, found
+
+
+def examine(
+    path: Path | Sequence[Path],
+    types: Types,
+    *,
+    today: datetime.date,
+    variables: Mapping[str, Given] | None = None,
+    border: Border | None = None,
+) -> tuple[Desired, Sequence[Diagnostic]]:
+    """As `read`, with what the devices take where the plan has no mistake."""
+    desired, found = read(path, types, today=today, variables=variables, border=border)
+    if any(d.severity is Severity.ERROR for d in found):
+        return desired, found
+    desired, told = devices.expand(desired)
+    return desired, [*found, *told]
+
+
+def read(
+    path: Path | Sequence[Path],
+    types: Types,
+    *,
+    today: datetime.date,
+    variables: Mapping[str, Given] | None = None,
+    border: Border | None = None,
+) -> tuple[Desired, Sequence[Diagnostic]]:
+    """As `load`, without raising: what could be understood, and all that was found, in the order of the places.
+
+    For those who want to say more about a plan that has mistakes; where one is an error, nothing may rest on the rest.
+    Files are read inside of `border`: by default that of the first path.
+    """
+    found = Diagnostics()
+    paths = [path] if isinstance(path, Path) else path
+    files = _Files(found, border or Border.of(paths[0]))
+    files.read(paths)
+    complete = not found.errors and all(p.complete and p.root is not None for p in files.parsed)
+    found.items += [d for p in files.parsed for d in p.diagnostics]
+    roots = [p.root for p in files.parsed if p.root is not None]
+    desired = _Reading(types, today, found, variables or {}).desired(roots, complete=complete)
+    digest = plan_files.digest(files.files, desired.variables)
+    desired = dataclasses.replace(desired, digest=digest, files=tuple(f.path for f in files.files))
+    unquoted = {f.path for f in files.files if f.outside}
+    return desired, sorted((_withheld(d, unquoted) for d in found.items), key=_place)
+
+
+def _withheld(diagnostic: Diagnostic, unquoted: Collection[str]) -> Diagnostic:
+    """A mistake without its words where it is about a file outside of the border: they repeat what the file holds."""
+    places = (diagnostic.location, *(place for place, _ in diagnostic.related))
+    if not any(place and place.file in unquoted for place in places):
+        return diagnostic
+    what = "a file outside of the checkout has a mistake here; it is not quoted"
+    return dataclasses.replace(diagnostic, summary=what, mend="", address=None, related=())
+
+
+def _items(node: Node | None) -> Sequence[Node]:
+    return node.children if node is not None and isinstance(node.children, list) else ()
+
+
+class _Files:
+    """The files of a plan, parsed, with those that they include, each once and in the order of their naming."""
+
+    def __init__(self, found: Diagnostics, border: Border) -> None:
+        self.found = found
+        self.border = border
+        self.files: list[plan_files.PlanFile] = []
+        self.parsed: list[Parsed] = []
+        self._seen: set[str] = set()
+
+    def read(self, paths: Iterable[Path]) -> None:
+        for file in plan_files.find(paths, self.found, self.border):
+            real = os.path.realpath(file.path)
+            if real in self._seen:
+                continue
+            self._seen.add(real)
+            parsed = parse(file.content, file.path)
+            self.files.append(file)
+            self.parsed.append(parsed)
+            self._included(Path(file.path).parent, parsed.root.child("include") if parsed.root else None)
+
+    def _included(self, folder: Path, include: Node | None) -> None:
+        """What a file includes, read at once; a mistake about it gets the place where it is named."""
+        for node in _items(include):
+            if not isinstance(node.value, str):
+                continue  # the header's validation tells
+            known = len(self.found.items)
+            self.read([folder / node.value])
+            for number in range(known, len(self.found.items)):
+                told = self.found.items[number]
+                if told.location is None:
+                    self.found.items[number] = dataclasses.replace(told, location=node.location, length=node.length)
+
+
+def schema(types: Types) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a file of a plan. A folder's files share its keys, so none of them is required."""
+    header = TypeAdapter(Header)
+    mode: Literal["validation"] = "validation"
+    shapes = {**{kind.section: kind.section_type for kind in types}, **sections.SECTIONS}
+    inputs = [(name, mode, TypeAdapter(shape)) for name, shape in shapes.items()]
+    written, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
+    own = header.json_schema(ref_template="#/$defs/{model}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"provisioner plan, language version {LANGUAGE}",
+        "description": "The desired state of mail sending in one tenant. What is not written is not managed.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {
+            **_untitled(own["properties"]),
+            **{name: _or_variable(_untitled(written[name, mode])) for name in shapes},
+        },
+        "$defs": {
+            **_untitled(own.get("$defs", {})),
+            **{name: _or_variable(shape) for name, shape in _untitled(shared.get("$defs", {})).items()},
+        },
+    }
+
+
+# --- the whole of all files ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What of a section merges: a mapping keyed by name takes names from several files, a structured one fields."""
+
+    keyed: bool
+    below: Mapping[str, _Shape] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, annotation: Any) -> _Shape | None:
+        while get_origin(annotation) in {Annotated, Required, NotRequired}:
+            annotation = get_args(annotation)[0]
+        if get_origin(annotation) in {dict, Mapping}:
+            return cls(keyed=True)
+        if not is_typeddict(annotation):
+            return None
+        fields = {name: cls.of(hint) for name, hint in get_type_hints(annotation, include_extras=True).items()}
+        return cls(keyed=False, below={name: shape for name, shape in fields.items() if shape})
+
+    def name_at(self, path: Sequence[str | int]) -> str | None:
+        """The name that a path leads through, if it leads through a mapping keyed by name."""
+        if not path:
+            return None
+        if self.keyed:
+            return str(path[0])
+        below = self.below.get(str(path[0]))
+        return below.name_at(path[1:]) if below else None
+
+
+def _joined(first: Node, second: Node, shape: _Shape | None, found: Diagnostics) -> Node:
+    """Two values of one key in two files: their names together where they are keyed by name, else a mistake."""
+    if shape is None or not isinstance(first.children, dict) or not isinstance(second.children, dict):
+        found.add(_written_twice(first, second))
+        return first
+    children = dict(first.children)
+    for name, child in second.children.items():
+        known = children.get(name)
+        children[name] = _joined(known, child, shape.below.get(name), found) if known else child
+    return dataclasses.replace(first, children=children)
+
+
+def _written_twice(first: Node, second: Node) -> Diagnostic:
+    what = f'"{second.head.text}" is written in two files'
+    related = ((first.head.location, "the first one"),)
+    head = second.head
+    return Diagnostic(
+        "PLAN-KEY-TWICE", what, "keep one of the two", location=head.location, length=head.length, related=related
+    )
+
+
+# --- what it means ---------------------------------------------------------------------------------------------------
+
+
+class _Reading:
+    """One pass over the merged plan; everything wrong goes to `found`."""
+
+    def __init__(self, types: Types, today: datetime.date, found: Diagnostics, variables: Mapping[str, Given]) -> None:
+        self.types = types
+        self.given = variables
+        self.today = today
+        self.found = found
+        self.by_name = {kind.name: kind for kind in types}
+        self.shapes = {kind.section: _Shape.of(kind.section_type) for kind in types}
+        self.shapes |= {name: _Shape.of(shape) for name, shape in sections.SECTIONS.items()}
+
+    def desired(self, roots: Sequence[Node], *, complete: bool) -> Desired:
+        """`complete` is false where a file could not be read to its end: then nothing is said to be missing."""
+        if not roots:
+            return Desired("", "", {})
+        for root in roots:
+            version = root.child("provisioner")
+            if version and type(version.value) is int and version.value > LANGUAGE:
+                self._header(root, ("provisioner",))  # what else it says is for a later program to judge
+                return Desired("", "", {})
+        whole = self._merged(roots)
+        declared = self._header(whole, ("variables",)).get("variables", {})
+        variables = plan_variables.settle(whole, declared, self.given, self.found.items)
+        whole = plan_variables.put_in(whole, variables, declared, self.found.items)
+        header = self._header(whole, tuple(n for n in Header.__annotations__ if n != "variables"))
+        if complete:
+            self._told_missing(whole)
+        owner = header.get("owner", "")
+        resources: dict[Address, Resource] = {}
+        exclusive = frozenset(kind.name for kind in self.types if self._section(kind, whole, owner, resources))
+        sites = self._sites(whole)
+        return Desired(
+            tenant=header.get("tenant", ""),
+            owner=owner,
+            resources=resources,
+            exclusive=exclusive,
+            absent=self._absent(whole),
+            protect=self._patterns(whole, "protect"),
+            ignore=self._patterns(whole, "ignore"),
+            waivers=tuple(self._waivers(whole)),
+            sites=sites,
+            devices=self._devices(whole, sites),
+            variables=variables,
+        )
+
+    def _sites(self, whole: Node) -> dict[str, Site]:
+        node, entries = self._fleet(whole, "sites")
+        found: dict[str, Site] = {}
+        by_form: dict[str, Site] = {}
+        for name, body in entries.items():
+            at = node.child(name) or node
+            first = by_form.get(name.casefold())
+            if first is None:
+                found[name] = by_form[name.casefold()] = sections.site(name, body, at.head.location)
+                continue
+            related = ((first.location, "the first one"),) if first.location else ()
+            self._tell("SITE-DUPLICATE", f'"{name}" is declared already', "keep one of the two", at.head, related)
+        return found
+
+    def _devices(self, whole: Node, sites: Mapping[str, Site]) -> dict[str, Device]:
+        node, entries = self._fleet(whole, "devices")
+        found: dict[str, Device] = {}
+        for name, body in entries.items():
+            at = node.child(name) or node
+            fields = at.children.items() if isinstance(at.children, dict) else ()
+            places = {part: child.head.location for part, child in fields}
+            device = sections.device(name, body, at.head.location, places)
+            wrong = list(sections.contradictions(device, sites))
+            for identifier, part, what, mend in wrong:
+                if identifier == "SITE-UNKNOWN" and device.site is not None and sites:
+                    mend = unknown_word(device.site, sorted(sites))
+                self._tell(identifier, what, mend, at.child(part) or at.head)
+            if not wrong:
+                found[name] = device
+        return found
+
+    def _fleet(self, whole: Node, name: str) -> tuple[Node, Mapping[str, Any]]:
+        """The node of `sites` or `devices` and its validated entries, none where it is not there or wrong."""
+        node = whole.child(name)
+        if node is None:
+            return whole, {}
+
+        def naming(path: Sequence[str | int]) -> str | None:
+            return f"{name.removesuffix('s')}/{path[0]}" if path else None
+
+        return node, self._checked(TypeAdapter(sections.SECTIONS[name]), node, name, naming) or {}
+
+    def _merged(self, roots: Sequence[Node]) -> Node:
+        known = [*Header.__annotations__, *self.shapes]
+        children: dict[str, Node] = {}
+        for root in roots:
+            for name, child in root.children.items() if isinstance(root.children, dict) else ():
+                first = children.get(name)
+                if name not in known:
+                    what, mend = f'"{name}" is no key of a plan', unknown_word(name, known)
+                    self._tell("KEY-UNKNOWN", what, mend, child.head)
+                elif first is None:
+                    children[name] = child
+                elif name == "include":
+                    both = [part for node in (first, child) for part in _items(node)]
+                    children[name] = dataclasses.replace(first, children=both)
+                elif name not in Header.__annotations__ or first.content() != child.content():
+                    children[name] = _joined(first, child, self.shapes.get(name), self.found)
+        return Node(roots[0].file, 1, 1, children=children)
+
+    def _header(self, whole: Node, names: Sequence[str]) -> Header:
+        children = {n: c for n in names if (c := whole.child(n))}
+        node = dataclasses.replace(whole, children=children)
+        header = self._checked(TypeAdapter(Header), node, "the plan", lambda _: None)
+        return header if header is not None else Header()
+
+    def _told_missing(self, whole: Node) -> None:
+        for name, mend in REQUIRED.items():
+            if whole.child(name) is None:
+                self._tell("KEY-MISSING", f'"{name}" is missing in the plan', mend, whole)
+
+    def _section(self, kind: ResourceType[Any], whole: Node, owner: str, into: dict[Address, Resource]) -> bool:
+        """Put what a section declares into `into`. True when the section claims every object of its type."""
+        node = whole.child(kind.section)
+        if node is None:
+            return False
+        shape = self.shapes[kind.section]
+
+        def naming(path: Sequence[str | int]) -> str | None:
+            name = shape.name_at(path) if shape else None
+            return str(Address(kind.name, name)) if name is not None else None
+
+        section = self._checked(TypeAdapter(kind.section_type), node, kind.section, naming)
+        if section is None:
+            return False
+        for declared in kind.declare(section, owner):
+            address = Address(kind.name, declared.key)
+            at = node.find(declared.path) or node
+            if address in into:
+                self._duplicate(address, into[address], at)
+                continue
+            fields = at.children.items() if isinstance(at.children, dict) else ()
+            places = {name: child.head.location for name, child in fields}
+            into[address] = Resource(address, declared.spec, at.head.location, places)
+        return kind.exclusive(section)
+
+    def _checked(self, adapter: TypeAdapter[Any], node: Node, name: str, naming: Naming) -> Any:
+        """The validated value; with mistakes, what is left of it without them, so that more can be found, or None."""
+        content = node.content()
+        try:
+            return adapter.validate_python(content, strict=True)
+        except ValidationError as error:
+            self.found.items += mistakes(error, node, adapter.json_schema(), name, naming)
+            _take_out(content, [entry["loc"] for entry in error.errors(include_url=False, include_input=False)])
+        try:
+            return adapter.validate_python(content, strict=True)
+        except ValidationError:
+            return None
+
+    def _duplicate(self, address: Address, first: Resource, again: Node) -> None:
+        what = f'"{again.head.text}" is {address}, which is declared already'
+        related = ((first.location, "the first one"),) if first.location else ()
+        self._tell("RESOURCE-DUPLICATE", what, "keep one of the two", again.head, related, str(address))
+
+    def _patterns(self, whole: Node, name: str) -> tuple[str, ...]:
+        return tuple(short for short, _ in self._addresses(whole.child(name), address_pattern))
+
+    def _absent(self, whole: Node) -> dict[Address, Location | None]:
+        absent: dict[Address, Location | None] = {}
+        for short, node in self._addresses(whole.child("absent"), tombstone):
+            address = Address.parse(short)
+            if not self.by_name[address.type].deletable:
+                what = f"{address} is nothing that a plan can delete"
+                mend = f"write what it should be, under {self.by_name[address.type].section}"
+                self._tell("ABSENT-NOT-DELETABLE", what, mend, node, address=str(address))
+            absent.setdefault(address, node.location)
+        return absent
+
+    def _addresses(self, node: Node | None, form: Callable[[str], str]) -> Iterator[tuple[str, Node]]:
+        """The entries of a list that are well formed and speak of a type that there is."""
+        for entry in node.children if node and isinstance(node.children, list) else ():
+            try:
+                short = form(entry.value) if isinstance(entry.value, str) else ""
+            except ValueError:
+                continue  # told by the header's own check
+            kind = short.partition("/")[0]
+            if not short:
+                continue
+            if any(fnmatch.fnmatchcase(name, kind) for name in self.by_name):
+                yield short, entry
+            else:
+                mend = unknown_word(kind, list(self.by_name))
+                self._tell("ADDRESS-TYPE-UNKNOWN", f'"{entry.value}": there is no type "{kind}"', mend, entry)
+
+    def _waivers(self, whole: Node) -> Iterator[Waiver]:
+        """Those in force; an expired one is told. What is wrong with an entry was told by the header's own check."""
+        node, adapter = whole.child("allow"), TypeAdapter(WaiverEntry)
+        for at in node.children if node and isinstance(node.children, list) else ():
+            try:
+                entry = adapter.validate_python(at.content(), strict=True)
+            except ValidationError:
+                continue
+            until = entry.get("until")
+            if until is not None and until < self.today.isoformat():
+                what = f"the waiver of {entry['rule']} ended on {until}: the rule holds again"
+                mend = "take it out, or give it a later day and say why"
+                self._tell("WAIVER-EXPIRED", what, mend, at.child("until") or at, severity=Severity.WARNING)
+                continue
+            yield Waiver(entry["rule"], entry.get("resource", "*"), until, entry["reason"], at.location)
+
+    def _tell(
+        self,
+        identifier: str,
+        what: str,
+        mend: str,
+        node: Node,
+        related: tuple[tuple[Location, str], ...] = (),
+        address: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        self.found.add(Diagnostic(identifier, what, mend, severity, node.location, node.length, address, related))
+
+
+def _take_out(content: Any, paths: Sequence[Sequence[str | int]]) -> None:
+    """Remove what stands at the end of each path, as far as the path leads: keys of mappings, elements of lists."""
+    marked = [found for path in paths if (found := _innermost(content, path))]
+    for holder, step in marked:
+        if isinstance(holder, dict):
+            holder.pop(step, None)
+        else:
+            holder[step] = _GONE  # taken away at the end, so that the places of the others stay what they are
+    for holder, _ in marked:
+        if isinstance(holder, list):
+            holder[:] = [element for element in holder if element is not _GONE]
+
+
+_GONE = object()
+
+
+def _innermost(content: Any, path: Sequence[str | int]) -> tuple[Any, str | int] | None:
+    """What holds the last step of a path that is there, and that step."""
+    found: tuple[Any, str | int] | None = None
+    for part in path:
+        within = isinstance(content, dict) and part in content
+        if not within and not (isinstance(content, list) and isinstance(part, int) and part < len(content)):
+            break
+        found, content = (content, part), content[part]
+    return found
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    at = diagnostic.location
+    return (at.file, at.line, at.column) if at else ("", 0, 0)
+
+
+_VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": "^var:"}
+
+
+def _or_variable(shape: Any) -> Any:
+    """A schema that takes a variable wherever a value stands: an editor must not complain of `var:NAME`."""
+    if not isinstance(shape, dict):
+        return shape
+    inner = dict(shape)
+    for key in ("properties", "patternProperties"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = {name: _or_variable(part) for name, part in inner[key].items()}
+    for key in ("additionalProperties", "items"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = _or_variable(inner[key])
+    narrow = "enum" in inner or "const" in inner or "pattern" in inner or "format" in inner
+    if not narrow and inner.get("type") not in {"boolean", "integer", "number", "array"}:
+        return inner
+    kept = {key: inner.pop(key) for key in ("description", "examples") if key in inner}
+    return {"anyOf": [inner, dict(_VARIABLE)], **kept}
+
+
+def _untitled(part: Any) -> Any:
+    """Without pydantic's titles, which only repeat the names."""
+    if isinstance(part, dict):
+        return {k: _untitled(v) for k, v in part.items() if k != "title" or not isinstance(v, str)}
+    return [_untitled(v) for v in part] if isinstance(part, list) else part

@@ -1,0 +1,207 @@
+"""The live tenant as a plan: what it has, written as somebody would have written it. Pure.
+
+What the plan language would not take, or what is not for a plan (the Hybrid Configuration Wizard's connectors, those
+that another plan has marked), is left out and told. A file that is there already keeps its comments, its order and its
+spellings; only what differs is written anew (ruamel.yaml's round trip).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from provisioner import rules
+from provisioner.changes.planning import Scope
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.model import Address, Declared, Desired, Observed, Present, Resource, ResourceType, project, written
+from provisioner.resources.ownership import HYBRID_WIZARD, made_by, owner_of
+
+Types = Sequence[ResourceType[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The YAML text, and a sentence for each object that is not in it."""
+
+    text: str
+    left_out: tuple[str, ...] = ()
+
+
+def export(
+    observed: Observed,
+    types: Types,
+    tenant: str,
+    *,
+    owner: str = "",
+    scope: Scope | None = None,
+    old: str | None = None,
+) -> Export:
+    """What is there as a plan of `tenant`; `old` is the text of the file that it goes to.
+
+    With `owner` the plan claims what it declares: connectors without a mark then get one at the next apply. Raises
+    InputError when `old` is no YAML mapping.
+    """
+    left_out: list[str] = []
+    entries = {t.name: dict(_entries(t, observed, owner, scope or Scope(), left_out)) for t in types}
+    yaml = _yaml()
+    document = _header(yaml, old, tenant, owner)
+    for kind in types:
+        _write_section(document, kind, entries[kind.name], _specs(kind, observed), owner)
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return Export(stream.getvalue(), tuple(left_out))
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _header(yaml: Any, old: str | None, tenant: str, owner: str) -> Any:
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.error import YAMLError
+
+    document: Any = None
+    if old is not None and old.strip():
+        try:
+            document = yaml.load(old)
+        except YAMLError as error:
+            raise InputError([Diagnostic("EXPORT-FILE", f"the file that is there is no YAML: {error}")]) from error
+        if not isinstance(document, dict):
+            raise InputError([Diagnostic("EXPORT-FILE", "the file that is there is no plan: it holds no mapping")])
+    if document is None:
+        document = CommentedMap()
+        document["provisioner"] = 1
+    document.setdefault("tenant", tenant)
+    if owner:
+        document["owner"] = owner
+    return document
+
+
+def _specs(kind: ResourceType[Any], observed: Observed) -> dict[str, Any]:
+    """Everything that is there of a type, by key."""
+    seen = {a.key: o.spec for a, o in observed.resources.items() if a.type == kind.name and isinstance(o, Present)}
+    return seen | {a.key: spec for a, spec in observed.undeclared.items() if a.type == kind.name}
+
+
+def _entries(
+    kind: ResourceType[Any], observed: Observed, owner: str, scope: Scope, left_out: list[str]
+) -> Iterator[tuple[str, tuple[tuple[str, ...], Any]]]:
+    """Key -> (path, value) of what can be declared; the reasons of the rest go to `left_out`."""
+    for key, spec in sorted(_specs(kind, observed).items(), key=lambda item: (item[0] not in kind.singletons, item[0])):
+        address = Address(kind.name, key)
+        if not scope.holds(address):
+            continue
+        mark = owner_of(kind, spec)
+        form = kind.written_form(spec)
+        if form is None:
+            if made_by(kind, spec) == HYBRID_WIZARD:
+                left_out.append(f"{address}: the Hybrid Configuration Wizard made it and keeps it")
+        elif mark and mark != owner:
+            left_out.append(f'{address}: it belongs to "{mark}"; --owner {mark} exports that plan\'s objects')
+        elif reason := _unfit(kind, address, form, owner):
+            left_out.append(f"{address}: {reason}")
+        else:
+            yield key, form
+
+
+def _unfit(kind: ResourceType[Any], address: Address, form: tuple[tuple[str, ...], Any], owner: str) -> str:
+    """Why the plan language would not take an object as it is; "" where it would."""
+    try:
+        declared = _declared(kind, _nested(form), owner)
+    except ValidationError as error:
+        return str(error.errors(include_url=False)[0]["msg"])
+    resources = {Address(address.type, d.key): Resource(address, d.spec) for d in declared}
+    judged = rules.lint(Desired("", owner, resources))
+    return next((f.summary for f in judged if f.blocks == "input"), "")
+
+
+def _declared(kind: ResourceType[Any], section: Any, owner: str) -> list[Declared]:
+    return list(kind.declare(TypeAdapter(kind.section_type).validate_python(section), owner))
+
+
+def _nested(form: tuple[tuple[str, ...], Any]) -> dict[str, Any]:
+    path, value = form
+    for name in reversed(path):
+        value = {name: value}
+    return dict(value)
+
+
+def _write_section(
+    document: Any, kind: ResourceType[Any], entries: Mapping[str, Any], live: Mapping[str, Any], owner: str
+) -> None:
+    """Bring a section to the entries: what is written and true stays as it is spelled."""
+    from ruamel.yaml.comments import CommentedMap
+
+    section = document.get(kind.section)
+    if section is None and not entries:
+        return
+    if section is None:
+        section = document[kind.section] = CommentedMap()
+    there = {d.key: d for d in _declared(kind, _plain(section), owner)}
+    for key, declared in there.items():
+        if key not in live:
+            _remove(section, declared.path)
+        elif project(live[key], declared.spec) != _without_mark(declared.spec):
+            _correct(section, declared, live[key])
+    for key, (path, value) in entries.items():
+        if key not in there:
+            _set(section, path, value)
+
+
+def _without_mark(spec: Any) -> Any:
+    return dataclasses.replace(spec, owner=None) if getattr(spec, "owner", None) else spec
+
+
+def _correct(section: Any, there: Declared, live: Any) -> None:
+    """Write the fields that differ; those that were not written stay unwritten. An entry of one value is that value."""
+    node = _at(section, there.path)
+    differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n != "owner"}
+    if not isinstance(node, dict):
+        for value in differing.values():
+            _at(section, there.path[:-1])[there.path[-1]] = value
+        return
+    for name, value in differing.items():
+        if value is None:
+            node.pop(name, None)
+        else:
+            node[name] = sorted(value) if isinstance(value, frozenset) else value
+
+
+def _plain(node: Any) -> Any:
+    """A round-trip node as plain Python, for pydantic."""
+    if isinstance(node, dict):
+        return {str(k): _plain(v) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_plain(v) for v in node]
+    return str(node) if isinstance(node, str) else node
+
+
+def _at(node: Any, path: Sequence[str | int]) -> Any:
+    for name in path:
+        node = node[name]
+    return node
+
+
+def _set(node: Any, path: Sequence[str], value: Any) -> None:
+    from ruamel.yaml.comments import CommentedMap
+
+    for name in path[:-1]:
+        if node.get(name) is None:
+            node[name] = CommentedMap()
+        node = node[name]
+    node[path[-1]] = value
+
+
+def _remove(node: Any, path: Sequence[str | int]) -> None:
+    del _at(node, path[:-1])[path[-1]]

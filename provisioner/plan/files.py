@@ -1,0 +1,166 @@
+"""The files of a plan: which they are, what they hold, a digest of it all, and single lines for quoting.
+
+Sizes are looked at before anything is read, and nothing outside of the plan's border is read. What the bytes mean is
+said in yaml_nodes and document.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import io
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provisioner.border import Border, read_ordinary
+from provisioner.diagnostics import Diagnostic, Diagnostics
+from provisioner.plan.yaml_nodes import LARGEST_BYTES
+
+_SUFFIXES = frozenset({".yaml", ".yml"})
+_TESTS = ".test.yaml"  # tests of plans may lie beside them
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """`path` as the user gave it, with the name behind it for a folder; `content` without a byte order mark.
+
+    `outside`: it lies outside of the plan's border, and nothing of it may be quoted.
+    """
+
+    path: str
+    name: str
+    content: bytes
+    outside: bool = False
+
+
+def is_plan_file(name: str) -> bool:
+    """Whether a file of a folder is a part of the plan, by its name."""
+    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not name.endswith(_TESTS)
+
+
+def find(paths: Iterable[Path], found: Diagnostics, border: Border) -> Iterator[PlanFile]:
+    """Every file of the plan once, those of a folder by name; what the border does not admit is a mistake."""
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        for file in _expanded(path, found, border):
+            try:
+                if not border.admits(file):
+                    found.add(outside(file, border))
+                    continue
+                status = file.stat()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    yield from _content(file, status, found, border)
+            except (OSError, ValueError) as error:
+                found.add(_unreadable(file, error))
+
+
+def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 over names, contents and variables. Line ends count as one: a checkout on Windows is the same plan."""
+    sha = hashlib.sha256()
+    for name, content in sorted((f.name, f.content.replace(b"\r\n", b"\n")) for f in files):
+        for part in (name.encode("utf-8", "surrogateescape"), content):
+            sha.update(f"{len(part)}:".encode() + part)
+    if variables:
+        sha.update(json.dumps(variables, sort_keys=True).encode())
+    return sha.hexdigest()
+
+
+def outside(file: Path, border: Border) -> Diagnostic:
+    """Something that leaves the border. Whether it exists is not told."""
+    what = f"{file} is outside of {border.roots[0]}, the checkout or folder of the plan"
+    return Diagnostic("PLAN-OUTSIDE", what, "move it into the checkout, or allow it with --allow-outside-files")
+
+
+def line_reader(border: Border) -> Callable[[str, int], str | None]:
+    """A reader of single lines of plan files, counted from 1, with their ends: for quoting them beside a diagnostic.
+
+    What stands beside a word for a secret is struck out. None for what cannot be read, or lies outside of the border.
+    Each file is read once.
+    """
+
+    @functools.cache
+    def source(file: str) -> Sequence[str]:
+        try:
+            if not border.holds(Path(file)):
+                return ()
+            text = read_ordinary(Path(file), LARGEST_BYTES).decode("utf-8", "replace")
+        except (OSError, ValueError):
+            return ()
+        return list(io.StringIO(text, newline=""))
+
+    def line(file: str, number: int) -> str | None:
+        known = source(file)
+        return _struck(known[number - 1]) if 0 < number <= len(known) else None
+
+    return line
+
+
+# A value beside a word for a secret, unless it is a reference: nobody should have written it there.
+_SECRET = re.compile(
+    r"((?:password|passwd|secret|token|api_?key|private_?key)\w*[\"']?\s*[:=]\s*)(?!env:|file:)"
+    r"(\"[^\"]*\"?|'[^']*'?|[^\s,}\]#]+)",
+    re.IGNORECASE,
+)
+
+
+def _struck(line: str) -> str:
+    """A line without what may be a secret, each character struck out so that columns stay what they are."""
+    return _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
+
+
+def _expanded(path: Path, found: Diagnostics, border: Border) -> Sequence[Path]:
+    """The path itself, or the plan files of a folder. Sub-folders are not read: links cannot lead round in circles."""
+    try:
+        if not border.admits(path):
+            found.add(outside(path, border))
+            return []
+        if not path.is_dir():
+            if path.exists() or path.is_symlink():
+                return [path]
+            found.add(_no_file(path, border))
+            return []
+        files = sorted(p for p in path.iterdir() if is_plan_file(p.name) and not p.is_dir())
+    except (OSError, ValueError) as error:
+        found.add(_unreadable(path, error))
+        return []
+    if not files:
+        what = f"{path}: the folder holds no *.yaml or *.yml"
+        found.add(Diagnostic("PLAN-FOLDER-EMPTY", what, "name the folder that holds them: sub-folders are not read"))
+    return files
+
+
+def _content(file: Path, status: os.stat_result, found: Diagnostics, border: Border) -> Iterator[PlanFile]:
+    """Its size is looked at before it is read, and no more is read than may be."""
+    limit = f"{LARGEST_BYTES // 2**20} MB"
+    if not stat.S_ISREG(status.st_mode):
+        found.add(Diagnostic("PLAN-UNREADABLE", f"{file}: not a file", "name a file or a folder of files"))
+        return
+    content = b""
+    if status.st_size <= LARGEST_BYTES:
+        content = read_ordinary(file, LARGEST_BYTES + 1)
+    if max(status.st_size, len(content)) > LARGEST_BYTES:
+        what = f"{file}: {status.st_size / 2**20:,.0f} MB; a plan file is {limit} at most"
+        found.add(Diagnostic("YAML-TOO-LARGE", what, "name a plan, or split it into several files"))
+        return
+    yield PlanFile(str(file), file.name, content.removeprefix(b"\xef\xbb\xbf"), outside=not border.holds(file))
+
+
+def _no_file(path: Path, border: Border) -> Diagnostic:
+    known = path.parent.is_dir() and border.holds(path.parent)
+    names = [p.name for p in path.parent.iterdir()] if known else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    mend = f"did you mean {path.parent / near[0]}?" if near else "name a plan file, or a folder that holds some"
+    return Diagnostic("PLAN-FILE-MISSING", f"{path}: there is no such file or folder", mend)
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Diagnostic("PLAN-UNREADABLE", f"{path}: {reason}", "make it readable, or name another")

@@ -1,0 +1,328 @@
+"""Desired + observed -> change set, with the real resource types and no tenant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioner.changes import planning
+from provisioner.model import (
+    Absent,
+    Action,
+    Address,
+    Change,
+    Desired,
+    Observation,
+    Observed,
+    Present,
+    Resource,
+    Unknown,
+    Waiver,
+)
+from provisioner.resources import TYPES
+from provisioner.resources.dkim import Dkim
+from provisioner.resources.domain import Domain
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
+
+ERP = Address("smtp_auth", "erp@contoso.com")
+HQ = Address("inbound_connector", "hq")
+SIGNING = Address("dkim", "contoso.com")
+DOMAIN = Address("domain", "contoso.com")
+
+
+def desired(*specs: tuple[Address, object], **rest: object) -> Desired:
+    resources = {a: Resource(a, s) for a, s in specs}
+    return Desired("contoso.onmicrosoft.com", str(rest.pop("owner", "")), resources, **rest)  # type: ignore[arg-type]
+
+
+def observed(*seen: tuple[Address, Observation], **rest: object) -> Observed:
+    return Observed(dict(seen), **rest)  # type: ignore[arg-type]
+
+
+def actions(changes: tuple[Change, ...]) -> dict[str, Action]:
+    return {str(c.address): c.action for c in changes}
+
+
+CONNECTOR = InboundConnector(
+    "hq", type="on_premises", enabled=True, sender_ip_addresses=frozenset({"192.0.2.5/32"}), require_tls=True
+)
+LIVE_CONNECTOR = InboundConnector(
+    "hq",
+    type="on_premises",
+    enabled=True,
+    sender_ip_addresses=frozenset({"192.0.2.5/32"}),
+    sender_domains=frozenset({"*"}),
+    require_tls=True,
+    tls_sender_certificate_name="",
+    comment="somebody's",
+    owner="",
+)
+
+
+def test_what_is_as_written_is_a_no_op_and_fields_that_are_not_written_do_not_count() -> None:
+    found = planning.plan(desired((HQ, CONNECTOR)), observed((HQ, Present(LIVE_CONNECTOR))), TYPES)
+    assert actions(found.changes) == {'inbound_connector["hq"]': Action.NO_OP}
+    assert found.complete
+    assert not found.applyable
+    assert found.pending == ()
+
+
+def test_an_update_rests_on_the_written_fields_only() -> None:
+    wanted = InboundConnector("hq", require_tls=False)
+    found = planning.plan(desired((HQ, wanted)), observed((HQ, Present(LIVE_CONNECTOR))), TYPES)
+    (change,) = found.pending
+    assert change.before == InboundConnector("hq", require_tls=True)
+    assert change.after == InboundConnector("hq", require_tls=False)
+    assert found.applyable
+
+
+def test_absent_is_created_and_the_inverse_deletes_it() -> None:
+    found = planning.plan(desired((HQ, CONNECTOR)), observed((HQ, Absent())), TYPES)
+    (change,) = found.pending
+    assert change.action is Action.CREATE
+    assert [s.request.name for s in change.steps] == ["New-InboundConnector"]  # type: ignore[union-attr]
+    assert [s.request.name for s in change.inverse] == ["Remove-InboundConnector"]  # type: ignore[union-attr]
+
+
+def test_unknown_plans_nothing_and_says_so() -> None:
+    found = planning.plan(desired((HQ, CONNECTOR)), observed((HQ, Unknown("throttled"))), TYPES)
+    assert found.changes == ()
+    assert found.unknown == {HQ: Unknown("throttled")}
+    assert found.errored
+    assert not found.complete
+    assert not found.applyable
+
+
+def test_a_resource_that_was_not_read_is_unknown_and_not_absent() -> None:
+    found = planning.plan(desired((HQ, CONNECTOR)), observed(), TYPES)
+    assert found.changes == ()
+
+
+def test_a_missing_mailbox_is_one_clear_finding_and_the_others_are_still_planned() -> None:
+    other = Address("smtp_auth", "fax@contoso.com")
+    plan = desired((ERP, SmtpAuth(ERP.key, "enabled")), (other, SmtpAuth(other.key, "enabled")))
+    found = planning.plan(plan, observed((ERP, Absent()), (other, Present(SmtpAuth(other.key, "inherit")))), TYPES)
+    assert [f.rule for f in found.findings if f.blocks] == ["RESOURCE-MISSING"]
+    assert actions(found.pending) == {'smtp_auth["fax@contoso.com"]': Action.UPDATE}
+    assert not found.applyable
+
+
+def test_a_precondition_is_checked_and_never_changed() -> None:
+    plan = desired((DOMAIN, Domain("contoso.com", verified=True, type="authoritative")))
+    seen = observed((DOMAIN, Present(Domain("contoso.com", verified=True, accepted=True, type="internal_relay"))))
+    found = planning.plan(plan, seen, TYPES)
+    assert found.changes == ()
+    assert [(c.status, len(c.problems)) for c in found.checks] == [("fail", 1)]
+    assert [f.rule for f in found.findings] == ["PRECONDITION"]
+
+
+def test_our_mark_without_a_declaration_is_deleted_and_a_stranger_is_kept() -> None:
+    ours = InboundConnector("gone", owner="us/prod", comment="", source="admin_ui")
+    theirs = InboundConnector("other", owner="", comment="", source="admin_ui")
+    undeclared = {Address("inbound_connector", s.name): s for s in (ours, theirs)}
+    found = planning.plan(desired(owner="us/prod"), observed(undeclared=undeclared), TYPES)
+    assert actions(found.changes) == {'inbound_connector["gone"]': Action.DELETE}
+
+
+@pytest.mark.parametrize("patterns", [{"ignore": ("inbound_connector/go*",)}, {"protect": ("inbound_connector/gone",)}])
+def test_ignored_and_protected_objects_are_never_deleted(patterns: dict[str, tuple[str, ...]]) -> None:
+    ours = InboundConnector("gone", owner="us/prod", comment="", source="admin_ui")
+    undeclared = {Address("inbound_connector", "gone"): ours}
+    found = planning.plan(desired(owner="us/prod", **patterns), observed(undeclared=undeclared), TYPES)
+    assert found.changes == ()
+    assert [f.rule for f in found.findings] == (["PROTECTED"] if "protect" in patterns else [])
+
+
+def test_exclusive_sends_overrides_back_to_inherit() -> None:
+    stray = Address("smtp_auth", "stray@contoso.com")
+    calm = Address("smtp_auth", "calm@contoso.com")
+    undeclared = {stray: SmtpAuth(stray.key, "enabled"), calm: SmtpAuth(calm.key, "inherit")}
+    claimed = planning.plan(desired(exclusive=frozenset({"smtp_auth"})), observed(undeclared=undeclared), TYPES)
+    assert actions(claimed.changes) == {'smtp_auth["stray@contoso.com"]': Action.UPDATE}
+    free = planning.plan(desired(), observed(undeclared=undeclared), TYPES)
+    assert free.changes == ()
+
+
+def test_a_tombstone_deletes_what_is_there_and_is_content_with_what_is_not() -> None:
+    tomb = desired(absent={HQ: None})
+    assert actions(planning.plan(tomb, observed((HQ, Present(LIVE_CONNECTOR))), TYPES).changes) == {
+        'inbound_connector["hq"]': Action.DELETE
+    }
+    assert planning.plan(tomb, observed((HQ, Absent())), TYPES).changes == ()
+
+
+def test_a_field_that_only_creation_can_set_is_told_and_not_planned() -> None:
+    plan = desired((SIGNING, Dkim("contoso.com", enabled=True, key_size=2048)))
+    live = Dkim("contoso.com", True, 1024, "relaxed", "relaxed", "a.example", "b.example")
+    found = planning.plan(plan, observed((SIGNING, Present(live))), TYPES)
+    assert found.pending == ()
+    assert [f.rule for f in found.findings] == ["CREATE-ONLY"]
+
+
+def test_what_is_needed_comes_first_and_deletes_the_other_way_round() -> None:
+    a, b, c = (Address("x", k) for k in "abc")
+    made = [Change(a, Action.CREATE, None, 1, needs=(b,)), Change(b, Action.CREATE, None, 1, needs=(c,))]
+    made.append(Change(c, Action.CREATE, None, 1))
+    assert [str(x.address.key) for x in planning.order(made)] == ["c", "b", "a"]
+    gone = [Change(x.address, Action.DELETE, 1, None, needs=x.needs) for x in made]
+    assert [str(x.address.key) for x in planning.order(gone)] == ["a", "b", "c"]
+
+
+def test_a_target_narrows_the_plan_brings_its_preconditions_and_marks_it_incomplete() -> None:
+    plan = desired(
+        (SIGNING, Dkim("contoso.com", enabled=True)),
+        (DOMAIN, Domain("contoso.com", verified=True)),
+        (HQ, CONNECTOR),
+    )
+    scope = planning.Scope(targets=("dkim/*",))
+    narrowed = planning.narrow(plan, TYPES, scope)
+    assert set(narrowed.resources) == {SIGNING, DOMAIN}
+    assert not planning.plan(narrowed, observed(), TYPES, scope=scope).complete
+    assert set(planning.narrow(plan, TYPES, planning.Scope(excludes=("dkim/*",))).resources) == {DOMAIN, HQ}
+
+
+def test_the_tenant_wide_switch_is_a_guard_that_only_its_name_lifts() -> None:
+    switch = Address("smtp_auth", ORGANIZATION)
+    plan = desired((switch, SmtpAuth(ORGANIZATION, "enabled")))
+    seen = observed((switch, Present(SmtpAuth(ORGANIZATION, "disabled"))))
+    refused = planning.plan(plan, seen, TYPES)
+    assert [f.rule for f in refused.findings if f.blocks] == ["SMTP-TENANT-WIDE"]
+    assert not refused.applyable
+    other = planning.plan(plan, seen, TYPES, waivers=[Waiver("BLAST-RADIUS")])
+    assert not other.applyable
+    named = planning.plan(plan, seen, TYPES, waivers=[Waiver("SMTP-TENANT-WIDE", reason="CHG-1")])
+    assert named.applyable
+    assert [f.waived for f in named.findings] == ["CHG-1"]
+
+
+def test_more_than_the_share_of_ten_or_more_objects_is_a_guard() -> None:
+    keys = [Address("smtp_auth", f"m{i}@contoso.com") for i in range(10)]
+
+    def blast(changed: int, of: int) -> list[str]:
+        plan = desired(
+            *((k, SmtpAuth(k.key, "enabled" if i < changed else "inherit")) for i, k in enumerate(keys[:of]))
+        )
+        seen = observed(*((k, Present(SmtpAuth(k.key, "inherit"))) for k in keys[:of]))
+        return [f.rule for f in planning.plan(plan, seen, TYPES).findings]
+
+    assert blast(3, 10) == []
+    assert blast(4, 10) == ["BLAST-RADIUS"]
+    assert blast(9, 9) == []
+
+
+@given(st.permutations(sorted(["192.0.2.5/32", "198.51.100.0/24", "203.0.113.64/28"])), st.booleans())
+def test_the_order_of_a_list_never_matters(order: list[str], tls: bool) -> None:
+    wanted = InboundConnector("hq", sender_ip_addresses=frozenset(order), require_tls=tls)
+    live = InboundConnector("hq", sender_ip_addresses=frozenset(sorted(order)), require_tls=tls, comment="")
+    assert planning.plan(desired((HQ, wanted)), observed((HQ, Present(live))), TYPES).pending == ()
+
+
+def test_the_organization_is_closed_only_after_its_mailboxes_have_their_own_word() -> None:
+    switch = Address("smtp_auth", ORGANIZATION)
+    plan = desired((switch, SmtpAuth(ORGANIZATION, "disabled")), (ERP, SmtpAuth(ERP.key, "enabled")))
+    seen = observed((switch, Present(SmtpAuth(ORGANIZATION, "enabled"))), (ERP, Present(SmtpAuth(ERP.key, "inherit"))))
+    found = planning.plan(plan, seen, TYPES)
+    assert [c.address for c in found.pending] == [ERP, switch]
+    assert planning.stages(found.changes) == {ERP: planning.Stage.FREE, switch: planning.Stage.CLOSING}
+
+
+def test_two_addresses_of_one_mailbox_cannot_both_be_declared() -> None:
+    alias = Address("smtp_auth", "alias@contoso.com")
+    plan = desired((ERP, SmtpAuth(ERP.key, "enabled")), (alias, SmtpAuth(alias.key, "disabled")))
+    live = {a: Present(SmtpAuth(a.key, "inherit", mailbox="erp@contoso.com")) for a in (ERP, alias)}
+    found = planning.plan(plan, observed(*live.items()), TYPES)
+    assert [f.rule for f in found.findings] == ["SAME-MAILBOX"]
+    assert not found.applyable
+
+
+def test_a_connector_of_the_hybrid_wizard_is_guarded() -> None:
+    live = InboundConnector("hq", require_tls=True, comment="", source="hybrid_wizard")
+    found = planning.plan(
+        desired((HQ, InboundConnector("hq", require_tls=False))), observed((HQ, Present(live))), TYPES
+    )
+    assert [f.rule for f in found.findings] == ["HYBRID-CONNECTOR"]
+    calm = planning.plan(desired((HQ, InboundConnector("hq", require_tls=True))), observed((HQ, Present(live))), TYPES)
+    assert calm.findings == ()
+
+
+def test_a_tombstone_for_something_declared_is_a_contradiction_in_any_case() -> None:
+    plan = desired((HQ, CONNECTOR), absent={Address("inbound_connector", "HQ"): None})
+    found = planning.plan(plan, observed((HQ, Present(LIVE_CONNECTOR))), TYPES)
+    assert [f.rule for f in found.findings if f.blocks] == ["ABSENT-DECLARED"]
+
+
+@pytest.mark.parametrize("name", ["a-relay", "z-relay"])
+def test_a_delete_follows_the_create_whatever_their_names(name: str) -> None:
+    old, new = Address("inbound_connector", "m-relay"), Address("inbound_connector", name)
+    live = replace(LIVE_CONNECTOR, name="m-relay", owner="us/prod")
+    seen = observed((new, Absent()), undeclared={old: live})
+    found = planning.plan(desired((new, replace(CONNECTOR, name=name)), owner="us/prod"), seen, TYPES)
+    assert [c.address for c in found.pending] == [new, old]
+    assert [c.consequences for c in found.pending] == [("widens exposure",), ("deletes", "can stop mail")]
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+SCAN = Address("smtp_auth", "scan@contoso.com")
+LIVE_SCAN = SmtpAuth("scan@contoso.com", "enabled", "scan@contoso.com", frozenset({"mfp@contoso.com", "g-1"}))
+EXCLUSIVE = frozenset({"smtp_auth"})
+LIVE_ERP = Present(SmtpAuth("erp@contoso.com", "enabled", "erp@contoso.com"))
+WANTED_ERP = (ERP, SmtpAuth("erp@contoso.com", "enabled"))
+
+
+@pytest.mark.parametrize("pattern", ["smtp_auth/mfp@contoso.com", "smtp_auth/MFP@*", "smtp_auth/g-1", "*/scan@*"])
+def test_a_pattern_matches_every_name_of_an_object(pattern: str) -> None:
+    live = observed((ERP, LIVE_ERP), undeclared={SCAN: LIVE_SCAN})
+    plain = planning.plan(desired(WANTED_ERP, exclusive=EXCLUSIVE), live, TYPES)
+    assert [c.address for c in plain.pending] == [SCAN]
+    for header in ({"ignore": (pattern,)}, {"protect": (pattern,)}):
+        found = planning.plan(desired(WANTED_ERP, exclusive=EXCLUSIVE, **header), live, TYPES)
+        assert found.pending == ()
+        assert [f.rule for f in found.findings] == (["PROTECTED"] if "protect" in header else [])
+    scope = planning.Scope(excludes=(pattern,))
+    narrowed = planning.narrow(desired(WANTED_ERP, exclusive=EXCLUSIVE), TYPES, scope)
+    assert planning.plan(narrowed, live, TYPES, scope=scope).pending == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (Absent(), "does not have it"),
+        (Unknown("it matches multiple entries"), "multiple entries"),
+        (Present(SmtpAuth("mfp@contoso.com", "enabled", "scan@contoso.com")), "also a name of"),
+    ],
+)
+def test_a_name_that_is_not_certain_freezes_the_undeclared_objects(there: Observation, words: str) -> None:
+    declared = Address("smtp_auth", "mfp@contoso.com")
+    other = Address("smtp_auth", "bea@contoso.com")
+    names = frozenset({"mfp@contoso.com"}) if isinstance(there, Present) else frozenset()
+    bea = SmtpAuth("bea@contoso.com", "enabled", "bea@contoso.com", names)
+    plan = desired((declared, SmtpAuth("mfp@contoso.com", "enabled")), exclusive=EXCLUSIVE)
+    found = planning.plan(plan, observed((declared, there), undeclared={other: bea}), TYPES)
+    assert found.pending == ()
+    assert not found.complete
+    (frozen,) = [f for f in found.findings if f.rule == "UNDECLARED-FROZEN"]
+    assert frozen.address == declared
+    assert words in frozen.summary
+
+
+def test_a_connector_of_ours_is_kept_while_a_declared_one_is_unknown() -> None:
+    ours = InboundConnector("old", owner="me", comment="")
+    plan = desired((HQ, CONNECTOR), owner="me")
+    live = observed((HQ, Unknown("malformed")), undeclared={Address("inbound_connector", "old"): ours})
+    assert planning.plan(plan, live, TYPES).pending == ()
+    live = observed((HQ, Absent()), undeclared={Address("inbound_connector", "old"): ours})
+    assert [c.action for c in planning.plan(plan, live, TYPES).pending] == [Action.CREATE, Action.DELETE]
+
+
+def test_the_two_spellings_of_a_domain_are_one_name() -> None:
+    german = Address("dkim", "xn--bcher-kva.example")
+    plan = desired((german, Dkim(german.key, enabled=True)))
+    for pattern in ("dkim/b\u00fccher.example", "dkim/XN--BCHER-KVA.example"):
+        scope = planning.Scope(excludes=(pattern,))
+        live = observed((german, Present(Dkim(german.key, enabled=False))))
+        assert planning.plan(planning.narrow(plan, TYPES, scope), live, TYPES, scope=scope).changes == ()
