@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from provisioner import border
 from provisioner.diagnostics import Diagnostic, InputError, Location
-from provisioner.tenant.dns import parse_server
+from provisioner.model.name_server import parse_server
 
 FILE = "provisioner.toml"
 

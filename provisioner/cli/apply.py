@@ -27,9 +27,9 @@ from provisioner.cli.options import (
     plan_path,
     targets,
 )
-from provisioner.cli.output import STREAM, moment, print_plan
+from provisioner.cli.output import STREAM, print_plan
 from provisioner.cli.planner import Selection, make_plan, run, validate_first, with_tenant
-from provisioner.cli.session import Session
+from provisioner.cli.session import Session, moment
 from provisioner.cli.state import journal_path, locks_of
 from provisioner.diagnostics import (
     ApplyIncomplete,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import importlib
 import json
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from provisioner.cli.session import Session
+from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import Diagnostic, InputError
 
 STREAM = "json-lines"
@@ -60,8 +59,3 @@ def write_reports(session: Session, document: Mapping[str, Any], reports: Mappin
         except OSError as error:
             what = f"--out-{format_}: {path} cannot be written: {error.strerror or error}"
             raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
-
-
-def moment() -> str:
-    """This moment in RFC 3339, for a line of a stream."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -118,7 +118,6 @@ class Session:
         if self.format == "json":
             self.result(json.dumps(error_document(error), indent=1, ensure_ascii=False) + "\n")
         if self.format == "json-lines":
-            from provisioner.cli.output import moment
             from provisioner.render import stream
 
             for said in stream.diagnostics(error.diagnostics, moment()):
@@ -147,3 +146,8 @@ def error_document(error: ProvisionerError) -> dict[str, Any]:
 def read_line(file: str, line: int) -> str | None:
     """A line of a plan for an excerpt, with its end; None where it cannot be had or lies outside of the border."""
     return Session.current().read_line(file, line)
+
+
+def moment() -> str:
+    """This moment in RFC 3339, for a line of a stream."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

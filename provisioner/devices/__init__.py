@@ -4,15 +4,13 @@
 set, `sheet` and `report` tell people, `remedy` says what mends a refusal.
 """
 
-from provisioner.devices.choice import BASIC_ENDING, BASIC_ENDS, NAMES, Facts, choose, facts_of
+from provisioner.devices.choice import NAMES, Facts, choose, facts_of
 from provisioner.devices.expansion import egress, expand
 from provisioner.devices.remedy import Remedy, remedy
 from provisioner.devices.sheet import report, sheet, summary
 from provisioner.devices.way import Way, device_of, way, way_of
 
 __all__ = [
-    "BASIC_ENDING",
-    "BASIC_ENDS",
     "NAMES",
     "Facts",
     "Remedy",

@@ -13,21 +13,12 @@ any day. The end of basic authentication is a warning with its date.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.model import Address, Desired
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
-
-BASIC_ENDS = datetime.date(2026, 12, 31)
-"""The day from which basic authentication for client submission is off unless an administrator turns it on again."""
-
-BASIC_ENDING = (
-    f"basic authentication for client submission is off by default from {BASIC_ENDS}; after that a password works only "
-    "where an administrator has turned it on again, until Microsoft removes it"
-)
-"""True on any day, before and after. Which of the two holds for a tenant, no documented setting shows."""
 
 RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
 MESSAGES_PER_MINUTE = 30  # per mailbox; what is above is delayed

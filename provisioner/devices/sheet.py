@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from provisioner.devices.choice import (
-    BASIC_ENDS,
     CONNECTIONS,
     MESSAGES_PER_MINUTE,
     MOST_RECIPIENTS_PER_MESSAGE,
@@ -23,6 +22,7 @@ from provisioner.devices.choice import (
     without_password,
 )
 from provisioner.devices.way import Way, way_of
+from provisioner.mailflow.basic_authentication import BASIC_ENDS
 from provisioner.model import Desired
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from provisioner.devices import BASIC_ENDING
+from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.model import (
     Address,
     Answer,

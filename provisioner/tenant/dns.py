@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import struct
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 from provisioner.diagnostics import Unavailable
 from provisioner.mail_dns.dialogue import NO_NAME, NO_ROWS, DnsAnswer, Status
 from provisioner.model import Answer, DnsQuery
+from provisioner.model.name_server import NameServer, parse_server
 
 if TYPE_CHECKING:
     import dns.message
@@ -113,16 +113,7 @@ class DnsResolver:
 # --- servers ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _addresses(servers: Sequence[str]) -> list[_Server]:
+def _addresses(servers: Sequence[str]) -> list[NameServer]:
     if servers:
         try:
             return [parse_server(server) for server in servers]
@@ -135,23 +126,7 @@ def _addresses(servers: Sequence[str]) -> list[_Server]:
         system = dns.resolver.Resolver()
     except dns.exception.DNSException:
         raise _Failed("this machine has no name server; name one in endpoints.dns_servers") from None
-    return [_Server(str(server), system.port) for server in system.nameservers]
-
-
-def parse_server(text: str) -> _Server:
-    """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`. Raises ValueError for anything else."""
-    host, port = text, "53"
-    if text.startswith("["):
-        host, closed, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port if closed else ""
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f'"{text}" is no name server: write ip or ip:port')
-    try:
-        return _Server(str(ipaddress.ip_address(host)), int(port))
-    except ValueError:
-        raise ValueError(f'"{text}" is no name server: write ip or ip:port') from None
+    return [NameServer(str(server), system.port) for server in system.nameservers]
 
 
 # --- one question to one server --------------------------------------------------------------------------------------
@@ -185,7 +160,7 @@ class _Question:
         return questions == 1 and wire[_HEADER.size : _HEADER.size + len(asked)].lower() == asked.lower()
 
 
-async def _ask(server: _Server, question: _Question, deadline: float) -> dns.message.Message:
+async def _ask(server: NameServer, question: _Question, deadline: float) -> dns.message.Message:
     """Raises TimeoutError when nothing that answers came, _Failed for an answer that is none."""
     wire = await _by_udp(server, question, question.wire, deadline)
     if _flags(wire) & _RCODE == _FORMERR:
@@ -203,7 +178,7 @@ def _patience(deadline: float) -> asyncio.Timeout:
     return asyncio.timeout(max(0.0, min(_TRY_S, deadline - time.monotonic())))
 
 
-async def _by_udp(server: _Server, question: _Question, wire: bytes, deadline: float) -> bytes:
+async def _by_udp(server: NameServer, question: _Question, wire: bytes, deadline: float) -> bytes:
     loop = asyncio.get_running_loop()
     listener = _Listener(question, loop.create_future())
     try:
@@ -237,7 +212,7 @@ class _Listener(asyncio.DatagramProtocol):
             self.answer.set_exception(error)
 
 
-async def _by_tcp(server: _Server, question: _Question, deadline: float) -> bytes:
+async def _by_tcp(server: NameServer, question: _Question, deadline: float) -> bytes:
     async with _patience(deadline):
         try:
             reader, writer = await asyncio.open_connection(server.host, server.port)

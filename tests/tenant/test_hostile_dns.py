@@ -25,7 +25,8 @@ import pytest
 from provisioner.diagnostics import Unavailable
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
 from provisioner.model import DnsQuery
-from provisioner.tenant.dns import LIFETIME_S, MOST_BYTES, DnsResolver, parse_server
+from provisioner.model.name_server import parse_server
+from provisioner.tenant.dns import LIFETIME_S, MOST_BYTES, DnsResolver
 
 TEXT = DnsQuery("contoso.com", "TXT")
 GRACE_S = 2.0
