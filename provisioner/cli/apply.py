@@ -28,9 +28,7 @@ from provisioner.cli.options import (
     targets,
 )
 from provisioner.cli.output import STREAM, print_plan
-from provisioner.cli.planner import Selection, make_plan, run, validate_first, with_tenant
 from provisioner.cli.session import Session, moment
-from provisioner.cli.state import journal_path, locks_of
 from provisioner.diagnostics import (
     ApplyIncomplete,
     ChangeSetStale,
@@ -39,6 +37,8 @@ from provisioner.diagnostics import (
     GuardRefused,
     TenantIncomplete,
 )
+from provisioner.operations.planning import Selection, make_plan, run, validate_first, with_tenant
+from provisioner.operations.state import journal_path, locks_of
 
 if TYPE_CHECKING:
     from provisioner.engine import Event, Outcome, Result

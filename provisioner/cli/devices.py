@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provisioner.cli.mail_records import microsoft_mx
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run
 from provisioner.cli.session import Session
+from provisioner.operations.mail_records import asking, microsoft_mx
+from provisioner.operations.planning import run
 
 if TYPE_CHECKING:
     from provisioner.model import Desired
@@ -63,7 +63,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     device = device_of(name.removeprefix("device/"), desired)
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method not in {None, CLIENT_SUBMISSION}:
-        found = run(microsoft_mx(session, [device.sender.rpartition("@")[2]]))
+        found = run(microsoft_mx(asking(session), [device.sender.rpartition("@")[2]]))
     document = sheet(device, desired, found)
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
     session.result(forms[format_](document))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provisioner.cli.options import output_format
-from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.operations.planning import run, with_tenant
 
 if TYPE_CHECKING:
     from provisioner.diagnosis.diagnose import Diagnosis
@@ -112,10 +112,10 @@ def plain(found: Diagnosis, evidence: Sequence[Evidence]) -> Mapping[str, Any]:
 
 def ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
     """What the tenant of the profile, and DNS, say to a diagnosis."""
-    from provisioner.cli.mail_records import spf_result
     from provisioner.diagnosis.diagnose import AskSpf
     from provisioner.diagnosis.evidence import conclude, of_spf, requests
     from provisioner.model import request_key
+    from provisioner.operations.mail_records import asking, spf_result
 
     asked = {request_key(r): r for q in found.questions for r in requests(q)}
     senders = [q for q in found.questions if isinstance(q, AskSpf) and q.domain and q.ip]
@@ -127,4 +127,4 @@ def ask(session: Session, found: Diagnosis) -> Sequence[Evidence]:
 
     answers = run(with_tenant(session, work)) if asked else {}
     told = [e for q in found.questions for e in conclude(q, answers)]
-    return [*told, *(of_spf(q.domain, q.ip, run(spf_result(session, q.domain, q.ip))) for q in senders)]
+    return [*told, *(of_spf(q.domain, q.ip, run(spf_result(asking(session), q.domain, q.ip))) for q in senders)]

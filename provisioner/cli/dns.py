@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provisioner.cli.mail_records import check_domains
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
+from provisioner.operations.mail_records import Asked, asking, check_domains
+from provisioner.operations.planning import run, with_tenant
 from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
@@ -75,14 +75,16 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     session.diagnose(warnings)
     domains = sorted(_domains(desired))
     if session.profile.tenant is None:
-        return run(check_domains(session, domains, {}, egress(desired)))
+        return run(check_domains(asking(session), domains, {}, egress(desired)))
 
     async def work(ports: Ports, identity: TenantIdentity) -> Sequence[DomainReport]:
         from provisioner.tenant.connect import check_tenant
 
         check_tenant(identity, desired.tenant)
         named = await _dkim_targets(ports)
-        return await check_domains(session, domains, {d: named.get(d, {}) for d in domains}, egress(desired))
+        return await check_domains(
+            Asked(ports.resolver), domains, {d: named.get(d, {}) for d in domains}, egress(desired)
+        )
 
     return run(with_tenant(session, work))
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run, with_tenant
 from provisioner.cli.session import Session
-from provisioner.cli.standing import look, standing
-from provisioner.cli.state import journal_path, locks_of, state_folder
 from provisioner.diagnostics import InputError, ProvisionerError
+from provisioner.operations.planning import run, with_tenant
+from provisioner.operations.standing import look, standing
+from provisioner.operations.state import journal_path, locks_of, state_folder
 
 if TYPE_CHECKING:
     from provisioner.model import Answer, Desired, Observed, Request, Unknown
@@ -221,11 +221,11 @@ def _kept(session: Session, tenant_id: str) -> Iterator[Check]:
 
 
 def _dns(session: Session, desired: Desired | None, identity: TenantIdentity) -> Check:
-    from provisioner.cli.mail_records import answering
+    from provisioner.operations.mail_records import answering, asking
 
     domains = sorted({a.key for a in desired.resources if a.type == "domain"}) if desired else []
     name = (domains or [identity.initial_domain])[0]
-    reason = run(answering(session, name))
+    reason = run(answering(asking(session), name))
     if reason:
         mend = "name servers that answer: endpoints.dns_servers in the profile"
         return Check("DNS", PROBLEM, f"no proper answer for {name}: {reason}", mend)

@@ -11,9 +11,9 @@ import click
 
 from provisioner.cli.options import allows, excludes, output_format, plan_path, targets
 from provisioner.cli.plan import exit_code
-from provisioner.cli.planner import Selection, read_plan
 from provisioner.cli.session import Session
-from provisioner.cli.state import journal_path
+from provisioner.operations.planning import Selection, read_plan
+from provisioner.operations.state import journal_path
 
 if TYPE_CHECKING:
     from provisioner.engine.journal import Deed

@@ -13,7 +13,7 @@ import click
 from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
-from provisioner.cli.standing import observe, part_for, standing
+from provisioner.operations.standing import observe, part_for, standing
 from provisioner.render.escape import visible
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import excludes, targets
-from provisioner.cli.planner import Selection, run, scope_of, with_tenant
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, TenantIncomplete
+from provisioner.operations.planning import Selection, run, scope_of, with_tenant
 
 if TYPE_CHECKING:
     from provisioner.plan.export import Export

@@ -12,8 +12,8 @@ import click
 
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
-from provisioner.cli.state import journal_path, journals, state_folder
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.operations.state import journal_path, journals, state_folder
 
 tenant_id = click.option("--tenant-id", metavar="ID", help="Whose journal, where there are several.")
 

@@ -6,8 +6,8 @@ import click
 
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
-from provisioner.cli.state import locks_of
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.operations.state import locks_of
 
 _tenant = click.option("--tenant-id", metavar="ID", help="The tenant's id; by default that of the profile, signed in.")
 
@@ -57,7 +57,7 @@ def _name(lock: object) -> str:
 def _tenant_id(session: Session, given: str | None) -> str:
     if given:
         return given
-    from provisioner.cli.planner import run, with_tenant
+    from provisioner.operations.planning import run, with_tenant
     from provisioner.tenant.connect import TenantIdentity
     from provisioner.tenant.ports import Ports
 

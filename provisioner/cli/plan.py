@@ -18,8 +18,8 @@ from provisioner.cli.options import (
     targets,
 )
 from provisioner.cli.output import print_plan, write_reports
-from provisioner.cli.planner import Selection, read_plan
 from provisioner.cli.session import Session
+from provisioner.operations.planning import Selection, read_plan
 
 if TYPE_CHECKING:
     from provisioner.model import ChangeSet

@@ -14,10 +14,10 @@ import click
 
 from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
-from provisioner.cli.planner import run
 from provisioner.cli.session import Session
-from provisioner.cli.standing import lacking, observe, part_for
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.operations.planning import run
+from provisioner.operations.standing import lacking, observe, part_for
 from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
@@ -158,9 +158,9 @@ def _usable(certificate: Path | None) -> str | None:
 
 
 def _mx(session: Session, domain: str) -> str:
-    from provisioner.cli.mail_records import microsoft_mx
+    from provisioner.operations.mail_records import asking, microsoft_mx
 
-    found = run(microsoft_mx(session, [domain]))
+    found = run(microsoft_mx(asking(session), [domain]))
     if domain not in found:
         what = f"{domain} has no MX at Microsoft, where relay and direct send go"
         raise InputError([Diagnostic("MX-MISSING", what, "provisioner dns check says what to publish")])

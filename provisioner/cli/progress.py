@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-
-from provisioner.cli.session import Session
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -20,9 +16,8 @@ _PATIENCE_S = 1.0
 class Progress:
     """A context manager; `update(done, total)` from inside. The bar appears when a second has passed."""
 
-    def __init__(self, session: Session, title: str) -> None:
-        self._wanted = not session.quiet and sys.stderr.isatty() and not os.environ.get("CI")
-        self._color = session.colored(sys.stderr)
+    def __init__(self, title: str, *, wanted: bool, color: bool) -> None:
+        self._wanted, self._color = wanted, color
         self._title, self._began = title, time.monotonic()
         self._bar: Bar | None = None
         self._task: TaskID | None = None

@@ -11,9 +11,9 @@ import click
 from provisioner.cli.history import find_journal, find_run
 from provisioner.cli.options import allows, plan_format, reports
 from provisioner.cli.output import print_plan, write_reports
-from provisioner.cli.planner import Selection, run, with_tenant
 from provisioner.cli.session import Session
 from provisioner.diagnostics import ChangeSetStale
+from provisioner.operations.planning import Selection, run, with_tenant
 
 if TYPE_CHECKING:
     from provisioner.model import ChangeSet

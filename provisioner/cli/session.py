@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,8 +57,24 @@ class Session:
 
     def moment(self, later_s: float = 0.0) -> str:
         """This moment, or a later one, in RFC 3339."""
-        moment = self.clock.now().astimezone(dt.UTC) + dt.timedelta(seconds=later_s)
-        return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        from provisioner.operations.context import rfc3339
+
+        return rfc3339(self.clock.now() + dt.timedelta(seconds=later_s))
+
+    @property
+    def state_folder(self) -> Path:
+        from provisioner.operations.state import state_folder
+
+        return state_folder()
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar on a terminal for what takes over a second."""
+        from provisioner.cli.progress import Progress
+
+        shown = not self.quiet and sys.stderr.isatty() and not os.environ.get("CI")
+        with Progress(title, wanted=shown, color=self.colored(sys.stderr)) as bar:
+            yield bar.update
 
     @cached_property
     def profile(self) -> Profile:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime as dt
 import functools
 import json
 import os
@@ -24,6 +23,7 @@ from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, ProvisionerError
 
 if TYPE_CHECKING:
+    from provisioner.clock import Clock
     from provisioner.plan.cases import Case, Result
 
 _AT_ONCE = 2
@@ -52,7 +52,7 @@ def command(session: Session, path: Path, junit: Path | None, outside: bool) -> 
     cases = [case for file in _files(path) for case in load(file, border)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         verdicts = []
-        for verdict in threads.map(functools.partial(_run, today=session.today(), border=border), cases):
+        for verdict in threads.map(functools.partial(_run, clock=session.clock, border=border), cases):
             verdicts.append(verdict)
             _print(session, verdict)
     failed = sum(bool(v.failures) for v in verdicts)
@@ -102,28 +102,26 @@ def _write(junit: Path, verdicts: Sequence[_Verdict]) -> None:
 # --- one case --------------------------------------------------------------------------------------------------------
 
 
-def _run(case: Case, today: dt.date, border: Border) -> _Verdict:
+def _run(case: Case, clock: Clock, border: Border) -> _Verdict:
     """A case on a sandbox that is there for it alone, and gone afterwards."""
     from provisioner.plan.cases import judge
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="provisioner-test-") as name:
         try:
-            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name), today, border))))
+            failures = tuple(judge(case, asyncio.run(_happened(case, Path(name), clock, border))))
         except ProvisionerError as error:
             failures = tuple(f"{d.id}: {d.summary}" for d in error.diagnostics)
     return _Verdict(case, failures, time.monotonic() - began)
 
 
-async def _happened(case: Case, folder: Path, today: dt.date, border: Border) -> Result:
-    from provisioner import engine, rules
-    from provisioner.changes import planning
+async def _happened(case: Case, folder: Path, clock: Clock, border: Border) -> Result:
+    """The case on its sandbox, planned and applied as `plan` and `apply` do it."""
     from provisioner.cli.sandbox import running
-    from provisioner.plan import document
-    from provisioner.plan.cases import Result
+    from provisioner.operations.context import Silent
+    from provisioner.operations.planning import Selection
+    from provisioner.operations.testing import try_plan
     from provisioner.plan.variables import Given
-    from provisioner.resources import TYPES
-    from provisioner.tenant.connect import check_tenant, connect, identify
 
     body, here = case.body, case.file.parent
     given = body.get("given", {})
@@ -134,31 +132,11 @@ async def _happened(case: Case, folder: Path, today: dt.date, border: Border) ->
     path = _plan(body["plan"], here, folder)
     inside = border.with_root(path) if path.parent == folder else border
     variables = {n: Given(v, f"the case {case.name}") for n, v in body.get("variables", {}).items()}
-    waivers = [rules.parse_allow(a) for a in body.get("allow", ())]
-    desired, _ = document.load(path, TYPES, today=today, waivers=waivers, variables=variables, border=inside)
     with running(folder / "sandbox", seeds) as sandbox:
         for step in given.get("run", ()):
             sandbox.cmdlet(step["cmdlet"], step.get("parameters", {}))
-        async with connect(sandbox.profile) as ports:
-            identity = await identify(ports)
-            check_tenant(identity, desired.tenant)
-
-            async def planned() -> Any:
-                observed = await engine.read(desired, TYPES, ports)
-                return planning.plan(desired, observed, TYPES, waivers=waivers, tenant_id=identity.tenant_id)
-
-            first = await planned()
-            refused = tuple(f.rule for f in first.findings if f.blocks and not f.waived)
-            refused += tuple(str(a) for a in first.unknown)
-            result = Result(first, refused)
-            if not refused and first.pending:
-                outcome = await engine.apply(first, TYPES, ports, confirm_s=10.0)
-                result.unfinished = tuple(
-                    f"{r.address}: {r.status} {r.detail}"
-                    for r in outcome.results
-                    if r.status not in {"done", "already_done"}
-                )
-                result.left = tuple(str(c.address) for c in (await planned()).pending)
+        context = Silent(sandbox.profile, folder / "state", variables, clock, inside)
+        result = await try_plan(context, path, Selection(allows=tuple(body.get("allow", ()))))
         result.rows = [_rows(sandbox, wanted) for wanted in body["expect"].get("after", ())]
         return result
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest
 
 
@@ -35,6 +36,9 @@ class Resolver(Protocol):
 
     async def query(self, query: DnsQuery) -> Answer:
         """Ask one question; rows are `{"value": text}`. No such name or type is an answer without rows."""
+
+    async def look_up(self, query: DnsQuery) -> DnsAnswer:
+        """As `query`, but tells no such name from no such type, and gives a failure as an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from provisioner.diagnostics import (
     Throttled,
     Unclear,
 )
+from provisioner.mail_dns.dialogue import DnsAnswer, Status
 from provisioner.model import (
     Absent,
     Address,
@@ -81,6 +82,9 @@ class Tenant:
 
     async def query(self, query: DnsQuery) -> Answer:
         return Answer(tuple({"value": v} for v in self.dns.get(query.name, [])))
+
+    async def look_up(self, query: DnsQuery) -> DnsAnswer:
+        return DnsAnswer(Status.ROWS, tuple(self.dns.get(query.name, [])))
 
     def get_casmailbox(self, p: dict[str, Any]) -> Answer:
         keys = [p["Identity"]] if "Identity" in p else list(self.mailboxes)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.cli.checkout import commit_of
+from provisioner.operations.checkout import commit_of
 from tests.cli.shop import HEADER, Shop, open_shop
 
 SECRET = "canary-7Qx-not-for-the-log"

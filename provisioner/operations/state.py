@@ -27,14 +27,14 @@ def state_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "provisioner"
 
 
-def tenant_folder(tenant_id: str) -> Path:
-    """The folder of one tenant."""
-    return state_folder() / _word(tenant_id)
+def tenant_folder(tenant_id: str, folder: Path | None = None) -> Path:
+    """The folder of one tenant, in the user's state folder or another one."""
+    return (folder or state_folder()) / _word(tenant_id)
 
 
-def journal_path(tenant_id: str) -> Path:
+def journal_path(tenant_id: str, folder: Path | None = None) -> Path:
     """The journal of one tenant."""
-    return tenant_folder(tenant_id) / "journal.jsonl"
+    return tenant_folder(tenant_id, folder) / "journal.jsonl"
 
 
 def journals() -> Sequence[Path]:

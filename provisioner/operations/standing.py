@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from provisioner.cli.planner import run, with_tenant
-from provisioner.cli.session import Session
+from provisioner.operations.context import Context
+from provisioner.operations.planning import run, with_tenant
 
 if TYPE_CHECKING:
     from provisioner.model import Address, Desired, Observed, Request, Resource
@@ -26,15 +26,15 @@ def part_for(desired: Desired, device: str) -> Desired:
     )
 
 
-def observe(session: Session, part: Desired, evidence: Sequence[Request] = ()) -> Observed | None:
+def observe(context: Context, part: Desired, evidence: Sequence[Request] = ()) -> Observed | None:
     """The tenant as far as these resources and questions go; None without a profile."""
-    if session.profile.tenant is None:
+    if context.profile.tenant is None:
         return None
 
     async def work(ports: Ports, identity: TenantIdentity) -> Observed:
         return await look(part, ports, identity, evidence)
 
-    return run(with_tenant(session, work))
+    return run(with_tenant(context, work))
 
 
 async def look(part: Desired, ports: Ports, identity: TenantIdentity, evidence: Sequence[Request] = ()) -> Observed:

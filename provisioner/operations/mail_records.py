@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from provisioner.cli.session import Session
+from provisioner.operations.context import Context
 
 if TYPE_CHECKING:
     from provisioner.mail_dns.check import DomainReport
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from provisioner.mail_dns.spf import SpfResult
     from provisioner.model import Desired, DnsQuery, Finding, Observed, Resource
     from provisioner.resources.dkim import Dkim
-    from provisioner.tenant.dns import DnsResolver
+    from provisioner.tenant.ports import Resolver
 
 _AT_ONCE = 32
 _BUDGET_S = 30.0  # for all questions of a command, and a second more for each domain
 
-# What of a domain's records decides about relay and direct send. DMARC is the affair of `dns check`.
+# What of a domain's records decides about relay and direct send. `dns check` covers DMARC.
 _OF_DEVICES = frozenset({"SPF", "MX", "DOMAIN", "DNS"})
 
 
 async def check_domains(
-    session: Session,
+    asked: Asked,
     domains: Sequence[str],
     targets: Mapping[str, Mapping[str, str]],
     egress: Mapping[str, Iterable[str]],
@@ -35,19 +35,19 @@ async def check_domains(
     from provisioner.mail_dns.check import MailDomain, check_domain
     from provisioner.mail_dns.dialogue import pursue
 
-    asked = _asked(session, len(domains))
+    asked.about(len(domains))
     wanted = (MailDomain(d, egress=tuple(sorted(egress.get(d, ()))), dkim=targets.get(d)) for d in domains)
     return await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
 
 
-async def microsoft_mx(session: Session, domains: Iterable[str]) -> Mapping[str, str]:
+async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str]:
     """The MX host at Microsoft of each domain that has one."""
     from provisioner.mail_dns.check import at_exchange
     from provisioner.mail_dns.records import parse_mx
     from provisioner.model import DnsQuery
 
     questions = {domain: DnsQuery(domain, "MX") for domain in domains}
-    answers = await _asked(session, len(questions)).all(tuple(questions.values()))
+    answers = await asked.about(len(questions)).all(tuple(questions.values()))
     found = {}
     for domain, question in questions.items():
         exchanges = sorted(map(parse_mx, answers[question].values), key=lambda mx: (mx.preference, mx.host))
@@ -57,13 +57,13 @@ async def microsoft_mx(session: Session, domains: Iterable[str]) -> Mapping[str,
     return found
 
 
-async def device_records(session: Session, desired: Desired) -> Sequence[Finding]:
+async def device_records(asked: Asked, desired: Desired) -> Sequence[Finding]:
     """What MX and SPF lack for the devices that send without signing in, as far as the run looks at their domains."""
     from provisioner.devices import egress
     from provisioner.model import Address, Finding
 
     networks = {d: n for d, n in egress(desired).items() if Address("domain", d) in desired.resources}
-    reports = await check_domains(session, sorted(networks), {}, networks)
+    reports = await check_domains(asked, sorted(networks), {}, networks)
     return [
         Finding(f.id, f.severity, f.summary, "; ".join([f.mend, *(f"publish {r}" for r in f.publish)]))
         for report in reports
@@ -72,25 +72,25 @@ async def device_records(session: Session, desired: Desired) -> Sequence[Finding
     ]
 
 
-async def answering(session: Session, domain: str) -> str:
+async def answering(asked: Asked, domain: str) -> str:
     """Why DNS does not answer for a domain; "" where it does, be it that there is nothing."""
     from provisioner.mail_dns.dialogue import Status
     from provisioner.model import DnsQuery
 
     question = DnsQuery(domain, "MX")
-    answer = (await _asked(session, 1).all((question,)))[question]
+    answer = (await asked.about(1).all((question,)))[question]
     return answer.reason if answer.status is Status.FAILED else ""
 
 
-async def spf_result(session: Session, domain: str, ip: str) -> SpfResult:
+async def spf_result(asked: Asked, domain: str, ip: str) -> SpfResult:
     """What the SPF record of a domain says of an address that sends in its name."""
     from provisioner.mail_dns.dialogue import pursue
     from provisioner.mail_dns.spf import check_host
 
-    return await pursue(check_host(ip, f"postmaster@{domain}", domain), _asked(session, 1).all)
+    return await pursue(check_host(ip, f"postmaster@{domain}", domain), asked.about(1).all)
 
 
-async def signing_records(session: Session, desired: Desired, observed: Observed) -> Sequence[Finding]:
+async def signing_records(asked: Asked, desired: Desired, observed: Observed) -> Sequence[Finding]:
     """What DNS has against the CNAME targets of the domains that the plan has sign.
 
     Exchange names the targets when the configuration is there; of one that is still to be created nothing is said.
@@ -110,7 +110,7 @@ async def signing_records(session: Session, desired: Desired, observed: Observed
             signing.append((resource, live, targets))
     if not signing:
         return ()
-    asked = _asked(session, len(signing))
+    asked.about(len(signing))
     found = await asyncio.gather(*(pursue(check_signing(r.address.key, t), asked.all) for r, _, t in signing))
     return [
         _of_signing(finding, resource, live)
@@ -130,19 +130,33 @@ def _of_signing(found: DnsFinding, resource: Resource, live: Dkim) -> Finding:
     return Finding(found.id, severity, found.summary, mend, resource.address, location=resource.location)
 
 
-def _asked(session: Session, domains: int) -> _Asked:
+def asking(context: Context) -> Asked:
+    """Questions without a tenant: to the name servers of the profile."""
+    from provisioner.operations.watching import Watching
     from provisioner.tenant.dns import DnsResolver
 
-    return _Asked(DnsResolver(session.profile.endpoints.dns_servers), _BUDGET_S + domains)
+    resolver = DnsResolver(context.profile.endpoints.dns_servers)
+    return Asked(Watching(resolver, context) if context.verbose else resolver)
 
 
-class _Asked:
-    """Questions and their answers, each asked once, so many at a time, within a time for all of them."""
+class Asked:
+    """Questions to DNS and their answers: each asked once, a bounded number at a time, within a bounded time."""
 
-    def __init__(self, resolver: DnsResolver, budget_s: float) -> None:
+    def __init__(self, resolver: Resolver) -> None:
         self._resolver, self._gate = resolver, asyncio.Semaphore(_AT_ONCE)
-        self._budget_s, self._deadline = budget_s, time.monotonic() + budget_s
+        self._budget_s, self._deadline = 0.0, 0.0
         self._answers: dict[DnsQuery, asyncio.Task[DnsAnswer]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many questions were asked."""
+        return len(self._answers)
+
+    def about(self, domains: int) -> Asked:
+        """Itself, with a new time limit for questions about so many domains."""
+        self._budget_s = _BUDGET_S + domains
+        self._deadline = time.monotonic() + self._budget_s
+        return self
 
     async def all(self, questions: tuple[DnsQuery, ...]) -> dict[DnsQuery, DnsAnswer]:
         for question in questions:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from provisioner.cli.checkout import commit_of
-from provisioner.cli.mail_records import device_records, signing_records
-from provisioner.cli.progress import Progress
-from provisioner.cli.session import Session
-from provisioner.cli.state import journal_path
 from provisioner.diagnostics import Diagnostic, Severity
+from provisioner.operations.checkout import commit_of
+from provisioner.operations.context import Context
+from provisioner.operations.mail_records import Asked, device_records, signing_records
+from provisioner.operations.state import journal_path
 
 if TYPE_CHECKING:
     from provisioner.changes.planning import Scope
@@ -49,7 +48,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def make_plan(
-    session: Session, path: Path, selection: Selection, ports: Ports, identity: TenantIdentity
+    context: Context, path: Path, selection: Selection, ports: Ports, identity: TenantIdentity
 ) -> ChangeSet:
     """Read the plan and the tenant, and give the change set. Raises InputError, SignInRefused."""
     from provisioner import engine, rules
@@ -61,18 +60,19 @@ async def make_plan(
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
     desired, warnings = document.load(
-        path, TYPES, today=session.today(), waivers=waivers, variables=session.variables, border=session.border
+        path, TYPES, today=context.today(), waivers=waivers, variables=context.variables, border=context.border
     )
-    session.diagnose(warnings)
+    context.diagnose(warnings)
     check_tenant(identity, desired.tenant)
     scope = scope_of(selection)
     desired = planning.narrow(desired, TYPES, scope)
-    with Progress(session, "Reading the tenant") as progress:
+    asked = Asked(ports.resolver)
+    with context.progress("Reading the tenant") as progress:
         reading = engine.read(
-            desired, TYPES, ports, scope=scope, reads=session.profile.reads_at_once, progress=progress.update
+            desired, TYPES, ports, scope=scope, reads=context.profile.reads_at_once, progress=progress
         )
-        observed, told = await asyncio.gather(reading, device_records(session, desired))
-        signing = await signing_records(session, desired, observed)
+        observed, told = await asyncio.gather(reading, device_records(asked, desired))
+        signing = await signing_records(asked, desired, observed)
     found = planning.plan(
         desired,
         observed,
@@ -80,17 +80,18 @@ async def make_plan(
         scope=scope,
         waivers=waivers,
         tenant_id=identity.tenant_id,
-        created=session.moment(),
+        created=context.moment(),
         transport=ports.exchange.transport,
         told=(*told, *signing),
     )
-    session.diagnose([_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)])
-    left = await _left(desired, found, ports, session) if scope.whole else ()
-    drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id)))
+    context.diagnose([_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)])
+    left = await _left(desired, found, ports, context) if scope.whole else ()
+    drift = journal.drift_of(found.changes, journal.brought(journal_path(identity.tenant_id, context.state_folder)))
     return dataclasses.replace(
         found,
         commit=commit_of(path, desired.files),
-        expires=session.moment(selection.expires_s),
+        expires=context.moment(selection.expires_s),
+        requests=found.requests + asked.count,
         left=left,
         drift=tuple(drift),
     )
@@ -101,7 +102,7 @@ def _unmatched(target: str) -> Diagnostic:
     return Diagnostic("TARGET-UNMATCHED", f"--target {target} names nothing of the plan", mend, Severity.WARNING)
 
 
-async def _left(desired: Desired, found: ChangeSet, ports: Ports, session: Session) -> tuple[Address, ...]:
+async def _left(desired: Desired, found: ChangeSet, ports: Ports, context: Context) -> tuple[Address, ...]:
     """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
     from provisioner import engine
     from provisioner.changes import changeset
@@ -110,7 +111,9 @@ async def _left(desired: Desired, found: ChangeSet, ports: Ports, session: Sessi
     from provisioner.resources import TYPES
 
     types = {t.name: t for t in TYPES}
-    deeds = {Address.parse(a): d for a, d in journal.brought(journal_path(found.tenant_id)).items()}
+    deeds = {
+        Address.parse(a): d for a, d in journal.brought(journal_path(found.tenant_id, context.state_folder)).items()
+    }
     spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes)}
     ours = {
         a: changeset.read_spec(types[a.type], d.after)
@@ -120,7 +123,7 @@ async def _left(desired: Desired, found: ChangeSet, ports: Ports, session: Sessi
     ours = {a: s for a, s in ours.items() if not _is_default(s)}
     if not ours:
         return ()
-    seen = await engine.look(list(ours), TYPES, ports, reads=session.profile.reads_at_once)
+    seen = await engine.look(list(ours), TYPES, ports, reads=context.profile.reads_at_once)
     return tuple(
         a for a, s in sorted(ours.items()) if isinstance(o := seen.get(a), Present) and project(o.spec, s) == s
     )
@@ -131,16 +134,16 @@ def _is_default(spec: Any) -> bool:
     return getattr(spec, "smtp_auth", None) == "inherit"
 
 
-async def with_tenant(session: Session, work: Callable[[Ports, TenantIdentity], Coroutine[Any, Any, T]]) -> T:
+async def with_tenant(context: Context, work: Callable[[Ports, TenantIdentity], Coroutine[Any, Any, T]]) -> T:
     """Sign in, find out whose tenant it is, and do the work there."""
-    from provisioner.cli.watching import watched
+    from provisioner.operations.watching import watched
     from provisioner.tenant.connect import connect, identify
 
     def waiting(call: str, seconds: float, reason: str) -> None:
-        session.note(f"{call}: {reason}; trying again in {seconds:.0f} s")
+        context.note(f"{call}: {reason}; trying again in {seconds:.0f} s")
 
-    async with connect(session.profile, on_wait=waiting, clock=session.clock) as opened:
-        ports = watched(opened, session)
+    async with connect(context.profile, on_wait=waiting, clock=context.clock) as opened:
+        ports = watched(opened, context)
         return await work(ports, await identify(ports))
 
 
@@ -173,17 +176,17 @@ def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
     return patterns
 
 
-def read_plan(session: Session, path: Path, selection: Selection) -> ChangeSet:
+def read_plan(context: Context, path: Path, selection: Selection) -> ChangeSet:
     """The change set of a plan against the tenant of the profile."""
-    validate_first(session, path, selection)
+    validate_first(context, path, selection)
 
     async def work(ports: Ports, identity: TenantIdentity) -> ChangeSet:
-        return await make_plan(session, path, selection, ports, identity)
+        return await make_plan(context, path, selection, ports, identity)
 
-    return run(with_tenant(session, work))
+    return run(with_tenant(context, work))
 
 
-def validate_first(session: Session, path: Path, selection: Selection) -> None:
+def validate_first(context: Context, path: Path, selection: Selection) -> None:
     """Say what is wrong with plan and command line before anybody has to sign in."""
     from provisioner import rules
     from provisioner.plan import document
@@ -191,6 +194,6 @@ def validate_first(session: Session, path: Path, selection: Selection) -> None:
 
     waivers = [rules.parse_allow(a) for a in selection.allows]
     document.load(
-        path, TYPES, today=session.today(), waivers=waivers, variables=session.variables, border=session.border
+        path, TYPES, today=context.today(), waivers=waivers, variables=context.variables, border=context.border
     )
     scope_of(selection)

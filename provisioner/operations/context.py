@@ -1,0 +1,96 @@
+"""What a use case is given: the profile, what else decides, and where to report."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from provisioner.clock import SYSTEM, Clock
+from provisioner.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from provisioner.border import Border
+    from provisioner.plan.variables import Given
+    from provisioner.settings import Profile
+
+Report = Callable[[int, int], None]
+"""Told (done, total) while something long is under way."""
+
+
+class Context(Protocol):
+    """One run; the command line's Session is one.
+
+    `verbose` above 0 asks for a note about each request, above 1 with its parameters.
+    """
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def variables(self) -> Mapping[str, Given]: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def border(self) -> Border | None: ...
+
+    @property
+    def verbose(self) -> int: ...
+
+    @property
+    def state_folder(self) -> Path:
+        """Where journals and locks are kept, a folder for each tenant."""
+
+    def today(self) -> dt.date:
+        """The day that `until` of a waiver is measured by."""
+
+    def moment(self, later_s: float = 0.0) -> str:
+        """This moment, or a later one, in RFC 3339."""
+
+    def note(self, text: str) -> None:
+        """Something that a person may want to know on the way."""
+
+    def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Warnings about the plan or the command."""
+
+    def progress(self, title: str) -> AbstractContextManager[Report]:
+        """While something long is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A context that reports nothing: for plan tests and for programs."""
+
+    profile: Profile
+    state_folder: Path
+    variables: Mapping[str, Given] = field(default_factory=dict)
+    clock: Clock = SYSTEM
+    border: Border | None = None
+    verbose: int = 0
+
+    def today(self) -> dt.date:
+        return self.clock.now().date()
+
+    def moment(self, later_s: float = 0.0) -> str:
+        return rfc3339(self.clock.now() + dt.timedelta(seconds=later_s))
+
+    def note(self, text: str) -> None:
+        """Nobody listens."""
+
+    def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Nobody listens."""
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> Iterator[Report]:  # noqa: ARG002 - nobody looks
+        yield lambda *_: None
+
+
+def rfc3339(moment: dt.datetime) -> str:
+    """An aware moment in UTC, to the second."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
