@@ -1,0 +1,1 @@
+"""Commands: arguments, prompts, exit codes. The only package that prints."""

@@ -1,0 +1,1 @@
+"""The change set's JSON as every output that people and programs read. Escaping for each medium belongs here."""
