@@ -302,12 +302,13 @@ def test_slow_answers_end_in_time_and_a_write_is_then_unclear(tenant: LocalTenan
 
 
 def test_refusals_are_told_apart(tenant: LocalTenant) -> None:
+    new = Cmdlet("New-InboundConnector", {**NEW.parameters, "Name": "made twice"})
     missing, unknown, bad, twice = ask(
         tenant,
         Cmdlet("Get-CASMailbox", {"Identity": "nobody@contoso.com"}),
         Cmdlet("Get-CASMailbox", {"Bogus": True}),
-        Cmdlet("New-InboundConnector", {**NEW.parameters, "ConnectorType": "Nonsense"}),
-        NEW,
+        Cmdlet("New-InboundConnector", {**new.parameters, "ConnectorType": "Nonsense"}),
+        new,
     )
     assert isinstance(missing, NotFound)
     assert isinstance(unknown, Refused)
@@ -315,7 +316,7 @@ def test_refusals_are_told_apart(tenant: LocalTenant) -> None:
     assert isinstance(bad, Refused)
     assert "OnPremises, Partner" in bad.summary
     assert isinstance(twice, Answer)
-    (again,) = ask(tenant, NEW)
+    (again,) = ask(tenant, new)
     assert isinstance(again, Refused)
     assert "already exists" in again.summary
 
