@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from provisioner.model import Answer, Query, field_names
+from provisioner.model import Address, Answer, Query, Undeclared, field_names
 from provisioner.resources.canonical import spellings
+
+_REQUIRED = ("effects", "guards", "in_force")
+"""What protects the user has no default: a type without it would count as harmless."""
 
 
 class BaseType:
-    """The usual answers of a resource type."""
+    """The usual answers of a resource type: created and deleted by the plan, and left alone where it is not declared.
+
+    A type that does not say what its changes open and close, what of them is dangerous, and when an object is in
+    force does not import.
+    """
+
+    creatable: ClassVar[bool] = True
+    deletable: ClassVar[bool] = True
+    precondition: ClassVar[bool] = False
+    marks_ownership: ClassVar[bool] = False
+    singletons: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        missing = [name for name in _REQUIRED if not callable(getattr(cls, name, None))]
+        if missing:
+            raise TypeError(f"{cls.__name__} does not define {', '.join(missing)}")
+
+    def exclusive(self, section: Any) -> bool:  # noqa: ARG002 - a default
+        """No section claims every object of its type."""
+        return False
+
+    def undeclared(self, observed: Any, owner: str, exclusive: bool) -> Any:  # noqa: ARG002 - a default
+        """What the plan does not declare is left alone."""
+        return Undeclared.KEEP
+
+    def needs(self, spec: Any) -> Sequence[Address]:  # noqa: ARG002 - a default
+        """It depends on nothing that a plan declares."""
+        return ()
+
+    def completed(self, spec: Any) -> Any:
+        """Its creation sends nothing but what is written."""
+        return spec
 
     def names(self, spec: Any) -> Collection[str]:
         """The key, which is the first field of a spec, and what the field `names` holds; domains in both spellings."""

@@ -30,7 +30,6 @@ from provisioner.model import (
     Row,
     Send,
     Step,
-    Undeclared,
     Unknown,
 )
 from provisioner.resources.base import BaseType
@@ -110,19 +109,12 @@ class DkimType(BaseType):
         ),
     ]
     spec: ClassVar[type[Dkim]] = Dkim
-    creatable: ClassVar[bool] = True
     deletable: ClassVar[bool] = False
-    precondition: ClassVar[bool] = False
-    marks_ownership: ClassVar[bool] = False
-    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, body in section.items():
             key = domain_name(written)
             yield Declared(key, Dkim(key, **body), (written,))
-
-    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - a domain's signing is never taken away unasked
-        return False
 
     def queries(self, wanted: Mapping[str, Dkim | None], everything: bool) -> Sequence[Query]:
         """One listing: there are few, and a look-up of an unknown domain may return all of them anyway."""
@@ -140,9 +132,6 @@ class DkimType(BaseType):
             key = keys.get(form, form)
             seen[key] = row if isinstance(row, Unknown) else answered(wanted.get(key), _decode(key, row))
         return seen
-
-    def undeclared(self, observed: Dkim, owner: str, exclusive: bool) -> Dkim | Undeclared:  # noqa: ARG002
-        return Undeclared.KEEP
 
     def steps(self, before: Dkim | None, after: Dkim | None) -> Sequence[Step]:
         if after is None:

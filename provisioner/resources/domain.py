@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.model import (
-    Address,
     Answer,
     Cmdlet,
     Declared,
@@ -23,7 +22,6 @@ from provisioner.model import (
     Query,
     Row,
     Step,
-    Undeclared,
     Unknown,
 )
 from provisioner.resources.base import BaseType
@@ -78,17 +76,12 @@ class DomainType(BaseType):
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     precondition: ClassVar[bool] = True
-    marks_ownership: ClassVar[bool] = False
-    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, body in section.items():
             key = domain_name(written)
             accepted = True if "type" in body else body.get("accepted")
             yield Declared(key, Domain(key, body.get("verified"), accepted, body.get("type")), (written,))
-
-    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - nothing is ever changed
-        return False
 
     def queries(self, wanted: Mapping[str, Domain | None], everything: bool) -> Sequence[Query]:
         """Each service is asked only about the domains that the plan expects something of there."""
@@ -118,16 +111,7 @@ class DomainType(BaseType):
             seen[key] = _decode(key, form, directory, exchange)
         return seen
 
-    def undeclared(self, observed: Domain, owner: str, exclusive: bool) -> Domain | Undeclared:  # noqa: ARG002
-        return Undeclared.KEEP
-
     def steps(self, before: Domain | None, after: Domain | None) -> Sequence[Step]:  # noqa: ARG002
-        return ()
-
-    def completed(self, spec: Domain) -> Domain:
-        return spec
-
-    def needs(self, spec: Domain) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
         return ()
 
     def written_form(self, spec: Domain) -> tuple[tuple[str, ...], Any] | None:

@@ -253,19 +253,12 @@ class InboundConnectorType(BaseType):
         ),
     ]
     spec: ClassVar[type[InboundConnector]] = InboundConnector
-    creatable: ClassVar[bool] = True
-    deletable: ClassVar[bool] = True
-    precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = True
-    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Mapping[str, ConnectorBody], owner: str) -> Iterable[Declared]:
         for key, name in declared_names(section):
             values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in section[name].items()}
             yield Declared(key, InboundConnector(key, owner=owner or None, **values), (name,))
-
-    def exclusive(self, section: Mapping[str, ConnectorBody]) -> bool:  # noqa: ARG002 - ownership is told by the mark
-        return False
 
     def queries(self, wanted: Mapping[str, InboundConnector | None], everything: bool) -> Sequence[Query]:
         """One listing: there are few, and a look-up of an unknown name may return all of them anyway."""

@@ -14,7 +14,6 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.model import (
-    Address,
     Answer,
     Declared,
     Effect,
@@ -23,7 +22,6 @@ from provisioner.model import (
     Query,
     Row,
     Step,
-    Undeclared,
     Unknown,
 )
 from provisioner.resources.base import BaseType
@@ -73,16 +71,11 @@ class MailboxType(BaseType):
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     precondition: ClassVar[bool] = True
-    marks_ownership: ClassVar[bool] = False
-    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, body in section.items():
             key = email_address(written)
             yield Declared(key, Mailbox(key, body.get("enabled"), body.get("licensed")), (written,))
-
-    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - nothing is ever changed
-        return False
 
     def queries(self, wanted: Mapping[str, Mailbox | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
         """A few users one by one, by sign-in name or primary address; more of them by one listing."""
@@ -105,16 +98,7 @@ class MailboxType(BaseType):
             seen[key] = one if isinstance(one, Unknown) else answered(wanted[key], _decode(key, one))
         return seen
 
-    def undeclared(self, observed: Mailbox, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        return Undeclared.KEEP
-
     def steps(self, before: Mailbox | None, after: Mailbox | None) -> Sequence[Step]:  # noqa: ARG002
-        return ()
-
-    def completed(self, spec: Mailbox) -> Mailbox:
-        return spec
-
-    def needs(self, spec: Mailbox) -> Sequence[Address]:  # noqa: ARG002 - it is what others need
         return ()
 
     def written_form(self, spec: Mailbox) -> None:

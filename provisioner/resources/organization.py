@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Address, Answer, Cmdlet, Declared, Effect, Guard, Query, Send, Step, Undeclared, Unknown
+from provisioner.model import Answer, Cmdlet, Declared, Effect, Guard, Query, Send, Step, Unknown
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import Flag, answered, flag
 
@@ -44,15 +44,10 @@ class OrganizationType(BaseType):
     spec: ClassVar[type[Organization]] = Organization
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
-    precondition: ClassVar[bool] = False
-    marks_ownership: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (SETTINGS,)
 
     def declare(self, section: OrganizationSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002
         yield Declared(SETTINGS, Organization(SETTINGS, section.get("reject_direct_send")), ())
-
-    def exclusive(self, section: OrganizationSection) -> bool:  # noqa: ARG002 - there is only one
-        return False
 
     def queries(self, wanted: Mapping[str, Organization | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
         return (Query(Cmdlet("Get-OrganizationConfig"), frozenset(wanted)),) if wanted else ()
@@ -68,9 +63,6 @@ class OrganizationType(BaseType):
             return {SETTINGS: Unknown("Get-OrganizationConfig told nothing", "malformed")}
         return {SETTINGS: answered(wanted.get(SETTINGS), Organization(SETTINGS, flag(rows[0], "RejectDirectSend")))}
 
-    def undeclared(self, observed: Organization, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        return Undeclared.KEEP
-
     def steps(self, before: Organization | None, after: Organization | None) -> Sequence[Step]:
         """RejectDirectSend belongs to a parameter set of its own, so it is sent alone."""
         if after is None or after.reject_direct_send is None:
@@ -78,12 +70,6 @@ class OrganizationType(BaseType):
         if before is not None and before.reject_direct_send == after.reject_direct_send:
             return ()
         return (Send(Cmdlet("Set-OrganizationConfig", {"RejectDirectSend": after.reject_direct_send})),)
-
-    def completed(self, spec: Organization) -> Organization:
-        return spec
-
-    def needs(self, spec: Organization) -> Sequence[Address]:  # noqa: ARG002 - it rests on nothing
-        return ()
 
     def written_form(self, spec: Organization) -> tuple[tuple[str, ...], Any] | None:
         return (("reject_direct_send",), True) if spec.reject_direct_send else None

@@ -17,7 +17,6 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.model import (
-    Address,
     Answer,
     Cmdlet,
     Declared,
@@ -316,20 +315,13 @@ class OutboundConnectorType(BaseType):
         ),
     ]
     spec: ClassVar[type[OutboundConnector]] = OutboundConnector
-    creatable: ClassVar[bool] = True
-    deletable: ClassVar[bool] = True
-    precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = True
-    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Mapping[str, OutboundConnectorBody], owner: str) -> Iterable[Declared]:
         for key, name in declared_names(section):
             body = {**_implied(section[name]), **section[name]}
             values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in body.items()}
             yield Declared(key, OutboundConnector(key, owner=owner or None, **values), (name,))
-
-    def exclusive(self, section: Mapping[str, OutboundConnectorBody]) -> bool:  # noqa: ARG002 - ownership is told by the mark
-        return False
 
     def queries(self, wanted: Mapping[str, OutboundConnector | None], everything: bool) -> Sequence[Query]:
         """Two listings: the first leaves out the connectors in test mode, the second may hold nothing else.
@@ -368,9 +360,6 @@ class OutboundConnectorType(BaseType):
     def completed(self, spec: OutboundConnector) -> OutboundConnector:
         """The type is always sent. New-OutboundConnector's page names no default; new rows are of type Partner."""
         return dataclasses.replace(spec, type=spec.type or "partner")
-
-    def needs(self, spec: OutboundConnector) -> Sequence[Address]:  # noqa: ARG002 - it names nothing that a plan declares
-        return ()
 
     def written_form(self, spec: OutboundConnector) -> tuple[tuple[str, ...], Any] | None:
         """What the wizard keeps is not for a plan. The mark is the plan's `owner`, not the connector's."""

@@ -17,7 +17,6 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from provisioner.model import (
-    Address,
     Answer,
     Cmdlet,
     Declared,
@@ -28,7 +27,6 @@ from provisioner.model import (
     Row,
     Send,
     Step,
-    Undeclared,
     Unknown,
 )
 from provisioner.resources.base import BaseType
@@ -84,20 +82,12 @@ class SendAsType(BaseType):
         ),
     ]
     spec: ClassVar[type[SendAs]] = SendAs
-    creatable: ClassVar[bool] = True
-    deletable: ClassVar[bool] = True
-    precondition: ClassVar[bool] = False
-    marks_ownership: ClassVar[bool] = False
-    singletons: ClassVar[tuple[str, ...]] = ()
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, senders in section.items():
             for index, sender in enumerate(senders):
                 right = pair_of(email_address(written), sender)
                 yield Declared(right.pair, right, (written, index))
-
-    def exclusive(self, section: Section) -> bool:  # noqa: ARG002 - rights that others gave are never taken
-        return False
 
     def queries(self, wanted: Mapping[str, SendAs | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
         """One look-up for each address that somebody is to send as: a listing names recipients by display names."""
@@ -154,9 +144,6 @@ class SendAsType(BaseType):
                     seen[key] = found
         return seen
 
-    def undeclared(self, observed: SendAs, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        return Undeclared.KEEP
-
     def steps(self, before: SendAs | None, after: SendAs | None) -> Sequence[Step]:
         if (before is None) == (after is None):
             return ()
@@ -173,12 +160,6 @@ class SendAsType(BaseType):
             "Confirm": False,
         }
         return (Send(Cmdlet("Add-RecipientPermission" if after else "Remove-RecipientPermission", rights)),)
-
-    def completed(self, spec: SendAs) -> SendAs:
-        return spec
-
-    def needs(self, spec: SendAs) -> Sequence[Address]:  # noqa: ARG002 - the two are there or they are not
-        return ()
 
     def written_form(self, spec: SendAs) -> None:
         """Nothing: rights can be looked up one address at a time only, so what there is cannot be listed."""

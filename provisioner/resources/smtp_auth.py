@@ -15,7 +15,6 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.model import (
-    Address,
     Answer,
     Cmdlet,
     Declared,
@@ -93,8 +92,6 @@ class SmtpAuthType(BaseType):
     spec: ClassVar[type[SmtpAuth]] = SmtpAuth
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
-    precondition: ClassVar[bool] = False
-    marks_ownership: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (ORGANIZATION,)
 
     def declare(self, section: SmtpAuthSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
@@ -181,12 +178,6 @@ class SmtpAuthType(BaseType):
         if after.identity == ORGANIZATION:
             return (Send(Cmdlet("Set-TransportConfig", {COLUMN: value})),)
         return (Send(Cmdlet("Set-CASMailbox", {"Identity": after.identity, COLUMN: value})),)
-
-    def completed(self, spec: SmtpAuth) -> SmtpAuth:
-        return spec
-
-    def needs(self, spec: SmtpAuth) -> Sequence[Address]:  # noqa: ARG002 - a mailbox is there or it is not
-        return ()
 
     def written_form(self, spec: SmtpAuth) -> tuple[tuple[str, ...], Any] | None:
         if spec.identity == ORGANIZATION:
