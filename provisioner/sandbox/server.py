@@ -157,8 +157,8 @@ class Sandbox:
         await self._serve_dns()
         self._addresses |= await self._smtp.start(files)
         self._addresses["ca"] = str(files.ca)
+        self._first = self.save()  # before anybody knows where it is: what it says from then on is kept
         self._write_endpoints(apps)
-        self._first = self.save()
         self._chores = [asyncio.create_task(self._save_changes()), asyncio.create_task(self._renew_federated_tokens())]
 
     async def stop(self) -> None:

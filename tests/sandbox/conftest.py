@@ -160,10 +160,19 @@ def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory, seed_file: Path) -> Iterator[Running]:
-    """One sandbox for a module: a test that changes it puts back what it changed."""
+    """One sandbox for a module. What a test changes is put back after it (`as_started`)."""
     running = start(tmp_path_factory.mktemp("sandbox"), "--seed", str(seed_file))
     yield running
     assert running.stop() == 0
+
+
+@pytest.fixture(autouse=True)
+def as_started(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test on the module's sandbox begins with the tenant of the seed."""
+    running = request.getfixturevalue("sandbox") if "sandbox" in request.fixturenames else None
+    yield
+    if running is not None:
+        running.control("POST", "/reset")
 
 
 @pytest.fixture
