@@ -173,8 +173,15 @@ def send_with_token(tenant: LocalTenant, access_token: str, mailbox: str = "erp@
     return ""
 
 
+@pytest.fixture
+def for_tokens(tenant_for_tokens: LocalTenant) -> Iterator[LocalTenant]:
+    """What a test changes is gone before the next."""
+    yield tenant_for_tokens
+    tenant_for_tokens.control("POST", "/reset")
+
+
 @pytest.fixture(scope="module")
-def for_tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
+def tenant_for_tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
     """A tenant in which the application may send as erp, and SMTP AUTH is on."""
     objects = {
         "ServicePrincipal": [PRINCIPAL],
