@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from provisioner.changes.changeset import fields_document, request_document
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
-from provisioner.engine import Answered, Event, Finished, Sending, Started
+from provisioner.engine.events import Answered, Event, Finished, Sending, Started
 from provisioner.model import Change, Drift
 
 Entry = Mapping[str, Any]

@@ -1,0 +1,230 @@
+"""Reading: each question of all types once, concurrently, and what the answers say of each object.
+
+Nothing here raises for a failed read: it is Unknown, with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from provisioner import rules
+from provisioner.changes import planning
+from provisioner.diagnostics import NotFound, TenantError
+from provisioner.model import (
+    Absent,
+    Address,
+    Answer,
+    Cmdlet,
+    Desired,
+    DnsQuery,
+    GraphRequest,
+    Observation,
+    Observed,
+    Present,
+    Query,
+    Request,
+    ResourceType,
+    Unknown,
+    request_key,
+)
+from provisioner.tenant.ports import Ports
+
+Types = Sequence[ResourceType[Any]]
+Wanted = dict[str, dict[str, Any]]
+"""Type name -> key -> spec, or None for a tombstone."""
+
+
+async def read(
+    desired: Desired,
+    types: Types,
+    ports: Ports,
+    *,
+    scope: planning.Scope | None = None,
+    reads: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+    evidence: Sequence[Request] | None = None,
+) -> Observed:
+    """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
+
+    `reads` is how many requests may be under way at once; `progress` is told (answered, asked). `evidence` is what is
+    asked besides; what the rules want to know of the plan, if it is not given.
+    """
+    scope = scope or planning.Scope()
+    claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
+    listed = {name for name in claims if _may_touch(scope, name)}
+    wanted: Wanted = {}
+    for address, resource in {**planning.bystanders(desired, listed, scope), **desired.resources}.items():
+        wanted.setdefault(address.type, {})[address.key] = resource.spec
+    for address in desired.absent:
+        wanted.setdefault(address.type, {}).setdefault(address.key, None)
+    asked = rules.questions(desired) if evidence is None else evidence
+    return await read_wanted(wanted, listed, types, ports, reads, progress, asked)
+
+
+async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
+    """Everything that the tenant has of these types, as far as it can be read: all of it is "undeclared"."""
+    wanted: Wanted = {t.name: dict.fromkeys(t.singletons) for t in types if t.singletons}
+    return await read_wanted(wanted, {t.name for t in types}, types, ports, reads, resolve=False)
+
+
+async def look(
+    addresses: Collection[Address], types: Types, ports: Ports, *, reads: int = 4
+) -> Mapping[Address, Observation]:
+    """What the tenant says of single objects, whether a plan declares them or not."""
+    wanted: Wanted = {}
+    for address in addresses:
+        wanted.setdefault(address.type, {})[address.key] = None
+    return (await read_wanted(wanted, (), types, ports, reads)).resources
+
+
+async def ask(requests: Sequence[Request], ports: Ports, *, reads: int = 4) -> Mapping[str, Answer | Unknown]:
+    """The answers to questions, by `request_key`; what failed is Unknown with its reason."""
+    answers = await _ask(requests, ports, reads, None)
+    return {key: _evidence(answer) for key, answer in answers.items()}
+
+
+def _may_touch(scope: planning.Scope, type_name: str) -> bool:
+    """Whether undeclared objects of a type can matter: not when every target names another type."""
+    return not scope.targets or any(t.partition("/")[0] in {type_name, "*"} for t in scope.targets)
+
+
+async def read_wanted(
+    wanted: Wanted,
+    listed: Collection[str],
+    types: Types,
+    ports: Ports,
+    reads: int,
+    progress: Callable[[int, int], None] | None = None,
+    evidence: Sequence[Request] = (),
+    *,
+    resolve: bool = True,
+) -> Observed:
+    """What the tenant has of the wanted objects, and of all others of the listed types.
+
+    `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of the
+    tenant, has none.
+    """
+    asked = {
+        t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
+        for t in types
+        if wanted.get(t.name) or t.name in listed
+    }
+    requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
+    answers = await _ask(requests, ports, reads, progress)
+    if resolve:
+        read = [t for t in types if t.name in asked]
+        more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in read}
+        new = [q.request for queries in more.values() for q in queries if request_key(q.request) not in answers]
+        answers |= await _ask(new, ports, reads, None) if new else {}
+        asked = {name: (*queries, *more[name]) for name, queries in asked.items()}
+    resources: dict[Address, Observation] = {}
+    undeclared: dict[Address, Any] = {}
+    unlisted: dict[str, Unknown] = {}
+    for kind in types:
+        if kind.name not in asked:
+            continue
+        ours = wanted.get(kind.name, {})
+        seen, failed = _decode(kind, ours, asked[kind.name], answers)
+        for key in ours:
+            address = Address(kind.name, key)
+            reason = failed.get(key)
+            resources[address] = reason or (Present(seen[key]) if key in seen else Absent())
+        if kind.name in listed:
+            whole = failed.get("*")
+            if whole:
+                unlisted[kind.name] = whole
+            else:
+                undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
+    told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
+    return Observed(resources, undeclared, unlisted, len(answers), told)
+
+
+def _follow_up(
+    kind: ResourceType[Any],
+    wanted: Wanted,
+    everything: bool,
+    queries: Sequence[Query],
+    answers: Mapping[str, Answer | TenantError],
+) -> Sequence[Query]:
+    """What a type wants to know besides, after its first answers; nothing, where it cannot read them."""
+    try:
+        return kind.follow_up(wanted.get(kind.name, {}), everything, _good(queries, answers))
+    except ValueError:
+        return ()  # `decode` meets the same answer, and says so
+
+
+def _good(queries: Sequence[Query], answers: Mapping[str, Answer | TenantError]) -> list[tuple[Query, Answer]]:
+    """The queries that were answered, with their answers; NotFound is one where the object may be missing."""
+    found = [(query, answers[request_key(query.request)]) for query in queries]
+    missing = [(q, Answer() if isinstance(a, NotFound) and q.may_be_missing else a) for q, a in found]
+    return [(query, answer) for query, answer in missing if isinstance(answer, Answer)]
+
+
+def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
+    """That there is no such object is an answer without rows."""
+    if isinstance(answer, NotFound):
+        return Answer()
+    return answer if isinstance(answer, Answer) else Unknown(str(answer), answer.kind)
+
+
+async def _ask(
+    requests: Sequence[Request], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
+) -> dict[str, Answer | TenantError]:
+    """Each distinct request once; a failure is kept as the answer."""
+    distinct = {request_key(r): r for r in requests}
+    gate = asyncio.Semaphore(max(1, reads))
+    answered = 0
+
+    async def ask(request: Request) -> Answer | TenantError:
+        nonlocal answered
+        async with gate:
+            try:
+                return await send(ports, request)
+            except TenantError as error:
+                return error
+            finally:
+                answered += 1
+                if progress:
+                    progress(answered, len(distinct))
+
+    results = await asyncio.gather(*(ask(r) for r in distinct.values()))
+    return dict(zip(distinct, results, strict=True))
+
+
+def _decode(
+    kind: ResourceType[Any],
+    wanted: Mapping[str, Any],
+    queries: Sequence[Query],
+    answers: Mapping[str, Answer | TenantError],
+) -> tuple[Mapping[str, Any], dict[str, Unknown]]:
+    """What was seen by key, and the wanted keys that nothing can be said of; "*" stands for the undeclared ones."""
+    good = _good(queries, answers)
+    failed: dict[str, Unknown] = {}
+    for query in queries:
+        answer = answers[request_key(query.request)]
+        missing = isinstance(answer, NotFound) and query.may_be_missing
+        if isinstance(answer, TenantError) and not missing:
+            unknown = Unknown(str(answer), answer.kind)
+            failed.update(dict.fromkeys(query.covers, unknown))
+            failed["*"] = unknown
+    try:
+        decoded = kind.decode(wanted, good)
+    except ValueError as error:
+        unknown = Unknown(f"an answer has a form that this version does not know: {error}", "malformed")
+        return {}, dict.fromkeys((*wanted, "*"), unknown)
+    odd = {k: s for k, s in decoded.items() if isinstance(s, Unknown)}
+    failed.update({k if k in wanted else "*": u for k, u in odd.items()})
+    return {k: s for k, s in decoded.items() if k not in odd}, failed
+
+
+async def send(ports: Ports, request: Request) -> Answer:
+    """Send a request through the port that takes its kind."""
+    match request:
+        case Cmdlet():
+            return await ports.exchange.run(request)
+        case GraphRequest():
+            return await ports.directory.send(request)
+        case DnsQuery():
+            return await ports.resolver.query(request)
