@@ -1,17 +1,18 @@
-"""Reading and applying: the only room that knows both resource types and ports.
+"""Reading and applying: the only package that knows both resource types and ports.
 
-`read` asks what all types want to know, each question once, concurrently. `apply` reads again what a change set rests
-on, refuses if it has moved, carries out the steps of each change, and reads back until each change shows. Whoever
-wants to watch (progress, journal) is told each event before and after the fact.
+`read` asks the questions of all types, each of them once, concurrently. `apply` reads again what a change set rests on,
+refuses if it has moved, carries out the steps of each change, and reads back until each change shows. Both tell the
+observers of the ports (`watch`) each event before and after the fact: journal, progress and all output are observers.
 
-`reading`, `applying` with its parts (`openings`: what must be in force first; `waiting`: for DNS; `confirming`: reading
-back) and `events`, what they tell; `journal` and `locking`.
+`reading`; `applying` with its parts in the order in which a change passes them: `rechecking`, `openings` (what must be
+in force before a closing change), `sending`, `waiting` (for DNS), `confirming`; `run`, what they share; `comparing`;
+`events` and `watching`; `journal` and `locking`.
 """
 
 from __future__ import annotations
 
-from provisioner.engine.applying import apply, resolve
-from provisioner.engine.confirming import standing_of
+from provisioner.engine.applying import apply
+from provisioner.engine.comparing import standing_of
 from provisioner.engine.events import (
     ALREADY,
     DONE,
@@ -22,16 +23,25 @@ from provisioner.engine.events import (
     UNCONFIRMED,
     WAITING,
     Answered,
+    Confirming,
     Event,
     Finished,
+    HeldBack,
     Observer,
     Outcome,
+    ReadingFinished,
+    ReadingStarted,
+    Requested,
+    Responded,
     Result,
+    Retrying,
     Sending,
     Started,
     Waiting,
 )
 from provisioner.engine.reading import ask, look, read, send, survey
+from provisioner.engine.sending import resolve
+from provisioner.engine.watching import watch
 
 __all__ = [
     "ALREADY",
@@ -43,11 +53,18 @@ __all__ = [
     "UNCONFIRMED",
     "WAITING",
     "Answered",
+    "Confirming",
     "Event",
     "Finished",
+    "HeldBack",
     "Observer",
     "Outcome",
+    "ReadingFinished",
+    "ReadingStarted",
+    "Requested",
+    "Responded",
     "Result",
+    "Retrying",
     "Sending",
     "Started",
     "Waiting",
@@ -59,4 +76,5 @@ __all__ = [
     "send",
     "standing_of",
     "survey",
+    "watch",
 ]

@@ -1,4 +1,8 @@
-"""What an apply tells of itself, while it runs and at its end."""
+"""What reading and applying tell while they run, and the account of an apply.
+
+Events are the only way to follow a run: journal, progress, the stream of `--format json-lines`, the lines on standard
+error and the notes of `-v` are observers. `watching.watch` attaches them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provisioner.diagnostics import TenantError
-from provisioner.model import Action, Address, Answer, Change, Cmdlet, GraphRequest
+from provisioner.model import Action, Address, Answer, Change, Cmdlet, GraphRequest, Request
 
 DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
 WAITING, UNCONFIRMED, LEFT, HELD_BACK = "waiting", "unconfirmed", "left", "held_back"
@@ -36,14 +40,65 @@ class Outcome:
         return all(r.status in {DONE, ALREADY} for r in self.results)
 
 
+# --- requests: every one that passes the ports -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A request is about to be sent; the adapter may send it several times."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Responded:
+    """A request has been answered, after so many seconds of the machine's clock, retries included."""
+
+    request: Request
+    answer: Answer | TenantError
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """An adapter waits before it sends a call again; `reason` is what went wrong."""
+
+    call: str
+    seconds: float
+    reason: str
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingStarted:
+    """A round of reading begins: these requests, each of them once."""
+
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingFinished:
+    """A round of reading has ended; `failed` counts the requests without an answer."""
+
+    requests: tuple[Request, ...]
+    failed: int
+
+
+# --- applying --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
+    """A change begins."""
+
     change: Change
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Told before a write leaves; an observer that must remember has done so when it returns."""
+    """A write is intended. Told before it is sent: an observer that must remember has done so when it returns."""
 
     change: Change
     step: int
@@ -52,6 +107,8 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
+    """A write has been answered, or has failed."""
+
     change: Change
     step: int
     request: Cmdlet | GraphRequest
@@ -60,7 +117,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Told before each pause of a change that waits for DNS: for what, and how long it has and will at most."""
+    """A change waits for DNS, or for Exchange to see what DNS has. Told before each pause.
+
+    `detail` says for what; it has waited for `waited_s` seconds, and waits for `left_s` at most.
+    """
 
     change: Change
     detail: str
@@ -69,9 +129,41 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirming:
+    """A change was read back and does not show yet. `detail` says what was read; `left_s` seconds are left for it."""
+
+    change: Change
+    detail: str
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A closing change is not sent. `missing` names every opener that is not in force, with the reason."""
+
+    change: Change
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
+    """A change has ended. Told once for every change of a run."""
+
     result: Result
 
 
-Event = Started | Sending | Answered | Waiting | Finished
+Event = (
+    Requested
+    | Responded
+    | Retrying
+    | ReadingStarted
+    | ReadingFinished
+    | Started
+    | Sending
+    | Answered
+    | Waiting
+    | Confirming
+    | HeldBack
+    | Finished
+)
 Observer = Callable[[Event], None]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from provisioner.changes import planning
-from provisioner.engine.confirming import standing_of
+from provisioner.engine.comparing import standing_of
 from provisioner.engine.events import ALREADY, DONE
+from provisioner.engine.run import Run
 from provisioner.model import Action, Address, Change, Effect, Observation
-
-if TYPE_CHECKING:
-    from provisioner.engine.applying import Run
 
 
 class Openings:
@@ -50,7 +47,7 @@ class Openings:
         for change in before:
             await self._run.ended[change.address].wait()
         needed = [*before, *self._unchanged]
-        observed = await self._run._look(needed)
+        observed = await self._run.look(needed)
         found = ((c.address, self._lack(c, observed[c.address])) for c in needed)
         return [f"{address} ({reason})" for address, reason in found if reason]
 

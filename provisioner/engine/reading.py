@@ -12,6 +12,8 @@ from typing import Any
 from provisioner import rules
 from provisioner.changes import planning
 from provisioner.diagnostics import NotFound, TenantError
+from provisioner.engine.events import Event, Observer, ReadingFinished, ReadingStarted, Responded
+from provisioner.engine.watching import observer_of, watch
 from provisioner.model import (
     Absent,
     Address,
@@ -48,9 +50,10 @@ async def read(
 ) -> Observed:
     """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
 
-    `reads` is how many requests may be under way at once; `progress` is told (answered, asked). `evidence` is what is
-    asked besides; what the rules want to know of the plan, if it is not given.
+    `reads` is how many requests may be under way at once. `evidence` is what is asked besides; what the rules want to
+    know of the plan, if it is not given.
     """
+    ports = watch(ports, _counting(progress)) if progress else ports
     scope = scope or planning.Scope()
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)}
@@ -60,7 +63,22 @@ async def read(
     for address in desired.absent:
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     asked = rules.questions(desired) if evidence is None else evidence
-    return await read_wanted(wanted, listed, types, ports, reads, progress, asked)
+    return await read_wanted(wanted, listed, types, ports, reads, asked)
+
+
+def _counting(progress: Callable[[int, int], None]) -> Observer:
+    """Tells (answered, asked) while a reading is under way."""
+    counts = [0, 0]
+
+    def observe(event: Event) -> None:
+        match event:
+            case ReadingStarted(requests):
+                counts[1] += len(requests)
+            case Responded():
+                counts[0] += 1
+                progress(counts[0], counts[1])
+
+    return observe
 
 
 async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
@@ -81,7 +99,7 @@ async def look(
 
 async def ask(requests: Sequence[Request], ports: Ports, *, reads: int = 4) -> Mapping[str, Answer | Unknown]:
     """The answers to questions, by `request_key`; what failed is Unknown with its reason."""
-    answers = await _ask(requests, ports, reads, None)
+    answers = await _ask(requests, ports, reads)
     return {key: _evidence(answer) for key, answer in answers.items()}
 
 
@@ -96,7 +114,6 @@ async def read_wanted(
     types: Types,
     ports: Ports,
     reads: int,
-    progress: Callable[[int, int], None] | None = None,
     evidence: Sequence[Request] = (),
     *,
     resolve: bool = True,
@@ -112,12 +129,12 @@ async def read_wanted(
         if wanted.get(t.name) or t.name in listed
     }
     requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
-    answers = await _ask(requests, ports, reads, progress)
+    answers = await _ask(requests, ports, reads)
     if resolve:
         read = [t for t in types if t.name in asked]
         more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in read}
         new = [q.request for queries in more.values() for q in queries if request_key(q.request) not in answers]
-        answers |= await _ask(new, ports, reads, None) if new else {}
+        answers |= await _ask(new, ports, reads) if new else {}
         asked = {name: (*queries, *more[name]) for name, queries in asked.items()}
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
@@ -169,28 +186,27 @@ def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
     return answer if isinstance(answer, Answer) else Unknown(str(answer), answer.kind)
 
 
-async def _ask(
-    requests: Sequence[Request], ports: Ports, reads: int, progress: Callable[[int, int], None] | None
-) -> dict[str, Answer | TenantError]:
+async def _ask(requests: Sequence[Request], ports: Ports, reads: int) -> dict[str, Answer | TenantError]:
     """Each distinct request once; a failure is kept as the answer."""
     distinct = {request_key(r): r for r in requests}
-    gate = asyncio.Semaphore(max(1, reads))
-    answered = 0
+    asked = tuple(distinct.values())
+    gate, tell = asyncio.Semaphore(max(1, reads)), observer_of(ports)
 
     async def ask(request: Request) -> Answer | TenantError:
-        nonlocal answered
         async with gate:
             try:
                 return await send(ports, request)
             except TenantError as error:
                 return error
-            finally:
-                answered += 1
-                if progress:
-                    progress(answered, len(distinct))
 
-    results = await asyncio.gather(*(ask(r) for r in distinct.values()))
-    return dict(zip(distinct, results, strict=True))
+    tell(ReadingStarted(asked))
+    failed = len(asked)
+    try:
+        answers = await asyncio.gather(*map(ask, asked))
+        failed = sum(not isinstance(_evidence(answer), Answer) for answer in answers)
+    finally:
+        tell(ReadingFinished(asked, failed))
+    return dict(zip(distinct, answers, strict=True))
 
 
 def _decode(

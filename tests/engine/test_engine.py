@@ -428,14 +428,6 @@ def test_writes_run_side_by_side_within_their_limit() -> None:
     assert 2 <= tenant.most <= 4, "three writes and the reading back"
 
 
-def test_an_observer_hears_of_a_write_before_it_leaves() -> None:
-    tenant = Tenant({"a@x.com": None})
-    changes = plan(tenant, desired(SmtpAuth("a@x.com", "enabled")))
-    heard: list[tuple[str, int]] = []
-    carry_out(tenant, changes, observer=lambda e: heard.append((type(e).__name__, len(tenant.writes))))
-    assert heard == [("Started", 0), ("Sending", 0), ("Answered", 1), ("Finished", 1)]
-
-
 def test_a_change_of_one_write_has_no_half_way_even_where_it_was_begun() -> None:
     tenant = Tenant()
     changes = plan(tenant, desired(connector("hq")))

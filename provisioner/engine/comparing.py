@@ -1,0 +1,59 @@
+"""Where a change stands by what was read: before it, after it, or somewhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from provisioner.model import Change, Observation, Present, Unknown, field_names, project, written
+
+
+def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
+    """Where a change stands by what is there now: "before", "after" or "moved", and what is seen, in words."""
+    if isinstance(observation, Unknown):
+        return "moved", f"it cannot be read: {observation.reason}"
+    live = observation.spec if isinstance(observation, Present) else None
+    if _equal(live, change.after):
+        return "after", ""
+    if _equal(live, change.before):
+        return "before", "it is as it was before"
+    return "moved", _difference(live, change.after if change.before is None else change.before)
+
+
+def key_only(spec: Any) -> Any:
+    """A spec that says nothing but which object it is: its first field, by convention the key."""
+    _, *others = field_names(spec)
+    return dataclasses.replace(spec, **dict.fromkeys(others))
+
+
+def between(change: Change, live: Any) -> bool:
+    """Whether a live object has in each written field the value of before or of after.
+
+    A creation has no before; that its object is there at all is then the work of the run that began it.
+    """
+    if change.before is None:
+        return True
+    sides = (written(change.before), written(change.after))
+    return all(getattr(live, n) in (sides[0].get(n), sides[1].get(n)) for n in {**sides[0], **sides[1]})
+
+
+def _equal(live: Any, side: Any) -> bool:
+    """Whether the live object is this side of a change, in the fields that the side writes."""
+    if live is None or side is None:
+        return live is side
+    return bool(project(live, side) == side)
+
+
+def _difference(live: Any, expected: Any) -> str:
+    if live is None:
+        return "it is not there any more"
+    if expected is None:
+        return "it is there now"
+    names = [n for n, v in written(expected).items() if getattr(live, n) != v]
+    return "; ".join(f"{n} is {_plain(getattr(live, n))}, not {_plain(getattr(expected, n))}" for n in names)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, frozenset):
+        return "[" + ", ".join(sorted(map(str, value))) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,66 @@
+"""Rechecking: what a change set rests on is read again, and nothing is written where it has moved."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from provisioner.changes import planning
+from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
+from provisioner.engine.comparing import between, standing_of
+from provisioner.engine.run import Run
+from provisioner.model import Address, Change, Observation, Present, Send, Unknown, project
+
+
+async def recheck(
+    run: Run, changes: Sequence[Change], begun: Collection[Address]
+) -> tuple[Sequence[Change], dict[Address, str]]:
+    """The changes as they go on from here, and those that need nothing any more, each with why it is not in force.
+
+    `begun` are changes that an earlier run of this change set began. Raises ChangeSetStale where an object has moved,
+    TenantIncomplete where one cannot be read.
+    """
+    observed = await run.look(changes)
+    unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
+    if unknown:
+        raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))
+    changes = [_resumed(run, c, observed[c.address]) if c.address in begun else c for c in changes]
+    standing = {c.address: standing_of(c, observed[c.address]) for c in changes}
+    moved = [f"{a}: {words}" for a, (state, words) in standing.items() if state == "moved"]
+    as_before = (c for c in changes if standing[c.address][0] == "before")
+    moved += [
+        f"{c.address}: the object as it is now needs other steps than those that were reviewed"
+        for c in as_before
+        if not _same_steps(run, c, observed[c.address])
+    ]
+    if moved:
+        raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
+    made = (c for c in changes if standing[c.address][0] == "after")
+    return changes, {c.address: run.idle(c, observed[c.address]) for c in made}
+
+
+def _same_steps(run: Run, change: Change, observation: Observation) -> bool:
+    """Whether the live object leads to the steps of the change.
+
+    They rest on more than the written fields: on stored spellings, on the CNAME targets of a DKIM configuration.
+    """
+    kind = run.kind(change.address)
+    live = observation.spec if isinstance(observation, Present) else None
+    goal = change.after if live is None or change.after is None else planning.overlay(change.after, live)
+    return tuple(kind.steps(live, goal)) == tuple(change.steps)
+
+
+def _resumed(run: Run, change: Change, observation: Observation) -> Change:
+    """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way.
+
+    What takes one write has no half-way: it is before or after, or another client has changed it.
+    """
+    writes = sum(isinstance(s, Send) for s in change.steps)
+    if writes < 2 or change.after is None or not isinstance(observation, Present):
+        return change
+    if not between(change, observation.spec):
+        return change
+    kind = run.kind(change.address)
+    live, goal = observation.spec, planning.overlay(change.after, observation.spec)
+    steps = tuple(kind.steps(live, goal))
+    return dataclasses.replace(change, before=project(live, change.after), steps=steps, observed=live)

@@ -1,0 +1,115 @@
+"""Sending: the steps of one change in turn, and what an answer means for the steps after it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from provisioner.diagnostics import NotFound, Refused, TenantError, Unclear
+from provisioner.engine.events import DONE, FAILED, UNCONFIRMED, WAITING, Answered, Result, Sending
+from provisioner.engine.reading import send
+from provisioner.engine.run import Run
+from provisioner.engine.waiting import Patience, until_published
+from provisioner.model import (
+    Action,
+    Answer,
+    Await,
+    Change,
+    Cmdlet,
+    GraphRequest,
+    Parameter,
+    Ref,
+    Row,
+    Send,
+)
+
+
+class Sender:
+    """One change on its way through its steps."""
+
+    def __init__(self, run: Run, change: Change) -> None:
+        self._run, self._change = run, change
+        self._patience = Patience(run, change)
+        self._answers: list[Answer] = []
+
+    async def carry_out(self) -> Result:
+        """Carry out the steps in turn. The result says DONE when all went through; that is still to be confirmed."""
+        warnings: list[str] = []
+        blocked = ""
+        for number, step in enumerate(self._change.steps):
+            if isinstance(step, Await):
+                unmet = await self._await(step)
+                if unmet:
+                    return self._ended(WAITING, unmet, warnings)
+                self._answers.append(Answer())
+                continue
+            answer = await self._send(number, step)
+            while isinstance(answer, Result) and answer.status == WAITING and await self._patience.lasts(answer.detail):
+                answer = await self._send(number, step)
+            if isinstance(answer, Result):
+                return dataclasses.replace(answer, warnings=(*warnings, *answer.warnings))
+            self._answers.append(answer)
+            warnings.extend(answer.warnings)
+            blocked = next((w for w in answer.warnings if _has(step.blocked_on, w)), blocked)
+        return self._ended(DONE, blocked, warnings)
+
+    def _ended(self, status: str, detail: str, warnings: Sequence[str] = ()) -> Result:
+        return Result(self._change.address, self._change.action, status, detail, tuple(warnings))
+
+    async def _await(self, step: Await) -> str:
+        """ "" once the records of a step are published; otherwise what is missing."""
+        try:
+            records = [(r.name, r.type, str(_value(r.value, self._answers))) for r in step.records]
+        except LookupError as error:
+            return f"{error}, which has to be published: apply again, which reads it"
+        return await until_published(self._run, records, self._patience)
+
+    async def _send(self, number: int, step: Send) -> Answer | Result:
+        """One write. A Result when the change cannot go on."""
+        try:
+            request = resolve(step.request, self._answers)
+        except LookupError as error:
+            return self._ended(FAILED, str(error))
+        self._run.tell(Sending(self._change, number, request))
+        try:
+            answer = await send(self._run.ports, request)
+        except TenantError as error:
+            self._run.tell(Answered(self._change, number, request, error))
+            return self._refusal(number, step, error)
+        self._run.tell(Answered(self._change, number, request, answer))
+        return answer
+
+    def _refusal(self, number: int, step: Send, error: TenantError) -> Answer | Result:
+        if isinstance(error, NotFound) and self._change.action is Action.DELETE:
+            return Answer()
+        if isinstance(error, Refused) and _has(step.waits_on, error.summary):
+            return self._ended(WAITING, error.summary)
+        if isinstance(error, Unclear) and number == len(self._change.steps) - 1:
+            # It is not sent again: reading back tells whether it was carried out.
+            return Answer(warnings=(f"no clear answer came ({error}); the tenant was read instead",))
+        if isinstance(error, Unclear):
+            detail = f"{error}; it may have been carried out: plan again, which goes on from what is there"
+            return self._ended(UNCONFIRMED, detail)
+        mend = f": {error.mend}" if error.mend else ""
+        return self._ended(FAILED, f"{error}{mend}")
+
+
+def resolve(request: Cmdlet | GraphRequest, answers: Sequence[Answer]) -> Cmdlet | GraphRequest:
+    """The request with every reference to an earlier answer replaced. Raises LookupError where an answer lacks it."""
+    if isinstance(request, GraphRequest):
+        return request
+    return Cmdlet(request.name, {n: _value(p, answers) for n, p in request.parameters.items()})
+
+
+def _value(parameter: Parameter, answers: Sequence[Answer]) -> Parameter:
+    if not isinstance(parameter, Ref):
+        return parameter
+    rows: tuple[Row, ...] = answers[parameter.step].rows if parameter.step < len(answers) else ()
+    if not rows or rows[0].get(parameter.property) is None:
+        raise LookupError(f"the answer to step {parameter.step + 1} has no {parameter.property}")
+    value: Parameter = rows[0][parameter.property]
+    return value
+
+
+def _has(fragments: Sequence[str], text: str) -> bool:
+    return any(f.lower() in text.lower() for f in fragments)
