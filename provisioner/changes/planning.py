@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from provisioner import rules
+from provisioner import mailflow, rules
 from provisioner.diagnostics import Severity
 from provisioner.model import (
     Absent,
@@ -209,8 +209,8 @@ def _reduced(observed: Observed, desired: Desired, types: Mapping[str, ResourceT
 
 
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
-    """The change with its consequences, as its type judges the whole objects before and after."""
-    effects = kind.effects(change.observed, goal_of(change))
+    """The change with its consequences, from what the whole object contributes before and after."""
+    effects = mailflow.effects(kind, change.observed, goal_of(change))
     return dataclasses.replace(change, consequences=rules.consequences(change.action, effects))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from provisioner import mailflow
 from provisioner.changes import planning
 from provisioner.engine.comparing import standing_of
 from provisioner.engine.events import ALREADY, DONE
@@ -30,8 +31,8 @@ class Openings:
         """Whether a change opens a sending path; of an unchanged object, whether it is one or is meant to be."""
         kind, goal = self._run.kind(change.address), planning.goal_of(change)
         if change.action is not Action.NO_OP:
-            return Effect.OPENS in kind.effects(change.observed, goal)
-        return Effect.OPENS in kind.effects(None, goal) or bool(kind.in_force(change.after, goal))
+            return Effect.OPENS in mailflow.effects(kind, change.observed, goal)
+        return Effect.OPENS in mailflow.effects(kind, None, goal) or bool(kind.in_force(change.after, goal))
 
     async def missing(self, address: Address) -> Sequence[str]:
         """What this change has to wait for and why, each in words; nothing where it may be sent."""

@@ -1,4 +1,9 @@
-"""How Exchange decides about mail, in canonical objects: which switches let a mailbox sign in. Pure.
+"""How Exchange decides about mail, in canonical objects. Pure.
 
-Consequences, rules, `explain`, `doctor` and `diagnose` ask here; nothing else knows why Exchange accepts or refuses.
+`consequences` says what a change opens and closes, `verdict` which switches let a mailbox sign in. Rules, `explain`,
+`doctor` and `diagnose` ask here; nothing else knows why Exchange accepts or refuses.
 """
+
+from provisioner.mailflow.consequences import compared, effects
+
+__all__ = ["compared", "effects"]

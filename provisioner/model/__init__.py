@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from provisioner.diagnostics import Location, Severity
 from provisioner.model.devices import Choice, Device, Site
+from provisioner.model.picture import Contributions
 
 Row = Mapping[str, Any]
 """One object as the wire gives it (property name -> plain JSON value). The only place where Any is at home."""
@@ -585,10 +586,10 @@ class ResourceType(Protocol[S]):
         not ours to declare.
         """
 
-    def effects(self, before: S | None, after: S | None) -> Iterable[Effect]:
-        """What turning the whole object `before` into the whole object `after` does to sending paths.
+    def contribution(self, spec: S) -> Contributions:
+        """What the whole object adds to the sending picture; () for nothing, as of an object that is switched off.
 
-        None is an object that does not exist. A field that is None is not known and is judged with caution.
+        A field that is None is not known and is judged with caution.
         """
 
     def guards(self, before: S | None, after: S | None) -> Iterable[Guard]:

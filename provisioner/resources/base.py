@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 from provisioner.model import Address, Answer, Query, Undeclared, field_names
 from provisioner.resources.canonical import spellings
 
-_REQUIRED = ("effects", "guards", "in_force")
+_REQUIRED = ("contribution", "guards", "in_force")
 """What protects the user has no default: a type without it would count as harmless."""
 
 
 class BaseType:
     """The usual answers of a resource type: created and deleted by the plan, and left alone where it is not declared.
 
-    A type that does not say what its changes open and close, what of them is dangerous, and when an object is in
-    force does not import.
+    A type that does not say what its objects contribute to the sending picture, which changes are dangerous, and when
+    an object is in force does not import.
     """
 
     creatable: ClassVar[bool] = True

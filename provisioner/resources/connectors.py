@@ -6,12 +6,12 @@ not empty over REST.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from provisioner.model import Answer, Delta, Parameter, Query, Row, Undeclared, Unknown
+from provisioner.model.picture import Scope
 from provisioner.resources.canonical import (
     Canonical,
     answered,
@@ -195,29 +195,7 @@ def written_body(spec: Any, names: Iterable[str], always: Iterable[str], default
     return {name: value for name, value in body.items() if value is not None}
 
 
-# --- what a connector reaches ----------------------------------------------------------------------------------------
-
-Scope = frozenset[str]
-"""Networks, domains or names that a connector is about."""
-
-ANY: Scope = frozenset({"*"})
-
-
-def within(inner: Scope, outer: Scope) -> bool:
-    """Whether every network, domain or name of `inner` is covered by one of `outer`."""
-    return all(item in outer or any(_covers(wide, item) for wide in outer) for item in inner)
-
-
-def _covers(wide: str, narrow: str) -> bool:
-    """Whether a network holds another one, or a wildcard a name: `*` every domain, `*.contoso.com` its subdomains."""
-    if wide == "*":
-        return True
-    if wide.startswith("*."):
-        return narrow.removeprefix("*").endswith(wide[1:])
-    try:
-        return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
-    except ValueError:
-        return False
+# --- words ----------------------------------------------------------------------------------------
 
 
 def listed(words: Scope, most: int = 5) -> str:

@@ -21,7 +21,6 @@ from provisioner.model import (
     Await,
     Cmdlet,
     Declared,
-    Effect,
     Guard,
     Parameter,
     Query,
@@ -32,6 +31,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.picture import Contributions, Signature
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     DomainKey,
@@ -155,10 +155,11 @@ class DkimType(BaseType):
                 body[name] = "simple"
         return (spec.domain,), body
 
-    def effects(self, before: Dkim | None, after: Dkim | None) -> Iterable[Effect]:
-        """Unsigned mail is refused where DMARC demands a signature. Signing opens no sending path."""
-        if before is not None and before.enabled and after is not None and after.enabled is False:
-            yield Effect.CLOSES
+    def contribution(self, spec: Dkim) -> Contributions:
+        """That mail of the domain is signed; a disabled configuration signs nothing."""
+        return (
+            (Signature(spec.domain, (spec.selector1_cname or "", spec.selector2_cname or "")),) if spec.enabled else ()
+        )
 
     def guards(self, before: Dkim | None, after: Dkim | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()

@@ -16,7 +16,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
-    Effect,
     GraphRequest,
     Guard,
     Query,
@@ -24,6 +23,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.picture import Acceptance, Contributions
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient, word
 
@@ -125,8 +125,9 @@ class DomainType(BaseType):
             body["accepted"] = True
         return (spec.domain,), body
 
-    def effects(self, before: Domain | None, after: Domain | None) -> Iterable[Effect]:  # noqa: ARG002 - it never changes
-        return ()
+    def contribution(self, spec: Domain) -> Contributions:
+        """An accepted domain: mail for it is taken, and mail of it may be relayed."""
+        return (Acceptance(spec.domain, spec.type),) if spec.accepted else ()
 
     def guards(self, before: Domain | None, after: Domain | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()

@@ -15,7 +15,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
-    Effect,
     Guard,
     Parameter,
     Query,
@@ -24,6 +23,20 @@ from provisioner.model import (
     Step,
     Undeclared,
     Unknown,
+)
+from provisioner.model.picture import (
+    ADDRESS,
+    ANY,
+    CERTIFICATE,
+    NONE,
+    TLS,
+    Contribution,
+    Contributions,
+    Doubt,
+    Exemption,
+    Privilege,
+    Relay,
+    Restriction,
 )
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
@@ -44,9 +57,7 @@ from provisioner.resources.canonical import (
     wire_network,
 )
 from provisioner.resources.connectors import (
-    ANY,
     Columns,
-    Scope,
     Values,
     connector_name,
     declared_names,
@@ -56,7 +67,6 @@ from provisioner.resources.connectors import (
     listed,
     names_of,
     wire_type,
-    within,
     written_body,
 )
 from provisioner.resources.ownership import HYBRID_WIZARD, unmarked_comment
@@ -317,12 +327,13 @@ class InboundConnectorType(BaseType):
         body = written_body(spec, ConnectorBody.__annotations__, ("type", "require_tls"), _DEFAULTS)
         return (spec.name,), body
 
-    def effects(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Effect]:
-        """Both objects are judged as a whole: a connector that is disabled has no effect, whatever it says."""
-        return _effects(before or _NOTHING, after or _NOTHING)
+    def contribution(self, spec: InboundConnector) -> Contributions:
+        """What an enabled connector accepts or refuses; a disabled one has no effect, whatever it says."""
+        return () if spec.enabled is False else tuple(_contributions(spec))
 
     def guards(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Guard]:
-        return _restriction_guards(before or _NOTHING, after or _NOTHING)
+        had, has = (() if c is None else self.contribution(c) for c in (before, after))
+        return _restriction_guards(had, has)
 
     def in_force(self, wanted: InboundConnector, live: InboundConnector) -> str:
         """Exchange creates connectors disabled in some offers and leaves them so (Learn, inbound-connector-faq)."""
@@ -379,86 +390,59 @@ def _decode(key: str, row: Row) -> InboundConnector:
 
 # --- sending paths ---------------------------------------------------------------------------------------------------
 
-_NOTHING = InboundConnector("", enabled=False)
-"""A connector without effect: what a creation starts from and a deletion ends with."""
-
-
-def _effects(before: InboundConnector, after: InboundConnector) -> Iterator[Effect]:
-    """What the change opens and closes, each once.
-
-    A connector of type OnPremises accepts mail for anyone from its addresses and certificate. One of type Partner
-    refuses mail of its sender domains that does not meet its restrictions (Set-InboundConnector,
-    -RestrictDomainsToIPAddresses, -RestrictDomainsToCertificate, -RequireTls; NDR 550 5.7.51); without a restriction
-    it exempts its sources from RejectDirectSend.
-    """
-    was, will = _accepts(before), _accepts(after)
-    opens = any(not within(will[name], was[name]) for name in was)
-    closes = any(not within(was[name], will[name]) for name in was)
-    for name in _RESTRICTIONS:
-        had, has = _restriction(before, name), _restriction(after, name)
-        opens = opens or _refuses_more(has, had)
-        closes = closes or _refuses_more(had, has)
-    if opens:
-        yield Effect.OPENS
-    if closes:
-        yield Effect.CLOSES
-
-
-def _accepts(connector: InboundConnector) -> Mapping[str, Scope]:
-    """What an enabled connector admits, by kind; every set grows with exposure."""
-    nothing: Scope = frozenset()
-    if connector.enabled is False:
-        return dict.fromkeys((*_SKIPS, *_PRIVILEGES, "sources", "domains", "associated", "clear text"), nothing)
-    relays = connector.type != "partner"  # a type that was not returned is judged with caution
-    restricts = any(_restriction(connector, name)[0] for name in _RESTRICTIONS[:2])
-    certificate = connector.tls_sender_certificate_name
-    sources = (connector.sender_ip_addresses or nothing) | ({certificate} if certificate else nothing)
-    sources = nothing if restricts else sources
-    admits = relays or bool(sources)
-    return {
-        **{name: getattr(connector, name) or nothing for name in _SKIPS},
-        **{name: frozenset({name}) if getattr(connector, name) else nothing for name in _PRIVILEGES},
-        "sources": sources,
-        "domains": connector.sender_domains or ANY if admits else nothing,
-        "associated": connector.associated_accepted_domains or ANY if admits else nothing,
-        "clear text": frozenset({"clear text"}) if relays and not connector.require_tls else nothing,
-    }
-
-
 _SKIPS = ("ef_skip_ips", "ef_users", "trusted_organizations")
 _PRIVILEGES = ("treat_messages_as_internal", "cloud_services_mail_enabled")
-_RESTRICTIONS = ("restrict_domains_to_ip_addresses", "restrict_domains_to_certificate", "require_tls")
 
 
-def _restriction(connector: InboundConnector, name: str) -> tuple[Scope, Scope]:
-    """The sender domains that a partner connector restricts by this flag, and the sources that they may use."""
-    if connector.enabled is False or connector.type != "partner" or not getattr(connector, name):
-        return frozenset(), frozenset()
-    certificate = connector.tls_sender_certificate_name
-    allowed = {
-        "restrict_domains_to_ip_addresses": connector.sender_ip_addresses or frozenset(),
-        "restrict_domains_to_certificate": frozenset({certificate}) if certificate else frozenset(),
-        "require_tls": frozenset({"TLS"}),
-    }
-    return connector.sender_domains or ANY, allowed[name]
+def _contributions(connector: InboundConnector) -> Iterator[Contribution]:
+    """What an enabled connector adds to the sending picture.
+
+    One of type OnPremises relays for its addresses and certificate. One of type Partner refuses mail of its sender
+    domains that does not meet its restrictions (Set-InboundConnector, -RestrictDomainsToIPAddresses,
+    -RestrictDomainsToCertificate, -RequireTls), and exempts its sources from RejectDirectSend.
+    """
+    networks = connector.sender_ip_addresses or NONE
+    certificate = connector.tls_sender_certificate_name or ""
+    domains, associated = connector.sender_domains or ANY, connector.associated_accepted_domains or ANY
+    if connector.type == "partner":
+        yield from _restrictions(connector)
+        if networks or certificate:
+            yield Exemption(networks, certificate, domains, associated)
+    else:
+        yield Relay(networks, certificate, domains, associated, not connector.require_tls)
+        if connector.type is None:
+            yield Doubt("ConnectorType was not returned")
+    for name in _SKIPS:
+        if getattr(connector, name):
+            yield Privilege(name, getattr(connector, name))
+    for name in _PRIVILEGES:
+        if getattr(connector, name):
+            yield Privilege(name)
 
 
-def _refuses_more(before: tuple[Scope, Scope], after: tuple[Scope, Scope]) -> bool:
-    """Whether `after` refuses mail that `before` does not: of more domains, or from some of the sources."""
-    (domains_before, sources_before), (domains_after, sources_after) = before, after
-    if not within(domains_after, domains_before):
-        return True
-    return bool(domains_after) and not within(sources_before, sources_after)
+def _restrictions(connector: InboundConnector) -> Iterator[Restriction]:
+    domains, certificate = connector.sender_domains or ANY, connector.tls_sender_certificate_name
+    if connector.restrict_domains_to_ip_addresses:
+        yield Restriction(domains, ADDRESS, connector.sender_ip_addresses or NONE)
+    if connector.restrict_domains_to_certificate:
+        yield Restriction(domains, CERTIFICATE, frozenset({certificate}) if certificate else NONE)
+    if connector.require_tls:
+        yield Restriction(domains, TLS, frozenset({TLS}))
 
 
-def _restriction_guards(before: InboundConnector, after: InboundConnector) -> Iterator[Guard]:
+_UNLESS = {ADDRESS: "these addresses", CERTIFICATE: "this certificate"}
+
+
+def _restriction_guards(before: Contributions, after: Contributions) -> Iterator[Guard]:
     """A partner connector that begins to refuse mail, or refuses more of it, is allowed by name only."""
-    for name in _RESTRICTIONS[:2]:
-        domains, sources = _restriction(after, name)
-        if not _refuses_more(_restriction(before, name), (domains, sources)):
+    had = [c for c in before if isinstance(c, Restriction)]
+    for restriction in after:
+        if not isinstance(restriction, Restriction) or restriction.demand not in _UNLESS:
             continue
-        whose = "every domain" if "*" in domains else listed(domains)
-        what = "these addresses" if name == "restrict_domains_to_ip_addresses" else "this certificate"
-        summary = f"mail from {whose} is refused (550 5.7.51) unless it comes from {what}: {listed(sources) or 'none'}"
+        if any(other.covers(restriction) for other in had):
+            continue
+        whose = "every domain" if "*" in restriction.domains else listed(restriction.domains)
+        what, sources = _UNLESS[restriction.demand], listed(restriction.sources) or "none"
+        summary = f"mail from {whose} is refused (550 5.7.51) unless it comes from {what}: {sources}"
         mend = "make sure that every other system that sends for these domains has a connector of its own"
         yield Guard("PARTNER-RESTRICTS", summary, mend)

@@ -16,7 +16,6 @@ from typing_extensions import TypedDict
 from provisioner.model import (
     Answer,
     Declared,
-    Effect,
     GraphRequest,
     Guard,
     Query,
@@ -24,6 +23,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.picture import Account, Contributions
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
 
@@ -104,8 +104,9 @@ class MailboxType(BaseType):
     def written_form(self, spec: Mailbox) -> None:
         """A plan names the mailboxes that it rests on, and nobody's else."""
 
-    def effects(self, before: Mailbox | None, after: Mailbox | None) -> Iterable[Effect]:  # noqa: ARG002 - it never changes
-        return ()
+    def contribution(self, spec: Mailbox) -> Contributions:
+        """The account that a sign-in needs."""
+        return (Account(spec.address, spec.enabled, spec.licensed),)
 
     def guards(self, before: Mailbox | None, after: Mailbox | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Answer, Cmdlet, Declared, Effect, Guard, Query, Send, Step, Unknown
+from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, Send, Step, Unknown
+from provisioner.model.picture import Contributions, Rejection
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import Flag, answered, flag
 
@@ -74,12 +75,9 @@ class OrganizationType(BaseType):
     def written_form(self, spec: Organization) -> tuple[tuple[str, ...], Any] | None:
         return (("reject_direct_send",), True) if spec.reject_direct_send else None
 
-    def effects(self, before: Organization | None, after: Organization | None) -> Iterable[Effect]:
-        """RejectDirectSend refuses unauthenticated mail in the tenant's name; without it anyone may send it."""
-        rejected = before is not None and before.reject_direct_send
-        rejects = after is not None and after.reject_direct_send
-        if after is not None and after.reject_direct_send is not None and (before is None or rejected != rejects):
-            yield Effect.CLOSES if rejects else Effect.OPENS
+    def contribution(self, spec: Organization) -> Contributions:
+        """Whether direct send is rejected; nothing, where the answer did not hold it."""
+        return () if spec.reject_direct_send is None else (Rejection(spec.reject_direct_send),)
 
     def guards(self, before: Organization | None, after: Organization | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()

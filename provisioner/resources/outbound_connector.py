@@ -20,7 +20,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
-    Effect,
     Guard,
     Parameter,
     Query,
@@ -30,6 +29,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
 )
+from provisioner.model.picture import NONE, Contribution, Contributions, Privilege, Route, Scope
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     EmailText,
@@ -50,7 +50,6 @@ from provisioner.resources.canonical import (
 )
 from provisioner.resources.connectors import (
     Columns,
-    Scope,
     Values,
     connector_name,
     declared_names,
@@ -60,7 +59,6 @@ from provisioner.resources.connectors import (
     listed,
     names_of,
     wire_type,
-    within,
     written_body,
 )
 from provisioner.resources.ownership import HYBRID_WIZARD, unmarked_comment
@@ -367,9 +365,9 @@ class OutboundConnectorType(BaseType):
             return None
         return (spec.name,), written_body(spec, OutboundConnectorBody.__annotations__, ("type",), _DEFAULTS)
 
-    def effects(self, before: OutboundConnector | None, after: OutboundConnector | None) -> Iterable[Effect]:
-        """Both objects are judged as a whole: a connector that is disabled has no effect, whatever it says."""
-        return _effects(before or _NOTHING, after or _NOTHING)
+    def contribution(self, spec: OutboundConnector) -> Contributions:
+        """Where an enabled connector leads mail, and what protection it takes from it."""
+        return () if spec.enabled is False else tuple(_contributions(spec))
 
     def guards(self, before: OutboundConnector | None, after: OutboundConnector | None) -> Iterable[Guard]:
         return _guards(before or _NOTHING, after or _NOTHING)
@@ -469,34 +467,23 @@ _DEMANDS: Mapping[str, Scope] = {
 }
 
 
-def _effects(before: OutboundConnector, after: OutboundConnector) -> Iterator[Effect]:
-    """What the change opens and closes, each once.
+def _contributions(connector: OutboundConnector) -> Iterator[Contribution]:
+    """What an enabled connector adds to the sending picture.
 
-    Smart hosts are given mail that MX records would lead elsewhere: one more host or domain is a wider exposure, one
-    fewer may stop mail. What a connector demands of the receiving host (TLS, its certificate, DANE) holds mail back
-    that would have been delivered without it (New-OutboundConnector, -TlsSettings, -SmtpDaneMode; 24 hours, then
-    dropped), and its end lets mail travel unprotected.
+    Smart hosts are given mail that MX records would lead elsewhere. What a connector demands of the receiving host
+    (TLS, its certificate, DANE) holds mail back that would have been delivered without it (New-OutboundConnector,
+    -TlsSettings, -SmtpDaneMode).
     """
-    was, will = _exposes(before), _exposes(after)
-    if any(not within(will[name], was[name]) for name in was) or _demands_more(after, before):
-        yield Effect.OPENS
-    if any(not within(was[name], will[name]) for name in was) or _demands_more(before, after):
-        yield Effect.CLOSES
-
-
-def _exposes(connector: OutboundConnector) -> Mapping[str, Scope]:
-    """The hosts that an enabled connector gives mail to, which mail, and with what weaker protection."""
-    nothing: Scope = frozenset()
-    if connector.enabled is False:
-        return dict.fromkeys(("hosts", "mail", "headers", "MTA-STS", "DANE"), nothing)
-    hosts = connector.smart_hosts or nothing
-    return {
-        "hosts": hosts,
-        "mail": _mail(connector) if hosts else nothing,
-        "headers": _mail(connector) if connector.cloud_services_mail_enabled else nothing,
-        "MTA-STS": _mail(connector) if connector.mta_sts_mode == "none" else nothing,
-        "DANE": _mail(connector) if connector.smtp_dane_mode == "none" else nothing,
+    mail = _mail(connector)
+    yield Route(mail, connector.smart_hosts or NONE, _demands(connector))
+    weaker = {
+        "cloud_services_mail_enabled": connector.cloud_services_mail_enabled,
+        "mta_sts_mode": connector.mta_sts_mode == "none",
+        "smtp_dane_mode": connector.smtp_dane_mode == "none",
     }
+    for name, given in weaker.items():
+        if given and mail:
+            yield Privilege(name, mail)
 
 
 def _mail(connector: OutboundConnector) -> Scope:
@@ -515,15 +502,6 @@ def _demands(connector: OutboundConnector) -> Scope:
     demands = _DEMANDS.get(connector.tls or "", frozenset())
     name = {f"the name {connector.tls_domain}"} if connector.tls_domain else frozenset()
     return demands | name | ({"DANE"} if connector.smtp_dane_mode == "mandatory" else frozenset())
-
-
-def _demands_more(before: OutboundConnector, after: OutboundConnector) -> bool:
-    """Whether `after` holds mail back that `before` delivers: to hosts of both, or along MX records as without it."""
-    fresh = _demands(after) - _demands(before)
-    if after.smart_hosts:
-        return bool(fresh and before.enabled is not False and after.smart_hosts & (before.smart_hosts or frozenset()))
-    bound = frozenset() if before.enabled is False or before.smart_hosts else _mail(before)
-    return bool(fresh) or (bool(_demands(after)) and not within(_mail(after), bound))
 
 
 def _guards(before: OutboundConnector, after: OutboundConnector) -> Iterator[Guard]:

@@ -20,7 +20,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
-    Effect,
     Guard,
     Parameter,
     Query,
@@ -29,6 +28,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.picture import Contributions, SendRight
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     EmailKey,
@@ -164,10 +164,9 @@ class SendAsType(BaseType):
     def written_form(self, spec: SendAs) -> None:
         """Nothing: rights can be looked up one address at a time only, so what there is cannot be listed."""
 
-    def effects(self, before: SendAs | None, after: SendAs | None) -> Iterable[Effect]:
-        """One more sender who may use another's address, or one fewer."""
-        if (before is None) != (after is None):
-            yield Effect.CLOSES if after is None else Effect.OPENS
+    def contribution(self, spec: SendAs) -> Contributions:
+        """One more sender who may use another's address."""
+        return (SendRight(*_parties(spec.pair)),)
 
     def guards(self, before: SendAs | None, after: SendAs | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()

@@ -18,7 +18,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
-    Effect,
     Guard,
     Query,
     Row,
@@ -26,7 +25,9 @@ from provisioner.model import (
     Step,
     Undeclared,
     Unknown,
+    picture,
 )
+from provisioner.model.picture import Contributions, SignIn
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     EmailKey,
@@ -184,15 +185,10 @@ class SmtpAuthType(BaseType):
             return ("organization",), spec.smtp_auth
         return None if spec.smtp_auth in (None, "inherit") else (("mailboxes", spec.identity), spec.smtp_auth)
 
-    def effects(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Effect]:
-        """What the switch allows or forbids. `inherit` is judged with caution, since the organization decides."""
-        had, has = before and before.smtp_auth, after and after.smtp_auth
-        if has is None or had == has:
-            return
-        if has == "enabled" or (has == "inherit" and had == "disabled"):
-            yield Effect.OPENS
-        elif before is not None:
-            yield Effect.CLOSES
+    def contribution(self, spec: SmtpAuth) -> Contributions:
+        """The switch of a mailbox, or of the organization."""
+        mailbox = picture.ORGANIZATION if spec.identity == ORGANIZATION else spec.identity
+        return () if spec.smtp_auth is None else (SignIn(mailbox, spec.smtp_auth),)
 
     def guards(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()

@@ -1,6 +1,6 @@
 """What a change does to mail, in a word or two that a reviewer sorts by: exposure, mail that may stop, deletion.
 
-The resource type judges the whole object before and after; here its effects become the words of reports.
+`mailflow` compares what the whole object contributes before and after; here its effects become the words of reports.
 """
 
 from __future__ import annotations

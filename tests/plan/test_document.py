@@ -26,13 +26,13 @@ from provisioner.model import (
     Answer,
     Declared,
     Desired,
-    Effect,
     Guard,
     Query,
     Step,
     Undeclared,
     Waiver,
 )
+from provisioner.model.picture import Contributions
 from provisioner.plan.document import load, read, schema
 from provisioner.plan.files import line_reader
 from provisioner.render.diagnostics import render_diagnostics
@@ -383,7 +383,7 @@ class PrinterType(BaseType):
     def written_form(self, spec: Printer) -> tuple[tuple[str, ...], object] | None:
         return None
 
-    def effects(self, before: Printer | None, after: Printer | None) -> Iterable[Effect]:
+    def contribution(self, spec: Printer) -> Contributions:
         return ()
 
     def guards(self, before: Printer | None, after: Printer | None) -> Iterable[Guard]:

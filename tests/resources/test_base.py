@@ -9,15 +9,15 @@ from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
 
 
-@pytest.mark.parametrize("left_out", ["effects", "guards", "in_force"])
+@pytest.mark.parametrize("left_out", ["contribution", "guards", "in_force"])
 def test_a_type_that_does_not_say_what_protects_the_user_does_not_import(left_out: str) -> None:
-    members = {name: lambda self, *_: () for name in ("effects", "guards", "in_force") if name != left_out}
+    members = {name: lambda self, *_: () for name in ("contribution", "guards", "in_force") if name != left_out}
     with pytest.raises(TypeError, match=f"GatewayType does not define {left_out}"):
         type("GatewayType", (BaseType,), members)
 
 
 def test_by_default_an_object_is_created_deleted_and_otherwise_left_alone() -> None:
-    members = {name: lambda self, *_: () for name in ("effects", "guards", "in_force")}
+    members = {name: lambda self, *_: () for name in ("contribution", "guards", "in_force")}
     kind = type("GatewayType", (BaseType,), members)()
     assert (kind.creatable, kind.deletable, kind.precondition, kind.marks_ownership) == (True, True, False, False)
     assert kind.undeclared(object(), "us/prod", exclusive=True) is Undeclared.KEEP

@@ -17,7 +17,6 @@ from provisioner.model import (
     Cmdlet,
     Declared,
     Desired,
-    Effect,
     Guard,
     Observed,
     Present,
@@ -27,6 +26,7 @@ from provisioner.model import (
     Step,
     Undeclared,
 )
+from provisioner.model.picture import Contributions, Relay
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
@@ -92,8 +92,8 @@ class GatewayType(BaseType):
     def written_form(self, spec: Gateway) -> tuple[tuple[str, ...], Any] | None:
         return (spec.name,), {}
 
-    def effects(self, before: Gateway | None, after: Gateway | None) -> Iterable[Effect]:
-        return (Effect.OPENS,)
+    def contribution(self, spec: Gateway) -> Contributions:
+        return (Relay(certificate=spec.target or "", domains=frozenset({spec.target or "*"})),)
 
     def guards(self, before: Gateway | None, after: Gateway | None) -> Iterable[Guard]:
         return ()

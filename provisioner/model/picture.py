@@ -1,0 +1,240 @@
+"""The sending picture in words: what the objects of a tenant add to the ways in which mail is accepted or refused.
+
+Every resource type turns its objects into these words (`ResourceType.contribution`); `mailflow` alone says what they
+mean together. The words are frozen and canonical, so that two pictures can be compared: addresses in lower case,
+networks in CIDR, domains as the connectors write them (`contoso.com`, `*.contoso.com`, `*`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provisioner.model import Address, Unknown
+
+# --- scopes ----------------------------------------------------------------------------------------------------------
+
+Scope = frozenset[str]
+"""Networks, domains or names that a contribution is about."""
+
+ANY: Scope = frozenset({"*"})
+NONE: Scope = frozenset()
+
+
+def within(inner: Scope, outer: Scope) -> bool:
+    """Whether every network, domain or name of `inner` is covered by one of `outer`."""
+    return all(item in outer or any(_covers(wide, item) for wide in outer) for item in inner)
+
+
+def holds(scope: Scope, item: str) -> bool:
+    """Whether a network, domain or name lies in a scope."""
+    return within(frozenset({item}), scope)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether a network holds another one, or a wildcard a name: `*` every domain, `*.contoso.com` its subdomains."""
+    if wide == "*":
+        return True
+    if wide.startswith("*."):
+        return narrow.removeprefix("*").endswith(wide[1:])
+    try:
+        return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
+    except ValueError:
+        return False
+
+
+# --- mail that arrives at the MX endpoint ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """An enabled inbound connector of type OnPremises: mail from its sources may go to anyone.
+
+    A source is known by its network or by the name in its TLS certificate; "" names none. `domains` are SenderDomains,
+    which limit Partner connectors only (New-InboundConnector, -SenderDomains). `associated` are the accepted domains
+    whose mail may use the connector, ANY where none is written. `clear_text`: RequireTls is off; its effect on this
+    type of connector is not documented (New-InboundConnector, -RequireTls: Partner only).
+    """
+
+    networks: Scope = NONE
+    certificate: str = ""
+    domains: Scope = ANY
+    associated: Scope = ANY
+    clear_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An enabled Partner connector that names addresses or a certificate: RejectDirectSend lets these sources through.
+
+    Source: Exchange Team Blog, "Introducing more control over Direct Send in Exchange Online", 28 April 2025: mail that
+    matches an inbound connector of either type, by address or certificate, is not direct send.
+    """
+
+    networks: Scope = NONE
+    certificate: str = ""
+    domains: Scope = ANY
+    associated: Scope = ANY
+
+
+ADDRESS, CERTIFICATE, TLS = "address", "certificate", "TLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """An enabled Partner connector refuses mail of these sender domains that does not meet a demand.
+
+    `demand` is ADDRESS, CERTIFICATE or TLS, `sources` what meets it: networks, names in certificates, {"TLS"}. With `*`
+    as a domain all other mail to the tenant is refused (Set-InboundConnector, -RestrictDomainsToIPAddresses,
+    -RestrictDomainsToCertificate, -RequireTls; Microsoft's NDR page for 550 5.7.51).
+    """
+
+    domains: Scope
+    demand: str
+    sources: Scope
+
+    def covers(self, other: Restriction) -> bool:
+        """Whether this restriction refuses everything that the other one refuses."""
+        same = self.demand == other.demand
+        return same and within(other.domains, self.domains) and within(self.sources, other.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """What an object spares some of its mail: spam filtering, the removal of headers, a protection. More is exposure.
+
+    `name` is the field that grants it, `mail` the addresses, domains or recipients that it is granted to.
+    """
+
+    name: str
+    mail: Scope = ANY
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The organization's RejectDirectSend (Set-OrganizationConfig).
+
+    `rejects`: anonymous mail whose MAIL FROM domain is an accepted domain is refused unless it matches an inbound
+    connector by address or certificate (Exchange Team Blog, 28 April 2025).
+    """
+
+    rejects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An accepted domain of the tenant (Get-AcceptedDomain).
+
+    `subdomains`: mail for its subdomains is accepted too (-MatchSubDomains). `sending`: mail may be sent from it; False
+    is SendingFromDomainDisabled. `kind` is authoritative, internal_relay or external_relay. None is not known.
+    """
+
+    domain: str
+    kind: str | None = None
+    subdomains: bool | None = None
+    sending: bool | None = None
+
+
+# --- mail that is signed in for --------------------------------------------------------------------------------------
+
+ORGANIZATION = ""
+"""The name under which the organization's own SMTP AUTH switch stands among those of mailboxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The SMTP AUTH switch of a mailbox, or of the ORGANIZATION: enabled, disabled, or (mailboxes) inherit.
+
+    A mailbox's own value wins over the organization's (Set-CASMailbox, -SmtpClientAuthenticationDisabled).
+    """
+
+    mailbox: str
+    switch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user of a mailbox: whether it may sign in, and whether it has Exchange Online. None is not known."""
+
+    mailbox: str
+    enabled: bool | None = None
+    licensed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRight:
+    """The right to send in the name of another address (Add-RecipientPermission, SendAs)."""
+
+    trustee: str
+    sender: str
+
+
+# --- mail that leaves ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An enabled outbound connector: which mail it takes, the smart hosts that get it, what they must offer.
+
+    Without `hosts` the mail follows MX records as it would without the connector. Mail whose host does not meet the
+    `demands` is kept back, and dropped after 24 hours (New-OutboundConnector, -TlsSettings, -SmtpDaneMode).
+    """
+
+    mail: Scope = NONE
+    hosts: Scope = NONE
+    demands: Scope = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """DKIM signing of a domain is enabled. `selectors` are the CNAME targets that Exchange named, "" for none.
+
+    It opens no sending path. Without it, receivers refuse mail where DMARC demands a signature (RFC 7489, 6.6.2).
+    """
+
+    domain: str
+    selectors: tuple[str, str] = ("", "")
+
+
+# --- the picture -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A value that decides what the object contributes was not returned. What rests on the object is not certain."""
+
+    reason: str
+
+
+Contribution = (
+    Relay
+    | Exemption
+    | Restriction
+    | Privilege
+    | Rejection
+    | Acceptance
+    | SignIn
+    | Account
+    | SendRight
+    | Route
+    | Signature
+    | Doubt
+)
+
+Contributions = tuple[Contribution, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What all objects of a tenant contribute, by address; `unknown` are objects whose state could not be read.
+
+    `unlisted` are the words of which the tenant may hold more than the picture shows, each with the reason: the types
+    of objects that contribute them could not be listed, or were not.
+    """
+
+    objects: Mapping[Address, Contributions]
+    unknown: Mapping[Address, Unknown] = field(default_factory=dict)
+    unlisted: Mapping[type[Contribution], str] = field(default_factory=dict)

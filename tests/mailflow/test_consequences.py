@@ -1,0 +1,134 @@
+"""What lies between two sets of contributions: each word compared on its own axes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from provisioner.mailflow import compared
+from provisioner.model import Effect
+from provisioner.model.picture import (
+    ADDRESS,
+    ANY,
+    ORGANIZATION,
+    TLS,
+    Acceptance,
+    Account,
+    Contribution,
+    Doubt,
+    Exemption,
+    Privilege,
+    Rejection,
+    Relay,
+    Restriction,
+    Route,
+    SendRight,
+    Signature,
+    SignIn,
+)
+
+OPENS, CLOSES, BOTH, NOTHING = {Effect.OPENS}, {Effect.CLOSES}, {Effect.OPENS, Effect.CLOSES}, set[Effect]()
+NET, OTHER = frozenset({"52.202.8.0/24"}), frozenset({"8.8.8.0/24"})
+ONE = frozenset({"52.202.8.9/32"})
+BANK, FUND = frozenset({"bank.example"}), frozenset({"fund.example"})
+HOST = frozenset({"mx.bank.example"})
+
+
+def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
+    return SignIn(mailbox, word)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effects"),
+    [
+        # Relay: its sources may send to anyone.
+        ([], [Relay(NET)], OPENS),
+        ([Relay(NET)], [Relay(NET)], NOTHING),
+        ([Relay(NET)], [Relay(ONE)], CLOSES),
+        ([Relay(NET)], [Relay(OTHER)], BOTH),
+        ([Relay(NET)], [Relay(NET, "mail.contoso.com")], OPENS),
+        ([Relay(certificate="*.contoso.com")], [Relay(certificate="a.contoso.com")], CLOSES),
+        ([Relay(NET, domains=BANK)], [Relay(NET)], OPENS),
+        ([Relay(NET)], [Relay(NET, associated=BANK)], CLOSES),
+        ([Relay(NET)], [Relay(NET, clear_text=True)], OPENS),
+        # Without an address and a certificate a connector lets nobody in.
+        ([], [Relay()], NOTHING),
+        ([Relay(clear_text=True)], [], NOTHING),
+        # A partner's connector relays for nobody, but its sources are no direct send.
+        ([], [Exemption(NET)], OPENS),
+        ([Exemption(NET)], [], CLOSES),
+        ([Exemption(NET)], [Relay(NET)], OPENS),
+        ([Relay(NET)], [Exemption(NET)], CLOSES),
+        # A restriction refuses; its sources could send before.
+        ([], [Restriction(ANY, ADDRESS, NET), Exemption(NET)], CLOSES),
+        ([Restriction(ANY, ADDRESS, NET), Exemption(NET)], [], OPENS),
+        ([Restriction(BANK, TLS, frozenset({TLS}))], [Restriction(FUND, TLS, frozenset({TLS}))], BOTH),
+        ([], [Restriction(BANK, TLS, frozenset({TLS})), Exemption(NET)], BOTH),
+        # Privileges.
+        ([], [Privilege("ef_skip_ips", NET)], OPENS),
+        ([Privilege("ef_skip_ips", NET)], [Privilege("ef_skip_ips", ONE)], CLOSES),
+        ([Privilege("ef_skip_ips", NET)], [Privilege("ef_users", NET)], BOTH),
+        # Switches.
+        ([switch("disabled")], [switch("enabled")], OPENS),
+        ([switch("disabled")], [switch("inherit")], OPENS),
+        ([switch("inherit")], [switch("enabled")], OPENS),
+        ([switch("enabled")], [switch("inherit")], CLOSES),
+        ([switch("inherit")], [switch("disabled")], CLOSES),
+        ([], [switch("enabled")], OPENS),
+        ([], [switch("inherit")], CLOSES),
+        ([switch("disabled", ORGANIZATION)], [switch("enabled", ORGANIZATION)], OPENS),
+        ([switch("enabled", "a@contoso.com")], [switch("enabled", "a@contoso.com")], NOTHING),
+        # Direct send.
+        ([Rejection(False)], [Rejection(True)], CLOSES),
+        ([Rejection(True)], [Rejection(False)], OPENS),
+        ([], [Rejection(False)], OPENS),
+        ([], [Rejection(True)], CLOSES),
+        # Rights and domains.
+        ([], [SendRight("erp@contoso.com", "bills@contoso.com")], OPENS),
+        ([SendRight("erp@contoso.com", "bills@contoso.com")], [], CLOSES),
+        ([], [Acceptance("contoso.com")], OPENS),
+        # Signing opens nothing; its end can have mail refused.
+        ([], [Signature("contoso.com")], NOTHING),
+        ([Signature("contoso.com")], [], CLOSES),
+        ([Signature("contoso.com", ("a", "b"))], [Signature("contoso.com", ("c", "d"))], NOTHING),
+        # Mail that leaves.
+        ([], [Route(BANK, HOST)], OPENS),
+        ([Route(BANK)], [Route(BANK, HOST)], OPENS),
+        ([Route(BANK, HOST)], [Route(BANK | FUND, HOST)], OPENS),
+        ([], [Route(BANK)], NOTHING),
+        ([], [Route(BANK, demands=frozenset({TLS}))], CLOSES),
+        ([Route(BANK, demands=frozenset({TLS}))], [], OPENS),
+        ([Route(BANK, HOST)], [Route(BANK, HOST, frozenset({TLS}))], CLOSES),
+        ([], [Route(BANK, HOST, frozenset({TLS}))], OPENS),
+        # An account is a precondition, a doubt is nothing that opens.
+        ([], [Account("erp@contoso.com", True, True)], NOTHING),
+        ([], [Doubt("ConnectorType was not returned")], NOTHING),
+    ],
+)
+def test_two_sets_are_compared(before: list[Contribution], after: list[Contribution], effects: set[Effect]) -> None:
+    assert compared(before, after) == effects
+
+
+EVERY: tuple[Contribution, ...] = (
+    Relay(NET, "mail.contoso.com", BANK, BANK, True),
+    Exemption(OTHER, "", BANK),
+    Restriction(BANK, ADDRESS, NET),
+    Privilege("ef_users", BANK),
+    Rejection(True),
+    switch("enabled"),
+    SendRight("a@contoso.com", "b@contoso.com"),
+    Acceptance("contoso.com", "authoritative"),
+    Route(BANK, HOST, frozenset({TLS})),
+    Signature("contoso.com"),
+)
+
+
+@pytest.mark.parametrize("pair", list(itertools.permutations(EVERY, 2)))
+def test_the_order_and_the_way_back_say_the_same(pair: tuple[Contribution, Contribution]) -> None:
+    one, other = pair
+    assert compared([one, other], [other, one]) == NOTHING
+    assert compared([one], [one]) == NOTHING
+    if not any(isinstance(c, Signature | SignIn | Rejection) for c in pair):
+        turned = {Effect.OPENS: Effect.CLOSES, Effect.CLOSES: Effect.OPENS}
+        assert compared([other], [one]) == {turned[e] for e in compared([one], [other])}
