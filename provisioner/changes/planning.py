@@ -34,6 +34,7 @@ from provisioner.model import (
     Undeclared,
     Unknown,
     Waiver,
+    consequence,
     create_only,
     field_names,
     matches,
@@ -210,8 +211,8 @@ def _reduced(observed: Observed, desired: Desired, types: Mapping[str, ResourceT
 
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
     """The change with its consequences, from what the whole object contributes before and after."""
-    effects = mailflow.effects(kind, change.observed, goal_of(change))
-    return dataclasses.replace(change, consequences=rules.consequences(change.action, effects))
+    found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal_of(change)))
+    return dataclasses.replace(change, consequences=found)
 
 
 def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterator[Finding]:
@@ -255,11 +256,9 @@ def stages(changes: Iterable[Change]) -> dict[Address, Stage]:
 
 
 def _stage(change: Change) -> Stage:
-    """A deletion that opens nothing counts as closing, whatever else is known of the object."""
-    opens = rules.WIDENS in change.consequences
-    if rules.STOPS in change.consequences:
-        return Stage.MIXED if opens else Stage.CLOSING
-    return Stage.CLOSING if change.action is Action.DELETE and not opens else Stage.FREE
+    if not consequence.closes(change.consequences):
+        return Stage.FREE
+    return Stage.MIXED if consequence.opens(change.consequences) else Stage.CLOSING
 
 
 def order(changes: Iterable[Change]) -> tuple[Change, ...]:

@@ -6,10 +6,10 @@ as it grows. A resource type writes down no consequence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from provisioner.model import Effect, ResourceType
+from provisioner.model import Action, Effect, ResourceType, consequence
 from provisioner.model.picture import (
     ADDRESS,
     CERTIFICATE,
@@ -42,6 +42,19 @@ def effects(kind: ResourceType[Any], before: Any | None, after: Any | None) -> f
         () if before is None else kind.contribution(before),
         () if after is None else kind.contribution(after),
     )
+
+
+def consequences(action: Action, found: Collection[Effect]) -> tuple[str, ...]:
+    """The consequences of a change, worst first; ("neutral",) where there is none, () where nothing changes."""
+    if action is Action.NO_OP:
+        return ()
+    words = {_WORDS[effect] for effect in found}
+    if action is Action.DELETE:
+        words.add(consequence.DELETES)
+    return tuple(c for c in consequence.WORST_FIRST if c in words) or (consequence.NEUTRAL,)
+
+
+_WORDS = {Effect.OPENS: consequence.WIDENS, Effect.CLOSES: consequence.STOPS}
 
 
 def compared(before: Iterable[Contribution], after: Iterable[Contribution]) -> frozenset[Effect]:

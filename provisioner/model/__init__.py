@@ -371,7 +371,7 @@ class Check:
 class Change:
     """One resource's action. `before` is what the change rests on: the written fields, or all of them for a delete.
 
-    `consequences` are what it does to mail and exposure, worst first (rules/consequence.py). `observed` is the whole
+    `consequences` are what it does to mail and exposure, worst first (model/consequence.py). `observed` is the whole
     object as the tenant reported it, read-only fields included; None for a creation. The steps follow from it and
     from `after`, so that they can be derived again.
     """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from provisioner.model import consequence
+
 Change = Mapping[str, Any]
 
 _ACTIONS = {"delete": 0, "update": 1, "create": 2}
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
-
-_CONSEQUENCES = {"deletes": 0, "widens exposure": 1, "can stop mail": 2, "neutral": 3}
 
 
 def conclusion(document: Mapping[str, Any]) -> str:
@@ -48,13 +48,12 @@ def action(change: Change) -> str:
 
 def dangers(change: Change) -> list[str]:
     """Its consequences but the neutral one."""
-    return [c for c in change["provisioner"].get("consequences", ()) if c != "neutral"]
+    return [c for c in change["provisioner"].get("consequences", ()) if c != consequence.NEUTRAL]
 
 
 def closing(change: Change) -> bool:
-    """Whether it takes a way to send from somebody: such a change is sent last, and held back if need be."""
-    said = change["provisioner"].get("consequences", ())
-    return "can stop mail" in said or ("deletes" in said and "widens exposure" not in said)
+    """Whether it takes a sending path from somebody: such a change is sent last, and held back if need be."""
+    return consequence.closes(change["provisioner"].get("consequences", ()))
 
 
 def remark(field: Mapping[str, Any]) -> str:
@@ -68,5 +67,7 @@ def drifted(item: Change) -> str:
 
 
 def _badness(change: Change) -> tuple[int, int, str]:
-    worst = min((_CONSEQUENCES.get(c, 0) for c in change["provisioner"].get("consequences", ())), default=3)
+    badness = {word: place for place, word in enumerate(consequence.WORST_FIRST)}
+    found = change["provisioner"].get("consequences", ())
+    worst = min((badness.get(c, 0) for c in found), default=badness[consequence.NEUTRAL])
     return worst, _ACTIONS[action(change)], change["address"]

@@ -16,20 +16,16 @@ from provisioner.mailflow.verdict import (
     switches_of,
 )
 from provisioner.rules.catalogue import RULES, Rule
-from provisioner.rules.consequence import STOPS, WIDENS, consequences
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 
 __all__ = [
     "RULES",
-    "STOPS",
-    "WIDENS",
     "Rule",
     "Switches",
     "Verdict",
     "check",
-    "consequences",
     "has_mailbox",
     "judge",
     "lint",

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from provisioner.mailflow import compared
-from provisioner.model import Effect
+from provisioner.mailflow import compared, consequences
+from provisioner.model import Action, Effect
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -132,3 +132,18 @@ def test_the_order_and_the_way_back_say_the_same(pair: tuple[Contribution, Contr
     if not any(isinstance(c, Signature | SignIn | Rejection) for c in pair):
         turned = {Effect.OPENS: Effect.CLOSES, Effect.CLOSES: Effect.OPENS}
         assert compared([other], [one]) == {turned[e] for e in compared([one], [other])}
+
+
+@pytest.mark.parametrize(
+    ("action", "found", "words"),
+    [
+        (Action.NO_OP, NOTHING, ()),
+        (Action.UPDATE, NOTHING, ("neutral",)),
+        (Action.CREATE, OPENS, ("widens exposure",)),
+        (Action.UPDATE, BOTH, ("widens exposure", "can stop mail")),
+        (Action.DELETE, NOTHING, ("deletes",)),
+        (Action.DELETE, CLOSES, ("deletes", "can stop mail")),
+    ],
+)
+def test_consequences_are_told_worst_first(action: Action, found: set[Effect], words: tuple[str, ...]) -> None:
+    assert consequences(action, found) == words
