@@ -1,5 +1,5 @@
 """Microsoft Graph v1.0 as far as mail administration reads it: users and licences, domains with their DNS records, the
-organization, subscribed SKUs, the security defaults, `$batch`.
+organization, subscribed SKUs, the security defaults, the policies of Conditional Access, `$batch`.
 
 Rows are raw Graph JSON kept in `tenant.graph`. `GraphService.answer` is free of HTTP, so that the front and the items
 of a batch take the same way. Paging is opaque and lists turn between reads: nothing may rest on the order of rows.
@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.responses import Response
 
+from provisioner.sandbox import access_policies
 from provisioner.sandbox.faults import facts
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
@@ -71,6 +72,8 @@ _READ_ORGANIZATION = (
     "Directory.ReadWrite.All",
 )
 _READ_POLICIES = ("Policy.Read.All",)
+# https://learn.microsoft.com/graph/api/conditionalaccessroot-list-policies, "Permissions" (application).
+_READ_ACCESS = ("Policy.Read.ConditionalAccess", "Policy.Read.All", "Policy.ReadWrite.ConditionalAccess")
 
 _DEFAULT_PAGE, _LARGEST_PAGE, _LARGEST_BATCH = 100, 999, 20
 
@@ -152,6 +155,8 @@ class GraphService:
             ("subscribedskus", 1): lambda call: self._plain_list(call, "subscribedSkus"),
             ("subscribedskus", 2): lambda call: self._plain_row(call, "subscribedSkus"),
             ("policies", 2): self._security_defaults,
+            ("identity", 3): self._access_policies,
+            ("identity", 4): self._access_policy,
         }
 
     def answer(self, call: Call) -> Reply:
@@ -304,6 +309,20 @@ class GraphService:
         row = {**_SECURITY_DEFAULTS, **(self._tenant.graph.get("securityDefaults") or {})}
         context = _context(call, "policies/identitySecurityDefaultsEnforcementPolicy", entity=True)
         return Reply(200, {"@odata.context": context, **row})
+
+    def _access_policies(self, call: Call) -> Reply:
+        _need_access_segment(call)
+        select = _selection(call, None, None)
+        page, next_link = self._page(call, self._rows(access_policies.KEPT_AS))
+        body: Row = {"@odata.context": _context(call, "identity/conditionalAccess/policies")}
+        if next_link:
+            body["@odata.nextLink"] = next_link
+        return Reply(200, {**body, "value": [_project(row, select) for row in page]})
+
+    def _access_policy(self, call: Call) -> Reply:
+        _need_access_segment(call)
+        row = _project(self._find(call.path[3], access_policies.KEPT_AS), _selection(call, None, None))
+        return Reply(200, {"@odata.context": _context(call, "identity/conditionalAccess/policies", entity=True), **row})
 
     # paging
 
@@ -521,6 +540,14 @@ class _GraphFront:
         if "status" in deed:
             code = {429: "TooManyRequests", 503: "serviceNotAvailable"}.get(int(deed["status"]), "generalException")
             raise GraphError(int(deed["status"]), code, "Please retry again later.", deed.get("headers"))
+
+
+def _need_access_segment(call: Call) -> None:
+    """Raise where the path is not the one of Conditional Access policies, or the token may not read them."""
+    segments = [part.lower() for part in call.path[1:3]]
+    if segments != ["conditionalaccess", "policies"]:
+        raise _bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+    call.need(_READ_ACCESS)
 
 
 def _item_call(call: Call, item: Row) -> Call:

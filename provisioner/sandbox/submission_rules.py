@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from provisioner.sandbox import passwords
+from provisioner.sandbox import access_policies, passwords
 from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.mail_directory import addresses, client_access, owner_of, primary, user_of
 from provisioner.sandbox.tenant import Row, Tenant
@@ -129,7 +129,7 @@ def _basic_refusal(tenant: Tenant, owner: Row) -> str | None:
     if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
         return _SECURITY_DEFAULTS
     blocked = {str(address).lower() for address in tenant.settings.get("conditional_access_blocks", ())}
-    if blocked & (addresses(owner) | {"*"}):
+    if blocked & (addresses(owner) | {"*"}) or access_policies.refuse_password(tenant, owner):
         return _CONDITIONAL_ACCESS
     if not _policy_allows(tenant, owner):
         return _BASIC_DISABLED

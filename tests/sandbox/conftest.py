@@ -20,6 +20,7 @@ from tests.sandbox.mailing import load, mail_tenant
 
 TENANT_ID = "8f1c2f5e-6a1b-4c53-9d0e-3f1a7b2c4d5e"
 E5 = "06ebc4ee-1bb5-47dd-8120-11324bc54e06"
+POLICY = "c1f1a5a0-0000-4000-8000-000000000001"
 KIOSK = "80b2d799-d2ba-4d2a-8842-fb0d0f3a4b82"
 START_LIMIT_S = 20.0
 
@@ -139,6 +140,12 @@ def seed() -> dict[str, Any]:
                  "servicePlans": [{"servicePlanId": "efb87545-963c-4e0d-99df-69c6916d9eb0",
                                    "servicePlanName": "EXCHANGE_S_ENTERPRISE", "provisioningStatus": "Success",
                                    "appliesTo": "User"}]},
+            ],
+            "conditionalAccessPolicies": [
+                {"id": POLICY, "displayName": "Block legacy authentication", "state": "enabled",
+                 "conditions": {"clientAppTypes": ["other"], "users": {"includeUsers": ["All"]},
+                                "applications": {"includeApplications": ["All"]}},
+                 "grantControls": {"operator": "OR", "builtInControls": ["block"]}},
             ],
             "securityDefaults": {"isEnabled": True},
         },

@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     from msgraph_core import GraphClientFactory
 
 from tests.recordings import entries
-from tests.sandbox.conftest import E5, Running, seed
+from tests.sandbox.conftest import E5, POLICY, Running, seed
 
 # ... and so does each of the SDK's request builders, in the moment of its first use.
 pytestmark = pytest.mark.filterwarnings("ignore:This class is deprecated. Please use the generic:DeprecationWarning")
@@ -189,6 +189,22 @@ def test_errors_have_the_recorded_shape(sandbox: Running, graph: httpx.Client, c
     assert error["innerError"]["client-request-id"] == answer.headers["client-request-id"] == "abc"
     assert error["innerError"]["request-id"] == answer.headers["request-id"]
     assert answer.headers["x-ms-sandbox-needs"].startswith("User.ReadWrite.All")
+
+
+def test_policies_of_conditional_access_are_listed_and_looked_up(sandbox: Running) -> None:
+    """With the SDK: `state`, and the client applications that a policy is about."""
+
+    async def ask(client: GraphServiceClient) -> tuple[Any, Any]:
+        policies = client.identity.conditional_access.policies
+        return await policies.get(), await policies.by_conditional_access_policy_id(POLICY).get()
+
+    listed, one = with_sdk(sandbox, ask)
+    assert [policy.id for policy in listed.value] == [POLICY]
+    assert (one.display_name, one.state.value, one.conditions.client_app_types[0].value) == (
+        "Block legacy authentication",
+        "enabled",
+        "other",
+    )
 
 
 @pytest.mark.parametrize("case", entries("graph/responses.json", "request", "SecurityDefaults"))

@@ -112,6 +112,24 @@ def test_conditional_access_has_the_answer_of_criteria(tenant: LocalTenant) -> N
     submit(tenant)
 
 
+def test_a_conditional_access_policy_refuses_passwords(tenant: LocalTenant) -> None:
+    policy = {
+        "id": "c1f1a5a0-0000-4000-8000-000000000001",
+        "displayName": "Block legacy authentication",
+        "state": "enabled",
+        "conditions": {
+            "clientAppTypes": ["exchangeActiveSync", "other"],
+            "applications": {"includeApplications": ["All"]},
+            "users": {"includeUsers": ["All"]},
+        },
+        "grantControls": {"operator": "OR", "builtInControls": ["block"]},
+    }
+    load(tenant, graph={"conditionalAccessPolicies": [policy]})
+    assert "the request did not meet the criteria to be authenticated successfully" in refusal(tenant)
+    load(tenant, graph={"conditionalAccessPolicies": [{**policy, "state": "disabled"}]})
+    submit(tenant)
+
+
 def test_a_mailbox_without_a_licence_is_refused_and_a_shared_one_needs_none(tenant: LocalTenant) -> None:
     plan = {"service": "exchange", "capabilityStatus": "Suspended"}
     user = {"userPrincipalName": "erp@contoso.com", "assignedPlans": [plan]}
