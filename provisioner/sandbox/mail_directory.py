@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner.sandbox.cmdlets import cas_mailbox, mailbox
+from provisioner.sandbox.cmdlets import cas_mailbox, mailbox, recipient
 from provisioner.sandbox.cmdlets.objects import Noun
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 
@@ -63,7 +63,9 @@ def accepted(tenant: Tenant, domain: str) -> Row | None:
     return None
 
 
-def unknown_here(tenant: Tenant, recipient: str) -> bool:
-    """Whether a recipient is of a domain that is only here (Authoritative), and nobody has the address."""
-    domain = accepted(tenant, domain_of(recipient))
-    return domain is not None and domain.get("DomainType") == "Authoritative" and owner_of(tenant, recipient) is None
+def unknown_here(tenant: Tenant, address: str) -> bool:
+    """Whether an address is of a domain that is only here (Authoritative), and no recipient of any kind has it."""
+    domain = accepted(tenant, domain_of(address))
+    if domain is None or domain.get("DomainType") != "Authoritative":
+        return False
+    return all(_addressed(tenant, noun, address) is None for noun in recipient.ALL)

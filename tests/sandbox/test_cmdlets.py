@@ -431,7 +431,13 @@ def directory() -> Tenant:
             {"address": "bea@contoso.com", "upn": "scan@contoso.com"},
             {"address": "erp@contoso.com", "upn": "svc-erp@contoso.onmicrosoft.com"},
         ],
-        "objects": {"DistributionGroup": [{"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@contoso.com"}]},
+        "objects": {
+            "DistributionGroup": [{"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@contoso.com"}],
+            "UnifiedGroup": [{"Name": "Plant", "PrimarySmtpAddress": "plant@contoso.com"}],
+            "MailContact": [{"Name": "Supplier", "ExternalEmailAddress": "SMTP:orders@fabrikam.com"}],
+            "MailUser": [{"Name": "Auditor", "PrimarySmtpAddress": "audit@contoso.com",
+                          "UserPrincipalName": "auditor@contoso.com"}],
+        },
     }))  # fmt: skip
     return made
 
@@ -461,3 +467,55 @@ def test_a_group_is_a_recipient_and_a_trustee_shown_by_its_name(directory: Tenan
     assert len({r["Identity"] for r in rows}) == 1
     run(directory, "Remove-RecipientPermission", **right)
     assert len(get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "details"),
+    [
+        ("erp@contoso.com", "UserMailbox", "UserMailbox"),
+        ("helpdesk@contoso.com", "MailUniversalSecurityGroup", "MailUniversalSecurityGroup"),
+        ("plant@contoso.com", "MailUniversalDistributionGroup", "GroupMailbox"),
+        ("orders@fabrikam.com", "MailContact", "MailContact"),
+        ("auditor@contoso.com", "MailUser", "MailUser"),
+    ],
+)
+def test_a_recipient_of_any_kind_says_its_kind(directory: Tenant, name: str, kind: str, details: str) -> None:
+    (row,) = get(directory, "Get-Recipient", Identity=name)
+    assert (row["RecipientType"], row["RecipientTypeDetails"]) == (kind, details)
+    assert row in get(directory, "Get-Recipient")
+    right: dict[str, Any] = {"Identity": name, "Trustee": "erp@contoso.com", "AccessRights": ["SendAs"]}
+    run(directory, "Add-RecipientPermission", **right)
+    shown = [r for r in get(directory, "Get-RecipientPermission", Identity=name) if r["Trustee"].startswith("svc-erp")]
+    assert [r["Identity"] for r in shown] == [row["Identity"]]
+
+
+@pytest.mark.parametrize("name", ["Get-Mailbox", "Get-CASMailbox"])
+def test_what_is_no_mailbox_is_not_found_as_one(directory: Tenant, name: str) -> None:
+    for identity in ("orders@fabrikam.com", "auditor@contoso.com", "plant@contoso.com"):
+        assert "couldn't be found" in refused(directory, name, Identity=identity).message
+
+
+@pytest.mark.parametrize(("trustee", "holds"), [("auditor@contoso.com", True), ("plant@contoso.com", False),
+                                                ("orders@fabrikam.com", False)])  # fmt: skip
+def test_mail_users_can_be_trustees_and_contacts_and_lists_cannot(directory: Tenant, trustee: str, holds: bool) -> None:
+    right: dict[str, Any] = {"Identity": "erp@contoso.com", "Trustee": trustee, "AccessRights": ["SendAs"]}
+    if holds:
+        run(directory, "Add-RecipientPermission", **right)
+        trustees = {row["Trustee"] for row in get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")}
+        assert trustees == {"NT AUTHORITY\\SELF", trustee}
+    else:
+        assert "couldn't be found" in refused(directory, "Add-RecipientPermission", **right).message
+
+
+def test_a_mail_user_is_a_user(directory: Tenant) -> None:
+    (row,) = get(directory, "Get-User", Identity="audit@contoso.com")
+    assert (row["UserPrincipalName"], row["RecipientTypeDetails"]) == ("auditor@contoso.com", "MailUser")
+
+
+def test_who_only_reads_does_not_see_send_as_rights(directory: Tenant) -> None:
+    """office-docs-powershell issues 9428 and 7365: the role Mail Recipients is needed to read them."""
+    assert "Get-RecipientPermission" not in catalogue(READER)
+    with pytest.raises(CmdletError, match="is not recognized as the name of a cmdlet"):
+        run_cmdlet(directory, READER, "Get-RecipientPermission", {})
+    manager = Caller("manager", directory_roles=("Exchange Recipient Administrator",))
+    assert run_cmdlet(directory, manager, "Get-RecipientPermission", {}).rows

@@ -14,7 +14,13 @@ from provisioner.sandbox.tenant import Row, Tenant
 _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
     "Global Administrator": ("*",),
     "Exchange Administrator": ("*",),
-    "Exchange Recipient Administrator": ("get-", "set-casmailbox"),
+    # Holds Recipient Management, and with it the role Mail Recipients.
+    "Exchange Recipient Administrator": (
+        "get-",
+        "set-casmailbox",
+        "add-recipientpermission",
+        "remove-recipientpermission",
+    ),
     "Global Reader": ("get-",),
     "Security Reader": ("get-",),
     "Security Administrator": (
@@ -27,6 +33,12 @@ _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
     "Compliance Administrator": ("get-",),
     "Helpdesk Administrator": ("get-mailbox", "get-casmailbox"),
 }
+
+# No View-Only role holds these (office-docs-powershell issues 9428 and 7365): the role Mail Recipients is needed.
+_MAIL_RECIPIENTS = frozenset({"get-recipientpermission"})
+_HOLD_MAIL_RECIPIENTS = frozenset({
+    "Global Administrator", "Exchange Administrator", "Exchange Recipient Administrator",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,8 @@ class Caller:
         name = cmdlet.lower()
         if name in {allowed.lower() for allowed in self.exchange_cmdlets or ()}:
             return True
-        prefixes = [prefix for role in self.directory_roles for prefix in _ROLE_CMDLETS.get(role, ())]
+        roles = _HOLD_MAIL_RECIPIENTS.intersection if name in _MAIL_RECIPIENTS else frozenset
+        prefixes = [prefix for role in roles(self.directory_roles) for prefix in _ROLE_CMDLETS.get(role, ())]
         return any(prefix == "*" or name.startswith(prefix) for prefix in prefixes)
 
 

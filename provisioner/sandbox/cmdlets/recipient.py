@@ -1,4 +1,4 @@
-"""Recipients of every kind by any of their names: Get-Recipient, and groups (Get-DistributionGroup).
+"""Recipients of every kind by any of their names: Get-Recipient; groups, contacts and mail users have their own Get.
 
 One resolver for all: a name that two objects go by is refused, whichever kinds they are of (CrowdStrike/CRT issue 39;
 office-docs-powershell issue 7166). Columns: Get-Recipient in a published table of a real tenant's answers, as far as
@@ -6,6 +6,8 @@ mail needs them; the sign-in name is in WindowsLiveID.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from provisioner.sandbox.cmdlets import errors, mailbox
 from provisioner.sandbox.cmdlets.calls import Call
@@ -15,33 +17,51 @@ from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
 
-def _derive(tenant: Tenant, row: Row) -> None:
-    name = str(row["Name"])
-    row["DisplayName"] = row["DisplayName"] or name
-    row["Alias"] = row["Alias"] or name.replace(" ", "").lower()
-    row["PrimarySmtpAddress"] = row["PrimarySmtpAddress"] or f"{row['Alias']}@{tenant.initial_domain}"
-    row["EmailAddresses"] = row["EmailAddresses"] or [f"SMTP:{row['PrimarySmtpAddress']}"]
-
-
-NOUN = Noun(
-    "DistributionGroup",
-    {
-        "GroupType": "Universal, SecurityEnabled",
+def _noun(name: str, kind: str, details: str, **columns: Any) -> Noun:
+    """A kind of recipient that is no mailbox; `kind` and `details` are its RecipientType and RecipientTypeDetails."""
+    group = "Group" in name
+    common = {
         "Alias": "",
         "DisplayName": "",
         "EmailAddresses": [],
         "PrimarySmtpAddress": "",
-        "RecipientType": "MailUniversalSecurityGroup",
-        "RecipientTypeDetails": "MailUniversalSecurityGroup",
+        "RecipientType": kind,
+        "RecipientTypeDetails": details,
         "ExternalDirectoryObjectId": "",
-    },
-    container="OU=",
-    category="Group",
-    object_class=("top", "group"),
-    names=mailbox.addresses,
-    derive=_derive,
+    }
+    return Noun(
+        name,
+        {**common, **columns},
+        container="OU=",
+        category="Group" if group else "Person",
+        object_class=("top", "group") if group else ("top", "person", "organizationalPerson"),
+        names=mailbox.addresses,
+        derive=_derive,
+    )
+
+
+def _derive(tenant: Tenant, row: Row) -> None:
+    """Fill alias and addresses; those of contacts and mail users lead to the external one (Learn, New-MailContact)."""
+    name = str(row["Name"])
+    row["DisplayName"] = row["DisplayName"] or name
+    row["Alias"] = row["Alias"] or name.partition("@")[0].replace(" ", "").lower()
+    external = str(row.get("ExternalEmailAddress") or "").rpartition(":")[2]
+    row["PrimarySmtpAddress"] = row["PrimarySmtpAddress"] or external or f"{row['Alias']}@{tenant.initial_domain}"
+    row["EmailAddresses"] = row["EmailAddresses"] or [f"SMTP:{row['PrimarySmtpAddress']}"]
+
+
+_SECURITY_GROUP = "MailUniversalSecurityGroup"
+_LIST = "MailUniversalDistributionGroup"
+MAIL_USER = _noun("MailUser", "MailUser", "MailUser", ExternalEmailAddress="", UserPrincipalName="")
+NOUNS = (
+    _noun("DistributionGroup", _SECURITY_GROUP, _SECURITY_GROUP, GroupType="Universal, SecurityEnabled"),
+    _noun("UnifiedGroup", _LIST, "GroupMailbox", GroupType="Universal", AccessType="Public"),
+    _noun("MailContact", "MailContact", "MailContact", ExternalEmailAddress=""),
+    MAIL_USER,
 )
-_NOUNS = (mailbox.NOUN, NOUN)
+ALL = (mailbox.NOUN, *NOUNS)
+_PRINCIPALS = frozenset({"UserMailbox", "MailUser", _SECURITY_GROUP})
+"""Kinds of recipient that can hold a right: mailbox users, mail users and security groups (Add-RecipientPermission)."""
 
 _SHOWN = (
     "Identity", "Alias", "ExternalDirectoryObjectId", "EmailAddresses", "DisplayName", "PrimarySmtpAddress",
@@ -51,8 +71,8 @@ _SHOWN = (
 
 
 def named(tenant: Tenant, wanted: str) -> Row:
-    """The one mailbox or group of this name. Raises CmdletError where there is none, or more than one."""
-    found = [row for noun in _NOUNS for row in tenant.index(noun.name, noun.all_names).get(wanted.lower(), ())]
+    """The one recipient of this name. Raises CmdletError where there is none, or more than one."""
+    found = [row for noun in ALL for row in tenant.index(noun.name, noun.all_names).get(wanted.lower(), ())]
     if not found:
         raise errors.not_found(wanted, server(tenant))
     if len(found) > 1:
@@ -60,8 +80,24 @@ def named(tenant: Tenant, wanted: str) -> Row:
     return found[0]
 
 
+def rows(tenant: Tenant) -> list[Row]:
+    """Every recipient, as reads see it."""
+    return [row for noun in ALL for row in tenant.visible(noun.name)]
+
+
+def principal(tenant: Tenant, wanted: str) -> Row:
+    """The one recipient of this name that can hold a right. Raises CmdletError; a contact is as one who is not there.
+
+    Microsoft's page names who can be a trustee, and not the answer for others: the one for unknown names stands for it.
+    """
+    found = named(tenant, wanted)
+    if found.get("RecipientType") not in _PRINCIPALS:
+        raise errors.not_found(wanted, server(tenant))
+    return found
+
+
 def sign_in_name(row: Row) -> str:
-    """The UPN of a mailbox's user; a group signs in nowhere."""
+    """The UPN of a user; groups and contacts sign in nowhere."""
     return str(row.get("UserPrincipalName") or "")
 
 
@@ -71,8 +107,8 @@ def _shown(row: Row) -> Row:
 
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
-    rows = [named(tenant, wanted)] if wanted else [row for noun in _NOUNS for row in tenant.visible(noun.name)]
-    return shuffled(tenant, [_shown(row) for row in rows])
+    found = [named(tenant, wanted)] if wanted else rows(tenant)
+    return shuffled(tenant, [_shown(row) for row in found])
 
 
-CMDLETS = (get_cmdlet(NOUN), Cmdlet("Get-Recipient", (identity(required=False),), _get))
+CMDLETS = (*map(get_cmdlet, NOUNS), Cmdlet("Get-Recipient", (identity(required=False),), _get))

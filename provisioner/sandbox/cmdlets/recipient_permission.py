@@ -12,7 +12,7 @@ from typing import Any
 
 from provisioner.sandbox.cmdlets import errors, mailbox, recipient
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, shuffled, stable_guid
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, shuffled, stable_guid
 from provisioner.sandbox.cmdlets.parameters import Parameter, Replace, identity, string, values
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
@@ -43,10 +43,10 @@ def _shown(row: Row) -> Row:
 
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
-    recipients = [find(tenant, mailbox.NOUN, wanted)] if wanted else tenant.rows(mailbox.NOUN.name)
-    names = {str(row["Identity"]) for row in recipients}
+    recipients = [recipient.named(tenant, wanted)] if wanted else recipient.rows(tenant)
+    names = {str(row["Identity"]) for row in recipients if row.get("RecipientType") == "UserMailbox"}
     rows = [_row(tenant, name, _SELF) for name in sorted(names)]
-    # A seed takes any name of a mailbox; the service's rows all have its identity.
+    # A seed takes any name of a recipient; the service's rows all have its identity.
     owned = {str(name).lower(): str(row["Identity"]) for row in recipients for name in mailbox.NOUN.all_names(row)}
     also = [row for row in tenant.visible(NOUN.name) if str(row["Identity"]).lower() in owned]
     rows += [{**row, "Identity": owned[str(row["Identity"]).lower()]} for row in also]
@@ -62,9 +62,9 @@ def _named(call: Call) -> tuple[str, str, Row | None]:
     for right in rights.values if isinstance(rights, Replace) else ():
         if right.lower() != "sendas":
             raise errors.not_a_member("AccessRights", right, _RIGHTS, ("SendAs",))
-    owner = find(call.tenant, mailbox.NOUN, call.get("Identity"))
+    owner = recipient.named(call.tenant, str(call.get("Identity")))
     owned, names = str(owner["Identity"]), {str(name).lower() for name in mailbox.NOUN.all_names(owner)}
-    holder = recipient.named(call.tenant, str(call.get("Trustee")))
+    holder = recipient.principal(call.tenant, str(call.get("Trustee")))
     trustee = recipient.sign_in_name(holder) or str(holder["Name"])
     known = {str(name).lower() for name in mailbox.NOUN.all_names(holder)}  # a seed takes any of them
     there: list[Any] = [

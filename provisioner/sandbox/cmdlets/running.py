@@ -38,14 +38,15 @@ _MODULES = (
     mailbox,
     organization_config,
     outbound_connector,
-    recipient,
     recipient_permission,
     remote_domain,
     transport_config,
     user,
 )
-NOUNS: Mapping[str, Noun] = {module.NOUN.name: module.NOUN for module in _MODULES}
-CMDLETS: Mapping[str, Cmdlet] = {cmdlet.name.lower(): cmdlet for module in _MODULES for cmdlet in module.CMDLETS}
+NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *recipient.NOUNS)}
+CMDLETS: Mapping[str, Cmdlet] = {
+    cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient) for cmdlet in module.CMDLETS
+}
 
 DEFAULT_RESULT_SIZE = 1000
 MORE_RESULTS = (

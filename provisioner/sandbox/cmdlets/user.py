@@ -1,16 +1,17 @@
 """Users as Exchange shows them: Get-User, and Set-User for the authentication policy.
 
-Every mailbox has a user. What is kept here is only what the mailbox's own row does not hold.
+Every mailbox has a user, and every mail user is one. What is kept here is only what their own rows do not hold.
 """
 
 from __future__ import annotations
 
-from provisioner.sandbox.cmdlets import authentication_policy, mailbox
+from provisioner.sandbox.cmdlets import authentication_policy, errors, mailbox
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, new_row, no_change, shuffled
 from provisioner.sandbox.cmdlets.parameters import identity, string
+from provisioner.sandbox.cmdlets.recipient import MAIL_USER
 from provisioner.sandbox.cmdlets.table import Cmdlet
-from provisioner.sandbox.tenant import Row
+from provisioner.sandbox.tenant import Row, Tenant
 
 NOUN = Noun(
     "User",
@@ -21,7 +22,16 @@ NOUN = Noun(
     key="Identity",
 )
 
+_KINDS = (mailbox.NOUN, MAIL_USER)
 _SHARED = ("Identity", "Name", "DisplayName", "UserPrincipalName", "DistinguishedName", "Guid", "RecipientTypeDetails")
+
+
+def _named(tenant: Tenant, wanted: str) -> Row:
+    """The one user of this name. Raises CmdletError."""
+    found = [row for noun in _KINDS for row in tenant.index(noun.name, noun.all_names).get(wanted.lower(), ())]
+    if len(found) > 1:
+        raise errors.matches_many(wanted)
+    return found[0] if found else find(tenant, mailbox.NOUN, wanted)
 
 
 def _shown(owner: Row, policies: dict[str, object]) -> Row:
@@ -33,14 +43,14 @@ def _shown(owner: Row, policies: dict[str, object]) -> Row:
 
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
-    owners = [find(tenant, mailbox.NOUN, wanted)] if wanted else tenant.rows(mailbox.NOUN.name)
+    owners = [_named(tenant, wanted)] if wanted else [row for noun in _KINDS for row in tenant.rows(noun.name)]
     policies = {str(row["Identity"]).lower(): row["AuthenticationPolicy"] for row in tenant.visible(NOUN.name)}
     return shuffled(tenant, [_shown(owner, policies) for owner in owners])
 
 
 def _set(call: Call) -> Rows:
     tenant = call.tenant
-    owner = find(tenant, mailbox.NOUN, call.get("Identity"))
+    owner = _named(tenant, call.get("Identity"))
     policy = call.get("AuthenticationPolicy")
     if policy:
         policy = find(tenant, authentication_policy.NOUN, policy)["Name"]
