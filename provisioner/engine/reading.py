@@ -183,7 +183,12 @@ def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
     """That there is no such object is an answer without rows."""
     if isinstance(answer, NotFound):
         return Answer()
-    return answer if isinstance(answer, Answer) else Unknown(str(answer), answer.kind)
+    return answer if isinstance(answer, Answer) else _unknown(answer)
+
+
+def _unknown(error: TenantError) -> Unknown:
+    """The reason with what to do about it: where a permission is missing, which one."""
+    return Unknown(f"{error}. Fix: {error.mend}" if error.mend else str(error), error.kind)
 
 
 async def _ask(requests: Sequence[Request], ports: Ports, reads: int) -> dict[str, Answer | TenantError]:
@@ -222,7 +227,7 @@ def _decode(
         answer = answers[request_key(query.request)]
         missing = isinstance(answer, NotFound) and query.may_be_missing
         if isinstance(answer, TenantError) and not missing:
-            unknown = Unknown(str(answer), answer.kind)
+            unknown = _unknown(answer)
             failed.update(dict.fromkeys(query.covers, unknown))
             failed["*"] = unknown
     try:

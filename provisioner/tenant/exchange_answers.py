@@ -82,9 +82,15 @@ def error_by_type(
     return Refused(*facts)
 
 
+_NOT_VIEW_ONLY = frozenset({"Get-RecipientPermission"})
+"""What no View-Only role may run although it only reads (office-docs-powershell issue 9428)."""
+
+
 def role_mend(cmdlet: Cmdlet) -> str:
     """Which role to give to whoever may not run a cmdlet."""
     read = "Global Reader (Entra) or View-Only Configuration and View-Only Recipients (Exchange)"
+    if cmdlet.name in _NOT_VIEW_ONLY:
+        read = "Exchange Recipient Administrator (Entra) or Mail Recipients (Exchange); Global Reader does not hold it"
     write = "Exchange Administrator (Entra), or an Exchange role group with the roles that hold it"
     recent = "after a change of roles a new token is needed, and up to some hours"
     return f"give the app a role that holds {cmdlet.name}: {read if cmdlet.reads else write}; {recent}"

@@ -304,3 +304,11 @@ def test_the_primary_address_of_a_trustee_converges(shop: Shop) -> None:
     assert run.returncode == 0, run.stderr
     assert trustees(shop, "orders") == ["payroll.svc@fabrikam.onmicrosoft.com"]
     assert shop.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+
+
+def test_who_may_only_read_is_told_which_role_shows_send_as_rights(tenant: Shop) -> None:
+    """Global Reader does not hold Get-RecipientPermission: nothing is planned on what it does not show."""
+    tenant.write("send_as:\n  erp@contoso.com: [free@fabrikam.com]\n")
+    done = tenant.run("--profile", "sandbox-reader", "plan", "plan.yaml")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Exchange Recipient Administrator (Entra) or Mail Recipients (Exchange)" in done.stdout + done.stderr
