@@ -28,7 +28,7 @@ from provisioner.sandbox.cmdlets.objects import (
     stored_values,
     target,
 )
-from provisioner.sandbox.cmdlets.parameters import Parameter, boolean, identity, string, values
+from provisioner.sandbox.cmdlets.parameters import Parameter, boolean, identity, string, switched_off, values
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet, remove_cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -46,40 +46,6 @@ def _derive(tenant: Tenant, row: Row) -> None:
     row["OrganizationalUnitRootInternal"] = row["OrganizationalUnitRootInternal"] or tenant.initial_domain
     row["NameHashGuid"] = row["NameHashGuid"] or stable_guid("name", str(row["Name"]).lower())
 
-
-NOUN = Noun(
-    "InboundConnector",
-    {
-        "Enabled": True,
-        "ConnectorType": "Partner",
-        "ConnectorSource": "Default",
-        "Comment": "",
-        "SenderIPAddresses": [],
-        "SenderDomains": [],
-        "TrustedOrganizations": [],
-        "ClientHostNames": [],
-        "AssociatedAcceptedDomains": [],
-        "RequireTls": True,
-        "RestrictDomainsToIPAddresses": False,
-        "RestrictDomainsToCertificate": False,
-        "CloudServicesMailEnabled": False,
-        "TreatMessagesAsInternal": False,
-        "TlsSenderCertificateName": None,
-        "EFTestMode": False,
-        "ScanAndDropRecipients": [],
-        "EFSkipLastIP": False,
-        "EFSkipIPs": [],
-        "EFSkipMailGateway": [],
-        "EFUsers": [],
-        "NameHashGuid": "",
-        "OrganizationalUnitRootInternal": "",
-    },
-    category="ms-Exch-SMTP-Inbound-Connector",
-    object_class=("top", "msExchSMTPInboundConnector"),
-    exchange_version="0.1 (8.0.535.0)",
-    leaks=True,
-    derive=_derive,
-)
 
 _SHARED: tuple[Parameter, ...] = (
     boolean("Enabled"),
@@ -102,6 +68,35 @@ _SHARED: tuple[Parameter, ...] = (
     values("EFUsers"),
     values("ScanAndDropRecipients"),
 )
+NOUN = Noun(
+    "InboundConnector",
+    {
+        **switched_off(_SHARED),
+        "Enabled": True,
+        "ConnectorType": "Partner",
+        "ConnectorSource": "Default",
+        "Comment": "",
+        "SenderIPAddresses": [],
+        "SenderDomains": [],
+        "TrustedOrganizations": [],
+        "ClientHostNames": [],
+        "AssociatedAcceptedDomains": [],
+        "RequireTls": True,
+        "TlsSenderCertificateName": None,
+        "ScanAndDropRecipients": [],
+        "EFSkipIPs": [],
+        "EFSkipMailGateway": [],
+        "EFUsers": [],
+        "NameHashGuid": "",
+        "OrganizationalUnitRootInternal": "",
+    },
+    category="ms-Exch-SMTP-Inbound-Connector",
+    object_class=("top", "msExchSMTPInboundConnector"),
+    exchange_version="0.1 (8.0.535.0)",
+    leaks=True,
+    derive=_derive,
+)
+
 _NEW = (
     string("Name", required=True, max_length=64),
     values("SenderDomains", required=True),

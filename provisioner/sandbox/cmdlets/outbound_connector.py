@@ -32,42 +32,21 @@ from provisioner.sandbox.cmdlets.objects import (
     stored_values,
     target,
 )
-from provisioner.sandbox.cmdlets.parameters import Parameter, array, boolean, choice, identity, string, values
+from provisioner.sandbox.cmdlets.parameters import (
+    Parameter,
+    array,
+    boolean,
+    choice,
+    identity,
+    string,
+    switched_off,
+    values,
+)
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?")
 _MAIL_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
-
-NOUN = Noun(
-    "OutboundConnector",
-    {
-        "Enabled": True,
-        "UseMXRecord": True,
-        "Comment": "",
-        "ConnectorType": "Partner",
-        "ConnectorSource": "Default",
-        "RecipientDomains": [],
-        "SmartHosts": [],
-        "TlsDomain": None,
-        "TlsSettings": None,
-        "IsTransportRuleScoped": False,
-        "RouteAllMessagesViaOnPremises": False,
-        "CloudServicesMailEnabled": False,
-        "AllAcceptedDomains": False,
-        "SenderRewritingEnabled": False,
-        "MtaStsMode": "Opportunistic",
-        "SmtpDaneMode": "Opportunistic",
-        "TestMode": False,
-        "LinkForModifiedConnector": str(uuid.UUID(int=0)),
-        "ValidationRecipients": None,
-        "IsValidated": False,
-        "LastValidationTimestamp": None,
-    },
-    category="ms-Exch-SMTP-Outbound-Connector",
-    object_class=("top", "msExchSMTPOutboundConnector"),
-    exchange_version="0.1 (8.0.535.0)",
-)
 
 _SHARED: tuple[Parameter, ...] = (
     boolean("Enabled"),
@@ -101,6 +80,31 @@ _SHARED: tuple[Parameter, ...] = (
     ),
     boolean("TestMode"),
 )
+NOUN = Noun(
+    "OutboundConnector",
+    {
+        **switched_off(_SHARED),
+        "Enabled": True,
+        "UseMXRecord": True,
+        "Comment": "",
+        "ConnectorType": "Partner",
+        "ConnectorSource": "Default",
+        "RecipientDomains": [],
+        "SmartHosts": [],
+        "TlsDomain": None,
+        "TlsSettings": None,
+        "MtaStsMode": "Opportunistic",
+        "SmtpDaneMode": "Opportunistic",
+        "LinkForModifiedConnector": str(uuid.UUID(int=0)),
+        "ValidationRecipients": None,
+        "IsValidated": False,
+        "LastValidationTimestamp": None,
+    },
+    category="ms-Exch-SMTP-Outbound-Connector",
+    object_class=("top", "msExchSMTPOutboundConnector"),
+    exchange_version="0.1 (8.0.535.0)",
+)
+
 _NEW = (string("Name", required=True, max_length=64), string("LinkForModifiedConnector"), *_SHARED)
 _SET = (
     identity(),

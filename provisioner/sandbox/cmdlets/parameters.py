@@ -81,6 +81,11 @@ def boolean(name: str, **options: Any) -> Parameter:
     return Parameter(name, Kind.BOOL, **options)
 
 
+def switched_off(table: Iterable[Parameter]) -> dict[str, bool]:
+    """The columns of the truth values of a table, for a noun whose New leaves them off where nothing is said."""
+    return {p.name: False for p in table if p.kind is Kind.BOOL}
+
+
 def switch(name: str, **options: Any) -> Parameter:
     """A switch, which over the wire is a plain truth value."""
     return Parameter(name, Kind.SWITCH, **options)
