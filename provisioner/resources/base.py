@@ -25,9 +25,11 @@ class BaseType:
     marks_ownership: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        """`abstract`: what several types share, which is not a type itself."""
+        super().__init_subclass__()
         missing = [name for name in _REQUIRED if not callable(getattr(cls, name, None))]
-        if missing:
+        if missing and not abstract:
             raise TypeError(f"{cls.__name__} does not define {', '.join(missing)}")
 
     def exclusive(self, section: Any) -> bool:  # noqa: ARG002 - a default

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field, with_config
-from typing_extensions import TypedDict
-
-from provisioner.model import (
-    Address,
-    Answer,
-    Cmdlet,
-    Declared,
-    Guard,
-    Parameter,
-    Query,
-    Row,
-    Send,
-    Step,
-    Undeclared,
-    Unknown,
-)
+from provisioner.model import Address, Guard
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -38,17 +21,9 @@ from provisioner.model.picture import (
     Relay,
     Restriction,
 )
-from provisioner.resources.base import BaseType
+from provisioner.resources import fields
 from provisioner.resources.canonical import (
-    DomainText,
-    EmailText,
-    Flag,
-    at_creation,
-    certificate_name,
-    domain_name,
-    email_address,
     known_names,
-    lenient,
     read_only,
     refusal,
     sender_domain,
@@ -57,19 +32,39 @@ from provisioner.resources.canonical import (
     wire_network,
 )
 from provisioner.resources.connectors import (
-    Columns,
-    Values,
-    connector_name,
-    declared_names,
-    decode_listing,
-    differs,
-    fate,
+    DOMAIN,
+    EMAIL,
+    ConnectorType,
+    certificate,
+    comment_column,
     listed,
-    names_of,
-    wire_type,
-    written_body,
+    named_entries,
+    source_column,
+    type_column,
 )
-from provisioner.resources.ownership import HYBRID_WIZARD, unmarked_comment
+from provisioner.resources.fields import BOOLEAN, WIDENS, Text, Texts, column
+
+_NETWORK = Text(
+    sender_network,
+    "IPv4 addresses and CIDR blocks /24 to /32",
+    examples=("198.51.100.7", "198.51.100.0/24"),
+    pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?$",
+    wire=wire_network,
+)
+_SKIPPED = Text(
+    skip_network,
+    "IPv4 addresses, CIDR blocks and ranges (`192.0.2.1-192.0.2.9`)",
+    examples=("198.51.100.7", "198.51.100.1-198.51.100.9"),
+    wire=wire_network,
+)
+_SENDER_DOMAIN = Text(
+    sender_domain, "`contoso.com`, `*.contoso.com`, `*`", examples=("*", "contoso.com", "*.contoso.com")
+)
+_SENDER_DOMAINS = Texts(
+    _SENDER_DOMAIN,
+    ("SENDER-DOMAINS-EMPTY", "a connector needs at least one sender domain", 'write ["*"] for every domain'),
+    respelled=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,240 +73,135 @@ class InboundConnector:
 
     Observed only: `source` is who made it (`hybrid_wizard` is not ours to touch), `spellings` are stored list values
     that are spelled otherwise than we would ("SenderIPAddresses=192.0.2.9/25"), so that they can be removed by name.
+
+    New requires SenderDomains, and decides RequireTls by the tenant. Whether RequireTls has an effect on an OnPremises
+    connector is not documented: the page of New-InboundConnector says that it applies to Partner connectors. It is
+    sent, so it is shown.
     """
 
     name: str
-    type: str | None = None
-    enabled: bool | None = None
-    sender_ip_addresses: frozenset[str] | None = None
-    sender_domains: frozenset[str] | None = None
-    require_tls: bool | None = None
-    tls_sender_certificate_name: str | None = None
-    restrict_domains_to_ip_addresses: bool | None = None
-    restrict_domains_to_certificate: bool | None = None
-    treat_messages_as_internal: bool | None = None
-    cloud_services_mail_enabled: bool | None = None
-    associated_accepted_domains: frozenset[str] | None = None
-    trusted_organizations: frozenset[str] | None = None
-    ef_skip_last_ip: bool | None = None
-    ef_skip_ips: frozenset[str] | None = None
-    ef_users: frozenset[str] | None = None
-    ef_test_mode: bool | None = None
-    scan_and_drop_recipients: frozenset[str] | None = None
-    client_host_names: frozenset[str] | None = at_creation()
-    comment: str | None = None
+    type: str | None = type_column(
+        "on_premises: own systems, may relay to anyone; partner: only restricts. At creation: partner"
+    )
+    enabled: bool | None = column(
+        "Enabled", BOOLEAN, "Whether the connector is in force; true at creation.", default=True
+    )
+    sender_ip_addresses: frozenset[str] | None = column(
+        "SenderIPAddresses",
+        Texts(_NETWORK),
+        "Public IPv4 addresses that the mail comes from: single, or CIDR /24 to /32.",
+    )
+    sender_domains: frozenset[str] | None = column(
+        "SenderDomains",
+        _SENDER_DOMAINS,
+        'Domains of the senders; only partner connectors are limited by it. ["*"] at creation.',
+        sent=ANY,
+    )
+    require_tls: bool | None = column(
+        "RequireTls", BOOLEAN, "Refuse mail that comes without TLS; true at creation.", sent=True
+    )
+    tls_sender_certificate_name: str | None = column(
+        "TlsSenderCertificateName",
+        certificate("mail.contoso.com"),
+        'Name in the sender\'s TLS certificate; "" for none.',
+    )
+    restrict_domains_to_ip_addresses: bool | None = column(
+        "RestrictDomainsToIPAddresses",
+        BOOLEAN,
+        "Refuse mail of the sender domains from any other address (partner).",
+        default=False,
+    )
+    restrict_domains_to_certificate: bool | None = column(
+        "RestrictDomainsToCertificate",
+        BOOLEAN,
+        "Refuse mail of the sender domains without the named certificate (partner).",
+        default=False,
+    )
+    treat_messages_as_internal: bool | None = column(
+        "TreatMessagesAsInternal",
+        BOOLEAN,
+        "Take the mail for internal: it skips the spam filter (on_premises only). Dangerous.",
+        default=False,
+        paths=WIDENS,
+    )
+    cloud_services_mail_enabled: bool | None = column(
+        "CloudServicesMailEnabled",
+        BOOLEAN,
+        "Hybrid mail flow: keep Exchange's internal headers. Rarely right.",
+        default=False,
+        paths=WIDENS,
+    )
+    associated_accepted_domains: frozenset[str] | None = column(
+        "AssociatedAcceptedDomains", Texts(DOMAIN), "Accepted domains of the tenant that alone may use the connector."
+    )
+    trusted_organizations: frozenset[str] | None = column(
+        "TrustedOrganizations",
+        Texts(DOMAIN),
+        "Other Microsoft 365 organizations whose mail is trusted.",
+        paths=WIDENS,
+    )
+    ef_skip_last_ip: bool | None = column(
+        "EFSkipLastIP",
+        BOOLEAN,
+        "Enhanced filtering: skip the last sending address. Then ef_skip_ips is not used.",
+        default=False,
+    )
+    ef_skip_ips: frozenset[str] | None = column(
+        "EFSkipIPs",
+        Texts(_SKIPPED),
+        "Enhanced filtering: addresses, ranges and CIDR blocks to skip.",
+        paths=WIDENS,
+    )
+    ef_users: frozenset[str] | None = column(
+        "EFUsers", Texts(EMAIL), "Enhanced filtering: only for these recipients; empty for all.", paths=WIDENS
+    )
+    ef_test_mode: bool | None = column("EFTestMode", BOOLEAN, "Reserved by Microsoft.", default=False)
+    scan_and_drop_recipients: frozenset[str] | None = column(
+        "ScanAndDropRecipients", Texts(EMAIL), "Reserved by Microsoft."
+    )
+    client_host_names: frozenset[str] | None = column(
+        "ClientHostNames", Texts(DOMAIN), "Host names of the clients, at creation only.", cmdlets=("New",)
+    )
+    comment: str | None = comment_column("HQ scanners, NET-1432")
     owner: str | None = None
-    source: str | None = read_only()
+    source: str | None = source_column()
     spellings: frozenset[str] | None = read_only()
     names: frozenset[str] = known_names()
 
 
-# --- the wire --------------------------------------------------------------------------------------------------------
-
-_FLAGS = {
-    "enabled": "Enabled",
-    "require_tls": "RequireTls",
-    "restrict_domains_to_ip_addresses": "RestrictDomainsToIPAddresses",
-    "restrict_domains_to_certificate": "RestrictDomainsToCertificate",
-    "treat_messages_as_internal": "TreatMessagesAsInternal",
-    "cloud_services_mail_enabled": "CloudServicesMailEnabled",
-    "ef_skip_last_ip": "EFSkipLastIP",
-    "ef_test_mode": "EFTestMode",
-}
-
-
-_LISTS = {
-    "sender_ip_addresses": Values("SenderIPAddresses", sender_network, wire_network),
-    "sender_domains": Values("SenderDomains", sender_domain),
-    "associated_accepted_domains": Values("AssociatedAcceptedDomains", domain_name),
-    "trusted_organizations": Values("TrustedOrganizations", domain_name),
-    "ef_skip_ips": Values("EFSkipIPs", skip_network, wire_network),
-    "ef_users": Values("EFUsers", email_address),
-    "scan_and_drop_recipients": Values("ScanAndDropRecipients", email_address),
-    "client_host_names": Values("ClientHostNames", domain_name),
-}
-
-# Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
-_STAYS_DISABLED = ("is created in a disabled state", "enable an inbound connector")
-
-_COLUMNS = Columns(_FLAGS, _LISTS, fixed=frozenset({"client_host_names"}), respelled=frozenset({"sender_domains"}))
-
-
-# --- the plan --------------------------------------------------------------------------------------------------------
-
-
-def _not_empty(domains: list[str]) -> list[str]:
-    if not domains:
-        mend = 'write ["*"] for every domain'
-        raise refusal("SENDER-DOMAINS-EMPTY", "a connector needs at least one sender domain", mend)
-    return domains
-
-
-_Network = Annotated[
-    str,
-    AfterValidator(sender_network),
-    Field(
-        examples=["198.51.100.7", "198.51.100.0/24"],
-        json_schema_extra={"pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?$"},
-    ),
-]
-_SkipNetwork = Annotated[
-    str, AfterValidator(skip_network), Field(examples=["198.51.100.7", "198.51.100.1-198.51.100.9"])
-]
-_SenderDomain = Annotated[str, AfterValidator(sender_domain), Field(examples=["*", "contoso.com", "*.contoso.com"])]
-
-
-@with_config(ConfigDict(extra="forbid"))
-class ConnectorBody(TypedDict, total=False):
-    """One inbound connector. What is not written is left as it is; a list is the whole list."""
-
-    type: Annotated[
-        Literal["on_premises", "partner"],
-        Field(
-            description="on_premises: own systems, may relay to anyone; partner: only restricts. At creation: partner"
-        ),
-    ]
-    enabled: Annotated[Flag, Field(description="Whether the connector is in force; true at creation.")]
-    sender_ip_addresses: Annotated[
-        list[_Network], Field(description="Public IPv4 addresses that the mail comes from: single, or CIDR /24 to /32.")
-    ]
-    sender_domains: Annotated[
-        list[_SenderDomain],
-        AfterValidator(_not_empty),
-        Field(
-            description='Domains of the senders; only partner connectors are limited by it. ["*"] at creation.',
-            json_schema_extra={"minItems": 1},
-        ),
-    ]
-    require_tls: Annotated[Flag, Field(description="Refuse mail that comes without TLS; true at creation.")]
-    tls_sender_certificate_name: Annotated[
-        str,
-        AfterValidator(certificate_name),
-        Field(description='Name in the sender\'s TLS certificate; "" for none.', examples=["mail.contoso.com"]),
-    ]
-    restrict_domains_to_ip_addresses: Annotated[
-        Flag, Field(description="Refuse mail of the sender domains from any other address (partner).")
-    ]
-    restrict_domains_to_certificate: Annotated[
-        Flag, Field(description="Refuse mail of the sender domains without the named certificate (partner).")
-    ]
-    treat_messages_as_internal: Annotated[
-        Flag, Field(description="Take the mail for internal: it skips the spam filter (on_premises only). Dangerous.")
-    ]
-    cloud_services_mail_enabled: Annotated[
-        Flag, Field(description="Hybrid mail flow: keep Exchange's internal headers. Rarely right.")
-    ]
-    associated_accepted_domains: Annotated[
-        list[DomainText], Field(description="Accepted domains of the tenant that alone may use the connector.")
-    ]
-    trusted_organizations: Annotated[
-        list[DomainText], Field(description="Other Microsoft 365 organizations whose mail is trusted.")
-    ]
-    ef_skip_last_ip: Annotated[
-        Flag, Field(description="Enhanced filtering: skip the last sending address. Then ef_skip_ips is not used.")
-    ]
-    ef_skip_ips: Annotated[
-        list[_SkipNetwork], Field(description="Enhanced filtering: addresses, ranges and CIDR blocks to skip.")
-    ]
-    ef_users: Annotated[
-        list[EmailText], Field(description="Enhanced filtering: only for these recipients; empty for all.")
-    ]
-    ef_test_mode: Annotated[Flag, Field(description="Reserved by Microsoft.")]
-    scan_and_drop_recipients: Annotated[list[EmailText], Field(description="Reserved by Microsoft.")]
-    client_host_names: Annotated[list[DomainText], Field(description="Host names of the clients, at creation only.")]
-    comment: Annotated[
-        str,
-        AfterValidator(unmarked_comment),
-        Field(description="Your note; the plan's ownership mark is put behind it.", examples=["HQ scanners, NET-1432"]),
-    ]
-
-
-def _agree(body: ConnectorBody) -> ConnectorBody:
+def _agree(connector: InboundConnector) -> None:
     """What the service refuses, or what would cut off a tenant's mail, is told before anything is sent."""
-    if body.get("treat_messages_as_internal"):
+    if connector.treat_messages_as_internal:
         what = "treat_messages_as_internal is refused"
-        if body.get("type") == "partner":
+        if connector.type == "partner":
             mend = "write type: on_premises, or leave it out"
             raise refusal("CONNECTOR-INTERNAL-PARTNER", f"{what} on a partner connector", mend)
-        if body.get("cloud_services_mail_enabled"):
+        if connector.cloud_services_mail_enabled:
             mend = "leave one of the two out"
             raise refusal("CONNECTOR-INTERNAL-HYBRID", f"{what} together with cloud_services_mail_enabled", mend)
-    restricts = body.get("restrict_domains_to_ip_addresses") or body.get("restrict_domains_to_certificate")
-    if restricts and body.get("type") != "on_premises" and "sender_domains" not in body:
+    restricts = connector.restrict_domains_to_ip_addresses or connector.restrict_domains_to_certificate
+    if restricts and connector.type != "on_premises" and connector.sender_domains is None:
         what = "a restriction to addresses or a certificate needs its sender_domains; for * it refuses all other mail"
         raise refusal("SENDER-DOMAINS-MISSING", what, 'write sender_domains, if need be as ["*"]')
-    return body
 
 
-Body = Annotated[ConnectorBody, AfterValidator(_agree)]
-Section = dict[Annotated[str, AfterValidator(connector_name)], Body]
+_DESCRIPTION = "One inbound connector. What is not written is left as it is; a list is the whole list."
 
 
-# --- the type --------------------------------------------------------------------------------------------------------
-
-
-class InboundConnectorType(BaseType):
-    """inbound_connector["hq-relay"]. Exchange tells names apart without case, and so do we."""
+class InboundConnectorType(ConnectorType[InboundConnector]):
+    """inbound_connector["hq-relay"]."""
 
     name: ClassVar[str] = "inbound_connector"
     section: ClassVar[str] = "inbound_connectors"
-    section_type: ClassVar[Any] = Annotated[
-        Section,
-        Field(
-            description="Inbound connectors, by name.",
-            examples=[{"hq-relay": {"type": "on_premises", "sender_ip_addresses": ["198.51.100.7"]}}],
-        ),
-    ]
+    section_type: ClassVar[Any] = named_entries(
+        fields.entry(InboundConnector, "ConnectorBody", _DESCRIPTION, _agree),
+        "Inbound connectors, by name.",
+        {"hq-relay": {"type": "on_premises", "sender_ip_addresses": ["198.51.100.7"]}},
+    )
     spec: ClassVar[type[InboundConnector]] = InboundConnector
-    marks_ownership: ClassVar[bool] = True
-
-    def declare(self, section: Mapping[str, ConnectorBody], owner: str) -> Iterable[Declared]:
-        for key, name in declared_names(section):
-            values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in section[name].items()}
-            yield Declared(key, InboundConnector(key, owner=owner or None, **values), (name,))
-
-    def queries(self, wanted: Mapping[str, InboundConnector | None], everything: bool) -> Sequence[Query]:
-        """One listing: there are few, and a look-up of an unknown name may return all of them anyway."""
-        if not wanted and not everything:
-            return ()
-        return (Query(Cmdlet("Get-InboundConnector", {"ResultSize": "Unlimited"}), frozenset(wanted)),)
-
-    def decode(
-        self, wanted: Mapping[str, InboundConnector | None], answers: Sequence[tuple[Query, Answer]]
-    ) -> Mapping[str, InboundConnector | Unknown]:
-        return decode_listing(wanted, answers, _decode)
-
-    def undeclared(self, observed: InboundConnector, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        return fate(observed, owner)
-
-    def owner_of(self, spec: InboundConnector) -> str | None:
-        return spec.owner
-
-    def made_by(self, spec: InboundConnector) -> str | None:
-        return spec.source
-
-    def steps(self, before: InboundConnector | None, after: InboundConnector | None) -> Sequence[Step]:
-        if after is None:
-            return _removal(before) if before else ()
-        if before is None:
-            parameters = _creation(self.completed(after))
-            return (_send("New-InboundConnector", parameters, enabled=after.enabled is not False),)
-        changes = _changes(before, after)
-        parameters = {"Identity": before.name, **changes}
-        return (_send("Set-InboundConnector", parameters, enabled=changes.get("Enabled") is True),) if changes else ()
-
-    def completed(self, spec: InboundConnector) -> InboundConnector:
-        """New-InboundConnector requires SenderDomains, has Partner as its type, and decides RequireTls by the tenant.
-
-        Whether RequireTls has an effect on an OnPremises connector is not documented: the page of
-        New-InboundConnector says that it applies to Partner connectors. It is sent, so it is shown.
-        """
-        return dataclasses.replace(
-            spec,
-            type=spec.type or "partner",
-            sender_domains=spec.sender_domains or frozenset({"*"}),
-            require_tls=True if spec.require_tls is None else spec.require_tls,
-        )
+    noun: ClassVar[str] = "InboundConnector"
+    # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
+    stays_disabled: ClassVar[tuple[str, ...]] = ("is created in a disabled state", "enable an inbound connector")
 
     def needs(self, spec: InboundConnector) -> Sequence[Address]:
         """Domains that must be accepted ones: the associated, and that of an own system's certificate."""
@@ -319,13 +209,6 @@ class InboundConnectorType(BaseType):
         if spec.type == "on_premises" and spec.tls_sender_certificate_name:
             domains.add(spec.tls_sender_certificate_name.removeprefix("*."))
         return tuple(Address("domain", d) for d in sorted(domains))
-
-    def written_form(self, spec: InboundConnector) -> tuple[tuple[str, ...], Any] | None:
-        """What the wizard keeps is not for a plan. The mark is the plan's `owner`, not the connector's."""
-        if spec.source == HYBRID_WIZARD:
-            return None
-        body = written_body(spec, ConnectorBody.__annotations__, ("type", "require_tls"), _DEFAULTS)
-        return (spec.name,), body
 
     def contribution(self, spec: InboundConnector) -> Contributions:
         """What an enabled connector accepts or refuses; a disabled one has no effect, whatever it says."""
@@ -335,63 +218,8 @@ class InboundConnectorType(BaseType):
         had, has = (() if c is None else self.contribution(c) for c in (before, after))
         return _restriction_guards(had, has)
 
-    def in_force(self, wanted: InboundConnector, live: InboundConnector) -> str:
-        """Exchange creates connectors disabled in some offers and leaves them so (Learn, inbound-connector-faq)."""
-        if wanted.enabled is False or live.enabled is not False:
-            return ""
-        return "the connector is disabled in the tenant"
-
-
-_DEFAULTS: Mapping[str, Any] = {
-    "enabled": True,
-    "restrict_domains_to_ip_addresses": False,
-    "restrict_domains_to_certificate": False,
-    "treat_messages_as_internal": False,
-    "cloud_services_mail_enabled": False,
-    "ef_skip_last_ip": False,
-    "ef_test_mode": False,
-}
-"""What New-InboundConnector decides where nothing is said."""
-
-
-def _removal(before: InboundConnector) -> Sequence[Step]:
-    return (Send(Cmdlet("Remove-InboundConnector", {"Identity": before.name, "Confirm": False})),)
-
-
-def _send(cmdlet: str, parameters: Mapping[str, Parameter], *, enabled: bool) -> Send:
-    return Send(Cmdlet(cmdlet, parameters), blocked_on=_STAYS_DISABLED if enabled else ())
-
-
-def _creation(after: InboundConnector) -> dict[str, Parameter]:
-    """Everything that is written in a completed object."""
-    parameters: dict[str, Parameter] = {"Name": after.name}
-    if after.type is not None:
-        parameters["ConnectorType"] = wire_type(after.type)
-    if after.tls_sender_certificate_name:
-        parameters["TlsSenderCertificateName"] = after.tls_sender_certificate_name
-    return parameters | _COLUMNS.creation(after)
-
-
-def _changes(before: InboundConnector, after: InboundConnector) -> dict[str, Parameter]:
-    """The parameters of Set for what differs and is known in `after`."""
-    changes = _COLUMNS.changes(before, after)
-    if differs(before, after, "tls_sender_certificate_name"):
-        changes["TlsSenderCertificateName"] = after.tls_sender_certificate_name or None
-    return changes
-
-
-def _decode(key: str, row: Row) -> InboundConnector:
-    values = _COLUMNS.decode(row)
-    if "TlsSenderCertificateName" in row:
-        certificate = row["TlsSenderCertificateName"] or ""
-        values["tls_sender_certificate_name"] = lenient(certificate_name)(str(certificate))
-    return InboundConnector(key, names=names_of(row), **values)
-
 
 # --- sending paths ---------------------------------------------------------------------------------------------------
-
-_SKIPS = ("ef_skip_ips", "ef_users", "trusted_organizations")
-_PRIVILEGES = ("treat_messages_as_internal", "cloud_services_mail_enabled")
 
 
 def _contributions(connector: InboundConnector) -> Iterator[Contribution]:
@@ -412,12 +240,8 @@ def _contributions(connector: InboundConnector) -> Iterator[Contribution]:
         yield Relay(networks, certificate, domains, associated, not connector.require_tls)
         if connector.type is None:
             yield Doubt("ConnectorType was not returned")
-    for name in _SKIPS:
-        if getattr(connector, name):
-            yield Privilege(name, getattr(connector, name))
-    for name in _PRIVILEGES:
-        if getattr(connector, name):
-            yield Privilege(name)
+    for name, admitted in fields.widening(connector).items():
+        yield Privilege(name) if admitted is True else Privilege(name, admitted)
 
 
 def _restrictions(connector: InboundConnector) -> Iterator[Restriction]:

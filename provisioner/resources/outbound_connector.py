@@ -11,90 +11,31 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field, with_config
-from typing_extensions import TypedDict
-
-from provisioner.model import (
-    Answer,
-    Cmdlet,
-    Declared,
-    Guard,
-    Parameter,
-    Query,
-    Row,
-    Send,
-    Step,
-    Undeclared,
-    Unknown,
-)
+from provisioner.model import Cmdlet, Guard, Parameter, Query, Row
 from provisioner.model.picture import NONE, Contribution, Contributions, Privilege, Route, Scope
-from provisioner.resources.base import BaseType
+from provisioner.resources import fields
 from provisioner.resources.canonical import (
-    EmailText,
-    Flag,
-    at_creation,
-    certificate_name,
     domain_name,
-    email_address,
     known_names,
-    lenient,
     read_only,
     refusal,
     sender_network,
-    texts,
     wildcard_domain,
     wire_network,
-    word,
 )
 from provisioner.resources.connectors import (
-    Columns,
-    Values,
-    connector_name,
-    declared_names,
-    decode_listing,
-    differs,
-    fate,
+    EMAIL,
+    ConnectorType,
+    certificate,
+    comment_column,
     listed,
-    names_of,
-    wire_type,
-    written_body,
+    named_entries,
+    source_column,
+    type_column,
 )
-from provisioner.resources.ownership import HYBRID_WIZARD, unmarked_comment
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundConnector:
-    """A connector. `owner` is the plan that marked it ("" for none). A name is for life: the plan renames nothing.
-
-    `smart_hosts` is empty where MX records decide the route. `tls` is `opportunistic` where `TlsSettings` is null.
-    Observed only: `source` and `spellings`, as an inbound connector has them.
-    """
-
-    name: str
-    type: str | None = None
-    enabled: bool | None = None
-    recipient_domains: frozenset[str] | None = None
-    all_accepted_domains: bool | None = None
-    is_transport_rule_scoped: bool | None = None
-    smart_hosts: frozenset[str] | None = None
-    tls: str | None = None
-    tls_domain: str | None = None
-    mta_sts_mode: str | None = None
-    smtp_dane_mode: str | None = None
-    route_all_messages_via_on_premises: bool | None = None
-    cloud_services_mail_enabled: bool | None = None
-    sender_rewriting_enabled: bool | None = None
-    test_mode: bool | None = None
-    validation_recipients: frozenset[str] | None = None
-    link_for_modified_connector: str | None = at_creation()
-    comment: str | None = None
-    owner: str | None = None
-    source: str | None = read_only()
-    spellings: frozenset[str] | None = read_only()
-    names: frozenset[str] = known_names()
-
+from provisioner.resources.fields import BOOLEAN, Text, Texts, Words, column
 
 # --- canonical forms -------------------------------------------------------------------------------------------------
 
@@ -132,194 +73,192 @@ def smart_host(text: str) -> str:
 
 
 def _link(text: str) -> str:
+    """A Guid, without braces. Raises LINK-INVALID."""
     link = text.strip("{}").lower()
     if not _GUID.fullmatch(link):
         raise refusal("LINK-INVALID", f'"{text}" is not a GUID', "leave it out; Microsoft reserves it")
     return link
 
 
-# --- the wire --------------------------------------------------------------------------------------------------------
+# --- fields ----------------------------------------------------------------------------------------------------------
 
-_COLUMNS = Columns(
-    flags={
-        "enabled": "Enabled",
-        "all_accepted_domains": "AllAcceptedDomains",
-        "is_transport_rule_scoped": "IsTransportRuleScoped",
-        "route_all_messages_via_on_premises": "RouteAllMessagesViaOnPremises",
-        "cloud_services_mail_enabled": "CloudServicesMailEnabled",
-        "sender_rewriting_enabled": "SenderRewritingEnabled",
-        "test_mode": "TestMode",
-    },
-    lists={
-        "recipient_domains": Values("RecipientDomains", recipient_domain),
-        "smart_hosts": Values("SmartHosts", smart_host, wire_network),
-    },
+_RECIPIENT_DOMAIN = Text(
+    recipient_domain, "`contoso.com`, `*.contoso.com`, `*`", examples=("partner.example", "*.contoso.com")
 )
-_WIRE_WORDS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
-    "tls": (
+_SMART_HOST = Text(
+    smart_host,
+    "host names, IPv4 addresses and CIDR ranges; no ports",
+    examples=("mail.partner.example", "198.51.100.7"),
+    wire=wire_network,
+)
+_LINK = Text(_link, "GUID", empty="00000000-0000-0000-0000-000000000000")
+# A null TlsSettings leaves TLS to what the other side offers (Learn, "How Exchange Online uses TLS to secure email
+# connections").
+_TLS = Words(
+    {
+        "opportunistic": None,
+        "encryption_only": "EncryptionOnly",
+        "certificate_validation": "CertificateValidation",
+        "domain_validation": "DomainValidation",
+    }
+)
+_MTA_STS = Words({"opportunistic": "Opportunistic", "none": "None"})
+_DANE = Words({"opportunistic": "Opportunistic", "mandatory": "Mandatory", "none": "None"})
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundConnector:
+    """A connector. `owner` is the plan that marked it ("" for none). A name is for life: the plan renames nothing.
+
+    `smart_hosts` is empty where MX records decide the route. `tls` is `opportunistic` where `TlsSettings` is null.
+    Observed only: `source` and `spellings`, as an inbound connector has them.
+    """
+
+    name: str
+    type: str | None = type_column(
+        "on_premises: own systems, by smart hosts; partner: everybody else. At creation: partner."
+    )
+    enabled: bool | None = column(
+        "Enabled", BOOLEAN, "Whether the connector is in force; true at creation.", default=True
+    )
+    recipient_domains: frozenset[str] | None = column(
+        "RecipientDomains",
+        Texts(_RECIPIENT_DOMAIN),
+        "Domains that the connector delivers to; for all of them, *.",
+    )
+    all_accepted_domains: bool | None = column(
+        "AllAcceptedDomains",
+        BOOLEAN,
+        "Deliver to every accepted domain of the tenant (on_premises only).",
+        default=False,
+    )
+    is_transport_rule_scoped: bool | None = column(
+        "IsTransportRuleScoped",
+        BOOLEAN,
+        "Only for mail that a transport rule routes here; then it has no domains of its own.",
+        default=False,
+    )
+    smart_hosts: frozenset[str] | None = column(
+        "SmartHosts",
+        Texts(_SMART_HOST),
+        "Hosts that the mail is handed to; empty to follow the MX records. Empty at creation.",
+    )
+    tls: str | None = column(
         "TlsSettings",
-        {
-            "opportunistic": None,
-            "encryption_only": "EncryptionOnly",
-            "certificate_validation": "CertificateValidation",
-            "domain_validation": "DomainValidation",
-        },
-    ),
-    "mta_sts_mode": ("MtaStsMode", {"opportunistic": "Opportunistic", "none": "None"}),
-    "smtp_dane_mode": (
-        "SmtpDaneMode",
-        {"opportunistic": "Opportunistic", "mandatory": "Mandatory", "none": "None"},
-    ),
-}
-"""Field -> parameter, and what it holds for each word. A null TlsSettings leaves TLS to what the other side offers
-(Learn, "How Exchange Online uses TLS to secure email connections")."""
+        _TLS,
+        "TLS that the receiving host must offer; opportunistic at creation.",
+        default="opportunistic",
+    )
+    tls_domain: str | None = column(
+        "TlsDomain",
+        certificate("mail.partner.example", "*.partner.example"),
+        'Name in the receiving host\'s certificate, with tls: domain_validation; "" for none.',
+    )
+    mta_sts_mode: str | None = column(
+        "MtaStsMode", _MTA_STS, "MTA-STS validation; opportunistic at creation.", default="opportunistic"
+    )
+    smtp_dane_mode: str | None = column(
+        "SmtpDaneMode", _DANE, "SMTP DANE validation; opportunistic at creation.", default="opportunistic"
+    )
+    route_all_messages_via_on_premises: bool | None = column(
+        "RouteAllMessagesViaOnPremises",
+        BOOLEAN,
+        "Centralized mail transport: all mail leaves by the own systems (on_premises only).",
+        default=False,
+    )
+    cloud_services_mail_enabled: bool | None = column(
+        "CloudServicesMailEnabled",
+        BOOLEAN,
+        "Keep Exchange's internal headers: hybrid mail flow and add-on services.",
+        default=False,
+    )
+    sender_rewriting_enabled: bool | None = column(
+        "SenderRewritingEnabled",
+        BOOLEAN,
+        "Rewrite senders (SRS) on the way to the own systems (on_premises only).",
+        default=False,
+    )
+    test_mode: bool | None = column("TestMode", BOOLEAN, "Test mode; false at creation.", default=False)
+    validation_recipients: frozenset[str] | None = column(
+        "ValidationRecipients",
+        Texts(EMAIL, plain=True),
+        "Addresses outside that the admin centre's validation sends to.",
+        cmdlets=("Set",),
+    )
+    link_for_modified_connector: str | None = column(
+        "LinkForModifiedConnector",
+        _LINK,
+        "Reserved by Microsoft; at creation only.",
+        default=_LINK.empty,
+        cmdlets=("New",),
+    )
+    comment: str | None = comment_column("Bank, NET-1432")
+    owner: str | None = None
+    source: str | None = source_column()
+    spellings: frozenset[str] | None = read_only()
+    names: frozenset[str] = known_names()
 
-_NO_LINK = "00000000-0000-0000-0000-000000000000"
 
-
-# --- the plan --------------------------------------------------------------------------------------------------------
-
-
-@with_config(ConfigDict(extra="forbid"))
-class OutboundConnectorBody(TypedDict, total=False):
-    """One outbound connector. What is not written is left as it is; a list is the whole list."""
-
-    type: Annotated[
-        Literal["on_premises", "partner"],
-        Field(description="on_premises: own systems, by smart hosts; partner: everybody else. At creation: partner."),
-    ]
-    enabled: Annotated[Flag, Field(description="Whether the connector is in force; true at creation.")]
-    recipient_domains: Annotated[
-        list[Annotated[str, AfterValidator(recipient_domain), Field(examples=["partner.example", "*.contoso.com"])]],
-        Field(description="Domains that the connector delivers to; for all of them, *."),
-    ]
-    all_accepted_domains: Annotated[
-        Flag, Field(description="Deliver to every accepted domain of the tenant (on_premises only).")
-    ]
-    is_transport_rule_scoped: Annotated[
-        Flag, Field(description="Only for mail that a transport rule routes here; then it has no domains of its own.")
-    ]
-    smart_hosts: Annotated[
-        list[Annotated[str, AfterValidator(smart_host), Field(examples=["mail.partner.example", "198.51.100.7"])]],
-        Field(description="Hosts that the mail is handed to; empty to follow the MX records. Empty at creation."),
-    ]
-    tls: Annotated[
-        Literal["opportunistic", "encryption_only", "certificate_validation", "domain_validation"],
-        Field(description="TLS that the receiving host must offer; opportunistic at creation."),
-    ]
-    tls_domain: Annotated[
-        str,
-        AfterValidator(certificate_name),
-        Field(
-            description='Name in the receiving host\'s certificate, with tls: domain_validation; "" for none.',
-            examples=["mail.partner.example", "*.partner.example"],
-        ),
-    ]
-    mta_sts_mode: Annotated[
-        Literal["opportunistic", "none"], Field(description="MTA-STS validation; opportunistic at creation.")
-    ]
-    smtp_dane_mode: Annotated[
-        Literal["opportunistic", "mandatory", "none"],
-        Field(description="SMTP DANE validation; opportunistic at creation."),
-    ]
-    route_all_messages_via_on_premises: Annotated[
-        Flag, Field(description="Centralized mail transport: all mail leaves by the own systems (on_premises only).")
-    ]
-    cloud_services_mail_enabled: Annotated[
-        Flag, Field(description="Keep Exchange's internal headers: hybrid mail flow and add-on services.")
-    ]
-    sender_rewriting_enabled: Annotated[
-        Flag, Field(description="Rewrite senders (SRS) on the way to the own systems (on_premises only).")
-    ]
-    test_mode: Annotated[Flag, Field(description="Test mode; false at creation.")]
-    validation_recipients: Annotated[
-        list[EmailText], Field(description="Addresses outside that the admin centre's validation sends to.")
-    ]
-    link_for_modified_connector: Annotated[
-        str, AfterValidator(_link), Field(description="Reserved by Microsoft; at creation only.")
-    ]
-    comment: Annotated[
-        str,
-        AfterValidator(unmarked_comment),
-        Field(description="Your note; the plan's ownership mark is put behind it.", examples=["Bank, NET-1432"]),
-    ]
-
+# --- what goes together ----------------------------------------------------------------------------------------------
 
 _ON_PREMISES_ONLY = ("all_accepted_domains", "route_all_messages_via_on_premises", "sender_rewriting_enabled")
 
 
-def _agree(body: OutboundConnectorBody) -> OutboundConnectorBody:
+def _agree(connector: OutboundConnector) -> None:
     """What the service refuses is told before anything is sent."""
-    if body.get("type") == "partner":
+    if connector.type == "partner":
         for name in _ON_PREMISES_ONLY:
-            if body.get(name):
+            if getattr(connector, name):
                 mend = "write type: on_premises, or leave it out"
                 raise refusal("CONNECTOR-ON-PREMISES-ONLY", f"{name} is refused on a partner connector", mend)
-    if body.get("type") == "on_premises" and body.get("smart_hosts") == []:
+    if connector.type == "on_premises" and connector.smart_hosts == frozenset():
         what = "a connector of type on_premises cannot follow MX records"
         raise refusal("CONNECTOR-SMART-HOSTS", what, "write the smart_hosts of the own systems")
-    if (body.get("tls") == "domain_validation") != bool(body.get("tls_domain")):
+    if (connector.tls == "domain_validation") != bool(connector.tls_domain):
         what = "tls: domain_validation and tls_domain belong together"
         raise refusal("CONNECTOR-TLS-DOMAIN", what, "write both, or neither")
-    return _one_scope(body)
+    _one_scope(connector)
 
 
-def _one_scope(body: OutboundConnectorBody) -> OutboundConnectorBody:
+def _one_scope(connector: OutboundConnector) -> None:
     """A transport rule or domains, never both and never neither."""
-    scoped = body.get("is_transport_rule_scoped")
-    domains = body.get("recipient_domains") or body.get("all_accepted_domains")
+    scoped = connector.is_transport_rule_scoped
+    domains = connector.recipient_domains or connector.all_accepted_domains
     if scoped and domains:
         what = "a connector for a transport rule has no domains of its own"
         raise refusal("CONNECTOR-SCOPE", what, "leave out is_transport_rule_scoped, or the domains")
-    if not scoped and not domains and body.get("recipient_domains") == []:
+    if not scoped and not domains and connector.recipient_domains == frozenset():
         what = "without recipient_domains the connector has no mail to deliver"
         raise refusal("CONNECTOR-SCOPE", what, "write domains, or is_transport_rule_scoped: true")
-    return body
 
 
-def _implied(body: OutboundConnectorBody) -> dict[str, Any]:
-    """What follows from what is written, so that the plan shows it and one Set sends it all.
-
-    The service refuses a connector that is for a transport rule and for domains, and a TlsDomain without domain
-    validation: to choose the one is to clear the other.
-    """
-    implied: dict[str, Any] = {}
-    if body.get("is_transport_rule_scoped"):
-        implied |= {"recipient_domains": [], "all_accepted_domains": False}
-    elif body.get("recipient_domains") or body.get("all_accepted_domains"):
-        implied["is_transport_rule_scoped"] = False
-    if body.get("tls", "domain_validation") != "domain_validation":
-        implied["tls_domain"] = ""
-    return implied
+_DESCRIPTION = "One outbound connector. What is not written is left as it is; a list is the whole list."
 
 
-Body = Annotated[OutboundConnectorBody, AfterValidator(_agree)]
-Section = dict[Annotated[str, AfterValidator(connector_name)], Body]
-
-
-# --- the type --------------------------------------------------------------------------------------------------------
-
-
-class OutboundConnectorType(BaseType):
-    """outbound_connector["to-partner"]. Exchange tells names apart without case, and so do we."""
+class OutboundConnectorType(ConnectorType[OutboundConnector]):
+    """outbound_connector["to-partner"]."""
 
     name: ClassVar[str] = "outbound_connector"
     section: ClassVar[str] = "outbound_connectors"
-    section_type: ClassVar[Any] = Annotated[
-        Section,
-        Field(
-            description="Outbound connectors, by name.",
-            examples=[{"to-partner": {"recipient_domains": ["partner.example"], "tls": "certificate_validation"}}],
-        ),
-    ]
+    section_type: ClassVar[Any] = named_entries(
+        fields.entry(OutboundConnector, "OutboundConnectorBody", _DESCRIPTION, _agree),
+        "Outbound connectors, by name.",
+        {"to-partner": {"recipient_domains": ["partner.example"], "tls": "certificate_validation"}},
+    )
     spec: ClassVar[type[OutboundConnector]] = OutboundConnector
-    marks_ownership: ClassVar[bool] = True
+    noun: ClassVar[str] = "OutboundConnector"
 
-    def declare(self, section: Mapping[str, OutboundConnectorBody], owner: str) -> Iterable[Declared]:
-        for key, name in declared_names(section):
-            body = {**_implied(section[name]), **section[name]}
-            values: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in body.items()}
-            yield Declared(key, OutboundConnector(key, owner=owner or None, **values), (name,))
+    def implied(self, spec: OutboundConnector) -> OutboundConnector:
+        """With what follows from what is written, so that the plan shows it and one Set sends it all.
+
+        The service refuses a connector that is for a transport rule and for domains, and a TlsDomain without domain
+        validation: to choose the one is to clear the other.
+        """
+        if spec.is_transport_rule_scoped:
+            spec = dataclasses.replace(spec, recipient_domains=frozenset(), all_accepted_domains=False)
+        elif spec.recipient_domains or spec.all_accepted_domains:
+            spec = dataclasses.replace(spec, is_transport_rule_scoped=False)
+        return spec if spec.tls in (None, "domain_validation") else dataclasses.replace(spec, tls_domain="")
 
     def queries(self, wanted: Mapping[str, OutboundConnector | None], everything: bool) -> Sequence[Query]:
         """Two listings: the first leaves out the connectors in test mode, the second may hold nothing else.
@@ -327,43 +266,20 @@ class OutboundConnectorType(BaseType):
         Microsoft's page says that -IncludeTestModeConnectors returns only those; its name says otherwise. Both together
         are all connectors either way.
         """
-        if not wanted and not everything:
-            return ()
-        listing: dict[str, Parameter] = {"ResultSize": "Unlimited"}
-        both = (listing, {**listing, "IncludeTestModeConnectors": True})
-        return tuple(Query(Cmdlet("Get-OutboundConnector", each), frozenset(wanted)) for each in both)
+        listing = super().queries(wanted, everything)
+        tests: dict[str, Parameter] = {"ResultSize": "Unlimited", "IncludeTestModeConnectors": True}
+        return (*listing, *(Query(Cmdlet("Get-OutboundConnector", tests), q.covers) for q in listing))
 
-    def decode(
-        self, wanted: Mapping[str, OutboundConnector | None], answers: Sequence[tuple[Query, Answer]]
-    ) -> Mapping[str, OutboundConnector | Unknown]:
-        return decode_listing(wanted, answers, _decode)
+    def values(self, row: Row) -> dict[str, Any]:
+        found = super().values(row)
+        return {**found, "smart_hosts": _route(row, found["smart_hosts"])}
 
-    def undeclared(self, observed: OutboundConnector, owner: str, exclusive: bool) -> Undeclared:  # noqa: ARG002
-        return fate(observed, owner)
+    def creation(self, after: OutboundConnector) -> dict[str, Parameter]:
+        return super().creation(after) | ({"UseMXRecord": False} if after.smart_hosts else {})
 
-    def owner_of(self, spec: OutboundConnector) -> str | None:
-        return spec.owner
-
-    def made_by(self, spec: OutboundConnector) -> str | None:
-        return spec.source
-
-    def steps(self, before: OutboundConnector | None, after: OutboundConnector | None) -> Sequence[Step]:
-        if after is None:
-            return (_send("Remove", {"Identity": before.name, "Confirm": False}),) if before else ()
-        if before is None:
-            return tuple(_creation(self.completed(after)))
-        changes = _changes(before, after)
-        return (_send("Set", {"Identity": before.name, **changes}),) if changes else ()
-
-    def completed(self, spec: OutboundConnector) -> OutboundConnector:
-        """The type is always sent. New-OutboundConnector's page names no default; new rows are of type Partner."""
-        return dataclasses.replace(spec, type=spec.type or "partner")
-
-    def written_form(self, spec: OutboundConnector) -> tuple[tuple[str, ...], Any] | None:
-        """What the wizard keeps is not for a plan. The mark is the plan's `owner`, not the connector's."""
-        if spec.source == HYBRID_WIZARD:
-            return None
-        return (spec.name,), written_body(spec, OutboundConnectorBody.__annotations__, ("type",), _DEFAULTS)
+    def changes(self, before: OutboundConnector, after: OutboundConnector) -> dict[str, Parameter]:
+        follows_mx = {"UseMXRecord": not after.smart_hosts} if fields.differs(before, after, "smart_hosts") else {}
+        return super().changes(before, after) | follows_mx
 
     def contribution(self, spec: OutboundConnector) -> Contributions:
         """Where an enabled connector leads mail, and what protection it takes from it."""
@@ -371,79 +287,6 @@ class OutboundConnectorType(BaseType):
 
     def guards(self, before: OutboundConnector | None, after: OutboundConnector | None) -> Iterable[Guard]:
         return _guards(before or _NOTHING, after or _NOTHING)
-
-    def in_force(self, wanted: OutboundConnector, live: OutboundConnector) -> str:
-        if wanted.enabled is False or live.enabled is not False:
-            return ""
-        return "the connector is disabled in the tenant"
-
-
-_DEFAULTS: Mapping[str, Any] = {
-    "enabled": True,
-    **dict.fromkeys(
-        (*_ON_PREMISES_ONLY, "is_transport_rule_scoped", "cloud_services_mail_enabled", "test_mode"), False
-    ),
-    **dict.fromkeys(("tls", "mta_sts_mode", "smtp_dane_mode"), "opportunistic"),
-    "link_for_modified_connector": _NO_LINK,
-}
-"""What New-OutboundConnector decides where nothing is said."""
-
-
-def _send(verb: str, parameters: Mapping[str, Parameter]) -> Send:
-    return Send(Cmdlet(f"{verb}-OutboundConnector", parameters))
-
-
-def _creation(after: OutboundConnector) -> Iterable[Step]:
-    """New with everything written that it takes, then Set with what only Set has (ValidationRecipients)."""
-    parameters: dict[str, Parameter] = {"Name": after.name}
-    if after.type:
-        parameters["ConnectorType"] = wire_type(after.type)
-    parameters |= _COLUMNS.creation(after)
-    if after.smart_hosts:
-        parameters["UseMXRecord"] = False
-    for name, (parameter, words) in _WIRE_WORDS.items():
-        value = words.get(getattr(after, name) or "")
-        if value is not None:
-            parameters[parameter] = value
-    if after.tls_domain:
-        parameters["TlsDomain"] = after.tls_domain
-    if after.link_for_modified_connector not in (None, _NO_LINK):
-        parameters["LinkForModifiedConnector"] = after.link_for_modified_connector
-    yield _send("New", parameters)
-    if after.validation_recipients:
-        yield _send("Set", {"Identity": after.name, "ValidationRecipients": tuple(sorted(after.validation_recipients))})
-
-
-def _changes(before: OutboundConnector, after: OutboundConnector) -> dict[str, Parameter]:
-    """The parameters of one Set: the service checks how they hold together after all of them."""
-    changes = _COLUMNS.changes(before, after)
-    if differs(before, after, "smart_hosts"):
-        changes["UseMXRecord"] = not after.smart_hosts
-    for name, (parameter, words) in _WIRE_WORDS.items():
-        if differs(before, after, name):
-            changes[parameter] = words.get(getattr(after, name))
-    if differs(before, after, "tls_domain"):
-        changes["TlsDomain"] = after.tls_domain or None
-    if differs(before, after, "validation_recipients"):
-        # A plain String[]: null empties it.
-        changes["ValidationRecipients"] = tuple(sorted(after.validation_recipients or ())) or None
-    return changes
-
-
-def _decode(key: str, row: Row) -> OutboundConnector:
-    values = _COLUMNS.decode(row)
-    values["smart_hosts"] = _route(row, values["smart_hosts"])
-    for name, (parameter, words) in _WIRE_WORDS.items():
-        known = {wire.lower(): canonical for canonical, wire in words.items() if wire}
-        unset = "opportunistic" if parameter in row and None in words.values() else None
-        values[name] = word(row, parameter, known) or unset
-    if "TlsDomain" in row:
-        values["tls_domain"] = lenient(certificate_name)(str(row["TlsDomain"] or ""))
-    recipients = texts(row, "ValidationRecipients")
-    values["validation_recipients"] = None if recipients is None else frozenset(map(lenient(email_address), recipients))
-    link = row.get("LinkForModifiedConnector")
-    values["link_for_modified_connector"] = lenient(_link)(str(link)) if link else None
-    return OutboundConnector(key, names=names_of(row), **values)
 
 
 def _route(row: Row, hosts: frozenset[str] | None) -> frozenset[str] | None:
