@@ -164,7 +164,7 @@ def plan(
     guards = [g for c in changes for g in _guards(c, draft.types[c.address.type], desired)]
     findings = [
         *draft.findings,
-        *rules.lint(desired),
+        *rules.lint(desired, types),
         *rules.check(desired, observed, changes, draft.types),
         *guards,
         *told,
@@ -221,7 +221,7 @@ def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterat
         return
     resource = desired.resources.get(change.address)
     for guard in kind.guards(change.observed, goal_of(change)):
-        rule = rules.RULES[guard.rule]
+        rule = rules.rule_of(kind.rules, guard.rule)
         summary = f"{change.address}: {guard.summary}"
         at = resource.location if resource else None
         yield Finding(rule.id, rule.severity, summary, guard.mend, change.address, rule.blocks, location=at)

@@ -4,6 +4,6 @@
 `doctor` and `diagnose` ask here; nothing else knows why Exchange accepts or refuses.
 """
 
-from provisioner.mailflow.consequences import compared, consequences, effects
+from provisioner.mailflow.consequences import compared, consequences, effects, reach
 
-__all__ = ["compared", "consequences", "effects"]
+__all__ = ["compared", "consequences", "effects", "reach"]

@@ -111,6 +111,14 @@ def _exposure(contributions: frozenset[Contribution]) -> Mapping[str, Scope]:
     return axes
 
 
+def reach(contributions: Iterable[Contribution]) -> object:
+    """From which sources and domains an object takes mail, comparable between objects; None for no mail at all."""
+    all_of_it = frozenset(contributions)
+    known: list[Relay | Exemption] = [*_of(Relay, all_of_it), *_of(Exemption, all_of_it)]
+    by_source = frozenset((type(c), c.domains, c.networks, c.certificate) for c in known if _sources(c))
+    return by_source or frozenset(c.domains for c in _of(Restriction, all_of_it)) or None
+
+
 def _sources(known: Relay | Exemption) -> Scope:
     return known.networks | ({known.certificate} if known.certificate else NONE)
 

@@ -479,12 +479,40 @@ class Effect(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule by its stable id. `blocks` as in `Finding.blocks`; a rule that blocks nothing is only shown."""
+
+    id: str
+    severity: Severity
+    blocks: str
+    sentence: str
+
+    @property
+    def waivable(self) -> bool:
+        """A precondition is a fact of the tenant, a contradiction one of the plan: they are fixed, not waived."""
+        return self.blocks != "precondition" and self.id != "ABSENT-DECLARED"
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """A danger of one change: the rule that names it, what it does to mail, and what to look at before allowing it."""
 
     rule: str
     summary: str
     mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a declared object should say otherwise: the rule that names it, what is wrong, how to fix it, which field.
+
+    The summary begins without the object's address. `field` is the written field that it is about, "" for the object.
+    """
+
+    rule: str
+    summary: str
+    mend: str
+    field: str = ""
 
 
 class Undeclared(enum.StrEnum):
@@ -594,6 +622,28 @@ class ResourceType(Protocol[S]):
 
     def guards(self, before: S | None, after: S | None) -> Iterable[Guard]:
         """What of this change a person must allow by name, judged on the whole objects."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that only this type speaks of, in its guards and its advice. Each has a page in docs/rules/."""
+
+    def lint(self, spec: S) -> Iterable[Advice]:
+        """What is wrong with a declared object, whatever the tenant has."""
+
+    def advice(self, wanted: S, live: S) -> Iterable[Advice]:
+        """What is wrong with a declared object as it is in the tenant and stays. It never blocks."""
+
+    def owner_of(self, spec: S) -> str:
+        """The plan that marked the object as its own; "" for none."""
+
+    def made_by(self, spec: S) -> str:
+        """Who made the object, such as `hybrid_wizard`; "" where the answer does not tell."""
+
+    def identity(self, spec: S) -> str:
+        """What the object is called whatever name it was found by: two keys with one identity are one object.
+
+        "" where the key is its only name.
+        """
 
     def in_force(self, wanted: S, live: S) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""

@@ -50,7 +50,7 @@ def load(
     What a rule calls wrong in the plan itself is a mistake too, unless the plan or one of `waivers` waives it.
     """
     desired, found = examine(path, types, today=today, variables=variables, border=border)
-    judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
+    judged = rules.waive(rules.lint(desired, types), (*desired.waivers, *waivers))
     wrong = [
         Diagnostic(f.rule, f.summary, f.mend, location=f.location)
         for f in judged

@@ -19,7 +19,7 @@ from provisioner import rules
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Address, Declared, Desired, Observed, Present, Resource, ResourceType, project, written
-from provisioner.resources.ownership import HYBRID_WIZARD, made_by, owner_of
+from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Sequence[ResourceType[Any]]
 
@@ -102,10 +102,10 @@ def _entries(
         address = Address(kind.name, key)
         if not scope.holds(address):
             continue
-        mark = owner_of(kind, spec)
+        mark = kind.owner_of(spec)
         form = kind.written_form(spec)
         if form is None:
-            if made_by(kind, spec) == HYBRID_WIZARD:
+            if kind.made_by(spec) == HYBRID_WIZARD:
                 left_out.append(f"{address}: the Hybrid Configuration Wizard made it and keeps it")
         elif mark and mark != owner:
             left_out.append(f'{address}: it belongs to "{mark}"; --owner {mark} exports that plan\'s objects')
@@ -122,7 +122,7 @@ def _unfit(kind: ResourceType[Any], address: Address, form: tuple[tuple[str, ...
     except ValidationError as error:
         return str(error.errors(include_url=False)[0]["msg"])
     resources = {Address(address.type, d.key): Resource(address, d.spec) for d in declared}
-    judged = rules.lint(Desired("", owner, resources))
+    judged = rules.lint(Desired("", owner, resources), (kind,))
     return next((f.summary for f in judged if f.blocks == "input"), "")
 
 

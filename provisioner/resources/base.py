@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from provisioner.model import Address, Answer, Query, Undeclared, field_names
+from provisioner.model import Address, Advice, Answer, Query, Rule, Undeclared, field_names
 from provisioner.resources.canonical import spellings
 
 _REQUIRED = ("contribution", "guards", "in_force")
 """What protects the user has no default: a type without it would count as harmless."""
+
+_OF_MARKS = ("owner_of", "made_by")
+"""What a type whose objects carry the ownership mark has to define: without it no object would have a foreign owner."""
 
 
 class BaseType:
@@ -24,11 +27,14 @@ class BaseType:
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = ()
+    rules: ClassVar[tuple[Rule, ...]] = ()
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         """`abstract`: what several types share, which is not a type itself."""
         super().__init_subclass__()
         missing = [name for name in _REQUIRED if not callable(getattr(cls, name, None))]
+        if cls.marks_ownership:
+            missing += [name for name in _OF_MARKS if getattr(cls, name) in (None, getattr(BaseType, name))]
         if missing and not abstract:
             raise TypeError(f"{cls.__name__} does not define {', '.join(missing)}")
 
@@ -47,6 +53,26 @@ class BaseType:
     def completed(self, spec: Any) -> Any:
         """Its creation sends nothing but what is written."""
         return spec
+
+    def lint(self, spec: Any) -> Iterable[Advice]:  # noqa: ARG002 - a default
+        """Nothing that validation lets pass is wrong in itself."""
+        return ()
+
+    def advice(self, wanted: Any, live: Any) -> Iterable[Advice]:  # noqa: ARG002 - a default
+        """It may stay as it is."""
+        return ()
+
+    def owner_of(self, spec: Any) -> str:  # noqa: ARG002 - a default
+        """Its objects carry no mark."""
+        return ""
+
+    def made_by(self, spec: Any) -> str:  # noqa: ARG002 - a default
+        """Who made its objects is not told."""
+        return ""
+
+    def identity(self, spec: Any) -> str:  # noqa: ARG002 - a default
+        """An object has one key."""
+        return ""
 
     def names(self, spec: Any) -> Collection[str]:
         """The key, which is the first field of a spec, and what the field `names` holds; domains in both spellings."""

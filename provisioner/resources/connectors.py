@@ -138,11 +138,11 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         ours = owner and observed.owner == owner and observed.source != HYBRID_WIZARD
         return Undeclared.DELETE if ours else Undeclared.KEEP
 
-    def owner_of(self, spec: C) -> str | None:
-        return spec.owner
+    def owner_of(self, spec: C) -> str:
+        return spec.owner or ""
 
-    def made_by(self, spec: C) -> str | None:
-        return spec.source
+    def made_by(self, spec: C) -> str:
+        return spec.source or ""
 
     def steps(self, before: C | None, after: C | None) -> Sequence[Step]:
         """New with everything written that it takes, then Set with what only Set has; Set with what differs."""

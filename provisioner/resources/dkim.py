@@ -15,8 +15,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from provisioner.diagnostics import Severity
 from provisioner.model import (
     Address,
+    Advice,
     Answer,
     Await,
     Cmdlet,
@@ -27,6 +29,7 @@ from provisioner.model import (
     Record,
     Ref,
     Row,
+    Rule,
     Send,
     Step,
     Unknown,
@@ -110,6 +113,9 @@ class DkimType(BaseType):
     ]
     spec: ClassVar[type[Dkim]] = Dkim
     deletable: ClassVar[bool] = False
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
+    )
 
     def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         for written, body in section.items():
@@ -163,6 +169,10 @@ class DkimType(BaseType):
 
     def guards(self, before: Dkim | None, after: Dkim | None) -> Iterable[Guard]:  # noqa: ARG002
         return ()
+
+    def lint(self, spec: Dkim) -> Iterable[Advice]:
+        if spec.key_size == _WEAK_KEY_SIZE:
+            yield Advice("DKIM-KEY-1024", "a key of 1024 bits is weak", "write key_size: 2048", "key_size")
 
     def in_force(self, wanted: Dkim, live: Dkim) -> str:  # noqa: ARG002 - no sending path depends on signing
         return ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.model import Address, Guard
+from provisioner.diagnostics import Severity
+from provisioner.model import Address, Advice, Guard, Rule
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -188,6 +190,18 @@ def _agree(connector: InboundConnector) -> None:
 _DESCRIPTION = "One inbound connector. What is not written is left as it is; a list is the whole list."
 
 
+_RULES = (
+    Rule("CERTIFICATE-UNUSED", Severity.INFO, "", "A certificate is named, but nothing makes the connector use it."),
+    Rule("IP-DOCUMENTATION", Severity.WARNING, "", "An address is reserved for documentation (RFC 5737)."),
+    Rule("IP-PRIVATE", Severity.ERROR, "apply", "An address can never be the source of mail from the internet."),
+    Rule("IP-RANGE-WIDE", Severity.ERROR, "input", "A range is wider than the /24 that Exchange Online takes."),
+    Rule(
+        "PARTNER-RESTRICTS", Severity.ERROR, "apply", "A partner connector would refuse all other mail of its domains."
+    ),
+    Rule("TREAT-AS-INTERNAL", Severity.WARNING, "", "Mail from the connector skips the spam filter."),
+)
+
+
 class InboundConnectorType(ConnectorType[InboundConnector]):
     """inbound_connector["hq-relay"]."""
 
@@ -200,6 +214,7 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
     )
     spec: ClassVar[type[InboundConnector]] = InboundConnector
     noun: ClassVar[str] = "InboundConnector"
+    rules: ClassVar[tuple[Rule, ...]] = _RULES
     # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
     stays_disabled: ClassVar[tuple[str, ...]] = ("is created in a disabled state", "enable an inbound connector")
 
@@ -214,9 +229,55 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
         """What an enabled connector accepts or refuses; a disabled one has no effect, whatever it says."""
         return () if spec.enabled is False else tuple(_contributions(spec))
 
+    def lint(self, spec: InboundConnector) -> Iterable[Advice]:
+        for text in sorted(spec.sender_ip_addresses or ()):
+            yield from _odd_network(text)
+        if spec.treat_messages_as_internal:
+            summary = "mail from this connector is taken for internal and skips the spam filter"
+            yield Advice("TREAT-AS-INTERNAL", summary, "leave it out", "treat_messages_as_internal")
+        yield from _unused_certificate(spec)
+
     def guards(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Guard]:
         had, has = (() if c is None else self.contribution(c) for c in (before, after))
         return _restriction_guards(had, has)
+
+
+# --- what cannot be right whatever the tenant has ---------------------------------------------------------------------
+
+# RFC 5737 and RFC 6890. Python's is_private holds them too, but they deserve words of their own.
+_DOCUMENTATION = tuple(
+    ipaddress.IPv4Network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24")
+)
+_SHARED = ipaddress.IPv4Network("100.64.0.0/10")  # RFC 6598, carrier-grade NAT
+_WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
+
+
+def _odd_network(text: str) -> Iterator[Advice]:
+    """What is wrong with an address that a plan writes; nothing where it can be the source of mail."""
+    network = ipaddress.IPv4Network(text)
+    name = "sender_ip_addresses"
+    if network.prefixlen < _WIDEST_PREFIX:
+        summary = f"{text} is {network.num_addresses:,} addresses; Exchange Online takes /24 to /32"
+        mend = "write the addresses that send, or split the range into /24s if every one of them is yours"
+        yield Advice("IP-RANGE-WIDE", summary, mend, name)
+    elif any(network.overlaps(documentation) for documentation in _DOCUMENTATION):
+        summary = f"{text} is reserved for documentation (RFC 5737): no mail comes from there"
+        yield Advice("IP-DOCUMENTATION", summary, "write the public address that the site sends from", name)
+    elif not network.is_global or network.overlaps(_SHARED):
+        summary = f"{text} is not a public address: mail from the internet never comes from there"
+        yield Advice("IP-PRIVATE", summary, "write the public address that the firewall translates to", name)
+
+
+def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:
+    name = "tls_sender_certificate_name"
+    if spec.tls_sender_certificate_name and spec.require_tls is False:
+        yield Advice(
+            "CERTIFICATE-UNUSED", "a certificate name only counts when TLS is required", "write require_tls: true", name
+        )
+    elif spec.tls_sender_certificate_name and spec.type == "partner" and not spec.restrict_domains_to_certificate:
+        summary = "the certificate name alone restricts nothing on a partner connector"
+        mend = "write restrict_domains_to_certificate: true, if others must not send for these domains"
+        yield Advice("CERTIFICATE-UNUSED", summary, mend, name)
 
 
 # --- sending paths ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.model import Cmdlet, Guard, Parameter, Query, Row
+from provisioner.diagnostics import Severity
+from provisioner.model import Cmdlet, Guard, Parameter, Query, Row, Rule
 from provisioner.model.picture import NONE, Contribution, Contributions, Privilege, Route, Scope
 from provisioner.resources import fields
 from provisioner.resources.canonical import (
@@ -247,6 +248,11 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
     )
     spec: ClassVar[type[OutboundConnector]] = OutboundConnector
     noun: ClassVar[str] = "OutboundConnector"
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "OUTBOUND-ALL-MAIL", Severity.ERROR, "apply", "An outbound connector begins to take mail to every domain."
+        ),
+    )
 
     def implied(self, spec: OutboundConnector) -> OutboundConnector:
         """With what follows from what is written, so that the plan shows it and one Set sends it all.

@@ -2,42 +2,17 @@
 
 It lives behind the user's text: `HQ scanners [provisioner: mail-platform/prod]`. An object that carries our mark and
 leaves the plan is deleted; any other undeclared one is left alone.
-
-Guards ask a type whose objects carry a mark (`marks_ownership`) for the owner and the maker of one of them, and know no
-type by its class: `owner_of` and `made_by` here are the way to ask.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
-from provisioner.model import ResourceType
 from provisioner.resources.canonical import prose, refusal
 
 HYBRID_WIZARD = "hybrid_wizard"
 """The maker whose objects are not for a plan: the Hybrid Configuration Wizard writes its values again when it runs."""
-
-
-class MarkingType(Protocol):
-    """What a resource type with `marks_ownership` has besides the members of `ResourceType`."""
-
-    def owner_of(self, spec: Any) -> str | None:
-        """The plan that marked the object; "" or None for no mark."""
-
-    def made_by(self, spec: Any) -> str | None:
-        """Who made the object, such as HYBRID_WIZARD; None where the answer does not tell."""
-
-
-def owner_of(kind: ResourceType[Any], spec: Any) -> str:
-    """The owner of an object of any type; "" for none. A type that marks its objects and cannot tell fails here."""
-    return (cast("MarkingType", kind).owner_of(spec) or "") if kind.marks_ownership else ""
-
-
-def made_by(kind: ResourceType[Any], spec: Any) -> str:
-    """The maker of an object of any type; "" where it is not told."""
-    return (cast("MarkingType", kind).made_by(spec) or "") if kind.marks_ownership else ""
 
 
 _MARK = re.compile(r"(?:(?P<comment>.*) )?\[provisioner: (?P<owner>[^\[\]]+)\]", re.DOTALL)

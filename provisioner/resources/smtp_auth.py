@@ -14,13 +14,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from provisioner.diagnostics import Severity
 from provisioner.model import (
+    Advice,
     Answer,
     Cmdlet,
     Declared,
     Guard,
     Query,
     Row,
+    Rule,
     Send,
     Step,
     Undeclared,
@@ -84,6 +87,10 @@ class SmtpAuthSection(TypedDict, total=False):
     ]
 
 
+_TENANT_WIDE = "SMTP-TENANT-WIDE"
+_ONE_BY_ONE = "leave the organization disabled and enable the mailboxes that need it, one by one"
+
+
 class SmtpAuthType(BaseType):
     """smtp_auth["organization"] and smtp_auth["erp@contoso.com"]."""
 
@@ -94,6 +101,9 @@ class SmtpAuthType(BaseType):
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (ORGANIZATION,)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(_TENANT_WIDE, Severity.ERROR, "apply", "SMTP AUTH would be switched on for every mailbox."),
+    )
 
     def declare(self, section: SmtpAuthSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
         """A mailbox written in two spellings comes twice with one key, for the caller to refuse."""
@@ -190,14 +200,30 @@ class SmtpAuthType(BaseType):
         mailbox = picture.ORGANIZATION if spec.identity == ORGANIZATION else spec.identity
         return () if spec.smtp_auth is None else (SignIn(mailbox, spec.smtp_auth),)
 
-    def guards(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Guard]:  # noqa: ARG002
-        return ()
+    def guards(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Guard]:
+        """The organization's switch is meant to stay off; a mailbox that has to sign in overrides it."""
+        if _for_all(after) and not _for_all(before):
+            summary = "SMTP AUTH would be switched on for every mailbox of the tenant that does not override it"
+            yield Guard(_TENANT_WIDE, summary, _ONE_BY_ONE)
+
+    def advice(self, wanted: SmtpAuth, live: SmtpAuth) -> Iterable[Advice]:
+        if _for_all(wanted) and _for_all(live):
+            summary = "SMTP AUTH is on for every mailbox of the tenant that does not override it"
+            yield Advice(_TENANT_WIDE, summary, _ONE_BY_ONE)
+
+    def identity(self, spec: SmtpAuth) -> str:
+        """The primary address: a plan may write any address of a mailbox."""
+        return spec.mailbox or ""
 
     def in_force(self, wanted: SmtpAuth, live: SmtpAuth) -> str:  # noqa: ARG002 - a switch is in force
         return ""
 
 
 _form = lenient(email_address)
+
+
+def _for_all(spec: SmtpAuth | None) -> bool:
+    return spec is not None and spec.identity == ORGANIZATION and spec.smtp_auth == "enabled"
 
 
 def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:

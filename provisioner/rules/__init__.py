@@ -15,14 +15,13 @@ from provisioner.mailflow.verdict import (
     sign_in_questions,
     switches_of,
 )
-from provisioner.rules.catalogue import RULES, Rule
+from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 
 __all__ = [
     "RULES",
-    "Rule",
     "Switches",
     "Verdict",
     "check",
@@ -33,6 +32,7 @@ __all__ = [
     "parse_allow",
     "questions",
     "reduce_evidence",
+    "rule_of",
     "sign_in_questions",
     "switches_of",
     "waive",

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+from provisioner import mailflow
 from provisioner.devices import NAMES
-from provisioner.model import Desired, Finding, Resource
-from provisioner.resources.dkim import Dkim
-from provisioner.resources.inbound_connector import InboundConnector
-from provisioner.rules.catalogue import RULES
+from provisioner.model import Desired, Finding, Resource, ResourceType, Rule
+from provisioner.resources import TYPES
+from provisioner.rules.catalogue import RULES, rule_of
 
-# RFC 5737 and RFC 6890. Python's is_private holds them too, but they deserve words of their own.
-_DOCUMENTATION = tuple(
-    ipaddress.IPv4Network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "233.252.0.0/24")
-)
-_SHARED = ipaddress.IPv4Network("100.64.0.0/10")  # RFC 6598, carrier-grade NAT
-_WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
+Types = Iterable[ResourceType[Any]]
 
 
-def lint(desired: Desired) -> Iterator[Finding]:
+def lint(desired: Desired, types: Types = TYPES) -> Iterator[Finding]:
     """All findings about the plan alone, in the order of its resources."""
+    by_name = {t.name: t for t in types}
     for resource in desired.resources.values():
-        match resource.spec:
-            case InboundConnector():
-                yield from _connector(resource, resource.spec)
-            case Dkim():
-                yield from _dkim(resource, resource.spec)
+        kind = by_name[resource.address.type]
+        for advice in kind.lint(resource.spec):
+            rule = rule_of(kind.rules, advice.rule)
+            summary = f"{resource.address}: {advice.summary}"
+            yield _finding(rule, resource, advice.field, summary, advice.mend)
     yield from _contradictions(desired)
-    yield from _same_scope(desired)
+    yield from _same_scope(desired, by_name)
     yield from _lost_devices(desired)
     yield from _risks(desired)
 
@@ -65,19 +61,15 @@ def listed(words: Sequence[str], most: int = 3) -> str:
     return ", ".join(words[:most]) + more
 
 
-def _same_scope(desired: Desired) -> Iterator[Finding]:
-    """Connectors of one type for the same domains, addresses and certificate: which of them counts is chance."""
-    first: dict[tuple[object, ...], Resource] = {}
+def _same_scope(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
+    """Objects that take mail of the same domains from the same sources: which of them counts is chance."""
+    first: dict[object, Resource] = {}
     for resource in desired.resources.values():
-        spec = resource.spec
-        if not isinstance(spec, InboundConnector) or spec.enabled is False or not spec.sender_domains:
-            continue
-        addresses = spec.sender_ip_addresses or frozenset()
-        scope = (spec.type, spec.sender_domains, addresses, spec.tls_sender_certificate_name or "")
-        other = first.setdefault(scope, resource)
+        scope = mailflow.reach(types[resource.address.type].contribution(resource.spec))
+        other = first.setdefault(scope, resource) if scope else resource
         if other is not resource:
             summary = f"{resource.address} takes mail from the same senders and sources as {other.address}"
-            yield _finding("CONNECTOR-SAME-SCOPE", resource, "", summary, "keep one of the two")
+            yield _finding(RULES["CONNECTOR-SAME-SCOPE"], resource, "", summary, "keep one of the two")
 
 
 def _contradictions(desired: Desired) -> Iterator[Finding]:
@@ -87,53 +79,9 @@ def _contradictions(desired: Desired) -> Iterator[Finding]:
         resource = declared.get((address.type, address.key.lower()))
         if resource is not None:
             summary = f"{resource.address} is declared, and listed under absent"
-            yield _finding("ABSENT-DECLARED", resource, "", summary, "take it out of one of the two")
+            yield _finding(RULES["ABSENT-DECLARED"], resource, "", summary, "take it out of one of the two")
 
 
-def _connector(resource: Resource, spec: InboundConnector) -> Iterator[Finding]:
-    for text in sorted(spec.sender_ip_addresses or ()):
-        finding = _network(resource, text)
-        if finding:
-            yield finding
-    if spec.treat_messages_as_internal:
-        summary = f"{resource.address}: mail from this connector is taken for internal and skips the spam filter"
-        yield _finding("TREAT-AS-INTERNAL", resource, "treat_messages_as_internal", summary, "leave it out")
-    if spec.tls_sender_certificate_name and spec.require_tls is False:
-        summary = f"{resource.address}: a certificate name only counts when TLS is required"
-        mend = "write require_tls: true"
-        yield _finding("CERTIFICATE-UNUSED", resource, "tls_sender_certificate_name", summary, mend)
-    elif spec.tls_sender_certificate_name and spec.type == "partner" and not spec.restrict_domains_to_certificate:
-        summary = f"{resource.address}: the certificate name alone restricts nothing on a partner connector"
-        mend = "write restrict_domains_to_certificate: true, if others must not send for these domains"
-        yield _finding("CERTIFICATE-UNUSED", resource, "tls_sender_certificate_name", summary, mend)
-
-
-def _network(resource: Resource, text: str) -> Finding | None:
-    network = ipaddress.IPv4Network(text)
-    name = "sender_ip_addresses"
-    if network.prefixlen < _WIDEST_PREFIX:
-        summary = f"{resource.address}: {text} is {network.num_addresses:,} addresses; Exchange Online takes /24 to /32"
-        mend = "write the addresses that send, or split the range into /24s if every one of them is yours"
-        return _finding("IP-RANGE-WIDE", resource, name, summary, mend)
-    if any(network.overlaps(documentation) for documentation in _DOCUMENTATION):
-        summary = f"{resource.address}: {text} is reserved for documentation (RFC 5737): no mail comes from there"
-        return _finding(
-            "IP-DOCUMENTATION", resource, name, summary, "write the public address that the site sends from"
-        )
-    if not network.is_global or network.overlaps(_SHARED):
-        summary = f"{resource.address}: {text} is not a public address: mail from the internet never comes from there"
-        mend = "write the public address that the firewall translates to"
-        return _finding("IP-PRIVATE", resource, name, summary, mend)
-    return None
-
-
-def _dkim(resource: Resource, spec: Dkim) -> Iterator[Finding]:
-    if spec.key_size == 1024:
-        summary = f"{resource.address}: a key of 1024 bits is weak"
-        yield _finding("DKIM-KEY-1024", resource, "key_size", summary, "write key_size: 2048")
-
-
-def _finding(rule_id: str, resource: Resource, name: str, summary: str, mend: str) -> Finding:
-    rule = RULES[rule_id]
+def _finding(rule: Rule, resource: Resource, name: str, summary: str, mend: str) -> Finding:
     at = resource.fields.get(name, resource.location)
     return Finding(rule.id, rule.severity, summary, mend, resource.address, rule.blocks, location=at)

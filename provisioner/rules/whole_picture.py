@@ -8,9 +8,8 @@ from typing import Any
 
 from provisioner.diagnostics import Severity
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present, ResourceType
-from provisioner.resources.ownership import HYBRID_WIZARD, made_by, owner_of
-from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
-from provisioner.rules.catalogue import RULES
+from provisioner.resources.ownership import HYBRID_WIZARD
+from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
 
 _SMALL = 10  # below this many objects of a type a share says nothing
@@ -22,29 +21,25 @@ Types = Mapping[str, ResourceType[Any]]
 
 def check(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
     """All findings about the whole picture. `types` are asked for what guards need to know of an object, by name."""
-    yield from _tenant_wide(desired, observed, changes)
+    yield from _advice(desired, observed, types)
     yield from _foreign_owner(desired, observed, types)
     yield from _hybrid(desired, observed, changes, types)
-    yield from _same_mailbox(desired, observed)
+    yield from _same_mailbox(desired, observed, types)
     yield from _blast_radius(observed, changes)
     yield from device_findings(desired, observed, changes)
 
 
-def _tenant_wide(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
-    """Switching it on is a guard; leaving it on, where the plan says so, only a warning."""
-    address = Address("smtp_auth", ORGANIZATION)
-    resource = desired.resources.get(address)
-    if resource is None or resource.spec.smtp_auth != "enabled":
-        return
-    rule = RULES["SMTP-TENANT-WIDE"]
-    mend = "leave the organization disabled and enable the mailboxes that need it, one by one"
-    widens = any(c.address == address and c.action is Action.UPDATE for c in changes)
-    if widens:
-        summary = "SMTP AUTH would be switched on for every mailbox of the tenant that does not override it"
-        yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
-    elif isinstance(observed.resources.get(address), Present):
-        summary = "SMTP AUTH is on for every mailbox of the tenant that does not override it"
-        yield Finding(rule.id, Severity.WARNING, summary, mend, address, location=resource.location)
+def _advice(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
+    """What the types say of declared objects as they are in the tenant and stay. Advice never blocks."""
+    for address, resource in desired.resources.items():
+        kind, there = types[address.type], observed.resources.get(address)
+        if not isinstance(there, Present):
+            continue
+        for advice in kind.advice(resource.spec, there.spec):
+            rule = rule_of(kind.rules, advice.rule)
+            severity = Severity.WARNING if rule.severity is Severity.ERROR else rule.severity
+            at = resource.fields.get(advice.field, resource.location)
+            yield Finding(rule.id, severity, f"{address}: {advice.summary}", advice.mend, address, location=at)
 
 
 def _foreign_owner(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
@@ -52,7 +47,7 @@ def _foreign_owner(desired: Desired, observed: Observed, types: Types) -> Iterat
     rule = RULES["OWNER-FOREIGN"]
     for address in (*desired.resources, *desired.absent):
         there = observed.resources.get(address)
-        owner = owner_of(types[address.type], there.spec) if isinstance(there, Present) else ""
+        owner = types[address.type].owner_of(there.spec) if isinstance(there, Present) else ""
         if owner and owner != desired.owner:
             summary = f'{address} belongs to "{owner}", not to {_quoted(desired.owner)}'
             mend = f"take it over with --allow {rule.id}:{address.short}, or leave it to its owner"
@@ -67,7 +62,7 @@ def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], typ
         there = observed.resources.get(change.address)
         if change.action is Action.NO_OP or not isinstance(there, Present):
             continue
-        if made_by(types[change.address.type], there.spec) == HYBRID_WIZARD:
+        if types[change.address.type].made_by(there.spec) == HYBRID_WIZARD:
             summary = f"{change.address} was made by the Hybrid Configuration Wizard, which will overwrite changes"
             mend = "change it with the wizard, and list it under ignore"
             resource = desired.resources.get(change.address)
@@ -75,17 +70,18 @@ def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], typ
             yield Finding(rule.id, rule.severity, summary, mend, change.address, rule.blocks, location=at)
 
 
-def _same_mailbox(desired: Desired, observed: Observed) -> Iterator[Finding]:
-    """Two declared addresses of one mailbox: whatever they say, one of them would differ for ever or say it twice."""
+def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
+    """Two declared names of one object: whatever they say, one of them would differ for ever or say it twice."""
     rule = RULES["SAME-MAILBOX"]
-    seen: dict[str, Address] = {}
+    seen: dict[tuple[str, str], Address] = {}
     for address, resource in desired.resources.items():
         there = observed.resources.get(address)
-        if not isinstance(there, Present) or not isinstance(there.spec, SmtpAuth) or not there.spec.mailbox:
+        identity = types[address.type].identity(there.spec) if isinstance(there, Present) else ""
+        if not identity:
             continue
-        first = seen.setdefault(there.spec.mailbox, address)
+        first = seen.setdefault((address.type, identity), address)
         if first != address:
-            summary = f"{first} and {address} are addresses of one mailbox, {there.spec.mailbox}"
+            summary = f"{first} and {address} are addresses of one mailbox, {identity}"
             mend = "keep one of them, best its primary address"
             yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from provisioner.mailflow import compared, consequences
+from provisioner.mailflow import compared, consequences, reach
 from provisioner.model import Action, Effect
 from provisioner.model.picture import (
     ADDRESS,
@@ -147,3 +147,26 @@ def test_the_order_and_the_way_back_say_the_same(pair: tuple[Contribution, Contr
 )
 def test_consequences_are_told_worst_first(action: Action, found: set[Effect], words: tuple[str, ...]) -> None:
     assert consequences(action, found) == words
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ([Relay(NET)], [Relay(NET)], True),
+        ([Relay(NET)], [Relay(NET, clear_text=True)], True),
+        ([Relay(NET)], [Relay(ONE)], False),
+        ([Relay(NET)], [Relay(NET, domains=BANK)], False),
+        ([Relay(NET)], [Exemption(NET)], False),
+        ([Exemption(NET)], [Exemption(NET), Restriction(ANY, ADDRESS, NET)], True),
+        ([Restriction(BANK, TLS, frozenset({TLS}))], [Restriction(BANK, TLS, frozenset({TLS}))], True),
+        ([Restriction(BANK, TLS, frozenset({TLS}))], [Restriction(FUND, TLS, frozenset({TLS}))], False),
+    ],
+)
+def test_two_objects_take_mail_from_the_same_sources(
+    one: list[Contribution], other: list[Contribution], same: bool
+) -> None:
+    assert (reach(one) == reach(other)) is same
+
+
+def test_what_takes_no_mail_reaches_nothing() -> None:
+    assert reach([]) is reach([Relay()]) is reach([switch("enabled")]) is None

@@ -26,3 +26,16 @@ def test_by_default_an_object_is_created_deleted_and_otherwise_left_alone() -> N
 
 def test_every_type_stands_on_the_base() -> None:
     assert [t.name for t in TYPES if not isinstance(t, BaseType)] == []
+
+
+@pytest.mark.parametrize("left_out", ["owner_of", "made_by"])
+@pytest.mark.parametrize("how", ["inherited", "taken away"])
+def test_a_type_that_marks_its_objects_tells_owner_and_maker_or_does_not_import(left_out: str, how: str) -> None:
+    """By the defaults no object would have a foreign owner, and the guard would never stop anything."""
+    required = ("contribution", "guards", "in_force", "owner_of", "made_by")
+    members: dict[str, object] = {name: lambda self, *_: "" for name in required if name != left_out}
+    members["marks_ownership"] = True
+    if how == "taken away":
+        members[left_out] = None
+    with pytest.raises(TypeError, match=f"GatewayType does not define {left_out}"):
+        type("GatewayType", (BaseType,), members)

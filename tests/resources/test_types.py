@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from provisioner.model import ResourceType, field_names
 from provisioner.resources import TYPES
-from provisioner.resources.ownership import made_by, owner_of
 
 _PAGE = Path(__file__).parents[2] / "docs" / "plan-language.md"
 
@@ -26,7 +25,7 @@ def test_every_type_has_its_own_name_and_section() -> None:
 def test_a_type_that_marks_its_objects_tells_owner_and_maker(kind: ResourceType[Any]) -> None:
     """Guards ask for them; there is no default, so that a new type is never without guards by omission."""
     spec = kind.spec("x", owner="mail/prod", source="hybrid_wizard")
-    assert (owner_of(kind, spec), made_by(kind, spec)) == ("mail/prod", "hybrid_wizard")
+    assert (kind.owner_of(spec), kind.made_by(spec)) == ("mail/prod", "hybrid_wizard")
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)

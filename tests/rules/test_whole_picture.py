@@ -29,7 +29,7 @@ from provisioner.model import (
 from provisioner.model.picture import Contributions, Relay
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
-from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
+from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.outbound_connector import OutboundConnector
 from provisioner.rules import parse_allow
 
@@ -74,11 +74,11 @@ class GatewayType(BaseType):
     def undeclared(self, observed: Gateway, owner: str, exclusive: bool) -> Undeclared:
         return Undeclared.KEEP
 
-    def owner_of(self, spec: Gateway) -> str | None:
-        return spec.marked_for
+    def owner_of(self, spec: Gateway) -> str:
+        return spec.marked_for or ""
 
-    def made_by(self, spec: Gateway) -> str | None:
-        return "hybrid_wizard" if spec.wizard else None
+    def made_by(self, spec: Gateway) -> str:
+        return "hybrid_wizard" if spec.wizard else ""
 
     def steps(self, before: Gateway | None, after: Gateway | None) -> Sequence[Step]:
         return (Send(Cmdlet("Set-Gateway", {"Target": after.target if after else None})),)
@@ -158,14 +158,3 @@ def test_both_guards_stand_side_by_side(kind: str) -> None:
     found = planned(kind, there(kind, "other/plan", True))
     assert {rule for rule, _ in told(found)} == {"OWNER-FOREIGN", "HYBRID-CONNECTOR"}
     assert not planned(kind, there(kind, "other/plan", True), "OWNER-FOREIGN").applyable
-
-
-def test_a_type_that_marks_its_objects_and_cannot_tell_the_owner_is_no_type_without_guards() -> None:
-    class Silent(InboundConnectorType):
-        owner_of = None  # type: ignore[assignment]
-
-    live = there("inbound_connector", "other/plan", None)
-    address = Address("inbound_connector", "g")
-    desired = Desired("contoso.onmicrosoft.com", "", {address: Resource(address, WANTED["inbound_connector"])})
-    with pytest.raises(TypeError):
-        planning.plan(desired, Observed({address: Present(live)}), [Silent()])
