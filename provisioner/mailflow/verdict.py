@@ -30,7 +30,8 @@ from provisioner.model import request_key as key_of
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
 from provisioner.resources.canonical import email_address, lenient
 from provisioner.resources.organization import SETTINGS
-from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
+from provisioner.resources.rows.transport_config import SWITCH as COLUMN
+from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth, SmtpAuthType
 
 TRANSPORT = Cmdlet("Get-TransportConfig")
 ORGANIZATION_CONFIG = Cmdlet("Get-OrganizationConfig")

@@ -14,7 +14,6 @@ from typing_extensions import TypedDict
 
 from provisioner.model import (
     Answer,
-    Cmdlet,
     Declared,
     GraphRequest,
     Guard,
@@ -25,13 +24,9 @@ from provisioner.model import (
 )
 from provisioner.model.picture import Acceptance, Contributions
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient, word
-
-_TYPES = {
-    "authoritative": "authoritative",
-    "internalrelay": "internal_relay",
-    "externalrelay": "external_relay",
-}
+from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient
+from provisioner.resources.rows import accepted_domain
+from provisioner.resources.rows.accepted_domain import AcceptedDomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,6 @@ class DomainBody(TypedDict, total=False):
 
 
 Section = dict[DomainKey, DomainBody]
-Rows = dict[str, Row | Unknown]
 
 
 class DomainType(BaseType):
@@ -91,19 +85,19 @@ class DomainType(BaseType):
         if directory or everything:
             asked.append(Query(GraphRequest("GET", "/domains"), directory))
         if exchange or everything:
-            asked.append(Query(Cmdlet("Get-AcceptedDomain"), exchange))
+            asked.append(Query(accepted_domain.REQUEST, exchange))
         return asked
 
     def decode(
         self, wanted: Mapping[str, Domain | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, Domain | Unknown]:
-        directory: Rows | None = None
-        exchange: Rows | None = None
+        directory: Mapping[str, Row | Unknown] | None = None
+        exchange: Mapping[str, AcceptedDomain | Unknown] | None = None
         for query, answer in answers:
             if isinstance(query.request, GraphRequest):
                 directory = by_name(answer.rows, _form, "id")
             else:
-                exchange = by_name(answer.rows, _form, "DomainName", "Name")
+                exchange = accepted_domain.decode(answer.rows)
         keys = {_form(key): key for key in wanted}
         seen: dict[str, Domain | Unknown] = {}
         for form in {**(directory or {}), **(exchange or {})}:
@@ -139,7 +133,12 @@ class DomainType(BaseType):
 _form = lenient(domain_name)
 
 
-def _decode(key: str, form: str, directory: Rows | None, exchange: Rows | None) -> Domain | Unknown:
+def _decode(
+    key: str,
+    form: str,
+    directory: Mapping[str, Row | Unknown] | None,
+    exchange: Mapping[str, AcceptedDomain | Unknown] | None,
+) -> Domain | Unknown:
     """What both services say; None stands for one that was not asked. Not listed by one of them is a no."""
     there, accepted = (directory or {}).get(form), (exchange or {}).get(form)
     if isinstance(there, Unknown):
@@ -147,14 +146,11 @@ def _decode(key: str, form: str, directory: Rows | None, exchange: Rows | None) 
     if isinstance(accepted, Unknown):
         return accepted
     verified = flag(there, "isVerified") if there else False
-    kind = word(accepted, "DomainType", _TYPES) if accepted else None
     if verified is None:
         return Unknown("the directory did not tell isVerified", "malformed")
-    if accepted and kind is None:
-        return Unknown("Get-AcceptedDomain did not tell DomainType", "malformed")
     return Domain(
         key,
         None if directory is None else verified,
         None if exchange is None else accepted is not None,
-        kind,
+        accepted.kind if accepted else None,
     )

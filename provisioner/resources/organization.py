@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, Send, Step, Unknown
+from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, Row, Send, Step, Unknown
 from provisioner.model.picture import Contributions, Rejection
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import Flag, answered, flag
+from provisioner.resources.canonical import Flag, answered
+from provisioner.resources.rows import organization_config
 
 SETTINGS = "settings"
 """The key of the one resource of this type."""
@@ -51,7 +52,7 @@ class OrganizationType(BaseType):
         yield Declared(SETTINGS, Organization(SETTINGS, section.get("reject_direct_send")), ())
 
     def queries(self, wanted: Mapping[str, Organization | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
-        return (Query(Cmdlet("Get-OrganizationConfig"), frozenset(wanted)),) if wanted else ()
+        return (Query(organization_config.REQUEST, frozenset(wanted)),) if wanted else ()
 
     def decode(
         self, wanted: Mapping[str, Organization | None], answers: Sequence[tuple[Query, Answer]]
@@ -62,7 +63,7 @@ class OrganizationType(BaseType):
             return {}
         if not rows:
             return {SETTINGS: Unknown("Get-OrganizationConfig told nothing", "malformed")}
-        return {SETTINGS: answered(wanted.get(SETTINGS), Organization(SETTINGS, flag(rows[0], "RejectDirectSend")))}
+        return {SETTINGS: answered(wanted.get(SETTINGS), _decode(rows))}
 
     def steps(self, before: Organization | None, after: Organization | None) -> Sequence[Step]:
         """RejectDirectSend belongs to a parameter set of its own, so it is sent alone."""
@@ -84,3 +85,7 @@ class OrganizationType(BaseType):
 
     def in_force(self, wanted: Organization, live: Organization) -> str:  # noqa: ARG002 - a setting is in force
         return ""
+
+
+def _decode(rows: Sequence[Row]) -> Organization:
+    return Organization(SETTINGS, organization_config.decode(rows).reject_direct_send)

@@ -3,9 +3,9 @@
 One resource for each pair. The right has no place for an ownership mark, so pairs that the plan does not list are left
 alone, and one that leaves the plan is taken away by `absent`.
 
-A row names its trustee in a form of Exchange's choice: sign-in name, name of a group, display name, DN, SID (rows of
-real tenants; Microsoft365DSC pull requests 5834 and 6094). Where no row has the plan's name as it is written, the
-trustee is looked up, and the rows whose form is not unique are too. A right that could be the one asked for is Unknown.
+A row names its trustee in a form of Exchange's choice (`rows.recipient_permission`). Where no row has the plan's name
+as it is written, the trustee is looked up, and the rows whose form is not unique are too. A right that could be the one
+asked for is Unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from provisioner.model import (
     Guard,
     Parameter,
     Query,
-    Row,
     Send,
     Step,
     Unknown,
@@ -34,17 +33,16 @@ from provisioner.resources.canonical import (
     EmailKey,
     EmailText,
     email_address,
-    guid,
-    identifier,
     known_names,
     lenient,
     read_only,
-    texts,
 )
+from provisioner.resources.rows import recipient, recipient_permission, user
+from provisioner.resources.rows.recipient import Recipient
+from provisioner.resources.rows.recipient_permission import SendAsRight
+from provisioner.resources.rows.user import User
 
-_PERMISSIONS = "Get-RecipientPermission"
 _RIGHT = "SendAs"
-_RIGHTS = frozenset({"sendas", "1"})  # over REST a word, in older recordings the number of the enumeration
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class SendAsType(BaseType):
         for key in wanted:
             covers.setdefault(_parties(key)[1], set()).add(key)
         return [
-            Query(Cmdlet(_PERMISSIONS, {"Identity": sender}), frozenset(keys), may_be_missing=True)
+            Query(recipient_permission.look_up(sender), frozenset(keys), may_be_missing=True)
             for sender, keys in covers.items()
         ]
 
@@ -113,15 +111,16 @@ class SendAsType(BaseType):
         wanted_trustees: dict[str, set[str]] = {}
         row_trustees: set[str] = set()
         for query, answer in answers:
-            others = _others(answer.rows, query.covers)
+            others = _others(recipient_permission.decode(answer.rows), query.covers)
             for key in others:
                 wanted_trustees.setdefault(_parties(key)[0], set()).add(key)
-                row_trustees |= {name for row in others[key] for name in _plain_names(row)}
+                row_trustees |= {name for right in others[key] for name in _plain_names(right)}
         queries = []
         for trustee, keys in wanted_trustees.items():
-            queries.append(Query(_recipient(trustee), frozenset(keys), may_be_missing=True))
-            queries.append(Query(_user(trustee), frozenset(keys), may_be_missing=True))
-        return [*queries, *(Query(_recipient(n), frozenset(), may_be_missing=True) for n in sorted(row_trustees))]
+            queries.append(Query(recipient.look_up(trustee), frozenset(keys), may_be_missing=True))
+            queries.append(Query(user.look_up(trustee), frozenset(keys), may_be_missing=True))
+        plain = (Query(recipient.look_up(n), frozenset(), may_be_missing=True) for n in sorted(row_trustees))
+        return [*queries, *plain]
 
     def decode(
         self, wanted: Mapping[str, SendAs | None], answers: Sequence[tuple[Query, Answer]]
@@ -129,17 +128,18 @@ class SendAsType(BaseType):
         seen: dict[str, SendAs | Unknown] = {}
         directory = _Directory(answers)
         for query, answer in answers:
-            if not isinstance(query.request, Cmdlet) or query.request.name != _PERMISSIONS:
+            if not isinstance(query.request, Cmdlet) or query.request.name != recipient_permission.NAME:
                 continue
-            others = _others(answer.rows, query.covers)
+            rights = recipient_permission.decode(answer.rows)
+            others = _others(rights, query.covers)
             for key in query.covers:
                 trustee, sender = _parties(key)
-                if len(_recipients(answer.rows)) > 1:
+                if len(recipient_permission.recipients(answer.rows)) > 1:
                     found: SendAs | Unknown | None = _several(sender)
                 elif key in others:
                     found = _resolved(key, others[key], directory, revoked=wanted.get(key) is None)
                 else:
-                    found = SendAs(key, trustee, sender) if _literal(answer.rows, trustee) else None
+                    found = SendAs(key, trustee, sender) if _literal(rights, trustee) else None
                 if found is not None:
                     seen[key] = found
         return seen
@@ -184,46 +184,14 @@ def _parties(key: str) -> tuple[str, str]:
     return _form(trustee), _form(sender)
 
 
-def _grants(row: Row) -> bool:
-    """A row that allows: a missing AccessControlType is not a Deny, which would be said.
-
-    Raises ValueError for a row without rights, which says nothing.
-    """
-    written = texts(row, "AccessRights")
-    if written is None:
-        raise ValueError("a row has no AccessRights")
-    rights = {r.strip().lower() for text in written for r in text.split(",")}
-    return bool(rights & _RIGHTS) and str(row.get("AccessControlType") or "Allow").lower() == "allow"
+def _literal(rights: Iterable[SendAsRight], trustee: str) -> bool:
+    return any(trustee in right.trustees for right in rights)
 
 
-def _trustees(row: Row) -> Iterable[str]:
-    """The names by which the trustee of a row may be meant. Raises ValueError for a row without a trustee."""
-    columns = ("Trustee", "TrusteeWithPrimarySmtpAddress")
-    identifier(row, *columns)
-    return (_form(str(row[n])) for n in columns if row.get(n))
-
-
-def _literal(rows: Sequence[Row], trustee: str) -> bool:
-    return any(trustee in _trustees(row) for row in rows if _grants(row))
-
-
-_SELF = "s-1-5-10"
-"""The well-known SID of NT AUTHORITY\\SELF, whose row every mailbox has for itself; its name is localized."""
-
-
-def _others(rows: Sequence[Row], keys: Collection[str]) -> Mapping[str, Sequence[Row]]:
-    """The keys that no row has literally, each with the rows that could be its right under another name."""
-    foreign = [r for r in rows if _grants(r) and str(r.get("TrusteeSidString")).lower() != _SELF and not _is_self(r)]
-    return {k: foreign for k in keys if foreign and not _literal(rows, _parties(k)[0])}
-
-
-def _is_self(row: Row) -> bool:
-    return any(name.endswith("\\self") for name in _trustees(row))
-
-
-def _recipients(rows: Sequence[Row]) -> set[str]:
-    """Whom the rows are about. Get-RecipientPermission may return all recipients for one that does not exist."""
-    return {str(row["Identity"]).lower() for row in rows if row.get("Identity")}
+def _others(rights: Sequence[SendAsRight], keys: Collection[str]) -> Mapping[str, Sequence[SendAsRight]]:
+    """The keys that no row has literally, each with the rights that could be its own under another name."""
+    foreign = [right for right in rights if not right.own]
+    return {k: foreign for k in keys if foreign and not _literal(rights, _parties(k)[0])}
 
 
 def _several(sender: str) -> Unknown:
@@ -233,40 +201,18 @@ def _several(sender: str) -> Unknown:
 # --- who is meant ----------------------------------------------------------------------------------------------------
 
 
-def _recipient(identity: str) -> Cmdlet:
-    return Cmdlet("Get-Recipient", {"Identity": identity})
-
-
-def _user(identity: str) -> Cmdlet:
-    return Cmdlet("Get-User", {"Identity": identity})
-
-
 def _is_unique(name: str) -> bool:
     """Whether a name can mean one object only: an address or a sign-in name."""
     return "@" in name
 
 
-def _plain_names(row: Row) -> set[str]:
-    """The names of a row's trustee that several objects may have; none, where it has a unique one too.
+def _plain_names(right: SendAsRight) -> frozenset[str]:
+    """The names of a right's trustee that several objects may have; none, where it has a unique one too.
 
     An account that Exchange does not resolve is shown by its SID, which no look-up takes.
     """
-    names = set(_trustees(row))
-    return set() if any(map(_is_unique, names)) else {name for name in names if not name.startswith("s-1-")}
-
-
-_NAMES = (
-    "PrimarySmtpAddress", "WindowsLiveID", "UserPrincipalName", "WindowsEmailAddress", "Name", "DisplayName", "Alias",
-    "Identity", "Id", "DistinguishedName", "SamAccountName", "LegacyExchangeDN", "Guid", "ExchangeObjectId",
-    "ExternalDirectoryObjectId",
-)  # fmt: skip
-
-
-def _names_of(row: Row) -> set[str]:
-    """Every name of a recipient or user, in canonical form."""
-    proxies = (p.partition(":") for p in texts(row, "EmailAddresses") or ())
-    addresses = {_form(address) for kind, _, address in proxies if kind.lower() == "smtp"}
-    return addresses | {_form(str(row[column])) for column in _NAMES if row.get(column)}
+    unique = any(map(_is_unique, right.trustees))
+    return frozenset() if unique else frozenset(name for name in right.trustees if not name.startswith("s-1-"))
 
 
 class _Directory:
@@ -276,20 +222,24 @@ class _Directory:
         self._found: dict[str, dict[str, set[str]]] = {}
         for query, answer in answers:
             request = query.request
-            if not isinstance(request, Cmdlet) or request.name == _PERMISSIONS:
+            if not isinstance(request, Cmdlet) or request.name == recipient_permission.NAME:
                 continue
             asked = str(request.parameters["Identity"])
             found = self._found.setdefault(asked, {})
-            for row in answer.rows:  # Get-Recipient may return everything for a name that nobody has
-                if asked in _names_of(row):
-                    found.setdefault(guid(row), set()).update(_names_of(row))
+            is_user = request.name == "Get-User"
+            others: Iterable[Recipient | User] = map(user.decode if is_user else recipient.decode, answer.rows)
+            for other in others:  # everything may come back for a name that nobody has
+                if asked in other.names:
+                    found.setdefault(other.id, set()).update(other.names)
 
     def named(self, name: str) -> Mapping[str, set[str]]:
         """The objects of a name; none also where it was not asked for, or could not be told."""
         return self._found.get(name, {})
 
 
-def _resolved(key: str, rows: Sequence[Row], directory: _Directory, *, revoked: bool) -> SendAs | Unknown | None:
+def _resolved(
+    key: str, rights: Sequence[SendAsRight], directory: _Directory, *, revoked: bool
+) -> SendAs | Unknown | None:
     """The right of a trustee whom no row names as the plan does: there under another name, not there, or not known.
 
     `revoked`: the plan takes the right away, so that a row that could be it must not be passed over. To grant what is
@@ -300,19 +250,19 @@ def _resolved(key: str, rows: Sequence[Row], directory: _Directory, *, revoked: 
     if len(objects) > 1:
         return Unknown(f"{trustee} is a name of several recipients: write the primary address", "ambiguous")
     if not objects:
-        shown = ", ".join(sorted({_shown(row) for row in rows}))
+        shown = ", ".join(sorted({right.shown for right in rights}))
         reason = f"{trustee} does not resolve to a recipient, and {sender} has rights under other names ({shown})"
         fix = "correct the name, or take the entry out of absent"
         return Unknown(f"{reason}: {fix}", "ambiguous") if revoked else None
     ((identity, names),) = objects.items()
     doubtful = []
-    for row in rows:
-        verdict = _same(row, identity, names, directory)
+    for right in rights:
+        verdict = _same(right, identity, names, directory)
         if verdict:
-            pairs = frozenset(f"{name} as {sender}" for name in (*names, *_trustees(row)))
+            pairs = frozenset(f"{name} as {sender}" for name in (*names, *right.trustees))
             return SendAs(key, trustee, sender, identity or None, pairs)
         if verdict is None:
-            doubtful.append(_shown(row))
+            doubtful.append(right.shown)
     if doubtful and (revoked or names & set(map(_form, doubtful))):
         remedy = f"remove what is stale (Remove-RecipientPermission -Identity {sender} -Trustee …), or rename it"
         reason = f"{sender} has a Send As right whose trustee cannot be identified ({', '.join(sorted(doubtful))})"
@@ -320,15 +270,10 @@ def _resolved(key: str, rows: Sequence[Row], directory: _Directory, *, revoked: 
     return None
 
 
-def _same(row: Row, identity: str, names: Collection[str], directory: _Directory) -> bool | None:
-    """Whether a row's trustee is this object; None where that cannot be told."""
-    shown = set(_trustees(row))
-    unique = {name for name in shown if _is_unique(name)}
+def _same(right: SendAsRight, identity: str, names: Collection[str], directory: _Directory) -> bool | None:
+    """Whether a right's trustee is this object; None where that cannot be told."""
+    unique = {name for name in right.trustees if _is_unique(name)}
     if unique:
         return bool(unique & set(names))
-    found = {i for name in shown for i in directory.named(name)}
+    found = {i for name in right.trustees for i in directory.named(name)}
     return None if len(found) != 1 else found == {identity}
-
-
-def _shown(row: Row) -> str:
-    return str(row.get("Trustee") or row.get("TrusteeWithPrimarySmtpAddress"))

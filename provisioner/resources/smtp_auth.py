@@ -1,7 +1,7 @@
 """The SMTP AUTH switch: one for the organization, one for each mailbox that overrides it.
 
-On the wire it is `SmtpClientAuthenticationDisabled`, the other way round: true is disabled, false is enabled, and null
-(mailboxes only) is inherit. Nothing is created or deleted: the switch lives and dies with the mailbox.
+Its words on the wire are those of `rows.transport_config`. Nothing is created or deleted: the switch lives and dies
+with the mailbox.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from provisioner.resources.canonical import (
     read_only,
     texts,
 )
+from provisioner.resources.rows import recipient, transport_config, user
+from provisioner.resources.rows.transport_config import SWITCH, WORDS
 
 ORGANIZATION = "organization"
 """The key of the organization's switch; the others are addresses of mailboxes."""
 
-COLUMN = "SmtpClientAuthenticationDisabled"
-_WORDS = {True: "disabled", False: "enabled", None: "inherit"}
-_VALUES = {text: value for value, text in _WORDS.items()}
+_VALUES = {text: value for value, text in WORDS.items()}
 
 _FEW = 5
 """Up to so many mailboxes are looked up one by one; beyond, one listing costs less."""
@@ -120,7 +120,7 @@ class SmtpAuthType(BaseType):
         """The organization's switch if it is wanted; a few mailboxes one by one, more of them by one listing."""
         asked = []
         if ORGANIZATION in wanted:
-            asked.append(Query(Cmdlet("Get-TransportConfig"), frozenset({ORGANIZATION})))
+            asked.append(Query(transport_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
         if everything or len(mailboxes) > _FEW:
             asked.append(Query(Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"}), frozenset(mailboxes)))
@@ -141,7 +141,7 @@ class SmtpAuthType(BaseType):
             request = query.request
             if not isinstance(request, Cmdlet):
                 continue
-            if request.name == "Get-TransportConfig":
+            if request == transport_config.REQUEST:
                 seen[ORGANIZATION] = _organization(answer.rows)
                 continue
             if request.name != "Get-CASMailbox":
@@ -168,15 +168,15 @@ class SmtpAuthType(BaseType):
         """
         asked = [(q, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == "Get-CASMailbox"]
         missing = {k for q, a in asked if a.rows for k in q.covers - _match(q.covers, a.rows).keys()}
-        queries = [Query(_user(key), frozenset({key}), may_be_missing=True) for key in sorted(missing)]
+        queries = [Query(user.look_up(key), frozenset({key}), may_be_missing=True) for key in sorted(missing)]
         if everything:
             keys = frozenset(k for k in wanted if k != ORGANIZATION)
             claimed = {id(row) for _, a in asked for rows in _match(keys, a.rows).values() for row in rows}
-            overrides = [r for _, a in asked for r in a.rows if id(r) not in claimed and r.get(COLUMN) is not None]
-            queries += [Query(_user(guid(r)), frozenset(), may_be_missing=True) for r in overrides if guid(r)]
+            overrides = [r for _, a in asked for r in a.rows if id(r) not in claimed and r.get(SWITCH) is not None]
+            queries += [Query(user.look_up(guid(r)), frozenset(), may_be_missing=True) for r in overrides if guid(r)]
         if len(queries) <= _FEW:
             return queries
-        return (Query(Cmdlet("Get-User", {"ResultSize": "Unlimited"}), frozenset(missing)),)
+        return (Query(user.LISTING, frozenset(missing)),)
 
     def undeclared(self, observed: SmtpAuth, owner: str, exclusive: bool) -> SmtpAuth | Undeclared:  # noqa: ARG002
         overrides = observed.identity != ORGANIZATION and observed.smtp_auth in {"enabled", "disabled"}
@@ -187,8 +187,8 @@ class SmtpAuthType(BaseType):
             return ()
         value = _VALUES[after.smtp_auth]
         if after.identity == ORGANIZATION:
-            return (Send(Cmdlet("Set-TransportConfig", {COLUMN: value})),)
-        return (Send(Cmdlet("Set-CASMailbox", {"Identity": after.identity, COLUMN: value})),)
+            return (Send(Cmdlet("Set-TransportConfig", {SWITCH: value})),)
+        return (Send(Cmdlet("Set-CASMailbox", {"Identity": after.identity, SWITCH: value})),)
 
     def written_form(self, spec: SmtpAuth) -> tuple[tuple[str, ...], Any] | None:
         if spec.identity == ORGANIZATION:
@@ -228,9 +228,10 @@ def _for_all(spec: SmtpAuth | None) -> bool:
 
 def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     """The one row of the organization; no row is no answer, for every organization has one."""
-    if not rows or not isinstance(rows[0].get(COLUMN), bool):
-        return Unknown(f"Get-TransportConfig did not tell {COLUMN}", "malformed")
-    return SmtpAuth(ORGANIZATION, _WORDS[rows[0][COLUMN]])
+    switch = transport_config.smtp_auth(rows)
+    if switch is None:
+        return Unknown(f"Get-TransportConfig did not tell {SWITCH}", "malformed")
+    return SmtpAuth(ORGANIZATION, switch)
 
 
 def _mailbox(key: str, rows: Sequence[Row]) -> SmtpAuth | Unknown:
@@ -238,9 +239,9 @@ def _mailbox(key: str, rows: Sequence[Row]) -> SmtpAuth | Unknown:
     row = only(rows)
     if isinstance(row, Unknown):
         return row
-    if COLUMN not in row or not (row[COLUMN] is None or isinstance(row[COLUMN], bool)):
-        return Unknown(f"the answer for {key} did not tell {COLUMN}", "malformed")
-    return SmtpAuth(key, _WORDS[row[COLUMN]], _primary(row), frozenset(_names(row)))
+    if SWITCH not in row or not (row[SWITCH] is None or isinstance(row[SWITCH], bool)):
+        return Unknown(f"the answer for {key} did not tell {SWITCH}", "malformed")
+    return SmtpAuth(key, WORDS[row[SWITCH]], _primary(row), frozenset(_names(row)))
 
 
 def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -260,14 +261,11 @@ def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
 _SIGN_IN = "UserPrincipalName"
 
 
-def _user(identity: str) -> Cmdlet:
-    return Cmdlet("Get-User", {"Identity": identity})
-
-
 def _sign_ins(answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, str]:
     """The sign-in names of users by Guid."""
     asked = [a for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == "Get-User"]
-    return {guid(row): str(row.get(_SIGN_IN) or "") for answer in asked for row in answer.rows if guid(row)}
+    users = (user.decode(row) for answer in asked for row in answer.rows)
+    return {account.id: account.sign_in for account in users if account.id}
 
 
 def _named(row: Row, sign_ins: Mapping[str, str]) -> Row:
@@ -286,8 +284,7 @@ def _names(row: Row) -> Iterable[str]:
 
 def _addresses(row: Row) -> set[str]:
     """Every SMTP address of a mailbox. `SMTP:` is the primary, `smtp:` the others; SIP:, SPO: and X500: are no mail."""
-    proxies = (p.partition(":") for p in texts(row, "EmailAddresses") or ())
-    return {_form(address) for kind, _, address in proxies if kind.lower() == "smtp"} | {_primary(row)}
+    return {*recipient.addresses(row), _primary(row)}
 
 
 def _primary(row: Row) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from provisioner.model import Address, Answer, Undeclared, Unknown
-from provisioner.resources.smtp_auth import COLUMN, ORGANIZATION, SmtpAuth, SmtpAuthType
+from provisioner.resources.rows.transport_config import SWITCH as COLUMN
+from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth, SmtpAuthType
 from tests.recordings import load, recordings
 from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, sent, snapshots
 

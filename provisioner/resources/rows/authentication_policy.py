@@ -1,0 +1,38 @@
+"""Get-AuthenticationPolicy: which protocols accept a password from the users of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from provisioner.model import Cmdlet, Row
+from provisioner.resources.canonical import flag
+
+REQUEST = Cmdlet("Get-AuthenticationPolicy")
+_NAMES = ("Name", "Identity", "Guid", "Id", "DistinguishedName")
+COLUMNS = frozenset({*_NAMES, "AllowBasicAuthSmtp"})
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationPolicy:
+    """`names` are those by which users and the organization refer to it, in lower case."""
+
+    names: frozenset[str]
+    allows_smtp: bool | None
+
+
+def decode(rows: Iterable[Row]) -> Sequence[AuthenticationPolicy]:
+    """All policies of a listing."""
+    return [
+        AuthenticationPolicy(
+            frozenset(str(row[column]).lower() for column in _NAMES if row.get(column)), flag(row, "AllowBasicAuthSmtp")
+        )
+        for row in rows
+    ]
+
+
+def allows_smtp(policy: str | None, policies: Iterable[AuthenticationPolicy]) -> bool | None:
+    """Whether the policy of this name, "" for none, accepts passwords for SMTP. Without a policy, passwords are."""
+    if not policy:
+        return None if policy is None else True
+    return next((p.allows_smtp for p in policies if policy.lower() in p.names), None)

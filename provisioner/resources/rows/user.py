@@ -1,0 +1,47 @@
+"""Get-User: the account of a mailbox, its sign-in name and its authentication policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from provisioner.model import Cmdlet, Row
+from provisioner.resources.canonical import guid
+from provisioner.resources.rows import recipient
+
+LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"})
+_ADDRESSES = ("UserPrincipalName", "WindowsEmailAddress")
+COLUMNS = frozenset({*_ADDRESSES, "AuthenticationPolicy", "Guid", "ExchangeObjectId"})
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`id` is the Guid, which the rows of the mailbox have too. `authentication_policy` is its name, "" for none.
+
+    `addresses` can mean this user only; a name may be that of another one too.
+    """
+
+    id: str
+    sign_in: str
+    addresses: frozenset[str]
+    names: frozenset[str]
+    authentication_policy: str | None
+
+
+def look_up(identity: str) -> Cmdlet:
+    """One user, by sign-in name or id. For one that does not exist others may come back: match by address."""
+    return Cmdlet("Get-User", {"Identity": identity})
+
+
+def decode(row: Row) -> User:
+    """One row."""
+    policy = str(row["AuthenticationPolicy"] or "") if "AuthenticationPolicy" in row else None
+    addresses = frozenset(recipient.form(str(row[column])) for column in _ADDRESSES if row.get(column))
+    sign_in = recipient.form(str(row.get("UserPrincipalName") or ""))
+    return User(guid(row), sign_in, addresses, recipient.names(row), policy)
+
+
+def policy_of(address: str, rows: Iterable[Row]) -> str | None:
+    """The policy of the user with this address, "" for none; None where no row tells."""
+    found = (user.authentication_policy for user in map(decode, rows) if address in user.addresses)
+    return next((policy for policy in found if policy is not None), None)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+from provisioner.resources.rows import user
+
+ERP: dict[str, Any] = {
+    "UserPrincipalName": "svc-ERP@contoso.com",
+    "WindowsEmailAddress": "erp@contoso.com",
+    "DisplayName": "fax@contoso.com",
+    "ExchangeObjectId": "G-1",
+    "AuthenticationPolicy": "Block Basic",
+}
+
+
+def test_a_user_goes_by_sign_in_name_and_address_and_not_by_display_name() -> None:
+    found = user.decode(ERP)
+    assert (found.id, found.sign_in) == ("g-1", "svc-erp@contoso.com")
+    assert found.addresses == {"svc-erp@contoso.com", "erp@contoso.com"}
+    assert "fax@contoso.com" in found.names
+    assert user.policy_of("fax@contoso.com", [ERP]) is None
+
+
+def test_no_policy_is_another_thing_than_a_column_that_is_not_there() -> None:
+    assert user.policy_of("erp@contoso.com", [ERP]) == "Block Basic"
+    assert user.policy_of("erp@contoso.com", [ERP | {"AuthenticationPolicy": None}]) == ""
+    bare = {name: value for name, value in ERP.items() if name != "AuthenticationPolicy"}
+    assert user.policy_of("erp@contoso.com", [bare]) is None
+    assert user.policy_of("erp@contoso.com", [bare, ERP]) == "Block Basic"
+    assert user.policy_of("erp@contoso.com", []) is None
