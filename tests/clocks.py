@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
-_SETTLE_S = 0.001
-"""Real seconds before time moves on, so that answers that are under way arrive first."""
+from provisioner.clock import SYSTEM, Deadline
+
 _LOOK_S = 0.01
 
 
 class FastClock:
     """Each wait moves time to its end. Who sleep side by side wake in their order, and time passes once for all.
 
-    It begins at `start`, or now. `moved` is told the seconds that have passed; `after` has something done at a time.
-    The heartbeat of a lock (`wait`) moves nothing: it waits for the time that others make pass. `waiting` is how many
-    threads do.
+    It begins at `start`, or now. What others take to answer is real, and so are deadlines. `moved` is told the seconds
+    that have passed; `after` has something done at a time. The heartbeat of a lock (`wait`) moves nothing: it waits for
+    the time that others make pass. `waiting` is how many threads do.
     """
+
+    _settle_s = 0.001
+    """Real seconds before time moves on, so that answers that are under way arrive first."""
 
     def __init__(self, moved: Callable[[float], None] = lambda _: None, start: dt.datetime | None = None) -> None:
         self._start = start
@@ -62,17 +66,24 @@ class FastClock:
         self.waits.append(seconds)
         until = self._passed_s + seconds
         self._sleepers.append(until)
+        look = self._look(until)
         try:
             while self._passed_s < until:
-                await asyncio.sleep(_SETTLE_S)
+                await asyncio.sleep(self._settle_s)
                 if self._still is not None:
                     if not self._still():
                         continue
                     self._still = None
-                if until <= min(self._sleepers):
-                    self.advance(max(0.0, until - self._passed_s))
+                next(look)
         finally:
             self._sleepers.remove(until)
+
+    def _look(self, until: float) -> Iterator[None]:
+        """Moves time to the end of a sleep, at the look at which it may."""
+        while True:
+            if until <= min(self._sleepers):
+                self.advance(max(0.0, until - self._passed_s))
+            yield
 
     def pause(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -86,6 +97,76 @@ class FastClock:
                 self._changed.wait(_LOOK_S)  # an event tells nobody that it was set: look again
             self.waiting -= 1
         return event.is_set()
+
+    def deadline(self, seconds: float) -> Deadline:
+        return SYSTEM.deadline(seconds)
+
+
+class HastyClock(FastClock):
+    """A clock for servers that answer late or never: deadlines pass too, once nothing has come for a moment.
+
+    The moment is a number of looks, between which other threads have their turn: a process that stands still, because
+    the machine is busy, does not look.
+    """
+
+    _settle_s = 0.005
+    _looks = 20
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events = 0
+
+    def deadline(self, seconds: float) -> Deadline:
+        return _HastyDeadline(self, seconds)
+
+    def advance(self, seconds: float) -> None:
+        self._events += 1
+        super().advance(seconds)
+
+    def hold(self, seconds: float) -> None:
+        """Let a server, in its thread, take so long."""
+        until = self._passed_s + seconds
+        self._sleepers.append(until)
+        look = self._look(until)
+        while self._passed_s < until:
+            time.sleep(self._settle_s)
+            next(look)
+        self._events += 1  # what it answers now arrives before time moves on
+        self._sleepers.remove(until)
+
+    def _look(self, until: float) -> Iterator[None]:
+        looks, events = 0, self._events
+        while True:
+            looks, events = (looks + 1, events) if events == self._events else (0, self._events)
+            if looks >= self._looks and until <= min(self._sleepers):
+                self.advance(max(0.0, until - self._passed_s))
+            yield
+
+
+class _HastyDeadline:
+    def __init__(self, clock: HastyClock, seconds: float) -> None:
+        self._clock, self._end = clock, clock.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float:
+        return self._end - self._clock.monotonic()
+
+    def timeout(self, at_most_s: float = math.inf) -> AbstractAsyncContextManager[object]:
+        return self._within(max(0.0, min(at_most_s, self.left_s)))
+
+    @asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        async with asyncio.timeout(None) as real:
+
+            async def end() -> None:
+                await self._clock.sleep(seconds)
+                real.reschedule(asyncio.get_running_loop().time())
+
+            ending = asyncio.create_task(end())
+            try:
+                yield
+            finally:
+                ending.cancel()
 
 
 @contextmanager

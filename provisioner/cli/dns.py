@@ -83,7 +83,7 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
         check_tenant(identity, desired.tenant)
         named = await _dkim_targets(ports)
         return await check_domains(
-            Asked(ports.resolver), domains, {d: named.get(d, {}) for d in domains}, egress(desired)
+            Asked(ports.resolver, session.clock), domains, {d: named.get(d, {}) for d in domains}, egress(desired)
         )
 
     return run(with_tenant(session, work))

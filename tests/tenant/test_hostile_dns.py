@@ -1,6 +1,7 @@
 """Name servers that are silent, broken or hostile, over raw sockets on loopback.
 
-Whatever they do, a question ends within its time with a reason, and is never taken for "not there".
+Whatever they do, a question ends within its time with a reason, and is never taken for "not there". That time is the
+clock's of a test (`HastyClock`): an end that needs none leaves the clock at zero.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from provisioner.mail_dns.dialogue import DnsAnswer, Status
 from provisioner.model import DnsQuery
 from provisioner.model.name_server import parse_server
 from provisioner.tenant.dns import LIFETIME_S, MOST_BYTES, DnsResolver
+from tests.cli.in_process import run_in_process
+from tests.clocks import HastyClock, costs
 
 TEXT = DnsQuery("contoso.com", "TXT")
-GRACE_S = 2.0
-"""What a busy machine may add."""
 
 A, NS, CNAME, SOA, MX, TXT = 1, 2, 5, 6, 15, 16
 POINTER = b"\xc0\x0c"  # to the name of the question
@@ -156,17 +156,17 @@ def serving(reply: Reply, stream: Stream | None = None) -> Iterator[Server]:
 
 
 def look_up(reply: Reply, stream: Stream | None = None, query: DnsQuery | None = None) -> tuple[DnsAnswer, float]:
-    """The answer to one question, and how many seconds it took."""
+    """The answer to one question, and how many seconds were waited for it."""
     with serving(reply, stream) as server:
-        began = time.monotonic()
-        found = asyncio.run(DnsResolver([server.address], LIFETIME_S / 4).look_up(query or TEXT))
-        return found, time.monotonic() - began
+        clock = HastyClock()
+        found = asyncio.run(DnsResolver([server.address], clock=clock).look_up(query or TEXT))
+        return found, clock.monotonic()
 
 
-def assert_failed(found: DnsAnswer, took_s: float, words: str, within_s: float = LIFETIME_S / 4) -> None:
+def assert_failed(found: DnsAnswer, took_s: float, words: str, after_s: float = LIFETIME_S) -> None:
     assert (found.status, found.values) == (Status.FAILED, ())
     assert words in found.reason, found.reason
-    assert took_s < within_s + GRACE_S
+    assert took_s == after_s
 
 
 def truncated(query: bytes) -> bytes:
@@ -182,7 +182,7 @@ def drip(connection: socket.socket, query: bytes) -> None:
     whole = message(query, record(TXT, text_data(b"v=spf1 -all")))
     for byte in len(whole).to_bytes(2, "big") + whole:
         connection.sendall(bytes([byte]))
-        time.sleep(0.5)
+        threading.Event().wait(0.5)
 
 
 def promise(connection: socket.socket, query: bytes) -> None:
@@ -204,9 +204,9 @@ def end_early(connection: socket.socket, query: bytes) -> None:
 
 def test_no_answer_at_all_ends_in_time() -> None:
     with serving(lambda _: None) as server:
-        began = time.monotonic()
-        found = asyncio.run(DnsResolver([server.address]).look_up(TEXT))
-    assert_failed(found, time.monotonic() - began, "no answer from 127.0.0.1:", LIFETIME_S)
+        clock = HastyClock()
+        found = asyncio.run(DnsResolver([server.address], clock=clock).look_up(TEXT))
+    assert_failed(found, clock.monotonic(), "no answer from 127.0.0.1:")
     assert len(server.questions) > 2, "a datagram may get lost: it is sent again"
 
 
@@ -222,7 +222,7 @@ def test_nobody_listening_is_told_at_once() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     found = asyncio.run(DnsResolver([f"127.0.0.1:{port}"]).look_up(DnsQuery("contoso.com", "TXT")))
-    assert_failed(found, 0, "cannot be reached")
+    assert_failed(found, 0, "cannot be reached", 0)
 
 
 def answer(query: bytes, text: bytes = b"v=spf1 -all") -> bytes:
@@ -245,8 +245,7 @@ def test_what_does_not_answer_the_question_is_passed_over(amiss: Reply) -> None:
 
 def test_the_right_answer_counts_after_any_number_of_wrong_ones() -> None:
     found, took_s = look_up(lambda q: [*[other_id(q), other_question(q)] * 50, answer(q)])
-    assert found.values == ("v=spf1 -all",)
-    assert took_s < GRACE_S
+    assert (found.values, took_s) == (("v=spf1 -all",), 0)
 
 
 def test_a_flood_of_wrong_answers_ends_in_time() -> None:
@@ -267,12 +266,11 @@ def test_an_answer_from_another_port_is_passed_over() -> None:
 
         thread = threading.Thread(target=answer_from_elsewhere, daemon=True)
         thread.start()
-        began = time.monotonic()
-        found = asyncio.run(DnsResolver([f"127.0.0.1:{server.getsockname()[1]}"], 2).look_up(TEXT))
-        took_s = time.monotonic() - began
+        clock = HastyClock()
+        found = asyncio.run(DnsResolver([f"127.0.0.1:{server.getsockname()[1]}"], clock=clock).look_up(TEXT))
         stranger.sendto(b"", server.getsockname())
         thread.join(timeout=5)
-    assert_failed(found, took_s, "no answer from")
+    assert_failed(found, clock.monotonic(), "no answer from")
     assert peers
 
 
@@ -286,25 +284,25 @@ def udp_socket() -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    ("stream", "words"),
+    ("stream", "words", "after_s"),
     [
-        (hang, "over TCP it does not come in time"),
-        (drip, "over TCP it does not come in time"),
-        (promise, "an answer of 65,535 bytes; at most 16,384 are read"),
-        (promise_what_is_allowed, "over TCP it does not come in time"),
-        (end_early, "the TCP connection ended before the answer did"),
+        (hang, "over TCP it does not come in time", LIFETIME_S),
+        (drip, "over TCP it does not come in time", LIFETIME_S),
+        (promise, "an answer of 65,535 bytes; at most 16,384 are read", 0),
+        (promise_what_is_allowed, "over TCP it does not come in time", LIFETIME_S),
+        (end_early, "the TCP connection ended before the answer did", 0),
     ],
 )
-def test_a_truncated_answer_whose_rest_does_not_come(stream: Stream, words: str) -> None:
-    assert_failed(*look_up(truncated, stream), words)
+def test_a_truncated_answer_whose_rest_does_not_come(stream: Stream, words: str, after_s: float) -> None:
+    assert_failed(*look_up(truncated, stream), words, after_s)
 
 
 def test_a_server_without_tcp_is_told() -> None:
     with serving(truncated) as server:
         server._tcp.shutdown(socket.SHUT_RDWR)
         server._tcp.close()
-        found = asyncio.run(DnsResolver([server.address], 2).look_up(TEXT))
-    assert_failed(found, 0, "TCP cannot be had")
+        found = asyncio.run(DnsResolver([server.address]).look_up(TEXT))
+    assert_failed(found, 0, "TCP cannot be had", 0)
 
 
 def test_a_truncated_answer_over_tcp_goes_no_further() -> None:
@@ -396,8 +394,8 @@ def test_pointers_that_only_make_work_cost_no_more_than_a_moment() -> None:
         assert len(work) <= MOST_BYTES
         connection.sendall(len(work).to_bytes(2, "big") + work)
 
-    _, took_s = look_up(truncated, send, DnsQuery("contoso.com", "MX"))
-    assert took_s < LIFETIME_S
+    with costs(at_most_s=4.0):
+        look_up(truncated, send, DnsQuery("contoso.com", "MX"))
 
 
 @pytest.mark.parametrize(
@@ -490,11 +488,10 @@ def test_many_questions_to_a_silent_server_take_no_longer_than_one() -> None:
         return await asyncio.gather(*(resolver.look_up(DnsQuery(f"d{i}.example", "TXT")) for i in range(200)))
 
     with serving(lambda _: None) as server:
-        began = time.monotonic()
-        found = asyncio.run(all_of_them(DnsResolver([server.address])))
-        took_s = time.monotonic() - began
+        clock = HastyClock()
+        found = asyncio.run(all_of_them(DnsResolver([server.address], clock=clock)))
     assert {a.status for a in found} == {Status.FAILED}
-    assert took_s < LIFETIME_S + GRACE_S
+    assert clock.monotonic() == LIFETIME_S
 
 
 @pytest.mark.parametrize(
@@ -525,26 +522,36 @@ domains:
 """
 
 
-def check(folder: Path, server: Server, *domains: str) -> tuple[subprocess.CompletedProcess[str], float, int]:
-    """`dns check` of these domains: how it ended, in how many seconds, and the most memory it had, in MB."""
+def check(
+    folder: Path, server: Server, *domains: str, clock: HastyClock | None = None
+) -> tuple[subprocess.CompletedProcess[str], float]:
+    """`dns check` of these domains: how it ended, and how many seconds it waited."""
+    clock = clock or HastyClock()
+    return run_in_process(_arguments(folder, *domains), folder, _environment(server), clock), clock.monotonic()
+
+
+def program(folder: Path, server: Server, *domains: str) -> tuple[subprocess.CompletedProcess[str], int]:
+    """The same by the program: how it ended, and the most memory it had, in MB."""
+    command = [sys.executable, "-m", "provisioner", *_arguments(folder, *domains)]
+    with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
+        process = subprocess.Popen(command, cwd=folder, env=_environment(server), stdout=out, stderr=err)
+        memory_mb = 0
+        while process.poll() is None:
+            memory_mb = max(memory_mb, _most_memory_mb(process.pid))
+            threading.Event().wait(0.02)
+        said = [(out.seek(0), out.read())[1], (err.seek(0), err.read())[1]]
+    return subprocess.CompletedProcess(command, process.returncode, *said), memory_mb
+
+
+def _arguments(folder: Path, *domains: str) -> list[str]:
     (folder / "plan.yaml").write_text(PLAN + "".join(f"  {d}: {{ verified: true }}\n" for d in domains))
+    return ["dns", "check", "plan.yaml"]
+
+
+def _environment(server: Server) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PROVISIONER_")}
     own = {"PROVISIONER_ENDPOINTS__DNS_SERVERS": json.dumps([server.address])}
-    began = time.monotonic()
-    command = [sys.executable, "-m", "provisioner", "dns", "check", "plan.yaml"]
-    environment = {**kept, **own, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err)
-        memory_mb = 0
-        while process.poll() is None and time.monotonic() - began < 90:
-            memory_mb = max(memory_mb, _most_memory_mb(process.pid))
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
-        took_s = time.monotonic() - began
-        said = [(out.seek(0), out.read())[1], (err.seek(0), err.read())[1]]
-    done = subprocess.CompletedProcess(command, process.returncode, *said)
-    return done, took_s, memory_mb
+    return {**kept, **own, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def _most_memory_mb(pid: int) -> int:
@@ -557,8 +564,8 @@ def _most_memory_mb(pid: int) -> int:
     return int(found[1]) // 1024 if found else 0
 
 
-START_S = 6.0
 BUDGET_S = 30.0
+"""For all questions of a command, and a second more for each domain."""
 
 
 def assert_told(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -572,20 +579,20 @@ def assert_told(done: subprocess.CompletedProcess[str], *words: str) -> None:
 def test_a_silent_server_is_told_for_each_domain_and_type(tmp_path: Path) -> None:
     domains = [f"d{i}.example" for i in range(25)]
     with serving(lambda _: None) as server:
-        done, took_s, _ = check(tmp_path, server, *domains)
+        done, took_s = check(tmp_path, server, *domains)
     words = [f"warning[DNS-UNANSWERED]: {domain} {kind} cannot be had" for domain in domains for kind in ("MX", "TXT")]
     assert_told(done, *words)
     assert "MISSING" not in done.stdout
-    assert took_s < BUDGET_S + 25 + START_S
+    assert took_s <= BUDGET_S + 25
     assert len(set(server.questions)) >= 25 * 8
 
 
 @pytest.mark.parametrize("code", [1, 2, 5])
 def test_a_refusing_server_is_told(tmp_path: Path, code: int) -> None:
     with serving(lambda q: message(q, code=code)) as server:
-        done, took_s, _ = check(tmp_path, server, "contoso.com")
+        done, took_s = check(tmp_path, server, "contoso.com")
     assert_told(done, "contoso.com MX cannot be had: 127.0.0.1", "_dmarc.contoso.com TXT cannot be had")
-    assert took_s < GRACE_S + START_S
+    assert took_s == 0
 
 
 def zone(texts: Callable[[str], str | None]) -> Reply:
@@ -604,9 +611,9 @@ def zone(texts: Callable[[str], str | None]) -> Reply:
 def test_includes_in_a_circle_are_told(tmp_path: Path) -> None:
     other = {"contoso.com": "v=spf1 include:b.example -all", "b.example": "v=spf1 include:contoso.com -all"}
     with serving(zone(lambda owner: other.get(owner, ""))) as server:
-        done, took_s, _ = check(tmp_path, server, "contoso.com")
+        done, took_s = check(tmp_path, server, "contoso.com")
     assert_told(done, "error[SPF-INCLUDED]", "leads in a circle")
-    assert took_s < GRACE_S + START_S
+    assert took_s == 0
 
 
 def test_includes_that_fan_out_for_ever_end(tmp_path: Path) -> None:
@@ -616,10 +623,9 @@ def test_includes_that_fan_out_for_ever_end(tmp_path: Path) -> None:
         return "v=spf1 " + " ".join(f"include:{c}.{owner[-150:].lstrip('.')}" for c in "abcdefghij") + " -all"
 
     with serving(zone(fan)) as server:
-        done, took_s, memory_mb = check(tmp_path, server, "contoso.com")
+        done, memory_mb = program(tmp_path, server, "contoso.com")
     assert_told(done, "error[SPF-LOOKUPS]", "60 or more terms")
     assert len(server.questions) < 400
-    assert took_s < 5 + START_S
     assert 10 < memory_mb < 300
 
 
@@ -635,27 +641,28 @@ def test_silent_includes_are_waited_for_side_by_side(tmp_path: Path) -> None:
         return "" if owner.startswith("_") else None
 
     with serving(zone(texts)) as server:
-        done, took_s, _ = check(tmp_path, server, "contoso.com")
+        done, took_s = check(tmp_path, server, "contoso.com")
     assert_told(done, "SPF-UNANSWERED", "x.i0.example TXT: no answer", "y.i8.example TXT: no answer")
-    assert took_s < LIFETIME_S + GRACE_S + START_S
+    assert took_s == LIFETIME_S
 
 
 def test_a_server_that_is_always_almost_too_late_ends_within_the_budget(tmp_path: Path) -> None:
     """Each include leads to one more, and each answer takes all of a try: eight seconds a level would have no end."""
+    clock = HastyClock()
 
     def slow(query: bytes) -> bytes:
         owner, kind = asked(query)
         if kind != TXT or owner.startswith("_"):
             return message(query)
         if owner != "contoso.com":
-            time.sleep(2.2)
+            clock.hold(2.2)
         deeper = f"n{int(owner[1:].partition('.')[0]) + 1 if owner.startswith('n') else 0}.example"
         return answer(query, f"v=spf1 include:{deeper} -all".encode())
 
     with serving(slow) as server:
-        done, took_s, _ = check(tmp_path, server, "contoso.com")
-    assert_told(done, "SPF-")
-    assert took_s < BUDGET_S + 1 + GRACE_S + START_S
+        done, took_s = check(tmp_path, server, "contoso.com", clock=clock)
+    assert_told(done, "SPF-", "the 31 s for all of DNS were used up")
+    assert took_s == BUDGET_S + 1
 
 
 def test_an_mx_that_is_the_domain_itself_is_told(tmp_path: Path) -> None:
@@ -666,9 +673,9 @@ def test_an_mx_that_is_the_domain_itself_is_told(tmp_path: Path) -> None:
         return answer(query, b"v=spf1 mx -all") if kind == TXT and owner == "contoso.com" else message(query)
 
     with serving(itself) as server:
-        done, took_s, _ = check(tmp_path, server, "contoso.com")
+        done, took_s = check(tmp_path, server, "contoso.com")
     assert_told(done, "[MX-ELSEWHERE]", "goes to contoso.com, not to Microsoft")
-    assert took_s < GRACE_S + START_S
+    assert took_s == 0
 
 
 def test_a_server_that_says_something_else_each_time_is_asked_once_for_each(tmp_path: Path) -> None:
@@ -686,7 +693,7 @@ def test_a_server_that_says_something_else_each_time_is_asked_once_for_each(tmp_
         )
 
     with serving(moody) as server:
-        done, _, _ = check(tmp_path, server, "contoso.com", "fabrikam.com")
+        done, _ = check(tmp_path, server, "contoso.com", "fabrikam.com")
     assert_told(done, "contoso.com:", "fabrikam.com:")
     assert len(server.questions) == len(set(server.questions)), "no question is asked twice in one run"
 
@@ -694,7 +701,7 @@ def test_a_server_that_says_something_else_each_time_is_asked_once_for_each(tmp_
 def test_text_for_terminals_is_made_harmless_and_cut(tmp_path: Path) -> None:
     loud = "spf1 \x1b]0;owned\x07 " + "x" * 9000
     with serving(zone(lambda owner: loud if owner == "contoso.com" else ""), None) as server:
-        done, _, _ = check(tmp_path, server, "contoso.com")
+        done, _ = check(tmp_path, server, "contoso.com")
     assert_told(done, "contoso.com")
     assert "\x1b" not in done.stdout
     assert "\x07" not in done.stdout
@@ -706,16 +713,15 @@ def test_text_for_terminals_is_made_harmless_and_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stream", [hang, drip, promise])
 def test_a_tcp_server_of_bad_will_is_told(tmp_path: Path, stream: Stream) -> None:
     with serving(truncated, stream) as server:
-        done, took_s, memory_mb = check(tmp_path, server, "contoso.com", "fabrikam.com")
+        done, took_s = check(tmp_path, server, "contoso.com", "fabrikam.com")
     assert_told(done, "contoso.com TXT cannot be had", "fabrikam.com MX cannot be had")
-    assert took_s < LIFETIME_S + GRACE_S + START_S
-    assert 10 < memory_mb < 300
+    assert took_s <= LIFETIME_S
 
 
 def test_a_server_that_is_no_address_is_a_mistake_of_the_settings(tmp_path: Path) -> None:
     with serving(answer) as server:
         server.port = 0
-        done, _, _ = check(tmp_path, server, "contoso.com")
+        done, _ = check(tmp_path, server, "contoso.com")
     assert done.returncode == 3
     assert '"127.0.0.1:0" is no name server: write ip or ip:port' in done.stderr
     assert "dns_servers" in done.stderr
