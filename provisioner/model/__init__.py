@@ -562,90 +562,90 @@ class ResourceType(Protocol[S]):
     def marks_ownership(self) -> bool:
         """True when its objects carry the plan's ownership mark, so that undeclared ones of ours can be told."""
 
-    def declare(self, section: Any, owner: str) -> Iterable[Declared]:
+    def declare(self, section: Any, owner: str, /) -> Iterable[Declared]:
         """The objects that a validated section declares, with the plan's ownership mark where the type carries one."""
 
-    def exclusive(self, section: Any) -> bool:
+    def exclusive(self, section: Any, /) -> bool:
         """Whether the section claims every object of its type."""
 
-    def queries(self, wanted: Mapping[str, S | None], everything: bool) -> Sequence[Query]:
+    def queries(self, wanted: Mapping[str, S | None], everything: bool, /) -> Sequence[Query]:
         """The reads for ALL wanted objects at once; `everything` when undeclared ones matter too.
 
         A value of None is a tombstone: only its presence matters.
         """
 
-    def decode(self, wanted: Mapping[str, S | None], answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, S]:
+    def decode(self, wanted: Mapping[str, S | None], answers: Sequence[tuple[Query, Answer]], /) -> Mapping[str, S]:
         """Rows of the queries that succeeded -> canonical objects by key, tolerant of unknown columns.
 
         A wanted object comes back under its wanted key, in whatever spelling that was.
         """
 
     def follow_up(
-        self, wanted: Mapping[str, S | None], everything: bool, answers: Sequence[tuple[Query, Answer]]
+        self, wanted: Mapping[str, S | None], everything: bool, answers: Sequence[tuple[Query, Answer]], /
     ) -> Sequence[Query]:
         """The reads that the first answers call for, to resolve names that a row shows in another form.
 
         Asked once, after `queries`; `decode` gets the answers of both.
         """
 
-    def names(self, spec: S) -> Collection[str]:
+    def names(self, spec: S, /) -> Collection[str]:
         """Every known name of an observed object: what the patterns of a plan and of a command line may call it."""
 
-    def undeclared(self, observed: S, owner: str, exclusive: bool) -> S | Undeclared:
+    def undeclared(self, observed: S, owner: str, exclusive: bool, /) -> S | Undeclared:
         """What becomes of an object that is there and not declared; a spec means "bring it there"."""
 
-    def steps(self, before: S | None, after: S | None) -> Sequence[Step]:
+    def steps(self, before: S | None, after: S | None, /) -> Sequence[Step]:
         """What turns `before` into `after`; undoing is the same with the arguments exchanged."""
 
-    def completed(self, spec: S) -> S:
+    def completed(self, spec: S, /) -> S:
         """A declared object with every value that its creation sends although the plan does not write it."""
 
-    def needs(self, spec: S) -> Sequence[Address]:
+    def needs(self, spec: S, /) -> Sequence[Address]:
         """What must be in place first: order among changes, and preconditions."""
 
     @property
     def singletons(self) -> tuple[str, ...]:
         """Keys of objects that every tenant has exactly one of, and that no listing returns."""
 
-    def written_form(self, spec: S) -> tuple[tuple[str, ...], Any] | None:
+    def written_form(self, spec: S, /) -> tuple[tuple[str, ...], Any] | None:
         """How a plan would declare what is there: the path from the section to the entry, and its plain value.
 
         Defaults are left out. None where a plan has nothing to say of it: it is as it would be without one, or it is
         not ours to declare.
         """
 
-    def contribution(self, spec: S) -> Contributions:
+    def contribution(self, spec: S, /) -> Contributions:
         """What the whole object adds to the sending picture; () for nothing, as of an object that is switched off.
 
         A field that is None is not known and is judged with caution.
         """
 
-    def guards(self, before: S | None, after: S | None) -> Iterable[Guard]:
+    def guards(self, before: S | None, after: S | None, /) -> Iterable[Guard]:
         """What of this change a person must allow by name, judged on the whole objects."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that only this type speaks of, in its guards and its advice. Each has a page in docs/rules/."""
 
-    def lint(self, spec: S) -> Iterable[Advice]:
+    def lint(self, spec: S, /) -> Iterable[Advice]:
         """What is wrong with a declared object, whatever the tenant has."""
 
-    def advice(self, wanted: S, live: S) -> Iterable[Advice]:
+    def advice(self, wanted: S, live: S, /) -> Iterable[Advice]:
         """What is wrong with a declared object as it is in the tenant and stays. It never blocks."""
 
-    def owner_of(self, spec: S) -> str:
+    def owner_of(self, spec: S, /) -> str:
         """The plan that marked the object as its own; "" for none."""
 
-    def made_by(self, spec: S) -> str:
+    def made_by(self, spec: S, /) -> str:
         """Who made the object, such as `hybrid_wizard`; "" where the answer does not tell."""
 
-    def identity(self, spec: S) -> str:
+    def identity(self, spec: S, /) -> str:
         """What the object is called whatever name it was found by: two keys with one identity are one object.
 
         "" where the key is its only name.
         """
 
-    def in_force(self, wanted: S, live: S) -> str:
+    def in_force(self, wanted: S, live: S, /) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
 
 

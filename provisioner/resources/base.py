@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from provisioner.model import Address, Advice, Answer, Query, Rule, Undeclared, field_names
+from provisioner.model import Address, Advice, Answer, Guard, Query, Rule, Step, Undeclared, field_names
 from provisioner.resources.canonical import spellings
 
 _REQUIRED = ("contribution", "guards", "in_force")
@@ -38,52 +38,73 @@ class BaseType:
         if missing and not abstract:
             raise TypeError(f"{cls.__name__} does not define {', '.join(missing)}")
 
-    def exclusive(self, section: Any) -> bool:  # noqa: ARG002 - a default
+    def exclusive(self, _section: Any, /) -> bool:
         """No section claims every object of its type."""
         return False
 
-    def undeclared(self, observed: Any, owner: str, exclusive: bool) -> Any:  # noqa: ARG002 - a default
+    def undeclared(self, _observed: Any, _owner: str, _exclusive: bool, /) -> Any:
         """What the plan does not declare is left alone."""
         return Undeclared.KEEP
 
-    def needs(self, spec: Any) -> Sequence[Address]:  # noqa: ARG002 - a default
+    def needs(self, _spec: Any, /) -> Sequence[Address]:
         """It depends on nothing that a plan declares."""
         return ()
 
-    def completed(self, spec: Any) -> Any:
+    def completed(self, spec: Any, /) -> Any:
         """Its creation sends nothing but what is written."""
         return spec
 
-    def lint(self, spec: Any) -> Iterable[Advice]:  # noqa: ARG002 - a default
+    def lint(self, _spec: Any, /) -> Iterable[Advice]:
         """Nothing that validation lets pass is wrong in itself."""
         return ()
 
-    def advice(self, wanted: Any, live: Any) -> Iterable[Advice]:  # noqa: ARG002 - a default
+    def advice(self, _wanted: Any, _live: Any, /) -> Iterable[Advice]:
         """It may stay as it is."""
         return ()
 
-    def owner_of(self, spec: Any) -> str:  # noqa: ARG002 - a default
+    def owner_of(self, _spec: Any, /) -> str:
         """Its objects carry no mark."""
         return ""
 
-    def made_by(self, spec: Any) -> str:  # noqa: ARG002 - a default
+    def made_by(self, _spec: Any, /) -> str:
         """Who made its objects is not told."""
         return ""
 
-    def identity(self, spec: Any) -> str:  # noqa: ARG002 - a default
+    def identity(self, _spec: Any, /) -> str:
         """An object has one key."""
         return ""
 
-    def names(self, spec: Any) -> Collection[str]:
+    def names(self, spec: Any, /) -> Collection[str]:
         """The key, which is the first field of a spec, and what the field `names` holds; domains in both spellings."""
         key = getattr(spec, field_names(spec)[0])
         return {text for name in (key, *getattr(spec, "names", ())) for text in spellings(name)}
 
     def follow_up(
         self,
-        wanted: Mapping[str, Any],  # noqa: ARG002
-        everything: bool,  # noqa: ARG002
-        answers: Sequence[tuple[Query, Answer]],  # noqa: ARG002
+        _wanted: Mapping[str, Any],
+        _everything: bool,
+        _answers: Sequence[tuple[Query, Answer]],
+        /,
     ) -> Sequence[Query]:
         """Nothing more to ask: the rows name the objects as the plan does."""
         return ()
+
+
+class PreconditionType(BaseType, abstract=True):
+    """A type whose objects a plan only checks: a difference is a finding, and no change is ever made."""
+
+    creatable: ClassVar[bool] = False
+    deletable: ClassVar[bool] = False
+    precondition: ClassVar[bool] = True
+
+    def steps(self, _before: Any, _after: Any, /) -> Sequence[Step]:
+        """It never changes."""
+        return ()
+
+    def guards(self, _before: Any, _after: Any, /) -> Iterable[Guard]:
+        """It never changes."""
+        return ()
+
+    def in_force(self, _wanted: Any, _live: Any, /) -> str:
+        """It is checked as a precondition."""
+        return ""

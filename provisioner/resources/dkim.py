@@ -117,7 +117,7 @@ class DkimType(BaseType):
         Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
     )
 
-    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
             key = domain_name(written)
             yield Declared(key, Dkim(key, **body), (written,))
@@ -167,14 +167,15 @@ class DkimType(BaseType):
             (Signature(spec.domain, (spec.selector1_cname or "", spec.selector2_cname or "")),) if spec.enabled else ()
         )
 
-    def guards(self, before: Dkim | None, after: Dkim | None) -> Iterable[Guard]:  # noqa: ARG002
+    def guards(self, _before: Dkim | None, _after: Dkim | None, /) -> Iterable[Guard]:
         return ()
 
     def lint(self, spec: Dkim) -> Iterable[Advice]:
         if spec.key_size == _WEAK_KEY_SIZE:
             yield Advice("DKIM-KEY-1024", "a key of 1024 bits is weak", "write key_size: 2048", "key_size")
 
-    def in_force(self, wanted: Dkim, live: Dkim) -> str:  # noqa: ARG002 - no sending path depends on signing
+    def in_force(self, _wanted: Dkim, _live: Dkim, /) -> str:
+        """No sending path depends on signing."""
         return ""
 
 

@@ -16,14 +16,12 @@ from provisioner.model import (
     Answer,
     Declared,
     GraphRequest,
-    Guard,
     Query,
     Row,
-    Step,
     Unknown,
 )
 from provisioner.model.picture import Acceptance, Contributions
-from provisioner.resources.base import BaseType
+from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient
 from provisioner.resources.rows import accepted_domain
 from provisioner.resources.rows.accepted_domain import AcceptedDomain
@@ -54,7 +52,7 @@ class DomainBody(TypedDict, total=False):
 Section = dict[DomainKey, DomainBody]
 
 
-class DomainType(BaseType):
+class DomainType(PreconditionType):
     """domain["contoso.com"]."""
 
     name: ClassVar[str] = "domain"
@@ -67,11 +65,8 @@ class DomainType(BaseType):
         ),
     ]
     spec: ClassVar[type[Domain]] = Domain
-    creatable: ClassVar[bool] = False
-    deletable: ClassVar[bool] = False
-    precondition: ClassVar[bool] = True
 
-    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
             key = domain_name(written)
             accepted = True if "type" in body else body.get("accepted")
@@ -105,9 +100,6 @@ class DomainType(BaseType):
             seen[key] = _decode(key, form, directory, exchange)
         return seen
 
-    def steps(self, before: Domain | None, after: Domain | None) -> Sequence[Step]:  # noqa: ARG002
-        return ()
-
     def written_form(self, spec: Domain) -> tuple[tuple[str, ...], Any] | None:
         """A domain that is not verified yet is nothing to rest on; one of another kind is only named."""
         if not spec.verified and not spec.accepted:
@@ -122,12 +114,6 @@ class DomainType(BaseType):
     def contribution(self, spec: Domain) -> Contributions:
         """An accepted domain: mail for it is taken, and mail of it may be relayed."""
         return (Acceptance(spec.domain, spec.type),) if spec.accepted else ()
-
-    def guards(self, before: Domain | None, after: Domain | None) -> Iterable[Guard]:  # noqa: ARG002
-        return ()
-
-    def in_force(self, wanted: Domain, live: Domain) -> str:  # noqa: ARG002 - it is checked as a precondition
-        return ""
 
 
 _form = lenient(domain_name)

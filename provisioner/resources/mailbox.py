@@ -17,14 +17,12 @@ from provisioner.model import (
     Answer,
     Declared,
     GraphRequest,
-    Guard,
     Query,
     Row,
-    Step,
     Unknown,
 )
 from provisioner.model.picture import Account, Contributions
-from provisioner.resources.base import BaseType
+from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
 
 _SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
@@ -55,7 +53,7 @@ class MailboxBody(TypedDict, total=False):
 Section = dict[EmailKey, MailboxBody]
 
 
-class MailboxType(BaseType):
+class MailboxType(PreconditionType):
     """mailbox["erp@contoso.com"]."""
 
     name: ClassVar[str] = "mailbox"
@@ -68,16 +66,13 @@ class MailboxType(BaseType):
         ),
     ]
     spec: ClassVar[type[Mailbox]] = Mailbox
-    creatable: ClassVar[bool] = False
-    deletable: ClassVar[bool] = False
-    precondition: ClassVar[bool] = True
 
-    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
             key = email_address(written)
             yield Declared(key, Mailbox(key, body.get("enabled"), body.get("licensed")), (written,))
 
-    def queries(self, wanted: Mapping[str, Mailbox | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+    def queries(self, wanted: Mapping[str, Mailbox | None], _everything: bool, /) -> Sequence[Query]:
         """A few users one by one, by sign-in name or primary address; more of them by one listing."""
         if len(wanted) > _FEW:
             return (Query(GraphRequest("GET", f"/users?$select={_SELECT}&$top=999"), frozenset(wanted)),)
@@ -98,21 +93,12 @@ class MailboxType(BaseType):
             seen[key] = one if isinstance(one, Unknown) else answered(wanted[key], _decode(key, one))
         return seen
 
-    def steps(self, before: Mailbox | None, after: Mailbox | None) -> Sequence[Step]:  # noqa: ARG002
-        return ()
-
     def written_form(self, spec: Mailbox) -> None:
         """A plan names the mailboxes that it rests on, and nobody's else."""
 
     def contribution(self, spec: Mailbox) -> Contributions:
         """The account that a sign-in needs."""
         return (Account(spec.address, spec.enabled, spec.licensed),)
-
-    def guards(self, before: Mailbox | None, after: Mailbox | None) -> Iterable[Guard]:  # noqa: ARG002
-        return ()
-
-    def in_force(self, wanted: Mailbox, live: Mailbox) -> str:  # noqa: ARG002 - it is checked as a precondition
-        return ""
 
 
 _form = lenient(email_address)

@@ -48,10 +48,10 @@ class OrganizationType(BaseType):
     deletable: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (SETTINGS,)
 
-    def declare(self, section: OrganizationSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002
+    def declare(self, section: OrganizationSection, _owner: str, /) -> Iterable[Declared]:
         yield Declared(SETTINGS, Organization(SETTINGS, section.get("reject_direct_send")), ())
 
-    def queries(self, wanted: Mapping[str, Organization | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+    def queries(self, wanted: Mapping[str, Organization | None], _everything: bool, /) -> Sequence[Query]:
         return (Query(organization_config.REQUEST, frozenset(wanted)),) if wanted else ()
 
     def decode(
@@ -80,10 +80,11 @@ class OrganizationType(BaseType):
         """Whether direct send is rejected; nothing, where the answer did not hold it."""
         return () if spec.reject_direct_send is None else (Rejection(spec.reject_direct_send),)
 
-    def guards(self, before: Organization | None, after: Organization | None) -> Iterable[Guard]:  # noqa: ARG002
+    def guards(self, _before: Organization | None, _after: Organization | None, /) -> Iterable[Guard]:
         return ()
 
-    def in_force(self, wanted: Organization, live: Organization) -> str:  # noqa: ARG002 - a setting is in force
+    def in_force(self, _wanted: Organization, _live: Organization, /) -> str:
+        """A setting is in force."""
         return ""
 
 

@@ -81,13 +81,13 @@ class SendAsType(BaseType):
     ]
     spec: ClassVar[type[SendAs]] = SendAs
 
-    def declare(self, section: Section, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, senders in section.items():
             for index, sender in enumerate(senders):
                 right = pair_of(email_address(written), sender)
                 yield Declared(right.pair, right, (written, index))
 
-    def queries(self, wanted: Mapping[str, SendAs | None], everything: bool) -> Sequence[Query]:  # noqa: ARG002
+    def queries(self, wanted: Mapping[str, SendAs | None], _everything: bool, /) -> Sequence[Query]:
         """One look-up for each address that somebody is to send as: a listing names recipients by display names."""
         covers: dict[str, set[str]] = {}
         for key in wanted:
@@ -99,9 +99,10 @@ class SendAsType(BaseType):
 
     def follow_up(
         self,
-        wanted: Mapping[str, SendAs | None],  # noqa: ARG002 - each answer is about the keys that its query covers
-        everything: bool,  # noqa: ARG002
+        _wanted: Mapping[str, SendAs | None],
+        _everything: bool,
         answers: Sequence[tuple[Query, Answer]],
+        /,
     ) -> Sequence[Query]:
         """Who the trustees are that no row names as the plan does, and who the rows mean by a name that is no address.
 
@@ -168,10 +169,11 @@ class SendAsType(BaseType):
         """One more sender who may use another's address."""
         return (SendRight(*_parties(spec.pair)),)
 
-    def guards(self, before: SendAs | None, after: SendAs | None) -> Iterable[Guard]:  # noqa: ARG002
+    def guards(self, _before: SendAs | None, _after: SendAs | None, /) -> Iterable[Guard]:
         return ()
 
-    def in_force(self, wanted: SendAs, live: SendAs) -> str:  # noqa: ARG002 - a right that exists is in force
+    def in_force(self, _wanted: SendAs, _live: SendAs, /) -> str:
+        """A right that exists is in force."""
         return ""
 
 

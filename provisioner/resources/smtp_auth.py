@@ -105,7 +105,7 @@ class SmtpAuthType(BaseType):
         Rule(_TENANT_WIDE, Severity.ERROR, "apply", "SMTP AUTH would be switched on for every mailbox."),
     )
 
-    def declare(self, section: SmtpAuthSection, owner: str) -> Iterable[Declared]:  # noqa: ARG002 - carries no mark
+    def declare(self, section: SmtpAuthSection, _owner: str, /) -> Iterable[Declared]:
         """A mailbox written in two spellings comes twice with one key, for the caller to refuse."""
         if "organization" in section:
             yield Declared(ORGANIZATION, SmtpAuth(ORGANIZATION, section["organization"]), ("organization",))
@@ -178,7 +178,7 @@ class SmtpAuthType(BaseType):
             return queries
         return (Query(user.LISTING, frozenset(missing)),)
 
-    def undeclared(self, observed: SmtpAuth, owner: str, exclusive: bool) -> SmtpAuth | Undeclared:  # noqa: ARG002
+    def undeclared(self, observed: SmtpAuth, _owner: str, exclusive: bool, /) -> SmtpAuth | Undeclared:
         overrides = observed.identity != ORGANIZATION and observed.smtp_auth in {"enabled", "disabled"}
         return dataclasses.replace(observed, smtp_auth="inherit") if exclusive and overrides else Undeclared.KEEP
 
@@ -215,7 +215,8 @@ class SmtpAuthType(BaseType):
         """The primary address: a plan may write any address of a mailbox."""
         return spec.mailbox or ""
 
-    def in_force(self, wanted: SmtpAuth, live: SmtpAuth) -> str:  # noqa: ARG002 - a switch is in force
+    def in_force(self, _wanted: SmtpAuth, _live: SmtpAuth, /) -> str:
+        """A switch is in force."""
         return ""
 
 
