@@ -10,8 +10,6 @@ import datetime as dt
 import json
 import ssl
 import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,8 @@ from provisioner.rules import RULES
 from provisioner.settings import Profile
 from provisioner.tenant.connect import connect, identify
 from provisioner.tenant.ports import Ports
-from tests.clocks import FastClock
+from tests.clocks import FastClock, until
+from tests.forked import Forked
 
 TRANSPORTS = ("rest", "psrp")
 FRONT_OF = {"rest": "exchange", "psrp": "psrp"}
@@ -113,34 +112,33 @@ class LocalTenant:
 @contextmanager
 def sandbox(folder: Path, *seeds: Path, lag: float | None = None) -> Iterator[LocalTenant]:
     """A sandbox process on a folder, from ready to gone."""
-    arguments = [sys.executable, "-m", "provisioner.sandbox", "serve", "--state", str(folder)]
+    arguments = ["serve", "--state", str(folder)]
     arguments += [part for seed in seeds for part in ("--seed", str(seed))]
     arguments += ["--lag", str(lag)] if lag is not None else []
-    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    process = Forked(arguments, folder / "sandbox.log")
     try:
-        yield LocalTenant(folder, _endpoints(process, folder))
+        yield LocalTenant(folder, endpoints_of(process, folder))
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=20)
+            process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
 
 
-def _endpoints(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(f"the sandbox ended: {process.communicate()[1]}")
-        try:
-            found: dict[str, Any] = json.loads((folder / "endpoints.json").read_text())
-        except (OSError, ValueError):
-            time.sleep(0.01)
-            continue
-        if found["pid"] == process.pid:
-            return found
-    raise AssertionError("the sandbox was not ready in time")
+def endpoints_of(process: Forked, folder: Path) -> dict[str, Any]:
+    """What a sandbox writes as soon as it answers."""
+    file = folder / "endpoints.json"
+
+    def ready() -> bool:
+        log = folder / "sandbox.log"
+        assert process.poll() is None, f"the sandbox ended: {log.read_text() if log.exists() else ''}"
+        return file.exists() and json.loads(file.read_text())["pid"] == process.pid
+
+    until(ready)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 @dataclass

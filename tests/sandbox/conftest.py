@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.local_tenant import LocalTenant
+from tests.forked import Forked
+from tests.local_tenant import LocalTenant, endpoints_of
 from tests.sandbox.mailing import load, mail_tenant
 
 TENANT_ID = "8f1c2f5e-6a1b-4c53-9d0e-3f1a7b2c4d5e"
@@ -29,7 +30,7 @@ START_LIMIT_S = 20.0
 class Running:
     """A sandbox that answers: its process, its folder, what endpoints.json says."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     state: Path
     endpoints: dict[str, Any]
 
@@ -69,7 +70,7 @@ class Running:
         if self.process.poll() is None:
             self.process.send_signal(how)
         code = self.process.wait(timeout=15)
-        if self.process.stderr is not None:
+        if isinstance(self.process, subprocess.Popen) and self.process.stderr is not None:
             self.process.stderr.close()
         return code
 
@@ -168,7 +169,9 @@ def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory, seed_file: Path) -> Iterator[Running]:
     """One sandbox for a module. What a test changes is put back after it (`as_started`)."""
-    running = start(tmp_path_factory.mktemp("sandbox"), "--seed", str(seed_file))
+    state = tmp_path_factory.mktemp("sandbox")
+    process = Forked(["serve", "--state", str(state), "--seed", str(seed_file)], state / "sandbox.log")
+    running = Running(process, state, endpoints_of(process, state))
     yield running
     assert running.stop() == 0
 
