@@ -9,7 +9,6 @@ import asyncio
 import datetime as dt
 import json
 import ssl
-import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -111,7 +110,7 @@ class LocalTenant:
 
 @contextmanager
 def sandbox(folder: Path, *seeds: Path, lag: float | None = None) -> Iterator[LocalTenant]:
-    """A sandbox process on a folder, from ready to gone."""
+    """A sandbox process on a folder, from ready to gone. It is killed: an end in order waits for its connections."""
     arguments = ["serve", "--state", str(folder)]
     arguments += [part for seed in seeds for part in ("--seed", str(seed))]
     arguments += ["--lag", str(lag)] if lag is not None else []
@@ -120,11 +119,8 @@ def sandbox(folder: Path, *seeds: Path, lag: float | None = None) -> Iterator[Lo
     try:
         yield LocalTenant(folder, endpoints_of(process, folder))
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()
+        process.wait()
 
 
 def endpoints_of(process: Forked, folder: Path) -> dict[str, Any]:
