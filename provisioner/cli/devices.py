@@ -55,6 +55,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     NAME is the device's name, with device/ in front of it or without.
     """
     from provisioner.devices import device_of, sheet
+    from provisioner.model.clouds import cloud_of_mail
     from provisioner.model.devices import CLIENT_SUBMISSION
     from provisioner.render import sheets
 
@@ -64,7 +65,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method not in {None, CLIENT_SUBMISSION}:
         found = run(microsoft_mx(asking(session), [device.sender.rpartition("@")[2]]))
-    document = sheet(device, desired, found)
+    document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant))
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
     session.result(forms[format_](document))
 

@@ -66,6 +66,7 @@ def export(session: Session, path: Path, form: str) -> None:
 
 def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     from provisioner.devices import egress
+    from provisioner.model.clouds import cloud_of_mail
     from provisioner.plan import document
     from provisioner.resources import TYPES
 
@@ -74,8 +75,9 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
     )
     session.diagnose(warnings)
     domains = sorted(_domains(desired))
+    cloud = cloud_of_mail(session.profile.cloud, desired.tenant)
     if session.profile.tenant is None:
-        return run(check_domains(asking(session), domains, {}, egress(desired)))
+        return run(check_domains(asking(session), domains, {}, egress(desired), cloud))
 
     async def work(ports: Ports, identity: TenantIdentity) -> Sequence[DomainReport]:
         from provisioner.tenant.connect import check_tenant
@@ -83,7 +85,11 @@ def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
         check_tenant(identity, desired.tenant)
         named = await _dkim_targets(ports)
         return await check_domains(
-            Asked(ports.resolver, session.clock), domains, {d: named.get(d, {}) for d in domains}, egress(desired)
+            Asked(ports.resolver, session.clock),
+            domains,
+            {d: named.get(d, {}) for d in domains},
+            egress(desired),
+            cloud,
         )
 
     return run(with_tenant(session, work))

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from provisioner.model.devices import Device
     from provisioner.tenant.smtp import Attempt, Dialogue
 
-_SCOPE = "https://outlook.office365.com/.default"
-
 
 def _recipient(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
     from pydantic_core import PydanticCustomError
@@ -96,12 +94,14 @@ def command(
     The password is a reference and is never shown. Exit 0: accepted; 1: refused, or the server could not be spoken to.
     """
     from provisioner.devices import device_of, way
+    from provisioner.model.clouds import cloud_of_mail
     from provisioner.tenant.smtp import converse
 
     session.format = format_
     desired = load(session, path)
-    how = way(device, desired)
-    attempt = _attempt(session, how, recipient or how.sender, source, password)
+    cloud = cloud_of_mail(session.profile.cloud, desired.tenant)
+    how = way(device, desired, cloud)
+    attempt = _attempt(session, how, recipient or how.sender, source, password, cloud.mail_scope)
     attempt = dataclasses.replace(attempt, certificate=_usable(certificate), timeout_s=timeout_s)
     if send:
         attempt = dataclasses.replace(attempt, content=_message(how.sender, attempt.recipient, device))
@@ -120,8 +120,13 @@ def command(
     return 0 if said.accepted else 1
 
 
-def _attempt(session: Session, how: Way, recipient: str, source: str | None, password: str | None) -> Attempt:
-    """What to try: where, as whom, from where. Raises InputError for a password that is wanted or misplaced."""
+def _attempt(
+    session: Session, how: Way, recipient: str, source: str | None, password: str | None, scope: str
+) -> Attempt:
+    """What to try: where, as whom, from where; a token is for `scope`.
+
+    Raises InputError for a password that is wanted or misplaced.
+    """
     from provisioner.tenant.smtp import Attempt
 
     named = how.host or _mx(session, how.domain)
@@ -135,7 +140,7 @@ def _attempt(session: Session, how: Way, recipient: str, source: str | None, pas
         how.starttls,
         how.authentication if how.user else "none",
         how.user,
-        _secret(session, how, password) if how.user else "",
+        _secret(session, how, password, scope) if how.user else "",
         source,
         named,
         str(session.profile.ca) if session.profile.ca else None,
@@ -167,12 +172,12 @@ def _mx(session: Session, domain: str) -> str:
     return found[domain]
 
 
-def _secret(session: Session, how: Way, password: str | None) -> str:
+def _secret(session: Session, how: Way, password: str | None, scope: str) -> str:
     from provisioner.settings import reference
     from provisioner.tenant.credentials import secret_value
 
     if how.authentication == "oauth":
-        return run(_token(session))
+        return run(_token(session, scope))
     if password is None:
         what = f"the device signs in as {how.user}, and no password is given"
         raise InputError([Diagnostic("PASSWORD-MISSING", what, "--password env:NAME or --password file:PATH")])
@@ -183,7 +188,7 @@ def _secret(session: Session, how: Way, password: str | None) -> str:
         raise InputError([Diagnostic("PASSWORD-MISPLACED", what, "write env:NAME or file:PATH")]) from None
 
 
-async def _token(session: Session) -> str:
+async def _token(session: Session, scope: str) -> str:
     from provisioner.model.clouds import CLOUDS
     from provisioner.tenant.credentials import Tokens, make_credential
 
@@ -191,7 +196,7 @@ async def _token(session: Session) -> str:
     authority = profile.endpoints.authority or CLOUDS[profile.cloud].authority
     tokens = Tokens(make_credential(profile, authority, profile.endpoints.authority is not None))
     try:
-        return await tokens.token(_SCOPE)
+        return await tokens.token(scope)
     finally:
         await tokens.close()
 

@@ -24,6 +24,7 @@ from provisioner.devices.choice import (
 from provisioner.devices.way import Way, way_of
 from provisioner.mailflow.basic_authentication import BASIC_ENDS
 from provisioner.model import Desired
+from provisioner.model.clouds import Cloud
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 
 Document = dict[str, Any]
@@ -51,24 +52,29 @@ def summary(device: Device, desired: Desired) -> Document:
     }
 
 
-def sheet(device: Device, desired: Desired, mx: Mapping[str, str]) -> Document:
-    """The settings sheet. `mx` holds the domain's MX host at Microsoft, by domain, as far as DNS told it."""
+def sheet(device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud) -> Document:
+    """The settings sheet. `mx` holds the domain's MX host at Microsoft, by domain, as far as DNS told it.
+
+    `cloud` is the one whose hosts the tenant's mail takes.
+    """
     facts = facts_of(device, desired)
     choice = choose(device, facts)
     document = summary(device, desired)
     if choice.method is None:
         return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
-    way = way_of(device, choice, facts.ports, facts.sources)
+    way = way_of(device, choice, facts.ports, facts.sources, cloud)
     return {
         **document,
-        "settings": [{"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx)],
+        "settings": [{"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx, cloud)],
         "from_rules": list(_from_rules(device, choice)),
         "limits": list(_limits(choice)),
         "check": list(_checks(way)),
     }
 
 
-def _settings(device: Device, way: Way, choice: Choice, mx: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _settings(
+    device: Device, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud
+) -> Iterator[tuple[str, str, str]]:
     host = way.host or mx.get(way.domain, "")
     note = "the name, not an IP address" if host else f"the MX of {way.domain} at Microsoft, which DNS did not tell"
     yield "Server", host, note
@@ -78,9 +84,9 @@ def _settings(device: Device, way: Way, choice: Choice, mx: Mapping[str, str]) -
     if choice.method == CLIENT_SUBMISSION:
         yield "User", way.user, ""
         if way.authentication == "oauth":
-            yield "Authentication", "OAuth 2.0 (XOAUTH2)", "scope https://outlook.office365.com/.default"
+            yield "Authentication", "OAuth 2.0 (XOAUTH2)", f"scope {cloud.mail_scope}"
         else:
-            yield "Authentication", "user and password (LOGIN or PLAIN)", ""
+            yield "Authentication", "user and password (LOGIN)", "PLAIN is not offered (504 5.7.4)"
             yield "Password", "", "that of the user; it is kept in no plan and on no sheet"
     else:
         yield "Authentication", "none", "no user and no password: leave both empty"
@@ -92,7 +98,13 @@ def _encryption(device: Device, choice: Choice) -> tuple[str, str]:
         return "STARTTLS, TLS 1.2 or later", "also called explicit TLS; not SSL"
     if device.tls == "none":
         return "none", "the device speaks no TLS: its mail is readable on the way"
-    if device.certificate and device.modern_tls and choice.method == SMTP_RELAY:
+    if not device.modern_tls:
+        # Exchange Online ended TLS 1.0 and 1.1 (Learn, "TLS 1.0 and 1.1 deprecation for Office 365").
+        return (
+            "none",
+            f"Exchange refuses TLS {device.tls}: STARTTLS only if the device goes on in clear text without it",
+        )
+    if device.certificate and choice.method == SMTP_RELAY:
         return "STARTTLS, TLS 1.2 or later", f"with its certificate {device.certificate}, by which it is known"
     return "STARTTLS", "where the device can be set to it"
 

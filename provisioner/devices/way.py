@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Desired
+from provisioner.model.clouds import Cloud
 from provisioner.model.devices import CLIENT_SUBMISSION, Choice, Device
-
-SUBMISSION_HOST = "smtp.office365.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a device sends.
 
-    `host` is None where it is the MX of the sender's domain, which has to be looked up. `starttls` is false only where
-    the device speaks no TLS. `user` is "" without a sign-in. `source_addresses` are canonical networks.
+    `host` is None where it is the MX of the sender's domain, which has to be looked up. `starttls` is false where the
+    device speaks no TLS that Exchange takes. `user` is "" without a sign-in. `source_addresses` are canonical networks.
     """
 
     method: str
@@ -46,8 +45,8 @@ def device_of(name: str, desired: Desired) -> Device:
     return device
 
 
-def way(device_name: str, desired: Desired) -> Way:
-    """How the named device sends. Raises InputError where there is no such device, or no method for it."""
+def way(device_name: str, desired: Desired, cloud: Cloud) -> Way:
+    """How the named device sends, to the hosts of a cloud. Raises InputError without such a device or a method."""
     device = device_of(device_name, desired)
     facts = facts_of(device, desired)
     choice = choose(device, facts)
@@ -55,17 +54,17 @@ def way(device_name: str, desired: Desired) -> Way:
         what = f"{device.address}: no method will do ({'; '.join(f'{m}: {why}' for m, why in choice.refused.items())})"
         mend = "; or ".join(choice.advice)
         raise InputError([Diagnostic("DEVICE-NO-METHOD", what, mend, location=device.location)])
-    return way_of(device, choice, facts.ports, facts.sources)
+    return way_of(device, choice, facts.ports, facts.sources, cloud)
 
 
-def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: frozenset[str]) -> Way:
+def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: frozenset[str], cloud: Cloud) -> Way:
     """The way of a device whose method is settled."""
     submits = choice.method == CLIENT_SUBMISSION
     return Way(
         method=choice.method or "",
-        host=SUBMISSION_HOST if submits else None,
+        host=cloud.smtp if submits else None,
         port=587 if submits and 587 in ports else 25,
-        starttls=submits or device.tls != "none",
+        starttls=submits or device.modern_tls,
         authentication=choice.authentication,
         user=device.mailbox if submits else "",
         sender=device.sender,

@@ -21,8 +21,8 @@ from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
 from provisioner.mail_dns.spf_findings import is_internal, spf_findings
 from provisioner.mail_dns.spf_syntax import Network, is_spf
 from provisioner.model import DnsQuery
+from provisioner.model.clouds import CLOUDS
 
-EXCHANGE_INCLUDE = "spf.protection.outlook.com"
 SELECTORS = ("selector1", "selector2")
 
 # Nobody can publish anything below the initial domains; Microsoft signs for them without these CNAMEs.
@@ -37,7 +37,9 @@ _EXCHANGE_MX_ELSEWHERE = (".mail.protection.office365.us", ".mail.protection.par
 # Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain.
 _NOT_MX = frozenset(
     {"smtp.office365.com", "smtp-legacy.office365.com", "outlook.office365.com", "outlook.office.com",
-     "smtp.outlook.com", "smtp-mail.outlook.com", "smtp.hve.mx.microsoft", "smtp-hve.office365.com"}
+     "smtp.outlook.com", "smtp-mail.outlook.com", "smtp.hve.mx.microsoft", "smtp-hve.office365.com",
+     "smtp.office365.us", "outlook.office365.us", "outlook-dod.office365.us", "smtp.partner.outlook.cn",
+     "partner.outlook.cn"}
 )  # fmt: skip
 
 
@@ -53,7 +55,7 @@ class MailDomain:
     domain: str
     egress: tuple[str, ...] = ()
     dkim: Mapping[str, str] | None = None
-    spf_include: str = EXCHANGE_INCLUDE
+    spf_include: str = CLOUDS["worldwide"].spf_include
     receives: bool = True
 
 

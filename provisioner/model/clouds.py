@@ -1,7 +1,9 @@
-"""Where each of Microsoft's clouds lives: sign-in, Graph and Exchange.
+"""Where each of Microsoft's clouds lives: sign-in, Graph, Exchange, and the hosts that mail has to do with.
 
 Sources: Connect-ExchangeOnline's -ExchangeEnvironmentName and Microsoft Graph's "National cloud deployments". For
 21Vianet Microsoft's own module has partner.outlook.cn, the Admin API's page outlook.office365.cn: the module's is used.
+Mail hosts: Learn, "DNS records for Office 365 DoD", "DNS records for Office 365 GCC High", and the list of endpoints of
+each cloud. That DoD submits to the host of GCC High is not confirmed by a page.
 """
 
 from __future__ import annotations
@@ -11,11 +13,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Base addresses without a slash at the end. Tokens are asked for `<exchange>/.default` and `<graph>/.default`."""
+    """Base addresses without a slash at the end. Tokens are asked for `<exchange>/.default` and `<graph>/.default`.
+
+    `smtp` is the host of client submission, `spf_include` what an SPF record includes for mail that Exchange sends.
+    """
 
     authority: str
     graph: str
     exchange: str
+    smtp: str = "smtp.office365.com"
+    spf_include: str = "spf.protection.outlook.com"
+
+    @property
+    def mail_scope(self) -> str:
+        """What an application asks a token for that signs in over SMTP."""
+        return f"{self.exchange}/.default"
+
+
+_GOVERNMENT = ("smtp.office365.us", "spf.protection.office365.us")
 
 
 CLOUDS = {
@@ -23,11 +38,34 @@ CLOUDS = {
         "https://login.microsoftonline.com", "https://graph.microsoft.com", "https://outlook.office365.com"
     ),
     "gcc": Cloud("https://login.microsoftonline.com", "https://graph.microsoft.com", "https://outlook.office365.com"),
-    "gcc_high": Cloud("https://login.microsoftonline.us", "https://graph.microsoft.us", "https://outlook.office365.us"),
+    "gcc_high": Cloud(
+        "https://login.microsoftonline.us",
+        "https://graph.microsoft.us",
+        "https://outlook.office365.us",
+        *_GOVERNMENT,
+    ),
     "dod": Cloud(
-        "https://login.microsoftonline.us", "https://dod-graph.microsoft.us", "https://outlook-dod.office365.us"
+        "https://login.microsoftonline.us",
+        "https://dod-graph.microsoft.us",
+        "https://outlook-dod.office365.us",
+        *_GOVERNMENT,
     ),
     "china": Cloud(
-        "https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn", "https://partner.outlook.cn"
+        "https://login.chinacloudapi.cn",
+        "https://microsoftgraph.chinacloudapi.cn",
+        "https://partner.outlook.cn",
+        "smtp.partner.outlook.cn",
+        "spf.protection.partner.outlook.cn",
     ),
 }
+
+_INITIAL_DOMAINS = {".onmicrosoft.us": "gcc_high", ".partner.onmschina.cn": "china"}
+
+
+def cloud_of_mail(chosen: str, tenant: str) -> Cloud:
+    """The cloud whose hosts a tenant's mail takes: the profile's, or where that says "worldwide", the tenant's.
+
+    `tenant` is what a plan names: an initial domain tells its cloud, another domain or an id tells nothing.
+    """
+    told = next((name for end, name in _INITIAL_DOMAINS.items() if tenant.lower().endswith(end)), chosen)
+    return CLOUDS[told if chosen == "worldwide" else chosen]

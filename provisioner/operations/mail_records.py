@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from provisioner.mail_dns.findings import DnsFinding
     from provisioner.mail_dns.spf import SpfResult
     from provisioner.model import Desired, DnsQuery, Finding, Observed, Resource
+    from provisioner.model.clouds import Cloud
     from provisioner.resources.dkim import Dkim
     from provisioner.tenant.ports import Resolver
 
@@ -30,13 +31,16 @@ async def check_domains(
     domains: Sequence[str],
     targets: Mapping[str, Mapping[str, str]],
     egress: Mapping[str, Iterable[str]],
+    cloud: Cloud,
 ) -> Sequence[DomainReport]:
     """Everything about the mail records of these domains. `egress` are networks that send in their name, by domain."""
     from provisioner.mail_dns.check import MailDomain, check_domain
     from provisioner.mail_dns.dialogue import pursue
 
     asked.about(len(domains))
-    wanted = (MailDomain(d, egress=tuple(sorted(egress.get(d, ()))), dkim=targets.get(d)) for d in domains)
+    wanted = (
+        MailDomain(d, tuple(sorted(egress.get(d, ()))), targets.get(d), spf_include=cloud.spf_include) for d in domains
+    )
     return await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
 
 
@@ -57,13 +61,13 @@ async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str
     return found
 
 
-async def device_records(asked: Asked, desired: Desired) -> Sequence[Finding]:
+async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Sequence[Finding]:
     """What MX and SPF lack for the devices that send without signing in, as far as the run looks at their domains."""
     from provisioner.devices import egress
     from provisioner.model import Address, Finding
 
     networks = {d: n for d, n in egress(desired).items() if Address("domain", d) in desired.resources}
-    reports = await check_domains(asked, sorted(networks), {}, networks)
+    reports = await check_domains(asked, sorted(networks), {}, networks, cloud)
     return [
         Finding(f.id, f.severity, f.summary, "; ".join([f.mend, *(f"publish {r}" for r in f.publish)]))
         for report in reports

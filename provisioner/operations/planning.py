@@ -54,6 +54,7 @@ async def make_plan(
     from provisioner import engine, rules
     from provisioner.changes import planning
     from provisioner.engine import journal
+    from provisioner.model.clouds import cloud_of_mail
     from provisioner.plan import document
     from provisioner.resources import TYPES
     from provisioner.tenant.connect import check_tenant
@@ -66,12 +67,13 @@ async def make_plan(
     check_tenant(identity, desired.tenant)
     scope = scope_of(selection)
     desired = planning.narrow(desired, TYPES, scope)
+    cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     asked = Asked(ports.resolver, context.clock)
     with context.progress("Reading the tenant") as progress:
         reading = engine.read(
             desired, TYPES, ports, scope=scope, reads=context.profile.reads_at_once, progress=progress
         )
-        observed, told = await asyncio.gather(reading, device_records(asked, desired))
+        observed, told = await asyncio.gather(reading, device_records(asked, desired, cloud))
         signing = await signing_records(asked, desired, observed)
     found = planning.plan(
         desired,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ async def _exchange(
 def cloud_of(profile: Profile) -> Cloud:
     """The cloud's addresses, with those of the profile in their place."""
     preset, own = CLOUDS[profile.cloud], profile.endpoints
-    return Cloud(own.authority or preset.authority, own.graph or preset.graph, own.exchange or preset.exchange)
+    given = {"authority": own.authority, "graph": own.graph, "exchange": own.exchange}
+    return dataclasses.replace(preset, **{name: address for name, address in given.items() if address})
 
 
 async def identify(ports: Ports) -> TenantIdentity:

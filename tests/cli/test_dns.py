@@ -14,7 +14,7 @@ SEED = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
     "objects": {
-        "AcceptedDomain": [{"DomainName": "good.example"}, {"DomainName": "bad.example"}],
+        "AcceptedDomain": [{"DomainName": f"{name}.example"} for name in ("good", "bad", "gov")],
         "DkimSigningConfig": [
             {
                 "Domain": "bad.example",
@@ -30,6 +30,12 @@ SEED = {
         },
         "_dmarc.good.example": {"TXT": ["v=DMARC1; p=reject; rua=mailto:d@good.example"]},
         "bad.example": {"MX": ["10 smtp.office365.com."], "TXT": ["v=spf1 +all", "v=spf1 -all"]},
+        "gov.example": {
+            "MX": ["0 gov-example.mail.protection.office365.us."],
+            "TXT": ["v=spf1 include:spf.protection.office365.us -all"],
+        },
+        "_dmarc.gov.example": {"TXT": ["v=DMARC1; p=reject; rua=mailto:d@gov.example"]},
+        "spf.protection.office365.us": {"TXT": ["v=spf1 ip4:23.103.191.0/24 -all"]},
         "selector1._domainkey.bad.example": {"CNAME": ["selector1-old.example."]},
         "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:40.92.0.0/15 -all"]},
     },
@@ -69,9 +75,26 @@ def test_wrong_records_are_found_and_those_to_publish_are_written(
         found = {d["domain"]: d["findings"] for d in json.loads(capsys.readouterr().out)["domains"]}
         assert not [f for f in found["good.example"] if f["severity"] == "error"]
         assert {"MX-SUBMISSION-HOST", "SPF-MULTIPLE", "DKIM-CNAME-WRONG"} <= {f["id"] for f in found["bad.example"]}
+        _look_at_government(plan, capsys, monkeypatch)
         assert main(["dns", "export", str(plan)]) == 0
         zone = capsys.readouterr().out
         assert "selector1._domainkey.bad.example. 3600 IN CNAME selector1-bad-example._domainkey.contoso" in zone
+
+
+def _look_at_government(plan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another cloud the worldwide include is none that SPF lacks (office-docs-powershell issue 3281)."""
+    government = plan.with_name("government.yaml")
+    government.write_text(
+        "provisioner: 1\ntenant: contoso.onmicrosoft.com\ndomains: { gov.example: { verified: true } }\n"
+    )
+    main(["dns", "check", str(government), "--format", "json"])
+    (worldwide,) = json.loads(capsys.readouterr().out)["domains"]
+    monkeypatch.setenv("PROVISIONER_CLOUD", "gcc_high")
+    main(["dns", "check", str(government), "--format", "json"])
+    (own,) = json.loads(capsys.readouterr().out)["domains"]
+    monkeypatch.delenv("PROVISIONER_CLOUD")
+    assert "SPF-EXCHANGE-MISSING" in {f["id"] for f in worldwide["findings"]}
+    assert [f["id"] for f in own["findings"] if f["id"].startswith(("SPF", "MX"))] == []
 
 
 def test_only_what_differs_from_a_usable_zone_is_found_where_a_seed_writes_none(

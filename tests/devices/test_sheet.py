@@ -11,6 +11,7 @@ import pytest
 
 from provisioner.devices import report, sheet
 from provisioner.model import Desired
+from provisioner.model.clouds import CLOUDS
 from tests.devices.test_sections import load
 from tests.devices.test_way import FLEET, TODAY
 
@@ -37,7 +38,7 @@ def fleet(tmp_path: Path) -> Desired:
 
 
 def of(fleet: Desired, name: str) -> tuple[dict[str, str], dict[str, Any]]:
-    document = sheet(fleet.devices[name], fleet, MX)
+    document = sheet(fleet.devices[name], fleet, MX, CLOUDS["worldwide"])
     return {s["name"]: s["value"] for s in document["settings"]}, document
 
 
@@ -54,7 +55,7 @@ def test_a_relay_is_set_to_the_real_mx_without_a_sign_in(fleet: Desired) -> None
 
 
 def test_a_server_that_dns_did_not_tell_is_left_open_and_never_computed(fleet: Desired) -> None:
-    document = sheet(fleet.devices["scanner"], fleet, {})
+    document = sheet(fleet.devices["scanner"], fleet, {}, CLOUDS["worldwide"])
     assert document["settings"][0]["value"] == ""
     assert "DNS did not tell" in document["settings"][0]["note"]
 
@@ -65,6 +66,20 @@ def test_client_submission_names_the_user_and_its_limits(fleet: Desired) -> None
     assert settings["Authentication"].startswith("OAuth")
     assert [limit for limit in document["limits"] if limit.startswith("10,000 recipients")]
     assert document["from_rules"][0].startswith("invoices@contoso.com only")
+
+
+def test_in_another_cloud_host_and_scope_are_its_own(fleet: Desired) -> None:
+    document = sheet(fleet.devices["erp"], fleet, MX, CLOUDS["dod"])
+    shown = {s["name"]: (s["value"], s["note"]) for s in document["settings"]}
+    assert shown["Server"][0] == "smtp.office365.us"
+    assert shown["Authentication"][1] == "scope https://outlook-dod.office365.us/.default"
+    assert not [text for text in map(str, document.values()) if "office365.com" in text]
+
+
+def test_a_password_is_not_offered_as_plain(fleet: Desired) -> None:
+    """Exchange answers AUTH PLAIN with 504 5.7.4 (pocketbase issue 1216, mattermost issue 954)."""
+    settings, _ = of(fleet, "printer")
+    assert settings["Authentication"] == "user and password (LOGIN)"
 
 
 def test_no_sheet_holds_a_password(fleet: Desired) -> None:
@@ -89,13 +104,13 @@ def test_a_device_that_nothing_will_do_for_has_reasons_and_no_settings(fleet: De
 
 def test_a_sheet_is_plain_json(fleet: Desired) -> None:
     for name in fleet.devices:
-        document = sheet(fleet.devices[name], fleet, MX)
+        document = sheet(fleet.devices[name], fleet, MX, CLOUDS["worldwide"])
         assert json.loads(json.dumps(document)) == document
 
 
 def test_the_report_names_who_depends_on_a_password_and_what_to_move_to(fleet: Desired) -> None:
     found = report(fleet, TODAY)
-    assert (found["ends"], found["days_left"], found["devices"]) == ("2026-12-31", 38, 6)
+    assert (found["ends"], found["days_left"], found["devices"]) == ("2026-12-31", 38, 7)
     moves = {row["device"]: row["move_to"] for row in found["depending"]}
     assert moves == {"printer": "direct send", "plotter": "SMTP relay"}
     assert found["undeclared_mailboxes"] == ["stray@contoso.com"]

@@ -9,6 +9,7 @@ import pytest
 
 from provisioner.devices import Way, way
 from provisioner.diagnostics import InputError
+from provisioner.model.clouds import CLOUDS, cloud_of_mail
 from tests.devices.test_sections import load
 
 TODAY = dt.date(2026, 11, 23)
@@ -29,6 +30,11 @@ devices:
     mailbox: erp@contoso.com
     recipients: anyone
     supports: { tls: "1.3", authentication: [basic, oauth] }
+  labeler:
+    site: hq
+    from: labels@contoso.com
+    recipients: anyone
+    supports: { tls: "1.0", authentication: [] }
   fax:
     from: fax@contoso.com
     recipients: organization
@@ -41,31 +47,52 @@ devices:
 
 
 def test_a_relay_speaks_to_the_mx_from_the_addresses_of_its_site(tmp_path: Path) -> None:
-    found = way("scanner", load(tmp_path, FLEET))
+    found = way("scanner", load(tmp_path, FLEET), CLOUDS["worldwide"])
     addresses = ("203.0.113.10/32", "203.0.113.11/32")
     assert found == Way("smtp_relay", None, 25, True, "none", "", "scanner@contoso.com", addresses)
     assert found.domain == "contoso.com"
 
 
 def test_client_submission_signs_in_as_the_mailbox(tmp_path: Path) -> None:
-    found = way("erp", load(tmp_path, FLEET))
+    found = way("erp", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert (found.host, found.port, found.starttls) == ("smtp.office365.com", 587, True)
     assert (found.authentication, found.user, found.sender) == ("oauth", "erp@contoso.com", "invoices@contoso.com")
 
 
+def test_a_device_with_an_old_tls_does_not_start_it(tmp_path: Path) -> None:
+    assert way("labeler", load(tmp_path, FLEET), CLOUDS["worldwide"]).starttls is False
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tenant", "host"),
+    [
+        ("worldwide", "contoso.onmicrosoft.com", "smtp.office365.com"),
+        ("gcc", "contoso.onmicrosoft.com", "smtp.office365.com"),
+        ("gcc_high", "contoso.onmicrosoft.us", "smtp.office365.us"),
+        ("worldwide", "contoso.onmicrosoft.us", "smtp.office365.us"),
+        ("dod", "contoso.onmicrosoft.us", "smtp.office365.us"),
+        ("gcc_high", "contoso.us", "smtp.office365.us"),
+        ("worldwide", "contoso.partner.onmschina.cn", "smtp.partner.outlook.cn"),
+        ("worldwide", "contoso.us", "smtp.office365.com"),
+    ],
+)
+def test_client_submission_goes_to_the_host_of_the_cloud(tmp_path: Path, chosen: str, tenant: str, host: str) -> None:
+    assert way("erp", load(tmp_path, FLEET), cloud_of_mail(chosen, tenant)).host == host
+
+
 def test_direct_send_of_a_device_without_tls_is_in_clear(tmp_path: Path) -> None:
-    found = way("fax", load(tmp_path, FLEET))
+    found = way("fax", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert (found.method, found.port, found.starttls, found.source_addresses) == ("direct_send", 25, False, ())
 
 
 def test_a_device_that_nothing_will_do_for_is_refused_with_reasons(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no method will do") as caught:
-        way("camera", load(tmp_path, FLEET))
+        way("camera", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert caught.value.diagnostics[0].location is not None
     assert "fixed public address" in caught.value.diagnostics[0].mend
 
 
 def test_an_unknown_device_is_told_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        way("scaner", load(tmp_path, FLEET))
+        way("scaner", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert caught.value.diagnostics[0].mend == 'did you mean "scanner"?'
