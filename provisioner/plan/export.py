@@ -22,11 +22,13 @@ from provisioner.model import Address, Declared, Desired, Observed, Present, Res
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Sequence[ResourceType[Any]]
+Form = tuple[tuple[str, ...], Any]
+"""How a plan declares an object: the path from its section, and the plain value there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The YAML text, and a sentence for each object that is not in it."""
+    """The YAML text, and a sentence for each object, and each field of one, that is not in it."""
 
     text: str
     left_out: tuple[str, ...] = ()
@@ -43,13 +45,14 @@ def export(
 ) -> Export:
     """What is there as a plan of `tenant`; `old` is the text of the file that it goes to.
 
-    With `owner` the plan claims what it declares: connectors without a mark then get one at the next apply. Raises
-    InputError when `old` is no YAML mapping.
+    With `owner`, or that of the old file, the plan claims what it declares: connectors without a mark then get one at
+    the next apply. Raises InputError when `old` is no YAML mapping.
     """
     left_out: list[str] = []
-    entries = {t.name: dict(_entries(t, observed, owner, scope or Scope(), left_out)) for t in types}
     yaml = _yaml()
     document = _header(yaml, old, tenant, owner)
+    owner = str(document.get("owner") or "")
+    entries = {t.name: dict(_entries(t, observed, owner, scope or Scope(), left_out)) for t in types}
     for kind in types:
         _write_section(document, kind, entries[kind.name], _specs(kind, observed), owner)
     stream = io.StringIO()
@@ -96,7 +99,7 @@ def _specs(kind: ResourceType[Any], observed: Observed) -> dict[str, Any]:
 
 def _entries(
     kind: ResourceType[Any], observed: Observed, owner: str, scope: Scope, left_out: list[str]
-) -> Iterator[tuple[str, tuple[tuple[str, ...], Any]]]:
+) -> Iterator[tuple[str, Form]]:
     """Key -> (path, value) of what can be declared; the reasons of the rest go to `left_out`."""
     for key, spec in sorted(_specs(kind, observed).items(), key=lambda item: (item[0] not in kind.singletons, item[0])):
         address = Address(kind.name, key)
@@ -109,13 +112,34 @@ def _entries(
                 left_out.append(f"{address}: the Hybrid Configuration Wizard made it and keeps it")
         elif mark and mark != owner:
             left_out.append(f'{address}: it belongs to "{mark}"; --owner {mark} exports that plan\'s objects')
-        elif reason := _unfit(kind, address, form, owner):
+        elif reason := _unfit(kind, address, form := _without_unfit(kind, address, form, left_out), owner):
             left_out.append(f"{address}: {reason}")
         else:
             yield key, form
 
 
-def _unfit(kind: ResourceType[Any], address: Address, form: tuple[tuple[str, ...], Any], owner: str) -> str:
+def _without_unfit(kind: ResourceType[Any], address: Address, form: Form, left_out: list[str]) -> Form:
+    """The form without the fields that the plan language would not take, each told in `left_out`.
+
+    A field that is not written is left alone, so that the rest of the object can be declared all the same.
+    """
+    path, value = form
+    while isinstance(value, dict):
+        try:
+            TypeAdapter(kind.section_type).validate_python(_nested((path, value)))
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            name = found["loc"][len(path)] if len(found["loc"]) > len(path) else None
+            if name not in value:
+                break
+            left_out.append(f"{address}: {name}: {found['msg']}")
+            value = {other: kept for other, kept in value.items() if other != name}
+        else:
+            break
+    return path, value
+
+
+def _unfit(kind: ResourceType[Any], address: Address, form: Form, owner: str) -> str:
     """Why the plan language would not take an object as it is; "" where it would."""
     try:
         declared = _declared(kind, _nested(form), owner)
@@ -130,7 +154,7 @@ def _declared(kind: ResourceType[Any], section: Any, owner: str) -> list[Declare
     return list(kind.declare(TypeAdapter(kind.section_type).validate_python(section), owner))
 
 
-def _nested(form: tuple[tuple[str, ...], Any]) -> dict[str, Any]:
+def _nested(form: Form) -> dict[str, Any]:
     path, value = form
     for name in reversed(path):
         value = {name: value}
@@ -148,7 +172,9 @@ def _write_section(
         return
     if section is None:
         section = document[kind.section] = CommentedMap()
-    there = {d.key: d for d in _declared(kind, _plain(section), owner)}
+    # A section that is one object declares it even where it says nothing.
+    silent = not section
+    there = {d.key: d for d in _declared(kind, _plain(section), owner) if d.path or not silent}
     for key, declared in there.items():
         if key not in live:
             _remove(section, declared.path)

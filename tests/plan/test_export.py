@@ -26,8 +26,15 @@ SEED = {
             {"DomainName": "contoso.com", "Default": True},
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "OrganizationConfig": [{"RejectDirectSend": True}],
         "InboundConnector": [
             {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.5", "203.0.113.8/30"]},
+            {
+                "Name": "skipping",
+                "ConnectorType": "OnPremises",
+                "TlsSenderCertificateName": "mail.contoso.com",
+                "EFSkipIPs": ["203.0.113.9", "2001:db8:1::/48"],
+            },
             {"Name": "hybrid", "ConnectorType": "OnPremises", "ConnectorSource": "HybridWizard"},
             {"Name": "theirs", "ConnectorType": "OnPremises", "Comment": "Branch [provisioner: other/prod]"},
             {
@@ -104,7 +111,8 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
         "organization": "disabled",
         "mailboxes": {"erp@contoso.com": "enabled", "fax@contoso.com": "disabled"},
     }
-    assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name"]
+    assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
+    assert plan["organization"] == {"reject_direct_send": True}
     assert plan["inbound_connectors"]["hq"]["sender_ip_addresses"] == ["203.0.113.5/32", "203.0.113.8/30"]
     assert "enabled" not in plan["inbound_connectors"]["hq"]
     assert plan["inbound_connectors"]["odd: #name"]["enabled"] is False
@@ -131,6 +139,30 @@ def test_what_is_not_for_a_plan_is_left_out_and_told(session: Session) -> None:
     assert 'inbound_connector["hybrid"]' in told
     assert 'outbound_connector["Outbound to 0a1b"]: the Hybrid Configuration Wizard' in told
     assert "other/prod" in told
+
+
+@pytest.mark.parametrize("old", ["", "organization: {}\n"])
+def test_a_setting_is_written_also_where_its_section_says_nothing(session: Session, old: str) -> None:
+    """maester pull request 1002: whoever adopts the tool rejects direct send already, and must not lose it."""
+    header = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
+    text = exported(session, old=header + old).text
+    assert yaml.safe_load(text)["organization"] == {"reject_direct_send": True}
+
+
+def test_a_field_that_a_plan_would_not_take_is_left_out_and_told(session: Session) -> None:
+    found = exported(session)
+    assert yaml.safe_load(found.text)["inbound_connectors"]["skipping"] == {
+        "type": "on_premises",
+        "require_tls": True,
+        "tls_sender_certificate_name": "mail.contoso.com",
+    }
+    (told,) = [text for text in found.left_out if "skipping" in text]
+    assert told.startswith('inbound_connector["skipping"]: ef_skip_ips: "2001:db8:1::/48" is IPv6')
+
+
+def test_the_owner_of_the_file_exports_its_own_connectors(session: Session) -> None:
+    old = "provisioner: 1\ntenant: contoso.onmicrosoft.com\nowner: other/prod\n"
+    assert yaml.safe_load(exported(session, old=old).text)["inbound_connectors"]["theirs"]["comment"] == "Branch"
 
 
 def test_a_value_edited_afterwards_is_exactly_one_change(session: Session) -> None:
