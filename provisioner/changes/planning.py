@@ -39,8 +39,9 @@ from provisioner.model import (
     field_names,
     matches,
     project,
-    written,
 )
+from provisioner.model import goal_of as goal_of
+from provisioner.model import overlay as overlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +226,6 @@ def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterat
         summary = f"{change.address}: {guard.summary}"
         at = resource.location if resource else None
         yield Finding(rule.id, rule.severity, summary, guard.mend, change.address, rule.blocks, location=at)
-
-
-def goal_of(change: Change) -> Any | None:
-    """The whole object that a change leads to; None for a deletion."""
-    if change.after is None or change.observed is None:
-        return change.after
-    return overlay(change.after, change.observed)
 
 
 class Stage(enum.IntEnum):
@@ -475,11 +469,6 @@ def deletion(kind: ResourceType[Any], address: Address, live: Any, reason: str) 
     steps, inverse = tuple(kind.steps(live, None)), tuple(kind.steps(None, live))
     needs = tuple(kind.needs(live))
     return Change(address, Action.DELETE, live, None, steps, inverse, needs, reason, observed=live)
-
-
-def overlay(wanted: Any, live: Any) -> Any:
-    """The live object with every written field of `wanted` in place: the full goal of an update."""
-    return dataclasses.replace(live, **written(wanted))
 
 
 def _differs(wanted: Any, live: Any, name: str) -> bool:

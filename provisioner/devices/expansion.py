@@ -9,20 +9,23 @@ What the plan says otherwise in another place is a mistake that names both place
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, Location, Severity
+from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Desired, Resource
-from provisioner.model.devices import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model.picture import Relay, holds
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
+
+_CONNECTOR = "inbound_connector"
 
 
 def expand(desired: Desired) -> tuple[Desired, Sequence[Diagnostic]]:
@@ -150,11 +153,11 @@ class _Expansion:
 
     def connect(self) -> None:
         """A connector for every source that no declared one covers."""
-        declared = [r for r in self.resources.values() if isinstance(r.spec, InboundConnector)]
-        names = {r.address.key.casefold(): r for r in declared}
+        names = {a.key.casefold(): r for a, r in self.resources.items() if a.type == _CONNECTOR}
+        relays = [(self.resources[a], relay) for a, relay in of_declared(self.resources.values()).every(Relay)]
         made = False
         for source, devices in self.sharing.values():
-            missing = self._left_over(source, devices, declared)
+            missing = self._left_over(source, devices, relays)
             if missing is None:
                 continue
             clash = names.get(source.name.casefold())
@@ -170,28 +173,26 @@ class _Expansion:
             self._tell_ownerless()
 
     def _left_over(
-        self, source: _Source, devices: Sequence[Device], declared: Sequence[Resource]
+        self, source: _Source, devices: Sequence[Device], relays: Sequence[tuple[Resource, Relay]]
     ) -> frozenset[str] | None:
         """The addresses that no declared connector lets in; None where declared ones know all, or the certificate."""
         missing = set(source.addresses)
-        for resource in declared:
-            if not _relays(resource.spec):
-                continue
+        for resource, relay in relays:
             if source.certificate:
-                if resource.spec.tls_sender_certificate_name == source.certificate:
-                    self._serve(resource, devices)
+                if relay.certificate and holds(frozenset({relay.certificate}), source.certificate):
+                    self._serve(resource, relay, devices)
                     return None
                 continue
-            covered = _covered(source.addresses, resource.spec.sender_ip_addresses or ())
-            if covered and not resource.spec.tls_sender_certificate_name:
-                self._serve(resource, devices)
+            covered = {network for network in source.addresses if holds(relay.networks, network)}
+            if covered and not relay.certificate:
+                self._serve(resource, relay, devices)
                 missing -= covered
         return frozenset(missing) if missing or source.certificate else None
 
-    def _serve(self, resource: Resource, devices: Sequence[Device]) -> None:
+    def _serve(self, resource: Resource, relay: Relay, devices: Sequence[Device]) -> None:
         """A declared connector that these devices use: it must let each of them in."""
         for device in devices:
-            if device.tls == "none" and resource.spec.require_tls is not False:
+            if device.tls == "none" and not relay.clear_text:
                 what = f"{device.address} speaks no TLS, which {resource.address} requires of everyone"
                 at = resource.fields.get("require_tls", resource.location)
                 self._conflict(device, "supports", what, "write require_tls: false there", at)
@@ -204,14 +205,19 @@ class _Expansion:
             enabled=True,
             sender_ip_addresses=addresses or None,
             sender_domains=frozenset({"*"}),
-            require_tls=bool(source.certificate) or all(d.modern_tls for d in devices),
+            require_tls=bool(source.certificate) or all(d.modern_tls for d in self._senders(addresses)),
             tls_sender_certificate_name=source.certificate or None,
             comment=source.comment,
             owner=self.desired.owner or None,
         )
         fields = {"sender_ip_addresses": source.location} if source.location else {}
         for device in devices:
-            self._add(Address("inbound_connector", source.name), spec, device, fields)
+            self._add(Address(_CONNECTOR, source.name), spec, device, fields)
+
+    def _senders(self, addresses: frozenset[str]) -> Sequence[Device]:
+        """Every device that sends from one of these networks: a connector names an address, not a device."""
+        at_mx = [d for d in self.desired.devices.values() if self.choices[d.name].method in {SMTP_RELAY, DIRECT_SEND}]
+        return [d for d in at_mx if facts_of(d, self.desired).sources & addresses]
 
     # --- mistakes -----------------------------------------------------------------------------------------------
 
@@ -225,14 +231,3 @@ class _Expansion:
     def _tell_ownerless(self) -> None:
         what = "the plan names no owner: connectors that it makes for devices stay when the last device is gone"
         self.found.append(Diagnostic("DEVICE-OWNERLESS", what, "write owner: and a name", Severity.WARNING))
-
-
-def _relays(spec: InboundConnector) -> bool:
-    """Whether a connector, as it is declared, lets its sources send to anyone."""
-    return spec.type == "on_premises" and spec.enabled is not False
-
-
-def _covered(networks: Iterable[str], by: Iterable[str]) -> set[str]:
-    """Those of the networks that lie within one of `by`."""
-    wide = [ipaddress.IPv4Network(text) for text in by]
-    return {n for n in networks if any(ipaddress.IPv4Network(n).subnet_of(w) for w in wide)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from provisioner.mailflow.picture import contributions
 from provisioner.model import Action, Effect, ResourceType, consequence
 from provisioner.model.picture import (
     ADDRESS,
@@ -38,10 +39,7 @@ def effects(kind: ResourceType[Any], before: Any | None, after: Any | None) -> f
     None is an object that does not exist. The picture around the object is not looked at: what another object opens
     too counts as opened or closed here, which is the cautious side for the order of changes.
     """
-    return compared(
-        () if before is None else kind.contribution(before),
-        () if after is None else kind.contribution(after),
-    )
+    return compared(contributions(kind, before), contributions(kind, after))
 
 
 def consequences(action: Action, found: Collection[Effect]) -> tuple[str, ...]:

@@ -13,25 +13,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
+from provisioner.mailflow.picture import declared_in, of_observed, questions_about, witnessed
 from provisioner.model import (
-    Address,
     Answer,
     Cmdlet,
     Desired,
     GraphRequest,
     Observed,
-    Present,
-    Query,
     Request,
     Row,
     Unknown,
 )
 from provisioner.model import request_key as key_of
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
+from provisioner.model.picture import ORGANIZATION, Picture, Rejection, SignIn
+from provisioner.resources import TYPES
 from provisioner.resources.canonical import email_address, lenient
-from provisioner.resources.organization import SETTINGS
-from provisioner.resources.rows.transport_config import SWITCH as COLUMN
-from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth, SmtpAuthType
+from provisioner.resources.rows.transport_config import SWITCH as _SWITCH
 
 TRANSPORT = Cmdlet("Get-TransportConfig")
 ORGANIZATION_CONFIG = Cmdlet("Get-OrganizationConfig")
@@ -130,7 +128,7 @@ def questions(desired: Desired) -> Sequence[Request]:
     if signing:
         asked.append(TRANSPORT)
     # Those that a narrower run leaves out: whoever takes something away must know what they have.
-    asked += mailbox_questions(sorted(m for m in signing if Address("smtp_auth", m) not in desired.resources))
+    asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
     if passwords:
         asked += [POLICIES, SECURITY_DEFAULTS, *user_questions(passwords)]
     if passwords or DIRECT_SEND in methods:
@@ -143,18 +141,13 @@ def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) 
 
     Those that the plan declares need no look-up of their own where the plan's resources are read anyway.
     """
-    declared = desired.resources if desired else {}
-    own = mailbox_questions([m for m in mailboxes if Address("smtp_auth", m) not in declared])
+    own = mailbox_questions([m for m in mailboxes if desired is None or not declared_in(desired, SignIn, m)])
     return [*own, *user_questions(mailboxes), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
 
 
-def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
+def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Request]:
     """The look-ups of the mailboxes' own switches."""
-    return [_switch_of(m) for m in mailboxes] if len(mailboxes) <= _FEW else [MAILBOXES]
-
-
-def _switch_of(mailbox: str) -> Cmdlet:
-    return Cmdlet("Get-CASMailbox", {"Identity": mailbox})
+    return questions_about(SignIn, mailboxes)
 
 
 def user_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
@@ -174,13 +167,13 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
 # --- what of the answers is kept -------------------------------------------------------------------------------------
 
 _COLUMNS = {
-    "Get-TransportConfig": frozenset({COLUMN}),
+    "Get-TransportConfig": frozenset({_SWITCH}),
     "Get-OrganizationConfig": frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"}),
     "Get-AuthenticationPolicy": frozenset(
         {"Name", "Identity", "Guid", "Id", "DistinguishedName", "AllowBasicAuthSmtp"}
     ),
     "Get-User": frozenset({"UserPrincipalName", "WindowsEmailAddress", "AuthenticationPolicy"}),
-    "Get-CASMailbox": frozenset({"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", COLUMN}),
+    "Get-CASMailbox": frozenset({"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", _SWITCH}),
 }
 
 
@@ -218,49 +211,24 @@ def _names(row: Row) -> set[str]:
 
 def switches_of(mailbox: str, observed: Observed) -> Switches:
     """How everything stands for a mailbox, as far as it was read."""
-    own = observed.resources.get(Address("smtp_auth", mailbox))
-    rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
-    policy = _user_policy(mailbox, observed.evidence)
+    return switches_in(of_observed(observed, TYPES, (mailbox,)), mailbox, observed.evidence)
+
+
+def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
+    """How everything stands for a mailbox in a picture; what forbids passwords only is in the evidence."""
+    rows = _rows(evidence, ORGANIZATION_CONFIG)
+    policy = _user_policy(mailbox, evidence)
     if policy == "":
         # The organization's default; a row without the column does not tell it.
         told = rows and "DefaultAuthenticationPolicy" in rows[0]
         policy = str(rows[0]["DefaultAuthenticationPolicy"] or "") if rows and told else None
     return Switches(
-        own.spec.smtp_auth if isinstance(own, Present) else _mailbox(mailbox, observed.evidence),
-        _organization(observed),
+        picture.switch(mailbox),
+        picture.switch(ORGANIZATION),
         policy,
-        _allows(policy, observed.evidence),
-        _security_defaults(observed.evidence),
+        _allows(policy, evidence),
+        _security_defaults(evidence),
     )
-
-
-def _mailbox(mailbox: str, evidence: Evidence) -> str | None:
-    """The mailbox's own word from what was asked besides, by the codec of the resource."""
-    for request in (_switch_of(mailbox), MAILBOXES):
-        seen = (_decoded(mailbox, request, evidence) or {}).get(mailbox)
-        if isinstance(seen, SmtpAuth):
-            return seen.smtp_auth
-    return None
-
-
-def _decoded(mailbox: str, request: Cmdlet, evidence: Evidence) -> Mapping[str, SmtpAuth | Unknown] | None:
-    """An answer about mailboxes by the codec of the resource; None where there is no answer that it can read."""
-    answer = evidence.get(key_of(request))
-    if not isinstance(answer, Answer):
-        return None
-    try:
-        return SmtpAuthType().decode({mailbox: None}, [(Query(request, frozenset({mailbox})), answer)])
-    except ValueError:
-        return None
-
-
-def _organization(observed: Observed) -> str | None:
-    there = observed.resources.get(Address("smtp_auth", ORGANIZATION))
-    if isinstance(there, Present):
-        return str(there.spec.smtp_auth)
-    rows = _rows(observed.evidence, TRANSPORT)
-    value = rows[0].get(COLUMN) if rows else None
-    return None if not isinstance(value, bool) else "disabled" if value else "enabled"
 
 
 def _rows(evidence: Evidence, request: Request) -> Sequence[Row] | None:
@@ -300,15 +268,13 @@ def _security_defaults(evidence: Evidence) -> bool | None:
 
 def has_mailbox(mailbox: str, evidence: Evidence) -> bool | None:
     """Whether the tenant has a mailbox, by the look-up of its own switch; None where that was not answered."""
-    seen = _decoded(mailbox, _switch_of(mailbox), evidence)
-    return None if seen is None else mailbox in seen
+    for kind in TYPES:
+        if SignIn in kind.contributes:
+            seen = witnessed(kind, (mailbox,), evidence)
+            return None if mailbox not in seen else seen[mailbox] is not None
+    return None
 
 
-def rejects_direct_send(observed: Observed) -> bool | None:
-    """The organization's setting as it is, from the resource or from what was asked besides; None for not known."""
-    there = observed.resources.get(Address("organization", SETTINGS))
-    if isinstance(there, Present) and there.spec.reject_direct_send is not None:
-        return bool(there.spec.reject_direct_send)
-    rows = _rows(observed.evidence, ORGANIZATION_CONFIG)
-    value = rows[0].get("RejectDirectSend") if rows else None
-    return value if isinstance(value, bool) else None
+def rejects_direct_send(picture: Picture) -> bool | None:
+    """The organization's RejectDirectSend; None for not known."""
+    return next((rejection.rejects for _, rejection in picture.every(Rejection)), None)

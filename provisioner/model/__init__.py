@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from provisioner.diagnostics import Location, Severity
 from provisioner.model.devices import Choice, Device, Site
-from provisioner.model.picture import Contributions
+from provisioner.model.picture import Contribution, Contributions
 
 Row = Mapping[str, Any]
 """One object as the wire gives it (property name -> plain JSON value). The only place where Any is at home."""
@@ -620,6 +620,10 @@ class ResourceType(Protocol[S]):
         A field that is None is not known and is judged with caution.
         """
 
+    @property
+    def contributes(self) -> tuple[type[Contribution], ...]:
+        """The words that its objects may contribute: unknown where they could not be listed."""
+
     def guards(self, before: S | None, after: S | None, /) -> Iterable[Guard]:
         """What of this change a person must allow by name, judged on the whole objects."""
 
@@ -658,6 +662,18 @@ def project(spec: Any, onto: Any) -> Any:
     """`spec` with every field that `onto` leaves unwritten set to None: what a comparison with `onto` rests on."""
     blank = {name: None for name in field_names(onto) if getattr(onto, name) is None}
     return dataclasses.replace(spec, **blank) if blank else spec
+
+
+def overlay(wanted: Any, live: Any) -> Any:
+    """The live object with every written field of `wanted` in place: the full goal of an update."""
+    return dataclasses.replace(live, **written(wanted))
+
+
+def goal_of(change: Change) -> Any | None:
+    """The whole object that a change leads to; None for a deletion."""
+    if change.after is None or change.observed is None:
+        return change.after
+    return overlay(change.after, change.observed)
 
 
 def field_names(spec: Any) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ networks in CIDR, domains as the connectors write them (`contoso.com`, `*.contos
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from provisioner.model import Address, Unknown
+    from provisioner.model import Address
 
 # --- scopes ----------------------------------------------------------------------------------------------------------
 
@@ -225,16 +225,37 @@ Contribution = (
 )
 
 Contributions = tuple[Contribution, ...]
+W = TypeVar("W", bound=Contribution)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What all objects of a tenant contribute, by address; `unknown` are objects whose state could not be read.
+    """What all objects of a tenant contribute, by address.
 
-    `unlisted` are the words of which the tenant may hold more than the picture shows, each with the reason: the types
-    of objects that contribute them could not be listed, or were not.
+    `unread` are the words of which the tenant may hold more than the picture shows, each with the reason: an object, or
+    all objects of a type that contributes them, could not be read. `lacking` are the keys of objects that were read and
+    do not contribute a word.
     """
 
     objects: Mapping[Address, Contributions]
-    unknown: Mapping[Address, Unknown] = field(default_factory=dict)
-    unlisted: Mapping[type[Contribution], str] = field(default_factory=dict)
+    unread: Mapping[type[Contribution], str] = field(default_factory=dict)
+    lacking: Mapping[type[Contribution], frozenset[str]] = field(default_factory=dict)
+    _by_word: Mapping[Any, Sequence[tuple[Address, Any]]] = field(init=False, repr=False, compare=False)
+    _switches: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sorted once: a tenant has many mailboxes, and the plan many devices."""
+        by_word: dict[type[Contribution], list[tuple[Address, Any]]] = {}
+        for address, contributions in self.objects.items():
+            for contribution in contributions:
+                by_word.setdefault(type(contribution), []).append((address, contribution))
+        object.__setattr__(self, "_by_word", by_word)
+        object.__setattr__(self, "_switches", {s.mailbox: s.switch for _, s in by_word.get(SignIn, ())})
+
+    def every(self, word: type[W]) -> Sequence[tuple[Address, W]]:
+        """All contributions of a word, each with the address of its object."""
+        return self._by_word.get(word, ())
+
+    def switch(self, mailbox: str) -> str | None:
+        """The SMTP AUTH switch of a mailbox or of the ORGANIZATION; None for not known."""
+        return self._switches.get(mailbox)

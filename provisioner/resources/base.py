@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from provisioner.model import Address, Advice, Answer, Guard, Query, Rule, Step, Undeclared, field_names
+from provisioner.model.picture import Contribution
 from provisioner.resources.canonical import spellings
 
 _REQUIRED = ("contribution", "guards", "in_force")
@@ -28,6 +29,7 @@ class BaseType:
     marks_ownership: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[tuple[Rule, ...]] = ()
+    contributes: ClassVar[tuple[type[Contribution], ...]] = ()
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         """`abstract`: what several types share, which is not a type itself."""

@@ -34,7 +34,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
-from provisioner.model.picture import Contributions, Signature
+from provisioner.model.picture import Contribution, Contributions, Signature
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     DomainKey,
@@ -112,6 +112,7 @@ class DkimType(BaseType):
         ),
     ]
     spec: ClassVar[type[Dkim]] = Dkim
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Signature,)
     deletable: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),

@@ -20,7 +20,7 @@ from provisioner.model import (
     Row,
     Unknown,
 )
-from provisioner.model.picture import Acceptance, Contributions
+from provisioner.model.picture import Acceptance, Contribution, Contributions
 from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient
 from provisioner.resources.rows import accepted_domain
@@ -65,6 +65,7 @@ class DomainType(PreconditionType):
         ),
     ]
     spec: ClassVar[type[Domain]] = Domain
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Acceptance,)
 
     def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():

@@ -214,6 +214,7 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
     )
     spec: ClassVar[type[InboundConnector]] = InboundConnector
     noun: ClassVar[str] = "InboundConnector"
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Relay, Exemption, Restriction, Privilege, Doubt)
     rules: ClassVar[tuple[Rule, ...]] = _RULES
     # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
     stays_disabled: ClassVar[tuple[str, ...]] = ("is created in a disabled state", "enable an inbound connector")

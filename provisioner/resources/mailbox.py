@@ -21,7 +21,7 @@ from provisioner.model import (
     Row,
     Unknown,
 )
-from provisioner.model.picture import Account, Contributions
+from provisioner.model.picture import Account, Contribution, Contributions
 from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
 
@@ -66,6 +66,7 @@ class MailboxType(PreconditionType):
         ),
     ]
     spec: ClassVar[type[Mailbox]] = Mailbox
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Account,)
 
     def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, Row, Send, Step, Unknown
-from provisioner.model.picture import Contributions, Rejection
+from provisioner.model.picture import Contribution, Contributions, Rejection
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import Flag, answered
 from provisioner.resources.rows import organization_config
@@ -44,6 +44,7 @@ class OrganizationType(BaseType):
     section: ClassVar[str] = "organization"
     section_type: ClassVar[Any] = OrganizationSection
     spec: ClassVar[type[Organization]] = Organization
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Rejection,)
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (SETTINGS,)

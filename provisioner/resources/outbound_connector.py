@@ -248,6 +248,7 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
     )
     spec: ClassVar[type[OutboundConnector]] = OutboundConnector
     noun: ClassVar[str] = "OutboundConnector"
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Route, Privilege)
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "OUTBOUND-ALL-MAIL", Severity.ERROR, "apply", "An outbound connector begins to take mail to every domain."

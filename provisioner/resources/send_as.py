@@ -27,7 +27,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
-from provisioner.model.picture import Contributions, SendRight
+from provisioner.model.picture import Contribution, Contributions, SendRight
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     EmailKey,
@@ -80,6 +80,7 @@ class SendAsType(BaseType):
         ),
     ]
     spec: ClassVar[type[SendAs]] = SendAs
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (SendRight,)
 
     def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, senders in section.items():

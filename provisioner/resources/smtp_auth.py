@@ -30,7 +30,7 @@ from provisioner.model import (
     Unknown,
     picture,
 )
-from provisioner.model.picture import Contributions, SignIn
+from provisioner.model.picture import Contribution, Contributions, SignIn
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     EmailKey,
@@ -98,6 +98,7 @@ class SmtpAuthType(BaseType):
     section: ClassVar[str] = "smtp_auth"
     section_type: ClassVar[Any] = SmtpAuthSection
     spec: ClassVar[type[SmtpAuth]] = SmtpAuth
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (SignIn,)
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (ORGANIZATION,)

@@ -1,58 +1,78 @@
 """What the changes, and the tenant as it is, mean for the plan's devices: who cannot send, and who loses its way.
 
 Two pictures of the tenant are compared, as it is and as it will be; a device that could send in the first and cannot in
-the second loses its way. What the plan does not speak of and nobody read is in neither.
+the second loses its way. `mailflow` decides about both. What the plan does not speak of and nobody read is in neither.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from provisioner.devices import choose, facts_of
 from provisioner.diagnostics import Location
-from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, Switches, Verdict, judge, rejects_direct_send, switches_of
-from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present, request_key
+from provisioner.mailflow import picture as pictures
+from provisioner.mailflow.deciding import Attempt, Decision, decide
+from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, Verdict, judge, rejects_direct_send, switches_in
+from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
-from provisioner.resources.inbound_connector import InboundConnector
-from provisioner.resources.organization import SETTINGS
-from provisioner.resources.smtp_auth import ORGANIZATION
+from provisioner.model.picture import ORGANIZATION, Picture, SignIn
 from provisioner.rules.catalogue import RULES
 
-Connectors = Mapping[Address, InboundConnector]
+
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """The tenant as it is and as it will be, the changes in between, and how to make any part of them."""
+
+    desired: Desired
+    observed: Observed
+    pending: Mapping[Address, Change]
+    types: Sequence[ResourceType[Any]]
+    before: Picture
+    after: Picture
+
+    def all_but(self, address: Address) -> Picture:
+        """The tenant with every change made but one."""
+        return pictures.after(self.before, (c for a, c in self.pending.items() if a != address), self.types)
 
 
-def device_findings(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+def device_findings(
+    desired: Desired, observed: Observed, changes: Sequence[Change], types: Sequence[ResourceType[Any]]
+) -> Iterator[Finding]:
     """All findings about devices that need the tenant."""
     if not desired.devices:
         return
     pending = {c.address: c for c in changes if c.action is not Action.NO_OP}
-    yield from _sign_ins(desired, observed, pending)
-    yield from _rejected(desired, observed, pending)
-    yield from _relays_lost(desired, observed, pending)
-    yield from _direct_send_lost(desired, pending)
+    before = pictures.of_observed(observed, types, sorted({d.mailbox for d in desired.devices.values() if d.mailbox}))
+    outlook = _Outlook(desired, observed, pending, types, before, pictures.after(before, pending.values(), types))
+    yield from _sign_ins(outlook)
+    yield from _rejected(outlook)
+    yield from _relays_lost(outlook)
+    yield from _direct_send_lost(outlook)
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
 
 
-def _sign_ins(desired: Desired, observed: Observed, pending: Mapping[Address, Change]) -> Iterator[Finding]:
+def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
     """The verdict on every sign-in once the changes are made: what forbids it, told once with all it forbids."""
     blocked: dict[Verdict, list[Device]] = {}
     unknown: dict[tuple[str, ...], list[Device]] = {}
-    for device in _by_method(desired, CLIENT_SUBMISSION):
-        now = switches_of(device.mailbox, observed)
-        authentication = desired.choices[device.name].authentication
-        verdict = judge(after(now, device.mailbox, pending), authentication)
-        if verdict.allowed is not False:
-            if verdict.unknown:
-                unknown.setdefault(verdict.unknown, []).append(device)
-        elif verdict.blocked_by in {"mailbox", "organization"} and judge(now, authentication).allowed:
-            yield _loses(device, verdict.sentence, _switch_change(device, pending))
+    for device in _by_method(outlook.desired, CLIENT_SUBMISSION):
+        authentication = outlook.desired.choices[device.name].authentication
+        now, then = (
+            judge(switches_in(picture, device.mailbox, outlook.observed.evidence), authentication)
+            for picture in (outlook.before, outlook.after)
+        )
+        if then.allowed is not False:
+            if then.unknown:
+                unknown.setdefault(then.unknown, []).append(device)
+        elif then.blocked_by in {"mailbox", "organization"} and now.allowed:
+            yield _loses(device, then.sentence, _switch_change(device, outlook))
         else:
-            blocked.setdefault(dataclasses.replace(verdict, unknown=()), []).append(device)
+            blocked.setdefault(dataclasses.replace(then, unknown=()), []).append(device)
     for verdict, devices in blocked.items():
         summary = f"{_listed(devices)} cannot sign in: {verdict.sentence}"
         yield _finding("SMTP-AUTH-BLOCKED", summary, verdict.mend, devices[0].location)
@@ -62,127 +82,93 @@ def _sign_ins(desired: Desired, observed: Observed, pending: Mapping[Address, Ch
         yield _finding("SMTP-AUTH-UNKNOWN", summary, mend, devices[0].location)
 
 
-def after(now: Switches, mailbox: str, pending: Mapping[Address, Change]) -> Switches:
-    """The switches as they will be: as now, but for what the pending changes say."""
-    own = pending.get(Address("smtp_auth", mailbox))
-    whole = pending.get(Address("smtp_auth", ORGANIZATION))
-    return dataclasses.replace(
-        now,
-        mailbox=own.after.smtp_auth if own and own.after else now.mailbox,
-        organization=whole.after.smtp_auth if whole and whole.after else now.organization,
-    )
+def _switch_change(device: Device, outlook: _Outlook) -> Address | None:
+    """The change of the switch that counts: the mailbox's own before the organization's."""
+    changed = {s.mailbox: a for a, s in outlook.after.every(SignIn) if a in outlook.pending}
+    return changed.get(device.mailbox) or changed.get(ORGANIZATION)
 
 
-def _switch_change(device: Device, pending: Mapping[Address, Change]) -> Address | None:
-    for key in (device.mailbox, ORGANIZATION):
-        if Address("smtp_auth", key) in pending:
-            return Address("smtp_auth", key)
+# --- relay and direct send -------------------------------------------------------------------------------------------
+
+
+def _attempts(device: Device, desired: Desired) -> Sequence[Attempt]:
+    """Mail of a device at the MX endpoint: one attempt from each of its networks, one where none is known."""
+    site = desired.sites.get(device.site or "")
+    networks = site.egress_ip_addresses if site else device.sender_ip_addresses
+    certificate = device.certificate if device.modern_tls else ""
+    return [
+        Attempt(device.sender, device.recipients == "anyone", network, certificate, device.tls != "none")
+        for network in sorted(networks) or ("",)
+    ]
+
+
+def _relays_lost(outlook: _Outlook) -> Iterator[Finding]:
+    """Devices whose mail a connector lets in, and no connector does once the changes are made."""
+    for device in _by_method(outlook.desired, SMTP_RELAY):
+        attempts = _attempts(device, outlook.desired)
+        if not _relayed(outlook.before, attempts) or _relayed(outlook.after, attempts):
+            continue
+        by = dict.fromkeys(a for attempt in attempts for a in decide(outlook.before, attempt).by)
+        causes = [a for a in by if a in outlook.pending and _relayed(outlook.all_but(a), attempts)]
+        cause = next(iter([*causes, *(a for a in by if a in outlook.pending)]), None)
+        yield _loses(device, f"{cause} no longer lets it in, and no other connector does", cause)
+
+
+def _relayed(picture: Picture, attempts: Sequence[Attempt]) -> bool:
+    """Whether a connector lets in all of it, as far as is known."""
+    decisions = [decide(picture, attempt) for attempt in attempts]
+    return all(d.path == SMTP_RELAY and d.allowed is not False for d in decisions)
+
+
+def _direct_send_lost(outlook: _Outlook) -> Iterator[Finding]:
+    """Devices for which direct send is the way, and whose mail is refused once the changes are made."""
+    for device in outlook.desired.devices.values():
+        facts = dataclasses.replace(facts_of(device, outlook.desired), reject_direct_send=False)
+        if choose(device, facts).method != DIRECT_SEND:
+            continue
+        refused = _lost(outlook, _attempts(device, outlook.desired))
+        if refused is None:
+            continue
+        cause = next((a for a in refused.by if a in outlook.pending), None)
+        rejected = refused.reason == "direct_send_rejected"
+        why = "direct send is rejected from then on" if rejected else f"{refused.sentence} ({refused.code})"
+        lost = _loses(device, why, cause)
+        choice = outlook.desired.choices.get(device.name)
+        advice = "; or ".join(choice.advice) if choice else ""
+        yield dataclasses.replace(lost, mend=advice or lost.mend)
+
+
+def _lost(outlook: _Outlook, attempts: Sequence[Attempt]) -> Decision | None:
+    """Why direct send is refused afterwards, or can be, that is not refused now; None where it goes on."""
+    for attempt in attempts:
+        was, will = decide(outlook.before, attempt), decide(outlook.after, attempt)
+        doubtful = will.allowed is None and will.path == DIRECT_SEND and was.allowed
+        if was.allowed is not False and (will.allowed is False or doubtful):
+            return will
     return None
 
 
-# --- relays ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """What tells Exchange that mail is of this device: its networks, or its certificate."""
-
-    networks: frozenset[str]
-    certificate: str
-
-    def open_by(self, connectors: Iterable[InboundConnector]) -> bool:
-        """Whether connectors let all of it in."""
-        relaying = [c for c in connectors if c.type == "on_premises" and c.enabled is not False]
-        if self.certificate and any(c.tls_sender_certificate_name == self.certificate for c in relaying):
-            return True
-        named = [ipaddress.IPv4Network(n) for c in relaying for n in c.sender_ip_addresses or () if _is_network(n)]
-        return bool(self.networks) and all(
-            any(ipaddress.IPv4Network(network).subnet_of(n) for n in named) for network in self.networks
-        )
-
-
-def _is_network(text: str) -> bool:
-    """Whether a stored address has a form that we know."""
-    try:
-        ipaddress.IPv4Network(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _relays_lost(desired: Desired, observed: Observed, pending: Mapping[Address, Change]) -> Iterator[Finding]:
-    touched = [a for a in pending if a.type == "inbound_connector"]
-    if not touched:
-        return
-    before = _connectors(observed)
-    behind = _changed(before, pending)
-    for device in _by_method(desired, SMTP_RELAY):
-        site = desired.sites.get(device.site or "")
-        way = _Way(site.egress_ip_addresses if site else device.sender_ip_addresses, device.certificate)
-        if way.open_by(before.values()) and not way.open_by(behind.values()):
-            cause = next((a for a in touched if a in before and not way.open_by(_without(before, a))), touched[0])
-            yield _loses(device, f"{cause} no longer lets it in, and no other connector does", cause)
-
-
-def _connectors(observed: Observed) -> dict[Address, InboundConnector]:
-    """Every connector that was seen, declared or not."""
-    seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
-    return {a: s for a, s in {**seen, **observed.undeclared}.items() if isinstance(s, InboundConnector)}
-
-
-def _changed(connectors: Connectors, pending: Mapping[Address, Change]) -> dict[Address, InboundConnector]:
-    """The connectors with every change made."""
-    changed = dict(connectors)
-    for address, change in pending.items():
-        if address.type != "inbound_connector":
-            continue
-        if change.after is None:
-            changed.pop(address, None)
-            continue
-        given = {n: v for n in InboundConnector.__dataclass_fields__ if (v := getattr(change.after, n)) is not None}
-        there = changed.get(address)
-        changed[address] = dataclasses.replace(there, **given) if there else change.after
-    return changed
-
-
-def _without(connectors: Connectors, address: Address) -> list[InboundConnector]:
-    return [spec for a, spec in connectors.items() if a != address]
-
-
-# --- direct send -----------------------------------------------------------------------------------------------------
-
-
-def _rejected(desired: Desired, observed: Observed, pending: Mapping[Address, Change]) -> Iterator[Finding]:
+def _rejected(outlook: _Outlook) -> Iterator[Finding]:
     """Devices that are to send direct in a tenant that refuses it, and that the plan does not change."""
-    devices = list(_by_method(desired, DIRECT_SEND))
-    if not devices or Address("organization", SETTINGS) in pending:
+    devices = list(_by_method(outlook.desired, DIRECT_SEND))
+    rejects = rejects_direct_send(outlook.before)
+    if not devices or rejects != rejects_direct_send(outlook.after):
         return
-    rejects = rejects_direct_send(observed)
-    if rejects is None and request_key(ORGANIZATION_CONFIG) in observed.evidence:
+    if rejects is None and request_key(ORGANIZATION_CONFIG) in outlook.observed.evidence:
         summary = f"whether {_listed(devices)} can use direct send is not known: RejectDirectSend could not be read"
         mend = "give the application a role that may run Get-OrganizationConfig (Global Reader), and plan again"
         yield _finding("DIRECT-SEND-UNKNOWN", summary, mend, devices[0].location)
-    if not rejects:
+    refused = [d for d in devices if _is_direct_send_rejected(outlook, d)]
+    if not refused:
         return
-    summary = f"{_listed(devices)} would be refused: the organization rejects direct send (550 5.7.68)"
+    summary = f"{_listed(refused)} would be refused: the organization rejects direct send (550 5.7.68)"
     mend = "give them a fixed address for SMTP relay, or write organization: { reject_direct_send: false }"
-    yield _finding("DIRECT-SEND-REJECTED", summary, mend, devices[0].location)
+    yield _finding("DIRECT-SEND-REJECTED", summary, mend, refused[0].location)
 
 
-def _direct_send_lost(desired: Desired, pending: Mapping[Address, Change]) -> Iterator[Finding]:
-    """Devices for which direct send is the way as long as the organization does not reject it."""
-    address = Address("organization", SETTINGS)
-    change = pending.get(address)
-    if change is None or change.after is None or not change.after.reject_direct_send:
-        return
-    for device in desired.devices.values():
-        facts = dataclasses.replace(facts_of(device, desired), reject_direct_send=False)
-        if choose(device, facts).method != DIRECT_SEND:
-            continue
-        lost = _loses(device, "direct send is rejected from then on", address)
-        choice = desired.choices.get(device.name)
-        advice = "; or ".join(choice.advice) if choice else ""
-        yield dataclasses.replace(lost, mend=advice or lost.mend)
+def _is_direct_send_rejected(outlook: _Outlook, device: Device) -> bool:
+    attempts = _attempts(device, outlook.desired)
+    return any(decide(outlook.after, attempt).reason == "direct_send_rejected" for attempt in attempts)
 
 
 # --- findings --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _hybrid(desired, observed, changes, types)
     yield from _same_mailbox(desired, observed, types)
     yield from _blast_radius(observed, changes)
-    yield from device_findings(desired, observed, changes)
+    yield from device_findings(desired, observed, changes, tuple(types.values()))
 
 
 def _advice(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:

@@ -79,6 +79,31 @@ def test_one_device_without_tls_makes_tls_optional_for_its_site_only(tmp_path: P
     assert found["inbound_connector/site-lab"].require_tls is True
 
 
+def test_a_device_that_sends_direct_from_the_same_address_makes_tls_optional_too(tmp_path: Path) -> None:
+    """Exchange attributes its mail to the connector, which names an address and not a device."""
+    badge = {**OLD, "recipients": "organization", "method": "direct_send", "site": "hq"}
+    found = specs(desired(tmp_path, sites=SITES, devices={"a": {**RELAY, "site": "hq"}, "badge": badge}))
+    assert found["inbound_connector/site-hq"].require_tls is False
+    elsewhere = {"a": {**RELAY, "site": "hq"}, "badge": {**badge, "site": "lab"}}
+    assert specs(desired(tmp_path, sites=SITES, devices=elsewhere))["inbound_connector/site-hq"].require_tls is True
+
+
+@pytest.mark.parametrize(
+    ("name", "covered"), [("*.contoso.com", True), ("scan.contoso.com", True), ("contoso.com", False)]
+)
+def test_a_declared_connector_that_covers_the_certificate_is_used(tmp_path: Path, name: str, covered: bool) -> None:
+    servers = {"type": "on_premises", "tls_sender_certificate_name": name, "sender_domains": ["*"]}
+    scan = {**RELAY, "certificate": "scan.contoso.com", "method": "smtp_relay"}
+    found = desired(tmp_path, devices={"scan": scan}, inbound_connectors={"servers": servers})
+    made = (
+        {"inbound_connector/servers"}
+        if covered
+        else {"inbound_connector/servers", "inbound_connector/certificate-scan.contoso.com"}
+    )
+    assert {a.short for a in found.resources if a.type == "inbound_connector"} == made
+    assert found.resources[Address("inbound_connector", "servers")].devices == (("scan",) if covered else ())
+
+
 def test_own_addresses_and_certificates_have_connectors_of_their_own(tmp_path: Path) -> None:
     devices = {
         "a": {**RELAY, "sender_ip_addresses": ["192.0.2.5"]},

@@ -157,6 +157,72 @@ def test_rejecting_direct_send_tells_what_would_do_instead(tmp_path: Path) -> No
     assert lost.mend.startswith("SMTP relay would do: leave the method out")
 
 
+FILTER = {
+    "type": "partner",
+    "sender_domains": ["*"],
+    "sender_ip_addresses": ["9.9.9.0/24"],
+    "restrict_domains_to_ip_addresses": True,
+}
+
+
+def test_a_connector_that_restricts_its_domains_names_the_devices_that_send_direct(tmp_path: Path) -> None:
+    found = plan(
+        tmp_path, {}, devices={"fax": FAX}, inbound_connectors={"filter": FILTER}, allow=("PARTNER-RESTRICTS",)
+    )
+    (lost,) = of(found, "DEVICE-LOSES-WAY")
+    assert lost.address == Address("inbound_connector", "filter")
+    assert "550 5.7.51" in lost.summary
+    assert not found.applyable
+
+
+def test_a_restriction_takes_nothing_from_its_own_sources_and_other_domains(tmp_path: Path) -> None:
+    fixed = {**FAX, "method": "direct_send", "sender_ip_addresses": ["9.9.9.9"]}
+    for devices, change in (({"fax": fixed}, {}), ({"fax": FAX}, {"sender_domains": ["partner.example"]})):
+        found = plan(tmp_path, {}, devices=devices, inbound_connectors={"filter": {**FILTER, **change}})
+        assert of(found, "DEVICE-LOSES-WAY") == []
+
+
+def test_a_restriction_takes_nothing_from_what_an_own_connector_lets_in(tmp_path: Path) -> None:
+    """Both kinds of connectors are set up side by side (Learn, third-party cloud services)."""
+    own = {"by hand": {"type": "on_premises", "sender_ip_addresses": ["9.8.8.0/24"]}, "filter": FILTER}
+    fixed = {**FAX, "method": "direct_send", "sender_ip_addresses": ["9.8.8.8"]}
+    assert of(plan(tmp_path, {}, devices={"fax": fixed}, inbound_connectors=own), "DEVICE-LOSES-WAY") == []
+
+
+def test_a_connector_that_names_the_address_keeps_direct_send_when_it_is_rejected(tmp_path: Path) -> None:
+    partner = {"ours": {"type": "partner", "sender_domains": ["*"], "sender_ip_addresses": ["9.8.8.0/24"]}}
+    fixed = {**FAX, "method": "direct_send", "sender_ip_addresses": ["9.8.8.8"]}
+    off = {"reject_direct_send": True}
+    allow = ("DEVICE-NO-METHOD",)
+    kept = plan(tmp_path, {}, devices={"fax": fixed}, organization=off, inbound_connectors=partner, allow=allow)
+    assert of(kept, "DEVICE-LOSES-WAY") == []
+    assert len(of(plan(tmp_path, {}, devices={"fax": fixed}, organization=off, allow=allow), "DEVICE-LOSES-WAY")) == 1
+
+
+def test_a_wildcard_certificate_lets_a_device_in(tmp_path: Path) -> None:
+    scan = {**RELAY, "certificate": "scan.contoso.com"}
+    del scan["site"]
+    own = InboundConnector("servers", type="on_premises", enabled=True, tls_sender_certificate_name="*.contoso.com")
+    other = {"inbound_connector/servers": own}
+    kept = plan(
+        tmp_path,
+        {**other, "inbound_connector/certificate-scan.contoso.com": own},
+        undeclared=(InboundConnector("wild", type="on_premises", tls_sender_certificate_name="*.contoso.com"),),
+        devices={"scan": scan},
+        absent=["inbound_connector/servers"],
+        target="inbound_connector/servers",
+    )
+    assert of(kept, "DEVICE-LOSES-WAY") == []
+    lost = plan(
+        tmp_path,
+        other,
+        devices={"scan": scan},
+        absent=["inbound_connector/servers"],
+        target="inbound_connector/servers",
+    )
+    assert len(of(lost, "DEVICE-LOSES-WAY")) == 1
+
+
 def test_nothing_is_lost_where_direct_send_was_rejected_already(tmp_path: Path) -> None:
     there = {"organization/settings": Organization("settings", True)}
     found = plan(

@@ -26,7 +26,7 @@ from provisioner.model import (
     Step,
     Undeclared,
 )
-from provisioner.model.picture import Contributions, Relay
+from provisioner.model.picture import Contribution, Contributions, Relay
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
 from provisioner.resources.inbound_connector import InboundConnector
@@ -53,7 +53,7 @@ class GatewayType(BaseType):
     deletable: ClassVar[bool] = True
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = True
-    singletons: ClassVar[tuple[str, ...]] = ()
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Relay,)
 
     def declare(self, section: Mapping[str, Any], owner: str) -> Iterable[Declared]:
         return (

@@ -1,0 +1,262 @@
+"""How Exchange decides about one attempt to send: the sending path, or the refusal and its reason, or Unknown. Pure.
+
+Not in the picture yet, and so not decided on: block and allow lists, Conditional Access, sending limits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from provisioner.mailflow.picture import Evidence
+from provisioner.mailflow.verdict import judge, rejects_direct_send, switches_in
+from provisioner.model import Address
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
+from provisioner.model.picture import (
+    ADDRESS,
+    ANY,
+    CERTIFICATE,
+    TLS,
+    Acceptance,
+    Account,
+    Contribution,
+    Doubt,
+    Exemption,
+    Picture,
+    Rejection,
+    Relay,
+    Restriction,
+    SendRight,
+    holds,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One message as it reaches Exchange.
+
+    `sender` is MAIL FROM, "" for the null sender. `external`: the recipient's domain is not of the tenant. `network` is
+    where it comes from (a canonical network, all of whose addresses are meant), "" where that is not known.
+    `certificate` is the name in the client certificate. `authentication` is "basic" or "oauth" with the `mailbox` that
+    signs in, "" for a message that is handed to the MX endpoint.
+    """
+
+    sender: str
+    external: bool
+    network: str = ""
+    certificate: str = ""
+    tls: bool = True
+    authentication: str = ""
+    mailbox: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The domain of MAIL FROM."""
+        return self.sender.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`allowed` is None where it cannot be told, with what is `missing`, or the objects of which one wins.
+
+    `path` is the sending path, `by` the objects that decide, `reason` a stable word for a refusal (the switch for a
+    sign-in), `code` the reply that the service gives. A refusal that is not certain has a reason too.
+    """
+
+    allowed: bool | None
+    path: str
+    by: tuple[Address, ...] = ()
+    reason: str = ""
+    code: str = ""
+    sentence: str = ""
+    missing: tuple[str, ...] = ()
+
+
+def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None) -> Decision:
+    """What becomes of an attempt. `evidence` is what was read of authentication policies and security defaults."""
+    if attempt.authentication:
+        return _submission(picture, attempt, evidence or {})
+    relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt)}
+    if relays:
+        return _relayed(picture, attempt, relays)
+    if attempt.external:
+        return _not_relayed(picture)
+    return _restricted(picture, attempt) or _direct(picture, attempt)
+
+
+# --- client submission -----------------------------------------------------------------------------------------------
+
+
+def _submission(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decision:
+    """Sign-in first, then the right to the From address (Send As, or an address of the mailbox itself)."""
+    verdict = judge(switches_in(picture, attempt.mailbox, evidence), attempt.authentication)
+    if verdict.allowed is False:
+        return Decision(False, CLIENT_SUBMISSION, (), verdict.blocked_by, "535 5.7.139", verdict.sentence)
+    account = next(((a, c) for a, c in picture.every(Account) if c.mailbox == attempt.mailbox), None)
+    if account and account[1].enabled is False:
+        what = f"{attempt.mailbox} may not sign in: its account is disabled"
+        return Decision(False, CLIENT_SUBMISSION, (account[0],), "account_disabled", "535 5.7.139", what)
+    missing = [*verdict.unknown, *_right_missing(picture, attempt)]
+    return Decision(None if missing else True, CLIENT_SUBMISSION, missing=tuple(missing))
+
+
+def _right_missing(picture: Picture, attempt: Attempt) -> Iterator[str]:
+    if attempt.sender in ("", attempt.mailbox):
+        return
+    if SendRight(attempt.mailbox, attempt.sender) not in {right for _, right in picture.every(SendRight)}:
+        yield f"whether {attempt.mailbox} may send as {attempt.sender}"
+
+
+# --- relay -----------------------------------------------------------------------------------------------------------
+
+
+def _knows(known: Relay | Exemption, attempt: Attempt) -> bool:
+    """Whether a connector names the source, by its network or, over TLS, by the name in its certificate."""
+    if attempt.network and holds(known.networks, attempt.network):
+        return True
+    names = frozenset({known.certificate}) if known.certificate else frozenset[str]()
+    return bool(attempt.certificate and attempt.tls and holds(names, attempt.certificate))
+
+
+def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]) -> Decision:
+    """Mail from the source of an OnPremises connector.
+
+    It may go to anyone where MAIL FROM or the certificate is of an accepted domain (Learn, "Requirements for SMTP
+    relay", since 1 November 2023). A partner's restriction does not hold for it: both kinds of connectors are set up
+    side by side (Learn, "Manage mail flow using a third-party cloud service").
+    """
+    doubts = {a: tuple(_doubts(picture, a, relay, attempt)) for a, relay in relays.items()}
+    certain = tuple(sorted(a for a, reasons in doubts.items() if not reasons))
+    by = certain or tuple(sorted(relays))
+    if attempt.external:
+        ours = _ours(picture, attempt, relays)
+        if ours is False:
+            what = f"{attempt.domain or 'the null sender'} is not an accepted domain, and no certificate is of one"
+            return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what)
+        if ours is None:
+            return Decision(None, SMTP_RELAY, by, missing=(f"whether {attempt.domain} is an accepted domain",))
+    if certain:
+        return Decision(True, SMTP_RELAY, by)
+    return Decision(None, SMTP_RELAY, by, missing=tuple(f"{a}: {reason}" for a in by for reason in doubts[a]))
+
+
+def _doubts(picture: Picture, address: Address, relay: Relay, attempt: Attempt) -> Iterator[str]:
+    """Why it is not certain that a connector takes the mail of a source that it names."""
+    yield from (c.reason for c in picture.objects[address] if isinstance(c, Doubt))
+    if relay.associated != ANY and not holds(relay.associated, attempt.domain):
+        # New-InboundConnector, -AssociatedAcceptedDomains: "thereby limiting its scope", without saying of what.
+        yield f"what associated_accepted_domains means for mail from {attempt.domain} is not documented"
+    if not attempt.tls and not relay.clear_text:
+        yield "the effect of require_tls on a connector of type on_premises is not documented"
+
+
+def _ours(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]) -> bool | None:
+    """Whether the mail is the tenant's, by MAIL FROM or by the certificate with which a connector knows it."""
+    certificates = {r.certificate for r in relays.values() if r.certificate and attempt.certificate and attempt.tls}
+    matched = any(holds(frozenset({name}), attempt.certificate) for name in certificates)
+    labels = attempt.certificate.removeprefix("*.").split(".") if matched else []
+    domains = [attempt.domain, *(".".join(labels[cut:]) for cut in range(len(labels) - 1))]
+    answers = [_accepted(picture, domain) for domain in domains if domain]
+    return True if True in answers else None if None in answers else False
+
+
+def _accepted(picture: Picture, domain: str) -> bool | None:
+    """Whether a domain is an accepted one, itself or by MatchSubDomains of one above it; None where no answer tells."""
+    answer = False if domain in picture.lacking.get(Acceptance, ()) else None
+    for _, acceptance in picture.every(Acceptance):
+        if acceptance.domain == domain:
+            return True
+        if holds(frozenset({f"*.{acceptance.domain}"}), domain) and acceptance.subdomains is not False:
+            if acceptance.subdomains:
+                return True
+            answer = None
+    return answer
+
+
+def _not_relayed(picture: Picture) -> Decision:
+    if Relay in picture.unread:
+        return Decision(None, SMTP_RELAY, missing=(f"all inbound connectors ({picture.unread[Relay]})",))
+    what = "no connector of type on_premises that is in force names its address or certificate"
+    return Decision(False, SMTP_RELAY, (), "no_connector", "550 5.7.64", what)
+
+
+# --- to recipients of the tenant -------------------------------------------------------------------------------------
+
+
+def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
+    """What the partners' connectors for the sender's domain say; None where they let the mail pass.
+
+    A restriction refuses the domain's mail from elsewhere (Microsoft's NDR page, 550 5.7.51). Where another partner's
+    connector takes the same mail, no source says which of the two wins.
+    """
+    refusing, taking = [], []
+    partners = dict.fromkeys(a for word in (Restriction, Exemption) for a, _ in picture.every(word))
+    for address in partners:
+        contributions = picture.objects[address]
+        meant = [c for c in contributions if isinstance(c, Restriction) and holds(c.domains, attempt.domain)]
+        known = [c for c in contributions if isinstance(c, Exemption) and holds(c.domains, attempt.domain)]
+        if any(not _meets(attempt, c) for c in meant if c.demand != TLS):
+            refusing.append(address)
+        elif (meant and not known) or any(_knows(c, attempt) for c in known):
+            taking.append((address, meant))
+    if refusing and taking:
+        both = tuple(sorted([*refusing, *(a for a, _ in taking)]))
+        what = "no source says which of these connectors decides"
+        return Decision(None, DIRECT_SEND, both, "ambiguous", "", what, (f"which of {_listed(both)} decides",))
+    if refusing:
+        by = tuple(sorted(refusing))
+        what = (
+            f"{_listed(by)} refuses mail from {attempt.domain or 'the null sender'} that does not meet its restriction"
+        )
+        return Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what)
+    demanding = tuple(sorted(a for a, meant in taking if any(not _meets(attempt, c) for c in meant)))
+    if demanding:
+        return Decision(False, DIRECT_SEND, demanding, "tls_required", "", f"{_listed(demanding)} requires TLS")
+    return None
+
+
+def _meets(attempt: Attempt, restriction: Restriction) -> bool:
+    if restriction.demand == ADDRESS:
+        return bool(attempt.network) and holds(restriction.sources, attempt.network)
+    if restriction.demand == CERTIFICATE:
+        return bool(attempt.certificate and attempt.tls) and holds(restriction.sources, attempt.certificate)
+    return attempt.tls
+
+
+def _direct(picture: Picture, attempt: Attempt) -> Decision:
+    """Anonymous mail for the tenant's recipients: taken, unless the organization rejects it in its own name.
+
+    RejectDirectSend counts for MAIL FROM in an accepted domain, and not for mail that matches a connector of either
+    type by address or certificate (Exchange Team Blog, 28 April 2025).
+    """
+    exempt = tuple(sorted(a for a, e in picture.every(Exemption) if _exempts(e, attempt)))
+    ours = _accepted(picture, attempt.domain) if attempt.domain else False
+    if exempt or ours is False:
+        return Decision(True, DIRECT_SEND, exempt)
+    rejects = rejects_direct_send(picture)
+    if rejects is False:
+        return _unless_unread(picture, Restriction) or Decision(True, DIRECT_SEND)
+    if rejects is None:
+        return Decision(None, DIRECT_SEND, missing=("RejectDirectSend",))
+    by = tuple(a for a, _ in picture.every(Rejection))
+    what = "the organization rejects direct send"
+    refused = Decision(False, DIRECT_SEND, by, "direct_send_rejected", "550 5.7.68", what)
+    if ours is None:
+        missing = (f"whether {attempt.domain} is an accepted domain",)
+        return dataclasses.replace(refused, allowed=None, missing=missing)
+    return _unless_unread(picture, Exemption) or refused
+
+
+def _exempts(known: Exemption, attempt: Attempt) -> bool:
+    return holds(known.domains, attempt.domain) and _knows(known, attempt)
+
+
+def _unless_unread(picture: Picture, word: type[Contribution]) -> Decision | None:
+    if word not in picture.unread:
+        return None
+    return Decision(None, DIRECT_SEND, missing=(f"all inbound connectors ({picture.unread[word]})",))
+
+
+def _listed(addresses: Sequence[Address]) -> str:
+    return " and ".join(map(str, addresses))

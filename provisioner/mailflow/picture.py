@@ -1,0 +1,133 @@
+"""The sending picture of a tenant: what every object contributes, as it was read and as the changes leave it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from provisioner.model import (
+    Address,
+    Answer,
+    Change,
+    Desired,
+    Observed,
+    Present,
+    Request,
+    Resource,
+    ResourceType,
+    Unknown,
+    goal_of,
+    request_key,
+)
+from provisioner.model.picture import Acceptance, Contribution, Contributions, Picture, Rejection, SignIn
+from provisioner.resources import TYPES
+
+Types = Iterable[ResourceType[Any]]
+Evidence = Mapping[str, Answer | Unknown]
+
+
+def contributions(kind: ResourceType[Any], spec: Any | None) -> Contributions:
+    """What an object contributes; nothing where it does not exist. Raises TypeError for a word not announced.
+
+    A type announces its words (`contributes`), so that a listing that fails leaves them unknown.
+    """
+    if spec is None:
+        return ()
+    found = tuple(kind.contribution(spec))
+    odd = {type(c).__name__ for c in found if not isinstance(c, kind.contributes)}
+    if odd:
+        raise TypeError(f"{kind.name} contributes {', '.join(sorted(odd))}, which its `contributes` does not hold")
+    return found
+
+
+def of_declared(resources: Iterable[Resource], types: Types = TYPES) -> Picture:
+    """The picture of what a plan declares, without a tenant: each object with the values that its creation sends."""
+    by_name = {t.name: t for t in types}
+    kinds = ((r, by_name[r.address.type]) for r in resources)
+    return Picture({r.address: contributions(kind, kind.completed(r.spec)) for r, kind in kinds})
+
+
+def of_observed(observed: Observed, types: Types = TYPES, mailboxes: Collection[str] = ()) -> Picture:
+    """The tenant as it was read, with the evidence about `mailboxes` and the organization where nobody declares them.
+
+    What the plan does not speak of and nobody read is not in it.
+    """
+    by_name = {t.name: t for t in types}
+    seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
+    specs = {**dict(_witnesses(observed, by_name.values(), mailboxes)), **observed.undeclared, **seen}
+    unread = {a.type: f"{a}: {o.reason}" for a, o in observed.resources.items() if isinstance(o, Unknown)}
+    unread |= {name: unknown.reason for name, unknown in observed.unlisted.items()}
+    objects = {a: contributions(by_name[a.type], spec) for a, spec in specs.items()}
+    read = [a for a, o in observed.resources.items() if not isinstance(o, Unknown) and not objects.get(a)]
+    return Picture(
+        objects,
+        {word: reason for name, reason in unread.items() for word in by_name[name].contributes},
+        {word: frozenset(a.key for a in read if word in by_name[a.type].contributes) for word in (Acceptance,)},
+    )
+
+
+def after(picture: Picture, changes: Iterable[Change], types: Types = TYPES) -> Picture:
+    """The same picture with every change made."""
+    by_name = {t.name: t for t in types}
+    objects = dict(picture.objects)
+    for change in changes:
+        objects[change.address] = contributions(by_name[change.address.type], goal_of(change))
+    return dataclasses.replace(picture, objects=objects)
+
+
+def without(picture: Picture, address: Address) -> Picture:
+    """The same picture without one object."""
+    return dataclasses.replace(picture, objects={a: c for a, c in picture.objects.items() if a != address})
+
+
+# --- what was asked besides ------------------------------------------------------------------------------------------
+
+
+def _witnesses(
+    observed: Observed, types: Iterable[ResourceType[Any]], mailboxes: Collection[str]
+) -> Iterator[tuple[Address, Any]]:
+    """The switches of mailboxes and of the organization, from the answers to what the rules asked."""
+    for kind in types:
+        if not {SignIn, Rejection} & set(kind.contributes):
+            continue
+        keys = [*kind.singletons, *(mailboxes if SignIn in kind.contributes else ())]
+        unread = [key for key in keys if Address(kind.name, key) not in observed.resources]
+        for key, spec in witnessed(kind, unread, observed.evidence).items():
+            if spec is not None:
+                yield Address(kind.name, key), spec
+
+
+def witnessed(kind: ResourceType[Any], keys: Iterable[str], evidence: Evidence) -> Mapping[str, Any | None]:
+    """Objects by the answers to the queries that their type makes for them; None where an answer does not hold one.
+
+    What was not asked for, was refused, or has a form that nobody knows is left out.
+    """
+    wanted = dict.fromkeys(keys)
+    listing = kind.queries(wanted, True) if wanted else ()
+    queries = [*listing, *(query for key in wanted for query in kind.queries({key: None}, False))]
+    found: dict[str, Any | None] = {}
+    for query in queries:
+        answer = evidence.get(request_key(query.request))
+        if not isinstance(answer, Answer):
+            continue
+        try:
+            seen = kind.decode(dict.fromkeys(query.covers), [(query, answer)])
+        except ValueError:
+            continue
+        for key in query.covers & wanted.keys():
+            spec = seen.get(key)
+            if not isinstance(spec, Unknown):
+                found[key] = spec
+    return found
+
+
+def questions_about(word: type[Contribution], keys: Collection[str], types: Types = TYPES) -> list[Request]:
+    """The reads that tell what the objects of these keys contribute in one word."""
+    kinds = (t for t in types if word in t.contributes) if keys else ()
+    return [query.request for kind in kinds for query in kind.queries(dict.fromkeys(keys), False)]
+
+
+def declared_in(desired: Desired, word: type[Contribution], key: str, types: Types = TYPES) -> bool:
+    """Whether the plan declares an object of this key of a type that contributes a word."""
+    return any(Address(t.name, key) in desired.resources for t in types if word in t.contributes)

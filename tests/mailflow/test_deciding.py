@@ -1,0 +1,189 @@
+"""How Exchange decides about an attempt: each path and refusal alone, what wins, and what is not known."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from provisioner.mailflow.deciding import Attempt, Decision, decide
+from provisioner.model import Address
+from provisioner.model.picture import (
+    ADDRESS,
+    ANY,
+    CERTIFICATE,
+    ORGANIZATION,
+    TLS,
+    Acceptance,
+    Account,
+    Contribution,
+    Doubt,
+    Exemption,
+    Picture,
+    Rejection,
+    Relay,
+    Restriction,
+    SendRight,
+    SignIn,
+)
+
+NET, ELSEWHERE = "52.202.8.0/28", "8.8.8.8/32"
+OWN = frozenset({"contoso.com"})
+OUT = Attempt("scan@contoso.com", external=True, network="52.202.8.5/32")
+IN = dataclasses.replace(OUT, external=False)
+CERT = dataclasses.replace(OUT, network="", certificate="scan.contoso.com")
+
+
+def tenant(
+    rejects: bool | None = False, /, unread: dict[type[Contribution], str] | None = None, **objects: Any
+) -> Picture:
+    """A tenant that accepts contoso.com; each object is one contribution, or a tuple of them."""
+    found: dict[Address, tuple[Contribution, ...]] = {
+        Address("connector", name): c if isinstance(c, tuple) else (c,) for name, c in objects.items()
+    }
+    found[Address("domain", "contoso.com")] = (Acceptance("contoso.com", subdomains=False),)
+    if rejects is not None:
+        found[Address("organization", "settings")] = (Rejection(rejects),)
+    return Picture(found, unread or {}, {Acceptance: frozenset({"fabrikam.com", "a.contoso.com"})})
+
+
+RELAY = Relay(frozenset({NET}), clear_text=True)
+BY_NAME = Relay(certificate="*.contoso.com")
+FILTER = (Restriction(ANY, ADDRESS, frozenset({"9.9.9.0/24"})), Exemption(frozenset({"9.9.9.0/24"})))
+NARROW = (Restriction(OWN, CERTIFICATE, frozenset({"mx.filter.example"})), Exemption(certificate="mx.filter.example"))
+TLS_ONLY = Restriction(OWN, TLS, frozenset({TLS}))
+
+
+def at(attempt: Attempt, **values: Any) -> Attempt:
+    return dataclasses.replace(attempt, **values)
+
+
+@pytest.mark.parametrize(
+    ("picture", "attempt", "allowed", "path", "reason"),
+    [
+        # Relay: the source is named, and the mail is the tenant's.
+        (tenant(hq=RELAY), OUT, True, "smtp_relay", ""),
+        (tenant(hq=RELAY), IN, True, "smtp_relay", ""),
+        (tenant(hq=RELAY), at(OUT, network="52.202.8.0/28"), True, "smtp_relay", ""),
+        (tenant(hq=RELAY), at(OUT, network="52.202.8.0/24"), False, "smtp_relay", "no_connector"),
+        (tenant(hq=RELAY), at(OUT, network=ELSEWHERE), False, "smtp_relay", "no_connector"),
+        (tenant(hq=RELAY), at(OUT, network=""), False, "smtp_relay", "no_connector"),
+        (tenant(), OUT, False, "smtp_relay", "no_connector"),
+        (tenant(hq=Exemption(frozenset({NET}))), OUT, False, "smtp_relay", "no_connector"),
+        (tenant(hq=RELAY), at(OUT, sender="x@fabrikam.com"), False, "smtp_relay", "sender_not_accepted"),
+        (tenant(hq=RELAY), at(OUT, sender="x@a.contoso.com"), False, "smtp_relay", "sender_not_accepted"),
+        (tenant(hq=RELAY), at(OUT, sender="x@unread.example"), None, "smtp_relay", ""),
+        (tenant(hq=RELAY), at(OUT, sender=""), False, "smtp_relay", "sender_not_accepted"),
+        (tenant(hq=RELAY), at(IN, sender="x@fabrikam.com"), True, "smtp_relay", ""),
+        # By certificate: only over TLS; its domain vouches for any sender.
+        (tenant(hq=BY_NAME), CERT, True, "smtp_relay", ""),
+        (tenant(hq=BY_NAME), at(CERT, sender=""), True, "smtp_relay", ""),
+        (tenant(hq=BY_NAME), at(CERT, sender="x@fabrikam.com"), True, "smtp_relay", ""),
+        (tenant(hq=BY_NAME), at(CERT, tls=False), False, "smtp_relay", "no_connector"),
+        (tenant(hq=BY_NAME), at(CERT, certificate="contoso.com"), False, "smtp_relay", "no_connector"),
+        (tenant(hq=Relay(certificate="a.example")), at(CERT, certificate="a.example"), True, "smtp_relay", ""),
+        (
+            tenant(hq=Relay(certificate="a.example")),
+            at(CERT, certificate="a.example", sender="x@fabrikam.com"),
+            None,
+            "smtp_relay",
+            "",
+        ),
+        # What is not documented is not certain, unless another connector takes the mail without it.
+        (tenant(hq=Relay(frozenset({NET}))), at(OUT, tls=False), None, "smtp_relay", ""),
+        (tenant(hq=RELAY), at(OUT, tls=False), True, "smtp_relay", ""),
+        (tenant(hq=Relay(frozenset({NET})), b=RELAY), at(OUT, tls=False), True, "smtp_relay", ""),
+        (tenant(hq=(RELAY, Doubt("ConnectorType was not returned"))), OUT, None, "smtp_relay", ""),
+        (tenant(hq=Relay(frozenset({NET}), associated=frozenset({"b.example"}))), OUT, None, "smtp_relay", ""),
+        (tenant(hq=Relay(frozenset({NET}), associated=OWN)), OUT, True, "smtp_relay", ""),
+        (tenant(unread={Relay: "throttled"}), OUT, None, "smtp_relay", ""),
+        (tenant(unread={Relay: "throttled"}, hq=RELAY), OUT, True, "smtp_relay", ""),
+        # Direct send.
+        (tenant(), IN, True, "direct_send", ""),
+        (tenant(True), IN, False, "direct_send", "direct_send_rejected"),
+        (tenant(True), at(IN, sender="x@fabrikam.com"), True, "direct_send", ""),
+        (tenant(True), at(IN, sender=""), True, "direct_send", ""),
+        (tenant(True), at(IN, sender="x@unread.example"), None, "direct_send", "direct_send_rejected"),
+        (tenant(None), IN, None, "direct_send", ""),
+        (tenant(True, hq=Exemption(frozenset({NET}))), IN, True, "direct_send", ""),
+        (tenant(True, hq=Exemption(frozenset({NET}), domains=frozenset({"b.example"}))), IN, False, "direct_send",
+         "direct_send_rejected"),
+        (tenant(True, hq=RELAY), IN, True, "smtp_relay", ""),
+        (tenant(True, unread={Exemption: "throttled"}), IN, None, "direct_send", ""),
+        (tenant(unread={Restriction: "throttled"}), IN, None, "direct_send", ""),
+        # A partner that restricts its domains.
+        (tenant(filter=FILTER), IN, False, "direct_send", "partner_restricts"),
+        (tenant(filter=FILTER), at(IN, network="9.9.9.9/32"), True, "direct_send", ""),
+        (tenant(True, filter=FILTER), at(IN, network="9.9.9.9/32"), True, "direct_send", ""),
+        (tenant(filter=NARROW), IN, False, "direct_send", "partner_restricts"),
+        (tenant(filter=NARROW), at(IN, certificate="mx.filter.example"), True, "direct_send", ""),
+        (tenant(filter=NARROW), at(IN, sender="x@fabrikam.com"), True, "direct_send", ""),
+        (tenant(filter=FILTER, hq=RELAY), IN, True, "smtp_relay", ""),
+        (tenant(filter=FILTER, bank=Exemption(frozenset({NET}))), IN, None, "direct_send", "ambiguous"),
+        (tenant(bank=TLS_ONLY), IN, True, "direct_send", ""),
+        (tenant(bank=TLS_ONLY), at(IN, tls=False), False, "direct_send", "tls_required"),
+        (tenant(bank=TLS_ONLY), at(IN, tls=False, sender="x@fabrikam.com"), True, "direct_send", ""),
+        # It says nothing of mail that is to be relayed.
+        (tenant(filter=FILTER), OUT, False, "smtp_relay", "no_connector"),
+    ],
+)  # fmt: skip
+def test_mail_at_the_mx_endpoint(
+    picture: Picture, attempt: Attempt, allowed: bool | None, path: str, reason: str
+) -> None:
+    found = decide(picture, attempt)
+    assert (found.allowed, found.path, found.reason) == (allowed, path, reason)
+    assert bool(found.missing) is (allowed is None)
+    assert bool(found.sentence) is bool(reason)
+
+
+def test_what_decides_is_named() -> None:
+    connector = [Address("connector", name) for name in ("filter", "hq")]
+    assert decide(tenant(hq=RELAY), OUT).by == (connector[1],)
+    assert decide(tenant(filter=FILTER), IN).by == (connector[0],)
+    assert decide(tenant(filter=FILTER, hq=Exemption(frozenset({NET}))), IN).by == tuple(connector)
+    assert decide(tenant(True), IN).by == (Address("organization", "settings"),)
+    assert decide(tenant(True, hq=Exemption(frozenset({NET}))), IN).by == (connector[1],)
+
+
+SIGN_IN = Attempt("erp@contoso.com", True, authentication="oauth", mailbox="erp@contoso.com")
+ALIAS = at(SIGN_IN, sender="bills@contoso.com")
+ON = (SignIn("erp@contoso.com", "enabled"), SignIn(ORGANIZATION, "disabled"))
+
+
+@pytest.mark.parametrize(
+    ("contributions", "attempt", "allowed", "reason"),
+    [
+        (ON, SIGN_IN, True, ""),
+        ((SignIn("erp@contoso.com", "inherit"), SignIn(ORGANIZATION, "enabled")), SIGN_IN, True, ""),
+        ((SignIn("erp@contoso.com", "inherit"), SignIn(ORGANIZATION, "disabled")), SIGN_IN, False, "organization"),
+        ((SignIn("erp@contoso.com", "disabled"), SignIn(ORGANIZATION, "enabled")), SIGN_IN, False, "mailbox"),
+        ((), SIGN_IN, None, ""),
+        ((*ON, Account("erp@contoso.com", True, True)), SIGN_IN, True, ""),
+        ((*ON, Account("erp@contoso.com", False, True)), SIGN_IN, False, "account_disabled"),
+        ((*ON, Account("other@contoso.com", False, True)), SIGN_IN, True, ""),
+        (ON, ALIAS, None, ""),
+        ((*ON, SendRight("erp@contoso.com", "bills@contoso.com")), ALIAS, True, ""),
+        ((*ON, SendRight("bills@contoso.com", "erp@contoso.com")), ALIAS, None, ""),
+        # A password needs more, which nobody read here.
+        (ON, at(SIGN_IN, authentication="basic"), None, ""),
+    ],
+)
+def test_client_submission(
+    contributions: tuple[Contribution, ...], attempt: Attempt, allowed: bool | None, reason: str
+) -> None:
+    found: Decision = decide(tenant(all=contributions), attempt)
+    assert (found.allowed, found.path, found.reason) == (allowed, "client_submission", reason)
+    assert bool(found.missing) is (allowed is None)
+
+
+@pytest.mark.parametrize(("subdomains", "allowed"), [(True, True), (False, False), (None, None)])
+def test_a_subdomain_is_accepted_where_the_domain_says_so(subdomains: bool | None, allowed: bool | None) -> None:
+    found = Picture(
+        {
+            Address("domain", "contoso.com"): (Acceptance("contoso.com", subdomains=subdomains),),
+            Address("connector", "hq"): (RELAY,),
+        },
+        lacking={Acceptance: frozenset({"ci.contoso.com"})},
+    )
+    assert decide(found, at(OUT, sender="build@ci.contoso.com")).allowed is allowed
