@@ -12,19 +12,21 @@ import ssl
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner import engine
-from provisioner.changes import changeset, planning, verification
+from provisioner.changes import changeset
 from provisioner.clock import SYSTEM, Clock
-from provisioner.model import ChangeSet, Waiver
-from provisioner.plan import document
-from provisioner.resources import TYPES
+from provisioner.engine import Outcome
+from provisioner.model import ChangeSet
+from provisioner.operations.applying import apply, load_saved
+from provisioner.operations.connection import Tenant, signed_in
+from provisioner.operations.context import Silent, rfc3339
+from provisioner.operations.loading import Selection
+from provisioner.operations.planning import plan
 from provisioner.rules import RULES
 from provisioner.settings import Profile
-from provisioner.tenant.connect import connect, identify
 from provisioner.tenant.ports import Ports
 from tests.clocks import FastClock, until
 from tests.forked import Forked
@@ -33,7 +35,8 @@ TRANSPORTS = ("rest", "psrp")
 FRONT_OF = {"rest": "exchange", "psrp": "psrp"}
 """Under which name the sandbox logs a transport's cmdlets, and takes faults for them."""
 
-EVERY_GUARD = tuple(Waiver(rule, reason="a test") for rule in RULES)
+EVERY_GUARD = tuple(rule.id for rule in RULES.values() if rule.waivable)
+"""For `allows`: a plan of a test may do anything."""
 
 
 @dataclass
@@ -137,35 +140,46 @@ def endpoints_of(process: Forked, folder: Path) -> dict[str, Any]:
     return found
 
 
+class Monday(Silent):
+    """A context of one fixed day, so that no plan of a test depends on the calendar."""
+
+    __slots__ = ()
+
+    def today(self) -> dt.date:
+        return dt.date(2026, 11, 23)
+
+    def moment(self, later_s: float = 0.0) -> str:
+        return rfc3339(dt.datetime(2026, 11, 23, 10, tzinfo=dt.UTC) + dt.timedelta(seconds=later_s))
+
+
 @dataclass
 class Session:
-    """One connection of the product to a tenant, kept open over many plans."""
+    """The users' path to a tenant that stays open over many plans: DNS findings, drift, locks and journal included."""
 
     runner: asyncio.Runner
-    ports: Ports
-    tenant_id: str
+    context: Silent
+    tenant: Tenant
     folder: Path
     count: int = 0
-    options: dict[str, Any] = field(default_factory=lambda: {"confirm_s": 20.0})
 
-    def plan(self, text: str, waivers: Sequence[Waiver] = EVERY_GUARD) -> ChangeSet:
+    @property
+    def ports(self) -> Ports:
+        return self.tenant.ports
+
+    def plan(self, text: str, allows: Sequence[str] = EVERY_GUARD) -> ChangeSet:
         """The change set of a plan's text, read from a file as users' plans are."""
         self.count += 1
         path = self.folder / f"plan-{self.count}.yaml"
         path.write_text(text, encoding="utf-8")
-        desired, _ = document.load(path, TYPES, today=dt.date(2026, 11, 23), waivers=waivers)
-        observed = self.runner.run(engine.read(desired, TYPES, self.ports))
-        return planning.plan(
-            desired, observed, TYPES, waivers=waivers, tenant_id=self.tenant_id, created="2026-11-23T10:00:00Z"
-        )
+        return self.runner.run(plan(self.context, path, Selection(allows=tuple(allows)), self.tenant))
 
-    def apply(self, found: ChangeSet) -> engine.Outcome:
+    def apply(self, found: ChangeSet) -> Outcome:
         """Carry it out after a turn through its saved form."""
         path = self.folder / f"changeset-{self.count}.json"
         changeset.save(changeset.to_document(found), path)
-        _, again = verification.load(path, TYPES)
-        assert again == found
-        return self.runner.run(engine.apply(again, TYPES, self.ports, **self.options))
+        saved = load_saved(self.context, path)
+        assert saved.found == found
+        return self.runner.run(apply(self.context, saved, tenant=self.tenant)).outcome
 
     def converge(self, text: str) -> ChangeSet:
         """Plan, apply, and plan again: the second plan must be empty. Gives the first."""
@@ -178,18 +192,19 @@ class Session:
         assert not second.errored, (second.unknown, second.unlisted)
         left = [(str(c.address), c.before, c.after) for c in second.pending]
         assert not left, "the second plan is not empty"
+        assert not second.drift, "what the apply wrote counts as changed from outside"
         return first
 
 
 @contextmanager
 def connected(profile: Profile, folder: Path, clock: Clock = SYSTEM) -> Iterator[Session]:
-    """The product's ports, open, in an event loop of their own."""
+    """The product's ports, open, in an event loop of their own; journal and locks are kept in the folder."""
     folder.mkdir(exist_ok=True)
+    context = Monday(profile, folder / "state", clock=clock)
     with asyncio.Runner() as runner:
-        context = connect(profile, clock=clock)
-        ports = runner.run(context.__aenter__())
+        opened = signed_in(context)
+        tenant = runner.run(opened.__aenter__())
         try:
-            identity = runner.run(identify(ports))
-            yield Session(runner, ports, identity.tenant_id, folder, options={"confirm_s": 20.0, "clock": clock})
+            yield Session(runner, context, tenant, folder)
         finally:
-            runner.run(context.__aexit__(None, None, None))
+            runner.run(opened.__aexit__(None, None, None))

@@ -151,7 +151,7 @@ def test_a_list_of_users_with_an_unknown_one_is_one_error_and_the_others_are_pla
 
 def test_a_relay_by_a_private_subnet_cannot_be_right(session: Session, titles: dict[str, Any]) -> None:
     original = titles["relay by a subnet"]["New-InboundConnector"]
-    changes = session.plan(text(inbound_connectors={original["Name"]: connector(original)}), waivers=())
+    changes = session.plan(text(inbound_connectors={original["Name"]: connector(original)}), allows=())
     assert {f.rule for f in changes.findings if f.blocks} == {"IP-PRIVATE", "PARTNER-RESTRICTS"}
     (finding,) = [f for f in changes.findings if f.rule == "IP-PRIVATE"]
     assert str(ipaddress.ip_network(original["SenderIPAddresses"], strict=False)) in finding.summary

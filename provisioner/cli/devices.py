@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
+from provisioner.devices import device_of, sheet, summary
+from provisioner.devices import report as report_of
+from provisioner.model.clouds import cloud_of_mail
+from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.operations.connection import run
+from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_records import asking, microsoft_mx
-from provisioner.operations.planning import run
-
-if TYPE_CHECKING:
-    from provisioner.model import Desired
+from provisioner.render import sheets
 
 
 @click.group("devices")
@@ -29,13 +32,10 @@ def command() -> None:
 @click.pass_obj
 def list_(session: Session, path: Path, format_: str) -> None:
     """List the devices and how each sends."""
-    from provisioner.devices import summary
-    from provisioner.render.sheets import list_text
-
     session.format = format_
-    desired = load(session, path)
+    desired = load_for_devices(session, path)
     documents = [summary(device, desired) for device in desired.devices.values()]
-    session.result(_json({"devices": documents}) if format_ == "json" else list_text(documents))
+    session.result(_json({"devices": documents}) if format_ == "json" else sheets.list_text(documents))
 
 
 @command.command("show")
@@ -54,13 +54,8 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
 
     NAME is the device's name, with device/ in front of it or without.
     """
-    from provisioner.devices import device_of, sheet
-    from provisioner.model.clouds import cloud_of_mail
-    from provisioner.model.devices import CLIENT_SUBMISSION
-    from provisioner.render import sheets
-
     session.format = format_
-    desired = load(session, path)
+    desired = load_for_devices(session, path)
     device = device_of(name.removeprefix("device/"), desired)
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method not in {None, CLIENT_SUBMISSION}:
@@ -82,27 +77,10 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
 @click.pass_obj
 def report(session: Session, path: Path, format_: str) -> None:
     """Say who still depends on basic authentication, and what each should move to before it is switched off."""
-    from provisioner import devices
-    from provisioner.render import sheets
-
     session.format = format_
-    document = devices.report(load(session, path), session.today())
+    document = report_of(load_for_devices(session, path), session.today())
     forms = {"text": sheets.report_text, "csv": sheets.report_csv, "html": sheets.report_html, "json": _json}
     session.result(forms[format_](document))
-
-
-def load(session: Session, path: Path) -> Desired:
-    """The plan with what its devices take, its warnings shown. A device that nothing will do for may be looked at."""
-    from provisioner.model import Waiver
-    from provisioner.plan import document
-    from provisioner.resources import TYPES
-
-    lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")
-    desired, warnings = document.load(
-        path, TYPES, today=session.today(), waivers=[lost], variables=session.variables, border=session.border
-    )
-    session.diagnose(warnings)
-    return desired
 
 
 def _json(document: Mapping[str, Any]) -> str:

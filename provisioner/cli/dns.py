@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
-from provisioner.operations.mail_records import Asked, asking, check_domains
-from provisioner.operations.planning import run, with_tenant
+from provisioner.mail_dns.check import DomainReport
+from provisioner.mail_dns.zone import FORMS
+from provisioner.operations.connection import run
+from provisioner.operations.domains import report_domains
 from provisioner.render.escape import visible
-
-if TYPE_CHECKING:
-    from provisioner.mail_dns.check import DomainReport
-    from provisioner.model import Desired
-    from provisioner.tenant.connect import TenantIdentity
-    from provisioner.tenant.ports import Ports
 
 _MOST_SHOWN = 1000
 
@@ -40,7 +35,7 @@ def check(session: Session, path: Path, format_: str) -> int:
     With a profile (--profile) the DKIM targets are those that Exchange names. Exit 1 when something is wrong.
     """
     session.format = format_
-    reports = _reports(session, path)
+    reports = run(report_domains(session, path))
     findings = [f for r in reports for f in r.findings]
     if format_ == "json":
         facts = {"domains": [_document(r) for r in reports]}
@@ -56,60 +51,10 @@ def check(session: Session, path: Path, format_: str) -> int:
 @click.pass_obj
 def export(session: Session, path: Path, form: str) -> None:
     """Write the records that are missing or wrong, for a zone file, octoDNS or dnscontrol."""
-    from provisioner.mail_dns.zone import FORMS
-
-    for report in _reports(session, path):
+    for report in run(report_domains(session, path)):
         records = [record for finding in report.findings for record in finding.publish]
         if records:
             session.result(FORMS[form](report.domain, records))
-
-
-def _reports(session: Session, path: Path) -> Sequence[DomainReport]:
-    from provisioner.devices import egress
-    from provisioner.model.clouds import cloud_of_mail
-    from provisioner.plan import document
-    from provisioner.resources import TYPES
-
-    desired, warnings = document.load(
-        path, TYPES, today=session.today(), variables=session.variables, border=session.border
-    )
-    session.diagnose(warnings)
-    domains = sorted(_domains(desired))
-    cloud = cloud_of_mail(session.profile.cloud, desired.tenant)
-    if session.profile.tenant is None:
-        return run(check_domains(asking(session), domains, {}, egress(desired), cloud))
-
-    async def work(ports: Ports, identity: TenantIdentity) -> Sequence[DomainReport]:
-        from provisioner.tenant.connect import check_tenant
-
-        check_tenant(identity, desired.tenant)
-        named = await _dkim_targets(ports)
-        return await check_domains(
-            Asked(ports.resolver, session.clock),
-            domains,
-            {d: named.get(d, {}) for d in domains},
-            egress(desired),
-            cloud,
-        )
-
-    return run(with_tenant(session, work))
-
-
-def _domains(desired: Desired) -> set[str]:
-    """Every domain that the plan names: declared ones, those that sign, and those that mailboxes send from."""
-    named = {a.key for a in desired.resources if a.type in {"domain", "dkim"}}
-    return named | {a.key.rpartition("@")[2] for a in desired.resources if a.type == "smtp_auth" and "@" in a.key}
-
-
-async def _dkim_targets(ports: Ports) -> dict[str, dict[str, str]]:
-    """The CNAME targets that Exchange names, by domain and selector."""
-    from provisioner.model import Cmdlet
-
-    rows = (await ports.exchange.run(Cmdlet("Get-DkimSigningConfig"))).rows
-    columns = {"selector1": "Selector1CNAME", "selector2": "Selector2CNAME"}
-    return {
-        str(row.get("Domain", "")).lower(): {s: str(row[c]) for s, c in columns.items() if row.get(c)} for row in rows
-    }
 
 
 def _shown(report: DomainReport) -> str:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from provisioner.changes import changeset
 from provisioner.cli.options import allows, excludes, output_format, plan_path, targets
 from provisioner.cli.plan import exit_code
 from provisioner.cli.session import Session
-from provisioner.operations.planning import Selection, read_plan
-from provisioner.operations.state import journal_path
-
-if TYPE_CHECKING:
-    from provisioner.engine.journal import Deed
-    from provisioner.model import Change
+from provisioner.operations.connection import run
+from provisioner.operations.drifting import Drift, Drifted, DriftedField, drift
+from provisioner.operations.loading import Selection
+from provisioner.render.escape import visible
 
 
 @click.command("drift")
@@ -40,44 +40,29 @@ def command(
     What the journal proves that an apply from here had brought to the plan's value, somebody else has changed since.
     """
     session.format = format_
-    from provisioner.engine import journal
-
-    found = read_plan(session, path, Selection(targets, excludes, allows))
-    deeds = journal.brought(journal_path(found.tenant_id))
-    outside = {d.address: d.fields for d in found.drift}
-    drifted = [_entry(c, deeds.get(str(c.address)), outside.get(c.address, frozenset())) for c in found.pending]
-    code = exit_code(found)
+    found = run(drift(session, path, Selection(targets, excludes, allows)))
     if format_ == "json":
-        facts = {"tenant": found.tenant, "complete": found.complete, "drift": drifted}
-        session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        session.result(json.dumps(_facts(found), indent=1, ensure_ascii=False) + "\n")
     else:
-        session.result("".join(f"{line}\n" for line in _lines(drifted, found.complete)))
-    return code or (2 if drifted else 0)
+        session.result("".join(f"{line}\n" for line in _lines(found)))
+    return exit_code(found.found) or (2 if found.drifted else 0)
 
 
-def _entry(change: Change, deed: Deed | None, outside: frozenset[str]) -> dict[str, Any]:
-    """A change as drift: per field what the plan declares, what is there, and whether it was changed from outside."""
-    from provisioner.changes.changeset import fields_document
-
-    live = fields_document(change.before) if change.before is not None else {}
-    declared = fields_document(change.after) if change.after is not None else {}
-    names = [n for n in dict.fromkeys((*declared, *live)) if declared.get(n) != live.get(n)]
-    fields = [
+def _facts(drift: Drift) -> dict[str, Any]:
+    """The drift as JSON: per field what the plan declares, what is live, and whether it was changed from outside."""
+    drifted = [
         {
-            "name": n,
-            "declared": declared.get(n),
-            "live": live.get(n),
-            "outside": n in outside,
+            "address": str(item.address),
+            "state": item.state,
+            "fields": [asdict(f) for f in item.fields],
+            "outside": item.outside,
+            "last_applied": {"run": item.last.run, "time": item.last.time} if item.last else None,
         }
-        for n in names
+        for item in drift.drifted
     ]
-    return {
-        "address": str(change.address),
-        "state": {"create": "missing", "delete": "undeclared", "update": "different"}[change.action.value],
-        "fields": fields,
-        "outside": any(f["outside"] for f in fields),
-        "last_applied": {"run": deed.run, "time": deed.time} if deed else None,
-    }
+    found = drift.found
+    digest = changeset.to_document(found)["provisioner"]["digest"]
+    return {"tenant": found.tenant, "complete": found.complete, "digest": digest, "drift": drifted}
 
 
 _STATES = {
@@ -87,25 +72,28 @@ _STATES = {
 }
 
 
-def _lines(drifted: list[dict[str, Any]], complete: bool) -> Iterator[str]:
-    from provisioner.render.escape import visible
-
-    for item in drifted:
-        yield visible(f"{item['address']} {_STATES[item['state']]}")
-        if item["state"] == "different":
-            yield from (visible(_field(f)) for f in item["fields"])
-        last = item["last_applied"]
-        if item["outside"]:
-            yield f"  changed from outside since run {last['run']} of {last['time']}"
-        elif last:
-            yield f"  not applied since the plan changed; run {last['run']} of {last['time']} was the last"
-    if drifted:
-        outside = sum(i["outside"] for i in drifted)
-        yield f"{len(drifted)} of the plan's objects differ, {outside} of them changed from outside."
+def _lines(drift: Drift) -> Iterator[str]:
+    for item in drift.drifted:
+        yield visible(f"{item.address} {_STATES[item.state]}")
+        yield from _details(item)
+    if drift.drifted:
+        outside = sum(i.outside for i in drift.drifted)
+        yield f"{len(drift.drifted)} of the plan's objects differ, {outside} of them changed from outside."
+    elif drift.found.complete:
+        yield "No drift: the tenant is as the plan declares it."
     else:
-        yield "No drift: the tenant is as the plan declares it." if complete else "No drift in what could be read."
+        yield "No drift in what could be read."
 
 
-def _field(field: Mapping[str, Any]) -> str:
-    declared, live = (json.dumps(field[side], ensure_ascii=False) for side in ("declared", "live"))
-    return f"  {field['name']}: declared {declared}, live {live}{' (from outside)' if field['outside'] else ''}"
+def _details(item: Drifted) -> Iterator[str]:
+    if item.state == "different":
+        yield from (visible(_field(f)) for f in item.fields)
+    if item.last and item.outside:
+        yield f"  changed from outside since run {item.last.run} of {item.last.time}"
+    elif item.last:
+        yield f"  not applied since the plan changed; run {item.last.run} of {item.last.time} was the last"
+
+
+def _field(field: DriftedField) -> str:
+    declared, live = (json.dumps(side, ensure_ascii=False) for side in (field.declared, field.live))
+    return f"  {field.name}: declared {declared}, live {live}{' (from outside)' if field.outside else ''}"

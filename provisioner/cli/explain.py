@@ -1,25 +1,19 @@
-"""`provisioner explain`: why a device sends as it does, what a resource is for, and what stands in the way."""
+"""`provisioner explain`."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from provisioner.cli.devices import load
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
-from provisioner.operations.standing import observe, part_for, standing
+from provisioner.operations.connection import run
+from provisioner.operations.explaining import explain
 from provisioner.render.escape import visible
-
-if TYPE_CHECKING:
-    from provisioner.model import Address, Desired, Observed
-
-Document = dict[str, Any]
 
 
 @click.command("explain")
@@ -33,81 +27,9 @@ def command(session: Session, subject: str, path: Path, format_: str) -> None:
     With a profile (--profile) the tenant is asked how the resources stand, and whether the mailbox can really sign in:
     which of its switches blocks.
     """
-    from provisioner.devices import device_of
-    from provisioner.diagnostics import Diagnostic, InputError
-    from provisioner.model import Address
-
     session.format = format_
-    desired = load(session, path)
-    if subject.startswith("device/"):
-        device = device_of(subject.removeprefix("device/"), desired)
-        document = _device(session, device.name, desired)
-    else:
-        try:
-            address = Address.parse(subject)
-        except ValueError as error:
-            raise InputError([Diagnostic("ADDRESS-INVALID", str(error), "write device/NAME or TYPE/KEY")]) from None
-        document = _resource(session, address, desired)
+    document = run(explain(session, path, subject))
     session.result(json.dumps(document, indent=1, ensure_ascii=False) + "\n" if format_ == "json" else _text(document))
-
-
-# --- what is said ----------------------------------------------------------------------------------------------------
-
-
-def _device(session: Session, name: str, desired: Desired) -> Document:
-    from provisioner import rules
-    from provisioner.devices import summary
-    from provisioner.model.devices import CLIENT_SUBMISSION
-
-    device, choice = desired.devices[name], desired.choices[name]
-    part = part_for(desired, name)
-    observed = observe(session, part, rules.questions(part))
-    document: Document = {
-        "subject": device.address,
-        "at": str(device.location or ""),
-        **summary(device, desired),
-    }
-    document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
-    if observed is not None and choice.method == CLIENT_SUBMISSION:
-        document["sign_in"] = [_verdict(device.mailbox, choice.authentication, observed)]
-    return document
-
-
-def _resource(session: Session, address: Address, desired: Desired) -> Document:
-    from provisioner import rules
-    from provisioner.diagnostics import Diagnostic, InputError
-
-    resource = desired.resources.get(address)
-    mailbox = address.key if address.type == "smtp_auth" and "@" in address.key else ""
-    if resource is None and not mailbox:
-        mend = "see what it declares: provisioner plan; devices: provisioner devices list"
-        raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", mend)])
-    part = dataclasses.replace(desired, resources={address: resource} if resource else {}, devices={}, choices={})
-    observed = observe(session, part, rules.sign_in_questions([mailbox], part) if mailbox else ())
-    document: Document = {"subject": address.short, "at": str(resource.location or "") if resource else ""}
-    if resource is not None:
-        document["resources"] = [standing(resource, observed)]
-        document["devices"] = [
-            {"device": n, "method": desired.choices[n].method, "why": list(desired.choices[n].reasons)}
-            for n in resource.devices
-        ]
-        found = [f for f in rules.lint(desired) if f.address == address]
-        document["findings"] = [{"rule": f.rule, "summary": f.summary, "mend": f.mend} for f in found]
-    if mailbox and observed is not None:
-        document["sign_in"] = [_verdict(mailbox, kind, observed) for kind in ("basic", "oauth")]
-    return document
-
-
-def _verdict(mailbox: str, authentication: str, observed: Observed) -> Document:
-    from provisioner import rules
-
-    switches = rules.switches_of(mailbox, observed)
-    verdict = rules.judge(switches, authentication)
-    facts = {**dataclasses.asdict(verdict), "unknown": list(verdict.unknown)}
-    return {"mailbox": mailbox, "authentication": authentication, **facts, "switches": dataclasses.asdict(switches)}
-
-
-# --- how it is printed -----------------------------------------------------------------------------------------------
 
 
 def _text(document: Mapping[str, Any]) -> str:

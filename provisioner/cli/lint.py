@@ -11,6 +11,9 @@ import click
 from provisioner.cli.options import allows, plan_path
 from provisioner.cli.session import Session, read_line
 from provisioner.diagnostics import Diagnostic, Severity
+from provisioner.operations.loading import Selection, lint
+from provisioner.render import reports
+from provisioner.render.diagnostics import diagnostics_json
 
 _FORMATS = ("text", "json", "github", "sarif")
 
@@ -25,18 +28,8 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
 
     Exit 3 where something would keep the plan from being planned or applied; warnings alone are exit 0.
     """
-    from provisioner import rules
-    from provisioner.plan import document
-    from provisioner.resources import TYPES
-
     session.format = format_
-    waivers = [rules.parse_allow(a) for a in allows]
-    desired, found = document.examine(
-        path, TYPES, today=session.today(), variables=session.variables, border=session.border
-    )
-    judged = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
-    standing = [f for f in judged if not f.waived]
-    said = [*found, *(Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in standing)]
+    said = lint(session, path, Selection(allows=allows)).diagnostics
     _print(session, said, format_)
     return 3 if any(d.severity is Severity.ERROR for d in said) else 0
 
@@ -46,10 +39,6 @@ def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
         session.diagnose(said)
         session.note(f"{len(said)} findings." if said else "Nothing found.")
     elif format_ == "json":
-        from provisioner.render.diagnostics import diagnostics_json
-
         session.result(json.dumps(diagnostics_json(said, read_line), indent=1, ensure_ascii=False) + "\n")
     else:
-        from provisioner.render import reports
-
         session.result(getattr(reports, format_)(reports.of_diagnostics(said)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.operations.connection import run, signed_in
 from provisioner.operations.state import locks_of
 
 _tenant = click.option("--tenant-id", metavar="ID", help="The tenant's id; by default that of the profile, signed in.")
@@ -23,8 +26,6 @@ def command() -> None:
 @click.pass_obj
 def status(session: Session, tenant_id: str | None, format_: str) -> None:
     """Who holds the tenant, on this machine and in the shared place of the profile."""
-    import json
-
     found = {_name(lock): lock.status() for lock in locks_of(session.profile, _tenant_id(session, tenant_id))}
     if format_ == "json":
         shown = {n: {"id": h.id, "holder": str(h)} if h else None for n, h in found.items()}
@@ -57,11 +58,9 @@ def _name(lock: object) -> str:
 def _tenant_id(session: Session, given: str | None) -> str:
     if given:
         return given
-    from provisioner.operations.planning import run, with_tenant
-    from provisioner.tenant.connect import TenantIdentity
-    from provisioner.tenant.ports import Ports
 
-    async def who(ports: Ports, identity: TenantIdentity) -> str:  # noqa: ARG001 - only its name is wanted
-        return identity.tenant_id
+    async def who() -> str:
+        async with signed_in(session) as tenant:
+            return tenant.identity.tenant_id
 
-    return run(with_tenant(session, who))
+    return run(who())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from provisioner.border import Border, read_ordinary
 from provisioner.cli.output import FORMATS, STREAM
-
-if TYPE_CHECKING:
-    from provisioner.border import Border
-    from provisioner.plan.variables import Given
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.plan.files import outside
+from provisioner.plan.variables import Given
+from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
 
 output_format = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."
@@ -50,12 +53,9 @@ allow_outside = click.option(
 
 def plan_path(function: Any) -> Any:
     """The argument PATH of a plan (plans/ where nothing is said), and what gives its variables their values."""
-    import functools
 
     @functools.wraps(function)
     def given(*arguments: Any, **options: Any) -> Any:
-        from provisioner.border import Border
-
         files, pairs = options.pop("var_files"), options.pop("vars_")
         session = click.get_current_context().obj
         session.border = Border.of(options["path"], lifted=options.pop("outside"))
@@ -80,8 +80,6 @@ _ENVIRONMENT = "PROVISIONER_VAR_"
 
 def _given(files: tuple[Path, ...], pairs: tuple[str, ...], border: Border) -> dict[str, Given]:
     """The values from outside: the environment, then files, then the command line; the later wins."""
-    from provisioner.plan.variables import Given
-
     given = {
         name.removeprefix(_ENVIRONMENT): Given(value, f"the environment's {name}", loose=True)
         for name, value in os.environ.items()
@@ -99,13 +97,6 @@ def _given(files: tuple[Path, ...], pairs: tuple[str, ...], border: Border) -> d
 
 def _variables_of(file: Path, border: Border) -> dict[str, Any]:
     """The values of a file. It may lie anywhere, since a person names it; a link may not lead out of its checkout."""
-    import dataclasses
-
-    from provisioner.border import Border, read_ordinary
-    from provisioner.diagnostics import Diagnostic, InputError
-    from provisioner.plan.files import outside
-    from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
-
     own = Border.of(file, lifted=border.lifted)
     if not own.admits(file):
         raise InputError([outside(file, own)])
@@ -127,7 +118,6 @@ def _variables_of(file: Path, border: Border) -> dict[str, Any]:
 
 def reports(function: Any) -> Any:
     """`--out-markdown FILE` and the like, as one argument `reports`: format -> path."""
-    import functools
 
     @functools.wraps(function)
     def gathered(*arguments: Any, **options: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.render import html, markdown, powershell, reports, stream, text
 
 STREAM = "json-lines"
 """Terraform's machine-readable UI: lines as it happens, so only of what is run, not of what is shown again."""
@@ -25,22 +25,20 @@ def rendered(format_: str, document: Mapping[str, Any], *, color: bool = False) 
         case "json":
             return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         case "text":
-            from provisioner.render import text
-
             return text.render(document, color=color)
-        case "markdown" | "html" | "powershell":
-            return str(importlib.import_module(f"provisioner.render.{format_}").render(document))
+        case "markdown":
+            return markdown.render(document)
+        case "html":
+            return html.render(document)
+        case "powershell":
+            return powershell.render(document)
         case _:
-            from provisioner.render import reports
-
             return str(getattr(reports, format_)(document))
 
 
 def print_plan(session: Session, document: Mapping[str, Any]) -> None:
     """The document in the session's format."""
     if session.format == STREAM:
-        from provisioner.render import stream
-
         for line in stream.planned(document, moment()):
             session.line(line)
         return

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from provisioner.changes import changeset
 from provisioner.cli.options import (
     allows,
     detailed_exitcode,
@@ -19,10 +19,10 @@ from provisioner.cli.options import (
 )
 from provisioner.cli.output import print_plan, write_reports
 from provisioner.cli.session import Session
-from provisioner.operations.planning import Selection, read_plan
-
-if TYPE_CHECKING:
-    from provisioner.model import ChangeSet
+from provisioner.model import ChangeSet
+from provisioner.operations.connection import run
+from provisioner.operations.loading import Selection
+from provisioner.operations.planning import plan
 
 
 @click.command("plan")
@@ -53,9 +53,7 @@ def command(
     PATH is a plan file or a folder of them, plans/ if not given. Guards never stop a plan from being shown.
     """
     session.format, session.detailed = format_, detailed_exitcode
-    from provisioner.changes import changeset
-
-    found = read_plan(session, path, Selection(targets, excludes, allows, duration(expires)))
+    found = run(plan(session, path, Selection(targets, excludes, allows, duration(expires))))
     document = changeset.to_document(found)
     if out:
         changeset.save(document, out)

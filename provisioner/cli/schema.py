@@ -5,13 +5,12 @@ import json
 import click
 
 from provisioner.cli.session import Session
+from provisioner.plan.document import schema
+from provisioner.resources import TYPES
 
 
 @click.command("schema")
 @click.pass_obj
 def command(session: Session) -> None:
     """Print the JSON Schema of the plan language, for editors and for checks without this tool."""
-    from provisioner.plan.document import schema
-    from provisioner.resources import TYPES
-
     session.result(json.dumps(schema(TYPES), indent=1, ensure_ascii=False) + "\n")

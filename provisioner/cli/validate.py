@@ -9,6 +9,8 @@ import click
 
 from provisioner.cli.options import allows, output_format, plan_path
 from provisioner.cli.session import Session, read_line
+from provisioner.operations.loading import Selection, validate
+from provisioner.render.diagnostics import diagnostics_json
 
 
 @click.command("validate")
@@ -18,21 +20,9 @@ from provisioner.cli.session import Session, read_line
 @click.pass_obj
 def command(session: Session, path: Path, allows: tuple[str, ...], format_: str) -> None:
     """Check a plan (a file or a folder) without a tenant."""
-    from provisioner import rules
-    from provisioner.diagnostics import Diagnostic
-    from provisioner.plan import document
-    from provisioner.render.diagnostics import diagnostics_json
-    from provisioner.resources import TYPES
-
     session.format = format_
-    waivers = [rules.parse_allow(a) for a in allows]
-    desired, warnings = document.load(
-        path, TYPES, today=session.today(), waivers=waivers, variables=session.variables, border=session.border
-    )
-    findings = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
-    noted = [Diagnostic(f.rule, f.summary, f.mend, f.severity, f.location) for f in findings if not f.waived]
-    # A guard is for apply to refuse: here it is only shown.
-    told = [*warnings, *noted]
+    loaded = validate(session, path, Selection(allows=allows))
+    desired, told = loaded.desired, loaded.diagnostics
     session.diagnose(told)
     if format_ == "json":
         facts = {"valid": True, "resources": len(desired.resources), "diagnostics": diagnostics_json(told, read_line)}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from provisioner import engine
+from provisioner.changes.changeset import plain
+from provisioner.model import Address, Desired, Observed, Present, Request, Resource, Unknown, written
+from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
-from provisioner.operations.planning import run, with_tenant
-
-if TYPE_CHECKING:
-    from provisioner.model import Address, Desired, Observed, Request, Resource
-    from provisioner.tenant.connect import TenantIdentity
-    from provisioner.tenant.ports import Ports
+from provisioner.resources import TYPES
+from provisioner.tenant.connect import check_tenant
 
 
 def part_for(desired: Desired, device: str) -> Desired:
@@ -26,26 +26,20 @@ def part_for(desired: Desired, device: str) -> Desired:
     )
 
 
-def observe(context: Context, part: Desired, evidence: Sequence[Request] = ()) -> Observed | None:
-    """The tenant as far as these resources and questions go; None without a profile."""
-    if context.profile.tenant is None:
+async def observe(
+    context: Context, part: Desired, evidence: Sequence[Request] = (), tenant: Tenant | None = None
+) -> Observed | None:
+    """The tenant as far as these resources and questions go; None without a profile.
+
+    Raises SignInRefused for another tenant than the plan's.
+    """
+    if tenant is None and context.profile.tenant is None:
         return None
-
-    async def work(ports: Ports, identity: TenantIdentity) -> Observed:
-        return await look(part, ports, identity, evidence)
-
-    return run(with_tenant(context, work))
-
-
-async def look(part: Desired, ports: Ports, identity: TenantIdentity, evidence: Sequence[Request] = ()) -> Observed:
-    """As `observe`, within a run that has its ports. Raises SignInRefused for another tenant than the plan's."""
-    from provisioner import engine
-    from provisioner.resources import TYPES
-    from provisioner.tenant.connect import check_tenant
-
-    check_tenant(identity, part.tenant)
-    narrow = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
-    return await engine.read(narrow, TYPES, ports, evidence=evidence)
+    async with signed_in(context, tenant) as opened:
+        check_tenant(opened.identity, part.tenant)
+        narrow = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
+        reads = context.profile.reads_at_once
+        return await engine.read(narrow, TYPES, opened.ports, reads=reads, evidence=evidence)
 
 
 def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
@@ -54,10 +48,6 @@ def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
     `state` is "as declared", "differs", "absent", "unknown: …" or "not asked". `not_in_force` says why an object that
     exists has no effect, "" where it has.
     """
-    from provisioner.changes.changeset import plain
-    from provisioner.model import Present, Unknown, written
-    from provisioner.resources import TYPES
-
     there = observed.resources.get(resource.address) if observed else None
     wanted = {n: plain(v) for n, v in written(resource.spec).items()}
     live: Any = None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.engine.locking import GitLock, LocalLock, Lock, PathLock
 
 if TYPE_CHECKING:
-    from provisioner.engine.locking import Lock
     from provisioner.settings import Profile
 
 
@@ -37,16 +37,14 @@ def journal_path(tenant_id: str, folder: Path | None = None) -> Path:
     return tenant_folder(tenant_id, folder) / "journal.jsonl"
 
 
-def journals() -> Sequence[Path]:
+def journals(folder: Path | None = None) -> Sequence[Path]:
     """The journals of every tenant that was ever applied from here."""
-    return sorted(state_folder().glob("*/journal.jsonl"))
+    return sorted((folder or state_folder()).glob("*/journal.jsonl"))
 
 
-def locks_of(profile: Profile, tenant_id: str, clock: Clock = SYSTEM) -> Sequence[Lock]:
+def locks_of(profile: Profile, tenant_id: str, clock: Clock = SYSTEM, folder: Path | None = None) -> Sequence[Lock]:
     """The locks to hold for an apply, in this order: the machine's own always, and the shared one of the profile."""
-    from provisioner.engine.locking import GitLock, LocalLock, PathLock
-
-    locks: list[Lock] = [LocalLock(tenant_folder(tenant_id) / "lock")]
+    locks: list[Lock] = [LocalLock(tenant_folder(tenant_id, folder) / "lock")]
     kind, _, place = (profile.lock or "").partition(":")
     if kind == "path":
         locks.append(PathLock(Path(place).expanduser() / f"{_word(tenant_id)}.lock", clock))

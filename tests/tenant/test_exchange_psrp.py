@@ -432,8 +432,8 @@ def test_a_shell_that_dies_in_the_middle_of_fifty_changes_ends_in_a_true_account
     fault = {"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "after": after, "do": {deed: True}}
     tenant.control("POST", "/faults", [fault])
     before = tenant.seen()
-    with connected(tenant.profile("psrp"), tmp_path) as session:
-        session.options = {"confirm_s": 2.0, "writes": 200}
+    timeouts = {"confirm_s": 2.0, "retry_s": 20.0}
+    with connected(tenant.profile("psrp", timeouts=timeouts), tmp_path) as session:
         outcome = session.apply(session.plan(fifty("enabled")))
         rows = {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in tenant.rows("CASMailbox")}
         told = {r.address.key: r.status for r in outcome.results}

@@ -1,0 +1,259 @@
+"""Carrying out a change set: what keeps it from being applied, the locks, the journal, and the engine in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime as dt
+import getpass
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner import engine, rules
+from provisioner.changes import changeset, verification
+from provisioner.changes.changeset import Document
+from provisioner.diagnostics import (
+    ChangeSetStale,
+    Declined,
+    Diagnostic,
+    GuardRefused,
+    ProvisionerError,
+    Severity,
+    TenantIncomplete,
+)
+from provisioner.engine import Event, Observer, Outcome, journal, locking
+from provisioner.model import Address, ChangeSet
+from provisioner.operations.connection import Tenant, signed_in
+from provisioner.operations.context import Context
+from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
+from provisioner.operations.planning import plan_prepared, prepare
+from provisioner.operations.state import journal_path, locks_of
+from provisioner.resources import TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a saved change set must be: not older than so many seconds, and the very one that was approved."""
+
+    max_age_s: float | None = None
+    digest: str | None = None
+
+    def check(self, name: str, document: Document, now: dt.datetime) -> None:
+        """Raise ChangeSetStale where it is another, too old, or past its own date."""
+        ours = document["provisioner"]
+        wanted = self.digest and f"sha256:{self.digest.lower().removeprefix('sha256:')}"
+        if wanted and ours["digest"] != wanted:
+            raise ChangeSetStale(f"{name} has the digest {ours['digest']}, which is not the one that was approved")
+        age_s = (now - _moment(document["timestamp"])).total_seconds()
+        if self.max_age_s is not None and age_s > self.max_age_s:
+            raise ChangeSetStale(
+                f"{name} was made {_length(age_s)} ago, and --max-age allows {_length(self.max_age_s)}"
+            )
+        if ours.get("expires") and now > _moment(ours["expires"]):
+            raise ChangeSetStale(f"{name} expired at {ours['expires']}: plan again, and have it reviewed")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A change set from a file, verified."""
+
+    name: str
+    document: Document
+    found: ChangeSet
+
+
+def load_saved(context: Context, path: Path, terms: Terms | None = None) -> Saved:
+    """A saved change set, verified and within its terms. Nobody signs in for a file that cannot be believed.
+
+    Raises InputError for what is not a change set, ChangeSetStale for one that was edited, is too old or is another.
+    """
+    document, found = verification.load(path, TYPES)
+    if terms is not None:
+        terms.check(str(path), document, context.clock.now())
+    return Saved(str(path), document, found)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """How to apply. The callbacks are called in the event loop.
+
+    `shown` is given the change set that a plan leads to; `approve` is asked before that very change set is applied,
+    and is not asked where nothing changes. `observer` is given every event of the engine, after the journal. `stopping`
+    is entered around the sending of writes and gives an event: once it is set, no further write begins.
+    """
+
+    wait_s: float = 0.0
+    lock_wait_s: float = 0.0
+    shown: Callable[[ChangeSet], None] = lambda _: None
+    approve: Callable[[ChangeSet], bool] = lambda _: True
+    observer: Observer = lambda _: None
+    stopping: Callable[[], AbstractContextManager[asyncio.Event]] = lambda: contextlib.nullcontext(asyncio.Event())
+
+
+DEFAULTS = ApplyOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A change set and how its changes ended."""
+
+    found: ChangeSet
+    outcome: Outcome
+    digest: str
+
+
+async def apply(
+    context: Context,
+    what: Path | ChangeSet | Saved,
+    selection: Selection = EVERYTHING,
+    options: ApplyOptions = DEFAULTS,
+    tenant: Tenant | None = None,
+) -> Applied:
+    """Apply a plan (a path, planned here), or exactly a change set that was planned before.
+
+    Of a selection, a change set that is given takes the waivers only. Raises Declined where `approve` says no,
+    GuardRefused and TenantIncomplete where the change set must not be applied, ChangeSetStale where the tenant has
+    moved, Locked; nothing is written then. What goes wrong later is in the outcome.
+    """
+    if not isinstance(what, Path):
+        async with signed_in(context, tenant) as opened:
+            return await _given(context, what, selection, options, opened)
+    prepared = prepare(context, what, selection)
+    async with signed_in(context, tenant) as opened:
+        found = await plan_prepared(context, prepared, opened)
+        digest = changeset.to_document(found)["provisioner"]["digest"]
+        options.shown(found)
+        if not (found.pending or found.errored or any(f.blocks == "precondition" for f in found.findings)):
+            return Applied(found, Outcome(()), digest)
+        refuse(found)
+        if not options.approve(found):
+            raise Declined("Apply cancelled: nothing was changed.")
+        return await _carry_out(context, found, digest, options, opened)
+
+
+async def _given(
+    context: Context, what: ChangeSet | Saved, selection: Selection, options: ApplyOptions, tenant: Tenant
+) -> Applied:
+    """Exactly a change set that was planned before, without a question."""
+    saved = what if isinstance(what, Saved) else Saved("the change set", changeset.to_document(what), what)
+    found, identity = saved.found, tenant.identity
+    if found.tenant_id != identity.tenant_id:
+        raise ChangeSetStale(
+            f"{saved.name} was made for {found.tenant} ({found.tenant_id}); this profile signs in to "
+            f"{identity.initial_domain} ({identity.tenant_id})"
+        )
+    found = dataclasses.replace(found, findings=tuple(rules.waive(found.findings, selection.waivers())))
+    refuse(found)
+    return await _carry_out(context, found, saved.document["provisioner"]["digest"], options, tenant)
+
+
+def refuse(found: ChangeSet) -> None:
+    """Raise what keeps a change set from being applied: TenantIncomplete or GuardRefused."""
+    if found.errored:
+        reasons = [u.reason for u in (*found.unknown.values(), *found.unlisted.values())]
+        raise TenantIncomplete(f"nothing was changed, since the tenant could not be read completely: {reasons[0]}")
+    standing = [f for f in found.findings if f.blocks and not f.waived]
+    if standing:
+        said = [diagnostic(f) for f in standing]
+        raise GuardRefused(f"{len(standing)} findings stand in the way; nothing was changed", said)
+
+
+async def _carry_out(context: Context, found: ChangeSet, digest: str, options: ApplyOptions, tenant: Tenant) -> Applied:
+    """Under the locks of the tenant, with the journal open: every event is on disk before its observer is told."""
+    run_id = uuid.uuid4().hex[:12]
+    holder = locking.Holder.me(run_id, getpass.getuser(), context.clock)
+    path = journal_path(found.tenant_id, context.state_folder)
+    lost = _LockLost(context, asyncio.get_running_loop())
+    with (
+        locking.hold(
+            locks_of(context.profile, found.tenant_id, context.clock, context.state_folder),
+            holder,
+            wait_s=options.lock_wait_s,
+            on_wait=lambda other: context.note(f"Waiting for {other}"),
+            on_lost=lost.told,
+            clock=context.clock,
+        ),
+        journal.Journal.open(path, run_id) as record,
+        options.stopping() as stop,
+    ):
+        lost.stop = stop
+        record.record("begin", digest=digest, actor=holder.actor, **_origin(found))
+        try:
+            outcome = await _engine(context, found, tenant, options, stop, record, digest)
+        except ProvisionerError as error:
+            record.record("end", error={"kind": error.kind, "text": str(error)})
+            raise
+        record.record("end", converged=outcome.converged)
+    return Applied(found, outcome, digest)
+
+
+async def _engine(
+    context: Context,
+    found: ChangeSet,
+    tenant: Tenant,
+    options: ApplyOptions,
+    stop: asyncio.Event,
+    record: journal.Journal,
+    digest: str,
+) -> Outcome:
+    profile = context.profile
+
+    def observe(event: Event) -> None:
+        record.observe(event)
+        options.observer(event)
+
+    return await engine.apply(
+        found,
+        TYPES,
+        tenant.ports,
+        reads=profile.reads_at_once,
+        writes=profile.writes_at_once,
+        confirm_s=profile.timeouts.confirm_s,
+        wait_s=options.wait_s,
+        begun=[Address.parse(a) for a in journal.begun(record.path, digest)],
+        observer=observe,
+        stop=stop,
+        clock=context.clock,
+    )
+
+
+def _origin(found: ChangeSet) -> dict[str, str]:
+    """What the journal keeps of where a change set comes from."""
+    return {"tenant": found.tenant, "tenant_id": found.tenant_id, "owner": found.owner, "commit": found.commit}
+
+
+@dataclass(slots=True)
+class _LockLost:
+    """Told that another process has taken the lock and may be writing: finish what is in flight, begin no more."""
+
+    context: Context
+    loop: asyncio.AbstractEventLoop
+    stop: asyncio.Event | None = None
+
+    def told(self, reason: str) -> None:
+        """From the thread of the heartbeat: go on in the loop's own time."""
+        self.loop.call_soon_threadsafe(self._stop, reason)
+
+    def _stop(self, reason: str) -> None:
+        self.context.diagnose([Diagnostic("LOCK-LOST", f"stopping: {reason}", severity=Severity.WARNING)])
+        if self.stop is not None:
+            self.stop.set()
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ChangeSetStale(f'"{text}" is no time: the change set does not say when it was made') from None
+
+
+def _length(seconds: float) -> str:
+    """A length of time in its largest whole unit."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} seconds"

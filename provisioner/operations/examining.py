@@ -1,0 +1,260 @@
+"""Whether everything that a run needs is in place, and whether the plan's mailboxes can sign in.
+
+Each thing is checked even where another is wrong, as far as that is possible; nothing is changed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provisioner import engine, rules
+from provisioner.diagnostics import InputError, ProvisionerError, Severity
+from provisioner.engine import journal
+from provisioner.mailflow import verdict as switches
+from provisioner.model import Answer, ChangeSet, Cmdlet, Desired, GraphRequest, Observed, Request, Unknown, request_key
+from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.operations.connection import Tenant, signed_in
+from provisioner.operations.context import Context
+from provisioner.operations.loading import EVERYTHING, load
+from provisioner.operations.mail_records import Asked, answering
+from provisioner.operations.planning import Prepared, plan_prepared
+from provisioner.operations.standing import standing
+from provisioner.operations.state import journal_path, locks_of
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: `state` is ok, warning or problem."""
+
+    what: str
+    state: str
+    sentence: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All checks, and the change set that the plan leads to, where the tenant could be asked."""
+
+    checks: tuple[Check, ...]
+    found: ChangeSet | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return not any(c.state == PROBLEM for c in self.checks)
+
+
+async def doctor(context: Context, path: Path, tenant: Tenant | None = None) -> Examination:
+    """Check the profile, the folder of journal and locks, the plan, the sign-in, reading, DNS, and who can sign in.
+
+    What is wrong is in the checks; nothing is raised for it.
+    """
+    profile, folder = _profile(context), _state_folder(context.state_folder)
+    desired, said = _plan(context, path)
+    checks = [profile, folder, said]
+    found = None
+    if profile.state != PROBLEM:
+        try:
+            async with signed_in(context, tenant) as opened:
+                more, found = await _tenant(context, path, desired, opened)
+                checks += more
+        except ProvisionerError as error:
+            checks.append(_failed("sign-in", error))
+    return Examination(tuple(checks), found)
+
+
+def _failed(what: str, error: ProvisionerError) -> Check:
+    first, *more = error.diagnostics
+    place = f"{first.location}: " if first.location else ""
+    others = f" (and {len(more)} more)" if more else ""
+    return Check(what, PROBLEM, f"{place}{first.summary}{others}", first.mend)
+
+
+# --- this machine ----------------------------------------------------------------------------------------------------
+
+
+def _profile(context: Context) -> Check:
+    try:
+        profile = context.profile
+    except InputError as error:
+        return _failed("profile", error)
+    if profile.tenant is None:
+        mend = "name one with --profile, in provisioner.toml, or in PROVISIONER_TENANT and its like"
+        return Check("profile", PROBLEM, "no profile says how to reach a tenant", mend)
+    how = f"{profile.tenant} over {profile.exchange}, signing in by {profile.credential.kind.replace('_', ' ')}"
+    return Check("profile", OK, how)
+
+
+def _state_folder(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        what = f"{folder} cannot be written to: {error.strerror or error}"
+        return Check("journal and locks", PROBLEM, what, "make it writable, or set PROVISIONER_STATE_DIR")
+    return Check("journal and locks", OK, f"kept in {folder}")
+
+
+def _plan(context: Context, path: Path) -> tuple[Desired | None, Check]:
+    try:
+        loaded = load(context, path)
+    except InputError as error:
+        return None, _failed("plan", error)
+    desired, warnings = loaded.desired, loaded.diagnostics
+    told = f", {len(warnings)} warnings (provisioner lint)" if warnings else ""
+    counts = f"{len(desired.resources)} resources, {len(desired.devices)} devices"
+    return desired, Check("plan", WARNING if warnings else OK, f"{path} declares {counts}{told}")
+
+
+# --- the tenant ------------------------------------------------------------------------------------------------------
+
+
+async def _tenant(
+    context: Context, path: Path, desired: Desired | None, tenant: Tenant
+) -> tuple[Sequence[Check], ChangeSet | None]:
+    """Everything that takes a connection."""
+    identity = tenant.identity
+    asked = [*_wanted().values(), *_of_mailboxes(desired)]
+    answers = await engine.ask(asked, tenant.ports, reads=context.profile.reads_at_once)
+    found = None
+    checks = [Check("sign-in", OK, f"{identity.initial_domain} ({identity.tenant_id})")]
+    if desired is not None and not identity.is_named(desired.tenant):
+        what = f"it is for {desired.tenant}, and the profile signs in to {identity.initial_domain}"
+        checks.append(
+            Check("plan", PROBLEM, what, "use the profile of the plan's tenant, or correct tenant in the plan")
+        )
+    elif desired is not None:
+        found = await plan_prepared(context, Prepared(path, EVERYTHING, desired), tenant)
+    checks += _reads(answers)
+    checks += _kept(context, identity.tenant_id)
+    checks.append(await _dns(context, tenant, desired))
+    if desired is not None:
+        checks += _sign_ins(desired, answers)
+    if found is not None:
+        checks += _findings(found)
+        checks += _not_in_force(found)
+    return checks, found
+
+
+def _findings(found: ChangeSet) -> Iterator[Check]:
+    """What `plan` reports about the plan on this tenant: the same findings, by rule."""
+    for finding in found.findings:
+        if finding.waived or finding.severity is Severity.INFO:
+            continue
+        state = PROBLEM if finding.severity is Severity.ERROR else WARNING
+        about = f"{finding.address}: " if finding.address else ""
+        yield Check(finding.rule, state, f"{about}{finding.summary}", finding.mend)
+
+
+def _for_devices(desired: Desired) -> Desired:
+    """The part of a plan that its devices need."""
+    return replace(desired, resources={a: r for a, r in desired.resources.items() if r.devices})
+
+
+def _not_in_force(found: ChangeSet) -> Iterator[Check]:
+    """What devices need and the tenant has, but without effect."""
+    basis = found.basis
+    for resource in _for_devices(basis.desired).resources.values() if basis else ():
+        observed = basis.observed if basis else None
+        reason = standing(resource, observed)["not_in_force"]
+        if reason:
+            devices = ", ".join(f"device/{name}" for name in resource.devices)
+            sentence = f"{resource.address}: {reason}; it cannot send"
+            yield Check(devices, PROBLEM, sentence, "write enabled: true, or enable it in the admin center")
+
+
+def _wanted() -> Mapping[str, Request]:
+    """What a plan may have to read, by what it is for."""
+    return {
+        "reading SMTP AUTH": switches.TRANSPORT,
+        "reading the organization": switches.ORGANIZATION_CONFIG,
+        "reading authentication policies": switches.POLICIES,
+        "reading inbound connectors": Cmdlet("Get-InboundConnector"),
+        "reading accepted domains": Cmdlet("Get-AcceptedDomain"),
+        "reading DKIM": Cmdlet("Get-DkimSigningConfig"),
+        "reading domains in the directory": GraphRequest("GET", "/domains"),
+        "reading security defaults": switches.SECURITY_DEFAULTS,
+    }
+
+
+def _reads(answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
+    failed = [(w, a) for w, r in _wanted().items() if isinstance(a := answers[request_key(r)], Unknown)]
+    for what, answer in failed:
+        mend = "docs/settings.md lists the roles and permissions"
+        yield Check(what, PROBLEM, answer.reason, mend if answer.kind == "permission" else "")
+    if not failed:
+        yield Check("reading", OK, "Exchange and the directory show everything that plans can be about")
+
+
+def _kept(context: Context, tenant_id: str) -> Iterator[Check]:
+    """The journal's chain, and who holds the tenant."""
+    path = journal_path(tenant_id, context.state_folder)
+    if path.exists():
+        verdict = journal.verify(path)
+        what = verdict.faults[0] if verdict.faults else f"{verdict.entries} entries, unbroken"
+        yield Check("journal", PROBLEM if verdict.faults else OK, what, "provisioner history verify")
+    try:
+        locks = locks_of(context.profile, tenant_id, context.clock, context.state_folder)
+        holders = [holder for lock in locks if (holder := lock.status())]
+    except ProvisionerError as error:
+        yield _failed("locks", error)
+        return
+    for holder in holders:
+        yield Check("locks", WARNING, f"an apply holds the tenant: {holder}", "provisioner lock status")
+
+
+async def _dns(context: Context, tenant: Tenant, desired: Desired | None) -> Check:
+    domains = sorted({a.key for a in desired.resources if a.type == "domain"}) if desired else []
+    name = (domains or [tenant.identity.initial_domain])[0]
+    reason = await answering(Asked(tenant.ports.resolver, context.clock), name)
+    if reason:
+        mend = "name servers that answer: endpoints.dns_servers in the profile"
+        return Check("DNS", PROBLEM, f"no proper answer for {name}: {reason}", mend)
+    return Check("DNS", OK, f"answers for {name}")
+
+
+# --- who can sign in -------------------------------------------------------------------------------------------------
+
+
+def _signing_in(desired: Desired) -> Mapping[str, str]:
+    """The mailboxes that devices sign in to, and how: a password where any of them uses one."""
+    found: dict[str, str] = {}
+    for name, choice in desired.choices.items():
+        if choice.method == CLIENT_SUBMISSION and found.get(desired.devices[name].mailbox) != "basic":
+            found[desired.devices[name].mailbox] = choice.authentication
+    return dict(sorted(found.items()))
+
+
+def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
+    mailboxes = list(_signing_in(desired)) if desired else []
+    return rules.sign_in_questions(mailboxes) if mailboxes else ()
+
+
+def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
+    observed = Observed({}, evidence=answers)
+    for mailbox, authentication in _signing_in(desired).items():
+        (own,) = rules.mailbox_questions([mailbox])
+        there = answers.get(request_key(own))
+        if isinstance(there, Answer) and not there.rows:
+            mend = "create and license it, or correct mailbox in the device"
+            yield Check(mailbox, PROBLEM, "the tenant has no such mailbox", mend)
+            continue
+        verdict = rules.judge(rules.switches_of(mailbox, observed), authentication)
+        how = "OAuth" if authentication == "oauth" else "a password"
+        what = f"{mailbox} with {how}"
+        if verdict.blocked_by:
+            sentence = f"{verdict.sentence} (blocked by: {verdict.blocked_by.replace('_', ' ')})"
+            yield Check(what, PROBLEM, sentence, verdict.mend)
+        elif verdict.unknown:
+            yield Check(what, WARNING, f"not known: {', '.join(verdict.unknown)}")
+        elif verdict.warning:
+            mend = "what each device should move to: provisioner devices report"
+            yield Check(what, WARNING, f"no switch forbids it to sign in; {verdict.warning}", mend)
+        else:
+            yield Check(what, OK, "no switch forbids it to sign in")

@@ -1,0 +1,77 @@
+"""Why a device sends as it does, what a resource is for, and what stands in its way."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from provisioner import rules
+from provisioner.devices import device_of, summary
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.model import Address, Desired, Observed
+from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.operations.context import Context
+from provisioner.operations.loading import load_for_devices
+from provisioner.operations.standing import observe, part_for, standing
+
+Explanation = dict[str, Any]
+
+
+async def explain(context: Context, path: Path, subject: str) -> Explanation:
+    """A device (`device/NAME`) or a resource (`TYPE/KEY`) of a plan, with its state in the tenant of the profile.
+
+    Without a tenant in the profile only the plan is explained. Raises InputError for a subject that is not declared.
+    """
+    desired = load_for_devices(context, path)
+    if subject.startswith("device/"):
+        return await _device(context, device_of(subject.removeprefix("device/"), desired).name, desired)
+    try:
+        address = Address.parse(subject)
+    except ValueError as error:
+        raise InputError([Diagnostic("ADDRESS-INVALID", str(error), "write device/NAME or TYPE/KEY")]) from None
+    return await _resource(context, address, desired)
+
+
+async def _device(context: Context, name: str, desired: Desired) -> Explanation:
+    device, choice = desired.devices[name], desired.choices[name]
+    part = part_for(desired, name)
+    observed = await observe(context, part, rules.questions(part))
+    document: Explanation = {
+        "subject": device.address,
+        "at": str(device.location or ""),
+        **summary(device, desired),
+    }
+    document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
+    if observed is not None and choice.method == CLIENT_SUBMISSION:
+        document["sign_in"] = [_verdict(device.mailbox, choice.authentication, observed)]
+    return document
+
+
+async def _resource(context: Context, address: Address, desired: Desired) -> Explanation:
+    resource = desired.resources.get(address)
+    mailbox = address.key if address.type == "smtp_auth" and "@" in address.key else ""
+    if resource is None and not mailbox:
+        mend = "see what it declares: provisioner plan; devices: provisioner devices list"
+        raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", mend)])
+    part = dataclasses.replace(desired, resources={address: resource} if resource else {}, devices={}, choices={})
+    observed = await observe(context, part, rules.sign_in_questions([mailbox], part) if mailbox else ())
+    document: Explanation = {"subject": address.short, "at": str(resource.location or "") if resource else ""}
+    if resource is not None:
+        document["resources"] = [standing(resource, observed)]
+        document["devices"] = [
+            {"device": n, "method": desired.choices[n].method, "why": list(desired.choices[n].reasons)}
+            for n in resource.devices
+        ]
+        found = [f for f in rules.lint(desired) if f.address == address]
+        document["findings"] = [{"rule": f.rule, "summary": f.summary, "mend": f.mend} for f in found]
+    if mailbox and observed is not None:
+        document["sign_in"] = [_verdict(mailbox, kind, observed) for kind in ("basic", "oauth")]
+    return document
+
+
+def _verdict(mailbox: str, authentication: str, observed: Observed) -> Explanation:
+    switches = rules.switches_of(mailbox, observed)
+    verdict = rules.judge(switches, authentication)
+    facts = {**dataclasses.asdict(verdict), "unknown": list(verdict.unknown)}
+    return {"mailbox": mailbox, "authentication": authentication, **facts, "switches": dataclasses.asdict(switches)}

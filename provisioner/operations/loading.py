@@ -1,0 +1,104 @@
+"""From a path to the desired state, without a tenant: for `validate` and `lint`, and before anybody signs in."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner import rules
+from provisioner.changes.planning import Scope
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.model import Address, Desired, Finding, Waiver
+from provisioner.operations.context import Context
+from provisioner.plan import document
+from provisioner.resources import TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which resources an operation covers, which guards it waives, and how long a saved change set is valid."""
+
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    allows: tuple[str, ...] = ()
+    expires_s: float = 7 * 86400.0
+
+    def waivers(self) -> Sequence[Waiver]:
+        """The waivers of `allows`. Raises InputError for one that names no rule."""
+        return [rules.parse_allow(text) for text in self.allows]
+
+    def scope(self) -> Scope:
+        """Targets and excludes as patterns over `type/key`, in whichever form they were written."""
+        return Scope(tuple(_patterns("--target", self.targets)), tuple(_patterns("--exclude", self.excludes)))
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plan with the resources that its devices need, and what is to be said of it."""
+
+    desired: Desired
+    diagnostics: Sequence[Diagnostic] = ()
+
+
+def load(context: Context, path: Path, waivers: Sequence[Waiver] = ()) -> Loaded:
+    """The plan at a path, a file or a folder. Raises InputError with every mistake and its place."""
+    desired, warnings = document.load(
+        path, TYPES, today=context.today(), waivers=waivers, variables=context.variables, border=context.border
+    )
+    return Loaded(desired, warnings)
+
+
+def validate(context: Context, path: Path, selection: Selection = EVERYTHING) -> Loaded:
+    """As `load`, with the findings of the rules that need no tenant. Raises InputError for a plan with mistakes."""
+    waivers = selection.waivers()
+    loaded = load(context, path, waivers)
+    return Loaded(loaded.desired, [*loaded.diagnostics, *_standing(loaded.desired, waivers)])
+
+
+def lint(context: Context, path: Path, selection: Selection = EVERYTHING) -> Loaded:
+    """As `validate`, with mistakes as diagnostics where the rest of the plan can still be judged."""
+    waivers = selection.waivers()
+    desired, found = document.examine(
+        path, TYPES, today=context.today(), variables=context.variables, border=context.border
+    )
+    return Loaded(desired, [*found, *_standing(desired, waivers)])
+
+
+def load_for_devices(context: Context, path: Path) -> Desired:
+    """The plan with its warnings reported; a device without a sending method is no error here."""
+    lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")
+    loaded = load(context, path, [lost])
+    context.diagnose(loaded.diagnostics)
+    return loaded.desired
+
+
+def _standing(desired: Desired, waivers: Sequence[Waiver]) -> Sequence[Diagnostic]:
+    """The findings that no waiver covers. A guard is for apply to enforce: here it is only shown."""
+    found = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
+    return [diagnostic(f) for f in found if not f.waived]
+
+
+def diagnostic(finding: Finding) -> Diagnostic:
+    """A finding in the form of a mistake in the plan."""
+    return Diagnostic(finding.rule, finding.summary, finding.mend, finding.severity, finding.location)
+
+
+def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
+    names = [t.name for t in TYPES]
+    patterns = []
+    for text in texts:
+        try:
+            address = Address.parse(text)
+        except ValueError as error:
+            raise InputError([Diagnostic("ADDRESS-INVALID", f"{option}: {error}")]) from None
+        if address.type not in names and address.type != "*":
+            near = difflib.get_close_matches(address.type, names, 1)
+            mend = f'did you mean "{near[0]}"?' if near else f"types: {', '.join(names)}"
+            raise InputError([Diagnostic("TYPE-UNKNOWN", f'{option}: there is no type "{address.type}"', mend)])
+        patterns.append(address.short)
+    return patterns

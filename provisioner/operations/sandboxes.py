@@ -1,0 +1,245 @@
+"""A sandbox as a process of its own: started, reached and ended from outside.
+
+The sandbox is never imported: it is a program with a state folder, and its endpoints.json holds all that is known of
+it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from provisioner.clock import SYSTEM, Clock
+from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
+from provisioner.operations.context import Silent
+from provisioner.settings import ExactProfile, Profile
+
+_PROGRAM = (sys.executable, "-P", "-m", "provisioner.sandbox")
+"""-P: without it Python would import a module of the working directory, which is the checkout under review, first."""
+_READY_S = 30.0
+_GONE_S = 10.0
+_LOG = "sandbox.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox that this process started: how the product reaches it, and how to act behind its back."""
+
+    profile: Profile
+    endpoints: Mapping[str, Any]
+    state_folder: Path
+
+    def context(self, clock: Clock = SYSTEM) -> Silent:
+        """A context whose profile is the sandbox's, with journal and locks in a folder of its own."""
+        return Silent(self.profile, self.state_folder, clock=clock)
+
+    def cmdlet(self, name: str, parameters: Mapping[str, Any]) -> Any:
+        """Run a cmdlet as the tenant's administrator. Raises NotFound where there is no such object, InputError."""
+        try:
+            return self.ask("POST", "/cmdlet", {"name": name, "parameters": dict(parameters)})
+        except RefusedBySandbox as error:
+            if error.status == 404:
+                raise NotFound(str(error), name) from None
+            raise
+
+    def publish(self, name: str, type_: str, values: Sequence[str]) -> None:
+        """Publish a DNS record in the sandbox's world; without values it is removed."""
+        self.ask("POST", "/dns", {"name": name, "type": type_, "values": list(values)})
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """A request to the control front (docs/sandbox.md). Raises InputError with its words, Unavailable."""
+        return ask(self.endpoints, method, path, body)
+
+
+@contextlib.contextmanager
+def open_sandbox(*seeds: Path, state: Path | None = None) -> Iterator[Sandbox]:
+    """A sandbox from its start to its end. Raises InputError for a seed that is wrong, Unavailable.
+
+    `state` is a folder that is still to be made; without it a temporary one is used, and removed at the end.
+    """
+    check_seeds(seeds)
+    with contextlib.ExitStack() as stack:
+        if state is None:
+            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-sandbox-"))) / "tenant"
+        state.mkdir(parents=True)
+        with (state / _LOG).open("ab") as output:
+            process = launch(state, seeds, output=output)
+        stack.callback(ended, process)
+        endpoints = ready(process, state, log=state / _LOG)
+        profile = ExactProfile(**profile_values(endpoints, "app", "rest"))
+        yield Sandbox(profile, endpoints, state.with_name(f"{state.name}-state"))
+
+
+# --- the process -----------------------------------------------------------------------------------------------------
+
+
+def check_seeds(seeds: Sequence[Path]) -> None:
+    """Raise InputError for a seed that is not a file."""
+    for seed in seeds:
+        if not seed.is_file():
+            raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
+
+
+def launch(
+    state: Path, seeds: Sequence[Path], *, lag: float | None = None, output: IO[bytes] | None, detach: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start the program on a state folder. `ready` tells when it answers, `ended` ends it."""
+    arguments = [*_PROGRAM, "serve", "--state", str(state), *(f"--seed={seed}" for seed in seeds)]
+    arguments += ["--lag", str(lag)] if lag is not None else []
+    return subprocess.Popen(  # noqa: S603 - our own program
+        arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=detach
+    )
+
+
+def ready(process: subprocess.Popen[bytes], state: Path, before: str = "", log: Path | None = None) -> dict[str, Any]:
+    """Its endpoints, as soon as it answers. Raises InputError or Unavailable with its last words when it does not.
+
+    `before` is what `started` gave before the launch, so that the endpoints of an earlier process do not count.
+    """
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        endpoints = find(state)
+        if endpoints and endpoints["started"] != before and endpoints["pid"] == process.pid:
+            return endpoints
+        code = process.poll()
+        if code is not None:
+            words = _last_line(log) if log else "see above"
+            if code == 3:
+                raise InputError([Diagnostic("SANDBOX-SEED", f"the sandbox did not start: {words}")])
+            raise Unavailable(f"the sandbox did not start (exit {code}): {words}")
+        time.sleep(0.01)
+    process.kill()
+    raise Unavailable(f"the sandbox was not ready after {_READY_S:.0f} s")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def find(state: Path) -> dict[str, Any] | None:
+    """What stands in endpoints.json, if the process that wrote it lives."""
+    try:
+        found = json.loads((state / "endpoints.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and _alive(int(found["pid"])) else None
+
+
+def started(state: Path) -> str:
+    """When the sandbox of a state folder was started; "" where none runs."""
+    found = find(state)
+    return str(found["started"]) if found else ""
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process lives; a child of ours that has ended is collected first."""
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """End a sandbox, by force where it does not by itself, and give its exit code."""
+    process.terminate()
+    try:
+        return process.wait(_GONE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def stop(state: Path) -> bool:
+    """Stop the sandbox of a state folder, by force where it does not end by itself; whether one was running."""
+    endpoints = find(state)
+    if endpoints is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(endpoints["pid"], signal.SIGTERM)
+        deadline = time.monotonic() + _GONE_S
+        while _alive(endpoints["pid"]) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if _alive(endpoints["pid"]):
+            os.kill(endpoints["pid"], signal.SIGKILL)
+    return True
+
+
+# --- profile and control front ----------------------------------------------------------------------------------------
+
+
+def profile_values(endpoints: Mapping[str, Any], application: str, transport: str) -> dict[str, Any]:
+    """A profile's values for one of the sandbox's applications."""
+    app = endpoints[application]
+    secret = f"file:{app['secret_file']}"
+    values: dict[str, Any] = {
+        "tenant": endpoints["initial_domain"],
+        "exchange": transport,
+        "ca": endpoints["ca"],
+        "credential": {"kind": "client_secret", "client_id": app["client_id"], "secret": secret},
+        "endpoints": {
+            "authority": endpoints["authority"],
+            "graph": endpoints["graph"],
+            "exchange": endpoints["exchange"],
+            "smtp_submission": endpoints["smtp_submission"],
+            "smtp_mx": endpoints["smtp_mx"],
+            "dns_servers": [endpoints["dns"]],
+        },
+    }
+    if transport == "psrp":
+        values["psrp"] = {
+            "endpoint": endpoints["psrp"],
+            "configuration": endpoints["psrp_configuration"],
+            "authentication": "basic",
+            "user": application,
+            "password": secret,
+        }
+    return values
+
+
+class RefusedBySandbox(InputError):
+    """The control front's refusal with its HTTP status."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__([Diagnostic("SANDBOX-REFUSED", f"the sandbox refused: {words}")])
+        self.status = status
+
+
+def ask(endpoints: Mapping[str, Any], method: str, path: str, body: Any = None) -> Any:
+    """A request to the control front of a running sandbox. Raises InputError with its words, Unavailable."""
+    token = Path(endpoints["control_token_file"]).read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(  # noqa: S310 - its own https endpoint
+        endpoints["control"] + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    trust = ssl.create_default_context(cafile=endpoints["ca"])
+    try:
+        with urllib.request.urlopen(request, context=trust, timeout=60) as answer:  # noqa: S310
+            content = answer.read()
+    except urllib.error.HTTPError as error:
+        words = error.read().decode("utf-8", "replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            words = json.loads(words)["error"]
+        raise RefusedBySandbox(words, error.code) from None
+    except OSError as error:
+        raise Unavailable(f"the sandbox does not answer: {error}") from error
+    return json.loads(content) if content else None

@@ -1,0 +1,48 @@
+"""The change set that undoes a run of apply, planned by the same path as any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner import engine
+from provisioner.changes import rollback as reversal
+from provisioner.diagnostics import ChangeSetStale
+from provisioner.engine import journal
+from provisioner.model import ChangeSet
+from provisioner.operations.connection import Tenant, signed_in
+from provisioner.operations.context import Context
+from provisioner.operations.history import find_journal, find_run
+from provisioner.operations.loading import EVERYTHING, Selection
+from provisioner.operations.planning import preview
+from provisioner.resources import TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """A change set, and a sentence for each change of the run that it does not undo."""
+
+    found: ChangeSet
+    left_out: tuple[str, ...]
+
+
+async def rollback(
+    context: Context, run: str = "last", selection: Selection = EVERYTHING, tenant: Tenant | None = None
+) -> Rollback:
+    """The change set that undoes a run, by its id, the beginning of it, or `last`. Nothing is written.
+
+    What was changed since the run, and what cannot be undone, is left out. Raises InputError for an unknown run,
+    ChangeSetStale for a run on another tenant.
+    """
+    selection.waivers()  # raises before anybody signs in
+    async with signed_in(context, tenant) as opened:
+        identity = opened.identity
+        path = find_journal(identity.tenant_id, context.state_folder)
+        facts = find_run(path, run)
+        if facts.tenant_id != identity.tenant_id:
+            raise ChangeSetStale(f"run {facts.run} was on {facts.tenant}, not on {identity.initial_domain}")
+        done = reversal.undone(journal.deeds(path, facts.run), TYPES)
+        reads = context.profile.reads_at_once
+        seen = await engine.look([u.address for u in done], TYPES, opened.ports, reads=reads)
+        back = reversal.rollback(done, seen, TYPES, facts.tenant, facts.owner)
+        found, _ = await preview(context, back.desired, selection, opened, declared_only=True)
+        return Rollback(found, back.left_out)
