@@ -239,13 +239,20 @@ def word(row: Row, name: str, words: dict[str, str]) -> str | None:
 
 
 def texts(row: Row, name: str) -> tuple[str, ...] | None:
-    """A multi-valued column: null is the empty list, one value may come without a list, missing is None."""
+    """A multi-valued column: null is the empty list, one value may come without a list, missing is None.
+
+    Raises ValueError for what is neither text nor number: an unknown form is not an empty list.
+    """
     if name not in row:
         return None
     value = row[name]
     if value is None or value == "":
         return ()
-    return tuple(str(v) for v in value) if isinstance(value, list | tuple) else (str(value),)
+    values = value if isinstance(value, list | tuple) else (value,)
+    odd = next((v for v in values if not isinstance(v, str | int | float)), None)
+    if odd is not None:
+        raise ValueError(f"{name} holds {type(odd).__name__}, which is not text")
+    return tuple(map(str, values))
 
 
 def identifier(row: Row, *columns: str) -> str:

@@ -18,6 +18,7 @@ _TRUSTEE = ("Trustee", "TrusteeWithPrimarySmtpAddress")
 COLUMNS = frozenset({*_TRUSTEE, "TrusteeSidString", "Identity", "AccessRights", "AccessControlType"})
 
 _RIGHTS = frozenset({"sendas", "1"})
+_CONTROLS = {"allow": True, "deny": False, "1": False}  # a word, or the number of the enumeration, in which 0 allows
 _SELF = "s-1-5-10"
 """The well-known SID of NT AUTHORITY\\SELF, whose row every mailbox has for itself; its name is localized."""
 
@@ -52,12 +53,18 @@ def recipients(rows: Iterable[Row]) -> frozenset[str]:
 
 
 def _grants(row: Row) -> bool:
-    """A row that allows: a missing AccessControlType is not a Deny, which would be said."""
+    """A row that allows: a missing AccessControlType is not a Deny, which would be said.
+
+    Raises ValueError for a row without rights, and for a control of an unknown form: it may be an Allow.
+    """
     written = texts(row, "AccessRights")
     if written is None:
         raise ValueError("a row has no AccessRights")
     rights = {r.strip().lower() for text in written for r in text.split(",")}
-    return bool(rights & _RIGHTS) and str(row.get("AccessControlType") or "Allow").lower() == "allow"
+    control = str(row.get("AccessControlType") or "Allow").lower()
+    if control not in _CONTROLS:
+        raise ValueError(f"AccessControlType is {control}")
+    return bool(rights & _RIGHTS) and _CONTROLS[control]
 
 
 def _right(row: Row) -> SendAsRight:

@@ -44,3 +44,13 @@ def test_a_row_without_rights_or_trustee_says_nothing(column: str) -> None:
 def test_whom_the_rows_are_about() -> None:
     rows = [ROW | {"Identity": "Invoices"}, ROW | {"Identity": "invoices"}, ROW]
     assert recipient_permission.recipients(rows) == {"invoices"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"AccessControlType": {"of": "another form"}}, {"AccessRights": {"of": "another form"}}, {"AccessRights": [{}]}],
+)
+def test_a_row_of_an_unknown_form_is_not_taken_for_a_row_that_grants_nothing(change: dict[str, Any]) -> None:
+    """It may grant the right: whoever reads it as absent would plan to grant it, or find it already taken away."""
+    with pytest.raises(ValueError, match="AccessControlType|AccessRights"):
+        decode([ROW | change])
