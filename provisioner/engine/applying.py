@@ -17,7 +17,6 @@ from provisioner.engine.events import (
     LEFT,
     SKIPPED,
     UNCONFIRMED,
-    WAITING,
     HeldBack,
     Observer,
     Outcome,
@@ -57,7 +56,7 @@ async def apply(
     `begun` are changes that an earlier run of this very change set has begun, by its journal: what stands between
     before and after goes on from there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting of
     each for DNS, and for Exchange to see what DNS has; what waits holds up nobody else. When `stop` is set no further
-    write begins, and nothing waits.
+    write begins, and nothing waits: a change that is under way ends between two of its steps.
     """
     ports = watch(ports, observer) if observer else ports
     began = clock.monotonic()
@@ -105,16 +104,17 @@ async def _one(run: Run, change: Change, needs: Collection[Address], openings: O
         if run.stop.is_set():
             return run.end(Result(change.address, change.action, LEFT, "interrupted before it was begun"))
         run.tell(Started(change))
-        result = await Sender(run, change).carry_out()
-    result = await _confirmed(change, result, confirmer)
+        sender = Sender(run, change)
+        result = await sender.carry_out()
+    result = await _confirmed(change, result, confirmer, begun=sender.begun)
     return run.end(dataclasses.replace(result, seconds=run.clock.monotonic() - began))
 
 
-async def _confirmed(change: Change, result: Result, confirmer: Confirmer) -> Result:
+async def _confirmed(change: Change, result: Result, confirmer: Confirmer, *, begun: bool) -> Result:
     """The result once the tenant has been read back, where there is something to be seen."""
     if result.status == DONE:
         return await confirmer.confirm(change, result)
-    if result.status == WAITING and change.action is Action.CREATE:
+    if begun and change.action is Action.CREATE:
         # What was created so far must show before the next run plans on it, or it would be created again.
         there = dataclasses.replace(change, after=key_only(change.after))
         await confirmer.confirm(there, Result(change.address, change.action, DONE))

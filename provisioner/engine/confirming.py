@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 
 from provisioner.engine.comparing import standing_of
-from provisioner.engine.events import UNCONFIRMED, Confirming, Result
+from provisioner.engine.events import READING_BACK, UNCONFIRMED, Confirming, Result
 from provisioner.engine.run import Run
 from provisioner.model import Address, Change
 
@@ -51,7 +51,7 @@ class Confirmer:
     async def _round(self) -> bool:
         """Look once at all that is pending; True when something was settled."""
         batch = list(self._pending.values())
-        observed = await self._run.look([change for change, _, _ in batch])
+        observed = await self._run.look([change for change, _, _ in batch], READING_BACK)
         settled = False
         for change, deadline, future in batch:
             state, words = standing_of(change, observed[change.address])

@@ -15,6 +15,8 @@ from provisioner.model import Action, Address, Answer, Change, Cmdlet, GraphRequ
 DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
 WAITING, UNCONFIRMED, LEFT, HELD_BACK = "waiting", "unconfirmed", "left", "held_back"
 
+PLANNING, RECHECKING, OPENINGS, READING_BACK = "planning", "rechecking", "openings", "reading back"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -73,9 +75,13 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class ReadingStarted:
-    """A round of reading begins: these requests, each of them once."""
+    """A round of reading begins: these requests, each of them once.
+
+    `purpose` is one of the words above: to plan, before the first write, before a closing change, or after a change.
+    """
 
     requests: tuple[Request, ...]
+    purpose: str = PLANNING
 
 
 @dataclass(frozen=True, slots=True)

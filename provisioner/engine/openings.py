@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from provisioner import mailflow
 from provisioner.changes import planning
 from provisioner.engine.comparing import standing_of
-from provisioner.engine.events import ALREADY, DONE
+from provisioner.engine.events import ALREADY, DONE, OPENINGS
 from provisioner.engine.run import Run
 from provisioner.model import Action, Address, Change, Effect, Observation
 
@@ -48,7 +48,7 @@ class Openings:
         for change in before:
             await self._run.ended[change.address].wait()
         needed = [*before, *self._unchanged]
-        observed = await self._run.look(needed)
+        observed = await self._run.look(needed, OPENINGS)
         found = ((c.address, self._lack(c, observed[c.address])) for c in needed)
         return [f"{address} ({reason})" for address, reason in found if reason]
 

@@ -12,7 +12,7 @@ from typing import Any
 from provisioner import rules
 from provisioner.changes import planning
 from provisioner.diagnostics import NotFound, TenantError
-from provisioner.engine.events import Event, Observer, ReadingFinished, ReadingStarted, Responded
+from provisioner.engine.events import PLANNING, Event, Observer, ReadingFinished, ReadingStarted, Responded
 from provisioner.engine.watching import observer_of, watch
 from provisioner.model import (
     Absent,
@@ -117,6 +117,7 @@ async def read_wanted(
     evidence: Sequence[Request] = (),
     *,
     resolve: bool = True,
+    purpose: str = PLANNING,
 ) -> Observed:
     """What the tenant has of the wanted objects, and of all others of the listed types.
 
@@ -129,12 +130,12 @@ async def read_wanted(
         if wanted.get(t.name) or t.name in listed
     }
     requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
-    answers = await _ask(requests, ports, reads)
+    answers = await _ask(requests, ports, reads, purpose)
     if resolve:
         read = [t for t in types if t.name in asked]
         more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in read}
         new = [q.request for queries in more.values() for q in queries if request_key(q.request) not in answers]
-        answers |= await _ask(new, ports, reads) if new else {}
+        answers |= await _ask(new, ports, reads, purpose) if new else {}
         asked = {name: (*queries, *more[name]) for name, queries in asked.items()}
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
@@ -191,7 +192,9 @@ def _unknown(error: TenantError) -> Unknown:
     return Unknown(f"{error}. Fix: {error.mend}" if error.mend else str(error), error.kind)
 
 
-async def _ask(requests: Sequence[Request], ports: Ports, reads: int) -> dict[str, Answer | TenantError]:
+async def _ask(
+    requests: Sequence[Request], ports: Ports, reads: int, purpose: str = PLANNING
+) -> dict[str, Answer | TenantError]:
     """Each distinct request once; a failure is kept as the answer."""
     distinct = {request_key(r): r for r in requests}
     asked = tuple(distinct.values())
@@ -204,7 +207,7 @@ async def _ask(requests: Sequence[Request], ports: Ports, reads: int) -> dict[st
             except TenantError as error:
                 return error
 
-    tell(ReadingStarted(asked))
+    tell(ReadingStarted(asked, purpose))
     failed = len(asked)
     try:
         answers = await asyncio.gather(*map(ask, asked))

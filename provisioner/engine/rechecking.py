@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from provisioner.changes import planning
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine.comparing import between, standing_of
+from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
 from provisioner.model import Address, Change, Observation, Present, Send, Unknown, project
 
@@ -20,7 +21,7 @@ async def recheck(
     `begun` are changes that an earlier run of this change set began. Raises ChangeSetStale where an object has moved,
     TenantIncomplete where one cannot be read.
     """
-    observed = await run.look(changes)
+    observed = await run.look(changes, RECHECKING)
     unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
     if unknown:
         raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))

@@ -40,12 +40,12 @@ class Run:
             return ""
         return self.kind(change.address).in_force(change.after, observation.spec)
 
-    async def look(self, changes: Sequence[Change]) -> dict[Address, Observation]:
+    async def look(self, changes: Sequence[Change], purpose: str) -> dict[Address, Observation]:
         """What the tenant says of the objects of these changes."""
         wanted: Wanted = {}
         for change in changes:
             wanted.setdefault(change.address.type, {})[change.address.key] = change.after
-        observed = await read_wanted(wanted, (), self.types, self.ports, self.reads)
+        observed = await read_wanted(wanted, (), self.types, self.ports, self.reads, purpose=purpose)
         return dict(observed.resources)
 
     @contextlib.asynccontextmanager

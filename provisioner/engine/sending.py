@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from provisioner.diagnostics import NotFound, Refused, TenantError, Unclear
-from provisioner.engine.events import DONE, FAILED, UNCONFIRMED, WAITING, Answered, Result, Sending
+from provisioner.engine.events import DONE, FAILED, LEFT, UNCONFIRMED, WAITING, Answered, Result, Sending
 from provisioner.engine.reading import send
 from provisioner.engine.run import Run
 from provisioner.engine.waiting import Patience, until_published
@@ -32,6 +32,11 @@ class Sender:
         self._patience = Patience(run, change)
         self._answers: list[Answer] = []
 
+    @property
+    def begun(self) -> bool:
+        """Whether any step was carried out."""
+        return bool(self._answers)
+
     async def carry_out(self) -> Result:
         """Carry out the steps in turn. The result says DONE when all went through; that is still to be confirmed."""
         warnings: list[str] = []
@@ -43,6 +48,8 @@ class Sender:
                     return self._ended(WAITING, unmet, warnings)
                 self._answers.append(Answer())
                 continue
+            if number and self._run.stop.is_set():
+                return self._ended(LEFT, f"interrupted after {number} of {len(self._change.steps)} steps", warnings)
             answer = await self._send(number, step)
             while isinstance(answer, Result) and answer.status == WAITING and await self._patience.lasts(answer.detail):
                 answer = await self._send(number, step)

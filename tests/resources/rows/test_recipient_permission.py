@@ -52,5 +52,5 @@ def test_whom_the_rows_are_about() -> None:
 )
 def test_a_row_of_an_unknown_form_is_not_taken_for_a_row_that_grants_nothing(change: dict[str, Any]) -> None:
     """It may grant the right: whoever reads it as absent would plan to grant it, or find it already taken away."""
-    with pytest.raises(ValueError, match="AccessControlType|AccessRights"):
+    with pytest.raises(ValueError, match=r"AccessControlType|AccessRights"):
         decode([ROW | change])

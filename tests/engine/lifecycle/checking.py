@@ -1,0 +1,338 @@
+"""What must hold in every run, judged by the port's log, the journal and the rows: never by the engine's own word."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provisioner import engine, mailflow
+from provisioner.changes import planning
+from provisioner.changes.changeset import request_document
+from provisioner.diagnostics import ChangeSetStale, NotFound, TenantError, TenantIncomplete
+from provisioner.engine import Event, Finished, Outcome, Result, Started, Waiting, journal
+from provisioner.model import (
+    Action,
+    Address,
+    Answer,
+    Await,
+    Change,
+    ChangeSet,
+    Cmdlet,
+    Desired,
+    DnsQuery,
+    Effect,
+    GraphRequest,
+    Request,
+    Send,
+)
+from tests.engine.lifecycle.port import Passage, Service
+from tests.engine.lifecycle.truth import BY_NAME, in_force, is_after, is_before, truth
+
+SUCCESS = frozenset({"done", "already_done"})
+UNTOUCHED = frozenset({"skipped", "left", "held_back"})
+
+
+class Wrong(AssertionError):
+    """An invariant does not hold."""
+
+
+def demand(holds: object, words: str) -> None:
+    if not holds:
+        raise Wrong(words)
+
+
+# --- a plan ----------------------------------------------------------------------------------------------------------
+
+
+def check_plan(desired: Desired, found: ChangeSet, service: Service, asked: Sequence[Passage], *, lied: bool) -> None:
+    """Unknown never became a change, and every change is one that the tenant calls for."""
+    changes = {c.address: c for c in found.changes}
+    both = changes.keys() & found.unknown.keys()
+    demand(not both, f"{sorted(map(str, both))} could not be read, and a change was planned")
+    for address in _not_answered(desired, asked):
+        demand(address in found.unknown, f"a read for {address} failed, and it is not unknown")
+    named = {*changes, *found.unknown, *(c.address for c in found.checks), *(f.address for f in found.findings)}
+    lost = [str(a) for a in desired.resources if a not in named]
+    demand(not lost, f"the plan does not mention {lost}")
+    if lied:
+        return
+    live = truth(service, changes.values(), shown=True)
+    for address, change in changes.items():
+        there = live[address]
+        fits = {
+            Action.NO_OP: is_after(change, there),
+            Action.CREATE: there is None,
+            Action.UPDATE: there is not None and not is_after(change, there),
+            Action.DELETE: there is not None,
+        }[change.action]
+        demand(fits, f"{address}: {change.action} is planned, and the tenant has {there}")
+
+
+def _not_answered(desired: Desired, asked: Sequence[Passage]) -> Iterator[Address]:
+    """The declared objects whose own question was not answered."""
+    failed = [p for p in asked if isinstance(p.answer, TenantError)]
+    wanted: dict[str, dict[str, Any]] = {}
+    for address, resource in desired.resources.items():
+        wanted.setdefault(address.type, {})[address.key] = resource.spec
+    for address in desired.absent:
+        wanted.setdefault(address.type, {}).setdefault(address.key, None)
+    for name, keys in wanted.items():
+        for everything in (False, True):
+            for query in BY_NAME[name].queries(keys, everything):
+                for passage in failed:
+                    missing = isinstance(passage.answer, NotFound) and query.may_be_missing
+                    if query.request == passage.request and not missing:
+                        yield from (Address(name, key) for key in query.covers)
+
+
+# --- an apply --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Watch:
+    """Stands beside one apply: judges each write as it arrives and each result as it is told, and all of it after.
+
+    `run` is the run's name in the journal, `since` the number of the first request that the change set rests on,
+    `resumed` says that an earlier run of the same change set was cut off.
+    """
+
+    service: Service
+    found: ChangeSet
+    path: Path
+    run: str
+    since: int
+    resumed: bool = False
+    began: int = 0
+    events: list[Event] = field(default_factory=list)
+    openers: Mapping[Address, tuple[Change, int]] = field(default_factory=dict)
+    stages: Mapping[Address, planning.Stage] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.began = len(self.service.log)
+        self.changes = {c.address: c for c in self.found.pending}
+        self.stages = planning.stages(self.changes.values())
+        self.openers = {c.address: (c, self._stage_of_opener(c)) for c in self.found.changes if _opens(c)}
+        self.moved = self._moved()
+
+    def _stage_of_opener(self, change: Change) -> int:
+        return -1 if change.action is Action.NO_OP else int(self.stages[change.address])
+
+    def _moved(self) -> bool:
+        live = truth(self.service, self.changes.values(), shown=True)
+        return any(not is_before(c, live[a]) and not is_after(c, live[a]) for a, c in self.changes.items())
+
+    @property
+    def struck(self) -> bool:
+        """Whether the fault has struck since the plan was made."""
+        return self.service.fault is not None and self.since <= self.service.at < len(self.service.log)
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        return self.service.log[self.began :]
+
+    # --- as it happens ----------------------------------------------------------------------------------------------
+
+    def arriving(self, passage: Passage) -> None:
+        """A write arrives. What is wrong is kept: an exception would be taken for the tenant's."""
+        try:
+            self._judge_write(passage)
+        except Wrong as wrong:
+            self.faults.append(str(wrong))
+
+    def observe(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Finished):
+            try:
+                self._judge_result(event.result)
+            except Wrong as wrong:
+                self.faults.append(str(wrong))
+
+    def _judge_write(self, passage: Passage) -> None:
+        address = passage.address
+        demand(address in self.changes, f"{passage.request} belongs to no change")
+        assert address is not None
+        change = self.changes[address]
+        demand(not passage.stopped, f"{address}: {passage.request} was sent after the run was interrupted")
+        if self.service.log[self.began : passage.number]:
+            earlier = [p for p in self.service.log[self.began : passage.number] if p.address == address]
+            demand(all(p.step <= passage.step for p in earlier), f"{address}: the steps are out of order")
+        live = truth(self.service, [change], shown=True)[address]
+        if str(passage.request).startswith(("New-", "Add-")):
+            demand(live is None, f"{address} was created although the tenant shows it")
+        stage = self.stages[address]
+        if stage is planning.Stage.FREE:
+            return
+        lacking = [str(a) for a in self._not_in_force(stage)]
+        demand(not lacking, f"{address} closes, and was sent although {lacking} are not in force")
+
+    def _not_in_force(self, stage: int) -> Sequence[Address]:
+        needed = [c for c, own in self.openers.values() if own < stage]
+        live = truth(self.service, needed, shown=True)
+        return [c.address for c in needed if not (is_after(c, live[c.address]) and in_force(c, live[c.address]))]
+
+    def _judge_result(self, result: Result) -> None:
+        """What a status claims of the tenant, at the moment when it is told."""
+        change = self.changes[result.address]
+        live = truth(self.service, [change])[change.address]
+        shown = truth(self.service, [change], shown=True)[change.address]
+        shows = is_after(change, shown) and in_force(change, shown)
+        mine = [p for p in self.passages if p.address == change.address]
+        if result.status in SUCCESS and not self._believed_a_lie(result):
+            demand(shows, f"{change.address}: {result.status}, and the tenant shows {shown}")
+        if result.status == "already_done":
+            demand(not mine, f"{change.address}: already done, and something was sent")
+        if result.status in UNTOUCHED:
+            sent = [p for p in mine if result.status != "left" or p.stopped]
+            demand(not sent, f"{change.address}: {result.status}, and something was sent")
+        if result.status == "failed" and sum(isinstance(s, Send) for s in change.steps) == 1:
+            demand(is_before(change, live), f"{change.address}: failed, and the tenant has {live}")
+        if result.status == "waiting":
+            demand(not is_after(change, live), f"{change.address}: waiting, and the tenant has {live}")
+        if result.status == "held_back":
+            stage = self.stages[change.address]
+            why = self.struck or self._not_in_force(stage) or self._unfinished(stage)
+            demand(why, f"{change.address} was held back, and every opener is in force")
+        if result.status == "unconfirmed":
+            demand(self.struck or not shows, f"{change.address}: unconfirmed, and the tenant shows it")
+        if result.status == "left":
+            stopped = self.service.stop is not None and self.service.stop.is_set()
+            demand(stopped, f"{change.address}: left, and nobody interrupted the run")
+
+    def _believed_a_lie(self, result: Result) -> bool:
+        """A complete answer without the object is believed: a deletion has nothing to do then."""
+        fault, at = self.service.fault, self.service.at
+        lied = fault is not None and fault.lies and self.struck and self.service.log[at].purpose == engine.RECHECKING
+        return lied and result.status == "already_done" and result.action is Action.DELETE
+
+    def _unfinished(self, stage: int) -> bool:
+        ended = {e.result.address: e.result.status for e in self.events if isinstance(e, Finished)}
+        return any(own < stage and ended.get(a, "done") not in SUCCESS for a, (_, own) in self.openers.items())
+
+    # --- afterwards -------------------------------------------------------------------------------------------------
+
+    def check(self, outcome: Outcome | None, error: Exception | None) -> None:
+        """The account, the log and the journal agree; None and no error for a run that was killed."""
+        demand(not self.faults, "; ".join(self.faults[:3]))
+        writes = [p for p in self.passages if p.writes]
+        if error is not None:
+            demand(not writes, f"{type(error).__name__}, and something was written")
+            if isinstance(error, ChangeSetStale):
+                demand(self.moved or self.struck, f"stale, and nothing has moved: {error.moved}")
+            else:
+                demand(isinstance(error, TenantIncomplete) and self.struck, f"it ended with {error!r}")
+        self._check_sends(writes)
+        self._check_journal(writes, outcome, killed=outcome is None and error is None)
+        if outcome is not None:
+            self._check_account(outcome)
+
+    def _check_sends(self, writes: Sequence[Passage]) -> None:
+        """Nothing is sent twice but what was certainly not carried out, or may be repeated."""
+        succeeded: Counter[tuple[Address | None, int]] = Counter()
+        for passage in writes:
+            key = (passage.address, passage.step)
+            demand(not succeeded[key], f"{passage.request} of {passage.address} was sent again after it had succeeded")
+            succeeded[key] += isinstance(passage.answer, Answer)
+            surely_not = {"Throttled", "Unavailable"}
+            if not _repeatable(passage.request):
+                again = passage.outcomes[:-1]
+                demand(set(again) <= surely_not, f"{passage.request} was sent again after {again}")
+                demand(passage.effects <= 1, f"{passage.request} was carried out {passage.effects} times")
+            change = self.changes.get(passage.address) if passage.address else None
+            demand(
+                change and (self.resumed or _is_step(change, passage)), f"{passage.request} is not what the plan shows"
+            )
+        self._check_repeats(writes)
+
+    def _check_repeats(self, writes: Sequence[Passage]) -> None:
+        """A step is sent again only where its refusal means "not yet"."""
+        tried: dict[tuple[Address | None, int], Passage] = {}
+        for passage in writes:
+            earlier = tried.get((passage.address, passage.step))
+            if earlier is not None and passage.address is not None:
+                waits = "CNAME record does not exist for this config" in str(earlier.answer)
+                demand(waits, f"{passage.request} was sent again after {earlier.answer!r}")
+            tried[passage.address, passage.step] = passage
+
+    def _check_account(self, outcome: Outcome) -> None:
+        """Every change has one status, and every status but success its reason."""
+        told = [e.result for e in self.events if isinstance(e, Finished)]
+        demand([r.address for r in outcome.results] == [*self.changes], "the account does not name every change once")
+        demand(len(told) == len(outcome.results), "not every change has ended once")
+        demand({r.address: r for r in told} == {r.address: r for r in outcome.results}, "the events tell other results")
+        demand(outcome.converged == all(r.status in SUCCESS for r in outcome.results), "converged is said wrongly")
+        for result in outcome.results:
+            demand(result.action is self.changes[result.address].action, f"{result.address}: another action")
+            if result.status not in SUCCESS:
+                demand(result.detail, f"{result.address}: {result.status} without a reason")
+        begun = Counter(e.change.address for e in self.events if isinstance(e, Started))
+        demand(max(begun.values(), default=0) <= 1, "a change was begun twice")
+        stopped = next((n for n, e in enumerate(self.events) if isinstance(e, Stopped)), None)
+        if stopped is not None:
+            demand(not any(isinstance(e, Waiting) for e in self.events[stopped:]), "it waits although interrupted")
+
+    def _check_journal(self, writes: Sequence[Passage], outcome: Outcome | None, *, killed: bool) -> None:
+        """What the journal says was intended, sent and answered is what arrived at the port."""
+        verdict = journal.verify(self.path)
+        demand(not verdict.faults, f"the journal: {verdict.faults}")
+        entries = [(e, at) for e, at in _entries(self.path) if e["run"] == self.run]
+        intended = [(e["address"], e["step"], e["request"], at) for e, at in entries if e["kind"] == "sending"]
+        arrived = [(str(p.address), p.step, request_document(_sent(p.request))) for p in writes]
+        demand([i[:3] for i in intended][: len(arrived)] == arrived, "the journal's intentions are not what arrived")
+        demand(killed or len(intended) == len(arrived), "the journal intends a write that never arrived")
+        for (address, _, _, at), passage in zip(intended, writes, strict=False):
+            demand(at <= passage.journalled, f"{address}: {passage.request} was sent before it was journalled")
+        answered = [(e["address"], e["step"], e["ok"]) for e, _ in entries if e["kind"] == "answered"]
+        came = [
+            (str(p.address), p.step, isinstance(p.answer, Answer)) for p in writes if p.answer is not None or not killed
+        ]
+        demand(killed or Counter(answered) == Counter(came), "the journal's answers are not those that came")
+        finished = {e["address"]: e["status"] for e, _ in entries if e["kind"] == "finished"}
+        if outcome is not None:
+            demand(finished == {str(r.address): r.status for r in outcome.results}, "the journal has other statuses")
+
+
+class Stopped:
+    """Put among the events where the run was interrupted."""
+
+
+def _opens(change: Change) -> bool:
+    """Whether a change opens a sending path; of an unchanged object, whether it is one or is meant to be."""
+    if change.after is None:
+        return False
+    kind, goal = BY_NAME[change.address.type], planning.goal_of(change)
+    if change.action is Action.NO_OP:
+        return Effect.OPENS in mailflow.effects(kind, None, goal) or bool(kind.in_force(change.after, goal))
+    return Effect.OPENS in mailflow.effects(kind, change.observed, goal)
+
+
+def _repeatable(request: Request) -> bool:
+    """By the verb alone: New, Add and Remove are not (the second Remove says that it is gone)."""
+    return str(request).partition("-")[0] in {"Set", "Enable", "Disable"}
+
+
+def _is_step(change: Change, passage: Passage) -> bool:
+    """Whether a request is the step of its change. No write has a reference today: it would be compared here."""
+    step = change.steps[passage.step]
+    if isinstance(step, Await) or type(step.request) is not type(passage.request):
+        return False
+    shown, sent = request_document(step.request), request_document(_sent(passage.request))
+    return shown == sent
+
+
+def _sent(request: Request) -> Cmdlet | GraphRequest:
+    """What the journal can hold: DNS is only read."""
+    assert not isinstance(request, DnsQuery)
+    return request
+
+
+def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each entry with the size of the journal up to its end."""
+    at = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        at += len(line)
+        yield json.loads(line), at

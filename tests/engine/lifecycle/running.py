@@ -1,0 +1,203 @@
+"""One life: plan and apply with a fault at one request, then further runs until the plan is empty."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from provisioner import engine
+from provisioner.changes import planning
+from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
+from provisioner.engine import Event, Outcome, journal
+from provisioner.model import Address, ChangeSet
+from provisioner.resources import TYPES
+from tests.engine.lifecycle.checking import SUCCESS, Stopped, Watch, Wrong, check_plan, demand
+from tests.engine.lifecycle.faults import CONFIRM_S, Scripted
+from tests.engine.lifecycle.port import Killed, Service
+from tests.engine.lifecycle.scenes import EVERY_GUARD, Scene
+
+_RUNS = 5
+_DIGEST = "sha256:lifecycle"
+
+
+@contextmanager
+def quick_journals() -> Iterator[None]:
+    """Without forcing to disk: that a journal survives is for tests that kill a process."""
+    with mock.patch.object(os, "fsync"):
+        yield
+
+
+@dataclass
+class Life:
+    """A scene with a fault at request `at`. `told` is how the run that it struck ended, in a word or two."""
+
+    scene: Scene
+    folder: Path
+    fault: Scripted | None = None
+    at: int = -1
+    told: str = ""
+    runs: int = 0
+    service: Service = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.service = self.scene.service()
+        self.service.fault, self.service.at = self.fault, self.at
+        self.path = self.folder / "journal.jsonl"
+        self.service.journal_size = lambda: self.path.stat().st_size if self.path.exists() else 0
+
+    def live(self) -> str:
+        """Go through it. Raises Wrong, with what was wrong; gives how the run that was struck ended."""
+        self.path.unlink(missing_ok=True)
+        random.seed(self.scene.seed)  # the jitter of the retries
+        for _ in range(_RUNS):
+            before = len(self.service.log)
+            ended = self._run()
+            if self._struck_since(before) or self.fault is None:
+                self.told = self.told or ended
+            if ended == "nothing to do":
+                break
+            self._next_day()
+        else:
+            raise Wrong(f"it does not converge: {ended}")
+        return self.told or "not struck"
+
+    def _struck_since(self, number: int) -> bool:
+        return number <= self.at < len(self.service.log)
+
+    # --- one run ----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> str:
+        """Plan, and apply what is planned. In a word or two, how it ended."""
+        since = len(self.service.log)
+        found = self._plan()
+        if found is None:
+            return "killed"
+        lied = bool(self.fault and self.fault.lies and self._struck_since(since))
+        check_plan(self.scene.desired, found, self.service, self.service.log[since:], lied=lied)
+        if found.errored:
+            demand(self._struck_since(since), f"it could not be read: {found.unknown or found.unlisted}")
+            return "unknown"
+        if any(f.blocks and not f.waived for f in found.findings):
+            demand(lied, f"the plan is refused: {[f.summary for f in found.findings if f.blocks and not f.waived]}")
+            return "refused"
+        if not found.pending:
+            return "nothing to do"
+        ended = self._apply(found, since)
+        if ended == "killed":
+            self.service.dead = False
+            again = self._apply(found, len(self.service.log), resumed=True)
+            return f"killed, then {again}"
+        return ended
+
+    def _plan(self) -> ChangeSet | None:
+        ports = engine.watch(self.service.ports, self.service.observe)
+        desired = self.scene.desired
+        try:
+            observed = _ran(engine.read(desired, TYPES, ports))
+        except Killed:
+            self.service.dead = False
+            return None
+        return planning.plan(desired, observed, TYPES, waivers=EVERY_GUARD, transport="rest")
+
+    def _apply(self, found: ChangeSet, since: int, *, resumed: bool = False) -> str:
+        self.runs += 1
+        run = f"run{self.runs}"
+        watch = Watch(self.service, found, self.path, run, since, resumed)
+        begun = [Address.parse(a) for a in journal.begun(self.path, _DIGEST)] if resumed else []
+        outcome, error = None, None
+        if self.scene.published == "while waiting":
+            self.service.clock.after(30.0, lambda: self.scene.publish(self.service))
+        self.service.arriving = watch.arriving
+        with journal.Journal.open(self.path, run) as record:
+            record.record("begin", digest=_DIGEST)
+            try:
+                outcome = _ran(self._engine(found, watch, record, begun))
+            except (ChangeSetStale, TenantIncomplete) as refusal:
+                error = refusal
+            except Killed:
+                pass
+        watch.check(outcome, error)
+        if error is not None:
+            return "stale" if isinstance(error, ChangeSetStale) else "unknown"
+        if outcome is None:
+            return "killed"
+        words = sorted({r.status for r in outcome.results} - SUCCESS)
+        return ", ".join(words) if words else "converged"
+
+    async def _engine(
+        self, found: ChangeSet, watch: Watch, record: journal.Journal, begun: Sequence[Address]
+    ) -> Outcome:
+        stop = asyncio.Event()
+        self.service.stop = _Marked(stop, watch)  # type: ignore[assignment]
+
+        def observe(event: Event) -> None:
+            if not self.service.dead:
+                record.observe(event)
+                watch.observe(event)
+
+        ports = engine.watch(self.service.ports, observe, self.service.observe)
+        return await engine.apply(
+            found,
+            TYPES,
+            ports,
+            writes=self.scene.writes,
+            confirm_s=CONFIRM_S,
+            wait_s=self.scene.wait_s,
+            begun=begun,
+            stop=stop,
+            clock=self.service.clock,
+        )
+
+    # --- between runs -----------------------------------------------------------------------------------------------
+
+    def _next_day(self) -> None:
+        """What a person does after a run that did not go through: publishes records, has a connector enabled."""
+        self.service.stop = None
+        self.service.settle()
+        self.scene.publish(self.service)
+        off = {a.key for a, r in self.scene.desired.resources.items() if getattr(r.spec, "enabled", None) is False}
+        for row in self.service.tenant.rows("InboundConnector") if self.fault else ():
+            if self.fault and self.fault.name == "created disabled" and row["Name"] not in off:
+                row["Enabled"] = True
+
+
+class _Marked:
+    """The event that interrupts a run, with a mark among the events that the engine tells."""
+
+    def __init__(self, event: asyncio.Event, watch: Watch) -> None:
+        self._event, self._watch = event, watch
+
+    def set(self) -> None:
+        self._watch.events.append(Stopped())  # type: ignore[arg-type]
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+
+def _ran(work: Any) -> Any:
+    """Run to its end in a loop of its own; of a group of exceptions the one that ended it."""
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = list(_leaves(group))
+    return next((e for e in found if isinstance(e, Killed)), found[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

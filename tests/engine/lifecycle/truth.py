@@ -1,0 +1,68 @@
+"""The tenant as it is, without the engine: each type's own questions, run on the rows, decoded by the type."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+from provisioner.diagnostics import NotFound
+from provisioner.model import Address, Answer, Change, Cmdlet, Query, ResourceType, Unknown, project
+from provisioner.resources import TYPES
+from tests.engine.lifecycle.port import Service
+
+BY_NAME: dict[str, ResourceType[Any]] = {t.name: t for t in TYPES}
+
+
+def truth(service: Service, changes: Iterable[Change], *, shown: bool = False) -> dict[Address, Any]:
+    """The object of each change as it is, None where there is none; `shown`: as reads see it by now."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        wanted.setdefault(change.address.type, {})[change.address.key] = change.after
+    found: dict[Address, Any] = {}
+    with nullcontext() if shown else service.without_lag():
+        for name, keys in wanted.items():
+            seen = _decoded(service, BY_NAME[name], keys)
+            found.update({Address(name, key): seen.get(key) for key in keys})
+    return found
+
+
+def _decoded(service: Service, kind: ResourceType[Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    answers = _answers(service, kind.queries(wanted, False))
+    answers += _answers(service, kind.follow_up(wanted, False, answers))
+    seen = dict(kind.decode(wanted, answers))
+    doubtful = [key for key, spec in seen.items() if isinstance(spec, Unknown)]
+    assert not doubtful, f"the harness cannot read {doubtful}"
+    return seen
+
+
+def _answers(service: Service, queries: Collection[Query]) -> list[tuple[Query, Answer]]:
+    found = []
+    for query in queries:
+        assert isinstance(query.request, Cmdlet)
+        try:
+            found.append((query, service.execute(query.request)))
+        except NotFound:
+            found.append((query, Answer()))
+    return found
+
+
+def is_after(change: Change, live: Any) -> bool:
+    """Whether the live object is as the change leaves it, in the fields that it writes."""
+    return _same(live, change.after)
+
+
+def is_before(change: Change, live: Any) -> bool:
+    """Whether the live object is as it was before the change."""
+    return _same(live, change.before)
+
+
+def in_force(change: Change, live: Any) -> bool:
+    """Whether a live object that is as the change leaves it has its effect."""
+    return live is None or not BY_NAME[change.address.type].in_force(change.after, live)
+
+
+def _same(live: Any, side: Any) -> bool:
+    if live is None or side is None:
+        return live is side
+    return bool(project(live, side) == side)

@@ -1,0 +1,63 @@
+"""Lives of generated tenants and plans with a fault at one request: see tests/engine/lifecycle."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.lifecycle.faults import FAULTS
+from tests.engine.lifecycle.running import Life, quick_journals
+from tests.engine.lifecycle.scenes import KINDS, scene
+from tests.engine.lifecycle.table import Table, everything, filled
+
+_SHARE = 30
+"""Lives of each part of the share: together less than 1 % of all."""
+_PARTS = 6
+_LEAST = 20
+"""Lives of each cell of the long run: fault × kind of request × kind of change."""
+
+FOUND = [
+    ("outbound_connector create, two writes", 0, "stopped", "write 1"),
+    ("outbound_connector create, two writes", 0, "killed after", "write 1"),
+    ("send_as delete", 0, "odd rows", "rechecking"),
+]
+"""Lives that were wrong once, or nearly."""
+
+
+@pytest.mark.parametrize(("kind", "variant", "fault", "label"), FOUND)
+def test_what_a_life_once_showed_to_be_wrong_stays_right(
+    kind: str, variant: int, fault: str, label: str, tmp_path: Path
+) -> None:
+    around = scene(kind, variant, tmp_path)
+    chosen = next(f for f in FAULTS if f.name == fault)
+    with quick_journals():
+        sound = Life(around, tmp_path)
+        sound.live()
+        suited = [p.number for p in sound.service.log if p.purpose == label and chosen.suits(p.request)]
+        assert suited
+        for at in suited:
+            assert Life(around, tmp_path, chosen, at).live()
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_a_share_of_all_lives_converges_or_gives_one_clear_account(part: int, tmp_path: Path) -> None:
+    """Each part has other kinds of change, and of their lives a share that is drawn once and for all."""
+    chosen = list(everything([part], tmp_path, sorted(KINDS)[part::_PARTS]))
+    table = Table()
+    table.live(random.Random(part).sample(chosen, _SHARE), tmp_path)
+    assert table.lives == _SHARE
+    assert not table.wrong, "\n".join(table.report())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_all_lives_of_a_kind_of_change(kind: str, tmp_path: Path) -> None:
+    """Every fault at every kind of request, often; the table goes to standard output (pytest -rP)."""
+    table = Table()
+    table.live(filled(kind, _LEAST, tmp_path), tmp_path)
+    sys.stdout.write("\n".join(table.report()) + "\n")
+    assert not table.wrong
+    assert table.fewest() >= _LEAST
