@@ -56,9 +56,13 @@ class AskSmtpAuth:
 
 @dataclass(frozen=True, slots=True)
 class AskConnectorFor:
-    """Which enabled inbound connector names this address? "" where the text does not tell the address."""
+    """Which enabled inbound connector names this address? "" where the text does not tell the address.
+
+    `relay`: one that lets mail of the address go to anyone, not only one that knows it.
+    """
 
     ip: str
+    relay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -614,7 +618,7 @@ def _questions(cause: Cause, facts: Facts) -> tuple[Question, ...]:
     if cause.mend == "smtp_auth" or cause.id in _LOGIN_CAUSES:
         found += [AskSmtpAuth(mailbox)]
     elif cause.mend == "connector" and cause.id != "basic-auth-retired":
-        found += [AskConnectorFor(facts.ip)]
+        found += [AskConnectorFor(facts.ip, relay=cause.id == "relay-denied")]
         found += [AskRejectDirectSend()] if cause.id == "direct-send-rejected" else []
         found += [AskAcceptedDomain(facts.domain)] if facts.domain else []
     elif cause.mend == "send_as" and facts.sender:

@@ -1,15 +1,16 @@
-"""What the live tenant says to a diagnosis: which question takes which requests, and what the answers mean. Pure.
+"""What the live tenant says to a diagnosis: what has to be read for a question, and what was found means. Pure.
 
-A diagnosis rests on a text; the tenant can confirm it or point elsewhere. Each answer becomes a sentence and whether it
-`speaks` for the cause ("yes"), against it ("no"), or says nothing ("unknown": it could not be read). SPF is evaluated
-by whoever can ask DNS; `of_spf` says what the result means.
+A diagnosis rests on a text; the tenant can confirm it or point elsewhere. What was read becomes a sentence and whether
+it `speaks` for the cause ("yes"), against it ("no"), or says nothing ("unknown": it could not be read). It comes as
+canonical objects, as a plan reads them, so that both see the same tenant. SPF is evaluated by whoever can ask DNS;
+`of_spf` says what the result means.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +27,14 @@ from provisioner.diagnosis.diagnose import (
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult
-from provisioner.mailflow.verdict import ORGANIZATION_CONFIG
-from provisioner.model import Answer, Cmdlet, Observed, Request, Row, Unknown, request_key
+from provisioner.model import Absent, Address, Observed, Present, Request, Unknown, request_key
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.organization import SETTINGS
+from provisioner.resources.rows import accepted_domain, recipient, rows_of
+from provisioner.resources.send_as import pair_of
+from provisioner.resources.smtp_auth import ORGANIZATION
 
-_CONNECTORS = Cmdlet("Get-InboundConnector", {"ResultSize": "Unlimited"})
-_DOMAINS = Cmdlet("Get-AcceptedDomain")
-_DKIM = Cmdlet("Get-DkimSigningConfig")
-
-Answers = Mapping[str, Answer | Unknown]
+_CONNECTORS = "inbound_connector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,66 +57,112 @@ def proposal(found: Diagnosis, evidence: Sequence[Evidence]) -> tuple[str, tuple
     return (known[0], ()) if known else (found.plan, found.fill_in)
 
 
-def requests(question: Question) -> Sequence[Request]:
-    """What has to be asked for a question; nothing where the text told too little to ask it."""
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What has to be read: single objects, all objects of some types, and answers besides."""
+
+    objects: frozenset[Address] = frozenset()
+    listed: frozenset[str] = frozenset()
+    requests: tuple[Request, ...] = ()
+
+    def __or__(self, other: Needed) -> Needed:
+        return Needed(self.objects | other.objects, self.listed | other.listed, (*self.requests, *other.requests))
+
+
+def needed(question: Question) -> Needed:
+    """What has to be read for a question; nothing where the text told too little to ask it."""
     match question:
         case AskSmtpAuth(mailbox) if mailbox:
-            return rules.sign_in_questions([mailbox])
+            switches = frozenset({_switch(mailbox), _switch(ORGANIZATION)})
+            return Needed(switches, requests=tuple(rules.sign_in_questions([mailbox])))
         case AskConnectorFor():
-            return (_CONNECTORS,)
+            return Needed(listed=frozenset({_CONNECTORS}))
         case AskAcceptedDomain(domain) if domain:
-            return (_DOMAINS,)
-        case AskSendAs(_, sender) if sender:
-            return (Cmdlet("Get-RecipientPermission", {"Identity": sender}),)
+            return Needed(requests=(accepted_domain.REQUEST,))
+        case AskSendAs(mailbox, sender) if mailbox and sender:
+            return Needed(frozenset({_right(mailbox, sender)}))
         case AskRejectDirectSend():
-            return (ORGANIZATION_CONFIG,)
+            return Needed(frozenset({_ORGANIZATION}))
         case AskDkim(domain) if domain:
-            return (_DKIM,)
+            return Needed(frozenset({Address("dkim", domain)}))
         case AskRecipient(address):
-            return (_DOMAINS, _mailbox(address))
+            return Needed(requests=(accepted_domain.REQUEST, recipient.mailbox(address)))
         case _:
-            return ()
+            return Needed()
 
 
-def conclude(question: Question, answers: Answers) -> Sequence[Evidence]:
-    """What the answers to a question's requests mean."""
-    failed = [o for r in requests(question) if isinstance(o := answers.get(request_key(r)), Unknown)]
+def conclude(question: Question, observed: Observed) -> Sequence[Evidence]:
+    """What the tenant says to a question."""
+    failed = _failure(needed(question), observed)
     match question:
         case AskSmtpAuth(mailbox) if mailbox:
-            return _sign_in(mailbox, answers)
+            return _sign_in(mailbox, observed)
+        case AskSendAs("", sender) if sender:
+            return (Evidence("unknown", f"the text does not name the account that signed in to send as {sender}"),)
         case _ if failed:
-            return (Evidence("unknown", f"the tenant could not be asked: {failed[0].reason}"),)
-        case AskConnectorFor(ip):
-            return (_connector(ip, _rows(answers, _CONNECTORS)),)
+            return (Evidence("unknown", f"the tenant could not be asked: {failed}"),)
+        case AskConnectorFor(ip, relay):
+            connectors = [spec for address, spec in observed.undeclared.items() if address.type == _CONNECTORS]
+            return (_connector(ip, connectors, relay=relay),)
         case AskAcceptedDomain(domain) if domain:
-            return (_accepted(domain, _rows(answers, _DOMAINS)),)
+            return (_about_domains(observed, lambda domains: _accepted(domain, domains)),)
         case AskSendAs(mailbox, sender) if sender:
-            return (_send_as(mailbox, sender, _rows(answers, requests(question)[0])),)
+            return (_send_as(mailbox, sender, _spec(observed, _right(mailbox, sender)) is not None),)
         case AskRejectDirectSend():
-            return (_direct_send(_rows(answers, ORGANIZATION_CONFIG)),)
+            return (_direct_send(_spec(observed, _ORGANIZATION)),)
         case AskDkim(domain) if domain:
-            return (_dkim(domain, _rows(answers, _DKIM)),)
+            return (_dkim(domain, _spec(observed, Address("dkim", domain))),)
         case AskRecipient(address):
-            return (_recipient(address, _rows(answers, _DOMAINS), _rows(answers, _mailbox(address))),)
+            there = any(address in names for names in _mailboxes(address, observed))
+            return (_about_domains(observed, lambda domains: _recipient(address, domains, there=there)),)
         case _:
             return ()
 
 
-def _rows(answers: Answers, request: Request) -> Sequence[Row]:
-    answer = answers.get(request_key(request))
-    return answer.rows if isinstance(answer, Answer) else ()
+_ORGANIZATION = Address("organization", SETTINGS)
 
 
-def _sign_in(mailbox: str, answers: Answers) -> Sequence[Evidence]:
-    observed = Observed({}, evidence=answers)
-    switches = rules.switches_of(mailbox, observed)
-    if rules.has_mailbox(mailbox, answers) is False:
-        return (
-            Evidence(
-                "yes", f"the tenant has no mailbox {mailbox}", "check the user name that the device signs in with"
-            ),
-        )
-    verdict = rules.judge(switches, "basic")
+def _switch(mailbox: str) -> Address:
+    return Address("smtp_auth", mailbox)
+
+
+def _right(mailbox: str, sender: str) -> Address:
+    return Address("send_as", pair_of(mailbox.lower(), sender.lower()).pair)
+
+
+def _spec(observed: Observed, address: Address) -> Any:
+    """The object as the tenant has it; None where it does not."""
+    there = observed.resources.get(address)
+    return there.spec if isinstance(there, Present) else None
+
+
+def _failure(asked: Needed, observed: Observed) -> str:
+    """Why something of what was needed could not be read; "" where all of it was."""
+    answers = [
+        *(observed.resources.get(address) for address in sorted(asked.objects)),
+        *(observed.unlisted.get(name) for name in sorted(asked.listed)),
+        *(observed.evidence.get(request_key(request)) for request in asked.requests),
+    ]
+    return next((answer.reason for answer in answers if isinstance(answer, Unknown)), "")
+
+
+def _about_domains(observed: Observed, conclusion: Callable[[Mapping[str, Any]], Evidence]) -> Evidence:
+    """What follows from the accepted domains, where their rows are such."""
+    try:
+        return conclusion(accepted_domain.decode(rows_of(observed.evidence, accepted_domain.REQUEST)))
+    except ValueError as error:
+        return Evidence("unknown", f"the accepted domains could not be read: {error}")
+
+
+def _mailboxes(address: str, observed: Observed) -> Iterable[frozenset[str]]:
+    return (recipient.decode(row).names for row in rows_of(observed.evidence, recipient.mailbox(address)))
+
+
+def _sign_in(mailbox: str, observed: Observed) -> Sequence[Evidence]:
+    if isinstance(observed.resources.get(_switch(mailbox)), Absent):
+        fix = "check the user name that the device signs in with"
+        return (Evidence("yes", f"the tenant has no mailbox {mailbox}", fix),)
+    verdict = rules.judge(rules.switches_of(mailbox, observed), "basic")
     if verdict.blocked_by:
         ours = verdict.blocked_by in {"mailbox", "organization"}
         plan = f"smtp_auth:\n  mailboxes:\n    {mailbox}: enabled\n" if ours else ""
@@ -131,34 +178,38 @@ def _sign_in(mailbox: str, answers: Answers) -> Sequence[Evidence]:
     return found
 
 
-def _mailbox(address: str) -> Cmdlet:
-    """One mailbox, by any of its addresses."""
-    return Cmdlet("Get-Mailbox", {"Identity": address})
+def _connector(ip: str, connectors: Sequence[InboundConnector], *, relay: bool) -> Evidence:
+    """Whether a connector stands for the address. A disabled one does not; a partner connector does not relay.
 
-
-def _connector(ip: str, rows: Sequence[Row]) -> Evidence:
-    """A connector that is switched off is as good as none."""
-    if any("SenderIPAddresses" not in row for row in rows):
+    Source: Learn, "Set up connectors to route mail between Microsoft 365 and your own email servers": mail of an own
+    system is relayed by a connector of type OnPremises only; one of type Partner restricts what partners send.
+    """
+    if any(connector.sender_ip_addresses is None for connector in connectors):
         return Evidence("unknown", "Get-InboundConnector did not return SenderIPAddresses of every connector")
-    enabled = [r for r in rows if r.get("Enabled") is not False]
     if not ip:
-        names = ", ".join(str(r.get("Name")) for r in enabled) or "none"
+        names = ", ".join(sorted(c.name for c in connectors if c.enabled is not False)) or "none"
         return Evidence("unknown", f"the text does not tell the sending address; enabled inbound connectors: {names}")
-    for row in rows:
-        if any(_holds(text, ip) for text in row.get("SenderIPAddresses") or ()):
-            name = row.get("Name")
-            if row.get("Enabled") is False:
-                plan = f"inbound_connectors:\n  {json.dumps(name)}: {{ enabled: true }}\n"
-                return Evidence("yes", f'the connector "{name}" names {ip}, but it is disabled', "enable it", plan)
-            return Evidence("no", f'the connector "{name}" names {ip} and is enabled')
+    naming = [c for c in connectors if any(_holds(text, ip) for text in c.sender_ip_addresses or ())]
+    fit = [c for c in naming if not relay or c.type != "partner"]
+    for connector in sorted(fit, key=lambda c: c.enabled is False):
+        what = f'the connector "{connector.name}" names {ip}'
+        if connector.enabled is False:
+            plan = f"inbound_connectors:\n  {json.dumps(connector.name)}: {{ enabled: true }}\n"
+            return Evidence("yes", f"{what}, but it is disabled", "enable it", plan)
+        if relay and connector.type is None:
+            return Evidence("unknown", f"{what}, but Get-InboundConnector did not return its type")
+        return Evidence("no", f"{what} and is enabled")
+    if naming:
+        what = f'the connector "{naming[0].name}" names {ip}, but it is a partner connector, which does not relay'
+        return Evidence("yes", what, "declare a connector of type on_premises for the address")
     return Evidence("yes", f"no inbound connector names {ip}", "put the address into a connector")
 
 
-def _holds(text: Any, ip: str) -> bool:
-    """Whether a network, or a range of two addresses, as Exchange stores it holds an address."""
+def _holds(text: str, ip: str) -> bool:
+    """Whether a network, or a range of two addresses, holds an address."""
     try:
         address = ipaddress.ip_address(ip)
-        first, dash, last = str(text).partition("-")
+        first, dash, last = text.partition("-")
         if not dash:
             return address in ipaddress.ip_network(first.strip(), strict=False)
         low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
@@ -167,39 +218,32 @@ def _holds(text: Any, ip: str) -> bool:
         return False
 
 
-def _recipient(address: str, domains: Sequence[Row], mailboxes: Sequence[Row]) -> Evidence:
+def _recipient(address: str, domains: Mapping[str, Any], *, there: bool) -> Evidence:
     domain = address.rpartition("@")[2]
-    if domain.lower() not in _names(domains):
-        return Evidence("unknown", f"{domain} is no accepted domain of the tenant: its recipients are another's affair")
-    if mailboxes:
+    if domain.lower() not in domains:
+        return Evidence("unknown", f"{domain} is not an accepted domain; its recipients are hosted elsewhere")
+    if there:
         return Evidence("no", f"the tenant has the mailbox {address}")
     return Evidence("yes", f"the tenant has no mailbox {address} (a group or a contact may have the address)")
 
 
-def _names(domains: Sequence[Row]) -> set[str]:
-    return {str(r.get("DomainName") or r.get("Name") or "").lower() for r in domains}
-
-
-def _accepted(domain: str, rows: Sequence[Row]) -> Evidence:
-    if domain.lower() in _names(rows):
+def _accepted(domain: str, domains: Mapping[str, Any]) -> Evidence:
+    if domain.lower() in domains:
         return Evidence("no", f"{domain} is an accepted domain of the tenant")
     return Evidence(
-        "yes", f"{domain} is no accepted domain of the tenant", "add and verify it, or send from one that is"
+        "yes", f"{domain} is not an accepted domain of the tenant", "add and verify it, or send from one that is"
     )
 
 
-def _send_as(mailbox: str, sender: str, rows: Sequence[Row]) -> Evidence:
-    holders = {str(r.get("Trustee") or "").lower() for r in rows if "Deny" not in str(r.get("AccessControlType"))}
-    if mailbox.lower() in holders:
+def _send_as(mailbox: str, sender: str, granted: bool) -> Evidence:
+    if granted:
         return Evidence("no", f"{mailbox} may send as {sender}")
-    plan = f"send_as:\n  {mailbox}: [{sender}]\n" if mailbox else None
-    return Evidence(
-        "yes", f"{mailbox or 'the mailbox'} has no right to send as {sender}", "give it under send_as", plan
-    )
+    plan = f"send_as:\n  {mailbox}: [{sender}]\n"
+    return Evidence("yes", f"{mailbox} has no right to send as {sender}", "give it under send_as", plan)
 
 
-def _direct_send(rows: Sequence[Row]) -> Evidence:
-    rejects = rows[0].get("RejectDirectSend") if rows else None
+def _direct_send(organization: Any) -> Evidence:
+    rejects = organization.reject_direct_send if organization else None
     if rejects is None:
         return Evidence("unknown", "the organization does not tell whether it rejects direct send")
     mend = "send through an inbound connector" if rejects else ""
@@ -215,10 +259,11 @@ def of_spf(domain: str, ip: str, result: SpfResult) -> Evidence:
     return Evidence(speaks, f"{domain} {said}", mend)
 
 
-def _dkim(domain: str, rows: Sequence[Row]) -> Evidence:
-    for row in rows:
-        if str(row.get("Domain") or row.get("Name") or "").lower() == domain.lower():
-            signs = row.get("Enabled") is True
-            sentence = f"Exchange {'signs' if signs else 'does not sign'} for {domain}"
-            return Evidence("no" if signs else "yes", sentence, "" if signs else "enable it under dkim")
-    return Evidence("yes", f"Exchange has no DKIM configuration for {domain}", "declare it under dkim")
+def _dkim(domain: str, config: Any) -> Evidence:
+    if config is None:
+        return Evidence("yes", f"Exchange has no DKIM configuration for {domain}", "declare it under dkim")
+    if config.enabled is None:
+        return Evidence("unknown", f"Exchange did not say whether it signs for {domain}")
+    if config.enabled:
+        return Evidence("no", f"Exchange signs for {domain}")
+    return Evidence("yes", f"Exchange does not sign for {domain}", "enable it under dkim")

@@ -43,7 +43,7 @@ from provisioner.engine.events import (
     Started,
     Waiting,
 )
-from provisioner.engine.reading import ask, look, read, send, survey
+from provisioner.engine.reading import ask, consult, look, read, send, survey
 from provisioner.engine.sending import resolve
 from provisioner.engine.watching import watch
 
@@ -78,6 +78,7 @@ __all__ = [
     "Waiting",
     "apply",
     "ask",
+    "consult",
     "look",
     "read",
     "resolve",

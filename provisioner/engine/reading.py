@@ -91,10 +91,23 @@ async def look(
     addresses: Collection[Address], types: Types, ports: Ports, *, reads: int = 4
 ) -> Mapping[Address, Observation]:
     """What the tenant says of single objects, whether a plan declares them or not."""
+    return (await consult(addresses, (), (), types, ports, reads=reads)).resources
+
+
+async def consult(
+    objects: Collection[Address],
+    listed: Collection[str],
+    evidence: Sequence[Request],
+    types: Types,
+    ports: Ports,
+    *,
+    reads: int = 4,
+) -> Observed:
+    """What the tenant says without a plan: of single objects, of all objects of the listed types, and besides."""
     wanted: Wanted = {}
-    for address in addresses:
+    for address in objects:
         wanted.setdefault(address.type, {})[address.key] = None
-    return (await read_wanted(wanted, (), types, ports, reads)).resources
+    return await read_wanted(wanted, listed, types, ports, reads, evidence)
 
 
 async def ask(requests: Sequence[Request], ports: Ports, *, reads: int = 4) -> Mapping[str, Answer | Unknown]:

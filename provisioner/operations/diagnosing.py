@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from provisioner import engine
 from provisioner.diagnosis.diagnose import AskSpf, Diagnosis
-from provisioner.diagnosis.evidence import Answers, Evidence, conclude, of_spf, requests
-from provisioner.model import request_key
+from provisioner.diagnosis.evidence import Evidence, Needed, conclude, needed, of_spf
+from provisioner.model import Observed
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.mail_records import asking, spf_result
+from provisioner.resources import TYPES
 
 
 async def evidence_of(context: Context, found: Diagnosis, tenant: Tenant | None = None) -> Sequence[Evidence]:
     """Whether each cause is confirmed or ruled out; nothing without a tenant, or where the cause is not known."""
     if not found.known or (tenant is None and context.profile.tenant is None):
         return ()
-    asked = {request_key(r): r for q in found.questions for r in requests(q)}
+    asked = functools.reduce(Needed.__or__, map(needed, found.questions), Needed())
     senders = [q for q in found.questions if isinstance(q, AskSpf) and q.domain and q.ip]
-    answers: Answers = {}
-    if asked:
+    observed = Observed({})
+    if asked != Needed():
         async with signed_in(context, tenant) as opened:
-            answers = await engine.ask(list(asked.values()), opened.ports, reads=context.profile.reads_at_once)
-    told = [e for q in found.questions for e in conclude(q, answers)]
+            observed = await engine.consult(
+                asked.objects, asked.listed, asked.requests, TYPES, opened.ports, reads=context.profile.reads_at_once
+            )
+    told = [e for q in found.questions for e in conclude(q, observed)]
     return [*told, *[of_spf(q.domain, q.ip, await spf_result(asking(context), q.domain, q.ip)) for q in senders]]

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from provisioner.devices import egress
 from provisioner.mail_dns.check import DomainReport
-from provisioner.model import Cmdlet, Desired
+from provisioner.model import Desired
 from provisioner.model.clouds import cloud_of_mail
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load
-from provisioner.operations.mail_records import Asked, asking, check_domains
+from provisioner.operations.mail_records import Asked, asking, check_domains, dkim_targets
 from provisioner.tenant.connect import check_tenant
-from provisioner.tenant.ports import Ports
 
 
 async def report_domains(context: Context, path: Path, tenant: Tenant | None = None) -> Sequence[DomainReport]:
@@ -31,7 +30,7 @@ async def report_domains(context: Context, path: Path, tenant: Tenant | None = N
         return await check_domains(asking(context), domains, {}, egress(desired), cloud)
     async with signed_in(context, tenant) as opened:
         check_tenant(opened.identity, desired.tenant)
-        named = await _dkim_targets(opened.ports)
+        named = await dkim_targets(opened.ports)
         targets = {d: named.get(d, {}) for d in domains}
         asked = Asked(opened.ports.resolver, context.clock)
         return await check_domains(asked, domains, targets, egress(desired), cloud)
@@ -41,12 +40,3 @@ def _domains(desired: Desired) -> set[str]:
     """Every domain that the plan names: declared ones, those that sign, and those that mailboxes send from."""
     named = {a.key for a in desired.resources if a.type in {"domain", "dkim"}}
     return named | {a.key.rpartition("@")[2] for a in desired.resources if a.type == "smtp_auth" and "@" in a.key}
-
-
-async def _dkim_targets(ports: Ports) -> dict[str, dict[str, str]]:
-    """The CNAME targets that Exchange names, by domain and selector."""
-    rows = (await ports.exchange.run(Cmdlet("Get-DkimSigningConfig"))).rows
-    columns = {"selector1": "Selector1CNAME", "selector2": "Selector2CNAME"}
-    return {
-        str(row.get("Domain", "")).lower(): {s: str(row[c]) for s, c in columns.items() if row.get(c)} for row in rows
-    }

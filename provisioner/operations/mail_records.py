@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioner.clock import Clock
 from provisioner.operations.context import Context
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from provisioner.mail_dns.spf import SpfResult
     from provisioner.model import Desired, DnsQuery, Finding, Observed, Resource
     from provisioner.model.clouds import Cloud
-    from provisioner.resources.dkim import Dkim
-    from provisioner.tenant.ports import Resolver
+    from provisioner.tenant.ports import Ports, Resolver
 
 _AT_ONCE = 32
 _BUDGET_S = 30.0  # for all questions of a command, and a second more for each domain
@@ -29,7 +28,7 @@ _OF_DEVICES = frozenset({"SPF", "MX", "DOMAIN", "DNS"})
 async def check_domains(
     asked: Asked,
     domains: Sequence[str],
-    targets: Mapping[str, Mapping[str, str]],
+    targets: Mapping[str, Mapping[str, str] | None],
     egress: Mapping[str, Iterable[str]],
     cloud: Cloud,
 ) -> Sequence[DomainReport]:
@@ -42,6 +41,22 @@ async def check_domains(
         MailDomain(d, tuple(sorted(egress.get(d, ()))), targets.get(d), spf_include=cloud.spf_include) for d in domains
     )
     return await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
+
+
+async def dkim_targets(ports: Ports) -> Mapping[str, Mapping[str, str] | None]:
+    """The CNAME targets that Exchange names, by domain and selector; None where rows of one domain differ."""
+    from provisioner import engine
+    from provisioner.diagnostics import TenantIncomplete
+    from provisioner.model import Unknown
+    from provisioner.resources import TYPES
+
+    kind = next(t for t in TYPES if t.name == "dkim")
+    answers = [(query, await engine.send(ports, query.request)) for query in kind.queries({}, True)]
+    try:
+        found = kind.decode({}, answers)
+    except ValueError as error:
+        raise TenantIncomplete(f"the DKIM configurations could not be read: {error}") from error
+    return {domain: None if isinstance(spec, Unknown) else spec.targets for domain, spec in found.items()}
 
 
 async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str]:
@@ -103,27 +118,28 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
     from provisioner.mail_dns.dialogue import pursue
     from provisioner.model import Present
 
-    signing: list[tuple[Resource, Dkim, dict[str, str]]] = []
+    signing: list[tuple[Resource, Any]] = []
     for address, resource in desired.resources.items():
         there = observed.resources.get(address)
         if address.type != "dkim" or not isinstance(there, Present):
             continue
-        live: Dkim = there.spec
-        targets = {"selector1": live.selector1_cname or "", "selector2": live.selector2_cname or ""}
+        live = there.spec
         if resource.spec.enabled or (resource.spec.enabled is None and live.enabled):
-            signing.append((resource, live, targets))
+            signing.append((resource, live))
     if not signing:
         return ()
     asked.about(len(signing))
-    found = await asyncio.gather(*(pursue(check_signing(r.address.key, t), asked.all) for r, _, t in signing))
+    found = await asyncio.gather(
+        *(pursue(check_signing(r.address.key, live.targets), asked.all) for r, live in signing)
+    )
     return [
         _of_signing(finding, resource, live)
-        for (resource, live, _), findings in zip(signing, found, strict=True)
+        for (resource, live), findings in zip(signing, found, strict=True)
         for finding in findings
     ]
 
 
-def _of_signing(found: DnsFinding, resource: Resource, live: Dkim) -> Finding:
+def _of_signing(found: DnsFinding, resource: Resource, live: Any) -> Finding:
     """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
     from provisioner.diagnostics import Severity
     from provisioner.model import Finding

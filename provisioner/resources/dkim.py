@@ -72,6 +72,11 @@ class Dkim:
     selector1_cname: str | None = read_only()
     selector2_cname: str | None = read_only()
 
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """The target of each selector's CNAME, as Exchange named it; "" where it did not."""
+        return {"selector1": self.selector1_cname or "", "selector2": self.selector2_cname or ""}
+
 
 _Canonicalization = Literal["relaxed", "simple"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shop import Shop, open_shop
+from tests.cli.shop import SEED, Shop, open_shop
 
 DISABLED = (
     "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the {scope}. "
@@ -22,7 +22,9 @@ MAIL FROM:<erp@contoso.com>
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("shop")) as here:
+    erp = {"address": "erp@contoso.com", "aliases": ["sap@contoso.com"]}
+    seed = {**SEED, "mailboxes": [erp, "invoices@contoso.com"]}
+    with open_shop(tmp_path_factory.mktemp("shop"), seed) as here:
         yield here
 
 
@@ -80,6 +82,32 @@ def test_the_tenant_says_whether_a_connector_names_the_address(shop: Shop) -> No
     assert any(e["speaks"] == "no" and "is enabled" in e["sentence"] for e in enabled["tenant"])
 
 
+def test_a_partner_connector_for_the_address_confirms_that_nothing_relays(shop: Shop) -> None:
+    parameters = {"ConnectorType": "Partner", "SenderDomains": ["*"], "RequireTls": True}
+    shop.tenant.cmdlet("New-InboundConnector", Name="bank", SenderIPAddresses=["52.202.8.242"], **parameters)
+    found = asked(shop, ATTRIBUTION.replace("93.184.216.34", "52.202.8.242"))
+    assert (found["cause"], found["tenant"][0]["speaks"]) == ("relay-denied", "yes")
+    assert "it is a partner connector, which does not relay" in found["tenant"][0]["sentence"]
+
+
+SEND_AS_DENIED = (
+    "user=erp@contoso.com from=invoices@contoso.com 554 5.2.252 SendAsDenied; erp@contoso.com not allowed to send as "
+    "invoices@contoso.com; STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied"
+)
+
+
+def test_a_right_under_another_name_of_its_holder_is_a_right(shop: Shop) -> None:
+    without = asked(shop, SEND_AS_DENIED)
+    assert without["tenant"][0]["sentence"] == "erp@contoso.com has no right to send as invoices@contoso.com"
+    right = {"Identity": "invoices@contoso.com", "AccessRights": ["SendAs"]}
+    shop.tenant.cmdlet("Add-RecipientPermission", Trustee="erp@contoso.com", **right)
+    alias = asked(shop, SEND_AS_DENIED.replace("erp@", "sap@"))
+    assert (alias["tenant"][0]["speaks"], alias["tenant"][0]["sentence"]) == (
+        "no",
+        "sap@contoso.com may send as invoices@contoso.com",
+    )
+
+
 def test_what_the_tenant_will_not_tell_is_unknown_and_no_error(shop: Shop) -> None:
     shop.fault("Get-InboundConnector", {"status": 403})
     found = asked(shop, ATTRIBUTION)
@@ -92,7 +120,7 @@ def test_what_the_tenant_will_not_tell_is_unknown_and_no_error(shop: Shop) -> No
     [
         ("nobody@contoso.com", "yes", "the tenant has no mailbox nobody@contoso.com"),
         ("erp@contoso.com", "no", "the tenant has the mailbox erp@contoso.com"),
-        ("bob@fabrikam.com", "unknown", "fabrikam.com is no accepted domain"),
+        ("bob@fabrikam.com", "unknown", "fabrikam.com is not an accepted domain"),
     ],
 )
 def test_the_tenant_says_whether_the_recipient_is_there(shop: Shop, address: str, speaks: str, words: str) -> None:
