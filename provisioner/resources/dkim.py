@@ -57,6 +57,13 @@ _DEFAULT_KEY_SIZE = 2048  # New-DkimSigningConfig alone would take 1024
 _CNAME_MISSING = ("CNAME record does not exist for this config",)
 
 # Nobody can publish anything below the initial domains; Microsoft signs for them without these CNAMEs.
+# The domain between a hybrid organization and Exchange Online, <tenant>.mail.onmicrosoft.com; its zone is Microsoft's,
+# and has no CNAMEs of DKIM (cisagov/ScubaGear issue 1722).
+_COEXISTENCE_SUFFIXES = (".mail.onmicrosoft.com", ".mail.onmicrosoft.us", ".mail.partner.onmschina.cn")
+_STRONGER_KEY = (
+    "leave key_size out of the plan, which makes a new domain's keys 2048 bits; those of an enabled domain are changed "
+    "by hand: Rotate-DkimSigningConfig -KeySize 2048, twice, four days apart"
+)
 _INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".onmschina.cn")
 
 
@@ -120,6 +127,7 @@ class DkimType(BaseType):
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Signature,)
     deletable: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("DKIM-COEXISTENCE", Severity.ERROR, "apply", "The coexistence domain would sign with keys nobody finds."),
         Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
     )
 
@@ -178,7 +186,10 @@ class DkimType(BaseType):
 
     def lint(self, spec: Dkim) -> Iterable[Advice]:
         if spec.key_size == _WEAK_KEY_SIZE:
-            yield Advice("DKIM-KEY-1024", "a key of 1024 bits is weak", "write key_size: 2048", "key_size")
+            yield Advice("DKIM-KEY-1024", "a key of 1024 bits is weak", _STRONGER_KEY, "key_size")
+        if spec.domain.endswith(_COEXISTENCE_SUFFIXES) and spec.enabled:
+            summary = "nobody can publish its CNAMEs, so that receivers find no key and the signature fails"
+            yield Advice("DKIM-COEXISTENCE", summary, "take it out; the coexistence domain sends no mail", "enabled")
 
     def in_force(self, _wanted: Dkim, _live: Dkim, /) -> str:
         """No sending path depends on signing."""

@@ -191,6 +191,9 @@ _DESCRIPTION = "One inbound connector. What is not written is left as it is; a l
 
 
 _RULES = (
+    Rule("CONNECTOR-EMPTIED", Severity.ERROR, "apply", "A connector would let nobody in any more."),
+    Rule("CONNECTOR-TYPE-MISSING", Severity.INFO, "", "A connector names senders, but not its type."),
+    Rule("CONNECTOR-WITHOUT-SENDERS", Severity.INFO, "", "A connector names neither an address nor a certificate."),
     Rule("CERTIFICATE-UNUSED", Severity.INFO, "", "A certificate is named, but nothing makes the connector use it."),
     Rule("IP-DOCUMENTATION", Severity.WARNING, "", "An address is reserved for documentation (RFC 5737)."),
     Rule("IP-PRIVATE", Severity.ERROR, "apply", "An address can never be the source of mail from the internet."),
@@ -237,10 +240,11 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
             summary = "mail from this connector is taken for internal and skips the spam filter"
             yield Advice("TREAT-AS-INTERNAL", summary, "leave it out", "treat_messages_as_internal")
         yield from _unused_certificate(spec)
+        yield from _without_effect(spec)
 
     def guards(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Guard]:
         had, has = (() if c is None else self.contribution(c) for c in (before, after))
-        return _restriction_guards(had, has)
+        return (*_restriction_guards(had, has), *_emptied(had, has))
 
 
 # --- what cannot be right whatever the tenant has ---------------------------------------------------------------------
@@ -281,6 +285,19 @@ def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:
         yield Advice("CERTIFICATE-UNUSED", summary, mend, name)
 
 
+def _without_effect(spec: InboundConnector) -> Iterator[Advice]:
+    """A connector that relays for nobody, as far as the plan says: New-InboundConnector makes Partner of no type."""
+    senders = spec.sender_ip_addresses or spec.tls_sender_certificate_name
+    if spec.type is None and senders:
+        summary = (
+            "the type is not written: a new connector is then a partner's, and nobody may relay through it (5.7.64)"
+        )
+        yield Advice("CONNECTOR-TYPE-MISSING", summary, "write type: on_premises, if devices are to relay through it")
+    elif spec.type == "on_premises" and spec.enabled is not False and not senders:
+        summary = "neither an address nor a certificate is written: where the tenant has none either, nobody may relay"
+        yield Advice("CONNECTOR-WITHOUT-SENDERS", summary, "write sender_ip_addresses or tls_sender_certificate_name")
+
+
 # --- sending paths ---------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +334,15 @@ def _restrictions(connector: InboundConnector) -> Iterator[Restriction]:
 
 
 _UNLESS = {ADDRESS: "these addresses", CERTIFICATE: "this certificate"}
+
+
+def _emptied(before: Contributions, after: Contributions) -> Iterator[Guard]:
+    """A relay that loses its last address and certificate: most often an empty list or variable, seldom meant."""
+    relayed = any(isinstance(c, Relay) and (c.networks or c.certificate) for c in before)
+    if relayed and any(isinstance(c, Relay) and not (c.networks or c.certificate) for c in after):
+        summary = "its last address or certificate is taken away: nobody may relay through it any more (550 5.7.64)"
+        mend = "check that the list is meant to be empty; to end the connector, take it out or write enabled: false"
+        yield Guard("CONNECTOR-EMPTIED", summary, mend)
 
 
 def _restriction_guards(before: Contributions, after: Contributions) -> Iterator[Guard]:

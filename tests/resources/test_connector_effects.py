@@ -108,3 +108,46 @@ def test_a_connector_is_in_force_unless_the_tenant_has_it_disabled_against_the_p
     assert TYPE.in_force(changed(RELAY, enabled=None), off) == "the connector is disabled in the tenant"
     assert TYPE.in_force(off, off) == ""
     assert TYPE.in_force(RELAY, RELAY) == ""
+
+
+EMPTY: frozenset[str] = frozenset()
+BY_NAME = changed(RELAY, sender_ip_addresses=EMPTY, tls_sender_certificate_name="mail.contoso.com")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stopped"),
+    [
+        (RELAY, changed(RELAY, sender_ip_addresses=EMPTY), True),
+        (BY_NAME, changed(BY_NAME, tls_sender_certificate_name=""), True),
+        (RELAY, BY_NAME, False),
+        (changed(BY_NAME, sender_ip_addresses=frozenset({"52.202.8.1/32"})), BY_NAME, False),
+        (RELAY, changed(RELAY, sender_ip_addresses=EMPTY, enabled=False), False),
+        (RELAY, None, False),
+        (None, changed(RELAY, sender_ip_addresses=EMPTY), False),
+        (changed(RELAY, sender_ip_addresses=EMPTY), changed(RELAY, sender_ip_addresses=EMPTY, comment="x"), False),
+        (changed(RELAY, enabled=False), changed(RELAY, enabled=False, sender_ip_addresses=EMPTY), False),
+        (changed(RELAY, type="partner"), changed(RELAY, type="partner", sender_ip_addresses=EMPTY), False),
+    ],
+)
+def test_a_relay_that_loses_its_last_source_is_a_danger(
+    before: InboundConnector | None, after: InboundConnector | None, stopped: bool
+) -> None:
+    assert ("CONNECTOR-EMPTIED" in {guard.rule for guard in TYPE.guards(before, after)}) is stopped
+
+
+@pytest.mark.parametrize(
+    ("connector", "rules"),
+    [
+        (InboundConnector("a", sender_ip_addresses=frozenset({"52.202.8.1/32"})), {"CONNECTOR-TYPE-MISSING"}),
+        (InboundConnector("a", tls_sender_certificate_name="mail.contoso.com"), {"CONNECTOR-TYPE-MISSING"}),
+        (InboundConnector("a", type="partner", sender_ip_addresses=frozenset({"52.202.8.1/32"})), set()),
+        (InboundConnector("a", comment="only a note is managed"), set()),
+        (InboundConnector("a", type="on_premises"), {"CONNECTOR-WITHOUT-SENDERS"}),
+        (InboundConnector("a", type="on_premises", sender_ip_addresses=EMPTY), {"CONNECTOR-WITHOUT-SENDERS"}),
+        (InboundConnector("a", type="on_premises", enabled=False), set()),
+        (InboundConnector("a", type="on_premises", tls_sender_certificate_name="mail.contoso.com"), set()),
+        (RELAY, set()),
+    ],
+)
+def test_a_plan_that_leaves_out_what_a_relay_needs_is_told(connector: InboundConnector, rules: set[str]) -> None:
+    assert {advice.rule for advice in TYPE.lint(connector)} == rules

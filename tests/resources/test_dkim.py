@@ -216,3 +216,25 @@ def test_no_step_ever_rotates_keys_or_removes_them() -> None:
 def test_signing_needs_its_domain_and_is_never_taken_away_unasked() -> None:
     assert KIND.needs(Dkim(CONTOSO)) == (Address("domain", CONTOSO),)
     assert KIND.undeclared(seen()[CONTOSO], "me", True) is Undeclared.KEEP
+
+
+@pytest.mark.parametrize(
+    ("spec", "rules"),
+    [
+        (Dkim("contoso.mail.onmicrosoft.com", True), {"DKIM-COEXISTENCE"}),
+        (Dkim("contoso.mail.onmicrosoft.com", False), set()),
+        (Dkim("contoso.onmicrosoft.com", True), set()),
+        (Dkim("mail.contoso.com", True), set()),
+        (Dkim("contoso.com", True, 1024), {"DKIM-KEY-1024"}),
+        (Dkim("contoso.com", True, 2048), set()),
+    ],
+)
+def test_what_a_plan_should_say_otherwise(spec: Dkim, rules: set[str]) -> None:
+    assert {advice.rule for advice in DkimType().lint(spec)} == rules
+
+
+def test_no_advice_about_keys_is_refused_by_another_rule() -> None:
+    """CREATE-ONLY tells of any key_size that differs from the live one; so no advice asks to write one."""
+    (advice,) = DkimType().lint(Dkim("contoso.com", True, 1024))
+    assert "leave key_size out" in advice.mend
+    assert "twice, four days apart" in advice.mend

@@ -230,3 +230,11 @@ def test_a_configuration_of_an_export_is_disabled_enabled_and_rotated_in_its_own
     created, due = (int(row[name][6:-2]) for name in ("KeyCreationTime", "RotateOnDate"))
     assert due - created == 4 * 86400 * 1000
     assert row["LastChecked"].startswith("/Date(")
+
+
+def test_the_coexistence_domain_has_no_cnames_and_nobody_can_publish_them(tenant: Tenant) -> None:
+    """cisagov/ScubaGear issue 1722."""
+    accepted = {"AcceptedDomain": [{"DomainName": "contoso.mail.onmicrosoft.com"}]}
+    tenant.merge(load_seed({"sandbox": 1, "objects": accepted}))
+    row = new(tenant, "contoso.mail.onmicrosoft.com", Enabled=False)
+    assert row["Status"] == "CnameMissing"

@@ -148,9 +148,12 @@ def publish_key(tenant: Tenant, owner: str, key: str) -> None:
 
 
 def _status(tenant: Tenant, row: Mapping[str, object]) -> str:
-    """Valid when both CNAMEs stand in DNS. Domains under onmicrosoft.com are the service's own and need none."""
+    """Valid when both CNAMEs stand in DNS. Domains under onmicrosoft.com are the service's own and need none.
+
+    The coexistence domain is an exception: its zone is the service's, and has none (cisagov/ScubaGear issue 1722).
+    """
     domain = str(row["Domain"]).lower()
-    if of_the_service(domain):
+    if of_the_service(domain) and not domain.partition(".")[2].startswith("mail."):
         return "Valid"
     for number, selector in enumerate(_SELECTORS, start=1):
         found = tenant.dns.get(f"{selector}._domainkey.{domain}", {}).get("CNAME", [])
