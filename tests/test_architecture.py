@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+
+from provisioner.resources import TYPES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "provisioner"
@@ -24,3 +29,34 @@ def test_the_top_of_the_package_has_at_most_six_modules() -> None:
 def test_every_package_opens_with_a_paragraph() -> None:
     short = [p for p in PACKAGE.rglob("__init__.py") if not p.read_text(encoding="utf-8").startswith('"""')]
     assert short == []
+
+
+_CONCRETE = {type(kind).__module__ for kind in TYPES}
+_MAY_KNOW = {"resources", "devices", "diagnosis", "sandbox"}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, also for types alone and inside of functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def test_only_resources_devices_and_diagnosis_know_a_concrete_resource_type() -> None:
+    """What knows a type by its class gives a new type no guard. The import contract leaves out imports for types."""
+    others = [p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).parts[0] not in _MAY_KNOW]
+    found = {(str(p.relative_to(PACKAGE)), module) for p in others for module in _CONCRETE & set(_imported(p))}
+    assert found == set()
+
+
+def test_the_contract_about_concrete_types_names_all_of_them() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (contract,) = [c for c in contracts if "concrete resource type" in c["name"]]
+    assert set(contract["forbidden_modules"]) == _CONCRETE
+    packages = {f"provisioner.{p.name}" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    assert packages - set(contract["source_modules"]) == {f"provisioner.{name}" for name in _MAY_KNOW}

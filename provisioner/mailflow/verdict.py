@@ -18,7 +18,6 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Desired,
-    GraphRequest,
     Observed,
     Request,
     Row,
@@ -29,13 +28,20 @@ from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
 from provisioner.model.picture import ORGANIZATION, Picture, Rejection, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.canonical import email_address, lenient
-from provisioner.resources.rows.transport_config import SWITCH as _SWITCH
+from provisioner.resources.rows import (
+    authentication_policy,
+    organization_config,
+    rows_of,
+    security_defaults,
+    transport_config,
+    user,
+)
 
-TRANSPORT = Cmdlet("Get-TransportConfig")
-ORGANIZATION_CONFIG = Cmdlet("Get-OrganizationConfig")
-POLICIES = Cmdlet("Get-AuthenticationPolicy")
-SECURITY_DEFAULTS = GraphRequest("GET", "/policies/identitySecurityDefaultsEnforcementPolicy")
-USERS = Cmdlet("Get-User", {"ResultSize": "Unlimited"})
+TRANSPORT = transport_config.REQUEST
+ORGANIZATION_CONFIG = organization_config.REQUEST
+POLICIES = authentication_policy.REQUEST
+SECURITY_DEFAULTS = security_defaults.REQUEST
+USERS = user.LISTING
 MAILBOXES = Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"})
 
 _FEW = 5
@@ -152,7 +158,7 @@ def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Request]:
 
 def user_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
     """The look-ups of users that hold their authentication policies."""
-    return [Cmdlet("Get-User", {"Identity": m}) for m in mailboxes] if len(mailboxes) <= _FEW else [USERS]
+    return [user.look_up(m) for m in mailboxes] if len(mailboxes) <= _FEW else [USERS]
 
 
 def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
@@ -167,13 +173,13 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
 # --- what of the answers is kept -------------------------------------------------------------------------------------
 
 _COLUMNS = {
-    "Get-TransportConfig": frozenset({_SWITCH}),
-    "Get-OrganizationConfig": frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"}),
-    "Get-AuthenticationPolicy": frozenset(
-        {"Name", "Identity", "Guid", "Id", "DistinguishedName", "AllowBasicAuthSmtp"}
+    TRANSPORT.name: transport_config.COLUMNS,
+    ORGANIZATION_CONFIG.name: organization_config.COLUMNS,
+    POLICIES.name: authentication_policy.COLUMNS,
+    USERS.name: user.COLUMNS,
+    "Get-CASMailbox": frozenset(
+        {"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", transport_config.SWITCH}
     ),
-    "Get-User": frozenset({"UserPrincipalName", "WindowsEmailAddress", "AuthenticationPolicy"}),
-    "Get-CASMailbox": frozenset({"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", _SWITCH}),
 }
 
 
@@ -216,54 +222,19 @@ def switches_of(mailbox: str, observed: Observed) -> Switches:
 
 def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
     """How everything stands for a mailbox in a picture; what forbids passwords only is in the evidence."""
-    rows = _rows(evidence, ORGANIZATION_CONFIG)
-    policy = _user_policy(mailbox, evidence)
-    if policy == "":
-        # The organization's default; a row without the column does not tell it.
-        told = rows and "DefaultAuthenticationPolicy" in rows[0]
-        policy = str(rows[0]["DefaultAuthenticationPolicy"] or "") if rows and told else None
+    users = [row for request in (user.look_up(mailbox), USERS) for row in rows_of(evidence, request)]
+    policy = user.policy_of(mailbox, users)
+    if policy == "":  # of the user; the organization's default counts
+        organization = organization_config.decode(rows_of(evidence, ORGANIZATION_CONFIG))
+        policy = organization.default_authentication_policy
+    policies = authentication_policy.decode(rows_of(evidence, POLICIES))
     return Switches(
         picture.switch(mailbox),
         picture.switch(ORGANIZATION),
         policy,
-        _allows(policy, evidence),
-        _security_defaults(evidence),
+        authentication_policy.allows_smtp(policy, policies),
+        security_defaults.decode(rows_of(evidence, SECURITY_DEFAULTS)),
     )
-
-
-def _rows(evidence: Evidence, request: Request) -> Sequence[Row] | None:
-    answer = evidence.get(key_of(request))
-    return answer.rows if isinstance(answer, Answer) else None
-
-
-def _user_policy(mailbox: str, evidence: Evidence) -> str | None:
-    """The policy of the user, "" for none, None where no answer tells. Get-User may return others: matched by name."""
-    for request in (Cmdlet("Get-User", {"Identity": mailbox}), USERS):
-        for row in _rows(evidence, request) or ():
-            names = {str(row.get(c) or "").lower() for c in ("UserPrincipalName", "WindowsEmailAddress")}
-            if mailbox in names and "AuthenticationPolicy" in row:
-                return str(row["AuthenticationPolicy"] or "")
-    return None
-
-
-def _allows(policy: str | None, evidence: Evidence) -> bool | None:
-    """Whether a policy, named in whatever way, lets passwords in for SMTP; no policy does."""
-    if policy is None:
-        return None
-    if not policy:
-        return True
-    for row in _rows(evidence, POLICIES) or ():
-        names = {str(row.get(c) or "").lower() for c in ("Name", "Identity", "Guid", "Id", "DistinguishedName")}
-        if policy.lower() in names:
-            allows = row.get("AllowBasicAuthSmtp")
-            return allows if isinstance(allows, bool) else None
-    return None
-
-
-def _security_defaults(evidence: Evidence) -> bool | None:
-    rows = _rows(evidence, SECURITY_DEFAULTS)
-    value = rows[0].get("isEnabled") if rows else None
-    return value if isinstance(value, bool) else None
 
 
 def has_mailbox(mailbox: str, evidence: Evidence) -> bool | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from provisioner.clock import Clock
 from provisioner.operations.context import Context
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from provisioner.mail_dns.spf import SpfResult
     from provisioner.model import Desired, DnsQuery, Finding, Observed, Resource
     from provisioner.model.clouds import Cloud
+    from provisioner.model.picture import Signature
     from provisioner.tenant.ports import Ports, Resolver
 
 _AT_ONCE = 32
@@ -23,6 +24,8 @@ _BUDGET_S = 30.0  # for all questions of a command, and a second more for each d
 
 # What of a domain's records decides about relay and direct send. `dns check` covers DMARC.
 _OF_DEVICES = frozenset({"SPF", "MX", "DOMAIN", "DNS"})
+
+_SELECTORS = ("selector1", "selector2")
 
 
 async def check_domains(
@@ -116,35 +119,44 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
     """
     from provisioner.mail_dns.check import check_signing
     from provisioner.mail_dns.dialogue import pursue
-    from provisioner.model import Present
 
-    signing: list[tuple[Resource, Any]] = []
-    for address, resource in desired.resources.items():
-        there = observed.resources.get(address)
-        if address.type != "dkim" or not isinstance(there, Present):
-            continue
-        live = there.spec
-        if resource.spec.enabled or (resource.spec.enabled is None and live.enabled):
-            signing.append((resource, live))
+    signing = list(_signing(desired, observed))
     if not signing:
         return ()
     asked.about(len(signing))
-    found = await asyncio.gather(
-        *(pursue(check_signing(r.address.key, live.targets), asked.all) for r, live in signing)
-    )
+    checks = (check_signing(s.domain, dict(zip(_SELECTORS, s.selectors, strict=True))) for _, s, _ in signing)
+    found = await asyncio.gather(*(pursue(check, asked.all) for check in checks))
     return [
-        _of_signing(finding, resource, live)
-        for (resource, live), findings in zip(signing, found, strict=True)
+        _of_signing(finding, resource, signs)
+        for (resource, _, signs), findings in zip(signing, found, strict=True)
         for finding in findings
     ]
 
 
-def _of_signing(found: DnsFinding, resource: Resource, live: Any) -> Finding:
+def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, Signature, bool]]:
+    """What the plan has sign and the tenant has a configuration for, and whether it signs now."""
+    from provisioner.mailflow.picture import contributions
+    from provisioner.model import Present, overlay
+    from provisioner.model.picture import Signature
+    from provisioner.resources import TYPES
+
+    types = {t.name: t for t in TYPES if Signature in t.contributes}
+    for address, resource in desired.resources.items():
+        kind, there = types.get(address.type), observed.resources.get(address)
+        if kind is None or not isinstance(there, Present):
+            continue
+        signs = bool(contributions(kind, there.spec))
+        for wanted in contributions(kind, overlay(resource.spec, there.spec)):
+            if isinstance(wanted, Signature):
+                yield resource, wanted, signs
+
+
+def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
     """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
     from provisioner.diagnostics import Severity
     from provisioner.model import Finding
 
-    yet = found.id == "DKIM-CNAME-MISSING" and not live.enabled
+    yet = found.id == "DKIM-CNAME-MISSING" and not signs
     mend = "; ".join([found.mend, *(f"publish {record}" for record in found.publish)])
     severity = Severity.WARNING if yet else found.severity
     return Finding(found.id, severity, found.summary, mend, resource.address, location=resource.location)

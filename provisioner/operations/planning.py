@@ -17,8 +17,9 @@ from provisioner.changes import changeset, planning
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.engine import journal
-from provisioner.model import Address, ChangeSet, Desired, Finding, Observed, Present, project
+from provisioner.model import Address, ChangeSet, Desired, Finding, Observed, Present, ResourceType, project
 from provisioner.model.clouds import cloud_of_mail
+from provisioner.model.picture import SignIn
 from provisioner.operations.checkout import commit_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -130,7 +131,7 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
         for a, d in deeds.items()
         if d.after is not None and a.type in types and a not in spoken_for
     }
-    ours = {a: s for a, s in ours.items() if not _is_default(s)}
+    ours = {a: s for a, s in ours.items() if not _is_default(types[a.type], s)}
     if not ours:
         return ()
     seen = await engine.look(list(ours), TYPES, tenant.ports, reads=context.profile.reads_at_once)
@@ -139,6 +140,6 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     )
 
 
-def _is_default(spec: Any) -> bool:
+def _is_default(kind: ResourceType[Any], spec: Any) -> bool:
     """What says nothing of its own: a mailbox that follows the organization."""
-    return getattr(spec, "smtp_auth", None) == "inherit"
+    return any(isinstance(c, SignIn) and c.switch == "inherit" for c in kind.contribution(spec))
