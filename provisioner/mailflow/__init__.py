@@ -1,7 +1,9 @@
 """How Exchange decides about mail, in canonical objects. Pure.
 
-`consequences` says what a change opens and closes, `verdict` which switches let a mailbox sign in. Rules, `explain`,
-`doctor` and `diagnose` ask here; nothing else knows why Exchange accepts or refuses.
+`picture` collects what the objects of a tenant contribute, as they are and as the changes leave them. `deciding` says
+what becomes of one attempt to send, `verdict` which switches let a mailbox sign in, `consequences` what a change opens
+and closes. Rules, `explain`, `doctor` and `diagnose` ask here; nothing else knows why Exchange accepts or refuses, and
+nothing here knows a resource type by its class.
 """
 
 from provisioner.mailflow.consequences import compared, consequences, effects, reach
