@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.generated import register_profiles
+
 GOLDEN = Path(__file__).parent / "golden"
+
+register_profiles()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -427,7 +427,6 @@ _FRAGMENTS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(_FRAGMENTS)), max_size=12))
 def test_no_text_raises_anything_but_an_input_error(tmp_path_factory: Any, pieces: list[tuple[int, str]]) -> None:
     text = "".join("  " * depth + piece + "\n" for depth, piece in pieces)
@@ -455,7 +454,6 @@ _PLANS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(_PLANS)
 def test_no_content_raises_anything_but_an_input_error(tmp_path_factory: Any, plan: dict[str, Any]) -> None:
     path = write(tmp_path_factory.mktemp("plan"), {"plan.yaml": json.dumps(plan)})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.plan import yaml_nodes
@@ -179,14 +179,12 @@ def test_values_beyond_the_limit_are_refused() -> None:
     assert ids("a: [" + "b," * (MOST_VALUES + 1) + "]") == ["YAML-TOO-LARGE"]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab: -\n\t[]{}\"'#&*!|>%@`?,<~01\\\u202e\x00é")))
 def test_no_text_makes_the_reader_raise(text: str) -> None:
     parsed = parse(text.encode(), "plan.yaml")
     assert parsed.diagnostics or parsed.root is not None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_reader_raise(content: bytes) -> None:
     parsed = parse(content, "plan.yaml")
@@ -203,7 +201,6 @@ _VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(_KEYS, _VALUES, min_size=1, max_size=3))
 def test_json_is_read_as_what_it_says(content: dict[str, Any]) -> None:
     assert read(json.dumps(content, ensure_ascii=False, indent=1)) == content

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.diagnostics import Diagnostic, Location, Severity
@@ -93,7 +93,6 @@ def test_color_changes_nothing_but_color() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == plain
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.integers(1, 50), st.integers(0, 50))
 def test_nothing_that_moves_a_terminal_passes(source: str, what: str, column: int, length: int) -> None:
     place = Location(f"pl\x1ban{source[:3]}", 1, column)
