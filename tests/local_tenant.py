@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import http.client
 import json
 import ssl
-import urllib.request
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from provisioner.changes import changeset
 from provisioner.clock import SYSTEM, Clock
@@ -79,15 +81,16 @@ class LocalTenant:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         token = Path(self.endpoints["control_token_file"]).read_text().strip()
-        request = urllib.request.Request(
-            self.endpoints["control"] + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        trust = ssl.create_default_context(cafile=self.endpoints["ca"])
-        with urllib.request.urlopen(request, context=trust, timeout=60) as answer:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        line = _line(self.endpoints["control"], self.endpoints["ca"])
+        try:
+            line.request(method, path, None if body is None else json.dumps(body).encode(), headers)
+            answer = line.getresponse()
             content = answer.read()
+        except (OSError, http.client.HTTPException):
+            line.close()  # the next request begins anew
+            raise
+        assert answer.status < 400, f"{method} {path}: {content.decode()}"
         return json.loads(content) if content else None
 
     def cmdlet(self, name: str, **parameters: Any) -> Any:
@@ -109,6 +112,26 @@ class LocalTenant:
     def seen(self) -> int:
         """The number of the last request so far. What was carried out late has its number from when it came."""
         return max((r["n"] for r in self.control("GET", "/requests?since=0")), default=0)
+
+
+_lines = threading.local()
+
+
+def _line(control: str, ca: str) -> http.client.HTTPSConnection:
+    """This thread's connection to a control front. It is kept: a handshake costs more than most requests do."""
+    kept: dict[str, http.client.HTTPSConnection] = _lines.__dict__.setdefault("by_address", {})
+    if control not in kept:
+        hang_up()
+        kept = _lines.__dict__.setdefault("by_address", {})
+        trust = ssl.create_default_context(cafile=ca)
+        kept[control] = http.client.HTTPSConnection(urlsplit(control).netloc, timeout=60, context=trust)
+    return kept[control]
+
+
+def hang_up() -> None:
+    """Close this thread's connection: a sandbox that ends in order would wait for it."""
+    for line in _lines.__dict__.pop("by_address", {}).values():
+        line.close()
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A command line run in this process: as the program would run it, without the second that its start takes.
 
 Everything that a process has of its own is lent to the command and taken back: working directory, environment,
-streams, context variables, signal handlers, log handlers. What needs a process (signals, pipes, terminals, what is
-loaded at the start) is tested with the program itself.
+streams, context variables, signal handlers, log handlers. A sandbox that it starts is forked (tests/forked.py). What
+needs a process (signals, pipes, terminals, what is loaded at the start) is tested with the program itself.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from provisioner.cli.main import main
 from provisioner.cli.session import Session
 from provisioner.clock import SYSTEM, Clock
+from provisioner.operations import sandboxes
+from tests.forked import Forked
 
 _LIMIT_S = 120
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -35,7 +37,7 @@ def run_in_process(
 ) -> subprocess.CompletedProcess[str]:
     """Run `provisioner ARGUMENTS` in a folder, with nothing on standard input."""
     assert threading.current_thread() is threading.main_thread(), "a command takes the process: run the program instead"
-    with _streams() as (out, err), _place(folder, environment), _handlers(), _limit(arguments):
+    with _streams() as (out, err), _place(folder, environment), _handlers(), _forking(), _limit(arguments):
         code = contextvars.Context().run(main, list(arguments), clock)
     return subprocess.CompletedProcess(["provisioner", *arguments], code, out.getvalue(), err.getvalue())
 
@@ -100,6 +102,22 @@ def _handlers() -> Iterator[None]:
         logging.getLogger().handlers[:] = logs
         for number, handler in signals.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _forking() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandboxes, "launch", _launch)
+        yield
+
+
+def _launch(
+    state: Path, seeds: Sequence[Path], *, lag: float | None = None, output: IO[bytes] | None, detach: bool = False
+) -> Forked:
+    """`sandboxes.launch`, by a fork."""
+    assert output is not None, "in the foreground it is a program's: run that instead"
+    arguments = ["serve", "--state", str(state), *(f"--seed={seed}" for seed in seeds)]
+    return Forked(arguments + (["--lag", str(lag)] if lag is not None else []), Path(output.name))
 
 
 @contextlib.contextmanager

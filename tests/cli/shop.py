@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.cli.in_process import run_in_process
 from tests.clocks import FastClock, until
-from tests.local_tenant import LocalTenant
+from tests.local_tenant import LocalTenant, hang_up
 
 HEADER = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
 SEED = {
@@ -93,11 +93,12 @@ def open_shop(folder: Path, seed: Mapping[str, Any] = SEED) -> Iterator[Shop]:
     root = str(Path(__file__).parents[2])
     here = Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
     (folder / "seed.json").write_text(json.dumps(seed))
-    started = here.program("sandbox", "start", "--seed", "seed.json", "--detach")
+    started = here.run("sandbox", "start", "--seed", "seed.json", "--detach")
     assert started.returncode == 0, started.stderr
     try:
         yield here
     finally:
+        hang_up()
         stopped = here.run("sandbox", "stop")
     assert stopped.returncode == 0, stopped.stderr
     assert here.run("sandbox", "status").returncode == 1
