@@ -9,45 +9,34 @@ warning, and no date decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
-from provisioner.mailflow.picture import declared_in, of_observed, questions_about, witnessed
+from provisioner.mailflow.picture import declared_in, of_observed, questions_about
 from provisioner.model import (
     Answer,
     Cmdlet,
     Desired,
     Observed,
     Request,
-    Row,
     Unknown,
 )
 from provisioner.model import request_key as key_of
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
 from provisioner.model.picture import ORGANIZATION, Picture, Rejection, SignIn
 from provisioner.resources import TYPES
-from provisioner.resources.canonical import email_address, lenient
 from provisioner.resources.rows import (
+    Answers,
     authentication_policy,
+    cas_mailbox,
     organization_config,
+    recipient,
     rows_of,
     security_defaults,
     transport_config,
     user,
 )
-
-TRANSPORT = transport_config.REQUEST
-ORGANIZATION_CONFIG = organization_config.REQUEST
-POLICIES = authentication_policy.REQUEST
-SECURITY_DEFAULTS = security_defaults.REQUEST
-USERS = user.LISTING
-MAILBOXES = Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"})
-
-_FEW = 5
-"""Up to so many users are looked up one by one; beyond, one listing costs less."""
-
-Evidence = Mapping[str, Answer | Unknown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +121,13 @@ def questions(desired: Desired) -> Sequence[Request]:
     passwords = sorted(_sign_ins(desired, "basic"))
     signing = _sign_ins(desired, "basic", "oauth")
     if signing:
-        asked.append(TRANSPORT)
+        asked.append(transport_config.REQUEST)
     # Those that a narrower run leaves out: whoever takes something away must know what they have.
     asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
     if passwords:
-        asked += [POLICIES, SECURITY_DEFAULTS, *user_questions(passwords)]
+        asked += [authentication_policy.REQUEST, security_defaults.REQUEST, *user.look_ups(passwords)]
     if passwords or DIRECT_SEND in methods:
-        asked.append(ORGANIZATION_CONFIG)
+        asked.append(organization_config.REQUEST)
     return asked
 
 
@@ -148,17 +137,19 @@ def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) 
     Those that the plan declares need no look-up of their own where the plan's resources are read anyway.
     """
     own = mailbox_questions([m for m in mailboxes if desired is None or not declared_in(desired, SignIn, m)])
-    return [*own, *user_questions(mailboxes), TRANSPORT, ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS]
+    return [
+        *own,
+        *user.look_ups(mailboxes),
+        transport_config.REQUEST,
+        organization_config.REQUEST,
+        authentication_policy.REQUEST,
+        security_defaults.REQUEST,
+    ]
 
 
 def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Request]:
     """The look-ups of the mailboxes' own switches."""
     return questions_about(SignIn, mailboxes)
-
-
-def user_questions(mailboxes: Sequence[str]) -> Sequence[Cmdlet]:
-    """The look-ups of users that hold their authentication policies."""
-    return [user.look_up(m) for m in mailboxes] if len(mailboxes) <= _FEW else [USERS]
 
 
 def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
@@ -173,20 +164,15 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
 # --- what of the answers is kept -------------------------------------------------------------------------------------
 
 _COLUMNS = {
-    TRANSPORT.name: transport_config.COLUMNS,
-    ORGANIZATION_CONFIG.name: organization_config.COLUMNS,
-    POLICIES.name: authentication_policy.COLUMNS,
-    USERS.name: user.COLUMNS,
-    "Get-CASMailbox": frozenset(
-        {"Identity", "UserPrincipalName", "PrimarySmtpAddress", "EmailAddresses", transport_config.SWITCH}
-    ),
+    "Get-TransportConfig": transport_config.COLUMNS,
+    "Get-OrganizationConfig": organization_config.COLUMNS,
+    "Get-AuthenticationPolicy": authentication_policy.COLUMNS,
+    "Get-User": user.COLUMNS,
+    "Get-CASMailbox": cas_mailbox.COLUMNS,
 }
 
 
-_form = lenient(email_address)
-
-
-def reduce_evidence(evidence: Evidence, desired: Desired) -> dict[str, Answer | Unknown]:
+def reduce_evidence(evidence: Answers, desired: Desired) -> dict[str, Answer | Unknown]:
     """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
     mailboxes = {d.mailbox for d in desired.devices.values()}
     reduced: dict[str, Answer | Unknown] = dict(evidence)
@@ -199,17 +185,10 @@ def reduce_evidence(evidence: Evidence, desired: Desired) -> dict[str, Answer | 
         if isinstance(request, Cmdlet):
             columns = _COLUMNS[request.name]
             rows = tuple({n: v for n, v in row.items() if n in columns} for row in rows)
-            if request in (USERS, MAILBOXES):
-                rows = tuple(row for row in rows if _names(row) & mailboxes)
+            if request in (user.LISTING, cas_mailbox.LISTING):
+                rows = tuple(row for row in rows if recipient.names(row) & mailboxes)
         reduced[key] = Answer(rows)
     return reduced
-
-
-def _names(row: Row) -> set[str]:
-    """Every address by which a user or a mailbox may be meant, in canonical form."""
-    proxies = (str(p).partition(":")[2] for p in row.get("EmailAddresses") or ())
-    single = ("UserPrincipalName", "WindowsEmailAddress", "PrimarySmtpAddress", "Identity")
-    return {_form(name) for name in (*proxies, *(str(row[c]) for c in single if row.get(c)))}
 
 
 # --- what the answers say --------------------------------------------------------------------------------------------
@@ -220,30 +199,21 @@ def switches_of(mailbox: str, observed: Observed) -> Switches:
     return switches_in(of_observed(observed, TYPES, (mailbox,)), mailbox, observed.evidence)
 
 
-def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
+def switches_in(picture: Picture, mailbox: str, evidence: Answers) -> Switches:
     """How everything stands for a mailbox in a picture; what forbids passwords only is in the evidence."""
-    users = [row for request in (user.look_up(mailbox), USERS) for row in rows_of(evidence, request)]
-    policy = user.policy_of(mailbox, users)
+    asked = (user.look_up(mailbox), user.LISTING)
+    policy = user.policy_of(mailbox, [row for request in asked for row in rows_of(evidence, request)])
     if policy == "":  # of the user; the organization's default counts
-        organization = organization_config.decode(rows_of(evidence, ORGANIZATION_CONFIG))
-        policy = organization.default_authentication_policy
-    policies = authentication_policy.decode(rows_of(evidence, POLICIES))
+        config = organization_config.decode(rows_of(evidence, organization_config.REQUEST))
+        policy = config.default_authentication_policy
+    policies = authentication_policy.decode(rows_of(evidence, authentication_policy.REQUEST))
     return Switches(
         picture.switch(mailbox),
         picture.switch(ORGANIZATION),
         policy,
         authentication_policy.allows_smtp(policy, policies),
-        security_defaults.decode(rows_of(evidence, SECURITY_DEFAULTS)),
+        security_defaults.decode(rows_of(evidence, security_defaults.REQUEST)),
     )
-
-
-def has_mailbox(mailbox: str, evidence: Evidence) -> bool | None:
-    """Whether the tenant has a mailbox, by the look-up of its own switch; None where that was not answered."""
-    for kind in TYPES:
-        if SignIn in kind.contributes:
-            seen = witnessed(kind, (mailbox,), evidence)
-            return None if mailbox not in seen else seen[mailbox] is not None
-    return None
 
 
 def rejects_direct_send(picture: Picture) -> bool | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from provisioner import engine, rules
 from provisioner.diagnostics import InputError, ProvisionerError, Severity
 from provisioner.engine import journal
-from provisioner.mailflow import verdict as switches
 from provisioner.model import Answer, ChangeSet, Cmdlet, Desired, GraphRequest, Observed, Request, Unknown, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.connection import Tenant, signed_in
@@ -23,6 +22,13 @@ from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
 from provisioner.operations.standing import standing
 from provisioner.operations.state import journal_path, locks_of
+from provisioner.resources.rows import (
+    accepted_domain,
+    authentication_policy,
+    organization_config,
+    security_defaults,
+    transport_config,
+)
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -172,14 +178,14 @@ def _not_in_force(found: ChangeSet) -> Iterator[Check]:
 def _wanted() -> Mapping[str, Request]:
     """What a plan may have to read, by what it is for."""
     return {
-        "reading SMTP AUTH": switches.TRANSPORT,
-        "reading the organization": switches.ORGANIZATION_CONFIG,
-        "reading authentication policies": switches.POLICIES,
+        "reading SMTP AUTH": transport_config.REQUEST,
+        "reading the organization": organization_config.REQUEST,
+        "reading authentication policies": authentication_policy.REQUEST,
         "reading inbound connectors": Cmdlet("Get-InboundConnector"),
-        "reading accepted domains": Cmdlet("Get-AcceptedDomain"),
+        "reading accepted domains": accepted_domain.REQUEST,
         "reading DKIM": Cmdlet("Get-DkimSigningConfig"),
         "reading domains in the directory": GraphRequest("GET", "/domains"),
-        "reading security defaults": switches.SECURITY_DEFAULTS,
+        "reading security defaults": security_defaults.REQUEST,
     }
 
 

@@ -24,11 +24,9 @@ from provisioner.model import (
 from provisioner.model.picture import Account, Contribution, Contributions
 from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
+from provisioner.resources.rows import FEW
 
 _SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
-_FEW = 5
-"""Up to so many users are looked up one by one; beyond, one listing costs less."""
-
 # Graph, assignedPlan.capabilityStatus: Warning is the grace period, in which the service still works.
 _IN_FORCE = frozenset({"enabled", "warning"})
 
@@ -75,7 +73,7 @@ class MailboxType(PreconditionType):
 
     def queries(self, wanted: Mapping[str, Mailbox | None], _everything: bool, /) -> Sequence[Query]:
         """A few users one by one, by sign-in name or primary address; more of them by one listing."""
-        if len(wanted) > _FEW:
+        if len(wanted) > FEW:
             return (Query(GraphRequest("GET", f"/users?$select={_SELECT}&$top=999"), frozenset(wanted)),)
         return [Query(GraphRequest("GET", _look_up(key)), frozenset({key})) for key in wanted]
 

@@ -37,23 +37,18 @@ from provisioner.resources.canonical import (
     Flag,
     email_address,
     guid,
-    identifier,
     known_names,
     lenient,
     only,
     read_only,
-    texts,
 )
-from provisioner.resources.rows import recipient, transport_config, user
+from provisioner.resources.rows import FEW, cas_mailbox, transport_config, user
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
 
 ORGANIZATION = "organization"
 """The key of the organization's switch; the others are addresses of mailboxes."""
 
 _VALUES = {text: value for value, text in WORDS.items()}
-
-_FEW = 5
-"""Up to so many mailboxes are looked up one by one; beyond, one listing costs less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +118,10 @@ class SmtpAuthType(BaseType):
         if ORGANIZATION in wanted:
             asked.append(Query(transport_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
-        if everything or len(mailboxes) > _FEW:
-            asked.append(Query(Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"}), frozenset(mailboxes)))
+        if everything or len(mailboxes) > FEW:
+            asked.append(Query(cas_mailbox.LISTING, frozenset(mailboxes)))
         else:
-            asked += [Query(Cmdlet("Get-CASMailbox", {"Identity": k}), frozenset({k}), True) for k in mailboxes]
+            asked += [Query(cas_mailbox.look_up(k), frozenset({k}), True) for k in mailboxes]
         return asked
 
     def decode(
@@ -145,7 +140,7 @@ class SmtpAuthType(BaseType):
             if request == transport_config.REQUEST:
                 seen[ORGANIZATION] = _organization(answer.rows)
                 continue
-            if request.name != "Get-CASMailbox":
+            if request.name != cas_mailbox.NAME:
                 continue
             listed = [_named(row, sign_ins) for row in answer.rows]
             found = _match(query.covers, listed)
@@ -155,7 +150,7 @@ class SmtpAuthType(BaseType):
                 others: dict[str, list[Row]] = {}
                 for row in listed:
                     if id(row) not in claimed:
-                        others.setdefault(_primary(row), []).append(row)
+                        others.setdefault(cas_mailbox.primary(row), []).append(row)
                 seen.update({primary: _mailbox(primary, rows) for primary, rows in others.items()})
         return {key: spec for key, spec in seen.items() if key in wanted or key != ORGANIZATION}
 
@@ -167,7 +162,7 @@ class SmtpAuthType(BaseType):
         Asked for where they decide: of a wanted mailbox that no row has as an address, and of the overrides that an
         exclusive section would take back.
         """
-        asked = [(q, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == "Get-CASMailbox"]
+        asked = [(q, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == cas_mailbox.NAME]
         missing = {k for q, a in asked if a.rows for k in q.covers - _match(q.covers, a.rows).keys()}
         queries = [Query(user.look_up(key), frozenset({key}), may_be_missing=True) for key in sorted(missing)]
         if everything:
@@ -175,7 +170,7 @@ class SmtpAuthType(BaseType):
             claimed = {id(row) for _, a in asked for rows in _match(keys, a.rows).values() for row in rows}
             overrides = [r for _, a in asked for r in a.rows if id(r) not in claimed and r.get(SWITCH) is not None]
             queries += [Query(user.look_up(guid(r)), frozenset(), may_be_missing=True) for r in overrides if guid(r)]
-        if len(queries) <= _FEW:
+        if len(queries) <= FEW:
             return queries
         return (Query(user.LISTING, frozenset(missing)),)
 
@@ -243,7 +238,7 @@ def _mailbox(key: str, rows: Sequence[Row]) -> SmtpAuth | Unknown:
         return row
     if SWITCH not in row or not (row[SWITCH] is None or isinstance(row[SWITCH], bool)):
         return Unknown(f"the answer for {key} did not tell {SWITCH}", "malformed")
-    return SmtpAuth(key, WORDS[row[SWITCH]], _primary(row), frozenset(_names(row)))
+    return SmtpAuth(key, WORDS[row[SWITCH]], cas_mailbox.primary(row), cas_mailbox.names(row))
 
 
 def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -252,15 +247,12 @@ def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
     by_address: dict[str, list[Row]] = {}
     by_sign_in: dict[str, list[Row]] = {}
     for row in rows if by_form else ():
-        for address in _addresses(row) & by_form.keys():
+        for address in cas_mailbox.addresses(row) & by_form.keys():
             by_address.setdefault(by_form[address], []).append(row)
-        sign_in = _form(str(row.get(_SIGN_IN) or ""))
+        sign_in = _form(str(row.get(cas_mailbox.SIGN_IN) or ""))
         if sign_in in by_form:
             by_sign_in.setdefault(by_form[sign_in], []).append(row)
     return {**by_sign_in, **by_address}
-
-
-_SIGN_IN = "UserPrincipalName"
 
 
 def _sign_ins(answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, str]:
@@ -273,26 +265,4 @@ def _sign_ins(answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, str]:
 def _named(row: Row, sign_ins: Mapping[str, str]) -> Row:
     """The row with its user's sign-in name, where that was asked for."""
     sign_in = sign_ins.get(guid(row)) if sign_ins else None
-    return {**row, _SIGN_IN: sign_in} if sign_in else row
-
-
-def _names(row: Row) -> Iterable[str]:
-    """Every name that means this mailbox: its addresses, sign-in name and ids. A display name is not one's own."""
-    yield from _addresses(row)
-    for column in (_SIGN_IN, "Guid", "ExchangeObjectId", "ExternalDirectoryObjectId"):
-        if row.get(column):
-            yield str(row[column]).lower()
-
-
-def _addresses(row: Row) -> set[str]:
-    """Every SMTP address of a mailbox. `SMTP:` is the primary, `smtp:` the others; SIP:, SPO: and X500: are no mail."""
-    return {*recipient.addresses(row), _primary(row)}
-
-
-def _primary(row: Row) -> str:
-    """The primary address; the identity of a mailbox without one. Raises ValueError for a row without either."""
-    address = row.get("PrimarySmtpAddress")
-    if not address:
-        proxies = texts(row, "EmailAddresses") or ()
-        address = next((p.removeprefix("SMTP:") for p in proxies if p.startswith("SMTP:")), "")
-    return _form(str(address or identifier(row, "Identity")))
+    return {**row, cas_mailbox.SIGN_IN: sign_in} if sign_in else row

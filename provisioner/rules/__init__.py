@@ -7,7 +7,6 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 from provisioner.mailflow.verdict import (
     Switches,
     Verdict,
-    has_mailbox,
     judge,
     mailbox_questions,
     questions,
@@ -25,7 +24,6 @@ __all__ = [
     "Switches",
     "Verdict",
     "check",
-    "has_mailbox",
     "judge",
     "lint",
     "mailbox_questions",

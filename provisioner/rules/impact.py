@@ -15,10 +15,11 @@ from provisioner.devices import choose, facts_of
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.deciding import Attempt, Decision, decide
-from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, Verdict, judge, rejects_direct_send, switches_in
+from provisioner.mailflow.verdict import Verdict, judge, rejects_direct_send, switches_in
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, Picture, SignIn
+from provisioner.resources.rows import organization_config
 from provisioner.rules.catalogue import RULES
 
 
@@ -154,7 +155,7 @@ def _rejected(outlook: _Outlook) -> Iterator[Finding]:
     rejects = rejects_direct_send(outlook.before)
     if not devices or rejects != rejects_direct_send(outlook.after):
         return
-    if rejects is None and request_key(ORGANIZATION_CONFIG) in outlook.observed.evidence:
+    if rejects is None and request_key(organization_config.REQUEST) in outlook.observed.evidence:
         summary = f"whether {_listed(devices)} can use direct send is not known: RejectDirectSend could not be read"
         mend = "give the application a role that may run Get-OrganizationConfig (Global Reader), and plan again"
         yield _finding("DIRECT-SEND-UNKNOWN", summary, mend, devices[0].location)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow import picture as pictures
-from provisioner.mailflow.verdict import MAILBOXES, ORGANIZATION_CONFIG, TRANSPORT
 from provisioner.model import (
     Absent,
     Action,
@@ -27,6 +26,7 @@ from provisioner.resources import TYPES
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.organization import Organization
+from provisioner.resources.rows import cas_mailbox, organization_config, transport_config
 from provisioner.resources.smtp_auth import SmtpAuth
 
 NET = frozenset({"52.202.8.0/28"})
@@ -61,10 +61,10 @@ def test_what_could_not_be_read_leaves_its_words_unknown() -> None:
 
 
 EVIDENCE: list[tuple[Request, list[dict[str, Any]]]] = [
-    (TRANSPORT, [{SWITCH: True}]),
-    (ORGANIZATION_CONFIG, [{"RejectDirectSend": True}]),
+    (transport_config.REQUEST, [{SWITCH: True}]),
+    (organization_config.REQUEST, [{"RejectDirectSend": True}]),
     (Cmdlet("Get-CASMailbox", {"Identity": ERP}), [row(ERP, False)]),
-    (MAILBOXES, [row(FAX, None)]),
+    (cas_mailbox.LISTING, [row(FAX, None)]),
 ]
 
 
@@ -91,8 +91,8 @@ def test_what_was_read_of_a_declared_object_counts_before_evidence() -> None:
 
 
 def test_an_answer_that_cannot_be_read_is_no_evidence() -> None:
-    answers: dict[str, Answer | Unknown] = {request_key(TRANSPORT): Answer(({},))}
-    answers[request_key(ORGANIZATION_CONFIG)] = Unknown("no role")
+    answers: dict[str, Answer | Unknown] = {request_key(transport_config.REQUEST): Answer(({},))}
+    answers[request_key(organization_config.REQUEST)] = Unknown("no role")
     found = pictures.of_observed(Observed({}, evidence=answers))
     assert found.switch(ORGANIZATION) is None
     assert found.every(Rejection) == ()

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, POLICIES, SECURITY_DEFAULTS, TRANSPORT, USERS
 from provisioner.model import Address, Answer, Cmdlet, Observed, Present, Unknown, request_key
+from provisioner.resources.rows import (
+    authentication_policy,
+    organization_config,
+    security_defaults,
+    transport_config,
+    user,
+)
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import Switches, judge, switches_of
 
@@ -95,10 +101,10 @@ def observed(*answers: tuple[Any, Any], smtp_auth: str = "enabled") -> Observed:
 
 ASK_USER = Cmdlet("Get-User", {"Identity": ERP})
 CALM: tuple[tuple[Any, Any], ...] = (
-    (TRANSPORT, [{"SmtpClientAuthenticationDisabled": True}]),
-    (ORGANIZATION_CONFIG, [{"DefaultAuthenticationPolicy": None}]),
-    (POLICIES, [POLICY]),
-    (SECURITY_DEFAULTS, [{"isEnabled": False}]),
+    (transport_config.REQUEST, [{"SmtpClientAuthenticationDisabled": True}]),
+    (organization_config.REQUEST, [{"DefaultAuthenticationPolicy": None}]),
+    (authentication_policy.REQUEST, [POLICY]),
+    (security_defaults.REQUEST, [{"isEnabled": False}]),
 )
 
 
@@ -114,9 +120,9 @@ def test_a_policy_is_known_by_each_of_its_names(name: str) -> None:
 
 
 def test_the_user_s_policy_comes_before_the_organization_s() -> None:
-    default = (ORGANIZATION_CONFIG, [{"DefaultAuthenticationPolicy": "Block Basic"}])
+    default = (organization_config.REQUEST, [{"DefaultAuthenticationPolicy": "Block Basic"}])
     own = {"Name": "Printers", "AllowBasicAuthSmtp": True}
-    answers = (*CALM[:1], default, (POLICIES, [POLICY, own]), CALM[3])
+    answers = (*CALM[:1], default, (authentication_policy.REQUEST, [POLICY, own]), CALM[3])
     assert switches_of(ERP, observed(*answers, (ASK_USER, [USER]))).policy_allows is False
     printers = USER | {"AuthenticationPolicy": "Printers"}
     assert switches_of(ERP, observed(*answers, (ASK_USER, [printers]))).policy_allows is True
@@ -124,14 +130,21 @@ def test_the_user_s_policy_comes_before_the_organization_s() -> None:
 
 def test_a_user_is_found_in_a_listing_and_never_taken_for_another() -> None:
     other = {**USER, "UserPrincipalName": "a@contoso.com", "WindowsEmailAddress": "a@contoso.com"}
-    found = switches_of(ERP, observed(*CALM, (USERS, [other | {"AuthenticationPolicy": "Block Basic"}, USER])))
+    found = switches_of(ERP, observed(*CALM, (user.LISTING, [other | {"AuthenticationPolicy": "Block Basic"}, USER])))
     assert found.policy_allows is True
     assert switches_of(ERP, observed(*CALM, (ASK_USER, [other]))).policy is None
 
 
 def test_failed_and_missing_answers_are_unknown() -> None:
     refused = Unknown("forbidden", "permission")
-    found = switches_of(ERP, observed((TRANSPORT, refused), (SECURITY_DEFAULTS, refused), (POLICIES, refused)))
+    found = switches_of(
+        ERP,
+        observed(
+            (transport_config.REQUEST, refused),
+            (security_defaults.REQUEST, refused),
+            (authentication_policy.REQUEST, refused),
+        ),
+    )
     assert found == Switches("enabled", None, None, None, None)
     unheard = switches_of(ERP, observed(*CALM, (ASK_USER, [USER | {"AuthenticationPolicy": "Gone"}])))
     assert unheard.policy_allows is None

@@ -12,7 +12,6 @@ import yaml
 
 from provisioner.changes import planning
 from provisioner.changes.planning import Scope
-from provisioner.mailflow.verdict import ORGANIZATION_CONFIG, SECURITY_DEFAULTS
 from provisioner.model import (
     Absent,
     Address,
@@ -31,6 +30,7 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
+from provisioner.resources.rows import organization_config, security_defaults
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
 
@@ -232,18 +232,24 @@ def test_nothing_is_lost_where_direct_send_was_rejected_already(tmp_path: Path) 
 
 
 def test_a_tenant_that_rejects_direct_send_is_told_of_its_devices(tmp_path: Path) -> None:
-    found = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"RejectDirectSend": True}),))
+    found = plan(
+        tmp_path, {}, devices={"fax": FAX}, evidence=((organization_config.REQUEST, {"RejectDirectSend": True}),)
+    )
     (rejected,) = of(found, "DIRECT-SEND-REJECTED")
     assert rejected.summary.startswith("device/fax would be refused")
-    calm = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"RejectDirectSend": False}),))
+    calm = plan(
+        tmp_path, {}, devices={"fax": FAX}, evidence=((organization_config.REQUEST, {"RejectDirectSend": False}),)
+    )
     assert of(calm, "DIRECT-SEND-REJECTED") == []
 
 
 def test_a_setting_that_was_not_returned_is_told_to_devices_that_use_direct_send(tmp_path: Path) -> None:
-    found = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"Name": "contoso"}),))
+    found = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((organization_config.REQUEST, {"Name": "contoso"}),))
     (note,) = of(found, "DIRECT-SEND-UNKNOWN")
     assert "RejectDirectSend could not be read" in note.summary
-    known = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((ORGANIZATION_CONFIG, {"RejectDirectSend": False}),))
+    known = plan(
+        tmp_path, {}, devices={"fax": FAX}, evidence=((organization_config.REQUEST, {"RejectDirectSend": False}),)
+    )
     assert of(known, "DIRECT-SEND-UNKNOWN") == []
 
 
@@ -251,7 +257,7 @@ def test_a_default_policy_that_was_not_returned_is_unknown(tmp_path: Path) -> No
     user = {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}
     evidence = (
         (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}), user),
-        (ORGANIZATION_CONFIG, {"Name": "contoso"}),
+        (organization_config.REQUEST, {"Name": "contoso"}),
     )
     found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence)
     (note,) = of(found, "SMTP-AUTH-UNKNOWN")
@@ -270,8 +276,8 @@ def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_
     inherits = {"PrimarySmtpAddress": "erp@contoso.com", "SmtpClientAuthenticationDisabled": None}
     evidence = (
         (Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"}), inherits),
-        (ORGANIZATION_CONFIG, {"DefaultAuthenticationPolicy": None}),
-        (SECURITY_DEFAULTS, {"isEnabled": False}),
+        (organization_config.REQUEST, {"DefaultAuthenticationPolicy": None}),
+        (security_defaults.REQUEST, {"isEnabled": False}),
         (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}),
          {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}),
     )  # fmt: skip
@@ -284,7 +290,7 @@ def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_
 
 
 def test_security_defaults_are_named_as_what_blocks(tmp_path: Path) -> None:
-    found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=((SECURITY_DEFAULTS, {"isEnabled": True}),))
+    found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=((security_defaults.REQUEST, {"isEnabled": True}),))
     (blocked,) = of(found, "SMTP-AUTH-BLOCKED")
     assert blocked.summary == ("device/erp cannot sign in: the security defaults of Entra ID refuse passwords for SMTP")
     assert found.applyable is bool(found.pending)

@@ -14,6 +14,10 @@ Answers = Mapping[str, Answer | Unknown]
 """Answers to what was asked besides the resources, by `request_key`."""
 
 
+FEW = 5
+"""Up to so many objects are looked up one by one; beyond, one listing costs less."""
+
+
 def rows_of(answers: Answers, request: Request) -> Sequence[Row]:
     """The rows of an answer; none where it failed or was not asked for, which then decodes to what is not known."""
     answer = answers.get(request_key(request))

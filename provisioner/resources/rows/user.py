@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
 from provisioner.resources.canonical import guid
-from provisioner.resources.rows import recipient
+from provisioner.resources.rows import FEW, recipient
 
 LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"})
 _ADDRESSES = ("UserPrincipalName", "WindowsEmailAddress")
@@ -31,6 +31,11 @@ class User:
 def look_up(identity: str) -> Cmdlet:
     """One user, by sign-in name or id. For one that does not exist others may come back: match by address."""
     return Cmdlet("Get-User", {"Identity": identity})
+
+
+def look_ups(identities: Sequence[str]) -> Sequence[Cmdlet]:
+    """A few users one by one, more of them by one listing."""
+    return [look_up(identity) for identity in identities] if len(identities) <= FEW else [LISTING]
 
 
 def decode(row: Row) -> User:

@@ -28,3 +28,10 @@ def test_no_policy_is_another_thing_than_a_column_that_is_not_there() -> None:
     assert user.policy_of("erp@contoso.com", [bare]) is None
     assert user.policy_of("erp@contoso.com", [bare, ERP]) == "Block Basic"
     assert user.policy_of("erp@contoso.com", []) is None
+
+
+def test_a_few_users_are_looked_up_and_more_are_listed() -> None:
+    names = [f"user{number}@contoso.com" for number in range(6)]
+    assert list(user.look_ups(names[:5])) == [user.look_up(name) for name in names[:5]]
+    assert list(user.look_ups(names)) == [user.LISTING]
+    assert list(user.look_ups([])) == []
