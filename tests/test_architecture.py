@@ -60,3 +60,56 @@ def test_the_contract_about_concrete_types_names_all_of_them() -> None:
     assert set(contract["forbidden_modules"]) == _CONCRETE
     packages = {f"provisioner.{p.name}" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
     assert packages - set(contract["source_modules"]) == {f"provisioner.{name}" for name in _MAY_KNOW}
+
+
+# --- what the source tree is counted for -----------------------------------------------------------------------------
+
+
+def _trees() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    """The modules of ours that are imported in this node, at any depth."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.ImportFrom) and child.module:
+            yield from (f"{child.module}.{alias.name}" for alias in child.names if child.module == "provisioner")
+            yield from (child.module for _ in [0] if child.module.startswith("provisioner."))
+        elif isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names if alias.name.split(".")[0] == "provisioner")
+
+
+def test_nothing_outside_of_cli_imports_cli() -> None:
+    guilty = [
+        str(path.relative_to(ROOT))
+        for path, tree in _trees()
+        if "cli" not in path.relative_to(PACKAGE).parts and path.name != "__main__.py"
+        if any(f"{name}.".startswith("provisioner.cli.") for name in _imports(tree))
+    ]
+    assert guilty == []
+
+
+def test_cli_has_fewer_than_twenty_imports_of_ours_inside_of_functions() -> None:
+    """Commands are loaded when they are named, so that their imports can stand at the top of their modules."""
+    late = [
+        f"{path.name}:{statement.lineno}"
+        for path, tree in _trees()
+        if path.parent == PACKAGE / "cli"
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in ast.walk(function)
+        if isinstance(statement, ast.Import | ast.ImportFrom) and any(_imports(statement))
+    ]
+    assert len(set(late)) < 20, late
+
+
+def test_no_function_has_more_than_fifty_lines() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {function.name}"
+        for path, tree in _trees()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (function.end_lineno or 0) - function.lineno + 1 > 50
+    ]
+    assert long == []

@@ -162,15 +162,13 @@ def plan(
     draft.tombstones()
     draft.undeclared()
     changes = order(judged(c, draft.types[c.address.type]) for c in draft.changes)
-    guards = [g for c in changes for g in _guards(c, draft.types[c.address.type], desired)]
     findings = [
         *draft.findings,
         *rules.lint(desired, types),
         *rules.check(desired, observed, changes, draft.types),
-        *guards,
+        *(g for c in changes for g in _guards(c, draft.types[c.address.type], desired)),
         *told,
     ]
-    seen = _reduced(observed, desired, draft.types)
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown) and a not in desired.set_aside}
     return ChangeSet(
         tenant=desired.tenant,
@@ -188,7 +186,7 @@ def plan(
         created=created,
         transport=transport,
         requests=observed.requests,
-        basis=Basis(desired, seen, scope.targets, scope.excludes, tuple(waivers)),
+        basis=Basis(desired, _reduced(observed, desired, draft.types), scope.targets, scope.excludes, tuple(waivers)),
     )
 
 

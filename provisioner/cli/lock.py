@@ -10,7 +10,7 @@ from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run, signed_in
-from provisioner.operations.state import locks_of
+from provisioner.operations.locks import locks_of
 
 _tenant = click.option("--tenant-id", metavar="ID", help="The tenant's id; by default that of the profile, signed in.")
 

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from provisioner.border import Border, read_ordinary
-from provisioner.cli.output import FORMATS, STREAM
+from provisioner.cli.output import STREAM
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.plan.files import outside
 from provisioner.plan.variables import Given
 from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
+from provisioner.render.formats import FORMATS
 
 output_format = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,30 +9,11 @@ from typing import Any
 
 from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.render import html, markdown, powershell, reports, stream, text
+from provisioner.render import stream
+from provisioner.render.formats import rendered
 
 STREAM = "json-lines"
 """Terraform's machine-readable UI: lines as it happens, so only of what is run, not of what is shown again."""
-
-FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
-"""What a change set can be rendered as."""
-
-
-def rendered(format_: str, document: Mapping[str, Any], *, color: bool = False) -> str:
-    """The document in one of FORMATS."""
-    match format_:
-        case "json":
-            return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        case "text":
-            return text.render(document, color=color)
-        case "markdown":
-            return markdown.render(document)
-        case "html":
-            return html.render(document)
-        case "powershell":
-            return powershell.render(document)
-        case _:
-            return str(getattr(reports, format_)(document))
 
 
 def print_plan(session: Session, document: Mapping[str, Any]) -> None:

@@ -30,8 +30,9 @@ from provisioner.model import Address, ChangeSet
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
+from provisioner.operations.locks import locks_of
 from provisioner.operations.planning import plan_prepared, prepare
-from provisioner.operations.state import journal_path, locks_of
+from provisioner.operations.state import journal_path
 from provisioner.resources import TYPES
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic
+from provisioner.operations.state import state_folder
 
 if TYPE_CHECKING:
     from provisioner.border import Border
@@ -68,7 +69,7 @@ class Silent:
     """A context that reports nothing: for plan tests and for programs."""
 
     profile: Profile
-    state_folder: Path
+    state_folder: Path = field(default_factory=state_folder)
     variables: Mapping[str, Given] = field(default_factory=dict)
     clock: Clock = SYSTEM
     border: Border | None = None

@@ -18,10 +18,11 @@ from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, load
+from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
 from provisioner.operations.standing import standing
-from provisioner.operations.state import journal_path, locks_of
+from provisioner.operations.state import journal_path
 from provisioner.resources.rows import (
     accepted_domain,
     authentication_policy,

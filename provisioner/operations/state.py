@@ -8,14 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from provisioner.clock import SYSTEM, Clock
-from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.engine.locking import GitLock, LocalLock, Lock, PathLock
-
-if TYPE_CHECKING:
-    from provisioner.settings import Profile
 
 
 def state_folder() -> Path:
@@ -29,7 +21,7 @@ def state_folder() -> Path:
 
 def tenant_folder(tenant_id: str, folder: Path | None = None) -> Path:
     """The folder of one tenant, in the user's state folder or another one."""
-    return (folder or state_folder()) / _word(tenant_id)
+    return (folder or state_folder()) / word(tenant_id)
 
 
 def journal_path(tenant_id: str, folder: Path | None = None) -> Path:
@@ -42,20 +34,6 @@ def journals(folder: Path | None = None) -> Sequence[Path]:
     return sorted((folder or state_folder()).glob("*/journal.jsonl"))
 
 
-def locks_of(profile: Profile, tenant_id: str, clock: Clock = SYSTEM, folder: Path | None = None) -> Sequence[Lock]:
-    """The locks to hold for an apply, in this order: the machine's own always, and the shared one of the profile."""
-    locks: list[Lock] = [LocalLock(tenant_folder(tenant_id, folder) / "lock")]
-    kind, _, place = (profile.lock or "").partition(":")
-    if kind == "path":
-        locks.append(PathLock(Path(place).expanduser() / f"{_word(tenant_id)}.lock", clock))
-    elif kind == "git":
-        locks.append(GitLock(place, _word(tenant_id), clock))
-    elif kind:
-        what = f'lock is "{profile.lock}"'
-        raise InputError([Diagnostic("SETTINGS-LOCK", what, "write path:FOLDER or git:REMOTE")])
-    return locks
-
-
-def _word(text: str) -> str:
+def word(text: str) -> str:
     """A name that is one path component and one part of a git ref."""
     return "".join(c if c.isalnum() or c == "-" else "_" if c != "." else c for c in text).strip(".") or "_"

@@ -310,6 +310,25 @@ def test_slow_libraries_are_loaded_only_where_they_are_needed(
         assert {"msgraph", "azure.identity", "aiohttp"} <= set(loaded), "the real client libraries are what talks"
 
 
+def test_completing_the_name_of_a_command_loads_no_command(shop: Shop) -> None:
+    code = (
+        "import sys, provisioner.cli.main as m\ncode = m.main([])\nprint('\\nLOADED', *sys.modules, file=sys.stderr)\n"
+    )
+    completing = {"_PROVISIONER_COMPLETE": "bash_complete", "COMP_WORDS": "provisioner d", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**shop.environment, **completing}, capture_output=True, text=True
+    )
+    assert [line.removeprefix("plain,") for line in done.stdout.split()] == [
+        "drift",
+        "devices",
+        "diagnose",
+        "doctor",
+        "dns",
+    ]
+    loaded = done.stderr.rpartition("LOADED")[2].split()
+    assert not {"pydantic", "yaml", "provisioner.cli.plan", "provisioner.cli.drift"} & set(loaded)
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

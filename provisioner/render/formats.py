@@ -1,0 +1,29 @@
+"""Every format of a change set by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.render import html, markdown, powershell, reports, text
+
+FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
+"""What a change set can be rendered as."""
+
+
+def rendered(format_: str, document: Mapping[str, Any], *, color: bool = False) -> str:
+    """The document in one of FORMATS."""
+    match format_:
+        case "json":
+            return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        case "text":
+            return text.render(document, color=color)
+        case "markdown":
+            return markdown.render(document)
+        case "html":
+            return html.render(document)
+        case "powershell":
+            return powershell.render(document)
+        case _:
+            return str(getattr(reports, format_)(document))
