@@ -337,8 +337,3 @@ def read_only() -> Any:
 def known_names() -> Any:
     """The spec field `names`: other names of an observed object. It is no value: not compared, shown, saved or sent."""
     return dataclasses.field(default=frozenset(), compare=False, repr=False, metadata={"names": True})
-
-
-def at_creation() -> Any:
-    """A spec field that only creation can set."""
-    return dataclasses.field(default=None, metadata={"create_only": True})

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
-import pydantic
 from pydantic import AfterValidator
 
 from provisioner.model import Answer, Cmdlet, Declared, Parameter, Query, Row, Send, Step, Undeclared, Unknown
@@ -189,18 +188,15 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         return "the connector is disabled in the tenant"
 
 
-def named_entries(entry: Any, description: str, example: Mapping[str, Any]) -> Any:
-    """What a section of connectors is validated against: entries by name."""
-    shown = pydantic.Field(description=description, examples=[example])
-    return Annotated[dict[Annotated[str, AfterValidator(connector_name)], entry], shown]
-
-
 def connector_name(text: str) -> str:
     """A name as a plan writes it. Raises CONNECTOR-NAME-INVALID."""
     if not text or text != text.strip() or not text.isprintable():
         mend = "write a name of printable characters, without blanks around it"
         raise refusal("CONNECTOR-NAME-INVALID", f"{text!r} is not a name for a connector", mend)
     return text
+
+
+CONNECTOR_NAME = Annotated[str, AfterValidator(connector_name)]
 
 
 def _declared_names(section: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,9 @@ Keys are never rotated from a difference.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict
+from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
 from provisioner.model import (
@@ -35,23 +31,14 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model.picture import Contribution, Contributions, Signature
+from provisioner.resources import fields
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import (
-    DomainKey,
-    Flag,
-    answered,
-    at_creation,
-    by_name,
-    domain_name,
-    flag,
-    lenient,
-    read_only,
-    word,
-)
+from provisioner.resources.canonical import DomainKey, answered, by_name, domain_name, lenient
+from provisioner.resources.fields import BOOLEAN, Text, Words, column
 
-_CANONICALIZATIONS = {"relaxed": "relaxed", "simple": "simple"}
+_CANONICALIZATION = Words({"relaxed": "Relaxed", "simple": "Simple"})
+_TARGET = Text(lambda target: target.removesuffix("."), "host name", empty=None)
 _WEAK_KEY_SIZE = 1024
-_DEFAULT_KEY_SIZE = 2048  # New-DkimSigningConfig alone would take 1024
 
 # Said by New- and Set-DkimSigningConfig while the service does not see the records (a wait of minutes to four days).
 _CNAME_MISSING = ("CNAME record does not exist for this config",)
@@ -72,12 +59,33 @@ class Dkim:
     """`key_size` is the smaller of the two selectors' keys. The targets of the CNAMEs are only ever observed."""
 
     domain: str
-    enabled: bool | None = None
-    key_size: int | None = at_creation()
-    header_canonicalization: str | None = None
-    body_canonicalization: str | None = None
-    selector1_cname: str | None = read_only()
-    selector2_cname: str | None = read_only()
+    enabled: bool | None = column(
+        "Enabled",
+        BOOLEAN,
+        "Sign mail from this domain. Needs two CNAMEs in DNS, which the plan names and waits for.",
+        sent=False,
+    )
+    key_size: int | None = column(
+        "KeySize",
+        Words({1024: 1024, 2048: 2048}),
+        "Bits of the keys, at creation only; 2048 where it is not written. Later: rotate by hand.",
+        sent=2048,
+        cmdlets=("New",),
+    )
+    header_canonicalization: str | None = column(
+        "HeaderCanonicalization",
+        _CANONICALIZATION,
+        "How much a relay may reformat headers; relaxed at creation.",
+        default="relaxed",
+    )
+    body_canonicalization: str | None = column(
+        "BodyCanonicalization",
+        _CANONICALIZATION,
+        "How much a relay may reformat the body; relaxed at creation.",
+        default="relaxed",
+    )
+    selector1_cname: str | None = column("Selector1CNAME", _TARGET, cmdlets=())
+    selector2_cname: str | None = column("Selector2CNAME", _TARGET, cmdlets=())
 
     @property
     def targets(self) -> Mapping[str, str]:
@@ -85,30 +93,7 @@ class Dkim:
         return {"selector1": self.selector1_cname or "", "selector2": self.selector2_cname or ""}
 
 
-_Canonicalization = Literal["relaxed", "simple"]
-
-
-@with_config(ConfigDict(extra="forbid"))
-class DkimBody(TypedDict, total=False):
-    """DKIM of one domain. What is not written is left as it is."""
-
-    enabled: Annotated[
-        Flag,
-        Field(description="Sign mail from this domain. Needs two CNAMEs in DNS, which the plan names and waits for."),
-    ]
-    key_size: Annotated[
-        Literal[1024, 2048],
-        Field(description="Bits of the keys, at creation only; 2048 where it is not written. Later: rotate by hand."),
-    ]
-    header_canonicalization: Annotated[
-        _Canonicalization, Field(description="How much a relay may reformat headers; relaxed at creation.")
-    ]
-    body_canonicalization: Annotated[
-        _Canonicalization, Field(description="How much a relay may reformat the body; relaxed at creation.")
-    ]
-
-
-Section = dict[DomainKey, DkimBody]
+_DESCRIPTION = "DKIM of one domain. What is not written is left as it is."
 
 
 class DkimType(BaseType):
@@ -116,13 +101,12 @@ class DkimType(BaseType):
 
     name: ClassVar[str] = "dkim"
     section: ClassVar[str] = "dkim"
-    section_type: ClassVar[Any] = Annotated[
-        Section,
-        Field(
-            description="DKIM signing, by domain.",
-            examples=[{"contoso.com": {"enabled": True, "key_size": 2048}}],
-        ),
-    ]
+    section_type: ClassVar[Any] = fields.section(
+        DomainKey,
+        fields.entry(Dkim, "DkimBody", _DESCRIPTION),
+        "DKIM signing, by domain.",
+        {"contoso.com": {"enabled": True, "key_size": 2048}},
+    )
     spec: ClassVar[type[Dkim]] = Dkim
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Signature,)
     deletable: ClassVar[bool] = False
@@ -131,10 +115,10 @@ class DkimType(BaseType):
         Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
     )
 
-    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
+    def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
             key = domain_name(written)
-            yield Declared(key, Dkim(key, **body), (written,))
+            yield Declared(key, fields.declared(Dkim, key, body), (written,))
 
     def queries(self, wanted: Mapping[str, Dkim | None], everything: bool) -> Sequence[Query]:
         """One listing: there are few, and a look-up of an unknown domain may return all of them anyway."""
@@ -160,20 +144,16 @@ class DkimType(BaseType):
 
     def completed(self, spec: Dkim) -> Dkim:
         """New-DkimSigningConfig requires Enabled, and alone it would make keys of 1024 bits (its page, -KeySize)."""
-        return dataclasses.replace(spec, enabled=bool(spec.enabled), key_size=spec.key_size or _DEFAULT_KEY_SIZE)
+        return fields.completed(spec)
 
     def needs(self, spec: Dkim) -> Sequence[Address]:
         """The domain must be accepted before it can sign."""
         return (Address("domain", spec.domain),)
 
     def written_form(self, spec: Dkim) -> tuple[tuple[str, ...], Any] | None:
-        body: dict[str, Any] = {"enabled": bool(spec.enabled)}
-        if spec.key_size == _WEAK_KEY_SIZE:
-            body["key_size"] = spec.key_size
-        for name in ("header_canonicalization", "body_canonicalization"):
-            if getattr(spec, name) == "simple":
-                body[name] = "simple"
-        return (spec.domain,), body
+        """Only keys that are weaker than those of our own creation are worth a word."""
+        body = {"enabled": bool(spec.enabled), **fields.written_body(spec)}
+        return (spec.domain,), {n: v for n, v in body.items() if n != "key_size" or v == _WEAK_KEY_SIZE}
 
     def contribution(self, spec: Dkim) -> Contributions:
         """That mail of the domain is signed; a disabled configuration signs nothing."""
@@ -201,12 +181,7 @@ _form = lenient(domain_name)
 
 def _create(after: Dkim) -> Sequence[Step]:
     """New takes Enabled as mandatory; with true before DNS its outcome is not documented, so always false."""
-    parameters: dict[str, Parameter] = {
-        "DomainName": after.domain,
-        "Enabled": False,
-        "KeySize": after.key_size,
-        **_canonicalizations(None, after),
-    }
+    parameters = {"DomainName": after.domain, **fields.creation(after), "Enabled": False}
     new = Send(Cmdlet("New-DkimSigningConfig", parameters))
     if not after.enabled:
         return (new,)
@@ -214,7 +189,7 @@ def _create(after: Dkim) -> Sequence[Step]:
 
 
 def _update(before: Dkim, after: Dkim) -> Sequence[Step]:
-    others = _canonicalizations(before, after)
+    others = {name: value for name, value in fields.changes(before, after).items() if name != "Enabled"}
     if after.enabled is None or after.enabled == before.enabled:
         return (_set(after.domain, **others),) if others else ()
     if not after.enabled:
@@ -243,31 +218,7 @@ def _set(domain: str, **parameters: Parameter) -> Send:
     return Send(Cmdlet("Set-DkimSigningConfig", {"Identity": domain, **parameters}))
 
 
-def _canonicalizations(before: Dkim | None, after: Dkim) -> dict[str, Parameter]:
-    """The parameters for what differs. The key size is not among them: Set does not have it."""
-    wire = {"header_canonicalization": "HeaderCanonicalization", "body_canonicalization": "BodyCanonicalization"}
-    found: dict[str, Parameter] = {}
-    for name, parameter in wire.items():
-        value = getattr(after, name)
-        if value is not None and (before is None or getattr(before, name) != value):
-            found[parameter] = value.capitalize()
-    return found
-
-
 def _decode(key: str, row: Row) -> Dkim:
     sizes = [row.get("Selector1KeySize"), row.get("Selector2KeySize")]
     known = [size for size in sizes if isinstance(size, int) and size > 0]
-    return Dkim(
-        key,
-        flag(row, "Enabled"),
-        min(known, default=None),
-        word(row, "HeaderCanonicalization", _CANONICALIZATIONS),
-        word(row, "BodyCanonicalization", _CANONICALIZATIONS),
-        _target(row, "Selector1CNAME"),
-        _target(row, "Selector2CNAME"),
-    )
-
-
-def _target(row: Row, column: str) -> str | None:
-    value = row.get(column)
-    return value.strip().removesuffix(".") or None if isinstance(value, str) else None
+    return Dkim(key, **{**fields.decoded(Dkim, row), "key_size": min(known, default=None)})

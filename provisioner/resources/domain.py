@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict
+from typing import Any, ClassVar
 
 from provisioner.model import (
     Answer,
@@ -21,8 +18,10 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model.picture import Acceptance, Contribution, Contributions
+from provisioner.resources import fields
 from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import DomainKey, by_name, domain_name, flag, lenient
+from provisioner.resources.fields import REQUIRED, column
 from provisioner.resources.rows import accepted_domain
 from provisioner.resources.rows.accepted_domain import AcceptedDomain
 
@@ -32,24 +31,16 @@ class Domain:
     """`verified` is Entra ID's word, `accepted` and `type` are Exchange's."""
 
     domain: str
-    verified: bool | None = None
-    accepted: bool | None = None
-    type: str | None = None
+    verified: bool | None = column("isVerified", REQUIRED, "Entra ID has verified that the tenant owns it.")
+    accepted: bool | None = column("DomainName", REQUIRED, "Exchange takes mail for it. Writing type implies it.")
+    type: str | None = column(
+        "DomainType",
+        accepted_domain.KINDS,
+        "authoritative: unknown recipients are refused; internal_relay: passed on elsewhere.",
+    )
 
 
-@with_config(ConfigDict(extra="forbid"))
-class DomainBody(TypedDict, total=False):
-    """What must be true of a domain. An empty mapping asks only that the tenant has it."""
-
-    verified: Annotated[Literal[True], Field(description="Entra ID has verified that the tenant owns it.")]
-    accepted: Annotated[Literal[True], Field(description="Exchange takes mail for it. Writing type implies it.")]
-    type: Annotated[
-        Literal["authoritative", "internal_relay"],
-        Field(description="authoritative: unknown recipients are refused; internal_relay: passed on elsewhere."),
-    ]
-
-
-Section = dict[DomainKey, DomainBody]
+_DESCRIPTION = "What must be true of a domain. An empty mapping asks only that the tenant has it."
 
 
 class DomainType(PreconditionType):
@@ -57,21 +48,20 @@ class DomainType(PreconditionType):
 
     name: ClassVar[str] = "domain"
     section: ClassVar[str] = "domains"
-    section_type: ClassVar[Any] = Annotated[
-        Section,
-        Field(
-            description="Domains that must be there. Checked before anything is done, never created or changed.",
-            examples=[{"contoso.com": {"verified": True, "type": "authoritative"}}],
-        ),
-    ]
+    section_type: ClassVar[Any] = fields.section(
+        DomainKey,
+        fields.entry(Domain, "DomainBody", _DESCRIPTION),
+        "Domains that must be there. Checked before anything is done, never created or changed.",
+        {"contoso.com": {"verified": True, "type": "authoritative"}},
+    )
     spec: ClassVar[type[Domain]] = Domain
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Acceptance,)
 
-    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
+    def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
             key = domain_name(written)
-            accepted = True if "type" in body else body.get("accepted")
-            yield Declared(key, Domain(key, body.get("verified"), accepted, body.get("type")), (written,))
+            implied = {"accepted": True} if "type" in body else {}
+            yield Declared(key, fields.declared(Domain, key, {**implied, **body}), (written,))
 
     def queries(self, wanted: Mapping[str, Domain | None], everything: bool) -> Sequence[Query]:
         """Each service is asked only about the domains that the plan expects something of there."""

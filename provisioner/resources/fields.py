@@ -122,7 +122,7 @@ class Text(_Single):
     examples: tuple[str, ...] = ()
     pattern: str = ""
     wire: Canonical = str
-    empty: str = ""
+    empty: str | None = ""
     nullable: bool = True
 
     @property
@@ -279,6 +279,11 @@ def entry(spec: Callable[..., S], name: str, description: str, check: Callable[[
     return Annotated[body, AfterValidator(checked)]
 
 
+def section(key: Any, body: Any, description: str, example: Mapping[str, Any]) -> Any:
+    """What pydantic validates a section of entries by key against."""
+    return Annotated[dict[key, body], pydantic.Field(description=description, examples=[example])]
+
+
 def _body(spec: Any, name: str, description: str) -> Any:
     """A TypedDict of the fields that a plan may write, by name; its name and description appear in the schema."""
     fields = {n: Annotated[c.form.schema, pydantic.Field(description=c.description)] for n, c in _written(spec).items()}
@@ -367,19 +372,20 @@ def widening(spec: Any) -> dict[str, Any]:
 # --- the docs --------------------------------------------------------------------------------------------------------
 
 
-def table(spec: Any) -> str:
-    """The fields of a type as a Markdown table: what docs/plan-language.md shows."""
-    lines = ["| field | values | at creation | on the wire | meaning |", "|---|---|---|---|---|"]
-    lines += [f"| `{name}` | {' | '.join(_cells(c))} |" for name, c in _written(spec).items()]
-    return "\n".join(lines) + "\n"
+def table(spec: Any, *, created: bool = True) -> str:
+    """The fields of a type as a Markdown table: what docs/plan-language.md shows. `created`: the type has a New."""
+    heads = ("field", "values", *(("at creation",) if created else ()), "on the wire", "meaning")
+    rows = [(f"`{name}`", *_cells(c, created=created)) for name, c in _written(spec).items()]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, ("---",) * len(heads), *rows))
 
 
-def _cells(declaration: Column) -> tuple[str, ...]:
+def _cells(declaration: Column, *, created: bool) -> tuple[str, ...]:
     form = declaration.form
     only = "" if declaration.cmdlets == _BOTH else f", `{'`, `'.join(sorted(declaration.cmdlets))}` only"
     clears = isinstance(form, Text) and form.nullable and "Set" in declaration.cmdlets
     null = ", `$null` for none" if clears else ""
-    return form.values, _at_creation(declaration), f"`{declaration.name}`{null}{only}", declaration.description
+    creation = (_at_creation(declaration),) if created else ()
+    return form.values, *creation, f"`{declaration.name}`{null}{only}", declaration.description
 
 
 def _at_creation(declaration: Column) -> str:

@@ -34,13 +34,13 @@ from provisioner.resources.canonical import (
     wire_network,
 )
 from provisioner.resources.connectors import (
+    CONNECTOR_NAME,
     DOMAIN,
     EMAIL,
     ConnectorType,
     certificate,
     comment_column,
     listed,
-    named_entries,
     source_column,
     type_column,
 )
@@ -210,7 +210,8 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
 
     name: ClassVar[str] = "inbound_connector"
     section: ClassVar[str] = "inbound_connectors"
-    section_type: ClassVar[Any] = named_entries(
+    section_type: ClassVar[Any] = fields.section(
+        CONNECTOR_NAME,
         fields.entry(InboundConnector, "ConnectorBody", _DESCRIPTION, _agree),
         "Inbound connectors, by name.",
         {"hq-relay": {"type": "on_premises", "sender_ip_addresses": ["198.51.100.7"]}},

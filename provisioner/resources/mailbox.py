@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 from urllib.parse import quote
-
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict
 
 from provisioner.model import (
     Answer,
@@ -22,8 +19,10 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model.picture import Account, Contribution, Contributions
+from provisioner.resources import fields
 from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import EmailKey, answered, email_address, flag, identifier, lenient, only, texts
+from provisioner.resources.fields import REQUIRED, column
 from provisioner.resources.rows import FEW
 
 _SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
@@ -36,19 +35,11 @@ class Mailbox:
     """`enabled`: the user may sign in. `licensed`: a plan of the service Exchange is in force for it."""
 
     address: str
-    enabled: bool | None = None
-    licensed: bool | None = None
+    enabled: bool | None = column("accountEnabled", REQUIRED, "The user may sign in.")
+    licensed: bool | None = column("assignedPlans", REQUIRED, "The user has a licence that holds Exchange Online.")
 
 
-@with_config(ConfigDict(extra="forbid"))
-class MailboxBody(TypedDict, total=False):
-    """What must be true of a mailbox's user. An empty mapping asks only that it is there."""
-
-    enabled: Annotated[Literal[True], Field(description="The user may sign in.")]
-    licensed: Annotated[Literal[True], Field(description="The user has a licence that holds Exchange Online.")]
-
-
-Section = dict[EmailKey, MailboxBody]
+_DESCRIPTION = "What must be true of a mailbox's user. An empty mapping asks only that it is there."
 
 
 class MailboxType(PreconditionType):
@@ -56,20 +47,19 @@ class MailboxType(PreconditionType):
 
     name: ClassVar[str] = "mailbox"
     section: ClassVar[str] = "mailboxes"
-    section_type: ClassVar[Any] = Annotated[
-        Section,
-        Field(
-            description="Mailboxes that must be there. Checked before anything is done, never created or changed.",
-            examples=[{"erp@contoso.com": {"enabled": True, "licensed": True}}],
-        ),
-    ]
+    section_type: ClassVar[Any] = fields.section(
+        EmailKey,
+        fields.entry(Mailbox, "MailboxBody", _DESCRIPTION),
+        "Mailboxes that must be there. Checked before anything is done, never created or changed.",
+        {"erp@contoso.com": {"enabled": True, "licensed": True}},
+    )
     spec: ClassVar[type[Mailbox]] = Mailbox
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Account,)
 
-    def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
+    def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
             key = email_address(written)
-            yield Declared(key, Mailbox(key, body.get("enabled"), body.get("licensed")), (written,))
+            yield Declared(key, fields.declared(Mailbox, key, body), (written,))
 
     def queries(self, wanted: Mapping[str, Mailbox | None], _everything: bool, /) -> Sequence[Query]:
         """A few users one by one, by sign-in name or primary address; more of them by one listing."""

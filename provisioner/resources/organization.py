@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
-
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict
+from typing import Any, ClassVar
 
 from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, Row, Send, Step, Unknown
 from provisioner.model.picture import Contribution, Contributions, Rejection
+from provisioner.resources import fields
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import Flag, answered
+from provisioner.resources.canonical import answered
+from provisioner.resources.fields import BOOLEAN, column
 from provisioner.resources.rows import organization_config
 
 SETTINGS = "settings"
@@ -24,17 +23,14 @@ class Organization:
     """`reject_direct_send`: unauthenticated mail in the name of an accepted domain is refused, connectors excepted."""
 
     name: str
-    reject_direct_send: bool | None = None
+    reject_direct_send: bool | None = column(
+        "RejectDirectSend",
+        BOOLEAN,
+        "Refuse mail in the name of our domains that nobody signed in for and no connector names.",
+    )
 
 
-@with_config(ConfigDict(extra="forbid"))
-class OrganizationSection(TypedDict, total=False):
-    """Settings of the whole organization. What is not written is left as it is."""
-
-    reject_direct_send: Annotated[
-        Flag,
-        Field(description="Refuse mail in the name of our domains that nobody signed in for and no connector names."),
-    ]
+_DESCRIPTION = "Settings of the whole organization. What is not written is left as it is."
 
 
 class OrganizationType(BaseType):
@@ -42,15 +38,15 @@ class OrganizationType(BaseType):
 
     name: ClassVar[str] = "organization"
     section: ClassVar[str] = "organization"
-    section_type: ClassVar[Any] = OrganizationSection
+    section_type: ClassVar[Any] = fields.entry(Organization, "OrganizationSection", _DESCRIPTION)
     spec: ClassVar[type[Organization]] = Organization
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Rejection,)
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = (SETTINGS,)
 
-    def declare(self, section: OrganizationSection, _owner: str, /) -> Iterable[Declared]:
-        yield Declared(SETTINGS, Organization(SETTINGS, section.get("reject_direct_send")), ())
+    def declare(self, section: Mapping[str, Any], _owner: str, /) -> Iterable[Declared]:
+        yield Declared(SETTINGS, fields.declared(Organization, SETTINGS, section), ())
 
     def queries(self, wanted: Mapping[str, Organization | None], _everything: bool, /) -> Sequence[Query]:
         return (Query(organization_config.REQUEST, frozenset(wanted)),) if wanted else ()
@@ -68,11 +64,8 @@ class OrganizationType(BaseType):
 
     def steps(self, before: Organization | None, after: Organization | None) -> Sequence[Step]:
         """RejectDirectSend belongs to a parameter set of its own, so it is sent alone."""
-        if after is None or after.reject_direct_send is None:
-            return ()
-        if before is not None and before.reject_direct_send == after.reject_direct_send:
-            return ()
-        return (Send(Cmdlet("Set-OrganizationConfig", {"RejectDirectSend": after.reject_direct_send})),)
+        changes = fields.changes(before or Organization(SETTINGS), after) if after else {}
+        return (Send(Cmdlet("Set-OrganizationConfig", changes)),) if changes else ()
 
     def written_form(self, spec: Organization) -> tuple[tuple[str, ...], Any] | None:
         return (("reject_direct_send",), True) if spec.reject_direct_send else None

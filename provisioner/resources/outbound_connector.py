@@ -27,12 +27,12 @@ from provisioner.resources.canonical import (
     wire_network,
 )
 from provisioner.resources.connectors import (
+    CONNECTOR_NAME,
     EMAIL,
     ConnectorType,
     certificate,
     comment_column,
     listed,
-    named_entries,
     source_column,
     type_column,
 )
@@ -241,7 +241,8 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
 
     name: ClassVar[str] = "outbound_connector"
     section: ClassVar[str] = "outbound_connectors"
-    section_type: ClassVar[Any] = named_entries(
+    section_type: ClassVar[Any] = fields.section(
+        CONNECTOR_NAME,
         fields.entry(OutboundConnector, "OutboundConnectorBody", _DESCRIPTION, _agree),
         "Outbound connectors, by name.",
         {"to-partner": {"recipient_domains": ["partner.example"], "tls": "certificate_validation"}},
