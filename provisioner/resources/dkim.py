@@ -151,7 +151,9 @@ class DkimType(BaseType):
         return (Address("domain", spec.domain),)
 
     def written_form(self, spec: Dkim) -> tuple[tuple[str, ...], Any] | None:
-        """Only keys that are weaker than those of our own creation are worth a word."""
+        """The coexistence domain is not for a plan. Of keys, only those weaker than our own creation's are written."""
+        if spec.domain.endswith(_COEXISTENCE_SUFFIXES):
+            return None
         body = {"enabled": bool(spec.enabled), **fields.written_body(spec)}
         return (spec.domain,), {n: v for n, v in body.items() if n != "key_size" or v == _WEAK_KEY_SIZE}
 

@@ -238,3 +238,16 @@ def test_no_advice_about_keys_is_refused_by_another_rule() -> None:
     (advice,) = DkimType().lint(Dkim("contoso.com", True, 1024))
     assert "leave key_size out" in advice.mend
     assert "twice, four days apart" in advice.mend
+
+
+def test_the_coexistence_domain_is_not_for_a_plan() -> None:
+    """It is enabled in real tenants, and a plan that declares it so is refused (DKIM-COEXISTENCE)."""
+    assert KIND.written_form(Dkim("contoso.mail.onmicrosoft.com", enabled=True)) is None
+    assert KIND.written_form(Dkim("contoso.com", enabled=True, key_size=1024)) == (
+        ("contoso.com",),
+        {"enabled": True, "key_size": 1024},
+    )
+    assert KIND.written_form(Dkim("contoso.com", key_size=2048, header_canonicalization="simple")) == (
+        ("contoso.com",),
+        {"enabled": False, "header_canonicalization": "simple"},
+    )
