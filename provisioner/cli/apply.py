@@ -71,12 +71,12 @@ def command(
     """
     session.format, session.detailed = format_, detailed_exitcode
     view = _View(session, auto_approve)
+    session.observers.append(view.tell)
     options = ApplyOptions(
         wait_s=duration(wait_s),
         lock_wait_s=duration(lock_wait_s),
         shown=view.show,
         approve=view.approve,
-        observer=view.tell,
         stopping=_interruptible,
     )
     selection = Selection(targets, excludes, allows)

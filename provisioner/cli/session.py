@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from provisioner.diagnostics import Diagnostic, ProvisionerError
 
 if TYPE_CHECKING:
     from provisioner.border import Border
+    from provisioner.engine import Event, Observer
     from provisioner.plan.variables import Given
     from provisioner.settings import Profile
 
@@ -67,14 +67,21 @@ class Session:
 
         return state_folder()
 
-    @contextlib.contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar on a terminal for what takes over a second."""
+    def observe(self, event: Event) -> None:
+        """An event of reading or applying, for everybody who follows the run."""
+        for observer in self.observers:
+            observer(event)
+
+    @cached_property
+    def observers(self) -> list[Observer]:
+        """Who follows the run: notes, and on a terminal a bar; a command may add its own output."""
+        from provisioner.cli.notes import notes
         from provisioner.cli.progress import Progress
 
-        shown = not self.quiet and sys.stderr.isatty() and not os.environ.get("CI")
-        with Progress(title, wanted=shown, color=self.colored(sys.stderr)) as bar:
-            yield bar.update
+        found = [notes(self.note, self.verbose)]
+        if not self.quiet and sys.stderr.isatty() and not os.environ.get("CI"):
+            found.append(Progress(color=self.colored(sys.stderr)).observe)
+        return found
 
     @cached_property
     def profile(self) -> Profile:

@@ -31,6 +31,7 @@ from provisioner.engine.events import (
     Event,
     Finished,
     HeldBack,
+    LockAwaited,
     Observer,
     Outcome,
     ReadingFinished,
@@ -45,7 +46,7 @@ from provisioner.engine.events import (
 )
 from provisioner.engine.reading import ask, consult, look, read, send, survey
 from provisioner.engine.sending import resolve
-from provisioner.engine.watching import watch
+from provisioner.engine.watching import watch, watch_resolver
 
 __all__ = [
     "ALREADY",
@@ -65,6 +66,7 @@ __all__ = [
     "Event",
     "Finished",
     "HeldBack",
+    "LockAwaited",
     "Observer",
     "Outcome",
     "ReadingFinished",
@@ -86,4 +88,5 @@ __all__ = [
     "standing_of",
     "survey",
     "watch",
+    "watch_resolver",
 ]

@@ -18,7 +18,6 @@ from provisioner.engine.events import (
     SKIPPED,
     UNCONFIRMED,
     HeldBack,
-    Observer,
     Outcome,
     Result,
     Started,
@@ -28,7 +27,7 @@ from provisioner.engine.reading import Types
 from provisioner.engine.rechecking import recheck
 from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
-from provisioner.engine.watching import observer_of, watch
+from provisioner.engine.watching import observer_of
 from provisioner.model import Action, Address, Change, ChangeSet
 from provisioner.tenant.ports import Ports
 
@@ -43,7 +42,6 @@ async def apply(
     confirm_s: float = 120.0,
     wait_s: float = 0.0,
     begun: Collection[Address] = (),
-    observer: Observer | None = None,
     stop: asyncio.Event | None = None,
     clock: Clock = SYSTEM,
 ) -> Outcome:
@@ -58,7 +56,6 @@ async def apply(
     each for DNS, and for Exchange to see what DNS has; what waits holds up nobody else. When `stop` is set no further
     write begins, and nothing waits: a change that is under way ends between two of its steps.
     """
-    ports = watch(ports, observer) if observer else ports
     began = clock.monotonic()
     stop, gate = stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
     run = Run(types, ports, reads, confirm_s, wait_s, observer_of(ports), stop, gate, clock)

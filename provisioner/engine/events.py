@@ -70,6 +70,13 @@ class Retrying:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LockAwaited:
+    """Another run holds the tenant's lock, and this one waits for it; `holder` is who, as a text."""
+
+    holder: str
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +169,7 @@ Event = (
     Requested
     | Responded
     | Retrying
+    | LockAwaited
     | ReadingStarted
     | ReadingFinished
     | Started

@@ -6,14 +6,14 @@ Nothing here raises for a failed read: it is Unknown, with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from provisioner import rules
 from provisioner.changes import planning
 from provisioner.diagnostics import NotFound, TenantError
-from provisioner.engine.events import PLANNING, Event, Observer, ReadingFinished, ReadingStarted, Responded
-from provisioner.engine.watching import observer_of, watch
+from provisioner.engine.events import PLANNING, ReadingFinished, ReadingStarted
+from provisioner.engine.watching import observer_of
 from provisioner.model import (
     Absent,
     Address,
@@ -45,7 +45,6 @@ async def read(
     *,
     scope: planning.Scope | None = None,
     reads: int = 4,
-    progress: Callable[[int, int], None] | None = None,
     evidence: Sequence[Request] | None = None,
 ) -> Observed:
     """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
@@ -53,7 +52,6 @@ async def read(
     `reads` is how many requests may be under way at once. `evidence` is what is asked besides; what the rules want to
     know of the plan, if it is not given.
     """
-    ports = watch(ports, _counting(progress)) if progress else ports
     scope = scope or planning.Scope()
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)}
@@ -64,21 +62,6 @@ async def read(
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     asked = rules.questions(desired) if evidence is None else evidence
     return await read_wanted(wanted, listed, types, ports, reads, asked)
-
-
-def _counting(progress: Callable[[int, int], None]) -> Observer:
-    """Tells (answered, asked) while a reading is under way."""
-    counts = [0, 0]
-
-    def observe(event: Event) -> None:
-        match event:
-            case ReadingStarted(requests):
-                counts[1] += len(requests)
-            case Responded():
-                counts[0] += 1
-                progress(counts[0], counts[1])
-
-    return observe
 
 
 async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:

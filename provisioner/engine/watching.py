@@ -7,14 +7,15 @@ the journal for its own time.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from provisioner.diagnostics import TenantError, Unavailable
 from provisioner.engine.events import Event, Observer, Requested, Responded
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, Request
-from provisioner.tenant.ports import Ports
+from provisioner.tenant.ports import Ports, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,13 @@ def watch(ports: Ports, *observers: Observer) -> Ports:
     """The same ports with more observers. Each is told every event once, these before those that were there."""
     base, others = (ports.base, ports.observers) if isinstance(ports, Watched) else (ports, ())
     everyone = (*observers, *others)
-    watcher = _Watcher(base, everyone)
-    return Watched(watcher, watcher, watcher, base, everyone)
+    watcher = _Watcher(base, _Everyone(everyone))
+    return Watched(watcher, watcher, watch_resolver(base.resolver, *everyone), base, everyone)
+
+
+def watch_resolver(resolver: Resolver, *observers: Observer) -> Resolver:
+    """The same resolver with observers, for questions to DNS without a tenant."""
+    return _WatchedResolver(resolver, _Everyone(observers))
 
 
 def observer_of(ports: Ports) -> Observer:
@@ -48,40 +54,53 @@ class _Everyone:
 
 
 class _Watcher:
-    """Stands before Exchange, the directory and DNS."""
+    """Stands before Exchange and the directory."""
 
-    def __init__(self, base: Ports, observers: tuple[Observer, ...]) -> None:
-        self._base, self._tell = base, _Everyone(observers)
+    def __init__(self, base: Ports, tell: Observer) -> None:
+        self._base, self._tell = base, tell
 
     @property
     def transport(self) -> str:
         return self._base.exchange.transport
 
     async def run(self, cmdlet: Cmdlet) -> Answer:
-        return await self._told(cmdlet, lambda: self._base.exchange.run(cmdlet))
+        return await _told(self._tell, cmdlet, self._base.exchange.run(cmdlet))
 
     async def send(self, request: GraphRequest) -> Answer:
-        return await self._told(request, lambda: self._base.directory.send(request))
+        return await _told(self._tell, request, self._base.directory.send(request))
+
+
+class _WatchedResolver:
+    """Stands before DNS."""
+
+    def __init__(self, base: Resolver, tell: Observer) -> None:
+        self._base, self._tell = base, tell
 
     async def query(self, query: DnsQuery) -> Answer:
-        return await self._told(query, lambda: self._base.resolver.query(query))
+        return await _told(self._tell, query, self._base.query(query))
 
     async def look_up(self, query: DnsQuery) -> DnsAnswer:
         self._tell(Requested(query))
         began = time.monotonic()
-        found = await self._base.resolver.look_up(query)
+        found = await self._base.look_up(query)
         rows = Answer(tuple({"value": value} for value in found.values))
         answer = Unavailable(found.reason, str(query)) if found.failed else rows
         self._tell(Responded(query, answer, time.monotonic() - began))
         return found
 
-    async def _told(self, request: Request, send: Callable[[], Awaitable[Answer]]) -> Answer:
-        self._tell(Requested(request))
-        began = time.monotonic()
-        try:
-            answer = await send()
-        except TenantError as error:
-            self._tell(Responded(request, error, time.monotonic() - began))
-            raise
-        self._tell(Responded(request, answer, time.monotonic() - began))
-        return answer
+
+async def _told(tell: Observer, request: Request, sending: Coroutine[Any, Any, Answer]) -> Answer:
+    """The answer, with an event before and after it."""
+    try:
+        tell(Requested(request))
+    except BaseException:
+        sending.close()  # it was not sent, and is not to be warned of either
+        raise
+    began = time.monotonic()
+    try:
+        answer = await sending
+    except TenantError as error:
+        tell(Responded(request, error, time.monotonic() - began))
+        raise
+    tell(Responded(request, answer, time.monotonic() - began))
+    return answer

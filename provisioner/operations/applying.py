@@ -25,7 +25,7 @@ from provisioner.diagnostics import (
     Severity,
     TenantIncomplete,
 )
-from provisioner.engine import Event, Observer, Outcome, journal, locking
+from provisioner.engine import Outcome, journal, locking
 from provisioner.model import Address, ChangeSet
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -83,15 +83,14 @@ class ApplyOptions:
     """How to apply. The callbacks are called in the event loop.
 
     `shown` is given the change set that a plan leads to; `approve` is asked before that very change set is applied,
-    and is not asked where nothing changes. `observer` is given every event of the engine, after the journal. `stopping`
-    is entered around the sending of writes and gives an event: once it is set, no further write begins.
+    and is not asked where nothing changes. `stopping` is entered around the sending of
+    writes and gives an event: once it is set, no further write begins.
     """
 
     wait_s: float = 0.0
     lock_wait_s: float = 0.0
     shown: Callable[[ChangeSet], None] = lambda _: None
     approve: Callable[[ChangeSet], bool] = lambda _: True
-    observer: Observer = lambda _: None
     stopping: Callable[[], AbstractContextManager[asyncio.Event]] = lambda: contextlib.nullcontext(asyncio.Event())
 
 
@@ -164,7 +163,7 @@ def refuse(found: ChangeSet) -> None:
 
 
 async def _carry_out(context: Context, found: ChangeSet, digest: str, options: ApplyOptions, tenant: Tenant) -> Applied:
-    """Under the locks of the tenant, with the journal open: every event is on disk before its observer is told."""
+    """Under the locks of the tenant, with the journal open: every event is on disk before the context is told."""
     run_id = uuid.uuid4().hex[:12]
     holder = locking.Holder.me(run_id, getpass.getuser(), context.clock)
     path = journal_path(found.tenant_id, context.state_folder)
@@ -174,7 +173,7 @@ async def _carry_out(context: Context, found: ChangeSet, digest: str, options: A
             locks_of(context.profile, found.tenant_id, context.clock, context.state_folder),
             holder,
             wait_s=options.lock_wait_s,
-            on_wait=lambda other: context.note(f"Waiting for {other}"),
+            on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),
             on_lost=lost.told,
             clock=context.clock,
         ),
@@ -203,20 +202,15 @@ async def _engine(
 ) -> Outcome:
     profile = context.profile
 
-    def observe(event: Event) -> None:
-        record.observe(event)
-        options.observer(event)
-
     return await engine.apply(
         found,
         TYPES,
-        tenant.ports,
+        engine.watch(tenant.ports, record.observe),
         reads=profile.reads_at_once,
         writes=profile.writes_at_once,
         confirm_s=profile.timeouts.confirm_s,
         wait_s=options.wait_s,
         begun=[Address.parse(a) for a in journal.begun(record.path, digest)],
-        observer=observe,
         stop=stop,
         clock=context.clock,
     )

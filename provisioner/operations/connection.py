@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from provisioner import engine
 from provisioner.operations.context import Context
-from provisioner.operations.watching import watched
 from provisioner.tenant.connect import TenantIdentity, connect, identify
 from provisioner.tenant.ports import Ports
 
@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant that a run is signed in to. Operations that are given one do not sign in again."""
+    """A tenant that a run is signed in to, with ports that the run's context observes (`engine.watch`).
+
+    Operations that are given one do not sign in again.
+    """
 
     ports: Ports
     identity: TenantIdentity
@@ -32,10 +35,10 @@ async def signed_in(context: Context, tenant: Tenant | None = None) -> AsyncIter
         return
 
     def waiting(call: str, seconds: float, reason: str) -> None:
-        context.note(f"{call}: {reason}; trying again in {seconds:.0f} s")
+        context.observe(engine.Retrying(call, seconds, reason))
 
     async with connect(context.profile, on_wait=waiting, clock=context.clock) as opened:
-        ports = watched(opened, context)
+        ports = engine.watch(opened, context.observe)
         yield Tenant(ports, await identify(ports))
 
 

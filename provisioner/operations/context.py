@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,18 +14,13 @@ from provisioner.operations.state import state_folder
 
 if TYPE_CHECKING:
     from provisioner.border import Border
+    from provisioner.engine import Event, Observer
     from provisioner.plan.variables import Given
     from provisioner.settings import Profile
 
-Report = Callable[[int, int], None]
-"""Told (done, total) while something long is under way."""
-
 
 class Context(Protocol):
-    """One run; the command line's Session is one.
-
-    `verbose` above 0 asks for a note about each request, above 1 with its parameters.
-    """
+    """One run; the command line's Session is one."""
 
     @property
     def profile(self) -> Profile: ...
@@ -40,9 +33,6 @@ class Context(Protocol):
 
     @property
     def border(self) -> Border | None: ...
-
-    @property
-    def verbose(self) -> int: ...
 
     @property
     def state_folder(self) -> Path:
@@ -60,20 +50,20 @@ class Context(Protocol):
     def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Warnings about the plan or the command."""
 
-    def progress(self, title: str) -> AbstractContextManager[Report]:
-        """While something long is under way."""
+    def observe(self, event: Event) -> None:
+        """Every event of reading and applying, each request among them: for progress, notes and output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A context that reports nothing: for plan tests and for programs."""
+    """A context that prints nothing: for plan tests and for programs. `observer` is given every event."""
 
     profile: Profile
     state_folder: Path = field(default_factory=state_folder)
     variables: Mapping[str, Given] = field(default_factory=dict)
     clock: Clock = SYSTEM
     border: Border | None = None
-    verbose: int = 0
+    observer: Observer = lambda _: None
 
     def today(self) -> dt.date:
         return self.clock.now().date()
@@ -87,9 +77,8 @@ class Silent:
     def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Nobody listens."""
 
-    @contextlib.contextmanager
-    def progress(self, title: str) -> Iterator[Report]:  # noqa: ARG002 - nobody looks
-        yield lambda *_: None
+    def observe(self, event: Event) -> None:
+        self.observer(event)
 
 
 def rfc3339(moment: dt.datetime) -> str:

@@ -164,11 +164,11 @@ def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
 
 def asking(context: Context) -> Asked:
     """Questions without a tenant: to the name servers of the profile."""
-    from provisioner.operations.watching import Watching
+    from provisioner import engine
     from provisioner.tenant.dns import DnsResolver
 
     resolver = DnsResolver(context.profile.endpoints.dns_servers, clock=context.clock)
-    return Asked(Watching(resolver, context) if context.verbose else resolver, context.clock)
+    return Asked(engine.watch_resolver(resolver, context.observe), context.clock)
 
 
 class Asked:

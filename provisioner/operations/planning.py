@@ -105,12 +105,9 @@ async def _read(
     """The tenant, its requests counted with those to DNS, and the findings about DNS."""
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     asked = Asked(tenant.ports.resolver, context.clock)
-    with context.progress("Reading the tenant") as progress:
-        reading = engine.read(
-            desired, TYPES, tenant.ports, scope=scope, reads=context.profile.reads_at_once, progress=progress
-        )
-        observed, devices = await asyncio.gather(reading, device_records(asked, desired, cloud))
-        signing = await signing_records(asked, desired, observed)
+    reading = engine.read(desired, TYPES, tenant.ports, scope=scope, reads=context.profile.reads_at_once)
+    observed, devices = await asyncio.gather(reading, device_records(asked, desired, cloud))
+    signing = await signing_records(asked, desired, observed)
     return dataclasses.replace(observed, requests=observed.requests + asked.count), (*devices, *signing)
 
 

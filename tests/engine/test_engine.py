@@ -412,7 +412,8 @@ def test_an_interruption_finishes_the_write_in_flight_and_leaves_the_rest() -> N
             if isinstance(event, engine.Sending):
                 stop.set()
 
-        return await engine.apply(changes, TYPES, ports(tenant), writes=1, observer=watch, stop=stop, clock=FastClock())
+        watched = engine.watch(ports(tenant), watch)
+        return await engine.apply(changes, TYPES, watched, writes=1, stop=stop, clock=FastClock())
 
     outcome = asyncio.run(interrupted())
     assert Counter(r.status for r in outcome.results) == {"done": 1, "left": 5}

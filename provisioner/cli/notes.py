@@ -1,0 +1,50 @@
+"""Notes on the way, on standard error: what a run waits for, and with `-v` and `-vv` every request as it is answered.
+
+Secrets stand in parameters as references.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from provisioner.changes.changeset import request_document
+from provisioner.diagnostics import TenantError
+from provisioner.engine import Event, LockAwaited, Observer, Responded, Retrying
+from provisioner.model import Cmdlet, DnsQuery
+from provisioner.render.escape import visible
+
+
+def notes(note: Callable[[str], None], verbose: int) -> Observer:
+    """An observer that writes notes. `verbose` above 0 asks for each request, above 1 with its parameters."""
+
+    def observe(event: Event) -> None:
+        match event:
+            case Retrying(call, seconds, reason):
+                note(f"{call}: {reason}; trying again in {seconds:.0f} s")
+            case LockAwaited(holder):
+                note(f"Waiting for {holder}")
+            case Responded() if verbose:
+                for line in _lines(event, verbose):
+                    note(visible(line))
+
+    return observe
+
+
+def _lines(event: Responded, verbose: int) -> Iterator[str]:
+    yield f"{event.request}: {_words(event)}, {event.seconds:.2f} s"
+    if verbose < 2:
+        return
+    if isinstance(event.request, Cmdlet) and event.request.parameters:
+        yield f"  {json.dumps(request_document(event.request)['parameters'], ensure_ascii=False)}"
+    if not isinstance(event.answer, TenantError):
+        yield from (f"  request {id_}" for id_ in event.answer.request_ids if id_)
+
+
+def _words(event: Responded) -> str:
+    """What an answer is, in a few words."""
+    answer, dns = event.answer, isinstance(event.request, DnsQuery)
+    if isinstance(answer, TenantError):
+        return answer.summary if dns else f"{answer.kind}: {answer}"
+    pages = f" in {answer.requests} pages" if answer.requests > 1 else ""
+    return f"{len(answer.rows)} {'records' if dns else 'rows'}{pages}"
