@@ -97,6 +97,9 @@ def _submission(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decis
     if account and account[1].enabled is False:
         what = f"{attempt.mailbox} may not sign in: its account is disabled"
         return Decision(False, CLIENT_SUBMISSION, (account[0],), "account_disabled", "535 5.7.139", what)
+    disabled = _sending_disabled(picture, attempt, CLIENT_SUBMISSION)
+    if disabled:
+        return disabled
     missing = [*verdict.unknown, *_right_missing(picture, attempt)]
     return Decision(None if missing else True, CLIENT_SUBMISSION, missing=tuple(missing))
 
@@ -106,6 +109,13 @@ def _right_missing(picture: Picture, attempt: Attempt) -> Iterator[str]:
         return
     if SendRight(attempt.mailbox, attempt.sender) not in {right for _, right in picture.every(SendRight)}:
         yield f"whether {attempt.mailbox} may send as {attempt.sender}"
+
+
+def _sending_disabled(picture: Picture, attempt: Attempt, path: str) -> Decision | None:
+    """SendingFromDomainDisabled blocks sending (Set-AcceptedDomain). With which reply is not published."""
+    by = tuple(a for a, c in picture.every(Acceptance) if c.domain == attempt.domain and c.sending is False)
+    what = f"sending from {attempt.domain} is disabled (SendingFromDomainDisabled)"
+    return Decision(False, path, by, "sending_disabled", "", what) if by else None
 
 
 # --- relay -----------------------------------------------------------------------------------------------------------
@@ -135,7 +145,11 @@ def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]
             what = f"{attempt.domain or 'the null sender'} is not an accepted domain, and no certificate is of one"
             return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what)
         if ours is None:
-            return Decision(None, SMTP_RELAY, by, missing=(f"whether {attempt.domain} is an accepted domain",))
+            what = f"whether {attempt.domain or attempt.certificate} makes it mail of the tenant"
+            return Decision(None, SMTP_RELAY, by, missing=(what,))
+        disabled = _sending_disabled(picture, attempt, SMTP_RELAY)
+        if disabled:
+            return disabled
     if certain:
         return Decision(True, SMTP_RELAY, by)
     return Decision(None, SMTP_RELAY, by, missing=tuple(f"{a}: {reason}" for a in by for reason in doubts[a]))
@@ -152,12 +166,25 @@ def _doubts(picture: Picture, address: Address, relay: Relay, attempt: Attempt) 
 
 
 def _ours(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]) -> bool | None:
-    """Whether the mail is the tenant's, by MAIL FROM or by the certificate with which a connector knows it."""
-    certificates = {r.certificate for r in relays.values() if r.certificate and attempt.certificate and attempt.tls}
-    matched = any(holds(frozenset({name}), attempt.certificate) for name in certificates)
-    labels = attempt.certificate.removeprefix("*.").split(".") if matched else []
-    domains = [attempt.domain, *(".".join(labels[cut:]) for cut in range(len(labels) - 1))]
-    answers = [_accepted(picture, domain) for domain in domains if domain]
+    """Whether the mail is the tenant's, by MAIL FROM or by its certificate.
+
+    None where that is not known: of several connectors that know the source no source says which one counts, nor
+    whether a certificate counts that the connector does not name.
+    """
+    sender = _accepted(picture, attempt.domain) if attempt.domain else False
+    if sender:
+        return True
+    certificate = _certified(picture, attempt) if attempt.tls else False
+    named = {bool(r.certificate) and holds(frozenset({r.certificate}), attempt.certificate) for r in relays.values()}
+    if named == {True} and certificate:
+        return True
+    return None if sender is None or certificate is not False else False
+
+
+def _certified(picture: Picture, attempt: Attempt) -> bool | None:
+    """Whether the name in the certificate is in an accepted domain."""
+    labels = attempt.certificate.removeprefix("*.").split(".") if attempt.certificate else []
+    answers = [_accepted(picture, ".".join(labels[cut:])) for cut in range(len(labels) - 1)]
     return True if True in answers else None if None in answers else False
 
 
@@ -198,7 +225,7 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
         known = [c for c in contributions if isinstance(c, Exemption) and holds(c.domains, attempt.domain)]
         if any(not _meets(attempt, c) for c in meant if c.demand != TLS):
             refusing.append(address)
-        elif (meant and not known) or any(_knows(c, attempt) for c in known):
+        elif any(_bare(c) or _knows(c, attempt) for c in known):
             taking.append((address, meant))
     if refusing and taking:
         both = tuple(sorted([*refusing, *(a for a, _ in taking)]))
@@ -214,6 +241,11 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
     if demanding:
         return Decision(False, DIRECT_SEND, demanding, "tls_required", "", f"{_listed(demanding)} requires TLS")
     return None
+
+
+def _bare(known: Exemption) -> bool:
+    """Whether a partner's connector knows its partner by the domain alone."""
+    return not (known.networks or known.certificate)
 
 
 def _meets(attempt: Attempt, restriction: Restriction) -> bool:

@@ -68,7 +68,9 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """An enabled Partner connector that names addresses or a certificate: RejectDirectSend lets these sources through.
+    """An enabled Partner connector for these sender domains: RejectDirectSend lets the sources through that it names.
+
+    One that names neither addresses nor a certificate exempts nobody, and knows its partner by the domain alone.
 
     Source: Exchange Team Blog, "Introducing more control over Direct Send in Exchange Online", 28 April 2025: mail that
     matches an inbound connector of either type, by address or certificate, is not direct send.

@@ -5,16 +5,20 @@ Domains come from verification in Entra ID: this type is a precondition, checked
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from provisioner.diagnostics import Severity
 from provisioner.model import (
+    Advice,
     Answer,
     Declared,
     GraphRequest,
     Query,
     Row,
+    Rule,
     Unknown,
 )
 from provisioner.model.picture import Acceptance, Contribution, Contributions
@@ -28,7 +32,12 @@ from provisioner.resources.rows.accepted_domain import AcceptedDomain
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """`verified` is Entra ID's word, `accepted` and `type` are Exchange's."""
+    """`verified` is Entra ID's word, the others are Exchange's.
+
+    A subdomain is verified and accepted with the domain above it where that has MatchSubDomains. Observed only:
+    `subdomains` (MatchSubDomains) and `sending_disabled` (SendingFromDomainDisabled). No plan writes them, and they
+    count in no comparison.
+    """
 
     domain: str
     verified: bool | None = column("isVerified", REQUIRED, "Entra ID has verified that the tenant owns it.")
@@ -38,6 +47,8 @@ class Domain:
         accepted_domain.KINDS,
         "authoritative: unknown recipients are refused; internal_relay: passed on elsewhere.",
     )
+    subdomains: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    sending_disabled: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
 
 
 _DESCRIPTION = "What must be true of a domain. An empty mapping asks only that the tenant has it."
@@ -56,6 +67,9 @@ class DomainType(PreconditionType):
     )
     spec: ClassVar[type[Domain]] = Domain
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Acceptance,)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("DOMAIN-SENDING-DISABLED", Severity.WARNING, "", "No mail may be sent from a domain that the plan needs."),
+    )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
@@ -86,7 +100,8 @@ class DomainType(PreconditionType):
                 exchange = accepted_domain.decode(answer.rows)
         keys = {_form(key): key for key in wanted}
         seen: dict[str, Domain | Unknown] = {}
-        for form in {**(directory or {}), **(exchange or {})}:
+        below = (_form(key) for key in wanted if accepted_domain.above(_form(key), exchange or {}))
+        for form in dict.fromkeys((*(directory or {}), *(exchange or {}), *below)):
             key = keys.get(form, form)
             seen[key] = _decode(key, form, directory, exchange)
         return seen
@@ -104,7 +119,14 @@ class DomainType(PreconditionType):
 
     def contribution(self, spec: Domain) -> Contributions:
         """An accepted domain: mail for it is taken, and mail of it may be relayed."""
-        return (Acceptance(spec.domain, spec.type),) if spec.accepted else ()
+        sending = None if spec.sending_disabled is None else not spec.sending_disabled
+        return (Acceptance(spec.domain, spec.type, spec.subdomains, sending),) if spec.accepted else ()
+
+    def advice(self, wanted: Domain, live: Domain) -> Iterable[Advice]:
+        if wanted.accepted and live.sending_disabled:
+            summary = "no mail may be sent from this domain (SendingFromDomainDisabled)"
+            fix = f"Set-AcceptedDomain -Identity {live.domain} -SendingFromDomainDisabled $false, or send from another"
+            yield Advice("DOMAIN-SENDING-DISABLED", summary, fix)
 
 
 _form = lenient(domain_name)
@@ -117,7 +139,9 @@ def _decode(
     exchange: Mapping[str, AcceptedDomain | Unknown] | None,
 ) -> Domain | Unknown:
     """What both services say; None stands for one that was not asked. Not listed by one of them is a no."""
-    there, accepted = (directory or {}).get(form), (exchange or {}).get(form)
+    above = accepted_domain.above(form, exchange or {})
+    accepted = (exchange or {}).get(form) or above
+    there = (directory or {}).get(form) or (directory or {}).get(above.domain if above else "")
     if isinstance(there, Unknown):
         return there
     if isinstance(accepted, Unknown):
@@ -130,4 +154,6 @@ def _decode(
         None if directory is None else verified,
         None if exchange is None else accepted is not None,
         accepted.kind if accepted else None,
+        accepted.subdomains if accepted else None,
+        accepted.sending_disabled if accepted else None,
     )

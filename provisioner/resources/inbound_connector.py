@@ -22,6 +22,7 @@ from provisioner.model.picture import (
     Privilege,
     Relay,
     Restriction,
+    Scope,
 )
 from provisioner.resources import fields
 from provisioner.resources.canonical import (
@@ -311,11 +312,10 @@ def _contributions(connector: InboundConnector) -> Iterator[Contribution]:
     """
     networks = connector.sender_ip_addresses or NONE
     certificate = connector.tls_sender_certificate_name or ""
-    domains, associated = connector.sender_domains or ANY, connector.associated_accepted_domains or ANY
+    domains, associated = _senders(connector), connector.associated_accepted_domains or ANY
     if connector.type == "partner":
         yield from _restrictions(connector)
-        if networks or certificate:
-            yield Exemption(networks, certificate, domains, associated)
+        yield Exemption(networks, certificate, domains, associated)
     else:
         yield Relay(networks, certificate, domains, associated, not connector.require_tls)
         if connector.type is None:
@@ -324,8 +324,14 @@ def _contributions(connector: InboundConnector) -> Iterator[Contribution]:
         yield Privilege(name) if admitted is True else Privilege(name, admitted)
 
 
+def _senders(connector: InboundConnector) -> Scope:
+    """A wildcard among sender domains means a domain and all subdomains (New-InboundConnector, -SenderDomains)."""
+    domains = connector.sender_domains or ANY
+    return domains | {domain.removeprefix("*.") for domain in domains}
+
+
 def _restrictions(connector: InboundConnector) -> Iterator[Restriction]:
-    domains, certificate = connector.sender_domains or ANY, connector.tls_sender_certificate_name
+    domains, certificate = _senders(connector), connector.tls_sender_certificate_name
     if connector.restrict_domains_to_ip_addresses:
         yield Restriction(domains, ADDRESS, connector.sender_ip_addresses or NONE)
     if connector.restrict_domains_to_certificate:

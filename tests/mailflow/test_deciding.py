@@ -52,7 +52,7 @@ RELAY = Relay(frozenset({NET}), clear_text=True)
 BY_NAME = Relay(certificate="*.contoso.com")
 FILTER = (Restriction(ANY, ADDRESS, frozenset({"9.9.9.0/24"})), Exemption(frozenset({"9.9.9.0/24"})))
 NARROW = (Restriction(OWN, CERTIFICATE, frozenset({"mx.filter.example"})), Exemption(certificate="mx.filter.example"))
-TLS_ONLY = Restriction(OWN, TLS, frozenset({TLS}))
+TLS_ONLY = (Restriction(OWN, TLS, frozenset({TLS})), Exemption(domains=OWN))
 
 
 def at(attempt: Attempt, **values: Any) -> Attempt:
@@ -90,6 +90,10 @@ def at(attempt: Attempt, **values: Any) -> Attempt:
             "smtp_relay",
             "",
         ),
+        # No source says which of two connectors counts, nor what a certificate does for one that does not name it.
+        (tenant(hq=BY_NAME, b=RELAY), at(OUT, certificate="scan.contoso.com", sender=""), None, "smtp_relay", ""),
+        (tenant(hq=RELAY), at(OUT, certificate="scan.contoso.com", sender=""), None, "smtp_relay", ""),
+        (tenant(hq=RELAY), at(OUT, certificate="scan.contoso.com"), True, "smtp_relay", ""),
         # What is not documented is not certain, unless another connector takes the mail without it.
         (tenant(hq=Relay(frozenset({NET}))), at(OUT, tls=False), None, "smtp_relay", ""),
         (tenant(hq=RELAY), at(OUT, tls=False), True, "smtp_relay", ""),
@@ -124,6 +128,9 @@ def at(attempt: Attempt, **values: Any) -> Attempt:
         (tenant(bank=TLS_ONLY), IN, True, "direct_send", ""),
         (tenant(bank=TLS_ONLY), at(IN, tls=False), False, "direct_send", "tls_required"),
         (tenant(bank=TLS_ONLY), at(IN, tls=False, sender="x@fabrikam.com"), True, "direct_send", ""),
+        # One that names nobody knows its partner by the domain, and exempts nobody.
+        (tenant(filter=FILTER, bank=Exemption(domains=OWN)), IN, None, "direct_send", "ambiguous"),
+        (tenant(True, bank=Exemption(domains=OWN)), IN, False, "direct_send", "direct_send_rejected"),
         # It says nothing of mail that is to be relayed.
         (tenant(filter=FILTER), OUT, False, "smtp_relay", "no_connector"),
     ],
@@ -175,6 +182,16 @@ def test_client_submission(
     found: Decision = decide(tenant(all=contributions), attempt)
     assert (found.allowed, found.path, found.reason) == (allowed, "client_submission", reason)
     assert bool(found.missing) is (allowed is None)
+
+
+@pytest.mark.parametrize("attempt", [OUT, SIGN_IN])
+@pytest.mark.parametrize("sending", [True, False, None])
+def test_nothing_is_sent_from_a_domain_whose_sending_is_disabled(attempt: Attempt, sending: bool | None) -> None:
+    domain = Address("domain", "contoso.com")
+    objects: dict[Address, tuple[Contribution, ...]] = {domain: (Acceptance("contoso.com", sending=sending),)}
+    found = decide(Picture({**objects, Address("connector", "hq"): (RELAY, *ON)}), attempt)
+    assert (found.allowed, found.reason) == ((False, "sending_disabled") if sending is False else (True, ""))
+    assert (domain in found.by) is (sending is False)
 
 
 @pytest.mark.parametrize(("subdomains", "allowed"), [(True, True), (False, False), (None, None)])

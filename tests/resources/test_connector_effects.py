@@ -71,7 +71,10 @@ def changed(connector: InboundConnector, **values: object) -> InboundConnector:
         (FILTER, changed(FILTER, restrict_domains_to_ip_addresses=False), OPENS),
         (None, TLS, CLOSES),
         (TLS, changed(TLS, sender_domains=frozenset({"bank.example", "fund.example"})), CLOSES),
-        (TLS, changed(TLS, sender_domains=frozenset({"*.bank.example"})), BOTH),
+        # A wildcard means a domain and all subdomains (New-InboundConnector, -SenderDomains).
+        (TLS, changed(TLS, sender_domains=frozenset({"*.bank.example"})), CLOSES),
+        (changed(TLS, sender_domains=frozenset({"*.bank.example"})), TLS, OPENS),
+        (TLS, changed(TLS, sender_domains=frozenset({"fund.example"})), BOTH),
         (TLS, changed(TLS, require_tls=False), OPENS),
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from provisioner.model import Answer, Undeclared, Unknown
+from provisioner.model.picture import Acceptance
 from provisioner.resources.domain import Domain, DomainType
 from tests.resources.recorded import answer, asked, declared, mistakes, pairs, rows, snapshots
 
@@ -59,6 +60,39 @@ def test_both_services_are_read_into_one_domain() -> None:
         "FABRIKAM.com": Domain("FABRIKAM.com", True, True, "internal_relay"),
         "pending.example": Domain("pending.example", False, False, None),
     }
+
+
+SUBDOMAIN = "ci.contoso.com"
+
+
+def about(
+    *, match: bool | None, sending: bool | None = None, verified: bool = True
+) -> tuple[list[dict[str, Any]], ...]:
+    accepted = {"DomainName": "contoso.com", "DomainType": "Authoritative"}
+    more = {"MatchSubDomains": match, "SendingFromDomainDisabled": sending}
+    return [{"id": "contoso.com", "isVerified": verified}], [
+        {**accepted, **{column: value for column, value in more.items() if value is not None}}
+    ]
+
+
+def test_a_subdomain_is_accepted_with_the_domain_above_it_where_that_matches_subdomains() -> None:
+    wanted = {name: Domain(name, True, True) for name in (SUBDOMAIN, "contoso.com")}
+    found = answer(KIND, wanted, *about(match=True))
+    assert found[SUBDOMAIN] == Domain(SUBDOMAIN, True, True, "authoritative")
+    unverified = answer(KIND, wanted, *about(match=True, verified=False))
+    assert unverified[SUBDOMAIN] == Domain(SUBDOMAIN, False, True, "authoritative")
+    assert SUBDOMAIN not in answer(KIND, wanted, *about(match=False))
+    assert SUBDOMAIN not in answer(KIND, wanted, *about(match=None))
+
+
+@pytest.mark.parametrize("sending", [True, False, None])
+def test_a_domain_whose_sending_is_disabled_is_told(sending: bool | None) -> None:
+    wanted = Domain("contoso.com", True, True)
+    live = answer(KIND, {"contoso.com": wanted}, *about(match=True, sending=sending))["contoso.com"]
+    assert [a.rule for a in KIND.advice(wanted, live)] == (["DOMAIN-SENDING-DISABLED"] if sending else [])
+    (acceptance,) = KIND.contribution(live)
+    allowed = None if sending is None else not sending
+    assert acceptance == Acceptance("contoso.com", "authoritative", subdomains=True, sending=allowed)
 
 
 def test_a_domain_that_only_exchange_lists_is_not_verified() -> None:

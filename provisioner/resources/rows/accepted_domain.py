@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row, Unknown
-from provisioner.resources.canonical import by_name, domain_name, lenient
+from provisioner.resources.canonical import by_name, domain_name, flag, lenient
 from provisioner.resources.fields import Words
 
 REQUEST = Cmdlet("Get-AcceptedDomain")
-COLUMNS = frozenset({"DomainName", "Name", "DomainType"})
+COLUMNS = frozenset({"DomainName", "Name", "DomainType", "MatchSubDomains", "SendingFromDomainDisabled"})
 
 KINDS = Words(
     {"authoritative": "Authoritative", "internal_relay": "InternalRelay"}, observed={"external_relay": "ExternalRelay"}
@@ -19,10 +19,17 @@ KINDS = Words(
 
 @dataclass(frozen=True, slots=True)
 class AcceptedDomain:
-    """`kind` decides about unknown recipients: authoritative, internal_relay or external_relay."""
+    """`kind` decides about unknown recipients: authoritative, internal_relay or external_relay.
+
+    `subdomains`: mail for every subdomain is accepted too (Set-AcceptedDomain, -MatchSubDomains; Learn, "Enable mail
+    flow for subdomains in Exchange Online"). `sending_disabled`: no mail may be sent from the domain (-SendingFrom-
+    DomainDisabled).
+    """
 
     domain: str
     kind: str
+    subdomains: bool | None = None
+    sending_disabled: bool | None = None
 
 
 def decode(rows: Iterable[Row]) -> Mapping[str, AcceptedDomain | Unknown]:
@@ -30,8 +37,17 @@ def decode(rows: Iterable[Row]) -> Mapping[str, AcceptedDomain | Unknown]:
     return {name: _one(name, row) for name, row in by_name(rows, lenient(domain_name), "DomainName", "Name").items()}
 
 
+def above(domain: str, domains: Mapping[str, AcceptedDomain | Unknown]) -> AcceptedDomain | None:
+    """The accepted domain that takes the mail of a subdomain too; None for none that certainly does."""
+    labels = domain.split(".")
+    parents = (domains.get(".".join(labels[cut:])) for cut in range(1, len(labels)))
+    return next((p for p in parents if isinstance(p, AcceptedDomain) and p.subdomains), None)
+
+
 def _one(name: str, row: Row | Unknown) -> AcceptedDomain | Unknown:
     if isinstance(row, Unknown):
         return row
     kind = KINDS.read(row, "DomainType")
-    return AcceptedDomain(name, kind) if kind else Unknown("Get-AcceptedDomain did not tell DomainType", "malformed")
+    if not kind:
+        return Unknown("Get-AcceptedDomain did not tell DomainType", "malformed")
+    return AcceptedDomain(name, kind, flag(row, "MatchSubDomains"), flag(row, "SendingFromDomainDisabled"))
