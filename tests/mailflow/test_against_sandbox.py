@@ -13,10 +13,10 @@ import pytest
 
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.deciding import Attempt, Decision, decide
-from provisioner.mailflow.verdict import ORGANIZATION_CONFIG
 from provisioner.model import Absent, Address, Answer, Observed, Present, Query, request_key
 from provisioner.model.picture import Picture
 from provisioner.resources import TYPES
+from provisioner.resources.rows import organization_config
 from provisioner.sandbox.mail_rules import Source, recipient_refusal
 from provisioner.sandbox.tenant import Tenant
 
@@ -81,7 +81,7 @@ def _picture(tenant: Tenant) -> Picture:
         Observed(
             {Address("domain", name): Present(accepted[name]) if name in accepted else Absent() for name in wanted},
             {Address("inbound_connector", name): spec for name, spec in seen.items()},
-            evidence={request_key(ORGANIZATION_CONFIG): organization},
+            evidence={request_key(organization_config.REQUEST): organization},
         )
     )
 
