@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import math
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -171,11 +172,14 @@ class _HastyDeadline:
 
 @contextmanager
 def costs(at_most_s: float) -> Iterator[None]:
-    """Fails where a block takes more processor time of this thread: what other processes do counts for nothing."""
+    """Fails where a block takes more processor time of this thread: what other processes do counts for nothing.
+
+    Where coverage is measured, the time is not: a trace of each line takes most of it.
+    """
     began = time.thread_time()
     yield
     took_s = time.thread_time() - began
-    assert took_s < at_most_s, f"{took_s:.2f} s of processor time, where {at_most_s} s are allowed"
+    assert sys.gettrace() is not None or took_s < at_most_s, f"{took_s:.2f} s of processor time, where {at_most_s} s are allowed"
 
 
 def until(true: Callable[[], object], within_s: float = 120.0) -> None:

@@ -19,7 +19,7 @@ import pytest
 from tests.cli.in_process import said_so_far
 from tests.cli.shop import SEED, Shop, open_shop
 from tests.local_tenant import FRONT_OF
-from tests.mail_dns.loopback import NameServer
+from tests.mail_dns.loopback import Loopback
 
 PROFILES = ("sandbox", "sandbox-psrp")
 CASES = (
@@ -209,7 +209,7 @@ def test_exchange_may_see_the_records_later_than_we_do(signing: Callable[[str], 
     service = signing("service")
     assert service.apply().returncode == 8
     words = "CNAME record does not exist for this config"
-    with NameServer() as ours:
+    with Loopback() as ours:
         ours.zone = {
             f"{selector}._domainkey.{service.domain}": [("CNAME", service.target(selector))] for selector in SELECTORS
         }

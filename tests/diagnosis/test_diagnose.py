@@ -276,6 +276,7 @@ def test_huge_and_hostile_texts_are_answered_in_time() -> None:
             diagnose(text)
 
 
+@pytest.mark.impure
 def test_the_score_is_printed_and_good_enough() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "diagnosis-score")], capture_output=True, text=True, check=False

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provisioner.mail_dns.check import DomainReport, MailDomain, check_domain
-from provisioner.mail_dns.dialogue import DnsAnswer, Status, pursue, replay
+from provisioner.mail_dns.dialogue import DnsAnswer, Status, replay
 from provisioner.mail_dns.findings import DnsFinding
 from provisioner.mail_dns.records import is_dmarc, parse_dmarc
 from provisioner.mail_dns.spf_syntax import is_spf
-from tests.mail_dns.loopback import TIMEOUT, Asker, NameServer, Zone
+from tests.mail_dns.name_server import TIMEOUT, NameServer, Zone, carry_on
 from tests.recordings import entries
 
 ZONES = "dns/zones.json"
@@ -24,16 +22,15 @@ GOOD_MX = ("MX", (0, "contoso-com.mail.protection.outlook.com"))
 TARGETS = {s: f"{s}-contoso-com._domainkey.contoso.a-v1.dkim.mail.microsoft" for s in ("selector1", "selector2")}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[NameServer]:
-    with NameServer() as running:
-        yield running
+@pytest.fixture
+def server() -> NameServer:
+    return NameServer()
 
 
 def look(server: NameServer, zone: dict[str, Any], wanted: MailDomain) -> DomainReport:
     server.zone = {**EXCHANGE, **zone}
     server.asked.clear()
-    return asyncio.run(pursue(check_domain(wanted), Asker(server.port)))
+    return carry_on(check_domain(wanted), server)
 
 
 def contoso(**instead: Any) -> dict[str, Any]:

@@ -472,6 +472,7 @@ def test_ten_thousand_mailboxes_load_in_about_a_second(tmp_path: Path) -> None:
     assert len(desired.resources) == 10_000
 
 
+@pytest.mark.impure
 def test_loading_imports_nothing_slow() -> None:
     program = (
         "import sys, provisioner.plan.document, provisioner.render.diagnostics\n"

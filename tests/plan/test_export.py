@@ -17,6 +17,8 @@ from provisioner.resources import TYPES
 from tests.local_tenant import LocalTenant, Session, connected, sandbox
 from tests.recordings import recordings
 
+pytestmark = pytest.mark.impure  # exports a sandbox
+
 SEED = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
