@@ -6,6 +6,7 @@ Not in the picture yet, and so not decided on: block and allow lists, Conditiona
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None)
     """What becomes of an attempt. `evidence` is what was read of authentication policies and security defaults."""
     if attempt.authentication:
         return _submission(picture, attempt, evidence or {})
-    relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt)}
+    relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt) and _associated(r, attempt)}
     if relays:
         return _relayed(picture, attempt, relays)
     if attempt.external:
@@ -129,6 +130,11 @@ def _knows(known: Relay | Exemption, attempt: Attempt) -> bool:
     return bool(attempt.certificate and attempt.tls and holds(names, attempt.certificate))
 
 
+def _associated(relay: Relay, attempt: Attempt) -> bool:
+    """AssociatedAcceptedDomains restricts the source domains that use the connector (New-InboundConnector)."""
+    return relay.associated == ANY or holds(relay.associated, attempt.domain)
+
+
 def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]) -> Decision:
     """Mail from the source of an OnPremises connector.
 
@@ -158,9 +164,9 @@ def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]
 def _doubts(picture: Picture, address: Address, relay: Relay, attempt: Attempt) -> Iterator[str]:
     """Why it is not certain that a connector takes the mail of a source that it names."""
     yield from (c.reason for c in picture.objects[address] if isinstance(c, Doubt))
-    if relay.associated != ANY and not holds(relay.associated, attempt.domain):
-        # New-InboundConnector, -AssociatedAcceptedDomains: "thereby limiting its scope", without saying of what.
-        yield f"what associated_accepted_domains means for mail from {attempt.domain} is not documented"
+    if relay.clear_text and not (attempt.network and holds(relay.networks, attempt.network)):
+        # New-InboundConnector, -TlsSenderCertificateName: the certificate that is used when RequireTls is true.
+        yield "tls_sender_certificate_name counts with require_tls: true"
     if not attempt.tls and not relay.clear_text:
         yield "the effect of require_tls on a connector of type on_premises is not documented"
 
@@ -217,18 +223,15 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
     A restriction refuses the domain's mail from elsewhere (Microsoft's NDR page, 550 5.7.51). Where another partner's
     connector takes the same mail, no source says which of the two wins.
     """
-    refusing, taking = [], []
-    partners = dict.fromkeys(a for word in (Restriction, Exemption) for a, _ in picture.every(word))
-    for address in partners:
-        contributions = picture.objects[address]
-        meant = [c for c in contributions if isinstance(c, Restriction) and holds(c.domains, attempt.domain)]
-        known = [c for c in contributions if isinstance(c, Exemption) and holds(c.domains, attempt.domain)]
-        if any(not _meets(attempt, c) for c in meant if c.demand != TLS):
+    refusing: list[Address] = []
+    taking: dict[Address, Knowledge] = {}
+    for address in dict.fromkeys(a for word in (Restriction, Exemption) for a, _ in picture.every(word)):
+        if any(not _meets(attempt, c) for c in _meant(picture, address, attempt) if c.demand != TLS):
             refusing.append(address)
-        elif any(_bare(c) or _knows(c, attempt) for c in known):
-            taking.append((address, meant))
+        elif (knowledge := _partner_of(picture, address, attempt)) is not Knowledge.NO:
+            taking[address] = knowledge
     if refusing and taking:
-        both = tuple(sorted([*refusing, *(a for a, _ in taking)]))
+        both = tuple(sorted([*refusing, *taking]))
         what = "no source says which of these connectors decides"
         return Decision(None, DIRECT_SEND, both, "ambiguous", "", what, (f"which of {_listed(both)} decides",))
     if refusing:
@@ -237,10 +240,54 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
             f"{_listed(by)} refuses mail from {attempt.domain or 'the null sender'} that does not meet its restriction"
         )
         return Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what)
-    demanding = tuple(sorted(a for a, meant in taking if any(not _meets(attempt, c) for c in meant)))
-    if demanding:
-        return Decision(False, DIRECT_SEND, demanding, "tls_required", "", f"{_listed(demanding)} requires TLS")
-    return None
+    return _without_tls(picture, attempt, taking)
+
+
+def _without_tls(picture: Picture, attempt: Attempt, taking: Mapping[Address, Knowledge]) -> Decision | None:
+    """The refusal by a connector that takes the mail and requires TLS; not certain where it only may take it."""
+    unmet = {a for a in taking if any(not _meets(attempt, c) for c in _meant(picture, a, attempt))}
+    certain = tuple(sorted(a for a in unmet if taking[a] is Knowledge.YES))
+    by = certain or tuple(sorted(unmet))
+    if not by:
+        return None
+    missing = () if certain else tuple(f"whether {a} names the source" for a in by)
+    allowed = False if certain else None
+    return Decision(allowed, DIRECT_SEND, by, "tls_required", "", f"{_listed(by)} requires TLS", missing)
+
+
+class Knowledge(enum.Enum):
+    """Whether a partner's connector knows a source."""
+
+    YES = "yes"
+    NO = "no"
+    MAYBE = "maybe"
+
+
+def _partner_of(picture: Picture, address: Address, attempt: Attempt) -> Knowledge:
+    """Whether the mail is that of a partner's connector, as far as is documented.
+
+    SenderIPAddresses applies to a partner only with RestrictDomainsToIPAddresses, TlsSenderCertificateName only with
+    RequireTls (New-InboundConnector). Without, it is open whether it names the source, or whether the connector knows
+    its partner by the domain alone.
+    """
+    demands = {c.demand for c in picture.objects[address] if isinstance(c, Restriction)}
+    answers = set()
+    for known in picture.objects[address]:
+        if not isinstance(known, Exemption) or not holds(known.domains, attempt.domain):
+            continue
+        counts = (not known.networks or ADDRESS in demands) and (not known.certificate or demands & {TLS, CERTIFICATE})
+        answers.add(Knowledge.MAYBE if not counts else Knowledge.YES if _names(known, attempt) else Knowledge.NO)
+    return next((k for k in (Knowledge.YES, Knowledge.MAYBE) if k in answers), Knowledge.NO)
+
+
+def _names(known: Exemption, attempt: Attempt) -> bool:
+    return _bare(known) or _knows(known, attempt)
+
+
+def _meant(picture: Picture, address: Address, attempt: Attempt) -> list[Restriction]:
+    """The restrictions of a connector that are about the sender's domain."""
+    found = picture.objects[address]
+    return [c for c in found if isinstance(c, Restriction) and holds(c.domains, attempt.domain)]
 
 
 def _bare(known: Exemption) -> bool:
@@ -262,7 +309,11 @@ def _direct(picture: Picture, attempt: Attempt) -> Decision:
     RejectDirectSend counts for MAIL FROM in an accepted domain, and not for mail that matches a connector of either
     type by address or certificate (Exchange Team Blog, 28 April 2025).
     """
-    exempt = tuple(sorted(a for a, e in picture.every(Exemption) if _exempts(e, attempt)))
+    named = {a: _partner_of(picture, a, attempt) for a, e in picture.every(Exemption) if not _bare(e)}
+    exempt, doubtful = (
+        tuple(sorted(a for a, knowledge in named.items() if knowledge is which))
+        for which in (Knowledge.YES, Knowledge.MAYBE)
+    )
     ours = _accepted(picture, attempt.domain) if attempt.domain else False
     if exempt or ours is False:
         return Decision(True, DIRECT_SEND, exempt)
@@ -273,15 +324,17 @@ def _direct(picture: Picture, attempt: Attempt) -> Decision:
         return Decision(None, DIRECT_SEND, missing=("RejectDirectSend",))
     by = tuple(a for a, _ in picture.every(Rejection))
     what = "the organization rejects direct send"
+    missing = [f"whether {a} names the source" for a in doubtful if _exempts(picture, a, attempt)]
+    missing += [f"whether {attempt.domain} is an accepted domain"] if ours is None else []
     refused = Decision(False, DIRECT_SEND, by, "direct_send_rejected", "550 5.7.68", what)
-    if ours is None:
-        missing = (f"whether {attempt.domain} is an accepted domain",)
-        return dataclasses.replace(refused, allowed=None, missing=missing)
+    if missing:
+        return dataclasses.replace(refused, allowed=None, missing=tuple(missing))
     return _unless_unread(picture, Exemption) or refused
 
 
-def _exempts(known: Exemption, attempt: Attempt) -> bool:
-    return holds(known.domains, attempt.domain) and _knows(known, attempt)
+def _exempts(picture: Picture, address: Address, attempt: Attempt) -> bool:
+    """Whether a connector exempts the source if what it names counts."""
+    return any(isinstance(c, Exemption) and _knows(c, attempt) for c in picture.objects[address])
 
 
 def _unless_unread(picture: Picture, word: type[Contribution]) -> Decision | None:

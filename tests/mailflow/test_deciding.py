@@ -52,6 +52,8 @@ RELAY = Relay(frozenset({NET}), clear_text=True)
 BY_NAME = Relay(certificate="*.contoso.com")
 FILTER = (Restriction(ANY, ADDRESS, frozenset({"9.9.9.0/24"})), Exemption(frozenset({"9.9.9.0/24"})))
 NARROW = (Restriction(OWN, CERTIFICATE, frozenset({"mx.filter.example"})), Exemption(certificate="mx.filter.example"))
+PARTNER = (Restriction(OWN, ADDRESS, frozenset({NET})), Exemption(frozenset({NET}), domains=OWN))
+BY_ITS_NAME = (Restriction(OWN, TLS, frozenset({TLS})), Exemption(certificate="gw.bank.example", domains=OWN))
 TLS_ONLY = (Restriction(OWN, TLS, frozenset({TLS})), Exemption(domains=OWN))
 
 
@@ -99,7 +101,8 @@ def at(attempt: Attempt, **values: Any) -> Attempt:
         (tenant(hq=RELAY), at(OUT, tls=False), True, "smtp_relay", ""),
         (tenant(hq=Relay(frozenset({NET})), b=RELAY), at(OUT, tls=False), True, "smtp_relay", ""),
         (tenant(hq=(RELAY, Doubt("ConnectorType was not returned"))), OUT, None, "smtp_relay", ""),
-        (tenant(hq=Relay(frozenset({NET}), associated=frozenset({"b.example"}))), OUT, None, "smtp_relay", ""),
+        (tenant(hq=dataclasses.replace(RELAY, associated=frozenset({"b.example"}))), OUT, False, "smtp_relay",
+         "no_connector"),
         (tenant(hq=Relay(frozenset({NET}), associated=OWN)), OUT, True, "smtp_relay", ""),
         (tenant(unread={Relay: "throttled"}), OUT, None, "smtp_relay", ""),
         (tenant(unread={Relay: "throttled"}, hq=RELAY), OUT, True, "smtp_relay", ""),
@@ -110,7 +113,15 @@ def at(attempt: Attempt, **values: Any) -> Attempt:
         (tenant(True), at(IN, sender=""), True, "direct_send", ""),
         (tenant(True), at(IN, sender="x@unread.example"), None, "direct_send", "direct_send_rejected"),
         (tenant(None), IN, None, "direct_send", ""),
-        (tenant(True, hq=Exemption(frozenset({NET}))), IN, True, "direct_send", ""),
+        # Addresses of a partner count with their restriction, its certificate with require_tls.
+        (tenant(True, hq=Exemption(frozenset({NET}))), IN, None, "direct_send", "direct_send_rejected"),
+        (tenant(True, hq=PARTNER), IN, True, "direct_send", ""),
+        (tenant(True, hq=BY_ITS_NAME), at(IN, certificate="gw.bank.example"), True, "direct_send", ""),
+        (tenant(True, hq=BY_ITS_NAME[1]), at(IN, certificate="gw.bank.example"), None, "direct_send",
+         "direct_send_rejected"),
+        (tenant(hq=(TLS_ONLY[0], Exemption(frozenset({NET}), domains=OWN))), at(IN, tls=False), None, "direct_send",
+         "tls_required"),
+        (tenant(hq=Relay(certificate="*.contoso.com", clear_text=True)), CERT, None, "smtp_relay", ""),
         (tenant(True, hq=Exemption(frozenset({NET}), domains=frozenset({"b.example"}))), IN, False, "direct_send",
          "direct_send_rejected"),
         (tenant(True, hq=RELAY), IN, True, "smtp_relay", ""),
@@ -150,7 +161,7 @@ def test_what_decides_is_named() -> None:
     assert decide(tenant(filter=FILTER), IN).by == (connector[0],)
     assert decide(tenant(filter=FILTER, hq=Exemption(frozenset({NET}))), IN).by == tuple(connector)
     assert decide(tenant(True), IN).by == (Address("organization", "settings"),)
-    assert decide(tenant(True, hq=Exemption(frozenset({NET}))), IN).by == (connector[1],)
+    assert decide(tenant(True, hq=PARTNER), IN).by == (connector[1],)
 
 
 SIGN_IN = Attempt("erp@contoso.com", True, authentication="oauth", mailbox="erp@contoso.com")

@@ -190,13 +190,19 @@ def test_a_restriction_takes_nothing_from_what_an_own_connector_lets_in(tmp_path
 
 
 def test_a_connector_that_names_the_address_keeps_direct_send_when_it_is_rejected(tmp_path: Path) -> None:
-    partner = {"ours": {"type": "partner", "sender_domains": ["*"], "sender_ip_addresses": ["9.8.8.0/24"]}}
+    ours = {"type": "partner", "sender_domains": ["contoso.com"], "sender_ip_addresses": ["9.8.8.0/24"]}
+    partner = {"ours": {**ours, "restrict_domains_to_ip_addresses": True}}
     fixed = {**FAX, "method": "direct_send", "sender_ip_addresses": ["9.8.8.8"]}
     off = {"reject_direct_send": True}
     allow = ("DEVICE-NO-METHOD",)
     kept = plan(tmp_path, {}, devices={"fax": fixed}, organization=off, inbound_connectors=partner, allow=allow)
     assert of(kept, "DEVICE-LOSES-WAY") == []
     assert len(of(plan(tmp_path, {}, devices={"fax": fixed}, organization=off, allow=allow), "DEVICE-LOSES-WAY")) == 1
+    # Without the restriction it is not documented that the addresses count.
+    open_question = plan(
+        tmp_path, {}, devices={"fax": fixed}, organization=off, inbound_connectors={"ours": ours}, allow=allow
+    )
+    assert len(of(open_question, "DEVICE-LOSES-WAY")) == 1
 
 
 def test_a_wildcard_certificate_lets_a_device_in(tmp_path: Path) -> None:
