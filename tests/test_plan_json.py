@@ -91,8 +91,8 @@ def test_the_document_is_what_terraform_s_readers_take(changes: int) -> None:
 def test_a_side_that_is_not_there_is_null_and_not_sensitive() -> None:
     for change in document(3)["resource_changes"]:
         sides = change["change"]
-        for side in ("before", "after"):
-            assert (sides[side] is None) == (sides[f"{side}_sensitive"] is False)
+        assert (sides["before"] is None) == (sides["before_sensitive"] is False)
+        assert (sides["after"] is None) == (sides["after_sensitive"] is False)
         assert (sides["before"] is None) == (sides["actions"] == ["create"])
         assert (sides["after"] is None) == (sides["actions"] == ["delete"])
         if sides["actions"] == ["no-op"]:

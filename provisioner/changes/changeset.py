@@ -45,6 +45,17 @@ from provisioner.model import (
     field_names,
     written,
 )
+from provisioner.model.document import (
+    ChangeDocument,
+    ChangeSetDocument,
+    DriftDocument,
+    FieldDocument,
+    FindingDocument,
+    RequestDocument,
+    ResourceDocument,
+    SidesDocument,
+    StepDocument,
+)
 
 FORMAT = 2
 """The version of our part of the document. Raised when an older reader would misunderstand it."""
@@ -53,20 +64,18 @@ _TERRAFORM_FORMAT = "1.2"
 _PROVIDER = "provisioner/exchange-online"
 _LARGEST_BYTES = 256 * 2**20
 
-Document = dict[str, Any]
-
 
 # --- to JSON ---------------------------------------------------------------------------------------------------------
 
 
-def to_document(changeset: ChangeSet) -> Document:
+def to_document(changeset: ChangeSet) -> ChangeSetDocument:
     """The change set as the one JSON document, digest included."""
     writes = sum(isinstance(step, Send) for change in changeset.pending for step in change.steps)
     declared = changeset.basis.desired.resources if changeset.basis else {}
-    document: Document = {
+    document: ChangeSetDocument = {
         "format_version": _TERRAFORM_FORMAT,
         "resource_changes": [_resource_change(c, declared) for c in changeset.changes],
-        **({"resource_drift": [_resource_drift(d) for d in changeset.drift]} if changeset.drift else {}),
+        "resource_drift": [_resource_drift(d) for d in changeset.drift],
         "output_changes": {},
         "variables": {name: {"value": value} for name, value in changeset.variables.items()},
         "checks": [_check(c) for c in changeset.checks],
@@ -97,8 +106,11 @@ def to_document(changeset: ChangeSet) -> Document:
                 {"type": t, "reason": u.reason, "kind": u.kind} for t, u in sorted(changeset.unlisted.items())
             ],
             "basis": None if changeset.basis is None else _basis(changeset.basis, changeset.changes),
+            "digest": "",
         },
     }
+    if not changeset.drift:
+        del document["resource_drift"]
     document["provisioner"]["digest"] = digest(document)
     return document
 
@@ -115,7 +127,7 @@ def plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, frozenset) else value
 
 
-def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> dict[str, Any]:
+def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> ChangeDocument:
     resource = declared.get(change.address)
     unwritten: set[str] = set()
     if resource is not None and change.action is Action.CREATE:
@@ -137,7 +149,7 @@ def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> di
     }
 
 
-def _resource(address: Address) -> dict[str, Any]:
+def _resource(address: Address) -> ResourceDocument:
     return {
         "address": str(address),
         "mode": "managed",
@@ -148,7 +160,7 @@ def _resource(address: Address) -> dict[str, Any]:
     }
 
 
-def _sides(action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
+def _sides(action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> SidesDocument:
     return {
         "actions": [action],
         "before": before,
@@ -159,7 +171,7 @@ def _sides(action: str, before: Mapping[str, Any] | None, after: Mapping[str, An
     }
 
 
-def _resource_drift(drift: Drift) -> dict[str, Any]:
+def _resource_drift(drift: Drift) -> DriftDocument:
     return {
         **_resource(drift.address),
         "change": _sides("update" if drift.after is not None else "delete", drift.before, drift.after),
@@ -174,14 +186,16 @@ def fields_document(spec: Any) -> dict[str, Any]:
 
 def _differences(
     before: Mapping[str, Any], after: Mapping[str, Any], unwritten: Collection[str]
-) -> list[dict[str, Any]]:
+) -> list[FieldDocument]:
     """The fields that differ; `default` marks one that the plan does not write and its creation sends all the same."""
     names = [*before, *(n for n in after if n not in before)]
-    return [
-        {"name": n, "before": before.get(n), "after": after.get(n), **({"default": True} if n in unwritten else {})}
-        for n in names
-        if before.get(n) != after.get(n)
-    ]
+    fields: list[FieldDocument] = []
+    for name in names:
+        if before.get(name) != after.get(name):
+            fields.append({"name": name, "before": before.get(name), "after": after.get(name)})
+            if name in unwritten:
+                fields[-1]["default"] = True
+    return fields
 
 
 def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
@@ -255,7 +269,7 @@ def _check(check: Check) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> FindingDocument:
     at = finding.location
     return {
         "rule": finding.rule,
@@ -269,7 +283,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def step_document(step: Step) -> dict[str, Any]:
+def step_document(step: Step) -> StepDocument:
     """A step as JSON, as it stands in a change set and in the journal."""
     if isinstance(step, Await):
         return {"await": [{"name": r.name, "type": r.type, "value": _parameter(r.value)} for r in step.records]}
@@ -280,11 +294,16 @@ def step_document(step: Step) -> dict[str, Any]:
     }
 
 
-def request_document(request: Cmdlet | GraphRequest) -> dict[str, Any]:
+def request_document(request: Cmdlet | GraphRequest) -> RequestDocument:
     """A write as JSON, as it stands in a change set and in the journal; secrets stand there as references."""
     if isinstance(request, Cmdlet):
-        return {"cmdlet": request.name, "parameters": {n: _parameter(p) for n, p in request.parameters.items()}}
+        return {"cmdlet": request.name, "parameters": parameters_document(request)}
     return {"method": request.method, "path": request.path, "body": request.body}
+
+
+def parameters_document(cmdlet: Cmdlet) -> dict[str, Any]:
+    """The parameters of a cmdlet as JSON; secrets stand there as references."""
+    return {name: _parameter(value) for name, value in cmdlet.parameters.items()}
 
 
 def _parameter(value: Parameter) -> Any:
@@ -319,7 +338,7 @@ def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def save(document: Document, path: Path) -> None:
+def save(document: ChangeSetDocument, path: Path) -> None:
     """Write a document whole or not at all, readable by its owner only. Raises InputError when it cannot be written."""
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     try:
@@ -340,7 +359,7 @@ def save(document: Document, path: Path) -> None:
         ) from error
 
 
-def load(path: Path) -> Document:
+def load(path: Path) -> ChangeSetDocument:
     """A saved document, verified: JSON, ours, of this format, and not edited.
 
     Raises InputError for what is no change set or of another format, ChangeSetStale for one whose digest is not true.

@@ -23,7 +23,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from provisioner import __version__
 from provisioner.changes import changeset, planning
-from provisioner.changes.changeset import Document
 from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError, Location, Severity
 from provisioner.model import (
     Absent,
@@ -43,6 +42,7 @@ from provisioner.model import (
     field_names,
 )
 from provisioner.model.devices import Choice, Device, Site
+from provisioner.model.document import ChangeSetDocument
 from provisioner.rules import RULES
 
 Types = Sequence[ResourceType[Any]]
@@ -50,7 +50,7 @@ Types = Sequence[ResourceType[Any]]
 _MOST = 10  # so many differences are named
 
 
-def load(path: Path, types: Types) -> tuple[Document, ChangeSet]:
+def load(path: Path, types: Types) -> tuple[ChangeSetDocument, ChangeSet]:
     """A saved document and its change set. Raises InputError for what is none, ChangeSetStale for what was edited."""
     document = changeset.load(path)
     return document, derive(document, types, str(path))
@@ -60,9 +60,8 @@ def derive(document: Mapping[str, Any], types: Types, name: str) -> ChangeSet:
     """The change set that follows from a document's facts. Raises as `load`; `name` is for the message."""
     found = _Reading(document, {t.name: t for t in types}, name).changeset()
     again = changeset.to_document(found)
-    again["provisioner"].update(
-        version=document["provisioner"].get("version"), digest=document["provisioner"]["digest"]
-    )
+    again["provisioner"]["version"] = document["provisioner"].get("version")
+    again["provisioner"]["digest"] = document["provisioner"]["digest"]
     parts = list(dict.fromkeys(_differences(document, again)))
     if parts:
         made = document["provisioner"].get("version")

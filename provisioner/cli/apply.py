@@ -30,6 +30,7 @@ from provisioner.cli.output import STREAM, print_plan
 from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import ApplyIncomplete, Declined
 from provisioner.model import Address, ChangeSet
+from provisioner.model.document import ResultDocument
 from provisioner.operations.applying import Applied, ApplyOptions, Terms, apply, load_saved
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
@@ -151,7 +152,7 @@ class _View:
         """Print how it ended, and give the exit code."""
         results, whole = tuple(map(_result, applied.outcome.results)), applied.outcome.converged
         if self.session.format == "json":
-            facts = {"digest": applied.digest, "converged": whole, "results": list(results)}
+            facts: dict[str, Any] = {"digest": applied.digest, "converged": whole, "results": list(results)}
             if not whole:
                 code = ApplyIncomplete.exit_code
                 facts["error"] = {"kind": ApplyIncomplete.kind, "exit_code": code, "diagnostics": []}
@@ -171,7 +172,7 @@ _BEGINNINGS = {"create": "Creating", "update": "Modifying", "delete": "Destroyin
 _ENDS = {"create": "Creation", "update": "Modifications", "delete": "Destruction"}
 
 
-def _result(result: engine.Result) -> dict[str, Any]:
+def _result(result: engine.Result) -> ResultDocument:
     return {
         "address": str(result.address),
         "action": result.action.value,

@@ -41,4 +41,5 @@ def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
     elif format_ == "json":
         session.result(json.dumps(diagnostics_json(said, read_line), indent=1, ensure_ascii=False) + "\n")
     else:
-        session.result(getattr(reports, format_)(reports.of_diagnostics(said)))
+        write = reports.github_findings if format_ == "github" else reports.sarif_findings
+        session.result(write(reports.of_diagnostics(said)))

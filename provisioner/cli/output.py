@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.model.document import ChangeSetDocument
 from provisioner.render import stream
 from provisioner.render.formats import rendered
 
@@ -16,7 +16,7 @@ STREAM = "json-lines"
 """Terraform's machine-readable UI: lines as it happens, so only of what is run, not of what is shown again."""
 
 
-def print_plan(session: Session, document: Mapping[str, Any]) -> None:
+def print_plan(session: Session, document: ChangeSetDocument) -> None:
     """The document in the session's format."""
     if session.format == STREAM:
         for line in stream.planned(document, moment()):
@@ -25,7 +25,7 @@ def print_plan(session: Session, document: Mapping[str, Any]) -> None:
     session.result(rendered(session.format, document, color=session.colored(sys.stdout)))
 
 
-def write_reports(session: Session, document: Mapping[str, Any], reports: Mapping[str, Path]) -> None:
+def write_reports(session: Session, document: ChangeSetDocument, reports: Mapping[str, Path]) -> None:
     """Each report to its file (`-` is standard output). Raises InputError for a place that cannot be written."""
     for format_, path in reports.items():
         content = rendered(format_, document)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from provisioner import engine, rules
 from provisioner.changes import changeset, verification
-from provisioner.changes.changeset import Document
 from provisioner.diagnostics import (
     ChangeSetStale,
     Declined,
@@ -27,6 +26,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.engine import Outcome, journal, locking
 from provisioner.model import Address, ChangeSet
+from provisioner.model.document import ChangeSetDocument
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
@@ -43,7 +43,7 @@ class Terms:
     max_age_s: float | None = None
     digest: str | None = None
 
-    def check(self, name: str, document: Document, now: dt.datetime) -> None:
+    def check(self, name: str, document: ChangeSetDocument, now: dt.datetime) -> None:
         """Raise ChangeSetStale where it is another, too old, or past its own date."""
         ours = document["provisioner"]
         wanted = self.digest and f"sha256:{self.digest.lower().removeprefix('sha256:')}"
@@ -63,7 +63,7 @@ class Saved:
     """A change set from a file, verified."""
 
     name: str
-    document: Document
+    document: ChangeSetDocument
     found: ChangeSet
 
 

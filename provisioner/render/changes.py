@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from provisioner.model import consequence
-
-Change = Mapping[str, Any]
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, DriftDocument, FieldDocument
 
 _ACTIONS = {"delete": 0, "update": 1, "create": 2}
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 
-def conclusion(document: Mapping[str, Any]) -> str:
+def conclusion(document: ChangeSetDocument) -> str:
     """What a change set without changes says of the tenant."""
     return "No changes to what the plan declares." if _frozen(document) else NO_CHANGES
 
 
-def limit(document: Mapping[str, Any]) -> str:
+def limit(document: ChangeSetDocument) -> str:
     """Why a change set that could be read is not about the whole plan; "" where it is."""
     if document["complete"] or document["errored"]:
         return ""
@@ -27,46 +23,46 @@ def limit(document: Mapping[str, Any]) -> str:
     return "Only a part of the plan was looked at (--target or --exclude)."
 
 
-def _frozen(document: Mapping[str, Any]) -> bool:
+def _frozen(document: ChangeSetDocument) -> bool:
     return any(f["rule"] == "UNDECLARED-FROZEN" for f in document["provisioner"]["findings"])
 
 
-def pending(document: Mapping[str, Any]) -> list[Change]:
+def pending(document: ChangeSetDocument) -> list[ChangeDocument]:
     """The changes that do something, in the document's order: that of need."""
     return [c for c in document["resource_changes"] if c["change"]["actions"] != ["no-op"]]
 
 
-def worst_first(document: Mapping[str, Any]) -> list[Change]:
+def worst_first(document: ChangeSetDocument) -> list[ChangeDocument]:
     """The same for a reader: what deletes, then what exposes, then what can stop mail, then the rest."""
     return sorted(pending(document), key=_badness)
 
 
-def action(change: Change) -> str:
+def action(change: ChangeDocument | DriftDocument) -> str:
     """`create`, `update` or `delete`."""
     return str(change["change"]["actions"][0])
 
 
-def dangers(change: Change) -> list[str]:
+def dangers(change: ChangeDocument) -> list[str]:
     """Its consequences but the neutral one."""
     return [c for c in change["provisioner"].get("consequences", ()) if c != consequence.NEUTRAL]
 
 
-def closing(change: Change) -> bool:
+def closing(change: ChangeDocument) -> bool:
     """Whether it takes a sending path from somebody: such a change is sent last, and held back if need be."""
     return consequence.closes(change["provisioner"].get("consequences", ()))
 
 
-def remark(field: Mapping[str, Any]) -> str:
+def remark(field: FieldDocument) -> str:
     """What to say beside a field's value: that the plan does not write it, and creation sends it all the same."""
     return "default, sent at creation" if field.get("default") else ""
 
 
-def drifted(item: Change) -> str:
+def drifted(item: DriftDocument) -> str:
     """What of an object others have changed, of an item of `resource_drift`."""
     return "gone" if action(item) == "delete" else ", ".join(item["provisioner"]["fields"])
 
 
-def _badness(change: Change) -> tuple[int, int, str]:
+def _badness(change: ChangeDocument) -> tuple[int, int, str]:
     badness = {word: place for place, word in enumerate(consequence.WORST_FIRST)}
     found = change["provisioner"].get("consequences", ())
     worst = min((badness.get(c, 0) for c in found), default=badness[consequence.NEUTRAL])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
+from provisioner.model.document import ChangeSetDocument
 from provisioner.render import html, markdown, powershell, reports, text
 
 FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
 """What a change set can be rendered as."""
 
 
-def rendered(format_: str, document: Mapping[str, Any], *, color: bool = False) -> str:
+def rendered(format_: str, document: ChangeSetDocument, *, color: bool = False) -> str:
     """The document in one of FORMATS."""
     match format_:
         case "json":

@@ -11,9 +11,10 @@ import hashlib
 import html
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, FindingDocument, StepDocument
 from provisioner.render.changes import action as action_of
 from provisioner.render.changes import conclusion, dangers, limit, remark, worst_first
 from provisioner.render.escape import visible
@@ -82,12 +83,12 @@ form.hidden = false; filter();
 """
 
 
-def render(document: Mapping[str, Any]) -> str:
+def render(document: ChangeSetDocument) -> str:
     """The whole page."""
     return "\n".join(_page(document)) + "\n"
 
 
-def _page(document: Mapping[str, Any]) -> Iterator[str]:
+def _page(document: ChangeSetDocument) -> Iterator[str]:
     ours = document["provisioner"]
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'"
@@ -109,7 +110,7 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
     yield "</body></html>"
 
 
-def _state(document: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _state(document: ChangeSetDocument, changes: Sequence[ChangeDocument]) -> Iterator[str]:
     counts = Counter(map(action_of, changes))
     if changes:
         words = (f'<b class="{a}">{counts[a]:,} to {_VERBS[a]}</b>' for a in ("create", "update", "delete"))
@@ -122,11 +123,11 @@ def _state(document: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) ->
     for item in ours["unreadable"]:
         address, reason = _text(item["address"]), _text(item["reason"])
         yield f'<p class="box stops"><b>Could not be read:</b> <code>{address}</code>: {reason}</p>'
-    for item in ours["unlisted"]:
-        yield f'<p class="box stops"><b>Could not be listed:</b> {_text(item["type"])}: {_text(item["reason"])}</p>'
+    for kind in ours["unlisted"]:
+        yield f'<p class="box stops"><b>Could not be listed:</b> {_text(kind["type"])}: {_text(kind["reason"])}</p>'
 
 
-def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _findings(findings: Sequence[FindingDocument]) -> Iterator[str]:
     if not findings:
         return
     yield "<h2>Findings</h2>"
@@ -138,7 +139,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f'<br><span class="soft">{_text(finding["mend"])}</span></div>' if finding["mend"] else "</div>"
 
 
-def _filters(changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _filters(changes: Sequence[ChangeDocument]) -> Iterator[str]:
     yield '<form hidden aria-label="Filter the changes">'
     yield '<input type="search" placeholder="Search (press /)" aria-label="Search">'
     for name, values in (("action", [action_of(c) for c in changes]), ("type", [c["type"] for c in changes])):
@@ -149,7 +150,7 @@ def _filters(changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield '<span id="shown" class="soft" role="status"></span></form>'
 
 
-def _change(change: Mapping[str, Any]) -> Iterator[str]:
+def _change(change: ChangeDocument) -> Iterator[str]:
     action, ours = action_of(change), change["provisioner"]
     yield f'<details data-type="{_text(change["type"])}" data-action="{action}"{" open" if action == "delete" else ""}>'
     verb = f'<b class="{action}">{_VERBS[action]}</b>'
@@ -175,7 +176,7 @@ def _value(value: Any, other: Any, side: str) -> str:
     return f'<span class="{side}">{_json(value)}</span>'
 
 
-def _step(step: Mapping[str, Any]) -> str:
+def _step(step: StepDocument) -> str:
     if "await" in step:
         return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {json.dumps(r['value'])}" for r in step["await"])
     sent = step["send"]

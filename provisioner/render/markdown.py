@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument
 from provisioner.render.changes import action as action_of
 from provisioner.render.changes import conclusion, dangers, drifted, limit, pending, remark, worst_first
 from provisioner.render.escape import visible
@@ -23,12 +24,12 @@ _SPECIAL = frozenset("\\`*_{}[]()#+-.!|>~<&@:/\"'$^=")
 _TAIL = 600  # kept free for the closing lines
 
 
-def marker(document: Mapping[str, Any]) -> str:
+def marker(document: ChangeSetDocument) -> str:
     """The hidden line by which a later comment finds and replaces this one: one a tenant."""
     return f"<!-- provisioner:plan:{_marker_word(document['provisioner']['tenant'])} -->"
 
 
-def render(document: Mapping[str, Any]) -> str:
+def render(document: ChangeSetDocument) -> str:
     """The comment, marker first."""
     page = _Page()
     page.add([marker(document), *_head(document), ""])
@@ -74,7 +75,7 @@ class _Page:
         return "".join(self._blocks)
 
 
-def _head(document: Mapping[str, Any]) -> Iterator[str]:
+def _head(document: ChangeSetDocument) -> Iterator[str]:
     counts = {a: sum(action_of(c) == a for c in pending(document)) for a in _VERBS}
     yield f"### provisioner plan: {escape(document['provisioner']['tenant'])}"
     yield ""
@@ -89,14 +90,14 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
         yield limit(document)
 
 
-def _unreadable(document: Mapping[str, Any]) -> list[str]:
+def _unreadable(document: ChangeSetDocument) -> list[str]:
     ours = document["provisioner"]
     rows = [f"- {code(u['address'])}: {escape(u['reason'])}" for u in ours["unreadable"]]
     rows += [f"- undeclared {escape(u['type'])} objects: {escape(u['reason'])}" for u in ours["unlisted"]]
     return _list("Could not be read", rows)
 
 
-def _findings(document: Mapping[str, Any]) -> list[str]:
+def _findings(document: ChangeSetDocument) -> list[str]:
     ranked = sorted(
         document["provisioner"]["findings"], key=lambda f: (bool(f["waived"]), not f["blocks"], f["severity"])
     )
@@ -119,7 +120,7 @@ def _list(title: str, rows: Sequence[str]) -> list[str]:
     return [f"#### {title}", "", *shown, *more, ""]
 
 
-def _change(change: Mapping[str, Any]) -> Iterator[str]:
+def _change(change: ChangeDocument) -> Iterator[str]:
     action = action_of(change)
     said = f" <b>({html.escape(', '.join(dangers(change)))})</b>" if dangers(change) else ""
     yield f"<details><summary>{_VERBS[action]} <code>{html.escape(visible(change['address']))}</code>{said}</summary>"
@@ -135,7 +136,7 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
     yield "</details>"
 
 
-def _field(mark: str, field: Mapping[str, Any]) -> Iterator[str]:
+def _field(mark: str, field: FieldDocument) -> Iterator[str]:
     name, before, after = visible(field["name"]), field["before"], field["after"]
     if isinstance(before, list) and isinstance(after, list):
         yield f"{mark} {name}"
@@ -149,7 +150,7 @@ def _field(mark: str, field: Mapping[str, Any]) -> Iterator[str]:
         yield f"{mark} {name} = {_json(after if mark == '+' else before)}{said}"
 
 
-def _foot(document: Mapping[str, Any]) -> str:
+def _foot(document: ChangeSetDocument) -> str:
     ours = document["provisioner"]
     return f"\n<sub>{escape(document['timestamp'])} · digest {code(ours['digest'])}</sub>"
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, RecordDocument, RequestDocument
 from provisioner.render.changes import action, closing, dangers, pending, remark
 from provisioner.render.escape import prints, visible
 
@@ -26,7 +27,7 @@ _BEFORE_CLOSING = (
 )
 
 
-def render(document: Mapping[str, Any]) -> str:
+def render(document: ChangeSetDocument) -> str:
     """The script. Raises ValueError for a step whose cmdlet or parameter name is no plain word."""
     ours = document["provisioner"]
     lines = [
@@ -53,7 +54,7 @@ def render(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _change(change: Mapping[str, Any]) -> Iterator[str]:
+def _change(change: ChangeDocument) -> Iterator[str]:
     said = f" ({', '.join(dangers(change))})" if dangers(change) else ""
     yield f"# {visible(change['address'])} {_WORDS[action(change)]}{said}"
     for field in change["provisioner"]["fields"]:
@@ -64,7 +65,7 @@ def _change(change: Mapping[str, Any]) -> Iterator[str]:
         yield from _await(step["await"]) if "await" in step else _send(number, step["send"])
 
 
-def _send(number: int, sent: Mapping[str, Any]) -> Iterator[str]:
+def _send(number: int, sent: RequestDocument) -> Iterator[str]:
     if "cmdlet" not in sent:
         body = "" if sent["body"] is None else f" -Body {_text(json.dumps(sent['body']))}"
         yield f"Invoke-MgGraphRequest -Method {_text(sent['method'])} -Uri {_text('v1.0' + sent['path'])}{body}"
@@ -78,7 +79,7 @@ def _send(number: int, sent: Mapping[str, Any]) -> Iterator[str]:
     yield f"$step{number} = {_name(sent['cmdlet'])} @parameters"
 
 
-def _await(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _await(records: Sequence[RecordDocument]) -> Iterator[str]:
     """DNS must be published before the next step: look, and stop with what is missing."""
     for record in records:
         name, kind, value = _text(record["name"]), _text(record["type"]), _value(record["value"])

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from provisioner import __version__
 from provisioner.diagnostics import Diagnostic
+from provisioner.model.document import ChangeSetDocument, FindingDocument
 from provisioner.render.escape import visible
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB_LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
 
-def github(document: Mapping[str, Any]) -> str:
+def github(document: ChangeSetDocument) -> str:
+    """The findings as workflow commands."""
+    return github_findings(document["provisioner"]["findings"])
+
+
+def github_findings(findings: Sequence[FindingDocument]) -> str:
     """Workflow commands (`::error file=…,line=…,col=…,title=…::text`) that GitHub shows beside the plan's lines."""
     lines = []
-    for finding in _findings(document):
+    for finding in findings:
         at = finding["location"]
         place = {"file": at["file"], "line": str(at["line"]), "col": str(at["column"])} if at else {}
         properties = {**place, "title": finding["rule"]}
@@ -32,16 +38,16 @@ def github(document: Mapping[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def gitlab(document: Mapping[str, Any]) -> str:
+def gitlab(document: ChangeSetDocument) -> str:
     """GitLab's `artifacts:reports:terraform`: how many creates, updates and deletes."""
     counts = Counter(a for c in document["resource_changes"] for a in c["change"]["actions"])
     return json.dumps({action: counts[action] for action in ("create", "update", "delete")}) + "\n"
 
 
-def junit(document: Mapping[str, Any]) -> str:
+def junit(document: ChangeSetDocument) -> str:
     """A test suite: a case for each resource, precondition and unreadable object; what stops apply is a failure."""
     failures: dict[str, list[str]] = {}
-    for finding in _findings(document):
+    for finding in document["provisioner"]["findings"]:
         if finding["blocks"] and not finding["waived"]:
             failures.setdefault(finding["address"] or "plan", []).append(f"{finding['rule']}: {_sentence(finding)}")
     ours = document["provisioner"]
@@ -63,9 +69,14 @@ def junit(document: Mapping[str, Any]) -> str:
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def sarif(document: Mapping[str, Any]) -> str:
+def sarif(document: ChangeSetDocument) -> str:
+    """The findings as SARIF, from the version that made the document."""
+    return sarif_findings(document["provisioner"]["findings"], document["provisioner"]["version"])
+
+
+def sarif_findings(findings: Sequence[FindingDocument], version: str = __version__) -> str:
     """SARIF 2.1.0 with a result for each finding, at its place in the plan."""
-    rules = sorted({f["rule"] for f in _findings(document)})
+    rules = sorted({f["rule"] for f in findings})
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -74,25 +85,27 @@ def sarif(document: Mapping[str, Any]) -> str:
                 "tool": {
                     "driver": {
                         "name": "provisioner",
-                        "version": document["provisioner"]["version"],
+                        "version": version,
                         "rules": [{"id": rule} for rule in rules],
                     }
                 },
-                "results": list(_sarif_results(document)),
+                "results": list(_sarif_results(findings)),
             }
         ],
     }
     return json.dumps(log, indent=1, ensure_ascii=False) + "\n"
 
 
-def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
-    """Diagnostics in the shape of a change set's document, for `github` and `sarif`."""
-    findings = [
+def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[FindingDocument]:
+    """Diagnostics in the shape of findings, for `github_findings` and `sarif_findings`."""
+    return [
         {
             "rule": d.id,
             "severity": d.severity.value,
             "summary": d.summary,
             "mend": d.mend,
+            "address": str(d.address) if d.address else None,
+            "blocks": "",
             "waived": "",
             "location": {"file": d.location.file, "line": d.location.line, "column": d.location.column}
             if d.location
@@ -100,11 +113,10 @@ def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
         }
         for d in diagnostics
     ]
-    return {"provisioner": {"version": __version__, "findings": findings}}
 
 
-def _sarif_results(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for finding in _findings(document):
+def _sarif_results(findings: Sequence[FindingDocument]) -> Iterator[dict[str, Any]]:
+    for finding in findings:
         result: dict[str, Any] = {
             "ruleId": finding["rule"],
             "level": _SARIF_LEVELS[finding["severity"]],
@@ -120,11 +132,7 @@ def _sarif_results(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield result
 
 
-def _findings(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(document["provisioner"]["findings"])
-
-
-def _sentence(finding: Mapping[str, Any]) -> str:
+def _sentence(finding: FindingDocument) -> str:
     mend = f" ({finding['mend']})" if finding["mend"] else ""
     return visible(f"{finding['summary']}{mend}")
 

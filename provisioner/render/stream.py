@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, DriftDocument, FindingDocument, ResultDocument
 from provisioner.render.changes import action, pending
 from provisioner.render.escape import visible
 
@@ -26,7 +27,7 @@ def version(time: str, own: str) -> Line:
     return {**line, "ui": "1.2", "provisioner": {"version": own}}
 
 
-def planned(document: Mapping[str, Any], time: str) -> Iterator[Line]:
+def planned(document: ChangeSetDocument, time: str) -> Iterator[Line]:
     """What a plan found: what others changed, findings, a line for each change, and their counts."""
     ours = document["provisioner"]
     for item in document.get("resource_drift", ()):
@@ -35,9 +36,9 @@ def planned(document: Mapping[str, Any], time: str) -> Iterator[Line]:
     for finding in ours["findings"]:
         if not finding["waived"]:
             yield diagnostic(finding, time)
-    for item in (*ours["unreadable"], *({"address": u["type"], **u} for u in ours["unlisted"])):
-        facts = {"severity": "error", "summary": f"{item['address']} could not be read", "mend": item["reason"]}
-        yield diagnostic({**facts, "address": item["address"], "location": None}, time)
+    unread = [(u["address"], u["reason"]) for u in ours["unreadable"]]
+    for what, reason in (*unread, *((u["type"], u["reason"]) for u in ours["unlisted"])):
+        yield diagnostic(_unruled("error", f"{what} could not be read", reason, what), time)
     for change in pending(document):
         words = f"{visible(change['address'])}: {_PLANNED[action(change)]}"
         yield {
@@ -74,7 +75,7 @@ def progressed(address: str, type_: str, key: str, action_: str, detail: str, wa
     return {**line, "hook": hook, "provisioner": {"detail": detail}}
 
 
-def finished(result: Mapping[str, Any], type_: str, key: str, time: str) -> Line:
+def finished(result: ResultDocument, type_: str, key: str, time: str) -> Line:
     """A change has ended: complete, or errored with what there is to say of it."""
     address, action_, done = result["address"], result["action"], result["status"] in {"done", "already_done"}
     hook = {
@@ -90,7 +91,7 @@ def finished(result: Mapping[str, Any], type_: str, key: str, time: str) -> Line
     return {**line, "@level": "info" if done else "error", "hook": hook, "provisioner": ours}
 
 
-def diagnostic(finding: Mapping[str, Any], time: str) -> Line:
+def diagnostic(finding: FindingDocument, time: str) -> Line:
     """A finding or an error."""
     severity = finding["severity"] if finding["severity"] != "info" else "warning"
     said: Line = {"severity": severity, "summary": finding["summary"], "detail": finding["mend"]}
@@ -105,7 +106,7 @@ def diagnostic(finding: Mapping[str, Any], time: str) -> Line:
         **line,
         "@level": _LEVELS[finding["severity"]],
         "diagnostic": said,
-        "provisioner": {"rule": finding.get("rule")},
+        "provisioner": {"rule": finding["rule"] or None},
     }
 
 
@@ -113,9 +114,24 @@ def diagnostics(found: Sequence[Any], time: str) -> Iterator[Line]:
     """Diagnostics of an error that ends the run."""
     for item in found:
         at = item.location
-        place = {"file": at.file, "line": at.line, "column": at.column} if at else None
-        facts = {"severity": item.severity.value, "summary": item.summary, "mend": item.mend, "rule": item.id}
-        yield diagnostic({**facts, "address": item.address, "location": place}, time)
+        told = _unruled(item.severity.value, item.summary, item.mend, item.address)
+        told["location"] = {"file": at.file, "line": at.line, "column": at.column} if at else None
+        told["rule"] = item.id
+        yield diagnostic(told, time)
+
+
+def _unruled(severity: str, summary: str, mend: str, address: str | None) -> FindingDocument:
+    """A finding of no rule."""
+    return {
+        "rule": "",
+        "severity": severity,
+        "summary": summary,
+        "mend": mend,
+        "address": address,
+        "blocks": "",
+        "waived": "",
+        "location": None,
+    }
 
 
 def _line(type_: str, message: str, time: str) -> Line:
@@ -123,7 +139,7 @@ def _line(type_: str, message: str, time: str) -> Line:
     return {**head, "type": type_}
 
 
-def _planned(item: Mapping[str, Any]) -> Line:
+def _planned(item: ChangeDocument | DriftDocument) -> Line:
     return {"resource": _resource(item["address"], item["type"], item["index"]), "action": action(item)}
 
 

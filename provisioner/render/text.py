@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument, RecordDocument, ResultDocument
 from provisioner.render.changes import action as action_of
 from provisioner.render.changes import closing, conclusion, dangers, drifted, limit, remark, worst_first
 from provisioner.render.escape import visible
@@ -23,7 +24,7 @@ _LEGEND = {"create": "create", "update": "update in-place", "delete": "destroy"}
 Paint = Callable[[str, str], str]
 
 
-def render(document: Mapping[str, Any], *, color: bool = False) -> str:
+def render(document: ChangeSetDocument, *, color: bool = False) -> str:
     """The whole plan as text."""
     paint = _painter(color)
     lines: list[str] = []
@@ -45,7 +46,7 @@ def render(document: Mapping[str, Any], *, color: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def account(results: Sequence[Mapping[str, Any]], *, color: bool = False) -> str:
+def account(results: Sequence[ResultDocument], *, color: bool = False) -> str:
     """How an apply ended. Each result has address, action, status, detail and warnings."""
     paint = _painter(color)
     done = Counter(r["action"] for r in results if r["status"] == "done")
@@ -75,25 +76,25 @@ _ENDINGS = {
 }
 
 
-def _warnings(result: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _warnings(result: ResultDocument, paint: Paint) -> Iterator[str]:
     for warning in result["warnings"]:
         if "no settings of" not in warning:  # a write that changed nothing is no news
             yield f"{paint('warning', 'Warning:')} {visible(result['address'])}: {visible(warning)}"
 
 
-def _unreadable(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _unreadable(document: ChangeSetDocument, paint: Paint) -> Iterator[str]:
     ours = document["provisioner"]
     if not document["errored"]:
         return
     yield paint("error", "The tenant could not be read completely. This change set cannot be applied.")
     for item in ours["unreadable"]:
         yield f"  {visible(item['address'])}: {visible(item['reason'])}"
-    for item in ours["unlisted"]:
-        yield f"  undeclared {visible(item['type'])} objects: {visible(item['reason'])}"
+    for kind in ours["unlisted"]:
+        yield f"  undeclared {visible(kind['type'])} objects: {visible(kind['reason'])}"
     yield ""
 
 
-def _findings(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _findings(document: ChangeSetDocument, paint: Paint) -> Iterator[str]:
     ranked = sorted(
         document["provisioner"]["findings"],
         key=lambda f: (bool(f["waived"]), not f["blocks"], f["severity"], f["rule"], f["address"] or ""),
@@ -118,14 +119,14 @@ def _findings(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield ""
 
 
-def _legend(changes: Sequence[Mapping[str, Any]], paint: Paint) -> Iterator[str]:
+def _legend(changes: Sequence[ChangeDocument], paint: Paint) -> Iterator[str]:
     yield "Resource actions are indicated with the following symbols:"
     for action in dict.fromkeys(map(action_of, changes)):
         yield f"  {paint(_SIGNS[action], _SIGNS[action])} {_LEGEND[action]}"
     yield ""
 
 
-def _change(change: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
     action, ours = action_of(change), change["provisioner"]
     sign = _SIGNS[action]
     yield f"  # {visible(change['address'])} {_PHRASES[action]}"
@@ -151,7 +152,7 @@ def _change(change: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield ""
 
 
-def _field(sign: str, field: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
+def _field(sign: str, field: FieldDocument, width: int, paint: Paint) -> Iterator[str]:
     name = f"{visible(field['name']):<{width}}"
     before, after = field["before"], field["after"]
     if sign == "+":
@@ -171,13 +172,13 @@ def _field(sign: str, field: Mapping[str, Any], width: int, paint: Paint) -> Ite
         yield f"      {paint('~', '~')} {name} = {_json(before)} -> {_json(after)}"
 
 
-def _record(record: Mapping[str, Any]) -> str:
+def _record(record: RecordDocument) -> str:
     value = record["value"]
     target = value if isinstance(value, str) else f"(known after creation: {value['$ref']['property']})"
     return visible(f"{record['name']} {record['type']} {target}")
 
 
-def _notes(document: Mapping[str, Any]) -> Iterator[str]:
+def _notes(document: ChangeSetDocument) -> Iterator[str]:
     drift = document.get("resource_drift", ())
     if drift:
         yield ""

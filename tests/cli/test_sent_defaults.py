@@ -13,6 +13,7 @@ import pytest
 from provisioner import engine
 from provisioner.changes import changeset, planning
 from provisioner.model import Absent, Address, Change, Desired, Observed, Present, Resource, Send
+from provisioner.model.document import ChangeSetDocument
 from provisioner.render import html, markdown, powershell, text
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
@@ -26,7 +27,7 @@ SPECS: dict[Address, Any] = {
 }
 
 
-def creation(address: Address) -> tuple[Change, dict[str, Any]]:
+def creation(address: Address) -> tuple[Change, ChangeSetDocument]:
     """The change that creates a sparsely written object, and its document."""
     plan = Desired("contoso.onmicrosoft.com", "", {address: Resource(address, SPECS[address])})
     found = planning.plan(plan, Observed({address: Absent()}), TYPES)

@@ -7,6 +7,7 @@ from typing import Any
 from provisioner.changes import changeset
 from provisioner.diagnostics import Location, Severity
 from provisioner.model import Action, Address, Change, ChangeSet, Check, Finding, Unknown
+from provisioner.model.document import ChangeSetDocument
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import SmtpAuth
 
@@ -26,7 +27,7 @@ HOSTILE = [
 ]
 
 
-def document(changes: int = 0, **rest: Any) -> dict[str, Any]:
+def document(changes: int = 0, **rest: Any) -> ChangeSetDocument:
     """Every hostile name created, one connector updated and one destroyed, and so many mailboxes."""
     made = [
         Change(Address("inbound_connector", n), Action.CREATE, None, InboundConnector(n, comment=n)) for n in HOSTILE
@@ -62,9 +63,9 @@ def document(changes: int = 0, **rest: Any) -> dict[str, Any]:
     return changeset.to_document(found)
 
 
-def unread() -> dict[str, Any]:
+def unread() -> ChangeSetDocument:
     return document(unknown={Address("dkim", HOSTILE[3]): Unknown("half <an> answer")}, complete=False)
 
 
-def empty() -> dict[str, Any]:
+def empty() -> ChangeSetDocument:
     return changeset.to_document(ChangeSet("contoso.onmicrosoft.com", "id", "", ()))

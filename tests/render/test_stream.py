@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from provisioner.model.document import ResultDocument
 from provisioner.render import stream
 from tests.render.documents import HOSTILE, document
 
@@ -32,7 +33,14 @@ def test_the_summary_counts_what_is_planned() -> None:
 
 
 def test_a_failed_change_is_errored_and_says_why() -> None:
-    result = {"address": 'x["y"]', "action": "update", "status": "failed", "detail": "no\nway", "seconds": 1.6}
+    result: ResultDocument = {
+        "address": 'x["y"]',
+        "action": "update",
+        "status": "failed",
+        "detail": "no\nway",
+        "warnings": [],
+        "seconds": 1.6,
+    }
     line = stream.finished(result, "x", "y", TIME)
     assert (line["type"], line["@level"], line["hook"]["elapsed_seconds"]) == ("apply_errored", "error", 2)
     assert line["provisioner"]["detail"] == "no\nway"

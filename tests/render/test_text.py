@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
+from provisioner.model.document import ResultDocument
 from provisioner.render.text import account, render
 from tests.clocks import costs
 from tests.render.documents import HOSTILE, document, empty, unread
@@ -52,8 +52,8 @@ def test_ten_thousand_changes_are_made_in_time() -> None:
         assert "10001 to change" in render(found)
 
 
-def result(address: str, action: str, status: str, detail: str = "") -> dict[str, Any]:
-    return {"address": address, "action": action, "status": status, "detail": detail, "warnings": []}
+def result(address: str, action: str, status: str, detail: str = "") -> ResultDocument:
+    return {"address": address, "action": action, "status": status, "detail": detail, "warnings": [], "seconds": 1.0}
 
 
 def test_the_account_says_what_was_done_and_what_was_not() -> None:

@@ -1,0 +1,220 @@
+"""The change set as the one JSON document, typed: `changes` writes it, `render` and the journal read it.
+
+The shape is Terraform's plan representation (format 1.2,
+https://developer.hashicorp.com/terraform/internals/json-format); our own facts stand under `provisioner`, where other
+readers skip them. Values of fields are JSON: canonical sets are sorted lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict, final
+
+Fields = Mapping[str, Any]
+"""The written fields of a canonical object by name."""
+
+
+class LocationDocument(TypedDict):
+    """A place in a plan."""
+
+    file: str
+    line: int
+    column: int
+
+
+class FindingDocument(TypedDict):
+    """A finding. `blocks` is "", "apply" or "precondition", `waived` the reason of a waiver or ""."""
+
+    rule: str
+    severity: str
+    summary: str
+    mend: str
+    address: str | None
+    blocks: str
+    waived: str
+    location: LocationDocument | None
+
+
+class FieldDocument(TypedDict):
+    """A field that differs. `default`: the plan does not write it, and its creation sends it all the same."""
+
+    name: str
+    before: Any
+    after: Any
+    default: NotRequired[bool]
+
+
+@final
+class CmdletDocument(TypedDict):
+    """A cmdlet; parameters with `$secret`, `$ref` and `$delta` stand for what is known when it is sent."""
+
+    cmdlet: str
+    parameters: dict[str, Any]
+
+
+@final
+class GraphDocument(TypedDict):
+    """A request to Microsoft Graph."""
+
+    method: str
+    path: str
+    body: Any
+
+
+RequestDocument = CmdletDocument | GraphDocument
+
+
+class RecordDocument(TypedDict):
+    """A DNS record that a step waits for; its value may be a `$ref` to an earlier answer."""
+
+    name: str
+    type: str
+    value: Any
+
+
+@final
+class SendDocument(TypedDict):
+    """A step that sends a write."""
+
+    send: RequestDocument
+    waits_on: list[str]
+    blocked_on: list[str]
+
+
+AwaitDocument = TypedDict("AwaitDocument", {"await": list[RecordDocument]})
+"""A step that waits for DNS records."""
+
+StepDocument = SendDocument | AwaitDocument
+
+
+class SidesDocument(TypedDict):
+    """A change as Terraform shows it."""
+
+    actions: list[str]
+    before: Fields | None
+    after: Fields | None
+    after_unknown: dict[str, Any]
+    before_sensitive: dict[str, Any] | Literal[False]
+    after_sensitive: dict[str, Any] | Literal[False]
+
+
+class ResourceDocument(TypedDict):
+    """Which resource it is, in Terraform's words."""
+
+    address: str
+    mode: str
+    type: str
+    name: str
+    index: str
+    provider_name: str
+
+
+class ChangeFacts(TypedDict):
+    """What we add to a change."""
+
+    reason: str
+    observed: Fields | None
+    consequences: list[str]
+    fields: list[FieldDocument]
+    needs: list[str]
+    steps: list[StepDocument]
+    inverse: list[StepDocument]
+
+
+class ChangeDocument(ResourceDocument):
+    """A change of one resource, no-ops included."""
+
+    change: SidesDocument
+    provisioner: ChangeFacts
+
+
+class DriftFacts(TypedDict):
+    """The run that had brought the resource to its state, and the fields that were changed since."""
+
+    run: str
+    fields: list[str]
+
+
+class DriftDocument(ResourceDocument):
+    """What was changed from outside."""
+
+    change: SidesDocument
+    provisioner: DriftFacts
+
+
+class UnreadableDocument(TypedDict):
+    """A resource that could not be read."""
+
+    address: str
+    reason: str
+    kind: str
+
+
+class UnlistedDocument(TypedDict):
+    """A resource type whose undeclared objects could not be listed."""
+
+    type: str
+    reason: str
+    kind: str
+
+
+class PlanDocument(TypedDict):
+    """The plan that it was made from."""
+
+    digest: str
+    files: list[str]
+    commit: str
+
+
+class RequestsDocument(TypedDict):
+    """How many requests were sent, and how many writes apply will send."""
+
+    read: int
+    write: int
+
+
+class Facts(TypedDict):
+    """What we add to the document. `basis` is what the change set is derived from again (changes/verification.py)."""
+
+    format: int
+    version: str
+    tenant: str
+    tenant_id: str
+    owner: str
+    transport: str
+    plan: PlanDocument
+    expires: str
+    left: list[str]
+    requests: RequestsDocument
+    findings: list[FindingDocument]
+    unreadable: list[UnreadableDocument]
+    unlisted: list[UnlistedDocument]
+    basis: dict[str, Any] | None
+    digest: str
+
+
+class ChangeSetDocument(TypedDict):
+    """The whole document."""
+
+    format_version: str
+    resource_changes: list[ChangeDocument]
+    resource_drift: NotRequired[list[DriftDocument]]
+    output_changes: dict[str, Any]
+    variables: dict[str, Any]
+    checks: list[dict[str, Any]]
+    timestamp: str
+    applyable: bool
+    complete: bool
+    errored: bool
+    provisioner: Facts
+
+
+class ResultDocument(TypedDict):
+    """How one change of an apply ended."""
+
+    address: str
+    action: str
+    status: str
+    detail: str
+    warnings: list[str]
+    seconds: float
