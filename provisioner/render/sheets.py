@@ -6,13 +6,13 @@ Everything that a plan holds is escaped for where it is printed; a spreadsheet t
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.render.escape import visible
 from provisioner.render.markdown import code, escape
+from provisioner.render.pages import page, source
 
 Document = Mapping[str, Any]
 
@@ -24,14 +24,6 @@ _PARTS = (
     ("warnings", "Mind"),
     ("advice", "Better, or instead"),
 )
-
-_STYLE = """
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem; font: 1rem/1.5 system-ui, sans-serif; color: #1b1f24; }
-table { border-collapse: collapse; width: 100%; } th, td { border: 1px solid #d0d7de; padding: .3rem .6rem;
-  text-align: left; vertical-align: top; overflow-wrap: anywhere; } td.value { font-family: ui-monospace, monospace; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; } .soft { color: #57606a; }
-"""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 # --- a device --------------------------------------------------------------------------------------------------------
@@ -71,19 +63,8 @@ def sheet_markdown(document: Document) -> str:
 
 def sheet_html(document: Document) -> str:
     """The sheet as a page that can be printed and hung beside the device."""
-    body = [f"<h1>{_safe(document['device'])}</h1>", f"<p>{_safe(_headline(document))}</p>"]
-    if document["description"]:
-        body.append(f'<p class="soft">{_safe(document["description"])}</p>')
-    if document["settings"]:
-        rows = (
-            f'<tr><th scope="row">{_safe(s["name"])}</th><td class="value">{_safe(s["value"])}</td>'
-            f'<td class="soft">{_safe(s["note"])}</td></tr>'
-            for s in document["settings"]
-        )
-        body.append(f"<table>{''.join(rows)}</table>")
-    for title, items in _sections(document):
-        body.append(f"<h2>{_safe(title)}</h2><ul>{''.join(f'<li>{_safe(i)}</li>' for i in items)}</ul>")
-    return _page(f"{document['device']}: how to set it", body)
+    facts = {"headline": _headline(document), "sections": list(_sections(document))}
+    return page("sheet.html.jinja", sheet=document, style=source("sheet.css"), **facts)
 
 
 def _headline(document: Document) -> str:
@@ -151,17 +132,8 @@ def report_csv(document: Document) -> str:
 
 def report_html(document: Document) -> str:
     """The report as a page."""
-    head = "".join(f"<th>{_safe(c.replace('_', ' '))}</th>" for c in _COLUMNS)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{_safe(str(row[c]))}</td>' for c in _COLUMNS)}</tr>" for row in document["depending"]
-    )
-    body = [f"<h1>Basic authentication</h1><p>{_safe(_report_head(document))}</p>"]
-    if rows:
-        body.append(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
-    if document["undeclared_mailboxes"]:
-        items = "".join(f"<li>{_safe(a)}</li>" for a in document["undeclared_mailboxes"])
-        body.append(f"<h2>May sign in, but no device of the plan does</h2><ul>{items}</ul>")
-    return _page("Who depends on basic authentication", body)
+    facts = {"head": _report_head(document), "columns": _COLUMNS}
+    return page("report.html.jinja", report=document, style=source("sheet.css"), **facts)
 
 
 def _report_head(document: Document) -> str:
@@ -177,17 +149,3 @@ def _cell(value: Any) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = visible(str(value))
     return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
-
-
-def _safe(text: str) -> str:
-    return html.escape(visible(text))
-
-
-def _page(title: str, body: Sequence[str]) -> str:
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
