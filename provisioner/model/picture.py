@@ -55,8 +55,8 @@ class Relay:
 
     A source is known by its network or by the name in its TLS certificate; "" names none. `domains` are SenderDomains,
     which limit Partner connectors only (New-InboundConnector, -SenderDomains). `associated` are the accepted domains
-    whose mail may use the connector, ANY where none is written. `clear_text`: RequireTls is off; its effect on this
-    type of connector is not documented (New-InboundConnector, -RequireTls: Partner only).
+    whose mail may use the connector, ANY where none is written (-AssociatedAcceptedDomains). `clear_text`: RequireTls is
+    off; its effect on this type of connector is not documented (-RequireTls: Partner only).
     """
 
     networks: Scope = NONE
@@ -70,7 +70,9 @@ class Relay:
 class Exemption:
     """An enabled Partner connector for these sender domains: RejectDirectSend lets the sources through that it names.
 
-    One that names neither addresses nor a certificate exempts nobody, and knows its partner by the domain alone.
+    One that names neither addresses nor a certificate exempts nobody, and knows its partner by the domain alone. What
+    it names counts with a restriction: SenderIPAddresses applies to a Partner connector only with
+    RestrictDomainsToIPAddresses, TlsSenderCertificateName with RequireTls (New-InboundConnector).
 
     Source: Exchange Team Blog, "Introducing more control over Direct Send in Exchange Online", 28 April 2025: mail that
     matches an inbound connector of either type, by address or certificate, is not direct send.
