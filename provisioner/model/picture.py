@@ -55,8 +55,8 @@ class Relay:
 
     A source is known by its network or by the name in its TLS certificate; "" names none. `domains` are SenderDomains,
     which limit Partner connectors only (New-InboundConnector, -SenderDomains). `associated` are the accepted domains
-    whose mail may use the connector, ANY where none is written (-AssociatedAcceptedDomains). `clear_text`: RequireTls is
-    off; its effect on this type of connector is not documented (-RequireTls: Partner only).
+    whose mail may use the connector, ANY where none is written (-AssociatedAcceptedDomains). `clear_text`: RequireTls
+    is off; its effect on this type of connector is not documented (-RequireTls: Partner only).
     """
 
     networks: Scope = NONE
