@@ -74,6 +74,14 @@ def _lock(text: str) -> str:
     return text
 
 
+def _proxy(text: str) -> str:
+    """`http://HOST:PORT`, or https. Raises SETTINGS-PROXY for anything else, a login in it included."""
+    if not re.fullmatch(rf"https?://{_HOST}(?::\d+)?/?", text):
+        what = "write http://HOST:PORT without a login; one with a login belongs in HTTPS_PROXY, in the environment"
+        raise PydanticCustomError("SETTINGS-PROXY", what)
+    return text
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -175,6 +183,7 @@ class Profile(BaseSettings):
     psrp: Psrp = Psrp()
     lock: Annotated[str, AfterValidator(_lock)] | None = None
     ca: Path | None = None
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
 

@@ -22,6 +22,7 @@ from provisioner.operations.mail_records import asking, microsoft_mx
 from provisioner.operations.standing import lacking, observe, part_for
 from provisioner.settings import reference
 from provisioner.tenant.credentials import Tokens, make_credential, secret_value
+from provisioner.tenant.network import Network
 from provisioner.tenant.smtp import Attempt, Dialogue, converse, tls_context
 
 
@@ -136,7 +137,7 @@ async def _secret(context: Context, how: Way, password: str | None, scope: str) 
 async def _token(context: Context, scope: str) -> str:
     profile = context.profile
     authority = profile.endpoints.authority or CLOUDS[profile.cloud].authority
-    tokens = Tokens(make_credential(profile, authority, profile.endpoints.authority is not None))
+    tokens = Tokens(make_credential(profile, authority, profile.endpoints.authority is not None, Network.of(profile)))
     try:
         return await tokens.token(scope)
     finally:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provisioner.clock import SYSTEM, Clock
-from provisioner.diagnostics import Diagnostic, InputError, Malformed, SignInRefused
+from provisioner.diagnostics import Malformed, SignInRefused
 from provisioner.model import GraphRequest
 from provisioner.model.clouds import CLOUDS, Cloud
 from provisioner.tenant.dns import DnsResolver
+from provisioner.tenant.network import Network
 from provisioner.tenant.ports import Exchange, Ports
 from provisioner.tenant.retry import OnWait, Retry
 
@@ -47,48 +48,42 @@ async def connect(
     cloud = cloud_of(profile)
     resources = CLOUDS[profile.cloud]
     own_authority = profile.endpoints.authority is not None
-    ca = str(profile.ca) if profile.ca else None
-    if profile.ca and not profile.ca.is_file():
-        what = f"{profile.ca}, which should hold the certificates to trust, is not there"
-        raise InputError([Diagnostic("SETTINGS-CA", what, "correct ca in the profile")])
+    network = Network.of(profile)
     async with AsyncExitStack() as stack:
-        credential = make_credential(profile, cloud.authority, own_authority)
+        credential = make_credential(profile, cloud.authority, own_authority, network)
         tokens = Tokens(credential)
         stack.push_async_callback(tokens.close)
-        exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry))
-        directory = await stack.enter_async_context(open_directory(credential, cloud.graph, resources.graph, ca, retry))
+        exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry, network))
+        directory = await stack.enter_async_context(
+            open_directory(credential, cloud.graph, resources.graph, network, retry)
+        )
         yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, clock=clock))
 
 
 @asynccontextmanager
 async def _exchange(
-    profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry
+    profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry, network: Network
 ) -> AsyncIterator[Exchange]:
     """Exchange over the transport that the profile names."""
     if profile.exchange == "psrp":
         from provisioner.tenant.exchange_psrp import open_psrp
 
-        async with open_psrp(profile, retry) as psrp:
+        async with open_psrp(profile, retry, network) as psrp:
             yield psrp
         return
-    import ssl
-
     import aiohttp
 
     from provisioner.tenant.credentials import Tokens
     from provisioner.tenant.exchange_rest import RestExchange, trace_config
 
-    context = ssl.create_default_context(cafile=str(profile.ca) if profile.ca else None)
     options: dict[str, Any] = {
-        "connector": aiohttp.TCPConnector(ssl=context, limit=64),
-        "auto_decompress": False,
         "trace_configs": [trace_config()],
         # The affinity cookie keeps a listing on one backend; addresses without a name have cookies too.
         "cookie_jar": aiohttp.CookieJar(unsafe=True),
         "max_line_size": 65536,
         "max_field_size": 65536,
     }
-    async with aiohttp.ClientSession(**options) as session:
+    async with network.session(base, **options) as session:
         resource = CLOUDS[profile.cloud].exchange
         yield RestExchange(session, Tokens(credential), base, resource, retry, profile.timeouts.request_s)
 

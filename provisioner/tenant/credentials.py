@@ -9,10 +9,12 @@ import base64
 import json
 import os
 import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import Diagnostic, InputError, SignInRefused, TenantError, Throttled, Unavailable
+from provisioner.tenant.network import Network, sign_in_transport, untrusted
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -80,10 +82,11 @@ class Tokens:
         await self.credential.close()
 
 
-def make_credential(profile: Profile, authority: str, own_authority: bool) -> AsyncTokenCredential:
+def make_credential(profile: Profile, authority: str, own_authority: bool, network: Network) -> AsyncTokenCredential:
     """The azure-identity credential that a profile asks for. Raises InputError when a part of it is missing.
 
-    `own_authority`: not one of Microsoft's clouds, so that azure-identity must not look it up there.
+    `own_authority`: not one of Microsoft's clouds, so that azure-identity must not look it up there. A managed identity
+    is asked of the machine itself, and the default chain holds one: neither goes through a proxy of the profile's.
     """
     from azure.identity import aio
 
@@ -91,7 +94,9 @@ def make_credential(profile: Profile, authority: str, own_authority: bool) -> As
     common: dict[str, Any] = {"authority": authority, "retry_total": 0}
     if own_authority:
         common["disable_instance_discovery"] = True
-    if profile.ca:
+    if asked.kind in {"client_secret", "certificate", "workload_identity"}:
+        common["transport"] = sign_in_transport(network, authority)
+    elif profile.ca:
         common["connection_verify"] = str(profile.ca)
     tenant = profile.tenant
     try:
@@ -138,6 +143,8 @@ def sign_in_error(error: Exception) -> TenantError:
         if status and status >= 500:
             return Unavailable("the sign-in service does not answer properly", "sign-in", status=status)
     if isinstance(error, ServiceRequestError):
+        if isinstance(error.inner_exception, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text:
+            return untrusted("the sign-in service", "sign-in")
         return Unavailable(f"the sign-in service cannot be reached: {_redacted(text)}", "sign-in")
     first = _redacted(text.splitlines()[0]) if text else type(error).__name__
     return SignInRefused(f"no token could be had: {first}", "sign-in", mend="check the profile's credential")

@@ -8,6 +8,7 @@ A write whose answer was lost is not sent again: the engine reads what became of
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import ssl
 from collections import deque
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable
 from provisioner.model import Answer, Cmdlet, Parameter, Secret
 from provisioner.tenant.credentials import secret_value
+from provisioner.tenant.network import Network
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, SessionLost
 from provisioner.tenant.retry import Retry
 
@@ -143,19 +145,18 @@ def _run(runspace: Runspace, cmdlets: Sequence[Cmdlet]) -> tuple[list[Outcome], 
 
 
 @asynccontextmanager
-async def open_psrp(profile: Profile, retry: Retry) -> AsyncIterator[PsrpExchange]:
+async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIterator[PsrpExchange]:
     """The port of a profile. Raises InputError for settings amiss, before anything is sent."""
     settings = profile.psrp
     _check(settings)
     prologue = None
     if settings.prologue is not None:
         prologue = Cmdlet(settings.prologue.cmdlet, _prologue_parameters(settings.prologue.parameters))
-    ca = settings.ca or profile.ca
+    if settings.ca:
+        network = dataclasses.replace(network, ca=str(settings.ca))
 
     def make() -> Runspace:
-        return Runspace(
-            _wsman(settings, str(ca) if ca else None), settings.configuration, prologue, profile.timeouts.request_s
-        )
+        return Runspace(_wsman(settings, network), settings.configuration, prologue, profile.timeouts.request_s)
 
     exchange = PsrpExchange(make, retry, settings.runspaces, settings.statements)
     try:
@@ -214,7 +215,7 @@ def _prologue_parameters(written: Any) -> dict[str, Parameter]:
     return parameters
 
 
-def _wsman(settings: Psrp, ca: str | None) -> WSMan:
+def _wsman(settings: Psrp, network: Network) -> WSMan:
     """A connection that is made when first used. Its password is read now, and held by nothing else."""
     from pypsrp.wsman import WSMan
 
@@ -224,6 +225,7 @@ def _wsman(settings: Psrp, ca: str | None) -> WSMan:
     if settings.authentication == "certificate":
         options["certificate_pem"] = str(settings.certificate)
         options["certificate_key_pem"] = str(settings.certificate_key or settings.certificate)
+    proxy = network.proxy_for(str(settings.endpoint))
     connection = WSMan(
         str(where.hostname),
         port=where.port or (5986 if tls else 5985),
@@ -232,14 +234,45 @@ def _wsman(settings: Psrp, ca: str | None) -> WSMan:
         auth=settings.authentication,
         username=settings.user,
         password=secret_value(settings.password) if settings.password else None,
-        cert_validation=ca or True,  # type: ignore[arg-type] # a path is as good, says its documentation
+        cert_validation=network.ca or True,  # type: ignore[arg-type] # a path is as good, says its documentation
+        proxy=proxy,
+        no_proxy=proxy is None,
         operation_timeout=settings.operation_timeout_s,
         read_timeout=settings.operation_timeout_s + _READ_MARGIN_S,
         **options,
     )
     if settings.fingerprint:
         _pin(connection, settings.fingerprint)
+    elif network.ca is None:
+        _trust_platform(connection, network)
     return connection
+
+
+def _trust_platform(connection: WSMan, network: Network) -> None:
+    """Trust what the platform trusts; requests brings certificate authorities of its own."""
+    from requests.adapters import HTTPAdapter
+
+    context = network.tls()
+
+    class Trusting(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, ssl_context=context, **options)
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            return super().proxy_manager_for(proxy, ssl_context=context, **options)
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+            super().cert_verify(conn, url, verify, cert)
+            conn.ca_certs = None
+
+    _mount(connection, Trusting())
+
+
+def _mount(connection: WSMan, adapter: Any) -> None:
+    transport = connection.transport
+    session = transport._build_session()
+    session.mount("https://", adapter)
+    transport.session = session
 
 
 def _pin(connection: WSMan, fingerprint: str) -> None:
@@ -255,7 +288,4 @@ def _pin(connection: WSMan, fingerprint: str) -> None:
         def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002
             super().cert_verify(conn, url, False, cert)
 
-    transport = connection.transport
-    session = transport._build_session()
-    session.mount("https://", Pinned())
-    transport.session = session
+    _mount(connection, Pinned())

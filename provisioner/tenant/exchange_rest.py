@@ -31,6 +31,7 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
 from provisioner.tenant.credentials import Tokens, claims_of, secret_value
 from provisioner.tenant.exchange_answers import BUSY, TRUNCATED, check_rows, confirmed, error_by_type, role_mend
+from provisioner.tenant.network import untrusted
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
@@ -211,10 +212,7 @@ class RestExchange:
                     return answer.status, {k.lower(): v for k, v in answer.headers.items()}, content
             raise Malformed("redirected too often", cmdlet.name)
         except aiohttp.ClientConnectorCertificateError as error:
-            host = f"{error.host}:{error.port}"
-            raise TenantError(
-                f"the certificate of {host} is not trusted", cmdlet.name, mend="check the profile's ca and the clock"
-            ) from error
+            raise untrusted(f"{error.host}:{error.port}", cmdlet.name) from error
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(f"{error.host}:{error.port} cannot be reached: {_reason(error)}", cmdlet.name) from error
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:

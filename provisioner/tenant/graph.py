@@ -7,7 +7,6 @@ thousands. A GET of a collection follows its pages, also past an empty one.
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +25,7 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, GraphRequest, Row
+from provisioner.tenant.network import Network, untrusted
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ class SdkDirectory:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             host = urlsplit(url).netloc
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                what = f"the certificate of {host} is not trusted"
-                raise TenantError(what, str(request), mend="check the profile's ca and the clock") from error
+                raise untrusted(host, str(request)) from error
             raise Unavailable(f"{host} cannot be reached: {error or type(error).__name__}", str(request)) from error
         except httpx.HTTPError as error:
             raise Unclear(f"the connection broke: {error or type(error).__name__}", str(request)) from error
@@ -205,7 +204,7 @@ def _seconds(text: Any) -> float | None:
 
 @asynccontextmanager
 async def open_directory(
-    credential: AsyncTokenCredential, base: str, resource: str, ca: str | None, retry: Retry
+    credential: AsyncTokenCredential, base: str, resource: str, network: Network, retry: Retry
 ) -> AsyncIterator[SdkDirectory]:
     """The port over a client of its own, closed at the end. `resource` is what tokens are for: the cloud's host.
 
@@ -239,7 +238,7 @@ async def open_directory(
         RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False),
         RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
     }
-    transport = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=ca), retries=0)
+    transport = httpx.AsyncHTTPTransport(verify=network.tls(), retries=0, proxy=network.proxy_for(base))
     client = httpx.AsyncClient(
         transport=transport,
         base_url=base,

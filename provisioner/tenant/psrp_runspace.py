@@ -34,6 +34,7 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, Cmdlet, Parameter
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.exchange_answers import TRUNCATED, check_rows, confirmed, error_by_type, role_mend
+from provisioner.tenant.network import untrusted
 from provisioner.tenant.psrp_values import decode_row, encode
 
 if TYPE_CHECKING:
@@ -210,8 +211,9 @@ class Runspace:
             what = f"{host} refused {self._wsman.transport.username or 'the certificate'}"
             return SignInRefused(what, call, status=401, mend="check psrp.user, psrp.password and psrp.authentication")
         if isinstance(error, requests.exceptions.SSLError):
-            mend = "check psrp.ca or psrp.fingerprint in the profile, and the clock"
-            return TenantError(f"the certificate of {host} is not trusted: {_short(error)}", call, mend=mend)
+            found = untrusted(host, call)
+            found.mend += "; psrp.ca and psrp.fingerprint of the profile are for this host alone"
+            return found
         if isinstance(error, WSManFaultError) and error.code in (_MAX_SHELLS, _MAX_OPERATIONS):
             return Throttled(str(error.reason or "the host's quota is used up"), call, str(error.code))
         if isinstance(error, WSManFaultError) and error.code == _NO_SHELL:

@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from provisioner.tenant.network import Network
+
 _STEP_S = 20.0
 _LONGEST_REPLY = 4096  # characters of a reply that are kept
 
@@ -149,7 +151,7 @@ async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
 
 def tls_context(ca: str | None, certificate: str | None) -> ssl.SSLContext:
     """How the server is trusted, and who we say we are. Raises OSError (ssl.SSLError) for a file that will not do."""
-    context = ssl.create_default_context(cafile=ca)
+    context = Network(ca).tls()
     if certificate is not None:
         context.load_cert_chain(certificate, password=_no_password)
     return context

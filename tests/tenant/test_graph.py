@@ -23,6 +23,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, GraphRequest
 from provisioner.tenant.graph import SdkDirectory, open_directory
+from provisioner.tenant.network import Network
 from provisioner.tenant.retry import Retry
 from tests.clocks import FastClock
 from tests.sandbox.serving import Served, served
@@ -74,7 +75,7 @@ def ask(
         base = f"http://127.0.0.1:{server.port}"
         retry = Retry(clock=FastClock())
         credential: Any = Credential()
-        async with open_directory(credential, base, "https://graph.microsoft.com", None, retry) as opened:
+        async with open_directory(credential, base, "https://graph.microsoft.com", Network(), retry) as opened:
             directory = SdkDirectory(opened._adapter, base, retry, most_pages)
             try:
                 return await directory.send(request)

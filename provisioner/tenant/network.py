@@ -1,0 +1,92 @@
+"""How requests leave this machine: through which proxy, and whose certificates are trusted. One owner for all clients.
+
+Company networks send HTTPS through a proxy that often inspects it, with a certificate authority of the company's in the
+platform's store. So the store of the platform is what counts (truststore), unless the profile names a file. The proxy
+is the profile's, or that of HTTPS_PROXY and the platform's settings, but not for what NO_PROXY excludes.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from provisioner.diagnostics import Diagnostic, InputError, TenantError
+
+if TYPE_CHECKING:
+    import aiohttp
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    from provisioner.settings import Profile
+
+TRUST_MEND = (
+    "add the company's certificate authority to the platform's store, or name its file in the profile (ca) or in "
+    "SSL_CERT_FILE; check the clock"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the profile says; None is what the platform and the environment say."""
+
+    ca: str | None = None
+    proxy: str | None = None
+
+    @classmethod
+    def of(cls, profile: Profile) -> Network:
+        """Raises InputError where the file with the certificates to trust is not there."""
+        if profile.ca and not profile.ca.is_file():
+            what = f"{profile.ca}, which should hold the certificates to trust, is not there"
+            raise InputError([Diagnostic("SETTINGS-CA", what, "correct ca in the profile")])
+        return cls(str(profile.ca) if profile.ca else None, profile.proxy)
+
+    def tls(self) -> ssl.SSLContext:
+        """A context that verifies host names and certificates."""
+        if self.ca:
+            return ssl.create_default_context(cafile=self.ca)
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for a request to this address, with its login if it has one; None for a direct request."""
+        parts = urlsplit(url)
+        if not parts.hostname or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return None
+        found = urllib.request.getproxies()
+        address = self.proxy or found.get(parts.scheme) or found.get("all")
+        return address if not address or "://" in address else f"http://{address}"
+
+    def session(self, base: str, **options: Any) -> aiohttp.ClientSession:
+        """An aiohttp session for one host. The environment is read here: aiohttp would take logins from .netrc too."""
+        import aiohttp
+
+        # Before 3.12.7 a TLS connection that is given up may outlive its session (CPython issue 118950).
+        leaks = sys.version_info < (3, 12, 7)
+        connector = aiohttp.TCPConnector(ssl=self.tls(), limit=64, enable_cleanup_closed=leaks)
+        return aiohttp.ClientSession(connector=connector, proxy=self.proxy_for(base), auto_decompress=False, **options)
+
+
+def sign_in_transport(network: Network, authority: str) -> AioHttpTransport:
+    """azure-identity's transport over a session of ours, made when first used; its own does not know the store."""
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    class Transport(AioHttpTransport):  # type: ignore[misc] # given by a module's __getattr__
+        session: aiohttp.ClientSession | None
+
+        async def open(self) -> None:
+            if self.session is None:
+                import aiohttp
+
+                self.session = network.session(authority, cookie_jar=aiohttp.DummyCookieJar())
+            await super().open()
+
+    return Transport(use_env_settings=False)
+
+
+def untrusted(host: str, call: str) -> TenantError:
+    """The one error for a certificate that nothing trusts; it is never tried again."""
+    return TenantError(f"the certificate of {host} is not trusted", call, mend=TRUST_MEND)
