@@ -144,9 +144,19 @@ async def _tenant(
     if desired is not None:
         checks += _sign_ins(desired, answers)
     if found is not None:
+        checks += _unread(found)
         checks += _findings(found)
         checks += _not_in_force(found)
     return checks, found
+
+
+def _unread(found: ChangeSet) -> Iterator[Check]:
+    """What the plan is about and could not be read, each reason once: Send As rights need a role of their own."""
+    reasons: dict[str, str] = {}
+    for what, unknown in {**found.unknown, **found.unlisted}.items():
+        reasons.setdefault(unknown.reason, str(what))
+    for reason, what in reasons.items():
+        yield Check(what, PROBLEM, f"could not be read: {reason}")
 
 
 def _findings(found: ChangeSet) -> Iterator[Check]:

@@ -312,3 +312,7 @@ def test_who_may_only_read_is_told_which_role_shows_send_as_rights(tenant: Shop)
     done = tenant.run("--profile", "sandbox-reader", "plan", "plan.yaml")
     assert done.returncode == 4, done.stdout + done.stderr
     assert "Exchange Recipient Administrator (Entra) or Mail Recipients (Exchange)" in done.stdout + done.stderr
+    doctor = tenant.run("--profile", "sandbox-reader", "doctor", "plan.yaml")
+    assert doctor.returncode == 1
+    assert "could not be read: Get-RecipientPermission" in doctor.stdout
+    assert "Mail Recipients (Exchange)" in doctor.stdout
