@@ -153,7 +153,7 @@ async def _tenant(
 def _unread(found: ChangeSet) -> Iterator[Check]:
     """What the plan is about and could not be read, each reason once: Send As rights need a role of their own."""
     reasons: dict[str, str] = {}
-    for what, unknown in {**found.unknown, **found.unlisted}.items():
+    for what, unknown in (*found.unknown.items(), *found.unlisted.items()):
         reasons.setdefault(unknown.reason, str(what))
     for reason, what in reasons.items():
         yield Check(what, PROBLEM, f"could not be read: {reason}")
