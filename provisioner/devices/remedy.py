@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.devices.choice import NAMES, choose, facts_of, without_password
-from provisioner.model import Address, Desired
+from provisioner.model import Address, Desired, yaml_text
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 
 _NO_PASSWORDS = frozenset({
@@ -74,7 +73,7 @@ def _without_password(device: Device, desired: Desired) -> Remedy:
     if choice.method is None:
         return Remedy("; or ".join(["no other way will do for it as it is declared", *choice.advice]))
     if choice.method == CLIENT_SUBMISSION:
-        return Remedy("let it sign in with OAuth", _device(device, "supports: { authentication: [oauth] }"))
+        return Remedy("let it sign in with OAuth", _device(device, supports={"authentication": ["oauth"]}))
     return _another_method(device, choice)
 
 
@@ -90,13 +89,13 @@ def _to_anyone(device: Device, desired: Desired) -> Remedy:
         why = "direct send reaches the organization's own recipients only, and no other way will do for it"
         return Remedy("; or ".join([why, *choice.advice]))
     sentence = f"direct send reaches the organization's own recipients only; {NAMES[choice.method]} reaches anyone"
-    return Remedy(sentence, _device(device, "recipients: anyone", f"method: {choice.method}"))
+    return Remedy(sentence, _device(device, recipients="anyone", method=choice.method))
 
 
 def _another_method(device: Device, choice: Choice) -> Remedy:
     assert choice.method is not None  # noqa: S101 - asked by whoever calls
     sentence = f"send by {NAMES[choice.method]}: {'; '.join(choice.reasons)}"
-    return Remedy(sentence, _device(device, f"method: {choice.method}"))
+    return Remedy(sentence, _device(device, method=choice.method))
 
 
 def _through_a_connector(device: Device, desired: Desired) -> Remedy:
@@ -105,12 +104,12 @@ def _through_a_connector(device: Device, desired: Desired) -> Remedy:
     choice = choose(able, facts_of(able, desired))
     if choice.method is not None:
         why = "a connector that names where it comes from makes it more than direct send"
-        return Remedy(why, _device(device, f"method: {choice.method}"))
+        return Remedy(why, _device(device, method=choice.method))
     sentence = (
         "let the organization take direct send again. Better, since that is for anybody who writes in its name: a "
         "fixed address or a certificate, so that a connector can tell the device"
     )
-    return Remedy(sentence, "organization:\n  reject_direct_send: false\n")
+    return Remedy(sentence, yaml_text.write({"organization": {"reject_direct_send": False}}))
 
 
 def _address(device: Device, desired: Desired, seen_ip: str) -> Remedy | None:
@@ -118,21 +117,17 @@ def _address(device: Device, desired: Desired, seen_ip: str) -> Remedy | None:
     known = facts_of(device, desired).sources
     if not seen_ip or ":" in seen_ip or not known or _holds(known, seen_ip):
         return None
-    listed = json.dumps(sorted([*(n.removesuffix("/32") for n in known), seen_ip]))
+    listed = sorted([*(n.removesuffix("/32") for n in known), seen_ip])
     sentence = f"its mail comes from {seen_ip}, which the plan does not name for it; if that address is yours alone"
     if device.site is not None:
-        return Remedy(sentence, f"sites:\n  {_key(device.site)}:\n    egress_ip_addresses: {listed}\n")
-    return Remedy(sentence, _device(device, f"sender_ip_addresses: {listed}"))
+        return Remedy(sentence, yaml_text.write({"sites": {device.site: {"egress_ip_addresses": listed}}}))
+    return Remedy(sentence, _device(device, sender_ip_addresses=listed))
 
 
 def _holds(networks: Iterable[str], ip: str) -> bool:
     return any(ipaddress.ip_address(ip) in ipaddress.ip_network(n) for n in networks)
 
 
-def _device(device: Device, *lines: str) -> str:
-    return f"devices:\n  {_key(device.name)}:\n" + "".join(f"    {line}\n" for line in lines)
-
-
-def _key(text: str) -> str:
-    """A name as YAML: as it is where it is plain, else in JSON's quotes, which YAML knows."""
-    return text if text.replace("-", "").replace("_", "").isalnum() and text.isascii() else json.dumps(text)
+def _device(device: Device, **fields: object) -> str:
+    """The part of a plan that gives a device these fields."""
+    return yaml_text.write({"devices": {device.name: fields}})

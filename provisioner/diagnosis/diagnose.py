@@ -34,6 +34,7 @@ from provisioner.diagnosis.table import (
     SIGNS,
     Sign,
 )
+from provisioner.model import yaml_text
 
 _MOST_IN_A_LINE = 8_192
 _MOST_LINES = 1_500
@@ -569,33 +570,36 @@ def _plan(cause: Cause, facts: Facts) -> tuple[str, tuple[str, ...]]:
 
 def _smtp_auth(facts: Facts) -> tuple[str, tuple[str, ...]]:
     mailbox = facts.mailbox or facts.sender
-    text = f"smtp_auth:\n  mailboxes:\n    {mailbox or 'MAILBOX'}: enabled\n"
+    text = yaml_text.write({"smtp_auth": {"mailboxes": {mailbox or "MAILBOX": "enabled"}}})
     return text, () if mailbox else ("MAILBOX: the address that the device logs in with",)
 
 
 def _connector(facts: Facts) -> tuple[str, tuple[str, ...]]:
     ip = facts.ip if ":" not in facts.ip else ""
-    text = (
-        "inbound_connectors:\n  NAME:\n    type: on_premises\n    enabled: true\n"
-        f'    sender_ip_addresses: [{ip or "ADDRESS"}]\n    sender_domains: ["*"]\n'
-    )
+    connector = {
+        "type": "on_premises",
+        "enabled": True,
+        "sender_ip_addresses": [ip or "ADDRESS"],
+        "sender_domains": ["*"],
+    }
+    text = yaml_text.write({"inbound_connectors": {"NAME": connector}})
     lacks = ("NAME: a name of your choice, or of the connector that is there (with all its addresses)",)
     return text, lacks if ip else (*lacks, "ADDRESS: the public IPv4 address that the device sends from")
 
 
 def _send_as(facts: Facts) -> tuple[str, tuple[str, ...]]:
-    text = f"send_as:\n  {facts.mailbox or 'MAILBOX'}: [{facts.sender or 'ADDRESS'}]\n"
+    text = yaml_text.write({"send_as": {facts.mailbox or "MAILBOX": [facts.sender or "ADDRESS"]}})
     lacks = [] if facts.mailbox else ["MAILBOX: the address that the device logs in with"]
     return text, (*lacks, *([] if facts.sender else ["ADDRESS: the From address"]))
 
 
 def _domain(facts: Facts) -> tuple[str, tuple[str, ...]]:
-    text = f"domains:\n  {facts.domain or 'DOMAIN'}: {{ verified: true, accepted: true }}\n"
+    text = yaml_text.write({"domains": {facts.domain or "DOMAIN": {"verified": True, "accepted": True}}})
     return text, () if facts.domain else ("DOMAIN: the domain of the sender's address",)
 
 
 def _dkim(facts: Facts) -> tuple[str, tuple[str, ...]]:
-    text = f"dkim:\n  {facts.domain or 'DOMAIN'}: {{ enabled: true, key_size: 2048 }}\n"
+    text = yaml_text.write({"dkim": {facts.domain or "DOMAIN": {"enabled": True, "key_size": 2048}}})
     return text, () if facts.domain else ("DOMAIN: the domain of the From address",)
 
 

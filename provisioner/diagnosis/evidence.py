@@ -9,7 +9,6 @@ canonical objects, as a plan reads them, so that both see the same tenant. SPF i
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from provisioner.diagnosis.diagnose import (
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult
-from provisioner.model import Absent, Address, Observed, Present, Request, Unknown, request_key
+from provisioner.model import Absent, Address, Observed, Present, Request, Unknown, request_key, yaml_text
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.rows import accepted_domain, recipient, rows_of
@@ -165,7 +164,7 @@ def _sign_in(mailbox: str, observed: Observed) -> Sequence[Evidence]:
     verdict = rules.judge(rules.switches_of(mailbox, observed), "basic")
     if verdict.blocked_by:
         ours = verdict.blocked_by in {"mailbox", "organization"}
-        plan = f"smtp_auth:\n  mailboxes:\n    {mailbox}: enabled\n" if ours else ""
+        plan = yaml_text.write({"smtp_auth": {"mailboxes": {mailbox: "enabled"}}}) if ours else ""
         found = [Evidence("yes", f"{mailbox}: {verdict.sentence}", verdict.mend, plan)]
     elif verdict.allowed:
         found = [Evidence("no", f"{mailbox}: no switch of the tenant forbids it to sign in with a password")]
@@ -194,7 +193,7 @@ def _connector(ip: str, connectors: Sequence[InboundConnector], *, relay: bool) 
     for connector in sorted(fit, key=lambda c: c.enabled is False):
         what = f'the connector "{connector.name}" names {ip}'
         if connector.enabled is False:
-            plan = f"inbound_connectors:\n  {json.dumps(connector.name)}: {{ enabled: true }}\n"
+            plan = yaml_text.write({"inbound_connectors": {connector.name: {"enabled": True}}})
             return Evidence("yes", f"{what}, but it is disabled", "enable it", plan)
         if relay and connector.type is None:
             return Evidence("unknown", f"{what}, but Get-InboundConnector did not return its type")
@@ -238,7 +237,7 @@ def _accepted(domain: str, domains: Mapping[str, Any]) -> Evidence:
 def _send_as(mailbox: str, sender: str, granted: bool) -> Evidence:
     if granted:
         return Evidence("no", f"{mailbox} may send as {sender}")
-    plan = f"send_as:\n  {mailbox}: [{sender}]\n"
+    plan = yaml_text.write({"send_as": {mailbox: [sender]}})
     return Evidence("yes", f"{mailbox} has no right to send as {sender}", "give it under send_as", plan)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from provisioner.mail_dns.findings import DnsRecord
+from provisioner.model import yaml_text
 
 _PIECE_BYTES = 255  # the longest single string of a TXT record (RFC 1035, 3.3.14)
 
@@ -22,18 +24,14 @@ def zone_file(domain: str, records: Iterable[DnsRecord]) -> str:
 
 def octodns(domain: str, records: Iterable[DnsRecord]) -> str:
     """One zone file of octoDNS's YAML provider. Semicolons of TXT values are escaped, as it asks for."""
-    lines = ["---"]
     by_name: dict[str, dict[str, list[DnsRecord]]] = {}
     for record in sorted(set(records)):
         by_name.setdefault(_relative(domain, record.name), {}).setdefault(record.type, []).append(record)
+    zone: dict[str, Any] = {}
     for name in sorted(by_name, key=_natural):
-        kinds = by_name[name]
-        dash = len(kinds) > 1
-        lines.append(f"{json.dumps(name, ensure_ascii=False)}:")
-        for kind, group in sorted(kinds.items()):
-            body = _octodns_body(kind, group)
-            lines += [f"  {('- ' if i == 0 else '  ') if dash else ''}{line}" for i, line in enumerate(body)]
-    return "\n".join(lines) + "\n"
+        found = [_octodns_record(kind, group) for kind, group in sorted(by_name[name].items())]
+        zone[name] = found if len(found) > 1 else found[0]
+    return yaml_text.write(zone, quoted=True, start=True)
 
 
 def dnscontrol(domain: str, records: Iterable[DnsRecord]) -> str:
@@ -88,19 +86,13 @@ def _label_text(name: str) -> str:
     )
 
 
-def _octodns_body(kind: str, group: Sequence[DnsRecord]) -> list[str]:
-    lines = [f"ttl: {group[0].ttl_s}", f"type: {kind}"]
+def _octodns_record(kind: str, group: Sequence[DnsRecord]) -> dict[str, Any]:
+    record: dict[str, Any] = {"ttl": group[0].ttl_s, "type": kind}
     if kind == "MX":
-        pairs = [record.value.partition(" ") for record in group]
-        return [
-            *lines,
-            "values:",
-            *(f"- {{exchange: {json.dumps(_dotted(h))}, preference: {int(p)}}}" for p, _, h in pairs),
-        ]
+        pairs = [r.value.partition(" ") for r in group]
+        return {**record, "values": [{"exchange": _dotted(h), "preference": int(p)} for p, _, h in pairs]}
     values = [r.value.replace(";", "\\;") if kind == "TXT" else _dotted(r.value) for r in group]
-    if len(values) == 1:
-        return [*lines, f"value: {json.dumps(values[0], ensure_ascii=False)}"]
-    return [*lines, "values:", *(f"- {json.dumps(value, ensure_ascii=False)}" for value in values)]
+    return {**record, "value": values[0]} if len(values) == 1 else {**record, "values": values}
 
 
 def _relative(domain: str, name: str) -> str:

@@ -8,7 +8,6 @@ spellings; only what differs is written anew (ruamel.yaml's round trip).
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,18 @@ from pydantic import TypeAdapter, ValidationError
 from provisioner import rules
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.model import Address, Declared, Desired, Observed, Present, Resource, ResourceType, project, written
+from provisioner.model import (
+    Address,
+    Declared,
+    Desired,
+    Observed,
+    Present,
+    Resource,
+    ResourceType,
+    project,
+    written,
+    yaml_text,
+)
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Sequence[ResourceType[Any]]
@@ -49,25 +59,13 @@ def export(
     the next apply. Raises InputError when `old` is no YAML mapping.
     """
     left_out: list[str] = []
-    yaml = _yaml()
+    yaml = yaml_text.round_trip()
     document = _header(yaml, old, tenant, owner)
     owner = str(document.get("owner") or "")
     entries = {t.name: dict(_entries(t, observed, owner, scope or Scope(), left_out)) for t in types}
     for kind in types:
         _write_section(document, kind, entries[kind.name], _specs(kind, observed), owner)
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    return Export(stream.getvalue(), tuple(left_out))
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+    return Export(yaml_text.dump(document, yaml), tuple(left_out))
 
 
 def _header(yaml: Any, old: str | None, tenant: str, owner: str) -> Any:

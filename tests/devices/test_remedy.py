@@ -52,7 +52,7 @@ def test_what_was_applied_takes_its_time() -> None:
 def test_without_passwords_oauth_comes_first(cause: str) -> None:
     found = mends(cause, authentication=frozenset({"basic", "oauth"}), site="hq")
     assert found is not None
-    assert found.plan == 'devices:\n  "erp 1":\n    supports: { authentication: [oauth] }\n'
+    assert found.plan == "devices:\n  erp 1:\n    supports:\n      authentication: [oauth]\n"
 
 
 def test_an_address_that_is_covered_or_unknown_proposes_none() -> None:
@@ -64,7 +64,7 @@ def test_an_address_that_is_covered_or_unknown_proposes_none() -> None:
 def test_an_own_address_is_added_to_the_device() -> None:
     found = mends("relay-denied", sender_ip_addresses=frozenset({"203.0.113.7/32"}), seen_ip="203.0.113.8")
     assert found is not None
-    assert found.plan.endswith('sender_ip_addresses: ["203.0.113.7", "203.0.113.8"]\n')
+    assert found.plan.endswith("sender_ip_addresses: [203.0.113.7, 203.0.113.8]\n")
 
 
 def test_what_has_nothing_to_do_with_the_plan_has_no_remedy() -> None:

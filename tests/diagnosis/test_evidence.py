@@ -71,7 +71,7 @@ def test_an_enabled_connector_counts_before_a_disabled_and_a_partner_one(order: 
 
 def test_a_disabled_connector_is_to_be_enabled() -> None:
     (evidence,) = conclude(AskConnectorFor(IP, relay=True), connectors(connector("hq", enabled=False)))
-    assert (evidence.speaks, evidence.plan) == ("yes", 'inbound_connectors:\n  "hq": { enabled: true }\n')
+    assert (evidence.speaks, evidence.plan) == ("yes", "inbound_connectors:\n  hq:\n    enabled: true\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""The one writer of YAML: plans that are exported or proposed, and zone files of octoDNS.
+
+ruamel.yaml decides what needs quotes. `plan/yaml_nodes.py` reads YAML, with positions and by the rules of the plan
+language.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
+_WORD = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z]+", re.IGNORECASE)
+"""What YAML 1.1 takes for a text too (https://yaml.org/type/bool.html and null.html)."""
+_WIDTH = 1 << 20  # no line is folded
+
+
+def round_trip() -> YAML:
+    """A reader and writer that keeps comments, order and spellings (ruamel.yaml's round trip)."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = _WIDTH
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def dump(document: Any, yaml: YAML | None = None) -> str:
+    """What `round_trip` has read, or made, as text."""
+    stream = io.StringIO()
+    (yaml or round_trip()).dump(document, stream)
+    return stream.getvalue()
+
+
+def write(content: Mapping[str, Any], *, quoted: bool = False, start: bool = False) -> str:
+    """Plain data as YAML 1.2. Lists of plain values are written on one line, all else in blocks.
+
+    `quoted` puts quotes around all but plain words, for readers of YAML 1.1 (PyYAML), to which `off` is a boolean and
+    `1:30` a number.
+    `start` begins with `---`.
+    """
+    yaml = round_trip()
+    yaml.explicit_start = start
+    return dump(_node(content, quoted), yaml)
+
+
+def _node(value: Any, quoted: bool) -> Any:
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, Mapping):
+        return CommentedMap((_node(k, quoted), _node(v, quoted)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        found = CommentedSeq(_node(v, quoted) for v in value)
+        if not any(isinstance(v, Mapping | list | tuple) for v in value):
+            found.fa.set_flow_style()
+        return found
+    plain = not isinstance(value, str) or not quoted or _WORD.fullmatch(value)
+    return value if plain else DoubleQuotedScalarString(value)
