@@ -37,11 +37,11 @@ from provisioner.model import (
     consequence,
     create_only,
     field_names,
+    goal_of,
     matches,
+    overlay,
     project,
 )
-from provisioner.model import goal_of as goal_of
-from provisioner.model import overlay as overlay
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from provisioner.changes import planning
 from provisioner.engine.comparing import standing_of
 from provisioner.engine.events import ALREADY, DONE, OPENINGS
 from provisioner.engine.run import Run
-from provisioner.model import Action, Address, Change, Effect, Observation
+from provisioner.model import Action, Address, Change, Effect, Observation, goal_of
 
 
 class Openings:
@@ -29,7 +29,7 @@ class Openings:
 
     def _opens(self, change: Change) -> bool:
         """Whether a change opens a sending path; of an unchanged object, whether it is one or is meant to be."""
-        kind, goal = self._run.kind(change.address), planning.goal_of(change)
+        kind, goal = self._run.kind(change.address), goal_of(change)
         if change.action is not Action.NO_OP:
             return Effect.OPENS in mailflow.effects(kind, change.observed, goal)
         return Effect.OPENS in mailflow.effects(kind, None, goal) or bool(kind.in_force(change.after, goal))

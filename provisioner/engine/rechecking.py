@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
-from provisioner.changes import planning
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine.comparing import between, standing_of
 from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
-from provisioner.model import Address, Change, Observation, Present, Send, Unknown, project
+from provisioner.model import Address, Change, Observation, Present, Send, Unknown, overlay, project
 
 
 async def recheck(
@@ -47,7 +46,7 @@ def _same_steps(run: Run, change: Change, observation: Observation) -> bool:
     """
     kind = run.kind(change.address)
     live = observation.spec if isinstance(observation, Present) else None
-    goal = change.after if live is None or change.after is None else planning.overlay(change.after, live)
+    goal = change.after if live is None or change.after is None else overlay(change.after, live)
     return tuple(kind.steps(live, goal)) == tuple(change.steps)
 
 
@@ -62,6 +61,6 @@ def _resumed(run: Run, change: Change, observation: Observation) -> Change:
     if not between(change, observation.spec):
         return change
     kind = run.kind(change.address)
-    live, goal = observation.spec, planning.overlay(change.after, observation.spec)
+    live, goal = observation.spec, overlay(change.after, observation.spec)
     steps = tuple(kind.steps(live, goal))
     return dataclasses.replace(change, before=project(live, change.after), steps=steps, observed=live)

@@ -28,6 +28,7 @@ from provisioner.model import (
     GraphRequest,
     Request,
     Send,
+    goal_of,
 )
 from tests.engine.lifecycle.port import Passage, Service
 from tests.engine.lifecycle.truth import BY_NAME, in_force, is_after, is_before, truth
@@ -304,7 +305,7 @@ def _opens(change: Change) -> bool:
     """Whether a change opens a sending path; of an unchanged object, whether it is one or is meant to be."""
     if change.after is None:
         return False
-    kind, goal = BY_NAME[change.address.type], planning.goal_of(change)
+    kind, goal = BY_NAME[change.address.type], goal_of(change)
     if change.action is Action.NO_OP:
         return Effect.OPENS in mailflow.effects(kind, None, goal) or bool(kind.in_force(change.after, goal))
     return Effect.OPENS in mailflow.effects(kind, change.observed, goal)
