@@ -12,7 +12,17 @@ from typing import Any
 from provisioner import engine, mailflow
 from provisioner.changes import planning
 from provisioner.changes.changeset import request_document
-from provisioner.diagnostics import ChangeSetStale, NotFound, TenantError, TenantIncomplete
+from provisioner.diagnostics import (
+    ChangeSetStale,
+    NotFound,
+    PermissionMissing,
+    Refused,
+    TenantError,
+    TenantIncomplete,
+    Throttled,
+    Unavailable,
+    Unclear,
+)
 from provisioner.engine import Event, Finished, Outcome, Result, Started, Waiting, journal
 from provisioner.model import (
     Action,
@@ -168,6 +178,8 @@ class Watch:
         stage = self.stages[address]
         if stage is planning.Stage.FREE:
             return
+        unseen = self.struck_at(engine.OPENINGS) and isinstance(self.service.log[self.service.at].answer, TenantError)
+        demand(not unseen, f"{address} closes, and was sent although its openers could not be read")
         lacking = [str(a) for a in self._not_in_force(stage)]
         demand(not lacking, f"{address} closes, and was sent although {lacking} are not in force")
 
@@ -190,6 +202,8 @@ class Watch:
         if result.status in UNTOUCHED:
             sent = [p for p in mine if result.status != "left" or p.stopped]
             demand(not sent, f"{change.address}: {result.status}, and something was sent")
+        if result.status == "done":
+            demand(self._was_read(change, mine), f"{change.address}: done, and it was not read back")
         if result.status == "failed" and sum(isinstance(s, Send) for s in change.steps) == 1:
             demand(is_before(change, live), f"{change.address}: failed, and the tenant has {live}")
         if result.status == "waiting":
@@ -199,7 +213,11 @@ class Watch:
             why = self.struck or self._not_in_force(stage) or self._unfinished(stage)
             demand(why, f"{change.address} was held back, and every opener is in force")
         if result.status == "unconfirmed":
-            demand(self.struck or not shows, f"{change.address}: unconfirmed, and the tenant shows it")
+            why = not shows or self.struck_at(engine.READING_BACK) or self._unclear_on_the_way(change, mine)
+            demand(why, f"{change.address}: unconfirmed, and the tenant shows it")
+            demand(not (self.struck and self._is("shows late")), f"{change.address}: unconfirmed, and it shows in time")
+        refused = [p for p in mine if type(p.answer) in _REFUSALS and not _not_yet(p)]
+        demand(not refused or result.status == "failed", f"{change.address}: {result.status}, and it was refused")
         if result.status == "left":
             stopped = self.service.stop is not None and self.service.stop.is_set()
             demand(stopped, f"{change.address}: left, and nobody interrupted the run")
@@ -209,6 +227,32 @@ class Watch:
         fault, at = self.service.fault, self.service.at
         lied = fault is not None and fault.lies and self.struck and self.service.log[at].purpose == engine.RECHECKING
         return lied and result.status == "already_done" and result.action is Action.DELETE
+
+    def _was_read(self, change: Change, mine: Sequence[Passage]) -> bool:
+        """Whether a good answer came after the last write, to a question of the change's type."""
+        last = max((p.number for p in mine), default=self.began)
+        queries = BY_NAME[change.address.type].queries({change.address.key: change.after}, False)
+        missing = {str(q.request): q.may_be_missing for q in queries}
+        for passage in self.service.log[last:]:
+            asked = str(passage.request)
+            if passage.purpose != engine.READING_BACK or asked not in missing:
+                continue
+            odd = passage.number == self.service.at and self._is("odd rows") and change.action is not Action.DELETE
+            absent = isinstance(passage.answer, NotFound) and missing[asked]
+            if (isinstance(passage.answer, Answer) and not odd) or absent:
+                return True
+        return False
+
+    def struck_at(self, purpose: str) -> bool:
+        """Whether the fault has struck a request of this purpose."""
+        return self.struck and self.service.log[self.service.at].purpose == purpose
+
+    def _unclear_on_the_way(self, change: Change, mine: Sequence[Passage]) -> bool:
+        """Whether no clear answer came to a write before the last one."""
+        return any(isinstance(p.answer, Unclear) and p.step < len(change.steps) - 1 for p in mine)
+
+    def _is(self, name: str) -> bool:
+        return self.service.fault is not None and self.service.fault.name == name
 
     def _unfinished(self, stage: int) -> bool:
         ended = {e.result.address: e.result.status for e in self.events if isinstance(e, Finished)}
@@ -223,9 +267,12 @@ class Watch:
         if error is not None:
             demand(not writes, f"{type(error).__name__}, and something was written")
             if isinstance(error, ChangeSetStale):
-                demand(self.moved or self.struck, f"stale, and nothing has moved: {error.moved}")
+                lied = self.struck and self.service.fault is not None and self.service.fault.lies
+                demand((self.moved and not self.resumed) or lied, f"stale, and nothing has moved: {error.moved}")
             else:
                 demand(isinstance(error, TenantIncomplete) and self.struck, f"it ended with {error!r}")
+        elif self.moved and not self.resumed and outcome is not None:
+            raise Wrong("an object has moved since it was planned, and the change set was applied")
         self._check_sends(writes)
         self._check_journal(writes, outcome, killed=outcome is None and error is None)
         if outcome is not None:
@@ -255,8 +302,7 @@ class Watch:
         for passage in writes:
             earlier = tried.get((passage.address, passage.step))
             if earlier is not None and passage.address is not None:
-                waits = "CNAME record does not exist for this config" in str(earlier.answer)
-                demand(waits, f"{passage.request} was sent again after {earlier.answer!r}")
+                demand(_not_yet(earlier), f"{passage.request} was sent again after {earlier.answer!r}")
             tried[passage.address, passage.step] = passage
 
     def _check_account(self, outcome: Outcome) -> None:
@@ -268,6 +314,8 @@ class Watch:
         demand(outcome.converged == all(r.status in SUCCESS for r in outcome.results), "converged is said wrongly")
         for result in outcome.results:
             demand(result.action is self.changes[result.address].action, f"{result.address}: another action")
+            if not self.struck and not self.resumed and not self._idle():
+                demand(result.status in {*SUCCESS, "waiting"}, f"{result}, and nothing went wrong")
             if result.status not in SUCCESS:
                 demand(result.detail, f"{result.address}: {result.status} without a reason")
         begun = Counter(e.change.address for e in self.events if isinstance(e, Started))
@@ -275,6 +323,10 @@ class Watch:
         stopped = next((n for n, e in enumerate(self.events) if isinstance(e, Stopped)), None)
         if stopped is not None:
             demand(not any(isinstance(e, Waiting) for e in self.events[stopped:]), "it waits although interrupted")
+
+    def _idle(self) -> bool:
+        """Whether something that is as declared has no effect, so that closing changes have to wait."""
+        return any(own < 0 and not in_force(c, c.observed) for c, own in self.openers.values())
 
     def _check_journal(self, writes: Sequence[Passage], outcome: Outcome | None, *, killed: bool) -> None:
         """What the journal says was intended, sent and answered is what arrived at the port."""
@@ -299,6 +351,14 @@ class Watch:
 
 class Stopped:
     """Put among the events where the run was interrupted."""
+
+
+_REFUSALS = (Refused, PermissionMissing, Throttled, Unavailable)
+
+
+def _not_yet(passage: Passage) -> bool:
+    """Whether a refusal says that DNS does not show yet what it has to."""
+    return "CNAME record does not exist for this config" in str(passage.answer)
 
 
 def _opens(change: Change) -> bool:

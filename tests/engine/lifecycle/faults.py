@@ -1,6 +1,7 @@
 """What can happen to one request. Each fault says which requests it can strike, and does it.
 
-`lies` marks an answer that is false and looks true: nothing that reads can know it, only later reads can.
+`lies` marks an answer that is false and looks true: nothing that reads can know it, only later reads can. `moves` marks
+no fault of a request, but another client that changes the object between plan and apply.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Scripted:
     suits: Callable[[Request], bool]
     deed: Strike
     lies: bool = False
+    moves: bool = False
     first_only: bool = False
 
     async def strike(self, service: Service, passage: Passage, execute: Execute) -> Answer:
@@ -54,6 +56,10 @@ def _read(request: Request) -> bool:
 
 def _listing(request: Request) -> bool:
     return isinstance(request, Cmdlet) and request.reads
+
+
+def _never(_: Request) -> bool:
+    return False
 
 
 def _exchange(request: Request) -> bool:
@@ -162,6 +168,7 @@ FAULTS: tuple[Scripted, ...] = (
     Scripted("malformed", _read, _raises(lambda r: Malformed("an HTML page", str(r)))),
     Scripted("empty", _read, _empty, lies=True),
     Scripted("odd rows", _listing, _odd_rows),
+    Scripted("changed by another", _never, _raises(_refused), moves=True),
     Scripted("stopped", _any, _stopped),
     Scripted("killed before", _any, _killed(executed=False)),
     Scripted("killed after", _any, _killed(executed=True)),

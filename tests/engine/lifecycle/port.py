@@ -117,6 +117,7 @@ class Service:
         self.arriving: Callable[[Passage], None] = lambda _: None
         self.journal_size: Callable[[], int] = lambda: 0
         self.dead = False
+        self.most_writing = self._writing = 0
         self._graph = GraphService(tenant)
         self._retry = Retry(RETRY_S, clock=self.clock)
         self._readings: list[ReadingStarted] = []
@@ -165,6 +166,14 @@ class Service:
             return answer
 
         async def attempt() -> Answer:
+            self._writing += passage.writes
+            self.most_writing = max(self.most_writing, self._writing)
+            try:
+                return await strike()
+            finally:
+                self._writing -= passage.writes
+
+        async def strike() -> Answer:
             for _ in range(self.random.randrange(3)):
                 await asyncio.sleep(0)
             if self.dead:

@@ -59,7 +59,7 @@ class Life:
         for _ in range(_RUNS):
             before = len(self.service.log)
             ended = self._run()
-            if self._struck_since(before) or self.fault is None:
+            if self._struck_since(before) or self.fault is None or self.fault.moves:
                 self.told = self.told or ended
             if ended == "nothing to do":
                 break
@@ -108,6 +108,8 @@ class Life:
 
     def _apply(self, found: ChangeSet, since: int, *, resumed: bool = False) -> str:
         self.runs += 1
+        if self.fault is not None and self.fault.moves and self.runs == 1:
+            self.scene.move(self.service)
         run = f"run{self.runs}"
         watch = Watch(self.service, found, self.path, run, since, resumed)
         begun = [Address.parse(a) for a in journal.begun(self.path, _DIGEST)] if resumed else []
@@ -124,6 +126,7 @@ class Life:
             except Killed:
                 pass
         watch.check(outcome, error)
+        demand(self.service.most_writing <= self.scene.writes, f"{self.service.most_writing} writes at once")
         if error is not None:
             return "stale" if isinstance(error, ChangeSetStale) else "unknown"
         if outcome is None:
@@ -162,10 +165,9 @@ class Life:
         self.service.stop = None
         self.service.settle()
         self.scene.publish(self.service)
-        off = {a.key for a, r in self.scene.desired.resources.items() if getattr(r.spec, "enabled", None) is False}
-        for row in self.service.tenant.rows("InboundConnector") if self.fault else ():
-            if self.fault and self.fault.name == "created disabled" and row["Name"] not in off:
-                row["Enabled"] = True
+        kept = {a.key for a, r in self.scene.desired.resources.items() if getattr(r.spec, "enabled", None) is None}
+        for row in self.service.tenant.rows("InboundConnector"):
+            row["Enabled"] = row["Enabled"] or row["Name"] in kept
 
 
 class _Marked:

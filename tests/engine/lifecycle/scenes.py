@@ -76,6 +76,14 @@ class Scene:
             return f"{address.type} update, {'organization ' if address.key == ORGANIZATION else ''}" in self.kind
         return str(self.number) in address.key
 
+    def move(self, service: Service) -> None:
+        """What another client does to the object: a field that the plan writes gets a third value."""
+        rows = service.tenant.rows
+        for row in (r for r in rows("InboundConnector") if r["Name"] == f"in{self.number}"):
+            row["ConnectorType"] = "Partner"
+        for row in (r for r in rows("OutboundConnector") if r["Name"] == f"out{self.number}"):
+            row["RecipientDomains"] = ["moved.example"]
+
     def service(self) -> Service:
         """The tenant as the scene begins, anew each time."""
         service = born(_dump(), self.seed)
@@ -230,10 +238,13 @@ KINDS: Mapping[str, Make] = {
     ),
     "dkim update, closes": lambda _, n: _signing(n),
     "no-op": _unchanged,
+    "no-op, not in force": lambda _, n: _inbound(
+        n, {"sender_ip_addresses": [f"192.0.2.{n + 1}"]}, _has_inbound(n, Enabled=False)
+    ),
 }
 
 
-_OPENERS = ("inbound_connector create", "inbound_connector update, opens", "send_as create")
+_OPENERS = ("inbound_connector create", "inbound_connector update, opens", "send_as create", "no-op, not in force")
 
 
 def closes(kind: str) -> bool:
