@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,8 @@ from tests.engine.lifecycle.running import Life, quick_journals
 from tests.engine.lifecycle.scenes import KINDS, scene
 from tests.engine.lifecycle.table import Table, everything, filled
 
-_SHARE = 30
-"""Lives of each part of the share: together less than 1 % of all."""
-_PARTS = 6
+_PARTS, _OF_EACH_FAULT = 6, 2
+"""How many lives of each fault each part of the share has: together less than 1 % of all."""
 _LEAST = 20
 """Lives of each cell of the long run: fault × kind of request × kind of change."""
 
@@ -42,13 +42,23 @@ def test_what_a_life_once_showed_to_be_wrong_stays_right(
             assert Life(around, tmp_path, chosen, at).live()
 
 
+@pytest.mark.parametrize("kind", ["inbound_connector update, closes", "outbound_connector delete"])
+def test_an_object_that_another_client_changes_after_the_plan_is_not_overwritten(kind: str, tmp_path: Path) -> None:
+    changed = next(f for f in FAULTS if f.moves)
+    with quick_journals():
+        assert Life(scene(kind, 0, tmp_path), tmp_path, changed).live() == "stale"
+
+
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_a_share_of_all_lives_converges_or_gives_one_clear_account(part: int, tmp_path: Path) -> None:
     """Each part has other kinds of change, and of their lives a share that is drawn once and for all."""
-    chosen = list(everything([part], tmp_path, sorted(KINDS)[part::_PARTS]))
+    random_, by_fault = random.Random(part), defaultdict(list)
+    for lot in everything([part], tmp_path, sorted(KINDS)[part::_PARTS]):
+        by_fault[lot.fault].append(lot)
+    each = [lot for lots in by_fault.values() for lot in random_.sample(lots, min(_OF_EACH_FAULT, len(lots)))]
     table = Table()
-    table.live(random.Random(part).sample(chosen, _SHARE), tmp_path)
-    assert table.lives == _SHARE
+    table.live(each, tmp_path)
+    assert table.lives == len(each) > len(FAULTS)
     assert not table.wrong, "\n".join(table.report())
 
 

@@ -192,7 +192,8 @@ class Watch:
         """What a status claims of the tenant, at the moment when it is told."""
         change = self.changes[result.address]
         live = truth(self.service, [change])[change.address]
-        shown = truth(self.service, [change], shown=True)[change.address]
+        lags = self.service.tenant._pending
+        shown = truth(self.service, [change], shown=True)[change.address] if lags else live
         shows = is_after(change, shown) and in_force(change, shown)
         mine = [p for p in self.passages if p.address == change.address]
         if result.status in SUCCESS and not self._believed_a_lie(result):
