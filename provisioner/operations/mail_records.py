@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from provisioner import engine
 from provisioner.clock import Clock
+from provisioner.devices import egress
+from provisioner.diagnostics import Severity, TenantIncomplete
+from provisioner.mail_dns.check import DomainReport, MailDomain, at_exchange, check_domain, check_signing
+from provisioner.mail_dns.dialogue import DnsAnswer, Status, pursue
+from provisioner.mail_dns.findings import DnsFinding
+from provisioner.mail_dns.records import parse_mx
+from provisioner.mail_dns.spf import SpfResult, check_host
+from provisioner.mailflow.picture import contributions
+from provisioner.model import Address, Desired, DnsQuery, Finding, Observed, Present, Resource, Unknown, overlay
+from provisioner.model.clouds import Cloud
+from provisioner.model.picture import Signature
 from provisioner.operations.context import Context
-
-if TYPE_CHECKING:
-    from provisioner.mail_dns.check import DomainReport
-    from provisioner.mail_dns.dialogue import DnsAnswer
-    from provisioner.mail_dns.findings import DnsFinding
-    from provisioner.mail_dns.spf import SpfResult
-    from provisioner.model import Desired, DnsQuery, Finding, Observed, Resource
-    from provisioner.model.clouds import Cloud
-    from provisioner.model.picture import Signature
-    from provisioner.tenant.ports import Ports, Resolver
+from provisioner.resources import TYPES
+from provisioner.tenant.dns import DnsResolver
+from provisioner.tenant.ports import Ports, Resolver
 
 _AT_ONCE = 32
 _BUDGET_S = 30.0  # for all questions of a command, and a second more for each domain
@@ -36,9 +40,6 @@ async def check_domains(
     cloud: Cloud,
 ) -> Sequence[DomainReport]:
     """Everything about the mail records of these domains. `egress` are networks that send in their name, by domain."""
-    from provisioner.mail_dns.check import MailDomain, check_domain
-    from provisioner.mail_dns.dialogue import pursue
-
     asked.about(len(domains))
     wanted = (
         MailDomain(d, tuple(sorted(egress.get(d, ()))), targets.get(d), spf_include=cloud.spf_include) for d in domains
@@ -48,11 +49,6 @@ async def check_domains(
 
 async def dkim_targets(ports: Ports) -> Mapping[str, Mapping[str, str] | None]:
     """The CNAME targets that Exchange names, by domain and selector; None where rows of one domain differ."""
-    from provisioner import engine
-    from provisioner.diagnostics import TenantIncomplete
-    from provisioner.model import Unknown
-    from provisioner.resources import TYPES
-
     kind = next(t for t in TYPES if t.name == "dkim")
     answers = [(query, await engine.send(ports, query.request)) for query in kind.queries({}, True)]
     try:
@@ -64,10 +60,6 @@ async def dkim_targets(ports: Ports) -> Mapping[str, Mapping[str, str] | None]:
 
 async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str]:
     """The MX host at Microsoft of each domain that has one."""
-    from provisioner.mail_dns.check import at_exchange
-    from provisioner.mail_dns.records import parse_mx
-    from provisioner.model import DnsQuery
-
     questions = {domain: DnsQuery(domain, "MX") for domain in domains}
     answers = await asked.about(len(questions)).all(tuple(questions.values()))
     found = {}
@@ -81,9 +73,6 @@ async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str
 
 async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Sequence[Finding]:
     """What MX and SPF lack for the devices that send without signing in, as far as the run looks at their domains."""
-    from provisioner.devices import egress
-    from provisioner.model import Address, Finding
-
     networks = {d: n for d, n in egress(desired).items() if Address("domain", d) in desired.resources}
     reports = await check_domains(asked, sorted(networks), {}, networks, cloud)
     return [
@@ -96,9 +85,6 @@ async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Sequen
 
 async def answering(asked: Asked, domain: str) -> str:
     """Why DNS does not answer for a domain; "" where it does, be it that there is nothing."""
-    from provisioner.mail_dns.dialogue import Status
-    from provisioner.model import DnsQuery
-
     question = DnsQuery(domain, "MX")
     answer = (await asked.about(1).all((question,)))[question]
     return answer.reason if answer.status is Status.FAILED else ""
@@ -106,9 +92,6 @@ async def answering(asked: Asked, domain: str) -> str:
 
 async def spf_result(asked: Asked, domain: str, ip: str) -> SpfResult:
     """What the SPF record of a domain says of an address that sends in its name."""
-    from provisioner.mail_dns.dialogue import pursue
-    from provisioner.mail_dns.spf import check_host
-
     return await pursue(check_host(ip, f"postmaster@{domain}", domain), asked.about(1).all)
 
 
@@ -117,9 +100,6 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
 
     Exchange names the targets when the configuration is there; of one that is still to be created nothing is said.
     """
-    from provisioner.mail_dns.check import check_signing
-    from provisioner.mail_dns.dialogue import pursue
-
     signing = list(_signing(desired, observed))
     if not signing:
         return ()
@@ -135,11 +115,6 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
 
 def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, Signature, bool]]:
     """What the plan has sign and the tenant has a configuration for, and whether it signs now."""
-    from provisioner.mailflow.picture import contributions
-    from provisioner.model import Present, overlay
-    from provisioner.model.picture import Signature
-    from provisioner.resources import TYPES
-
     types = {t.name: t for t in TYPES if Signature in t.contributes}
     for address, resource in desired.resources.items():
         kind, there = types.get(address.type), observed.resources.get(address)
@@ -153,9 +128,6 @@ def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, S
 
 def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
     """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
-    from provisioner.diagnostics import Severity
-    from provisioner.model import Finding
-
     yet = found.id == "DKIM-CNAME-MISSING" and not signs
     mend = "; ".join([found.mend, *(f"publish {record}" for record in found.publish)])
     severity = Severity.WARNING if yet else found.severity
@@ -164,9 +136,6 @@ def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
 
 def asking(context: Context) -> Asked:
     """Questions without a tenant: to the name servers of the profile."""
-    from provisioner import engine
-    from provisioner.tenant.dns import DnsResolver
-
     resolver = DnsResolver(context.profile.endpoints.dns_servers, clock=context.clock)
     return Asked(engine.watch_resolver(resolver, context.observe), context.clock)
 
@@ -197,8 +166,6 @@ class Asked:
         return {question: await self._answers[question] for question in questions}
 
     async def _one(self, question: DnsQuery) -> DnsAnswer:
-        from provisioner.mail_dns.dialogue import DnsAnswer, Status
-
         async with self._gate:
             try:
                 async with self._deadline.timeout():
