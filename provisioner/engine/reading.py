@@ -6,7 +6,7 @@ Nothing here raises for a failed read: it is Unknown, with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from provisioner import rules
@@ -30,6 +30,8 @@ from provisioner.model import (
     ResourceType,
     Unknown,
     request_key,
+    tells,
+    united,
 )
 from provisioner.tenant.ports import Ports
 
@@ -125,12 +127,12 @@ async def read_wanted(
         for t in types
         if wanted.get(t.name) or t.name in listed
     }
-    requests = [*(q.request for queries in asked.values() for q in queries), *evidence]
-    answers = await _ask(requests, ports, reads, purpose)
+    requests = united([*(q.request for queries in asked.values() for q in queries), *evidence])
+    answers = await _ask(requests.values(), ports, reads, purpose)
     if resolve:
         read = [t for t in types if t.name in asked]
         more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in read}
-        new = [q.request for queries in more.values() for q in queries if request_key(q.request) not in answers]
+        new = _unanswered((q.request for queries in more.values() for q in queries), requests)
         answers |= await _ask(new, ports, reads, purpose) if new else {}
         asked = {name: (*queries, *more[name]) for name, queries in asked.items()}
     resources: dict[Address, Observation] = {}
@@ -153,6 +155,16 @@ async def read_wanted(
                 undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
     told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
     return Observed(resources, undeclared, unlisted, len(answers), told)
+
+
+def _unanswered(requests: Iterable[Request], asked: Mapping[str, Request]) -> Sequence[Request]:
+    """Those that no answer tells: not asked yet, or for fewer columns, which are then asked for together."""
+    found = united(requests)
+    known = {key: asked[key] for key in found.keys() & asked.keys()}
+    return [
+        *(request for key, request in found.items() if key not in known),
+        *(united([known[key], found[key]])[key] for key in sorted(known) if not tells(known[key], found[key])),
+    ]
 
 
 def _follow_up(
@@ -189,10 +201,10 @@ def _unknown(error: TenantError) -> Unknown:
 
 
 async def _ask(
-    requests: Sequence[Request], ports: Ports, reads: int, purpose: str = PLANNING
+    requests: Iterable[Request], ports: Ports, reads: int, purpose: str = PLANNING
 ) -> dict[str, Answer | TenantError]:
     """Each distinct request once; a failure is kept as the answer."""
-    distinct = {request_key(r): r for r in requests}
+    distinct = united(requests)
     asked = tuple(distinct.values())
     gate, tell = asyncio.Semaphore(max(1, reads)), observer_of(ports)
 

@@ -167,7 +167,7 @@ _COLUMNS = {
     "Get-TransportConfig": transport_config.COLUMNS,
     "Get-OrganizationConfig": organization_config.COLUMNS,
     "Get-AuthenticationPolicy": authentication_policy.COLUMNS,
-    "Get-User": user.COLUMNS,
+    "Get-User": user.OF_POLICY,
     "Get-CASMailbox": cas_mailbox.COLUMNS,
 }
 

@@ -92,10 +92,15 @@ _REPEATABLE = frozenset({"Get", "Test", "Set", "Enable", "Disable"})
 
 @dataclass(frozen=True, slots=True)
 class Cmdlet:
-    """One Exchange cmdlet with typed parameters; the same value travels over REST and over remote PowerShell."""
+    """One Exchange cmdlet with typed parameters; the same value travels over REST and over remote PowerShell.
+
+    `columns` are those of its rows that are decoded; all, where none is named. They are not part of the question:
+    requests that are equal but for them are one request (`united`).
+    """
 
     name: str
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    columns: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def reads(self) -> bool:
@@ -113,11 +118,15 @@ class Cmdlet:
 
 @dataclass(frozen=True, slots=True)
 class GraphRequest:
-    """One Microsoft Graph request; `path` is below the version (`/domains?$select=id`). A GET follows its pages."""
+    """One Microsoft Graph request; `path` is below the version (`/users?$top=999`). A GET follows its pages.
+
+    `columns` are those of a cmdlet: the properties of `$select`.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
+    columns: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def reads(self) -> bool:
@@ -155,7 +164,28 @@ Request = Cmdlet | GraphRequest | DnsQuery
 
 def request_key(request: Request) -> str:
     """A text that is equal for equal requests: what duplicates are merged by."""
-    return f"{type(request).__name__}:{json.dumps(dataclasses.asdict(request), sort_keys=True, default=str)}"
+    facts = {name: value for name, value in dataclasses.asdict(request).items() if name != "columns"}
+    return f"{type(request).__name__}:{json.dumps(facts, sort_keys=True, default=str)}"
+
+
+def united(requests: Iterable[Request]) -> Mapping[str, Request]:
+    """Each distinct request once, by its key, with the columns of all that are equal to it."""
+    found: dict[str, Request] = {}
+    for request in requests:
+        key = request_key(request)
+        other = found.get(key)
+        if isinstance(request, Cmdlet | GraphRequest) and isinstance(other, Cmdlet | GraphRequest):
+            both = request.columns and other.columns
+            request = dataclasses.replace(request, columns=request.columns | other.columns if both else frozenset())
+        found[key] = request
+    return found
+
+
+def tells(asked: Request, request: Request) -> bool:
+    """Whether the answer to `asked`, an equal request, has every column of `request`."""
+    if isinstance(asked, DnsQuery) or isinstance(request, DnsQuery) or not asked.columns:
+        return True
+    return bool(request.columns) and request.columns <= asked.columns
 
 
 @dataclass(frozen=True, slots=True)

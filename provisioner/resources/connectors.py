@@ -86,6 +86,8 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
     spec: ClassVar[type[Any]]
     noun: ClassVar[str]
     """The noun of its cmdlets: `InboundConnector`."""
+    more_columns: ClassVar[frozenset[str]] = frozenset()
+    """Columns that are decoded without being a field."""
     marks_ownership: ClassVar[bool] = True
     stays_disabled: ClassVar[tuple[str, ...]] = ()
     """Fragments of the warnings that mean that the connector stays disabled, whoever enables it."""
@@ -103,7 +105,12 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         """One listing: there are few, and a look-up of an unknown name may return all of them anyway."""
         if not wanted and not everything:
             return ()
-        return (Query(self._cmdlet("Get", {"ResultSize": "Unlimited"}), frozenset(wanted)),)
+        return (Query(self.listing({"ResultSize": "Unlimited"}), frozenset(wanted)),)
+
+    def listing(self, parameters: Mapping[str, Parameter]) -> Cmdlet:
+        """Get, for the columns that the fields are decoded from, and those that name a connector."""
+        named = frozenset({"Name", "Identity", "Guid", "ExchangeObjectId"})
+        return Cmdlet(f"Get-{self.noun}", parameters, named | fields.wire_names(self.spec) | self.more_columns)
 
     def decode(
         self, wanted: Mapping[str, C | None], answers: Sequence[tuple[Query, Answer]]
@@ -169,10 +176,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
 
     def _send(self, verb: str, parameters: Mapping[str, Parameter]) -> Send:
         enables = parameters.get("Enabled", verb == "New") is True
-        return Send(self._cmdlet(verb, parameters), blocked_on=self.stays_disabled if enables else ())
-
-    def _cmdlet(self, verb: str, parameters: Mapping[str, Parameter]) -> Cmdlet:
-        return Cmdlet(f"{verb}-{self.noun}", parameters)
+        return Send(Cmdlet(f"{verb}-{self.noun}", parameters), blocked_on=self.stays_disabled if enables else ())
 
     def completed(self, spec: C) -> C:
         return fields.completed(spec)

@@ -93,6 +93,9 @@ class Dkim:
         return {"selector1": self.selector1_cname or "", "selector2": self.selector2_cname or ""}
 
 
+_COLUMNS = fields.wire_names(Dkim) | {
+    "Domain", "Name", "Identity", "Guid", "Selector1KeySize", "Selector2KeySize"
+}  # fmt: skip
 _DESCRIPTION = "DKIM of one domain. What is not written is left as it is."
 
 
@@ -124,7 +127,7 @@ class DkimType(BaseType):
         """One listing: there are few, and a look-up of an unknown domain may return all of them anyway."""
         if not wanted and not everything:
             return ()
-        return (Query(Cmdlet("Get-DkimSigningConfig"), frozenset(wanted)),)
+        return (Query(Cmdlet("Get-DkimSigningConfig", columns=_COLUMNS), frozenset(wanted)),)
 
     def decode(
         self, wanted: Mapping[str, Dkim | None], answers: Sequence[tuple[Query, Answer]]

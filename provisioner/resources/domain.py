@@ -83,7 +83,7 @@ class DomainType(PreconditionType):
         directory = frozenset(k for k, spec in wanted.items() if k not in exchange or (spec and spec.verified))
         asked = []
         if directory or everything:
-            asked.append(Query(GraphRequest("GET", "/domains"), directory))
+            asked.append(Query(GraphRequest("GET", "/domains", columns=frozenset({"id", "isVerified"})), directory))
         if exchange or everything:
             asked.append(Query(accepted_domain.REQUEST, exchange))
         return asked

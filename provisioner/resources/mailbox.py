@@ -25,7 +25,7 @@ from provisioner.resources.canonical import EmailKey, answered, email_address, f
 from provisioner.resources.fields import REQUIRED, column
 from provisioner.resources.rows import FEW
 
-_SELECT = "id,userPrincipalName,mail,proxyAddresses,accountEnabled,assignedPlans"
+_COLUMNS = frozenset({"id", "userPrincipalName", "mail", "proxyAddresses", "accountEnabled", "assignedPlans"})
 # Graph, assignedPlan.capabilityStatus: Warning is the grace period, in which the service still works.
 _IN_FORCE = frozenset({"enabled", "warning"})
 
@@ -64,8 +64,8 @@ class MailboxType(PreconditionType):
     def queries(self, wanted: Mapping[str, Mailbox | None], _everything: bool, /) -> Sequence[Query]:
         """A few users one by one, by sign-in name or primary address; more of them by one listing."""
         if len(wanted) > FEW:
-            return (Query(GraphRequest("GET", f"/users?$select={_SELECT}&$top=999"), frozenset(wanted)),)
-        return [Query(GraphRequest("GET", _look_up(key)), frozenset({key})) for key in wanted]
+            return (Query(GraphRequest("GET", "/users?$top=999", columns=_COLUMNS), frozenset(wanted)),)
+        return [Query(GraphRequest("GET", _look_up(key), columns=_COLUMNS), frozenset({key})) for key in wanted]
 
     def decode(
         self, wanted: Mapping[str, Mailbox | None], answers: Sequence[tuple[Query, Answer]]
@@ -97,7 +97,7 @@ def _look_up(address: str) -> str:
     """The path of one user; a quote in the address is doubled, as OData has it."""
     literal = "'" + address.replace("'", "''") + "'"
     condition = quote(f"userPrincipalName eq {literal} or mail eq {literal}", safe="'@")
-    return f"/users?$select={_SELECT}&$filter={condition}"
+    return f"/users?$filter={condition}"
 
 
 def _names(row: Row) -> set[str]:

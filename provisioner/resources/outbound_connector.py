@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
-from provisioner.model import Cmdlet, Guard, Parameter, Query, Row, Rule
+from provisioner.model import Guard, Parameter, Query, Row, Rule
 from provisioner.model.picture import NONE, Contribution, Contributions, Privilege, Route, Scope
 from provisioner.resources import fields
 from provisioner.resources.canonical import (
@@ -249,6 +249,7 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
     )
     spec: ClassVar[type[OutboundConnector]] = OutboundConnector
     noun: ClassVar[str] = "OutboundConnector"
+    more_columns: ClassVar[frozenset[str]] = frozenset({"UseMXRecord"})
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Route, Privilege)
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -276,7 +277,7 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
         """
         listing = super().queries(wanted, everything)
         tests: dict[str, Parameter] = {"ResultSize": "Unlimited", "IncludeTestModeConnectors": True}
-        return (*listing, *(Query(Cmdlet("Get-OutboundConnector", tests), q.covers) for q in listing))
+        return (*listing, *(Query(self.listing(tests), q.covers) for q in listing))
 
     def values(self, row: Row) -> dict[str, Any]:
         found = super().values(row)

@@ -40,6 +40,16 @@ def confirmed(cmdlet: Cmdlet) -> Mapping[str, Parameter]:
     return cmdlet.parameters
 
 
+def wanted_columns(cmdlet: Cmdlet) -> frozenset[str]:
+    """The columns that its rows are cut to; none for all. What a row is known by always stays."""
+    return cmdlet.columns | frozenset(_IDENTIFIERS) if cmdlet.columns and cmdlet.reads else frozenset()
+
+
+def cut(columns: frozenset[str], row: Row) -> Row:
+    """A row without the columns that nobody decodes."""
+    return {name: value for name, value in row.items() if name in columns} if columns else row
+
+
 def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
     """Raise Malformed where the rows of a read can't be the whole answer: nothing may be concluded from it.
 

@@ -57,7 +57,7 @@ class SdkDirectory:
     async def send(self, request: GraphRequest) -> Answer:
         """Send one request; of a collection all pages. Raises what `diagnostics` has for a TenantError."""
         rows: list[Row] = []
-        links = [f"{self._base}/v1.0{request.path}"]
+        links = [f"{self._base}/v1.0{_path(request)}"]
         while True:
             page = await self._retry.call(request, partial(self._once, request, links[-1]))
             if not request.reads:
@@ -113,6 +113,14 @@ class SdkDirectory:
         except httpx.HTTPError as error:
             raise Unclear(f"the connection broke: {error or type(error).__name__}", str(request)) from error
         return _page(request, content)
+
+
+def _path(request: GraphRequest) -> str:
+    """The path with the properties that are decoded, and the id by which an object is known."""
+    if not request.columns:
+        return request.path
+    select = f"$select={','.join(sorted(request.columns | {'id'}))}"
+    return f"{request.path}{'&' if '?' in request.path else '?'}{select}"
 
 
 def error_of(request: GraphRequest, error: Any) -> TenantError:

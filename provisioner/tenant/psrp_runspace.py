@@ -33,7 +33,15 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, Cmdlet, Parameter
 from provisioner.tenant.credentials import secret_value
-from provisioner.tenant.exchange_answers import TRUNCATED, check_rows, confirmed, error_by_type, role_mend
+from provisioner.tenant.exchange_answers import (
+    TRUNCATED,
+    check_rows,
+    confirmed,
+    cut,
+    error_by_type,
+    role_mend,
+    wanted_columns,
+)
 from provisioner.tenant.network import untrusted
 from provisioner.tenant.psrp_values import decode_row, encode
 
@@ -65,8 +73,11 @@ class _Heard:
     """What belongs to one statement, as far as it was received; `settled` when its end was.
 
     `stopped`: its last error ended the pipeline, and what stands behind it did not run. `odd`: what makes its output
-    unusable; it may have run all the same.
+    unusable; it may have run all the same. `columns` are those that its rows are cut to as they arrive: a host that
+    forbids the language of scripts has no Select-Object.
     """
+
+    columns: frozenset[str] = frozenset()
 
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -129,7 +140,7 @@ class Runspace:
             told = _told_apart(cmdlets, heard[0]) if failure is None else heard * len(cmdlets)
             if told is not None:
                 return [_outcome(c, h, failure) for c, h in zip(cmdlets, told, strict=True)]
-        heard, failure = self._pass(cmdlets, [_Heard() for _ in cmdlets])
+        heard, failure = self._pass(cmdlets, [_Heard(wanted_columns(c)) for c in cmdlets])
         return [_outcome(c, h, failure) for c, h in zip(cmdlets, heard, strict=True)]
 
     def _pass(self, cmdlets: Sequence[Cmdlet], heard: list[_Heard]) -> tuple[list[_Heard], TenantError | None]:
@@ -241,7 +252,7 @@ def _hear(heard: _Heard, kind: str, value: Any) -> None:
         heard.errors.append(value)
     else:
         try:
-            heard.rows.append(decode_row(value))
+            heard.rows.append(cut(heard.columns, decode_row(value)))
         except TypeError:
             heard.odd = f"the output holds a value of type {type(value).__name__}, which is not an object"
 

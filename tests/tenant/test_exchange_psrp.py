@@ -118,6 +118,13 @@ def test_a_row_s_value_comes_as_it_is_kept(tenant: LocalTenant, transport: str, 
     assert json.dumps(row[name], sort_keys=True) == json.dumps(ROW_VALUES[name], sort_keys=True)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_rows_have_the_columns_asked_for_and_what_names_them(tenant: LocalTenant, transport: str) -> None:
+    asked = Cmdlet("Get-InboundConnector", {"Identity": "values"}, frozenset({"Enabled", "NoSuchColumn"}))
+    (row,) = one(tenant.profile(transport), asked).rows
+    assert set(row) == {"Enabled", "Identity", "Name", "Guid", "Id"}
+
+
 def test_a_row_is_the_same_over_both_transports(tenant: LocalTenant) -> None:
     asked = Cmdlet("Get-InboundConnector", {"Identity": "values"})
     rest, psrp = (one(tenant.profile(t), asked).rows[0] for t in TRANSPORTS)

@@ -200,6 +200,22 @@ def test_an_error_of_another_shape_is_that_request_s_error(tenant: LocalTenant, 
     assert isinstance(answer, Refused), answer
 
 
+def test_the_service_is_asked_for_the_columns_that_are_decoded(tenant: LocalTenant) -> None:
+    columns = frozenset({"PrimarySmtpAddress", "SmtpClientAuthenticationDisabled"})
+    (found,) = ask(tenant, Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"}, columns))
+    assert isinstance(found, Answer)
+    assert found.requests > 1
+    assert {name for row in found.rows for name in row} == columns | {"Identity", "Name", "Guid", "Id"}
+    paths = {r["path"].partition("?")[2].partition("&")[0] for r in tenant.requests() if "InvokeCommand" in r["path"]}
+    assert "$select=Guid,Id,Identity,Name,PrimarySmtpAddress,SmtpClientAuthenticationDisabled" in paths
+
+
+def test_a_write_names_no_columns(tenant: LocalTenant) -> None:
+    write = Cmdlet("Set-TransportConfig", {"SmtpClientAuthenticationDisabled": True}, frozenset({"Name"}))
+    assert isinstance(ask(tenant, write)[0], Answer)
+    assert not any("select" in r["path"] for r in tenant.requests())
+
+
 # --- look-ups that travel together ------------------------------------------------------------------------------------
 
 
@@ -208,7 +224,8 @@ def side_by_side(tenant: LocalTenant, *names: str) -> list[Answer | TenantError]
 
     async def one(ports: Any, name: str) -> Answer | TenantError:
         try:
-            answer: Answer = await ports.exchange.run(Cmdlet("Get-CASMailbox", {"Identity": name}))
+            asked = Cmdlet("Get-CASMailbox", {"Identity": name}, frozenset({"PrimarySmtpAddress"}))
+            answer: Answer = await ports.exchange.run(asked)
         except TenantError as error:
             return error
         return answer
@@ -228,9 +245,10 @@ def test_look_ups_asked_at_once_are_one_request_and_each_has_its_own_answer(tena
     found = side_by_side(tenant, mailbox(1), mailbox(2), "nobody@contoso.com", mailbox(3))
     addresses = [a.rows[0]["PrimarySmtpAddress"] if isinstance(a, Answer) else type(a) for a in found]
     assert addresses == [mailbox(1), mailbox(2), NotFound, mailbox(3)]
+    assert all("SmtpClientAuthenticationDisabled" not in a.rows[0] for a in found if isinstance(a, Answer))
     paths = [r["path"] for r in tenant.requests()]
     assert sum(p.endswith("$batch") for p in paths) == 1
-    assert sum(p.endswith("InvokeCommand") for p in paths) == 4 + 1, "four items, and the one that failed alone"
+    assert sum("InvokeCommand" in p for p in paths) == 4 + 1, "four items, and the one that failed alone"
 
 
 @pytest.mark.parametrize("do", [{"html": True}, {"truncate": 300}, {"status": 500}, {"close": True}])

@@ -9,8 +9,8 @@ from provisioner.model import Cmdlet, Row, Unknown
 from provisioner.resources.canonical import by_name, domain_name, flag, lenient
 from provisioner.resources.fields import Words
 
-REQUEST = Cmdlet("Get-AcceptedDomain")
-COLUMNS = frozenset({"DomainName", "Name", "DomainType", "MatchSubDomains", "SendingFromDomainDisabled"})
+COLUMNS = frozenset({"DomainName", "Name", "Guid", "DomainType", "MatchSubDomains", "SendingFromDomainDisabled"})
+REQUEST = Cmdlet("Get-AcceptedDomain", columns=COLUMNS)
 
 KINDS = Words(
     {"authoritative": "Authoritative", "internal_relay": "InternalRelay"}, observed={"external_relay": "ExternalRelay"}

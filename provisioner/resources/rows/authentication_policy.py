@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from provisioner.model import Cmdlet, Row
 from provisioner.resources.canonical import flag
 
-REQUEST = Cmdlet("Get-AuthenticationPolicy")
 _NAMES = ("Name", "Identity", "Guid", "Id", "DistinguishedName")
 COLUMNS = frozenset({*_NAMES, "AllowBasicAuthSmtp"})
+REQUEST = Cmdlet("Get-AuthenticationPolicy", columns=COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ from provisioner.resources.rows import recipient
 from provisioner.resources.rows.transport_config import SWITCH
 
 NAME = "Get-CASMailbox"
-LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"})
 SIGN_IN = "UserPrincipalName"
 _IDS = ("Guid", "ExchangeObjectId", "ExternalDirectoryObjectId")
 COLUMNS = frozenset({SWITCH, SIGN_IN, *_IDS, "Identity", "PrimarySmtpAddress", "EmailAddresses"})
+LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS)
 
 
 def look_up(identity: str) -> Cmdlet:
     """One mailbox, by any of its names."""
-    return Cmdlet(NAME, {"Identity": identity})
+    return Cmdlet(NAME, {"Identity": identity}, COLUMNS)
 
 
 def primary(row: Row) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from provisioner.model import Cmdlet, Row
 from provisioner.resources.canonical import flag
 
-REQUEST = Cmdlet("Get-OrganizationConfig")
 COLUMNS = frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"})
+REQUEST = Cmdlet("Get-OrganizationConfig", columns=COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

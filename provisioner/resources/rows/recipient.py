@@ -31,12 +31,12 @@ class Recipient:
 
 def look_up(identity: str) -> Cmdlet:
     """A recipient of any kind, groups and contacts too."""
-    return Cmdlet("Get-Recipient", {"Identity": identity})
+    return Cmdlet("Get-Recipient", {"Identity": identity}, COLUMNS)
 
 
 def mailbox(identity: str) -> Cmdlet:
     """One mailbox, by any of its addresses."""
-    return Cmdlet("Get-Mailbox", {"Identity": identity})
+    return Cmdlet("Get-Mailbox", {"Identity": identity}, COLUMNS)
 
 
 def addresses(row: Row) -> frozenset[str]:

@@ -39,7 +39,7 @@ class SendAsRight:
 
 def look_up(sender: str) -> Cmdlet:
     """The rights of one recipient. For one that does not exist, those of all may come back."""
-    return Cmdlet(NAME, {"Identity": sender})
+    return Cmdlet(NAME, {"Identity": sender}, COLUMNS)
 
 
 def decode(rows: Iterable[Row]) -> Sequence[SendAsRight]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from provisioner.model import Cmdlet, Row
 
-REQUEST = Cmdlet("Get-TransportConfig")
 SWITCH = "SmtpClientAuthenticationDisabled"
 COLUMNS = frozenset({SWITCH})
+REQUEST = Cmdlet("Get-TransportConfig", columns=COLUMNS)
 
 WORDS = {True: "disabled", False: "enabled", None: "inherit"}
 

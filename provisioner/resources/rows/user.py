@@ -9,9 +9,12 @@ from provisioner.model import Cmdlet, Row
 from provisioner.resources.canonical import guid
 from provisioner.resources.rows import FEW, recipient
 
-LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"})
 _ADDRESSES = ("UserPrincipalName", "WindowsEmailAddress")
-COLUMNS = frozenset({*_ADDRESSES, "AuthenticationPolicy", "Guid", "ExchangeObjectId"})
+COLUMNS = recipient.COLUMNS | {*_ADDRESSES, "AuthenticationPolicy"}
+OF_POLICY = frozenset({*_ADDRESSES, "AuthenticationPolicy"})
+"""Those that tell the policy of a user."""
+
+LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"}, COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class User:
 
 def look_up(identity: str) -> Cmdlet:
     """One user, by sign-in name or id. For one that does not exist others may come back: match by address."""
-    return Cmdlet("Get-User", {"Identity": identity})
+    return Cmdlet("Get-User", {"Identity": identity}, COLUMNS)
 
 
 def look_ups(identities: Sequence[str]) -> Sequence[Cmdlet]:
