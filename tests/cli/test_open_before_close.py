@@ -270,3 +270,20 @@ def test_enabling_a_restricting_connector_is_guarded_and_disabling_it_is_not(sho
     shop.write(LOCKDOWN + "    enabled: true\n")
     assert shop.on_tenant("apply", "plan.yaml", "--auto-approve").returncode == 6
     assert connectors(shop) == {"filter": False}
+
+
+def test_a_connector_that_cannot_be_read_back_is_unconfirmed_and_nothing_is_closed(shop: Shop) -> None:
+    """It was created; after the plan and the look before the first write, no read of connectors is answered."""
+    shop.write(
+        f"owner: mail/prod\nsmtp_auth: {{ organization: disabled }}\ninbound_connectors: {{ hq: {RELAY % ADDRESS} }}\n"
+    )
+    rule = {"front": "exchange", "match": {"cmdlet": "Get-InboundConnector"}, "after": 2, "times": 1000}
+    shop.tenant.control("POST", "/faults", [{**rule, "do": {"html": True}}])
+    code, statuses = apply(shop, "sandbox")
+    shop.release()
+    assert code == 8
+    assert statuses == {'inbound_connector["hq"]': "unconfirmed", 'smtp_auth["organization"]': "held_back"}
+    assert connectors(shop) == {"hq": True}
+    assert switches(shop) == OPEN
+    assert apply(shop, "sandbox")[0] == 0, "once the tenant can be read the next run goes on"
+    assert switches(shop)[0] is True

@@ -330,6 +330,15 @@ def test_a_write_that_never_shows_is_unconfirmed_and_says_what_is_seen() -> None
     }
 
 
+def test_a_write_that_cannot_be_read_back_is_unconfirmed_and_says_why() -> None:
+    tenant = Tenant()
+    changes = plan(tenant, desired(connector("hq")))
+    tenant.faults["Get-InboundConnector"] = [lambda _: None, *([lambda _: PermissionMissing("no role")] * 50)]
+    ((status, detail),) = carry_out(tenant, changes, confirm_s=0.3).values()
+    assert (status, detail) == ("unconfirmed", "not confirmed: it cannot be read: no role")
+    assert list(tenant.connectors) == ["hq"]
+
+
 def test_a_connector_that_the_service_creates_disabled_is_told_at_once() -> None:
     warning = (
         "Inbound connector for this service offering is created in a disabled state. Contact Support to enable it."
