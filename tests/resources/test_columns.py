@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,11 @@ def cut(query: Query, found: Sequence[Mapping[str, Any]]) -> Answer:
     return Answer(tuple({n: v for n, v in row.items() if n in request.columns} for row in found))
 
 
+def told(kind: ResourceType[Any], wanted: Any, answers: Sequence[tuple[Query, Answer]]) -> dict[str, Any]:
+    """Every field of what is decoded, those that count in no comparison too."""
+    return {key: dataclasses.asdict(spec) for key, spec in kind.decode(wanted, answers).items()}
+
+
 def test_every_query_names_its_columns() -> None:
     for kind in TYPES:
         wanted = dict.fromkeys([*kind.singletons, "erp@contoso.com as invoices@contoso.com", "a@contoso.com"])
@@ -63,7 +69,7 @@ def test_nothing_else_is_decoded_of_our_rows(kind: ResourceType[Any]) -> None:
     for given in answers_of(kind):
         wanted = dict.fromkeys(kind.singletons)
         reduced = [(query, cut(query, answer.rows)) for query, answer in given]
-        assert kind.decode(wanted, reduced) == kind.decode(wanted, given)
+        assert told(kind, wanted, reduced) == told(kind, wanted, given)
 
 
 @pytest.mark.parametrize("file", SNAPSHOTS)
@@ -72,6 +78,6 @@ def test_nothing_else_is_decoded_of_recorded_rows(cmdlet: str, file: Any) -> Non
     found = rows_of(load(file).get(KEYS[cmdlet]))
     (kind,) = (t for t in TYPES if any(str(q.request) == cmdlet for q in listings(t)))
     query = next(q for q in listings(kind) if str(q.request) == cmdlet)
-    whole = kind.decode({}, [(query, Answer(tuple(found)))])
-    assert kind.decode({}, [(query, cut(query, found))]) == whole
+    whole = told(kind, {}, [(query, Answer(tuple(found)))])
+    assert told(kind, {}, [(query, cut(query, found))]) == whole
     assert len(whole) == len(found)
