@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.model import Address, Desired
+from provisioner.model.clouds import INITIAL_SUFFIXES
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
 
 RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
@@ -27,8 +28,6 @@ RECIPIENTS_PER_MESSAGE, MOST_RECIPIENTS_PER_MESSAGE = 500, 1_000  # as it comes,
 INITIAL_DOMAIN_EXTERNAL = 100  # external recipients in 24 hours from all *.onmicrosoft.com senders together
 TENANT_EXTERNAL = 10_000  # external recipients of a tenant with one licence; it grows with the licences
 HVE_RECIPIENTS_PER_MESSAGE = 50
-
-_INITIAL_DOMAINS = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")
 
 NAMES = {
     CLIENT_SUBMISSION: "client submission",
@@ -203,7 +202,7 @@ def _initial_domain(device: Device) -> Iterator[str]:
 
 
 def _from_initial_domain(device: Device) -> bool:
-    return device.sender.endswith(_INITIAL_DOMAINS)
+    return device.sender.endswith(INITIAL_SUFFIXES)
 
 
 def _external(device: Device) -> int:

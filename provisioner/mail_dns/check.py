@@ -21,12 +21,10 @@ from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
 from provisioner.mail_dns.spf_findings import is_internal, spf_findings
 from provisioner.mail_dns.spf_syntax import Network, is_spf
 from provisioner.model import DnsQuery
-from provisioner.model.clouds import CLOUDS
+from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES
 
 SELECTORS = ("selector1", "selector2")
 
-# Nobody can publish anything below the initial domains; Microsoft signs for them without these CNAMEs.
-_INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".onmschina.cn")
 _MICROSOFT_TARGET = re.compile(
     r"\._domainkey\.([^.]+)\.(?:onmicrosoft\.com|onmicrosoft\.us|partner\.onmschina\.cn|[^.]+\.dkim\.mail\.microsoft)$"
 )
@@ -252,7 +250,7 @@ def check_signing(domain: str, targets: Mapping[str, str]) -> Dialogue[list[DnsF
 
 
 def _dkim(domain: str, targets: Mapping[str, str] | None, named: Mapping[str, DnsAnswer]) -> Dialogue[list[DnsFinding]]:
-    if domain.endswith(_INITIAL_SUFFIXES):
+    if domain.endswith(INITIAL_SUFFIXES):  # Microsoft signs for them without these CNAMEs
         return []
     if targets is not None and not any(targets.values()):
         summary, mend = f"Exchange signs no mail of {domain}", "declare dkim for it, and apply"

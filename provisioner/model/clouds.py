@@ -59,6 +59,9 @@ CLOUDS = {
     ),
 }
 
+INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")
+"""What the initial domains of tenants end in, in every cloud. Nobody but Microsoft publishes anything below them."""
+
 _INITIAL_DOMAINS = {".onmicrosoft.us": "gcc_high", ".partner.onmschina.cn": "china"}
 
 

@@ -30,6 +30,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.clouds import INITIAL_SUFFIXES
 from provisioner.model.picture import Contribution, Contributions, Signature
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -43,7 +44,6 @@ _WEAK_KEY_SIZE = 1024
 # Said by New- and Set-DkimSigningConfig while the service does not see the records (a wait of minutes to four days).
 _CNAME_MISSING = ("CNAME record does not exist for this config",)
 
-# Nobody can publish anything below the initial domains; Microsoft signs for them without these CNAMEs.
 # The domain between a hybrid organization and Exchange Online, <tenant>.mail.onmicrosoft.com; its zone is Microsoft's,
 # and has no CNAMEs of DKIM (cisagov/ScubaGear issue 1722).
 _COEXISTENCE_SUFFIXES = (".mail.onmicrosoft.com", ".mail.onmicrosoft.us", ".mail.partner.onmschina.cn")
@@ -51,7 +51,6 @@ _STRONGER_KEY = (
     "leave key_size out of the plan, which makes a new domain's keys 2048 bits; those of an enabled domain are changed "
     "by hand: Rotate-DkimSigningConfig -KeySize 2048, twice, four days apart"
 )
-_INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".onmschina.cn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,8 @@ def _update(before: Dkim, after: Dkim) -> Sequence[Step]:
 
 def _enable(domain: str, target1: str | Ref | None, target2: str | Ref | None) -> Sequence[Step]:
     enable = Send(Cmdlet("Set-DkimSigningConfig", {"Identity": domain, "Enabled": True}), waits_on=_CNAME_MISSING)
-    if not target1 or not target2 or domain.endswith(_INITIAL_SUFFIXES):
+    # Microsoft signs for the initial domains without these CNAMEs.
+    if not target1 or not target2 or domain.endswith(INITIAL_SUFFIXES):
         return (enable,)
     return (
         Await(
