@@ -18,6 +18,7 @@ from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_records import asking, microsoft_mx
+from provisioner.operations.standing import sign_in_name
 from provisioner.render import sheets
 
 
@@ -60,7 +61,8 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method not in {None, CLIENT_SUBMISSION}:
         found = run(microsoft_mx(asking(session), [device.sender.rpartition("@")[2]]))
-    document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant))
+    sign_in = run(sign_in_name(session, desired, device.name))
+    document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in)
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
     session.result(forms[format_](document))
 

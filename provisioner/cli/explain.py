@@ -77,7 +77,9 @@ def _sign_in(verdict: Mapping[str, Any]) -> Iterator[str]:
     how = "a password" if verdict["authentication"] == "basic" else "OAuth"
     state = {True: "can", False: "cannot"}.get(verdict["allowed"], "may or may not be able to")
     yield ""
-    yield f"  {visible(verdict['mailbox'])} {state} sign in with {how}: {visible(verdict['sentence'])}"
+    named = verdict.get("signs_in_as")
+    alias = f" (as {visible(named)})" if named and named != verdict["mailbox"] else ""
+    yield f"  {visible(verdict['mailbox'])}{alias} {state} sign in with {how}: {visible(verdict['sentence'])}"
     if verdict["blocked_by"]:
         yield f"    blocked by: {verdict['blocked_by']}"
     if verdict["mend"]:

@@ -52,10 +52,13 @@ def summary(device: Device, desired: Desired) -> Document:
     }
 
 
-def sheet(device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud) -> Document:
+def sheet(
+    device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None = None
+) -> Document:
     """The settings sheet. `mx` holds the domain's MX host at Microsoft, by domain, as far as DNS told it.
 
-    `cloud` is the one whose hosts the tenant's mail takes.
+    `cloud` is the one whose hosts the tenant's mail takes, `sign_in` the name that the mailbox's user signs in with,
+    None where it is not known.
     """
     facts = facts_of(device, desired)
     choice = choose(device, facts)
@@ -65,7 +68,9 @@ def sheet(device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud)
     way = way_of(device, choice, facts.ports, facts.sources, cloud)
     return {
         **document,
-        "settings": [{"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx, cloud)],
+        "settings": [
+            {"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx, cloud, sign_in)
+        ],
         "from_rules": list(_from_rules(device, choice)),
         "limits": list(_limits(choice)),
         "check": list(_checks(way)),
@@ -73,7 +78,7 @@ def sheet(device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud)
 
 
 def _settings(
-    device: Device, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud
+    device: Device, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None
 ) -> Iterator[tuple[str, str, str]]:
     host = way.host or mx.get(way.domain, "")
     note = "the name, not an IP address" if host else f"the MX of {way.domain} at Microsoft, which DNS did not tell"
@@ -82,7 +87,7 @@ def _settings(
     yield "Port", str(way.port), f"465 is not offered{also}" if choice.method == CLIENT_SUBMISSION else ""
     yield "Encryption", *_encryption(device, choice)
     if choice.method == CLIENT_SUBMISSION:
-        yield "User", way.user, ""
+        yield "User", *_user(way.user, sign_in)
         if way.authentication == "oauth":
             yield "Authentication", "OAuth 2.0 (XOAUTH2)", f"scope {cloud.mail_scope}"
         else:
@@ -91,6 +96,13 @@ def _settings(
     else:
         yield "Authentication", "none", "no user and no password: leave both empty"
     yield "From", way.sender, ""
+
+
+def _user(mailbox: str, sign_in: str | None) -> tuple[str, str]:
+    """The name to type in is the UPN of the mailbox's user (Learn, "Authenticate an … SMTP connection using OAuth")."""
+    if sign_in is None:
+        return mailbox, "or the sign-in name of its user, where that is another: look in the tenant"
+    return sign_in, "" if sign_in == mailbox else f"the sign-in name of {mailbox}"
 
 
 def _encryption(device: Device, choice: Choice) -> tuple[str, str]:

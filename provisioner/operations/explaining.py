@@ -9,7 +9,7 @@ from typing import Any
 from provisioner import rules
 from provisioner.devices import device_of, summary
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.model import Address, Desired, Observed
+from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load_for_devices
@@ -44,7 +44,9 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
     }
     document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
     if observed is not None and choice.method == CLIENT_SUBMISSION:
-        document["sign_in"] = [_verdict(device.mailbox, choice.authentication, observed)]
+        user = observed.resources.get(Address("mailbox", device.mailbox))
+        name = user.spec.sign_in if isinstance(user, Present) else None
+        document["sign_in"] = [{**_verdict(device.mailbox, choice.authentication, observed), "signs_in_as": name}]
     return document
 
 

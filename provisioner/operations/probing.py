@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -19,7 +20,7 @@ from provisioner.operations.context import Context
 from provisioner.operations.diagnosing import evidence_of
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_records import asking, microsoft_mx
-from provisioner.operations.standing import lacking, observe, part_for
+from provisioner.operations.standing import lacking, observe, part_for, sign_in_name
 from provisioner.settings import reference
 from provisioner.tenant.credentials import Tokens, make_credential, secret_value
 from provisioner.tenant.network import Network
@@ -61,6 +62,7 @@ async def probe(
     desired = load_for_devices(context, path)
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     device, how = device_of(probing.device, desired), way(probing.device, desired, cloud)
+    how = dataclasses.replace(how, user=await sign_in_name(context, desired, device.name) or how.user)
     attempt = await _attempt(context, how, probing, cloud.mail_scope)
     context.note(f"Probing as {device.name}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
     said = await converse(attempt, heard)

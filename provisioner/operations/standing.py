@@ -9,6 +9,7 @@ from typing import Any
 from provisioner import engine
 from provisioner.changes.changeset import plain
 from provisioner.model import Address, Desired, Observed, Present, Request, Resource, Unknown, written
+from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.resources import TYPES
@@ -40,6 +41,20 @@ async def observe(
         narrow = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
         reads = context.profile.reads_at_once
         return await engine.read(narrow, TYPES, opened.ports, reads=reads, evidence=evidence)
+
+
+async def sign_in_name(context: Context, desired: Desired, device: str, tenant: Tenant | None = None) -> str | None:
+    """What a device types in as its user: the sign-in name of its mailbox's user, which need not be the address.
+
+    None without a profile, for a device that signs in nowhere, and where the user was not found.
+    """
+    address = Address("mailbox", desired.devices[device].mailbox)
+    if address not in desired.resources or desired.choices[device].method != CLIENT_SUBMISSION:
+        return None
+    part = dataclasses.replace(part_for(desired, device), resources={address: desired.resources[address]})
+    observed = await observe(context, part, (), tenant)
+    there = observed.resources.get(address) if observed else None
+    return there.spec.sign_in if isinstance(there, Present) else None
 
 
 def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Read from the directory, whose users are not ours to make: a precondition, check
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,11 +33,15 @@ _IN_FORCE = frozenset({"enabled", "warning"})
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """`enabled`: the user may sign in. `licensed`: a plan of the service Exchange is in force for it."""
+    """`enabled`: the user may sign in. `licensed`: a plan of the service Exchange is in force for it.
+
+    Observed only: `sign_in` is the name that its user signs in with, often another than the address.
+    """
 
     address: str
     enabled: bool | None = column("accountEnabled", REQUIRED, "The user may sign in.")
     licensed: bool | None = column("assignedPlans", REQUIRED, "The user has a licence that holds Exchange Online.")
+    sign_in: str | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
 
 
 _DESCRIPTION = "What must be true of a mailbox's user. An empty mapping asks only that it is there."
@@ -111,7 +116,7 @@ def _names(row: Row) -> set[str]:
 def _decode(key: str, row: Row) -> Mailbox:
     plans = row.get("assignedPlans")
     licensed = None if not isinstance(plans, list) else any(map(_holds_exchange, plans))
-    return Mailbox(key, flag(row, "accountEnabled"), licensed)
+    return Mailbox(key, flag(row, "accountEnabled"), licensed, _form(identifier(row, "userPrincipalName")))
 
 
 def _holds_exchange(plan: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -316,3 +317,30 @@ def test_who_may_only_read_is_told_which_role_shows_send_as_rights(tenant: Shop)
     assert doctor.returncode == 1
     assert "could not be read: Get-RecipientPermission" in doctor.stdout
     assert "Mail Recipients (Exchange)" in doctor.stdout
+
+
+def test_a_device_is_told_the_name_that_its_mailbox_s_user_signs_in_with(tenant: Shop) -> None:
+    """nextcloud/mail pull request 13668: a delegate signs in, by a name that is not its address."""
+    tenant.reset()
+    tenant.write("""devices:
+  erp:
+    from: orders@fabrikam.com
+    mailbox: payroll@fabrikam.com
+    recipients: anyone
+    supports: { tls: "1.3", authentication: [oauth] }
+""")
+    applied = tenant.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert tenant.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+    sheet = json.loads(tenant.on_tenant("devices", "show", "erp", "plan.yaml", "--format", "json").stdout)
+    (user,) = (s for s in sheet["settings"] if s["name"] == "User")
+    assert (user["value"], user["note"]) == (
+        "payroll.svc@fabrikam.onmicrosoft.com",
+        "the sign-in name of payroll@fabrikam.com",
+    )
+    explained = tenant.on_tenant("explain", "device/erp", "plan.yaml").stdout
+    assert "payroll@fabrikam.com (as payroll.svc@fabrikam.onmicrosoft.com) can sign in with OAuth" in explained
+    without = json.loads(tenant.run("devices", "show", "erp", "plan.yaml", "--format", "json").stdout)
+    (user,) = (s for s in without["settings"] if s["name"] == "User")
+    assert user["value"] == "payroll@fabrikam.com"
+    assert "sign-in name of its user" in user["note"]
