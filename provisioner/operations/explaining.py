@@ -45,8 +45,10 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
     document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
     if observed is not None and choice.method == CLIENT_SUBMISSION:
         user = observed.resources.get(Address("mailbox", device.mailbox))
-        name = user.spec.sign_in if isinstance(user, Present) else None
-        document["sign_in"] = [{**_verdict(device.mailbox, choice.authentication, observed), "signs_in_as": name}]
+        signs_in_as = user.spec.sign_in if isinstance(user, Present) else None
+        document["sign_in"] = [
+            {**_verdict(device.mailbox, choice.authentication, observed), "signs_in_as": signs_in_as}
+        ]
     return document
 
 
