@@ -39,6 +39,7 @@ from provisioner.model import (
     Request,
     Send,
     goal_of,
+    request_key,
 )
 from tests.engine.lifecycle.port import Passage, Service
 from tests.engine.lifecycle.truth import BY_NAME, in_force, is_after, is_before, truth
@@ -96,7 +97,7 @@ def _not_answered(desired: Desired, asked: Sequence[Passage]) -> Iterator[Addres
             for query in BY_NAME[name].queries(keys, everything):
                 for passage in failed:
                     missing = isinstance(passage.answer, NotFound) and query.may_be_missing
-                    if query.request == passage.request and not missing:
+                    if request_key(query.request) == request_key(passage.request) and not missing:
                         yield from (Address(name, key) for key in query.covers)
 
 
