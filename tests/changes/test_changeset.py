@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +16,19 @@ from provisioner.diagnostics import ChangeSetStale, InputError, Location
 from provisioner.model import (
     Absent,
     Address,
+    Await,
     ChangeSet,
+    Cmdlet,
+    Delta,
     Desired,
+    GraphRequest,
     Observed,
     Present,
+    Record,
+    Ref,
     Resource,
+    Secret,
+    Send,
     Unknown,
 )
 from provisioner.resources import TYPES
@@ -25,6 +36,7 @@ from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import SmtpAuth
+from tests.changes.whole import change_set
 
 HOSTILE = "a]\"|`\n<script>‮$(rm) 'q' ü"
 
@@ -166,3 +178,104 @@ def test_a_true_digest_over_an_unknown_shape_is_still_input_and_no_crash() -> No
     changeset.verify(document, "x")
     with pytest.raises(InputError, match=r"resource_changes\[0\].type: there is no resource type"):
         verification.derive(document, TYPES, "x")
+
+
+# --- the whole document ----------------------------------------------------------------------------------------------
+
+
+def test_the_document_of_everything_is_as_it_was_reviewed(tmp_path: Path, golden: Callable[[str, str], None]) -> None:
+    """Its names are a format that saved files, reviewers' tools and policies rely on."""
+    document: Any = changeset.to_document(change_set(tmp_path))
+    document["provisioner"] |= {"version": "0", "digest": "", "plan": {**document["provisioner"]["plan"], "digest": ""}}
+    golden("changes/document.json", json.dumps(document, indent=1).replace(f"{tmp_path}/", "") + "\n")
+
+
+def test_the_document_of_everything_gives_the_same_change_set(tmp_path: Path) -> None:
+    found = change_set(tmp_path)
+    document = json.loads(json.dumps(changeset.to_document(found)))
+    assert verification.derive(document, TYPES, "x") == found
+
+
+def test_a_change_set_without_drift_does_not_speak_of_any() -> None:
+    assert "resource_drift" not in changeset.to_document(example())
+
+
+def test_the_digest_is_over_sorted_json_without_blanks_in_utf_8() -> None:
+    document = {"b": [1, "ü\ud800"], "a": {}, "provisioner": {"tenant": "x", "digest": "?", "transport": "rest"}}
+    text = '{"a":{},"b":[1,"ü\ud800"],"provisioner":{"tenant":"x"}}'
+    expected = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    assert changeset.digest(document) == f"sha256:{expected}"
+
+
+def test_requests_and_parameters_have_their_form() -> None:
+    cmdlet = Cmdlet("Set-X", {"A": Delta(("a",), ("r",)), "B": Ref(1, "P"), "C": Secret("env:X"), "D": ("x",), "E": 5})
+    assert changeset.request_document(cmdlet) == {
+        "cmdlet": "Set-X",
+        "parameters": {
+            "A": {"$delta": {"add": ["a"], "remove": ["r"]}},
+            "B": {"$ref": {"step": 1, "property": "P"}},
+            "C": {"$secret": "env:X"},
+            "D": ["x"],
+            "E": 5,
+        },
+    }
+    request = GraphRequest("PATCH", "/domains/x", {"a": 1})
+    assert changeset.request_document(request) == {"method": "PATCH", "path": "/domains/x", "body": {"a": 1}}
+    step = Send(request, waits_on=("throttled",), blocked_on=("forbidden",))
+    assert changeset.step_document(step) == {
+        "send": changeset.request_document(request),
+        "waits_on": ["throttled"],
+        "blocked_on": ["forbidden"],
+    }
+    waiting = Await((Record("s._domainkey.x.com", "CNAME", Ref(0, "Selector1CNAME")),))
+    target = {"$ref": {"step": 0, "property": "Selector1CNAME"}}
+    assert changeset.step_document(waiting) == {
+        "await": [{"name": "s._domainkey.x.com", "type": "CNAME", "value": target}]
+    }
+
+
+def test_a_field_that_a_type_does_not_have_is_refused() -> None:
+    kind = next(t for t in TYPES if t.name == "smtp_auth")
+    assert changeset.read_spec(kind, None) is None
+    assert changeset.read_spec(kind, {"identity": "a@x.com"}) == SmtpAuth("a@x.com", None)
+    with pytest.raises(ValueError, match="smtp_auth has no field colour"):
+        changeset.read_spec(kind, {"identity": "a@x.com", "colour": "red"})
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_whole_on_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr("os.fsync", lambda handle: written.append(Path(f"/proc/self/fd/{handle}").read_bytes()))
+    path = tmp_path / "change.json"
+    changeset.save(changeset.to_document(example()), path)
+    assert written == [path.read_bytes()]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(InputError, match="taken cannot be written: Is a directory"):
+        changeset.save(changeset.to_document(example()), tmp_path / "taken")
+    assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
+    with pytest.raises(InputError, match="cannot be written: No such file or directory"):
+        changeset.save(changeset.to_document(example()), tmp_path / "nowhere" / "x.json")
+
+
+def test_a_file_of_more_than_256_mebibytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.truncate(256 * 2**20 + 1)  # a hole: it takes no space
+    with pytest.raises(InputError, match="is larger than 256 MiB"):
+        changeset.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "json_"), [(b" \n{}", True), (b"", False), (b"provisioner: 1", False), (b" " * 4096 + b"{", False)]
+)
+def test_a_change_set_is_told_from_a_plan_by_its_first_character(tmp_path: Path, content: bytes, json_: bool) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert changeset.is_changeset(path) is json_
+    assert not changeset.is_changeset(tmp_path / "missing")
+    assert not changeset.is_changeset(tmp_path)

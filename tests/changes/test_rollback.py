@@ -1,0 +1,91 @@
+"""What a run did, turned round: what comes back, what goes, and what is left alone with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from provisioner.changes.rollback import Undone, rollback, undone
+from provisioner.model import Absent, Address, Observation, Present, Resource, Unknown
+from provisioner.resources import TYPES
+from provisioner.resources.dkim import Dkim
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.smtp_auth import SmtpAuth
+
+ERP = Address("smtp_auth", "erp@contoso.com")
+HQ = Address("inbound_connector", "hq")
+SIGNING = Address("dkim", "contoso.com")
+OFF, ON = SmtpAuth("erp@contoso.com", "disabled"), SmtpAuth("erp@contoso.com", "enabled")
+CONNECTOR = InboundConnector("hq", type="on_premises", comment="")
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What the journal tells of one object."""
+
+    address: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    done: bool = True
+
+
+def state(value: str) -> dict[str, Any]:
+    return {"identity": "erp@contoso.com", "smtp_auth": value}
+
+
+def test_an_object_counts_from_its_first_state_to_its_last() -> None:
+    deeds = [
+        Deed(str(ERP), state("disabled"), state("inherit")),
+        Deed(str(ERP), state("inherit"), state("enabled")),
+        Deed(str(HQ), None, {"name": "hq"}, done=False),
+        Deed('a_type_of_tomorrow["x"]', None, {}),
+    ]
+    assert undone(deeds, TYPES) == [Undone(ERP, OFF, ON)]
+
+
+def brought_back(item: Undone, there: Observation | None) -> tuple[Any, bool, tuple[str, ...]]:
+    """What the rollback of one object wants it to be, whether it is to go, and what it says."""
+    seen = {} if there is None else {item.address: there}
+    found = rollback([item], seen, TYPES, "contoso.onmicrosoft.com", "us/prod")
+    assert (found.desired.tenant, found.desired.owner) == ("contoso.onmicrosoft.com", "us/prod")
+    resource = found.desired.resources.get(item.address)
+    assert resource is None or resource == Resource(item.address, resource.spec)
+    return (resource.spec if resource else None), item.address in found.desired.absent, found.left_out
+
+
+def test_what_was_changed_gets_its_state_from_before() -> None:
+    assert brought_back(Undone(ERP, OFF, ON), Present(ON)) == (OFF, False, ())
+
+
+def test_what_was_created_goes_and_what_was_deleted_comes_back() -> None:
+    assert brought_back(Undone(HQ, None, CONNECTOR), Present(CONNECTOR)) == (None, True, ())
+    assert brought_back(Undone(HQ, CONNECTOR, None), Absent()) == (CONNECTOR, False, ())
+
+
+def test_only_fields_that_the_run_wrote_count_as_changed_since() -> None:
+    more = InboundConnector("hq", type="on_premises", comment="", require_tls=True)
+    assert brought_back(Undone(HQ, None, CONNECTOR), Present(more)) == (None, True, ())
+
+
+@pytest.mark.parametrize(
+    ("item", "there", "words"),
+    [
+        (Undone(ERP, OFF, ON), Present(OFF), "somebody has changed it since the run"),
+        (Undone(HQ, CONNECTOR, None), Present(CONNECTOR), "somebody has made it again since the run"),
+        (Undone(HQ, None, CONNECTOR), Absent(), "somebody has deleted it since the run"),
+        (Undone(ERP, OFF, ON), Unknown("throttled"), "it could not be read"),
+        (Undone(ERP, OFF, ON), None, "it could not be read"),
+        (
+            Undone(SIGNING, None, Dkim("contoso.com", enabled=True)),
+            Present(Dkim("contoso.com", enabled=True)),
+            "a dkim that was created cannot be deleted again; switch it off in the plan",
+        ),
+        (Undone(ERP, OFF, None), Absent(), "a smtp_auth cannot be created"),
+    ],
+)
+def test_what_has_moved_or_cannot_come_back_is_told_and_left_alone(
+    item: Undone, there: Observation | None, words: str
+) -> None:
+    assert brought_back(item, there) == (None, False, (f"{item.address}: {words}",))

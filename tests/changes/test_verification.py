@@ -1,0 +1,161 @@
+"""A saved change set in which one thing is edited, its digest made true again: what the refusal names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.changes import changeset, verification
+from provisioner.diagnostics import ChangeSetStale, InputError
+from provisioner.resources import TYPES
+from tests.changes.whole import change_set
+
+Document = dict[str, Any]
+
+
+def edited(folder: Path, edit: Callable[[Document], object]) -> Document:
+    document: Document = json.loads(json.dumps(changeset.to_document(change_set(folder))))
+    edit(document)
+    document["provisioner"]["digest"] = changeset.digest(document)
+    return document
+
+
+def change(document: Document, address: str) -> Document:
+    found: Document = next(c for c in document["resource_changes"] if c["address"] == address)
+    return found
+
+
+ORGANIZATION, OLD = 'smtp_auth["organization"]', 'inbound_connector["old"]'
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda d: d.update(applyable="no"), ["$.applyable"]),
+        (lambda d: d.update(complete=0), ["$.complete"]),
+        (lambda d: d.update(more=None), ["$.more"]),
+        (lambda d: d.pop("output_changes"), ["$.output_changes"]),
+        (lambda d: d["checks"].append({}), ["$.checks"]),
+        (lambda d: d["provisioner"]["requests"].update(write=0), ["$.provisioner.requests"]),
+        (lambda d: d["provisioner"]["findings"].pop(0), ["$.provisioner.findings"]),
+        (lambda d: d["provisioner"].update(own=1), ["$.provisioner.own"]),
+        (
+            lambda d: change(d, ORGANIZATION)["change"].update(actions=["no-op"]),
+            [f"{ORGANIZATION}: change.actions"],
+        ),
+        (
+            lambda d: change(d, ORGANIZATION)["provisioner"].update(steps=[], reason=""),
+            [f"{ORGANIZATION}: provisioner.reason", f"{ORGANIZATION}: provisioner.steps"],
+        ),
+        (lambda d: change(d, ORGANIZATION).update(mode="data"), [f"{ORGANIZATION}: mode"]),
+        (
+            lambda d: d["resource_changes"].reverse(),
+            ["the order of the changes"],
+        ),
+        (
+            lambda d: d["resource_changes"].append(json.loads(json.dumps(change(d, OLD)).replace("old", "new"))),
+            [
+                'inbound_connector["new"]: no such change is derived',
+                "the order of the changes",
+                "$.provisioner.basis",
+            ],
+        ),
+    ],
+)
+def test_what_does_not_follow_from_the_facts_is_named(
+    tmp_path: Path, edit: Callable[[Document], object], named: list[str]
+) -> None:
+    with pytest.raises(ChangeSetStale) as refusal:
+        verification.derive(edited(tmp_path, edit), TYPES, "change.json")
+    words = re.search(
+        r"^change\.json holds what .* of the tenant: (.*)\. Nothing of it is carried out\. ", str(refusal.value)
+    )
+    assert words is not None, str(refusal.value)
+    assert words[1].split("; ") == named
+
+
+def test_a_change_that_is_taken_out_is_missed(tmp_path: Path) -> None:
+    """Its object stands among the others then, so that it is planned again."""
+
+    def take_out(document: Document) -> None:
+        gone = change(document, ORGANIZATION)
+        document["resource_changes"].remove(gone)
+        seen = {"address": ORGANIZATION, "spec": gone["provisioner"]["observed"]}
+        document["provisioner"]["basis"]["observed"].append(seen)
+
+    with pytest.raises(
+        ChangeSetStale, match=re.escape(f"{ORGANIZATION}: the change is missing; the order of the changes")
+    ):
+        verification.derive(edited(tmp_path, take_out), TYPES, "x")
+
+
+def test_ten_differences_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    def add(document: Document) -> None:
+        document.update({f"n{i:02}": i for i in range(12)})
+
+    with pytest.raises(ChangeSetStale, match=r"\$\.n09; and 2 more\. Nothing"):
+        verification.derive(edited(tmp_path, add), TYPES, "x")
+
+
+def test_another_version_is_named_where_something_differs_and_else_does_not_matter(tmp_path: Path) -> None:
+    def older(document: Document) -> None:
+        document["provisioner"]["version"] = "0.0.1"
+
+    assert verification.derive(edited(tmp_path, older), TYPES, "x") == change_set(tmp_path)
+
+    def both(document: Document) -> None:
+        older(document)
+        document["applyable"] = "no"
+
+    with pytest.raises(ChangeSetStale, match=r"It was made by provisioner 0\.0\.1; this is "):
+        verification.derive(edited(tmp_path, both), TYPES, "x")
+
+
+@pytest.mark.parametrize(
+    ("edit", "path", "words"),
+    [
+        (lambda d: d.update(timestamp=5), "$.timestamp", "string"),
+        (lambda d: d["provisioner"]["left"].append("nonsense"), "$.provisioner.left[1]", ""),
+        (lambda d: d["provisioner"]["left"].append('no["x"]'), "$.provisioner.left[1]", 'no resource type "no"'),
+        (lambda d: d["resource_drift"][1].update(address="?"), "$.resource_drift[1]", ""),
+        (lambda d: d["resource_changes"][1].update(type="no"), "$.resource_changes[1].type", 'no resource type "no"'),
+        (lambda d: d["provisioner"]["basis"]["declared"][2].update(address="?"), "$.provisioner.basis.declared[2]", ""),
+        (lambda d: d["provisioner"]["basis"]["absent"][0].update(address="?"), "$.provisioner.basis.absent[0]", ""),
+        (lambda d: d["provisioner"]["basis"]["observed"][0].update(address="?"), "$.provisioner.basis.observed[0]", ""),
+        (lambda d: d["provisioner"]["unreadable"][0].update(address="?"), "$.provisioner.unreadable[0]", ""),
+        (lambda d: d["provisioner"]["findings"][-2].update(address="?"), "$.provisioner.findings[", ""),
+        (
+            lambda d: d["resource_changes"][0]["provisioner"]["observed"].update(enabled=[]),
+            "$.resource_changes[0].provisioner.observed.enabled",
+            "",
+        ),
+    ],
+)
+def test_what_has_another_shape_is_an_input_error_with_its_place(
+    tmp_path: Path, edit: Callable[[Document], object], path: str, words: str
+) -> None:
+    with pytest.raises(InputError) as refusal:
+        verification.derive(edited(tmp_path, edit), TYPES, "change.json")
+    (found,) = refusal.value.diagnostics
+    assert found.id == "CHANGESET-SHAPE"
+    assert found.summary.startswith(f"change.json: {path}")
+    assert words in found.summary
+
+
+def test_an_object_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    def rename(document: Document) -> None:
+        change(document, OLD)["provisioner"]["observed"]["name"] = "other"
+
+    with pytest.raises(ChangeSetStale, match=r"observed\.name names another object, 'other'"):
+        verification.derive(edited(tmp_path, rename), TYPES, "x")
+
+
+def test_a_number_is_no_truth_and_no_other_number() -> None:
+    assert verification._same({"a": [1, "x", None]}, {"a": [1, "x", None]})
+    for one, other in ((1, True), (1, 1.0), ([1], [1, 2]), ([1, 2], [2, 1]), ({"a": 1}, {"b": 1}), ([], {}), ({}, [])):
+        assert not verification._same(one, other), (one, other)
