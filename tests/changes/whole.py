@@ -8,7 +8,19 @@ from pathlib import Path
 
 from provisioner.changes import planning
 from provisioner.diagnostics import Location, Severity
-from provisioner.model import Absent, Address, Answer, ChangeSet, Drift, Finding, Observed, Present, Unknown, Waiver
+from provisioner.model import (
+    Absent,
+    Address,
+    Answer,
+    ChangeSet,
+    Drift,
+    Finding,
+    Observation,
+    Observed,
+    Present,
+    Unknown,
+    Waiver,
+)
 from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
@@ -62,7 +74,7 @@ def change_set(folder: Path) -> ChangeSet:
     allowed = Waiver("IP-PRIVATE", reason="a test")
     desired, _ = document.load(folder / "plan.yaml", TYPES, today=datetime.date(2026, 11, 23), waivers=(allowed,))
     dark, lost = Address("smtp_auth", "dark@contoso.com"), Address("smtp_auth", "lost@contoso.com")
-    seen = {
+    seen: dict[Address, Observation] = {
         **dict.fromkeys(desired.resources, Absent()),
         Address("smtp_auth", "organization"): Present(SmtpAuth("organization", "disabled")),
         Address("smtp_auth", "erp@contoso.com"): Present(SmtpAuth("erp@contoso.com", "inherit")),
@@ -77,7 +89,10 @@ def change_set(folder: Path) -> ChangeSet:
         Address("smtp_auth", "a@contoso.com"): SmtpAuth("a@contoso.com", "enabled"),
         Address("inbound_connector", "hybrid-1"): InboundConnector("hybrid-1", type="on_premises", comment=""),
     }
-    evidence = {"Get-X": Answer(({"Name": "x"},)), "Get-Y": Unknown("forbidden", "permission")}
+    evidence: dict[str, Answer | Unknown] = {
+        "Get-X": Answer(({"Name": "x"},)),
+        "Get-Y": Unknown("forbidden", "permission"),
+    }
     observed = Observed(seen, undeclared, {"send_as": Unknown("throttled", "throttled")}, 9, evidence, {"mailbox": 3})
     told = Finding(
         "SPF-IP-MISSING",

@@ -223,7 +223,7 @@ def test_the_domain_of_the_sender_is_not_ours(shop: Shop) -> None:
         RequireTls=True,
     )  # fmt: skip
     found = refused(shop, body, "relay-denied", *OUTSIDE, *HERE)
-    assert says(found, "fabrikam.com is no accepted domain of the tenant")
+    assert says(found, "fabrikam.com is not an accepted domain of the tenant")
     assert "domain/fabrikam.com" in found["remedy"]["sentence"]
 
 
