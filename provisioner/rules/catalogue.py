@@ -16,7 +16,7 @@ _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 _GENERAL = (
     Rule("ABSENT-DECLARED", _ERROR, "input", "One object is declared and listed under absent."),
-    Rule("BLAST-RADIUS", _ERROR, "apply", "More than 30 % of a type's objects would be deleted or updated."),
+    Rule("BLAST-RADIUS", _ERROR, "apply", "Much of a tenant, or of what the plan owns, would go or change."),
     Rule("CONNECTOR-SAME-SCOPE", _INFO, "", "Two connectors take mail from the same senders and sources."),
     Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
     Rule("DEVICE-LOSES-WAY", _ERROR, "apply", "A change takes away the way in which a device sends."),

@@ -14,6 +14,7 @@ from provisioner.rules.impact import device_findings
 
 _SMALL = 10  # below this many objects of a type a share says nothing
 _SHARE = 0.30
+_MOST = 0.50  # of what the plan owns
 
 
 Types = Mapping[str, ResourceType[Any]]
@@ -25,7 +26,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _foreign_owner(desired, observed, types)
     yield from _hybrid(desired, observed, changes, types)
     yield from _same_mailbox(desired, observed, types)
-    yield from _blast_radius(observed, changes)
+    yield from _blast_radius(desired, observed, changes)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
 
 
@@ -86,9 +87,22 @@ def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterato
             yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
 
 
-def _blast_radius(observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
-    """Deletes and updates, counted apart, against the objects of the type that were seen."""
+def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+    """Much of a tenant, or much of what the plan owns: more often a mistake than a wish.
+
+    Deletes and updates are counted apart against the objects of the type that were seen, and what is taken away because
+    nothing declares it against what the plan keeps: a file that was lost shows in small tenants too.
+    """
     rule = RULES["BLAST-RADIUS"]
+    for kind, summary in (_shares(observed, changes) | _taken(desired, changes)).items():
+        address = Address(kind, "*")
+        mend = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
+        yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks)
+
+
+def _shares(observed: Observed, changes: Sequence[Change]) -> dict[str, str]:
+    """What is said of the types of which a large share would be deleted or updated."""
+    found: dict[str, list[str]] = {}
     seen = Counter(a.type for a, there in observed.resources.items() if isinstance(there, Present))
     seen.update(a.type for a in observed.undeclared)
     seen.update(observed.others)
@@ -97,10 +111,29 @@ def _blast_radius(observed: Observed, changes: Sequence[Change]) -> Iterator[Fin
         for kind, count in sorted(touched.items()):
             total = max(seen[kind], count)
             if total >= _SMALL and count > total * _SHARE:
-                address = Address(kind, "*")
                 summary = f"{count:,} of {total:,} {kind} objects would be {action}d: {count * 100 // total} %"
-                mend = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
-                yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks)
+                found.setdefault(kind, []).append(summary)
+    return {kind: "; ".join(summaries) for kind, summaries in found.items()}
+
+
+def _taken(desired: Desired, changes: Sequence[Change]) -> dict[str, str]:
+    """What is said of the types of which undeclared objects are taken away: all that the plan had, or most of it.
+
+    What it declares counts as kept even where it is still to be created: then it is a replacement, not a lost file.
+    """
+    named = {*desired.resources, *desired.absent, *desired.set_aside}
+    gone = [c for c in changes if c.action is not Action.NO_OP and c.address not in named]
+    taken = Counter(c.address.type for c in gone)
+    ours = Counter(c.address.type for c in gone if c.action is Action.DELETE)  # only what has our mark is deleted
+    kept = Counter(a.type for a in {**desired.resources, **desired.set_aside})
+    found = {}
+    for kind, count in sorted(taken.items()):
+        total = count + kept[kind]
+        if ours[kind] == total or (count > 1 and count > total * _MOST):
+            whole = "the last" if total == 1 else f"all {total:,}" if count == total else f"{count:,} of {total:,}"
+            noun = "object" if total == 1 else "objects"
+            found[kind] = f"{whole} {kind} {noun} of this plan would be taken away: nothing declares it any more"
+    return found
 
 
 def _quoted(owner: str) -> str:

@@ -199,6 +199,38 @@ def test_the_tenant_wide_switch_is_a_guard_that_only_its_name_lifts() -> None:
     assert [f.waived for f in named.findings] == ["CHG-1"]
 
 
+@pytest.mark.parametrize(
+    ("ours", "declared", "absent", "stops"),
+    [
+        (2, 0, 0, "all 2"),
+        (1, 0, 0, "the last"),
+        (3, 1, 0, "2 of 3"),
+        (4, 2, 0, ""),
+        (2, 1, 0, ""),
+        (2, 0, 2, ""),
+        (3, 0, 2, "the last"),
+    ],
+)
+def test_taking_away_most_of_what_the_plan_owns_is_a_guard(ours: int, declared: int, absent: int, stops: str) -> None:
+    """A lost file: what it declared has our mark, and nothing declares it any more. Tombstones are meant."""
+    live = {
+        Address("inbound_connector", f"c{i}"): InboundConnector(
+            f"c{i}", type="on_premises", enabled=True, sender_ip_addresses=frozenset({f"52.202.8.{i}/32"}), owner="mail"
+        )
+        for i in range(ours)
+    }
+    named = list(live)[:declared]
+    gone = list(live)[declared : declared + absent]
+    plan = desired(*((a, InboundConnector(a.key, type="on_premises", owner="mail")) for a in named))
+    plan = replace(plan, owner="mail", absent=dict.fromkeys(gone))
+    seen = replace(
+        observed(*((a, Present(live[a])) for a in (*named, *gone))),
+        undeclared={a: s for a, s in live.items() if a not in (*named, *gone)},
+    )
+    said = [f.summary for f in planning.plan(plan, seen, TYPES).findings if f.rule == "BLAST-RADIUS"]
+    assert [text.startswith(stops) for text in said] == ([True] if stops else [])
+
+
 def test_more_than_the_share_of_ten_or_more_objects_is_a_guard() -> None:
     keys = [Address("smtp_auth", f"m{i}@contoso.com") for i in range(10)]
 

@@ -55,7 +55,7 @@ def test_a_connector_is_created_changed_and_deleted_when_it_leaves_the_plan(shop
     )  # fmt: skip
     assert shop.on_tenant("plan", plan, "--detailed-exitcode").returncode == 0
     shop.write(owner)
-    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    assert shop.on_tenant("apply", plan, "--auto-approve", "--allow", "BLAST-RADIUS").returncode == 0
     assert stored(shop, "to-bank") is None
     assert len(shop.tenant.rows("OutboundConnector")) == len(CONNECTORS), "nothing else was touched"
 
