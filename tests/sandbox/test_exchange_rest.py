@@ -20,7 +20,7 @@ from provisioner.sandbox.exchange_rest import decode_parameters, exchange_app, w
 from provisioner.sandbox.faults import Faults, TokenRefused
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
-from tests.clocks import costs
+from tests.clocks import costs, until
 from tests.sandbox.serving import Served, served
 
 TENANT = "8f1c2f5e-6a1b-4c53-9d0e-3f1a7b2c4d5e"
@@ -436,12 +436,19 @@ def test_the_module_file_names_what_the_caller_may_run(service: Service, token: 
 
 
 def test_more_requests_at_once_than_the_limit_are_throttled(service: Service) -> None:
-    service.tenant.settings["exchange_latency_s"] = 0.5
+    """A batch counts as one request, and waits inside of the limit, as a slow answer does."""
+    held = {"front": "exchange", "match": {"cmdlet": "Get-TransportConfig"}, "times": None, "do": {"hold": True}}
+    service.faults.add(held)
+    batch = {"requests": [{"id": "1", "url": PATH, "body": envelope("Get-TransportConfig")}]}
     with ThreadPoolExecutor(40) as pool:
-        answers = list(pool.map(lambda _: service.run("Get-TransportConfig"), range(40)))
+        place = PATH.replace("InvokeCommand", "$batch")
+        asked = [pool.submit(service.send, "POST", place, batch) for _ in range(40)]
+        until(lambda: sum(future.done() for future in asked) >= 10)  # refused: the others wait
+        service.faults.clear()
+        answers = [future.result() for future in asked]
     refused = [answer for answer in answers if answer.status == 429]
-    assert 0 < len(refused) <= 10
-    assert len(refused) + sum(answer.status == 200 for answer in answers) == 40
+    assert len(refused) == 10
+    assert sum(answer.status == 200 for answer in answers) == 30
     assert int(refused[0].headers["retry-after"]) > 0
     assert refused[0].raw.startswith(b"You have reached the maximum number of concurrent requests per tenant.")
 
