@@ -36,7 +36,7 @@ def _lines(event: Responded, verbose: int) -> Iterator[str]:
     if verbose < 2:
         return
     if isinstance(event.request, Cmdlet) and event.request.parameters:
-        yield f"  {json.dumps(parameters_document(event.request)['parameters'], ensure_ascii=False)}"
+        yield f"  {json.dumps(parameters_document(event.request), ensure_ascii=False)}"
     if not isinstance(event.answer, TenantError):
         yield from (f"  request {id_}" for id_ in event.answer.request_ids if id_)
 
