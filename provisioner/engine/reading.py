@@ -48,11 +48,13 @@ async def read(
     scope: planning.Scope | None = None,
     reads: int = 4,
     evidence: Sequence[Request] | None = None,
+    unmanaged: bool = False,
 ) -> Observed:
     """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
 
     `reads` is how many requests may be under way at once. `evidence` is what is asked besides; what the rules want to
-    know of the plan, if it is not given.
+    know of the plan, if it is not given. `unmanaged`: undeclared objects are kept wherever the same requests return
+    them anyway. `desired` must then be the whole plan, or they could be declared ones.
     """
     scope = scope or planning.Scope()
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
@@ -63,7 +65,13 @@ async def read(
     for address in desired.absent:
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     asked = rules.questions(desired) if evidence is None else evidence
-    return await read_wanted(wanted, listed, types, ports, reads, asked)
+    free = {t.name for t in types if unmanaged and scope.whole and _lists_anyway(t, wanted.get(t.name, {}))}
+    return await read_wanted(wanted, listed, types, ports, reads, asked, free=free)
+
+
+def _lists_anyway(kind: ResourceType[Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the reads for the declared objects are those for all objects. Preconditions are never managed."""
+    return bool(wanted) and not kind.precondition and kind.queries(wanted, True) == kind.queries(wanted, False)
 
 
 async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
@@ -116,11 +124,13 @@ async def read_wanted(
     *,
     resolve: bool = True,
     purpose: str = PLANNING,
+    free: Collection[str] = (),
 ) -> Observed:
     """What the tenant has of the wanted objects, and of all others of the listed types.
 
-    `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of the
-    tenant, has none.
+    `free` are types whose other objects are kept as far as the same answers show them: where they do not, nothing is
+    missing. `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of
+    the tenant, has none.
     """
     asked = {
         t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
@@ -147,12 +157,11 @@ async def read_wanted(
             address = Address(kind.name, key)
             reason = failed.get(key)
             resources[address] = reason or (Present(seen[key]) if key in seen else Absent())
-        if kind.name in listed:
-            whole = failed.get("*")
-            if whole:
-                unlisted[kind.name] = whole
-            else:
-                undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
+        whole = failed.get("*")
+        if whole and kind.name in listed:
+            unlisted[kind.name] = whole
+        elif kind.name in listed or kind.name in free:
+            undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
     told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
     return Observed(resources, undeclared, unlisted, len(answers), told)
 

@@ -9,20 +9,25 @@ from typing import Any
 
 import pytest
 
+from provisioner.changes.planning import Scope
+from provisioner.engine import reading
 from provisioner.engine.reading import read_wanted
 from provisioner.model import (
     Address,
     Answer,
     Cmdlet,
+    Desired,
     DnsQuery,
     GraphRequest,
     Present,
     Request,
+    Resource,
     request_key,
     tells,
     united,
 )
 from provisioner.resources import TYPES
+from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.rows import user
 from provisioner.tenant.ports import Ports
 
@@ -112,3 +117,62 @@ def test_a_later_question_for_more_columns_is_asked_again_for_all() -> None:
     there = observed.resources[Address("smtp_auth", mailbox)]
     assert isinstance(there, Present)
     assert there.spec.smtp_auth == "disabled"
+
+
+def whole(host: Host, *addresses: Address, scope: Scope | None = None, owner: str = "") -> Any:
+    """A plan of objects that say nothing, read with the undeclared objects that the same requests return."""
+    kinds = {kind.name: kind for kind in TYPES}
+    resources = {a: Resource(a, kinds[a.type].spec(a.key)) for a in addresses}
+    desired = Desired("contoso.onmicrosoft.com", owner, resources)
+    ports = Ports(host, host, host)  # type: ignore[arg-type]
+    return asyncio.run(reading.read(desired, TYPES, ports, scope=scope, evidence=(), unmanaged=True))
+
+
+HQ, SIGNING = Address("inbound_connector", "hq"), Address("dkim", "contoso.com")
+OTHERS = {
+    "Get-InboundConnector": [CONNECTOR, {**CONNECTOR, "Name": "by hand"}],
+    "Get-DkimSigningConfig": [{"Domain": "contoso.com", "Enabled": True}, {"Domain": "fabrikam.com", "Enabled": True}],
+    "Get-CASMailbox": [
+        {"PrimarySmtpAddress": f"m{i}@contoso.com", "SmtpClientAuthenticationDisabled": True, "Guid": f"g-{i}"}
+        for i in range(8)
+    ],
+}
+
+
+def test_undeclared_objects_that_the_same_listing_returns_are_kept_without_a_request() -> None:
+    host = Host(OTHERS)
+    observed = whole(host, HQ, SIGNING)
+    assert {a.short for a in observed.undeclared} == {"inbound_connector/by hand", "dkim/fabrikam.com"}
+    assert len(host.log) == 2
+    assert not reading_of_declared_only(Host(OTHERS)).undeclared
+
+
+def reading_of_declared_only(host: Host) -> Any:
+    ports = Ports(host, host, host)  # type: ignore[arg-type]
+    desired = Desired("contoso.onmicrosoft.com", "", {HQ: Resource(HQ, InboundConnector("hq"))})
+    return asyncio.run(reading.read(desired, TYPES, ports, evidence=()))
+
+
+def test_mailboxes_that_are_looked_up_one_by_one_are_not_listed_for_the_report() -> None:
+    few, many = Host(OTHERS), Host(OTHERS)
+    assert not whole(few, Address("smtp_auth", "m0@contoso.com")).undeclared
+    assert "Identity" in few.log[0].parameters
+    observed = whole(many, *(Address("smtp_auth", f"m{i}@contoso.com") for i in range(6)))
+    assert {a.key for a in observed.undeclared} == {"m6@contoso.com", "m7@contoso.com"}
+    assert len(many.log) == 1
+
+
+def test_with_a_target_a_declared_object_outside_of_it_is_not_taken_for_undeclared() -> None:
+    scope = Scope(("inbound_connector/hq",))
+    assert not whole(Host(OTHERS), HQ, scope=scope).undeclared
+
+
+def test_a_listing_that_fails_for_the_report_alone_fails_nothing() -> None:
+    """Two objects of one name are not told apart; where the type is listed for a change, they stop it."""
+    odd = [{**CONNECTOR, "Name": "odd", "Guid": guid} for guid in ("g-1", "g-2")]
+    rows = [CONNECTOR, *odd, {**CONNECTOR, "Name": "by hand"}]
+    observed = whole(Host({"Get-InboundConnector": rows}), HQ)
+    assert isinstance(observed.resources[HQ], Present)
+    assert [a.key for a in observed.undeclared] == ["by hand"]
+    assert not observed.unlisted
+    assert whole(Host({"Get-InboundConnector": rows}), HQ, owner="us/prod").unlisted
