@@ -55,6 +55,7 @@ from provisioner.model.document import (
     ResourceDocument,
     SidesDocument,
     StepDocument,
+    UnmanagedDocument,
 )
 
 FORMAT = 2
@@ -105,6 +106,7 @@ def to_document(changeset: ChangeSet) -> ChangeSetDocument:
             "unlisted": [
                 {"type": t, "reason": u.reason, "kind": u.kind} for t, u in sorted(changeset.unlisted.items())
             ],
+            "unmanaged": unmanaged_document(changeset),
             "basis": None if changeset.basis is None else _basis(changeset.basis, changeset.changes),
             "digest": "",
         },
@@ -113,6 +115,15 @@ def to_document(changeset: ChangeSet) -> ChangeSetDocument:
         del document["resource_drift"]
     document["provisioner"]["digest"] = digest(document)
     return document
+
+
+def unmanaged_document(changeset: ChangeSet) -> UnmanagedDocument:
+    """The count of unmanaged objects, and the objects that are named."""
+    named = changeset.unmanaged
+    return {
+        "count": len(named) + sum(changeset.unmanaged_more.values()),
+        "objects": [{"address": str(u.address), "what": u.what, "made_by": u.made_by, "owner": u.owner} for u in named],
+    }
 
 
 def digest(document: Mapping[str, Any]) -> str:
@@ -223,6 +234,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
             if a not in changed and not isinstance(o, Unknown)
         ],
         "others": dict(observed.others),
+        "unmanaged": dict(observed.unmanaged),
         "evidence": {
             key: {"rows": _encoded(answer.rows)} if isinstance(answer, Answer) else {"unknown": _encoded(answer)}
             for key, answer in observed.evidence.items()

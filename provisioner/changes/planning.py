@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 import graphlib
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import mailflow, rules
+from provisioner.changes import unmanaged
 from provisioner.diagnostics import Severity
 from provisioner.model import (
     Absent,
@@ -157,25 +157,21 @@ def plan(
     """
     scope = scope or Scope()
     desired = rescope(desired, observed, types, scope)
-    draft = _Draft(desired, observed, {t.name: t for t in types}, scope)
+    by_name = {t.name: t for t in types}
+    observed = unmanaged.reduced(observed, desired, by_name)  # first, so that nothing rests on what is not kept
+    draft = _Draft(desired, observed, by_name, scope)
     draft.declared()
     draft.tombstones()
     draft.undeclared()
     changes = order(judged(c, draft.types[c.address.type]) for c in draft.changes)
-    findings = [
-        *draft.findings,
-        *rules.lint(desired, types),
-        *rules.check(desired, observed, changes, draft.types),
-        *(g for c in changes for g in _guards(c, draft.types[c.address.type], desired)),
-        *told,
-    ]
+    found = unmanaged.found(observed, desired, by_name, scope.holds)
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown) and a not in desired.set_aside}
     return ChangeSet(
         tenant=desired.tenant,
         tenant_id=tenant_id,
         owner=desired.owner,
         changes=changes,
-        findings=tuple(rules.waive(findings, (*desired.waivers, *waivers))),
+        findings=tuple(rules.waive((*_findings(draft, changes), *told), (*desired.waivers, *waivers))),
         checks=tuple(draft.checks),
         unknown=unknown,
         unlisted=dict(observed.unlisted),
@@ -186,26 +182,20 @@ def plan(
         created=created,
         transport=transport,
         requests=observed.requests,
-        basis=Basis(desired, _reduced(observed, desired, draft.types), scope.targets, scope.excludes, tuple(waivers)),
+        unmanaged=tuple(unmanaged.told(by_name[a.type], a, spec) for a, spec in sorted(found.items())),
+        unmanaged_more=dict(observed.unmanaged),
+        basis=Basis(desired, observed, scope.targets, scope.excludes, tuple(waivers)),
     )
 
 
-def _reduced(observed: Observed, desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Observed:
-    """What a change or a rule can rest on: of the undeclared objects that nothing happens to, only how many there are.
-
-    Those of a type with ownership marks stay, since rules look at every one of them (connectors that let a device in).
-    """
-    kept: dict[Address, Any] = {}
-    others = Counter(observed.others)
-    for address, spec in observed.undeclared.items():
-        kind = types[address.type]
-        verdict = kind.undeclared(spec, desired.owner, kind.name in desired.exclusive)
-        if kind.marks_ownership or (verdict is not Undeclared.KEEP and verdict != spec):
-            kept[address] = spec
-        else:
-            others[address.type] += 1
-    evidence = rules.reduce_evidence(observed.evidence, desired)
-    return dataclasses.replace(observed, undeclared=kept, others=dict(others), evidence=evidence)
+def _findings(draft: _Draft, changes: Sequence[Change]) -> Iterator[Finding]:
+    """What drafting found, and what the rules say of the plan, of the tenant and of each change."""
+    desired, types = draft.desired, draft.types
+    yield from draft.findings
+    yield from rules.lint(desired, tuple(types.values()))
+    yield from rules.check(desired, draft.observed, changes, types)
+    for change in changes:
+        yield from _guards(change, types[change.address.type], desired)
 
 
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
@@ -342,8 +332,7 @@ class _Draft:
 
     def _fate(self, kind: ResourceType[Any], spec: Any) -> Any:
         """What the plan would do with an undeclared object if nothing held it back; KEEP where it is so already."""
-        verdict = kind.undeclared(spec, self.desired.owner, kind.name in self.desired.exclusive)
-        return Undeclared.KEEP if verdict == spec else verdict
+        return unmanaged.fate(kind, spec, self.desired)
 
     def _doubts(self, kind: ResourceType[Any]) -> Mapping[Address, str]:
         """Names of the plan that could mean an undeclared object of this type, each with the reason."""

@@ -172,6 +172,7 @@ class _Basis:
     choices: dict[str, Choice]
     observed: tuple[_Seen, ...]
     others: dict[str, int]
+    unmanaged: dict[str, int]
     evidence: dict[str, _Evidence]
 
 
@@ -369,6 +370,7 @@ class _Reading:
             ours.requests.read,
             evidence,
             basis.others,
+            basis.unmanaged,
         )
 
     def _seen(self) -> Iterator[tuple[Address, Observation]]:

@@ -17,6 +17,7 @@ from provisioner.cli.session import Session
 from provisioner.operations.connection import run
 from provisioner.operations.drifting import Drift, Drifted, DriftedField, drift
 from provisioner.operations.loading import Selection
+from provisioner.render.changes import unmanaged_lines
 from provisioner.render.escape import visible
 
 
@@ -62,7 +63,9 @@ def _facts(drift: Drift) -> dict[str, Any]:
     ]
     found = drift.found
     digest = changeset.to_document(found)["provisioner"]["digest"]
-    return {"tenant": found.tenant, "complete": found.complete, "digest": digest, "drift": drifted}
+    unmanaged = changeset.unmanaged_document(found)
+    facts = {"tenant": found.tenant, "complete": found.complete, "digest": digest, "drift": drifted}
+    return {**facts, "unmanaged": unmanaged}
 
 
 _STATES = {
@@ -83,6 +86,7 @@ def _lines(drift: Drift) -> Iterator[str]:
         yield "No drift: the tenant is as the plan declares it."
     else:
         yield "No drift in what could be read."
+    yield from unmanaged_lines(changeset.unmanaged_document(drift.found))
 
 
 def _details(item: Drifted) -> Iterator[str]:

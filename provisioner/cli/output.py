@@ -16,13 +16,13 @@ STREAM = "json-lines"
 """Terraform's machine-readable UI: lines as it happens, so only of what is run, not of what is shown again."""
 
 
-def print_plan(session: Session, document: ChangeSetDocument) -> None:
-    """The document in the session's format."""
+def print_plan(session: Session, document: ChangeSetDocument, *, unmanaged: bool = False) -> None:
+    """The document in the session's format; as text with the list of `unmanaged` objects."""
     if session.format == STREAM:
         for line in stream.planned(document, moment()):
             session.line(line)
         return
-    session.result(rendered(session.format, document, color=session.colored(sys.stdout)))
+    session.result(rendered(session.format, document, color=session.colored(sys.stdout), unmanaged=unmanaged))
 
 
 def write_reports(session: Session, document: ChangeSetDocument, reports: Mapping[str, Path]) -> None:

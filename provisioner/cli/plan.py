@@ -29,6 +29,7 @@ from provisioner.operations.planning import plan
 @plan_path
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
 @click.option("--expires", default="7d", show_default=True, metavar="TIME", help="How long a saved change set is good.")
+@click.option("--unmanaged", is_flag=True, help="List the objects that the plan could declare and does not (text).")
 @reports
 @targets
 @excludes
@@ -41,6 +42,7 @@ def command(
     path: Path,
     out: Path | None,
     expires: str,
+    unmanaged: bool,
     reports: dict[str, Path],
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
@@ -59,7 +61,7 @@ def command(
         changeset.save(document, out)
     write_reports(session, document, reports)
     if "-" not in map(str, reports.values()):
-        print_plan(session, document)
+        print_plan(session, document, unmanaged=unmanaged)
     if out:
         session.note(f"Saved as {out}. To carry out exactly this: provisioner apply {out}")
     code = exit_code(found)

@@ -279,12 +279,13 @@ Observation = Present | Absent | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The tenant as far as it was read: declared objects by address, and the undeclared ones of types fully listed.
+    """The tenant as far as it was read: declared objects by address, and the undeclared ones that were read with them.
 
     `unlisted` are types whose undeclared objects could not be told, with the reason. `requests` counts the questions
     asked; how many pages each took is the transport's affair. `evidence` are the answers to what the rules asked, by
     `request_key`: nothing is planned on them, so that one that failed stands in nobody's way. `others` counts the
-    undeclared objects of each type that are not in `undeclared`, because no change and no rule needs more of them.
+    undeclared objects of each type that are not in `undeclared`, because no change and no rule needs more of them;
+    `unmanaged` counts those among them that a plan could declare.
     """
 
     resources: Mapping[Address, Observation]
@@ -293,6 +294,7 @@ class Observed:
     requests: int = 0
     evidence: Mapping[str, Answer | Unknown] = field(default_factory=dict)
     others: Mapping[str, int] = field(default_factory=dict)
+    unmanaged: Mapping[str, int] = field(default_factory=dict)
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
@@ -437,6 +439,20 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmanaged:
+    """An object that the tenant has, that the plan could declare, and that it neither declares, ignores nor changes.
+
+    `what` describes its effect on mail in a few words. `made_by` is `hybrid_wizard` or "", `owner` the plan that
+    marked it, "" for none.
+    """
+
+    address: Address
+    what: str
+    made_by: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Basis:
     """What a change set was planned from. Planning again from it gives the same changes, findings and checks.
 
@@ -460,7 +476,8 @@ class ChangeSet:
     read failed; never applied. `commit` is the plan's git commit ("" where there is none, with " (modified)" where the
     plan is not as committed), `created` and `expires` are RFC 3339, `left` are objects that an earlier plan brought to
     their state, that no plan declares any more and that are still so. `drift` is what the journal proves to have been
-    changed by others since.
+    changed by others since. `unmanaged` are objects that were read with the declared ones, `unmanaged_more` counts
+    those of each type that are too many to name.
     """
 
     tenant: str
@@ -481,6 +498,8 @@ class ChangeSet:
     expires: str = ""
     left: tuple[Address, ...] = ()
     drift: tuple[Drift, ...] = ()
+    unmanaged: tuple[Unmanaged, ...] = ()
+    unmanaged_more: Mapping[str, int] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     basis: Basis | None = None
 

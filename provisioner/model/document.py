@@ -158,6 +158,22 @@ class UnlistedDocument(TypedDict):
     kind: str
 
 
+class UnmanagedObjectDocument(TypedDict):
+    """An unmanaged object: its effect on mail, and who made it: hybrid_wizard, or the plan in its ownership mark."""
+
+    address: str
+    what: str
+    made_by: str
+    owner: str
+
+
+class UnmanagedDocument(TypedDict):
+    """How many objects of the plan's types are not declared in it, and those that are named."""
+
+    count: int
+    objects: list[UnmanagedObjectDocument]
+
+
 class PlanDocument(TypedDict):
     """The plan that it was made from."""
 
@@ -189,6 +205,7 @@ class Facts(TypedDict):
     findings: list[FindingDocument]
     unreadable: list[UnreadableDocument]
     unlisted: list[UnlistedDocument]
+    unmanaged: UnmanagedDocument
     basis: dict[str, Any] | None
     digest: str
 

@@ -105,7 +105,8 @@ async def _read(
     """The tenant, its requests counted with those to DNS, and the findings about DNS."""
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     asked = Asked(tenant.ports.resolver, context.clock)
-    reading = engine.read(desired, TYPES, tenant.ports, scope=scope, reads=context.profile.reads_at_once)
+    reads = context.profile.reads_at_once
+    reading = engine.read(desired, TYPES, tenant.ports, scope=scope, reads=reads, unmanaged=True)
     observed, devices = await asyncio.gather(reading, device_records(asked, desired, cloud))
     signing = await signing_records(asked, desired, observed)
     return dataclasses.replace(observed, requests=observed.requests + asked.count), (*devices, *signing)

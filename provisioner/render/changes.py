@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from provisioner.model import consequence
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, DriftDocument, FieldDocument
+from collections.abc import Iterator
 
+from provisioner.model import consequence
+from provisioner.model.document import (
+    ChangeDocument,
+    ChangeSetDocument,
+    DriftDocument,
+    FieldDocument,
+    UnmanagedDocument,
+    UnmanagedObjectDocument,
+)
+from provisioner.render.escape import visible
+
+_MAKERS = {"hybrid_wizard": "the Hybrid Configuration Wizard"}
 _ACTIONS = {"delete": 0, "update": 1, "create": 2}
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
@@ -21,6 +32,38 @@ def limit(document: ChangeSetDocument) -> str:
     if _frozen(document):
         return "Undeclared objects were left unchanged: a name of the plan could mean one of them (UNDECLARED-FROZEN)."
     return "Only a part of the plan was looked at (--target or --exclude)."
+
+
+def unmanaged(document: ChangeSetDocument) -> str:
+    """How many objects are not declared, and how to list them; "" for none."""
+    count = document["provisioner"]["unmanaged"]["count"]
+    if not count:
+        return ""
+    objects, are = ("object", "is") if count == 1 else ("objects", "are")
+    return (
+        f"{count:,} {objects} of the types that this plan manages {are} not declared in it: "
+        "provisioner plan --unmanaged lists them"
+    )
+
+
+def made_by(item: UnmanagedObjectDocument) -> str:
+    """Who made an unmanaged object, or which plan marked it; "" where it does not tell."""
+    if item["made_by"]:
+        return _MAKERS.get(item["made_by"], item["made_by"])
+    return f'plan "{item["owner"]}"' if item["owner"] else ""
+
+
+def unmanaged_lines(listing: UnmanagedDocument) -> Iterator[str]:
+    """The list of unmanaged objects, a line each."""
+    objects, more = listing["objects"], listing["count"] - len(listing["objects"])
+    if not listing["count"]:
+        return
+    yield "Not declared in this plan (nothing changes them):"
+    for item in objects:
+        maker = made_by(item)
+        yield visible(f"  {item['address']}: {item['what']}" + (f" (made by {maker})" if maker else ""))
+    if more:
+        yield f"  and {more:,} more"
 
 
 def _frozen(document: ChangeSetDocument) -> bool:

@@ -11,13 +11,13 @@ FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab",
 """What a change set can be rendered as."""
 
 
-def rendered(format_: str, document: ChangeSetDocument, *, color: bool = False) -> str:
-    """The document in one of FORMATS."""
+def rendered(format_: str, document: ChangeSetDocument, *, color: bool = False, unmanaged: bool = False) -> str:
+    """The document in one of FORMATS. `unmanaged`: text lists the unmanaged objects, as JSON always does."""
     match format_:
         case "json":
             return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         case "text":
-            return text.render(document, color=color)
+            return text.render(document, color=color, unmanaged=unmanaged)
         case "markdown":
             return markdown.render(document)
         case "html":

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, FindingDocument, StepDocument
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import conclusion, dangers, limit, remark, worst_first
+from provisioner.render.changes import conclusion, dangers, limit, remark, unmanaged, worst_first
 from provisioner.render.pages import page, source
 
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
@@ -35,6 +35,7 @@ def render(document: ChangeSetDocument) -> str:
         verbs=_VERBS,
         conclusion=conclusion(document),
         limit=limit(document),
+        unmanaged=unmanaged(document),
         findings=_ranked(document["provisioner"]["findings"]),
         filters=_filters(changes),
         action_of=action_of,

@@ -13,7 +13,7 @@ from typing import Any
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import conclusion, dangers, drifted, limit, pending, remark, worst_first
+from provisioner.render.changes import conclusion, dangers, drifted, limit, pending, remark, unmanaged, worst_first
 from provisioner.render.escape import visible
 
 BUDGET = 60_000
@@ -47,6 +47,8 @@ def render(document: ChangeSetDocument) -> str:
         page.close(
             f"\n**{left:,} more changes are not shown here**: this comment would be too long. See the saved change set."
         )
+    if unmanaged(document):
+        page.close(f"\n{escape(unmanaged(document))}")
     page.close(_foot(document))
     return page.text
 

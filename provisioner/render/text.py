@@ -13,7 +13,17 @@ from typing import Any
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument, RecordDocument, ResultDocument
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import closing, conclusion, dangers, drifted, limit, remark, worst_first
+from provisioner.render.changes import (
+    closing,
+    conclusion,
+    dangers,
+    drifted,
+    limit,
+    remark,
+    unmanaged_lines,
+    worst_first,
+)
+from provisioner.render.changes import unmanaged as count_unmanaged
 from provisioner.render.escape import visible
 
 _PHRASES = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
@@ -24,8 +34,8 @@ _LEGEND = {"create": "create", "update": "update in-place", "delete": "destroy"}
 Paint = Callable[[str, str], str]
 
 
-def render(document: ChangeSetDocument, *, color: bool = False) -> str:
-    """The whole plan as text."""
+def render(document: ChangeSetDocument, *, color: bool = False, unmanaged: bool = False) -> str:
+    """The whole plan as text; `unmanaged` objects are counted, or listed."""
     paint = _painter(color)
     lines: list[str] = []
     changes = worst_first(document)
@@ -43,6 +53,7 @@ def render(document: ChangeSetDocument, *, color: bool = False) -> str:
         failed = any(f["blocks"] == "precondition" for f in document["provisioner"]["findings"])
         lines.append("Nothing can be planned until the errors above are mended." if failed else conclusion(document))
     lines += _notes(document)
+    lines += _unmanaged(document, whole=unmanaged)
     return "\n".join(lines) + "\n"
 
 
@@ -193,6 +204,13 @@ def _notes(document: ChangeSetDocument) -> Iterator[str]:
     if note:
         yield ""
         yield f"Note: {note[0].lower()}{note[1:]}"
+
+
+def _unmanaged(document: ChangeSetDocument, *, whole: bool) -> Iterator[str]:
+    lines = list(unmanaged_lines(document["provisioner"]["unmanaged"])) if whole else [count_unmanaged(document)]
+    if any(lines):
+        yield ""
+        yield from lines
 
 
 def _json(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.diagnostics import Severity
@@ -26,7 +26,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _foreign_owner(desired, observed, types)
     yield from _hybrid(desired, observed, changes, types)
     yield from _same_mailbox(desired, observed, types)
-    yield from _blast_radius(desired, observed, changes)
+    yield from _blast_radius(desired, observed, changes, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
 
 
@@ -87,25 +87,29 @@ def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterato
             yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
 
 
-def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change]) -> Iterator[Finding]:
+def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
     """Much of a tenant, or much of what the plan owns: more often a mistake than a wish.
 
     Deletes and updates are counted apart against the objects of the type that were seen, and what is taken away because
     nothing declares it against what the plan keeps: a file that was lost shows in small tenants too.
     """
     rule = RULES["BLAST-RADIUS"]
-    for kind, summary in (_shares(observed, changes) | _taken(desired, changes)).items():
+    claimed = desired.exclusive | {name for name, kind in types.items() if kind.marks_ownership and desired.owner}
+    for kind, summary in (_shares(observed, changes, claimed) | _taken(desired, changes)).items():
         address = Address(kind, "*")
         mend = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
         yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks)
 
 
-def _shares(observed: Observed, changes: Sequence[Change]) -> dict[str, str]:
-    """What is said of the types of which a large share would be deleted or updated."""
+def _shares(observed: Observed, changes: Sequence[Change], claimed: Collection[str]) -> dict[str, str]:
+    """What is said of the types of which a large share would be deleted or updated.
+
+    Undeclared objects count for the `claimed` types, of which the plan may change any: others would only dilute it.
+    """
     found: dict[str, list[str]] = {}
     seen = Counter(a.type for a, there in observed.resources.items() if isinstance(there, Present))
-    seen.update(a.type for a in observed.undeclared)
-    seen.update(observed.others)
+    seen.update(a.type for a in observed.undeclared if a.type in claimed)
+    seen.update({name: count for name, count in observed.others.items() if name in claimed})
     for action in (Action.DELETE, Action.UPDATE):
         touched = Counter(c.address.type for c in changes if c.action is action)
         for kind, count in sorted(touched.items()):

@@ -1,0 +1,83 @@
+"""What an object does to mail in a few words, from what it contributes to the sending picture. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provisioner.model.picture import (
+    ANY,
+    ORGANIZATION,
+    Acceptance,
+    Account,
+    Contribution,
+    Contributions,
+    Doubt,
+    Exemption,
+    Privilege,
+    Rejection,
+    Relay,
+    Restriction,
+    Route,
+    SendRight,
+    Signature,
+    SignIn,
+)
+
+
+def described(contributions: Contributions) -> str:
+    """A phrase for each contribution. An object that is disabled contributes nothing."""
+    return "; ".join(map(_phrase, contributions)) or "without effect on mail"
+
+
+def listed(words: Iterable[str], most: int = 3) -> str:
+    """A few of the words in order, and how many more there are."""
+    ordered = sorted(words)
+    more = f" and {len(ordered) - most:,} more" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + more
+
+
+def _phrase(contribution: Contribution) -> str:
+    match contribution:
+        case Relay():
+            tls = ", TLS not required" if contribution.clear_text else ""
+            whose = "" if contribution.associated == ANY else f", for mail of {listed(contribution.associated)}"
+            return f"relay to any recipient for {_sources(contribution)}{whose}{tls}"
+        case Exemption():
+            return f"partner connector for mail of {listed(contribution.domains)} from {_sources(contribution)}"
+        case Restriction():
+            demand = contribution.demand if contribution.sources == {contribution.demand} else ""
+            needed = demand or f"{contribution.demand} {listed(contribution.sources) or 'none'}"
+            return f"refuses mail of {listed(contribution.domains)} without {needed}"
+        case Privilege():
+            return contribution.name if contribution.mail == ANY else f"{contribution.name} {listed(contribution.mail)}"
+        case SignIn():
+            whose = " for the organization" if contribution.mailbox == ORGANIZATION else ""
+            return f"SMTP AUTH {contribution.switch}{whose}"
+        case Route():
+            hosts = f" to {listed(contribution.hosts)}" if contribution.hosts else ""
+            return f"routes mail for {listed(contribution.mail) or 'no domain'}{hosts}"
+        case Signature():
+            return "signs mail with DKIM"
+        case _:
+            return _of_preconditions(contribution)
+
+
+def _of_preconditions(contribution: Acceptance | Account | Rejection | SendRight | Doubt) -> str:
+    match contribution:
+        case Acceptance():
+            return "accepted domain"
+        case Account():
+            return "mailbox"
+        case Rejection():
+            return "rejects direct send" if contribution.rejects else "accepts direct send"
+        case SendRight():
+            return f"{contribution.trustee} may send as {contribution.sender}"
+        case Doubt():
+            return contribution.reason
+
+
+def _sources(known: Relay | Exemption) -> str:
+    """The networks and the certificate by which a connector knows its senders."""
+    certificate = [f"certificate {known.certificate}"] if known.certificate else []
+    networks = [listed(network.removesuffix("/32") for network in known.networks)] if known.networks else []
+    return " or ".join([*networks, *certificate]) or "no source"

@@ -1,0 +1,64 @@
+"""The phrases for what an object does to mail."""
+
+from __future__ import annotations
+
+import pytest
+
+from provisioner.mailflow import described
+from provisioner.model.picture import (
+    ADDRESS,
+    NONE,
+    ORGANIZATION,
+    TLS,
+    Acceptance,
+    Account,
+    Contributions,
+    Doubt,
+    Exemption,
+    Privilege,
+    Rejection,
+    Relay,
+    Restriction,
+    Route,
+    SendRight,
+    Signature,
+    SignIn,
+)
+
+NETWORKS = frozenset({"198.51.100.7/32", "198.51.100.8/32", "203.0.113.0/24", "203.0.114.0/24"})
+BANK = frozenset({"bank.example"})
+
+
+@pytest.mark.parametrize(
+    ("contributions", "words"),
+    [
+        ((), "without effect on mail"),
+        ((Relay(NETWORKS),), "relay to any recipient for 198.51.100.7, 198.51.100.8, 203.0.113.0/24 and 1 more"),
+        (
+            (Relay(NONE, "*.contoso.com", associated=frozenset({"contoso.com"}), clear_text=True),),
+            "relay to any recipient for certificate *.contoso.com, for mail of contoso.com, TLS not required",
+        ),
+        ((Relay(),), "relay to any recipient for no source"),
+        (
+            (Exemption(BANK, "mail.bank.example", BANK), Restriction(BANK, TLS, frozenset({TLS}))),
+            "partner connector for mail of bank.example from bank.example or certificate mail.bank.example; "
+            "refuses mail of bank.example without TLS",
+        ),
+        ((Restriction(BANK, ADDRESS, NONE),), "refuses mail of bank.example without address none"),
+        (
+            (Privilege("ef_users", BANK), Privilege("treat_messages_as_internal")),
+            "ef_users bank.example; treat_messages_as_internal",
+        ),
+        ((SignIn("erp@contoso.com", "disabled"),), "SMTP AUTH disabled"),
+        ((SignIn(ORGANIZATION, "enabled"),), "SMTP AUTH enabled for the organization"),
+        ((Route(BANK, frozenset({"mx.bank.example"})),), "routes mail for bank.example to mx.bank.example"),
+        ((Route(),), "routes mail for no domain"),
+        ((Signature("contoso.com"),), "signs mail with DKIM"),
+        ((Acceptance("contoso.com"), Account("erp@contoso.com")), "accepted domain; mailbox"),
+        ((Rejection(True),), "rejects direct send"),
+        ((SendRight("a@contoso.com", "b@contoso.com"),), "a@contoso.com may send as b@contoso.com"),
+        ((Doubt("ConnectorType was not returned"),), "ConnectorType was not returned"),
+    ],
+)
+def test_each_contribution_has_its_phrase(contributions: Contributions, words: str) -> None:
+    assert described(contributions) == words
