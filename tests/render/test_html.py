@@ -73,6 +73,7 @@ def shown(browser: webdriver.Chrome) -> list[str]:
     return [r.find_element(By.CLASS_NAME, "address").text for r in rows if r.is_displayed()]
 
 
+@pytest.mark.impure
 def test_a_reviewer_filters_searches_and_opens(browser: webdriver.Chrome, tmp_path: Path) -> None:
     opened(browser, page(), tmp_path)
     assert shown(browser)[0] == 'inbound_connector["gone"]', "dangers first"
@@ -92,6 +93,7 @@ def test_a_reviewer_filters_searches_and_opens(browser: webdriver.Chrome, tmp_pa
     assert len(shown(browser)) == 6
 
 
+@pytest.mark.impure
 def test_no_name_becomes_markup_or_script_and_nothing_is_fetched(browser: webdriver.Chrome, tmp_path: Path) -> None:
     opened(browser, page(), tmp_path)
     assert browser.title == "provisioner plan: contoso.onmicrosoft.com"
@@ -103,6 +105,7 @@ def test_no_name_becomes_markup_or_script_and_nothing_is_fetched(browser: webdri
     assert not complaints, "no error and no refusal by the content security policy"
 
 
+@pytest.mark.impure
 def test_it_follows_the_dark_mode_and_opens_everything_for_print(browser: webdriver.Chrome, tmp_path: Path) -> None:
     opened(browser, page(), tmp_path)
     color = "return getComputedStyle(document.body).backgroundColor"
@@ -115,6 +118,7 @@ def test_it_follows_the_dark_mode_and_opens_everything_for_print(browser: webdri
     assert not browser.find_elements(By.CSS_SELECTOR, "details[data-type]:not([open])")
 
 
+@pytest.mark.impure
 def test_ten_thousand_changes_are_made_in_time_and_stay_usable(browser: webdriver.Chrome, tmp_path: Path) -> None:
     with costs(at_most_s=3):
         text = page(10_000)

@@ -51,6 +51,7 @@ def test_no_template_marks_a_value_as_safe() -> None:
         assert "autoescape" not in template.read_text(encoding="utf-8")
 
 
+@pytest.mark.impure
 def test_the_template_library_is_loaded_only_for_a_page() -> None:
     code = "import sys; import provisioner.cli.output; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
