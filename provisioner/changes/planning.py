@@ -163,15 +163,15 @@ def plan(
     draft.declared()
     draft.tombstones()
     draft.undeclared()
+    left = unmanaged.found(observed, desired, by_name, scope.holds)
     changes = order(judged(c, draft.types[c.address.type]) for c in draft.changes)
-    found = unmanaged.found(observed, desired, by_name, scope.holds)
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown) and a not in desired.set_aside}
     return ChangeSet(
         tenant=desired.tenant,
         tenant_id=tenant_id,
         owner=desired.owner,
         changes=changes,
-        findings=tuple(rules.waive((*_findings(draft, changes), *told), (*desired.waivers, *waivers))),
+        findings=tuple(rules.waive((*_findings(draft, changes, left), *told), (*desired.waivers, *waivers))),
         checks=tuple(draft.checks),
         unknown=unknown,
         unlisted=dict(observed.unlisted),
@@ -182,18 +182,19 @@ def plan(
         created=created,
         transport=transport,
         requests=observed.requests,
-        unmanaged=tuple(unmanaged.told(by_name[a.type], a, spec) for a, spec in sorted(found.items())),
+        unmanaged=tuple(unmanaged.told(by_name[a.type], a, spec) for a, spec in sorted(left.items())),
         unmanaged_more=dict(observed.unmanaged),
         basis=Basis(desired, observed, scope.targets, scope.excludes, tuple(waivers)),
     )
 
 
-def _findings(draft: _Draft, changes: Sequence[Change]) -> Iterator[Finding]:
-    """What drafting found, and what the rules say of the plan, of the tenant and of each change."""
+def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, Any]) -> Iterator[Finding]:
+    """What drafting found, and what the rules say of the plan, of the tenant with what is unmanaged, of each change."""
     desired, types = draft.desired, draft.types
     yield from draft.findings
     yield from rules.lint(desired, tuple(types.values()))
     yield from rules.check(desired, draft.observed, changes, types)
+    yield from rules.check_unmanaged(left, desired, changes, types)
     for change in changes:
         yield from _guards(change, types[change.address.type], desired)
 

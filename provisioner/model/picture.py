@@ -34,6 +34,20 @@ def holds(scope: Scope, item: str) -> bool:
     return within(frozenset({item}), scope)
 
 
+def shared(one: Scope, other: Scope) -> Scope:
+    """What two scopes have in common: of two items of which one covers the other, the narrower.
+
+    Only ranges and wildcards can cover something else, so that long lists of single addresses are compared as sets.
+    """
+    wide = ((scope, [item for item in of if _is_wide(item)]) for scope, of in ((one, other), (other, one)))
+    covered = {item for scope, items in wide for item in scope if any(_covers(w, item) for w in items)}
+    return (one & other) | covered
+
+
+def _is_wide(item: str) -> bool:
+    return item.startswith("*") or ("/" in item and not item.endswith("/32"))
+
+
 def _covers(wide: str, narrow: str) -> bool:
     """Whether a network holds another one, or a wildcard a name: `*` every domain, `*.contoso.com` its subdomains."""
     if wide == "*":

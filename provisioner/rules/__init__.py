@@ -16,6 +16,7 @@ from provisioner.mailflow.verdict import (
 )
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.plan_alone import lint
+from provisioner.rules.unmanaged import check_unmanaged
 from provisioner.rules.waivers import parse_allow, waive
 from provisioner.rules.whole_picture import check
 
@@ -24,6 +25,7 @@ __all__ = [
     "Switches",
     "Verdict",
     "check",
+    "check_unmanaged",
     "judge",
     "lint",
     "mailbox_questions",

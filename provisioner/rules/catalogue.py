@@ -34,6 +34,8 @@ _GENERAL = (
     Rule("SMTP-AUTH-BLOCKED", _WARNING, "", "A device cannot sign in: another switch forbids it."),
     Rule("SMTP-AUTH-UNKNOWN", _INFO, "", "Whether a device can sign in could not be read."),
     Rule("UNDECLARED-FROZEN", _WARNING, "", "A name of the plan could mean an undeclared object: none is changed."),
+    Rule("UNMANAGED-OVERLAP", _WARNING, "", "A connector that the plan does not declare names the same source."),
+    Rule("UNMANAGED-RELAY", _WARNING, "", "A connector that the plan does not declare relays for any sender."),
 )
 
 RULES: Mapping[str, Rule] = {

@@ -82,6 +82,47 @@ def test_they_cost_no_request(shop: Shop) -> None:
     assert [r["cmdlet"] for r in shop.tenant.requests(since=before)].count("Get-InboundConnector") == 1
 
 
+def test_an_open_relay_is_a_warning_that_blocks_nothing(shop: Shop) -> None:
+    """Fault O13. The warning is shown also where nothing changes; the exit code is then that of no changes."""
+    plan = shop.write(f"ignore: [inbound_connector/fax]\n{MINE}")
+    shop.on_tenant("apply", plan, "--auto-approve")
+    shown = shop.on_tenant("plan", plan, "--detailed-exitcode")
+    assert shown.returncode == 0, shown.stderr
+    assert "No changes." in shown.stdout
+    assert 'Warning[UNMANAGED-RELAY]: inbound_connector["migration-temp"] is not declared' in shown.stdout
+    assert shown.stdout.count("UNMANAGED-RELAY") == 1, "the wizard's requires TLS, the other one is ignored"
+    target = "inbound_connector/migration-temp"
+    exported = shop.on_tenant("export", "--target", target)
+    assert "  migration-temp:\n" in exported.stdout
+    assert "UNMANAGED" not in shop.on_tenant("plan", shop.write(f"ignore: [inbound_connector/*]\n{MINE}")).stdout
+
+
+SITE = """sites: { hq: { egress_ip_addresses: [81.2.69.160] } }
+devices:
+  scanner: { site: hq, from: erp@contoso.com, recipients: anyone, supports: { tls: none, authentication: [] } }
+"""
+
+
+def test_a_connector_for_the_address_of_a_site_is_told_and_can_be_adopted(shop: Shop) -> None:
+    """Fault O14. The change set with the warning is saved, shown and applied as it is."""
+    plan = shop.write(SITE)
+    shown = shop.on_tenant("plan", plan, "-o", "changes.json")
+    assert shown.returncode == 0, shown.stderr
+    assert 'inbound_connector["site-hq"] will be created' in shown.stdout
+    told = 'inbound_connector["migration-temp"] is not declared and already accepts mail from 81.2.69.160, as'
+    assert f"Warning[UNMANAGED-OVERLAP]: {told}" in shown.stdout
+    assert "write it under its name in inbound_connectors" in shown.stdout
+    assert told in shop.run("show", "changes.json").stdout
+    body = "  migration-temp: { type: on_premises, require_tls: false, sender_ip_addresses: [81.2.69.160] }\n"
+    adopted = shop.on_tenant("plan", shop.write(f"{SITE}inbound_connectors:\n{body}"))
+    assert adopted.returncode == 0, adopted.stderr
+    assert "No changes." in adopted.stdout, "the existing connector serves the device"
+    assert "UNMANAGED-OVERLAP" not in adopted.stdout
+    applied = shop.on_tenant("apply", "changes.json")
+    assert applied.returncode == 0, applied.stderr
+    assert names(shop) == {"site-hq", *(row["Name"] for row in ROWS)}
+
+
 def test_drift_lists_them_without_being_drift(shop: Shop) -> None:
     plan = shop.write(MINE)
     shop.on_tenant("apply", plan, "--auto-approve")

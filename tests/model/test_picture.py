@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.model.picture import ADDRESS, ANY, CERTIFICATE, NONE, TLS, Restriction, Scope, holds, within
+from provisioner.model.picture import ADDRESS, ANY, CERTIFICATE, NONE, TLS, Restriction, Scope, holds, shared, within
 
 
 def scope(*items: str) -> Scope:
@@ -61,3 +61,20 @@ HALF = scope("52.202.8.0/25")
 )
 def test_a_restriction_refuses_all_that_another_refuses(wide: Restriction, narrow: Restriction, answer: bool) -> None:
     assert wide.covers(narrow) is answer
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ({"192.0.2.5/32", "192.0.2.6/32"}, {"192.0.2.6/32"}, {"192.0.2.6/32"}),
+        ({"192.0.2.0/24"}, {"192.0.2.6/32", "198.51.100.7/32"}, {"192.0.2.6/32"}),
+        ({"192.0.2.0/24"}, {"192.0.2.0/26"}, {"192.0.2.0/26"}),
+        ({"*"}, {"contoso.com", "*.contoso.com"}, {"contoso.com", "*.contoso.com"}),
+        ({"*.contoso.com"}, {"mail.contoso.com", "mail.fabrikam.com"}, {"mail.contoso.com"}),
+        ({"192.0.2.5/32"}, {"192.0.2.6/32"}, set()),
+        ({"*"}, set(), set()),
+    ],
+)
+def test_two_scopes_share_the_narrower_of_what_both_cover(one: set[str], other: set[str], both: set[str]) -> None:
+    assert shared(frozenset(one), frozenset(other)) == both
+    assert shared(frozenset(other), frozenset(one)) == both
