@@ -120,7 +120,7 @@ class Service:
         self.most_writing = self._writing = 0
         self._graph = GraphService(tenant)
         self._retry = Retry(RETRY_S, clock=self.clock)
-        self._readings: list[ReadingStarted] = []
+        self._readings: list[tuple[ReadingStarted, list[Request]]] = []
         self._intended: Sending | None = None
 
     @property
@@ -131,9 +131,10 @@ class Service:
         """Told by the engine: what the requests are for. The port's log itself rests on requests only."""
         match event:
             case ReadingStarted():
-                self._readings.append(event)
+                self._readings.append((event, list(event.requests)))
             case ReadingFinished(requests, _):
-                self._readings = [r for r in self._readings if r.requests != requests]
+                ended = next(n for n, (r, _) in enumerate(self._readings) if r.requests == requests)
+                del self._readings[ended]
             case Sending():
                 self._intended = event
             case Finished():
@@ -212,7 +213,11 @@ class Service:
     def _purpose(self, request: Request) -> str:
         if isinstance(request, DnsQuery):
             return "DNS"
-        return next((r.purpose for r in reversed(self._readings) if request in r.requests), "?")
+        for reading, left in self._readings:  # two that are under way may ask the same: each asks it once
+            if request in left:
+                left.remove(request)
+                return reading.purpose
+        return "?"
 
     # --- the service ------------------------------------------------------------------------------------------------
 
