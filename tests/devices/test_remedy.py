@@ -70,3 +70,50 @@ def test_an_own_address_is_added_to_the_device() -> None:
 def test_what_has_nothing_to_do_with_the_plan_has_no_remedy() -> None:
     assert mends("wrong-credentials") is None
     assert mends("recipient-unknown") is None
+
+
+def test_without_passwords_the_next_best_method_is_named_with_its_reasons() -> None:
+    found = mends("security-defaults", site="hq")
+    assert found is not None
+    assert found.sentence.startswith("send by SMTP relay: ")
+    assert found.plan == "devices:\n  erp 1:\n    method: smtp_relay\n"
+
+
+def test_without_passwords_and_without_another_method_it_says_what_to_change() -> None:
+    found = mends("security-defaults")
+    assert found is not None
+    assert found.sentence.startswith("no other way will do for it as it is declared; or ")
+    assert found.plan == ""
+
+
+def test_rejected_direct_send_goes_through_a_connector_where_the_address_is_fixed() -> None:
+    found = mends("direct-send-rejected", method="direct_send", recipients="internal", mailbox=None, site="hq")
+    assert found is not None
+    assert "a connector" in found.sentence
+    assert found.plan == "devices:\n  erp 1:\n    method: smtp_relay\n"
+
+
+def test_rejected_direct_send_from_no_fixed_address_is_allowed_again() -> None:
+    found = mends("direct-send-rejected", method="direct_send", recipients="internal", mailbox=None)
+    assert found is not None
+    assert found.plan == "organization:\n  reject_direct_send: false\n"
+
+
+@pytest.mark.parametrize(("site", "plan"), [("hq", "recipients: anyone\n    method: smtp_relay\n"), (None, "")])
+def test_direct_send_that_was_to_leave_the_organization_needs_another_method(site: str | None, plan: str) -> None:
+    found = mends(
+        "relay-denied", method="direct_send", recipients="internal", mailbox=None, authentication=frozenset(), site=site
+    )
+    assert found is not None
+    assert found.sentence.startswith("direct send reaches the organization's own recipients only")
+    assert ("SMTP relay reaches anyone" in found.sentence) is bool(plan)
+    assert found.plan.endswith(plan)
+    assert bool(found.plan) is bool(plan)
+
+
+def test_an_address_is_added_to_the_site_of_the_device() -> None:
+    found = mends("relay-denied", site="hq", seen_ip="203.0.113.9", method="smtp_relay")
+    assert found is not None
+    assert found.plan == "sites:\n  hq:\n    egress_ip_addresses: [203.0.113.10, 203.0.113.9]\n"
+    assert "203.0.113.9, which the plan does not name" in found.sentence
+    assert mends("relay-denied", site="hq", seen_ip="2001:db8::1", method="smtp_relay") is None

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import pytest
+
+from provisioner.changes import changeset
+from provisioner.diagnostics import Severity
+from provisioner.model import Action, Address, Change, ChangeSet, Drift, Finding, Unknown, Unmanaged
 from provisioner.model.document import ResultDocument
 from provisioner.render.text import account, render
+from provisioner.resources.inbound_connector import InboundConnector
 from tests.clocks import costs
 from tests.render.documents import HOSTILE, document, empty, unread
 
@@ -70,3 +77,142 @@ def test_the_account_says_what_was_done_and_what_was_not() -> None:
     assert "Failed:\n  b: no" in text
     assert "Not begun, because something it needs did not succeed:\n  c: b" in text
     assert text.endswith("Apply incomplete. Resources: 0 added, 0 changed, 1 destroyed. 2 not finished.\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "heading"),
+    [
+        ("failed", "Failed:"),
+        ("unconfirmed", "Sent, but not confirmed:"),
+        ("waiting", "Waiting (apply again when it is there):"),
+        (
+            "held_back",
+            "Held back, because it closes a sending path (apply again when what opens one is in force):",
+        ),
+        ("skipped", "Not begun, because something it needs did not succeed:"),
+        ("left", "Not begun, because the run was interrupted:"),
+    ],
+)
+def test_each_way_not_to_finish_has_its_heading(status: str, heading: str) -> None:
+    assert account([result("a\nb", "update", status, "why\x1b")]) == (
+        f"{heading}\n  a\\u{{a}}b: why\\u{{1b}}\n\n"
+        "Apply incomplete. Resources: 0 added, 0 changed, 0 destroyed. 1 not finished.\n"
+    )
+
+
+def test_headings_come_worst_first_and_a_failure_is_red() -> None:
+    text = account([result("l", "update", "left"), result("f", "update", "failed")], color=True)
+    assert text.index("\x1b[31mFailed:\x1b[0m") < text.index("\x1b[33mNot begun")
+    assert account([], color=True).startswith("\x1b[32mApply complete!")
+
+
+def test_warnings_of_the_service_come_first_but_not_that_nothing_changed() -> None:
+    warned = {**result("a", "update", "done"), "warnings": ["watch\nout", "no settings of 'a' have been modified."]}
+    text = account([result("b", "update", "done"), warned])  # type: ignore[list-item]
+    assert text.splitlines() == [
+        "Warning: a: watch\\u{a}out",
+        "Apply complete! Resources: 0 added, 2 changed, 0 destroyed.",
+    ]
+
+
+def shown(*changes: Change, **rest: Any) -> str:
+    return render(changeset.to_document(ChangeSet("contoso.onmicrosoft.com", "id", "", changes, **rest)))
+
+
+def test_what_others_changed_and_what_is_left_over_stands_below() -> None:
+    drift = (
+        Drift(Address("smtp_auth", "a@x"), {"smtp_auth": "enabled"}, {"smtp_auth": "disabled"}, "run-1"),
+        Drift(Address("inbound_connector", "gone"), {"comment": "x"}, None, "run-2"),
+    )
+    assert shown(drift=drift, left=(Address("inbound_connector", "old"),)).splitlines() == [
+        "No changes. Your infrastructure matches the configuration.",
+        "",
+        "Changed by others since the last apply from here:",
+        '  smtp_auth["a@x"] (smtp_auth)',
+        '  inbound_connector["gone"] (gone)',
+        "",
+        "No longer declared, still live (an earlier plan set them; nothing changes them now):",
+        '  inbound_connector["old"]',
+    ]
+
+
+FROZEN = Finding("UNDECLARED-FROZEN", Severity.WARNING, "a name could mean one of them")
+IMPOSSIBLE = Finding("DOMAIN-UNVERIFIED", Severity.ERROR, "it is not verified", blocks="precondition")
+
+
+@pytest.mark.parametrize(
+    ("rest", "sentence", "note"),
+    [
+        ({}, "No changes. Your infrastructure matches the configuration.", ""),
+        (
+            {"complete": False},
+            "No changes. Your infrastructure matches the configuration.",
+            "Note: only a part of the plan was looked at (--target or --exclude).",
+        ),
+        (
+            {"complete": False, "findings": (FROZEN,)},
+            "No changes to what the plan declares.",
+            "Note: undeclared objects were left unchanged: a name of the plan could mean one of them "
+            "(UNDECLARED-FROZEN).",
+        ),
+        ({"findings": (IMPOSSIBLE,)}, "Nothing can be planned until the errors above are mended.", ""),
+    ],
+)
+def test_a_plan_without_changes_says_why(rest: dict[str, Any], sentence: str, note: str) -> None:
+    lines = shown(**rest).splitlines()
+    assert sentence in lines
+    assert (lines[-1] if note else "") == note
+    assert any(line.startswith("Note:") for line in lines) is bool(note)
+
+
+def test_what_could_not_be_read_is_named_and_nothing_is_concluded_from_it() -> None:
+    text = shown(
+        unknown={Address("dkim", "x.com"): Unknown("thr\nottled")},
+        unlisted={"send_as": Unknown("forbidden")},
+        complete=False,
+    )
+    assert text.splitlines()[:3] == [
+        "The tenant could not be read completely. This change set cannot be applied.",
+        '  dkim["x.com"]: thr\\u{a}ottled',
+        "  undeclared send_as objects: forbidden",
+    ]
+    assert "No changes" not in text
+
+
+def test_waivers_are_counted_by_rule_and_reason() -> None:
+    waived = [
+        Finding("IP-PRIVATE", Severity.ERROR, f"guard {n}", blocks="apply", waived=reason)
+        for n, reason in enumerate(["CHG-1", "CHG-1", "CHG-2"])
+    ]
+    lines = shown(findings=tuple(waived)).splitlines()
+    assert lines[:3] == ["IP-PRIVATE is allowed (2 times): CHG-1", "IP-PRIVATE is allowed: CHG-2", ""]
+    assert not any("guard" in line for line in lines)
+
+
+def test_unmanaged_objects_are_counted_or_listed() -> None:
+    found = changeset.to_document(
+        ChangeSet(
+            "contoso.onmicrosoft.com",
+            "id",
+            "",
+            (),
+            unmanaged=(Unmanaged(Address("inbound_connector", "theirs"), "relays", owner="us/prod"),),
+            unmanaged_more={"smtp_auth": 1200},
+        )
+    )
+    assert "1,201 objects of the types that this plan manages are not declared in it" in render(found)
+    assert render(found, unmanaged=True).splitlines()[-3:] == [
+        "Not declared in this plan (nothing changes them):",
+        '  inbound_connector["theirs"]: relays (made by plan "us/prod")',
+        "  and 1,200 more",
+    ]
+
+
+def test_a_value_that_is_removed_or_changed_shows_both_sides() -> None:
+    before, after = InboundConnector("x", comment="a", enabled=True), InboundConnector("x", comment="b", enabled=True)
+    updated = shown(Change(Address("inbound_connector", "x"), Action.UPDATE, before, after)).splitlines()
+    assert '      ~ comment = "a" -> "b"' in updated
+    assert "        # (1 unchanged attribute hidden)" in updated
+    deleted = shown(Change(Address("inbound_connector", "x"), Action.DELETE, before, None, reason="absent"))
+    assert '      - comment = "a" -> null' in deleted
+    assert "  # (absent)" in deleted.splitlines()

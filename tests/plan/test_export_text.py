@@ -1,0 +1,211 @@
+"""Export without a tenant: canonical objects become the text of a plan, and a file keeps what is still true."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from provisioner.changes.planning import Scope
+from provisioner.diagnostics import InputError
+from provisioner.model import Absent, Address, Observation, Observed, Present, Unknown
+from provisioner.plan.export import Export, export
+from provisioner.resources import TYPES
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.organization import Organization
+from provisioner.resources.smtp_auth import SmtpAuth
+
+TENANT = "contoso.onmicrosoft.com"
+HEADER = f"provisioner: 1\ntenant: {TENANT}\n"
+
+
+def connector(name: str, **fields: Any) -> InboundConnector:
+    """A connector as the service creates it, apart from these fields."""
+    created: dict[str, Any] = {
+        "type": "on_premises",
+        "enabled": True,
+        "sender_ip_addresses": frozenset({"203.0.113.5/32"}),
+        "sender_domains": frozenset(),
+        "require_tls": True,
+        "tls_sender_certificate_name": "",
+        "comment": "",
+        "owner": "",
+        "source": "default",
+    }
+    return InboundConnector(name, **{**created, **fields})
+
+
+LIVE = {
+    Address("smtp_auth", "organization"): SmtpAuth("organization", "disabled"),
+    Address("smtp_auth", "fax@contoso.com"): SmtpAuth("fax@contoso.com", "disabled"),
+    Address("smtp_auth", "erp@contoso.com"): SmtpAuth("erp@contoso.com", "enabled"),
+    Address("inbound_connector", "hq"): connector("hq"),
+}
+
+
+def exported(undeclared: dict[Address, Any] | None = None, **options: Any) -> Export:
+    return export(Observed({}, LIVE if undeclared is None else undeclared), TYPES, TENANT, **options)
+
+
+def plan_of(found: Export) -> Any:
+    return yaml.safe_load(found.text)
+
+
+def test_a_new_file_has_a_header_and_the_organization_before_the_mailboxes() -> None:
+    found = exported()
+    assert found.text.startswith(HEADER)
+    assert plan_of(found)["smtp_auth"] == {
+        "organization": "disabled",
+        "mailboxes": {"erp@contoso.com": "enabled", "fax@contoso.com": "disabled"},
+    }
+    assert found.text.index("erp@") < found.text.index("fax@")
+    assert plan_of(found)["inbound_connectors"] == {
+        "hq": {"type": "on_premises", "require_tls": True, "sender_ip_addresses": ["203.0.113.5/32"]}
+    }
+    assert found.left_out == ()
+
+
+def test_a_tenant_without_objects_is_a_plan_without_sections() -> None:
+    assert exported({}).text == HEADER
+
+
+def test_what_was_read_as_declared_counts_only_where_it_is_present() -> None:
+    seen: dict[Address, Observation] = {
+        Address("smtp_auth", "erp@contoso.com"): Present(SmtpAuth("erp@contoso.com", "enabled")),
+        Address("smtp_auth", "fax@contoso.com"): Absent(),
+        Address("smtp_auth", "pos@contoso.com"): Unknown("throttled"),
+    }
+    found = export(Observed(seen), TYPES, TENANT)
+    assert plan_of(found)["smtp_auth"] == {"mailboxes": {"erp@contoso.com": "enabled"}}
+
+
+def test_a_scope_leaves_the_rest_out_without_a_word() -> None:
+    found = exported(scope=Scope(targets=("smtp_auth/erp*",)))
+    assert set(plan_of(found)) == {"provisioner", "tenant", "smtp_auth"}
+    assert plan_of(found)["smtp_auth"] == {"mailboxes": {"erp@contoso.com": "enabled"}}
+    assert found.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "owner", "told"),
+    [
+        (
+            {"source": "hybrid_wizard"},
+            "",
+            ['inbound_connector["x"]: the Hybrid Configuration Wizard made it and keeps it'],
+        ),
+        (
+            {"owner": "us/prod"},
+            "",
+            ['inbound_connector["x"]: it belongs to "us/prod"; --owner us/prod exports that plan\'s objects'],
+        ),
+        (
+            {"owner": "us/prod"},
+            "eu/prod",
+            ['inbound_connector["x"]: it belongs to "us/prod"; --owner us/prod exports that plan\'s objects'],
+        ),
+        ({"owner": "us/prod"}, "us/prod", []),
+        ({}, "us/prod", []),
+    ],
+)
+def test_what_belongs_to_others_is_left_out_and_named(fields: dict[str, Any], owner: str, told: list[str]) -> None:
+    found = exported({Address("inbound_connector", "x"): connector("x", **fields)}, owner=owner)
+    assert list(found.left_out) == told
+    assert ("inbound_connectors" in plan_of(found)) is not bool(told)
+    assert plan_of(found).get("owner", "") == owner
+
+
+def test_the_owner_of_the_file_counts_where_none_is_given() -> None:
+    live = {Address("inbound_connector", "x"): connector("x", owner="us/prod")}
+    old = f"{HEADER}owner: us/prod\n"
+    assert "x" in plan_of(exported(live, old=old))["inbound_connectors"]
+    found = exported(live, old=old, owner="eu/prod")
+    assert plan_of(found)["owner"] == "eu/prod"
+    assert len(found.left_out) == 1
+
+
+def test_a_field_that_the_plan_language_does_not_take_is_left_out_and_the_rest_is_kept() -> None:
+    live = {Address("inbound_connector", "x"): connector("x", ef_skip_ips=frozenset({"2001:db8:1::/48"}))}
+    found = exported(live)
+    assert "ef_skip_ips" not in plan_of(found)["inbound_connectors"]["x"]
+    assert plan_of(found)["inbound_connectors"]["x"]["sender_ip_addresses"] == ["203.0.113.5/32"]
+    (told,) = found.left_out
+    assert told.startswith('inbound_connector["x"]: ef_skip_ips: ')
+
+
+def test_an_object_that_the_plan_language_does_not_take_is_left_out_with_the_reason() -> None:
+    live = {Address("inbound_connector", " "): connector(" "), **LIVE}
+    found = exported(live)
+    assert list(plan_of(found)["inbound_connectors"]) == ["hq"]
+    (told,) = found.left_out
+    assert told.startswith('inbound_connector[" "]: ')
+
+
+# --- a file that exists ----------------------------------------------------------------------------------------------
+
+OLD = f"""# Mail of Contoso
+{HEADER}
+smtp_auth:
+  mailboxes:
+    ERP@contoso.com: 'disabled'   # the ERP
+    # the fax machines
+    fax@contoso.com: disabled
+    gone@contoso.com: enabled   # left in 2025
+inbound_connectors:
+  hq:
+    sender_ip_addresses: [203.0.113.9, 203.0.113.5]   # NET-1
+    comment: head office
+"""
+
+
+def test_an_entry_is_corrected_where_it_stands_and_what_is_true_is_not_touched() -> None:
+    text = exported(old=OLD).text
+    assert text.startswith("# Mail of Contoso\nprovisioner: 1\n")
+    assert re.search(r"    ERP@contoso\.com: 'enabled' +# the ERP\n", text)
+    assert "    # the fax machines\n    fax@contoso.com: disabled\n" in text
+    assert "gone@contoso.com" not in text
+    assert text.index("smtp_auth:") < text.index("inbound_connectors:"), "the order of the file is kept"
+    plan = yaml.safe_load(text)
+    assert plan["smtp_auth"]["organization"] == "disabled", "what the file does not declare is added"
+    assert plan["inbound_connectors"]["hq"] == {"sender_ip_addresses": ["203.0.113.5/32"], "comment": ""}
+
+
+def test_a_second_export_changes_nothing() -> None:
+    once = exported(old=OLD).text
+    assert exported(old=once).text == once
+
+
+def test_a_spelling_that_means_the_same_stays() -> None:
+    old = f"{HEADER}inbound_connectors:\n  hq:\n    sender_ip_addresses: [203.0.113.5]   # one address\n"
+    assert exported({Address("inbound_connector", "hq"): connector("hq")}, old=old).text == old
+
+
+def test_a_field_that_has_no_value_any_more_is_taken_out() -> None:
+    live = {Address("inbound_connector", "hq"): connector("hq", comment=None)}
+    old = f"{HEADER}inbound_connectors:\n  hq:\n    comment: head office\n    require_tls: true\n"
+    assert plan_of(exported(live, old=old))["inbound_connectors"] == {"hq": {"require_tls": True}}
+
+
+@pytest.mark.parametrize("section", ["", "organization: {}\n", "organization:\n"])
+def test_a_section_that_is_empty_declares_nothing_yet(section: str) -> None:
+    live = {Address("organization", "settings"): Organization("settings", reject_direct_send=True)}
+    assert plan_of(exported(live, old=HEADER + section))["organization"] == {"reject_direct_send": True}
+
+
+def test_the_tenant_that_a_file_names_stays() -> None:
+    assert plan_of(exported({}, old="provisioner: 1\ntenant: fabrikam.com\n"))["tenant"] == "fabrikam.com"
+    assert plan_of(exported({}, old="provisioner: 1\n"))["tenant"] == TENANT
+    assert exported({}, old=" \n").text == HEADER
+
+
+@pytest.mark.parametrize(
+    ("old", "word"), [("a: [\n", "is no YAML"), ("a: 1\na: 2\n", "is no YAML"), ("- a\n", "holds no mapping")]
+)
+def test_a_file_that_is_no_plan_is_not_overwritten(old: str, word: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        exported(old=old)
+    (told,) = refusal.value.diagnostics
+    assert told.id == "EXPORT-FILE"
+    assert word in told.summary
