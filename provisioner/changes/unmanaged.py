@@ -34,7 +34,8 @@ def reduced(observed: Observed, desired: Desired, types: Types) -> Observed:
     """
     kept: dict[Address, Any] = {}
     others, more, reported = Counter(observed.others), Counter(observed.unmanaged), Counter[str]()
-    for address, spec in sorted(observed.undeclared.items()):
+    by_address = sorted(observed.undeclared.items(), key=lambda item: (item[0].type, item[0].key))
+    for address, spec in by_address:
         kind = types[address.type]
         counts = is_unmanaged(kind, address, spec, desired)
         reported[address.type] += counts

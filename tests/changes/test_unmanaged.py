@@ -117,11 +117,12 @@ def test_every_format_counts_them_and_text_lists_them() -> None:
     assert "not declared in it" not in text.render(changeset.to_document(planned()))
 
 
-def test_objects_that_a_plan_may_not_change_do_not_dilute_the_blast_radius() -> None:
-    """Twelve of twelve is all of it, however many undeclared mailboxes came in the same listing."""
+@pytest.mark.parametrize("switch", ["inherit", "disabled"])
+def test_objects_that_a_plan_may_not_change_do_not_dilute_the_blast_radius(switch: str) -> None:
+    """Twelve of twelve is all of it, however many undeclared mailboxes came in the same listing, named or counted."""
     addresses = [Address("smtp_auth", f"m{i}@contoso.com") for i in range(12)]
     desired = Desired("contoso", "", {a: Resource(a, SmtpAuth(a.key, "disabled")) for a in addresses})
     live = {a: Present(SmtpAuth(a.key, "inherit")) for a in addresses}
-    others = {Address("smtp_auth", f"n{i}@contoso.com"): SmtpAuth(f"n{i}@contoso.com", "inherit") for i in range(100)}
+    others = {Address("smtp_auth", f"n{i}@contoso.com"): SmtpAuth(f"n{i}@contoso.com", switch) for i in range(100)}
     found = planning.plan(desired, Observed(live, others), TYPES)
     assert "BLAST-RADIUS" in [f.rule for f in found.findings]

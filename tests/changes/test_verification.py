@@ -44,6 +44,7 @@ ORGANIZATION, OLD = 'smtp_auth["organization"]', 'inbound_connector["old"]'
         (lambda d: d["provisioner"]["requests"].update(write=0), ["$.provisioner.requests"]),
         (lambda d: d["provisioner"]["findings"].pop(0), ["$.provisioner.findings"]),
         (lambda d: d["provisioner"].update(own=1), ["$.provisioner.own"]),
+        (lambda d: d["provisioner"]["unmanaged"].update(count=1), ["$.provisioner.unmanaged"]),
         (
             lambda d: change(d, ORGANIZATION)["change"].update(actions=["no-op"]),
             [f"{ORGANIZATION}: change.actions"],
