@@ -14,6 +14,7 @@ from provisioner.model import (
     Action,
     Address,
     Change,
+    Check,
     Desired,
     Observation,
     Observed,
@@ -21,6 +22,7 @@ from provisioner.model import (
     Resource,
     Unknown,
     Waiver,
+    consequence,
 )
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
@@ -120,6 +122,22 @@ def test_a_precondition_is_checked_and_never_changed() -> None:
     assert [f.rule for f in found.findings] == ["PRECONDITION"]
 
 
+@pytest.mark.parametrize(
+    ("there", "status", "problems"),
+    [
+        (Present(Domain("contoso.com", verified=True, accepted=True, type="authoritative")), "pass", ()),
+        (Present(Domain("contoso.com", verified=False)), "fail", ("verified is false, the plan takes true for granted",)),
+        (Present(Domain("contoso.com")), "fail", ("verified is not known, the plan takes true for granted",)),
+        (Absent(), "fail", ("the tenant does not have it",)),
+        (Unknown("throttled"), "unknown", ("throttled",)),
+    ],
+)
+def test_a_check_passes_fails_or_is_unknown(there: Observation, status: str, problems: tuple[str, ...]) -> None:
+    found = planning.plan(desired((DOMAIN, Domain("contoso.com", verified=True))), observed((DOMAIN, there)), TYPES)
+    assert found.checks == (Check(DOMAIN, status, problems),)
+    assert [f.rule for f in found.findings] == (["PRECONDITION"] if status == "fail" else [])
+
+
 def test_our_mark_without_a_declaration_is_deleted_and_a_stranger_is_kept() -> None:
     ours = InboundConnector("gone", owner="us/prod", comment="", source="admin_ui")
     theirs = InboundConnector("other", owner="", comment="", source="admin_ui")
@@ -172,6 +190,35 @@ def test_what_is_needed_comes_first_and_deletes_the_other_way_round() -> None:
     assert [str(x.address.key) for x in planning.order(gone)] == ["a", "b", "c"]
 
 
+OPENING, CLOSING = consequence.WIDENS, consequence.STOPS
+
+
+def test_what_opens_and_closes_comes_after_what_opens_and_before_what_only_closes() -> None:
+    closes, both, opens = (Address("x", key) for key in "abc")
+    made = [
+        Change(closes, Action.UPDATE, 1, 2, consequences=(CLOSING,)),
+        Change(both, Action.UPDATE, 1, 2, consequences=(OPENING, CLOSING)),
+        Change(opens, Action.UPDATE, 1, 2, consequences=(OPENING,)),
+    ]
+    assert [c.address for c in planning.order(made)] == [opens, both, closes]
+    assert planning.stages(made) == {
+        opens: planning.Stage.FREE,
+        both: planning.Stage.MIXED,
+        closes: planning.Stage.CLOSING,
+    }
+    assert len(set(planning.Stage)) == 3
+
+
+def test_a_change_is_never_before_the_stage_of_what_it_needs() -> None:
+    first, then = Address("x", "first"), Address("x", "then")
+    made = [
+        Change(then, Action.CREATE, None, 1, needs=(first, Address("x", "elsewhere")), consequences=(OPENING,)),
+        Change(first, Action.UPDATE, 1, 2, consequences=(CLOSING,)),
+    ]
+    assert planning.stages(made) == {first: planning.Stage.CLOSING, then: planning.Stage.CLOSING}
+    assert [c.address for c in planning.order(made)] == [first, then]
+
+
 def test_a_target_narrows_the_plan_brings_its_preconditions_and_marks_it_incomplete() -> None:
     plan = desired(
         (SIGNING, Dkim("contoso.com", enabled=True)),
@@ -181,6 +228,8 @@ def test_a_target_narrows_the_plan_brings_its_preconditions_and_marks_it_incompl
     scope = planning.Scope(targets=("dkim/*",))
     narrowed = planning.narrow(plan, TYPES, scope)
     assert set(narrowed.resources) == {SIGNING, DOMAIN}
+    assert set(narrowed.set_aside) == {HQ}
+    assert planning.narrow(narrowed, TYPES, planning.Scope(targets=("inbound_connector/*",))).resources.keys() == {HQ}
     assert not planning.plan(narrowed, observed(), TYPES, scope=scope).complete
     assert set(planning.narrow(plan, TYPES, planning.Scope(excludes=("dkim/*",))).resources) == {DOMAIN, HQ}
 

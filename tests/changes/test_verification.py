@@ -127,6 +127,13 @@ def test_another_version_is_named_where_something_differs_and_else_does_not_matt
         (lambda d: d["resource_drift"][1].update(address="?"), "$.resource_drift[1]", ""),
         (lambda d: d["resource_changes"][1].update(type="no"), "$.resource_changes[1].type", 'no resource type "no"'),
         (lambda d: d["provisioner"]["basis"]["declared"][2].update(address="?"), "$.provisioner.basis.declared[2]", ""),
+        (
+            lambda d: d["provisioner"]["basis"]["set_aside"].append(
+                {**d["provisioner"]["basis"]["declared"][0], "address": "?"}
+            ),
+            "$.provisioner.basis.set_aside[0]: ",
+            "",
+        ),
         (lambda d: d["provisioner"]["basis"]["absent"][0].update(address="?"), "$.provisioner.basis.absent[0]", ""),
         (lambda d: d["provisioner"]["basis"]["observed"][0].update(address="?"), "$.provisioner.basis.observed[0]", ""),
         (lambda d: d["provisioner"]["unreadable"][0].update(address="?"), "$.provisioner.unreadable[0]", ""),
