@@ -126,7 +126,11 @@ def test_a_precondition_is_checked_and_never_changed() -> None:
     ("there", "status", "problems"),
     [
         (Present(Domain("contoso.com", verified=True, accepted=True, type="authoritative")), "pass", ()),
-        (Present(Domain("contoso.com", verified=False)), "fail", ("verified is false, the plan takes true for granted",)),
+        (
+            Present(Domain("contoso.com", verified=False)),
+            "fail",
+            ("verified is false, the plan takes true for granted",),
+        ),
         (Present(Domain("contoso.com")), "fail", ("verified is not known, the plan takes true for granted",)),
         (Absent(), "fail", ("the tenant does not have it",)),
         (Unknown("throttled"), "unknown", ("throttled",)),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from provisioner.changes import planning
@@ -327,3 +328,126 @@ def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
         "Get-User",
         "Get-OrganizationConfig",
     ]
+
+
+# --- several devices -------------------------------------------------------------------------------------------------
+
+
+def fixed(*addresses: str, **changes: Any) -> dict[str, Any]:
+    """A device that relays from addresses of its own."""
+    without_site = {name: value for name, value in RELAY.items() if name != "site"}
+    return {**without_site, "method": "smtp_relay", "sender_ip_addresses": list(addresses), **changes}
+
+
+def test_each_device_is_judged_by_its_own_addresses(tmp_path: Path) -> None:
+    """The first is relayed by another connector, the second by nobody, the last two lose theirs."""
+    stays = InboundConnector("stays", type="on_premises", enabled=True, sender_ip_addresses=frozenset({"9.9.9.9/32"}))
+    found = plan(
+        tmp_path,
+        {"inbound_connector/by hand": HAND_MADE},
+        undeclared=(stays,),
+        devices={
+            "a": fixed("9.9.9.9"),
+            "b": fixed("9.1.1.1"),
+            "c": fixed("198.51.100.7"),
+            "d": fixed("198.51.100.9", "198.51.100.10"),
+            "e": fixed("198.51.100.11", "9.1.1.2"),
+        },
+        absent=["inbound_connector/by hand"],
+        target="inbound_connector/by hand",
+    )
+    lost = of(found, "DEVICE-LOSES-WAY")
+    assert [f.summary.partition(" ")[0] for f in lost] == ["device/c", "device/d"], "e could not relay all of it before"
+    assert {f.address for f in lost} == {Address("inbound_connector", "by hand")}
+    assert lost[0].summary.endswith('inbound_connector["by hand"] no longer lets it in, and no other connector does')
+
+
+@pytest.mark.parametrize(("gone", "loses"), [("wide", True), ("narrow", False)])
+def test_a_connector_may_go_where_another_names_all_of_the_addresses(tmp_path: Path, gone: str, loses: bool) -> None:
+    live = {
+        name: InboundConnector(name, type="on_premises", enabled=True, sender_ip_addresses=frozenset({net}), owner="")
+        for name, net in (("wide", "198.51.100.0/24"), ("narrow", "198.51.100.7/32"))
+    }
+    found = plan(
+        tmp_path,
+        {f"inbound_connector/{gone}": live[gone]},
+        undeclared=tuple(live.values()),
+        devices={"c": fixed("198.51.100.7", "198.51.100.200")},
+        absent=[f"inbound_connector/{gone}"],
+        target=f"inbound_connector/{gone}",
+    )
+    assert [f.address for f in of(found, "DEVICE-LOSES-WAY")] == [Address("inbound_connector", gone)] * loses
+
+
+def test_a_device_is_told_to_be_rejected_where_one_of_its_addresses_is(tmp_path: Path) -> None:
+    partner = InboundConnector(
+        "partner",
+        type="partner",
+        enabled=True,
+        sender_domains=frozenset({"contoso.com"}),
+        sender_ip_addresses=frozenset({"9.8.8.8/32"}),
+        restrict_domains_to_ip_addresses=False,
+        require_tls=True,
+        tls_sender_certificate_name="",
+    )
+    on = ((organization_config.REQUEST, {"RejectDirectSend": True}),)
+    direct = {**FAX, "method": "direct_send"}
+    devices = {
+        "relay": fixed("9.1.1.1"),
+        "first": {**direct, "sender_ip_addresses": ["9.8.8.8", "9.7.7.7"]},
+        "second": {**direct, "sender_ip_addresses": ["9.7.7.7"]},
+    }
+    found = plan(tmp_path, {"organization/settings": Organization("settings", None)}, undeclared=(partner,),
+                 devices=devices, evidence=on, allow=("DEVICE-NO-METHOD",))  # fmt: skip
+    (told,) = of(found, "DIRECT-SEND-REJECTED")
+    assert told.summary.startswith("device/first, device/second would be refused")
+    assert told.blocks == ""
+
+
+def test_six_devices_are_five_and_one_more(tmp_path: Path) -> None:
+    on = ((organization_config.REQUEST, {"RejectDirectSend": True}),)
+    for count, words in (
+        (5, "d0, device/d1, device/d2, device/d3, device/d4 would"),
+        (6, "device/d4 and 1 more would"),
+    ):
+        found = plan(tmp_path, {}, devices={f"d{i}": FAX for i in range(count)}, evidence=on)
+        (told,) = of(found, "DIRECT-SEND-REJECTED")
+        assert words in told.summary
+
+
+def test_rejecting_direct_send_passes_over_devices_that_send_otherwise(tmp_path: Path) -> None:
+    devices = {
+        "signs": BASIC,
+        "kept": {**FAX, "method": "direct_send", "sender_ip_addresses": ["198.51.100.7"]},
+        "first": FAX,
+        "second": FAX,
+    }
+    found = plan(
+        tmp_path,
+        {},
+        undeclared=(HAND_MADE,),
+        devices=devices,
+        organization={"reject_direct_send": True},
+        allow=("DEVICE-NO-METHOD",),
+    )
+    lost = [f.summary.partition(" ")[0] for f in of(found, "DEVICE-LOSES-WAY")]
+    assert lost == ["device/first", "device/second"]
+    assert {f.address for f in of(found, "DEVICE-LOSES-WAY")} == {Address("organization", "settings")}
+
+
+def test_sign_ins_that_one_switch_forbids_are_one_finding(tmp_path: Path) -> None:
+    blocked = ((security_defaults.REQUEST, {"isEnabled": True}),)
+    live = {
+        **{f"mailbox/e{i}@contoso.com": Mailbox(f"e{i}@contoso.com", True, True) for i in range(3)},
+        **{f"smtp_auth/e{i}@contoso.com": SmtpAuth(f"e{i}@contoso.com", "enabled") for i in range(3)},
+    }
+    devices = {f"e{i}": {**BASIC, "from": f"e{i}@contoso.com"} for i in range(3)}
+    (told,) = of(plan(tmp_path, live, devices=devices, evidence=blocked), "SMTP-AUTH-BLOCKED")
+    assert told.summary.startswith("device/e0, device/e1, device/e2 cannot sign in: ")
+    (unknown,) = of(plan(tmp_path, live, devices=devices), "SMTP-AUTH-UNKNOWN")
+    assert unknown.summary.startswith("whether device/e0, device/e1, device/e2 can sign in is not certain: ")
+    assert unknown.blocks == ""
+
+
+def test_a_plan_without_devices_has_no_findings_about_them(tmp_path: Path) -> None:
+    assert plan(tmp_path, {}, smtp_auth={"mailboxes": {"erp@contoso.com": "enabled"}}).findings == ()

@@ -1,0 +1,104 @@
+"""What a plan says that cannot be right, or is dangerous in every tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provisioner.devices import NAMES
+from provisioner.diagnostics import Location, Severity
+from provisioner.model import Address, Desired, Finding, Resource
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.rules import lint
+from provisioner.rules.plan_alone import listed
+
+AT, KEY = Location("plan.yaml", 3, 3), Location("plan.yaml", 4, 5)
+NET, OTHER = frozenset({"52.202.8.242/32"}), frozenset({"52.202.8.243/32"})
+
+
+def connector(name: str, networks: frozenset[str] | None = NET, **fields: Any) -> Resource:
+    spec = InboundConnector(name, type="on_premises", sender_ip_addresses=networks, **fields)
+    return Resource(Address("inbound_connector", name), spec, AT, {"sender_ip_addresses": KEY})
+
+
+def device(name: str, **fields: Any) -> Device:
+    base: dict[str, Any] = {
+        "sender": "a@contoso.com", "recipients": "anyone", "tls": "1.2", "authentication": frozenset(), "mailbox": "",
+    }  # fmt: skip
+    return Device(name, **{**base, "location": Location("plan.yaml", len(name), 1), **fields})
+
+
+def found(*resources: Resource, **rest: Any) -> list[Finding]:
+    return list(lint(Desired("contoso", "", {r.address: r for r in resources}, **rest)))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b", "c"], "a, b, c"),
+        (["a", "b", "c", "d"], "a, b, c and 1 more"),
+        (["x"] * 1003, "x, x, x and 1,000 more"),
+    ],
+)
+def test_three_words_are_listed_and_the_rest_counted(words: list[str], text: str) -> None:
+    assert listed(words) == text
+
+
+def test_advice_of_a_type_stands_at_its_field() -> None:
+    (told,) = found(connector("hq", frozenset({"10.0.0.5/32"})))
+    assert (told.rule, told.severity, told.blocks) == ("IP-PRIVATE", Severity.ERROR, "apply")
+    assert told.summary.startswith('inbound_connector["hq"]: ')
+    assert (told.address, told.location) == (Address("inbound_connector", "hq"), KEY)
+
+
+def test_two_connectors_of_one_scope_are_told_at_the_second() -> None:
+    (told,) = found(connector("a"), connector("b"), connector("c", OTHER))
+    assert (told.rule, told.severity, told.blocks) == ("CONNECTOR-SAME-SCOPE", Severity.INFO, "")
+    assert told.summary == (
+        'inbound_connector["b"] takes mail from the same senders and sources as inbound_connector["a"]'
+    )
+    assert (told.address, told.location) == (Address("inbound_connector", "b"), AT)
+    # What takes no mail has no scope.
+    assert found(connector("a", enabled=False), connector("b", enabled=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("absent", "contradicts"),
+    [("hq", True), ("HQ", True), ("other", False)],
+)
+def test_what_is_declared_cannot_be_absent(absent: str, contradicts: bool) -> None:
+    told = found(connector("hq"), absent={Address("inbound_connector", absent): None})
+    assert [(f.rule, f.summary, f.location) for f in told] == (
+        [("ABSENT-DECLARED", 'inbound_connector["hq"] is declared, and listed under absent', AT)] if contradicts else []
+    )
+    assert found(connector("hq"), absent={Address("smtp_auth", "hq"): None}) == []
+
+
+REFUSED = {CLIENT_SUBMISSION: "no mailbox", SMTP_RELAY: "no address", DIRECT_SEND: "not the organization's own"}
+
+
+@pytest.mark.parametrize(("method", "named"), [("auto", list(REFUSED)), (SMTP_RELAY, [SMTP_RELAY])])
+def test_a_device_without_a_method_is_told_what_is_in_the_way(method: str, named: list[str]) -> None:
+    choices = {"mfp": Choice(None, "none", (), REFUSED, advice=("do a", "do b")), "ok": Choice(SMTP_RELAY, "", (), {})}
+    devices = {"mfp": device("mfp", method=method), "ok": device("ok")}
+    (told,) = found(devices=devices, choices=choices)
+    why = "; ".join(f"{NAMES[m]}: {REFUSED[m]}" for m in named)
+    assert told.summary == f"device/mfp: no method will do ({why})"
+    assert (told.rule, told.blocks, told.mend) == ("DEVICE-NO-METHOD", "input", "do a; or do b")
+    assert told.location == devices["mfp"].location
+
+
+def test_a_weakness_is_told_once_with_its_devices() -> None:
+    weak = Choice(DIRECT_SEND, "none", (), {}, ("forged mail looks the same",), ("give it an address",))
+    both = Choice(SMTP_RELAY, "none", (), {}, ("shared address", "forged mail looks the same"), ("other advice",))
+    devices = {name: device(name) for name in ("a", "bb")}
+    first, second = found(devices=devices, choices={"a": weak, "bb": both})
+    assert first.summary == "device/a, device/bb: forged mail looks the same"
+    assert (first.rule, first.severity, first.blocks) == ("DEVICE-RISK", Severity.WARNING, "")
+    assert (first.mend, first.location) == ("give it an address", devices["a"].location)
+    assert second.summary == "device/bb: shared address"
+    assert (second.mend, second.location) == ("other advice", devices["bb"].location)
