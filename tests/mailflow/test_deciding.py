@@ -215,3 +215,200 @@ def test_a_subdomain_is_accepted_where_the_domain_says_so(subdomains: bool | Non
         lacking={Acceptance: frozenset({"ci.contoso.com"})},
     )
     assert decide(found, at(OUT, sender="build@ci.contoso.com")).allowed is allowed
+
+
+# --- whole decisions -------------------------------------------------------------------------------------------------
+
+A, B = Address("connector", "a"), Address("connector", "b")
+SETTINGS = Address("organization", "settings")
+NO_SOURCE = "no connector of type on_premises that is in force names its address or certificate"
+UNREAD = ("all inbound connectors (throttled)",)
+EXEMPT = Exemption(frozenset({NET}), domains=OWN)
+NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
+
+
+@pytest.mark.parametrize(
+    ("picture", "attempt", "decision"),
+    [
+        (tenant(a=RELAY), OUT, Decision(True, "smtp_relay", (A,))),
+        (tenant(), OUT, Decision(False, "smtp_relay", (), "no_connector", "550 5.7.64", NO_SOURCE)),
+        (tenant(unread={Relay: "throttled"}), OUT, Decision(None, "smtp_relay", missing=UNREAD)),
+        (
+            tenant(b=RELAY, a=RELAY),
+            at(OUT, sender="x@fabrikam.com"),
+            Decision(
+                False,
+                "smtp_relay",
+                (A, B),
+                "sender_not_accepted",
+                "550 5.7.64",
+                "fabrikam.com is not an accepted domain, and no certificate is of one",
+            ),
+        ),
+        (
+            tenant(a=RELAY),
+            at(OUT, sender=""),
+            Decision(
+                False,
+                "smtp_relay",
+                (A,),
+                "sender_not_accepted",
+                "550 5.7.64",
+                "the null sender is not an accepted domain, and no certificate is of one",
+            ),
+        ),
+        (
+            tenant(a=RELAY),
+            at(OUT, sender="x@unread.example"),
+            Decision(None, "smtp_relay", (A,), missing=("whether unread.example makes it mail of the tenant",)),
+        ),
+        # A connector that is certain decides before one that is not.
+        (tenant(a=Relay(frozenset({NET})), b=RELAY), at(OUT, tls=False), Decision(True, "smtp_relay", (B,))),
+        (
+            tenant(b=(RELAY, Doubt("ConnectorType was not returned")), a=Relay(frozenset({NET}))),
+            at(OUT, tls=False),
+            Decision(
+                None,
+                "smtp_relay",
+                (A, B),
+                missing=(
+                    'connector["a"]: the effect of require_tls on a connector of type on_premises is not documented',
+                    'connector["b"]: ConnectorType was not returned',
+                ),
+            ),
+        ),
+        (
+            tenant(a=Relay(certificate="*.contoso.com", clear_text=True)),
+            CERT,
+            Decision(
+                None,
+                "smtp_relay",
+                (A,),
+                missing=('connector["a"]: tls_sender_certificate_name counts with require_tls: true',),
+            ),
+        ),
+        (tenant(), IN, Decision(True, "direct_send")),
+        (tenant(None), IN, Decision(None, "direct_send", missing=("RejectDirectSend",))),
+        (tenant(unread={Restriction: "throttled"}), IN, Decision(None, "direct_send", missing=UNREAD)),
+        (tenant(True, unread={Exemption: "throttled"}), IN, Decision(None, "direct_send", missing=UNREAD)),
+        (
+            tenant(True),
+            IN,
+            Decision(
+                False,
+                "direct_send",
+                (SETTINGS,),
+                "direct_send_rejected",
+                "550 5.7.68",
+                "the organization rejects direct send",
+            ),
+        ),
+        (
+            tenant(True, a=EXEMPT),
+            at(IN, sender="x@contoso.com"),
+            Decision(
+                None,
+                "direct_send",
+                (SETTINGS,),
+                "direct_send_rejected",
+                "550 5.7.68",
+                "the organization rejects direct send",
+                ('whether connector["a"] names the source',),
+            ),
+        ),
+        # A doubtful connector that does not name the source is no reason for doubt.
+        (
+            tenant(True, a=EXEMPT),
+            at(IN, network=ELSEWHERE),
+            Decision(
+                False,
+                "direct_send",
+                (SETTINGS,),
+                "direct_send_rejected",
+                "550 5.7.68",
+                "the organization rejects direct send",
+            ),
+        ),
+        (tenant(True, b=PARTNER, a=PARTNER), IN, Decision(True, "direct_send", (A, B))),
+        (
+            tenant(b=FILTER, a=FILTER),
+            IN,
+            Decision(
+                False,
+                "direct_send",
+                (A, B),
+                "partner_restricts",
+                "550 5.7.51",
+                'connector["a"] and connector["b"] refuses mail from contoso.com that does not meet its restriction',
+            ),
+        ),
+        (
+            tenant(b=FILTER, a=PARTNER),
+            IN,
+            Decision(
+                None,
+                "direct_send",
+                (A, B),
+                "ambiguous",
+                "",
+                "no source says which of these connectors decides",
+                ('which of connector["a"] and connector["b"] decides',),
+            ),
+        ),
+        # TLS is demanded of those whose mail it is: by domain alone, or by a source that counts.
+        (
+            tenant(a=TLS_ONLY),
+            at(IN, tls=False),
+            Decision(False, "direct_send", (A,), "tls_required", "", 'connector["a"] requires TLS'),
+        ),
+        (
+            tenant(b=TLS_ONLY, a=(TLS_ONLY[0], EXEMPT)),
+            at(IN, tls=False),
+            Decision(False, "direct_send", (B,), "tls_required", "", 'connector["b"] requires TLS'),
+        ),
+        (
+            tenant(a=(TLS_ONLY[0], EXEMPT)),
+            at(IN, tls=False),
+            Decision(
+                None,
+                "direct_send",
+                (A,),
+                "tls_required",
+                "",
+                'connector["a"] requires TLS',
+                ('whether connector["a"] names the source',),
+            ),
+        ),
+        (tenant(a=TLS_ONLY), IN, Decision(True, "direct_send")),
+        (tenant(a=TLS_ONLY), at(IN, tls=False, sender="x@fabrikam.com"), Decision(True, "direct_send")),
+        (tenant(a=BY_ITS_NAME), at(IN, tls=False), Decision(True, "direct_send")),
+        (tenant(a=(*TLS_ONLY[:1], NAMED)), at(IN, certificate="gw.bank.example"), Decision(True, "direct_send", (A,))),
+    ],
+)
+def test_a_decision_names_what_decides_and_what_is_missing(
+    picture: Picture, attempt: Attempt, decision: Decision
+) -> None:
+    assert decide(picture, attempt) == decision
+
+
+def test_a_sign_in_names_the_account_and_what_is_missing() -> None:
+    everything = Address("connector", "all")
+    disabled = decide(tenant(all=(*ON, Account("erp@contoso.com", False, True))), SIGN_IN)
+    assert disabled == Decision(
+        False,
+        "client_submission",
+        (everything,),
+        "account_disabled",
+        "535 5.7.139",
+        "erp@contoso.com may not sign in: its account is disabled",
+    )
+    assert decide(tenant(all=ON), ALIAS).missing == ("whether erp@contoso.com may send as bills@contoso.com",)
+    assert decide(tenant(all=ON), at(SIGN_IN, sender="")).allowed is True
+    blocked = decide(tenant(all=(SignIn("erp@contoso.com", "disabled"),)), SIGN_IN)
+    assert (blocked.code, blocked.by, blocked.reason) == ("535 5.7.139", (), "mailbox")
+    both = decide(tenant(all=()), ALIAS)
+    assert both.missing == (
+        "the mailbox's switch",
+        "the organization's switch",
+        "whether erp@contoso.com may send as bills@contoso.com",
+    )

@@ -14,6 +14,8 @@ from provisioner.model import (
     Answer,
     Change,
     Cmdlet,
+    Desired,
+    Observation,
     Observed,
     Present,
     Request,
@@ -27,6 +29,7 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.organization import Organization
 from provisioner.resources.rows import cas_mailbox, organization_config, transport_config
+from provisioner.resources.smtp_auth import ORGANIZATION as ORGANIZATION_KEY
 from provisioner.resources.smtp_auth import SmtpAuth
 
 NET = frozenset({"52.202.8.0/28"})
@@ -139,3 +142,50 @@ def test_domains_are_accepted_or_lacking() -> None:
     found = pictures.of_observed(Observed(observed))
     assert [c for _, c in found.every(Acceptance)] == [Acceptance("contoso.com", "authoritative")]
     assert found.lacking[Acceptance] == {"fabrikam.com"}
+
+
+def test_a_picture_without_an_object_keeps_the_others() -> None:
+    before = pictures.of_observed(Observed({HQ: Present(RELAY), BY_HAND: Present(RELAY)}))
+    assert [a for a, _ in pictures.without(before, HQ).every(Relay)] == [BY_HAND]
+    assert [a for a, _ in before.every(Relay)] == [HQ, BY_HAND]
+
+
+def test_an_answer_that_a_type_cannot_decode_does_not_hide_the_others() -> None:
+    kind = next(t for t in TYPES if t.name == "smtp_auth")
+    answers: dict[str, Answer | Unknown] = {
+        request_key(transport_config.REQUEST): Answer(({SWITCH: "perhaps"},)),
+        request_key(cas_mailbox.look_up(ERP)): Answer((row(ERP, True),)),
+        request_key(cas_mailbox.look_up("none@contoso.com")): Answer(()),
+    }
+    found = pictures.witnessed(kind, [ORGANIZATION_KEY, ERP, "none@contoso.com", FAX], answers)
+    assert {key: spec and spec.smtp_auth for key, spec in found.items()} == {
+        ERP: "disabled",
+        "none@contoso.com": None,
+    }
+    assert pictures.witnessed(kind, [], answers) == {}
+
+
+def test_only_what_lacks_an_accepted_domain_is_lacking() -> None:
+    """An object that could not be read lacks nothing, and one that does not exist contributes to no other word."""
+    seen: dict[Address, Observation] = {
+        Address("domain", "contoso.com"): Unknown("throttled"),
+        Address("domain", "fabrikam.com"): Absent(),
+        HQ: Absent(),
+    }
+    found = pictures.of_observed(Observed(seen))
+    assert found.lacking == {Acceptance: frozenset({"fabrikam.com"})}
+    assert found.unread[Acceptance] == 'domain["contoso.com"]: throttled'
+
+
+def test_the_reads_that_tell_of_one_word() -> None:
+    assert pictures.questions_about(SignIn, []) == []
+    assert pictures.questions_about(SignIn, [ERP]) == [cas_mailbox.look_up(ERP)]
+    assert pictures.questions_about(Rejection, ["settings"]) == [organization_config.REQUEST]
+
+
+def test_whether_a_plan_declares_an_object_of_a_word() -> None:
+    declared = Address("smtp_auth", ERP)
+    plan = Desired("contoso", "", {declared: Resource(declared, SmtpAuth(ERP, "enabled"))})
+    assert pictures.declared_in(plan, SignIn, ERP)
+    assert not pictures.declared_in(plan, SignIn, FAX)
+    assert not pictures.declared_in(plan, Rejection, ERP)

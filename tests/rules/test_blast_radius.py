@@ -143,8 +143,7 @@ GONE = "of this plan would be taken away: nothing declares it any more"
 def test_taking_away_most_of_what_a_plan_owns(action: Action, gone: int, kept: int, summary: str) -> None:
     stays = {connector(i): Resource(connector(i), InboundConnector(f"c{i}")) for i in range(100, 100 + kept)}
     changes = changed(action, *map(connector, range(gone)))
-    for place in ("resources", "set_aside"):
-        desired = Desired("contoso", "us/prod", **{"resources": {}, place: stays})
+    for desired in (Desired("contoso", "us/prod", stays), Desired("contoso", "us/prod", {}, set_aside=stays)):
         assert blast(changes, Observed({}), desired) == ([summary] if summary else [])
 
 

@@ -1,0 +1,151 @@
+"""What has to be asked for the verdict on sign-ins, and what of the answers is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provisioner.mailflow.verdict import mailbox_questions, questions, reduce_evidence, sign_in_questions
+from provisioner.model import Address, Answer, Cmdlet, Desired, Request, Resource, Unknown, request_key
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.resources.rows import (
+    authentication_policy,
+    cas_mailbox,
+    organization_config,
+    security_defaults,
+    transport_config,
+    user,
+)
+from provisioner.resources.smtp_auth import SmtpAuth
+
+ERP, FAX = "erp@contoso.com", "fax@contoso.com"
+
+
+def plan(declared: tuple[str, ...] = (), **sends: tuple[str | None, str]) -> Desired:
+    """Devices by name, each with its method and authentication; a device signs in as the mailbox of its name."""
+    devices = {
+        name: Device(name, f"{name}@contoso.com", "anyone", "1.2", frozenset(), f"{name}@contoso.com") for name in sends
+    }
+    choices = {name: Choice(method, authentication, (), {}) for name, (method, authentication) in sends.items()}
+    addresses = [Address("smtp_auth", mailbox) for mailbox in declared]
+    return Desired(
+        "contoso",
+        "",
+        {a: Resource(a, SmtpAuth(a.key, "enabled")) for a in addresses},
+        devices=devices,
+        choices=choices,
+    )
+
+
+def of_user(mailbox: str) -> Request:
+    return user.look_up(mailbox)
+
+
+def of_mailbox(mailbox: str) -> Request:
+    return cas_mailbox.look_up(mailbox)
+
+
+BASIC, OAUTH = (CLIENT_SUBMISSION, "basic"), (CLIENT_SUBMISSION, "oauth")
+PASSWORDS = [authentication_policy.REQUEST, security_defaults.REQUEST]
+
+
+@pytest.mark.parametrize(
+    ("desired", "asked"),
+    [
+        (plan(), []),
+        (plan(a=(SMTP_RELAY, "none")), []),
+        (plan(a=(None, "none")), []),
+        (plan(a=(DIRECT_SEND, "none")), [organization_config.REQUEST]),
+        (plan(erp=OAUTH), [transport_config.REQUEST, of_mailbox(ERP)]),
+        (plan((ERP,), erp=OAUTH), [transport_config.REQUEST]),
+        (
+            plan((ERP,), erp=BASIC),
+            [transport_config.REQUEST, *PASSWORDS, of_user(ERP), organization_config.REQUEST],
+        ),
+        # The mailbox of the plan needs no look-up, the other does; a user only where a password is used.
+        (
+            plan((ERP,), erp=BASIC, fax=OAUTH),
+            [transport_config.REQUEST, of_mailbox(FAX), *PASSWORDS, of_user(ERP), organization_config.REQUEST],
+        ),
+        # What relays signs in to nothing, whatever it could.
+        (plan(erp=(SMTP_RELAY, "basic")), []),
+    ],
+)
+def test_only_what_the_devices_make_necessary_is_asked(desired: Desired, asked: list[Request]) -> None:
+    assert list(questions(desired)) == asked
+
+
+def test_mailboxes_are_asked_in_order_and_many_of_them_by_one_listing() -> None:
+    assert list(mailbox_questions([])) == []
+    assert list(mailbox_questions([FAX, ERP])) == [of_mailbox(FAX), of_mailbox(ERP)]
+    assert list(mailbox_questions([f"m{i}@contoso.com" for i in range(100)])) == [cas_mailbox.LISTING]
+    two = questions(plan(zoo=BASIC, ant=BASIC))
+    assert [q for q in two if isinstance(q, Cmdlet) and q.name == "Get-CASMailbox"] == [
+        of_mailbox("ant@contoso.com"),
+        of_mailbox("zoo@contoso.com"),
+    ]
+
+
+REST = [transport_config.REQUEST, organization_config.REQUEST, *PASSWORDS]
+
+
+@pytest.mark.parametrize(
+    ("desired", "own"), [(None, [of_mailbox(ERP)]), (plan(), [of_mailbox(ERP)]), (plan((ERP,)), [])]
+)
+def test_a_verdict_on_a_mailbox_needs_every_switch(desired: Desired | None, own: list[Request]) -> None:
+    assert list(sign_in_questions([ERP], desired)) == [*own, of_user(ERP), *REST]
+
+
+# --- what of the answers is kept -------------------------------------------------------------------------------------
+
+
+def reduced(desired: Desired, *answers: tuple[Request, Answer | Unknown]) -> dict[str, Answer | Unknown]:
+    return reduce_evidence({request_key(q): a for q, a in answers}, desired)
+
+
+def test_columns_that_no_rule_reads_are_left_out() -> None:
+    row = {"SmtpClientAuthenticationDisabled": True, "Name": "Transport Settings", "MaxSendSize": "35 MB"}
+    found = reduced(plan(erp=OAUTH), (transport_config.REQUEST, Answer((row,))))
+    assert found == {request_key(transport_config.REQUEST): Answer(({"SmtpClientAuthenticationDisabled": True},))}
+
+
+def test_a_listing_keeps_the_users_and_mailboxes_of_devices_only() -> None:
+    many = {f"m{i}": BASIC for i in range(100)}
+    rows = [
+        {"UserPrincipalName": f"{name}@contoso.com", "WindowsEmailAddress": f"{name}@contoso.com",
+         "AuthenticationPolicy": None, "Department": "x"}
+        for name in ("m1", "anna", "m2")
+    ]  # fmt: skip
+    mailboxes: list[dict[str, Any]] = [
+        {"PrimarySmtpAddress": f"{n}@contoso.com", "EmailAddresses": [], "SmtpClientAuthenticationDisabled": None}
+        for n in ("anna", "m3")
+    ]
+    found = reduced(plan(**many), (user.LISTING, Answer(tuple(rows))), (cas_mailbox.LISTING, Answer(tuple(mailboxes))))
+    users, switches = found[request_key(user.LISTING)], found[request_key(cas_mailbox.LISTING)]
+    assert isinstance(users, Answer)
+    assert [row["UserPrincipalName"] for row in users.rows] == ["m1@contoso.com", "m2@contoso.com"]
+    assert all("Department" not in row for row in users.rows)
+    assert isinstance(switches, Answer)
+    assert [row["PrimarySmtpAddress"] for row in switches.rows] == ["m3@contoso.com"]
+
+
+def test_a_single_user_is_kept_whatever_the_row_calls_it() -> None:
+    row = {"UserPrincipalName": "other@contoso.com", "AuthenticationPolicy": None}
+    answer = reduced(plan(erp=BASIC), (of_user(ERP), Answer((row,))))[request_key(of_user(ERP))]
+    assert answer == Answer((row,))
+
+
+def test_graph_answers_failures_and_answers_to_others_stay_whole() -> None:
+    other = Cmdlet("Get-OutboundConnector")
+    answers: list[tuple[Request, Answer | Unknown]] = [
+        (security_defaults.REQUEST, Answer(({"isEnabled": False, "displayName": "x"},))),
+        (transport_config.REQUEST, Unknown("throttled")),
+        (other, Answer(({"Name": "x"},))),
+        (organization_config.REQUEST, Answer(({"RejectDirectSend": True, "Name": "contoso"},))),
+    ]
+    found = reduced(plan(erp=BASIC), *answers)
+    assert found == {
+        **{request_key(q): a for q, a in answers},
+        request_key(organization_config.REQUEST): Answer(({"RejectDirectSend": True},)),
+    }
