@@ -380,16 +380,7 @@ def test_a_connector_may_go_where_another_names_all_of_the_addresses(tmp_path: P
 
 
 def test_a_device_is_told_to_be_rejected_where_one_of_its_addresses_is(tmp_path: Path) -> None:
-    partner = InboundConnector(
-        "partner",
-        type="partner",
-        enabled=True,
-        sender_domains=frozenset({"contoso.com"}),
-        sender_ip_addresses=frozenset({"9.8.8.8/32"}),
-        restrict_domains_to_ip_addresses=False,
-        require_tls=True,
-        tls_sender_certificate_name="",
-    )
+    own = InboundConnector("own", type="on_premises", enabled=True, sender_ip_addresses=frozenset({"9.8.8.8/32"}))
     on = ((organization_config.REQUEST, {"RejectDirectSend": True}),)
     direct = {**FAX, "method": "direct_send"}
     devices = {
@@ -397,7 +388,7 @@ def test_a_device_is_told_to_be_rejected_where_one_of_its_addresses_is(tmp_path:
         "first": {**direct, "sender_ip_addresses": ["9.8.8.8", "9.7.7.7"]},
         "second": {**direct, "sender_ip_addresses": ["9.7.7.7"]},
     }
-    found = plan(tmp_path, {"organization/settings": Organization("settings", None)}, undeclared=(partner,),
+    found = plan(tmp_path, {"organization/settings": Organization("settings", None)}, undeclared=(own,),
                  devices=devices, evidence=on, allow=("DEVICE-NO-METHOD",))  # fmt: skip
     (told,) = of(found, "DIRECT-SEND-REJECTED")
     assert told.summary.startswith("device/first, device/second would be refused")

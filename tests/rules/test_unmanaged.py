@@ -9,9 +9,10 @@ import pytest
 
 from provisioner.changes import planning
 from provisioner.diagnostics import Location, Severity
-from provisioner.model import Absent, Address, Desired, Finding, Observed, Present, Resource
+from provisioner.model import Absent, Action, Address, Change, Desired, Finding, Observed, Present, Resource
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.rules import check_unmanaged
 
 HQ = Address("inbound_connector", "hq")
 AT = Location("plan.yaml", 3, 3)
@@ -155,3 +156,16 @@ def test_several_connectors_of_the_plan_are_one_finding() -> None:
     found = [f for f in planning.plan(desired, observed, TYPES).findings if f.rule == "UNMANAGED-OVERLAP"]
     assert len(found) == 1
     assert 'inbound_connector["hq"], inbound_connector["yard"]' in found[0].summary
+
+
+def test_only_declared_connectors_count_as_this_plan_s() -> None:
+    """A change of what the plan does not declare takes something away: it claims no source."""
+    address = Address("inbound_connector", "undeclared")
+    change = Change(address, Action.UPDATE, None, replace(RELAY, name="undeclared"))
+    declared = Change(HQ, Action.CREATE, None, replace(WANTED, enabled=True))
+    desired = Desired("contoso", "", {HQ: Resource(HQ, WANTED, AT)})
+    live = {Address("inbound_connector", "by hand"): RELAY}
+    kinds = {t.name: t for t in TYPES}
+    assert list(check_unmanaged(live, desired, [change, declared], kinds)) == []
+    same = replace(declared, after=replace(WANTED, enabled=True, sender_ip_addresses=RELAY.sender_ip_addresses))
+    assert [f.rule for f in check_unmanaged(live, desired, [change, same], kinds)] == ["UNMANAGED-OVERLAP"]
