@@ -249,7 +249,8 @@ def test_a_file_is_whole_on_disk_before_it_takes_its_name(tmp_path: Path, monkey
     written: list[bytes] = []
     monkeypatch.setattr("os.fsync", lambda handle: written.append(Path(f"/proc/self/fd/{handle}").read_bytes()))
     path = tmp_path / "change.json"
-    changeset.save(changeset.to_document(example()), path)
+    changeset.save(changeset.to_document(ChangeSet("contoso.onmicrosoft.com", "id", "", ())), path)
+    assert path.stat().st_size < 8192, "what is larger than the buffer is written without being flushed"
     assert written == [path.read_bytes()]
 
 
