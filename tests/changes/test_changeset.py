@@ -97,6 +97,19 @@ def test_each_change_keeps_the_whole_object_as_it_was_read() -> None:
     assert observed['inbound_connector["gone"]']["sender_domains"] == ["x.com"]
 
 
+def test_a_creation_marks_the_values_that_the_plan_does_not_write() -> None:
+    fields = {
+        c["address"]: {f["name"]: f.get("default") for f in c["provisioner"]["fields"]}
+        for c in changeset.to_document(example())["resource_changes"]
+    }
+    created = fields[str(Address("inbound_connector", HOSTILE))]
+    assert (created["require_tls"], created["sender_domains"]) == (True, True)
+    assert (created["type"], created["comment"]) == (None, None)
+    updated = fields['inbound_connector["emptied"]']
+    assert updated == {"sender_ip_addresses": None}
+    assert set(fields['inbound_connector["gone"]'].values()) == {None}
+
+
 def test_a_change_set_of_format_1_is_refused_with_advice() -> None:
     document = changeset.to_document(example())
     document["provisioner"]["format"] = 1

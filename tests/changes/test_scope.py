@@ -175,6 +175,7 @@ def test_a_protected_object_is_kept_although_it_is_listed_under_absent() -> None
     [
         (1, 1, "(throttled): 1 undeclared object is left unchanged"),
         (2, 1, "(throttled): 2 undeclared objects are left unchanged"),
+        (1, 2, "(throttled, and 1 more): 1 undeclared object is left unchanged"),
         (1, 3, "(throttled, and 2 more): 1 undeclared object is left unchanged"),
     ],
 )

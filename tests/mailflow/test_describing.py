@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from provisioner import mailflow
 from provisioner.mailflow import described
 from provisioner.model.picture import (
     ADDRESS,
@@ -62,3 +63,8 @@ BANK = frozenset({"bank.example"})
 )
 def test_each_contribution_has_its_phrase(contributions: Contributions, words: str) -> None:
     assert described(contributions) == words
+
+
+def test_every_name_that_the_package_offers_exists() -> None:
+    assert [name for name in mailflow.__all__ if not hasattr(mailflow, name)] == []
+    assert mailflow.__all__ == sorted(mailflow.__all__)
