@@ -97,6 +97,23 @@ def test_each_change_keeps_the_whole_object_as_it_was_read() -> None:
     assert observed['inbound_connector["gone"]']["sender_domains"] == ["x.com"]
 
 
+def test_what_could_not_be_read_is_listed_by_name() -> None:
+    keys = ("c.com", "a.com", "b.com")
+    found = ChangeSet(
+        "contoso.onmicrosoft.com",
+        "id",
+        "",
+        (),
+        unknown={Address("dkim", key): Unknown("throttled") for key in keys},
+        unlisted={name: Unknown("no role", "permission") for name in ("send_as", "dkim")},
+    )
+    ours = changeset.to_document(found)["provisioner"]
+    assert [item["address"] for item in ours["unreadable"]] == [f'dkim["{key}"]' for key in sorted(keys)]
+    assert ours["unlisted"] == [
+        {"type": name, "reason": "no role", "kind": "permission"} for name in ("dkim", "send_as")
+    ]
+
+
 def test_a_creation_marks_the_values_that_the_plan_does_not_write() -> None:
     fields = {
         c["address"]: {f["name"]: f.get("default") for f in c["provisioner"]["fields"]}
@@ -281,6 +298,17 @@ def test_a_file_of_more_than_256_mebibytes_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(256 * 2**20 + 1)  # a hole: it takes no space
     with pytest.raises(InputError, match="is larger than 256 MiB"):
+        changeset.load(path)
+
+
+def test_a_file_of_the_largest_size_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "change.json"
+    changeset.save(changeset.to_document(example()), path)
+    size = path.stat().st_size
+    monkeypatch.setattr(changeset, "_LARGEST_BYTES", size)
+    assert changeset.load(path) == changeset.to_document(example())
+    monkeypatch.setattr(changeset, "_LARGEST_BYTES", size - 1)
+    with pytest.raises(InputError, match="is larger than"):
         changeset.load(path)
 
 

@@ -160,6 +160,14 @@ def test_what_is_absent_under_one_name_cannot_be_declared_under_another(aside: b
     assert Action.DELETE not in {c.action for c in found.changes}
 
 
+def test_what_is_absent_goes_while_another_of_its_type_stays() -> None:
+    live = {a: Present(InboundConnector(a.key, type="on_premises", comment="", owner="")) for a in (HQ, OLD)}
+    plan = desired(Resource(HQ, InboundConnector("hq", comment="")), absent={OLD: AT})
+    found = planning.plan(plan, seen(*live.items()), TYPES)
+    assert {c.address: c.action for c in found.changes} == {HQ: Action.NO_OP, OLD: Action.DELETE}
+    assert findings(found, "ABSENT-DECLARED") == []
+
+
 def test_a_protected_object_is_kept_although_it_is_listed_under_absent() -> None:
     live = InboundConnector("hq", type="on_premises", comment="", owner="")
     plan = desired(absent={HQ: AT}, protect=("inbound_connector/*",))

@@ -189,3 +189,4 @@ def test_whether_a_plan_declares_an_object_of_a_word() -> None:
     assert pictures.declared_in(plan, SignIn, ERP)
     assert not pictures.declared_in(plan, SignIn, FAX)
     assert not pictures.declared_in(plan, Rejection, ERP)
+    assert not pictures.declared_in(plan, SignIn, ERP, types=())
