@@ -277,3 +277,10 @@ def test_a_field_that_only_creation_sets_is_told_where_it_is_written_and_where_i
     unknown = planning.plan(plan, seen((SIGNING, Present(replace(live, key_size=None)))), TYPES)
     assert findings(unknown, "CREATE-ONLY") == []
     assert unknown.pending == ()
+
+
+def test_a_field_that_is_not_known_does_not_hide_the_next_one() -> None:
+    """No type has two such fields today."""
+    plan = Resource(SIGNING, Dkim("contoso.com", enabled=True, key_size=2048), AT)
+    told = planning._create_only_findings(plan, Dkim("contoso.com", key_size=1024), ("key_size", "enabled"))
+    assert [f.summary.partition(" is ")[0] for f in told] == [f"{SIGNING}: key_size"]
