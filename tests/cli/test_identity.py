@@ -58,6 +58,12 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def as_seeded(tenant: Shop) -> None:
+    """Each test begins with the tenant of the seed: the guards count what other tests have switched."""
+    tenant.reset()
+
+
 @dataclass
 class InProcess(Shop):
     """The same folder, with the command line run in this process: many runs against one sandbox."""
@@ -321,7 +327,6 @@ def test_who_may_only_read_is_told_which_role_shows_send_as_rights(tenant: Shop)
 
 def test_a_device_is_told_the_name_that_its_mailbox_s_user_signs_in_with(tenant: Shop) -> None:
     """nextcloud/mail pull request 13668: a delegate signs in, by a name that is not its address."""
-    tenant.reset()
     tenant.write("""devices:
   erp:
     from: orders@fabrikam.com
