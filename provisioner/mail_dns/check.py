@@ -34,10 +34,9 @@ _EXCHANGE_MX = (".mail.protection.outlook.com", ".mx.microsoft", ".mail.eo.outlo
 _EXCHANGE_MX_ELSEWHERE = (".mail.protection.office365.us", ".mail.protection.partner.outlook.cn")
 # Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain.
 _NOT_MX = frozenset(
-    {"smtp.office365.com", "smtp-legacy.office365.com", "outlook.office365.com", "outlook.office.com",
-     "smtp.outlook.com", "smtp-mail.outlook.com", "smtp.hve.mx.microsoft", "smtp-hve.office365.com",
-     "smtp.office365.us", "outlook.office365.us", "outlook-dod.office365.us", "smtp.partner.outlook.cn",
-     "partner.outlook.cn"}
+    {"smtp-legacy.office365.com", "outlook.office.com", "smtp.outlook.com", "smtp-mail.outlook.com",
+     "smtp.hve.mx.microsoft", "smtp-hve.office365.com"}
+    | {host for cloud in CLOUDS.values() for host in (cloud.smtp, cloud.exchange.removeprefix("https://"))}
 )  # fmt: skip
 
 

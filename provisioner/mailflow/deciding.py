@@ -236,9 +236,7 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
         return Decision(None, DIRECT_SEND, both, "ambiguous", "", what, (f"which of {_listed(both)} decides",))
     if refusing:
         by = tuple(sorted(refusing))
-        what = (
-            f"{_listed(by)} refuses mail from {attempt.domain or 'the null sender'} that does not meet its restriction"
-        )
+        what = f"mail from {attempt.domain or 'the null sender'} does not meet the restriction of {_listed(by)}"
         return Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what)
     return _without_tls(picture, attempt, taking)
 

@@ -59,10 +59,9 @@ CLOUDS = {
     ),
 }
 
-INITIAL_SUFFIXES = (".onmicrosoft.com", ".onmicrosoft.us", ".partner.onmschina.cn")
+_BY_INITIAL_SUFFIX = {".onmicrosoft.com": "worldwide", ".onmicrosoft.us": "gcc_high", ".partner.onmschina.cn": "china"}
+INITIAL_SUFFIXES = tuple(_BY_INITIAL_SUFFIX)
 """What the initial domains of tenants end in, in every cloud. Nobody but Microsoft publishes anything below them."""
-
-_INITIAL_DOMAINS = {".onmicrosoft.us": "gcc_high", ".partner.onmschina.cn": "china"}
 
 
 def cloud_of_mail(chosen: str, tenant: str) -> Cloud:
@@ -70,5 +69,5 @@ def cloud_of_mail(chosen: str, tenant: str) -> Cloud:
 
     `tenant` is what a plan names: an initial domain tells its cloud, another domain or an id tells nothing.
     """
-    told = next((name for end, name in _INITIAL_DOMAINS.items() if tenant.lower().endswith(end)), chosen)
+    told = next((name for end, name in _BY_INITIAL_SUFFIX.items() if tenant.lower().endswith(end)), chosen)
     return CLOUDS[told if chosen == "worldwide" else chosen]

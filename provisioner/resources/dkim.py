@@ -46,7 +46,7 @@ _CNAME_MISSING = ("CNAME record does not exist for this config",)
 
 # The domain between a hybrid organization and Exchange Online, <tenant>.mail.onmicrosoft.com; its zone is Microsoft's,
 # and has no CNAMEs of DKIM (cisagov/ScubaGear issue 1722).
-_COEXISTENCE_SUFFIXES = (".mail.onmicrosoft.com", ".mail.onmicrosoft.us", ".mail.partner.onmschina.cn")
+_COEXISTENCE_SUFFIXES = tuple(f".mail{suffix}" for suffix in INITIAL_SUFFIXES)
 _STRONGER_KEY = (
     "leave key_size out of the plan, which makes a new domain's keys 2048 bits; those of an enabled domain are changed "
     "by hand: Rotate-DkimSigningConfig -KeySize 2048, twice, four days apart"

@@ -339,7 +339,7 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
                 (A, B),
                 "partner_restricts",
                 "550 5.7.51",
-                'connector["a"] and connector["b"] refuses mail from contoso.com that does not meet its restriction',
+                'mail from contoso.com does not meet the restriction of connector["a"] and connector["b"]',
             ),
         ),
         (
