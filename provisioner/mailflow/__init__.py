@@ -2,7 +2,8 @@
 
 `picture` collects what the objects of a tenant contribute, as they are and as the changes leave them. `deciding` says
 what becomes of one attempt to send, `verdict` which switches let a mailbox sign in, `consequences` what a change opens
-and closes, `describing` what one object does in a few words. Rules, `explain`, `doctor` and `diagnose` ask here;
+and closes, and for whom (`senders`), `promises` what a plan promises to senders and what of it is not in force,
+`describing` what one object does in a few words. Rules, `explain`, `doctor` and `diagnose` ask here;
 nothing else knows why Exchange accepts or refuses, and nothing here knows a resource type by its class.
 """
 

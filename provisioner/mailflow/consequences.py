@@ -6,15 +6,20 @@ as it grows. A resource type writes down no consequence.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from provisioner.mailflow.picture import contributions
+from provisioner.mailflow.senders import EVERYONE, Group, Groups
 from provisioner.model import Action, Effect, ResourceType, consequence
 from provisioner.model.picture import (
     ADDRESS,
+    ANY,
     CERTIFICATE,
     NONE,
+    ORGANIZATION,
     Acceptance,
     Contribution,
     Exemption,
@@ -27,6 +32,7 @@ from provisioner.model.picture import (
     SendRight,
     Signature,
     SignIn,
+    holds,
     within,
 )
 
@@ -58,12 +64,32 @@ _WORDS = {Effect.OPENS: consequence.WIDENS, Effect.CLOSES: consequence.STOPS}
 def compared(before: Iterable[Contribution], after: Iterable[Contribution]) -> frozenset[Effect]:
     """What lies between two sets of contributions. Equal sets open and close nothing."""
     was, will = frozenset(before), frozenset(after)
-    found = set(_switched(was, will))
-    if _admits_more(was, will) or _refuses_less(was, will):
-        found.add(Effect.OPENS)
-    if _admits_more(will, was) or _refuses_less(will, was):
-        found.add(Effect.CLOSES)
-    return frozenset(found)
+    found = {Effect.OPENS: _opened(was, will, _exposure), Effect.CLOSES: _closed(was, will, _exposure)}
+    return frozenset(effect for effect, groups in found.items() if groups)
+
+
+def opened(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
+    """The senders that get a path.
+
+    A partner's connector that restricts its domains to sources counts as a path of these: it exempts them from
+    RejectDirectSend, which another change may switch on.
+    """
+    return _opened(frozenset(before), frozenset(after), _admissions)
+
+
+def closed(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
+    """The senders that lose a path, or whose mail is refused or held back."""
+    return _closed(frozenset(before), frozenset(after), _admissions)
+
+
+def _opened(was: frozenset[Contribution], will: frozenset[Contribution], admitted: Admitted) -> Groups:
+    switched = _switched(was, will, Effect.OPENS)
+    return frozenset((*_admits_more(admitted(was), admitted(will)), *_refuses_less(was, will), *switched))
+
+
+def _closed(was: frozenset[Contribution], will: frozenset[Contribution], admitted: Admitted) -> Groups:
+    switched = _switched(was, will, Effect.CLOSES)
+    return frozenset((*_admits_more(admitted(will), admitted(was)), *_refuses_less(will, was), *switched))
 
 
 def _of(word: type[W], contributions: Iterable[Contribution]) -> frozenset[W]:
@@ -73,47 +99,105 @@ def _of(word: type[W], contributions: Iterable[Contribution]) -> frozenset[W]:
 # --- what grows with exposure ----------------------------------------------------------------------------------------
 
 
-def _admits_more(before: frozenset[Contribution], after: frozenset[Contribution]) -> bool:
-    """Whether `after` admits something on one axis that `before` does not."""
-    was, will = _exposure(before), _exposure(after)
-    rights = (_of(Acceptance, after) - _of(Acceptance, before), _of(SendRight, after) - _of(SendRight, before))
-    return any(rights) or any(not within(scope, was.get(axis, NONE)) for axis, scope in will.items())
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """What is admitted on one axis; every scope grows with exposure.
+
+    `group` are the senders that it is about. `of` says what the scope is of them: "sources", "domains", or neither.
+    """
+
+    axis: str
+    scope: Scope
+    group: Group
+    of: str = ""
+
+    def about(self, items: Scope) -> Group:
+        """The senders that a part of the scope is about."""
+        group = self.group
+        if self.of == "sources":
+            return dataclasses.replace(group, networks=group.networks & items, certificates=group.certificates & items)
+        return dataclasses.replace(group, domains=items) if self.of == "domains" else group
 
 
-def _exposure(contributions: frozenset[Contribution]) -> Mapping[str, Scope]:
-    """What is admitted, by axis; every scope grows with exposure.
+Admitted = Callable[[frozenset[Contribution]], Sequence[_Admission]]
+
+
+def _admits_more(before: Sequence[_Admission], after: Sequence[_Admission]) -> Iterator[Group]:
+    """Whom `after` admits that `before` does not, axis by axis."""
+    was: dict[str, Scope] = {}
+    for admission in before:
+        was[admission.axis] = was.get(admission.axis, NONE) | admission.scope
+    for admission in after:
+        more = frozenset(i for i in admission.scope if not holds(was.get(admission.axis, NONE), i))
+        if more:
+            yield admission.about(more)
+
+
+def _exposure(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
+    """What is admitted.
 
     A partner's connector that restricts its domains to sources is judged by what it refuses: its sources could send
     before, but for RejectDirectSend.
     """
     restricts = any(r.demand in (ADDRESS, CERTIFICATE) for r in _of(Restriction, contributions))
-    axes: dict[str, Scope] = {}
+    return _admissions(contributions - _of(Exemption, contributions) if restricts else contributions)
 
-    def grow(axis: str, scope: Scope) -> None:
-        axes[axis] = axes.get(axis, NONE) | scope
 
-    for relay in _of(Relay, contributions):
-        if _sources(relay):
-            grow("relay", _sources(relay))
-            grow("clear text", frozenset({"clear text"}) if relay.clear_text else NONE)
-    for known in (*_of(Relay, contributions), *(() if restricts else _of(Exemption, contributions))):
-        if _sources(known):
-            grow("sources", _sources(known))
-            grow("domains", known.domains)
-            grow("associated", known.associated)
+def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
+    return (
+        *_of_connectors(contributions),
+        *_of_privileges(contributions),
+        *_of_routes(contributions),
+        *(_Admission("domain", frozenset({a.domain}), Group(domains=frozenset({a.domain})))
+          for a in _of(Acceptance, contributions)),
+        *(_Admission("right", frozenset({f"{r.trustee} as {r.sender}"}), Group(frozenset({r.trustee, r.sender})))
+          for r in _of(SendRight, contributions)),
+    )  # fmt: skip
+
+
+def _of_connectors(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
+    for known in _connectors(contributions):
+        group = _group(known)
+        if isinstance(known, Relay):
+            yield _Admission("relay", _sources(known), group, "sources")
+            yield _Admission("clear text", frozenset({"clear text"}) if known.clear_text else NONE, group)
+        limits = ("domains", "associated") if isinstance(known, Exemption) else ("associated", "domains")
+        yield _Admission("sources", _sources(known), group, "sources")
+        yield _Admission(limits[0], getattr(known, limits[0]), group, "domains")
+        yield _Admission(limits[1], getattr(known, limits[1]), group)
+
+
+def _of_privileges(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
+    """A privilege is about the senders of its connector."""
+    whose = {_group(known) for known in _connectors(contributions)}
     for privilege in _of(Privilege, contributions):
-        grow(f"privilege {privilege.name}", privilege.mail)
+        for group in whose or {EVERYONE}:
+            yield _Admission(f"privilege {privilege.name}", privilege.mail, group)
+
+
+def _of_routes(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
     for route in _of(Route, contributions):
-        grow("hosts", route.hosts)
-        grow("mail of hosts", route.mail if route.hosts else NONE)
-    return axes
+        yield _Admission("hosts", route.hosts, Group(recipients=route.mail or ANY))
+        yield _Admission("mail of hosts", route.mail if route.hosts else NONE, Group(recipients=route.mail or ANY))
+
+
+def _connectors(contributions: frozenset[Contribution]) -> Sequence[Relay | Exemption]:
+    """Those that name a source."""
+    found: list[Relay | Exemption] = [*_of(Relay, contributions), *_of(Exemption, contributions)]
+    return [known for known in found if _sources(known)]
+
+
+def _group(known: Relay | Exemption) -> Group:
+    """The senders of a connector. SenderDomains limits those of a partner, AssociatedAcceptedDomains those of both."""
+    domains = known.associated if isinstance(known, Relay) else known.domains
+    certificates = frozenset({known.certificate}) if known.certificate else NONE
+    return Group(networks=known.networks, certificates=certificates, domains=ANY if "*" in domains else domains)
 
 
 def reach(contributions: Iterable[Contribution]) -> object:
     """From which sources and domains an object takes mail, comparable between objects; None for no mail at all."""
     all_of_it = frozenset(contributions)
-    known: list[Relay | Exemption] = [*_of(Relay, all_of_it), *_of(Exemption, all_of_it)]
-    by_source = frozenset((type(c), c.domains, c.networks, c.certificate) for c in known if _sources(c))
+    by_source = frozenset((type(c), c.domains, c.networks, c.certificate) for c in _connectors(all_of_it))
     return by_source or frozenset(c.domains for c in _of(Restriction, all_of_it)) or None
 
 
@@ -124,11 +208,38 @@ def _sources(known: Relay | Exemption) -> Scope:
 # --- what refuses ----------------------------------------------------------------------------------------------------
 
 
-def _refuses_less(before: frozenset[Contribution], after: frozenset[Contribution]) -> bool:
-    """Whether `before` refuses or holds back mail that `after` does not."""
+def _refuses_less(before: frozenset[Contribution], after: frozenset[Contribution]) -> Iterator[Group]:
+    """Whose mail `before` refuses or holds back, and `after` does not."""
     left = _of(Restriction, after)
-    lifted = any(not any(other.covers(one) for other in left) for one in _of(Restriction, before))
-    return lifted or _demands_more(_route(after), _route(before))
+    for restriction in _of(Restriction, before):
+        if not any(other.covers(restriction) for other in left):
+            yield _lifted(restriction, left)
+    if _demands_more(_route(after), _route(before)):
+        yield Group(recipients=_route(before).mail or ANY)
+
+
+def _lifted(restriction: Restriction, left: Collection[Restriction]) -> Group:
+    """Those whom a restriction refuses and what is left of it does not.
+
+    Where only its sources grow, these are the senders from the new ones; else all of its domains, or those that are
+    not restricted so any more.
+    """
+    same = [r for r in left if r.demand == restriction.demand]
+    wider = next((r for r in same if within(restriction.domains, r.domains)), None)
+    if wider is not None:
+        fresh = frozenset(s for s in wider.sources if not holds(restriction.sources, s))
+        return _of_domains(restriction.domains, fresh, restriction.demand)
+    still = frozenset().union(*(r.domains for r in same if within(r.sources, restriction.sources)))
+    free = frozenset(d for d in restriction.domains if not holds(still, d))
+    return _of_domains(free or restriction.domains)
+
+
+def _of_domains(domains: Scope, sources: Scope = NONE, demand: str = ADDRESS) -> Group:
+    """Senders in the name of domains, from sources or from anywhere; of every domain from anywhere, everyone."""
+    whose = ANY if "*" in domains else domains
+    if sources:
+        return Group(networks=sources, domains=whose) if demand == ADDRESS else Group(NONE, NONE, sources, whose)
+    return EVERYONE if whose == ANY else Group(domains=whose)
 
 
 def _route(contributions: frozenset[Contribution]) -> Route:
@@ -155,13 +266,16 @@ def _demands_more(before: Route, after: Route) -> bool:
 _FREEDOM = {"disabled": 0, "inherit": 1, "enabled": 2}
 
 
-def _switched(before: frozenset[Contribution], after: frozenset[Contribution]) -> Iterator[Effect]:
-    """The effects of what has a state and no extent. A switch that was not known is judged with caution."""
+def _switched(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:
+    """Whom what has a state and no extent opens or closes a path for. An unknown switch is judged with caution."""
     known = {s.mailbox: _FREEDOM[s.switch] for s in _of(SignIn, before)}
     for switch in _of(SignIn, after) - _of(SignIn, before):
         wider = _FREEDOM[switch.switch] > known.get(switch.mailbox, _FREEDOM["inherit"])
-        yield Effect.OPENS if wider else Effect.CLOSES
+        if wider is (effect is Effect.OPENS):
+            yield EVERYONE if switch.mailbox == ORGANIZATION else Group(frozenset({switch.mailbox}))
     for rejection in _of(Rejection, after) - _of(Rejection, before):
-        yield Effect.CLOSES if rejection.rejects else Effect.OPENS
-    if {s.domain for s in _of(Signature, before)} - {s.domain for s in _of(Signature, after)}:
-        yield Effect.CLOSES
+        if rejection.rejects is (effect is Effect.CLOSES):
+            yield EVERYONE
+    signed = {s.domain for s in _of(Signature, before)} - {s.domain for s in _of(Signature, after)}
+    if signed and effect is Effect.CLOSES:
+        yield Group(domains=frozenset(signed))

@@ -701,6 +701,9 @@ class ResourceType(Protocol[S]):
     def in_force(self, wanted: S, live: S, /) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
 
+    def working(self, live: S, /) -> S:
+        """The live object as it is once what `in_force` names keeps it out of force no more."""
+
 
 def written(spec: Any) -> dict[str, Any]:
     """The fields of a spec that are not None, by name, in their declared order."""

@@ -81,6 +81,10 @@ class BaseType:
         key = getattr(spec, field_names(spec)[0])
         return {text for name in (key, *getattr(spec, "names", ())) for text in spellings(name)}
 
+    def working(self, spec: Any, /) -> Any:
+        """Nothing but its own values decides whether an object has an effect."""
+        return spec
+
     def follow_up(
         self,
         _wanted: Mapping[str, Any],

@@ -7,6 +7,7 @@ not empty over REST. Their fields are declared with `fields.column`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import AfterValidator
@@ -190,6 +191,10 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         if wanted.enabled is False or live.enabled is not False:
             return ""
         return "the connector is disabled in the tenant"
+
+    def working(self, spec: C) -> C:
+        """Enabled."""
+        return replace(spec, enabled=True)  # type: ignore[type-var]
 
 
 def connector_name(text: str) -> str:

@@ -7,10 +7,13 @@ import itertools
 import pytest
 
 from provisioner.mailflow import compared, consequences, reach
+from provisioner.mailflow.consequences import closed, opened
+from provisioner.mailflow.senders import EVERYONE, Group
 from provisioner.model import Action, Effect
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
+    CERTIFICATE,
     ORGANIZATION,
     TLS,
     Acceptance,
@@ -170,3 +173,67 @@ def test_two_objects_take_mail_from_the_same_sources(
 
 def test_what_takes_no_mail_reaches_nothing() -> None:
     assert reach([]) is reach([Relay()]) is reach([switch("enabled")]) is None
+
+
+MAIL = frozenset({"mail.contoso.com"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "groups"),
+    [
+        # Only what is new of a list.
+        ([], [Relay(NET, "mail.contoso.com")], {Group(networks=NET, certificates=MAIL)}),
+        ([Relay(NET)], [Relay(NET | OTHER)], {Group(networks=OTHER)}),
+        ([Relay(NET)], [Relay(ONE)], set()),
+        ([Relay(NET, associated=BANK)], [Relay(NET, associated=BANK | FUND)], {Group(networks=NET, domains=FUND)}),
+        ([Relay(NET)], [Relay(NET, clear_text=True)], {Group(networks=NET)}),
+        ([], [Exemption(NET, domains=BANK)], {Group(networks=NET, domains=BANK)}),
+        # A restricting partner's connector is a path for its sources, and closes the others'.
+        ([], [Restriction(ANY, ADDRESS, NET), Exemption(NET)], {Group(networks=NET)}),
+        # What is refused no more.
+        ([Restriction(ANY, ADDRESS, NET)], [], {EVERYONE}),
+        ([Restriction(BANK, ADDRESS, NET)], [], {Group(domains=BANK)}),
+        ([Restriction(BANK | FUND, ADDRESS, NET)], [Restriction(FUND, ADDRESS, NET)], {Group(domains=BANK)}),
+        ([Restriction(BANK, ADDRESS, NET)], [Restriction(BANK, ADDRESS, NET | OTHER)],
+         {Group(networks=OTHER, domains=BANK)}),
+        ([Restriction(ANY, CERTIFICATE, MAIL)], [Restriction(ANY, CERTIFICATE, MAIL | {"b.example"})],
+         {Group(certificates=frozenset({"b.example"}))}),
+        ([Restriction(BANK, ADDRESS, NET)], [Restriction(BANK, CERTIFICATE, MAIL)], {Group(domains=BANK)}),
+        # Privileges are about the senders of their connector.
+        ([Relay(NET)], [Relay(NET), Privilege("ef_users", BANK)], {Group(networks=NET)}),
+        ([], [Privilege("ef_users", BANK)], {EVERYONE}),
+        # Switches, rights, domains.
+        ([switch("disabled")], [switch("inherit")], {Group(frozenset({"erp@contoso.com"}))}),
+        ([switch("disabled", ORGANIZATION)], [switch("enabled", ORGANIZATION)], {EVERYONE}),
+        ([Rejection(True)], [Rejection(False)], {EVERYONE}),
+        ([], [SendRight("a@x.com", "b@x.com")], {Group(frozenset({"a@x.com", "b@x.com"}))}),
+        ([], [Acceptance("bank.example")], {Group(domains=BANK)}),
+        ([Route(BANK)], [Route(BANK, HOST)], {Group(recipients=BANK)}),
+        ([Route(BANK, demands=frozenset({TLS}))], [], {Group(recipients=BANK)}),
+    ],
+)  # fmt: skip
+def test_a_change_opens_a_path_for_these_senders(
+    before: list[Contribution], after: list[Contribution], groups: set[Group]
+) -> None:
+    assert opened(before, after) == groups
+    if not any(isinstance(c, SignIn | Rejection) for c in (*before, *after)):
+        assert closed(after, before) == groups, "the way back closes it for the same"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "groups"),
+    [
+        ([Relay(NET | OTHER)], [Relay(NET)], {Group(networks=OTHER)}),
+        ([], [Restriction(BANK, ADDRESS, NET), Exemption(NET)], {Group(domains=BANK)}),
+        ([switch("enabled")], [switch("inherit")], {Group(frozenset({"erp@contoso.com"}))}),
+        ([switch("enabled", ORGANIZATION)], [switch("disabled", ORGANIZATION)], {EVERYONE}),
+        ([Rejection(False)], [Rejection(True)], {EVERYONE}),
+        ([Signature("bank.example")], [], {Group(domains=BANK)}),
+        ([], [Signature("bank.example")], set()),
+        ([Relay(NET)], [Relay(NET, clear_text=True)], set()),
+    ],
+)
+def test_a_change_takes_a_path_from_these_senders(
+    before: list[Contribution], after: list[Contribution], groups: set[Group]
+) -> None:
+    assert closed(before, after) == groups
