@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner import rules
+from provisioner import mailflow, rules
 from provisioner.diagnosis.diagnose import (
     AskAcceptedDomain,
     AskConnectorFor,
@@ -161,19 +161,19 @@ def _sign_in(mailbox: str, observed: Observed) -> Sequence[Evidence]:
     if isinstance(observed.resources.get(_switch(mailbox)), Absent):
         fix = "check the user name that the device signs in with"
         return (Evidence("yes", f"the tenant has no mailbox {mailbox}", fix),)
-    verdict = rules.judge(rules.switches_of(mailbox, observed), "basic")
-    if verdict.blocked_by:
-        ours = verdict.blocked_by in {"mailbox", "organization"}
+    decision = mailflow.sign_in(observed, mailbox, "basic")
+    if decision.reason:
+        ours = decision.reason in {"mailbox", "organization"}
         plan = yaml_text.write({"smtp_auth": {"mailboxes": {mailbox: "enabled"}}}) if ours else ""
-        found = [Evidence("yes", f"{mailbox}: {verdict.sentence}", verdict.mend, plan)]
-    elif verdict.allowed:
+        found = [Evidence("yes", f"{mailbox}: {decision.sentence}", decision.mend, plan)]
+    elif decision.allowed:
         found = [Evidence("no", f"{mailbox}: no switch of the tenant forbids it to sign in with a password")]
     else:
         found = []
-    if verdict.unknown:
-        found.append(Evidence("unknown", f"{mailbox}: {', '.join(verdict.unknown)} could not be read"))
-    if verdict.warning:
-        found.append(Evidence("unknown", verdict.warning))
+    if decision.missing:
+        found.append(Evidence("unknown", f"{mailbox}: {', '.join(decision.missing)} could not be read"))
+    if decision.warning:
+        found.append(Evidence("unknown", decision.warning))
     return found
 
 

@@ -1,6 +1,6 @@
 """How Exchange decides about one attempt to send: the sending path, or the refusal and its reason, or Unknown. Pure.
 
-Not in the picture yet, and so not decided on: block and allow lists, Conditional Access, sending limits.
+Client submission is decided in `submission`, mail at the MX endpoint here.
 """
 
 from __future__ import annotations
@@ -8,19 +8,18 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from provisioner.mailflow.attempt import Attempt, Decision, refused
 from provisioner.mailflow.picture import Evidence
-from provisioner.mailflow.verdict import judge, rejects_direct_send, switches_in
+from provisioner.mailflow.submission import sending_disabled, submitted
 from provisioner.model import Address
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
+from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
     CERTIFICATE,
     TLS,
     Acceptance,
-    Account,
     Contribution,
     Doubt,
     Exemption,
@@ -28,95 +27,20 @@ from provisioner.model.picture import (
     Rejection,
     Relay,
     Restriction,
-    SendRight,
     holds,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One message as it reaches Exchange.
-
-    `sender` is MAIL FROM, "" for the null sender. `external`: the recipient's domain is not of the tenant. `network` is
-    where it comes from (a canonical network, all of whose addresses are meant), "" where that is not known.
-    `certificate` is the name in the client certificate. `authentication` is "basic" or "oauth" with the `mailbox` that
-    signs in, "" for a message that is handed to the MX endpoint.
-    """
-
-    sender: str
-    external: bool
-    network: str = ""
-    certificate: str = ""
-    tls: bool = True
-    authentication: str = ""
-    mailbox: str = ""
-
-    @property
-    def domain(self) -> str:
-        """The domain of MAIL FROM."""
-        return self.sender.rpartition("@")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`allowed` is None where it cannot be told, with what is `missing`, or the objects of which one wins.
-
-    `path` is the sending path, `by` the objects that decide, `reason` a stable word for a refusal (the switch for a
-    sign-in), `code` the reply that the service gives. A refusal that is not certain has a reason too.
-    """
-
-    allowed: bool | None
-    path: str
-    by: tuple[Address, ...] = ()
-    reason: str = ""
-    code: str = ""
-    sentence: str = ""
-    missing: tuple[str, ...] = ()
-
-
 def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None) -> Decision:
-    """What becomes of an attempt. `evidence` is what was read of authentication policies and security defaults."""
+    """What becomes of an attempt. `evidence` is what was read besides the objects of the picture (`asking`)."""
     if attempt.authentication:
-        return _submission(picture, attempt, evidence or {})
+        return submitted(picture, attempt, evidence or {})
     relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt) and _associated(r, attempt)}
     if relays:
         return _relayed(picture, attempt, relays)
     if attempt.external:
         return _not_relayed(picture)
     return _restricted(picture, attempt) or _direct(picture, attempt)
-
-
-# --- client submission -----------------------------------------------------------------------------------------------
-
-
-def _submission(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decision:
-    """Sign-in first, then the right to the From address (Send As, or an address of the mailbox itself)."""
-    verdict = judge(switches_in(picture, attempt.mailbox, evidence), attempt.authentication)
-    if verdict.allowed is False:
-        return Decision(False, CLIENT_SUBMISSION, (), verdict.blocked_by, "535 5.7.139", verdict.sentence)
-    account = next(((a, c) for a, c in picture.every(Account) if c.mailbox == attempt.mailbox), None)
-    if account and account[1].enabled is False:
-        what = f"{attempt.mailbox} may not sign in: its account is disabled"
-        return Decision(False, CLIENT_SUBMISSION, (account[0],), "account_disabled", "535 5.7.139", what)
-    disabled = _sending_disabled(picture, attempt, CLIENT_SUBMISSION)
-    if disabled:
-        return disabled
-    missing = [*verdict.unknown, *_right_missing(picture, attempt)]
-    return Decision(None if missing else True, CLIENT_SUBMISSION, missing=tuple(missing))
-
-
-def _right_missing(picture: Picture, attempt: Attempt) -> Iterator[str]:
-    if attempt.sender in ("", attempt.mailbox):
-        return
-    if SendRight(attempt.mailbox, attempt.sender) not in {right for _, right in picture.every(SendRight)}:
-        yield f"whether {attempt.mailbox} may send as {attempt.sender}"
-
-
-def _sending_disabled(picture: Picture, attempt: Attempt, path: str) -> Decision | None:
-    """SendingFromDomainDisabled blocks sending (Set-AcceptedDomain). With which reply is not published."""
-    by = tuple(a for a, c in picture.every(Acceptance) if c.domain == attempt.domain and c.sending is False)
-    what = f"sending from {attempt.domain} is disabled (SendingFromDomainDisabled)"
-    return Decision(False, path, by, "sending_disabled", "", what) if by else None
 
 
 # --- relay -----------------------------------------------------------------------------------------------------------
@@ -153,9 +77,9 @@ def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]
         if ours is None:
             what = f"whether {attempt.domain or attempt.certificate} makes it mail of the tenant"
             return Decision(None, SMTP_RELAY, by, missing=(what,))
-        disabled = _sending_disabled(picture, attempt, SMTP_RELAY)
+        disabled = list(sending_disabled(picture, attempt))
         if disabled:
-            return disabled
+            return refused(SMTP_RELAY, disabled)
     if certain:
         return Decision(True, SMTP_RELAY, by)
     return Decision(None, SMTP_RELAY, by, missing=tuple(f"{a}: {reason}" for a in by for reason in doubts[a]))
@@ -343,3 +267,8 @@ def _unless_unread(picture: Picture, word: type[Contribution]) -> Decision | Non
 
 def _listed(addresses: Sequence[Address]) -> str:
     return " and ".join(map(str, addresses))
+
+
+def rejects_direct_send(picture: Picture) -> bool | None:
+    """The organization's RejectDirectSend; None for not known."""
+    return next((rejection.rejects for _, rejection in picture.every(Rejection)), None)

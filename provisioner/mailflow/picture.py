@@ -20,11 +20,23 @@ from provisioner.model import (
     goal_of,
     request_key,
 )
-from provisioner.model.picture import Acceptance, Contribution, Contributions, Picture, Rejection, SignIn
+from provisioner.model.picture import (
+    Acceptance,
+    Account,
+    Contribution,
+    Contributions,
+    Picture,
+    Rejection,
+    SendRight,
+    SignIn,
+)
 from provisioner.resources import TYPES
 
 Types = Iterable[ResourceType[Any]]
 Evidence = Mapping[str, Answer | Unknown]
+
+_BY_KEY: tuple[type[Contribution], ...] = (Acceptance, SignIn, SendRight)
+"""The words whose objects are looked up by key, so that a key that is read and contributes none is a fact."""
 
 
 def contributions(kind: ResourceType[Any], spec: Any | None) -> Contributions:
@@ -55,15 +67,18 @@ def of_observed(observed: Observed, types: Types = TYPES, mailboxes: Collection[
     """
     by_name = {t.name: t for t in types}
     seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
-    specs = {**dict(_witnesses(observed, by_name.values(), mailboxes)), **observed.undeclared, **seen}
+    told = dict(_witnesses(observed, by_name.values(), mailboxes))
+    specs = {**{a: s for a, s in told.items() if s is not None}, **observed.undeclared, **seen}
     unread = {a.type: f"{a}: {o.reason}" for a, o in observed.resources.items() if isinstance(o, Unknown)}
     unread |= {name: unknown.reason for name, unknown in observed.unlisted.items()}
     objects = {a: contributions(by_name[a.type], spec) for a, spec in specs.items()}
     read = [a for a, o in observed.resources.items() if not isinstance(o, Unknown) and not objects.get(a)]
+    read += [a for a, spec in told.items() if spec is None]
+    lacking = {word: frozenset(a.key for a in read if word in by_name[a.type].contributes) for word in _BY_KEY}
     return Picture(
         objects,
         {word: reason for name, reason in unread.items() for word in by_name[name].contributes},
-        {word: frozenset(a.key for a in read if word in by_name[a.type].contributes) for word in (Acceptance,)},
+        {word: keys for word, keys in lacking.items() if keys},
     )
 
 
@@ -71,9 +86,15 @@ def after(picture: Picture, changes: Iterable[Change], types: Types = TYPES) -> 
     """The same picture with every change made."""
     by_name = {t.name: t for t in types}
     objects = dict(picture.objects)
+    lacking = {word: set(keys) for word, keys in picture.lacking.items()}
     for change in changes:
-        objects[change.address] = contributions(by_name[change.address.type], goal_of(change))
-    return dataclasses.replace(picture, objects=objects)
+        kind, key = by_name[change.address.type], change.address.key
+        objects[change.address] = found = contributions(kind, goal_of(change))
+        for word in set(_BY_KEY) & set(kind.contributes):
+            keys = lacking.setdefault(word, set())
+            keys.discard(key) if any(isinstance(c, word) for c in found) else keys.add(key)
+    kept = {word: frozenset(keys) for word, keys in lacking.items()}
+    return dataclasses.replace(picture, objects=objects, lacking=kept)
 
 
 def without(picture: Picture, address: Address) -> Picture:
@@ -87,15 +108,14 @@ def without(picture: Picture, address: Address) -> Picture:
 def _witnesses(
     observed: Observed, types: Iterable[ResourceType[Any]], mailboxes: Collection[str]
 ) -> Iterator[tuple[Address, Any]]:
-    """The switches of mailboxes and of the organization, from the answers to what the rules asked."""
+    """Mailboxes and the organization, from the answers to what the rules asked; None for one that does not exist."""
     for kind in types:
-        if not {SignIn, Rejection} & set(kind.contributes):
+        if not {SignIn, Account, Rejection} & set(kind.contributes):
             continue
-        keys = [*kind.singletons, *(mailboxes if SignIn in kind.contributes else ())]
+        keys = [*kind.singletons, *(mailboxes if {SignIn, Account} & set(kind.contributes) else ())]
         unread = [key for key in keys if Address(kind.name, key) not in observed.resources]
         for key, spec in witnessed(kind, unread, observed.evidence).items():
-            if spec is not None:
-                yield Address(kind.name, key), spec
+            yield Address(kind.name, key), spec
 
 
 def witnessed(kind: ResourceType[Any], keys: Iterable[str], evidence: Evidence) -> Mapping[str, Any | None]:

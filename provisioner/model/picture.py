@@ -166,20 +166,26 @@ ORGANIZATION = ""
 class SignIn:
     """The SMTP AUTH switch of a mailbox, or of the ORGANIZATION: enabled, disabled, or (mailboxes) inherit.
 
-    A mailbox's own value wins over the organization's (Set-CASMailbox, -SmtpClientAuthenticationDisabled).
+    A mailbox's own value wins over the organization's (Set-CASMailbox, -SmtpClientAuthenticationDisabled). `addresses`
+    are all names of the mailbox, as far as they were read: it may send as each of its own addresses.
     """
 
     mailbox: str
     switch: str
+    addresses: Scope = field(default=NONE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user of a mailbox: whether it may sign in, and whether it has Exchange Online. None is not known."""
+    """The user of a mailbox: whether it may sign in, and whether it has Exchange Online. None is not known.
+
+    `user_id` is its id in Entra ID, by which policies name it; "" where it was not read.
+    """
 
     mailbox: str
     enabled: bool | None = None
     licensed: bool | None = None
+    user_id: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,3 +283,7 @@ class Picture:
     def switch(self, mailbox: str) -> str | None:
         """The SMTP AUTH switch of a mailbox or of the ORGANIZATION; None for not known."""
         return self._switches.get(mailbox)
+
+    def lacks(self, word: type[Contribution], key: str) -> bool:
+        """Whether the object of this key was read, or is left by a change, without contributing a word."""
+        return key in self.lacking.get(word, ())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provisioner import engine, rules
+from provisioner import engine, mailflow, rules
 from provisioner.diagnostics import InputError, ProvisionerError, Severity
 from provisioner.engine import journal
 from provisioner.model import Answer, ChangeSet, Cmdlet, Desired, GraphRequest, Observed, Request, Unknown, request_key
@@ -256,22 +256,18 @@ def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
 def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
     observed = Observed({}, evidence=answers)
     for mailbox, authentication in _signing_in(desired).items():
-        (own,) = rules.mailbox_questions([mailbox])
-        there = answers.get(request_key(own))
-        if isinstance(there, Answer) and not there.rows:
-            mend = "create and license it, or correct mailbox in the device"
-            yield Check(mailbox, PROBLEM, "the tenant has no such mailbox", mend)
-            continue
-        verdict = rules.judge(rules.switches_of(mailbox, observed), authentication)
+        found = mailflow.sign_in(observed, mailbox, authentication)
         how = "OAuth" if authentication == "oauth" else "a password"
         what = f"{mailbox} with {how}"
-        if verdict.blocked_by:
-            sentence = f"{verdict.sentence} (blocked by: {verdict.blocked_by.replace('_', ' ')})"
-            yield Check(what, PROBLEM, sentence, verdict.mend)
-        elif verdict.unknown:
-            yield Check(what, WARNING, f"not known: {', '.join(verdict.unknown)}")
-        elif verdict.warning:
+        if found.reason == "no_mailbox":
+            yield Check(mailbox, PROBLEM, found.sentence, found.mend)
+        elif found.reason:
+            blocked_by = f"blocked by: {found.reason.replace('_', ' ')}"
+            yield Check(what, PROBLEM, f"{found.sentence} ({blocked_by})", found.mend)
+        elif found.missing:
+            yield Check(what, WARNING, f"not known: {', '.join(found.missing)}")
+        elif found.warning:
             mend = "what each device should move to: provisioner devices report"
-            yield Check(what, WARNING, f"no switch forbids it to sign in; {verdict.warning}", mend)
+            yield Check(what, WARNING, f"no switch forbids it to sign in; {found.warning}", mend)
         else:
             yield Check(what, OK, "no switch forbids it to sign in")

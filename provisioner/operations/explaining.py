@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from provisioner import rules
+from provisioner import mailflow, rules
 from provisioner.devices import device_of, summary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Address, Desired, Observed, Present
@@ -75,7 +75,14 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
 
 
 def _verdict(mailbox: str, authentication: str, observed: Observed) -> Explanation:
-    switches = rules.switches_of(mailbox, observed)
-    verdict = rules.judge(switches, authentication)
-    facts = {**dataclasses.asdict(verdict), "unknown": list(verdict.unknown)}
-    return {"mailbox": mailbox, "authentication": authentication, **facts, "switches": dataclasses.asdict(switches)}
+    found = mailflow.sign_in(observed, mailbox, authentication)
+    return {
+        "mailbox": mailbox,
+        "authentication": authentication,
+        "allowed": found.allowed,
+        "blocked_by": found.reason,
+        "sentence": found.sentence or "nothing that was looked at forbids it to sign in",
+        "mend": found.mend,
+        "unknown": list(found.missing),
+        "warning": found.warning,
+    }

@@ -35,13 +35,15 @@ _IN_FORCE = frozenset({"enabled", "warning"})
 class Mailbox:
     """`enabled`: the user may sign in. `licensed`: a plan of the service Exchange is in force for it.
 
-    Observed only: `sign_in` is the name that its user signs in with, often another than the address.
+    Observed only: `sign_in` is the name that its user signs in with, often another than the address; `user_id` is the
+    user's id in the directory.
     """
 
     address: str
     enabled: bool | None = column("accountEnabled", REQUIRED, "The user may sign in.")
     licensed: bool | None = column("assignedPlans", REQUIRED, "The user has a licence that holds Exchange Online.")
     sign_in: str | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    user_id: str | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
 
 
 _DESCRIPTION = "What must be true of a mailbox's user. An empty mapping asks only that it is there."
@@ -92,7 +94,7 @@ class MailboxType(PreconditionType):
 
     def contribution(self, spec: Mailbox) -> Contributions:
         """The account that a sign-in needs."""
-        return (Account(spec.address, spec.enabled, spec.licensed),)
+        return (Account(spec.address, spec.enabled, spec.licensed, spec.user_id or ""),)
 
 
 _form = lenient(email_address)
@@ -116,7 +118,8 @@ def _names(row: Row) -> set[str]:
 def _decode(key: str, row: Row) -> Mailbox:
     plans = row.get("assignedPlans")
     licensed = None if not isinstance(plans, list) else any(map(_holds_exchange, plans))
-    return Mailbox(key, flag(row, "accountEnabled"), licensed, _form(identifier(row, "userPrincipalName")))
+    user_id = str(row.get("id") or "").lower() or None
+    return Mailbox(key, flag(row, "accountEnabled"), licensed, _form(identifier(row, "userPrincipalName")), user_id)
 
 
 def _holds_exchange(plan: Any) -> bool:

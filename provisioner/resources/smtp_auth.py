@@ -194,7 +194,7 @@ class SmtpAuthType(BaseType):
     def contribution(self, spec: SmtpAuth) -> Contributions:
         """The switch of a mailbox, or of the organization."""
         mailbox = picture.ORGANIZATION if spec.identity == ORGANIZATION else spec.identity
-        return () if spec.smtp_auth is None else (SignIn(mailbox, spec.smtp_auth),)
+        return () if spec.smtp_auth is None else (SignIn(mailbox, spec.smtp_auth, spec.names),)
 
     def guards(self, before: SmtpAuth | None, after: SmtpAuth | None) -> Iterable[Guard]:
         """The organization's switch is meant to stay off; a mailbox that has to sign in overrides it."""

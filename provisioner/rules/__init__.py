@@ -4,16 +4,7 @@
 only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line.
 """
 
-from provisioner.mailflow.verdict import (
-    Switches,
-    Verdict,
-    judge,
-    mailbox_questions,
-    questions,
-    reduce_evidence,
-    sign_in_questions,
-    switches_of,
-)
+from provisioner.mailflow.asking import questions, reduce_evidence, sign_in_questions
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.unmanaged import check_unmanaged
@@ -22,18 +13,13 @@ from provisioner.rules.whole_picture import check
 
 __all__ = [
     "RULES",
-    "Switches",
-    "Verdict",
     "check",
     "check_unmanaged",
-    "judge",
     "lint",
-    "mailbox_questions",
     "parse_allow",
     "questions",
     "reduce_evidence",
     "rule_of",
     "sign_in_questions",
-    "switches_of",
     "waive",
 ]

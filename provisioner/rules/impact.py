@@ -14,13 +14,16 @@ from typing import Any
 from provisioner.devices import choose, facts_of
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
-from provisioner.mailflow.deciding import Attempt, Decision, decide
-from provisioner.mailflow.verdict import Verdict, judge, rejects_direct_send, switches_in
+from provisioner.mailflow.attempt import Attempt, Decision
+from provisioner.mailflow.deciding import decide, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, Picture, SignIn
 from provisioner.resources.rows import organization_config
 from provisioner.rules.catalogue import RULES
+
+_PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
+"""Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +61,26 @@ def device_findings(
 
 
 def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
-    """The verdict on every sign-in once the changes are made: what forbids it, told once with all it forbids."""
-    blocked: dict[Verdict, list[Device]] = {}
+    """The decision on every sign-in once the changes are made: what forbids it, told once with all it forbids.
+
+    What a precondition of the device says already (`_PRECONDITIONS`) is not told again.
+    """
+    blocked: dict[Decision, list[Device]] = {}
     unknown: dict[tuple[str, ...], list[Device]] = {}
     for device in _by_method(outlook.desired, CLIENT_SUBMISSION):
         authentication = outlook.desired.choices[device.name].authentication
-        now, then = (
-            judge(switches_in(picture, device.mailbox, outlook.observed.evidence), authentication)
-            for picture in (outlook.before, outlook.after)
-        )
+        attempt = Attempt("", False, authentication=authentication, mailbox=device.mailbox)
+        now, then = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
         if then.allowed is not False:
-            if then.unknown:
-                unknown.setdefault(then.unknown, []).append(device)
-        elif then.blocked_by in {"mailbox", "organization"} and now.allowed:
+            if then.missing:
+                unknown.setdefault(then.missing, []).append(device)
+        elif then.reason in {"mailbox", "organization"} and now.allowed is not False:
             yield _loses(device, then.sentence, _switch_change(device, outlook))
-        else:
-            blocked.setdefault(dataclasses.replace(then, unknown=()), []).append(device)
-    for verdict, devices in blocked.items():
-        summary = f"{_listed(devices)} cannot sign in: {verdict.sentence}"
-        yield _finding("SMTP-AUTH-BLOCKED", summary, verdict.mend, devices[0].location)
+        elif then.reason not in _PRECONDITIONS:
+            blocked.setdefault(dataclasses.replace(then, missing=()), []).append(device)
+    for decision, devices in blocked.items():
+        summary = f"{_listed(devices)} cannot sign in: {decision.sentence}"
+        yield _finding("SMTP-AUTH-BLOCKED", summary, decision.mend, devices[0].location)
     for names, devices in unknown.items():
         summary = f"whether {_listed(devices)} can sign in is not certain: {' and '.join(names)} could not be read"
         mend = "grant the application the permission (Policy.Read.All for the security defaults), or look yourself"

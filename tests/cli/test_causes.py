@@ -114,7 +114,7 @@ def mended(shop: Shop, body: Mapping[str, Any], found: Mapping[str, Any], *optio
 
 def test_the_organization_has_it_off(shop: Shop) -> None:
     found = refused(shop, SIGNS_IN, "smtp-auth-off-tenant", *OUTSIDE, *PASSWORD)
-    assert says(found, "disabled for the organization, and the mailbox makes no exception")
+    assert says(found, "disabled for the organization, and the mailbox does not override it")
     assert "smtp_auth" in found["remedy"]["sentence"]
     mended(shop, SIGNS_IN, found, *OUTSIDE, *PASSWORD)
 

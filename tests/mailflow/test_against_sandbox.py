@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow import picture as pictures
-from provisioner.mailflow.deciding import Attempt, Decision, decide
+from provisioner.mailflow.attempt import Attempt, Decision
+from provisioner.mailflow.deciding import decide
 from provisioner.model import Absent, Address, Answer, Observed, Present, Query, request_key
 from provisioner.model.picture import Picture
 from provisioner.resources import TYPES

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from provisioner.mailflow.deciding import Attempt, Decision, decide
+from provisioner.mailflow.attempt import Attempt, Decision
+from provisioner.mailflow.deciding import decide
 from provisioner.model import Address
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
     CERTIFICATE,
-    ORGANIZATION,
     TLS,
     Acceptance,
-    Account,
     Contribution,
     Doubt,
     Exemption,
@@ -24,8 +23,6 @@ from provisioner.model.picture import (
     Rejection,
     Relay,
     Restriction,
-    SendRight,
-    SignIn,
 )
 
 NET, ELSEWHERE = "52.202.8.0/28", "8.8.8.8/32"
@@ -164,43 +161,11 @@ def test_what_decides_is_named() -> None:
     assert decide(tenant(True, hq=PARTNER), IN).by == (connector[1],)
 
 
-SIGN_IN = Attempt("erp@contoso.com", True, authentication="oauth", mailbox="erp@contoso.com")
-ALIAS = at(SIGN_IN, sender="bills@contoso.com")
-ON = (SignIn("erp@contoso.com", "enabled"), SignIn(ORGANIZATION, "disabled"))
-
-
-@pytest.mark.parametrize(
-    ("contributions", "attempt", "allowed", "reason"),
-    [
-        (ON, SIGN_IN, True, ""),
-        ((SignIn("erp@contoso.com", "inherit"), SignIn(ORGANIZATION, "enabled")), SIGN_IN, True, ""),
-        ((SignIn("erp@contoso.com", "inherit"), SignIn(ORGANIZATION, "disabled")), SIGN_IN, False, "organization"),
-        ((SignIn("erp@contoso.com", "disabled"), SignIn(ORGANIZATION, "enabled")), SIGN_IN, False, "mailbox"),
-        ((), SIGN_IN, None, ""),
-        ((*ON, Account("erp@contoso.com", True, True)), SIGN_IN, True, ""),
-        ((*ON, Account("erp@contoso.com", False, True)), SIGN_IN, False, "account_disabled"),
-        ((*ON, Account("other@contoso.com", False, True)), SIGN_IN, True, ""),
-        (ON, ALIAS, None, ""),
-        ((*ON, SendRight("erp@contoso.com", "bills@contoso.com")), ALIAS, True, ""),
-        ((*ON, SendRight("bills@contoso.com", "erp@contoso.com")), ALIAS, None, ""),
-        # A password needs more, which nobody read here.
-        (ON, at(SIGN_IN, authentication="basic"), None, ""),
-    ],
-)
-def test_client_submission(
-    contributions: tuple[Contribution, ...], attempt: Attempt, allowed: bool | None, reason: str
-) -> None:
-    found: Decision = decide(tenant(all=contributions), attempt)
-    assert (found.allowed, found.path, found.reason) == (allowed, "client_submission", reason)
-    assert bool(found.missing) is (allowed is None)
-
-
-@pytest.mark.parametrize("attempt", [OUT, SIGN_IN])
 @pytest.mark.parametrize("sending", [True, False, None])
-def test_nothing_is_sent_from_a_domain_whose_sending_is_disabled(attempt: Attempt, sending: bool | None) -> None:
+def test_nothing_is_relayed_from_a_domain_whose_sending_is_disabled(sending: bool | None) -> None:
     domain = Address("domain", "contoso.com")
     objects: dict[Address, tuple[Contribution, ...]] = {domain: (Acceptance("contoso.com", sending=sending),)}
-    found = decide(Picture({**objects, Address("connector", "hq"): (RELAY, *ON)}), attempt)
+    found = decide(Picture({**objects, Address("connector", "hq"): (RELAY,)}), OUT)
     assert (found.allowed, found.reason) == ((False, "sending_disabled") if sending is False else (True, ""))
     assert (domain in found.by) is (sending is False)
 
@@ -389,26 +354,3 @@ def test_a_decision_names_what_decides_and_what_is_missing(
     picture: Picture, attempt: Attempt, decision: Decision
 ) -> None:
     assert decide(picture, attempt) == decision
-
-
-def test_a_sign_in_names_the_account_and_what_is_missing() -> None:
-    everything = Address("connector", "all")
-    disabled = decide(tenant(all=(*ON, Account("erp@contoso.com", False, True))), SIGN_IN)
-    assert disabled == Decision(
-        False,
-        "client_submission",
-        (everything,),
-        "account_disabled",
-        "535 5.7.139",
-        "erp@contoso.com may not sign in: its account is disabled",
-    )
-    assert decide(tenant(all=ON), ALIAS).missing == ("whether erp@contoso.com may send as bills@contoso.com",)
-    assert decide(tenant(all=ON), at(SIGN_IN, sender="")).allowed is True
-    blocked = decide(tenant(all=(SignIn("erp@contoso.com", "disabled"),)), SIGN_IN)
-    assert (blocked.code, blocked.by, blocked.reason) == ("535 5.7.139", (), "mailbox")
-    both = decide(tenant(all=()), ALIAS)
-    assert both.missing == (
-        "the mailbox's switch",
-        "the organization's switch",
-        "whether erp@contoso.com may send as bills@contoso.com",
-    )

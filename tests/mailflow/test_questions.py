@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from provisioner.mailflow.verdict import mailbox_questions, questions, reduce_evidence, sign_in_questions
-from provisioner.model import Address, Answer, Cmdlet, Desired, Request, Resource, Unknown, request_key
+from provisioner.mailflow.asking import mailbox_questions, questions, reduce_evidence, sign_in_questions
+from provisioner.model import Address, Answer, Cmdlet, Desired, GraphRequest, Request, Resource, Unknown, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.resources.rows import (
+    access_policy,
     authentication_policy,
     cas_mailbox,
     organization_config,
@@ -47,7 +48,10 @@ def of_mailbox(mailbox: str) -> Request:
 
 
 BASIC, OAUTH = (CLIENT_SUBMISSION, "basic"), (CLIENT_SUBMISSION, "oauth")
-PASSWORDS = [authentication_policy.REQUEST, security_defaults.REQUEST]
+PASSWORDS = [authentication_policy.REQUEST, security_defaults.REQUEST, access_policy.REQUEST]
+ACCOUNT = GraphRequest(
+    "GET", "/users?$filter=userPrincipalName%20eq%20'erp@contoso.com'%20or%20mail%20eq%20'erp@contoso.com'"
+)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ REST = [transport_config.REQUEST, organization_config.REQUEST, *PASSWORDS]
     ("desired", "own"), [(None, [of_mailbox(ERP)]), (plan(), [of_mailbox(ERP)]), (plan((ERP,)), [])]
 )
 def test_a_verdict_on_a_mailbox_needs_every_switch(desired: Desired | None, own: list[Request]) -> None:
-    assert list(sign_in_questions([ERP], desired)) == [*own, of_user(ERP), *REST]
+    assert list(sign_in_questions([ERP], desired)) == [*own, ACCOUNT, of_user(ERP), *REST]
 
 
 # --- what of the answers is kept -------------------------------------------------------------------------------------
@@ -148,4 +152,23 @@ def test_graph_answers_failures_and_answers_to_others_stay_whole() -> None:
     assert found == {
         **{request_key(q): a for q, a in answers},
         request_key(organization_config.REQUEST): Answer(({"RejectDirectSend": True},)),
+    }
+
+
+def test_policies_are_kept_by_the_columns_that_decide_and_their_names() -> None:
+    """A policy is known by each of its names, so that all of them stay."""
+    policy = {
+        "Name": "P", "Identity": "P", "Guid": "1", "Id": "P", "DistinguishedName": "CN=P", "AllowBasicAuthSmtp": True,
+        "AllowBasicAuthImap": False,
+    }  # fmt: skip
+    access = {"id": "1", "displayName": "Block", "state": "enabled", "conditions": {}, "grantControls": {}, "x": 1}
+    plans = plan(erp=BASIC)
+    found = reduced(
+        plans, (authentication_policy.REQUEST, Answer((policy,))), (access_policy.REQUEST, Answer((access,)))
+    )
+    assert found == {
+        request_key(authentication_policy.REQUEST): Answer(
+            ({name: value for name, value in policy.items() if name != "AllowBasicAuthImap"},)
+        ),
+        request_key(access_policy.REQUEST): Answer(({n: v for n, v in access.items() if n != "x"},)),
     }

@@ -293,7 +293,7 @@ def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_
     )
     (lost,) = of(part, "DEVICE-LOSES-WAY")
     assert lost.address == Address("smtp_auth", "organization")
-    assert "the mailbox makes no exception" in lost.summary
+    assert "the mailbox does not override it" in lost.summary
 
 
 def test_security_defaults_are_named_as_what_blocks(tmp_path: Path) -> None:
@@ -325,6 +325,7 @@ def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
         "Get-TransportConfig",
         "Get-AuthenticationPolicy",
         "GET /policies/identitySecurityDefaultsEnforcementPolicy",
+        "GET /identity/conditionalAccess/policies",
         "Get-User",
         "Get-OrganizationConfig",
     ]

@@ -10,9 +10,9 @@ from provisioner.resources.canonical import guid
 from provisioner.resources.rows import FEW, recipient
 
 _ADDRESSES = ("UserPrincipalName", "WindowsEmailAddress")
-COLUMNS = recipient.COLUMNS | {*_ADDRESSES, "AuthenticationPolicy"}
-OF_POLICY = frozenset({*_ADDRESSES, "AuthenticationPolicy"})
-"""Those that tell the policy of a user."""
+COLUMNS = recipient.COLUMNS | {*_ADDRESSES, "AuthenticationPolicy", "RecipientTypeDetails"}
+OF_POLICY = frozenset({*_ADDRESSES, "AuthenticationPolicy", "RecipientTypeDetails"})
+"""Those that tell the policy of a user, and the kind of its mailbox."""
 
 LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"}, COLUMNS)
 
@@ -21,7 +21,8 @@ LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"}, COLUMNS)
 class User:
     """`id` is the Guid, which the rows of the mailbox have too. `authentication_policy` is its name, "" for none.
 
-    `addresses` can mean this user only; a name may be that of another one too.
+    `addresses` can mean this user only; a name may be that of another one too. `kind` is that of its mailbox, in lower
+    case (usermailbox, sharedmailbox), "" where it was not told.
     """
 
     id: str
@@ -29,6 +30,7 @@ class User:
     addresses: frozenset[str]
     names: frozenset[str]
     authentication_policy: str | None
+    kind: str = ""
 
 
 def look_up(identity: str) -> Cmdlet:
@@ -46,10 +48,16 @@ def decode(row: Row) -> User:
     policy = str(row["AuthenticationPolicy"] or "") if "AuthenticationPolicy" in row else None
     addresses = frozenset(recipient.form(str(row[column])) for column in _ADDRESSES if row.get(column))
     sign_in = recipient.form(str(row.get("UserPrincipalName") or ""))
-    return User(guid(row), sign_in, addresses, recipient.names(row), policy)
+    kind = str(row.get("RecipientTypeDetails") or "").lower()
+    return User(guid(row), sign_in, addresses, recipient.names(row), policy, kind)
 
 
 def policy_of(address: str, rows: Iterable[Row]) -> str | None:
     """The policy of the user with this address, "" for none; None where no row tells."""
     found = (user.authentication_policy for user in map(decode, rows) if address in user.addresses)
     return next((policy for policy in found if policy is not None), None)
+
+
+def kind_of(address: str, rows: Iterable[Row]) -> str:
+    """The kind of the mailbox of the user with this address; "" where no row tells."""
+    return next((user.kind for user in map(decode, rows) if address in user.addresses and user.kind), "")

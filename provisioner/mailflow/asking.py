@@ -1,0 +1,107 @@
+"""What has to be read for the decisions about a plan's devices besides the plan's own objects, and what of it is kept.
+
+Nothing is asked that no device makes necessary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from provisioner.mailflow.picture import declared_in, questions_about
+from provisioner.model import Answer, Cmdlet, Desired, Request, Unknown
+from provisioner.model import request_key as key_of
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
+from provisioner.model.picture import Account, SignIn
+from provisioner.resources.rows import (
+    Answers,
+    access_policy,
+    authentication_policy,
+    cas_mailbox,
+    organization_config,
+    recipient,
+    security_defaults,
+    transport_config,
+    user,
+)
+
+_OF_PASSWORDS: Sequence[Request] = (authentication_policy.REQUEST, security_defaults.REQUEST, access_policy.REQUEST)
+
+
+def questions(desired: Desired) -> Sequence[Request]:
+    """What the rules want to know besides the resources, for the ways in which the plan's devices send."""
+    methods = {c.method for c in desired.choices.values()}
+    asked: list[Request] = []
+    passwords = sorted(_sign_ins(desired, "basic"))
+    signing = _sign_ins(desired, "basic", "oauth")
+    if signing:
+        asked.append(transport_config.REQUEST)
+    # Those that a narrower run leaves out: whoever takes something away must know what they have.
+    asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
+    if passwords:
+        asked += [*_OF_PASSWORDS, *user.look_ups(passwords)]
+    if passwords or DIRECT_SEND in methods:
+        asked.append(organization_config.REQUEST)
+    return asked
+
+
+def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) -> Sequence[Request]:
+    """What has to be known for the decision about mailboxes, whoever signs in to them and however.
+
+    Those that the plan declares need no look-up of their own where the plan's resources are read anyway.
+    """
+    own = mailbox_questions([m for m in mailboxes if desired is None or not declared_in(desired, SignIn, m)])
+    accounts = [m for m in mailboxes if desired is None or not declared_in(desired, Account, m)]
+    return [
+        *own,
+        *questions_about(Account, accounts),
+        *user.look_ups(mailboxes),
+        transport_config.REQUEST,
+        organization_config.REQUEST,
+        *_OF_PASSWORDS,
+    ]
+
+
+def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Request]:
+    """The look-ups of the mailboxes' own switches."""
+    return questions_about(SignIn, mailboxes)
+
+
+def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
+    """The mailboxes that devices sign in to with one of these kinds of authentication."""
+    return {
+        desired.devices[name].mailbox
+        for name, choice in desired.choices.items()
+        if choice.method == CLIENT_SUBMISSION and choice.authentication in kinds
+    }
+
+
+# --- what of the answers is kept -------------------------------------------------------------------------------------
+
+_COLUMNS = {
+    "Get-TransportConfig": transport_config.COLUMNS,
+    "Get-OrganizationConfig": organization_config.COLUMNS,
+    "Get-AuthenticationPolicy": authentication_policy.COLUMNS,
+    "Get-User": user.OF_POLICY,
+    "Get-CASMailbox": cas_mailbox.COLUMNS,
+}
+
+
+def reduce_evidence(evidence: Answers, desired: Desired) -> dict[str, Answer | Unknown]:
+    """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
+    mailboxes = {d.mailbox for d in desired.devices.values()}
+    reduced: dict[str, Answer | Unknown] = dict(evidence)
+    for request in questions(desired):
+        key = key_of(request)
+        answer = evidence.get(key)
+        if not isinstance(answer, Answer):
+            continue
+        rows = answer.rows
+        if request == access_policy.REQUEST:
+            rows = tuple({n: v for n, v in row.items() if n in access_policy.COLUMNS} for row in rows)
+        if isinstance(request, Cmdlet):
+            columns = _COLUMNS[request.name]
+            rows = tuple({n: v for n, v in row.items() if n in columns} for row in rows)
+            if request in (user.LISTING, cas_mailbox.LISTING):
+                rows = tuple(row for row in rows if recipient.names(row) & mailboxes)
+        reduced[key] = Answer(rows)
+    return reduced

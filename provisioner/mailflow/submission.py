@@ -1,0 +1,298 @@
+"""How Exchange decides about client submission: who may sign in, and in whose name it may send. Pure.
+
+The mailbox's own switch counts before the organization's, and the two hold for every client. A password needs more: the
+user's authentication policy (or the organization's default one) must allow basic authentication for SMTP, Entra's
+security defaults must be off, and no Conditional Access policy may refuse a legacy client (Learn, "Authenticated client
+SMTP submission"; "Disable basic authentication in Exchange Online"). What could not be read is said to be unknown, and
+blocks nothing.
+
+Which of several refusals the service names first is not published: the order here is ours, and `Decision.others` has
+the rest. Not in the picture: the permissions of an application (SMTP.SendAsApp, its service principal, FullAccess),
+per-user MFA, locks after wrong passwords. From the end of 2026 an administrator must have turned basic authentication
+on again, which no documented setting shows (MC786329): that is a warning, and no date decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
+from provisioner.mailflow.basic_authentication import BASIC_ENDING
+from provisioner.mailflow.picture import Evidence, of_observed
+from provisioner.model import Answer, Observed, request_key
+from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.model.picture import ORGANIZATION, Acceptance, Account, Picture, SendRight, SignIn
+from provisioner.resources import TYPES
+from provisioner.resources.rows import (
+    access_policy,
+    authentication_policy,
+    organization_config,
+    rows_of,
+    security_defaults,
+    user,
+)
+from provisioner.resources.rows.access_policy import AccessPolicy
+
+MOST_RECIPIENTS_A_DAY = 10_000
+"""Recipients of a mailbox in 24 hours (Learn, "SMTP submission improvements")."""
+
+DEFAULT_RECIPIENTS, MOST_RECIPIENTS = 500, 1_000
+"""Recipients of one message: as it comes, and as an administrator may set it (RecipientLimits). A lower limit of the
+mailbox is not read."""
+
+HVE_RECIPIENTS = 50
+"""Recipients of one message of an HVE account (Learn, "Manage high volume emails for Microsoft 365")."""
+
+_REFUSED = "535 5.7.139"
+_USER_MAILBOX = "usermailbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """Everything that can forbid a mailbox to sign in; None for what is not known.
+
+    `mailbox` and `organization` are enabled, disabled or (mailboxes) inherit. `policy` is the name of the
+    authentication policy in force, "" for none, `policy_allows` whether it lets passwords in. `access_policy` is the
+    Conditional Access policy that refuses passwords, "" for none, `access_unknown` why that is not known. `exists`
+    is False where the tenant certainly has no such mailbox; `kind` is that of the mailbox (RecipientTypeDetails).
+    """
+
+    mailbox: str | None
+    organization: str | None
+    policy: str | None = ""
+    policy_allows: bool | None = True
+    security_defaults: bool | None = False
+    access_policy: str | None = ""
+    access_unknown: tuple[str, ...] = ()
+    exists: bool = True
+    enabled: bool | None = None
+    licensed: bool | None = None
+    kind: str = ""
+
+
+def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decision:
+    """Whether a mailbox may sign in and send this message.
+
+    The account and its licence are judged as far as they were read: a plan that rests on them declares them.
+    """
+    switches = switches_in(picture, attempt.mailbox, evidence)
+    refusals = [*_sign_in(picture, attempt, switches), *_message(picture, attempt)]
+    missing = [*_unknown(attempt, switches), *_right_missing(picture, attempt), *_limit_missing(attempt)]
+    warning = BASIC_ENDING if attempt.authentication == "basic" and not attempt.hve else ""
+    if refusals:
+        return refused(CLIENT_SUBMISSION, refusals, missing)
+    return Decision(None if missing else True, CLIENT_SUBMISSION, missing=tuple(missing), warning=warning)
+
+
+def sign_in(observed: Observed, mailbox: str, authentication: str) -> Decision:
+    """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read."""
+    picture = of_observed(observed, TYPES, (mailbox,))
+    return submitted(picture, Attempt("", False, authentication=authentication, mailbox=mailbox), observed.evidence)
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+def _sign_in(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Refusal]:
+    if not switches.exists:
+        fix = "create and license it, or correct mailbox in the device"
+        yield Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", mend=fix)
+        return
+    if not attempt.hve:
+        yield from _switched_off(switches)
+    if attempt.authentication == "basic":
+        yield from _password(switches)
+    yield from _account(picture, attempt, switches)
+
+
+def _switched_off(switches: Switches) -> Iterator[Refusal]:
+    """The two switches for SMTP AUTH. HVE accounts have none (Learn, "Manage high volume emails")."""
+    if switches.mailbox == "disabled":
+        fix = "write enabled for it under smtp_auth, or let a device sign in as it"
+        yield Refusal("mailbox", _REFUSED, "SMTP AUTH is disabled for the mailbox itself", mend=fix)
+    if switches.mailbox == "inherit" and switches.organization == "disabled":
+        what = "SMTP AUTH is disabled for the organization, and the mailbox does not override it"
+        fix = "write enabled for the mailbox; leave the organization disabled"
+        yield Refusal("organization", _REFUSED, what, mend=fix)
+
+
+def _account(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Refusal]:
+    """The user of the mailbox. An application signs in to a mailbox whose user may not, such as a shared mailbox.
+
+    Source: Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth". What is answered to a mailbox without a
+    licence is not published; only user mailboxes need one (Learn, "About shared mailboxes").
+    """
+    by = tuple(a for a, c in picture.every(Account) if c.mailbox == attempt.mailbox)
+    person = attempt.authentication == "basic" or attempt.application is False
+    if switches.enabled is False and person:
+        what = f"{attempt.mailbox} may not sign in: its account is disabled"
+        yield Refusal("account_disabled", _REFUSED, what, by, "enable the account in Entra ID")
+    if switches.licensed is False and switches.kind == _USER_MAILBOX and not attempt.hve:
+        what = f"{attempt.mailbox} has no licence that holds Exchange Online"
+        yield Refusal("unlicensed", "", what, by, "assign a licence with an Exchange Online plan")
+
+
+def _password(switches: Switches) -> Iterator[Refusal]:
+    """What forbids passwords only. Policies and security defaults beat the mailbox's setting."""
+    if switches.policy_allows is False:
+        what = f'the authentication policy "{switches.policy}" lets no password in for SMTP (AllowBasicAuthSmtp)'
+        fix = "give the user a policy that allows it, or let the device sign in with OAuth"
+        yield Refusal("authentication_policy", _REFUSED, what, mend=fix)
+    if switches.security_defaults:
+        what = "the security defaults of Entra ID refuse passwords for SMTP"
+        yield Refusal("security_defaults", _REFUSED, what, mend="OAuth or SMTP relay; it is not a setting of Exchange")
+    if switches.access_policy:
+        what = f'the Conditional Access policy "{switches.access_policy}" refuses passwords for SMTP'
+        fix = "exclude the account from the policy, or let the device sign in with OAuth or use SMTP relay"
+        yield Refusal("conditional_access", _REFUSED, what, mend=fix)
+
+
+def _unknown(attempt: Attempt, switches: Switches) -> Iterator[str]:
+    if not switches.exists:
+        return
+    if switches.mailbox is None and not attempt.hve:
+        yield "the mailbox's switch"
+    if switches.organization is None and switches.mailbox in {None, "inherit"} and not attempt.hve:
+        yield "the organization's switch"
+    if switches.enabled is False and attempt.authentication == "oauth" and attempt.application is None:
+        yield "whether an application signs in (the account itself is disabled)"
+    if switches.licensed is False and not switches.kind and not attempt.hve:
+        yield "whether the mailbox needs a licence (it has none)"
+    if attempt.authentication == "basic":
+        yield from _unknown_of_passwords(switches)
+    if attempt.hve:
+        yield "whether the HVE account has a valid billing policy"
+
+
+def _unknown_of_passwords(switches: Switches) -> Iterator[str]:
+    if switches.policy_allows is None:
+        yield "the authentication policy"
+    if switches.security_defaults is None:
+        yield "the security defaults"
+    yield from switches.access_unknown
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+
+
+def _message(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
+    yield from sending_disabled(picture, attempt)
+    if attempt.sender and not _own(picture, attempt) and _right(picture, attempt) is False:
+        what = f"{attempt.mailbox} may not send as {attempt.sender}"
+        yield Refusal("send_as_denied", "554 5.2.252", what, mend="declare it under send_as, or send as the mailbox")
+    if attempt.hve:
+        yield from _of_hve(attempt)
+        return
+    if attempt.recipients > MOST_RECIPIENTS:
+        what = f"one message may have {MOST_RECIPIENTS:,} recipients at most"
+        yield Refusal("too_many_recipients", "452 4.5.3", what, mend="send several messages")
+    if attempt.sent_before + attempt.recipients > MOST_RECIPIENTS_A_DAY:
+        what = f"{attempt.mailbox} has reached {MOST_RECIPIENTS_A_DAY:,} recipients in 24 hours"
+        yield Refusal("daily_limit", "554 5.2.0", what, mend="let several mailboxes share the mail")
+
+
+def _of_hve(attempt: Attempt) -> Iterator[Refusal]:
+    """HVE accounts reach the organization only. With which reply they refuse too many recipients is not published."""
+    if attempt.external:
+        what = "High Volume Email reaches recipients of the organization only"
+        yield Refusal("hve_external", "550 5.5.105", what, mend="use client submission or SMTP relay")
+    if attempt.recipients > HVE_RECIPIENTS:
+        what = f"one message of an HVE account may have {HVE_RECIPIENTS} recipients at most"
+        yield Refusal("too_many_recipients", "", what, mend="send several messages")
+
+
+def sending_disabled(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
+    """SendingFromDomainDisabled blocks sending (Set-AcceptedDomain). With which reply is not published."""
+    by = tuple(a for a, c in picture.every(Acceptance) if c.domain == attempt.domain and c.sending is False)
+    if by:
+        what = f"sending from {attempt.domain} is disabled (SendingFromDomainDisabled)"
+        fix = f"Set-AcceptedDomain -Identity {attempt.domain} -SendingFromDomainDisabled $false, or send from another"
+        yield Refusal("sending_disabled", "", what, by, fix)
+
+
+def _own(picture: Picture, attempt: Attempt) -> bool:
+    """Whether From is an address of the mailbox itself: its name in the plan, its primary address or an alias."""
+    own = (s for _, s in picture.every(SignIn) if s.mailbox == attempt.mailbox)
+    return attempt.sender == attempt.mailbox or any(attempt.sender in s.addresses for s in own)
+
+
+def _right(picture: Picture, attempt: Attempt) -> bool | None:
+    """Whether the mailbox holds Send As for the address; None where that was not read."""
+    wanted = SendRight(attempt.mailbox, attempt.sender)
+    if any(right == wanted for _, right in picture.every(SendRight)):
+        return True
+    return False if picture.lacks(SendRight, f"{wanted.trustee} as {wanted.sender}") else None
+
+
+def _right_missing(picture: Picture, attempt: Attempt) -> Iterator[str]:
+    if attempt.sender and not _own(picture, attempt) and _right(picture, attempt) is None:
+        yield f"whether {attempt.mailbox} may send as {attempt.sender}"
+
+
+def _limit_missing(attempt: Attempt) -> Iterator[str]:
+    if DEFAULT_RECIPIENTS < attempt.recipients <= MOST_RECIPIENTS and not attempt.hve:
+        yield f"whether RecipientLimits of {attempt.mailbox} allows {attempt.recipients:,} recipients"
+
+
+# --- what the answers say --------------------------------------------------------------------------------------------
+
+
+def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
+    """How everything stands for a mailbox in a picture; what forbids passwords only is in the evidence."""
+    asked = (user.look_up(mailbox), user.LISTING)
+    rows = [row for request in asked for row in rows_of(evidence, request)]
+    policy = user.policy_of(mailbox, rows)
+    if policy == "":  # of the user; the organization's default counts
+        config = organization_config.decode(rows_of(evidence, organization_config.REQUEST))
+        policy = config.default_authentication_policy
+    policies = authentication_policy.decode(rows_of(evidence, authentication_policy.REQUEST))
+    account = next((c for _, c in picture.every(Account) if c.mailbox == mailbox), Account(mailbox))
+    access, access_unknown = _access(evidence, account.user_id)
+    switch = picture.switch(mailbox)
+    return Switches(
+        switch,
+        picture.switch(ORGANIZATION),
+        policy,
+        authentication_policy.allows_smtp(policy, policies),
+        security_defaults.decode(rows_of(evidence, security_defaults.REQUEST)),
+        access,
+        access_unknown,
+        switch is not None or not picture.lacks(SignIn, mailbox),
+        account.enabled,
+        account.licensed,
+        user.kind_of(mailbox, rows),
+    )
+
+
+def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ...]]:
+    """The Conditional Access policy that refuses passwords to a user, "" for none; None with what is not known."""
+    answer = evidence.get(request_key(access_policy.REQUEST))
+    if not isinstance(answer, Answer):
+        return None, (f"the Conditional Access policies (Graph permission {access_policy.PERMISSION})",)
+    doubts = []
+    for policy in access_policy.decode(answer.rows):
+        meant, why = _meant(policy, user_id)
+        if meant is False:
+            continue
+        reasons = [*why, *policy.conditions]
+        if not reasons:
+            return policy.name, ()
+        doubts.append(f'whether the Conditional Access policy "{policy.name}" holds ({" and ".join(reasons)})')
+    return (None, tuple(doubts)) if doubts else ("", ())
+
+
+def _meant(policy: AccessPolicy, user_id: str) -> tuple[bool, Iterable[str]]:
+    """Whether a policy can be about a user, and what decides about it that was not read. Exclusions win."""
+    named = "all" in policy.users or bool(user_id and user_id in policy.users)
+    if user_id and user_id in policy.spared_users:
+        return False, ()
+    of_users = policy.users - {"none", "guestsorexternalusers"}
+    if not named and not policy.groups and (user_id or not of_users):
+        return False, ()
+    doubts = []
+    if not user_id and ((of_users and not named) or policy.spared_users):
+        doubts.append("the user's id in Entra ID")
+    if policy.spared_groups or (policy.groups and not named):
+        doubts.append("the user's groups and roles")
+    return True, doubts
