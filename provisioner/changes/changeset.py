@@ -219,6 +219,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
         "set_aside": [_declared(r) for a, r in desired.set_aside.items() if a in observed.resources],
         "absent": [{"address": str(a), "location": _encoded(at)} for a, at in desired.absent.items()],
         "exclusive": sorted(desired.exclusive),
+        "declared_only": desired.declared_only,
         "protect": list(desired.protect),
         "ignore": list(desired.ignore),
         "waivers": _encoded(desired.waivers),

@@ -66,7 +66,7 @@ def rollback(
             absent[item.address] = None
         else:
             resources[item.address] = Resource(item.address, item.before)
-    return Rollback(Desired(tenant, owner, resources, absent=absent), tuple(left_out))
+    return Rollback(Desired(tenant, owner, resources, absent=absent, declared_only=True), tuple(left_out))
 
 
 def _moved(item: Undone, there: Observation | None) -> str:

@@ -161,6 +161,7 @@ class _Basis:
     set_aside: tuple[_Declared, ...]
     absent: tuple[_Placed, ...]
     exclusive: frozenset[str]
+    declared_only: bool
     protect: tuple[str, ...]
     ignore: tuple[str, ...]
     waivers: tuple[Waiver, ...]
@@ -327,6 +328,7 @@ class _Reading:
             resources=self._declared("declared", basis.declared),
             set_aside=self._declared("set_aside", basis.set_aside),
             exclusive=basis.exclusive,
+            declared_only=basis.declared_only,
             absent=absent,
             protect=basis.protect,
             ignore=basis.ignore,

@@ -28,7 +28,7 @@ from provisioner.engine.rechecking import recheck
 from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
 from provisioner.engine.watching import observer_of
-from provisioner.model import Action, Address, Change, ChangeSet
+from provisioner.model import Action, Address, Change, ChangeSet, Observation
 from provisioner.tenant.ports import Ports
 
 
@@ -42,6 +42,7 @@ async def apply(
     confirm_s: float = 120.0,
     wait_s: float = 0.0,
     begun: Collection[Address] = (),
+    seen: Mapping[Address, Observation] | None = None,
     stop: asyncio.Event | None = None,
     clock: Clock = SYSTEM,
 ) -> Outcome:
@@ -51,6 +52,8 @@ async def apply(
     raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). What closes a sending path
     is sent last, and held back while anything that opens one is not in force in the tenant (`Openings`).
 
+    `seen` is what the tenant says of every object that is to change, of a caller that has just read it.
+
     `begun` are changes that an earlier run of this very change set has begun, by its journal: what stands between
     before and after goes on from there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting of
     each for DNS, and for Exchange to see what DNS has; what waits holds up nobody else. When `stop` is set no further
@@ -59,7 +62,7 @@ async def apply(
     began = clock.monotonic()
     stop, gate = stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
     run = Run(types, ports, reads, confirm_s, wait_s, observer_of(ports), stop, gate, clock)
-    changes, made = await recheck(run, changeset.pending, frozenset(begun))
+    changes, made = await recheck(run, changeset.pending, frozenset(begun), seen)
     await _carry_out(run, changes, made, [c for c in changeset.changes if c.action is Action.NO_OP])
     results = tuple(run.results[c.address] for c in changeset.pending)
     return Outcome(results, clock.monotonic() - began)

@@ -49,6 +49,7 @@ async def read(
     reads: int = 4,
     evidence: Sequence[Request] | None = None,
     unmanaged: bool = False,
+    purpose: str = PLANNING,
 ) -> Observed:
     """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
 
@@ -58,15 +59,16 @@ async def read(
     """
     scope = scope or planning.Scope()
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
-    listed = {name for name in claims if _may_touch(scope, name)}
+    listed = {name for name in claims if _may_touch(scope, name)} if not desired.declared_only else set()
     wanted: Wanted = {}
     for address, resource in {**planning.bystanders(desired, listed, scope), **desired.resources}.items():
         wanted.setdefault(address.type, {})[address.key] = resource.spec
     for address in desired.absent:
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     asked = rules.questions(desired) if evidence is None else evidence
-    free = {t.name for t in types if unmanaged and scope.whole and _lists_anyway(t, wanted.get(t.name, {}))}
-    return await read_wanted(wanted, listed, types, ports, reads, asked, free=free)
+    unmanaged = unmanaged and scope.whole and not desired.declared_only
+    free = {t.name for t in types if unmanaged and _lists_anyway(t, wanted.get(t.name, {}))}
+    return await read_wanted(wanted, listed, types, ports, reads, asked, free=free, purpose=purpose)
 
 
 def _lists_anyway(kind: ResourceType[Any], wanted: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine.comparing import between, standing_of
@@ -13,14 +13,18 @@ from provisioner.model import Address, Change, Observation, Present, Send, Unkno
 
 
 async def recheck(
-    run: Run, changes: Sequence[Change], begun: Collection[Address]
+    run: Run,
+    changes: Sequence[Change],
+    begun: Collection[Address],
+    seen: Mapping[Address, Observation] | None = None,
 ) -> tuple[Sequence[Change], dict[Address, str]]:
     """The changes as they go on from here, and those that need nothing any more, each with why it is not in force.
 
-    `begun` are changes that an earlier run of this change set began. Raises ChangeSetStale where an object has moved,
-    TenantIncomplete where one cannot be read.
+    `begun` are changes that an earlier run of this change set began. `seen` is what the tenant says of every object,
+    of a caller that has just read it. Raises ChangeSetStale where an object has moved, TenantIncomplete where one
+    cannot be read.
     """
-    observed = await run.look(changes, RECHECKING)
+    observed = await run.look(changes, RECHECKING) if seen is None else seen
     unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
     if unknown:
         raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))

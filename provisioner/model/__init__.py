@@ -340,7 +340,7 @@ class Desired:
 
     `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
     to send. `set_aside` is what the plan declares outside the scope of the run: never changed, but never taken for
-    undeclared either.
+    undeclared either. `declared_only`: undeclared objects are no part of it, whatever mark they carry (a rollback).
     """
 
     tenant: str
@@ -358,6 +358,7 @@ class Desired:
     choices: Mapping[str, Choice] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     set_aside: Mapping[Address, Resource] = field(default_factory=dict)
+    declared_only: bool = False
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import getpass
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,14 @@ from provisioner.diagnostics import (
     TenantIncomplete,
 )
 from provisioner.engine import Outcome, journal, locking
-from provisioner.model import Address, ChangeSet
+from provisioner.model import Address, ChangeSet, Waiver
 from provisioner.model.document import ChangeSetDocument
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
 from provisioner.operations.locks import locks_of
 from provisioner.operations.planning import plan_prepared, prepare
+from provisioner.operations.rejudging import Judged, rejudge
 from provisioner.operations.state import journal_path
 from provisioner.resources import TYPES
 
@@ -148,7 +149,8 @@ async def _given(
         )
     found = dataclasses.replace(found, findings=tuple(rules.waive(found.findings, selection.waivers())))
     refuse(found)
-    return await _carry_out(context, found, saved.document["provisioner"]["digest"], options, tenant)
+    digest = saved.document["provisioner"]["digest"]
+    return await _carry_out(context, found, digest, options, tenant, waivers=selection.waivers())
 
 
 def refuse(found: ChangeSet) -> None:
@@ -162,8 +164,19 @@ def refuse(found: ChangeSet) -> None:
         raise GuardRefused(f"{len(standing)} findings stand in the way; nothing was changed", said)
 
 
-async def _carry_out(context: Context, found: ChangeSet, digest: str, options: ApplyOptions, tenant: Tenant) -> Applied:
-    """Under the locks of the tenant, with the journal open: every event is on disk before the context is told."""
+async def _carry_out(
+    context: Context,
+    found: ChangeSet,
+    digest: str,
+    options: ApplyOptions,
+    tenant: Tenant,
+    *,
+    waivers: Sequence[Waiver] | None = None,
+) -> Applied:
+    """Under the locks of the tenant, with the journal open: every event is on disk before the context is told.
+
+    `waivers` are those of this run for a change set that was made before, which is then judged again.
+    """
     run_id = uuid.uuid4().hex[:12]
     holder = locking.Holder.me(run_id, getpass.getuser(), context.clock)
     path = journal_path(found.tenant_id, context.state_folder)
@@ -183,7 +196,9 @@ async def _carry_out(context: Context, found: ChangeSet, digest: str, options: A
         lost.stop = stop
         record.record("begin", digest=digest, actor=holder.actor, **_origin(found))
         try:
-            outcome = await _engine(context, found, tenant, options, stop, record, digest)
+            begun = [Address.parse(a) for a in journal.begun(path, digest)]
+            judged = None if waivers is None else await _judged(context, found, waivers, tenant, begun)
+            outcome = await _engine(context, judged or found, tenant, options, stop, record, begun)
         except ProvisionerError as error:
             record.record("end", error={"kind": error.kind, "text": str(error)})
             raise
@@ -191,26 +206,35 @@ async def _carry_out(context: Context, found: ChangeSet, digest: str, options: A
     return Applied(found, outcome, digest)
 
 
+async def _judged(
+    context: Context, found: ChangeSet, waivers: Sequence[Waiver], tenant: Tenant, begun: Sequence[Address]
+) -> Judged:
+    """The change set by the tenant of now. Raises what keeps it from being applied: as `refuse`, and ChangeSetStale."""
+    judged = await rejudge(context, found, waivers, tenant, begun)
+    refuse(judged.found)
+    return judged
+
+
 async def _engine(
     context: Context,
-    found: ChangeSet,
+    what: ChangeSet | Judged,
     tenant: Tenant,
     options: ApplyOptions,
     stop: asyncio.Event,
     record: journal.Journal,
-    digest: str,
+    begun: Sequence[Address],
 ) -> Outcome:
     profile = context.profile
-
     return await engine.apply(
-        found,
+        what.found if isinstance(what, Judged) else what,
         TYPES,
         engine.watch(tenant.ports, record.observe),
         reads=profile.reads_at_once,
         writes=profile.writes_at_once,
         confirm_s=profile.timeouts.confirm_s,
         wait_s=options.wait_s,
-        begun=[Address.parse(a) for a in journal.begun(record.path, digest)],
+        begun=begun,
+        seen=what.seen if isinstance(what, Judged) else None,
         stop=stop,
         clock=context.clock,
     )

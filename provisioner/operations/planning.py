@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,18 @@ from provisioner.changes import changeset, planning
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.engine import journal
-from provisioner.model import Address, ChangeSet, Desired, Finding, Observed, Present, ResourceType, project
+from provisioner.model import (
+    Address,
+    Basis,
+    ChangeSet,
+    Desired,
+    Finding,
+    Observed,
+    Present,
+    ResourceType,
+    Waiver,
+    project,
+)
 from provisioner.model.clouds import cloud_of_mail
 from provisioner.model.picture import SignIn
 from provisioner.operations.checkout import commit_of
@@ -71,17 +83,14 @@ async def plan_prepared(context: Context, prepared: Prepared, tenant: Tenant) ->
 
 
 async def preview(
-    context: Context, desired: Desired, selection: Selection, tenant: Tenant, *, declared_only: bool = False
+    context: Context, desired: Desired, selection: Selection, tenant: Tenant
 ) -> tuple[ChangeSet, Observed]:
-    """The change set of a desired state, and what was observed.
-
-    `declared_only`: undeclared objects of the tenant are not part of it.
-    """
+    """The change set of a desired state, and what was observed."""
     scope = selection.scope()
     observed, dns = await _read(context, desired, scope, tenant)
     found = planning.plan(
         desired,
-        dataclasses.replace(observed, undeclared={}, unlisted={}) if declared_only else observed,
+        observed,
         TYPES,
         scope=scope,
         waivers=selection.waivers(),
@@ -97,6 +106,37 @@ async def preview(
         drift=tuple(journal.drift_of(found.changes, brought)),
     )
     return found, observed
+
+
+async def judge(
+    context: Context, basis: Basis, waivers: Sequence[Waiver], tenant: Tenant
+) -> tuple[ChangeSet, Observed]:
+    """The plan of a change set that was made before, planned again with the tenant and the rules' evidence of now.
+
+    `waivers` are those of this run, besides those that the change set was made with; one whose last day is over counts
+    no more. DNS is not asked: what it says blocks nothing, and a step that rests on it waits for it by itself.
+    """
+    scope, day = Scope(basis.targets, basis.excludes), context.today().isoformat()
+    desired = dataclasses.replace(basis.desired, waivers=tuple(_current(basis.desired.waivers, day)))
+    reads, purpose = context.profile.reads_at_once, engine.RECHECKING
+    observed = await engine.read(
+        desired, TYPES, tenant.ports, scope=scope, reads=reads, unmanaged=True, purpose=purpose
+    )
+    found = planning.plan(
+        desired,
+        observed,
+        TYPES,
+        scope=scope,
+        waivers=(*_current(basis.waivers, day), *waivers),
+        tenant_id=tenant.identity.tenant_id,
+        created=context.moment(),
+        transport=tenant.ports.exchange.transport,
+    )
+    return found, observed
+
+
+def _current(waivers: Iterable[Waiver], day: str) -> Iterator[Waiver]:
+    return (waiver for waiver in waivers if waiver.until is None or waiver.until >= day)
 
 
 async def _read(

@@ -44,5 +44,5 @@ async def rollback(
         reads = context.profile.reads_at_once
         seen = await engine.look([u.address for u in done], TYPES, opened.ports, reads=reads)
         back = reversal.rollback(done, seen, TYPES, facts.tenant, facts.owner)
-        found, _ = await preview(context, back.desired, selection, opened, declared_only=True)
+        found, _ = await preview(context, back.desired, selection, opened)
         return Rollback(found, back.left_out)
