@@ -56,6 +56,51 @@ def load(path: Path, types: Types) -> tuple[ChangeSetDocument, ChangeSet]:
     return document, derive(document, types, str(path))
 
 
+def against_plan(
+    document: Mapping[str, Any],
+    found: ChangeSet,
+    desired: Desired,
+    types: Types,
+    scope: planning.Scope,
+    waivers: Sequence[Waiver],
+) -> Sequence[str]:
+    """What of a verified change set is not as this plan leads to with the same observed tenant, by path or address.
+
+    `desired` is as `planning.narrow` left it, `waivers` are those of the command line. Places in the plan's files and
+    its digest may differ: a comment changes them.
+    """
+    if found.basis is None:
+        return ["$.provisioner.basis"]
+    again = planning.plan(
+        desired,
+        found.basis.observed,
+        types,
+        scope=scope,
+        waivers=waivers,
+        tenant_id=found.tenant_id,
+        created=found.created,
+        transport=found.transport,
+        told=[dataclasses.replace(f, waived="") for f in found.findings if f.rule not in RULES],
+    )
+    again = dataclasses.replace(again, commit=found.commit, expires=found.expires, left=found.left, drift=found.drift)
+    return list(dict.fromkeys(_differences(_placeless(document), _placeless(changeset.to_document(again)))))
+
+
+def _placeless(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document without what rests on the text of the plan's files, and not on what they declare."""
+    ours = {k: v for k, v in document["provisioner"].items() if k not in {"version", "digest", "plan"}}
+    found: Mapping[str, Any] = _without_places({**document, "provisioner": ours})
+    return found
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if value.keys() == {"file", "line", "column"}:
+            return None
+        return {k: _without_places(v) for k, v in value.items()}
+    return [_without_places(v) for v in value] if isinstance(value, list) else value
+
+
 def derive(document: Mapping[str, Any], types: Types, name: str) -> ChangeSet:
     """The change set that follows from a document's facts. Raises as `load`; `name` is for the message."""
     found = _Reading(document, {t.name: t for t in types}, name).changeset()
@@ -110,7 +155,7 @@ def _parts(theirs: Mapping[str, Any], ours: Mapping[str, Any], above: str = "") 
         there, here = theirs.get(name), ours.get(name)
         if (name in theirs) == (name in ours) and _same(there, here):
             continue
-        if name in {"change", "provisioner"} and isinstance(there, Mapping) and isinstance(here, Mapping):
+        if name in {"change", "provisioner", "basis"} and isinstance(there, Mapping) and isinstance(here, Mapping):
             yield from _parts(there, here, f"{above}{name}.")
         else:
             yield f"{above}{name}"

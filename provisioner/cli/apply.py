@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from provisioner import engine
+from provisioner.border import Border
 from provisioner.changes import changeset
 from provisioner.cli.options import (
     allows,
@@ -30,8 +31,8 @@ from provisioner.cli.output import STREAM, print_plan
 from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import ApplyIncomplete, Declined
 from provisioner.model import Address, ChangeSet
-from provisioner.model.document import ResultDocument
-from provisioner.operations.applying import Applied, ApplyOptions, Terms, apply, load_saved
+from provisioner.model.document import ChangeSetDocument, ResultDocument
+from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms, admitted, apply, load_saved
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.render import stream, text
@@ -44,6 +45,13 @@ from provisioner.render.escape import visible
 @click.option("--wait", "wait_s", default="0", metavar="TIME", help="Wait so long for DNS (30s, 30m, 2h).")
 @click.option("--max-age", metavar="TIME", help="Refuse a saved change set that is older (30m, 12h, 7d).")
 @click.option("--expect-digest", metavar="SHA256", help="Refuse any saved change set but the one with this digest.")
+@click.option(
+    "--plan",
+    "plan",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Refuse a saved change set that this plan does not lead to.",
+)
 @click.option("--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait so long for another apply to end.")
 @targets
 @excludes
@@ -59,6 +67,7 @@ def command(
     lock_wait_s: str,
     max_age: str | None,
     expect_digest: str | None,
+    plan: Path | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     allows: tuple[str, ...],
@@ -67,8 +76,9 @@ def command(
 ) -> int:
     """Carry out a plan, or exactly a saved change set.
 
-    A plan is shown, and asked about; then that very change set is carried out. A saved change set (plan -o FILE) was
-    reviewed already: it is carried out as it is, or refused when the tenant has moved since.
+    A plan is shown, and asked about; then that very change set is carried out. A saved change set (plan -o FILE) is
+    carried out as it is, or refused when the tenant has moved since. It is shown and asked about too, unless
+    --expect-digest or --plan tie it to what was reviewed: CI and --auto-approve need one of them.
     """
     session.format, session.detailed = format_, detailed_exitcode
     view = _View(session, auto_approve)
@@ -82,13 +92,33 @@ def command(
     )
     selection = Selection(targets, excludes, allows)
     if path.is_file() and changeset.is_changeset(path):
-        if targets or excludes:
-            raise click.UsageError("a saved change set is carried out whole: --target and --exclude belong to plan")
-        saved = load_saved(session, path, Terms(duration(max_age) if max_age else None, expect_digest))
+        terms = Terms(duration(max_age) if max_age else None, expect_digest, plan, selection)
+        saved = _reviewed(session, path, terms, view)
         return view.account(run(apply(session, saved, selection, options)))
-    if max_age or expect_digest:
-        raise click.UsageError("--max-age and --expect-digest speak of a saved change set, and this is a plan")
+    if max_age or expect_digest or plan:
+        raise click.UsageError("--max-age, --expect-digest and --plan are for a saved change set, and this is a plan")
     return view.account(run(apply(session, path, selection, options)))
+
+
+def _reviewed(session: Session, path: Path, terms: Terms, view: _View) -> Saved:
+    """A saved change set that may be carried out: tied to what was reviewed, or approved by a person now."""
+    tied = bool(terms.digest or terms.plan)
+    if not tied and (view.auto_approve or session.automated):
+        raise click.UsageError(
+            "in CI and with --auto-approve, a saved change set must be tied to what was reviewed: give --expect-digest "
+            "SHA256 (the digest that the review showed) or --plan PATH (the plan that must lead to it)"
+        )
+    selection = terms.selection
+    if terms.plan is None and (selection.targets or selection.excludes):
+        raise click.UsageError("a saved change set is carried out whole: --target and --exclude belong to plan")
+    if terms.plan is not None:
+        session.border = Border.of(terms.plan, lifted=session.border is not None and session.border.lifted)
+    saved = admitted(load_saved(session, path, terms), selection)
+    if not tied and saved.found.pending:
+        view.print(saved.document)
+        if not view.approve(saved.found):
+            raise Declined("Apply cancelled: nothing was changed.")
+    return saved
 
 
 @dataclass(slots=True)
@@ -100,14 +130,20 @@ class _View:
     waiting_for: dict[Address, str] = field(default_factory=dict)
 
     def show(self, found: ChangeSet) -> None:
+        self.print(changeset.to_document(found))
+
+    def print(self, document: ChangeSetDocument) -> None:
         if self.session.format != "json":
-            print_plan(self.session, changeset.to_document(found))
+            print_plan(self.session, document)
 
     def approve(self, _: ChangeSet) -> bool:
         if self.auto_approve:
             return True
         if not self.session.interactive:
-            raise Declined("nobody is there to be asked: use --auto-approve, or apply a saved change set")
+            raise Declined(
+                "nobody is there to be asked: use --auto-approve with a plan, --expect-digest or --plan with a saved "
+                "change set"
+            )
         click.echo("\nDo you want to perform these actions? Only 'yes' will be accepted to approve.", err=True)
         answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
         return bool(answer.strip() == "yes")

@@ -79,7 +79,7 @@ class Session:
         from provisioner.cli.progress import Progress
 
         found = [notes(self.note, self.verbose)]
-        if not self.quiet and sys.stderr.isatty() and not os.environ.get("CI"):
+        if not self.quiet and sys.stderr.isatty() and not self.automated:
             found.append(Progress(color=self.colored(sys.stderr)).observe)
         return found
 
@@ -108,7 +108,17 @@ class Session:
     @property
     def interactive(self) -> bool:
         """Whether somebody is there to be asked."""
-        return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+        return sys.stdin.isatty() and sys.stderr.isatty() and not self.automated
+
+    @property
+    def automated(self) -> bool:
+        """Whether a CI service runs this: most set CI (GitHub, GitLab, Bitbucket), Azure Pipelines sets TF_BUILD.
+
+        docs.github.com, "Variables reference"; docs.gitlab.com, "Predefined CI/CD variables"; learn.microsoft.com,
+        "Use predefined variables".
+        """
+        values = (os.environ.get(name, "") for name in ("CI", "TF_BUILD"))
+        return any(value.lower() not in {"", "0", "false", "no"} for value in values)
 
     def result(self, text: str) -> None:
         """What the command was asked for: standard output, and nothing else goes there."""

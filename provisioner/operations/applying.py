@@ -39,10 +39,15 @@ from provisioner.resources import TYPES
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a saved change set must be: not older than so many seconds, and the very one that was approved."""
+    """What a saved change set must be: not older than so many seconds, the very one that was approved, the plan's.
+
+    `plan` is a path: the plan there, planned with `selection`, must lead to this change set.
+    """
 
     max_age_s: float | None = None
     digest: str | None = None
+    plan: Path | None = None
+    selection: Selection = EVERYTHING
 
     def check(self, name: str, document: ChangeSetDocument, now: dt.datetime) -> None:
         """Raise ChangeSetStale where it is another, too old, or past its own date."""
@@ -74,9 +79,39 @@ def load_saved(context: Context, path: Path, terms: Terms | None = None) -> Save
     Raises InputError for what is not a change set, ChangeSetStale for one that was edited, is too old or is another.
     """
     document, found = verification.load(path, TYPES)
+    saved = Saved(str(path), document, found)
     if terms is not None:
         terms.check(str(path), document, context.clock.now())
-    return Saved(str(path), document, found)
+        if terms.plan is not None:
+            _follows(context, saved, terms.plan, terms.selection)
+    return saved
+
+
+def _follows(context: Context, saved: Saved, path: Path, selection: Selection) -> None:
+    """Raise ChangeSetStale unless the plan at a path leads to this change set, by what the file observed.
+
+    What was observed is compared with the tenant later (`rejudge`). Scope and lifted guards must be those of the
+    selection, since the plan does not hold them.
+    """
+    prepared, given = prepare(context, path, selection), selection.waivers()
+    lifted = saved.found.basis.waivers if saved.found.basis else ()
+    waivers = [waiver for waiver in lifted if waiver in given]
+    scope = selection.scope()
+    other = verification.against_plan(saved.document, saved.found, prepared.desired, TYPES, scope, waivers)
+    if other:
+        raise ChangeSetStale(
+            f"{saved.name} is not what {path} leads to. Plan again, or give the options of that plan: --var, --allow, "
+            "--target, --exclude",
+            other,
+        )
+
+
+def admitted(saved: Saved, selection: Selection) -> Saved:
+    """The change set with the waivers of a selection. Raises what keeps it from being applied, as `refuse`."""
+    found = saved.found
+    found = dataclasses.replace(found, findings=tuple(rules.waive(found.findings, selection.waivers())))
+    refuse(found)
+    return dataclasses.replace(saved, found=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +182,7 @@ async def _given(
             f"{saved.name} was made for {found.tenant} ({found.tenant_id}); this profile signs in to "
             f"{identity.initial_domain} ({identity.tenant_id})"
         )
-    found = dataclasses.replace(found, findings=tuple(rules.waive(found.findings, selection.waivers())))
-    refuse(found)
+    found = admitted(saved, selection).found
     digest = saved.document["provisioner"]["digest"]
     return await _carry_out(context, found, digest, options, tenant, waivers=selection.waivers())
 

@@ -64,7 +64,7 @@ ORGANIZATION, OLD = 'smtp_auth["organization"]', 'inbound_connector["old"]'
                 'inbound_connector["new"]: no such change is derived',
                 "the order of the changes",
                 "$.provisioner.unmanaged",
-                "$.provisioner.basis",
+                "$.provisioner.basis.observed",
             ],
         ),
     ],

@@ -60,6 +60,11 @@ class Shop:
         (self.folder / name).write_text(HEADER + body, encoding="utf-8")
         return name
 
+    def reviewed(self, name: str) -> tuple[str, str, str]:
+        """A saved change set, as one that was reviewed is applied: with its digest."""
+        document = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return name, "--expect-digest", document["provisioner"]["digest"]
+
     @property
     def tenant(self) -> LocalTenant:
         state = self.folder / ".provisioner" / "sandbox"

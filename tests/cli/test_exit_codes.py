@@ -49,7 +49,7 @@ def test_plan_apply_plan(shop: Shop) -> None:
     assert "\x1b" not in first.stdout
     shown = shop.run("show", "changes.json")
     assert shown.stdout == first.stdout, "what is saved is what was shown"
-    applied = shop.on_tenant("apply", "changes.json")
+    applied = shop.on_tenant("apply", *shop.reviewed("changes.json"))
     assert (applied.returncode, applied.stdout) == (0, "Apply complete! Resources: 0 added, 1 changed, 0 destroyed.\n")
     assert 'smtp_auth["erp@contoso.com"]: Modifying...' in applied.stderr
     again = shop.on_tenant("plan", plan, "--detailed-exitcode")
@@ -199,14 +199,14 @@ def test_stale_edited_and_foreign_change_sets_are_7_and_write_nothing(shop: Shop
     shop.on_tenant("plan", plan, "-o", "stale.json")
     shop.tenant.cmdlet("New-InboundConnector", Name="stale", ConnectorType="Partner", SenderDomains=["x.example"])
     writes = len(shop.tenant.writes())
-    stale = shop.on_tenant("apply", "stale.json")
+    stale = shop.on_tenant("apply", *shop.reviewed("stale.json"))
     assert stale.returncode == 7
     assert 'inbound_connector["stale"]: it is there now' in stale.stderr or "comment is" in stale.stderr
     text = (shop.folder / "stale.json").read_text()
     (shop.folder / "edited.json").write_text(text.replace('"ours"', '"theirs"'))
-    assert shop.on_tenant("apply", "edited.json").returncode == 7
+    assert shop.on_tenant("apply", *shop.reviewed("edited.json")).returncode == 7
     (shop.folder / "cut.json").write_text(text[: len(text) // 2])
-    assert shop.on_tenant("apply", "cut.json").returncode == 3
+    assert shop.on_tenant("apply", "cut.json", "--expect-digest", "0").returncode == 3
     assert len(shop.tenant.writes()) == writes
 
 

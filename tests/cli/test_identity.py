@@ -214,14 +214,14 @@ def test_a_saved_change_set_keeps_what_names_decided(shop: Shop) -> None:
     shop.write(exclusive({"erp@contoso.com": "enabled", OTHERS[0]: "enabled"}, f"ignore: ['smtp_auth/{SIGN_IN}']\n"))
     saved = shop.on_tenant("plan", "plan.yaml", "-o", "c.json", "--exclude", f"smtp_auth/{OTHERS[0]}")
     assert saved.returncode == 0, saved.stderr
-    run = shop.on_tenant("apply", "c.json", "--auto-approve")
+    run = shop.on_tenant("apply", *shop.reviewed("c.json"), "--auto-approve")
     assert run.returncode == 0, run.stderr
     after = switches(shop)
     assert (after["scan"], after["old"], after["erp"], after["staff1"]) == (False, None, False, None)
     shop.write(revoked("payroll@fabrikam.com", "by-upn"))
     saved = shop.on_tenant("plan", "plan.yaml", "-o", "d.json")
     assert shop.on_tenant("show", "d.json").returncode == 0
-    run = shop.on_tenant("apply", "d.json", "--auto-approve")
+    run = shop.on_tenant("apply", *shop.reviewed("d.json"), "--auto-approve")
     assert run.returncode == 0, run.stderr
     assert trustees(shop, "by-upn") == []
     right = {"Identity": "by-upn@fabrikam.com", "Trustee": ROWS["by-upn"], "AccessRights": ["SendAs"]}

@@ -16,7 +16,11 @@ MARKED = "provisioner: mail/prod"
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    objects = {**SEED["objects"], "AuthenticationPolicy": [{"Name": "No basic", "AllowBasicAuthSmtp": False}]}
+    objects = {
+        "AcceptedDomain": [{"DomainName": "contoso.com"}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "AuthenticationPolicy": [{"Name": "No basic", "AllowBasicAuthSmtp": False}],
+    }
     with open_shop(tmp_path_factory.mktemp("shop"), {**SEED, "objects": objects}) as here:
         yield here
 
@@ -49,14 +53,14 @@ def saved(shop: Shop, body: str, *options: str) -> str:
 def refused(shop: Shop, code: int, *options: str) -> subprocess.CompletedProcess[str]:
     """Apply, which must end with this code and write nothing."""
     since = shop.tenant.seen()
-    done = shop.on_tenant("apply", "c.json", *options)
+    done = shop.on_tenant("apply", *shop.reviewed("c.json"), *options)
     assert done.returncode == code, done.stderr
     assert shop.tenant.writes(since=since) == []
     return done
 
 
 def applied(shop: Shop, *options: str) -> subprocess.CompletedProcess[str]:
-    done = shop.on_tenant("apply", "c.json", *options)
+    done = shop.on_tenant("apply", *shop.reviewed("c.json"), *options)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -159,7 +159,7 @@ def test_a_saved_change_set_holds_back_when_it_is_resumed(shop: Shop) -> None:
     assert shop.on_tenant("plan", "plan.yaml", "-o", "saved.json").returncode == 0
     breaks(shop, "disabled")
     for status in ("unconfirmed", "unconfirmed"):
-        code, found = apply(shop, "sandbox", "saved.json")
+        code, found = apply(shop, "sandbox", *shop.reviewed("saved.json"))
         assert (code, found['inbound_connector["hq"]']) == (8, status)
         assert found['organization["settings"]'] == "held_back"
     assert switches(shop) == OPEN

@@ -122,11 +122,11 @@ def test_what_was_not_approved_is_refused(shop: Shop) -> None:
 def test_what_is_too_old_is_refused(shop: Shop) -> None:
     saved(shop)
     shop.clock.advance(1.1)
-    refused = shop.on_tenant("apply", "c.json", "--max-age", "1s")
+    refused = shop.on_tenant("apply", *shop.reviewed("c.json"), "--max-age", "1s")
     assert (refused.returncode, "--max-age" in refused.stderr) == (7, True)
     saved(shop, "--expires", "1s")
     shop.clock.advance(2.1)
-    refused = shop.on_tenant("apply", "c.json")
+    refused = shop.on_tenant("apply", *shop.reviewed("c.json"))
     assert (refused.returncode, "expired" in refused.stderr) == (7, True)
     assert erp(shop) is None
 
@@ -137,9 +137,9 @@ def test_the_terms_belong_to_a_saved_change_set(shop: Shop) -> None:
 
 def test_the_same_change_set_a_second_time_does_nothing(shop: Shop) -> None:
     saved(shop)
-    assert shop.on_tenant("apply", "c.json").returncode == 0
+    assert shop.on_tenant("apply", *shop.reviewed("c.json")).returncode == 0
     before = len(shop.tenant.writes())
-    again = shop.on_tenant("apply", "c.json")
+    again = shop.on_tenant("apply", *shop.reviewed("c.json"))
     assert again.returncode == 0
     assert "had been made already" in again.stdout
     assert len(shop.tenant.writes()) == before
@@ -149,7 +149,7 @@ def test_what_moved_in_between_is_told_and_nothing_is_written(shop: Shop) -> Non
     saved(shop)
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
     before = len(shop.tenant.writes())
-    refused = shop.on_tenant("apply", "c.json")
+    refused = shop.on_tenant("apply", *shop.reviewed("c.json"))
     assert refused.returncode == 7
     assert "erp@contoso.com" in refused.stderr
     assert len(shop.tenant.writes()) == before
@@ -188,7 +188,7 @@ def test_history_tells_what_was_done_and_rollback_undoes_it(shop: Shop) -> None:
     assert back.returncode == 0, back.stderr
     assert "1 to change, 1 to destroy" in back.stdout
     assert shop.tenant.rows("InboundConnector"), "nothing is undone before it is applied"
-    assert shop.on_tenant("apply", "back.json").returncode == 0
+    assert shop.on_tenant("apply", *shop.reviewed("back.json")).returncode == 0
     assert erp(shop) is None
     assert shop.tenant.rows("InboundConnector") == []
     again = shop.on_tenant("plan", both, "--detailed-exitcode", *allow)
@@ -271,7 +271,7 @@ def test_a_plan_tells_what_others_changed_since(shop: Shop) -> None:
     shop.tenant.cmdlet("Remove-InboundConnector", Identity="hq")
     gone = json.loads(shop.on_tenant("plan", plan, "--format", "json").stdout)["resource_drift"]
     assert [d["change"]["actions"] for d in gone if d["type"] == "inbound_connector"] == [["delete"]]
-    assert shop.on_tenant("apply", "drifted.json").returncode == 7, "the connector has gone since"
+    assert shop.on_tenant("apply", *shop.reviewed("drifted.json")).returncode == 7, "the connector has gone since"
 
 
 def test_drift_does_not_blame_others_for_a_plan_that_changed(shop: Shop) -> None:

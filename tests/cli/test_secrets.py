@@ -86,7 +86,7 @@ def test_those_that_are_used_are_in_no_output_file_or_log(shop: Shop, profile: s
     ]
     runs = [
         shop.run("--profile", profile, "-vv", "plan", plan, "-o", "c.json", *reports),
-        shop.run("--profile", profile, "-vv", "apply", "c.json"),
+        shop.run("--profile", profile, "-vv", "apply", *shop.reviewed("c.json")),
         shop.run("history", "export"),
         shop.run("--profile", profile, "-vv", "drift", plan),
         shop.run("--profile", profile, "-vv", "export"),

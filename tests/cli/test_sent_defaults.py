@@ -83,7 +83,7 @@ def test_a_default_is_applied_as_shown_and_left_alone_afterwards(shop: Shop, tmp
     shown = shop.on_tenant("plan", plan, "-o", "changes.json")
     assert shown.returncode == 0, shown.stderr
     assert "require_tls         = true  # default, sent at creation" in shown.stdout
-    done = shop.on_tenant("apply", "changes.json")
+    done = shop.on_tenant("apply", *shop.reviewed("changes.json"))
     assert done.returncode == 0, done.stderr
     (row,) = shop.tenant.rows("InboundConnector")
     assert row["RequireTls"] is True

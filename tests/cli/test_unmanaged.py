@@ -118,7 +118,7 @@ def test_a_connector_for_the_address_of_a_site_is_told_and_can_be_adopted(shop: 
     assert adopted.returncode == 0, adopted.stderr
     assert "No changes." in adopted.stdout, "the existing connector serves the device"
     assert "UNMANAGED-OVERLAP" not in adopted.stdout
-    applied = shop.on_tenant("apply", "changes.json")
+    applied = shop.on_tenant("apply", *shop.reviewed("changes.json"))
     assert applied.returncode == 0, applied.stderr
     assert names(shop) == {"site-hq", *(row["Name"] for row in ROWS)}
 
@@ -156,5 +156,5 @@ def test_a_saved_change_set_shows_the_count_and_is_applied(shop: Shop) -> None:
         assert "3 objects of the types that this plan manages are not declared in it" in page.stdout, format_
     document = json.loads((shop.folder / "changes.json").read_text(encoding="utf-8"))
     assert document["provisioner"]["unmanaged"]["count"] == 3
-    assert shop.on_tenant("apply", "changes.json").returncode == 0
+    assert shop.on_tenant("apply", *shop.reviewed("changes.json")).returncode == 0
     assert "hq" in names(shop)

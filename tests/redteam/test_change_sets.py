@@ -124,6 +124,7 @@ HQ, DEPOT, LEFT = 'inbound_connector["hq"]', 'inbound_connector["depot"]', 'inbo
 ERP = 'smtp_auth["erp@contoso.com"]'
 SWITCH = {"send": {"cmdlet": "Set-TransportConfig", "parameters": {"SmtpClientAuthenticationDisabled": False}}}
 GRAPH = {"send": {"method": "POST", "path": "/directoryRoles/1/members/$ref", "body": {"@odata.id": "x"}}}
+TIED = ("--expect-digest", "0" * 64)
 WAITS: Json = {"waits_on": [], "blocked_on": []}
 
 
@@ -422,7 +423,7 @@ def test_a_forgery_is_neither_shown_nor_applied(
 ) -> None:
     forgery, part = FORGERIES[name]
     path = forged(real, forgery, tmp_path)
-    for arguments in (["show", str(path)], ["show", str(path), "--format", "json"], ["apply", str(path)]):
+    for arguments in (["show", str(path)], ["show", str(path), "--format", "json"], ["apply", *TIED, str(path)]):
         assert main(arguments) == 7, name
         out, err = capsys.readouterr()
         if part != "not as derived":
@@ -436,7 +437,7 @@ def test_a_malformed_part_is_named_by_its_path(
 ) -> None:
     forgery, part = SHAPES[name]
     path = forged(real, forgery, tmp_path)
-    for arguments in (["show", str(path)], ["apply", str(path)]):
+    for arguments in (["show", str(path)], ["apply", *TIED, str(path)]):
         assert main(arguments) == 3, name
         err = capsys.readouterr().err
         assert part in err, name
@@ -513,12 +514,12 @@ def test_nothing_of_a_forged_file_reaches_the_tenant(shop: Shop) -> None:
     before, asked = shop.tenant.control("GET", "/dump")["objects"], shop.tenant.seen()
     for name, forgery in LIVE_FORGERIES.items():
         forged(true, forgery, shop.folder)
-        done = shop.on_tenant("apply", "changes.json", "--auto-approve")
+        done = shop.on_tenant("apply", *shop.reviewed("changes.json"), "--auto-approve")
         assert done.returncode == 7, (name, done.stderr)
         assert HQ in done.stderr
     assert shop.tenant.control("GET", "/dump")["objects"] == before
     assert shop.tenant.seen() == asked, "nothing was asked of the tenant"
     forged(true, lambda _: None, shop.folder)
-    done = shop.on_tenant("apply", "changes.json")
+    done = shop.on_tenant("apply", *shop.reviewed("changes.json"))
     assert done.returncode == 0, done.stderr
     assert [r["Name"] for r in shop.tenant.rows("InboundConnector")] == ["hq"]
