@@ -32,7 +32,6 @@ from provisioner.model import (
     Delta,
     Drift,
     Finding,
-    GraphRequest,
     Parameter,
     Present,
     Ref,
@@ -48,10 +47,10 @@ from provisioner.model import (
 from provisioner.model.document import (
     ChangeDocument,
     ChangeSetDocument,
+    CmdletDocument,
     DriftDocument,
     FieldDocument,
     FindingDocument,
-    RequestDocument,
     ResourceDocument,
     SidesDocument,
     StepDocument,
@@ -307,11 +306,9 @@ def step_document(step: Step) -> StepDocument:
     }
 
 
-def request_document(request: Cmdlet | GraphRequest) -> RequestDocument:
+def request_document(request: Cmdlet) -> CmdletDocument:
     """A write as JSON, as it stands in a change set and in the journal; secrets stand there as references."""
-    if isinstance(request, Cmdlet):
-        return {"cmdlet": request.name, "parameters": parameters_document(request)}
-    return {"method": request.method, "path": request.path, "body": request.body}
+    return {"cmdlet": request.name, "parameters": parameters_document(request)}
 
 
 def parameters_document(cmdlet: Cmdlet) -> dict[str, Any]:

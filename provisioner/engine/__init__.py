@@ -5,8 +5,8 @@ refuses if it has moved, carries out the steps of each change, and reads back un
 observers of the ports (`watch`) each event before and after the fact: journal, progress and all output are observers.
 
 `reading`; `applying` with its parts in the order in which a change passes them: `rechecking`, `openings` (what must be
-in force before a closing change), `sending`, `waiting` (for DNS), `confirming`; `run`, what they share; `comparing`;
-`events` and `watching`; `journal` and `locking`.
+in force before a closing change), `sending`, which sends nothing but what the type derives (`deriving`), `waiting` (for
+DNS), `confirming`; `run`, what they share; `comparing`; `events` and `watching`; `journal` and `locking`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provisioner.diagnostics import TenantError
-from provisioner.model import Action, Address, Answer, Change, Cmdlet, GraphRequest, Request
+from provisioner.model import Action, Address, Answer, Change, Cmdlet, Request
 
 DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
 WAITING, UNCONFIRMED, LEFT, HELD_BACK = "waiting", "unconfirmed", "left", "held_back"
@@ -115,7 +115,7 @@ class Sending:
 
     change: Change
     step: int
-    request: Cmdlet | GraphRequest
+    request: Cmdlet
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Answered:
 
     change: Change
     step: int
-    request: Cmdlet | GraphRequest
+    request: Cmdlet
     answer: Answer | TenantError
 
 

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine.comparing import between, standing_of
+from provisioner.engine.deriving import derived
 from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
-from provisioner.model import Address, Change, Observation, Present, Send, Unknown, overlay, project
+from provisioner.model import Address, Change, Observation, Present, Send, Unknown, project
 
 
 async def recheck(
@@ -50,8 +51,7 @@ def _same_steps(run: Run, change: Change, observation: Observation) -> bool:
     """
     kind = run.kind(change.address)
     live = observation.spec if isinstance(observation, Present) else None
-    goal = change.after if live is None or change.after is None else overlay(change.after, live)
-    return tuple(kind.steps(live, goal)) == tuple(change.steps)
+    return derived(kind, live, change.after) == tuple(change.steps)
 
 
 def _resumed(run: Run, change: Change, observation: Observation) -> Change:
@@ -64,7 +64,6 @@ def _resumed(run: Run, change: Change, observation: Observation) -> Change:
         return change
     if not between(change, observation.spec):
         return change
-    kind = run.kind(change.address)
-    live, goal = observation.spec, overlay(change.after, observation.spec)
-    steps = tuple(kind.steps(live, goal))
+    live = observation.spec
+    steps = derived(run.kind(change.address), live, change.after)
     return dataclasses.replace(change, before=project(live, change.after), steps=steps, observed=live)

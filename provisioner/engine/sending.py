@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from provisioner.diagnostics import NotFound, Refused, TenantError, Unclear
+from provisioner.engine.deriving import foreign
 from provisioner.engine.events import DONE, FAILED, LEFT, UNCONFIRMED, WAITING, Answered, Result, Sending
 from provisioner.engine.reading import send
 from provisioner.engine.run import Run
@@ -16,7 +17,6 @@ from provisioner.model import (
     Await,
     Change,
     Cmdlet,
-    GraphRequest,
     Parameter,
     Ref,
     Row,
@@ -73,6 +73,9 @@ class Sender:
 
     async def _send(self, number: int, step: Send) -> Answer | Result:
         """One write. A Result when the change cannot go on."""
+        wrong = foreign(self._run.kind(self._change.address), self._change, number)
+        if wrong:
+            return self._ended(FAILED, f"step {number + 1} was not sent: {wrong}. Plan again")
         try:
             request = resolve(step.request, self._answers)
         except LookupError as error:
@@ -101,10 +104,8 @@ class Sender:
         return self._ended(FAILED, f"{error}{mend}")
 
 
-def resolve(request: Cmdlet | GraphRequest, answers: Sequence[Answer]) -> Cmdlet | GraphRequest:
+def resolve(request: Cmdlet, answers: Sequence[Answer]) -> Cmdlet:
     """The request with every reference to an earlier answer replaced. Raises LookupError where an answer lacks it."""
-    if isinstance(request, GraphRequest):
-        return request
     return Cmdlet(request.name, {n: _value(p, answers) for n, p in request.parameters.items()})
 
 

@@ -219,13 +219,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one request.
+    """Send one cmdlet. Nothing is written through Microsoft Graph: no step can say it.
 
     `waits_on`: fragments of a refusal's text that mean "not yet", so that the change is waiting and not failed.
     `blocked_on`: fragments of a warning that mean "carried out, but it will not take effect by itself".
     """
 
-    request: Cmdlet | GraphRequest
+    request: Cmdlet
     waits_on: tuple[str, ...] = ()
     blocked_on: tuple[str, ...] = ()
 

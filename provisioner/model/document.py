@@ -52,18 +52,6 @@ class CmdletDocument(TypedDict):
     parameters: dict[str, Any]
 
 
-@final
-class GraphDocument(TypedDict):
-    """A request to Microsoft Graph."""
-
-    method: str
-    path: str
-    body: Any
-
-
-RequestDocument = CmdletDocument | GraphDocument
-
-
 class RecordDocument(TypedDict):
     """A DNS record that a step waits for; its value may be a `$ref` to an earlier answer."""
 
@@ -76,7 +64,7 @@ class RecordDocument(TypedDict):
 class SendDocument(TypedDict):
     """A step that sends a write."""
 
-    send: RequestDocument
+    send: CmdletDocument
     waits_on: list[str]
     blocked_on: list[str]
 

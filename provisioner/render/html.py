@@ -63,6 +63,4 @@ def _step(step: StepDocument) -> str:
     if "await" in step:
         return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {json.dumps(r['value'])}" for r in step["await"])
     sent = step["send"]
-    if "cmdlet" in sent:
-        return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"
-    return f"{sent['method']} {sent['path']} {json.dumps(sent['body'], ensure_ascii=False)}"
+    return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"

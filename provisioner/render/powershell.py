@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, RecordDocument, RequestDocument
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, CmdletDocument, RecordDocument
 from provisioner.render.changes import action, closing, dangers, pending, remark
 from provisioner.render.escape import prints, visible
 
@@ -65,11 +65,7 @@ def _change(change: ChangeDocument) -> Iterator[str]:
         yield from _await(step["await"]) if "await" in step else _send(number, step["send"])
 
 
-def _send(number: int, sent: RequestDocument) -> Iterator[str]:
-    if "cmdlet" not in sent:
-        body = "" if sent["body"] is None else f" -Body {_text(json.dumps(sent['body']))}"
-        yield f"Invoke-MgGraphRequest -Method {_text(sent['method'])} -Uri {_text('v1.0' + sent['path'])}{body}"
-        return
+def _send(number: int, sent: CmdletDocument) -> Iterator[str]:
     yield "$parameters = @{"
     for name, value in sent["parameters"].items():
         yield f"    {_name(name)} = {_value(value)}"

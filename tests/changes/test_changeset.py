@@ -21,7 +21,6 @@ from provisioner.model import (
     Cmdlet,
     Delta,
     Desired,
-    GraphRequest,
     Observed,
     Present,
     Record,
@@ -249,11 +248,9 @@ def test_requests_and_parameters_have_their_form() -> None:
             "E": 5,
         },
     }
-    request = GraphRequest("PATCH", "/domains/x", {"a": 1})
-    assert changeset.request_document(request) == {"method": "PATCH", "path": "/domains/x", "body": {"a": 1}}
-    step = Send(request, waits_on=("throttled",), blocked_on=("forbidden",))
+    step = Send(cmdlet, waits_on=("throttled",), blocked_on=("forbidden",))
     assert changeset.step_document(step) == {
-        "send": changeset.request_document(request),
+        "send": changeset.request_document(cmdlet),
         "waits_on": ["throttled"],
         "blocked_on": ["forbidden"],
     }

@@ -33,9 +33,7 @@ from provisioner.model import (
     ChangeSet,
     Cmdlet,
     Desired,
-    DnsQuery,
     Effect,
-    GraphRequest,
     Request,
     Send,
     goal_of,
@@ -387,9 +385,9 @@ def _is_step(change: Change, passage: Passage) -> bool:
     return shown == sent
 
 
-def _sent(request: Request) -> Cmdlet | GraphRequest:
-    """What the journal can hold: DNS is only read."""
-    assert not isinstance(request, DnsQuery)
+def _sent(request: Request) -> Cmdlet:
+    """What the journal can hold: Graph and DNS are only read."""
+    assert isinstance(request, Cmdlet)
     return request
 
 

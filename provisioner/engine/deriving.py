@@ -1,0 +1,47 @@
+"""Deriving: the steps of a change come from its resource type, asked about the object at its address.
+
+The last check before a write. A change set is verified when it is loaded, and compared with the tenant before anything
+is sent; here, where steps are sent, it is made sure once more that a request is one that the type has for this object.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provisioner.model import Change, Cmdlet, ResourceType, Secret, Send, Step, field_names, goal_of, overlay, written
+
+
+def derived(kind: ResourceType[Any], live: Any | None, after: Any | None) -> tuple[Step, ...]:
+    """What turns the live object into what a change leads to."""
+    goal = after if live is None or after is None else overlay(after, live)
+    return tuple(kind.steps(live, goal))
+
+
+def foreign(kind: ResourceType[Any], change: Change, number: int) -> str:
+    """Why a step of a change may not be sent; "" where it is the type's own for the object of the change."""
+    goal = goal_of(change)
+    objects = [spec for spec in (change.observed, goal) if spec is not None]
+    if any(getattr(spec, field_names(spec)[0]) != change.address.key for spec in objects):
+        return "it is a step for another object"
+    own = derived(kind, change.observed, change.after)
+    step = change.steps[number]
+    if own[number : number + 1] != (step,):
+        return f"it is not the step that {kind.name} derives for this object"
+    if not isinstance(step, Send):
+        return ""
+    if _noun(step.request) not in _nouns(kind, change):
+        return f"{kind.name} writes only what it reads, which {step.request.name} does not"
+    known = {value for spec in objects for value in written(spec).values() if isinstance(value, Secret)}
+    if any(isinstance(value, Secret) and value not in known for value in step.request.parameters.values()):
+        return "it names a secret that the object does not have"
+    return ""
+
+
+def _nouns(kind: ResourceType[Any], change: Change) -> set[str]:
+    """The nouns of Exchange that the type reads this object with: InboundConnector."""
+    queries = kind.queries({change.address.key: change.after}, False)
+    return {_noun(query.request) for query in queries if isinstance(query.request, Cmdlet)}
+
+
+def _noun(request: Cmdlet) -> str:
+    return request.name.partition("-")[2]
