@@ -13,13 +13,12 @@ renders in full; `apply --expect-digest` holds to the one that was reviewed.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from provisioner import __version__
 from provisioner.changes import changeset, planning
@@ -41,6 +40,7 @@ from provisioner.model import (
     Waiver,
     field_names,
 )
+from provisioner.model.checking import adapter_of
 from provisioner.model.devices import Choice, Device, Site
 from provisioner.model.document import ChangeSetDocument
 from provisioner.rules import RULES
@@ -320,11 +320,6 @@ class _Document:
     variables: dict[str, _Variable] = dataclasses.field(default_factory=dict)
 
 
-@functools.cache
-def _adapter(shape: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
-
-
 class _Reading:
     """One document's facts as the values that planning takes. Every method raises InputError with a JSON path."""
 
@@ -471,7 +466,7 @@ class _Reading:
     def _shaped(self, shape: Any, value: Any, path: str) -> Any:
         """The value as a dataclass. A value that pydantic converts is found out later: it is not what is derived."""
         try:
-            return _adapter(shape).validate_python(value)
+            return adapter_of(shape).validate_python(value)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             steps = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])

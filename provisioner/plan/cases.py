@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from provisioner.border import Border, read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Address, ChangeSet
+from provisioner.model.checking import adapter_of
 from provisioner.plan.files import outside
 from provisioner.plan.mistakes import mistakes
 from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
@@ -111,7 +112,7 @@ def load(file: Path, border: Border) -> list[Case]:
         raise InputError([_unquoted(file)])
     if parsed.diagnostics or parsed.root is None:
         raise InputError(parsed.diagnostics or [Diagnostic("TEST-FILE", f"{file} holds nothing")])
-    adapter = TypeAdapter(FileBody)
+    adapter = adapter_of(FileBody)
     try:
         body = adapter.validate_python(parsed.root.content(), strict=True)
     except ValidationError as error:

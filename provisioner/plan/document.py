@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fnmatch
+import functools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from provisioner.border import Border
 from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
+from provisioner.model.checking import adapter_of
 from provisioner.model.devices import Device, Site
 from provisioner.plan import files as plan_files
 from provisioner.plan import variables as plan_variables
@@ -152,10 +154,10 @@ class _Files:
 
 def schema(types: Types) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a file of a plan. A folder's files share its keys, so none of them is required."""
-    header = TypeAdapter(Header)
+    header = adapter_of(Header)
     mode: Literal["validation"] = "validation"
     shapes = {**{kind.section: kind.section_type for kind in types}, **sections.SECTIONS}
-    inputs = [(name, mode, TypeAdapter(shape)) for name, shape in shapes.items()]
+    inputs = [(name, mode, adapter_of(shape)) for name, shape in shapes.items()]
     written, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
     own = header.json_schema(ref_template="#/$defs/{model}")
     return {
@@ -207,6 +209,9 @@ class _Shape:
         return below.name_at(path[1:]) if below else None
 
 
+_shape_of = functools.cache(_Shape.of)
+
+
 def _joined(first: Node, second: Node, shape: _Shape | None, found: Diagnostics) -> Node:
     """Two values of one key in two files: their names together where they are keyed by name, else a mistake."""
     if shape is None or not isinstance(first.children, dict) or not isinstance(second.children, dict):
@@ -240,8 +245,8 @@ class _Reading:
         self.today = today
         self.found = found
         self.by_name = {kind.name: kind for kind in types}
-        self.shapes = {kind.section: _Shape.of(kind.section_type) for kind in types}
-        self.shapes |= {name: _Shape.of(shape) for name, shape in sections.SECTIONS.items()}
+        self.shapes = {kind.section: _shape_of(kind.section_type) for kind in types}
+        self.shapes |= {name: _shape_of(shape) for name, shape in sections.SECTIONS.items()}
 
     def desired(self, roots: Sequence[Node], *, complete: bool) -> Desired:
         """`complete` is false where a file could not be read to its end: then nothing is said to be missing."""
@@ -317,7 +322,7 @@ class _Reading:
         def naming(path: Sequence[str | int]) -> str | None:
             return f"{name.removesuffix('s')}/{path[0]}" if path else None
 
-        return node, self._checked(TypeAdapter(sections.SECTIONS[name]), node, name, naming) or {}
+        return node, self._checked(adapter_of(sections.SECTIONS[name]), node, name, naming) or {}
 
     def _merged(self, roots: Sequence[Node]) -> Node:
         known = [*Header.__annotations__, *self.shapes]
@@ -340,7 +345,7 @@ class _Reading:
     def _header(self, whole: Node, names: Sequence[str]) -> Header:
         children = {n: c for n in names if (c := whole.child(n))}
         node = dataclasses.replace(whole, children=children)
-        header = self._checked(TypeAdapter(Header), node, "the plan", lambda _: None)
+        header = self._checked(adapter_of(Header), node, "the plan", lambda _: None)
         return header if header is not None else Header()
 
     def _told_missing(self, whole: Node) -> None:
@@ -359,7 +364,7 @@ class _Reading:
             name = shape.name_at(path) if shape else None
             return str(Address(kind.name, name)) if name is not None else None
 
-        section = self._checked(TypeAdapter(kind.section_type), node, kind.section, naming)
+        section = self._checked(adapter_of(kind.section_type), node, kind.section, naming)
         if section is None:
             return False
         for declared in kind.declare(section, owner):
@@ -423,7 +428,7 @@ class _Reading:
 
     def _waivers(self, whole: Node) -> Iterator[Waiver]:
         """Those in force; an expired one is told. What is wrong with an entry was told by the header's own check."""
-        node, adapter = whole.child("allow"), TypeAdapter(WaiverEntry)
+        node, adapter = whole.child("allow"), adapter_of(WaiverEntry)
         for at in node.children if node and isinstance(node.children, list) else ():
             try:
                 entry = adapter.validate_python(at.content(), strict=True)

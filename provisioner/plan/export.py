@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from provisioner import rules
 from provisioner.changes.planning import Scope
@@ -29,6 +29,7 @@ from provisioner.model import (
     written,
     yaml_text,
 )
+from provisioner.model.checking import adapter_of
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Sequence[ResourceType[Any]]
@@ -124,7 +125,7 @@ def _without_unfit(kind: ResourceType[Any], address: Address, form: Form, left_o
     path, value = form
     while isinstance(value, dict):
         try:
-            TypeAdapter(kind.section_type).validate_python(_nested((path, value)))
+            adapter_of(kind.section_type).validate_python(_nested((path, value)))
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
             name = found["loc"][len(path)] if len(found["loc"]) > len(path) else None
@@ -149,7 +150,7 @@ def _unfit(kind: ResourceType[Any], address: Address, form: Form, owner: str) ->
 
 
 def _declared(kind: ResourceType[Any], section: Any, owner: str) -> list[Declared]:
-    return list(kind.declare(TypeAdapter(kind.section_type).validate_python(section), owner))
+    return list(kind.declare(adapter_of(kind.section_type).validate_python(section), owner))
 
 
 def _nested(form: Form) -> dict[str, Any]:
