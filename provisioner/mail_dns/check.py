@@ -21,7 +21,7 @@ from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
 from provisioner.mail_dns.spf_findings import is_internal, spf_findings
 from provisioner.mail_dns.spf_syntax import Network, is_spf
 from provisioner.model import DnsQuery
-from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES
+from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES, MX_SUFFIXES
 
 SELECTORS = ("selector1", "selector2")
 
@@ -29,9 +29,6 @@ _MICROSOFT_TARGET = re.compile(
     r"\._domainkey\.([^.]+)\.(?:onmicrosoft\.com|onmicrosoft\.us|partner\.onmschina\.cn|[^.]+\.dkim\.mail\.microsoft)$"
 )
 
-# Microsoft's endpoints for mail to a domain; the second kind has come with DANE (inbound SMTP DANE, 2024).
-_EXCHANGE_MX = (".mail.protection.outlook.com", ".mx.microsoft", ".mail.eo.outlook.com")
-_EXCHANGE_MX_ELSEWHERE = (".mail.protection.office365.us", ".mail.protection.partner.outlook.cn")
 # Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain.
 _NOT_MX = frozenset(
     {"smtp-legacy.office365.com", "outlook.office.com", "smtp.outlook.com", "smtp-mail.outlook.com",
@@ -110,7 +107,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
 
 def at_exchange(host: str) -> bool:
     """Whether this MX host is Microsoft's. The part in front is not the domain with dashes: it can carry a suffix."""
-    return host.endswith((*_EXCHANGE_MX, *_EXCHANGE_MX_ELSEWHERE)) and host not in _NOT_MX
+    return host.endswith(MX_SUFFIXES) and host not in _NOT_MX
 
 
 def _first_questions(domain: str) -> dict[str, DnsQuery]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 class Cloud:
     """Base addresses without a slash at the end. Tokens are asked for `<exchange>/.default` and `<graph>/.default`.
 
-    `smtp` is the host of client submission, `spf_include` what an SPF record includes for mail that Exchange sends.
+    `smtp` is the host of client submission, `spf_include` what an SPF record includes for mail that Exchange sends,
+    `mx` what the endpoints that take mail for a domain end in (the second kind came with inbound SMTP DANE, 2024).
     """
 
     authority: str
@@ -23,6 +24,7 @@ class Cloud:
     exchange: str
     smtp: str = "smtp.office365.com"
     spf_include: str = "spf.protection.outlook.com"
+    mx: tuple[str, ...] = (".mail.protection.outlook.com", ".mx.microsoft", ".mail.eo.outlook.com")
 
     @property
     def mail_scope(self) -> str:
@@ -30,7 +32,7 @@ class Cloud:
         return f"{self.exchange}/.default"
 
 
-_GOVERNMENT = ("smtp.office365.us", "spf.protection.office365.us")
+_GOVERNMENT = ("smtp.office365.us", "spf.protection.office365.us", (".mail.protection.office365.us",))
 
 
 CLOUDS = {
@@ -56,8 +58,12 @@ CLOUDS = {
         "https://partner.outlook.cn",
         "smtp.partner.outlook.cn",
         "spf.protection.partner.outlook.cn",
+        (".mail.protection.partner.outlook.cn",),
     ),
 }
+
+MX_SUFFIXES = tuple(dict.fromkeys(end for cloud in CLOUDS.values() for end in cloud.mx))
+"""What Microsoft's endpoints for mail to a domain end in, in every cloud."""
 
 _BY_INITIAL_SUFFIX = {".onmicrosoft.com": "worldwide", ".onmicrosoft.us": "gcc_high", ".partner.onmschina.cn": "china"}
 INITIAL_SUFFIXES = tuple(_BY_INITIAL_SUFFIX)

@@ -91,8 +91,12 @@ async def _exchange(
 def cloud_of(profile: Profile) -> Cloud:
     """The cloud's addresses, with those of the profile in their place."""
     preset, own = CLOUDS[profile.cloud], profile.endpoints
-    given = {"authority": own.authority, "graph": own.graph, "exchange": own.exchange}
-    return dataclasses.replace(preset, **{name: address for name, address in given.items() if address})
+    return dataclasses.replace(
+        preset,
+        authority=own.authority or preset.authority,
+        graph=own.graph or preset.graph,
+        exchange=own.exchange or preset.exchange,
+    )
 
 
 async def identify(ports: Ports) -> TenantIdentity:
