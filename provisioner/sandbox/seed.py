@@ -479,6 +479,8 @@ _EXCHANGE_PLAN = {
 def _derive_users(tenant: Tenant) -> None:
     """A Graph user for each mailbox that has none."""
     users: list[Row] = tenant.graph.setdefault("users", [])
+    for user in users:  # a seed may name its users by what a person knows of them
+        user.setdefault("id", directory_id(tenant, str(user.get("mail") or user.get("userPrincipalName") or "")))
     known = {str(user.get(column) or "").lower() for user in users for column in ("userPrincipalName", "mail", "id")}
     for row in tenant.rows("Mailbox"):
         address, upn = str(row["PrimarySmtpAddress"]), str(row.get("UserPrincipalName") or row["PrimarySmtpAddress"])

@@ -421,6 +421,9 @@ def test_mailbox_rows_have_the_columns_of_recorded_ones(tenant: Tenant, path: Pa
 # --- one resolver of names for all recipient cmdlets -----------------------------------------------------------------
 
 
+APP, OBJECT = "0a1b2c3d-0000-4000-8000-000000000001", "5a1c2a52-0000-4000-8000-000000000001"
+
+
 @pytest.fixture
 def directory() -> Tenant:
     made = Tenant()
@@ -437,6 +440,7 @@ def directory() -> Tenant:
             "MailContact": [{"Name": "Supplier", "ExternalEmailAddress": "SMTP:orders@fabrikam.com"}],
             "MailUser": [{"Name": "Auditor", "PrimarySmtpAddress": "audit@contoso.com",
                           "UserPrincipalName": "auditor@contoso.com"}],
+            "ServicePrincipal": [{"AppId": APP, "ObjectId": OBJECT, "DisplayName": "Payroll app"}],
         },
     }))  # fmt: skip
     return made
@@ -519,3 +523,42 @@ def test_who_only_reads_does_not_see_send_as_rights(directory: Tenant) -> None:
         run_cmdlet(directory, READER, "Get-RecipientPermission", {})
     manager = Caller("manager", directory_roles=("Exchange Recipient Administrator",))
     assert run_cmdlet(directory, manager, "Get-RecipientPermission", {}).rows
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("Get-CASMailbox", "EmailAddresses -eq 'scan@contoso.com'", ["scan@contoso.com"]),
+        ("Get-Recipient", "EmailAddresses -eq 'scan@contoso.com'", ["scan@contoso.com"]),
+        ("Get-Recipient", "WindowsLiveID -eq 'scan@contoso.com'", ["bea@contoso.com"]),
+        ("Get-Recipient", "DisplayName -eq 'helpdesk team' -or Alias -eq 'plant'",
+         ["helpdesk@contoso.com", "plant@contoso.com"]),
+        ("Get-Recipient", "RecipientTypeDetails -eq 'MailUser'", ["audit@contoso.com"]),
+    ],
+)  # fmt: skip
+def test_a_filter_is_never_ambiguous(directory: Tenant, name: str, text: str, found: list[str]) -> None:
+    rows = get(directory, name, Filter=text)
+    assert sorted(row["PrimarySmtpAddress"] for row in rows) == found
+    (row,) = get(directory, "Get-CASMailbox", Filter="EmailAddresses -eq 'scan@contoso.com'")
+    run(directory, "Set-CASMailbox", Identity=row["Guid"], SmtpClientAuthenticationDisabled=True)
+    (row,) = get(directory, "Get-CASMailbox", Filter=f"Guid -eq '{row['Guid']}'")
+    assert row["SmtpClientAuthenticationDisabled"] is True
+
+
+def test_a_property_that_a_cmdlet_does_not_filter_on_is_refused(directory: Tenant) -> None:
+    for name in ("WindowsLiveID", "Alias"):
+        error = refused(directory, "Get-CASMailbox", Filter=f"{name} -eq 'x'")
+        assert "is not a recognized filterable property" in error.message
+
+
+@pytest.mark.parametrize("column", ["ObjectId", "AppId", "Guid", "Sid", "DisplayName"])
+def test_an_application_can_be_a_trustee_by_each_of_its_names(directory: Tenant, column: str) -> None:
+    (application,) = get(directory, "Get-ServicePrincipal")
+    assert (application["AppId"], application["ObjectId"]) == (APP, OBJECT)
+    right: dict[str, Any] = {"Identity": "erp@contoso.com", "Trustee": application[column], "AccessRights": ["SendAs"]}
+    run(directory, "Add-RecipientPermission", **right)
+    rows = get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")
+    assert {row["TrusteeSidString"] for row in rows} == {"S-1-5-10", application["Sid"]}
+    run(directory, "Remove-RecipientPermission", **right | {"Trustee": OBJECT})
+    assert len(get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")) == 1
+    assert "couldn't be found" in refused(directory, "Get-Recipient", Identity=OBJECT).message

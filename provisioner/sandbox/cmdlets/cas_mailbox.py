@@ -5,11 +5,22 @@ SmtpClientAuthenticationDisabled is a tri-state: null inherits from the organiza
 
 from __future__ import annotations
 
-from provisioner.sandbox.cmdlets import errors, mailbox
+from provisioner.sandbox.cmdlets import errors, mailbox, opath
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.mailbox import addresses, derive_addresses
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, find_visible, get, set_row, stored_values, target
-from provisioner.sandbox.cmdlets.parameters import boolean, identity, values
+from provisioner.sandbox.cmdlets.objects import (
+    Noun,
+    Rows,
+    filtered,
+    find,
+    find_visible,
+    get,
+    set_row,
+    shuffled,
+    stored_values,
+    target,
+)
+from provisioner.sandbox.cmdlets.parameters import boolean, identity, opath_filter, values
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -97,7 +108,10 @@ def _get(call: Call) -> Rows:
     found = _named(call.tenant, wanted) if wanted else []
     if len(found) > 1:
         raise errors.matches_many(wanted)
-    return [dict(found[0])] if found else get(call, NOUN)
+    if not found and not wanted and call.given("Filter"):
+        rows = filtered(call, call.tenant.visible(NOUN.name), opath.COMMON)
+        return shuffled(call.tenant, [dict(row) for row in rows])
+    return filtered(call, [dict(found[0])] if found else get(call, NOUN), opath.COMMON)
 
 
 def _set(call: Call) -> Rows:
@@ -110,4 +124,7 @@ def _set(call: Call) -> Rows:
     return []
 
 
-CMDLETS = (Cmdlet("Get-CASMailbox", (identity(required=False),), _get), Cmdlet("Set-CASMailbox", _SET, _set))
+CMDLETS = (
+    Cmdlet("Get-CASMailbox", (identity(required=False), opath_filter()), _get),
+    Cmdlet("Set-CASMailbox", _SET, _set),
+)

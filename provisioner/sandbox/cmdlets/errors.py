@@ -105,6 +105,21 @@ def matches_many(identity: str) -> CmdletError:
     return CmdletError("Microsoft.Exchange.Configuration.Tasks.ManagementObjectAmbiguousException", text)
 
 
+def not_filterable(name: str) -> CmdletError:
+    """A property that a cmdlet does not filter on (Learn, "Filterable properties for the Filter parameter")."""
+    text = (
+        f'"{name}" is not a recognized filterable property. For a complete list of filterable properties see the '
+        "command help."
+    )
+    return CmdletError("Microsoft.Exchange.Data.Directory.FilterException", text, binding=True)
+
+
+def bad_filter(text: str, reason: str) -> CmdletError:
+    """A filter that does not parse (text ours)."""
+    sentence = f"Invalid filter syntax. {reason} For a description of the filter parameter syntax see the command help."
+    return CmdletError("Microsoft.Exchange.Data.ParsingException", f"{sentence} Filter: {text}", binding=True)
+
+
 def already_exists(name: str) -> CmdletError:
     """Short form of the sentence, as third parties' recorded answers have it."""
     text = f"The object '{name}' already exists."

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.sandbox.clock import time_like, wire_time
-from provisioner.sandbox.cmdlets import errors
+from provisioner.sandbox.cmdlets import errors, opath
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.parameters import Delta, Parameter, Replace, change_list
 from provisioner.sandbox.tenant import Row, Tenant, row_key
@@ -169,6 +169,15 @@ def get(call: Call, noun: Noun) -> Rows:
         if found or not (noun.leaks and call.tenant.settings.get("get_unknown_identity_returns_all")):
             return [dict(_one(call.tenant, found, identity))]
     return shuffled(call.tenant, [dict(row) for row in call.tenant.visible(noun.name)])
+
+
+def filtered(call: Call, rows: Sequence[Row], properties: Mapping[str, opath.Values]) -> Rows:
+    """The rows that -Filter asks for; all of them without one. Raises CmdletError."""
+    text = call.get("Filter")
+    if not text:
+        return list(rows)
+    fits = opath.predicate(str(text), properties)
+    return [row for row in rows if fits(row)]
 
 
 def shuffled(tenant: Tenant, rows: Rows) -> Rows:

@@ -121,6 +121,11 @@ def identity(*, required: bool = True) -> Parameter:
     return Parameter("Identity", Kind.IDENTITY, required=required, stored=False)
 
 
+def opath_filter() -> Parameter:
+    """`-Filter`."""
+    return string("Filter", stored=False)
+
+
 _WORD = "Microsoft.Exchange.Management.ActionPreference"
 _ACTIONS = ("SilentlyContinue", "Stop", "Continue", "Inquire", "Ignore", "Suspend", "Break")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner.sandbox.cmdlets import errors, mailbox
+from provisioner.sandbox.cmdlets import errors, mailbox, opath, service_principal
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, server, shuffled
-from provisioner.sandbox.cmdlets.parameters import identity
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, filtered, server, shuffled
+from provisioner.sandbox.cmdlets.parameters import identity, opath_filter
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -86,14 +86,27 @@ def rows(tenant: Tenant) -> list[Row]:
 
 
 def principal(tenant: Tenant, wanted: str) -> Row:
-    """The one recipient of this name that can hold a right. Raises CmdletError; a contact is as one who is not there.
+    """The one recipient or application of this name that can hold a right.
 
-    Microsoft's page names who can be a trustee, and not the answer for others: the one for unknown names stands for it.
+    Raises CmdletError; a contact is as one who is not there. Microsoft's page names who can be a trustee, and not the
+    answer for others: the one for unknown names stands for it. It does not list service principals, which
+    administrators grant rights by object id, id or SID all the same (Learn, "Authenticate an IMAP, POP or SMTP
+    connection using OAuth"; guides for application access).
     """
+    application = service_principal.NOUN
+    applications = tenant.index(application.name, application.all_names).get(wanted.lower(), ())
+    if len(applications) == 1:
+        return applications[0]
     found = named(tenant, wanted)
     if found.get("RecipientType") not in _PRINCIPALS:
         raise errors.not_found(wanted, server(tenant))
     return found
+
+
+def names(row: Row) -> list[object]:
+    """Every name of a recipient or an application."""
+    noun = service_principal.NOUN if "AppId" in row else mailbox.NOUN
+    return list(noun.all_names(row))
 
 
 def sign_in_name(row: Row) -> str:
@@ -108,7 +121,18 @@ def _shown(row: Row) -> Row:
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
     found = [named(tenant, wanted)] if wanted else rows(tenant)
-    return shuffled(tenant, [_shown(row) for row in found])
+    return shuffled(tenant, [_shown(row) for row in filtered(call, found, _FILTERABLE)])
 
 
-CMDLETS = (*map(get_cmdlet, NOUNS), Cmdlet("Get-Recipient", (identity(required=False),), _get))
+_FILTERABLE = {
+    **opath.COMMON,
+    "alias": opath.column("Alias"),
+    "externaldirectoryobjectid": opath.column("ExternalDirectoryObjectId"),
+    "recipienttypedetails": opath.column("RecipientTypeDetails"),
+    "windowsliveid": opath.column("UserPrincipalName"),
+}
+
+CMDLETS = (
+    *map(get_cmdlet, NOUNS),
+    Cmdlet("Get-Recipient", (identity(required=False), opath_filter()), _get),
+)

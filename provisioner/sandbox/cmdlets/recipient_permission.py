@@ -1,9 +1,10 @@
 """Send As: Get-, Add- and Remove-RecipientPermission.
 
 A row names the recipient by its identity and the trustee by its sign-in name (rows of a real tenant, July 2026), or a
-group, which has none, by its name (GruberMarkus/Export-RecipientPermissions pull request 7). Every mailbox has a row
-for itself, `NT AUTHORITY\\SELF`, which is not kept here but made at each reading. Removing what is not there is a
-warning (Microsoft's page of Remove-MailboxPermission has the text); so is adding what is there (text ours).
+group, which has none, by its name (GruberMarkus/Export-RecipientPermissions pull request 7). An application is named
+by its SID: no source shows such a row, and of all forms this one tells least. Every mailbox has a row for itself,
+`NT AUTHORITY\\SELF`, which is not kept here but made at each reading. Removing what is not there is a warning
+(Microsoft's page of Remove-MailboxPermission has the text); so is adding what is there (text ours).
 """
 
 from __future__ import annotations
@@ -30,10 +31,16 @@ def _row(tenant: Tenant, recipient: str, trustee: str) -> Row:
         "AccessControlType": "Allow",
         "AccessRights": ["SendAs"],
         "InheritanceType": "None",
-        "TrusteeSidString": "S-1-5-10" if trustee == _SELF else f"S-1-5-21-{stable_guid(trustee.lower())}",
+        "TrusteeSidString": _sid(trustee),
         "TrusteeWithPrimarySmtpAddress": "",
         "Guid": stable_guid(tenant.tenant_id, "send-as", recipient.lower(), trustee.lower()),
     }
+
+
+def _sid(trustee: str) -> str:
+    if trustee == _SELF:
+        return "S-1-5-10"
+    return trustee if trustee.startswith("S-1-") else f"S-1-5-21-{stable_guid(trustee.lower())}"
 
 
 def _shown(row: Row) -> Row:
@@ -65,8 +72,8 @@ def _named(call: Call) -> tuple[str, str, Row | None]:
     owner = recipient.named(call.tenant, str(call.get("Identity")))
     owned, names = str(owner["Identity"]), {str(name).lower() for name in mailbox.NOUN.all_names(owner)}
     holder = recipient.principal(call.tenant, str(call.get("Trustee")))
-    trustee = recipient.sign_in_name(holder) or str(holder["Name"])
-    known = {str(name).lower() for name in mailbox.NOUN.all_names(holder)}  # a seed takes any of them
+    trustee = recipient.sign_in_name(holder) or str(holder.get("Sid") or holder["Name"])
+    known = {str(name).lower() for name in recipient.names(holder)}  # a seed takes any of them
     there: list[Any] = [
         row
         for row in call.tenant.rows(NOUN.name)

@@ -19,6 +19,7 @@ from provisioner.sandbox.cmdlets import (
     recipient,
     recipient_permission,
     remote_domain,
+    service_principal,
     transport_config,
     user,
 )
@@ -40,6 +41,7 @@ _MODULES = (
     outbound_connector,
     recipient_permission,
     remote_domain,
+    service_principal,
     transport_config,
     user,
 )
