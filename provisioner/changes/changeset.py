@@ -20,6 +20,7 @@ from typing import Any
 from provisioner import __version__
 from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError
 from provisioner.model import (
+    Absent,
     Action,
     Address,
     Answer,
@@ -232,6 +233,16 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
             {"address": str(a), "spec": _observed(o.spec) if isinstance(o, Present) else None}
             for a, o in everything.items()
             if a not in changed and not isinstance(o, Unknown)
+        ],
+        "lacking": [
+            {
+                "address": str(a),
+                "reason": o.reason,
+                "fix": o.fix,
+                "known": None if o.known is None else _observed(o.known),
+            }
+            for a, o in observed.resources.items()
+            if isinstance(o, Absent) and o != Absent()
         ],
         "others": dict(observed.others),
         "unmanaged": dict(observed.unmanaged),

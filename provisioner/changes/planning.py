@@ -289,7 +289,7 @@ class _Draft:
             elif isinstance(observation, Present):
                 self._existing(kind, resource, observation.spec)
             elif isinstance(observation, Absent):
-                self._missing(kind, resource)
+                self._missing(kind, resource, observation)
 
     def tombstones(self) -> None:
         reason = "the plan lists it under absent"
@@ -392,13 +392,17 @@ class _Draft:
             reason = self._why(resource, "it differs from the plan")
             self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
 
-    def _missing(self, kind: ResourceType[Any], resource: Resource) -> None:
+    def _missing(self, kind: ResourceType[Any], resource: Resource, there: Absent) -> None:
+        if there.reason:
+            self._unmet(resource, "RESOURCE-MISSING", f"{resource.address}: {there.reason}", there.fix)
+            return
         if not kind.creatable:
             summary = f"{resource.address} is declared, but the tenant does not have it"
             mend = f'create "{resource.address.key}" first, correct the name, or take it out of the plan'
             self._unmet(resource, "RESOURCE-MISSING", summary, mend)
             return
         spec = kind.completed(resource.spec)
+        spec = spec if there.known is None else overlay(spec, there.known)
         steps, inverse = tuple(kind.steps(None, spec)), tuple(kind.steps(spec, None))
         needs = tuple(kind.needs(spec))
         reason = self._why(resource, "the tenant does not have it")

@@ -195,6 +195,14 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lacking:
+    address: str
+    reason: str
+    fix: str
+    known: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Evidence:
     rows: tuple[dict[str, Any], ...] | None = None
     unknown: Unknown | None = None
@@ -217,6 +225,7 @@ class _Basis:
     devices: dict[str, Device]
     choices: dict[str, Choice]
     observed: tuple[_Seen, ...]
+    lacking: tuple[_Lacking, ...]
     others: dict[str, int]
     unmanaged: dict[str, int]
     evidence: dict[str, _Evidence]
@@ -399,6 +408,7 @@ class _Reading:
                 resources[address] = observation
             elif isinstance(observation, Present):
                 undeclared[address] = observation.spec
+        resources.update({a: absent for a, absent in self._lacking() if isinstance(resources.get(a), Absent)})
         for i, item in enumerate(ours.unreadable):
             resources[self._address(item.address, f"$.provisioner.unreadable[{i}]")] = Unknown(item.reason, item.kind)
         evidence: dict[str, Answer | Unknown] = {
@@ -426,6 +436,14 @@ class _Reading:
             path = f"$.provisioner.basis.observed[{i}]"
             address = self._address(seen.address, path)
             yield address, self._observation(address, seen.spec, f"{path}.spec")
+
+    def _lacking(self) -> Iterator[tuple[Address, Absent]]:
+        """What is known of objects that the tenant does not have."""
+        for i, item in enumerate(self._facts.provisioner.basis.lacking):
+            path = f"$.provisioner.basis.lacking[{i}]"
+            address = self._address(item.address, path)
+            known = None if item.known is None else self._spec(address, item.known, f"{path}.known")
+            yield address, Absent(item.reason, item.fix, known)
 
     def _told(self) -> Iterator[Finding]:
         """The findings of no rule of ours, about DNS. They block nothing, whatever the file says."""

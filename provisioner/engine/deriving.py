@@ -38,8 +38,9 @@ def foreign(kind: ResourceType[Any], change: Change, number: int) -> str:
 
 
 def _nouns(kind: ResourceType[Any], change: Change) -> set[str]:
-    """The nouns of Exchange that the type reads this object with: InboundConnector."""
-    queries = kind.queries({change.address.key: change.after}, False)
+    """The nouns of Exchange that the type reads its objects with, one by one or by a listing: InboundConnector."""
+    wanted = {change.address.key: change.after}
+    queries = (*kind.queries(wanted, False), *kind.queries(wanted, True))
     return {_noun(query.request) for query in queries if isinstance(query.request, Cmdlet)}
 
 

@@ -6,7 +6,8 @@ Nothing here raises for a failed read: it is Unknown, with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from provisioner import rules
@@ -36,6 +37,9 @@ from provisioner.model import (
 from provisioner.tenant.ports import Ports
 
 Types = Sequence[ResourceType[Any]]
+_FOLLOW_UPS = 2
+"""So many rounds of reading may follow the first: names are resolved, then what they mean is read by its id."""
+
 Wanted = dict[str, dict[str, Any]]
 """Type name -> key -> spec, or None for a tombstone."""
 
@@ -134,19 +138,16 @@ async def read_wanted(
     missing. `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of
     the tenant, has none.
     """
-    asked = {
+    asked: Mapping[str, Sequence[Query]] = {
         t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
         for t in types
         if wanted.get(t.name) or t.name in listed
     }
     requests = united([*(q.request for queries in asked.values() for q in queries), *evidence])
-    answers = await _ask(requests.values(), ports, reads, purpose)
+    ask = functools.partial(_ask, ports=ports, reads=reads, purpose=purpose)
+    answers = await ask(requests.values())
     if resolve:
-        read = [t for t in types if t.name in asked]
-        more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in read}
-        new = _unanswered((q.request for queries in more.values() for q in queries), requests)
-        answers |= await _ask(new, ports, reads, purpose) if new else {}
-        asked = {name: (*queries, *more[name]) for name, queries in asked.items()}
+        asked = await _resolve(wanted, listed, [t for t in types if t.name in asked], asked, answers, requests, ask)
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
@@ -158,14 +159,42 @@ async def read_wanted(
         for key in ours:
             address = Address(kind.name, key)
             reason = failed.get(key)
-            resources[address] = reason or (Present(seen[key]) if key in seen else Absent())
+            there = seen.get(key, Absent())
+            resources[address] = reason or (there if isinstance(there, Absent) else Present(there))
         whole = failed.get("*")
         if whole and kind.name in listed:
             unlisted[kind.name] = whole
         elif kind.name in listed or kind.name in free:
-            undeclared.update({Address(kind.name, k): s for k, s in seen.items() if k not in ours})
+            others = {k: s for k, s in seen.items() if k not in ours and not isinstance(s, Absent)}
+            undeclared.update({Address(kind.name, k): s for k, s in others.items()})
     told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
     return Observed(resources, undeclared, unlisted, len(answers), told)
+
+
+async def _resolve(
+    wanted: Wanted,
+    listed: Collection[str],
+    types: Types,
+    asked: Mapping[str, Sequence[Query]],
+    answers: dict[str, Answer | TenantError],
+    requests: Mapping[str, Request],
+    ask: Callable[[Iterable[Request]], Awaitable[Mapping[str, Answer | TenantError]]],
+) -> Mapping[str, Sequence[Query]]:
+    """Ask what the answers call for, and add it to them; the queries of each type with those that were added."""
+    for _ in range(_FOLLOW_UPS):
+        more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in types}
+        asked = {name: _joined(queries, more[name]) for name, queries in asked.items()}
+        new = _unanswered((q.request for queries in more.values() for q in queries), requests)
+        if not new:
+            break
+        answers |= await ask(new)
+        requests = united([*requests.values(), *new])
+    return asked
+
+
+def _joined(queries: Sequence[Query], more: Sequence[Query]) -> tuple[Query, ...]:
+    """The queries with those that are not among them yet."""
+    return (*queries, *(query for query in more if query not in queries))
 
 
 def _unanswered(requests: Iterable[Request], asked: Mapping[str, Request]) -> Sequence[Request]:

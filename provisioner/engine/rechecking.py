@@ -10,7 +10,7 @@ from provisioner.engine.comparing import between, standing_of
 from provisioner.engine.deriving import derived
 from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
-from provisioner.model import Address, Change, Observation, Present, Send, Unknown, project
+from provisioner.model import Absent, Address, Change, Observation, Present, Send, Unknown, overlay, project
 
 
 async def recheck(
@@ -38,6 +38,8 @@ async def recheck(
         for c in as_before
         if not _same_steps(run, c, observed[c.address])
     ]
+    lacking = ((c.address, observed[c.address]) for c in changes)
+    moved += [f"{a}: {o.reason}" for a, o in lacking if isinstance(o, Absent) and o.reason]
     if moved:
         raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
     made = (c for c in changes if standing[c.address][0] == "after")
@@ -51,7 +53,10 @@ def _same_steps(run: Run, change: Change, observation: Observation) -> bool:
     """
     kind = run.kind(change.address)
     live = observation.spec if isinstance(observation, Present) else None
-    return derived(kind, live, change.after) == tuple(change.steps)
+    goal = change.after
+    if live is None and goal is not None and isinstance(observation, Absent) and observation.known is not None:
+        goal = overlay(observation.known, goal)  # the ids of the parties of a right, as they are now
+    return derived(kind, live, goal) == tuple(change.steps)
 
 
 def _resumed(run: Run, change: Change, observation: Observation) -> Change:

@@ -263,7 +263,16 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A complete answer that does not hold the object."""
+    """A complete answer that does not hold the object.
+
+    `reason` says why the tenant cannot have it as the plan names it, with its `fix`: a name that no recipient has, or
+    one of a kind that does not do. `known` is what was observed of it nevertheless, a spec with its read-only fields
+    alone: the ids of the two parties of a right that nobody has granted.
+    """
+
+    reason: str = ""
+    fix: str = ""
+    known: Any | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -624,18 +633,21 @@ class ResourceType(Protocol[S]):
         A value of None is a tombstone: only its presence matters.
         """
 
-    def decode(self, wanted: Mapping[str, S | None], answers: Sequence[tuple[Query, Answer]], /) -> Mapping[str, S]:
+    def decode(
+        self, wanted: Mapping[str, S | None], answers: Sequence[tuple[Query, Answer]], /
+    ) -> Mapping[str, S | Absent | Unknown]:
         """Rows of the queries that succeeded -> canonical objects by key, tolerant of unknown columns.
 
-        A wanted object comes back under its wanted key, in whatever spelling that was.
+        A wanted object comes back under its wanted key, in whatever spelling that was. What is left out is absent.
         """
 
     def follow_up(
         self, wanted: Mapping[str, S | None], everything: bool, answers: Sequence[tuple[Query, Answer]], /
     ) -> Sequence[Query]:
-        """The reads that the first answers call for, to resolve names that a row shows in another form.
+        """The reads that the answers so far call for, to resolve names and to read by id what a name means.
 
-        Asked once, after `queries`; `decode` gets the answers of both.
+        Called again after its own were answered, and not a third time; what was asked before is not asked again.
+        `decode` gets all answers.
         """
 
     def names(self, spec: S, /) -> Collection[str]:
@@ -656,6 +668,10 @@ class ResourceType(Protocol[S]):
     @property
     def singletons(self) -> tuple[str, ...]:
         """Keys of objects that every tenant has exactly one of, and that no listing returns."""
+
+    @property
+    def privileged(self) -> bool:
+        """True when roles that read everything else do not show its objects: an export goes on without them."""
 
     def written_form(self, spec: S, /) -> tuple[tuple[str, ...], Any] | None:
         """How a plan would declare what is there: the path from the section to the entry, and its plain value.

@@ -13,7 +13,17 @@ from pathlib import Path
 from provisioner import engine, mailflow, rules
 from provisioner.diagnostics import InputError, ProvisionerError, Severity
 from provisioner.engine import journal
-from provisioner.model import Answer, ChangeSet, Cmdlet, Desired, GraphRequest, Observed, Request, Unknown, request_key
+from provisioner.model import (
+    Answer,
+    ChangeSet,
+    Cmdlet,
+    Desired,
+    GraphRequest,
+    Observed,
+    Request,
+    Unknown,
+    request_key,
+)
 from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -142,7 +152,7 @@ async def _tenant(
     checks += _kept(context, identity.tenant_id)
     checks.append(await _dns(context, tenant, desired))
     if desired is not None:
-        checks += _sign_ins(desired, answers)
+        checks += _sign_ins(desired, answers, found)
     if found is not None:
         checks += _unread(found)
         checks += _findings(found)
@@ -253,8 +263,10 @@ def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
     return rules.sign_in_questions(mailboxes) if mailboxes else ()
 
 
-def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
-    observed = Observed({}, evidence=answers)
+def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned: ChangeSet | None) -> Iterator[Check]:
+    """Whether the mailboxes of the devices can sign in. `planned` read them by whichever name they have."""
+    seen = planned.basis.observed.resources if planned is not None and planned.basis is not None else {}
+    observed = Observed(seen, evidence=answers)
     for mailbox, authentication in _signing_in(desired).items():
         found = mailflow.sign_in(observed, mailbox, authentication)
         how = "OAuth" if authentication == "oauth" else "a password"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from provisioner import engine
@@ -39,7 +40,12 @@ async def export(
     async with signed_in(context, tenant) as opened:
         observed = await engine.survey(chosen, opened.ports, reads=context.profile.reads_at_once)
         failed = {str(a): o.reason for a, o in observed.resources.items() if isinstance(o, Unknown)}
-        failed |= {name: o.reason for name, o in observed.unlisted.items()}
+        unread = dict(observed.unlisted)
+        skipped = {t.name: unread.pop(t.name) for t in chosen if t.privileged and not types and t.name in unread}
+        failed |= {name: o.reason for name, o in unread.items()}
         for what, reason in failed.items():
             raise TenantIncomplete(f"nothing was written, since {what} could not be read: {reason}")
-        return write(observed, chosen, opened.identity.initial_domain, owner=owner, scope=scope, old=old)
+        readable = tuple(t for t in chosen if t.name not in skipped)
+        found = write(observed, readable, opened.identity.initial_domain, owner=owner, scope=scope, old=old)
+        notes = (f"{name}: could not be read: {o.reason}" for name, o in skipped.items())
+        return dataclasses.replace(found, left_out=(*found.left_out, *notes))

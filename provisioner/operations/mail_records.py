@@ -15,7 +15,7 @@ from provisioner.mail_dns.findings import DnsFinding
 from provisioner.mail_dns.records import parse_mx
 from provisioner.mail_dns.spf import SpfResult, check_host
 from provisioner.mailflow.picture import contributions
-from provisioner.model import Address, Desired, DnsQuery, Finding, Observed, Present, Resource, Unknown, overlay
+from provisioner.model import Absent, Address, Desired, DnsQuery, Finding, Observed, Present, Resource, Unknown, overlay
 from provisioner.model.clouds import Cloud
 from provisioner.model.picture import Signature
 from provisioner.operations.context import Context
@@ -55,7 +55,7 @@ async def dkim_targets(ports: Ports) -> Mapping[str, Mapping[str, str] | None]:
         found = kind.decode({}, answers)
     except ValueError as error:
         raise TenantIncomplete(f"the DKIM configurations could not be read: {error}") from error
-    return {domain: None if isinstance(spec, Unknown) else spec.targets for domain, spec in found.items()}
+    return {domain: None if isinstance(spec, Unknown | Absent) else spec.targets for domain, spec in found.items()}
 
 
 async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str]:

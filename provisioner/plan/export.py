@@ -25,6 +25,7 @@ from provisioner.model import (
     Present,
     Resource,
     ResourceType,
+    field_names,
     project,
     written,
     yaml_text,
@@ -173,15 +174,23 @@ def _write_section(
         section = document[kind.section] = CommentedMap()
     # A section that is one object declares it even where it says nothing.
     silent = not section
-    there = {d.key: d for d in _declared(kind, _plain(section), owner) if d.path or not silent}
-    for key, declared in there.items():
+    called = {name: key for key, spec in live.items() for name in kind.names(spec)}
+    declared_here = [d for d in _declared(kind, _plain(section), owner) if d.path or not silent]
+    there = {d.key if d.key in live else called.get(d.key, d.key): d for d in declared_here}
+    for key, declared in reversed(there.items()):  # from the end, so that the places in a list stay true
         if key not in live:
             _remove(section, declared.path)
-        elif project(live[key], declared.spec) != _without_mark(declared.spec):
+        elif _differs(live[key], declared.spec):
             _correct(section, declared, live[key])
     for key, (path, value) in entries.items():
         if key not in there:
             _set(section, path, value)
+
+
+def _differs(live: Any, declared: Any) -> bool:
+    """Whether what is written is not so; the key may be written by another name of the object."""
+    key, *_ = field_names(declared)
+    return bool(project(live, declared) != dataclasses.replace(_without_mark(declared), **{key: getattr(live, key)}))
 
 
 def _without_mark(spec: Any) -> Any:
@@ -191,7 +200,8 @@ def _without_mark(spec: Any) -> Any:
 def _correct(section: Any, there: Declared, live: Any) -> None:
     """Write the fields that differ; those that were not written stay unwritten. An entry of one value is that value."""
     node = _at(section, there.path)
-    differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n != "owner"}
+    kept = {field_names(live)[0], "owner"}
+    differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n not in kept}
     if not isinstance(node, dict):
         for value in differing.values():
             _at(section, there.path[:-1])[there.path[-1]] = value
@@ -225,8 +235,14 @@ def _set(node: Any, path: Sequence[str], value: Any) -> None:
         if node.get(name) is None:
             node[name] = CommentedMap()
         node = node[name]
-    node[path[-1]] = value
+    if isinstance(value, list) and isinstance(node.get(path[-1]), list):
+        node[path[-1]].extend(value)
+    else:
+        node[path[-1]] = value
 
 
 def _remove(node: Any, path: Sequence[str | int]) -> None:
+    """Remove an entry, and the list that it was the last of."""
     del _at(node, path[:-1])[path[-1]]
+    if isinstance(path[-1], int) and not _at(node, path[:-1]):
+        del _at(node, path[:-2])[path[-2]]

@@ -30,6 +30,7 @@ class BaseType:
     singletons: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[tuple[Rule, ...]] = ()
     contributes: ClassVar[tuple[type[Contribution], ...]] = ()
+    privileged: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         """`abstract`: what several types share, which is not a type itself."""

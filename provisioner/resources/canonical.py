@@ -21,6 +21,8 @@ Canonical = Callable[[str], str]
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DISPLAY_NAME = re.compile(r"[^\s@<>\\:\"/][^@<>\\:\"/\n]*\s[^@<>\\:\"/\n]*[^\s@<>\\:\"/]")
 _IPV4_NETWORK = re.compile(r"([0-9.]+)(?:/([0-9]{1,2}))?", re.ASCII)
 _IPV4_RANGE = re.compile(r"([0-9.]+)\s*[-\u2013]\s*([0-9.]+)", re.ASCII)
 _STORED_DOMAIN = re.compile(r"smtp:(.*);1", re.IGNORECASE)
@@ -83,16 +85,77 @@ def spellings(name: str) -> frozenset[str]:
 def email_address(text: str) -> str:
     """An SMTP address: lower case throughout, its domain as `domain_name` makes it.
 
-    Exchange compares both sides without case. Raises EMAIL-INVALID.
+    Exchange compares both sides without case. Raises EMAIL-INVALID, naming the form that was copied from elsewhere and
+    the address in it.
     """
     local, at, domain = text.rpartition("@")
-    mend = "write one address, such as scanner@contoso.com"
-    if not at or len(local) > 64 or not _LOCAL_PART.fullmatch(local.lower()):
-        raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address', mend)
+    fault = ""
+    if at and len(local) <= 64 and _LOCAL_PART.fullmatch(local.lower()):
+        try:
+            return f"{local.lower()}@{domain_name(domain)}"
+        except ValueError:
+            fault = ": its domain is wrong"
+    form, mend = _copied_form(text) or ("", "write one address, such as scanner@contoso.com")
+    what = f", but {form}" if form else fault
+    raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address{what}', mend)
+
+
+def _copied_form(text: str) -> tuple[str, str] | None:
+    """What a text is that holds an address, or stands for one, in another system; and what to write instead."""
+    bare = text.strip()
+    shapes = (
+        ("a link", re.fullmatch(r"mailto:([^?]+)(?:\?.*)?", bare, re.IGNORECASE)),
+        ("a proxy address with its prefix", re.fullmatch(r"(?:smtp|sip|x500|spo):(.+)", bare, re.IGNORECASE)),
+        ("a display name with its address", re.fullmatch(r"[^<>]+<([^<>]*)>", bare)),
+        ("an address in angle brackets", re.fullmatch(r"<([^<>]*)>", bare)),
+        ("an address in quotes", re.fullmatch(r"[\"'](.*)[\"']", bare)),
+        ("an address with blanks around it", re.fullmatch(r"(\S+@\S+)", bare) if bare != text else None),
+    )
+    for form, match in shapes:
+        if match:
+            return form, _address_in(match[1])
+    if re.fullmatch(r"[^@\\\s]+\\[^@\\\s]+", bare):
+        return "a logon name (DOMAIN\\user)", "write the primary address of the mailbox, or its sign-in name"
+    if re.fullmatch(r"[A-Za-z0-9._-]+", bare) and not _GUID.fullmatch(bare) and not _is_domain(bare):
+        return "an alias or a logon name", f"write the whole address, such as {bare.lower()}@contoso.com"
+    return None
+
+
+def _address_in(text: str) -> str:
     try:
-        return f"{local.lower()}@{domain_name(domain)}"
+        return f"write {email_address(text.strip())}"
     except ValueError:
-        raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address: its domain is wrong', mend) from None
+        return "write one address, such as scanner@contoso.com"
+
+
+def _is_domain(text: str) -> bool:
+    try:
+        return bool(domain_name(text))
+    except ValueError:
+        return False
+
+
+def recipient_name(text: str) -> str:
+    """A name by which one recipient is meant, in lower case: an address, a sign-in name, an id, or a display name.
+
+    A display name is told from a mistyped address by its blank: a name of one word is written as an address. Raises
+    EMAIL-INVALID.
+    """
+    if _GUID.fullmatch(text):
+        return text.lower()
+    if _DISPLAY_NAME.fullmatch(text):
+        return text.lower()
+    return email_address(text)
+
+
+def recipient_id(text: str) -> str:
+    """An address, a sign-in name, or an id: what can mean one recipient only. Raises EMAIL-INVALID."""
+    return text.lower() if _GUID.fullmatch(text) else email_address(text)
+
+
+def is_guid(text: str) -> bool:
+    """Whether a name is an id."""
+    return bool(_GUID.fullmatch(text))
 
 
 def sender_domain(text: str) -> str:
@@ -326,6 +389,9 @@ Flag = Annotated[bool, Strict()]
 DomainText = Annotated[str, AfterValidator(domain_name), Field(examples=["contoso.com"])]
 DomainKey = Annotated[str, AfterValidator(as_written(domain_name))]
 EmailText = Annotated[str, AfterValidator(email_address), Field(examples=["scanner@contoso.com"])]
+RecipientText = Annotated[str, AfterValidator(recipient_id), Field(examples=["invoices@contoso.com"])]
+RecipientKey = Annotated[str, AfterValidator(as_written(recipient_name))]
+RecipientIdKey = Annotated[str, AfterValidator(as_written(recipient_id))]
 EmailKey = Annotated[str, AfterValidator(as_written(email_address))]
 
 

@@ -3,44 +3,49 @@
 One resource for each pair. The right has no place for an ownership mark, so pairs that the plan does not list are left
 alone, and one that leaves the plan is taken away by `absent`.
 
-A row names its trustee in a form of Exchange's choice (`rows.recipient_permission`). Where no row has the plan's name
-as it is written, the trustee is looked up, and the rows whose form is not unique are too. A right that could be the one
-asked for is Unknown.
+Both parties are resolved first (`identities`), and rights are read and written by id. A row names its trustee in a form
+of Exchange's choice (`rows.recipient_permission`): it is the plan's trustee where it has a name that only that one has.
+A right that could be the one asked for is Unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from provisioner.model import (
+    Absent,
     Answer,
     Cmdlet,
     Declared,
     Guard,
     Parameter,
     Query,
+    Row,
     Send,
     Step,
     Unknown,
 )
 from provisioner.model.picture import Contribution, Contributions, SendRight
+from provisioner.resources import identities
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
-    EmailKey,
-    EmailText,
-    email_address,
+    RecipientKey,
+    RecipientText,
+    is_guid,
     known_names,
     lenient,
     read_only,
+    recipient_name,
 )
-from provisioner.resources.rows import recipient, recipient_permission, user
+from provisioner.resources.identities import Directory
+from provisioner.resources.rows import recipient, recipient_permission
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.recipient_permission import SendAsRight
-from provisioner.resources.rows.user import User
 
 _RIGHT = "SendAs"
 
@@ -49,13 +54,14 @@ _RIGHT = "SendAs"
 class SendAs:
     """`trustee` may send as `sender`. The key is `erp@contoso.com as invoices@contoso.com`.
 
-    `trustee_id` is the trustee's Guid, observed where its row has another name for it than the plan.
+    Observed: the Guid of each party; of an application, its object id.
     """
 
     pair: str
     trustee: str | None = None
     sender: str | None = None
     trustee_id: str | None = read_only()
+    sender_id: str | None = read_only()
     names: frozenset[str] = known_names()
 
 
@@ -64,7 +70,7 @@ def pair_of(trustee: str, sender: str) -> SendAs:
     return SendAs(f"{trustee} as {sender}", trustee, sender)
 
 
-Section = dict[EmailKey, Annotated[list[EmailText], Field(description="The addresses that it may send as.")]]
+Section = dict[RecipientKey, Annotated[list[RecipientText], Field(description="The addresses that it may send as.")]]
 
 
 class SendAsType(BaseType):
@@ -75,76 +81,59 @@ class SendAsType(BaseType):
     section_type: ClassVar[Any] = Annotated[
         Section,
         Field(
-            description="Who may send as whom: the user's sign-in name, then the addresses of others.",
+            description="Who may send as whom: a user, group or application, then the addresses of others.",
             examples=[{"erp@contoso.com": ["invoices@contoso.com"]}],
         ),
     ]
     spec: ClassVar[type[SendAs]] = SendAs
     contributes: ClassVar[tuple[type[Contribution], ...]] = (SendRight,)
+    privileged: ClassVar[bool] = True
 
     def declare(self, section: Section, _owner: str, /) -> Iterable[Declared]:
         for written, senders in section.items():
             for index, sender in enumerate(senders):
-                right = pair_of(email_address(written), sender)
+                right = pair_of(recipient_name(written), sender)
                 yield Declared(right.pair, right, (written, index))
 
-    def queries(self, wanted: Mapping[str, SendAs | None], _everything: bool, /) -> Sequence[Query]:
-        """One look-up for each address that somebody is to send as: a listing names recipients by display names."""
-        covers: dict[str, set[str]] = {}
-        for key in wanted:
-            covers.setdefault(_parties(key)[1], set()).add(key)
-        return [
-            Query(recipient_permission.look_up(sender), frozenset(keys), may_be_missing=True)
-            for sender, keys in covers.items()
-        ]
+    def queries(self, wanted: Mapping[str, SendAs | None], everything: bool, /) -> Sequence[Query]:
+        """Both parties of every pair, by look-ups of several names each; all rights and recipients for an export."""
+        if everything:
+            keys = frozenset(wanted)
+            return [Query(recipient_permission.LISTING, keys), Query(recipient.LISTING, keys)]
+        return identities.look_ups(_keys_by_party(wanted))
 
     def follow_up(
         self,
-        _wanted: Mapping[str, SendAs | None],
-        _everything: bool,
+        wanted: Mapping[str, SendAs | None],
+        everything: bool,
         answers: Sequence[tuple[Query, Answer]],
         /,
     ) -> Sequence[Query]:
-        """Who the trustees are that no row names as the plan does, and who the rows mean by a name that is no address.
-
-        Get-Recipient knows every address and groups too, Get-User the sign-in name. A row that cannot be looked up is
-        judged by `decode`.
-        """
-        wanted_trustees: dict[str, set[str]] = {}
-        row_trustees: set[str] = set()
-        for query, answer in answers:
-            others = _others(recipient_permission.decode(answer.rows), query.covers)
-            for key in others:
-                wanted_trustees.setdefault(_parties(key)[0], set()).add(key)
-                row_trustees |= {name for right in others[key] for name in _plain_names(right)}
-        queries = []
-        for trustee, keys in wanted_trustees.items():
-            queries.append(Query(recipient.look_up(trustee), frozenset(keys), may_be_missing=True))
-            queries.append(Query(user.look_up(trustee), frozenset(keys), may_be_missing=True))
-        plain = (Query(recipient.look_up(n), frozenset(), may_be_missing=True) for n in sorted(row_trustees))
-        return [*queries, *plain]
+        """The rights on each sender, by its Guid; then whom their rows mean by a name that several may have."""
+        if everything:
+            return ()
+        directory = Directory(answers)
+        queries = [
+            Query(recipient_permission.look_up(sender), frozenset(keys), may_be_missing=True)
+            for sender, keys in _keys_by_sender(wanted, directory).items()
+        ]
+        plain = {name for right in _rights(answers) for name in _plain_names(right)}
+        return [*queries, *identities.look_ups(dict.fromkeys(plain, ()), recipients_only=True)]
 
     def decode(
         self, wanted: Mapping[str, SendAs | None], answers: Sequence[tuple[Query, Answer]]
-    ) -> Mapping[str, SendAs | Unknown]:
-        seen: dict[str, SendAs | Unknown] = {}
-        directory = _Directory(answers)
-        for query, answer in answers:
-            if not isinstance(query.request, Cmdlet) or query.request.name != recipient_permission.NAME:
-                continue
-            rights = recipient_permission.decode(answer.rows)
-            others = _others(rights, query.covers)
-            for key in query.covers:
-                trustee, sender = _parties(key)
-                if len(recipient_permission.recipients(answer.rows)) > 1:
-                    found: SendAs | Unknown | None = _several(sender)
-                elif key in others:
-                    found = _resolved(key, others[key], directory, revoked=wanted.get(key) is None)
-                else:
-                    found = SendAs(key, trustee, sender) if _literal(rights, trustee) else None
-                if found is not None:
-                    seen[key] = found
-        return seen
+    ) -> Mapping[str, SendAs | Absent | Unknown]:
+        directory = Directory(answers)
+        covered = {key for query, _ in answers for key in query.covers}
+        by_sender = {_identity(query): answer.rows for query, answer in _of_rights(answers)}
+        if "" in by_sender:
+            return dict(_listed(by_sender[""], directory))
+        found: dict[str, SendAs | Absent | Unknown] = {}
+        for key in wanted.keys() & covered:
+            pair = _Pair(key, directory, revoked=wanted[key] is None)
+            sender = pair.sender_id
+            found[key] = pair.judge(by_sender.get(sender, ())) if isinstance(sender, str) else sender
+        return found
 
     def steps(self, before: SendAs | None, after: SendAs | None) -> Sequence[Step]:
         if (before is None) == (after is None):
@@ -153,18 +142,18 @@ class SendAsType(BaseType):
         trustee, sender = _parties(right.pair)
         if (right.trustee or trustee, right.sender or sender) != (trustee, sender):
             raise ValueError(f"{right.pair} is not the pair of {right.trustee} and {right.sender}")
-        if before is not None and before.trustee_id:
-            trustee = before.trustee_id
         rights: dict[str, Parameter] = {
-            "Identity": sender,
-            "Trustee": trustee,
+            "Identity": right.sender_id or sender,
+            "Trustee": right.trustee_id or trustee,
             "AccessRights": (_RIGHT,),
             "Confirm": False,
         }
         return (Send(Cmdlet("Add-RecipientPermission" if after else "Remove-RecipientPermission", rights)),)
 
-    def written_form(self, spec: SendAs) -> None:
-        """Nothing: rights can be looked up one address at a time only, so what there is cannot be listed."""
+    def written_form(self, spec: SendAs) -> tuple[tuple[str, ...], Any] | None:
+        """One entry in the list of its trustee."""
+        trustee, sender = _parties(spec.pair)
+        return (trustee,), [sender]
 
     def contribution(self, spec: SendAs) -> Contributions:
         """One more sender who may use another's address."""
@@ -178,27 +167,48 @@ class SendAsType(BaseType):
         return ""
 
 
-_form = lenient(email_address)
+_form = lenient(recipient_name)
 
 
 def _parties(key: str) -> tuple[str, str]:
     """Trustee and sender of a key, in canonical form however it was written."""
-    trustee, _, sender = key.partition(" as ")
+    trustee, _, sender = key.rpartition(" as ")
     return _form(trustee), _form(sender)
 
 
-def _literal(rights: Iterable[SendAsRight], trustee: str) -> bool:
-    return any(trustee in right.trustees for right in rights)
+def _keys_by_party(keys: Iterable[str]) -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        for name in _parties(key):
+            found.setdefault(name, set()).add(key)
+    return found
 
 
-def _others(rights: Sequence[SendAsRight], keys: Collection[str]) -> Mapping[str, Sequence[SendAsRight]]:
-    """The keys that no row has literally, each with the rights that could be its own under another name."""
-    foreign = [right for right in rights if not right.own]
-    return {k: foreign for k in keys if foreign and not _literal(rights, _parties(k)[0])}
+def _keys_by_sender(keys: Iterable[str], directory: Directory) -> Mapping[str, set[str]]:
+    """The keys by the Guid of their sender, where it is known."""
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        sender = directory.meant(_parties(key)[1])
+        if isinstance(sender, Recipient):
+            found.setdefault(sender.id, set()).add(key)
+    return found
 
 
-def _several(sender: str) -> Unknown:
-    return Unknown(f"the rows that were returned for {sender} belong to several recipients", "malformed")
+def _of_rights(answers: Iterable[tuple[Query, Answer]]) -> Iterator[tuple[Query, Answer]]:
+    for query, answer in answers:
+        if isinstance(query.request, Cmdlet) and query.request.name == recipient_permission.NAME:
+            yield query, answer
+
+
+def _identity(query: Query) -> str:
+    """The recipient that a query asks about; "" for all."""
+    return str(query.request.parameters.get("Identity", "")) if isinstance(query.request, Cmdlet) else ""
+
+
+def _rights(answers: Iterable[tuple[Query, Answer]]) -> Iterator[SendAsRight]:
+    """The rights of others on a sender."""
+    for _, answer in _of_rights(answers):
+        yield from (right for right in recipient_permission.decode(answer.rows) if not right.own)
 
 
 # --- who is meant ----------------------------------------------------------------------------------------------------
@@ -218,65 +228,132 @@ def _plain_names(right: SendAsRight) -> frozenset[str]:
     return frozenset() if unique else frozenset(name for name in right.trustees if not name.startswith("s-1-"))
 
 
-class _Directory:
-    """What the look-ups of names found: the objects that go by a name, by Guid, each with all its names."""
-
-    def __init__(self, answers: Sequence[tuple[Query, Answer]]) -> None:
-        self._found: dict[str, dict[str, set[str]]] = {}
-        for query, answer in answers:
-            request = query.request
-            if not isinstance(request, Cmdlet) or request.name == recipient_permission.NAME:
-                continue
-            asked = str(request.parameters["Identity"])
-            found = self._found.setdefault(asked, {})
-            is_user = request.name == "Get-User"
-            others: Iterable[Recipient | User] = map(user.decode if is_user else recipient.decode, answer.rows)
-            for other in others:  # everything may come back for a name that nobody has
-                if asked in other.names:
-                    found.setdefault(other.id, set()).update(other.names)
-
-    def named(self, name: str) -> Mapping[str, set[str]]:
-        """The objects of a name; none also where it was not asked for, or could not be told."""
-        return self._found.get(name, {})
-
-
-def _resolved(
-    key: str, rights: Sequence[SendAsRight], directory: _Directory, *, revoked: bool
-) -> SendAs | Unknown | None:
-    """The right of a trustee whom no row names as the plan does: there under another name, not there, or not known.
+class _Pair:
+    """One wanted right: who the two parties are, and which of the rows that a sender has is theirs.
 
     `revoked`: the plan takes the right away, so that a row that could be it must not be passed over. To grant what is
     there already does no harm: Exchange answers with a warning.
     """
-    trustee, sender = _parties(key)
-    objects = directory.named(trustee)
-    if len(objects) > 1:
-        return Unknown(f"{trustee} is a name of several recipients: write the primary address", "ambiguous")
-    if not objects:
+
+    def __init__(self, key: str, directory: Directory, *, revoked: bool) -> None:
+        self._key, self._directory, self._revoked = key, directory, revoked
+        self._trustee, self._sender = _parties(key)
+        self._holder, self._owner = directory.meant(self._trustee), directory.meant(self._sender)
+
+    @property
+    def sender_id(self) -> str | Absent | Unknown:
+        """The Guid of the sender; or why there is none."""
+        if isinstance(self._owner, Recipient):
+            return self._owner.id
+        if isinstance(self._owner, Unknown):
+            return self._owner
+        if self._revoked:
+            return Absent()
+        reason = f"the tenant has no recipient {self._sender} to send as"
+        return Absent(reason, "correct the name, create the recipient first, or take the entry out of the plan")
+
+    def judge(self, rows: Sequence[Row]) -> SendAs | Absent | Unknown:
+        """What the rows of the sender say of the right."""
+        if isinstance(self._holder, Unknown):
+            return self._holder
+        if len(recipient_permission.recipients(rows)) > 1:
+            reason = f"the rows that were returned for {self._sender} belong to several recipients"
+            return Unknown(reason, "malformed")
+        rights = [right for right in recipient_permission.decode(rows) if not right.own]
+        verdicts = [(right, self._same(right)) for right in rights]
+        held = next((right for right, verdict in verdicts if verdict), None)
+        if held is not None:
+            return self._seen(held.trustees)
+        if self._holder is None:
+            return self._nobody(rights)
+        doubtful = sorted({right.shown for right, verdict in verdicts if verdict is None})
+        if doubtful and (self._revoked or self._holder.names & set(map(_form, doubtful))):
+            fix = f"remove what is stale (Remove-RecipientPermission -Identity {self._sender} -Trustee …), or rename it"
+            what = f"{self._sender} has a Send As right whose trustee cannot be identified ({', '.join(doubtful)})"
+            return Unknown(f"{what}, so that it may be the right of {self._trustee}: {fix}", "ambiguous")
+        return self._refused() or Absent(known=self._ids())
+
+    def exported(self) -> SendAs:
+        """The right as it is seen where nobody wants it: it was found in a row."""
+        return self._seen(())
+
+    def _same(self, right: SendAsRight) -> bool | None:
+        """Whether a right's trustee is the one that is meant; None where that cannot be told."""
+        if self._holder is None or isinstance(self._holder, Unknown):
+            return self._trustee in right.trustees  # an account that is no recipient: its name is all there is
+        if right.sid in self._holder.own or right.trustees & self._holder.own:
+            return True
+        if any(map(_is_unique, right.trustees)):
+            return False
+        found = {party.id for name in right.trustees for party in self._directory.named(name)}
+        return None if len(found) != 1 else found == {self._holder.id}
+
+    def _seen(self, shown: Iterable[str]) -> SendAs:
+        """The right, with every name of its two parties."""
+        holder, owner = self._holder, self._owner
+        known = frozenset() if holder is None or isinstance(holder, Unknown) else holder.names
+        senders = {self._sender, *(owner.own if isinstance(owner, Recipient) else ())}
+        pairs = frozenset(f"{trustee} as {sender}" for trustee in {self._trustee, *shown, *known} for sender in senders)
+        return dataclasses.replace(self._ids(), trustee=self._trustee, sender=self._sender, names=pairs - {self._key})
+
+    def _ids(self) -> SendAs:
+        """The two ids, as far as they are known."""
+        holder = None if self._holder is None or isinstance(self._holder, Unknown) else self._holder.id
+        owner = self._owner.id if isinstance(self._owner, Recipient) else None
+        return SendAs(self._key, trustee_id=holder or None, sender_id=owner or None)
+
+    def _nobody(self, rights: Sequence[SendAsRight]) -> Absent | Unknown:
+        """What it means that no object has the trustee's name."""
         shown = ", ".join(sorted({right.shown for right in rights}))
-        reason = f"{trustee} does not resolve to a recipient, and {sender} has rights under other names ({shown})"
-        fix = "correct the name, or take the entry out of absent"
-        return Unknown(f"{reason}: {fix}", "ambiguous") if revoked else None
-    ((identity, names),) = objects.items()
-    doubtful = []
-    for right in rights:
-        verdict = _same(right, identity, names, directory)
-        if verdict:
-            pairs = frozenset(f"{name} as {sender}" for name in (*names, *right.trustees))
-            return SendAs(key, trustee, sender, identity or None, pairs)
-        if verdict is None:
-            doubtful.append(right.shown)
-    if doubtful and (revoked or names & set(map(_form, doubtful))):
-        remedy = f"remove what is stale (Remove-RecipientPermission -Identity {sender} -Trustee …), or rename it"
-        reason = f"{sender} has a Send As right whose trustee cannot be identified ({', '.join(sorted(doubtful))})"
-        return Unknown(f"{reason}, so that it may be the right of {trustee}: {remedy}", "ambiguous")
-    return None
+        if self._revoked and shown:
+            reason = f"{self._trustee} does not resolve to a recipient"
+            others = f"{self._sender} has rights under other names ({shown})"
+            return Unknown(f"{reason}, and {others}: correct the name, or take the entry out of absent", "ambiguous")
+        if self._revoked:
+            return Absent()
+        if is_guid(self._trustee):
+            reason = f"{self._trustee} is neither a recipient nor an application that is registered with Exchange"
+            return Absent(reason, _APPLICATIONS)
+        reason = f"the tenant has no recipient {self._trustee} to hold the right"
+        return Absent(reason, "correct the name, or take the entry out of the plan")
+
+    def _refused(self) -> Absent | None:
+        """Why the trustee cannot hold a right (Add-RecipientPermission: mailbox users, mail users, security groups)."""
+        if self._revoked or not isinstance(self._holder, Recipient):
+            return None
+        fix = {
+            recipient.CONTACT: "write the mailbox or the mail user that sends",
+            recipient.GROUP: "write a mail-enabled security group, or the members one by one",
+        }.get(self._holder.type)
+        return (
+            Absent(f"{self._trustee} is {self._holder.kind}, which cannot hold a Send As right", fix) if fix else None
+        )
 
 
-def _same(right: SendAsRight, identity: str, names: Collection[str], directory: _Directory) -> bool | None:
-    """Whether a right's trustee is this object; None where that cannot be told."""
-    unique = {name for name in right.trustees if _is_unique(name)}
-    if unique:
-        return bool(unique & set(names))
-    found = {i for name in right.trustees for i in directory.named(name)}
-    return None if len(found) != 1 else found == {identity}
+_APPLICATIONS = (
+    'write the "Object ID" of the application under Enterprise applications in Entra (that under App registrations is '
+    "another one), and register it first: New-ServicePrincipal -AppId <application id> -ObjectId <that id>"
+)
+
+
+# --- export ----------------------------------------------------------------------------------------------------------
+
+
+def _listed(rows: Iterable[Row], directory: Directory) -> Iterator[tuple[str, SendAs]]:
+    """Every right of the tenant, under the names that a plan would write."""
+    by_recipient: dict[str, list[Row]] = {}
+    for row in rows:
+        by_recipient.setdefault(str(row.get("Identity") or "").lower(), []).append(row)
+    for identity, mine in by_recipient.items():
+        owner = directory.meant(identity)
+        sender = identities.written(owner) if isinstance(owner, Recipient) else identity
+        for right in recipient_permission.decode(mine):
+            if not right.own:
+                trustee = _exported(right, directory)
+                yield f"{trustee} as {sender}", _Pair(f"{trustee} as {sender}", directory, revoked=False).exported()
+
+
+def _exported(right: SendAsRight, directory: Directory) -> str:
+    """The name of a trustee that a plan would write; that of its row where it is not one object's alone."""
+    found = {party.id: party for name in right.trustees for party in directory.named(name)}
+    return identities.written(next(iter(found.values()))) if len(found) == 1 else right.shown.lower()

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Severity
 from provisioner.model import (
+    Absent,
     Advice,
     Answer,
     Cmdlet,
@@ -31,18 +32,22 @@ from provisioner.model import (
     picture,
 )
 from provisioner.model.picture import Contribution, Contributions, SignIn
+from provisioner.resources import identities
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
-    EmailKey,
     Flag,
-    email_address,
+    RecipientKey,
     guid,
     known_names,
     lenient,
     only,
     read_only,
+    recipient_name,
 )
-from provisioner.resources.rows import FEW, cas_mailbox, transport_config, user
+from provisioner.resources.identities import Directory, Party
+from provisioner.resources.rows import FEW, cas_mailbox, recipient, transport_config
+from provisioner.resources.rows.recipient import Recipient
+from provisioner.resources.rows.service_principal import ServicePrincipal
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
 
 ORGANIZATION = "organization"
@@ -53,12 +58,13 @@ _VALUES = {text: value for value, text in WORDS.items()}
 
 @dataclass(frozen=True, slots=True)
 class SmtpAuth:
-    """`identity` is the plan's word for the mailbox (any of its addresses); `mailbox` its primary address, observed."""
+    """`identity` is the plan's word for the mailbox: any of its names. Observed: its primary address and its Guid."""
 
     identity: str
     smtp_auth: str | None = None
     mailbox: str | None = read_only()
     names: frozenset[str] = known_names()
+    id: str | None = read_only()
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -74,9 +80,9 @@ class SmtpAuthSection(TypedDict, total=False):
         Field(description="true: an override of any mailbox that is not listed here goes back to inherit."),
     ]
     mailboxes: Annotated[
-        dict[EmailKey, Literal["enabled", "disabled", "inherit"]],
+        dict[RecipientKey, Literal["enabled", "disabled", "inherit"]],
         Field(
-            description="By address: enabled or disabled whatever the organization says, or inherit to follow it.",
+            description="By name: enabled or disabled whatever the organization says, or inherit to follow it.",
             examples=[{"erp@contoso.com": "enabled", "old-fax@contoso.com": "disabled"}],
         ),
     ]
@@ -106,7 +112,7 @@ class SmtpAuthType(BaseType):
         if "organization" in section:
             yield Declared(ORGANIZATION, SmtpAuth(ORGANIZATION, section["organization"]), ("organization",))
         for address, value in section.get("mailboxes", {}).items():
-            key = email_address(address)
+            key = recipient_name(address)
             yield Declared(key, SmtpAuth(key, value), ("mailboxes", address))
 
     def exclusive(self, section: SmtpAuthSection) -> bool:
@@ -121,58 +127,49 @@ class SmtpAuthType(BaseType):
         if everything or len(mailboxes) > FEW:
             asked.append(Query(cas_mailbox.LISTING, frozenset(mailboxes)))
         else:
-            asked += [Query(cas_mailbox.look_up(k), frozenset({k}), True) for k in mailboxes]
+            asked += [Query(cas_mailbox.look_up(k), frozenset({k})) for k in mailboxes]
         return asked
-
-    def decode(
-        self, wanted: Mapping[str, SmtpAuth | None], answers: Sequence[tuple[Query, Answer]]
-    ) -> Mapping[str, SmtpAuth | Unknown]:
-        """Wanted switches under their wanted keys; other mailboxes, where all were listed, under their primary address.
-
-        Get-CASMailbox may return every mailbox for an identity that does not exist: rows are matched by address here.
-        """
-        seen: dict[str, SmtpAuth | Unknown] = {}
-        sign_ins = _sign_ins(answers)
-        for query, answer in answers:
-            request = query.request
-            if not isinstance(request, Cmdlet):
-                continue
-            if request == transport_config.REQUEST:
-                seen[ORGANIZATION] = _organization(answer.rows)
-                continue
-            if request.name != cas_mailbox.NAME:
-                continue
-            listed = [_named(row, sign_ins) for row in answer.rows]
-            found = _match(query.covers, listed)
-            seen.update({key: _mailbox(key, rows) for key, rows in found.items()})
-            if "Identity" not in request.parameters:
-                claimed = {id(row) for rows in found.values() for row in rows}
-                others: dict[str, list[Row]] = {}
-                for row in listed:
-                    if id(row) not in claimed:
-                        others.setdefault(cas_mailbox.primary(row), []).append(row)
-                seen.update({primary: _mailbox(primary, rows) for primary, rows in others.items()})
-        return {key: spec for key, spec in seen.items() if key in wanted or key != ORGANIZATION}
 
     def follow_up(
         self, wanted: Mapping[str, SmtpAuth | None], everything: bool, answers: Sequence[tuple[Query, Answer]]
     ) -> Sequence[Query]:
-        """The sign-in names, which rows of Get-CASMailbox do not have.
+        """Whom the names mean that no mailbox has as an address, and the switches of those who sign in by them.
 
-        Asked for where they decide: of a wanted mailbox that no row has as an address, and of the overrides that an
-        exclusive section would take back.
+        Of the overrides that an exclusive section would take back the other names are asked for too: one of them may be
+        declared, ignored or protected.
         """
-        asked = [(q, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == cas_mailbox.NAME]
-        missing = {k for q, a in asked if a.rows for k in q.covers - _match(q.covers, a.rows).keys()}
-        queries = [Query(user.look_up(key), frozenset({key}), may_be_missing=True) for key in sorted(missing)]
+        seen = _Seen(wanted, answers)
+        queries = identities.look_ups({key: (key,) for key in seen.unmatched})
+        guids = {guid: key for key, guid in seen.resolved.items() if guid not in seen.rows}
+        queries += [Query(cas_mailbox.by_guid([guid]), frozenset({key})) for guid, key in sorted(guids.items())]
         if everything:
-            keys = frozenset(k for k in wanted if k != ORGANIZATION)
-            claimed = {id(row) for _, a in asked for rows in _match(keys, a.rows).values() for row in rows}
-            overrides = [r for _, a in asked for r in a.rows if id(r) not in claimed and r.get(SWITCH) is not None]
-            queries += [Query(user.look_up(guid(r)), frozenset(), may_be_missing=True) for r in overrides if guid(r)]
-        if len(queries) <= FEW:
-            return queries
-        return (Query(user.LISTING, frozenset(missing)),)
+            overrides = [guid for guid, row in seen.rows.items() if guid and row.get(SWITCH) is not None]
+            others = sorted(set(overrides) - {guid(row) for rows in seen.matched.values() for row in rows})
+            if len(others) > _FEW_OVERRIDES:
+                queries.append(Query(recipient.LISTING, frozenset()))
+            else:
+                queries += identities.look_ups(dict.fromkeys(others, ()), recipients_only=True)
+        return queries
+
+    def decode(
+        self, wanted: Mapping[str, SmtpAuth | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, SmtpAuth | Absent | Unknown]:
+        """Wanted switches under their wanted keys; where all were listed, the others under their primary address."""
+        found: dict[str, SmtpAuth | Absent | Unknown] = {}
+        seen = _Seen(wanted, answers)
+        for query, answer in answers:
+            if query.request == transport_config.REQUEST and ORGANIZATION in wanted:
+                found[ORGANIZATION] = _organization(answer.rows)
+        found.update({key: _mailbox(key, rows, seen.directory) for key, rows in seen.matched.items()})
+        found.update({key: seen.unresolved(key) for key in seen.unmatched})
+        if seen.listed:
+            claimed = {id(row) for rows in seen.matched.values() for row in rows}
+            others: dict[str, list[Row]] = {}
+            for row in seen.mailboxes:
+                if id(row) not in claimed:
+                    others.setdefault(cas_mailbox.primary(row), []).append(row)
+            found.update({key: _mailbox(key, rows, seen.directory) for key, rows in others.items()})
+        return {key: spec for key, spec in found.items() if spec != Absent()}
 
     def undeclared(self, observed: SmtpAuth, _owner: str, exclusive: bool, /) -> SmtpAuth | Undeclared:
         overrides = observed.identity != ORGANIZATION and observed.smtp_auth in {"enabled", "disabled"}
@@ -184,7 +181,8 @@ class SmtpAuthType(BaseType):
         value = _VALUES[after.smtp_auth]
         if after.identity == ORGANIZATION:
             return (Send(Cmdlet("Set-TransportConfig", {SWITCH: value})),)
-        return (Send(Cmdlet("Set-CASMailbox", {"Identity": after.identity, SWITCH: value})),)
+        known = after.id or (before.id if before else None)
+        return (Send(Cmdlet("Set-CASMailbox", {"Identity": known or after.identity, SWITCH: value})),)
 
     def written_form(self, spec: SmtpAuth) -> tuple[tuple[str, ...], Any] | None:
         if spec.identity == ORGANIZATION:
@@ -216,7 +214,8 @@ class SmtpAuthType(BaseType):
         return ""
 
 
-_form = lenient(email_address)
+_form = lenient(recipient_name)
+_FEW_OVERRIDES = 100  # whose other names are looked up; beyond, all recipients are listed
 
 
 def _for_all(spec: SmtpAuth | None) -> bool:
@@ -231,38 +230,84 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     return SmtpAuth(ORGANIZATION, switch)
 
 
-def _mailbox(key: str, rows: Sequence[Row]) -> SmtpAuth | Unknown:
+def _mailbox(key: str, rows: Sequence[Row], directory: Directory) -> SmtpAuth | Unknown:
     """Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked)."""
     row = only(rows)
     if isinstance(row, Unknown):
         return row
     if SWITCH not in row or not (row[SWITCH] is None or isinstance(row[SWITCH], bool)):
         return Unknown(f"the answer for {key} did not tell {SWITCH}", "malformed")
-    return SmtpAuth(key, WORDS[row[SWITCH]], cas_mailbox.primary(row), cas_mailbox.names(row))
+    person = directory.recipient(guid(row))
+    names = cas_mailbox.names(row) | (person.own if person else frozenset())
+    return SmtpAuth(key, WORDS[row[SWITCH]], cas_mailbox.primary(row), names, guid(row) or None)
+
+
+class _Seen:
+    """The mailboxes of the answers, and which of them the wanted names mean.
+
+    An address means the mailbox that has it. A name that none has as an address is resolved by the look-ups, where they
+    were made already: it may be a sign-in name, an id or a display name.
+    """
+
+    def __init__(self, wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]]) -> None:
+        mine = [
+            (q.request, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == cas_mailbox.NAME
+        ]
+        self.listed = any("Filter" not in request.parameters for request, _ in mine)
+        self.mailboxes: list[Row] = [row for _, answer in mine for row in answer.rows]
+        self.rows = {guid(row): row for row in self.mailboxes}
+        self.directory = Directory(answers)
+        covered = {key for query, _ in answers for key in query.covers}
+        keys = [key for key in wanted if key != ORGANIZATION and key in covered]
+        self.matched = _match(keys, self.mailboxes)
+        self.resolved = {key: party.id for key in keys if isinstance(party := self._meant(key), Recipient)}
+        for key, identity in self.resolved.items():
+            if key not in self.matched and identity in self.rows:
+                self.matched[key] = [self.rows[identity]]
+        self.unmatched = [key for key in keys if key not in self.matched]
+
+    def _meant(self, key: str) -> object:
+        return None if key in self.matched else self.directory.meant(_form(key))
+
+    def unresolved(self, key: str) -> Absent | Unknown:
+        """Why a name means no mailbox, as far as it was looked up."""
+        name = _form(key)
+        party = self.directory.meant(name)
+        if isinstance(party, Unknown):
+            return party
+        if party is None:
+            there_is_none = f"the tenant has no mailbox {name}: no recipient has this address or name"
+            fix = f'create "{name}" first, correct the name, or take it out of the plan'
+            return Absent(there_is_none, fix) if self.directory.asked(name) else Absent()
+        kind = party.kind if isinstance(party, Recipient) else "an application"
+        return Absent(f"{name} is {kind}, not a mailbox: SMTP AUTH is a setting of mailboxes", _fitting(party))
+
+
+def _fitting(party: Party) -> str:
+    """What to do instead for what is no mailbox."""
+    kind = party.type if isinstance(party, Recipient) else ""
+    if kind == recipient.MAIL_USER:
+        return (
+            "a High Volume Email account is a mail user, and this setting does not hold for it: send to "
+            "smtp.hve.mx.microsoft and take it out of smtp_auth; otherwise give the user a mailbox"
+        )
+    if kind == recipient.CONTACT:
+        return "a contact cannot sign in: write the address of the mailbox that the device signs in to"
+    if kind in {recipient.GROUP, recipient.SECURITY_GROUP}:
+        return "a group cannot sign in: enable the mailbox of one user, and let it send as the group under send_as"
+    if isinstance(party, ServicePrincipal):
+        return (
+            "an application signs in to a mailbox: write that mailbox, and give the application its right under send_as"
+        )
+    return "write the address of a mailbox"
 
 
 def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each key, by primary or other SMTP address; by sign-in name where no mailbox has such an address."""
+    """The rows of each key, by address or id; by display name where the key is one."""
     by_form = {_form(key): key for key in keys}
-    by_address: dict[str, list[Row]] = {}
-    by_sign_in: dict[str, list[Row]] = {}
+    found: dict[str, list[Row]] = {}
     for row in rows if by_form else ():
-        for address in cas_mailbox.addresses(row) & by_form.keys():
-            by_address.setdefault(by_form[address], []).append(row)
-        sign_in = _form(str(row.get(cas_mailbox.SIGN_IN) or ""))
-        if sign_in in by_form:
-            by_sign_in.setdefault(by_form[sign_in], []).append(row)
-    return {**by_sign_in, **by_address}
-
-
-def _sign_ins(answers: Sequence[tuple[Query, Answer]]) -> Mapping[str, str]:
-    """The sign-in names of users by Guid."""
-    asked = [a for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == "Get-User"]
-    users = (user.decode(row) for answer in asked for row in answer.rows)
-    return {account.id: account.sign_in for account in users if account.id}
-
-
-def _named(row: Row, sign_ins: Mapping[str, str]) -> Row:
-    """The row with its user's sign-in name, where that was asked for."""
-    sign_in = sign_ins.get(guid(row)) if sign_ins else None
-    return {**row, cas_mailbox.SIGN_IN: sign_in} if sign_in else row
+        for name in (cas_mailbox.names(row) | cas_mailbox.shared_names(row)) & by_form.keys():
+            if "@" not in name or name in cas_mailbox.addresses(row):
+                found.setdefault(by_form[name], []).append(row)
+    return found

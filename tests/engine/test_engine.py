@@ -87,12 +87,13 @@ class Tenant:
         return DnsAnswer(Status.ROWS, tuple(self.dns.get(query.name, [])))
 
     def get_casmailbox(self, p: dict[str, Any]) -> Answer:
-        keys = [p["Identity"]] if "Identity" in p else list(self.mailboxes)
-        if any(k not in self.mailboxes for k in keys):
-            raise NotFound("no such mailbox")
+        keys = [k for k in self.mailboxes if f"'{k}'" in p.get("Filter", f"'{k}'")]
         return Answer(
             tuple({"PrimarySmtpAddress": k, "SmtpClientAuthenticationDisabled": self.mailboxes[k]} for k in keys)
         )
+
+    def get_recipient(self, _: dict[str, Any]) -> Answer:
+        return Answer()
 
     def set_casmailbox(self, p: dict[str, Any]) -> Answer:
         self.mailboxes[p["Identity"]] = p["SmtpClientAuthenticationDisabled"]
@@ -186,9 +187,9 @@ def test_questions_that_two_types_share_are_asked_once_and_a_few_mailboxes_one_b
     wanted = desired(SmtpAuth("a@x.com", "enabled"), SmtpAuth("gone@x.com", "enabled"), connector("hq"))
     seen = asyncio.run(engine.read(wanted, TYPES, ports(tenant)))
     assert seen.resources[Address("smtp_auth", "a@x.com")] == Present(SmtpAuth("a@x.com", "inherit", "a@x.com"))
-    assert seen.resources[Address("smtp_auth", "gone@x.com")] == Absent()
+    assert isinstance(seen.resources[Address("smtp_auth", "gone@x.com")], Absent)
     assert seen.resources[Address("inbound_connector", "hq")] == Absent()
-    assert seen.requests == 3
+    assert seen.requests == 4, "the name that no mailbox has is looked up"
 
 
 @pytest.mark.parametrize("error", [Throttled("slow down"), PermissionMissing("no role"), Unclear("reset")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ from provisioner.model import (
 )
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
-from provisioner.resources.rows import user
+from provisioner.resources.rows import recipient
 from provisioner.tenant.ports import Ports
 
 LISTING = {"ResultSize": "Unlimited"}
@@ -106,14 +107,14 @@ def test_a_type_and_a_question_ask_once_for_the_columns_of_both() -> None:
 
 
 def test_a_later_question_for_more_columns_is_asked_again_for_all() -> None:
-    """The sign-in name decides who has the mailbox; the first question about the user was for its policy only."""
-    mailbox, person = "svc@contoso.com", {"UserPrincipalName": "svc@contoso.com", "Guid": "g-1"}
+    """The sign-in name decides who has the mailbox; the first question about the recipient was for its kind only."""
+    mailbox, person = "svc@contoso.com", {"WindowsLiveID": "svc@contoso.com", "Guid": "g-1"}
     row = {"PrimarySmtpAddress": "erp@contoso.com", "SmtpClientAuthenticationDisabled": True, "Guid": "g-1"}
-    host = Host({"Get-CASMailbox": [row], "Get-User": [{**person, "AuthenticationPolicy": "Block"}]})
-    question = Cmdlet("Get-User", {"Identity": mailbox}, frozenset({"AuthenticationPolicy"}))
+    host = Host({"Get-CASMailbox": [row], "Get-Recipient": [person]})
+    question = dataclasses.replace(recipient.filtered([mailbox]), columns=frozenset({"RecipientType"}))
     observed = read(host, Address("smtp_auth", mailbox), question)
-    asked = [request.columns for request in host.log if request.name == "Get-User"]
-    assert asked == [question.columns, question.columns | user.COLUMNS]
+    asked = [request.columns for request in host.log if request.name == "Get-Recipient"]
+    assert asked == [question.columns, recipient.COLUMNS]
     there = observed.resources[Address("smtp_auth", mailbox)]
     assert isinstance(there, Present)
     assert there.spec.smtp_auth == "disabled"
@@ -156,7 +157,7 @@ def reading_of_declared_only(host: Host) -> Any:
 def test_mailboxes_that_are_looked_up_one_by_one_are_not_listed_for_the_report() -> None:
     few, many = Host(OTHERS), Host(OTHERS)
     assert not whole(few, Address("smtp_auth", "m0@contoso.com")).undeclared
-    assert "Identity" in few.log[0].parameters
+    assert "Filter" in few.log[0].parameters
     observed = whole(many, *(Address("smtp_auth", f"m{i}@contoso.com") for i in range(6)))
     assert {a.key for a in observed.undeclared} == {"m6@contoso.com", "m7@contoso.com"}
     assert len(many.log) == 1

@@ -13,7 +13,6 @@ from provisioner.model import (
     Address,
     Answer,
     Change,
-    Cmdlet,
     Desired,
     Observation,
     Observed,
@@ -66,7 +65,7 @@ def test_what_could_not_be_read_leaves_its_words_unknown() -> None:
 EVIDENCE: list[tuple[Request, list[dict[str, Any]]]] = [
     (transport_config.REQUEST, [{SWITCH: True}]),
     (organization_config.REQUEST, [{"RejectDirectSend": True}]),
-    (Cmdlet("Get-CASMailbox", {"Identity": ERP}), [row(ERP, False)]),
+    (cas_mailbox.look_up(ERP), [row(ERP, False)]),
     (cas_mailbox.LISTING, [row(FAX, None)]),
 ]
 

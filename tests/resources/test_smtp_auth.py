@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from provisioner.model import Address, Answer, Undeclared, Unknown
+from provisioner.model import Absent, Address, Answer, Query, Undeclared, Unknown
 from provisioner.resources.rows.transport_config import SWITCH as COLUMN
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth, SmtpAuthType
 from tests.recordings import load, recordings
@@ -26,10 +26,12 @@ def wanted(*keys: str) -> dict[str, Any]:
 
 
 def test_a_section_declares_the_organization_and_its_mailboxes() -> None:
-    section = {"organization": "disabled", "mailboxes": {"ERP@Contoso.com": "enabled", "old@contoso.com": "inherit"}}
+    mailboxes = {"ERP@Contoso.com": "enabled", "Contoso Fax": "enabled", "old@contoso.com": "inherit"}
+    section = {"organization": "disabled", "mailboxes": mailboxes}
     assert declared(KIND, section) == {
         ORGANIZATION: SmtpAuth(ORGANIZATION, "disabled"),
         "erp@contoso.com": SmtpAuth("erp@contoso.com", "enabled"),
+        "contoso fax": SmtpAuth("contoso fax", "enabled"),
         "old@contoso.com": SmtpAuth("old@contoso.com", "inherit"),
     }
     assert declared(KIND, {}) == {}
@@ -79,8 +81,9 @@ def test_the_organization_is_only_asked_for_when_it_is_declared() -> None:
 def test_few_mailboxes_are_looked_up_and_many_are_listed() -> None:
     five = wanted(*(f"m{n}@contoso.com" for n in range(5)))
     looked_up = KIND.queries(five, False)
-    assert [asked(q) for q in looked_up] == [f"Get-CASMailbox m{n}@contoso.com" for n in range(5)]
-    assert all(q.may_be_missing and len(q.covers) == 1 for q in looked_up)
+    by_address = "Get-CASMailbox EmailAddresses -eq 'm{}@contoso.com' Unlimited"
+    assert [asked(q) for q in looked_up] == [by_address.format(n) for n in range(5)]
+    assert all(len(q.covers) == 1 for q in looked_up)
     six = {**five, **wanted("m5@contoso.com")}
     for keys, everything in ((six, False), (five, True), ({}, True)):
         (listing,) = KIND.queries(keys, everything)
@@ -125,23 +128,14 @@ def test_a_mailbox_is_found_by_any_of_its_addresses_and_comes_back_under_the_wan
         answer(KIND, keys, rows("cas-mailboxes")[:1]),
         answer(KIND, keys, rows("cas-mailboxes"), everything=True),
     ):
-        assert found["orders@contoso.com"] == SmtpAuth("orders@contoso.com", "enabled", "erp@contoso.com")
+        guid = rows("cas-mailboxes")[0]["Guid"]
+        assert found["orders@contoso.com"] == SmtpAuth("orders@contoso.com", "enabled", "erp@contoso.com", id=guid)
         assert "erp@contoso.com" not in found
 
 
 def test_an_address_of_another_protocol_is_no_address() -> None:
     row = {"PrimarySmtpAddress": "a@contoso.com", "EmailAddresses": ["SIP:b@contoso.com"], COLUMN: None}
     assert answer(KIND, wanted("b@contoso.com"), [row]) == {}
-
-
-def test_a_sign_in_name_finds_a_mailbox_unless_it_is_the_address_of_another() -> None:
-    signs_in = {"PrimarySmtpAddress": "a@contoso.com", "UserPrincipalName": "U@contoso.com", COLUMN: True}
-    has_it = {"PrimarySmtpAddress": "u@contoso.com", COLUMN: False}
-    assert answer(KIND, wanted("u@contoso.com"), [signs_in])["u@contoso.com"].smtp_auth == "disabled"
-    for listing in ([signs_in, has_it], [has_it, signs_in]):
-        found = answer(KIND, wanted("u@contoso.com"), listing, everything=True)
-        assert found["u@contoso.com"].smtp_auth == "enabled"
-        assert found["a@contoso.com"].smtp_auth == "disabled"
 
 
 @given(st.permutations(rows("cas-mailboxes")), st.sets(ADDRESSES))
@@ -230,43 +224,158 @@ SCAN: dict[str, Any] = {
 BEA: dict[str, Any] = {"PrimarySmtpAddress": "bea@contoso.com", "Guid": "G-2", COLUMN: True}
 
 
-def resolved(keys: tuple[str, ...], rows: list[dict[str, Any]], users: dict[str, str], *, everything: bool) -> Any:
-    """What is seen of the mailboxes, where the look-ups are answered with the sign-in names of `users` (by Guid)."""
-    (query,) = KIND.queries(wanted(*keys), everything)
-    answers = [(query, Answer(tuple(rows)))]
-    for more in KIND.follow_up(wanted(*keys), everything, answers):
-        found = [{"Guid": g, "UserPrincipalName": u} for g, u in users.items() if asked(more).lower()[9:] in (g, u)]
-        answers.append((more, Answer(tuple(found))))
+def resolved(
+    keys: tuple[str, ...],
+    rows: list[dict[str, Any]],
+    people: list[dict[str, Any]],
+    *,
+    everything: bool,
+    said: Any = None,
+) -> Any:
+    """What is seen of the mailboxes, where look-ups of recipients are answered from `people`.
+
+    `said` gets all questions. A look-up finds nothing but what it asks for.
+    """
+    answers: list[tuple[Query, Answer]] = []
+    queries = list(KIND.queries(wanted(*keys), everything))
+    for _ in range(3):
+        for query in queries:
+            text = asked(query).lower()
+            listing = "-eq" not in text
+            of = {"get-recipient": people, "get-casmailbox": rows}.get(text.partition(" ")[0], [])
+            answers.append((query, Answer(tuple(r for r in of if listing or _is_named(r, text)))))
+            if said is not None:
+                said.append(asked(query))
+        known = [query for query, _ in answers]
+        queries = [q for q in KIND.follow_up(wanted(*keys), everything, answers) if q not in known]
+    assert not queries
     return KIND.decode(wanted(*keys), answers)
 
 
+def _is_named(row: dict[str, Any], text: str) -> bool:
+    names = [row.get(c, "") for c in ("PrimarySmtpAddress", "Guid", "WindowsLiveID", "DisplayName", "Alias")]
+    names += [a.partition(":")[2] for a in row.get("EmailAddresses", ()) if a.lower().startswith("smtp:")]
+    return any(f"'{name.lower()}'" in text for name in names if name)
+
+
+def person(row: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The row of Get-Recipient for a mailbox."""
+    return {**row, "RecipientType": "UserMailbox", "RecipientTypeDetails": "UserMailbox", **more}
+
+
+SIGN_IN = "scanner01@contoso.onmicrosoft.com"
+
+
 def test_an_undeclared_mailbox_has_every_name_that_is_its_own() -> None:
-    found = resolved((), [SCAN, BEA], {"g-1": "scanner01@contoso.onmicrosoft.com"}, everything=True)
+    found = resolved((), [SCAN, BEA], [person(SCAN, WindowsLiveID=SIGN_IN)], everything=True)
     both = {"mfp@xn--bcher-kva.example", "mfp@b\u00fccher.example"}
-    own = {"scan@contoso.com", "scanner01@contoso.onmicrosoft.com", "g-1"}
+    own = {"scan@contoso.com", SIGN_IN, "g-1"}
     assert set(KIND.names(found["scan@contoso.com"])) == both | own
 
 
-def test_a_declared_sign_in_name_finds_its_mailbox() -> None:
+@pytest.mark.parametrize("everything", [True, False])
+@pytest.mark.parametrize(
+    "name", ["s@contoso.com", "MFP 3", "8a68c198-be28-4a30-83e9-bffb760c65ba", "8a68c198-0000-4a30-83e9-bffb760c65ba"]
+)
+def test_a_mailbox_is_declared_by_sign_in_name_display_name_and_id(name: str, everything: bool) -> None:
+    guid = "8a68c198-be28-4a30-83e9-bffb760c65ba"
+    row = SCAN | {"Guid": guid, "DisplayName": "MFP 3"}
+    entra = {
+        "ExternalDirectoryObjectId": "8a68c198-0000-4a30-83e9-bffb760c65ba",
+        "Alias": "8a68c198-0000-4a30-83e9-bffb760c65ba",
+    }
+    people = [person(row, WindowsLiveID="s@contoso.com", **entra)]
+    found = resolved((name.lower(),), [row, BEA], people, everything=everything)
+    assert found[name.lower()] == SmtpAuth(name.lower(), "enabled", "scan@contoso.com", id=guid)
+    assert "scan@contoso.com" not in found, "it is the same mailbox"
+
+
+def test_an_address_is_not_the_sign_in_or_display_name_of_another() -> None:
+    bookings = BEA | {"Guid": "G-3", "DisplayName": "scan@contoso.com", "PrimarySmtpAddress": "b@contoso.com"}
+    people = [person(SCAN), person(BEA, WindowsLiveID="scan@contoso.com"), person(bookings)]
     for everything in (True, False):
-        found = resolved(("s@contoso.com",), [SCAN], {"g-1": "s@contoso.com"}, everything=everything)
-        assert found == {"s@contoso.com": SmtpAuth("s@contoso.com", "enabled", "scan@contoso.com")}
+        found = resolved(("scan@contoso.com",), [SCAN, BEA, bookings], people, everything=everything)
+        assert found["scan@contoso.com"].id == "g-1"
+    (step,) = KIND.steps(found["scan@contoso.com"], SmtpAuth("scan@contoso.com", "disabled", id="g-1"))
+    assert sent(step) == ("Set-CASMailbox", {"Identity": "g-1", COLUMN: True})
 
 
-def test_sign_in_names_are_asked_for_only_where_they_decide() -> None:
+def test_other_names_are_asked_for_only_where_they_decide() -> None:
     def more(keys: tuple[str, ...], rows: list[dict[str, Any]], everything: bool) -> list[str]:
-        (query,) = KIND.queries(wanted(*keys), everything)
-        return [asked(q) for q in KIND.follow_up(wanted(*keys), everything, [(query, Answer(tuple(rows)))])]
+        said: list[str] = []
+        resolved(keys, rows, list(map(person, rows)), everything=everything, said=said)
+        return said[1:]
 
     inherits = BEA | {COLUMN: None}
+    by_name = "(EmailAddresses -eq '{0}' -or WindowsLiveID -eq '{0}')"
     assert more(("scan@contoso.com",), [SCAN], False) == []
     assert more(("scan@contoso.com",), [SCAN, inherits], True) == []
-    assert more(("nobody@contoso.com",), [], False) == []
-    assert more(("scan@contoso.com",), [SCAN, BEA], True) == ["Get-User g-2"]
-    many = [BEA | {"PrimarySmtpAddress": f"m{n}@contoso.com", "Guid": f"G-{n}"} for n in range(9)]
-    assert more((), many, True) == ["Get-User Unlimited"]
+    assert more(("nobody@contoso.com",), [], False) == [
+        f"Get-Recipient {by_name.format('nobody@contoso.com')} Unlimited"
+    ]
+    by_id = "Get-Recipient (Name -eq 'g-2' -or DisplayName -eq 'g-2' -or Alias -eq 'g-2') Unlimited"
+    assert more(("scan@contoso.com",), [SCAN, BEA], True) == [by_id]
+    many = [BEA | {"PrimarySmtpAddress": f"m{n}@contoso.com", "Guid": f"G-{n}"} for n in range(101)]
+    assert more((), many, True) == ["Get-Recipient Unlimited"]
+    assert len(more((), many[:100], True)) == 5
 
 
 def test_an_address_that_two_mailboxes_have_is_unknown() -> None:
-    found = resolved(("scan@contoso.com",), [SCAN, SCAN | {"Guid": "G-7"}], {}, everything=False)
+    found = resolved(("scan@contoso.com",), [SCAN, SCAN | {"Guid": "G-7"}], [], everything=False)
     assert isinstance(found["scan@contoso.com"], Unknown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "said", "fix"),
+    [
+        ("MailContact", "MailContact", "is a mail contact, not a mailbox", "a contact cannot sign in"),
+        ("MailUser", "MailUser", "is a mail user, not a mailbox", "smtp.hve.mx.microsoft"),
+        ("MailUser", "GuestMailUser", "is a guest, not a mailbox", "smtp.hve.mx.microsoft"),
+        ("MailUniversalDistributionGroup", "MailUniversalDistributionGroup", "is a distribution group", "send_as"),
+        ("MailUniversalSecurityGroup", "MailUniversalSecurityGroup", "is a mail-enabled security group", "send_as"),
+        ("MailUniversalDistributionGroup", "GroupMailbox", "is a Microsoft 365 group", "send_as"),
+        ("PublicFolder", "PublicFolder", "is a mail-enabled public folder", "write the address of a mailbox"),
+    ],
+)
+def test_what_is_no_mailbox_is_told_by_its_kind(kind: str, details: str, said: str, fix: str) -> None:
+    row = {"PrimarySmtpAddress": "x@contoso.com", "RecipientType": kind, "RecipientTypeDetails": details, "Guid": "G-5"}
+    for everything in (True, False):
+        found = resolved(("x@contoso.com",), [BEA], [row, person(BEA)], everything=everything)["x@contoso.com"]
+        assert isinstance(found, Absent)
+        assert said in found.reason
+        assert fix in found.fix
+
+
+def test_a_name_that_nobody_has_or_several_have_is_told() -> None:
+    nobody = resolved(("x@contoso.com",), [BEA], [], everything=False)["x@contoso.com"]
+    assert isinstance(nobody, Absent)
+    assert "no recipient has this address or name" in nobody.reason
+    twins = [{"DisplayName": "Sam Poe", "Guid": f"G-{n}", "PrimarySmtpAddress": f"s{n}@contoso.com"} for n in (7, 8)]
+    several = resolved(("sam poe",), [], list(map(person, twins)), everything=False)["sam poe"]
+    assert isinstance(several, Unknown)
+    assert several.reason == (
+        "sam poe is a name of several recipients (s7@contoso.com, a user mailbox; s8@contoso.com, a user mailbox): "
+        "write the primary address"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "form", "fix"),
+    [
+        ("mailto:scan@contoso.com", "a link", "write scan@contoso.com"),
+        ("<Fax@contoso.com>", "an address in angle brackets", "write fax@contoso.com"),
+        ("Fax <fax@contoso.com>", "a display name with its address", "write fax@contoso.com"),
+        ("SMTP:Fax@contoso.com", "a proxy address", "write fax@contoso.com"),
+        ("CONTOSO\\fax", "a logon name", "sign-in name"),
+        ("erp", "an alias or a logon name", "such as erp@contoso.com"),
+        ("'fax@contoso.com'", "an address in quotes", "write fax@contoso.com"),
+        (" fax@contoso.com", "blanks around it", "write fax@contoso.com"),
+        ("fax.contoso.com", "is not an e-mail address", "write one address"),
+        ("fax@contoso", "its domain is wrong", "write one address"),
+    ],
+)
+def test_a_form_that_was_copied_is_named_with_what_to_write(written: str, form: str, fix: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(KIND.section_type).validate_python({"mailboxes": {written: "enabled"}})
+    (error,) = caught.value.errors()
+    assert (error["type"], form in error["msg"], fix in error["ctx"]["mend"]) == ("EMAIL-INVALID", True, True)

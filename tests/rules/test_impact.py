@@ -31,7 +31,7 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
-from provisioner.resources.rows import organization_config, security_defaults
+from provisioner.resources.rows import cas_mailbox, organization_config, security_defaults
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
 
@@ -282,7 +282,7 @@ def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_
     assert [c.after.smtp_auth for c in whole.pending if c.after] == ["enabled", "disabled"]
     inherits = {"PrimarySmtpAddress": "erp@contoso.com", "SmtpClientAuthenticationDisabled": None}
     evidence = (
-        (Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"}), inherits),
+        (cas_mailbox.look_up("erp@contoso.com"), inherits),
         (organization_config.REQUEST, {"DefaultAuthenticationPolicy": None}),
         (security_defaults.REQUEST, {"isEnabled": False}),
         (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}),

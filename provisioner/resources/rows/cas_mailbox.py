@@ -1,26 +1,44 @@
 """Get-CASMailbox: the mailboxes with their SMTP AUTH switches, which `resources.smtp_auth` decodes.
 
-For an identity that does not exist every mailbox may come back: match by address. Rows have no sign-in name; Get-User
-has it, under the same Guid.
+Look-ups filter, as those of `rows.recipient` do, by what Get-CASMailbox filters on: neither sign-in names nor aliases.
+Rows have no sign-in name; Get-Recipient has it, under the same Guid.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import identifier, texts
+from provisioner.resources.canonical import identifier, is_guid, texts
 from provisioner.resources.rows import recipient
 from provisioner.resources.rows.transport_config import SWITCH
 
 NAME = "Get-CASMailbox"
-SIGN_IN = "UserPrincipalName"
 _IDS = ("Guid", "ExchangeObjectId", "ExternalDirectoryObjectId")
-COLUMNS = frozenset({SWITCH, SIGN_IN, *_IDS, "Identity", "PrimarySmtpAddress", "EmailAddresses"})
+_SHARED = ("DisplayName", "Name")
+COLUMNS = frozenset({SWITCH, *_IDS, *_SHARED, "Identity", "PrimarySmtpAddress", "EmailAddresses"})
 LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS)
 
 
-def look_up(identity: str) -> Cmdlet:
-    """One mailbox, by any of its names."""
-    return Cmdlet(NAME, {"Identity": identity}, COLUMNS)
+def look_up(name: str) -> Cmdlet:
+    """The mailboxes that have an address, an id or a display name."""
+    return _filtered((name,))
+
+
+def by_guid(guids: Iterable[str]) -> Cmdlet:
+    """The mailboxes of these Guids."""
+    return _filtered(guids)
+
+
+def _filtered(names: Iterable[str]) -> Cmdlet:
+    return Cmdlet(NAME, {"Filter": " -or ".join(map(_condition, names)), "ResultSize": "Unlimited"}, COLUMNS)
+
+
+def _condition(name: str) -> str:
+    value = "'" + name.replace("'", "''") + "'"
+    if is_guid(name):
+        return f"Guid -eq {value}"
+    return f"EmailAddresses -eq {value}" if "@" in name else f"(DisplayName -eq {value} -or Name -eq {value})"
 
 
 def primary(row: Row) -> str:
@@ -38,5 +56,10 @@ def addresses(row: Row) -> frozenset[str]:
 
 
 def names(row: Row) -> frozenset[str]:
-    """Every name that means this mailbox: its addresses, sign-in name and ids. A display name is not one's own."""
-    return addresses(row) | {str(row[column]).lower() for column in (SIGN_IN, *_IDS) if row.get(column)}
+    """Every name that means this mailbox: its addresses and ids. A display name is not one's own."""
+    return addresses(row) | {str(row[column]).lower() for column in _IDS if row.get(column)}
+
+
+def shared_names(row: Row) -> frozenset[str]:
+    """The names that others may have too."""
+    return frozenset(str(row[column]).strip().lower() for column in _SHARED if row.get(column))

@@ -1,37 +1,107 @@
-"""Get-Recipient and Get-Mailbox: the names by which a recipient of any kind may be meant.
+"""Get-Recipient and Get-Mailbox: the names by which a recipient of any kind may be meant, and of which kind it is.
 
-For an identity that does not exist, both may return every recipient (Learn, Get-Recipient): match by name.
+Look-ups filter: `-Identity` would refuse a name that two objects go by, and may return every recipient for one that
+nobody has (Learn, Get-Recipient). The properties are those that Get-Recipient filters on (Learn, "Filterable properties
+for the Filter parameter"); a complete address needs no prefix there. WindowsLiveID is the sign-in name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import email_address, guid, lenient, texts
+from provisioner.resources.canonical import email_address, guid, is_guid, lenient, texts
 
+NAME = "Get-Recipient"
 _NAMES = (
     "PrimarySmtpAddress", "WindowsLiveID", "UserPrincipalName", "WindowsEmailAddress", "Name", "DisplayName", "Alias",
     "Identity", "Id", "DistinguishedName", "SamAccountName", "LegacyExchangeDN", "Guid", "ExchangeObjectId",
     "ExternalDirectoryObjectId",
 )  # fmt: skip
-COLUMNS = frozenset({*_NAMES, "EmailAddresses"})
+_IDS = ("Guid", "ExchangeObjectId", "ExternalDirectoryObjectId", "DistinguishedName")
+COLUMNS = frozenset({*_NAMES, "EmailAddresses", "RecipientType", "RecipientTypeDetails"})
+LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS)
 
-form = lenient(email_address)
+_KINDS = {
+    "usermailbox": "a user mailbox",
+    "sharedmailbox": "a shared mailbox",
+    "roommailbox": "a room mailbox",
+    "equipmentmailbox": "an equipment mailbox",
+    "schedulingmailbox": "a scheduling mailbox (Bookings)",
+    "discoverymailbox": "a discovery mailbox",
+    "groupmailbox": "a Microsoft 365 group",
+    "mailcontact": "a mail contact",
+    "mailuser": "a mail user",
+    "guestmailuser": "a guest",
+    "mailuniversaldistributiongroup": "a distribution group",
+    "mailuniversalsecuritygroup": "a mail-enabled security group",
+    "dynamicdistributiongroup": "a dynamic distribution group",
+    "roomlist": "a room list",
+    "publicfolder": "a mail-enabled public folder",
+}
+"""RecipientTypeDetails in words (Learn, Get-Recipient, -RecipientTypeDetails)."""
+
+MAILBOX, GROUP, SECURITY_GROUP, CONTACT, MAIL_USER = "mailbox", "group", "security group", "contact", "mail user"
+_CLASSES = {
+    "usermailbox": MAILBOX,
+    "mailcontact": CONTACT,
+    "mailuser": MAIL_USER,
+    "mailuniversalsecuritygroup": SECURITY_GROUP,
+    "mailuniversaldistributiongroup": GROUP,
+    "mailnonuniversalgroup": GROUP,
+    "dynamicdistributiongroup": GROUP,
+}
+"""RecipientType, which is coarser: every kind of mailbox is UserMailbox."""
+
+_address = lenient(email_address)
+
+
+def form(text: str) -> str:
+    """The canonical form of an address, and of any other name."""
+    return _address(text) if "@" in text else text.strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """`id` is the Guid. `names` are all its names in lower case; a display name may be that of another one too."""
+    """`id` is the Guid. `names` are all its names in lower case; a display name may be that of another one too.
+
+    `own` are those that mean this recipient only. `type` is MAILBOX, GROUP … ("" for another one), `kind` a phrase for
+    the details: "a shared mailbox".
+    """
 
     id: str
+    primary: str
     addresses: frozenset[str]
+    sign_in: str
     names: frozenset[str]
+    own: frozenset[str]
+    type: str
+    kind: str
+
+    @property
+    def called(self) -> str:
+        """The recipient in a message, so that it is told from others of its name."""
+        return f"{self.primary or self.sign_in or self.id}, {self.kind}"
 
 
-def look_up(identity: str) -> Cmdlet:
-    """A recipient of any kind, groups and contacts too."""
-    return Cmdlet("Get-Recipient", {"Identity": identity}, COLUMNS)
+def filtered(names: Iterable[str]) -> Cmdlet:
+    """The recipients of any kind that go by one of these names."""
+    return Cmdlet(NAME, {"Filter": " -or ".join(map(condition, names)), "ResultSize": "Unlimited"}, COLUMNS)
+
+
+def condition(name: str) -> str:
+    """The part of a filter that finds the recipients of one name."""
+    value = "'" + name.replace("'", "''") + "'"
+    if is_guid(name):
+        properties: tuple[str, ...] = ("Guid", "ExternalDirectoryObjectId")
+    elif "@" in name:
+        properties = ("EmailAddresses", "WindowsLiveID")
+    elif name.startswith("cn="):
+        properties = ("DistinguishedName",)
+    else:
+        properties = ("Name", "DisplayName", "Alias")
+    return f"({' -or '.join(f'{name} -eq {value}' for name in properties)})"
 
 
 def mailbox(identity: str) -> Cmdlet:
@@ -52,5 +122,12 @@ def names(row: Row) -> frozenset[str]:
 
 def decode(row: Row) -> Recipient:
     """One row."""
-    primary = {form(str(row["PrimarySmtpAddress"]))} if row.get("PrimarySmtpAddress") else set()
-    return Recipient(guid(row), addresses(row) | primary, names(row))
+    primary = form(str(row.get("PrimarySmtpAddress") or ""))
+    sign_in = form(str(row.get("WindowsLiveID") or row.get("UserPrincipalName") or ""))
+    mail = addresses(row) | ({primary} - {""})
+    ids = {str(row[column]).lower() for column in _IDS if row.get(column)}
+    details, broad = (str(row.get(column) or "").lower() for column in ("RecipientTypeDetails", "RecipientType"))
+    kind = _KINDS.get(details) or _KINDS.get(broad) or "a recipient of an unknown kind"
+    own = mail | ids | ({sign_in} - {""})
+    broad_type = GROUP if details == "groupmailbox" else _CLASSES.get(broad, "")
+    return Recipient(guid(row), primary, mail, sign_in, names(row), own, broad_type, kind)

@@ -29,16 +29,20 @@ _form = lenient(email_address)
 class SendAsRight:
     """A right that is granted. `trustees` are the names by which its row means the trustee, `shown` is one of them.
 
-    `own` is the right that every mailbox has for itself.
+    `own` is the right that every mailbox has for itself. `sid` is the trustee's, "" where the row does not tell it.
     """
 
     trustees: frozenset[str]
     shown: str
     own: bool
+    sid: str = ""
+
+
+LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS)
 
 
 def look_up(sender: str) -> Cmdlet:
-    """The rights of one recipient. For one that does not exist, those of all may come back."""
+    """The rights on one recipient, by its Guid. For one that does not exist, those of all may come back."""
     return Cmdlet(NAME, {"Identity": sender}, COLUMNS)
 
 
@@ -70,5 +74,6 @@ def _grants(row: Row) -> bool:
 def _right(row: Row) -> SendAsRight:
     identifier(row, *_TRUSTEE)
     trustees = frozenset(_form(str(row[column])) for column in _TRUSTEE if row.get(column))
-    own = str(row.get("TrusteeSidString")).lower() == _SELF or any(name.endswith("\\self") for name in trustees)
-    return SendAsRight(trustees, next(str(row[column]) for column in _TRUSTEE if row.get(column)), own)
+    sid = str(row.get("TrusteeSidString") or "").lower()
+    own = sid == _SELF or any(name.endswith("\\self") for name in trustees)
+    return SendAsRight(trustees, next(str(row[column]) for column in _TRUSTEE if row.get(column)), own, sid)

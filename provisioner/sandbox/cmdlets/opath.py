@@ -36,6 +36,7 @@ def addresses(row: Row) -> Iterable[object]:
 
 COMMON: Mapping[str, Values] = {
     "displayname": column("DisplayName"),
+    "distinguishedname": column("DistinguishedName"),
     "emailaddresses": addresses,
     "guid": column("Guid"),
     "name": column("Name"),

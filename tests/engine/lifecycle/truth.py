@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from provisioner.diagnostics import NotFound
-from provisioner.model import Address, Answer, Change, Cmdlet, Query, ResourceType, Unknown, project
+from provisioner.model import Absent, Address, Answer, Change, Cmdlet, Query, ResourceType, Unknown, project
 from provisioner.resources import TYPES
 from tests.engine.lifecycle.port import Service
 
@@ -29,8 +29,10 @@ def truth(service: Service, changes: Iterable[Change], *, shown: bool = False) -
 
 def _decoded(service: Service, kind: ResourceType[Any], wanted: dict[str, Any]) -> dict[str, Any]:
     answers = _answers(service, kind.queries(wanted, False))
-    answers += _answers(service, kind.follow_up(wanted, False, answers))
-    seen = dict(kind.decode(wanted, answers))
+    for _ in range(2):
+        known = [query for query, _ in answers]
+        answers += _answers(service, [q for q in kind.follow_up(wanted, False, answers) if q not in known])
+    seen = {key: spec for key, spec in kind.decode(wanted, answers).items() if not isinstance(spec, Absent)}
     doubtful = [key for key, spec in seen.items() if isinstance(spec, Unknown)]
     assert not doubtful, f"the harness cannot read {doubtful}"
     return seen
