@@ -52,7 +52,7 @@ def test_the_seed_in_the_page_on_the_sandbox_loads(tmp_path: Path) -> None:
 
 
 def test_the_profile_in_the_readme_is_valid(tmp_path: Path) -> None:
-    from provisioner.settings import load_settings
+    from provisioner.settings.files import load_settings
 
     (profile,) = blocks("toml")
     tomllib.loads(profile)

@@ -8,7 +8,8 @@ import pytest
 
 from provisioner.diagnostics import InputError
 from provisioner.model.clouds import CLOUDS
-from provisioner.settings import Profile, load_settings, profile_toml
+from provisioner.settings import Profile
+from provisioner.settings.files import load_settings, profile_toml
 from provisioner.tenant.connect import cloud_of
 
 

@@ -21,7 +21,7 @@ from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, Unavailable
 from provisioner.operations import sandboxes
 from provisioner.render.escape import visible
-from provisioner.settings import profile_toml
+from provisioner.settings.files import profile_toml
 
 _PATIENCE_S = 3.0
 _FOLDER = Path(".provisioner/sandbox")

@@ -85,7 +85,7 @@ class Session:
 
     @cached_property
     def profile(self) -> Profile:
-        from provisioner.settings import load_settings
+        from provisioner.settings.files import load_settings
 
         return load_settings(self.profile_name, Path.cwd())
 

@@ -26,7 +26,8 @@ from provisioner.operations.testing import Verdict, test
 from provisioner.operations.undoing import Rollback, rollback
 from provisioner.plan.export import Export
 from provisioner.render.formats import rendered
-from provisioner.settings import Profile, load_settings
+from provisioner.settings import Profile
+from provisioner.settings.files import load_settings
 
 
 def load_profile(name: str | None = None, folder: str | Path | None = None) -> Profile:

@@ -11,7 +11,8 @@ import pytest
 
 from provisioner.diagnostics import InputError
 from provisioner.engine.locking import GitLock, Holder
-from provisioner.settings import Profile, load_settings
+from provisioner.settings import Profile
+from provisioner.settings.files import load_settings
 from tests.cli.shop import Shop
 
 MARKER = "marker"
