@@ -9,7 +9,7 @@ import pytest
 from provisioner.diagnostics import InputError
 from provisioner.model.clouds import CLOUDS
 from provisioner.settings import Profile
-from provisioner.settings.files import load_settings, profile_toml
+from provisioner.settings.files import find_profile, load_settings, profile_toml
 from provisioner.tenant.connect import cloud_of
 
 
@@ -42,6 +42,105 @@ def test_a_profile_is_found_upward_to_the_root_of_the_checkout(tmp_path: Path) -
     assert "there is no profile" in said(inner)
     write(tmp_path / "repo", '[profiles.p]\ntenant = "near.example"\n')
     assert load_settings("p", inner).tenant == "near.example"
+
+
+def test_the_users_own_profile_wins_over_one_of_a_checkout_which_is_told(tmp_path: Path) -> None:
+    own = write(tmp_path / "config" / "provisioner", '[profiles.prod]\ntenant = "mine.example"\n')
+    here = checkout(tmp_path, '[profiles.prod]\ntenant = "theirs.example"\n')
+    found = find_profile("prod", here)
+    assert found.profile.tenant == "mine.example"
+    theirs = here / "provisioner.toml"
+    assert found.notes == (f'profile "prod" of {theirs} is passed over: {own / "provisioner.toml"} has it too',)
+
+
+FAR = {
+    "endpoints.authority": '[profiles.p.endpoints]\nauthority = "https://login.evil.example"\n',
+    "endpoints.graph": '[profiles.p.endpoints]\ngraph = "https://evil.example/graph"\n',
+    "endpoints.exchange": '[profiles.p.endpoints]\nexchange = "https://127.0.0.1.evil.example"\n',
+    "endpoints.smtp_submission": '[profiles.p.endpoints]\nsmtp_submission = "evil.example:587"\n',
+    "psrp.endpoint": 'exchange = "psrp"\n[profiles.p.psrp]\nendpoint = "https://evil.example:5986/wsman"\n',
+    "ca": 'ca = "ca.pem"\n',
+}
+
+
+@pytest.mark.parametrize("key", FAR)
+def test_a_checkout_does_not_say_where_secrets_go_unless_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    text = f"[profiles.p]\n{FAR[key]}"
+    here = checkout(tmp_path, text)
+    told = said(here)
+    assert "SETTINGS-UNTRUSTED" in told
+    line = len(text.splitlines())
+    assert f"{here / 'provisioner.toml'}:{line}:1" in told
+    assert f": {key} " in told
+    assert "--trust-settings" in told
+    trusted = load_settings("p", here, trusting=True)
+    assert trusted.sources[key] == f"{here / 'provisioner.toml'}:{line}"
+    # what the user's own environment says instead counts, and what the checkout says does not
+    monkeypatch.setenv("PROVISIONER_" + key.upper().replace(".", "__"), INSTEAD.get(key, "https://own.example"))
+    assert load_settings("p", here).sources[key].startswith("PROVISIONER_")
+
+
+INSTEAD = {"endpoints.smtp_submission": "own.example:587", "ca": "/own/ca.pem"}
+
+
+@pytest.mark.parametrize("key", FAR)
+def test_the_users_own_file_says_where_secrets_go(tmp_path: Path, key: str) -> None:
+    write(tmp_path / "config" / "provisioner", f"[profiles.p]\n{FAR[key]}")
+    assert load_settings("p", checkout(tmp_path, "")).sources
+
+
+def test_a_checkout_may_name_this_machine_and_its_certificate(tmp_path: Path) -> None:
+    local = {name: f"https://127.0.0.1:{port}" for port, name in enumerate(("authority", "graph", "exchange"), 1)}
+    here = checkout(tmp_path, profile_toml("p", {"ca": "ca.pem", "endpoints": local}))
+    assert load_settings("p", here).ca == here / "ca.pem"
+    two = {name: address for name, address in local.items() if name != "graph"}
+    write(here, profile_toml("p", {"ca": "ca.pem", "endpoints": two}))
+    assert ": ca trusts" in said(here)
+
+
+def test_a_lock_and_a_proxy_of_a_checkout_are_told(tmp_path: Path) -> None:
+    here = checkout(tmp_path, '[profiles.p]\nlock = "path:/srv/locks"\nproxy = "http://proxy.example:3128"\n')
+    file = here / "provisioner.toml"
+    assert find_profile("p", here).notes == (
+        f"lock is path:/srv/locks ({file}:2)",
+        f"proxy is http://proxy.example:3128 ({file}:3)",
+    )
+
+
+def test_every_value_tells_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = checkout(tmp_path, '[profiles.p]\ntenant = "a.example"\n[profiles.p.timeouts]\nretry_s = 1\n')
+    monkeypatch.setenv("PROVISIONER_CREDENTIAL__KIND", "managed_identity")
+    monkeypatch.setenv("PROVISIONER_TENANT", "b.example")
+    assert load_settings("p", here).sources == {
+        "tenant": "PROVISIONER_TENANT",
+        "credential.kind": "PROVISIONER_CREDENTIAL__KIND",
+        "timeouts.retry_s": f"{here / 'provisioner.toml'}:4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("exchange", "http://127.0.0.1:8080"),
+        ("authority", "http://login.example"),
+        ("graph", "-o"),
+        ("graph", "https://x.example/?a=1"),
+        ("smtp_submission", "--help:25"),
+        ("smtp_mx", "mx.example"),
+    ],
+)
+def test_an_address_that_is_none_or_in_clear_text_is_refused(tmp_path: Path, key: str, address: str) -> None:
+    told = said(write(tmp_path, f'[profiles.p]\n[profiles.p.endpoints]\n{key} = "{address}"\n'))
+    assert "SETTINGS-ENDPOINT" in told
+    assert "provisioner.toml:3:1" in told
+
+
+def checkout(tmp_path: Path, text: str) -> Path:
+    here = write(tmp_path / "repo", text)
+    (here / ".git").mkdir(exist_ok=True)
+    return here
 
 
 def test_the_users_own_folder_and_the_sandboxs_profiles_count_too(tmp_path: Path) -> None:
@@ -81,7 +180,7 @@ def test_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     text = '[profiles.p]\nca = "ca.pem"\n[profiles.p.credential]\nsecret = "file:keys/secret"\n'
     inner = write(tmp_path, text) / "below"
     inner.mkdir()
-    found = load_settings("p", inner)
+    found = load_settings("p", inner, trusting=True)
     assert found.ca == tmp_path / "ca.pem"
     assert found.credential.secret == f"file:{tmp_path / 'keys' / 'secret'}"
 

@@ -107,12 +107,26 @@ class _Commands(click.Group):
 )
 @click.option("-C", "--chdir", "folder", metavar="DIR", help="Work as if started in this folder.")
 @click.option("--profile", metavar="NAME", help="The profile of provisioner.toml that says how to reach the tenant.")
+@click.option(
+    "--trust-settings",
+    is_flag=True,
+    envvar="PROVISIONER_TRUST_SETTINGS",
+    help="Let settings of the checkout say where tokens and passwords go, and which certificates to trust.",
+)
 @click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR in the environment.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on standard error.")
 @click.option("-v", "--verbose", count=True, help="Say more of what is asked and answered. Twice: all of it.")
 @click.version_option(__version__, "-V", "--version", message="provisioner %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, folder: str | None, profile: str | None, no_color: bool, quiet: bool, verbose: int) -> None:
+def cli(
+    ctx: click.Context,
+    folder: str | None,
+    profile: str | None,
+    trust_settings: bool,
+    no_color: bool,
+    quiet: bool,
+    verbose: int,
+) -> None:
     """Terraform's flow for who may send mail through Exchange Online: a plan in git, a change set, an apply."""
     if folder:
         try:
@@ -120,7 +134,8 @@ def cli(ctx: click.Context, folder: str | None, profile: str | None, no_color: b
         except OSError as error:
             raise click.UsageError(f"-C {folder}: {error.strerror}", ctx) from None
     clock: Clock = ctx.obj or SYSTEM
-    ctx.obj = Session(profile, False if no_color else None, quiet=quiet, verbose=verbose, clock=clock)
+    color = False if no_color else None
+    ctx.obj = Session(profile, color, quiet=quiet, verbose=verbose, clock=clock, trusting=trust_settings)
 
 
 def run() -> None:

@@ -16,6 +16,7 @@ import click
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, ProvisionerError
+from provisioner.render.escape import visible
 
 if TYPE_CHECKING:
     from provisioner.border import Border
@@ -38,6 +39,7 @@ class Session:
     variables: Mapping[str, Given] = field(default_factory=dict)
     clock: Clock = SYSTEM
     border: Border | None = None
+    trusting: bool = False
     _readers: dict[Border, Callable[[str, int], str | None]] = field(default_factory=dict)
     _streaming: bool = False
 
@@ -85,9 +87,15 @@ class Session:
 
     @cached_property
     def profile(self) -> Profile:
-        from provisioner.settings.files import load_settings
+        from provisioner.settings.files import find_profile
 
-        return load_settings(self.profile_name, Path.cwd())
+        found = find_profile(self.profile_name, Path.cwd(), trusting=self.trusting)
+        for text in found.notes:
+            self.note(visible(text))
+        if self.verbose:
+            for key, place in found.profile.sources.items():
+                self.note(visible(f"setting {key}: {place}"))
+        return found.profile
 
     def read_line(self, file: str, line: int) -> str | None:
         """A line of a plan's file, as it was when the first line of the file was quoted."""

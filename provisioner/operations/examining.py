@@ -104,7 +104,8 @@ def _profile(context: Context) -> Check:
         mend = "name one with --profile, in provisioner.toml, or in PROVISIONER_TENANT and its like"
         return Check("profile", PROBLEM, "no profile says how to reach a tenant", mend)
     how = f"{profile.tenant} over {profile.exchange}, signing in by {profile.credential.kind.replace('_', ' ')}"
-    return Check("profile", OK, how)
+    places = "; ".join(f"{key} from {place}" for key, place in profile.sources.items())
+    return Check("profile", OK, f"{how} ({places})" if places else how)
 
 
 def _state_folder(folder: Path) -> Check:

@@ -30,12 +30,14 @@ from provisioner.settings import Profile
 from provisioner.settings.files import load_settings
 
 
-def load_profile(name: str | None = None, folder: str | Path | None = None) -> Profile:
+def load_profile(name: str | None = None, folder: str | Path | None = None, *, trust_settings: bool = False) -> Profile:
     """A profile of the settings files that count in a folder, the working directory by default.
+
+    `trust_settings`: files of a checkout may say where tokens and passwords go.
 
     Raises InputError for an unknown profile and for settings with mistakes.
     """
-    return load_settings(name, Path(folder) if folder else Path.cwd())
+    return load_settings(name, Path(folder) if folder else Path.cwd(), trusting=trust_settings)
 
 
 def load_plan(context: Context, path: str | Path, selection: Selection = EVERYTHING) -> Loaded:

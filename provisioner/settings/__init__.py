@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -63,6 +64,23 @@ def _lock(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    """`https://HOST`, with a port or a path. Raises SETTINGS-ENDPOINT for anything else.
+
+    Over http whoever listens on the way has the token (RFC 6750, 5.3).
+    """
+    if not re.fullmatch(rf"https://{_HOST}(?::\d+)?(?:/[^\s?#]*)?", text):
+        raise PydanticCustomError("SETTINGS-ENDPOINT", "write https://HOST or https://HOST:PORT")
+    return text
+
+
+def _host_and_port(text: str) -> str:
+    """`HOST:PORT`. Raises SETTINGS-ENDPOINT for anything else."""
+    if not re.fullmatch(rf"{_HOST}:\d+", text):
+        raise PydanticCustomError("SETTINGS-ENDPOINT", "write HOST:PORT")
+    return text
+
+
 def _proxy(text: str) -> str:
     """`http://HOST:PORT`, or https. Raises SETTINGS-PROXY for anything else, a login in it included."""
     if not re.fullmatch(rf"https?://{_HOST}(?::\d+)?/?", text):
@@ -86,17 +104,21 @@ class Credential(_Part):
     token_file: Path | None = None
 
 
+BaseAddress = Annotated[str, AfterValidator(_address)]
+SmtpAddress = Annotated[str, AfterValidator(_host_and_port)]
+
+
 class Endpoints(_Part):
     """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`.
 
     `smtp_submission` and `smtp_mx` are `host:port` of SMTP instead of smtp.office365.com:587 and the MX hosts' port 25.
     """
 
-    authority: str | None = None
-    graph: str | None = None
-    exchange: str | None = None
-    smtp_submission: str | None = None
-    smtp_mx: str | None = None
+    authority: BaseAddress | None = None
+    graph: BaseAddress | None = None
+    exchange: BaseAddress | None = None
+    smtp_submission: SmtpAddress | None = None
+    smtp_mx: SmtpAddress | None = None
     dns_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = ()
 
 
@@ -175,6 +197,12 @@ class Profile(BaseSettings):
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
+    _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each value that was written comes from: a file with its line, or an environment variable, by key."""
+        return self._sources
 
     @property
     def writes_at_once(self) -> int:

@@ -1,17 +1,21 @@
-"""Where profiles are found: `provisioner.toml` from the working folder upward to the root of the checkout, else in the
-user's configuration folder; the sandbox leaves its own under `.provisioner/profiles/`.
+"""Where profiles are found, and which file may say what.
+
+The user's own file wins (`provisioner.toml` in the configuration folder), then `provisioner.toml` from the working
+folder upward to the root of the checkout; the sandbox leaves its own under `.provisioner/profiles/`.
 """
 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
@@ -22,10 +26,27 @@ from provisioner.settings import Credential, Endpoints, Profile, Psrp
 FILE = "provisioner.toml"
 
 
-def load_settings(profile: str | None, start: Path) -> Profile:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A profile, and what has to be said before it is used: what a checkout decides that is not its to hide."""
+
+    profile: Profile
+    notes: tuple[str, ...] = ()
+
+
+def load_settings(profile: str | None, start: Path, *, trusting: bool = False) -> Profile:
+    """The profile that `find_profile` finds; raises as it does."""
+    return find_profile(profile, start, trusting=trusting).profile
+
+
+def find_profile(profile: str | None, start: Path, *, trusting: bool = False) -> Found:
     """The profile by name (or PROVISIONER_PROFILE, or `default`) as seen from a folder.
 
-    Raises InputError: no such profile, an unknown or misplaced value, a secret where a reference belongs.
+    A profile of the user's own file wins over one of the same name in a checkout. A checkout may come from a stranger:
+    it may say where secrets are sent only where `trusting` (`_check_trust`).
+
+    Raises InputError: no such profile, an unknown or misplaced value, a secret where a reference belongs, an address
+    that a checkout may not name.
     """
     name = profile or os.environ.get("PROVISIONER_PROFILE")
     known = _profiles(start)
@@ -35,15 +56,105 @@ def load_settings(profile: str | None, start: Path) -> Profile:
         if name.startswith("sandbox"):
             hint = "provisioner sandbox start makes it"
         raise InputError([Diagnostic("SETTINGS-PROFILE", f'there is no profile "{name}"', hint)])
-    values, file = known.get(name or "default", ({}, None))
+    written, *passed_over = known.get(name or "default", [_Written({}, None)])
+    file = written.file
     try:
-        found = Profile(**_with_files_beside(values, file))
+        found = Profile(**_with_files_beside(written.values, file))
     except ValidationError as error:
         raise InputError([_mistake(item, file) for item in error.errors(include_url=False)]) from None
     except ValueError as error:  # an environment variable that is no JSON where JSON is wanted
         raise InputError([Diagnostic("SETTINGS-INVALID", str(error))]) from None
+    found._sources = dict(_sources(written))
     _check_lock(found, start)
-    return found
+    if not (trusting or written.own):
+        _check_trust(found, file)
+    return Found(found, tuple(_notes(name or "default", found, written, passed_over)))
+
+
+def _notes(name: str, profile: Profile, written: _Written, passed_over: Sequence[_Written]) -> Iterator[str]:
+    if written.own:
+        for other in passed_over:
+            yield f'profile "{name}" of {other.file} is passed over: {written.file} has it too'
+        return
+    for key in ("lock", "proxy"):
+        if _is_written(profile, key, written.file):
+            yield f"{key} is {getattr(profile, key)} ({profile.sources[key]})"
+
+
+# --- whom to trust ---------------------------------------------------------------------------------------------------
+
+
+def _check_trust(profile: Profile, file: Path | None) -> None:
+    """What signs in goes to Microsoft's addresses, or to this machine, unless the user says otherwise.
+
+    A settings file of a checkout can come from a pull request: an address in it would get client secrets, tokens and
+    passwords, and a certificate to trust would let somebody on the way read them. Raises SETTINGS-UNTRUSTED.
+    """
+    names = ("authority", "graph", "exchange", "smtp_submission")
+    addresses = {f"endpoints.{name}": getattr(profile.endpoints, name) for name in names}
+    addresses["psrp.endpoint"] = profile.psrp.endpoint if profile.exchange == "psrp" else None
+    far = {key: address for key, address in addresses.items() if address and not _is_loopback(address)}
+    local = all(addresses[f"endpoints.{name}"] for name in names[:3]) and not far
+    found = [(key, f"sends what signs in to {address}") for key, address in far.items()]
+    if profile.ca and not local:
+        found.append(("ca", f"trusts the certificates of {profile.ca}"))
+    if profile.psrp.ca and "psrp.endpoint" in far:
+        found.append(("psrp.ca", f"trusts the certificates of {profile.psrp.ca}"))
+    refused = [
+        Diagnostic(
+            "SETTINGS-UNTRUSTED",
+            f"{key} {what}, and a settings file of a checkout does not decide that",
+            f"write the profile into {own_file()}, set {_variable(key)}, or pass --trust-settings",
+            location=_place(file, key.rpartition(".")[2]) if file else None,
+        )
+        for key, what in found
+        if _is_written(profile, key, file)
+    ]
+    if refused:
+        raise InputError(refused)
+
+
+def _is_written(profile: Profile, key: str, file: Path | None) -> bool:
+    """Whether a value stands in the file, and the environment says nothing else."""
+    return profile.sources.get(key, "").startswith(f"{file}:")
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether `https://HOST…` or `HOST:PORT` is of this machine."""
+    host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sources(written: _Written) -> Iterator[tuple[str, str]]:
+    """Each key that is written and its place: the environment wins, for a table as a whole or for one key of it."""
+    keys = {path: f"{written.file}:{_line(written.file, path[-1])}" for path in _leaves(written.values)}
+    for name, field in Profile.model_fields.items():
+        parts = getattr(field.annotation, "model_fields", None)
+        for path in [(name, part) for part in parts] if parts else [(name,)]:
+            given = [v for v in (_variable(".".join(path)), _variable(name)) if os.environ.get(v)]
+            place = given[0] if given else keys.get(path)
+            if place:
+                yield ".".join(path), place
+
+
+def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((name, part) for part in value)
+        else:
+            yield (name,)
+
+
+def _line(file: Path | None, key: str) -> int:
+    at = _place(file, key) if file else None
+    return at.line if at else 1
+
+
+def _variable(key: str) -> str:
+    return "PROVISIONER_" + key.replace(".", "__").upper()
 
 
 def _check_lock(profile: Profile, start: Path) -> None:
@@ -74,29 +185,51 @@ def profile_toml(name: str, values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _profiles(start: Path) -> dict[str, tuple[dict[str, Any], Path | None]]:
-    """All profiles by name with their file; the user's own file wins over the sandbox's."""
-    found: dict[str, tuple[dict[str, Any], Path | None]] = {}
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The table of one profile. `own`: it stands in the user's own file (or in none), and not in a checkout."""
+
+    values: Mapping[str, Any]
+    file: Path | None
+    own: bool = True
+
+
+def _profiles(start: Path) -> dict[str, list[_Written]]:
+    """All profiles by name, what wins first: the user's own file, then the nearest one, then the sandbox's."""
+    found: dict[str, list[_Written]] = {}
     for file in _files(start):
-        try:
-            document = tomllib.loads(file.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            what = f"{file}: {error}"
-            raise InputError([Diagnostic("SETTINGS-SYNTAX", what, "a file of TOML is wanted")]) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError([Diagnostic("SETTINGS-UNREADABLE", f"{file} cannot be read: {error}")]) from error
-        tables = document.get("profiles", {})
-        extra = sorted(set(document) - {"profiles"})
-        if extra or not isinstance(tables, dict):
-            what = f'{file}: "{extra[0]}" is not known here' if extra else f"{file}: profiles is no table"
-            raise InputError([Diagnostic("SETTINGS-KEY", what, "write [profiles.NAME] tables")])
-        for name, values in tables.items():
-            found.setdefault(name, (values if isinstance(values, dict) else {}, file))
+        for name, values in _tables(file).items():
+            written = _Written(values if isinstance(values, dict) else {}, file, file == own_file())
+            found.setdefault(name, []).append(written)
     return found
 
 
+def _tables(file: Path) -> Mapping[str, Any]:
+    """The `profiles` of a file. Raises InputError for a file that cannot be read or says something else."""
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        what = f"{file}: {error}"
+        raise InputError([Diagnostic("SETTINGS-SYNTAX", what, "a file of TOML is wanted")]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError([Diagnostic("SETTINGS-UNREADABLE", f"{file} cannot be read: {error}")]) from error
+    tables = document.get("profiles", {})
+    extra = sorted(set(document) - {"profiles"})
+    if extra or not isinstance(tables, dict):
+        what = f'{file}: "{extra[0]}" is not known here' if extra else f"{file}: profiles is no table"
+        raise InputError([Diagnostic("SETTINGS-KEY", what, "write [profiles.NAME] tables")])
+    return tables
+
+
+def own_file() -> Path:
+    """The user's own settings file, whether it exists or not."""
+    configuration = os.environ.get("XDG_CONFIG_HOME")
+    base = Path(configuration) if configuration else Path.home() / ".config"
+    return base / "provisioner" / FILE
+
+
 def _files(start: Path) -> list[Path]:
-    """The settings files that count from a folder: upward to the root of the checkout, then the user's own.
+    """The settings files that count from a folder: the user's own, then upward to the root of the checkout.
 
     Raises SETTINGS-OUTSIDE for one in the checkout that is a link out of it.
     """
@@ -112,10 +245,7 @@ def _files(start: Path) -> list[Path]:
             if os.path.lexists(file) and not inside.holds(file):
                 what = f"{file} is a link out of the checkout"
                 raise InputError([Diagnostic("SETTINGS-OUTSIDE", what, "write the settings into the checkout itself")])
-    configuration = os.environ.get("XDG_CONFIG_HOME")
-    base = Path(configuration) if configuration else Path.home() / ".config"
-    places.append(base / "provisioner" / FILE)
-    return [p for p in places if p.is_file()]
+    return [p for p in (own_file(), *(p for p in places if p != own_file())) if p.is_file()]
 
 
 def _with_files_beside(values: Mapping[str, Any], file: Path | None) -> dict[str, Any]:

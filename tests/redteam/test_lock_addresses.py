@@ -131,3 +131,19 @@ def test_settings_that_are_a_link_out_of_the_checkout_are_refused(tmp_path: Path
     done = shop_at(checkout).run("lock", "status", "--tenant-id", "T")
     assert (done.returncode, "SETTINGS-OUTSIDE" in done.stderr) == (3, True)
     assert "canary" not in done.stdout + done.stderr
+
+
+def test_a_checkout_does_not_send_a_secret_elsewhere(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    (checkout / ".git").mkdir(parents=True)
+    (checkout / "provisioner.toml").write_text(
+        '[profiles.prod]\ntenant = "contoso.onmicrosoft.com"\n'
+        '[profiles.prod.endpoints]\nauthority = "https://login.evil.example"\n'
+        '[profiles.prod.credential]\nkind = "client_secret"\nclient_id = "c"\nsecret = "env:CANARY"\n'
+    )
+    (checkout / "plan.yaml").write_text("provisioner: 1\ntenant: contoso.onmicrosoft.com\n")
+    for arguments in (["plan", "plan.yaml"], ["drift", "plan.yaml"], ["export"], ["doctor", "plan.yaml"]):
+        done = shop_at(checkout).run("--profile", "prod", *arguments)
+        said = done.stdout + done.stderr
+        assert done.returncode == (1 if arguments[0] == "doctor" else 3), said
+        assert "endpoints.authority sends what signs in to https://login.evil.example" in said
