@@ -30,11 +30,13 @@ from provisioner.model import (
     ChangeSet,
     Check,
     Cmdlet,
+    Confirm,
     Delta,
     Drift,
     Finding,
     Parameter,
     Present,
+    ReadBack,
     Ref,
     Resource,
     ResourceType,
@@ -52,6 +54,7 @@ from provisioner.model.document import (
     DriftDocument,
     FieldDocument,
     FindingDocument,
+    ReadBackDocument,
     ResourceDocument,
     SidesDocument,
     StepDocument,
@@ -107,6 +110,7 @@ def to_document(changeset: ChangeSet) -> ChangeSetDocument:
                 {"type": t, "reason": u.reason, "kind": u.kind} for t, u in sorted(changeset.unlisted.items())
             ],
             "unmanaged": unmanaged_document(changeset),
+            "promises": [{"address": str(a), **_read_back(found)} for a, found in sorted(changeset.promises.items())],
             "basis": None if changeset.basis is None else _basis(changeset.basis, changeset.changes),
             "digest": "",
         },
@@ -308,12 +312,23 @@ def _finding(finding: Finding) -> FindingDocument:
 
 def step_document(step: Step) -> StepDocument:
     """A step as JSON, as it stands in a change set and in the journal."""
+    if isinstance(step, Confirm):
+        _, *names = field_names(step.shows)
+        shown = {n: v for n, v in fields_document(step.shows).items() if n in names}
+        return {"confirm": shown, "read_back": None if step.read_back is None else _read_back(step.read_back)}
     if isinstance(step, Await):
         return {"await": [{"name": r.name, "type": r.type, "value": _parameter(r.value)} for r in step.records]}
     return {
         "send": request_document(step.request),
         "waits_on": list(step.waits_on),
         "blocked_on": list(step.blocked_on),
+    }
+
+
+def _read_back(found: ReadBack) -> ReadBackDocument:
+    return {
+        "read": request_document(found.request),
+        "shows": {name: _parameter(value) for name, value in found.shows.items()},
     }
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 from provisioner import mailflow, rules
 from provisioner.changes import unmanaged
+from provisioner.changes.splitting import steps_of
 from provisioner.diagnostics import Severity
+from provisioner.mailflow import promises
 from provisioner.model import (
     Absent,
     Action,
@@ -29,6 +31,7 @@ from provisioner.model import (
     Observation,
     Observed,
     Present,
+    ReadBack,
     Resource,
     ResourceType,
     Undeclared,
@@ -184,6 +187,7 @@ def plan(
         requests=observed.requests,
         unmanaged=tuple(unmanaged.told(by_name[a.type], a, spec) for a, spec in sorted(left.items())),
         unmanaged_more=dict(observed.unmanaged),
+        promises=dict(_promises(changes, desired, by_name)),
         basis=Basis(desired, observed, scope.targets, scope.excludes, tuple(waivers)),
     )
 
@@ -197,6 +201,23 @@ def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, A
     yield from rules.check_unmanaged(left, desired, changes, types)
     for change in changes:
         yield from _guards(change, types[change.address.type], desired)
+
+
+def _promises(
+    changes: Sequence[Change], desired: Desired, types: Mapping[str, ResourceType[Any]]
+) -> Iterator[tuple[Address, ReadBack]]:
+    """What has to be in force before anything is closed by hand, the objects outside of the scope included."""
+    if not any(consequence.closes(c.consequences) for c in changes):
+        return
+    declared = {a: r.spec for a, r in desired.set_aside.items()}
+    declared.update({c.address: c.after for c in changes if c.after is not None})
+    for address, wanted in declared.items():
+        kind = types[address.type]
+        if kind.precondition or not promises.lacking(kind, wanted, None):
+            continue
+        found = kind.read_back(wanted)
+        if found is not None:
+            yield address, found
 
 
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
@@ -403,7 +424,7 @@ class _Draft:
             return
         spec = kind.completed(resource.spec)
         spec = spec if there.known is None else overlay(spec, there.known)
-        steps, inverse = tuple(kind.steps(None, spec)), tuple(kind.steps(spec, None))
+        steps, inverse = steps_of(kind, None, spec), steps_of(kind, spec, None)
         needs = tuple(kind.needs(spec))
         reason = self._why(resource, "the tenant does not have it")
         self.changes.append(Change(resource.address, Action.CREATE, None, spec, steps, inverse, needs, reason))
@@ -448,8 +469,8 @@ def update(kind: ResourceType[Any], address: Address, live: Any, goal: Any, want
         Action.UPDATE,
         project(live, wanted),
         project(goal, wanted),
-        tuple(kind.steps(live, goal)),
-        tuple(kind.steps(goal, live)),
+        steps_of(kind, live, goal),
+        steps_of(kind, goal, live),
         tuple(kind.needs(wanted)),
         reason,
         observed=live,
@@ -458,7 +479,7 @@ def update(kind: ResourceType[Any], address: Address, live: Any, goal: Any, want
 
 def deletion(kind: ResourceType[Any], address: Address, live: Any, reason: str) -> Change:
     """A delete, resting on the whole object."""
-    steps, inverse = tuple(kind.steps(live, None)), tuple(kind.steps(None, live))
+    steps, inverse = steps_of(kind, live, None), steps_of(kind, None, live)
     needs = tuple(kind.needs(live))
     return Change(address, Action.DELETE, live, None, steps, inverse, needs, reason, observed=live)
 

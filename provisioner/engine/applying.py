@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from provisioner import rules
 from provisioner.changes import planning
 from provisioner.clock import SYSTEM, Clock
 from provisioner.engine.comparing import key_only
@@ -28,7 +30,8 @@ from provisioner.engine.rechecking import recheck
 from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
 from provisioner.engine.watching import observer_of
-from provisioner.model import Action, Address, Change, ChangeSet, Observation
+from provisioner.mailflow import senders
+from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, consequence
 from provisioner.tenant.ports import Ports
 
 
@@ -45,12 +48,16 @@ async def apply(
     seen: Mapping[Address, Observation] | None = None,
     stop: asyncio.Event | None = None,
     clock: Clock = SYSTEM,
+    devices: Collection[senders.Sender] | None = None,
+    allowed: Sequence[Waiver] = (),
 ) -> Outcome:
     """Carry out exactly this change set, and tell the observers of the ports.
 
     Everything that it rests on is read first: equal to `before` goes, equal to `after` counts as done, anything else
-    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). What closes a sending path
-    is sent last, and held back while anything that opens one is not in force in the tenant (`Openings`).
+    raises ChangeSetStale and nothing is written (TenantIncomplete where it cannot be read). What takes a path from
+    senders is held back while one that the plan promises to them is not in force in the tenant (`Openings`). `devices`
+    are those that may send, None where that is not known: then every path may be any sender's. `allowed` are the
+    waivers of the run; only CLOSE-BEFORE-OPEN counts here.
 
     `seen` is what the tenant says of every object that is to change, of a caller that has just read it.
 
@@ -63,18 +70,36 @@ async def apply(
     stop, gate = stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
     run = Run(types, ports, reads, confirm_s, wait_s, observer_of(ports), stop, gate, clock)
     changes, made = await recheck(run, changeset.pending, frozenset(begun), seen)
-    await _carry_out(run, changes, made, [c for c in changeset.changes if c.action is Action.NO_OP])
+    run.begin(changes)
+    openings = Openings(run, changes, changeset, devices)
+    await _carry_out(run, changes, made, _Gate(run, openings, tuple(allowed)))
     results = tuple(run.results[c.address] for c in changeset.pending)
     return Outcome(results, clock.monotonic() - began)
 
 
-async def _carry_out(
-    run: Run, changes: Sequence[Change], made: Mapping[Address, str], unchanged: Sequence[Change]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What a closing change has to pass."""
+
+    run: Run
+    openings: Openings
+    allowed: Sequence[Waiver]
+
+    async def passed(self, change: Change) -> tuple[Result | None, tuple[str, ...]]:
+        """The result of a change that is held back, or None; with a warning where it is let through all the same."""
+        missing = await self.openings.missing(change.address)
+        if not missing:
+            return None, ()
+        if rules.lifted(rules.CLOSE_BEFORE_OPEN, change.address, self.allowed):
+            return None, (f"sent although {_first(missing)} is not in force: {rules.CLOSE_BEFORE_OPEN} is allowed",)
+        self.run.tell(HeldBack(change, tuple(missing)))
+        return Result(change.address, change.action, HELD_BACK, f"waits for {_first(missing)}"), ()
+
+
+async def _carry_out(run: Run, changes: Sequence[Change], made: Mapping[Address, str], gate: _Gate) -> None:
     """Every change that is left, each as soon as what it needs is in place."""
-    run.ended = {c.address: asyncio.Event() for c in changes}
     needs = planning.dependencies(changes)
-    openings, confirmer = Openings(run, changes, unchanged), Confirmer(run)
+    confirmer = Confirmer(run)
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(confirmer.run())
         async with asyncio.TaskGroup() as writing:
@@ -84,30 +109,63 @@ async def _carry_out(
                     status = UNCONFIRMED if reason else ALREADY
                     run.end(Result(change.address, change.action, status, reason))
                 else:
-                    writing.create_task(_one(run, change, needs[change.address], openings, confirmer))
+                    writing.create_task(_one(run, change, needs[change.address], gate, confirmer))
         reading.cancel()
 
 
-async def _one(run: Run, change: Change, needs: Collection[Address], openings: Openings, confirmer: Confirmer) -> None:
+async def _one(run: Run, change: Change, needs: Collection[Address], gate: _Gate, confirmer: Confirmer) -> None:
     """One change from what it needs to its result."""
     for need in needs:
         await run.ended[need].wait()
     missing = [str(n) for n in sorted(needs) if run.results[n].status not in {DONE, ALREADY}]
     if missing:
         return run.end(Result(change.address, change.action, SKIPPED, f"it needs {_first(missing)}"))
-    closed = await openings.missing(change.address)
-    if closed:
-        run.tell(HeldBack(change, tuple(closed)))
-        return run.end(Result(change.address, change.action, HELD_BACK, f"waits for {_first(closed)}"))
     began = run.clock.monotonic()
-    async with run.gate:
-        if run.stop.is_set():
-            return run.end(Result(change.address, change.action, LEFT, "interrupted before it was begun"))
-        run.tell(Started(change))
-        sender = Sender(run, change)
-        result = await sender.carry_out()
-    result = await _confirmed(change, result, confirmer, begun=sender.begun)
+    result = await _parts_in_turn(run, change, gate, confirmer)
     return run.end(dataclasses.replace(result, seconds=run.clock.monotonic() - began))
+
+
+async def _parts_in_turn(run: Run, change: Change, gate: _Gate, confirmer: Confirmer) -> Result:
+    """What a change opens, seen in force, then what it closes, or all of it at once."""
+    sender, warnings = Sender(run, change), list[str]()
+    for part in _parts(change):
+        if part.closes:
+            held, allowed = await gate.passed(change)
+            warnings += allowed
+            if held:
+                return dataclasses.replace(held, warnings=tuple(warnings))
+        async with run.gate:
+            if run.stop.is_set():
+                return Result(change.address, change.action, LEFT, sender.interrupted, tuple(warnings))
+            if not sender.begun:
+                run.tell(Started(change))
+            result = await sender.carry_out(part.steps)
+        result = await _confirmed(part.shows, result, confirmer, begun=sender.begun)
+        warnings += result.warnings
+        if result.status != DONE:
+            break
+        if gate.openings.apart(change.address):
+            run.has_opened(change)
+    return dataclasses.replace(result, warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Steps of a change that are confirmed together: `shows` is the change with what the tenant then has."""
+
+    steps: range
+    shows: Change
+    closes: bool
+
+
+def _parts(change: Change) -> Sequence[_Part]:
+    """What a change opens and what it closes, where the two are apart; else the whole change."""
+    closes, last = consequence.closes(change.consequences), len(change.steps)
+    for number, step in enumerate(change.steps):
+        if isinstance(step, Confirm):
+            opened = dataclasses.replace(change, after=step.shows)
+            return (_Part(range(number), opened, closes=False), _Part(range(number, last), change, closes))
+    return (_Part(range(last), change, closes),)
 
 
 async def _confirmed(change: Change, result: Result, confirmer: Confirmer, *, begun: bool) -> Result:

@@ -51,7 +51,7 @@ class Confirmer:
     async def _round(self) -> bool:
         """Look once at all that is pending; True when something was settled."""
         batch = list(self._pending.values())
-        observed = await self._run.look([change for change, _, _ in batch], READING_BACK)
+        observed = await self._run.look({change.address: change.after for change, _, _ in batch}, READING_BACK)
         settled = False
         for change, deadline, future in batch:
             state, words = standing_of(change, observed[change.address])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from provisioner.changes.splitting import steps_of
 from provisioner.model import Change, Cmdlet, ResourceType, Secret, Send, Step, field_names, goal_of, overlay, written
 
 
 def derived(kind: ResourceType[Any], live: Any | None, after: Any | None) -> tuple[Step, ...]:
     """What turns the live object into what a change leads to."""
     goal = after if live is None or after is None else overlay(after, live)
-    return tuple(kind.steps(live, goal))
+    return steps_of(kind, live, goal)
 
 
 def foreign(kind: ResourceType[Any], change: Change, number: int) -> str:

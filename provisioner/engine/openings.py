@@ -1,63 +1,179 @@
-"""Open before you close: what a closing change has to wait for."""
+"""Open before you close: what a closing change has to wait for, by what the tenant has just before it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from provisioner import mailflow
-from provisioner.changes import planning
+from provisioner.changes import planning, splitting
 from provisioner.engine.comparing import standing_of
 from provisioner.engine.events import ALREADY, DONE, OPENINGS
 from provisioner.engine.run import Run
-from provisioner.model import Action, Address, Change, Effect, Observation, goal_of
+from provisioner.mailflow import promises
+from provisioner.mailflow.senders import Affected, Groups, Sender, affected
+from provisioner.model import (
+    Absent,
+    Action,
+    Address,
+    Change,
+    ChangeSet,
+    Observation,
+    Present,
+    Unknown,
+    consequence,
+    goal_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """A declared object, changed by this run or not: `groups` are the senders that it has a path for at the end."""
+
+    wanted: Any
+    groups: Groups
+    outside: bool
 
 
 class Openings:
-    """Open before you close: what must be in force in the tenant before a change that closes a sending path is sent.
+    """What must be in force in the tenant before a change that takes a path from senders is sent.
 
-    That is every declared object that opens one, changed by this run or not: the run may be a later one, in which what
-    opens needs no change and has no effect all the same. The tenant is read once for each stage, just before it.
+    That is every path that the whole plan promises to these senders, whether this run makes it or not: it may be a
+    later run, in which the object needs no change, or one of `--target`, which changes a part of the plan. The tenant
+    is read once all changes that open such a path have ended, for all closing changes that are ready then.
     """
 
-    def __init__(self, run: Run, changes: Sequence[Change], unchanged: Sequence[Change]) -> None:
-        self._run = run
-        self._stages = planning.stages(changes)
-        self._changes = [c for c in changes if c.after is not None and self._opens(c)]
-        self._unchanged = [c for c in unchanged if c.after is not None and self._opens(c)]
-        self._looks: dict[planning.Stage, asyncio.Task[list[str]]] = {}
+    def __init__(
+        self, run: Run, changes: Sequence[Change], changeset: ChangeSet, known: Collection[Sender] | None
+    ) -> None:
+        self._run, self._known = run, known
+        self._changes = {c.address: c for c in changes}
+        self._loses = {c.address: _loses(run, c) for c in changes if consequence.closes(c.consequences)}
+        everyone = self._affected(*self._loses.values())
+        self._promises = {a: p for a, p in _promises(run, changes, changeset).items() if everyone.concerned(p.groups)}
+        self._opening = {c.address: gains for c in changes if everyone.concerned(gains := _gains(run, c))}
+        self._later = _later(planning.dependencies(changes))
+        apart = {c.address for c in changes if splitting.opens_apart(run.kind(c.address), c)}
+        self._at_once = (self._opening.keys() & self._loses.keys()) - apart
+        self._next: asyncio.Task[Mapping[Address, tuple[Groups, str]]] | None = None
 
-    def _opens(self, change: Change) -> bool:
-        """Whether a change opens a sending path; of an unchanged object, whether it is one or is meant to be."""
-        kind, goal = self._run.kind(change.address), goal_of(change)
-        if change.action is not Action.NO_OP:
-            return Effect.OPENS in mailflow.effects(kind, change.observed, goal)
-        return Effect.OPENS in mailflow.effects(kind, None, goal) or bool(kind.in_force(change.after, goal))
+    def apart(self, address: Address) -> bool:
+        """Whether all that a change opens is in force before it closes anything."""
+        return address not in self._at_once
 
     async def missing(self, address: Address) -> Sequence[str]:
         """What this change has to wait for and why, each in words; nothing where it may be sent."""
-        stage = self._stages[address]
-        if stage is planning.Stage.FREE:
+        if address not in self._loses:
             return ()
-        if stage not in self._looks:
-            self._looks[stage] = asyncio.create_task(self._look(stage))
-        return await self._looks[stage]
+        for other in self._before(address):
+            await self._run.opened[other].wait()
+        if self._next is None:
+            self._next = asyncio.create_task(self._look())
+        lacking = await self._next
+        passed, concerned = {*self._later[address], *({address} & self._at_once)}, self._concerned(address)
+        return [f"{a} ({words})" for a, (groups, words) in lacking.items() if a not in passed and concerned(a, groups)]
 
-    async def _look(self, stage: planning.Stage) -> list[str]:
-        before = [c for c in self._changes if self._stages[c.address] < stage]
-        for change in before:
-            await self._run.ended[change.address].wait()
-        needed = [*before, *self._unchanged]
-        observed = await self._run.look(needed, OPENINGS)
-        found = ((c.address, self._lack(c, observed[c.address])) for c in needed)
-        return [f"{address} ({reason})" for address, reason in found if reason]
+    def _affected(self, *groups: Groups) -> Affected:
+        return affected(frozenset().union(*groups), self._known)
 
-    def _lack(self, change: Change, observation: Observation) -> str:
-        result = self._run.results.get(change.address)
+    def _concerned(self, address: Address) -> Callable[[Address, Groups], bool]:
+        """Whether a path that another object gives to some senders is one of those that this change affects.
+
+        Where it is not known who sends, all are; but of two changes that each open and close in one write neither
+        could ever be first, so that these are compared by what they name.
+        """
+        all_of_it = self._affected(self._loses[address])
+        named = affected(self._loses[address], self._known or ())
+
+        def concerned(other: Address, groups: Groups) -> bool:
+            return (named if {address, other} <= self._at_once else all_of_it).concerned(groups)
+
+        return concerned
+
+    def _before(self, address: Address) -> Iterable[Address]:
+        """The changes of this run that open a path first.
+
+        A change that opens and closes in one write comes before what only closes. Two such changes that each close
+        what the other opens wait for nobody: neither can be first, and what the tenant has holds both back.
+        """
+        both = address in self._at_once
+        for other in self._opening.keys() - {address, *self._later[address]}:
+            if not both or other not in self._at_once or other in self._chain(address):
+                yield other
+
+    def _chain(self, address: Address) -> Collection[Address]:
+        """The changes of one write that have to come before this one, which is such a change too."""
+        found: set[Address] = set()
+        waiting = [address]
+        while waiting:
+            one = waiting.pop()
+            concerned = self._concerned(one)
+            more = {a for a in self._at_once - {one} if concerned(a, self._opening[a])}
+            waiting += more - found
+            found |= more
+        return () if address in found else found
+
+    async def _look(self) -> Mapping[Address, tuple[Groups, str]]:
+        """The declared objects that do not give every sender the promised path now, with the reason."""
+        self._next = None
+        observed = await self._run.look({a: p.wanted for a, p in self._promises.items()}, OPENINGS)
+        lacking = {a: self._lack(a, promise, observed[a]) for a, promise in self._promises.items()}
+        return {a: (groups, words) for a, (groups, words) in lacking.items() if groups}
+
+    def _lack(self, address: Address, promise: _Promise, observation: Observation) -> tuple[Groups, str]:
+        kind = self._run.kind(address)
+        if isinstance(observation, Unknown):
+            return promise.groups, f"it cannot be read: {observation.reason}"
+        live = observation.spec if isinstance(observation, Present) else None
+        groups = promises.lacking(kind, promise.wanted, live)
+        return groups, self._words(address, promise, observation) if groups else ""
+
+    def _words(self, address: Address, promise: _Promise, observation: Observation) -> str:
+        """Why it is not in force: how its change ended, or else what the tenant shows."""
+        result = self._run.results.get(address)
         if result and result.status not in {DONE, ALREADY}:
             words = result.status.replace("_", " ")
             return f"{words}: {result.detail}" if result.detail else words
-        state, words = standing_of(change, observation)
-        if state != "after":
-            return words
-        return self._run.idle(change, observation)
+        declared = Change(address, Action.NO_OP, promise.wanted, promise.wanted)
+        words = "the tenant does not have it"
+        if not isinstance(observation, Absent):
+            _, moved = standing_of(declared, observation)
+            words = moved or self._run.idle(declared, observation) or "it is not in force"
+        return f"{words}; outside --target and --exclude" if promise.outside else words
+
+
+def _promises(run: Run, changes: Sequence[Change], changeset: ChangeSet) -> Mapping[Address, _Promise]:
+    """What every declared object promises, with those that are outside the scope of the run."""
+    found: dict[Address, _Promise] = {}
+    unchanged = (c for c in changeset.changes if c.action is Action.NO_OP)
+    for change in (*changes, *unchanged):
+        if change.after is not None:
+            groups = promises.promised(run.kind(change.address), change.after, change.observed)
+            found[change.address] = _Promise(change.after, groups, outside=False)
+    for address, resource in changeset.basis.desired.set_aside.items() if changeset.basis else ():
+        kind = run.kind(address)
+        if not kind.precondition and address not in found:
+            found[address] = _Promise(resource.spec, promises.promised(kind, resource.spec, None), outside=True)
+    return found
+
+
+def _loses(run: Run, change: Change) -> Groups:
+    return promises.loses(run.kind(change.address), change.observed, goal_of(change))
+
+
+def _gains(run: Run, change: Change) -> Groups:
+    return promises.gains(run.kind(change.address), change.observed, goal_of(change))
+
+
+def _later(graph: Mapping[Address, Collection[Address]]) -> Mapping[Address, Collection[Address]]:
+    """By change those that need it, directly or by others: they cannot be in force before it."""
+    found: dict[Address, set[Address]] = {a: set() for a in graph}
+    for address in graph:
+        waiting = list(graph[address])
+        while waiting:
+            need = waiting.pop()
+            if address not in found[need]:
+                found[need].add(address)
+                waiting += graph[need]
+    return found

@@ -25,7 +25,7 @@ async def recheck(
     of a caller that has just read it. Raises ChangeSetStale where an object has moved, TenantIncomplete where one
     cannot be read.
     """
-    observed = await run.look(changes, RECHECKING) if seen is None else seen
+    observed = await run.look({c.address: c.after for c in changes}, RECHECKING) if seen is None else seen
     unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
     if unknown:
         raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Run:
     clock: Clock
     results: dict[Address, Result] = field(default_factory=dict)
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
+    opened: dict[Address, asyncio.Event] = field(default_factory=dict)
+    """Set once what a change opens has been seen in force, or the change has ended without it."""
 
     def kind(self, address: Address) -> ResourceType[Any]:
         return next(t for t in self.types if t.name == address.type)
@@ -40,11 +42,16 @@ class Run:
             return ""
         return self.kind(change.address).in_force(change.after, observation.spec)
 
-    async def look(self, changes: Sequence[Change], purpose: str) -> dict[Address, Observation]:
-        """What the tenant says of the objects of these changes."""
-        wanted: Wanted = {}
+    def begin(self, changes: Iterable[Change]) -> None:
+        """What the changes wait for of each other."""
         for change in changes:
-            wanted.setdefault(change.address.type, {})[change.address.key] = change.after
+            self.ended[change.address], self.opened[change.address] = asyncio.Event(), asyncio.Event()
+
+    async def look(self, objects: Mapping[Address, Any], purpose: str) -> dict[Address, Observation]:
+        """What the tenant says of objects, each by what it is to be, or None."""
+        wanted: Wanted = {}
+        for address, spec in objects.items():
+            wanted.setdefault(address.type, {})[address.key] = spec
         observed = await read_wanted(wanted, (), self.types, self.ports, self.reads, purpose=purpose)
         return dict(observed.resources)
 
@@ -68,8 +75,13 @@ class Run:
             for wait in waits:
                 wait.cancel()
 
+    def has_opened(self, change: Change) -> None:
+        """What a change opens is in force; it may still have to close."""
+        self.opened[change.address].set()
+
     def end(self, result: Result) -> None:
         """The result of a change: those that need it go on."""
         self.results[result.address] = result
+        self.opened[result.address].set()
         self.ended[result.address].set()
         self.tell(Finished(result))

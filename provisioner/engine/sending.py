@@ -17,6 +17,7 @@ from provisioner.model import (
     Await,
     Change,
     Cmdlet,
+    Confirm,
     Parameter,
     Ref,
     Row,
@@ -37,11 +38,22 @@ class Sender:
         """Whether any step was carried out."""
         return bool(self._answers)
 
-    async def carry_out(self) -> Result:
-        """Carry out the steps in turn. The result says DONE when all went through; that is still to be confirmed."""
+    @property
+    def interrupted(self) -> str:
+        """How far the change came, for a run that is interrupted now."""
+        if not self._answers:
+            return "interrupted before it was begun"
+        return f"interrupted after {len(self._answers)} of {len(self._change.steps)} steps"
+
+    async def carry_out(self, steps: range) -> Result:
+        """Carry out steps in turn, after those before. DONE when all went through, still to be confirmed."""
         warnings: list[str] = []
         blocked = ""
-        for number, step in enumerate(self._change.steps):
+        for number in steps:
+            step = self._change.steps[number]
+            if isinstance(step, Confirm):  # it was waited for before these steps
+                self._answers.append(Answer())
+                continue
             if isinstance(step, Await):
                 unmet = await self._await(step)
                 if unmet:
@@ -49,10 +61,11 @@ class Sender:
                 self._answers.append(Answer())
                 continue
             if number and self._run.stop.is_set():
-                return self._ended(LEFT, f"interrupted after {number} of {len(self._change.steps)} steps", warnings)
-            answer = await self._send(number, step)
+                return self._ended(LEFT, self.interrupted, warnings)
+            last = number == steps[-1]
+            answer = await self._send(number, step, last=last)
             while isinstance(answer, Result) and answer.status == WAITING and await self._patience.lasts(answer.detail):
-                answer = await self._send(number, step)
+                answer = await self._send(number, step, last=last)
             if isinstance(answer, Result):
                 return dataclasses.replace(answer, warnings=(*warnings, *answer.warnings))
             self._answers.append(answer)
@@ -71,7 +84,7 @@ class Sender:
             return f"{error}, which has to be published: apply again, which reads it"
         return await until_published(self._run, records, self._patience)
 
-    async def _send(self, number: int, step: Send) -> Answer | Result:
+    async def _send(self, number: int, step: Send, *, last: bool) -> Answer | Result:
         """One write. A Result when the change cannot go on."""
         wrong = foreign(self._run.kind(self._change.address), self._change, number)
         if wrong:
@@ -85,16 +98,16 @@ class Sender:
             answer = await send(self._run.ports, request)
         except TenantError as error:
             self._run.tell(Answered(self._change, number, request, error))
-            return self._refusal(number, step, error)
+            return self._refusal(step, error, last=last)
         self._run.tell(Answered(self._change, number, request, answer))
         return answer
 
-    def _refusal(self, number: int, step: Send, error: TenantError) -> Answer | Result:
+    def _refusal(self, step: Send, error: TenantError, *, last: bool) -> Answer | Result:
         if isinstance(error, NotFound) and self._change.action is Action.DELETE:
             return Answer()
         if isinstance(error, Refused) and _has(step.waits_on, error.summary):
             return self._ended(WAITING, error.summary)
-        if isinstance(error, Unclear) and number == len(self._change.steps) - 1:
+        if isinstance(error, Unclear) and last:
             # It is not sent again: reading back tells whether it was carried out.
             return Answer(warnings=(f"no clear answer came ({error}); the tenant was read instead",))
         if isinstance(error, Unclear):

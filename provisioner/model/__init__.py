@@ -246,7 +246,30 @@ class Await:
     records: tuple[Record, ...]
 
 
-Step = Send | Await
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """How an administrator sees that an object is in force: a Get of this one object, and what its columns then have.
+
+    A list has at least these entries.
+    """
+
+    request: Cmdlet
+    shows: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Read the object back until it shows these values and is in force.
+
+    `shows` is the object with what the steps before have opened. The steps after it close: they are sent as a closing
+    change is, or not at all.
+    """
+
+    shows: Any
+    read_back: ReadBack | None = None
+
+
+Step = Send | Await | Confirm
 
 
 # --- what the tenant says --------------------------------------------------------------------------------------------
@@ -487,7 +510,8 @@ class ChangeSet:
     plan is not as committed), `created` and `expires` are RFC 3339, `left` are objects that an earlier plan brought to
     their state, that no plan declares any more and that are still so. `drift` is what the journal proves to have been
     changed by others since. `unmanaged` are objects that were read with the declared ones, `unmanaged_more` counts
-    those of each type that are too many to name.
+    those of each type that are too many to name. `promises` are the objects that must be in force before anything is
+    closed by hand; empty where nothing closes.
     """
 
     tenant: str
@@ -512,6 +536,7 @@ class ChangeSet:
     unmanaged_more: Mapping[str, int] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     basis: Basis | None = None
+    promises: Mapping[Address, ReadBack] = field(default_factory=dict)
 
     @property
     def pending(self) -> tuple[Change, ...]:
@@ -539,7 +564,10 @@ class Effect(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule by its stable id. `blocks` as in `Finding.blocks`; a rule that blocks nothing is only shown."""
+    """A rule by its stable id. `blocks` as in `Finding.blocks`; a rule that blocks nothing is only shown.
+
+    Or "change": apply holds single changes back (exit 8), by what the tenant has just before each.
+    """
 
     id: str
     severity: Severity
@@ -550,6 +578,11 @@ class Rule:
     def waivable(self) -> bool:
         """A precondition is a fact of the tenant, a contradiction one of the plan: they are fixed, not waived."""
         return self.blocks != "precondition" and self.id != "ABSENT-DECLARED"
+
+    @property
+    def waivable_in_plan(self) -> bool:
+        """What holds a change back is judged in the moment: it is allowed for one run, on the command line."""
+        return self.waivable and self.blocks != "change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -717,6 +750,9 @@ class ResourceType(Protocol[S]):
 
     def in_force(self, wanted: S, live: S, /) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
+
+    def read_back(self, spec: S, /) -> ReadBack | None:
+        """How an administrator reads one object by hand and sees that it is in force; None where nothing tells."""
 
     def working(self, live: S, /) -> S:
         """The live object as it is once what `in_force` names keeps it out of force no more."""

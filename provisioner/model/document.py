@@ -52,6 +52,19 @@ class CmdletDocument(TypedDict):
     parameters: dict[str, Any]
 
 
+class ReadBackDocument(TypedDict):
+    """A Get of one object, and what its columns have once it is in force; a list has at least these entries."""
+
+    read: CmdletDocument
+    shows: dict[str, Any]
+
+
+class PromiseDocument(ReadBackDocument):
+    """A declared object that gives somebody a path, and so must be in force before anything is closed."""
+
+    address: str
+
+
 class RecordDocument(TypedDict):
     """A DNS record that a step waits for; its value may be a `$ref` to an earlier answer."""
 
@@ -72,7 +85,19 @@ class SendDocument(TypedDict):
 AwaitDocument = TypedDict("AwaitDocument", {"await": list[RecordDocument]})
 """A step that waits for DNS records."""
 
-StepDocument = SendDocument | AwaitDocument
+
+@final
+class ConfirmDocument(TypedDict):
+    """A step that reads back until the object shows these values; the steps after it close sending paths.
+
+    `read_back` is for those who do it by hand.
+    """
+
+    confirm: Fields
+    read_back: ReadBackDocument | None
+
+
+StepDocument = SendDocument | AwaitDocument | ConfirmDocument
 
 
 class SidesDocument(TypedDict):
@@ -194,6 +219,7 @@ class Facts(TypedDict):
     unreadable: list[UnreadableDocument]
     unlisted: list[UnlistedDocument]
     unmanaged: UnmanagedDocument
+    promises: list[PromiseDocument]
     basis: dict[str, Any] | None
     digest: str
 

@@ -25,6 +25,7 @@ from provisioner.diagnostics import (
     TenantIncomplete,
 )
 from provisioner.engine import Outcome, journal, locking
+from provisioner.mailflow.senders import Sender
 from provisioner.model import Address, ChangeSet, Waiver
 from provisioner.model.document import ChangeSetDocument
 from provisioner.operations.connection import Tenant, signed_in
@@ -33,6 +34,7 @@ from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
 from provisioner.operations.locks import locks_of
 from provisioner.operations.planning import plan_prepared, prepare
 from provisioner.operations.rejudging import Judged, rejudge
+from provisioner.operations.sending import known_senders, recorded
 from provisioner.operations.state import journal_path
 from provisioner.resources import TYPES
 
@@ -228,11 +230,15 @@ async def _carry_out(
         options.stopping() as stop,
     ):
         lost.stop = stop
-        record.record("begin", digest=digest, actor=holder.actor, **_origin(found))
+        known = known_senders(found, path)
+        record.record("begin", digest=digest, actor=holder.actor, **_origin(found), **recorded(found))
         try:
-            begun = [Address.parse(a) for a in journal.begun(path, digest)]
+            begun = tuple(Address.parse(a) for a in journal.begun(path, digest))
             judged = None if waivers is None else await _judged(context, found, waivers, tenant, begun)
-            outcome = await _engine(context, judged or found, tenant, options, stop, record, begun)
+            allowed = (*(found.basis.waivers if found.basis else ()), *(waivers or ()))
+            outcome = await _engine(
+                context, judged or found, tenant, options, stop, record, _Before(begun, known, allowed)
+            )
         except ProvisionerError as error:
             record.record("end", error={"kind": error.kind, "text": str(error)})
             raise
@@ -249,6 +255,15 @@ async def _judged(
     return judged
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What earlier runs have begun and tell of who sends, and the waivers of this one."""
+
+    begun: Sequence[Address]
+    known: Sequence[Sender] | None
+    allowed: Sequence[Waiver]
+
+
 async def _engine(
     context: Context,
     what: ChangeSet | Judged,
@@ -256,7 +271,7 @@ async def _engine(
     options: ApplyOptions,
     stop: asyncio.Event,
     record: journal.Journal,
-    begun: Sequence[Address],
+    before: _Before,
 ) -> Outcome:
     profile = context.profile
     return await engine.apply(
@@ -267,10 +282,12 @@ async def _engine(
         writes=profile.writes_at_once,
         confirm_s=profile.timeouts.confirm_s,
         wait_s=options.wait_s,
-        begun=begun,
+        begun=before.begun,
         seen=what.seen if isinstance(what, Judged) else None,
         stop=stop,
         clock=context.clock,
+        devices=before.known,
+        allowed=before.allowed,
     )
 
 

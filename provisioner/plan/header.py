@@ -80,6 +80,9 @@ def _rule(text: str) -> str:
     if not rule.waivable:
         what = f"{text} is a fact, about the plan or the tenant, and cannot be waived"
         raise refusal("WAIVER-RULE-FIXED", what, "mend what it speaks of")
+    if not rule.waivable_in_plan:
+        what = f"{text} can be allowed for one run only, not by a plan"
+        raise refusal("WAIVER-RULE-OF-A-RUN", what, f"remove the entry, and use: provisioner apply --allow {text}")
     return text
 
 
@@ -104,7 +107,7 @@ REQUIRED = {
 }
 """What every plan says somewhere, with how to mend it where it does not."""
 
-_WAIVABLE = sorted(rule.id for rule in RULES.values() if rule.waivable)
+_WAIVABLE = sorted(rule.id for rule in RULES.values() if rule.waivable_in_plan)
 
 PatternText = Annotated[str, AfterValidator(address_pattern)]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from provisioner.model import consequence
 from provisioner.model.document import (
@@ -10,6 +12,7 @@ from provisioner.model.document import (
     ChangeSetDocument,
     DriftDocument,
     FieldDocument,
+    Fields,
     UnmanagedDocument,
     UnmanagedObjectDocument,
 )
@@ -17,6 +20,7 @@ from provisioner.render.escape import visible
 
 _MAKERS = {"hybrid_wizard": "the Hybrid Configuration Wizard"}
 _ACTIONS = {"delete": 0, "update": 1, "create": 2}
+_MOST_ENTRIES = 6
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 
@@ -93,6 +97,22 @@ def dangers(change: ChangeDocument) -> list[str]:
 def closing(change: ChangeDocument) -> bool:
     """Whether it takes a sending path from somebody: such a change is sent last, and held back if need be."""
     return consequence.closes(change["provisioner"].get("consequences", ()))
+
+
+def opened_first(change: ChangeDocument) -> Sequence[str]:
+    """What the first write of a change in two writes leads to, a field each; nothing where it is not split."""
+    fields: Fields = {}
+    for step in change["provisioner"]["steps"]:
+        if "await" not in step and "confirm" in step:
+            fields = step["confirm"]
+    return [visible(f"{name} = {_brief(value)}") for name, value in fields.items()]
+
+
+def _brief(value: Any) -> str:
+    """A value as JSON; of a long list how long it is."""
+    if isinstance(value, list) and len(value) > _MOST_ENTRIES:
+        return f"{len(value):,} entries"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def remark(field: FieldDocument) -> str:

@@ -62,5 +62,7 @@ def _filters(changes: Sequence[ChangeDocument]) -> list[tuple[str, list[tuple[st
 def _step(step: StepDocument) -> str:
     if "await" in step:
         return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {json.dumps(r['value'])}" for r in step["await"])
+    if "confirm" in step:
+        return f"read back until it shows {json.dumps(step['confirm'], ensure_ascii=False)}; what follows closes"
     sent = step["send"]
     return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"

@@ -13,7 +13,17 @@ from typing import Any
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import conclusion, dangers, drifted, limit, pending, remark, unmanaged, worst_first
+from provisioner.render.changes import (
+    conclusion,
+    dangers,
+    drifted,
+    limit,
+    opened_first,
+    pending,
+    remark,
+    unmanaged,
+    worst_first,
+)
 from provisioner.render.escape import visible
 
 BUDGET = 60_000
@@ -135,6 +145,9 @@ def _change(change: ChangeDocument) -> Iterator[str]:
     yield f"{fence}diff"
     yield from lines
     yield fence
+    opened = opened_first(change)
+    if opened:
+        yield f"Sent in two writes; first, until the tenant shows it: {', '.join(map(code, opened))}"
     yield "</details>"
 
 

@@ -11,8 +11,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, CmdletDocument, RecordDocument
-from provisioner.render.changes import action, closing, dangers, pending, remark
+from provisioner.model.document import (
+    ChangeDocument,
+    ChangeSetDocument,
+    CmdletDocument,
+    PromiseDocument,
+    RecordDocument,
+    StepDocument,
+)
+from provisioner.render.changes import action, closing, dangers, opened_first, pending, remark
 from provisioner.render.escape import prints, visible
 
 # about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
@@ -21,9 +28,24 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _WORDS = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
 
 
+_ASSERTION = r"""
+# Throws unless an object shows what it must before anything is closed. Lists may hold more.
+function Assert-InForce($address, $found, $expected) {
+    if (-not $found) { throw ($address + ' does not exist: nothing is closed.') }
+    foreach ($name in $expected.Keys) {
+        $values = @($found.$name) | ForEach-Object { ([string]$_) -replace '^smtp:', '' -replace ';[0-9]+$', '' }
+        $values = @($values) | ForEach-Object { $_ -replace '/32$', '' }
+        foreach ($value in @($expected[$name])) {
+            if (@($values) -notcontains $value) {
+                throw ($address + ': ' + $name + ' does not show ' + $value + ': nothing is closed.')
+            }
+        }
+    }
+}
+"""
 _BEFORE_CLOSING = (
-    "# From here on, sending paths are closed. Go on only when every connector, switch and right above works:",
-    "# look at them in the tenant, and send a message on each new path first.",
+    "# From here on, sending paths are closed. First every object of the plan that opens one is read back, whichever",
+    "# senders it is for: the script stops unless all are in force. Send a message on each new path before you go on.",
 )
 
 
@@ -42,27 +64,75 @@ def render(document: ChangeSetDocument) -> str:
         "$ErrorActionPreference = 'Stop'",
     ]
     changes = pending(document)
-    opening, last = ([c for c in changes if closing(c) is side] for side in (False, True))
-    for change in opening:
-        lines += ["", *_change(change)]
-    if last:
-        lines += ["", *_BEFORE_CLOSING]
-    for change in last:
-        lines += ["", *_change(change)]
+    for change in changes:
+        if opened_first(change) or not closing(change):
+            lines += ["", *_change(change, _opening_steps(change))]
+    if any(map(closing, changes)):
+        lines += [*_ASSERTION.rstrip().splitlines(), *_closing(changes, ours["promises"])]
     if not changes:
         lines += ["", "# No changes."]
     return "\n".join(lines) + "\n"
 
 
-def _change(change: ChangeDocument) -> Iterator[str]:
+def _closing(changes: Sequence[ChangeDocument], promises: Sequence[PromiseDocument]) -> Iterator[str]:
+    """What takes paths away, after all that opens one is read back.
+
+    A change that opens and closes in one write comes first here, and is read back by itself.
+    """
+    last = [c for c in changes if closing(c)]
+    at_once = {c["address"] for c in last if not opened_first(c)}
+    yield from ("", *_BEFORE_CLOSING)
+    yield from (_assert(promise) for promise in promises if promise["address"] not in at_once)
+    both = {p["address"]: p for p in promises if p["address"] in at_once}
+    for change in sorted(last, key=lambda c: c["address"] not in both):
+        yield from ("", *_change(change, _closing_steps(change)))
+        if change["address"] in both:
+            yield _assert(both[change["address"]])
+
+
+def _assert(promise: PromiseDocument) -> str:
+    read = promise["read"]
+    parameters = "".join(f" -{_name(name)} {_value(value)}" for name, value in read["parameters"].items())
+    shows = "; ".join(f"{_name(name)} = {_shown(value)}" for name, value in promise["shows"].items())
+    return f"Assert-InForce {_text(promise['address'])} ({_name(read['cmdlet'])}{parameters}) @{{ {shows} }}"
+
+
+def _shown(value: Any) -> str:
+    """A value as the text that PowerShell makes of what it reads."""
+    if isinstance(value, list):
+        return "@(" + ", ".join(map(_shown, value)) + ")"
+    return _text("" if value is None else str(value).removesuffix("/32"))
+
+
+Steps = Sequence[tuple[int, StepDocument]]
+
+
+def _opening_steps(change: ChangeDocument) -> Steps:
+    """The steps up to where the object is read back; all of one that is not split."""
+    steps = change["provisioner"]["steps"]
+    end = next((n + 1 for n, step in enumerate(steps) if "confirm" in step), len(steps))
+    return [*enumerate(steps)][:end]
+
+
+def _closing_steps(change: ChangeDocument) -> Steps:
+    """The steps after the object is read back; all of one that is not split."""
+    return [*enumerate(change["provisioner"]["steps"])][len(_opening_steps(change)) if opened_first(change) else 0 :]
+
+
+def _change(change: ChangeDocument, steps: Steps) -> Iterator[str]:
     said = f" ({', '.join(dangers(change))})" if dangers(change) else ""
     yield f"# {visible(change['address'])} {_WORDS[action(change)]}{said}"
     for field in change["provisioner"]["fields"]:
         before, after = (json.dumps(field[side], ensure_ascii=False) for side in ("before", "after"))
         said = f" ({remark(field)})" if remark(field) else ""
         yield f"#   {visible(field['name'])}: {visible(before)} -> {visible(after)}{said}"
-    for number, step in enumerate(change["provisioner"]["steps"]):
-        yield from _await(step["await"]) if "await" in step else _send(number, step["send"])
+    if opened_first(change):
+        yield "# In two writes; first, until the tenant shows it: " + ", ".join(opened_first(change))
+    for number, step in steps:
+        if "await" in step:
+            yield from _await(step["await"])
+        elif "send" in step:
+            yield from _send(number, step["send"])
 
 
 def _send(number: int, sent: CmdletDocument) -> Iterator[str]:

@@ -87,7 +87,7 @@ def finished(result: ResultDocument, type_: str, key: str, time: str) -> Line:
     }
     ending = f"{_ENDED[action_]} complete" if done else result["status"].replace("_", " ")
     line = _line("apply_complete" if done else "apply_errored", f"{visible(address)}: {ending}", time)
-    ours = {"status": result["status"], "detail": result["detail"]}
+    ours = {"status": result["status"], "detail": result["detail"], "warnings": result["warnings"]}
     return {**line, "@level": "info" if done else "error", "hook": hook, "provisioner": ours}
 
 

@@ -19,6 +19,7 @@ from provisioner.render.changes import (
     dangers,
     drifted,
     limit,
+    opened_first,
     remark,
     unmanaged_lines,
     worst_first,
@@ -144,7 +145,7 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
     if dangers(change):
         yield f"  # {paint('warning', ', '.join(dangers(change)))}"
     if closing(change):
-        yield "  # sent last, and only when every change and object that opens a sending path is in force"
+        yield "  # sent last, and only when every path that the plan promises to the same senders is in force"
     if action == "delete" or "exclusive" in ours["reason"] or "for device/" in ours["reason"]:
         yield f"  # ({visible(ours['reason'])})"
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
@@ -160,7 +161,16 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
         if "await" in step:
             yield "    waits until DNS has:"
             yield from (f"      {_record(record)}" for record in step["await"])
+    yield from _two_writes(change)
     yield ""
+
+
+def _two_writes(change: ChangeDocument) -> Iterator[str]:
+    """The first write of a change that opens and closes, and when the second is sent."""
+    opened = opened_first(change)
+    if opened:
+        yield "    is sent in two writes; first, until the tenant shows it:"
+        yield from (f"      {field}" for field in opened)
 
 
 def _field(sign: str, field: FieldDocument, width: int, paint: Paint) -> Iterator[str]:

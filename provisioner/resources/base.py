@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from provisioner.model import Address, Advice, Answer, Guard, Query, Rule, Step, Undeclared, field_names
+from provisioner.model import Address, Advice, Answer, Guard, Query, ReadBack, Rule, Step, Undeclared, field_names
 from provisioner.model.picture import Contribution
 from provisioner.resources.canonical import spellings
 
@@ -81,6 +81,10 @@ class BaseType:
         """The key, which is the first field of a spec, and what the field `names` holds; domains in both spellings."""
         key = getattr(spec, field_names(spec)[0])
         return {text for name in (key, *getattr(spec, "names", ())) for text in spellings(name)}
+
+    def read_back(self, _spec: Any, /) -> ReadBack | None:
+        """Nothing that an administrator can read by hand."""
+        return None
 
     def working(self, spec: Any, /) -> Any:
         """Nothing but its own values decides whether an object has an effect."""

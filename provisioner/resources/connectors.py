@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import AfterValidator
 
-from provisioner.model import Answer, Cmdlet, Declared, Parameter, Query, Row, Send, Step, Undeclared, Unknown
+from provisioner.model import Answer, Cmdlet, Declared, Parameter, Query, ReadBack, Row, Send, Step, Undeclared, Unknown
 from provisioner.model.picture import Scope
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -90,6 +90,8 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
     more_columns: ClassVar[frozenset[str]] = frozenset()
     """Columns that are decoded without being a field."""
     marks_ownership: ClassVar[bool] = True
+    decisive: ClassVar[frozenset[str]] = frozenset()
+    """The fields that decide which mail the connector takes, beside `enabled`."""
     stays_disabled: ClassVar[tuple[str, ...]] = ()
     """Fragments of the warnings that mean that the connector stays disabled, whoever enables it."""
 
@@ -191,6 +193,11 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         if wanted.enabled is False or live.enabled is not False:
             return ""
         return "the connector is disabled in the tenant"
+
+    def read_back(self, spec: C) -> ReadBack:
+        """Get by name. The service stores domains as `smtp:contoso.com;1` and single addresses as they are written."""
+        request = Cmdlet(f"Get-{self.noun}", {"Identity": spec.name})
+        return ReadBack(request, {"Enabled": True, **fields.sent(spec, self.decisive)})
 
     def working(self, spec: C) -> C:
         """Enabled."""

@@ -334,6 +334,13 @@ def completed(spec: S) -> S:
     return dataclasses.replace(spec, **{n: v for n, v in missing.items() if v is not None})  # type: ignore[type-var]
 
 
+def sent(spec: Any, names: Collection[str]) -> dict[str, Parameter]:
+    """Some written fields as parameters."""
+    return {
+        c.name: c.form.sent(v) for n, c in columns(spec).items() if n in names and (v := getattr(spec, n)) is not None
+    }
+
+
 def creation(after: Any, *, late: bool = False) -> dict[str, Parameter]:
     """The parameters of New for what is written; `late` those of the Set that follows, which New does not take.
 

@@ -219,6 +219,17 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
     )
     spec: ClassVar[type[InboundConnector]] = InboundConnector
     noun: ClassVar[str] = "InboundConnector"
+    decisive: ClassVar[frozenset[str]] = frozenset(
+        {
+            "type",
+            "sender_ip_addresses",
+            "sender_domains",
+            "tls_sender_certificate_name",
+            "restrict_domains_to_ip_addresses",
+            "restrict_domains_to_certificate",
+            "associated_accepted_domains",
+        }
+    )
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Relay, Exemption, Restriction, Privilege, Doubt)
     rules: ClassVar[tuple[Rule, ...]] = _RULES
     # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, Row, Send, Step, Unknown
+from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, ReadBack, Row, Send, Step, Unknown
 from provisioner.model.picture import Contribution, Contributions, Rejection
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -76,6 +76,9 @@ class OrganizationType(BaseType):
 
     def guards(self, _before: Organization | None, _after: Organization | None, /) -> Iterable[Guard]:
         return ()
+
+    def read_back(self, spec: Organization) -> ReadBack:
+        return ReadBack(Cmdlet("Get-OrganizationConfig"), fields.sent(spec, {"reject_direct_send"}))
 
     def in_force(self, _wanted: Organization, _live: Organization, /) -> str:
         """A setting is in force."""

@@ -249,6 +249,7 @@ class OutboundConnectorType(ConnectorType[OutboundConnector]):
     )
     spec: ClassVar[type[OutboundConnector]] = OutboundConnector
     noun: ClassVar[str] = "OutboundConnector"
+    decisive: ClassVar[frozenset[str]] = frozenset({"type", "recipient_domains", "smart_hosts"})
     more_columns: ClassVar[frozenset[str]] = frozenset({"UseMXRecord"})
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Route, Privilege)
     rules: ClassVar[tuple[Rule, ...]] = (

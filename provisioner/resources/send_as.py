@@ -25,6 +25,7 @@ from provisioner.model import (
     Guard,
     Parameter,
     Query,
+    ReadBack,
     Row,
     Send,
     Step,
@@ -161,6 +162,11 @@ class SendAsType(BaseType):
 
     def guards(self, _before: SendAs | None, _after: SendAs | None, /) -> Iterable[Guard]:
         return ()
+
+    def read_back(self, spec: SendAs) -> ReadBack:
+        trustee, sender = _parties(spec.pair)
+        request = Cmdlet("Get-RecipientPermission", {"Identity": sender, "Trustee": trustee})
+        return ReadBack(request, {"AccessRights": (_RIGHT,)})
 
     def in_force(self, _wanted: SendAs, _live: SendAs, /) -> str:
         """A right that exists is in force."""

@@ -23,6 +23,7 @@ from provisioner.model import (
     Declared,
     Guard,
     Query,
+    ReadBack,
     Row,
     Rule,
     Send,
@@ -208,6 +209,14 @@ class SmtpAuthType(BaseType):
     def identity(self, spec: SmtpAuth) -> str:
         """The primary address: a plan may write any address of a mailbox."""
         return spec.mailbox or ""
+
+    def read_back(self, spec: SmtpAuth) -> ReadBack | None:
+        if spec.smtp_auth is None:
+            return None
+        shows = {SWITCH: _VALUES[spec.smtp_auth]}
+        if spec.identity == ORGANIZATION:
+            return ReadBack(Cmdlet("Get-TransportConfig"), shows)
+        return ReadBack(Cmdlet("Get-CASMailbox", {"Identity": spec.identity}), shows)
 
     def in_force(self, _wanted: SmtpAuth, _live: SmtpAuth, /) -> str:
         """A switch is in force."""

@@ -5,16 +5,18 @@ only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line
 """
 
 from provisioner.mailflow.asking import questions, reduce_evidence, sign_in_questions
-from provisioner.rules.catalogue import RULES, rule_of
+from provisioner.rules.catalogue import CLOSE_BEFORE_OPEN, RULES, rule_of
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.unmanaged import check_unmanaged
-from provisioner.rules.waivers import parse_allow, waive
+from provisioner.rules.waivers import lifted, parse_allow, waive
 from provisioner.rules.whole_picture import check
 
 __all__ = [
+    "CLOSE_BEFORE_OPEN",
     "RULES",
     "check",
     "check_unmanaged",
+    "lifted",
     "lint",
     "parse_allow",
     "questions",

@@ -14,9 +14,12 @@ from provisioner.resources import TYPES
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
+CLOSE_BEFORE_OPEN = "CLOSE-BEFORE-OPEN"
+
 _GENERAL = (
     Rule("ABSENT-DECLARED", _ERROR, "input", "One object is declared and listed under absent."),
     Rule("BLAST-RADIUS", _ERROR, "apply", "Much of a tenant, or of what the plan owns, would go or change."),
+    Rule(CLOSE_BEFORE_OPEN, _ERROR, "change", "A change takes a sending path away before its replacement works."),
     Rule("CONNECTOR-SAME-SCOPE", _INFO, "", "Two connectors take mail from the same senders and sources."),
     Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
     Rule("DEVICE-LOSES-WAY", _ERROR, "apply", "A change takes away the way in which a device sends."),

@@ -36,6 +36,11 @@ def _lifts(waiver: Waiver, finding: Finding) -> bool:
     return waiver.pattern == "*" or (finding.address is not None and matches([waiver.pattern], finding.address))
 
 
+def lifted(rule: str, address: Address, waivers: Sequence[Waiver]) -> bool:
+    """Whether a waiver names the rule for this object."""
+    return any(w.rule == rule and (w.pattern == "*" or matches([w.pattern], address)) for w in waivers)
+
+
 def _short(pattern: str) -> str:
     """A pattern may be written as an address too; both forms come out as `type/key`."""
     try:

@@ -142,6 +142,6 @@ def carried_out(change: Change) -> tuple[list[Cmdlet], Result]:
         ports, gate = Ports(tenant, tenant, tenant), asyncio.Semaphore(1)
         run = Run(TYPES, ports, 1, 1.0, 0.0, lambda _: None, asyncio.Event(), gate, FastClock())
         async with run.gate:
-            return await Sender(run, change).carry_out()
+            return await Sender(run, change).carry_out(range(len(change.steps)))
 
     return tenant.asked, asyncio.run(send())

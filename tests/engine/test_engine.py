@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -485,17 +484,3 @@ def test_a_closing_change_is_sent_after_every_opening_one() -> None:
     assert {status for status, _ in result.values()} == {"done"}
     writes = [c for c in tenant.log if not c.reads]
     assert writes[-1].parameters["Identity"] == "b@x.com"
-
-
-def test_connectors_that_exchange_addresses_do_not_wait_for_each_other() -> None:
-    tenant = Tenant()
-    one, two = frozenset({"192.0.2.5/32"}), frozenset({"192.0.2.6/32"})
-    spec = InboundConnector("a", type="on_premises", enabled=True, sender_ip_addresses=one)
-    other = dataclasses.replace(spec, name="b", sender_ip_addresses=two)
-    carry_out(tenant, plan(tenant, desired(spec, other)))
-    swapped = desired(
-        dataclasses.replace(spec, sender_ip_addresses=two), dataclasses.replace(other, sender_ip_addresses=one)
-    )
-    found = plan(tenant, swapped)
-    assert set(planning.stages(found.changes).values()) == {planning.Stage.MIXED}
-    assert carry_out(tenant, found) == {"a": ("done", ""), "b": ("done", "")}

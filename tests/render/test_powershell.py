@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tree_sitter
 import tree_sitter_powershell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.changes import changeset
-from provisioner.model import Action, Address, Await, Change, ChangeSet, Cmdlet, Delta, Record, Ref, Send
+from provisioner.changes import changeset, planning
+from provisioner.model import (
+    Absent,
+    Action,
+    Address,
+    Await,
+    Change,
+    ChangeSet,
+    Cmdlet,
+    Delta,
+    Desired,
+    Observed,
+    Present,
+    Record,
+    Ref,
+    Resource,
+    Send,
+    field_names,
+)
 from provisioner.render.powershell import render
+from provisioner.resources import TYPES
+from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.organization import Organization
+from provisioner.resources.send_as import SendAs
+from provisioner.resources.smtp_auth import SmtpAuth
 
 PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
 HOSTILE = [
@@ -93,3 +118,96 @@ def test_values_keep_their_types() -> None:
 def test_an_empty_change_set_is_a_script_that_does_nothing() -> None:
     text = render(changeset.to_document(ChangeSet("t", "id", "", ())))
     assert strings_and_commands(text) == (["'Stop'"], [])
+
+
+# --- open before close -----------------------------------------------------------------------------------------------
+
+ONE, TWO = "52.202.8.1/32", "52.202.8.2/32"
+
+
+def planned(*wanted: Any, live: Sequence[Any] = (), set_aside: Sequence[Any] = ()) -> str:
+    """The script for declared objects, of which some are in the tenant."""
+    by_spec = {kind.spec: kind.name for kind in TYPES}
+
+    def addresses(specs: Sequence[Any]) -> dict[Address, Any]:
+        return {Address(by_spec[type(s)], getattr(s, field_names(s)[0])): s for s in specs}
+
+    resources, aside = ({a: Resource(a, s) for a, s in addresses(specs).items()} for specs in (wanted, set_aside))
+    there = addresses(live)
+    desired = Desired("contoso.onmicrosoft.com", "", resources, set_aside=aside)
+    seen = {a: Present(there[a]) if a in there else Absent() for a in resources}
+    scope = planning.Scope(tuple(a.short for a in resources)) if aside else None
+    return render(changeset.to_document(planning.plan(desired, Observed(seen), TYPES, scope=scope)))
+
+
+def relay(name: str, *addresses: str) -> InboundConnector:
+    return InboundConnector(name, type="on_premises", enabled=True, require_tls=False, sender_domains=frozenset({"*"}),
+                            sender_ip_addresses=frozenset(addresses))  # fmt: skip
+
+
+def order(text: str, *parts: str) -> None:
+    """All parts stand in the script, in this order."""
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+ASSERT = "Assert-InForce 'inbound_connector[\"hq\"]' (Get-InboundConnector -Identity 'hq') @{ Enabled = 'True'; "
+
+
+def test_every_opening_object_is_read_back_before_the_first_closing_step() -> None:
+    """One that is created, one that needs no change, one outside of --target; a switch that is off is none."""
+    text = planned(
+        relay("hq", ONE),
+        relay("there", TWO),
+        SmtpAuth("a@contoso.com", "enabled"),
+        SmtpAuth("b@contoso.com", "disabled"),
+        Organization("settings", reject_direct_send=True),
+        live=[relay("there", TWO), SmtpAuth("a@contoso.com", "inherit"), SmtpAuth("b@contoso.com", "disabled"),
+              Organization("settings", reject_direct_send=False)],
+        set_aside=[SendAs("a@contoso.com as c@contoso.com")],
+    )  # fmt: skip
+    strings_and_commands(text)
+    order(
+        text,
+        "New-InboundConnector",
+        "Set-CASMailbox",
+        "function Assert-InForce",
+        ASSERT + "ConnectorType = 'OnPremises'; SenderIPAddresses = @('52.202.8.1'); SenderDomains = @('*') }",
+        "Assert-InForce 'inbound_connector[\"there\"]'",
+        "Assert-InForce 'send_as[\"a@contoso.com as c@contoso.com\"]' (Get-RecipientPermission -Identity "
+        "'c@contoso.com' -Trustee 'a@contoso.com') @{ AccessRights = @('SendAs') }",
+        "Assert-InForce 'smtp_auth[\"a@contoso.com\"]' (Get-CASMailbox -Identity 'a@contoso.com') "
+        "@{ SmtpClientAuthenticationDisabled = 'False' }",
+        "Set-OrganizationConfig",
+    )
+    assert "b@contoso.com\"]' (Get" not in text
+
+
+def test_nothing_is_read_back_where_nothing_closes() -> None:
+    assert "Assert-InForce" not in planned(relay("hq", ONE))
+
+
+def test_a_change_in_two_writes_stands_on_both_sides_of_the_line() -> None:
+    text = planned(relay("hq", TWO), relay("b", ONE), live=[relay("hq", ONE), relay("b", TWO)])
+    strings_and_commands(text)
+    both, line = "SenderIPAddresses = @('52.202.8.1', '52.202.8.2')", "# From here on, sending paths are closed."
+    opening, closing = text.split(line)
+    assert opening.count(both) == 2
+    assert both not in closing
+    assert closing.count("SenderIPAddresses = @('52.202.8.1')\n") == 1
+    assert closing.count("SenderIPAddresses = @('52.202.8.2')\n") == 1
+    order(closing, "Assert-InForce 'inbound_connector[\"b\"]'", ASSERT, "$step2 = Set-InboundConnector")
+    assert '# In two writes; first, until the tenant shows it: sender_ip_addresses = ["52.202.8.1/32", "52.2' in text
+
+
+def certified(name: str) -> InboundConnector:
+    return InboundConnector("hq", type="on_premises", enabled=True, require_tls=True, sender_domains=frozenset({"*"}),
+                            sender_ip_addresses=frozenset(), tls_sender_certificate_name=name)  # fmt: skip
+
+
+def test_what_opens_and_closes_in_one_write_is_read_back_before_what_only_closes() -> None:
+    text = planned(
+        certified("b.contoso.com"), SmtpAuth("a@contoso.com", "disabled"),
+        live=[certified("a.contoso.com"), SmtpAuth("a@contoso.com", "enabled")],
+    )  # fmt: skip
+    order(text, "# From here on", "Set-InboundConnector", ASSERT, "Set-CASMailbox")

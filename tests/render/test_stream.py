@@ -115,12 +115,12 @@ def test_a_hook_names_the_resource_and_what_is_done_to_it() -> None:
 )
 def test_only_what_is_done_is_complete(action: str, status: str, type_: str, level: str, message: str) -> None:
     result: ResultDocument = {
-        "address": "x", "action": action, "status": status, "detail": "", "warnings": [], "seconds": 0.4,
+        "address": "x", "action": action, "status": status, "detail": "", "warnings": ["slow"], "seconds": 0.4,
     }  # fmt: skip
     line = stream.finished(result, "t", "k", TIME)
     assert (line["type"], line["@level"], line["@message"]) == (type_, level, message)
     assert (line["hook"]["id_key"], line["hook"]["id_value"], line["hook"]["elapsed_seconds"]) == ("address", "x", 0)
-    assert line["provisioner"] == {"status": status, "detail": ""}
+    assert line["provisioner"] == {"status": status, "detail": "", "warnings": ["slow"]}
 
 
 def test_drift_comes_first_then_findings_then_what_could_not_be_read() -> None:

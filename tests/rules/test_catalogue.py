@@ -31,7 +31,9 @@ def test_a_page_states_the_severity_of_its_rule_and_what_it_stops(rule: Rule) ->
     assert ("stops apply" in stated) is (rule.blocks in {"apply", "precondition"})
     assert ("plan" in stated) is (rule.blocks == "input")
     assert ("cannot be allowed" in stated) is not rule.waivable
-    assert rule.blocks in {"", "input", "apply", "precondition"}
+    assert ("on the command line only" in stated) is (rule.waivable and not rule.waivable_in_plan)
+    assert ("holds a change back" in stated) is (rule.blocks == "change")
+    assert rule.blocks in {"", "input", "apply", "precondition", "change"}
 
 
 def test_a_type_s_own_rule_comes_before_the_general_one_of_its_name() -> None:

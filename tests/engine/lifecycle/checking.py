@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +29,10 @@ from provisioner.model import (
     Action,
     Address,
     Answer,
-    Await,
     Change,
     ChangeSet,
     Cmdlet,
+    Confirm,
     Desired,
     Effect,
     Request,
@@ -126,11 +127,17 @@ class Watch:
         self.began = len(self.service.log)
         self.changes = {c.address: c for c in self.found.pending}
         self.stages = planning.stages(self.changes.values())
-        self.openers = {c.address: (c, self._stage_of_opener(c)) for c in self.found.changes if _opens(c)}
+        self.openers = {c.address: (c, self._turn_of_opener(c)) for c in self.found.changes if _opens(c)}
         self.moved = self._moved()
 
-    def _stage_of_opener(self, change: Change) -> int:
-        return -1 if change.action is Action.NO_OP else int(self.stages[change.address])
+    def _turn_of_opener(self, change: Change) -> int:
+        """0 for what opens before anything closes, 1 for what opens and closes in one write."""
+        return 0 if change.action is Action.NO_OP or _middle(change) else int(self.stages[change.address])
+
+    def _turn(self, address: Address) -> int:
+        """When a change closes: 0 for never, 1 where the same write opens, 2 after all that opens."""
+        stage = self.stages[address]
+        return 2 if _middle(self.changes[address]) else int(stage)
 
     def _moved(self) -> bool:
         live = truth(self.service, self.changes.values(), shown=True)
@@ -174,18 +181,18 @@ class Watch:
         live = truth(self.service, [change], shown=True)[address]
         if str(passage.request).startswith(("New-", "Add-")):
             demand(live is None, f"{address} was created although the tenant shows it")
-        stage = self.stages[address]
-        if stage is planning.Stage.FREE:
+        middle, turn = _middle(change), self._turn(address)
+        if not turn or (middle and not is_after(middle, live)):
             return
         unseen = self.struck_at(engine.OPENINGS) and isinstance(self.service.log[self.service.at].answer, TenantError)
         demand(not unseen, f"{address} closes, and was sent although its openers could not be read")
-        lacking = [str(a) for a in self._not_in_force(stage)]
+        lacking = [str(a) for a in self._not_in_force(turn, address)]
         demand(not lacking, f"{address} closes, and was sent although {lacking} are not in force")
 
-    def _not_in_force(self, stage: int) -> Sequence[Address]:
-        needed = [c for c, own in self.openers.values() if own < stage]
+    def _not_in_force(self, turn: int, closing: Address) -> Sequence[Address]:
+        needed = [c for c, own in self.openers.values() if own < turn and c.address != closing]
         live = truth(self.service, needed, shown=True)
-        return [c.address for c in needed if not (is_after(c, live[c.address]) and in_force(c, live[c.address]))]
+        return [c.address for c in needed if not (_has_opened(c, live[c.address]) and in_force(c, live[c.address]))]
 
     def _judge_result(self, result: Result) -> None:
         """What a status claims of the tenant, at the moment when it is told."""
@@ -201,6 +208,8 @@ class Watch:
             demand(not mine, f"{change.address}: already done, and something was sent")
         if result.status in UNTOUCHED:
             sent = [p for p in mine if result.status != "left" or p.stopped]
+            if result.status == "held_back" and _middle(change):
+                sent = [p for p in mine if p.step]  # what opens was sent, or was there from an earlier run
             demand(not sent, f"{change.address}: {result.status}, and something was sent")
         if result.status == "done":
             demand(self._was_read(change, mine), f"{change.address}: done, and it was not read back")
@@ -209,8 +218,8 @@ class Watch:
         if result.status == "waiting":
             demand(not is_after(change, live), f"{change.address}: waiting, and the tenant has {live}")
         if result.status == "held_back":
-            stage = self.stages[change.address]
-            why = self.struck or self._not_in_force(stage) or self._unfinished(stage)
+            turn = self._turn(change.address)
+            why = self.struck or self._not_in_force(turn, change.address) or self._unfinished(turn)
             demand(why, f"{change.address} was held back, and every opener is in force")
         if result.status == "unconfirmed":
             why = not shows or self.struck_at(engine.READING_BACK) or self._unclear_on_the_way(change, mine)
@@ -254,9 +263,9 @@ class Watch:
     def _is(self, name: str) -> bool:
         return self.service.fault is not None and self.service.fault.name == name
 
-    def _unfinished(self, stage: int) -> bool:
+    def _unfinished(self, turn: int) -> bool:
         ended = {e.result.address: e.result.status for e in self.events if isinstance(e, Finished)}
-        return any(own < stage and ended.get(a, "done") not in SUCCESS for a, (_, own) in self.openers.items())
+        return any(own < turn and ended.get(a, "done") not in SUCCESS for a, (_, own) in self.openers.items())
 
     # --- afterwards -------------------------------------------------------------------------------------------------
 
@@ -326,7 +335,8 @@ class Watch:
 
     def _idle(self) -> bool:
         """Whether something that is as declared has no effect, so that closing changes have to wait."""
-        return any(own < 0 and not in_force(c, c.observed) for c, own in self.openers.values())
+        idle = (c for c, _ in self.openers.values() if c.action is Action.NO_OP)
+        return any(not in_force(c, c.observed) for c in idle)
 
     def _check_journal(self, writes: Sequence[Passage], outcome: Outcome | None, *, killed: bool) -> None:
         """What the journal says was intended, sent and answered is what arrived at the port."""
@@ -371,6 +381,17 @@ def _opens(change: Change) -> bool:
     return Effect.OPENS in mailflow.effects(kind, change.observed, goal)
 
 
+def _middle(change: Change) -> Change | None:
+    """Of a change in two writes the first one."""
+    shows = next((step.shows for step in change.steps if isinstance(step, Confirm)), None)
+    return None if shows is None else dataclasses.replace(change, after=shows)
+
+
+def _has_opened(change: Change, live: Any) -> bool:
+    middle = _middle(change)
+    return is_after(change, live) or bool(middle and is_after(middle, live))
+
+
 def _repeatable(request: Request) -> bool:
     """By the verb alone: New, Add and Remove are not (the second Remove says that it is gone)."""
     return str(request).partition("-")[0] in {"Set", "Enable", "Disable"}
@@ -379,7 +400,7 @@ def _repeatable(request: Request) -> bool:
 def _is_step(change: Change, passage: Passage) -> bool:
     """Whether a request is the step of its change. No write has a reference today: it would be compared here."""
     step = change.steps[passage.step]
-    if isinstance(step, Await) or type(step.request) is not type(passage.request):
+    if not isinstance(step, Send) or type(step.request) is not type(passage.request):
         return False
     shown, sent = request_document(step.request), request_document(_sent(passage.request))
     return shown == sent

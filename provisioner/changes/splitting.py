@@ -1,0 +1,85 @@
+"""The steps of a change. One that opens a path and closes another is sent in two writes: what opens comes first. Pure.
+
+Exchange takes a list as a whole or as what is added and removed (`@{Add=…; Remove=…}`), so that an object can have both
+the old and the new entries for a while. Between the writes it is read back (`Confirm`). What only one write can set, as
+the name of a certificate, cannot be split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from provisioner import mailflow
+from provisioner.mailflow import promises
+from provisioner.model import Change, Confirm, Effect, ResourceType, Send, Step, consequence, field_names, goal_of
+
+
+def steps_of(kind: ResourceType[Any], before: Any | None, after: Any | None) -> tuple[Step, ...]:
+    """The steps from one whole object to another; None is an object that does not exist."""
+    whole = tuple(kind.steps(before, after))
+    middle = midway(kind, before, after)
+    if middle is None or not all(isinstance(step, Send) for step in whole):
+        return whole
+    opening, closing = tuple(kind.steps(before, middle)), tuple(kind.steps(middle, after))
+    if not opening or not closing:
+        return whole
+    shows = _changed(before, middle)
+    return (*opening, Confirm(shows, kind.read_back(shows)), *closing)
+
+
+def midway(kind: ResourceType[Any], before: Any | None, after: Any | None) -> Any | None:
+    """The object that has all that opens and still all that will close; None where there is nothing to split.
+
+    A list has the entries of both sides, or, where more entries refuse more mail, those that both have. All else is set
+    by the first write if that closes nothing, or else by the last one.
+    """
+    if before is None or after is None or mailflow.effects(kind, before, after) != {Effect.OPENS, Effect.CLOSES}:
+        return None
+    changed = {n: (getattr(before, n), getattr(after, n)) for n in field_names(before)}
+    lists = {n: sides for n, sides in changed.items() if all(isinstance(s, frozenset) for s in sides)}
+    for rest in (after, before):
+        middle = dataclasses.replace(before, **{n: getattr(rest, n) for n in changed if n not in lists})
+        if _closes(kind, before, middle):
+            continue
+        middle = _with_lists(kind, before, middle, lists)
+        if Effect.OPENS in mailflow.effects(kind, before, middle):
+            return middle
+    return None
+
+
+def opens_apart(kind: ResourceType[Any], change: Change) -> bool:
+    """Whether all that a change opens is in force before it closes anything."""
+    if not consequence.closes(change.consequences):
+        return True
+    if not any(isinstance(step, Confirm) for step in change.steps):
+        return False
+    goal = goal_of(change)
+    return not promises.gains(kind, midway(kind, change.observed, goal), goal)
+
+
+def _with_lists(
+    kind: ResourceType[Any], before: Any, middle: Any, lists: Mapping[str, tuple[frozenset[str], frozenset[str]]]
+) -> Any:
+    for name, sides in lists.items():
+        tried = (dataclasses.replace(middle, **{name: value}) for value in _between(*sides))
+        middle = next((spec for spec in tried if not _closes(kind, before, spec)), middle)
+    return middle
+
+
+def _between(before: frozenset[str], after: frozenset[str]) -> Iterator[frozenset[str]]:
+    yield before | after
+    if before & after:
+        yield before & after
+
+
+def _closes(kind: ResourceType[Any], before: Any, after: Any) -> bool:
+    return Effect.CLOSES in mailflow.effects(kind, before, after)
+
+
+def _changed(before: Any, middle: Any) -> Any:
+    """The key and the fields that the first write changes."""
+    _, *others = field_names(middle)
+    same = [n for n in others if getattr(middle, n) == getattr(before, n)]
+    return dataclasses.replace(middle, **dict.fromkeys(same))
