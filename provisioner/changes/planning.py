@@ -161,7 +161,7 @@ def plan(
     scope = scope or Scope()
     desired = rescope(desired, observed, types, scope)
     by_name = {t.name: t for t in types}
-    observed = unmanaged.reduced(observed, desired, by_name)  # first, so that nothing rests on what is not kept
+    observed = unmanaged.reduced(_meant(observed, desired), desired, by_name)  # nothing rests on what is not kept
     draft = _Draft(desired, observed, by_name, scope)
     draft.declared()
     draft.tombstones()
@@ -190,6 +190,12 @@ def plan(
         promises=dict(_promises(changes, desired, by_name)),
         basis=Basis(desired, observed, scope.targets, scope.excludes, tuple(waivers)),
     )
+
+
+def _meant(observed: Observed, desired: Desired) -> Observed:
+    """Less than was read, where a name that only the tenant knows excludes an object."""
+    meant = {*desired.resources, *desired.set_aside, *desired.absent}
+    return dataclasses.replace(observed, resources={a: o for a, o in observed.resources.items() if a in meant})
 
 
 def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, Any]) -> Iterator[Finding]:

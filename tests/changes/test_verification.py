@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from provisioner.changes import changeset, verification
+from provisioner.changes import changeset, planning, verification
 from provisioner.diagnostics import ChangeSetStale, InputError
+from provisioner.model import Address, Desired, Observed, Present
 from provisioner.resources import TYPES
+from provisioner.resources.send_as import SendAs
 from tests.changes.whole import change_set
 
 Document = dict[str, Any]
@@ -168,3 +170,18 @@ def test_a_number_is_no_truth_and_no_other_number() -> None:
     assert verification._same({"a": [1, "x", None]}, {"a": [1, "x", None]})
     for one, other in ((1, True), (1, 1.0), ([1], [1, 2]), ([1, 2], [2, 1]), ({"a": 1}, {"b": 1}), ([], {}), ({}, [])):
         assert not verification._same(one, other), (one, other)
+
+
+def test_what_is_left_out_by_another_name_is_left_out_of_the_saved_form_too(tmp_path: Path) -> None:
+    """Listed under absent by one address of a mailbox, excluded by another, which only the tenant knows."""
+    pair = Address("send_as", "erp@contoso.com as old@contoso.com")
+    right = SendAs(
+        pair.key, "erp@contoso.com", "old@contoso.com", names=frozenset({"erp@contoso.com as new@contoso.com"})
+    )
+    scope = planning.Scope(excludes=("send_as/erp@contoso.com as new@contoso.com",))
+    found = planning.plan(
+        Desired("contoso", "", {}, absent={pair: None}), Observed({pair: Present(right)}), TYPES, scope=scope
+    )
+    assert found.changes == ()
+    document = json.loads(json.dumps(changeset.to_document(found)))
+    assert verification.derive(document, TYPES, "x") == found
