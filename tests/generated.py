@@ -26,7 +26,12 @@ def register_profiles() -> None:
     settings.load_profile("short")
 
 
+def whole() -> bool:
+    """Whether all cases are tried."""
+    return settings.get_current_profile_name() == "long"
+
+
 def share(cases: Iterable[T]) -> Iterator[T]:
     """All cases, or those that the seed of this run draws (pytest-randomly seeds `random` for each test)."""
-    whole = settings.get_current_profile_name() == "long"
-    return (case for case in cases if whole or random.random() < SHARE)
+    every = whole()
+    return (case for case in cases if every or random.random() < SHARE)

@@ -179,7 +179,7 @@ async def _given(
     """Exactly a change set that was planned before, without a question."""
     saved = what if isinstance(what, Saved) else Saved("the change set", changeset.to_document(what), what)
     found, identity = saved.found, tenant.identity
-    if found.tenant_id != identity.tenant_id:
+    if found.tenant_id != identity.tenant_id or not identity.is_named(found.tenant):
         raise ChangeSetStale(
             f"{saved.name} was made for {found.tenant} ({found.tenant_id}); this profile signs in to "
             f"{identity.initial_domain} ({identity.tenant_id})"
