@@ -13,6 +13,7 @@ from provisioner.model.document import (
     DriftDocument,
     FieldDocument,
     Fields,
+    StepDocument,
     UnmanagedDocument,
     UnmanagedObjectDocument,
 )
@@ -118,6 +119,16 @@ def _brief(value: Any) -> str:
 def remark(field: FieldDocument) -> str:
     """What to say beside a field's value: that the plan does not write it, and creation sends it all the same."""
     return "default, sent at creation" if field.get("default") else ""
+
+
+def step_line(step: StepDocument) -> str:
+    """A step in one line: the cmdlet with every value that it sends, or what is waited for."""
+    if "await" in step:
+        return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {json.dumps(r['value'])}" for r in step["await"])
+    if "confirm" in step:
+        return f"read back until it shows {json.dumps(step['confirm'], ensure_ascii=False)}; what follows closes"
+    sent = step["send"]
+    return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"
 
 
 def drifted(item: DriftDocument) -> str:

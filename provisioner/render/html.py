@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, FindingDocument, StepDocument
+from provisioner.model.document import ChangeDocument, ChangeSetDocument, FindingDocument
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import conclusion, dangers, limit, remark, unmanaged, worst_first
+from provisioner.render.changes import conclusion, dangers, limit, remark, step_line, unmanaged, worst_first
 from provisioner.render.pages import page, source
 
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
@@ -41,7 +40,7 @@ def render(document: ChangeSetDocument) -> str:
         action_of=action_of,
         dangers_of=dangers,
         remark=remark,
-        step_line=_step,
+        step_line=step_line,
         style=source("plan.css"),
         script=script,
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'",
@@ -57,12 +56,3 @@ def _filters(changes: Sequence[ChangeDocument]) -> list[tuple[str, list[tuple[st
     """The names of the filters, each with its values and how many changes have them."""
     values = (("action", map(action_of, changes)), ("type", (c["type"] for c in changes)))
     return [(name, sorted(Counter(found).items())) for name, found in values]
-
-
-def _step(step: StepDocument) -> str:
-    if "await" in step:
-        return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {json.dumps(r['value'])}" for r in step["await"])
-    if "confirm" in step:
-        return f"read back until it shows {json.dumps(step['confirm'], ensure_ascii=False)}; what follows closes"
-    sent = step["send"]
-    return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"

@@ -21,6 +21,7 @@ from provisioner.render.changes import (
     opened_first,
     pending,
     remark,
+    step_line,
     unmanaged,
     worst_first,
 )
@@ -141,6 +142,7 @@ def _change(change: ChangeDocument) -> Iterator[str]:
     yield ""
     # A fence longer than any run of backticks inside cannot be closed from inside.
     lines = [line for field in change["provisioner"]["fields"] for line in _field(_MARKS[action], field)]
+    lines += [f"> {visible(step_line(step))}" for step in change["provisioner"]["steps"]]
     fence = "`" * max(3, 1 + max((_longest_run(line) for line in lines), default=0))
     yield f"{fence}diff"
     yield from lines

@@ -21,6 +21,7 @@ from provisioner.render.changes import (
     limit,
     opened_first,
     remark,
+    step_line,
     unmanaged_lines,
     worst_first,
 )
@@ -161,6 +162,8 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
         if "await" in step:
             yield "    waits until DNS has:"
             yield from (f"      {_record(record)}" for record in step["await"])
+        elif "send" in step:
+            yield f"    sends {visible(step_line(step))}"
     yield from _two_writes(change)
     yield ""
 

@@ -323,7 +323,8 @@ def _plans(document: Json) -> Iterator[tuple[str, str, Edit]]:
         ("excludes", "inbound_connector/*"),
     ):  # fmt: skip
         yield part, f"{part}: {pattern}", _put("provisioner", "basis", part, value=[pattern])
-    for part in ("exclusive", "protect", "ignore", "targets", "excludes", "waivers", "absent", "allowed"):
+    # Not `allowed`: a guard that the file does not lift may be lifted by name when it is applied.
+    for part in ("exclusive", "protect", "ignore", "targets", "excludes", "waivers", "absent"):
         yield part, f"no {part}", _put("provisioner", "basis", part, value=[])
     edit = _put("provisioner", "basis", "declared_only", value=not basis["declared_only"])
     yield "declared_only", "whether undeclared objects count", edit

@@ -1,0 +1,56 @@
+"""What will be written is shown: every value that a step sends, in every output, for every type."""
+
+from __future__ import annotations
+
+import html as escaping
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from provisioner.changes import changeset
+from provisioner.model.document import ChangeSetDocument
+from provisioner.render import html, markdown, text
+from provisioner.render.escape import visible
+from tests.changes.every_type import CHANGING, change_sets
+from tests.generated import share
+
+DOCUMENTS = [(kind, changeset.to_document(found)) for kind, found in change_sets(seed=5, each=80)]
+ONE_EACH = list(
+    {(kind.name, d["resource_changes"][0]["change"]["actions"][0]): (kind, d) for kind, d in DOCUMENTS}.values()
+)
+OUTPUTS: dict[str, Callable[[ChangeSetDocument], str]] = {
+    "text": text.render,
+    "markdown": markdown.render,
+    "html": lambda document: escaping.unescape(html.render(document)),
+    "json": lambda document: json.dumps(document, ensure_ascii=False),
+}
+
+
+def sent(document: ChangeSetDocument) -> Iterator[tuple[str, str, Any]]:
+    """Every value of every step: cmdlet, parameter, value; and the DNS records that are waited for."""
+    for change in document["resource_changes"]:
+        for step in change["provisioner"]["steps"]:
+            if "await" in step:
+                yield from (("wait", record["name"], record["type"]) for record in step["await"])
+            elif "send" in step:
+                yield from ((step["send"]["cmdlet"], n, v) for n, v in step["send"]["parameters"].items())
+
+
+def test_there_are_changes_of_every_type() -> None:
+    assert {kind.name for kind, _ in ONE_EACH} == {kind.name for kind in CHANGING}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_output_shows_every_value_that_is_sent(output: str) -> None:
+    for _, document in (*ONE_EACH, *share(DOCUMENTS)):
+        shown, values = OUTPUTS[output](document), list(sent(document))
+        assert values
+        for cmdlet, name, value in values:
+            if cmdlet == "wait":
+                assert f"{name} {value}" in shown or output == "json"
+                continue
+            form = json.dumps(value, ensure_ascii=False)
+            assert cmdlet in shown
+            assert f'"{name}": {form if output in {"html", "json"} else visible(form)}' in shown
