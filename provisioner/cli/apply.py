@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import signal
 import sys
 from collections import Counter
@@ -36,7 +35,6 @@ from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms,
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.render import stream, text
-from provisioner.render.escape import visible
 
 
 @click.command("apply")
@@ -155,18 +153,18 @@ class _View:
             return
         match event:
             case engine.Started(change):
-                self.session.note(f"{visible(str(change.address))}: {_BEGINNINGS[change.action.value]}...")
+                self.session.note(f"{change.address}: {_BEGINNINGS[change.action.value]}...")
             case engine.Waiting(change, detail, waited_s, left_s):
-                address = visible(str(change.address))
+                address = change.address
                 self.session.note(f"{address}: still waiting for DNS ({waited_s:.0f}s elapsed, {left_s:.0f}s left)")
                 if self.waiting_for.get(change.address) != detail:
                     self.waiting_for[change.address] = detail
-                    self.session.note(f"{address}: {visible(detail)}")
+                    self.session.note(f"{address}: {detail}")
             case engine.Finished(result) if result.status == "done":
                 words = _ENDS[result.action.value]
-                self.session.note(f"{visible(str(result.address))}: {words} complete after {result.seconds:.0f}s")
+                self.session.note(f"{result.address}: {words} complete after {result.seconds:.0f}s")
             case engine.Finished(result):
-                self.session.note(f"{visible(str(result.address))}: {result.status.replace('_', ' ')}")
+                self.session.note(f"{result.address}: {result.status.replace('_', ' ')}")
 
     def _stream(self, event: engine.Event) -> None:
         match event:
@@ -192,7 +190,7 @@ class _View:
             if not whole:
                 code = ApplyIncomplete.exit_code
                 facts["error"] = {"kind": ApplyIncomplete.kind, "exit_code": code, "diagnostics": []}
-            self.session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+            self.session.json(facts)
         elif self.session.format == STREAM:
             if whole:  # after an apply that failed there is no summary, as with Terraform
                 done = Counter(r["action"] for r in results if r["status"] == "done")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_records import asking, microsoft_mx
 from provisioner.operations.standing import sign_in_name
 from provisioner.render import sheets
+from provisioner.render.escape import json_text
 
 
 @click.group("devices")
@@ -86,4 +86,4 @@ def report(session: Session, path: Path, format_: str) -> None:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return json_text(document) + "\n"

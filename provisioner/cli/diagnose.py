@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def command(session: Session, text: tuple[str, ...], file: Path | None, format_:
     evidence = run(evidence_of(session, found))
     if format_ == "json":
         facts = plain(found, evidence)
-        session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        session.json(facts)
     else:
         session.result("".join(f"{line}\n" for line in lines(found, evidence)))
     return 0 if found.known else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def check(session: Session, path: Path, format_: str) -> int:
     findings = [f for r in reports for f in r.findings]
     if format_ == "json":
         facts = {"domains": [_document(r) for r in reports]}
-        session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        session.json(facts)
     else:
         session.result("".join(map(_shown, reports)))
     return 1 if any(f.severity == "error" for f in findings) else 0

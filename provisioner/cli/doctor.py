@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +30,7 @@ def command(session: Session, path: Path, format_: str) -> int:
     session.format = format_
     found = run(doctor(session, path))
     if format_ == "json":
-        session.result(json.dumps(_facts(found), indent=1, ensure_ascii=False) + "\n")
+        session.json(_facts(found))
     else:
         session.result("".join(f"{line}\n" for check in found.checks for line in _lines(check)))
     return 0 if found.healthy else 1

@@ -43,7 +43,7 @@ def command(
     session.format = format_
     found = run(drift(session, path, Selection(targets, excludes, allows)))
     if format_ == "json":
-        session.result(json.dumps(_facts(found), indent=1, ensure_ascii=False) + "\n")
+        session.json(_facts(found))
     else:
         session.result("".join(f"{line}\n" for line in _lines(found)))
     return exit_code(found.found) or (2 if found.drifted else 0)

@@ -29,7 +29,10 @@ def command(session: Session, subject: str, path: Path, format_: str) -> None:
     """
     session.format = format_
     document = run(explain(session, path, subject))
-    session.result(json.dumps(document, indent=1, ensure_ascii=False) + "\n" if format_ == "json" else _text(document))
+    if format_ == "json":
+        session.json(document)
+    else:
+        session.result(_text(document))
 
 
 def _text(document: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.exporting import export
 from provisioner.operations.loading import Selection
+from provisioner.render.escape import commands_in
 
 
 @click.command("export")
@@ -38,7 +39,10 @@ def command(
     for sentence in found.left_out:
         session.note(f"Left out: {sentence}")
     if out is None:
-        session.result(found.text)
+        if session.automated and commands_in(found.text):
+            what = "the export quotes a name or comment that this CI runner would obey as a command"
+            raise InputError([Diagnostic("EXPORT-COMMAND", what, "write it to a file: --out FILE")])
+        session.result(found.text, commands=True)
         return
     try:
         out.write_text(found.text, encoding="utf-8")

@@ -30,7 +30,7 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
     """The runs, newest first."""
     runs = list(runs_of(find_journal(tenant_id)).values())[::-1]
     if format_ == "json":
-        session.result(json.dumps([asdict(r) for r in runs], indent=1, ensure_ascii=False) + "\n")
+        session.json([asdict(r) for r in runs])
         return
     for run in runs:
         counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in run.results.items()) or "nothing done"
@@ -55,7 +55,7 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
             {"address": d.address, "action": d.action, "status": d.status, "before": d.before, "after": d.after}
             for d in deeds
         ]
-        session.result(json.dumps({**asdict(facts), "changes": done}, indent=1, ensure_ascii=False) + "\n")
+        session.json({**asdict(facts), "changes": done})
         return
     lines = [f"Run {facts.run} of {facts.begun} by {facts.actor}", f"  change set {facts.digest}"]
     lines += [f"  plan as of commit {facts.commit}"] if facts.commit else []
@@ -76,7 +76,7 @@ def verify(session: Session, tenant_id: str | None) -> int:
     path = find_journal(tenant_id)
     verdict = journal.verify(path)
     for fault in verdict.faults:
-        click.echo(f"{path}: {fault}", err=True)
+        session.say(f"{path}: {fault}")
     session.result(f"{path}: {verdict.entries:,} entries, {'not ' if verdict.faults else ''}as they were written\n")
     return 1 if verdict.faults else 0
 
@@ -87,7 +87,7 @@ def verify(session: Session, tenant_id: str | None) -> int:
 def export(session: Session, tenant_id: str | None) -> None:
     """Print the journal's entries, a JSON object a line."""
     for entry in journal.entries(find_journal(tenant_id)):
-        session.result(json.dumps(entry, ensure_ascii=False) + "\n")
+        session.json(entry, indent=None)
 
 
 def _json(value: Any) -> str:

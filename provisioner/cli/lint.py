@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
         session.diagnose(said)
         session.note(f"{len(said)} findings." if said else "Nothing found.")
     elif format_ == "json":
-        session.result(json.dumps(diagnostics_json(said, read_line), indent=1, ensure_ascii=False) + "\n")
+        session.json(diagnostics_json(said, read_line))
     else:
         write = reports.github_findings if format_ == "github" else reports.sarif_findings
-        session.result(write(reports.of_diagnostics(said)))
+        session.result(write(reports.of_diagnostics(said)), commands=format_ == "github")

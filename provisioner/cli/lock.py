@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from provisioner.cli.options import output_format
@@ -29,7 +27,7 @@ def status(session: Session, tenant_id: str | None, format_: str) -> None:
     found = {_name(lock): lock.status() for lock in locks_of(session.profile, _tenant_id(session, tenant_id))}
     if format_ == "json":
         shown = {n: {"id": h.id, "holder": str(h)} if h else None for n, h in found.items()}
-        session.result(json.dumps(shown, indent=1) + "\n")
+        session.json(shown)
         return
     for name, holder in found.items():
         session.result(f"{name}: {f'{holder.id}, {holder}' if holder else 'free'}\n")

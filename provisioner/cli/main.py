@@ -22,6 +22,7 @@ from provisioner import __version__
 from provisioner.cli.session import Session
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
+from provisioner.render.escape import whole
 
 COMMANDS = {
     "validate": "Check a plan without a tenant: every mistake, with its place and how to mend it.",
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str], clock: Clock = SYSTEM) -> int:
     except click.UsageError as error:
         return _usage(error)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
+        click.echo(whole(f"Error: {error.format_message()}"), err=True)
         return USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
@@ -181,7 +182,7 @@ def _usage(error: click.UsageError) -> int:
     if error.ctx:
         click.echo(error.ctx.get_usage(), err=True)
         click.echo(f"Try '{error.ctx.command_path} --help' for help.\n", err=True)
-    click.echo(f"Error: {error.format_message()}", err=True)
+    click.echo(whole(f"Error: {error.format_message()}"), err=True)
     return USAGE
 
 

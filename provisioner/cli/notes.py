@@ -12,7 +12,6 @@ from provisioner.changes.changeset import parameters_document
 from provisioner.diagnostics import TenantError
 from provisioner.engine import Event, LockAwaited, Observer, Responded, Retrying
 from provisioner.model import Cmdlet, DnsQuery
-from provisioner.render.escape import visible
 
 
 def notes(note: Callable[[str], None], verbose: int) -> Observer:
@@ -26,7 +25,7 @@ def notes(note: Callable[[str], None], verbose: int) -> Observer:
                 note(f"Waiting for {holder}")
             case Responded() if verbose:
                 for line in _lines(event, verbose):
-                    note(visible(line))
+                    note(line)
 
     return observe
 

@@ -22,7 +22,8 @@ def print_plan(session: Session, document: ChangeSetDocument, *, unmanaged: bool
         for line in stream.planned(document, moment()):
             session.line(line)
         return
-    session.result(rendered(session.format, document, color=session.colored(sys.stdout), unmanaged=unmanaged))
+    content = rendered(session.format, document, color=session.colored(sys.stdout), unmanaged=unmanaged)
+    session.result(content, commands=session.format == "github")
 
 
 def write_reports(session: Session, document: ChangeSetDocument, reports: Mapping[str, Path]) -> None:
@@ -30,7 +31,7 @@ def write_reports(session: Session, document: ChangeSetDocument, reports: Mappin
     for format_, path in reports.items():
         content = rendered(format_, document)
         if str(path) == "-":
-            session.result(content)
+            session.result(content, commands=format_ == "github")
             continue
         try:
             path.write_text(content, encoding="utf-8", errors="surrogatepass")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ def command(
 
     found = run(probe(session, path, probing, heard if format_ == "text" else None))
     if format_ == "json":
-        session.result(json.dumps(_facts(found), indent=1, ensure_ascii=False) + "\n")
+        session.json(_facts(found))
     else:
         session.result("".join(f"{line}\n" for line in _lines(found, sent=send)))
     return 0 if found.said.accepted else 1

@@ -103,7 +103,7 @@ def status(session: Session, state: Path) -> int:
 @click.pass_obj
 def dump(session: Session, state: Path) -> None:
     """Print the raw tenant as JSON: the rows as the service keeps them. It can be loaded again."""
-    session.result(json.dumps(_control(state, "GET", "/dump"), indent=1, ensure_ascii=False) + "\n")
+    session.json(_control(state, "GET", "/dump"))
 
 
 @command.command("load")
@@ -141,7 +141,7 @@ def run(session: Session, cmdlet: str, parameters: tuple[str, ...], state: Path)
     """
     named = dict(_parameter(p) for p in parameters)
     answer = _control(state, "POST", "/cmdlet", {"name": cmdlet, "parameters": named})
-    session.result(json.dumps(answer, indent=1, ensure_ascii=False) + "\n")
+    session.json(answer)
 
 
 @command.command("dns")
@@ -168,7 +168,7 @@ def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
         return
     found = _control(state, "GET", "/mail")
     if format_ == "json":
-        session.result(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        session.json(found)
         return
     for item in found:
         places = ", ".join(f"{address} ({folder})" for address, folder in item["recipients"].items())
@@ -203,7 +203,7 @@ def certificate(session: Session, name: str, output: Path, state: Path) -> None:
 def requests(session: Session, since: int, state: Path) -> None:
     """Print the requests that it was sent, a JSON object a line."""
     for entry in _control(state, "GET", f"/requests?since={since}"):
-        session.result(json.dumps(entry, ensure_ascii=False) + "\n")
+        session.json(entry, indent=None)
 
 
 # --- profiles --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """`provisioner schema`."""
 
-import json
-
 import click
 
 from provisioner.cli.session import Session
@@ -13,4 +11,4 @@ from provisioner.resources import TYPES
 @click.pass_obj
 def command(session: Session) -> None:
     """Print the JSON Schema of the plan language, for editors and for checks without this tool."""
-    session.result(json.dumps(schema(TYPES), indent=1, ensure_ascii=False) + "\n")
+    session.json(schema(TYPES))

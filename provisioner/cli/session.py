@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ import click
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, ProvisionerError
-from provisioner.render.escape import visible
+from provisioner.render.escape import json_text, visible, whole
 
 if TYPE_CHECKING:
     from provisioner.border import Border
@@ -91,10 +90,10 @@ class Session:
 
         found = find_profile(self.profile_name, Path.cwd(), trusting=self.trusting)
         for text in found.notes:
-            self.note(visible(text))
+            self.note(text)
         if self.verbose:
             for key, place in found.profile.sources.items():
-                self.note(visible(f"setting {key}: {place}"))
+                self.note(f"setting {key}: {place}")
         return found.profile
 
     def read_line(self, file: str, line: int) -> str | None:
@@ -128,9 +127,16 @@ class Session:
         values = (os.environ.get(name, "") for name in ("CI", "TF_BUILD"))
         return any(value.lower() not in {"", "0", "false", "no"} for value in values)
 
-    def result(self, text: str) -> None:
-        """What the command was asked for: standard output, and nothing else goes there."""
-        click.echo(text, nl=False)
+    def result(self, text: str, *, commands: bool = False) -> None:
+        """What the command was asked for: standard output, and nothing else goes there.
+
+        `commands`: it is made of a runner's workflow commands.
+        """
+        click.echo(whole(text, color=self.colored(sys.stdout), commands=commands), nl=False)
+
+    def json(self, document: Any, *, indent: int | None = 1) -> None:
+        """The same, as JSON; without `indent` on one line."""
+        click.echo(json_text(document, indent=indent))
 
     def line(self, line: dict[str, Any]) -> None:
         """One line of a stream, out at once; the first is the version's."""
@@ -140,25 +146,29 @@ class Session:
 
             self._streaming = True
             self.line(stream.version(line["@timestamp"], __version__))
-        click.echo(json.dumps(line, ensure_ascii=False))
+        click.echo(json_text(line, indent=None))
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Something on the way: standard error, unless --quiet."""
+        """Something on the way, in one line: standard error, unless --quiet."""
         if not self.quiet:
-            click.echo(text, err=True)
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """One line on standard error. Whatever it quotes comes out as text on that line."""
+        click.echo(whole(visible(text)), err=True)
 
     def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
         from provisioner.render.diagnostics import render_diagnostics
 
         text = render_diagnostics(diagnostics, read_line, self.colored(sys.stderr))
-        click.echo(text, err=True, nl=False)
+        click.echo(whole(text, color=self.colored(sys.stderr)), err=True, nl=False)
 
     def fail(self, error: ProvisionerError) -> int:
         """Print an error, as JSON too where that was asked for, and give the exit code."""
         code = 1 if self.detailed else error.exit_code
         if self.format == "json":
-            self.result(json.dumps(error_document(error), indent=1, ensure_ascii=False) + "\n")
+            self.json(error_document(error))
         if self.format == "json-lines":
             from provisioner.render import stream
 
@@ -166,7 +176,7 @@ class Session:
                 self.line(said)
         self.diagnose(error.diagnostics)
         for line in getattr(error, "moved", ()):
-            click.echo(f"  {line}", err=True)
+            self.say(f"  {line}")
         return code
 
 

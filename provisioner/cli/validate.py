@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -26,6 +25,6 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
     session.diagnose(told)
     if format_ == "json":
         facts = {"valid": True, "resources": len(desired.resources), "diagnostics": diagnostics_json(told, read_line)}
-        session.result(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        session.json(facts)
     else:
         session.result(f"The plan is valid. Resources: {len(desired.resources)}, files: {len(desired.files)}.\n")

@@ -31,9 +31,18 @@ def round_trip() -> YAML:
 
 
 def dump(document: Any, yaml: YAML | None = None) -> str:
-    """What `round_trip` has read, or made, as text."""
+    """What `round_trip` has read, or made, as text. Where something would not print, all of it is written in ASCII."""
+    yaml = yaml or round_trip()
+    text = _dumped(document, yaml)
+    if not all(line.isprintable() for line in text.split("\n")):
+        yaml.allow_unicode = False  # a mark of direction or a colour would act on the terminal that shows the file
+        text = _dumped(document, yaml)
+    return text
+
+
+def _dumped(document: Any, yaml: YAML) -> str:
     stream = io.StringIO()
-    (yaml or round_trip()).dump(document, stream)
+    yaml.dump(document, stream)
     return stream.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Text that comes from a tenant or a plan, made harmless for where it is printed.
+"""Text that comes from a tenant, a server or a plan, made harmless for where it is printed.
 
 Names in a tenant are written by anybody. What moves a terminal's cursor, turns the writing direction or ends a line
 must never reach a terminal, a comment or a page as itself.
@@ -6,7 +6,10 @@ must never reach a terminal, a comment or a page as itself.
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
+from typing import Any
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of what does not print: control, format (bidirectional marks), surrogates, line ends."""
@@ -17,8 +20,59 @@ def prints(unit: str) -> bool:
     return unicodedata.category(unit) not in _HIDDEN
 
 
+_COMMAND = re.compile(r"##(?=(?:vso)?\[)")
+"""Where a runner finds a command in the middle of a line: `##[group]`, `##vso[task.setvariable]`.
+
+actions/runner, ActionCommand.TryParse; learn.microsoft.com, Azure Pipelines, "Logging commands".
+"""
+
+_LINE_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
+"""And at the beginning of one: `::error::` (docs.github.com, "Workflow commands for GitHub Actions")."""
+
+_ODD_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_NO_COLOR = re.compile(r"\x1b(?!\[[0-9;]*m)")
+
+
 def visible(text: str) -> str:
-    r"""Text on one line: what does not print stands as its code, `\u{202e}`. Plain text comes back as it is."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if prints(c) else f"\\u{{{ord(c):x}}}" for c in text)
+    r"""Text on one line: what does not print stands as its code, `\u{202e}`. Plain text comes back as it is.
+
+    So does text that has been through here before. A command to a CI runner is broken in the same way.
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c if prints(c) else _code(c) for c in text)
+    return _COMMAND.sub(r"#\\u{23}", text)
+
+
+def commands_at(text: str, number: int) -> bool:
+    """Whether a command to a runner begins with the character of this number."""
+    return text[number] == "#" and _COMMAND.match(text, number) is not None
+
+
+def json_text(value: Any, *, indent: int | None = 1) -> str:
+    """A value as JSON in which what does not print, or is a command to a runner, stands as an escape of JSON's own."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    odd = {ord(c): json.dumps(c)[1:-1] for c in set(text) if not prints(c) and c != "\n"}
+    return _COMMAND.sub(r"#\\u0023", text.translate(odd))
+
+
+def whole(text: str, *, color: bool = False, commands: bool = False) -> str:
+    """A whole output at its exit, whoever made it: lines and tabs stay, and the codes of colours where `color`.
+
+    Everything in it should have been escaped where its medium is known; this is the wall behind that. `commands`: what
+    a runner obeys is meant, or was seen to.
+    """
+    if not text.isascii() or _ODD_ASCII.search(text):
+        odd = {ord(c): _code(c) for c in set(text) if not prints(c) and c not in "\n\t\x1b"}
+        text = (
+            _NO_COLOR.sub(lambda _: _code("\x1b"), text) if color else text.replace("\x1b", _code("\x1b"))
+        ).translate(odd)
+    return text if commands else _COMMAND.sub(r"#\\u{23}", _LINE_COMMAND.sub(r"\1\\u{3a}:", text))
+
+
+def commands_in(text: str) -> bool:
+    """Whether a CI runner that reads the text would find a command in it."""
+    return bool(_COMMAND.search(text) or _LINE_COMMAND.search(text))
+
+
+def _code(unit: str) -> str:
+    return f"\\u{{{ord(unit):x}}}"

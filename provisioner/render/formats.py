@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from provisioner.model.document import ChangeSetDocument
 from provisioner.render import html, markdown, powershell, reports, text
+from provisioner.render.escape import json_text
 
 FORMATS = ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
 """What a change set can be rendered as."""
@@ -15,7 +14,7 @@ def rendered(format_: str, document: ChangeSetDocument, *, color: bool = False, 
     """The document in one of FORMATS. `unmanaged`: text lists the unmanaged objects, as JSON always does."""
     match format_:
         case "json":
-            return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            return json_text(document) + "\n"
         case "text":
             return text.render(document, color=color, unmanaged=unmanaged)
         case "markdown":

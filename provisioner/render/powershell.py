@@ -20,7 +20,7 @@ from provisioner.model.document import (
     StepDocument,
 )
 from provisioner.render.changes import action, closing, dangers, opened_first, pending, remark
-from provisioner.render.escape import prints, visible
+from provisioner.render.escape import commands_at, prints, visible
 
 # about_Quoting_Rules: PowerShell takes these typographic quotes for the single quote too.
 _SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"
@@ -179,11 +179,11 @@ def _value(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """A single-quoted string; characters that do not print are joined in by their code."""
+    """A single-quoted string; what does not print, or is a command to a runner, is joined in by its code."""
     parts: list[str] = []
     plain = ""
-    for unit in text:
-        if prints(unit):
+    for number, unit in enumerate(text):
+        if prints(unit) and not commands_at(text, number):
             plain += unit * 2 if unit in _SINGLE_QUOTES else unit
             continue
         if plain:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from provisioner import __version__
 from provisioner.diagnostics import Diagnostic
 from provisioner.model.document import ChangeSetDocument, FindingDocument
-from provisioner.render.escape import visible
+from provisioner.render.escape import json_text, visible
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB_LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
@@ -93,7 +93,7 @@ def sarif_findings(findings: Sequence[FindingDocument], version: str = __version
             }
         ],
     }
-    return json.dumps(log, indent=1, ensure_ascii=False) + "\n"
+    return json_text(log) + "\n"
 
 
 def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[FindingDocument]:

@@ -1,0 +1,160 @@
+"""Text of a tenant, a server, a plan or a lock reaches no output as anything but text.
+
+Every command is run in every format over names that move a cursor, turn the writing direction or command a CI runner.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from provisioner.model import yaml_text
+from provisioner.render.escape import json_text, visible, whole
+from tests.cli.shop import SEED, Shop, open_shop
+
+LINK, TURN, OLD, AZURE = "\x1b]8;;http://x\x1b\\", "\u202e", "##[stop-commands]x", "##vso[task.setvariable]x"
+NEW = "\n::error::x"
+HOSTILE = f"{LINK}{TURN}{OLD}{AZURE}{NEW}"
+NAME = f"{LINK}{TURN}{OLD}{AZURE}"
+
+HARMLESS = ("plain", "grün – 漢字", "# not a command", "a::b", '[provisioner: "x"]')
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    objects = {
+        **json.loads(json.dumps(SEED["objects"])),
+        "InboundConnector": [
+            {"Name": name, "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.9"], "Comment": HOSTILE,
+             "SenderDomains": ["smtp:*;1"], "RequireTls": False, "Enabled": True}
+            for name in (NAME, f"{OLD}9")
+        ],
+    }  # fmt: skip
+    with open_shop(tmp_path_factory.mktemp("shop"), {**SEED, "objects": objects}) as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def plan(shop: Shop) -> str:
+    connector = {"sender_ip_addresses": ["203.0.113.10"], "comment": HOSTILE}
+    supports = {"tls": "1.2", "authentication": []}
+    device = {"from": "erp@contoso.com", "recipients": "anyone", "site": OLD, "supports": supports}
+    body: dict[str, object] = {
+        "owner": "contoso/test",
+        "inbound_connectors": {OLD: connector, AZURE: connector},
+        "sites": {OLD: {"egress_ip_addresses": ["203.0.113.11"]}},
+        "devices": {"mfp": device},
+        "absent": [f"inbound_connector/{OLD}3"],
+    }
+    return shop.write(_flow(body))
+
+
+def _flow(body: dict[str, object]) -> str:
+    """The sections, one a line, their content as JSON: it is YAML, and holds every character as an escape."""
+    return "".join(f"{section}: {json.dumps(content)}\n" for section, content in body.items())
+
+
+COMMANDS = [
+    *(("plan", "PLAN", "--format", f) for f in
+      ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif", "json-lines")),
+    ("plan", "PLAN", "--unmanaged"),
+    ("validate", "PLAN"), ("validate", "PLAN", "--format", "json"),
+    *(("lint", "PLAN", "--format", f) for f in ("text", "json", "github", "sarif")),
+    *(("drift", "PLAN", "--format", f) for f in ("text", "json")),
+    *(("doctor", "PLAN", "--format", f) for f in ("text", "json")),
+    *(("explain", "device/mfp", "PLAN", "--format", f) for f in ("text", "json")),
+    *(("devices", "list", "PLAN", "--format", f) for f in ("text", "json")),
+    *(("devices", "show", "mfp", "PLAN", "--format", f) for f in ("text", "json", "html", "csv")),
+    *(("diagnose", f"550 5.7.64 TenantAttribution; {NAME}", "--format", f) for f in ("text", "json")),
+    ("-vv", "plan", "PLAN"),
+    ("plan", f"{NAME}.yaml"),
+    (f"{NAME}{NEW}",),
+    ("plan", "PLAN", f"--{NAME}{NEW}"),
+    ("plan", "PLAN", "--target", f"{NAME}{NEW}"),
+    ("apply", "PLAN", "--auto-approve", "--format", "json-lines"),
+    ("apply", "PLAN", "--auto-approve"),
+    ("history",), ("history", "--format", "json"),
+    ("lock", "status"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda a: " ".join(map(ascii, a))[:60])
+def test_every_command_prints_hostile_names_as_text(shop: Shop, plan: str, arguments: tuple[str, ...]) -> None:
+    done = shop.on_tenant(*(plan if a == "PLAN" else a for a in arguments))
+    assert "Traceback" not in done.stderr
+    github = "github" in arguments
+    for output in (done.stdout, done.stderr):
+        assert raw(output) == [], output
+        assert commands(output, github=github and output is done.stdout) == [], output
+
+
+def test_a_servers_refusal_and_its_retries_are_printed_as_text(shop: Shop, plan: str) -> None:
+    refusal = {"status": 503, "body": {"error": {"code": "x", "message": HOSTILE}}}
+    shop.fault("Get-InboundConnector", refusal, times=2)
+    done = shop.on_tenant("-vv", "plan", plan)
+    shop.release()
+    assert raw(done.stdout + done.stderr) == []
+    assert commands(done.stdout + done.stderr) == []
+
+
+def test_an_export_that_a_runner_would_obey_goes_to_a_file_only(shop: Shop) -> None:
+    refused = shop.on_tenant("export", CI="true")
+    assert (refused.returncode, refused.stdout, "EXPORT-COMMAND" in refused.stderr) == (3, "", True)
+    done = shop.on_tenant("export", "-o", "export.yaml", CI="true")
+    assert done.returncode == 0, done.stderr
+    text = (shop.folder / "export.yaml").read_text(encoding="utf-8")
+    assert f"{OLD}9" in yaml.safe_load(text)["inbound_connectors"]
+    assert raw(text) == []
+
+
+def raw(text: str) -> list[str]:
+    """What does not print, but for the ends of lines and tabs."""
+    return [c for c in text if unicodedata.category(c) in {"Cc", "Cf", "Cs"} and c not in "\n\t"]
+
+
+def commands(text: str, *, github: bool = False) -> list[str]:
+    """What a runner of GitHub or Azure would obey."""
+    found = [word for word in ("##[", "##vso[") if word in text]
+    own = re.compile(r"::(?:error|warning|notice) ")
+    return found + [
+        line for line in text.splitlines() if line.lstrip().startswith("::") and not (github and own.match(line))
+    ]
+
+
+# --- pure ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_plain_text_stays_as_it_is(text: str) -> None:
+    assert (visible(text), whole(f"{text}\n"), json.loads(json_text(text))) == (text, f"{text}\n", text)
+
+
+def test_json_keeps_its_values() -> None:
+    text = json_text({HOSTILE: [HOSTILE, "\U000e0001", 1]})
+    assert json.loads(text) == {HOSTILE: [HOSTILE, "\U000e0001", 1]}
+    assert raw(text) == commands(text) == []
+
+
+def test_yaml_keeps_its_values() -> None:
+    text = yaml_text.write({"a": HOSTILE, "b": "grün"})
+    assert yaml.safe_load(text) == {"a": HOSTILE, "b": "grün"}
+    assert raw(text) == []
+    assert "grün" in yaml_text.write({"b": "grün"})
+
+
+def test_colours_pass_only_where_they_are_wanted() -> None:
+    text = f"\x1b[1mbold\x1b[0m {LINK}\n"
+    assert whole(text, color=True) == "\x1b[1mbold\x1b[0m \\u{1b}]8;;http://x\\u{1b}\\\n"
+    assert "\x1b" not in whole(text)
+
+
+def test_what_was_escaped_stays_as_it_is() -> None:
+    once = visible(HOSTILE)
+    assert visible(once) == whole(once) == once
+    assert whole("::error::x\n  ::y\n") == "\\u{3a}:error::x\n  \\u{3a}:y\n"
+    assert whole("::error::x\n", commands=True) == "::error::x\n"
