@@ -165,7 +165,7 @@ CONNECTOR: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"enabled": False}, {"Enabled": False}),
     ({"enabled": True, "comment": "scanners [3rd floor] & <more>, ünïcode"}, {"Enabled": True}),
     ({"comment": "[provisional] not a mark"}, {}),
-    ({"comment": ""}, {"Comment": "[provisioner: contoso/test]"}),
+    ({"comment": ""}, {"Comment": "[provisioner: contoso/test [hq %5B1%5D]]"}),
     ({"treat_messages_as_internal": True}, {"TreatMessagesAsInternal": True}),
     ({"treat_messages_as_internal": False, "cloud_services_mail_enabled": True}, {"CloudServicesMailEnabled": True}),
     ({"cloud_services_mail_enabled": False}, {"CloudServicesMailEnabled": False}),
@@ -216,7 +216,7 @@ def test_inbound_connectors_converge_through_every_state(tenant: LocalTenant, se
         row = _row(tenant, "hq [1]")
         live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
         assert live == expected, fields
-        assert row["Comment"].endswith("[provisioner: contoso/test]")
+        assert row["Comment"].endswith("[provisioner: contoso/test [hq %5B1%5D]]")
     gone = session.converge(plan_of({"inbound_connectors": {}}))
     assert [(str(c.address), c.action.value) for c in gone.pending] == [('inbound_connector["hq [1]"]', "delete")]
     assert _row(tenant, "Stranger") == stranger, "what the plan did not own was never touched"
@@ -233,7 +233,7 @@ def test_a_connector_that_somebody_made_is_adopted_released_and_entombed(tenant:
     tenant.cmdlet("New-InboundConnector", **made, Comment="by hand")
     tenant.clock.advance(LAG_S)
     session.converge(plan_of({"inbound_connectors": {"adopted": {"enabled": True}}}))
-    assert _row(tenant, "Adopted")["Comment"] == "by hand [provisioner: contoso/test]"
+    assert _row(tenant, "Adopted")["Comment"] == "by hand [provisioner: contoso/test [adopted]]"
     session.converge(plan_of({"inbound_connectors": {"Adopted": {"sender_ip_addresses": ["192.0.2.0/25"]}}}))
     session.converge(plan_of({"inbound_connectors": {"Adopted": {"sender_ip_addresses": []}}}))
     assert _row(tenant, "Adopted")["SenderIPAddresses"] == []
@@ -276,7 +276,7 @@ OUTBOUND: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"enabled": True, "test_mode": True}, {"Enabled": True, "TestMode": True}),
     ({"comment": "in test mode"}, {"TestMode": True}),
     ({"test_mode": False, "comment": "bank [3rd floor] & <more>, ünïcode"}, {"TestMode": False}),
-    ({"comment": ""}, {"Comment": "[provisioner: contoso/test]"}),
+    ({"comment": ""}, {"Comment": "[provisioner: contoso/test [to %5B1%5D]]"}),
     ({"validation_recipients": ["CFO@partner.example"]}, {"ValidationRecipients": {"cfo@partner.example"}}),
     ({"validation_recipients": []}, {"ValidationRecipients": None}),
     ({"recipient_domains": ["*"]}, {"RecipientDomains": {"*"}}),
@@ -318,7 +318,7 @@ def test_outbound_connectors_converge_through_every_state(tenant: LocalTenant, s
         row = _row(tenant, "to [1]", "OutboundConnector")
         live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
         assert live == expected, fields
-        assert row["Comment"].endswith("[provisioner: contoso/test]")
+        assert row["Comment"].endswith("[provisioner: contoso/test [to %5B1%5D]]")
     gone = session.converge(plan_of({"outbound_connectors": {}}))
     assert [(str(c.address), c.action.value) for c in gone.pending] == [('outbound_connector["to [1]"]', "delete")]
     assert _row(tenant, "Stranger", "OutboundConnector") == stranger, "what the plan did not own was never touched"

@@ -45,6 +45,7 @@ from provisioner.model import (
     Step,
     Unknown,
     field_names,
+    key_of,
     written,
 )
 from provisioner.model.document import (
@@ -149,8 +150,10 @@ def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> Ch
         unwritten = set(written(change.after)) - set(written(resource.spec))
     before = None if change.before is None else fields_document(change.before)
     after = None if change.after is None else fields_document(change.after)
+    former = {} if change.observed is None else _former(change.address, key_of(change.observed))
     return {
         **_resource(change.address),
+        **former,  # type: ignore[typeddict-item]
         "change": _sides(change.action.value, before, after),
         "provisioner": {
             "reason": change.reason,
@@ -162,6 +165,11 @@ def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> Ch
             "inverse": [step_document(s) for s in change.inverse],
         },
     }
+
+
+def _former(address: Address, key: str) -> dict[str, str]:
+    """Terraform's `previous_address`: the address that a renamed object has by its present name."""
+    return {"previous_address": str(Address(address.type, key))} if key != address.key else {}
 
 
 def _resource(address: Address) -> ResourceDocument:
@@ -250,6 +258,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
         ],
         "others": dict(observed.others),
         "unmanaged": dict(observed.unmanaged),
+        "remembered": {str(a): i for a, i in sorted(observed.remembered.items())},
         "evidence": {
             key: {"rows": _encoded(answer.rows)} if isinstance(answer, Answer) else {"unknown": _encoded(answer)}
             for key, answer in observed.evidence.items()

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import mailflow, rules
-from provisioner.changes import unmanaged
+from provisioner.changes import renaming, unmanaged
+from provisioner.changes.renaming import Recognised
 from provisioner.changes.splitting import steps_of
 from provisioner.diagnostics import Severity
 from provisioner.mailflow import promises
@@ -162,11 +163,11 @@ def plan(
     desired = rescope(desired, observed, types, scope)
     by_name = {t.name: t for t in types}
     observed = unmanaged.reduced(_meant(observed, desired), desired, by_name)  # nothing rests on what is not kept
-    draft = _Draft(desired, observed, by_name, scope)
-    draft.declared()
-    draft.tombstones()
-    draft.undeclared()
-    left = unmanaged.found(observed, desired, by_name, scope.holds)
+    recognised = renaming.recognise(desired, observed, by_name)
+    desired = renaming.without_excluded(desired, recognised, by_name, scope.excludes)
+    draft = _Draft(desired, recognised.observed, by_name, scope, recognised)
+    draft.draw()
+    left = unmanaged.found(recognised.observed, desired, by_name, scope.holds)
     changes = order(judged(c, draft.types[c.address.type]) for c in draft.changes)
     unknown = {a: o for a, o in observed.resources.items() if isinstance(o, Unknown) and a not in desired.set_aside}
     return ChangeSet(
@@ -178,7 +179,7 @@ def plan(
         checks=tuple(draft.checks),
         unknown=unknown,
         unlisted=dict(observed.unlisted),
-        complete=scope.whole and not unknown and not observed.unlisted and not draft.frozen,
+        complete=scope.whole and not unknown and not observed.unlisted and not draft.frozen and not recognised.unclear,
         plan_digest=desired.digest,
         plan_files=desired.files,
         variables=desired.variables,
@@ -301,11 +302,18 @@ class _Draft:
     observed: Observed
     types: Mapping[str, ResourceType[Any]]
     scope: Scope
+    recognised: Recognised
     changes: list[Change] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     doubts: dict[str, Mapping[Address, str]] = field(default_factory=dict)
     frozen: dict[str, int] = field(default_factory=dict)
+
+    def draw(self) -> None:
+        """Every change and finding of the plan against the tenant."""
+        self.declared()
+        self.tombstones()
+        self.undeclared()
 
     def declared(self) -> None:
         for address, resource in self.desired.resources.items():
@@ -339,13 +347,15 @@ class _Draft:
         """What becomes of objects that the plan does not declare; nothing, where one of them may be a declared one."""
         for address, spec in self.observed.undeclared.items():
             kind = self.types[address.type]
-            names = kind.names(spec)
+            names = unmanaged.called(kind, spec)
             if matches(self.desired.ignore, address, names) or not self.scope.holds(address, names):
                 continue
             verdict = self._fate(kind, spec)
             if verdict is Undeclared.KEEP:
                 continue
-            if self._doubts(kind):
+            if address in self.recognised.unclear:
+                self.findings.append(_unclear(address, self.recognised.unclear[address]))
+            elif self._doubts(kind):
                 self.frozen[kind.name] = self.frozen.get(kind.name, 0) + 1
             elif verdict is Undeclared.DELETE:
                 reason = f'it carries the mark of "{self.desired.owner}" and the plan no longer declares it'
@@ -411,12 +421,13 @@ class _Draft:
         wanted = dataclasses.replace(resource.spec, **{n: getattr(live, n) for n in fixed}) if fixed else resource.spec
         goal = overlay(wanted, live)
         self.findings.extend(_not_in_force(resource, kind.in_force(resource.spec, goal)))
-        if goal == live:
+        if kind.settled(goal, live):
             same = project(live, wanted)
             needs = tuple(kind.needs(wanted))
             self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs, observed=live))
         else:
-            reason = self._why(resource, "it differs from the plan")
+            renamed = self.recognised.reasons.get(resource.address)
+            reason = self._why(resource, renamed or "it differs from the plan")
             self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
 
     def _missing(self, kind: ResourceType[Any], resource: Resource, there: Absent) -> None:
@@ -461,7 +472,7 @@ class _Draft:
         )
 
     def _kept_by_protection(self, address: Address, spec: Any, what: str, reason: str) -> bool:
-        if not matches(self.desired.protect, address, self.types[address.type].names(spec)):
+        if not matches(self.desired.protect, address, unmanaged.called(self.types[address.type], spec)):
             return False
         summary = f"{address} would be {what} ({reason}), but is protected: it is kept"
         self.findings.append(Finding("PROTECTED", Severity.WARNING, summary, address=address))
@@ -493,6 +504,13 @@ def deletion(kind: ResourceType[Any], address: Address, live: Any, reason: str) 
 def _differs(wanted: Any, live: Any, name: str) -> bool:
     value = getattr(wanted, name)
     return value is not None and value != getattr(live, name)
+
+
+def _unclear(address: Address, reason: str) -> Finding:
+    """A marked object that may be a declared one under another name."""
+    summary = f"{address} may be a renamed object of this plan ({reason}): it is not deleted"
+    fix = "to keep it, give it its name in the plan; to delete it, list it under absent"
+    return Finding("RENAMED-UNCLEAR", Severity.WARNING, summary, fix, address)
 
 
 def _not_in_force(resource: Resource, reason: str) -> Iterator[Finding]:

@@ -7,12 +7,24 @@ and what nothing can bring back, is told and left alone.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from provisioner.changes.changeset import read_spec
-from provisioner.model import Absent, Address, Desired, Observation, Present, Resource, ResourceType, project
+from provisioner.model import (
+    Absent,
+    Address,
+    Desired,
+    Observation,
+    Present,
+    Resource,
+    ResourceType,
+    field_names,
+    key_of,
+    project,
+)
 
 Types = Sequence[ResourceType[Any]]
 
@@ -65,8 +77,15 @@ def rollback(
         elif item.before is None:
             absent[item.address] = None
         else:
-            resources[item.address] = Resource(item.address, item.before)
+            if key_of(item.before) != item.address.key:
+                left_out.append(f"{item.address}: it keeps its name; before the run it was {key_of(item.before)!r}")
+            resources[item.address] = Resource(item.address, _named(item.before, item.address.key))
     return Rollback(Desired(tenant, owner, resources, absent=absent, declared_only=True), tuple(left_out))
+
+
+def _named(spec: Any, key: str) -> Any:
+    """An object under its address: a run gives it the name that the plan has for it, and undoing the run keeps that."""
+    return dataclasses.replace(spec, **{field_names(spec)[0]: key})
 
 
 def _moved(item: Undone, there: Observation | None) -> str:

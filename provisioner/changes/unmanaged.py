@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from provisioner import mailflow, rules
-from provisioner.model import Address, Desired, Observed, ResourceType, Undeclared, Unmanaged, matches
+from provisioner.model import Absent, Address, Desired, Observed, ResourceType, Undeclared, Unmanaged, matches
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Mapping[str, ResourceType[Any]]
@@ -45,9 +45,22 @@ def reduced(observed: Observed, desired: Desired, types: Types) -> Observed:
         else:
             others[address.type] += 1
             more[address.type] += counts
-    evidence = rules.reduce_evidence(observed.evidence, desired)
     counted = {name: count for name, count in more.items() if count}
-    return dataclasses.replace(observed, undeclared=kept, others=dict(others), unmanaged=counted, evidence=evidence)
+    return dataclasses.replace(
+        observed,
+        undeclared=kept,
+        others=dict(others),
+        unmanaged=counted,
+        evidence=rules.reduce_evidence(observed.evidence, desired),
+        remembered=_remembered(observed, desired),
+    )
+
+
+def _remembered(observed: Observed, desired: Desired) -> Mapping[Address, str]:
+    """The ids by which a declared object can be recognised: of those that the tenant does not have by name."""
+    declared = {**desired.set_aside, **desired.resources}
+    known = observed.remembered.items()
+    return {a: i for a, i in known if a in declared and isinstance(observed.resources.get(a), Absent)}
 
 
 def is_unmanaged(kind: ResourceType[Any], address: Address, spec: Any, desired: Desired) -> bool:
@@ -59,7 +72,13 @@ def is_unmanaged(kind: ResourceType[Any], address: Address, spec: Any, desired: 
         return False
     if kind.written_form(spec) is None and kind.made_by(spec) != HYBRID_WIZARD:
         return False
-    return fate(kind, spec, desired) is Undeclared.KEEP and not matches(desired.ignore, address, kind.names(spec))
+    return fate(kind, spec, desired) is Undeclared.KEEP and not matches(desired.ignore, address, called(kind, spec))
+
+
+def called(kind: ResourceType[Any], spec: Any) -> Collection[str]:
+    """What the patterns of a plan may call an undeclared object: its names, and the key in its ownership mark."""
+    key = kind.marked_key(spec)
+    return {*kind.names(spec), *((key,) if key else ())}
 
 
 def found(

@@ -228,6 +228,7 @@ class _Basis:
     lacking: tuple[_Lacking, ...]
     others: dict[str, int]
     unmanaged: dict[str, int]
+    remembered: dict[str, str]
     evidence: dict[str, _Evidence]
 
 
@@ -423,15 +424,24 @@ class _Reading:
             evidence,
             basis.others,
             basis.unmanaged,
+            {self._address(a, "$.provisioner.basis.remembered"): known for a, known in basis.remembered.items()},
         )
 
     def _seen(self) -> Iterator[tuple[Address, Observation]]:
-        """What the tenant reported of each object that has a change, then of the others."""
+        """What the tenant reported of each object that has a change, then of the others.
+
+        A renamed object is among the others, under the name that the tenant has for it: the change follows from that.
+        """
+        others = {seen.address: seen.spec for seen in self._facts.provisioner.basis.observed}
         for i, change in enumerate(self._facts.resource_changes):
             path = f"$.resource_changes[{i}]"
             address = Address(change.type, change.index)
-            self._kind(address, f"{path}.type")
-            yield address, self._observation(address, change.provisioner.observed, f"{path}.provisioner.observed")
+            key = field_names(self._kind(address, f"{path}.type").spec)[0]
+            fields = change.provisioner.observed
+            if fields and fields.get(key) != address.key:
+                former = str(Address(address.type, str(fields.get(key))))
+                fields = fields if others.get(former) != fields else None
+            yield address, self._observation(address, fields, f"{path}.provisioner.observed")
         for i, seen in enumerate(self._facts.provisioner.basis.observed):
             path = f"$.provisioner.basis.observed[{i}]"
             address = self._address(seen.address, path)

@@ -209,6 +209,7 @@ class _Expansion:
             tls_sender_certificate_name=source.certificate or None,
             comment=source.comment,
             owner=self.desired.owner or None,
+            owner_key=source.name if self.desired.owner else None,
         )
         fields = {"sender_ip_addresses": source.location} if source.location else {}
         for device in devices:

@@ -31,7 +31,7 @@ from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
 from provisioner.engine.watching import observer_of
 from provisioner.mailflow import senders
-from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, consequence
+from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, consequence, key_of
 from provisioner.tenant.ports import Ports
 
 
@@ -69,6 +69,7 @@ async def apply(
     began = clock.monotonic()
     stop, gate = stop or asyncio.Event(), asyncio.Semaphore(max(1, writes))
     run = Run(types, ports, reads, confirm_s, wait_s, observer_of(ports), stop, gate, clock)
+    run.renamed = {c.address: s for c in changeset.pending if (s := c.observed) and key_of(s) != c.address.key}
     changes, made = await recheck(run, changeset.pending, frozenset(begun), seen)
     run.begin(changes)
     openings = Openings(run, changes, changeset, devices)

@@ -16,7 +16,7 @@ class Confirmer:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._pending: dict[Address, tuple[Change, float, asyncio.Future[str]]] = {}
+        self._pending: dict[Address, tuple[Change, float, asyncio.Future[tuple[str, str]]]] = {}
         self._news = asyncio.Event()
 
     async def confirm(self, change: Change, result: Result) -> Result:
@@ -25,12 +25,12 @@ class Confirmer:
         A result with a detail was answered with a warning that it will not take effect: it is looked at once.
         """
         patience = 0.0 if result.detail else self._run.confirm_s
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         self._pending[change.address] = (change, self._run.clock.monotonic() + patience, future)
         self._news.set()
-        seen = await future
+        seen, object_id = await future
         if not seen:
-            return dataclasses.replace(result, detail="")
+            return dataclasses.replace(result, detail="", object_id=object_id)
         detail = f"{result.detail} ({seen})" if result.detail else f"not confirmed: {seen}"
         return dataclasses.replace(result, status=UNCONFIRMED, detail=detail)
 
@@ -62,6 +62,6 @@ class Confirmer:
                 self._run.tell(Confirming(change, words, left))
                 continue
             del self._pending[change.address]
-            future.set_result(words)
+            future.set_result((words, self._run.object_id(change, observed[change.address])))
             settled = True
         return settled

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from provisioner.changes.splitting import steps_of
-from provisioner.model import Change, Cmdlet, ResourceType, Secret, Send, Step, field_names, goal_of, overlay, written
+from provisioner.model import Change, Cmdlet, ResourceType, Secret, Send, Step, goal_of, key_of, overlay, written
 
 
 def derived(kind: ResourceType[Any], live: Any | None, after: Any | None) -> tuple[Step, ...]:
@@ -22,7 +22,8 @@ def foreign(kind: ResourceType[Any], change: Change, number: int) -> str:
     """Why a step of a change may not be sent; "" where it is the type's own for the object of the change."""
     goal = goal_of(change)
     objects = [spec for spec in (change.observed, goal) if spec is not None]
-    if any(getattr(spec, field_names(spec)[0]) != change.address.key for spec in objects):
+    renamed = [spec for spec in objects if key_of(spec) != change.address.key]
+    if any(spec is goal or goal is None or not kind.object_id(spec) for spec in renamed):
         return "it is a step for another object"
     own = derived(kind, change.observed, change.after)
     step = change.steps[number]

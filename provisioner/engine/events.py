@@ -20,7 +20,10 @@ PLANNING, RECHECKING, OPENINGS, READING_BACK = "planning", "rechecking", "openin
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one change ended. `status` is one of the words above, `detail` says why where it is not plain success."""
+    """How one change ended. `status` is one of the words above, `detail` says why where it is not plain success.
+
+    `object_id` is the id of the object as it was read back, where it has one (`ResourceType.object_id`).
+    """
 
     address: Address
     action: Action
@@ -28,6 +31,7 @@ class Result:
     detail: str = ""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    object_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class Journal:
                 self.record("answered", address=str(change.address), step=step, **facts)
             case Finished(result):
                 facts = {"status": result.status, "detail": result.detail, "warnings": list(result.warnings)}
+                facts |= {"object_id": result.object_id} if result.object_id else {}
                 self.record("finished", address=str(result.address), action=result.action.value, **facts)
 
     def close(self) -> None:
@@ -156,7 +157,10 @@ def begun(path: Path, digest: str) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What one run did to one object: its fields before and after (None: it was not there), and how it ended."""
+    """What one run did to one object: its fields before and after (None: it was not there), and how it ended.
+
+    `object_id` is the id that the object keeps when it is renamed, "" where it is not known.
+    """
 
     run: str
     time: str
@@ -166,6 +170,7 @@ class Deed:
     after: Mapping[str, Any] | None
     status: str
     detail: str = ""
+    object_id: str = ""
 
     @property
     def done(self) -> bool:
@@ -197,6 +202,7 @@ def _deed(started: Entry, finished: Entry) -> Deed:
         started["after"],
         str(finished["status"]),
         str(finished.get("detail", "")),
+        str(finished.get("object_id", "")),
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.clock import Clock
 from provisioner.engine.events import Finished, Observer, Result
 from provisioner.engine.reading import Types, Wanted, read_wanted
-from provisioner.model import Address, Change, Observation, Present, ResourceType
+from provisioner.model import Address, Change, Observation, Present, ResourceType, key_of
 from provisioner.tenant.ports import Ports
 
 
@@ -28,6 +28,8 @@ class Run:
     stop: asyncio.Event
     gate: asyncio.Semaphore
     clock: Clock
+    renamed: Mapping[Address, Any] = field(default_factory=dict)
+    """Objects of changes that had another name when they were read, as they were read."""
     results: dict[Address, Result] = field(default_factory=dict)
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
     opened: dict[Address, asyncio.Event] = field(default_factory=dict)
@@ -48,12 +50,28 @@ class Run:
             self.ended[change.address], self.opened[change.address] = asyncio.Event(), asyncio.Event()
 
     async def look(self, objects: Mapping[Address, Any], purpose: str) -> dict[Address, Observation]:
-        """What the tenant says of objects, each by what it is to be, or None."""
+        """What the tenant says of objects, each by what it is to be, or None; of a renamed one by either name."""
         wanted: Wanted = {}
         for address, spec in objects.items():
-            wanted.setdefault(address.type, {})[address.key] = spec
+            of_type = wanted.setdefault(address.type, {})
+            for name in self._names(address):
+                of_type.setdefault(name.key, None)
+            of_type[address.key] = spec
         observed = await read_wanted(wanted, (), self.types, self.ports, self.reads, purpose=purpose)
-        return dict(observed.resources)
+        return {address: self._of(address, observed.resources) for address in objects}
+
+    def _names(self, address: Address) -> Sequence[Address]:
+        """The addresses that an object can have by its name."""
+        former = self.renamed.get(address)
+        return [address] if former is None else [address, Address(address.type, key_of(former))]
+
+    def _of(self, address: Address, resources: Mapping[Address, Observation]) -> Observation:
+        """What is said of one object. Another object may have taken one of its names."""
+        seen = [resources[name] for name in self._names(address)]
+        there = [o for o in seen if isinstance(o, Present)]
+        kind, former = self.kind(address), self.renamed.get(address)
+        same = [o for o in there if former is not None and kind.object_id(o.spec) == kind.object_id(former)]
+        return next(iter([*same, *there]), seen[0])
 
     @contextlib.asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
@@ -74,6 +92,10 @@ class Run:
         finally:
             for wait in waits:
                 wait.cancel()
+
+    def object_id(self, change: Change, observation: Observation) -> str:
+        """The id of the object of a change; "" where it has none, or is not there."""
+        return self.kind(change.address).object_id(observation.spec) if isinstance(observation, Present) else ""
 
     def has_opened(self, change: Change) -> None:
         """What a change opens is in force; it may still have to close."""

@@ -317,7 +317,8 @@ class Observed:
     asked; how many pages each took is the transport's affair. `evidence` are the answers to what the rules asked, by
     `request_key`: nothing is planned on them, so that one that failed stands in nobody's way. `others` counts the
     undeclared objects of each type that are not in `undeclared`, because no change and no rule needs more of them;
-    `unmanaged` counts those among them that a plan could declare.
+    `unmanaged` counts those among them that a plan could declare. `remembered` are the ids of objects (`object_id`)
+    by the address under which the journal saw them last.
     """
 
     resources: Mapping[Address, Observation]
@@ -327,6 +328,7 @@ class Observed:
     evidence: Mapping[str, Answer | Unknown] = field(default_factory=dict)
     others: Mapping[str, int] = field(default_factory=dict)
     unmanaged: Mapping[str, int] = field(default_factory=dict)
+    remembered: Mapping[Address, str] = field(default_factory=dict)
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
@@ -739,6 +741,15 @@ class ResourceType(Protocol[S]):
     def owner_of(self, spec: S, /) -> str:
         """The plan that marked the object as its own; "" for none."""
 
+    def marked_key(self, spec: S, /) -> str:
+        """The key of the object in the plan that marked it; "" where the mark does not name it."""
+
+    def object_id(self, spec: S, /) -> str:
+        """The id that an observed object keeps when it is renamed; "" where its objects cannot be renamed."""
+
+    def settled(self, goal: S, live: S, /) -> bool:
+        """Whether a live object needs no change to be the goal."""
+
     def made_by(self, spec: S, /) -> str:
         """Who made the object, such as `hybrid_wizard`; "" where the answer does not tell."""
 
@@ -784,6 +795,11 @@ def goal_of(change: Change) -> Any | None:
 def field_names(spec: Any) -> tuple[str, ...]:
     """The fields of a spec, or of its dataclass, in their declared order; its names are not among them."""
     return _field_names(spec if isinstance(spec, type) else type(spec))
+
+
+def key_of(spec: Any) -> str:
+    """The key of a spec, which is its first field."""
+    return str(getattr(spec, field_names(spec)[0]))
 
 
 @functools.cache

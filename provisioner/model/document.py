@@ -135,10 +135,11 @@ class ChangeFacts(TypedDict):
 
 
 class ChangeDocument(ResourceDocument):
-    """A change of one resource, no-ops included."""
+    """A change of one resource, no-ops included. `previous_address` is that of a renamed object by its present name."""
 
     change: SidesDocument
     provisioner: ChangeFacts
+    previous_address: NotRequired[str]
 
 
 class DriftFacts(TypedDict):

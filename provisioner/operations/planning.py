@@ -28,6 +28,7 @@ from provisioner.model import (
     Present,
     ResourceType,
     Waiver,
+    key_of,
     project,
 )
 from provisioner.model.clouds import cloud_of_mail
@@ -87,7 +88,10 @@ async def preview(
 ) -> tuple[ChangeSet, Observed]:
     """The change set of a desired state, and what was observed."""
     scope = selection.scope()
-    observed, dns = await _read(context, desired, scope, tenant)
+    read, dns = await _read(context, desired, scope, tenant)
+    brought = journal.brought(journal_path(tenant.identity.tenant_id, context.state_folder))
+    ids = {Address.parse(a): d.object_id for a, d in brought.items() if d.object_id}
+    observed = dataclasses.replace(read, remembered=ids)
     found = planning.plan(
         desired,
         observed,
@@ -99,7 +103,6 @@ async def preview(
         transport=tenant.ports.exchange.transport,
         told=dns,
     )
-    brought = journal.brought(journal_path(tenant.identity.tenant_id, context.state_folder))
     found = dataclasses.replace(
         found,
         expires=context.moment(selection.expires_s),
@@ -122,6 +125,7 @@ async def judge(
     observed = await engine.read(
         desired, TYPES, tenant.ports, scope=scope, reads=reads, unmanaged=True, purpose=purpose
     )
+    observed = dataclasses.replace(observed, remembered=basis.observed.remembered)
     found = planning.plan(
         desired,
         observed,
@@ -163,7 +167,7 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     deeds = {
         Address.parse(a): d for a, d in journal.brought(journal_path(found.tenant_id, context.state_folder)).items()
     }
-    spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes)}
+    spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found)}
     ours = {
         a: changeset.read_spec(types[a.type], d.after)
         for a, d in deeds.items()
@@ -176,6 +180,11 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     return tuple(
         a for a, s in sorted(ours.items()) if isinstance(o := seen.get(a), Present) and project(o.spec, s) == s
     )
+
+
+def _former(found: ChangeSet) -> Iterator[Address]:
+    """The addresses that renamed objects have by their present names."""
+    return (Address(c.address.type, key_of(c.observed)) for c in found.changes if c.observed is not None)
 
 
 def _is_default(kind: ResourceType[Any], spec: Any) -> bool:

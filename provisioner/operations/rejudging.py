@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from provisioner import engine
 from provisioner.diagnostics import ChangeSetStale, Severity
@@ -52,7 +53,8 @@ async def rejudge(
     if found.basis is None:
         raise ChangeSetStale("the change set does not say what it was planned from, so that it cannot be judged again")
     fresh, observed = await judge(context, found.basis, waivers, tenant)
-    seen = {c.address: _seen(observed, c.address) for c in found.changes}
+    read = {c.address: c.observed for c in fresh.changes}
+    seen = {c.address: _seen(observed, c.address, read.get(c.address)) for c in found.changes}
     if fresh.errored:
         return Judged(fresh, seen)
     moved = list(_moved(found, fresh, seen, begun))
@@ -62,7 +64,10 @@ async def rejudge(
     return Judged(_renewed(found, fresh), seen)
 
 
-def _seen(observed: Observed, address: Address) -> Observation:
+def _seen(observed: Observed, address: Address, changed: Any | None) -> Observation:
+    """What is said of an object; `changed` is what its change of now rests on, whatever the tenant calls the object."""
+    if changed is not None:
+        return Present(changed)
     there = observed.undeclared.get(address)
     return observed.resources.get(address, Absent() if there is None else Present(there))
 

@@ -193,14 +193,17 @@ def _differs(live: Any, declared: Any) -> bool:
     return bool(project(live, declared) != dataclasses.replace(_without_mark(declared), **{key: getattr(live, key)}))
 
 
+_MARK = frozenset({"owner", "owner_key"})
+
+
 def _without_mark(spec: Any) -> Any:
-    return dataclasses.replace(spec, owner=None) if getattr(spec, "owner", None) else spec
+    return dataclasses.replace(spec, owner=None, owner_key=None) if getattr(spec, "owner", None) else spec
 
 
 def _correct(section: Any, there: Declared, live: Any) -> None:
     """Write the fields that differ; those that were not written stay unwritten. An entry of one value is that value."""
     node = _at(section, there.path)
-    kept = {field_names(live)[0], "owner"}
+    kept = {field_names(live)[0], *_MARK}
     differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n not in kept}
     if not isinstance(node, dict):
         for value in differing.values():

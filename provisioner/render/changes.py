@@ -27,15 +27,15 @@ NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 def conclusion(document: ChangeSetDocument) -> str:
     """What a change set without changes says of the tenant."""
-    return "No changes to what the plan declares." if _frozen(document) else NO_CHANGES
+    return "No changes to what the plan declares." if _left_unchanged(document) else NO_CHANGES
 
 
 def limit(document: ChangeSetDocument) -> str:
     """Why a change set that could be read is not about the whole plan; "" where it is."""
     if document["complete"] or document["errored"]:
         return ""
-    if _frozen(document):
-        return "Undeclared objects were left unchanged: a name of the plan could mean one of them (UNDECLARED-FROZEN)."
+    if _left_unchanged(document):
+        return _left_unchanged(document)
     return "Only a part of the plan was looked at (--target or --exclude)."
 
 
@@ -71,8 +71,15 @@ def unmanaged_lines(listing: UnmanagedDocument) -> Iterator[str]:
         yield f"  and {more:,} more"
 
 
-def _frozen(document: ChangeSetDocument) -> bool:
-    return any(f["rule"] == "UNDECLARED-FROZEN" for f in document["provisioner"]["findings"])
+def _left_unchanged(document: ChangeSetDocument) -> str:
+    """Why undeclared objects that the plan would delete or reset are left unchanged; "" where none is."""
+    rules = {f["rule"] for f in document["provisioner"]["findings"]}
+    reasons = {
+        "UNDECLARED-FROZEN": "a name of the plan could mean one of them",
+        "RENAMED-UNCLEAR": "one may be a renamed object of the plan",
+    }
+    why = next((f"{reason} ({rule})" for rule, reason in reasons.items() if rule in rules), "")
+    return f"Undeclared objects were left unchanged: {why}." if why else ""
 
 
 def pending(document: ChangeSetDocument) -> list[ChangeDocument]:

@@ -147,7 +147,8 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
         yield f"  # {paint('warning', ', '.join(dangers(change)))}"
     if closing(change):
         yield "  # sent last, and only when every path that the plan promises to the same senders is in force"
-    if action == "delete" or "exclusive" in ours["reason"] or "for device/" in ours["reason"]:
+    told = "exclusive" in ours["reason"] or "for device/" in ours["reason"] or "previous_address" in change
+    if action == "delete" or told:
         yield f"  # ({visible(ours['reason'])})"
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
     width = max((len(f["name"]) for f in ours["fields"]), default=0)

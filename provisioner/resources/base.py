@@ -69,6 +69,18 @@ class BaseType:
         """Its objects carry no mark."""
         return ""
 
+    def marked_key(self, _spec: Any, /) -> str:
+        """No mark names a key."""
+        return ""
+
+    def object_id(self, _spec: Any, /) -> str:
+        """Its objects cannot be renamed."""
+        return ""
+
+    def settled(self, goal: Any, live: Any, /) -> bool:
+        """Whatever differs is changed."""
+        return bool(goal == live)
+
     def made_by(self, _spec: Any, /) -> str:
         """Who made its objects is not told."""
         return ""

@@ -6,6 +6,8 @@ not empty over REST. Their fields are declared with `fields.column`.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
@@ -70,19 +72,25 @@ class Connector(Protocol):
     @property
     def owner(self) -> str | None: ...
     @property
+    def owner_key(self) -> str | None: ...
+    @property
     def source(self) -> str | None: ...
     @property
     def spellings(self) -> frozenset[str] | None: ...
+    @property
+    def names(self) -> frozenset[str]: ...
 
 
 C = TypeVar("C", bound=Connector)
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 # --- the type --------------------------------------------------------------------------------------------------------
 
 
 class ConnectorType(BaseType, Generic[C], abstract=True):
-    """A kind of connector. Exchange tells names apart without case, and so do we; a name is for life."""
+    """A kind of connector. Exchange tells names apart without case, and so do we."""
 
     spec: ClassVar[type[Any]]
     noun: ClassVar[str]
@@ -97,7 +105,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], owner: str) -> Iterable[Declared]:
         for key, name in _declared_names(section):
-            spec = fields.declared(self.spec, key, section[name], owner=owner or None)
+            spec = fields.declared(self.spec, key, section[name], owner=owner or None, owner_key=key if owner else None)
             yield Declared(key, self.implied(spec), (name,))
 
     def implied(self, spec: C) -> C:
@@ -138,7 +146,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         """The fields of a row, by name; `names` are its name and its Guid."""
         found = fields.decoded(self.spec, row)
         if "Comment" in row:
-            found["comment"], found["owner"] = split_comment(str(row["Comment"] or ""))
+            found["comment"], found["owner"], found["owner_key"] = split_comment(str(row["Comment"] or ""))
         found["spellings"] = fields.respelled(self.spec, row) or None
         return {**found, "names": frozenset(filter(None, (str(row.get("Name") or ""), guid(row))))}
 
@@ -150,11 +158,25 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
     def owner_of(self, spec: C) -> str:
         return spec.owner or ""
 
+    def marked_key(self, spec: C) -> str:
+        return spec.owner_key or ""
+
+    def object_id(self, spec: C) -> str:
+        """The Guid, which a new name leaves as it is (Set-InboundConnector, -Name and -Identity)."""
+        return next((name for name in sorted(spec.names - {spec.name}) if _GUID.fullmatch(name)), "")
+
     def made_by(self, spec: C) -> str:
         return spec.source or ""
 
+    def settled(self, goal: C, live: C) -> bool:
+        """The key in the mark alone is no difference: it is written with the next change of the connector."""
+        return goal == live or _rekeyed(goal, live.owner_key) == live
+
     def steps(self, before: C | None, after: C | None) -> Sequence[Step]:
-        """New with everything written that it takes, then Set with what only Set has; Set with what differs."""
+        """New with everything written that it takes, then Set with what only Set has; Set with what differs.
+
+        A connector is renamed by its Guid: whatever it is called by then, it is this one.
+        """
         if after is None:
             return (self._send("Remove", {"Identity": before.name, "Confirm": False}),) if before else ()
         if before is None:
@@ -163,18 +185,20 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
             new = self._send("New", {"Name": after.name, **self.creation(whole)})
             return (new, self._send("Set", {"Identity": after.name, **late})) if late else (new,)
         changes = self.changes(before, after)
-        return (self._send("Set", {"Identity": before.name, **changes}),) if changes else ()
+        identity = (self.object_id(before) if "Name" in changes else "") or before.name
+        return (self._send("Set", {"Identity": identity, **changes}),) if changes else ()
 
     def creation(self, after: C) -> dict[str, Parameter]:
         """The parameters of New, but the name."""
-        text = comment_on_wire(after.comment or "", after.owner or "")
+        text = _comment(after)
         return fields.creation(after) | ({"Comment": text} if text else {})
 
     def changes(self, before: C, after: C) -> dict[str, Parameter]:
         """The parameters of one Set: the service checks how they hold together after all of them."""
-        changes = fields.changes(before, after, before.spellings or ())
-        if fields.differs(before, after, "comment") or fields.differs(before, after, "owner"):
-            changes["Comment"] = comment_on_wire(after.comment or "", after.owner or "")
+        renamed: dict[str, Parameter] = {"Name": after.name} if before.name != after.name else {}
+        changes = renamed | fields.changes(before, after, before.spellings or ())
+        if any(fields.differs(before, after, name) for name in ("comment", "owner", "owner_key")):
+            changes["Comment"] = _comment(after)
         return changes
 
     def _send(self, verb: str, parameters: Mapping[str, Parameter]) -> Send:
@@ -202,6 +226,14 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
     def working(self, spec: C) -> C:
         """Enabled."""
         return replace(spec, enabled=True)  # type: ignore[type-var]
+
+
+def _comment(spec: Connector) -> str:
+    return comment_on_wire(spec.comment or "", spec.owner or "", spec.owner_key or "")
+
+
+def _rekeyed(spec: Any, key: str | None) -> Any:
+    return dataclasses.replace(spec, owner_key=key)
 
 
 def connector_name(text: str) -> str:

@@ -72,7 +72,7 @@ _SENDER_DOMAINS = Texts(
 
 @dataclass(frozen=True, slots=True)
 class InboundConnector:
-    """A connector. `owner` is the plan that marked it ("" for none). A name is for life: the plan renames nothing.
+    """A connector. `owner` is the plan that marked it ("" for none), `owner_key` its key there ("" in old marks).
 
     Observed only: `source` is who made it (`hybrid_wizard` is not ours to touch), `spellings` are stored list values
     that are spelled otherwise than we would ("SenderIPAddresses=192.0.2.9/25"), so that they can be removed by name.
@@ -167,6 +167,7 @@ class InboundConnector:
     )
     comment: str | None = comment_column("HQ scanners, NET-1432")
     owner: str | None = None
+    owner_key: str | None = None
     source: str | None = source_column()
     spellings: frozenset[str] | None = read_only()
     names: frozenset[str] = known_names()

@@ -109,7 +109,7 @@ _DANE = Words({"opportunistic": "Opportunistic", "mandatory": "Mandatory", "none
 
 @dataclass(frozen=True, slots=True)
 class OutboundConnector:
-    """A connector. `owner` is the plan that marked it ("" for none). A name is for life: the plan renames nothing.
+    """A connector. `owner` is the plan that marked it ("" for none), `owner_key` its key there ("" in old marks).
 
     `smart_hosts` is empty where MX records decide the route. `tls` is `opportunistic` where `TlsSettings` is null.
     Observed only: `source` and `spellings`, as an inbound connector has them.
@@ -195,6 +195,7 @@ class OutboundConnector:
     )
     comment: str | None = comment_column("Bank, NET-1432")
     owner: str | None = None
+    owner_key: str | None = None
     source: str | None = source_column()
     spellings: frozenset[str] | None = read_only()
     names: frozenset[str] = known_names()

@@ -32,6 +32,7 @@ _GENERAL = (
     Rule("OWNER-FOREIGN", _ERROR, "apply", "The object carries the ownership mark of another plan."),
     Rule("PRECONDITION", _ERROR, "precondition", "The tenant is not as the plan takes for granted."),
     Rule("PROTECTED", _WARNING, "", "A protected object would have been deleted or reset."),
+    Rule("RENAMED-UNCLEAR", _WARNING, "", "A marked object may be a declared one under another name: it is kept."),
     Rule("RESOURCE-MISSING", _ERROR, "precondition", "A declared object is not there and cannot be created."),
     Rule("SAME-MAILBOX", _ERROR, "precondition", "Two entries of the plan are addresses of one mailbox."),
     Rule("SMTP-AUTH-BLOCKED", _WARNING, "", "A device cannot sign in: another switch forbids it."),

@@ -60,7 +60,9 @@ def example() -> ChangeSet:
         digest="sha256:0",
         files=("plan.yaml",),
     )
-    gone = InboundConnector("gone", owner="us/prod", comment="", type="partner", sender_domains=frozenset({"x.com"}))
+    gone = InboundConnector(
+        "gone", owner="us/prod", owner_key="gone", comment="", type="partner", sender_domains=frozenset({"x.com"})
+    )
     emptied = InboundConnector("emptied", sender_ip_addresses=frozenset({"192.0.2.9/32"}), comment="")
     seen = Observed(
         {

@@ -343,7 +343,7 @@ def test_a_tombstone_for_something_declared_is_a_contradiction_in_any_case() -> 
 @pytest.mark.parametrize("name", ["a-relay", "z-relay"])
 def test_a_delete_follows_the_create_whatever_their_names(name: str) -> None:
     old, new = Address("inbound_connector", "m-relay"), Address("inbound_connector", name)
-    live = replace(LIVE_CONNECTOR, name="m-relay", owner="us/prod")
+    live = replace(LIVE_CONNECTOR, name="m-relay", owner="us/prod", owner_key="m-relay", require_tls=False)
     seen = observed((new, Absent()), undeclared={old: live})
     found = planning.plan(desired((new, replace(CONNECTOR, name=name)), owner="us/prod"), seen, TYPES)
     assert [c.address for c in found.pending] == [new, old]
@@ -396,7 +396,7 @@ def test_a_name_that_is_not_certain_freezes_the_undeclared_objects(there: Observ
 
 
 def test_a_connector_of_ours_is_kept_while_a_declared_one_is_unknown() -> None:
-    ours = InboundConnector("old", owner="me", comment="")
+    ours = InboundConnector("old", owner="me", owner_key="old", comment="")
     plan = desired((HQ, CONNECTOR), owner="me")
     live = observed((HQ, Unknown("malformed")), undeclared={Address("inbound_connector", "old"): ours})
     assert planning.plan(plan, live, TYPES).pending == ()

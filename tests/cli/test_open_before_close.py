@@ -193,15 +193,15 @@ def test_what_is_absent_stays_until_its_replacement_works(shop: Shop, how: str) 
     assert connectors(shop) == {"fax-server": True}
 
 
-def renamed(shop: Shop) -> None:
-    """A connector of ours whose name in the plan and in the tenant differ: one is created, the other deleted."""
+def replaced(shop: Shop) -> None:
+    """A connector of ours that the plan replaces by another one: the new one is created, the old one deleted."""
     shop.write(f"owner: mail/prod\ninbound_connectors: {{ HQ relay: {RELAY % ADDRESS} }}\n")
     assert apply(shop, "sandbox")[0] == 0
-    shop.write(f"owner: mail/prod\ninbound_connectors: {{ new-relay: {RELAY % ADDRESS} }}\n")
+    shop.write(f"owner: mail/prod\ninbound_connectors: {{ new-relay: {RELAY % '52.202.8.240/28'} }}\n")
 
 
 def test_a_delete_follows_the_create(shop: Shop) -> None:
-    renamed(shop)
+    replaced(shop)
     since = shop.tenant.seen()
     found = shop.on_tenant("plan", "plan.yaml", "--format", "json")
     pending = [c["address"] for c in json.loads(found.stdout)["resource_changes"]]
@@ -211,7 +211,7 @@ def test_a_delete_follows_the_create(shop: Shop) -> None:
 
 
 def test_a_delete_is_held_back_when_the_new_connector_stays_disabled(shop: Shop) -> None:
-    renamed(shop)
+    replaced(shop)
     breaks(shop, "disabled")
     code, status = apply(shop, "sandbox")
     assert (code, status['inbound_connector["HQ relay"]']) == (8, "held_back")

@@ -45,7 +45,7 @@ def test_a_connector_is_created_changed_and_deleted_when_it_leaves_the_plan(shop
     assert "Plan: 1 to add, 0 to change, 0 to destroy." in first.stdout
     made = stored(shop, "to-bank")
     assert made is not None
-    assert (made["RecipientDomains"], made["Comment"]) == (["bank.example"], "[provisioner: mail/prod]")
+    assert (made["RecipientDomains"], made["Comment"]) == (["bank.example"], "[provisioner: mail/prod [to-bank]]")
     shop.write(owner + "outbound_connectors: { to-bank: { smart_hosts: [mx.bank.example], tls: encryption_only } }\n")
     assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
     changed = stored(shop, "to-bank")

@@ -42,6 +42,7 @@ def connector(name: str, *addresses: str, **rest: Any) -> InboundConnector:
         "sender_domains": frozenset({"*"}),
         "require_tls": True,
         "owner": "us",
+        "owner_key": name,
     }
     return InboundConnector(name, **{**values, **rest})
 

@@ -68,9 +68,10 @@ def test_a_device_that_moves_from_its_mailbox_to_the_relay_holds_its_mailbox_bac
 )
 def test_a_connector_of_the_same_network_is_deleted_only_after_its_replacement_works(network: str, status: str) -> None:
     tenant = Tenant(faults={})
-    old = connector("old", owner="us")
+    old = connector("old", owner="us", owner_key="old")
     carry_out(tenant, plan(tenant, desired(old, owner="us")))
-    new = dataclasses.replace(connector("new", owner="us"), sender_ip_addresses=frozenset({network}))
+    other = connector("new", owner="us", owner_key="new", ef_test_mode=True)  # it would be renamed if it were the same
+    new = dataclasses.replace(other, sender_ip_addresses=frozenset({network}))
     tenant.faults["New-InboundConnector"] = [refuses("new")] * 5
     result = carry_out(tenant, plan(tenant, desired(new, owner="us")), devices=())
     assert (result["new"][0], result["old"][0]) == ("failed", status)

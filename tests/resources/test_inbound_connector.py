@@ -96,16 +96,24 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "client_host_names": st.frozensets(DOMAINS),
     "comment": TEXTS.filter(lambda text: not split_comment(text)[1]),
     "owner": st.sampled_from(["", OWNER, "team [a]", "100%"]),
+    "owner_key": st.sampled_from(["", "hq", "hq [2]"]),
 }
+
+
+def connector(**values: Any) -> InboundConnector:
+    """A connector whose mark names a key only together with an owner."""
+    return InboundConnector("x", **({**values, "owner_key": ""} if not values.get("owner") else values))
+
+
 FULL = st.fixed_dictionaries(
     {n: VALUES.get(n, st.booleans()) for n in field_names(InboundConnector) if n not in {"name", *OBSERVED_ONLY}}
-).map(lambda values: InboundConnector("x", **values))
+).map(lambda values: connector(**values))
 PARTIAL = st.fixed_dictionaries(
     {},
     optional={
         n: VALUES.get(n, st.booleans()) for n in field_names(InboundConnector) if n not in {"name", *OBSERVED_ONLY}
     },
-).map(lambda values: InboundConnector("x", **values))
+).map(lambda values: connector(**values))
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -132,6 +140,7 @@ def test_a_section_declares_connectors_in_canonical_form() -> None:
             tls_sender_certificate_name="",
             comment="HQ scanners",
             owner=OWNER,
+            owner_key="hq-relay",
         )
     }
 
@@ -236,6 +245,7 @@ def test_a_row_is_read_into_canonical_form() -> None:
         client_host_names=frozenset({"mx1.bank.example"}),
         comment="",
         owner="",
+        owner_key="",
         source="default",
         spellings=frozenset(
             {
@@ -362,6 +372,7 @@ def test_creation_sends_single_addresses_plain_and_lists_in_order() -> None:
         ef_users=frozenset(),
         comment="HQ",
         owner=OWNER,
+        owner_key="a",
     )
     name, parameters = sent(KIND.steps(None, after)[0])
     assert name == "New-InboundConnector"
@@ -371,7 +382,7 @@ def test_creation_sends_single_addresses_plain_and_lists_in_order() -> None:
         "SenderDomains": ("*",),
         "RequireTls": False,
         "SenderIPAddresses": ("203.0.113.10", "203.0.113.64/28"),
-        "Comment": f"HQ [provisioner: {OWNER}]",
+        "Comment": f"HQ [provisioner: {OWNER} [a]]",
     }
 
 
@@ -404,8 +415,37 @@ def test_an_update_sends_only_what_differs() -> None:
 
 def test_taking_a_connector_over_keeps_its_comment() -> None:
     before = dataclasses.replace(decoded(rows("inbound-connectors")[0], "hq-relay"), owner="")
-    (step,) = KIND.steps(before, dataclasses.replace(before, owner="me"))
-    assert sent(step)[1] == {"Identity": "hq-relay", "Comment": "HQ scanners [provisioner: me]"}
+    (step,) = KIND.steps(before, dataclasses.replace(before, owner="me", owner_key="hq"))
+    assert sent(step)[1] == {"Identity": "hq-relay", "Comment": "HQ scanners [provisioner: me [hq]]"}
+
+
+def test_a_key_is_put_into_an_old_mark_with_the_next_change_and_not_for_its_own_sake() -> None:
+    before = decoded(rows("inbound-connectors")[0], "hq-relay")
+    marked = dataclasses.replace(before, owner_key="hq-relay")
+    assert (before.owner, before.owner_key) == (OWNER, "")
+    assert KIND.settled(marked, before)
+    assert not KIND.settled(dataclasses.replace(marked, enabled=False), before)
+    assert not KIND.settled(dataclasses.replace(marked, owner="other"), before)
+    (step,) = KIND.steps(before, dataclasses.replace(marked, enabled=False))
+    assert sent(step)[1] == {
+        "Identity": "hq-relay",
+        "Enabled": False,
+        "Comment": f"HQ scanners [provisioner: {OWNER} [hq-relay]]",
+    }
+
+
+def test_a_connector_is_renamed_by_its_guid() -> None:
+    guid = "0f9b6a3e-1111-4222-8333-444455556666"
+    live = decoded({**rows("inbound-connectors")[0], "Guid": guid.upper()}, "hq-relay")
+    other = dataclasses.replace(live, name="HQ relay")
+    assert (KIND.object_id(live), KIND.object_id(InboundConnector("a"))) == (guid, "")
+    assert not KIND.settled(other, live)
+    (there,), (back,) = KIND.steps(live, other), KIND.steps(other, live)
+    assert sent(there) == ("Set-InboundConnector", {"Identity": guid, "Name": "HQ relay"})
+    assert sent(back) == ("Set-InboundConnector", {"Identity": guid, "Name": "hq-relay"})
+    nameless = dataclasses.replace(live, names=frozenset())
+    (step,) = KIND.steps(nameless, other)
+    assert sent(step)[1] == {"Identity": "hq-relay", "Name": "HQ relay"}
 
 
 def test_a_list_is_emptied_by_removing_what_is_stored_as_it_is_stored() -> None:
@@ -486,7 +526,7 @@ def test_every_written_field_reaches_the_wire() -> None:
         **dict.fromkeys(("trusted_organizations", "client_host_names"), domains),
         **dict.fromkeys(("sender_ip_addresses", "ef_skip_ips"), networks),
         **dict.fromkeys(("ef_users", "scan_and_drop_recipients"), people),
-        **dict.fromkeys(("tls_sender_certificate_name", "comment", "owner"), "contoso.com"),
+        **dict.fromkeys(("tls_sender_certificate_name", "comment", "owner", "owner_key"), "contoso.com"),
         "name": "a",
         "type": "on_premises",
         "source": None,

@@ -99,10 +99,18 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "link_for_modified_connector": st.sampled_from([NO_LINK, "1d3a3f3e-0000-4000-8000-000000000001"]),
     "comment": TEXTS.filter(lambda text: not split_comment(text)[1]),
     "owner": st.sampled_from(["", OWNER, "team [a]", "100%"]),
+    "owner_key": st.sampled_from(["", "hq", "hq [2]"]),
 }
 WRITTEN = {n: VALUES.get(n, st.booleans()) for n in field_names(OutboundConnector) if n not in {"name", *OBSERVED_ONLY}}
-FULL = st.fixed_dictionaries(WRITTEN).map(lambda values: OutboundConnector("x", **values))
-PARTIAL = st.fixed_dictionaries({}, optional=WRITTEN).map(lambda values: OutboundConnector("x", **values))
+
+
+def connector(**values: Any) -> OutboundConnector:
+    """A connector whose mark names a key only together with an owner."""
+    return OutboundConnector("x", **({**values, "owner_key": ""} if not values.get("owner") else values))
+
+
+FULL = st.fixed_dictionaries(WRITTEN).map(lambda values: connector(**values))
+PARTIAL = st.fixed_dictionaries({}, optional=WRITTEN).map(lambda values: connector(**values))
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -132,6 +140,7 @@ def test_a_section_declares_connectors_in_canonical_form() -> None:
             validation_recipients=frozenset({"cfo@bank.example"}),
             comment="Forced TLS",
             owner=OWNER,
+            owner_key="to-bank",
         )
     }
 
@@ -264,6 +273,7 @@ def test_rows_are_read_into_canonical_form() -> None:
         link_for_modified_connector=NO_LINK,
         comment="Forced TLS",
         owner=OWNER,
+        owner_key="",
         source="default",
         spellings=frozenset({"RecipientDomains=*.Bank.example"}),
     )
@@ -344,6 +354,7 @@ def test_creation_is_new_and_then_set_for_what_new_does_not_take() -> None:
         validation_recipients=frozenset({"b@x.example", "a@x.example"}),
         comment="Signatures",
         owner=OWNER,
+        owner_key="a",
     )
     new, then = KIND.steps(None, after)
     assert sent(new) == (
@@ -357,7 +368,7 @@ def test_creation_is_new_and_then_set_for_what_new_does_not_take() -> None:
             "UseMXRecord": False,
             "TlsSettings": "DomainValidation",
             "TlsDomain": "smtp.signatures.example",
-            "Comment": f"Signatures [provisioner: {OWNER}]",
+            "Comment": f"Signatures [provisioner: {OWNER} [a]]",
         },
     )
     assert sent(then) == (
@@ -450,4 +461,5 @@ def test_a_plan_says_only_what_is_no_default_and_reads_the_same() -> None:
     for key in ("to-bank", "Office 365 to signatures"):
         path, body = KIND.written_form(found[key]) or ((), {})
         again = declared(KIND, {path[0]: body}, found[key].owner or "")[key]
-        assert project(found[key], again) == again
+        assert KIND.settled(dataclasses.replace(found[key], owner_key=again.owner_key or ""), found[key])
+        assert project(found[key], again) == dataclasses.replace(again, owner_key=again.owner_key and "")

@@ -74,4 +74,10 @@ def test_the_connector_of_the_plan_has_every_field_but_those_that_are_not_writte
 ) -> None:
     schema = TypeAdapter(kind.section_type).json_schema()
     (body,) = schema["$defs"].values()
-    assert set(field_names(kind.spec)) - set(body["properties"]) == {"name", "owner", "source", "spellings"}
+    assert set(field_names(kind.spec)) - set(body["properties"]) == {
+        "name",
+        "owner",
+        "owner_key",
+        "source",
+        "spellings",
+    }

@@ -26,7 +26,6 @@ from provisioner.sandbox.tenant import Tenant
 from tests.engine.lifecycle.port import Service, born, kept
 
 OWNER = "contoso/lifecycle"
-MARK = f"[provisioner: {OWNER}]"
 EVERY_GUARD = tuple(Waiver(rule, reason="a test") for rule in RULES)
 
 _SEED = {
@@ -114,9 +113,13 @@ def _inbound(n: int, fields: Mapping[str, Any], before: Commands = ()) -> Piece:
     return Piece({"inbound_connectors": {f"in{n}": {"type": "on_premises", **fields}}}, before)
 
 
+def _mark(key: str) -> str:
+    return f"[provisioner: {OWNER} [{key}]]"
+
+
 def _has_inbound(n: int, **columns: Any) -> Commands:
     row = {"ConnectorType": "OnPremises", "SenderDomains": ["*"], "SenderIPAddresses": [f"192.0.2.{n + 1}"]}
-    return (("New-InboundConnector", {"Name": f"in{n}", "Comment": MARK, **row, **columns}),)
+    return (("New-InboundConnector", {"Name": f"in{n}", "Comment": _mark(f"in{n}"), **row, **columns}),)
 
 
 def _outbound(n: int, fields: Mapping[str, Any], before: Commands = ()) -> Piece:
@@ -125,7 +128,7 @@ def _outbound(n: int, fields: Mapping[str, Any], before: Commands = ()) -> Piece
 
 def _has_outbound(n: int, **columns: Any) -> Commands:
     row = {"ConnectorType": "Partner", "RecipientDomains": [f"to{n}.example"], "UseMXRecord": True}
-    return (("New-OutboundConnector", {"Name": f"out{n}", "Comment": MARK, **row, **columns}),)
+    return (("New-OutboundConnector", {"Name": f"out{n}", "Comment": _mark(f"out{n}"), **row, **columns}),)
 
 
 def _mailbox(n: int, value: str, before: bool | None) -> Piece:
