@@ -7,7 +7,7 @@ and findings. What is applied is the change set that was derived here, never the
 
 Facts that cannot be derived are only shown, or make a file harder to apply: the time, the commit, what the journal knew
 of drift, and the findings about DNS. An edit of the basis itself gives another, consistent change set, which `show`
-renders in full; `apply --expect-digest` holds to the one that was reviewed.
+renders in full; the digest of the review, or the plan (`against_plan`), tells it from the one that was reviewed.
 """
 
 from __future__ import annotations

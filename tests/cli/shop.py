@@ -94,7 +94,11 @@ class Shop:
 @contextmanager
 def open_shop(folder: Path, seed: Mapping[str, Any] = SEED) -> Iterator[Shop]:
     """A shop from the start of its sandbox to its end, which leaves nothing behind."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PROVISIONER_") and k not in {"NO_COLOR", "CI"}}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("PROVISIONER_") and k not in {"NO_COLOR", "CI", "TF_BUILD"}
+    }
     root = str(Path(__file__).parents[2])
     here = Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
     (folder / "seed.json").write_text(json.dumps(seed))
