@@ -188,19 +188,19 @@ def test_the_same_saved_change_set_goes_on_where_it_waited(signing: Callable[[st
     saved = signing("saved")
     file = f"{saved.domain}.json"
     assert saved.run("plan", saved.plan_file(), "-o", file).returncode == 0
-    first = saved.run("apply", file, "--wait", "1s")
+    first = saved.run("apply", *saved.shop.reviewed(file), "--wait", "1s")
     assert first.returncode == 8, first.stdout + first.stderr
     assert saved.target("selector1") in first.stdout
-    again = saved.run("apply", file)
+    again = saved.run("apply", *saved.shop.reviewed(file))
     assert again.returncode == 8, again.stdout + again.stderr
     assert saved.target("selector1") in again.stdout
     saved.publish_both()
     before = saved.shop.tenant.seen()
-    last = saved.run("apply", file)
+    last = saved.run("apply", *saved.shop.reviewed(file))
     assert last.returncode == 0, last.stdout + last.stderr
     assert writes(saved, before) == ["Set-DkimSigningConfig"]
     assert saved.standing == (True, "Valid")
-    assert saved.run("apply", file).returncode == 0
+    assert saved.run("apply", *saved.shop.reviewed(file)).returncode == 0
     assert writes(saved, before) == ["Set-DkimSigningConfig"], "once more does nothing"
 
 
