@@ -216,6 +216,13 @@ class ApplyIncomplete(ProvisionerError):
     kind = "partial"
 
 
+class JournalBroken(ProvisionerError):
+    """What is done cannot be recorded any more, so nothing more is done."""
+
+    exit_code = 8
+    kind = "journal"
+
+
 class Locked(ProvisionerError):
     """Another apply holds the tenant."""
 

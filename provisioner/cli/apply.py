@@ -27,14 +27,15 @@ from provisioner.cli.options import (
     targets,
 )
 from provisioner.cli.output import STREAM, print_plan
-from provisioner.cli.session import Session, moment
-from provisioner.diagnostics import ApplyIncomplete, Declined
+from provisioner.cli.session import Session, crash_file, moment
+from provisioner.diagnostics import ApplyIncomplete, Declined, Diagnostic, ProvisionerError
 from provisioner.model import Address, ChangeSet
 from provisioner.model.document import ChangeSetDocument, ResultDocument
 from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms, admitted, apply, load_saved
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.render import stream, text
+from provisioner.render.diagnostics import diagnostics_json
 
 
 @click.command("apply")
@@ -185,21 +186,33 @@ class _View:
     def account(self, applied: Applied) -> int:
         """Print how it ended, and give the exit code."""
         results, whole = tuple(map(_result, applied.outcome.results)), applied.outcome.converged
+        broken = self._broken(applied.outcome.failure)
         if self.session.format == "json":
             facts: dict[str, Any] = {"digest": applied.digest, "converged": whole, "results": list(results)}
             if not whole:
-                code = ApplyIncomplete.exit_code
-                facts["error"] = {"kind": ApplyIncomplete.kind, "exit_code": code, "diagnostics": []}
+                said = [Diagnostic("APPLY-BROKEN-OFF", broken)] if broken else []
+                error = {"kind": ApplyIncomplete.kind, "exit_code": ApplyIncomplete.exit_code}
+                facts["error"] = {**error, "diagnostics": diagnostics_json(said)}
             self.session.json(facts)
         elif self.session.format == STREAM:
             if whole:  # after an apply that failed there is no summary, as with Terraform
                 done = Counter(r["action"] for r in results if r["status"] == "done")
                 self.session.line(stream.summary(done, "apply", moment()))
         elif results or not self.session.quiet:
-            self.session.result(text.account(results, color=self.session.colored(sys.stdout)))
+            self.session.result(text.account(results, broken=broken, color=self.session.colored(sys.stdout)))
         if whole:
             return 0
         return 1 if self.session.detailed else ApplyIncomplete.exit_code
+
+    def _broken(self, failure: Exception | None) -> str:
+        """Why the run broke off, in words; "" where it did not."""
+        if failure is None:
+            return ""
+        if isinstance(failure, ProvisionerError):
+            return str(failure)
+        if isinstance(failure, OSError):
+            return f"the output cannot be written: {failure.strerror or failure}"
+        return f"a fault of provisioner, {type(failure).__name__}. Details: {crash_file(failure)}"
 
 
 _BEGINNINGS = {"create": "Creating", "update": "Modifying", "delete": "Destroying"}
@@ -219,19 +232,26 @@ def _result(result: engine.Result) -> ResultDocument:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[asyncio.Event]:
-    """An event that the first Ctrl-C sets, so that the write in flight can end; the second ends everything."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    """An event that the first Ctrl-C sets, so that the write in flight can end; the second ends everything.
+
+    The same for SIGTERM, which a pipeline sends, and SIGHUP, which a terminal sends that is closed.
+    """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    numbers = [n for name in ("SIGINT", "SIGTERM", "SIGHUP") if (n := getattr(signal, name, None)) is not None]
 
     def first() -> None:
-        click.echo("\nInterrupted: finishing what is in flight. Once more ends at once.", err=True)
         stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
+        release()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo("\nInterrupted: finishing what is in flight. Once more ends at once.", err=True)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first if number == signal.SIGINT else stop.set)
+    def release() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, first)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        release()

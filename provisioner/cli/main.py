@@ -12,14 +12,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from provisioner import __version__
-from provisioner.cli.session import Session
+from provisioner.cli.session import Session, crash_file
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
 from provisioner.render.escape import whole
@@ -187,15 +186,7 @@ def _usage(error: click.UsageError) -> int:
 
 
 def _crash(error: Exception) -> int:
-    """Say that this is our fault, and where the traceback is; it never reaches the terminal, and holds no locals."""
-    import traceback
-
-    text = "".join(traceback.format_exception(error))
-    place: Any = Path.cwd() / ".provisioner" / f"crash-{os.getpid()}.txt"
-    try:
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(f"provisioner {__version__}\n{text}", encoding="utf-8")
-    except OSError:
-        place = "(it could not be written)"
-    click.echo(f"Error: this is a fault of provisioner, not yours: {type(error).__name__}. Details: {place}", err=True)
+    """Say that this is our fault, and where the traceback is; it never reaches the terminal."""
+    kind, place = type(error).__name__, crash_file(error)
+    click.echo(whole(f"Error: this is a fault of provisioner, not yours: {kind}. Details: {place}"), err=True)
     return 1

@@ -203,3 +203,22 @@ def read_line(file: str, line: int) -> str | None:
 def moment() -> str:
     """This moment in RFC 3339, for a line of a stream."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def crash_file(error: Exception) -> str:
+    """Keep the traceback of a fault of ours, for whoever mends it, and say where. It holds no local variables."""
+    import traceback
+
+    from provisioner import __version__
+    from provisioner.operations.state import state_folder
+
+    text = "".join(traceback.format_exception(error))
+    place = state_folder() / f"crash-{os.getpid()}.txt"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(f"provisioner {__version__}\n{text}")
+    except OSError:
+        return "(it could not be written)"
+    return str(place)

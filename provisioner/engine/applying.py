@@ -75,7 +75,7 @@ async def apply(
     openings = Openings(run, changes, changeset, devices)
     await _carry_out(run, changes, made, _Gate(run, openings, tuple(allowed)))
     results = tuple(run.results[c.address] for c in changeset.pending)
-    return Outcome(results, clock.monotonic() - began)
+    return Outcome(results, clock.monotonic() - began, run.failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,10 @@ async def _one(run: Run, change: Change, needs: Collection[Address], gate: _Gate
     if missing:
         return run.end(Result(change.address, change.action, SKIPPED, f"it needs {_first(missing)}"))
     began = run.clock.monotonic()
-    result = await _parts_in_turn(run, change, gate, confirmer)
+    try:
+        result = await _parts_in_turn(run, change, gate, confirmer)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other changes end in order, and all are accounted for
+        result = run.broken(change, error)
     return run.end(dataclasses.replace(result, seconds=run.clock.monotonic() - began))
 
 

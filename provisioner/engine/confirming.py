@@ -18,12 +18,15 @@ class Confirmer:
         self._run = run
         self._pending: dict[Address, tuple[Change, float, asyncio.Future[tuple[str, str]]]] = {}
         self._news = asyncio.Event()
+        self._failure: Exception | None = None
 
     async def confirm(self, change: Change, result: Result) -> Result:
         """DONE when the change shows in time, otherwise UNCONFIRMED and what is seen instead.
 
         A result with a detail was answered with a warning that it will not take effect: it is looked at once.
         """
+        if self._failure:
+            raise self._failure
         patience = 0.0 if result.detail else self._run.confirm_s
         future: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         self._pending[change.address] = (change, self._run.clock.monotonic() + patience, future)
@@ -35,7 +38,15 @@ class Confirmer:
         return dataclasses.replace(result, status=UNCONFIRMED, detail=detail)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. What goes wrong here is the error of every change that waits, and of those that come."""
+        try:
+            await self._rounds()
+        except Exception as error:  # noqa: BLE001 - a change whose future nobody settles would wait for ever
+            self._failure = error
+            for _, _, future in self._pending.values():
+                future.set_exception(error)
+
+    async def _rounds(self) -> None:
         pause = 0.2
         while True:
             if not self._pending:

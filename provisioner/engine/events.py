@@ -36,14 +36,19 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The account of an apply: a result for every change that does something."""
+    """The account of an apply: a result for every change that does something.
+
+    `failure` is what broke the run off: the journal could not be written, nobody reads the output any more, or a fault
+    of this program. Nothing was sent after it.
+    """
 
     results: tuple[Result, ...]
     seconds: float = 0.0
+    failure: Exception | None = None
 
     @property
     def converged(self) -> bool:
-        return all(r.status in {DONE, ALREADY} for r in self.results)
+        return self.failure is None and all(r.status in {DONE, ALREADY} for r in self.results)
 
 
 # --- requests: every one that passes the ports -----------------------------------------------------------------------

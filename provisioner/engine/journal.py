@@ -7,19 +7,21 @@ SHA-256, so that a line changed or taken out later shows. A line cut off by a cr
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from provisioner.changes.changeset import fields_document, request_document
-from provisioner.diagnostics import Diagnostic, InputError, TenantError
+from provisioner.diagnostics import Diagnostic, InputError, JournalBroken, TenantError
 from provisioner.engine.events import Answered, Event, Finished, Sending, Started
-from provisioner.model import Change, Drift
+from provisioner.model import Address, Change, Drift
 
 Entry = Mapping[str, Any]
 
@@ -28,13 +30,17 @@ _START = "0" * 64
 
 @dataclass(slots=True)
 class Journal:
-    """An open journal. `record` returns when the line is on disk. Close it, or use it as a context manager."""
+    """An open journal. `record` returns when the line is on disk. Close it, or use it as a context manager.
+
+    A line that could not be written whole is the last one: the next run accounts for it (`open`).
+    """
 
     path: Path
     run: str
     _file: int = -1
     _previous: str = _START
     _number: int = 0
+    _broken: bool = False
 
     @classmethod
     def open(cls, path: Path, run: str) -> Journal:
@@ -42,32 +48,43 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             last, whole, previous, number = _tail(path)
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         except OSError as error:
             what = f"the journal {path} cannot be written: {error.strerror or error}"
             mend = "apply writes nothing that it cannot record: make the place writable"
             raise InputError([Diagnostic("JOURNAL-WRITE", what, mend)]) from error
         journal = cls(path, run, file, previous, number)
         if last and not last.endswith(b"\n"):
-            os.write(file, b"\n")
+            journal._write(b"\n")
         if last and not whole:
             journal.record("torn", bytes=len(last), sha256=hashlib.sha256(last).hexdigest())
         return journal
 
     def record(self, kind: str, **facts: Any) -> None:
-        """Append one line and force it to disk."""
-        self._number += 1
+        """Append one line and force it to disk. Raises JournalBroken where that fails, and ever after."""
         entry = {
-            "number": self._number,
+            "number": self._number + 1,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "run": self.run,
             "kind": kind,
             **facts,
             "previous": self._previous,
         }
-        self._previous = entry["hash"] = _hash(entry)
-        os.write(self._file, (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
-        os.fsync(self._file)
+        entry["hash"] = _hash(entry)
+        self._write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
+        self._previous, self._number = entry["hash"], self._number + 1
+
+    def _write(self, line: bytes) -> None:
+        """All of it, to the disk: a write may take a part only (POSIX, write(2))."""
+        if self._broken:
+            raise JournalBroken(f"the journal {self.path} could not be written before")
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError as error:
+            self._broken = True
+            raise JournalBroken(f"the journal {self.path} cannot be written: {error.strerror or error}") from error
 
     def observe(self, event: Event) -> None:
         """An observer of `engine.apply`: what is intended is on disk before it is sent."""
@@ -109,10 +126,23 @@ class Verdict:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """The entries of a journal, oldest first. A torn line is passed over; `verify` speaks of it."""
+    """The entries of a journal, oldest first. A line that is none is passed over (`passed_over`)."""
     for _, entry, _ in _lines(path):
-        if entry is not None:
+        if entry is not None and _is_known(entry):
             yield entry
+
+
+def passed_over(path: Path) -> Sequence[int]:
+    """The numbers of the lines that say nothing to this version: newer, edited, or torn and not accounted for."""
+    found: list[int] = []
+    torn = 0
+    for number, entry, _ in _lines(path) if path.exists() else ():
+        if torn and (entry is None or entry.get("kind") != "torn"):
+            found.append(torn)
+        torn = number if entry is None else 0
+        if entry is not None and not _is_known(entry):
+            found.append(number)
+    return [*found, torn] if torn else found
 
 
 def verify(path: Path) -> Verdict:
@@ -155,6 +185,31 @@ def begun(path: Path, digest: str) -> dict[str, int]:
     return sent
 
 
+def _is_known(entry: Entry) -> bool:
+    """Whether an entry has what is read of its kind. Kinds of a newer version are read for nothing, and stand."""
+    texts = {"run", "time", "kind"} | _TEXTS.get(str(entry.get("kind")), frozenset())
+    if not all(isinstance(entry.get(name), str) for name in texts):
+        return False
+    if entry["kind"] == "started":
+        sides = [entry[name] for name in ("before", "after") if name in entry]
+        if len(sides) == 1 or not all(side is None or isinstance(side, dict) for side in sides):
+            return False
+    if entry["kind"] == "sending" and type(entry.get("step")) is not int:
+        return False
+    try:
+        return "address" not in texts or bool(Address.parse(entry["address"]))
+    except ValueError:
+        return False
+
+
+_TEXTS: Mapping[str, frozenset[str]] = {
+    "started": frozenset({"address", "action"}),
+    "sending": frozenset({"address"}),
+    "finished": frozenset({"address", "status"}),
+}
+"""The texts of an entry by its kind, besides those that each has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """What one run did to one object: its fields before and after (None: it was not there), and how it ended.
@@ -171,6 +226,8 @@ class Deed:
     status: str
     detail: str = ""
     object_id: str = ""
+    tried: tuple[Mapping[str, Any], ...] = ()
+    """Of the last deed that was seen done: what later ones would have left, which were not seen."""
 
     @property
     def done(self) -> bool:
@@ -207,12 +264,26 @@ def _deed(started: Entry, finished: Entry) -> Deed:
 
 
 def brought(path: Path) -> dict[str, Deed]:
-    """By address the last thing that was done to an object and seen done."""
-    return {deed.address: deed for deed in deeds(path) if deed.done}
+    """By address the last thing that was done to an object and seen done, with what was tried since (`Deed.tried`)."""
+    found: dict[str, Deed] = {}
+    for deed in deeds(path):
+        if deed.done:
+            found[deed.address] = deed
+        elif deed.after is not None and deed.address in found and deed.status in _UNSEEN:
+            last = found[deed.address]
+            found[deed.address] = dataclasses.replace(last, tried=(*last.tried, deed.after))
+    return found
+
+
+_UNSEEN = frozenset({"begun", "unconfirmed", "waiting", "left", "failed"})
+"""How a change may have ended whose writes were carried out, or some of them, and not seen."""
 
 
 def drift_of(changes: Iterable[Change], deeds: Mapping[str, Deed]) -> Sequence[Drift]:
-    """What is not as the last run left it, of the objects that a plan looked at. `deeds` are those seen done."""
+    """What is not as the last run left it, of the objects that a plan looked at. `deeds` are those seen done.
+
+    A value that a later run sent and could not see is ours too: nobody else is blamed for it.
+    """
     found = []
     for change in changes:
         deed = deeds.get(str(change.address))
@@ -221,6 +292,11 @@ def drift_of(changes: Iterable[Change], deeds: Mapping[str, Deed]) -> Sequence[D
         live = None if change.before is None else fields_document(change.before)
         # What the plan does not write any more is not read for it either.
         ours = deed.after if live is None else {**live, **{n: v for n, v in deed.after.items() if n in live}}
+        if live is not None:
+            ours = {
+                **ours,
+                **{n: v for tried in deed.tried for n, v in tried.items() if n in ours and live.get(n) == v},
+            }
         drift = Drift(change.address, ours, live, deed.run)
         if drift.fields:
             found.append(drift)
@@ -242,14 +318,27 @@ def _hash(entry: Mapping[str, Any]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, bytes]]:
     """(line number from 1, entry or None for a line that is no entry, the line) for every line with content."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             entry = None
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 entry = json.loads(line.decode("utf-8", "surrogatepass"))
             yield number, entry if isinstance(entry, dict) else None, line
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The journal to be read. Raises InputError for what is no ordinary file: a pipe would be waited for for ever."""
+    try:
+        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        why = "it is not an ordinary file"
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise InputError([Diagnostic("JOURNAL-READ", f"the journal {path} cannot be read: {why}", "move it away")])
 
 
 def _tail(path: Path) -> tuple[bytes, bool, str, int]:
@@ -260,5 +349,6 @@ def _tail(path: Path) -> tuple[bytes, bool, str, int]:
     for _, entry, line in _lines(path):
         last, whole = line, entry is not None
         if entry is not None:
-            previous, number = str(entry.get("hash")), int(entry.get("number", number))
+            previous = str(entry.get("hash"))
+            number = entry["number"] if type(entry.get("number")) is int else number
     return last, whole, previous, number

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.clock import Clock
-from provisioner.engine.events import Finished, Observer, Result
+from provisioner.diagnostics import ProvisionerError
+from provisioner.engine.events import LEFT, UNCONFIRMED, Event, Finished, Observer, Result, Sending, Started
 from provisioner.engine.reading import Types, Wanted, read_wanted
 from provisioner.model import Address, Change, Observation, Present, ResourceType, key_of
 from provisioner.tenant.ports import Ports
@@ -24,7 +25,7 @@ class Run:
     reads: int
     confirm_s: float
     wait_s: float
-    tell: Observer
+    observer: Observer
     stop: asyncio.Event
     gate: asyncio.Semaphore
     clock: Clock
@@ -34,6 +35,36 @@ class Run:
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
     opened: dict[Address, asyncio.Event] = field(default_factory=dict)
     """Set once what a change opens has been seen in force, or the change has ended without it."""
+    sent: set[Address] = field(default_factory=set)
+    """The changes of which a write was sent, whatever became of it."""
+    failure: Exception | None = None
+    """What broke the run off; the first of several."""
+
+    def tell(self, event: Event) -> None:
+        """Tell the observers. Where one of them fails the run is broken off, and what would be sent next is not.
+
+        Raises what they raise only where the event announces something: a write that is not recorded is not sent.
+        """
+        try:
+            self.observer(event)
+        except Exception as error:
+            self.break_off(error)
+            if isinstance(event, Started | Sending):
+                raise
+
+    def break_off(self, error: Exception) -> None:
+        """Something is wrong with this run: what is in flight ends, nothing else begins."""
+        self.failure = self.failure or error
+        self.stop.set()
+
+    def broken(self, change: Change, error: Exception) -> Result:
+        """The result of a change that an error ended which no answer accounts for."""
+        self.break_off(error)
+        why = str(error) if isinstance(error, ProvisionerError) else f"{type(error).__name__}: {error}"
+        if change.address not in self.sent:
+            return Result(change.address, change.action, LEFT, f"nothing was sent: {why}")
+        detail = f"{why}; what was sent may have been carried out: plan again, which goes on from what is there"
+        return Result(change.address, change.action, UNCONFIRMED, detail)
 
     def kind(self, address: Address) -> ResourceType[Any]:
         return next(t for t in self.types if t.name == address.type)

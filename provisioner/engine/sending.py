@@ -94,6 +94,7 @@ class Sender:
         except LookupError as error:
             return self._ended(FAILED, str(error))
         self._run.tell(Sending(self._change, number, request))
+        self._run.sent.add(self._change.address)
         try:
             answer = await send(self._run.ports, request)
         except TenantError as error:

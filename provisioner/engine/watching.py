@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.diagnostics import TenantError, Unavailable
+from provisioner.diagnostics import Malformed, TenantError, Unavailable, Unclear
 from provisioner.engine.events import Event, Observer, Requested, Responded
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, Request
@@ -102,5 +102,17 @@ async def _told(tell: Observer, request: Request, sending: Coroutine[Any, Any, A
     except TenantError as error:
         tell(Responded(request, error, time.monotonic() - began))
         raise
+    except Exception as error:
+        # An adapter that stumbles over an answer has not understood it: that is this request's error and nobody else's.
+        strange = _strange(request, error)
+        tell(Responded(request, strange, time.monotonic() - began))
+        raise strange from error
     tell(Responded(request, answer, time.monotonic() - began))
     return answer
+
+
+def _strange(request: Request, error: Exception) -> TenantError:
+    """What an exception of an adapter means: a write may have been carried out, a read has told nothing."""
+    writes = isinstance(request, Cmdlet) and not request.name.lower().startswith("get-")
+    kind = Unclear if writes or (isinstance(request, GraphRequest) and request.method != "GET") else Malformed
+    return kind(f"the answer could not be understood ({type(error).__name__}: {error})", str(request))

@@ -20,6 +20,7 @@ from provisioner.diagnostics import (
     Declined,
     Diagnostic,
     GuardRefused,
+    JournalBroken,
     ProvisionerError,
     Severity,
     TenantIncomplete,
@@ -240,9 +241,13 @@ async def _carry_out(
                 context, judged or found, tenant, options, stop, record, _Before(begun, known, allowed)
             )
         except ProvisionerError as error:
-            record.record("end", error={"kind": error.kind, "text": str(error)})
+            with contextlib.suppress(JournalBroken):  # the error is told, and nothing was written
+                record.record("end", error={"kind": error.kind, "text": str(error)})
             raise
-        record.record("end", converged=outcome.converged)
+        try:
+            record.record("end", converged=outcome.converged)
+        except JournalBroken as error:
+            outcome = dataclasses.replace(outcome, failure=outcome.failure or error)
     return Applied(found, outcome, digest)
 
 

@@ -89,7 +89,7 @@ async def preview(
     """The change set of a desired state, and what was observed."""
     scope = selection.scope()
     read, dns = await _read(context, desired, scope, tenant)
-    brought = journal.brought(journal_path(tenant.identity.tenant_id, context.state_folder))
+    brought = journal.brought(_journal(context, tenant.identity.tenant_id))
     ids = {Address.parse(a): d.object_id for a, d in brought.items() if d.object_id}
     observed = dataclasses.replace(read, remembered=ids)
     found = planning.plan(
@@ -109,6 +109,16 @@ async def preview(
         drift=tuple(journal.drift_of(found.changes, brought)),
     )
     return found, observed
+
+
+def _journal(context: Context, tenant_id: str) -> Path:
+    """The tenant's journal. Its lines that this version cannot read are told: they count for nothing."""
+    path = journal_path(tenant_id, context.state_folder)
+    lines = journal.passed_over(path)
+    if lines:
+        named = ", ".join(map(str, lines[:5])) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
+        context.note(f"{path}: line {named} passed over: edited, cut off, or of a newer version (history verify)")
+    return path
 
 
 async def judge(

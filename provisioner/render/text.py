@@ -59,15 +59,15 @@ def render(document: ChangeSetDocument, *, color: bool = False, unmanaged: bool 
     return "\n".join(lines) + "\n"
 
 
-def account(results: Sequence[ResultDocument], *, color: bool = False) -> str:
-    """How an apply ended. Each result has address, action, status, detail and warnings."""
+def account(results: Sequence[ResultDocument], *, broken: str = "", color: bool = False) -> str:
+    """How an apply ended. Each result has address, action, status, detail and warnings; `broken`: why it broke off."""
     paint = _painter(color)
     done = Counter(r["action"] for r in results if r["status"] == "done")
     already = sum(r["status"] == "already_done" for r in results)
     counts = f"{done['create']} added, {done['update']} changed, {done['delete']} destroyed."
     lines = [line for r in results for line in _warnings(r, paint)]
     open_ends = [r for r in results if r["status"] not in {"done", "already_done"}]
-    if not open_ends:
+    if not (open_ends or broken):
         also = f" {already} of the changes had been made already." if already else ""
         return "\n".join([*lines, paint("+", f"Apply complete! Resources: {counts}") + also]) + "\n"
     for status, words in _ENDINGS.items():
@@ -75,6 +75,7 @@ def account(results: Sequence[ResultDocument], *, color: bool = False) -> str:
         if group:
             lines += ["", paint("error" if status == "failed" else "warning", words)]
             lines += [f"  {visible(r['address'])}: {visible(r['detail'])}" for r in group]
+    lines += ["", paint("error", f"Nothing more was sent: {visible(broken)}")] if broken else []
     lines += ["", f"Apply incomplete. Resources: {counts} {len(open_ends)} not finished."]
     return "\n".join(lines).lstrip("\n") + "\n"
 

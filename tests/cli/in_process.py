@@ -29,7 +29,7 @@ from provisioner.operations import sandboxes
 from tests.forked import Forked
 
 _LIMIT_S = 120
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_in_process(

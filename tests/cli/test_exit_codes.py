@@ -228,7 +228,9 @@ def test_dkim_without_dns_is_8_and_says_what_to_publish(shop: Shop) -> None:
     assert "selector1._domainkey.contoso.com CNAME selector1-contoso-com" in done.stdout
 
 
-def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_the_write_in_flight_end_and_tells_the_rest(shop: Shop, how: signal.Signals) -> None:
+    shop.reset()
     mailboxes = ", ".join(f"{name}@contoso.com: enabled" for name in ("a", "b", "c", "fax"))
     plan = shop.write(f"smtp_auth: {{ mailboxes: {{ {mailboxes} }} }}\n")
     shop.hold("Set-CASMailbox")
@@ -241,7 +243,7 @@ def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> N
     while "Modifying..." not in process.stderr.readline():
         assert process.poll() is None
     shop.wait_until_held()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     while "finishing what is in flight" not in process.stderr.readline():
         assert process.poll() is None
     shop.release()
@@ -250,6 +252,50 @@ def test_ctrl_c_finishes_the_write_in_flight_and_tells_the_rest(shop: Shop) -> N
     assert "1 changed" in out
     assert "the run was interrupted" in out
     assert out.count("interrupted before it was begun") == 3
+
+
+def test_a_disk_that_is_full_ends_an_apply_with_its_account(shop: Shop) -> None:
+    """`ulimit -f` bounds the size of a file: the write that goes over it takes a part, and the next is an error."""
+    shop.reset()
+    body = "".join(
+        f"  relay-{n}: {{ type: on_premises, sender_ip_addresses: [203.0.113.{n}] }}\n" for n in range(1, 16)
+    )
+    plan = shop.write(f"inbound_connectors:\n{body}")
+    state = shop.folder / "small"
+    environment = {**shop.environment, "PROVISIONER_STATE_DIR": str(state), "PYTHONDONTWRITEBYTECODE": "1"}
+    program = f"ulimit -f 16; exec {sys.executable} -m provisioner --profile sandbox apply {plan} --auto-approve"
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=shop.folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 8, done.stdout + done.stderr
+    assert "Nothing more was sent: the journal" in done.stdout
+    assert "cannot be written: File too large" in done.stdout
+    made = len(shop.tenant.rows("InboundConnector"))
+    assert 0 < made < 15
+    assert f"{made} added" in done.stdout or "Sent, but not confirmed" in done.stdout
+    again = shop.on_tenant("apply", plan, "--auto-approve", PROVISIONER_STATE_DIR=str(state))
+    assert again.returncode == 0, again.stderr
+    assert f"{15 - made} added" in again.stdout
+    assert shop.on_tenant("history", "verify", PROVISIONER_STATE_DIR=str(state)).returncode == 0
+    assert shop.on_tenant("drift", plan, PROVISIONER_STATE_DIR=str(state)).returncode == 0
+    shop.reset()
+
+
+def test_a_strange_line_in_the_journal_stops_no_command(shop: Shop) -> None:
+    shop.reset()
+    plan = shop.write("smtp_auth: { mailboxes: { a@contoso.com: enabled } }\n")
+    state = {"PROVISIONER_STATE_DIR": str(shop.folder / "strange")}
+    assert shop.on_tenant("apply", plan, "--auto-approve", **state).returncode == 0
+    (path,) = (shop.folder / "strange").glob("*/journal.jsonl")
+    with path.open("a") as file:
+        file.write('{}\n{"kind": "finished", "run": 7}\n' + "[" * 100_000 + "\n")
+    for arguments in (["plan", plan], ["drift", plan], ["apply", plan, "--auto-approve"], ["doctor", plan]):
+        done = shop.on_tenant(*arguments, **state)
+        assert done.returncode == (1 if arguments[0] == "doctor" else 0), done.stdout + done.stderr
+        assert "passed over" in done.stderr
+    assert shop.on_tenant("history", "list", **state).returncode == 0
+    assert shop.on_tenant("rollback", "last", "-o", "back.json", **state).returncode in (0, 3)
+    shop.reset()
 
 
 def test_a_second_apply_is_9_while_the_first_holds_the_tenant(shop: Shop) -> None:

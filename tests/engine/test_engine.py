@@ -14,6 +14,7 @@ from provisioner import engine
 from provisioner.changes import planning
 from provisioner.diagnostics import (
     ChangeSetStale,
+    JournalBroken,
     NotFound,
     PermissionMissing,
     Refused,
@@ -428,6 +429,84 @@ def test_an_interruption_finishes_the_write_in_flight_and_leaves_the_rest() -> N
     assert Counter(r.status for r in outcome.results) == {"done": 1, "left": 5}
     assert not outcome.converged
     assert tenant.writes == {"Set-CASMailbox": 1}
+
+
+EVENTS = (engine.Started, engine.Sending, engine.Answered, engine.Finished)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("kind", EVENTS)
+def test_an_observer_that_fails_ends_the_run_with_its_account(kind: type[engine.Event], number: int) -> None:
+    """The journal is one: what it could not record is not sent, and what was sent is not forgotten."""
+    tenant = Tenant({f"m{i}@x.com": None for i in range(6)})
+    changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
+    seen: list[engine.Event] = []
+
+    def full(event: engine.Event) -> None:
+        seen.append(event)
+        if sum(isinstance(e, kind) for e in seen) >= number and isinstance(event, kind):
+            raise JournalBroken("the journal cannot be written: No space left on device")
+
+    watched = engine.watch(ports(tenant), full)
+    outcome = asyncio.run(engine.apply(changes, TYPES, watched, writes=1, clock=FastClock(), confirm_s=1.0))
+    assert len(outcome.results) == 6
+    assert isinstance(outcome.failure, JournalBroken)
+    assert not outcome.converged
+    announced = [e for e in seen if isinstance(e, engine.Sending)]
+    refused = kind is engine.Sending
+    assert tenant.writes["Set-CASMailbox"] == len(announced) - refused
+    sent = {e.change.address for e in announced[: len(announced) - refused]}
+    by = {r.address: r.status for r in outcome.results}
+    assert {by[a] for a in by if a not in sent} <= {"left"}
+    assert all(by[a] in {"done", "unconfirmed"} for a in sent)
+    assert len(sent) < 6 or kind is engine.Finished, "reading back takes its time, and more is sent meanwhile"
+
+
+def test_an_exception_of_an_adapter_is_the_error_of_its_request() -> None:
+    tenant = Tenant({f"m{i}@x.com": None for i in range(6)})
+    changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
+
+    def stumbles(_: Cmdlet) -> TenantError | None:
+        raise AttributeError("'str' object has no attribute 'get'")
+
+    tenant.faults["Set-CASMailbox"] = [lambda _: None, stumbles]
+    watched = engine.watch(ports(tenant), lambda _: None)
+    outcome = asyncio.run(engine.apply(changes, TYPES, watched, writes=1, clock=FastClock(), confirm_s=1.0))
+    assert outcome.failure is None
+    assert Counter(r.status for r in outcome.results) == {"done": 5, "unconfirmed": 1}
+    assert tenant.writes == {"Set-CASMailbox": 6}
+
+
+def test_an_answer_to_a_reading_that_no_adapter_expected_is_unknown() -> None:
+    tenant = Tenant({"a@x.com": None})
+
+    def stumbles(_: Cmdlet) -> TenantError | None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    tenant.faults["Get-CASMailbox"] = [stumbles]
+    wanted = desired(SmtpAuth("a@x.com", "enabled"))
+    observed = asyncio.run(engine.read(wanted, TYPES, engine.watch(ports(tenant), lambda _: None)))
+    (found,) = observed.resources.values()
+    assert isinstance(found, Unknown)
+    assert (found.kind, "RecursionError" in found.reason) == ("malformed", True)
+
+
+def test_a_fault_while_reading_back_leaves_every_change_accounted_for() -> None:
+    tenant = Tenant({f"m{i}@x.com": None for i in range(4)})
+    changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
+
+    def stumbles(_: Cmdlet) -> TenantError | None:
+        if tenant.writes:
+            raise TypeError("a fault of ours")
+        return None
+
+    tenant.faults["Get-CASMailbox"] = [stumbles] * 50
+    run = engine.apply(changes, TYPES, ports(tenant), writes=1, clock=FastClock(), confirm_s=1.0)
+    outcome = asyncio.run(run)
+    assert isinstance(outcome.failure, TypeError)
+    assert Counter(r.status for r in outcome.results)["unconfirmed"] == tenant.writes["Set-CASMailbox"]
+    assert {r.status for r in outcome.results} <= {"unconfirmed", "left"}
+    assert len(outcome.results) == 4
 
 
 def test_writes_run_side_by_side_within_their_limit() -> None:

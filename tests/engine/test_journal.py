@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.diagnostics import InputError, Refused
+from provisioner.diagnostics import InputError, JournalBroken, Refused
 from provisioner.engine import Answered, Finished, Result, Sending, Started, journal
 from provisioner.engine.journal import Journal
 from provisioner.model import Action, Address, Answer, Change, Cmdlet, Secret
@@ -101,3 +104,118 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_sent(tmp_p
     (tmp_path / "state").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot be written"):
         Journal.open(tmp_path / "state" / "journal.jsonl", "one")
+
+
+# --- what cannot be written ------------------------------------------------------------------------------------------
+
+
+def test_a_write_that_takes_a_part_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:7]))
+    place = tmp_path / "j.jsonl"
+    with Journal.open(place, "one") as record:
+        record.record("begin", digest="sha256:x")
+        record.record("end", converged=True)
+    assert journal.verify(place) == journal.Verdict(2)
+
+
+def test_a_full_disk_is_an_error_now_and_ever_after_and_the_next_run_accounts_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "j.jsonl"
+    with Journal.open(place, "one") as record:
+        record.record("begin", digest="sha256:x")
+        room = [20]
+        write = os.write
+
+        def full(file: int, line: bytes) -> int:
+            if not room[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = write(file, line[: room[0]])
+            room[0] -= written
+            return written
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full)
+            with pytest.raises(JournalBroken, match="No space left on device"):
+                record.observe(Sending(CHANGE, 0, CMDLET))
+        torn = place.read_bytes()
+        with pytest.raises(JournalBroken, match="could not be written before"):
+            record.observe(Sending(CHANGE, 0, CMDLET))
+        assert place.read_bytes() == torn, "nothing is written behind half a line"
+    assert journal.passed_over(place) == [2]
+    with Journal.open(place, "two") as record:
+        record.record("begin", digest="sha256:y")
+    assert journal.verify(place) == journal.Verdict(3)
+    assert journal.passed_over(place) == []
+
+
+# --- lines that this version did not write ---------------------------------------------------------------------------
+
+STRANGE = {
+    "empty": {},
+    "list": [],
+    "no run": {"kind": "started", "time": "t", "address": 'smtp_auth["a@x.com"]', "action": "update"},
+    "a number for a run": {"kind": "begin", "run": 5, "time": "t"},
+    "no address": {"kind": "finished", "run": "one", "time": "t", "status": "done"},
+    "an address of another form": {"kind": "finished", "run": "one", "time": "t", "address": "x", "status": "done"},
+    "half of the sides": {"kind": "started", "run": "one", "time": "t", "address": "t/k", "action": "a", "after": {}},
+    "a text for a side": {"kind": "started", "run": "one", "time": "t", "address": "t/k", "action": "a", "after": "",
+                          "before": None},
+    "a text for a step": {"kind": "sending", "run": "one", "time": "t", "address": "t/k", "step": "1"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [*map(json.dumps, STRANGE.values()), "[" * 100_000], ids=[*STRANGE, "deep"])
+def test_a_strange_line_is_passed_over_and_told(path: Path, line: str) -> None:
+    before = (journal.brought(path), journal.begun(path, "sha256:one"), list(journal.entries(path)))
+    with path.open("a") as file:
+        file.write(line + "\n")
+    assert (journal.brought(path), journal.begun(path, "sha256:one"), list(journal.entries(path))) == before
+    assert journal.passed_over(path) == [11]
+
+
+def test_a_kind_of_a_newer_version_is_no_fault(path: Path) -> None:
+    with Journal.open(path, "three") as record:
+        record.record("approved", by="anna")
+    assert journal.passed_over(path) == []
+    assert [e["kind"] for e in journal.entries(path)][-1] == "approved"
+
+
+def test_a_pipe_in_the_place_of_the_journal_is_refused_at_once(tmp_path: Path) -> None:
+    place = tmp_path / "j.jsonl"
+    os.mkfifo(place)
+    with pytest.raises(InputError, match="not an ordinary file"):
+        list(journal.entries(place))
+    with pytest.raises(InputError, match="not an ordinary file"):
+        Journal.open(place, "one")
+
+
+# --- what was sent and not seen --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["unconfirmed", "failed", "waiting", "left", None])
+def test_what_a_later_run_sent_and_did_not_see_is_blamed_on_nobody(path: Path, status: str | None) -> None:
+    again = dataclasses.replace(CHANGE, before=CHANGE.after, after=SmtpAuth("a@x.com", "disabled"))
+    with Journal.open(path, "three") as record:
+        record.observe(Started(again))
+        record.observe(Sending(again, 0, CMDLET))
+        if status:
+            record.observe(Finished(Result(again.address, again.action, status)))
+    brought = journal.brought(path)
+
+    def drift(live: str) -> list[str]:
+        seen = dataclasses.replace(again, before=SmtpAuth("a@x.com", live))
+        return [str(d.address) for d in journal.drift_of([seen], brought)]
+
+    assert (drift("enabled"), drift("disabled"), drift("inherit")) == ([], [], ['smtp_auth["a@x.com"]'])
+
+
+@pytest.mark.parametrize("status", ["held_back", "skipped"])
+def test_what_was_never_sent_explains_nothing(path: Path, status: str) -> None:
+    again = dataclasses.replace(CHANGE, before=CHANGE.after, after=SmtpAuth("a@x.com", "disabled"))
+    with Journal.open(path, "three") as record:
+        record.observe(Started(again))
+        record.observe(Finished(Result(again.address, again.action, status)))
+    seen = dataclasses.replace(again, before=SmtpAuth("a@x.com", "disabled"))
+    assert len(journal.drift_of([seen], journal.brought(path))) == 1
