@@ -146,8 +146,9 @@ def plain(value: Any) -> Any:
 def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> ChangeDocument:
     resource = declared.get(change.address)
     unwritten: set[str] = set()
-    if resource is not None and change.action is Action.CREATE:
-        unwritten = set(written(change.after)) - set(written(resource.spec))
+    if resource is not None and change.after is not None and change.action is Action.CREATE:
+        observed = {f.name for f in dataclasses.fields(change.after) if f.metadata.get("read_only")}
+        unwritten = set(written(change.after)) - set(written(resource.spec)) - observed
     before = None if change.before is None else fields_document(change.before)
     after = None if change.after is None else fields_document(change.after)
     former = {} if change.observed is None else _former(change.address, key_of(change.observed))

@@ -461,9 +461,10 @@ class _Draft:
             return
         problems = tuple(_problems(resource.spec, observation))
         self.checks.append(Check(resource.address, "fail" if problems else "pass", problems))
+        live = observation.spec if isinstance(observation, Present) else None
+        mend = self.types[resource.address.type].fix(resource.spec, live)
         for problem in problems:
             summary = f"{resource.address}: {problem}"
-            mend = "bring the tenant there first (this tool checks it and never changes it), or correct the plan"
             self._unmet(resource, "PRECONDITION", summary, mend)
 
     def _unmet(self, resource: Resource, rule: str, summary: str, mend: str) -> None:

@@ -71,7 +71,7 @@ def sheet(
         "settings": [
             {"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx, cloud, sign_in)
         ],
-        "from_rules": list(_from_rules(device, choice)),
+        "from_rules": list(_from_rules(device, choice, desired)),
         "limits": list(_limits(choice)),
         "check": list(_checks(way)),
     }
@@ -121,10 +121,17 @@ def _encryption(device: Device, choice: Choice) -> tuple[str, str]:
     return "STARTTLS", "where the device can be set to it"
 
 
-def _from_rules(device: Device, choice: Choice) -> Iterator[str]:
+def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[str]:
+    """What may stand in From. Whether an alias stays there is described in two ways (Exchange Team Blog, 2022;
+    Set-OrganizationConfig, -SendFromAliasEnabled), and a refusal in neither.
+    """
     domain = device.sender.rpartition("@")[2]
     if choice.method == CLIENT_SUBMISSION:
-        yield f"{device.sender} only: the mailbox itself, or an address that it has Send As for"
+        rights = (r.spec for a, r in desired.resources.items() if a.type == "send_as")
+        others = sorted({spec.sender for spec in rights if spec.trustee == device.mailbox} | {device.sender})
+        yield f"{device.mailbox} and the aliases of this mailbox"
+        yield from (f"{sender}, as which it may send (Send As)" for sender in others if sender != device.mailbox)
+        yield "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
         yield "another From address is refused after the message (554 5.2.252)"
         return
     yield f"any address in {domain}, or in another accepted domain of the tenant; it needs no mailbox"

@@ -26,7 +26,7 @@ from provisioner.diagnosis.diagnose import (
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult
-from provisioner.model import Absent, Address, Observed, Present, Request, Unknown, request_key, yaml_text
+from provisioner.model import Absent, Address, Observation, Observed, Present, Request, Unknown, request_key, yaml_text
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.rows import accepted_domain, recipient, rows_of
@@ -106,7 +106,7 @@ def conclude(question: Question, observed: Observed) -> Sequence[Evidence]:
         case AskAcceptedDomain(domain) if domain:
             return (_about_domains(observed, lambda domains: _accepted(domain, domains)),)
         case AskSendAs(mailbox, sender) if sender:
-            return (_send_as(mailbox, sender, _spec(observed, _right(mailbox, sender)) is not None),)
+            return (_send_as(mailbox, sender, observed.resources.get(_right(mailbox, sender))),)
         case AskRejectDirectSend():
             return (_direct_send(_spec(observed, _ORGANIZATION)),)
         case AskDkim(domain) if domain:
@@ -234,8 +234,15 @@ def _accepted(domain: str, domains: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _send_as(mailbox: str, sender: str, granted: bool) -> Evidence:
-    if granted:
+def _send_as(mailbox: str, sender: str, there: Observation | None) -> Evidence:
+    if isinstance(there, Absent) and there.reason:
+        return Evidence("yes", there.reason, there.fix)
+    names = getattr(there.known, "names", ()) if isinstance(there, Absent) else ()
+    if names:
+        groups = ", ".join(sorted(name.rpartition(" as ")[0] for name in names))
+        what = f"{mailbox} has no right of its own to send as {sender}; {groups} has one, which holds for its members"
+        return Evidence("unknown", what, f"check that it is a member of {groups}, or give it the right under send_as")
+    if isinstance(there, Present):
         return Evidence("no", f"{mailbox} may send as {sender}")
     plan = yaml_text.write({"send_as": {mailbox: [sender]}})
     return Evidence("yes", f"{mailbox} has no right to send as {sender}", "give it under send_as", plan)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from provisioner.model import (
+    Absent,
     Address,
     Answer,
     Change,
@@ -35,7 +36,7 @@ from provisioner.resources import TYPES
 Types = Iterable[ResourceType[Any]]
 Evidence = Mapping[str, Answer | Unknown]
 
-_BY_KEY: tuple[type[Contribution], ...] = (Acceptance, SignIn, SendRight)
+_BY_KEY: tuple[type[Contribution], ...] = (Acceptance, Account, SignIn, SendRight)
 """The words whose objects are looked up by key, so that a key that is read and contributes none is a fact."""
 
 
@@ -67,6 +68,7 @@ def of_observed(observed: Observed, types: Types = TYPES, mailboxes: Collection[
     """
     by_name = {t.name: t for t in types}
     seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
+    seen |= dict(_perhaps(observed))
     told = dict(_witnesses(observed, by_name.values(), mailboxes))
     specs = {**{a: s for a, s in told.items() if s is not None}, **observed.undeclared, **seen}
     unread = {a.type: f"{a}: {o.reason}" for a, o in observed.resources.items() if isinstance(o, Unknown)}
@@ -80,6 +82,15 @@ def of_observed(observed: Observed, types: Types = TYPES, mailboxes: Collection[
         {word: reason for name, reason in unread.items() for word in by_name[name].contributes},
         {word: keys for word, keys in lacking.items() if keys},
     )
+
+
+def _perhaps(observed: Observed) -> Iterator[tuple[Address, Any]]:
+    """What does not exist itself, and that another object may give: a right that a group has."""
+    for address, there in observed.resources.items():
+        known = there.known if isinstance(there, Absent) else None
+        names: frozenset[str] = getattr(known, "names", frozenset())
+        if names:
+            yield address, known
 
 
 def after(picture: Picture, changes: Iterable[Change], types: Types = TYPES) -> Picture:
@@ -138,7 +149,7 @@ def witnessed(kind: ResourceType[Any], keys: Iterable[str], evidence: Evidence) 
         for key in query.covers & wanted.keys():
             spec = seen.get(key)
             if not isinstance(spec, Unknown):
-                found[key] = spec
+                found[key] = None if isinstance(spec, Absent) else spec
     return found
 
 

@@ -218,16 +218,23 @@ def _own(picture: Picture, attempt: Attempt) -> bool:
 
 
 def _right(picture: Picture, attempt: Attempt) -> bool | None:
-    """Whether the mailbox holds Send As for the address; None where that was not read."""
-    wanted = SendRight(attempt.mailbox, attempt.sender)
-    if any(right == wanted for _, right in picture.every(SendRight)):
-        return True
-    return False if picture.lacks(SendRight, f"{wanted.trustee} as {wanted.sender}") else None
+    """Whether the mailbox holds Send As for the address; None where that was not read, or a group holds it."""
+    rights = _rights(picture, attempt)
+    if rights:
+        return True if not all(right.through for right in rights) else None
+    return False if picture.lacks(SendRight, f"{attempt.mailbox} as {attempt.sender}") else None
+
+
+def _rights(picture: Picture, attempt: Attempt) -> list[SendRight]:
+    pair = (attempt.mailbox, attempt.sender)
+    return [right for _, right in picture.every(SendRight) if (right.trustee, right.sender) == pair]
 
 
 def _right_missing(picture: Picture, attempt: Attempt) -> Iterator[str]:
     if attempt.sender and not _own(picture, attempt) and _right(picture, attempt) is None:
-        yield f"whether {attempt.mailbox} may send as {attempt.sender}"
+        groups = ", ".join(right.through for right in _rights(picture, attempt))
+        member = f" (as a member of {groups})" if groups else ""
+        yield f"whether {attempt.mailbox} may send as {attempt.sender}{member}"
 
 
 def _limit_missing(attempt: Attempt) -> Iterator[str]:
@@ -258,7 +265,7 @@ def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
         security_defaults.decode(rows_of(evidence, security_defaults.REQUEST)),
         access,
         access_unknown,
-        switch is not None or not picture.lacks(SignIn, mailbox),
+        switch is not None or not (picture.lacks(SignIn, mailbox) or picture.lacks(Account, mailbox)),
         account.enabled,
         account.licensed,
         user.kind_of(mailbox, rows),

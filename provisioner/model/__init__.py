@@ -759,6 +759,9 @@ class ResourceType(Protocol[S]):
         "" where the key is its only name.
         """
 
+    def fix(self, wanted: S, live: S | None, /) -> str:
+        """Of a precondition that is not met: what to do about it. `live` is None for an object that does not exist."""
+
     def in_force(self, wanted: S, live: S, /) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
 

@@ -190,10 +190,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class SendRight:
-    """The right to send in the name of another address (Add-RecipientPermission, SendAs)."""
+    """The right to send in the name of another address (Add-RecipientPermission, SendAs).
+
+    `through` names the groups that hold it, where the trustee has it only if it is a member of one; "" for its own.
+    """
 
     trustee: str
     sender: str
+    through: str = ""
 
 
 # --- mail that leaves ------------------------------------------------------------------------------------------------

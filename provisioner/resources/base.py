@@ -89,6 +89,10 @@ class BaseType:
         """An object has one key."""
         return ""
 
+    def fix(self, _wanted: Any, _live: Any | None, /) -> str:
+        """It is no precondition."""
+        return ""
+
     def names(self, spec: Any, /) -> Collection[str]:
         """The key, which is the first field of a spec, and what the field `names` holds; domains in both spellings."""
         key = getattr(spec, field_names(spec)[0])
@@ -119,6 +123,10 @@ class PreconditionType(BaseType, abstract=True):
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     precondition: ClassVar[bool] = True
+
+    def fix(self, _wanted: Any, _live: Any | None, /) -> str:
+        """It is for somebody else to change."""
+        return "bring the tenant there first (this tool checks it and never changes it), or correct the plan"
 
     def steps(self, _before: Any, _after: Any, /) -> Sequence[Step]:
         """It never changes."""

@@ -44,7 +44,7 @@ from provisioner.resources.canonical import (
     recipient_name,
 )
 from provisioner.resources.identities import Directory
-from provisioner.resources.rows import recipient, recipient_permission
+from provisioner.resources.rows import recipient, recipient_permission, service_principal
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.recipient_permission import SendAsRight
 
@@ -55,7 +55,8 @@ _RIGHT = "SendAs"
 class SendAs:
     """`trustee` may send as `sender`. The key is `erp@contoso.com as invoices@contoso.com`.
 
-    Observed: the Guid of each party; of an application, its object id.
+    Observed: the Guid of each party; of an application, its object id. `names` are the other names of the right; of one
+    that nobody has granted, the rights of groups on the sender, which give it to their members.
     """
 
     pair: str
@@ -100,7 +101,8 @@ class SendAsType(BaseType):
         """Both parties of every pair, by look-ups of several names each; all rights and recipients for an export."""
         if everything:
             keys = frozenset(wanted)
-            return [Query(recipient_permission.LISTING, keys), Query(recipient.LISTING, keys)]
+            listings = (recipient_permission.LISTING, recipient.LISTING, service_principal.LISTING)
+            return [Query(listing, keys) for listing in listings]
         return identities.look_ups(_keys_by_party(wanted))
 
     def follow_up(
@@ -158,14 +160,22 @@ class SendAsType(BaseType):
 
     def contribution(self, spec: SendAs) -> Contributions:
         """One more sender who may use another's address."""
-        return (SendRight(*_parties(spec.pair)),)
+        trustee, sender = _parties(spec.pair)
+        if spec.trustee is None and spec.names:  # not granted itself, but to groups
+            return (SendRight(trustee, sender, ", ".join(sorted(_parties(name)[0] for name in spec.names))),)
+        return (SendRight(trustee, sender),)
+
+    def identity(self, spec: SendAs) -> str:
+        """The ids of its two parties."""
+        return f"{spec.trustee_id} as {spec.sender_id}" if spec.trustee_id and spec.sender_id else ""
 
     def guards(self, _before: SendAs | None, _after: SendAs | None, /) -> Iterable[Guard]:
         return ()
 
     def read_back(self, spec: SendAs) -> ReadBack:
         trustee, sender = _parties(spec.pair)
-        request = Cmdlet("Get-RecipientPermission", {"Identity": sender, "Trustee": trustee})
+        names: dict[str, Parameter] = {"Identity": spec.sender_id or sender, "Trustee": spec.trustee_id or trustee}
+        request = Cmdlet("Get-RecipientPermission", names)
         return ReadBack(request, {"AccessRights": (_RIGHT,)})
 
     def in_force(self, _wanted: SendAs, _live: SendAs, /) -> str:
@@ -262,6 +272,8 @@ class _Pair:
         """What the rows of the sender say of the right."""
         if isinstance(self._holder, Unknown):
             return self._holder
+        if self._is_itself():
+            return Absent() if self._revoked else self._seen(())
         if len(recipient_permission.recipients(rows)) > 1:
             reason = f"the rows that were returned for {self._sender} belong to several recipients"
             return Unknown(reason, "malformed")
@@ -277,7 +289,21 @@ class _Pair:
             fix = f"remove what is stale (Remove-RecipientPermission -Identity {self._sender} -Trustee …), or rename it"
             what = f"{self._sender} has a Send As right whose trustee cannot be identified ({', '.join(doubtful)})"
             return Unknown(f"{what}, so that it may be the right of {self._trustee}: {fix}", "ambiguous")
-        return self._refused() or Absent(known=self._ids())
+        groups = frozenset(f"{right.shown.lower()} as {self._sender}" for right in rights if self._may_be_group(right))
+        return self._refused() or Absent(known=dataclasses.replace(self._ids(), names=groups))
+
+    def _is_itself(self) -> bool:
+        """Whether both are one mailbox under two names: it may send as itself (NT AUTHORITY\\SELF)."""
+        both = (self._holder, self._owner)
+        return all(isinstance(party, Recipient) for party in both) and self._holder == self._owner
+
+    def _may_be_group(self, right: SendAsRight) -> bool:
+        """Whether a trustee may be a group: it has no sign-in name, and is not known to be something else."""
+        if any(map(_is_unique, right.trustees)) or right.shown.lower().startswith("s-1-"):
+            return False
+        found = [party for name in right.trustees for party in self._directory.named(name)]
+        groups = {recipient.GROUP, recipient.SECURITY_GROUP}
+        return not found or any(isinstance(party, Recipient) and party.type in groups for party in found)
 
     def exported(self) -> SendAs:
         """The right as it is seen where nobody wants it: it was found in a row."""

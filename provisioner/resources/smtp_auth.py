@@ -170,7 +170,7 @@ class SmtpAuthType(BaseType):
                 if id(row) not in claimed:
                     others.setdefault(cas_mailbox.primary(row), []).append(row)
             found.update({key: _mailbox(key, rows, seen.directory) for key, rows in others.items()})
-        return {key: spec for key, spec in found.items() if spec != Absent()}
+        return found
 
     def undeclared(self, observed: SmtpAuth, _owner: str, exclusive: bool, /) -> SmtpAuth | Undeclared:
         overrides = observed.identity != ORGANIZATION and observed.smtp_auth in {"enabled", "disabled"}
@@ -216,7 +216,7 @@ class SmtpAuthType(BaseType):
         shows = {SWITCH: _VALUES[spec.smtp_auth]}
         if spec.identity == ORGANIZATION:
             return ReadBack(Cmdlet("Get-TransportConfig"), shows)
-        return ReadBack(Cmdlet("Get-CASMailbox", {"Identity": spec.identity}), shows)
+        return ReadBack(Cmdlet("Get-CASMailbox", {"Identity": spec.id or spec.identity}), shows)
 
     def in_force(self, _wanted: SmtpAuth, _live: SmtpAuth, /) -> str:
         """A switch is in force."""
@@ -285,9 +285,10 @@ class _Seen:
         if isinstance(party, Unknown):
             return party
         if party is None:
-            there_is_none = f"the tenant has no mailbox {name}: no recipient has this address or name"
+            if not self.directory.asked(name):
+                return Unknown(f"whether {name} is another name of a mailbox was not asked", "incomplete")
             fix = f'create "{name}" first, correct the name, or take it out of the plan'
-            return Absent(there_is_none, fix) if self.directory.asked(name) else Absent()
+            return Absent(f"the tenant has no mailbox {name}: no recipient has this address or name", fix)
         kind = party.kind if isinstance(party, Recipient) else "an application"
         return Absent(f"{name} is {kind}, not a mailbox: SMTP AUTH is a setting of mailboxes", _fitting(party))
 

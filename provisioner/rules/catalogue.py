@@ -34,7 +34,7 @@ _GENERAL = (
     Rule("PROTECTED", _WARNING, "", "A protected object would have been deleted or reset."),
     Rule("RENAMED-UNCLEAR", _WARNING, "", "A marked object may be a declared one under another name: it is kept."),
     Rule("RESOURCE-MISSING", _ERROR, "precondition", "A declared object is not there and cannot be created."),
-    Rule("SAME-MAILBOX", _ERROR, "precondition", "Two entries of the plan are addresses of one mailbox."),
+    Rule("SAME-MAILBOX", _ERROR, "precondition", "Two entries of the plan are names of one object."),
     Rule("SMTP-AUTH-BLOCKED", _WARNING, "", "A device cannot sign in: another switch forbids it."),
     Rule("SMTP-AUTH-UNKNOWN", _INFO, "", "Whether a device can sign in could not be read."),
     Rule("UNDECLARED-FROZEN", _WARNING, "", "A name of the plan could mean an undeclared object: none is changed."),

@@ -72,7 +72,10 @@ def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], typ
 
 
 def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
-    """Two declared names of one object: whatever they say, one of them would differ for ever or say it twice."""
+    """Two declared names of one object: whatever they say, one of them would differ for ever or say it twice.
+
+    What exists or does not exist, such as a right, is said twice: that does no harm.
+    """
     rule = RULES["SAME-MAILBOX"]
     seen: dict[tuple[str, str], Address] = {}
     for address, resource in desired.resources.items():
@@ -82,9 +85,11 @@ def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterato
             continue
         first = seen.setdefault((address.type, identity), address)
         if first != address:
-            summary = f"{first} and {address} are addresses of one mailbox, {identity}"
-            mend = "keep one of them, best its primary address"
-            yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
+            twice = types[address.type].creatable
+            severity, blocks = (Severity.WARNING, "") if twice else (rule.severity, rule.blocks)
+            summary = f"{first} and {address} are two names of one object, {identity}"
+            mend = "keep one of them, best the one with the primary address"
+            yield Finding(rule.id, severity, summary, mend, address, blocks, location=resource.location)
 
 
 def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:

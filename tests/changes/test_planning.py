@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -28,6 +29,7 @@ from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.send_as import SendAs
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 
 ERP = Address("smtp_auth", "erp@contoso.com")
@@ -88,6 +90,23 @@ def test_absent_is_created_and_the_inverse_deletes_it() -> None:
     assert change.action is Action.CREATE
     assert [s.request.name for s in change.steps] == ["New-InboundConnector"]  # type: ignore[union-attr]
     assert [s.request.name for s in change.inverse] == ["Remove-InboundConnector"]  # type: ignore[union-attr]
+
+
+def test_what_is_known_of_an_absent_object_is_shown_and_sent() -> None:
+    right = Address("send_as", "erp@contoso.com as bills@contoso.com")
+    spec = SendAs(right.key, "erp@contoso.com", "bills@contoso.com")
+    known = SendAs(right.key, trustee_id="g-1", sender_id="g-2")
+    found = planning.plan(desired((right, spec)), observed((right, Absent(known=known))), TYPES)
+    (change,) = found.pending
+    assert change.after == dataclasses.replace(spec, trustee_id="g-1", sender_id="g-2")
+    assert [(s.request.parameters["Trustee"], s.request.parameters["Identity"]) for s in change.steps] == [  # type: ignore[union-attr]
+        ("g-1", "g-2")
+    ]
+    again = planning.plan(desired((right, spec)), observed((right, Absent("it is a contact", "write a user"))), TYPES)
+    assert again.pending == ()
+    (said,) = again.findings
+    assert (said.rule, said.summary, said.mend) == ("RESOURCE-MISSING", f"{right}: it is a contact", "write a user")
+    assert said.blocks == "precondition"
 
 
 def test_unknown_plans_nothing_and_says_so() -> None:

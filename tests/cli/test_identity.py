@@ -349,3 +349,218 @@ def test_a_device_is_told_the_name_that_its_mailbox_s_user_signs_in_with(tenant:
     (user,) = (s for s in without["settings"] if s["name"] == "User")
     assert user["value"] == "payroll@fabrikam.com"
     assert "sign-in name of its user" in user["note"]
+
+
+# --- one object under every name: written name x name in the service -------------------------------------------------
+
+SCAN, ERP, INVOICES, BOOKINGS = "scan@x.com", "erp@x.com", "invoices@x.com", "bookings@x.com"
+APPLICATION, REGISTRATION = "5a1c2a52-0000-4000-8000-000000000001", "5a1c2a52-0000-4000-8000-000000000002"
+NAMED: dict[str, Any] = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "x.com"}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "DistributionGroup": [{"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@x.com"}],
+        "UnifiedGroup": [{"Name": "Plant", "PrimarySmtpAddress": "plant@x.com"}],
+        "MailContact": [{"Name": "Supplier", "ExternalEmailAddress": "SMTP:supplier@y.com"}],
+        "MailUser": [{"Name": "HVE1", "PrimarySmtpAddress": "hve1@x.com", "RecipientTypeDetails": "MailUser"}],
+        "ServicePrincipal": [{"AppId": "0a1b2c3d-0000-4000-8000-000000000001", "ObjectId": APPLICATION}],
+    },
+    "mailboxes": [
+        {"address": SCAN, "aliases": ["mfp@x.com"], "upn": "mfp01@contoso.onmicrosoft.com", "display_name": "MFP 3"},
+        {"address": ERP, "upn": "svc-erp@contoso.onmicrosoft.com", "display_name": "Contoso ERP"},
+        {"address": BOOKINGS, "display_name": SCAN, "type": "SchedulingMailbox"},
+        {"address": "bea@x.com", "upn": "Mfp@x.com"},
+        {"address": INVOICES, "type": "SharedMailbox"},
+        {"count": 8, "domain": "x.com", "prefix": "staff"},
+    ],
+}
+CROWD = [f"staff0000{n}@x.com" for n in range(1, 7)]
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("named"), NAMED) as opened:
+        yield opened
+
+
+@pytest.fixture
+def here(named: Shop) -> Shop:
+    named.reset()
+    return named
+
+
+def over(shop: Shop, transport: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return shop.run("--profile", {"REST": "sandbox", "PSRP": "sandbox-psrp"}[transport], *arguments)
+
+
+def guid_of(shop: Shop, address: str) -> str:
+    return str(next(r["Guid"] for r in shop.tenant.rows("CASMailbox") if r["PrimarySmtpAddress"] == address))
+
+
+def switched(shop: Shop) -> dict[str, bool | None]:
+    rows = shop.tenant.rows("CASMailbox")
+    return {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in rows if r["PrimarySmtpAddress"]}
+
+
+NAMES = [SCAN, "MFP@x.com", "mfp01@contoso.onmicrosoft.com", "MFP 3", GUID]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "transport"),
+    [
+        *((name, count, "REST") for name in NAMES for count in (1, 7)),
+        (SCAN, 1, "PSRP"),
+        ("MFP 3", 7, "PSRP"),
+    ],
+)
+def test_a_mailbox_is_switched_by_each_of_its_names(here: Shop, name: str, count: int, transport: str) -> None:
+    """Its address is the display name of a Bookings mailbox, its alias the sign-in name of a person."""
+    written = guid_of(here, SCAN) if name == GUID else name
+    body = "".join(f"    '{n}': {v}\n" for n, v in {written: "enabled", **dict.fromkeys(CROWD, "inherit")}.items())
+    one = f"smtp_auth:\n  mailboxes:\n    '{written}': enabled\n"
+    here.write(one if count == 1 else f"smtp_auth:\n  mailboxes:\n{body}")
+    applied = over(here, transport, "apply", "plan.yaml", "--auto-approve")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert {m for m, off in switched(here).items() if off is False} == {SCAN}
+    assert over(here, transport, "plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+    exported = here.on_tenant("export", "--type", "smtp_auth", "--out", "exported.yaml")
+    assert exported.returncode == 0, exported.stderr
+    assert f"{SCAN}: enabled" in (here.folder / "exported.yaml").read_text()
+    assert here.on_tenant("plan", "exported.yaml", "--detailed-exitcode").returncode == 0
+    (here.folder / "exported.yaml").unlink()
+
+
+RIGHTS = [
+    (ERP, "svc-erp@contoso.onmicrosoft.com"),
+    ("svc-erp@contoso.onmicrosoft.com", ERP),
+    ("Contoso ERP", "svc-erp@contoso.onmicrosoft.com"),
+    (ERP, "Contoso ERP"),
+    (GUID, "CN=erp"),
+    ("helpdesk@x.com", "Helpdesk Team"),
+    ("Helpdesk Team", "Helpdesk Team"),
+    (APPLICATION, "S-1-5-21-app"),
+    (APPLICATION, APPLICATION),
+]
+"""The trustee as the plan writes it, and as the row of the service does."""
+
+
+def holders(shop: Shop) -> list[str]:
+    rows = shop.tenant.cmdlet("Get-RecipientPermission", Identity=INVOICES)["rows"]
+    return [row["Trustee"] for row in rows if not row["Trustee"].endswith("SELF")]
+
+
+@pytest.mark.parametrize(("written", "shown"), RIGHTS)
+def test_a_right_is_granted_seen_and_taken_by_each_name_of_its_trustee(here: Shop, written: str, shown: str) -> None:
+    written = guid_of(here, ERP) if written == GUID else written
+    here.write(f"send_as: {{ '{written}': [{INVOICES}] }}\n")
+    applied = here.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert len(holders(here)) == 1
+    _show_as(here, shown)
+    assert here.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+    exported = here.on_tenant("export", "--type", "send_as", "--out", "exported.yaml")
+    assert exported.returncode == 0, exported.stderr
+    assert INVOICES in (here.folder / "exported.yaml").read_text()
+    assert here.on_tenant("plan", "exported.yaml", "--detailed-exitcode").returncode == 0
+    (here.folder / "exported.yaml").unlink()
+    here.write(f"absent: ['send_as/{written} as {INVOICES}']\n")
+    taken = here.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+    assert "No changes" not in taken.stdout
+    assert holders(here) == []
+    assert here.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+
+
+def _show_as(shop: Shop, shown: str) -> None:
+    """Let the service show the one right of INVOICES under another name of its trustee."""
+    (held,) = holders(shop)
+    if shown == "CN=erp":
+        shown = next(r["DistinguishedName"] for r in shop.tenant.rows("Mailbox") if r["PrimarySmtpAddress"] == ERP)
+    if shown == "S-1-5-21-app":
+        shown = held  # the form of the sandbox
+    row = {"Identity": INVOICES, "Trustee": shown, "AccessRights": ["SendAs"]}
+    if shown != held:
+        shop.tenant.cmdlet("Remove-RecipientPermission", Identity=INVOICES, Trustee=held, AccessRights=["SendAs"])
+        shop.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"RecipientPermission": [row]}})
+    assert holders(shop) == [shown]
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ("smtp_auth: { mailboxes: { hve1@x.com: enabled } }", ["hve1@x.com is a mail user", "smtp.hve.mx.microsoft"]),
+        ("smtp_auth: { mailboxes: { supplier@y.com: enabled } }", ["is a mail contact", "a contact cannot sign in"]),
+        ("smtp_auth: { mailboxes: { helpdesk@x.com: enabled } }", ["is a mail-enabled security group", "send_as"]),
+        ("smtp_auth: { mailboxes: { plant@x.com: enabled } }", ["is a Microsoft 365 group"]),
+        ("smtp_auth: { mailboxes: { nobody@x.com: enabled } }", ["no recipient has this address or name"]),
+        (f"send_as: {{ nobody@x.com: [{INVOICES}] }}", ["no recipient nobody@x.com to hold the right"]),
+        (f"send_as: {{ supplier@y.com: [{INVOICES}] }}", ["is a mail contact, which cannot hold a Send As right"]),
+        (f"send_as: {{ plant@x.com: [{INVOICES}] }}", ["a Microsoft 365 group, which cannot hold"]),
+        (f"send_as: {{ {ERP}: [nobody@x.com] }}", ["no recipient nobody@x.com to send as"]),
+        (f"send_as: {{ {REGISTRATION}: [{INVOICES}] }}", ["Enterprise applications", "New-ServicePrincipal"]),
+    ],
+)
+def test_a_name_that_does_not_do_is_one_clear_error(here: Shop, plan: str, said: list[str]) -> None:
+    here.write(plan)
+    planned = here.on_tenant("plan", "plan.yaml")
+    assert planned.stdout.count("RESOURCE-MISSING") == 1
+    assert all(text in planned.stdout for text in said), planned.stdout
+    saved = here.on_tenant("plan", "plan.yaml", "-o", "c.json")
+    assert saved.returncode == planned.returncode
+    assert said[0] in here.run("show", "c.json").stdout, "the saved change set says it too"
+    refused = here.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert refused.returncode == 6, refused.stdout + refused.stderr
+    assert holders(here) == []
+    (here.folder / "c.json").unlink()
+
+
+def test_a_shared_mailbox_is_not_to_be_unblocked_for_a_device(here: Shop) -> None:
+    """jstedfast/MailKit issue 1770; nextcloud/mail pull request 13668."""
+    device = "    recipients: anyone\n    supports: { tls: '1.3', authentication: [oauth] }\n"
+    here.write(f"devices:\n  helpdesk:\n    from: {INVOICES}\n{device}")
+    refused = here.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert refused.returncode == 6
+    assert "it is a shared mailbox, whose account should stay blocked" in refused.stdout
+    assert "may send as this address" in refused.stdout
+    here.write(f"devices:\n  helpdesk:\n    from: {INVOICES}\n    mailbox: {ERP}\n{device}")
+    applied = here.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert holders(here) == ["svc-erp@contoso.onmicrosoft.com"]
+    assert here.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+    sheet = here.on_tenant("devices", "show", "helpdesk", "plan.yaml").stdout
+    assert "svc-erp@contoso.onmicrosoft.com  (the sign-in name of erp@x.com)" in sheet
+    assert f"{ERP} and the aliases of this mailbox" in sheet
+    assert f"{INVOICES}, as which it may send (Send As)" in sheet
+
+
+@pytest.mark.parametrize("name", [SCAN, "mfp@x.com", "mfp01@contoso.onmicrosoft.com"])
+def test_a_device_signs_in_to_a_mailbox_by_each_of_its_names(here: Shop, name: str) -> None:
+    here.write(
+        f"devices:\n  mfp:\n    from: {SCAN}\n    mailbox: {name}\n    recipients: anyone\n"
+        "    supports: { tls: '1.3', authentication: [oauth] }\n"
+    )
+    applied = here.on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert applied.returncode in (0, 8), applied.stdout + applied.stderr
+    assert switched(here)[SCAN] is False
+    sheet = here.on_tenant("devices", "show", "mfp", "plan.yaml", "--format", "json").stdout
+    (user,) = (s for s in json.loads(sheet)["settings"] if s["name"] == "User")
+    assert user["value"] == "mfp01@contoso.onmicrosoft.com"
+    doctor = here.on_tenant("doctor", "plan.yaml").stdout
+    assert "no such mailbox" not in doctor
+
+
+def test_a_group_s_right_is_not_denied_to_its_members(here: Shop) -> None:
+    here.tenant.cmdlet("Add-RecipientPermission", Identity=INVOICES, Trustee="helpdesk@x.com", AccessRights=["SendAs"])
+    line = f"554 5.2.252 SendAsDenied; {ERP} not allowed to send as {INVOICES}"
+    found = here.on_tenant("diagnose", line).stdout
+    assert "has no right of its own to send as" in found
+    assert "helpdesk team has one, which holds for its members" in found
+
+
+def test_explain_says_that_a_mailbox_does_not_exist(here: Shop) -> None:
+    here.write("smtp_auth: { mailboxes: { nobody@x.com: enabled } }\n")
+    explained = here.on_tenant("explain", "smtp_auth/nobody@x.com", "plan.yaml").stdout
+    assert "the tenant has no such mailbox" in explained
+    assert "may or may not" not in explained

@@ -65,7 +65,12 @@ def test_client_submission_names_the_user_and_its_limits(fleet: Desired) -> None
     assert (settings["Server"], settings["Port"], settings["User"]) == ("smtp.office365.com", "587", "erp@contoso.com")
     assert settings["Authentication"].startswith("OAuth")
     assert [limit for limit in document["limits"] if limit.startswith("10,000 recipients")]
-    assert document["from_rules"][0].startswith("invoices@contoso.com only")
+    assert document["from_rules"] == [
+        "erp@contoso.com and the aliases of this mailbox",
+        "invoices@contoso.com, as which it may send (Send As)",
+        "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived",
+        "another From address is refused after the message (554 5.2.252)",
+    ]
 
 
 def test_in_another_cloud_host_and_scope_are_its_own(fleet: Desired) -> None:

@@ -23,7 +23,7 @@ from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import Organization
 from provisioner.resources.rows import accepted_domain, recipient
-from provisioner.resources.send_as import pair_of
+from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
 
 IP = "198.51.100.77"
@@ -106,6 +106,8 @@ SIGNING = Address("dkim", "contoso.com")
         (AskSendAs(ERP, INVOICES), RIGHT, Present(pair_of(ERP, INVOICES)), "no"),
         (AskSendAs(ERP, INVOICES), RIGHT, Absent(), "yes"),
         (AskSendAs(ERP, INVOICES), RIGHT, Unknown("it may be the right", "ambiguous"), "unknown"),
+        (AskSendAs(ERP, INVOICES), RIGHT, Absent(f"{ERP} is a mail contact", "write a mailbox"), "yes"),
+        (AskSendAs(ERP, INVOICES), RIGHT, Absent(known=SendAs(RIGHT.key)), "yes"),
         (AskRejectDirectSend(), SETTINGS, Present(Organization("settings", True)), "yes"),
         (AskRejectDirectSend(), SETTINGS, Present(Organization("settings", False)), "no"),
         (AskRejectDirectSend(), SETTINGS, Present(Organization("settings")), "unknown"),
@@ -125,6 +127,14 @@ def test_a_right_is_proposed_where_it_lacks_and_its_holder_is_known() -> None:
     (evidence,) = conclude(AskSendAs(ERP, INVOICES), Observed({RIGHT: Absent()}))
     assert evidence.plan == f"send_as:\n  {ERP}: [{INVOICES}]\n"
     assert said(AskSendAs("", INVOICES), Observed({}))[0] == "unknown"
+
+
+def test_a_right_of_a_group_is_not_denied_to_its_members() -> None:
+    known = SendAs(RIGHT.key, names=frozenset({f"helpdesk team as {INVOICES}"}))
+    (evidence,) = conclude(AskSendAs(ERP, INVOICES), Observed({RIGHT: Absent(known=known)}))
+    assert evidence.speaks == "unknown"
+    assert "helpdesk team has one, which holds for its members" in evidence.sentence
+    assert "check that it is a member of helpdesk team" in evidence.mend
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

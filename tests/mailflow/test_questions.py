@@ -50,7 +50,9 @@ def of_mailbox(mailbox: str) -> Request:
 BASIC, OAUTH = (CLIENT_SUBMISSION, "basic"), (CLIENT_SUBMISSION, "oauth")
 PASSWORDS = [authentication_policy.REQUEST, security_defaults.REQUEST, access_policy.REQUEST]
 ACCOUNT = GraphRequest(
-    "GET", "/users?$filter=userPrincipalName%20eq%20'erp@contoso.com'%20or%20mail%20eq%20'erp@contoso.com'"
+    "GET",
+    "/users?$filter=userPrincipalName%20eq%20'erp@contoso.com'%20or%20mail%20eq%20'erp@contoso.com'"
+    "%20or%20proxyAddresses%2Fany%28p%3Ap%20eq%20'smtp%3Aerp@contoso.com'%29",
 )
 
 

@@ -37,7 +37,7 @@ from provisioner.resources.rows import (
     transport_config,
     user,
 )
-from provisioner.resources.send_as import pair_of
+from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
 
 ERP, BILLS = "erp@contoso.com", "bills@contoso.com"
@@ -571,5 +571,10 @@ def test_a_right_that_was_read_and_does_not_exist_is_denied_until_it_is_granted(
     assert decide(before, attempt, seen.evidence).reason == "send_as_denied"
     granted = pictures.after(before, [Change(address, Action.CREATE, None, right)], TYPES)
     assert decide(granted, attempt, seen.evidence).allowed is True
+    group = SendAs(right.pair, names=frozenset({f"helpdesk as {BILLS}"}))
+    member = dataclasses.replace(seen, resources={**seen.resources, address: Absent(known=group)})
+    perhaps = decide(pictures.of_observed(member, TYPES, (ERP,)), attempt, seen.evidence)
+    assert perhaps.allowed is None
+    assert perhaps.missing == (f"whether {ERP} may send as {BILLS} (as a member of helpdesk)",)
     taken = pictures.after(granted, [Change(address, Action.DELETE, right, None, observed=right)], TYPES)
     assert decide(taken, attempt, seen.evidence).reason == "send_as_denied"

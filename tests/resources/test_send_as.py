@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from provisioner.model import Absent, Answer, Cmdlet, Query, Unknown
+from provisioner.model.picture import SendRight
 from provisioner.resources.send_as import SendAs, SendAsType, pair_of
 from tests.recordings import load, recordings
 from tests.resources.recorded import asked, declared, mistakes
@@ -195,6 +196,35 @@ def test_self_in_any_language_is_nobody() -> None:
     assert seen([ROWS[0], german]) == Absent(known=SendAs(KEY, trustee_id="g-1", sender_id="g-2"))
 
 
+GROUP: dict[str, Any] = {
+    "Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@contoso.com", "Guid": "G-5",
+    "RecipientType": "MailUniversalSecurityGroup",
+}  # fmt: skip
+
+
+def test_a_right_that_a_group_holds_may_be_that_of_its_members() -> None:
+    people = [*PEOPLE, GROUP]
+    found = seen([ROWS[0], row("Helpdesk Team"), row("Fax"), row("S-1-5-21-9")], people, revoked=False)
+    assert KIND.contribution(found.known) == (SendRight("erp@contoso.com", "invoices@contoso.com", "helpdesk team"),)
+    nobody = seen([ROWS[0], row("Fax"), row("x@contoso.com")], people, revoked=False)
+    assert nobody.known.names == frozenset()
+    assert KIND.contribution(RIGHT) == (SendRight("erp@contoso.com", "invoices@contoso.com"),)
+    held = seen([row("Helpdesk Team")], people, key="helpdesk@contoso.com as invoices@contoso.com")
+    assert held.trustee_id == "g-5"
+
+
+def test_a_mailbox_may_send_as_its_own_aliases() -> None:
+    key = "sap@contoso.com as erp@contoso.com"
+    assert seen([ROWS[0]], key=key, revoked=False).trustee_id == "g-1"
+    assert seen([ROWS[0]], key=key) == Absent(), "what a mailbox has of itself is not taken away"
+
+
+def test_two_names_of_one_right_are_one_object() -> None:
+    other = seen([row("ERP@contoso.com")], key="sap@contoso.com as invoices@contoso.com")
+    assert KIND.identity(seen([row("ERP@contoso.com")])) == KIND.identity(other) == "g-1 as g-2"
+    assert KIND.identity(RIGHT) == ""
+
+
 def test_somebody_else_s_right_is_not_this_one() -> None:
     assert isinstance(seen([row("fax@contoso.com"), row("Fax")]), Absent)
 
@@ -265,13 +295,18 @@ def test_users_and_security_groups_can_hold_a_right(kind: str) -> None:
 
 def test_every_right_is_exported_by_the_addresses_of_its_parties() -> None:
     rights = [ROWS[0], row("Contoso ERP"), row("S-1-5-21-9"), row("fax@contoso.com", Identity="Nobody")]
-    permissions, people = KIND.queries({}, True)
+    rights.append(row("S-1-5-21-7"))
+    permissions, people, applications = KIND.queries({}, True)
     assert [asked(permissions), asked(people)] == ["Get-RecipientPermission Unlimited", "Get-Recipient Unlimited"]
+    assert asked(applications) == "Get-ServicePrincipal"
     assert KIND.follow_up({}, True, []) == ()
-    found = KIND.decode({}, [(permissions, Answer(tuple(rights))), (people, Answer(tuple(PEOPLE)))])
+    found = KIND.decode(
+        {}, [(permissions, Answer(tuple(rights))), (people, Answer(tuple(PEOPLE))), (applications, Answer((BOT,)))]
+    )
     assert {key: KIND.written_form(spec) for key, spec in found.items()} == {  # type: ignore[arg-type]
         KEY: (("erp@contoso.com",), ["invoices@contoso.com"]),
         "s-1-5-21-9 as invoices@contoso.com": (("s-1-5-21-9",), ["invoices@contoso.com"]),
+        f"{APPLICATION.lower()} as invoices@contoso.com": ((APPLICATION.lower(),), ["invoices@contoso.com"]),
         "fax@contoso.com as nobody": (("fax@contoso.com",), ["nobody"]),
     }
     assert "svc-erp@contoso.onmicrosoft.com as invoices@contoso.com" in KIND.names(found[KEY])

@@ -24,6 +24,7 @@ from provisioner.model import (
 )
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.send_as import SendAs
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import check
 
@@ -200,8 +201,17 @@ def test_every_further_name_of_one_mailbox_is_told() -> None:
         ("SAME-MAILBOX", b, "precondition", AT),
         ("SAME-MAILBOX", c, "precondition", AT),
     ]
-    assert found[0].summary == f"{a} and {b} are addresses of one mailbox, m0@contoso.com"
+    assert found[0].summary == f"{a} and {b} are two names of one object, m0@contoso.com"
     later: dict[Address, Observation] = {a: Absent(), b: one[b], c: one[c]}
     assert [f.address for f in told(desired, later)] == [c], "one that does not exist stops nothing"
     unknown: dict[Address, Observation] = {a: Absent(), b: Present(SmtpAuth(b.key, "inherit")), c: one[c]}
     assert told(desired, unknown) == []
+
+
+def test_two_names_of_one_right_are_a_warning() -> None:
+    keys = ("erp@contoso.com as invoices@contoso.com", "sap@contoso.com as invoices@contoso.com")
+    a, b = (Address("send_as", key) for key in keys)
+    desired = Desired("contoso", "", {x: Resource(x, SendAs(x.key), AT) for x in (a, b)})
+    (found,) = told(desired, {x: Present(SendAs(x.key, trustee_id="g-1", sender_id="g-2")) for x in (a, b)})
+    assert (found.rule, found.severity, found.blocks) == ("SAME-MAILBOX", Severity.WARNING, "")
+    assert found.summary == f"{a} and {b} are two names of one object, g-1 as g-2"

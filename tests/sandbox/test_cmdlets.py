@@ -545,6 +545,15 @@ def test_a_filter_is_never_ambiguous(directory: Tenant, name: str, text: str, fo
     assert row["SmtpClientAuthenticationDisabled"] is True
 
 
+def test_an_id_means_one_mailbox_whatever_its_address_is_to_others(directory: Tenant) -> None:
+    booking = {"PrimarySmtpAddress": "b@contoso.com", "DisplayName": "scan@contoso.com"}
+    directory.merge(load_seed({"sandbox": 1, "objects": {"CASMailbox": [booking], "Mailbox": [booking]}}))
+    (row,) = get(directory, "Get-CASMailbox", Filter="EmailAddresses -eq 'scan@contoso.com'")
+    run(directory, "Set-CASMailbox", Identity=row["Guid"], SmtpClientAuthenticationDisabled=True)
+    assert [r["Guid"] for r in get(directory, "Get-CASMailbox", Identity=row["Guid"])] == [row["Guid"]]
+    assert "matches multiple entries" in refused(directory, "Get-CASMailbox", Identity="scan@contoso.com").message
+
+
 def test_a_property_that_a_cmdlet_does_not_filter_on_is_refused(directory: Tenant) -> None:
     for name in ("WindowsLiveID", "Alias"):
         error = refused(directory, "Get-CASMailbox", Filter=f"{name} -eq 'x'")

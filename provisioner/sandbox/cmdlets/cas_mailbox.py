@@ -98,7 +98,10 @@ def _named(tenant: Tenant, wanted: str) -> list[Row]:
     (office-docs-powershell issue 7166; CIPP-API pull request 1568).
     """
     owners = tenant.index(mailbox.NOUN.name, mailbox.NOUN.all_names).get(wanted.lower(), ())
-    also = [row for owner in owners for row in find_visible(tenant, NOUN, str(owner["PrimarySmtpAddress"]))]
+    primaries = [str(owner["PrimarySmtpAddress"]) for owner in owners]
+    # By address, and not by display name: another mailbox may have this address for one.
+    near = [(p.lower(), row) for p in primaries for row in find_visible(tenant, NOUN, p)]
+    also = [row for primary, row in near if str(row["PrimarySmtpAddress"]).lower() == primary]
     found = {str(row["Guid"]): row for row in (*find_visible(tenant, NOUN, wanted), *also)}
     return list(found.values())
 
