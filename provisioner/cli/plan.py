@@ -63,7 +63,8 @@ def command(
     if "-" not in map(str, reports.values()):
         print_plan(session, document, unmanaged=unmanaged)
     if out:
-        session.note(f"Saved as {out}. To carry out exactly this: provisioner apply {out}")
+        digest = document["provisioner"]["digest"]
+        session.note(f"Saved as {out}. To apply exactly this: provisioner apply {out} --expect-digest {digest}")
     code = exit_code(found)
     if detailed_exitcode:
         return 1 if code else 2 if found.pending else 0

@@ -38,4 +38,5 @@ def command(
         print_plan(session, document)
     for sentence in back.left_out:
         session.note(f"Not undone: {sentence}")
-    session.note(f"Saved as {out}. To carry it out: provisioner apply {out}")
+    digest = document["provisioner"]["digest"]
+    session.note(f"Saved as {out}. To apply it: provisioner apply {out} --expect-digest {digest}")

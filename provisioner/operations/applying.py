@@ -190,15 +190,16 @@ async def _given(
     return await _carry_out(context, found, digest, options, tenant, waivers=selection.waivers())
 
 
-def refuse(found: ChangeSet) -> None:
-    """Raise what keeps a change set from being applied: TenantIncomplete or GuardRefused."""
+def refuse(found: ChangeSet, *, since: str = "") -> None:
+    """Raise what keeps a change set from being applied: TenantIncomplete or GuardRefused. `since` ends the sentence."""
     if found.errored:
         reasons = [u.reason for u in (*found.unknown.values(), *found.unlisted.values())]
         raise TenantIncomplete(f"nothing was changed, since the tenant could not be read completely: {reasons[0]}")
     standing = [f for f in found.findings if f.blocks and not f.waived]
     if standing:
         said = [diagnostic(f) for f in standing]
-        raise GuardRefused(f"{len(standing)} findings stand in the way; nothing was changed", said)
+        count = "1 finding stops" if len(standing) == 1 else f"{len(standing)} findings stop"
+        raise GuardRefused(f"{count} this apply{since}; nothing was changed", said)
 
 
 async def _carry_out(
@@ -256,7 +257,7 @@ async def _judged(
 ) -> Judged:
     """The change set by the tenant of now. Raises what keeps it from being applied: as `refuse`, and ChangeSetStale."""
     judged = await rejudge(context, found, waivers, tenant, begun)
-    refuse(judged.found)
+    refuse(judged.found, since=": the tenant is no longer as it was when the plan was made")
     return judged
 
 

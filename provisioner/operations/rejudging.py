@@ -59,7 +59,9 @@ async def rejudge(
         return Judged(fresh, seen)
     moved = list(_moved(found, fresh, seen, begun))
     if moved:
-        raise ChangeSetStale("the tenant moved since the plan was made: another change set follows now", moved)
+        raise ChangeSetStale(
+            "the tenant moved since the plan was made: another change set follows now. Plan again", moved
+        )
     context.diagnose([diagnostic(f) for f in _new(found, fresh) if not f.blocks and f.severity is not Severity.INFO])
     return Judged(_renewed(found, fresh), seen)
 

@@ -39,6 +39,7 @@ def plan(shop: Shop, office: str = "81.2.69.160", word: str = "enabled") -> str:
 def saved(shop: Shop, *options: str) -> None:
     done = shop.on_tenant("plan", plan(shop), "-o", "c.json", *options)
     assert done.returncode == 0, done.stderr
+    assert f"provisioner apply c.json --expect-digest {digest(shop)[1]}\n" in done.stderr
 
 
 def refused(shop: Shop, code: int, *options: str, **environment: str) -> str:
