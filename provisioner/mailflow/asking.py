@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from provisioner.mailflow.picture import declared_in, questions_about
 from provisioner.model import Answer, Cmdlet, Desired, Request, Unknown
 from provisioner.model import request_key as key_of
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
 from provisioner.model.picture import Account, SignIn
 from provisioner.resources.rows import (
     Answers,
     access_policy,
+    allow_block_list,
     authentication_policy,
     cas_mailbox,
+    connection_filter,
     organization_config,
     recipient,
     security_defaults,
@@ -41,7 +43,17 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked += [*_OF_PASSWORDS, *user.look_ups(passwords)]
     if passwords or DIRECT_SEND in methods:
         asked.append(organization_config.REQUEST)
+    if methods & {SMTP_RELAY, DIRECT_SEND}:
+        asked.append(connection_filter.REQUEST)
+    if _within_the_tenant(desired):
+        asked.append(allow_block_list.REQUEST)
     return asked
+
+
+def _within_the_tenant(desired: Desired) -> bool:
+    """Whether a device that can send has recipients of the tenant."""
+    sending = (desired.devices[name] for name, choice in desired.choices.items() if choice.method is not None)
+    return any(device.recipients == "organization" for device in sending)
 
 
 def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) -> Sequence[Request]:
@@ -83,6 +95,8 @@ _COLUMNS = {
     "Get-AuthenticationPolicy": authentication_policy.COLUMNS,
     "Get-User": user.OF_POLICY,
     "Get-CASMailbox": cas_mailbox.COLUMNS,
+    "Get-HostedConnectionFilterPolicy": connection_filter.COLUMNS,
+    "Get-TenantAllowBlockListItems": allow_block_list.COLUMNS,
 }
 
 

@@ -58,8 +58,8 @@ class Decision:
     """`allowed` is None where it cannot be told, with what is `missing`, or the objects of which one wins.
 
     `path` is the sending path, `by` the objects that decide; `reason`, `code`, `sentence` and `mend` are those of the
-    refusal. A refusal that is not certain has a reason too. `others` are the reasons that refuse as well: which of
-    several the service names first is not published. `warning` is what no setting shows.
+    refusal. A refusal that is not certain has a reason too. `others` are the reasons that refuse as well (which of
+    several the service names first is not published), `possible` those that may. `warning` is what no setting shows.
     """
 
     allowed: bool | None
@@ -71,18 +71,22 @@ class Decision:
     missing: tuple[str, ...] = ()
     mend: str = ""
     others: tuple[str, ...] = ()
+    possible: tuple[str, ...] = ()
     warning: str = ""
 
     @property
-    def reasons(self) -> frozenset[str]:
-        """Every reason for which the attempt is refused, or may be."""
-        return frozenset({self.reason, *self.others} - {""})
+    def certain(self) -> frozenset[str]:
+        """The reasons for which the attempt is certainly refused."""
+        return frozenset({self.reason, *self.others} if self.allowed is False else ())
+
+    @property
+    def doubtful(self) -> frozenset[str]:
+        """The reasons for which it may be refused."""
+        return frozenset({self.reason, *self.possible} - {"", *self.certain})
 
 
-def refused(path: str, refusals: Sequence[Refusal], missing: Sequence[str] = (), warning: str = "") -> Decision:
+def refused(path: str, refusals: Sequence[Refusal], missing: Sequence[str] = ()) -> Decision:
     """The decision that one or more reasons lead to: the first is told, the others are named."""
     first, *more = refusals
     others = tuple(dict.fromkeys(r.reason for r in more if r.reason != first.reason))
-    return Decision(
-        False, path, first.by, first.reason, first.code, first.sentence, tuple(missing), first.mend, others, warning
-    )
+    return Decision(False, path, first.by, first.reason, first.code, first.sentence, tuple(missing), first.mend, others)

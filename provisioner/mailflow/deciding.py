@@ -9,9 +9,10 @@ import dataclasses
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 
-from provisioner.mailflow.attempt import Attempt, Decision, refused
+from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
+from provisioner.mailflow.lists import of_address, of_sender
 from provisioner.mailflow.picture import Evidence
-from provisioner.mailflow.submission import sending_disabled, submitted
+from provisioner.mailflow.submission import sending_disabled, sending_unknown, submitted
 from provisioner.model import Address
 from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.model.picture import (
@@ -30,17 +31,65 @@ from provisioner.model.picture import (
     holds,
 )
 
+_NOT_RELAYED = ("no_connector", "sender_not_accepted")
+_OF_CONNECTORS = ("partner_restricts", "tls_required", "direct_send_rejected")
+MOST_OF_A_DOMAIN = 200
+"""Envelope recipients of one domain in a message from outside."""
+
 
 def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None) -> Decision:
     """What becomes of an attempt. `evidence` is what was read besides the objects of the picture (`asking`)."""
     if attempt.authentication:
-        return submitted(picture, attempt, evidence or {})
+        found = submitted(picture, attempt, evidence or {})
+        return _together([found, *of_sender(attempt, found.path, evidence or {})])
     relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt) and _associated(r, attempt)}
     if relays:
-        return _relayed(picture, attempt, relays)
+        parts = [_relayed(picture, attempt, relays)]
+    elif attempt.external:
+        parts = [_not_relayed(picture, attempt)]
+    else:
+        restricted = _restricted(picture, attempt)
+        parts = [*([restricted] if restricted else []), _direct(picture, attempt)]
+    path = parts[0].path
+    return _together([
+        *of_address(attempt, path, evidence or {}),
+        *parts,
+        *_of_message(picture, attempt, path),
+        *of_sender(attempt, path, evidence or {}),
+    ])  # fmt: skip
+
+
+def _together(parts: Sequence[Decision]) -> Decision:
+    """One decision of all that speak about an attempt: one certain refusal is enough, one doubt makes it uncertain.
+
+    Which of several refusals the service names is not published: the others are named besides the first.
+    """
+    refusing, open_ = ([p for p in parts if p.allowed is allowed] for allowed in (False, None))
+    first = (refusing or open_ or parts[-1:])[0]
+    certain = dict.fromkeys(reason for p in refusing for reason in (p.reason, *p.others))
+    doubtful = dict.fromkeys(reason for p in parts for reason in (p.reason, *p.possible) if reason not in certain)
+    others, possible = (tuple(r for r in found if r not in {"", first.reason}) for found in (certain, doubtful))
+    if refusing or not open_:
+        return dataclasses.replace(first, others=others, possible=possible)
+    missing = tuple(dict.fromkeys(m for p in open_ for m in p.missing))
+    by = tuple(dict.fromkeys(a for p in open_ for a in p.by))
+    return dataclasses.replace(first, possible=possible, missing=missing, by=by)
+
+
+def _of_message(picture: Picture, attempt: Attempt, path: str) -> Iterator[Decision]:
+    """What holds for mail to the tenant's recipients by whichever path: limits, and the domain that it is from.
+
+    A message from outside may have 200 envelope recipients of one domain (Microsoft's NDR page, 4.5.3). Whether
+    SendingFromDomainDisabled stops mail that nobody signed in for and that stays in the tenant is not documented.
+    """
     if attempt.external:
-        return _not_relayed(picture)
-    return _restricted(picture, attempt) or _direct(picture, attempt)
+        return
+    if attempt.recipients > MOST_OF_A_DOMAIN:
+        what = f"a message from outside may have {MOST_OF_A_DOMAIN} recipients of a domain at most"
+        yield refused(path, [Refusal("too_many_recipients", "452 4.5.3", what, mend="send several messages")])
+    for refusal in sending_disabled(picture, attempt):
+        missing = f"whether SendingFromDomainDisabled of {attempt.domain} holds for mail within the tenant"
+        yield Decision(None, path, refusal.by, refusal.reason, "", refusal.sentence, (missing,), refusal.mend)
 
 
 # --- relay -----------------------------------------------------------------------------------------------------------
@@ -76,13 +125,26 @@ def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]
             return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what)
         if ours is None:
             what = f"whether {attempt.domain or attempt.certificate} makes it mail of the tenant"
-            return Decision(None, SMTP_RELAY, by, missing=(what,))
+            return Decision(None, SMTP_RELAY, by, missing=(what,), possible=_if_not_taken(picture, attempt))
         disabled = list(sending_disabled(picture, attempt))
         if disabled:
             return refused(SMTP_RELAY, disabled)
+        if sending_unknown(picture, attempt):
+            what = f"whether sending from {attempt.domain} is disabled"
+            return Decision(None, SMTP_RELAY, by, missing=(what,), possible=_if_not_taken(picture, attempt))
     if certain:
         return Decision(True, SMTP_RELAY, by)
-    return Decision(None, SMTP_RELAY, by, missing=tuple(f"{a}: {reason}" for a in by for reason in doubts[a]))
+    missing = tuple(f"{a}: {reason}" for a in by for reason in doubts[a])
+    return Decision(None, SMTP_RELAY, by, missing=missing, possible=_if_not_taken(picture, attempt))
+
+
+def _if_not_taken(picture: Picture, attempt: Attempt) -> tuple[str, ...]:
+    """The reasons for which mail may be refused where it is not certain which connector takes it."""
+    if attempt.external:
+        disabled = sending_unknown(picture, attempt) or any(sending_disabled(picture, attempt))
+        return (*_NOT_RELAYED, "tls_required", *(["sending_disabled"] if disabled else []))
+    parts = [part for part in (_restricted(picture, attempt), _direct(picture, attempt)) if part]
+    return tuple(sorted(frozenset({"tls_required"}).union(*(p.certain | p.doubtful for p in parts))))
 
 
 def _doubts(picture: Picture, address: Address, relay: Relay, attempt: Attempt) -> Iterator[str]:
@@ -131,9 +193,10 @@ def _accepted(picture: Picture, domain: str) -> bool | None:
     return answer
 
 
-def _not_relayed(picture: Picture) -> Decision:
+def _not_relayed(picture: Picture, attempt: Attempt) -> Decision:
     if Relay in picture.unread:
-        return Decision(None, SMTP_RELAY, missing=(f"all inbound connectors ({picture.unread[Relay]})",))
+        missing = (f"all inbound connectors ({picture.unread[Relay]})",)
+        return Decision(None, SMTP_RELAY, missing=missing, possible=_if_not_taken(picture, attempt))
     what = "no connector of type on_premises that is in force names its address or certificate"
     return Decision(False, SMTP_RELAY, (), "no_connector", "550 5.7.64", what)
 
@@ -157,11 +220,15 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
     if refusing and taking:
         both = tuple(sorted([*refusing, *taking]))
         what = "no source says which of these connectors decides"
-        return Decision(None, DIRECT_SEND, both, "ambiguous", "", what, (f"which of {_listed(both)} decides",))
+        tls = _without_tls(picture, attempt, taking)
+        possible = ("partner_restricts", *((tls.reason,) if tls else ()))
+        missing = (f"which of {_listed(both)} decides",)
+        return Decision(None, DIRECT_SEND, both, "ambiguous", "", what, missing, possible=possible)
     if refusing:
         by = tuple(sorted(refusing))
         what = f"mail from {attempt.domain or 'the null sender'} does not meet the restriction of {_listed(by)}"
-        return Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what)
+        refusal = Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what)
+        return _unless_unread(picture, Relay) or refusal
     return _without_tls(picture, attempt, taking)
 
 
@@ -174,7 +241,8 @@ def _without_tls(picture: Picture, attempt: Attempt, taking: Mapping[Address, Kn
         return None
     missing = () if certain else tuple(f"whether {a} names the source" for a in by)
     allowed = False if certain else None
-    return Decision(allowed, DIRECT_SEND, by, "tls_required", "", f"{_listed(by)} requires TLS", missing)
+    refusal = Decision(allowed, DIRECT_SEND, by, "tls_required", "", f"{_listed(by)} requires TLS", missing)
+    return _unless_unread(picture, Relay) or refusal
 
 
 class Knowledge(enum.Enum):
@@ -238,12 +306,12 @@ def _direct(picture: Picture, attempt: Attempt) -> Decision:
     )
     ours = _accepted(picture, attempt.domain) if attempt.domain else False
     if exempt or ours is False:
-        return Decision(True, DIRECT_SEND, exempt)
+        return _unless_unread(picture, Restriction) or Decision(True, DIRECT_SEND, exempt)
     rejects = rejects_direct_send(picture)
     if rejects is False:
         return _unless_unread(picture, Restriction) or Decision(True, DIRECT_SEND)
     if rejects is None:
-        return Decision(None, DIRECT_SEND, missing=("RejectDirectSend",))
+        return Decision(None, DIRECT_SEND, missing=("RejectDirectSend",), possible=("direct_send_rejected",))
     by = tuple(a for a, _ in picture.every(Rejection))
     what = "the organization rejects direct send"
     missing = [f"whether {a} names the source" for a in doubtful if _exempts(picture, a, attempt)]
@@ -262,7 +330,8 @@ def _exempts(picture: Picture, address: Address, attempt: Attempt) -> bool:
 def _unless_unread(picture: Picture, word: type[Contribution]) -> Decision | None:
     if word not in picture.unread:
         return None
-    return Decision(None, DIRECT_SEND, missing=(f"all inbound connectors ({picture.unread[word]})",))
+    missing = (f"all inbound connectors ({picture.unread[word]})",)
+    return Decision(None, DIRECT_SEND, missing=missing, possible=_OF_CONNECTORS)
 
 
 def _listed(addresses: Sequence[Address]) -> str:

@@ -14,6 +14,7 @@ on again, which no documented setting shows (MC786329): that is a warning, and n
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -77,12 +78,24 @@ def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decisio
     The account and its licence are judged as far as they were read: a plan that rests on them declares them.
     """
     switches = switches_in(picture, attempt.mailbox, evidence)
+    if not switches.exists:
+        fix = "create and license it, or correct mailbox in the device"
+        return refused(CLIENT_SUBMISSION, [Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", mend=fix)])
     refusals = [*_sign_in(picture, attempt, switches), *_message(picture, attempt)]
-    missing = [*_unknown(attempt, switches), *_right_missing(picture, attempt), *_limit_missing(attempt)]
-    warning = BASIC_ENDING if attempt.authentication == "basic" and not attempt.hve else ""
+    doubts = [*_unknown(picture, attempt, switches), *_name_unknown(picture, attempt), *_limit_unknown(attempt)]
+    missing, possible = tuple(d.missing for d in doubts), tuple(dict.fromkeys(r for d in doubts for r in d.reasons))
     if refusals:
-        return refused(CLIENT_SUBMISSION, refusals, missing)
-    return Decision(None if missing else True, CLIENT_SUBMISSION, missing=tuple(missing), warning=warning)
+        return dataclasses.replace(refused(CLIENT_SUBMISSION, refusals, missing), possible=possible)
+    warning = BASIC_ENDING if attempt.authentication == "basic" and not attempt.hve else ""
+    return Decision(None if doubts else True, CLIENT_SUBMISSION, missing=missing, possible=possible, warning=warning)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What is not known, and the reasons for which Exchange may refuse because of it."""
+
+    missing: str
+    reasons: tuple[str, ...]
 
 
 def sign_in(observed: Observed, mailbox: str, authentication: str) -> Decision:
@@ -95,10 +108,6 @@ def sign_in(observed: Observed, mailbox: str, authentication: str) -> Decision:
 
 
 def _sign_in(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Refusal]:
-    if not switches.exists:
-        fix = "create and license it, or correct mailbox in the device"
-        yield Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", mend=fix)
-        return
     if not attempt.hve:
         yield from _switched_off(switches)
     if attempt.authentication == "basic":
@@ -148,29 +157,31 @@ def _password(switches: Switches) -> Iterator[Refusal]:
         yield Refusal("conditional_access", _REFUSED, what, mend=fix)
 
 
-def _unknown(attempt: Attempt, switches: Switches) -> Iterator[str]:
-    if not switches.exists:
-        return
+def _unknown(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[_Doubt]:
+    if Account in picture.unread and not any(c.mailbox == attempt.mailbox for _, c in picture.every(Account)):
+        yield _Doubt("the account and its licence", ("account_disabled", "unlicensed"))
     if switches.mailbox is None and not attempt.hve:
-        yield "the mailbox's switch"
+        inherited = ["organization"] if switches.organization == "disabled" else []
+        yield _Doubt("the mailbox's switch", ("mailbox", "no_mailbox", *inherited))
     if switches.organization is None and switches.mailbox in {None, "inherit"} and not attempt.hve:
-        yield "the organization's switch"
+        yield _Doubt("the organization's switch", ("organization",))
     if switches.enabled is False and attempt.authentication == "oauth" and attempt.application is None:
-        yield "whether an application signs in (the account itself is disabled)"
+        yield _Doubt("whether an application signs in (the account itself is disabled)", ("account_disabled",))
     if switches.licensed is False and not switches.kind and not attempt.hve:
-        yield "whether the mailbox needs a licence (it has none)"
+        yield _Doubt("whether the mailbox needs a licence (it has none)", ("unlicensed",))
     if attempt.authentication == "basic":
         yield from _unknown_of_passwords(switches)
     if attempt.hve:
-        yield "whether the HVE account has a valid billing policy"
+        yield _Doubt("whether the HVE account has a valid billing policy", ("hve_billing",))
 
 
-def _unknown_of_passwords(switches: Switches) -> Iterator[str]:
+def _unknown_of_passwords(switches: Switches) -> Iterator[_Doubt]:
     if switches.policy_allows is None:
-        yield "the authentication policy"
+        yield _Doubt("the authentication policy", ("authentication_policy",))
     if switches.security_defaults is None:
-        yield "the security defaults"
-    yield from switches.access_unknown
+        yield _Doubt("the security defaults", ("security_defaults",))
+    for missing in switches.access_unknown:
+        yield _Doubt(missing, ("conditional_access",))
 
 
 # --- sending ---------------------------------------------------------------------------------------------------------
@@ -178,7 +189,7 @@ def _unknown_of_passwords(switches: Switches) -> Iterator[str]:
 
 def _message(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     yield from sending_disabled(picture, attempt)
-    if attempt.sender and not _own(picture, attempt) and _right(picture, attempt) is False:
+    if _may_send_as(picture, attempt) is False:
         what = f"{attempt.mailbox} may not send as {attempt.sender}"
         yield Refusal("send_as_denied", "554 5.2.252", what, mend="declare it under send_as, or send as the mailbox")
     if attempt.hve:
@@ -211,18 +222,24 @@ def sending_disabled(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
         yield Refusal("sending_disabled", "", what, by, fix)
 
 
-def _own(picture: Picture, attempt: Attempt) -> bool:
-    """Whether From is an address of the mailbox itself: its name in the plan, its primary address or an alias."""
-    own = (s for _, s in picture.every(SignIn) if s.mailbox == attempt.mailbox)
-    return attempt.sender == attempt.mailbox or any(attempt.sender in s.addresses for s in own)
+def sending_unknown(picture: Picture, attempt: Attempt) -> bool:
+    """Whether a read that failed could tell that sending from the domain is disabled."""
+    known = any(c.domain == attempt.domain for _, c in picture.every(Acceptance))
+    lacking = picture.lacks(Acceptance, attempt.domain)
+    return bool(attempt.domain) and Acceptance in picture.unread and not known and not lacking
 
 
-def _right(picture: Picture, attempt: Attempt) -> bool | None:
-    """Whether the mailbox holds Send As for the address; None where that was not read, or a group holds it."""
+def _may_send_as(picture: Picture, attempt: Attempt) -> bool | None:
+    """Whether From is an address of the mailbox itself (primary or alias), or one that it holds Send As for.
+
+    None where that was not read, or only a group holds the right.
+    """
+    own = [s.addresses for _, s in picture.every(SignIn) if s.mailbox == attempt.mailbox]
     rights = _rights(picture, attempt)
-    if rights:
-        return True if not all(right.through for right in rights) else None
-    return False if picture.lacks(SendRight, f"{attempt.mailbox} as {attempt.sender}") else None
+    if attempt.sender in {"", attempt.mailbox}.union(*own) or any(not right.through for right in rights):
+        return True
+    denied = any(own) and not rights and picture.lacks(SendRight, f"{attempt.mailbox} as {attempt.sender}")
+    return False if denied else None
 
 
 def _rights(picture: Picture, attempt: Attempt) -> list[SendRight]:
@@ -230,16 +247,19 @@ def _rights(picture: Picture, attempt: Attempt) -> list[SendRight]:
     return [right for _, right in picture.every(SendRight) if (right.trustee, right.sender) == pair]
 
 
-def _right_missing(picture: Picture, attempt: Attempt) -> Iterator[str]:
-    if attempt.sender and not _own(picture, attempt) and _right(picture, attempt) is None:
+def _name_unknown(picture: Picture, attempt: Attempt) -> Iterator[_Doubt]:
+    if _may_send_as(picture, attempt) is None:
         groups = ", ".join(right.through for right in _rights(picture, attempt))
         member = f" (as a member of {groups})" if groups else ""
-        yield f"whether {attempt.mailbox} may send as {attempt.sender}{member}"
+        yield _Doubt(f"whether {attempt.mailbox} may send as {attempt.sender}{member}", ("send_as_denied",))
+    if sending_unknown(picture, attempt):
+        yield _Doubt(f"whether sending from {attempt.domain} is disabled", ("sending_disabled",))
 
 
-def _limit_missing(attempt: Attempt) -> Iterator[str]:
+def _limit_unknown(attempt: Attempt) -> Iterator[_Doubt]:
     if DEFAULT_RECIPIENTS < attempt.recipients <= MOST_RECIPIENTS and not attempt.hve:
-        yield f"whether RecipientLimits of {attempt.mailbox} allows {attempt.recipients:,} recipients"
+        what = f"whether RecipientLimits of {attempt.mailbox} allows {attempt.recipients:,} recipients"
+        yield _Doubt(what, ("too_many_recipients",))
 
 
 # --- what the answers say --------------------------------------------------------------------------------------------

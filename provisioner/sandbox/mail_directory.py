@@ -56,11 +56,14 @@ def domain_of(address: str) -> str:
 
 
 def accepted(tenant: Tenant, domain: str) -> Row | None:
-    """The accepted domain of this name."""
-    for row in tenant.visible("AcceptedDomain"):
-        if str(row.get("DomainName") or row.get("Name")).lower() == domain.lower():
-            return row
-    return None
+    """The accepted domain of this name, or the nearest one above it that takes its subdomains' mail (MatchSubDomains).
+
+    Source: Microsoft Learn, "Enable mail flow for subdomains in Exchange Online".
+    """
+    rows = {str(row.get("DomainName") or row.get("Name")).lower(): row for row in tenant.visible("AcceptedDomain")}
+    labels = domain.lower().split(".")
+    above = (rows.get(".".join(labels[cut:])) for cut in range(1, len(labels)))
+    return rows.get(domain.lower()) or next((row for row in above if row and row.get("MatchSubDomains") is True), None)
 
 
 def unknown_here(tenant: Tenant, address: str) -> bool:

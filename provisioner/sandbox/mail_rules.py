@@ -25,6 +25,7 @@ _PARTNER_RESTRICTED = (
 )
 _UNKNOWN_RECIPIENT = "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)"
 _TLS_WANTED = "451 5.7.3 STARTTLS is required to send mail"  # as Exchange words it; not seen for this cause
+SENDING_DISABLED = "550 5.7.1 Sending from this domain is disabled"  # no published answer: the text is ours
 _TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients"
 _NO_FROM = (
     "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant and include a valid From address"
@@ -57,16 +58,24 @@ def _covers(name: str, certificate: str) -> bool:
     return certificate.lower() == name.lower()
 
 
-def relay_connector(tenant: Tenant, source: Source) -> Row | None:
-    """The enabled connector of type OnPremises that knows a source. SenderDomains limits partners only."""
+def relay_connector(tenant: Tenant, source: Source, sender: str) -> Row | None:
+    """The enabled connector of type OnPremises that knows a source. SenderDomains limits partners only.
+
+    AssociatedAcceptedDomains, where there are any, are the domains of MAIL FROM that may use it (New-InboundConnector).
+    """
     found = _enabled(tenant, "OnPremises")
-    return next((row for row in found if identifies(row, source)), None)
+    return next((row for row in found if identifies(row, source) and _associated(row, sender)), None)
+
+
+def _associated(row: Row, sender: str) -> bool:
+    domains = {str(text).lower() for text in row.get("AssociatedAcceptedDomains") or ()}
+    return not domains or domain_of(sender) in domains
 
 
 def known_connector(tenant: Tenant, source: Source, sender: str) -> Row | None:
     """The connector of either type that knows a source by address or certificate."""
     partners = (row for row in _enabled(tenant, "Partner") if _meant(row, sender) and identifies(row, source))
-    return relay_connector(tenant, source) or next(partners, None)
+    return relay_connector(tenant, source, sender) or next(partners, None)
 
 
 def _enabled(tenant: Tenant, kind: str) -> list[Row]:
@@ -128,28 +137,66 @@ def recipient_refusal(
     tenant: Tenant, source: Source, sender: str, recipient: str, before: Sequence[str] = ()
 ) -> str | None:
     """Why the MX host refuses a recipient, after those that it took `before`; None where it takes it."""
+    return next(recipient_refusals(tenant, source, sender, recipient, before), None)
+
+
+def recipient_refusals(
+    tenant: Tenant, source: Source, sender: str, recipient: str, before: Sequence[str] = ()
+) -> Iterator[str]:
+    """Every reason for which the MX host refuses a recipient, in the order in which they speak here.
+
+    SendingFromDomainDisabled stops what the tenant sends (Set-AcceptedDomain); nothing says that it stops mail that
+    nobody signed in for and that stays in the tenant, nor that the block list stops mail that is relayed.
+    """
     domain = domain_of(recipient)
     inside = accepted(tenant, domain)
-    own = relay_connector(tenant, source)
+    own = relay_connector(tenant, source, sender)
     if inside is None:
-        return None if own is not None and _ours(tenant, own, source, sender) else _RELAY_DENIED
+        if own is None or not _ours(tenant, own, source, sender):
+            yield _RELAY_DENIED
+        elif sending_disabled(tenant, sender):
+            yield SENDING_DISABLED
+        return
     if _blocked(tenant, source.ip):
-        return (
+        yield (
             f"550 5.7.513 Service unavailable, Client host [{source.ip}] blocked by {domain} using Customer Block list "
             "(AS16012607)"
         )
     refusal = _partner_refusal(tenant, source, sender) if own is None else None
     if refusal:
-        return refusal
+        yield refusal
     organization = tenant.visible("OrganizationConfig")
     rejects = bool(organization and organization[0].get("RejectDirectSend"))
     if rejects and accepted(tenant, domain_of(sender)) and known_connector(tenant, source, sender) is None:
-        return _DIRECT_SEND_REJECTED
+        yield _DIRECT_SEND_REJECTED
     if unknown_here(tenant, recipient):
-        return _UNKNOWN_RECIPIENT
+        yield _UNKNOWN_RECIPIENT
     if sum(domain_of(other) == domain for other in before) >= _MOST_OF_A_DOMAIN:
-        return _TOO_MANY_RECIPIENTS
-    return None
+        yield _TOO_MANY_RECIPIENTS
+
+
+def sending_disabled(tenant: Tenant, sender: str) -> bool:
+    """Whether no mail may be sent from the domain of an address (SendingFromDomainDisabled of Set-AcceptedDomain)."""
+    domain = accepted(tenant, domain_of(sender))
+    return domain is not None and domain.get("SendingFromDomainDisabled") is True
+
+
+def quarantined(tenant: Tenant, *senders: str) -> bool:
+    """Whether a block entry for a sender means one of these addresses: its mail is taken and put into quarantine.
+
+    An entry is an address, a domain (without its subdomains) or `*.domain` (with them); block entries win over allow
+    entries. Sources: Microsoft Learn, "Allow or block email using the Tenant Allow/Block List" and "Manage allows and
+    blocks in the Tenant Allow/Block List".
+    """
+    for row in tenant.visible("TenantAllowBlockListItems"):
+        if row.get("ListType") != "Sender" or row.get("Action") != "Block":
+            continue
+        value = str(row.get("Value") or "").lower()
+        for sender in senders:
+            domain = domain_of(sender)
+            if value in (sender.lower(), domain) or (value[:2] == "*." and f".{domain}".endswith(value[1:])):
+                return True
+    return False
 
 
 def _ours(tenant: Tenant, connector: Row, source: Source, sender: str) -> bool:

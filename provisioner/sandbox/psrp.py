@@ -67,7 +67,7 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HostedConnectionFilterPolicy",
     "InboundConnector", "Mailbox", "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
-    "RemoteDomain", "TransportConfig", "User",
+    "RemoteDomain", "TenantAllowBlockListItems", "TransportConfig", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")

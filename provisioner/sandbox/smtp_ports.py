@@ -166,7 +166,9 @@ class Submission(_Port):
         if refusal:
             return self._said("DATA", refusal, self._user)
         size = len(_content(envelope))
-        folders = {recipient: self._folder(recipient, "inbox", size) for recipient in envelope.rcpt_tos}
+        held = mail_rules.quarantined(self._front.tenant, str(envelope.mail_from), _author(envelope))
+        inside = "quarantine" if held else "inbox"
+        folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
         due = self._front.rate.due(self._mailbox, self._front.tenant.clock.now())
         self._front.deliver(session, envelope.mail_from, _content(envelope), "client_submission", folders, due)
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
@@ -180,7 +182,7 @@ class Submission(_Port):
         sender = str(envelope.mail_from)
         names = [sender] if sender != _NOBODY else []
         for name in dict.fromkeys([*names, _author(envelope) or self._user]):
-            refusal = refusal or submission_rules.send_as_refusal(tenant, self._mailbox, name)
+            refusal = refusal or next(submission_rules.sending_refusals(tenant, self._mailbox, name), None)
         owner = owner_of(tenant, self._mailbox)
         refusal = refusal or submission_rules.size_refusal(owner, len(_content(envelope)))
         # Last, because it counts.
@@ -234,6 +236,8 @@ class Exchange(_Port):
         if refusal:
             return self._said("DATA", refusal, source.ip)
         inside, size = "junk" if mail_rules.doubtful(tenant, source, sender) else "inbox", len(_content(envelope))
+        if mail_rules.quarantined(tenant, sender, _author(envelope)):
+            inside = "quarantine"
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
         known = mail_rules.known_connector(tenant, source, sender)
         route = "smtp_relay" if known is not None else "direct_send"

@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from provisioner.sandbox import access_policies, passwords
+from provisioner.sandbox import access_policies, mail_rules, passwords
 from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.mail_directory import addresses, client_access, owner_of, primary, user_of
 from provisioner.sandbox.tenant import Row, Tenant
@@ -118,28 +118,33 @@ def password_refusal(tenant: Tenant, lockout: Lockout, user: str, password: str)
         lockout.failed(address, password)
         return _BAD_CREDENTIALS
     lockout.succeeded(address)
+    return next(account_refusals(tenant, owner), None)
+
+
+def account_refusals(tenant: Tenant, owner: Row) -> Iterator[str]:
+    """Every reason for which a mailbox may not sign in with its right password, in the order in which they speak."""
     account = user_of(tenant, owner)
     if account.get("accountEnabled") is False or owner.get("AccountDisabled") is True:
-        return _ACCOUNT
-    return _basic_refusal(tenant, owner) or mailbox_refusal(tenant, owner)
+        yield _ACCOUNT
+    yield from _basic_refusals(tenant, owner)
+    yield from mailbox_refusals(tenant, owner)
 
 
-def _basic_refusal(tenant: Tenant, owner: Row) -> str | None:
+def _basic_refusals(tenant: Tenant, owner: Row) -> Iterator[str]:
     """What forbids passwords, and passwords only."""
     if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
-        return _SECURITY_DEFAULTS
+        yield _SECURITY_DEFAULTS
     blocked = {str(address).lower() for address in tenant.settings.get("conditional_access_blocks", ())}
     if blocked & (addresses(owner) | {"*"}) or access_policies.refuse_password(tenant, owner):
-        return _CONDITIONAL_ACCESS
+        yield _CONDITIONAL_ACCESS
     if not _policy_allows(tenant, owner):
-        return _BASIC_DISABLED
+        yield _BASIC_DISABLED
     off = tenant.settings.get("basic_smtp_auth_retired_from")
     if off and tenant.clock.now().date() >= dt.date.fromisoformat(str(off)):
-        return _RETIRED
-    return None
+        yield _RETIRED
 
 
-def mailbox_refusal(tenant: Tenant, owner: Row) -> str | None:
+def mailbox_refusals(tenant: Tenant, owner: Row) -> Iterator[str]:
     """What holds for passwords and for tokens: the switches, and that the mailbox is licensed.
 
     The mailbox's own word counts before the organization's. What is answered to a mailbox without a licence is not
@@ -147,12 +152,13 @@ def mailbox_refusal(tenant: Tenant, owner: Row) -> str | None:
     """
     access = client_access(tenant, owner)
     own = access.get("SmtpClientAuthenticationDisabled") if access is not None else None
-    if own is True:
-        return _SWITCHED_OFF.format(scope="Mailbox")
     transport = tenant.visible("TransportConfig")
-    if own is None and transport and transport[0].get("SmtpClientAuthenticationDisabled") is True:
-        return _SWITCHED_OFF.format(scope="Tenant")
-    return None if _licensed(tenant, owner) else REFUSED
+    if own is True:
+        yield _SWITCHED_OFF.format(scope="Mailbox")
+    elif own is None and transport and transport[0].get("SmtpClientAuthenticationDisabled") is True:
+        yield _SWITCHED_OFF.format(scope="Tenant")
+    if not _licensed(tenant, owner):
+        yield REFUSED
 
 
 def _licensed(tenant: Tenant, owner: Row) -> bool:
@@ -191,7 +197,7 @@ def token_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str |
         allowed = "SMTP.Send" in str(claims["scp"]).split() and _speaks_for(tenant, claims, owner)
     else:
         allowed = "SMTP.SendAsApp" in claims.get("roles", ()) and service_principal(tenant, claims) is not None
-    return mailbox_refusal(tenant, owner) if allowed else REFUSED
+    return next(mailbox_refusals(tenant, owner), None) if allowed else REFUSED
 
 
 def _speaks_for(tenant: Tenant, claims: Mapping[str, Any], owner: Row) -> bool:
@@ -253,6 +259,15 @@ def send_as_refusal(tenant: Tenant, user: str, sender: str) -> str | None:
         "STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed to process message due "
         "to a permanent exception with message Cannot submit message."
     )
+
+
+def sending_refusals(tenant: Tenant, user: str, sender: str) -> Iterator[str]:
+    """Every reason for which a mailbox may not send in a name: it is another's, or its domain may not send."""
+    denied = send_as_refusal(tenant, user, sender)
+    if denied:
+        yield denied
+    if mail_rules.sending_disabled(tenant, sender):
+        yield mail_rules.SENDING_DISABLED
 
 
 def most_recipients(owner: Row | None) -> int:

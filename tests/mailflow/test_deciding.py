@@ -197,7 +197,13 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
     [
         (tenant(a=RELAY), OUT, Decision(True, "smtp_relay", (A,))),
         (tenant(), OUT, Decision(False, "smtp_relay", (), "no_connector", "550 5.7.64", NO_SOURCE)),
-        (tenant(unread={Relay: "throttled"}), OUT, Decision(None, "smtp_relay", missing=UNREAD)),
+        (
+            tenant(unread={Relay: "throttled"}),
+            OUT,
+            Decision(
+                None, "smtp_relay", missing=UNREAD, possible=("no_connector", "sender_not_accepted", "tls_required")
+            ),
+        ),
         (
             tenant(b=RELAY, a=RELAY),
             at(OUT, sender="x@fabrikam.com"),
@@ -225,7 +231,13 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
         (
             tenant(a=RELAY),
             at(OUT, sender="x@unread.example"),
-            Decision(None, "smtp_relay", (A,), missing=("whether unread.example makes it mail of the tenant",)),
+            Decision(
+                None,
+                "smtp_relay",
+                (A,),
+                missing=("whether unread.example makes it mail of the tenant",),
+                possible=("no_connector", "sender_not_accepted", "tls_required"),
+            ),
         ),
         # A connector that is certain decides before one that is not.
         (tenant(a=Relay(frozenset({NET})), b=RELAY), at(OUT, tls=False), Decision(True, "smtp_relay", (B,))),
@@ -240,6 +252,7 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
                     'connector["a"]: the effect of require_tls on a connector of type on_premises is not documented',
                     'connector["b"]: ConnectorType was not returned',
                 ),
+                possible=("no_connector", "sender_not_accepted", "tls_required"),
             ),
         ),
         (
@@ -250,12 +263,35 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
                 "smtp_relay",
                 (A,),
                 missing=('connector["a"]: tls_sender_certificate_name counts with require_tls: true',),
+                possible=("no_connector", "sender_not_accepted", "tls_required"),
             ),
         ),
         (tenant(), IN, Decision(True, "direct_send")),
-        (tenant(None), IN, Decision(None, "direct_send", missing=("RejectDirectSend",))),
-        (tenant(unread={Restriction: "throttled"}), IN, Decision(None, "direct_send", missing=UNREAD)),
-        (tenant(True, unread={Exemption: "throttled"}), IN, Decision(None, "direct_send", missing=UNREAD)),
+        (
+            tenant(None),
+            IN,
+            Decision(None, "direct_send", missing=("RejectDirectSend",), possible=("direct_send_rejected",)),
+        ),
+        (
+            tenant(unread={Restriction: "throttled"}),
+            IN,
+            Decision(
+                None,
+                "direct_send",
+                missing=UNREAD,
+                possible=("partner_restricts", "tls_required", "direct_send_rejected"),
+            ),
+        ),
+        (
+            tenant(True, unread={Exemption: "throttled"}),
+            IN,
+            Decision(
+                None,
+                "direct_send",
+                missing=UNREAD,
+                possible=("partner_restricts", "tls_required", "direct_send_rejected"),
+            ),
+        ),
         (
             tenant(True),
             IN,
@@ -318,6 +354,7 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
                 "",
                 "no source says which of these connectors decides",
                 ('which of connector["a"] and connector["b"] decides',),
+                possible=("partner_restricts",),
             ),
         ),
         # TLS is demanded of those whose mail it is: by domain alone, or by a source that counts.
@@ -354,3 +391,53 @@ def test_a_decision_names_what_decides_and_what_is_missing(
     picture: Picture, attempt: Attempt, decision: Decision
 ) -> None:
     assert decide(picture, attempt) == decision
+
+
+@pytest.mark.parametrize(("recipients", "certain"), [(200, set()), (201, {"too_many_recipients"})])
+def test_a_message_from_outside_has_two_hundred_recipients_of_a_domain(recipients: int, certain: set[str]) -> None:
+    found = decide(tenant(), at(IN, recipients=recipients))
+    assert found.certain == certain
+    if certain:
+        assert (found.code, found.sentence, found.mend) == (
+            "452 4.5.3",
+            "a message from outside may have 200 recipients of a domain at most",
+            "send several messages",
+        )
+    assert decide(tenant(hq=RELAY), at(OUT, recipients=201)).allowed is True
+
+
+def test_whether_a_domain_closed_for_sending_is_closed_within_the_tenant_no_source_says() -> None:
+    domain = Address("domain", "contoso.com")
+    closed = Picture({domain: (Acceptance("contoso.com", sending=False),), SETTINGS: (Rejection(False),)})
+    assert decide(closed, IN) == Decision(
+        None,
+        "direct_send",
+        (domain,),
+        "sending_disabled",
+        "",
+        "sending from contoso.com is disabled (SendingFromDomainDisabled)",
+        ("whether SendingFromDomainDisabled of contoso.com holds for mail within the tenant",),
+        "Set-AcceptedDomain -Identity contoso.com -SendingFromDomainDisabled $false, or send from another",
+    )
+
+
+def test_every_certain_refusal_is_named_and_every_doubt_besides() -> None:
+    both = decide(tenant(True, filter=FILTER), IN)
+    assert (both.reason, both.others, both.possible) == ("partner_restricts", ("direct_send_rejected",), ())
+    torn = decide(tenant(True, filter=FILTER, bank=Exemption(domains=OWN)), IN)
+    assert torn.reason == "direct_send_rejected"
+    assert torn.certain == {"direct_send_rejected"}
+    assert torn.doubtful == {"ambiguous", "partner_restricts"}
+
+
+@pytest.mark.parametrize("rejects", [True, False])
+def test_with_a_connector_unread_a_partner_s_refusal_is_not_certain(rejects: bool) -> None:
+    """The unread connector may take the mail."""
+    unread: dict[type[Contribution], str] = dict.fromkeys((Relay, Exemption, Restriction), "throttled")
+    assert decide(tenant(rejects, unread=unread, filter=FILTER), IN).allowed is None
+    assert decide(tenant(rejects, unread=unread, bank=TLS_ONLY), at(IN, tls=False)).allowed is None
+    stranger = at(IN, sender="x@fabrikam.com")
+    assert decide(tenant(rejects, unread=unread), stranger).missing == UNREAD
+    assert decide(tenant(rejects, unread=unread), OUT).possible == (
+        "no_connector", "sender_not_accepted", "tls_required",
+    )  # fmt: skip

@@ -11,8 +11,10 @@ from provisioner.model import Address, Answer, Cmdlet, Desired, GraphRequest, Re
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.resources.rows import (
     access_policy,
+    allow_block_list,
     authentication_policy,
     cas_mailbox,
+    connection_filter,
     organization_config,
     security_defaults,
     transport_config,
@@ -23,10 +25,11 @@ from provisioner.resources.smtp_auth import SmtpAuth
 ERP, FAX = "erp@contoso.com", "fax@contoso.com"
 
 
-def plan(declared: tuple[str, ...] = (), **sends: tuple[str | None, str]) -> Desired:
+def plan(declared: tuple[str, ...] = (), *, recipients: str = "anyone", **sends: tuple[str | None, str]) -> Desired:
     """Devices by name, each with its method and authentication; a device signs in as the mailbox of its name."""
     devices = {
-        name: Device(name, f"{name}@contoso.com", "anyone", "1.2", frozenset(), f"{name}@contoso.com") for name in sends
+        name: Device(name, f"{name}@contoso.com", recipients, "1.2", frozenset(), f"{name}@contoso.com")
+        for name in sends
     }
     choices = {name: Choice(method, authentication, (), {}) for name, (method, authentication) in sends.items()}
     addresses = [Address("smtp_auth", mailbox) for mailbox in declared]
@@ -60,9 +63,18 @@ ACCOUNT = GraphRequest(
     ("desired", "asked"),
     [
         (plan(), []),
-        (plan(a=(SMTP_RELAY, "none")), []),
+        (plan(a=(SMTP_RELAY, "none")), [connection_filter.REQUEST]),
+        (
+            plan(a=(SMTP_RELAY, "none"), recipients="organization"),
+            [connection_filter.REQUEST, allow_block_list.REQUEST],
+        ),
+        (
+            plan(erp=OAUTH, recipients="organization"),
+            [transport_config.REQUEST, of_mailbox(ERP), allow_block_list.REQUEST],
+        ),
+        (plan(a=(None, "none"), recipients="organization"), []),
         (plan(a=(None, "none")), []),
-        (plan(a=(DIRECT_SEND, "none")), [organization_config.REQUEST]),
+        (plan(a=(DIRECT_SEND, "none")), [organization_config.REQUEST, connection_filter.REQUEST]),
         (plan(erp=OAUTH), [transport_config.REQUEST, of_mailbox(ERP)]),
         (plan((ERP,), erp=OAUTH), [transport_config.REQUEST]),
         (
@@ -75,7 +87,7 @@ ACCOUNT = GraphRequest(
             [transport_config.REQUEST, of_mailbox(FAX), *PASSWORDS, of_user(ERP), organization_config.REQUEST],
         ),
         # What relays signs in to nothing, whatever it could.
-        (plan(erp=(SMTP_RELAY, "basic")), []),
+        (plan(erp=(SMTP_RELAY, "basic")), [connection_filter.REQUEST]),
     ],
 )
 def test_only_what_the_devices_make_necessary_is_asked(desired: Desired, asked: list[Request]) -> None:
@@ -127,7 +139,11 @@ def test_a_listing_keeps_the_users_and_mailboxes_of_devices_only() -> None:
         {"PrimarySmtpAddress": f"{n}@contoso.com", "EmailAddresses": [], "SmtpClientAuthenticationDisabled": None}
         for n in ("anna", "m3")
     ]
-    found = reduced(plan(**many), (user.LISTING, Answer(tuple(rows))), (cas_mailbox.LISTING, Answer(tuple(mailboxes))))
+    found = reduced(
+        plan((), recipients="anyone", **many),
+        (user.LISTING, Answer(tuple(rows))),
+        (cas_mailbox.LISTING, Answer(tuple(mailboxes))),
+    )
     users, switches = found[request_key(user.LISTING)], found[request_key(cas_mailbox.LISTING)]
     assert isinstance(users, Answer)
     assert [row["UserPrincipalName"] for row in users.rows] == ["m1@contoso.com", "m2@contoso.com"]

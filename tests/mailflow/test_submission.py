@@ -385,15 +385,20 @@ def test_every_reason_is_told_and_what_is_unknown_besides() -> None:
     assert found.others == (
         "security_defaults", "conditional_access", "account_disabled", "unlicensed", "too_many_recipients",
     )  # fmt: skip
-    assert found.reasons == {"organization", *found.others}
-    assert Decision(True, "client_submission").reasons == frozenset()
+    assert found.certain == {"organization", *found.others}
+    assert found.doubtful == {"authentication_policy"}
+    nothing = Decision(True, "client_submission")
+    assert (nothing.certain, nothing.doubtful) == (frozenset(), frozenset())
 
 
 def test_an_application_signs_in_to_a_mailbox_whose_user_may_not() -> None:
     tenant = picture(Account(ERP, False, True))
     unclear = decide(tenant, OAUTH, evidence())
     assert unclear == Decision(
-        None, "client_submission", missing=("whether an application signs in (the account itself is disabled)",)
+        None,
+        "client_submission",
+        missing=("whether an application signs in (the account itself is disabled)",),
+        possible=("account_disabled",),
     )
     assert decide(tenant, dataclasses.replace(OAUTH, application=True), evidence()).allowed is True
     assert decide(tenant, dataclasses.replace(OAUTH, application=False), evidence()).reason == "account_disabled"
@@ -452,9 +457,9 @@ BILLING = ("whether the HVE account has a valid billing policy",)
 @pytest.mark.parametrize(
     ("tenant", "attempt", "answers", "decision"),
     [
-        (Picture({}), HVE, {}, Decision(None, "client_submission", missing=BILLING)),
+        (Picture({}), HVE, {}, Decision(None, "client_submission", missing=BILLING, possible=('hve_billing',))),
         (picture(SignIn(ERP, "disabled"), Account(ERP, True, False)), HVE, {},
-         Decision(None, "client_submission", missing=BILLING)),
+         Decision(None, "client_submission", missing=BILLING, possible=('hve_billing',))),
         (
             Picture({}),
             dataclasses.replace(HVE, external=True),
@@ -462,8 +467,7 @@ BILLING = ("whether the HVE account has a valid billing policy",)
             Decision(
                 False, "client_submission", (), "hve_external", "550 5.5.105",
                 "High Volume Email reaches recipients of the organization only", BILLING,
-                "use client submission or SMTP relay",
-            ),
+                "use client submission or SMTP relay", possible=('hve_billing',)),
         ),
         (
             Picture({}),
@@ -472,10 +476,11 @@ BILLING = ("whether the HVE account has a valid billing policy",)
             Decision(
                 False, "client_submission", (), "too_many_recipients", "",
                 "one message of an HVE account may have 50 recipients at most", BILLING, "send several messages",
+                possible=("hve_billing",),
             ),
         ),
         (Picture({}), dataclasses.replace(HVE, recipients=50, sent_before=20_000), {},
-         Decision(None, "client_submission", missing=BILLING)),
+         Decision(None, "client_submission", missing=BILLING, possible=('hve_billing',))),
     ],
 )  # fmt: skip
 def test_an_hve_account_has_no_switch_and_limits_of_its_own(
@@ -562,10 +567,63 @@ def test_the_account_is_known_from_an_answer_where_no_plan_declares_it() -> None
     assert sign_in(nobody, ERP, "oauth").reason == "no_mailbox"
 
 
+def test_without_the_names_of_the_mailbox_no_address_is_certainly_another_s() -> None:
+    tenant = picture(SignIn(ERP, "enabled"), lacking={SendRight: frozenset({f"{ERP} as {BILLS}"})})
+    found = decide(tenant, dataclasses.replace(OAUTH, sender=BILLS), evidence())
+    assert (found.allowed, found.missing) == (None, ("whether erp@contoso.com may send as bills@contoso.com",))
+    assert found.possible == ("send_as_denied",)
+
+
+def test_an_account_that_could_not_be_read_may_be_disabled_or_without_a_licence() -> None:
+    switch = {MAILBOX: (SignIn(ERP, "enabled", frozenset({ERP})),)}
+    found = decide(Picture(switch, {Account: "forbidden"}), OAUTH, evidence())
+    assert (found.missing, found.possible) == (("the account and its licence",), ("account_disabled", "unlicensed"))
+    assert decide(Picture(switch), OAUTH, evidence()).allowed is True
+
+
+def test_an_unknown_switch_may_inherit_what_the_organization_says() -> None:
+    disabled = Picture({ORG: (SignIn(ORGANIZATION, "disabled"),)})
+    assert decide(disabled, OAUTH, evidence()).possible == ("mailbox", "no_mailbox", "organization")
+    enabled = Picture({ORG: (SignIn(ORGANIZATION, "enabled"),)})
+    assert decide(enabled, OAUTH, evidence()).possible == ("mailbox", "no_mailbox")
+
+
+def test_a_domain_that_could_not_be_read_may_be_closed_for_sending() -> None:
+    unread: dict[type[Contribution], str] = {Acceptance: "throttled"}
+    tenant = picture()
+    other = dataclasses.replace(OAUTH, sender="x@unread.example")
+    found = decide(dataclasses.replace(tenant, unread=unread), other, evidence())
+    assert "whether sending from unread.example is disabled" in found.missing
+    assert "sending_disabled" in found.possible
+    assert "sending_disabled" not in decide(tenant, other, evidence()).possible
+    assert decide(dataclasses.replace(tenant, unread=unread), OAUTH, evidence()).allowed is True
+
+
+@pytest.mark.parametrize(
+    ("change", "possible"),
+    [
+        (DEFAULTS, "security_defaults"),
+        (ACCESS_POLICIES, "conditional_access"),
+        (POLICIES, "authentication_policy"),
+    ],
+)
+def test_what_is_not_known_names_the_reason_that_it_may_be(change: str, possible: str) -> None:
+    policy = [{**USER, "AuthenticationPolicy": "Printers"}]
+    assert decide(picture(), BASIC, evidence({ASK_USER: policy, change: None})).possible == tuple(
+        dict.fromkeys(["authentication_policy", possible])
+    )
+
+
+def test_a_switch_that_was_not_read_may_be_of_no_mailbox() -> None:
+    found = decide(Picture({}), OAUTH, evidence())
+    assert found.possible == ("mailbox", "no_mailbox", "organization")
+
+
 def test_a_right_that_was_read_and_does_not_exist_is_denied_until_it_is_granted() -> None:
     right = pair_of(ERP, BILLS)
     address = Address("send_as", right.pair)
-    seen = dataclasses.replace(observed(), resources={**observed().resources, address: Absent()})
+    switch = Present(SmtpAuth(ERP, "enabled", names=frozenset({ERP})))
+    seen = dataclasses.replace(observed(), resources={MAILBOX: switch, address: Absent()})
     before = pictures.of_observed(seen, TYPES, (ERP,))
     attempt = dataclasses.replace(OAUTH, sender=BILLS)
     assert decide(before, attempt, seen.evidence).reason == "send_as_denied"

@@ -317,8 +317,9 @@ def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
         return [str(q) for q in questions(document.load(tmp_path, TYPES, today=TODAY)[0])]
 
     oauth = {**BASIC, "supports": {"tls": "1.2", "authentication": ["oauth"]}}
-    assert asked(mfp=RELAY) == []
-    assert asked(fax=FAX) == ["Get-OrganizationConfig"]
+    lists = ["Get-HostedConnectionFilterPolicy", "Get-TenantAllowBlockListItems"]
+    assert asked(mfp=RELAY) == lists[:1]
+    assert asked(fax=FAX) == ["Get-OrganizationConfig", *lists]
     assert asked(erp=oauth) == ["Get-TransportConfig"]
     many = {f"erp{i}": {**BASIC, "from": f"erp{i}@contoso.com"} for i in range(6)}
     assert asked(**many) == [

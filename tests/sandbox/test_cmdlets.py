@@ -377,6 +377,26 @@ def test_every_tenant_has_its_built_in_rows() -> None:
     assert get(tenant, "Get-OutboundConnector") == []
 
 
+def test_the_allow_block_list_is_read_by_type_action_and_entry() -> None:
+    tenant = Tenant()
+    rows = [
+        {"Value": "Contoso.com", "Action": "Block", "ListType": "Sender"},
+        {"Value": "a@fabrikam.com", "Action": "Allow", "ListType": "Sender"},
+        {"Value": "2001:db8::1", "Action": "Block", "ListType": "IP"},
+    ]
+    tenant.merge(load_seed({"sandbox": 1, "objects": {"TenantAllowBlockListItems": rows}}))
+
+    def values(**parameters: Any) -> set[str]:
+        return {row["Value"] for row in get(tenant, "Get-TenantAllowBlockListItems", **parameters)}
+
+    assert values(ListType="Sender") == {"Contoso.com", "a@fabrikam.com"}
+    assert values(ListType="sender", Block=True) == {"Contoso.com"}
+    assert values(ListType="Sender", Allow=True) == {"a@fabrikam.com"}
+    assert values(ListType="Sender", Entry="contoso.COM") == {"Contoso.com"}
+    assert values(ListType="Url") == set()
+    assert "ListType" in refused(tenant, "Get-TenantAllowBlockListItems").message
+
+
 def test_mailboxes_can_be_asked_for_by_type(tenant: Tenant) -> None:
     assert len(get(tenant, "Get-Mailbox", RecipientTypeDetails="UserMailbox")) == 3
     assert get(tenant, "Get-Mailbox", RecipientTypeDetails="SharedMailbox") == []

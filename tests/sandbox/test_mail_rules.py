@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 import trustme
 
+from provisioner.sandbox import mail_rules
+from provisioner.sandbox.mail_rules import Source
+from provisioner.sandbox.seed import load_seed
+from provisioner.sandbox.tenant import Tenant
 from tests.local_tenant import LocalTenant
 from tests.sandbox.mailing import connection, load, message, relay, words
 
@@ -227,3 +231,76 @@ def test_a_message_has_at_most_two_hundred_recipients_of_a_domain(tenant: LocalT
         assert {code for code, _ in answers[:200]} == {250}
         assert (answers[200][0], answers[200][1][:25]) == (452, b"4.5.3 Too many recipients")
         assert client.rcpt("anna@contoso.com")[0] == 250
+
+
+# --- domains, lists and connectors, as pure decisions ----------------------------------------------------------------
+
+RELAY = {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.10"], "Enabled": True}
+
+
+def made(**objects: list[dict[str, Any]]) -> Tenant:
+    tenant = Tenant()
+    tenant.merge(load_seed({"sandbox": 1, "mailboxes": ["anna@contoso.com"], "objects": objects}))
+    return tenant
+
+
+def answers(tenant: Tenant, sender: str, recipient: str, ip: str = "203.0.113.10") -> list[str]:
+    return [text[:11] for text in mail_rules.recipient_refusals(tenant, Source(ip), sender, recipient)]
+
+
+@pytest.mark.parametrize(
+    ("domain", "sender", "found"),
+    [
+        ({"MatchSubDomains": True}, "a@ci.contoso.com", []),
+        ({"MatchSubDomains": True}, "a@x.ci.contoso.com", []),
+        ({"MatchSubDomains": False}, "a@ci.contoso.com", ["550 5.7.64 "]),
+        ({"MatchSubDomains": True}, "a@ci-contoso.com", ["550 5.7.64 "]),
+        ({"SendingFromDomainDisabled": True}, "a@contoso.com", ["550 5.7.1 S"]),
+        ({"SendingFromDomainDisabled": True, "MatchSubDomains": True}, "a@ci.contoso.com", ["550 5.7.1 S"]),
+        ({}, "a@contoso.com", []),
+    ],
+)
+def test_what_an_accepted_domain_says_of_mail_that_is_relayed(
+    domain: dict[str, Any], sender: str, found: list[str]
+) -> None:
+    tenant = made(AcceptedDomain=[{"DomainName": "contoso.com", **domain}], InboundConnector=[RELAY])
+    assert answers(tenant, sender, "b@outside.example") == found
+
+
+def test_associated_domains_limit_who_uses_a_connector() -> None:
+    domains = [{"DomainName": "contoso.com"}, {"DomainName": "fabrikam.com"}]
+    tenant = made(AcceptedDomain=domains, InboundConnector=[{**RELAY, "AssociatedAcceptedDomains": ["Contoso.com"]}])
+    assert answers(tenant, "a@contoso.com", "b@outside.example") == []
+    assert answers(tenant, "a@fabrikam.com", "b@outside.example") == ["550 5.7.64 "]
+
+
+def test_every_refusal_is_told_in_order() -> None:
+    tenant = made(
+        AcceptedDomain=[{"DomainName": "contoso.com"}],
+        OrganizationConfig=[{"RejectDirectSend": True}],
+        HostedConnectionFilterPolicy=[{"Name": "Default", "IPBlockList": ["203.0.113.10"]}],
+    )
+    assert answers(tenant, "a@contoso.com", "nobody@contoso.com") == ["550 5.7.513", "550 5.7.68 ", "550 5.4.1 R"]
+
+
+@pytest.mark.parametrize(
+    ("value", "action", "kind", "held"),
+    [
+        ("a@contoso.com", "Block", "Sender", True),
+        ("contoso.com", "Block", "Sender", True),
+        ("*.com", "Block", "Sender", True),
+        ("sub.contoso.com", "Block", "Sender", False),
+        ("a@contoso.com", "Allow", "Sender", False),
+        ("contoso.com", "Block", "Url", False),
+    ],
+)
+def test_a_blocked_sender_s_mail_is_quarantined(value: str, action: str, kind: str, held: bool) -> None:
+    tenant = made(TenantAllowBlockListItems=[{"Value": value, "Action": action, "ListType": kind}])
+    assert mail_rules.quarantined(tenant, "a@contoso.com") is held
+
+
+def test_mail_in_quarantine_was_accepted(tenant: LocalTenant) -> None:
+    entry = {"Value": "*.quarantined.example", "Action": "Block", "ListType": "Sender"}
+    load(tenant, objects={"TenantAllowBlockListItems": [entry]})
+    assert relay(tenant, STRANGER, "anna@contoso.com", "a@quarantined.example") == ""
+    assert tenant.control("GET", "/mail")[-1]["recipients"] == {"anna@contoso.com": "quarantine"}

@@ -7,6 +7,7 @@ from typing import Any
 
 from provisioner.sandbox.cmdlets import (
     accepted_domain,
+    allow_block_list,
     authentication_policy,
     cas_mailbox,
     connection_filter,
@@ -33,6 +34,7 @@ _MODULES = (
     accepted_domain,
     authentication_policy,
     cas_mailbox,
+    allow_block_list,
     connection_filter,
     dkim_signing_config,
     inbound_connector,

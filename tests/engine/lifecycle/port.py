@@ -235,7 +235,10 @@ class Service:
     def _directory(self, request: GraphRequest) -> Answer:
         path, _, query = request.path.partition("?")
         parts = tuple(unquote(part) for part in path.split("/") if part)
-        call = Call(request.method, parts, dict(parse_qsl(query)), {}, request.body, "https://graph/v1.0", _ROLES)
+        parameters = dict(parse_qsl(query))
+        if request.columns:
+            parameters["$select"] = ",".join(sorted(request.columns | {"id"}))
+        call = Call(request.method, parts, parameters, {}, request.body, "https://graph/v1.0", _ROLES)
         try:
             body = self._graph.answer(call).body
         except GraphError as error:

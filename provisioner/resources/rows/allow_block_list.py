@@ -1,0 +1,44 @@
+"""Get-TenantAllowBlockListItems: senders whose mail to the tenant is put into quarantine.
+
+A block entry is an address, a domain without its subdomains, or `*.domain` with them. Its mail is taken for high
+confidence phishing and put into quarantine, also within the organization (Learn, "Allow or block email using the Tenant
+Allow/Block List"; block entries win over allow entries: "Manage allows and blocks in the Tenant Allow/Block List").
+Expired entries are removed by the service. Not read: entries for recipients that the organization may not write to
+(550 5.7.703), since an attempt names no recipient, and IP entries, which are IPv6 only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from provisioner.model import Cmdlet, Row
+
+COLUMNS = frozenset({"Value", "Action"})
+REQUEST = Cmdlet("Get-TenantAllowBlockListItems", {"ListType": "Sender"}, COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedSenders:
+    """The values of the block entries, in lower case."""
+
+    values: frozenset[str] = frozenset()
+
+    def entry_for(self, sender: str) -> str:
+        """The entry that blocks an address, "" where none does."""
+        domain = sender.rpartition("@")[2]
+        labels = domain.split(".")
+        wide = [f"*.{'.'.join(labels[cut:])}" for cut in range(len(labels))]
+        return next((value for value in (sender, domain, *wide) if value in self.values), "") if sender else ""
+
+
+def decode(rows: Iterable[Row]) -> BlockedSenders:
+    """The block entries of a listing. Raises ValueError for a row without a value or an action."""
+    values = set()
+    for row in rows:
+        value, action = row.get("Value"), row.get("Action")
+        if not isinstance(value, str) or not isinstance(action, str):
+            raise ValueError("a row has no Value or no Action")
+        if action.lower() == "block":
+            values.add(value.lower())
+    return BlockedSenders(frozenset(values))
