@@ -48,6 +48,10 @@ def _text(document: Mapping[str, Any]) -> str:
             lines += _one(resource)
     for finding in document.get("findings", ()):
         lines += ["", f"  {finding['rule']}: {visible(finding['summary'])}"]
+    if document.get("sending"):
+        lines += ["", "  In the tenant now:"]
+    for decision in document.get("sending", ()):
+        lines += _sending(decision)
     for verdict in document.get("sign_in", ()):
         lines += _sign_in(verdict)
     return "\n".join(lines) + "\n"
@@ -76,6 +80,27 @@ def _shown(value: Any) -> str:
     return visible(json.dumps(value, ensure_ascii=False))
 
 
+def _sending(decision: Mapping[str, Any]) -> Iterator[str]:
+    """What the tenant decides about mail from one of the device's networks."""
+    source = decision["network"].removesuffix("/32") or decision["certificate"] or "an unknown address"
+    method = decision["path"].replace("_", " ").replace("smtp", "SMTP")
+    through = f", {' and '.join(visible(a) for a in decision['by'])}" if decision["by"] else ""
+    if decision["allowed"]:
+        yield f"    mail from {visible(source)} is accepted: {method}{through}"
+        return
+    code = f" ({decision['code']})" if decision["code"] else ""
+    if decision["allowed"] is False:
+        yield f"    mail from {visible(source)} is refused: {visible(decision['sentence'])}{code}"
+    else:
+        yield f"    whether mail from {visible(source)} is accepted is not certain{through}"
+    for idle in decision["idle"]:
+        yield f"      {visible(idle)} names it, but is disabled in the tenant"
+    if decision["mend"]:
+        yield f"      {visible(decision['mend'])}"
+    if decision["unknown"]:
+        yield f"      not known: {visible(', '.join(decision['unknown']))}"
+
+
 def _sign_in(verdict: Mapping[str, Any]) -> Iterator[str]:
     how = "a password" if verdict["authentication"] == "basic" else "OAuth"
     state = {True: "can", False: "cannot"}.get(verdict["allowed"], "may or may not be able to")
@@ -84,7 +109,7 @@ def _sign_in(verdict: Mapping[str, Any]) -> Iterator[str]:
     alias = f" (as {visible(named)})" if named and named != verdict["mailbox"] else ""
     yield f"  {visible(verdict['mailbox'])}{alias} {state} sign in with {how}: {visible(verdict['sentence'])}"
     if verdict["blocked_by"]:
-        yield f"    blocked by: {verdict['blocked_by']}"
+        yield f"    blocked by: {', '.join([verdict['blocked_by'], *verdict['others']])}"
     if verdict["mend"]:
         yield f"    {visible(verdict['mend'])}"
     if verdict["unknown"]:

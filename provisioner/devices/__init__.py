@@ -1,9 +1,11 @@
 """A device -> a sending method -> the resources that it takes, and what to type into it. Pure.
 
-`choose` weighs the three methods, `expand` adds what the chosen ones take to a plan, `way` says how a device has to be
-set, `sheet` and `report` tell people, `remedy` says what mends a refusal.
+`choose` weighs the three methods, `expand` adds what the chosen ones take to a plan, `attempts` are the messages that
+`mailflow` decides about, `way` says how a device has to be set, `sheet` and `report` tell people, `remedy` what fixes
+a refusal.
 """
 
+from provisioner.devices.attempts import at_mx, attempts
 from provisioner.devices.choice import NAMES, Facts, choose, facts_of
 from provisioner.devices.expansion import egress, expand
 from provisioner.devices.remedy import Remedy, remedy
@@ -15,6 +17,8 @@ __all__ = [
     "Facts",
     "Remedy",
     "Way",
+    "at_mx",
+    "attempts",
     "choose",
     "device_of",
     "egress",

@@ -15,10 +15,11 @@ from typing import Any
 
 from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, Location, Severity
+from provisioner.mailflow import Attempt, decide
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Desired, Resource
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
-from provisioner.model.picture import Relay, holds
+from provisioner.model.picture import Picture
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
@@ -154,10 +155,10 @@ class _Expansion:
     def connect(self) -> None:
         """A connector for every source that no declared one covers."""
         names = {a.key.casefold(): r for a, r in self.resources.items() if a.type == _CONNECTOR}
-        relays = [(self.resources[a], relay) for a, relay in of_declared(self.resources.values()).every(Relay)]
+        picture = of_declared(self.resources.values())
         made = False
         for source, devices in self.sharing.values():
-            missing = self._left_over(source, devices, relays)
+            missing = self._left_over(source, devices, picture)
             if missing is None:
                 continue
             clash = names.get(source.name.casefold())
@@ -172,31 +173,30 @@ class _Expansion:
         if made and not self.desired.owner:
             self._tell_ownerless()
 
-    def _left_over(
-        self, source: _Source, devices: Sequence[Device], relays: Sequence[tuple[Resource, Relay]]
-    ) -> frozenset[str] | None:
+    def _left_over(self, source: _Source, devices: Sequence[Device], picture: Picture) -> frozenset[str] | None:
         """The addresses that no declared connector lets in; None where declared ones know all, or the certificate."""
-        missing = set(source.addresses)
-        for resource, relay in relays:
-            if source.certificate:
-                if relay.certificate and holds(frozenset({relay.certificate}), source.certificate):
-                    self._serve(resource, relay, devices)
-                    return None
-                continue
-            covered = {network for network in source.addresses if holds(relay.networks, network)}
-            if covered and not relay.certificate:
-                self._serve(resource, relay, devices)
-                missing -= covered
-        return frozenset(missing) if missing or source.certificate else None
+        missing, served = set(source.addresses), set[tuple[Address, str]]()
+        for network in sorted(source.addresses) or ("",):
+            for device in devices:
+                attempt = Attempt(device.sender, True, network, source.certificate)
+                found = decide(picture, attempt)
+                if not found.allowed:
+                    continue
+                missing.discard(network)
+                plain = device.tls == "none" and not decide(picture, dataclasses.replace(attempt, tls=False)).allowed
+                for address in found.by:
+                    if (address, device.name) not in served:
+                        self._serve(self.resources[address], device, plain)
+                        served.add((address, device.name))
+        return frozenset(missing) if missing or (source.certificate and not served) else None
 
-    def _serve(self, resource: Resource, relay: Relay, devices: Sequence[Device]) -> None:
-        """A declared connector that these devices use: it must let each of them in."""
-        for device in devices:
-            if device.tls == "none" and not relay.clear_text:
-                what = f"{device.address} speaks no TLS, which {resource.address} requires of everyone"
-                at = resource.fields.get("require_tls", resource.location)
-                self._conflict(device, "supports", what, "write require_tls: false there", at)
-            self._add(resource.address, resource.spec, device)
+    def _serve(self, resource: Resource, device: Device, plain: bool) -> None:
+        """A declared connector that a device uses. It must let it in: without TLS, where that is all it can do."""
+        if plain:
+            what = f"{device.address} speaks no TLS, which {resource.address} requires of everyone"
+            at = resource.fields.get("require_tls", resource.location)
+            self._conflict(device, "supports", what, "write require_tls: false there", at)
+        self._add(resource.address, resource.spec, device)
 
     def _connector(self, source: _Source, addresses: frozenset[str], devices: Sequence[Device]) -> None:
         spec = InboundConnector(

@@ -8,7 +8,6 @@ canonical objects, as a plan reads them, so that both see the same tenant. SPF i
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,14 +25,18 @@ from provisioner.diagnosis.diagnose import (
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult
+from provisioner.mailflow import Attempt, Naming, contributions, naming
+from provisioner.mailflow.deciding import rejects_direct_send
+from provisioner.mailflow.picture import of_observed
 from provisioner.model import Absent, Address, Observation, Observed, Present, Request, Unknown, request_key, yaml_text
-from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources import TYPES
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.rows import accepted_domain, recipient, rows_of
 from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION
 
 _CONNECTORS = "inbound_connector"
+_CONNECTOR_TYPE = next(t for t in TYPES if t.name == _CONNECTORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +104,13 @@ def conclude(question: Question, observed: Observed) -> Sequence[Evidence]:
         case _ if failed:
             return (Evidence("unknown", f"the tenant could not be asked: {failed}"),)
         case AskConnectorFor(ip, relay):
-            connectors = [spec for address, spec in observed.undeclared.items() if address.type == _CONNECTORS]
-            return (_connector(ip, connectors, relay=relay),)
+            return (_connector(ip, observed, relay=relay),)
         case AskAcceptedDomain(domain) if domain:
             return (_about_domains(observed, lambda domains: _accepted(domain, domains)),)
         case AskSendAs(mailbox, sender) if sender:
             return (_send_as(mailbox, sender, observed.resources.get(_right(mailbox, sender))),)
         case AskRejectDirectSend():
-            return (_direct_send(_spec(observed, _ORGANIZATION)),)
+            return (_direct_send(rejects_direct_send(of_observed(observed))),)
         case AskDkim(domain) if domain:
             return (_dkim(domain, _spec(observed, Address("dkim", domain))),)
         case AskRecipient(address):
@@ -177,57 +179,56 @@ def _sign_in(mailbox: str, observed: Observed) -> Sequence[Evidence]:
     return found
 
 
-def _connector(ip: str, connectors: Sequence[InboundConnector], *, relay: bool) -> Evidence:
+def _connector(ip: str, observed: Observed, *, relay: bool) -> Evidence:
     """Whether a connector stands for the address. A disabled one does not; a partner connector does not relay.
 
     Source: Learn, "Set up connectors to route mail between Microsoft 365 and your own email servers": mail of an own
     system is relayed by a connector of type OnPremises only; one of type Partner restricts what partners send.
     """
+    connectors = [spec for address, spec in observed.undeclared.items() if address.type == _CONNECTORS]
     if any(connector.sender_ip_addresses is None for connector in connectors):
         return Evidence("unknown", "Get-InboundConnector did not return SenderIPAddresses of every connector")
     if not ip:
-        names = ", ".join(sorted(c.name for c in connectors if c.enabled is not False)) or "none"
+        enabled = (a.key for a, spec in observed.undeclared.items() if contributions(_CONNECTOR_TYPE, spec))
+        names = ", ".join(sorted(enabled)) or "none"
         return Evidence("unknown", f"the text does not tell the sending address; enabled inbound connectors: {names}")
-    naming = [c for c in connectors if any(_holds(text, ip) for text in c.sender_ip_addresses or ())]
-    fit = [c for c in naming if not relay or c.type != "partner"]
-    for connector in sorted(fit, key=lambda c: c.enabled is False):
-        what = f'the connector "{connector.name}" names {ip}'
-        if connector.enabled is False:
-            plan = yaml_text.write({"inbound_connectors": {connector.name: {"enabled": True}}})
-            return Evidence("yes", f"{what}, but it is disabled", "enable it", plan)
-        if relay and connector.type is None:
-            return Evidence("unknown", f"{what}, but Get-InboundConnector did not return its type")
-        return Evidence("no", f"{what} and is enabled")
-    if naming:
-        what = f'the connector "{naming[0].name}" names {ip}, but it is a partner connector, which does not relay'
+    named = naming(observed, Attempt("", relay, ip if ":" in ip else f"{ip}/32"))
+    return _named(ip, named, relay=relay)
+
+
+def _named(ip: str, named: Naming, *, relay: bool) -> Evidence:
+    """What follows from the connectors that name an address: the first that helps, else why none does."""
+    for address in (*named.relaying, *(() if relay else named.partners)):
+        return Evidence("no", f'the connector "{address.key}" names {ip} and is enabled')
+    for address in named.unclear:
+        return Evidence(
+            "unknown", f'the connector "{address.key}" names {ip}, but Get-InboundConnector did not return its type'
+        )
+    for address in named.idle:
+        plan = yaml_text.write({"inbound_connectors": {address.key: {"enabled": True}}})
+        return Evidence("yes", f'the connector "{address.key}" names {ip}, but it is disabled', "enable it", plan)
+    for address in named.partners:
+        what = f'the connector "{address.key}" names {ip}, but it is a partner connector, which does not relay'
         return Evidence("yes", what, "declare a connector of type on_premises for the address")
     return Evidence("yes", f"no inbound connector names {ip}", "put the address into a connector")
 
 
-def _holds(text: str, ip: str) -> bool:
-    """Whether a network, or a range of two addresses, holds an address."""
-    try:
-        address = ipaddress.ip_address(ip)
-        first, dash, last = text.partition("-")
-        if not dash:
-            return address in ipaddress.ip_network(first.strip(), strict=False)
-        low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-        return int(low) <= int(address) <= int(high) if low.version == address.version else False
-    except ValueError:
-        return False
-
-
 def _recipient(address: str, domains: Mapping[str, Any], *, there: bool) -> Evidence:
     domain = address.rpartition("@")[2]
-    if domain.lower() not in domains:
+    if not _is_accepted(domain, domains):
         return Evidence("unknown", f"{domain} is not an accepted domain; its recipients are hosted elsewhere")
     if there:
         return Evidence("no", f"the tenant has the mailbox {address}")
     return Evidence("yes", f"the tenant has no mailbox {address} (a group or a contact may have the address)")
 
 
+def _is_accepted(domain: str, domains: Mapping[str, Any]) -> bool:
+    """Whether a domain is accepted, itself or by MatchSubDomains of one above it."""
+    return domain.lower() in domains or accepted_domain.above(domain.lower(), domains) is not None
+
+
 def _accepted(domain: str, domains: Mapping[str, Any]) -> Evidence:
-    if domain.lower() in domains:
+    if _is_accepted(domain, domains):
         return Evidence("no", f"{domain} is an accepted domain of the tenant")
     return Evidence(
         "yes", f"{domain} is not an accepted domain of the tenant", "add and verify it, or send from one that is"
@@ -248,8 +249,7 @@ def _send_as(mailbox: str, sender: str, there: Observation | None) -> Evidence:
     return Evidence("yes", f"{mailbox} has no right to send as {sender}", "give it under send_as", plan)
 
 
-def _direct_send(organization: Any) -> Evidence:
-    rejects = organization.reject_direct_send if organization else None
+def _direct_send(rejects: bool | None) -> Evidence:
     if rejects is None:
         return Evidence("unknown", "the organization does not tell whether it rejects direct send")
     mend = "send through an inbound connector" if rejects else ""

@@ -10,7 +10,7 @@ class.
 
 from provisioner.mailflow.attempt import Attempt, Decision
 from provisioner.mailflow.consequences import compared, consequences, effects, reach
-from provisioner.mailflow.deciding import decide
+from provisioner.mailflow.deciding import Naming, decide, naming
 from provisioner.mailflow.describing import described
 from provisioner.mailflow.picture import contributions
 from provisioner.mailflow.submission import sign_in
@@ -18,12 +18,14 @@ from provisioner.mailflow.submission import sign_in
 __all__ = [
     "Attempt",
     "Decision",
+    "Naming",
     "compared",
     "consequences",
     "contributions",
     "decide",
     "described",
     "effects",
+    "naming",
     "reach",
     "sign_in",
 ]

@@ -52,8 +52,8 @@ def questions(desired: Desired) -> Sequence[Request]:
 
 def _within_the_tenant(desired: Desired) -> bool:
     """Whether a device that can send has recipients of the tenant."""
-    sending = (desired.devices[name] for name, choice in desired.choices.items() if choice.method is not None)
-    return any(device.recipients == "organization" for device in sending)
+    can_send = {name for name, choice in desired.choices.items() if choice.method is not None}
+    return any(d.recipients == "organization" for d in desired.devices.values() if d.name in can_send)
 
 
 def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) -> Sequence[Request]:

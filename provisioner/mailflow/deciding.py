@@ -8,20 +8,23 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.lists import of_address, of_sender
-from provisioner.mailflow.picture import Evidence
+from provisioner.mailflow.picture import Evidence, Types, contributions
 from provisioner.mailflow.submission import sending_disabled, sending_unknown, submitted
-from provisioner.model import Address
+from provisioner.model import Address, Observed, Present
 from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
     CERTIFICATE,
+    NONE,
     TLS,
     Acceptance,
     Contribution,
+    Contributions,
     Doubt,
     Exemption,
     Picture,
@@ -30,6 +33,7 @@ from provisioner.model.picture import (
     Restriction,
     holds,
 )
+from provisioner.resources import TYPES
 
 _NOT_RELAYED = ("no_connector", "sender_not_accepted")
 _OF_CONNECTORS = ("partner_restricts", "tls_required", "direct_send_rejected")
@@ -103,6 +107,12 @@ def _knows(known: Relay | Exemption, attempt: Attempt) -> bool:
     return bool(attempt.certificate and attempt.tls and holds(names, attempt.certificate))
 
 
+def _knows_both(relay: Relay, attempt: Attempt) -> bool:
+    """Whether the source has the address and the certificate that a connector names."""
+    by_network = dataclasses.replace(relay, certificate="")
+    return _knows(by_network, attempt) and _knows(dataclasses.replace(relay, networks=NONE), attempt)
+
+
 def _associated(relay: Relay, attempt: Attempt) -> bool:
     """AssociatedAcceptedDomains restricts the source domains that use the connector (New-InboundConnector)."""
     return relay.associated == ANY or holds(relay.associated, attempt.domain)
@@ -153,6 +163,8 @@ def _doubts(picture: Picture, address: Address, relay: Relay, attempt: Attempt) 
     if relay.clear_text and not (attempt.network and holds(relay.networks, attempt.network)):
         # New-InboundConnector, -TlsSenderCertificateName: the certificate that is used when RequireTls is true.
         yield "tls_sender_certificate_name counts with require_tls: true"
+    if relay.networks and relay.certificate and not _knows_both(relay, attempt):
+        yield "no source says whether its address or its certificate alone is enough"
     if not attempt.tls and not relay.clear_text:
         yield "the effect of require_tls on a connector of type on_premises is not documented"
 
@@ -341,3 +353,47 @@ def _listed(addresses: Sequence[Address]) -> str:
 def rejects_direct_send(picture: Picture) -> bool | None:
     """The organization's RejectDirectSend; None for not known."""
     return next((rejection.rejects for _, rejection in picture.every(Rejection)), None)
+
+
+# --- which connectors are meant --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The connectors that name the source of an attempt, by its address or certificate.
+
+    `relaying` are of type OnPremises and in force, `partners` of type Partner and in force. `idle` would be one of both
+    if they were in force: the connector is disabled. `unclear` are those of which not all values were returned.
+    """
+
+    relaying: tuple[Address, ...] = ()
+    partners: tuple[Address, ...] = ()
+    idle: tuple[Address, ...] = ()
+    unclear: tuple[Address, ...] = ()
+
+
+def naming(observed: Observed, attempt: Attempt, types: Types = TYPES) -> Naming:
+    """The connectors of a tenant that name the source of an attempt, as far as they were read."""
+    by_name = {t.name: t for t in types if {Relay, Exemption} & set(t.contributes)}
+    seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
+    specs = {a: spec for a, spec in {**observed.undeclared, **seen}.items() if a.type in by_name}
+    found: dict[str, list[Address]] = {}
+    for address in sorted(specs):
+        kind, spec = by_name[address.type], specs[address]
+        words = contributions(kind, spec)
+        state = _named_by(words, attempt) or ("idle" if not words else "")
+        if state == "idle" and not _named_by(contributions(kind, kind.working(spec)), attempt):
+            continue
+        if state:
+            found.setdefault(state, []).append(address)
+    return Naming(**{state: tuple(addresses) for state, addresses in found.items()})
+
+
+def _named_by(words: Contributions, attempt: Attempt) -> str:
+    """What a connector that contributes these words is to the source of an attempt; "" where it does not name it."""
+    known = [c for c in words if isinstance(c, Relay | Exemption) and _knows(c, attempt)]
+    if not known:
+        return ""
+    if any(isinstance(c, Doubt) for c in words):
+        return "unclear"
+    return "relaying" if any(isinstance(c, Relay) for c in known) else "partners"

@@ -275,8 +275,8 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned
         if found.reason == "no_mailbox":
             yield Check(mailbox, PROBLEM, found.sentence, found.mend)
         elif found.reason:
-            blocked_by = f"blocked by: {found.reason.replace('_', ' ')}"
-            yield Check(what, PROBLEM, f"{found.sentence} ({blocked_by})", found.mend)
+            blocked_by = ", ".join(reason.replace("_", " ") for reason in (found.reason, *found.others))
+            yield Check(what, PROBLEM, f"{found.sentence} (blocked by: {blocked_by})", found.mend)
         elif found.missing:
             yield Check(what, WARNING, f"not known: {', '.join(found.missing)}")
         elif found.warning:

@@ -7,15 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import mailflow, rules
-from provisioner.devices import device_of, summary
+from provisioner.devices import attempts, device_of, summary
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.mailflow import Attempt, decide, naming
+from provisioner.mailflow.picture import of_observed
 from provisioner.model import Address, Desired, Observed, Present
-from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
+from provisioner.model.picture import Exemption, Relay
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.standing import observe, part_for, standing
+from provisioner.resources import TYPES
 
 Explanation = dict[str, Any]
+
+_CONNECTORS = frozenset(t.name for t in TYPES if {Relay, Exemption} & set(t.contributes))
+"""The types whose objects decide about mail at the MX endpoint, declared or not."""
 
 
 async def explain(context: Context, path: Path, subject: str) -> Explanation:
@@ -36,7 +43,8 @@ async def explain(context: Context, path: Path, subject: str) -> Explanation:
 async def _device(context: Context, name: str, desired: Desired) -> Explanation:
     device, choice = desired.devices[name], desired.choices[name]
     part = part_for(desired, name)
-    observed = await observe(context, part, rules.questions(part))
+    at_mx = choice.method in {SMTP_RELAY, DIRECT_SEND}
+    observed = await observe(context, part, rules.questions(part), listed=_CONNECTORS if at_mx else frozenset())
     document: Explanation = {
         "subject": device.address,
         "at": str(device.location or ""),
@@ -49,7 +57,29 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
         document["sign_in"] = [
             {**_verdict(device.mailbox, choice.authentication, observed), "signs_in_as": signs_in_as}
         ]
+    if observed is not None and at_mx:
+        document["sending"] = [_sending(attempt, observed) for attempt in attempts(device, desired, choice)]
     return document
+
+
+def _sending(attempt: Attempt, observed: Observed) -> Explanation:
+    """What the tenant decides about a message of a device now; `idle` are disabled connectors that name its source."""
+    found = decide(of_observed(observed), attempt, observed.evidence)
+    named = naming(observed, attempt)
+    return {
+        "network": attempt.network,
+        "certificate": attempt.certificate,
+        "allowed": found.allowed,
+        "path": found.path,
+        "by": [a.short for a in found.by],
+        "reason": found.reason,
+        "code": found.code,
+        "sentence": found.sentence,
+        "mend": found.mend,
+        "unknown": list(found.missing),
+        "others": list(found.others),
+        "idle": [a.short for a in named.idle],
+    }
 
 
 async def _resource(context: Context, address: Address, desired: Desired) -> Explanation:
@@ -81,6 +111,7 @@ def _verdict(mailbox: str, authentication: str, observed: Observed) -> Explanati
         "authentication": authentication,
         "allowed": found.allowed,
         "blocked_by": found.reason,
+        "others": list(found.others),
         "sentence": found.sentence or "nothing that was looked at forbids it to sign in",
         "mend": found.mend,
         "unknown": list(found.missing),

@@ -28,9 +28,15 @@ def part_for(desired: Desired, device: str) -> Desired:
 
 
 async def observe(
-    context: Context, part: Desired, evidence: Sequence[Request] = (), tenant: Tenant | None = None
+    context: Context,
+    part: Desired,
+    evidence: Sequence[Request] = (),
+    tenant: Tenant | None = None,
+    *,
+    listed: frozenset[str] = frozenset(),
 ) -> Observed | None:
-    """The tenant as far as these resources and questions go; None without a profile.
+    """The tenant as far as these resources and questions go, and all objects of the `listed` types; None without a
+    profile.
 
     Raises SignInRefused for another tenant than the plan's.
     """
@@ -38,7 +44,7 @@ async def observe(
         return None
     async with signed_in(context, tenant) as opened:
         check_tenant(opened.identity, part.tenant)
-        narrow = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
+        narrow = dataclasses.replace(part, owner="", exclusive=listed, absent={})
         reads = context.profile.reads_at_once
         return await engine.read(narrow, TYPES, opened.ports, reads=reads, evidence=evidence)
 

@@ -22,6 +22,7 @@ _GENERAL = (
     Rule(CLOSE_BEFORE_OPEN, _ERROR, "change", "A change takes a sending path away before its replacement works."),
     Rule("CONNECTOR-SAME-SCOPE", _INFO, "", "Two connectors take mail from the same senders and sources."),
     Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
+    Rule("DEVICE-CANNOT-SEND", _WARNING, "", "The tenant refuses the mail of a device, before and after the changes."),
     Rule("DEVICE-LOSES-WAY", _ERROR, "apply", "A change takes away the way in which a device sends."),
     Rule("DEVICE-NO-METHOD", _ERROR, "input", "No way of sending will do for a device."),
     Rule("DEVICE-RISK", _WARNING, "", "The way in which a device sends has a weakness."),

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.devices import choose, facts_of
+from provisioner.devices import at_mx, choose, facts_of
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.attempt import Attempt, Decision
-from provisioner.mailflow.deciding import decide, rejects_direct_send
+from provisioner.mailflow.deciding import decide, naming, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, Picture, SignIn
@@ -24,6 +24,10 @@ from provisioner.rules.catalogue import RULES
 
 _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 """Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
+
+
+_TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejected"})
+"""Refusals that PRECONDITION, DOMAIN-SENDING-DISABLED and DIRECT-SEND-REJECTED report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def device_findings(
     yield from _rejected(outlook)
     yield from _relays_lost(outlook)
     yield from _direct_send_lost(outlook)
+    yield from _refused(outlook)
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
@@ -96,21 +101,10 @@ def _switch_change(device: Device, outlook: _Outlook) -> Address | None:
 # --- relay and direct send -------------------------------------------------------------------------------------------
 
 
-def _attempts(device: Device, desired: Desired) -> Sequence[Attempt]:
-    """Mail of a device at the MX endpoint: one attempt from each of its networks, one where none is known."""
-    site = desired.sites.get(device.site or "")
-    networks = site.egress_ip_addresses if site else device.sender_ip_addresses
-    certificate = device.certificate if device.modern_tls else ""
-    return [
-        Attempt(device.sender, device.recipients == "anyone", network, certificate, device.tls != "none")
-        for network in sorted(networks) or ("",)
-    ]
-
-
 def _relays_lost(outlook: _Outlook) -> Iterator[Finding]:
     """Devices whose mail a connector lets in, and no connector does once the changes are made."""
     for device in _by_method(outlook.desired, SMTP_RELAY):
-        attempts = _attempts(device, outlook.desired)
+        attempts = at_mx(device, outlook.desired)
         if not _relayed(outlook.before, attempts) or _relayed(outlook.after, attempts):
             continue
         by = dict.fromkeys(a for attempt in attempts for a in decide(outlook.before, attempt).by)
@@ -131,7 +125,7 @@ def _direct_send_lost(outlook: _Outlook) -> Iterator[Finding]:
         facts = dataclasses.replace(facts_of(device, outlook.desired), reject_direct_send=False)
         if choose(device, facts).method != DIRECT_SEND:
             continue
-        refused = _lost(outlook, _attempts(device, outlook.desired))
+        refused = _lost(outlook, at_mx(device, outlook.desired))
         if refused is None:
             continue
         cause = next((a for a in refused.by if a in outlook.pending), None)
@@ -172,8 +166,35 @@ def _rejected(outlook: _Outlook) -> Iterator[Finding]:
 
 
 def _is_direct_send_rejected(outlook: _Outlook, device: Device) -> bool:
-    attempts = _attempts(device, outlook.desired)
+    attempts = at_mx(device, outlook.desired)
     return any(decide(outlook.after, attempt).reason == "direct_send_rejected" for attempt in attempts)
+
+
+def _refused(outlook: _Outlook) -> Iterator[Finding]:
+    """Devices whose mail the tenant refuses, before the changes and after them.
+
+    Not told again is what has a finding of its own (`_TOLD`). Of a part of the plan the rest may be what is missing.
+    """
+    if outlook.desired.set_aside:
+        return
+    for device in (*_by_method(outlook.desired, SMTP_RELAY), *_by_method(outlook.desired, DIRECT_SEND)):
+        for attempt in at_mx(device, outlook.desired):
+            was, will = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
+            if was.allowed is not True and will.allowed is False and not will.certain <= _TOLD:
+                yield _cannot_send(device, attempt, will, outlook)
+                break
+
+
+def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: _Outlook) -> Finding:
+    rule = RULES["DEVICE-CANNOT-SEND"]
+    code = f" ({refusal.code})" if refusal.code else ""
+    idle = [a for a in naming(outlook.observed, attempt, outlook.types).idle if not outlook.after.objects.get(a)]
+    why, fix = refusal.sentence, refusal.mend or "provisioner explain shows what the tenant has for the device"
+    if idle and refusal.reason in {"no_connector", "direct_send_rejected"}:
+        why = f"{idle[0]} names its source, but is disabled in the tenant"
+        fix = "write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it"
+    summary = f"{device.address} cannot send: {why}{code}"
+    return Finding(rule.id, rule.severity, summary, fix, blocks=rule.blocks, location=device.location)
 
 
 # --- findings --------------------------------------------------------------------------------------------------------

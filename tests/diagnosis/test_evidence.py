@@ -148,6 +148,8 @@ MAILBOX = recipient.mailbox(ERP)
     [
         ("contoso.com", DOMAINS, "no"),
         ("fabrikam.com", DOMAINS, "yes"),
+        ("ci.contoso.com", DOMAINS, "yes"),
+        ("ci.contoso.com", [{**DOMAINS[0], "MatchSubDomains": True}], "no"),
         ("contoso.com", [{"DomainType": "Authoritative"}], "unknown"),
         ("contoso.com", REFUSED, "unknown"),
     ],

@@ -71,6 +71,7 @@ UNDECIDED = (
     "which of",
     "names the source",
     "the effect of require_tls",
+    "its address or its certificate alone",
     "tls_sender_certificate_name counts with",
     "makes it mail of the tenant",
     "IPBlockList holds for mail that is relayed",

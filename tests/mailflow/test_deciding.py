@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow.attempt import Attempt, Decision
-from provisioner.mailflow.deciding import decide
-from provisioner.model import Address
+from provisioner.mailflow.deciding import Naming, decide, naming
+from provisioner.model import Absent, Address, Observed, Present
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -24,6 +24,7 @@ from provisioner.model.picture import (
     Relay,
     Restriction,
 )
+from provisioner.resources.inbound_connector import InboundConnector
 
 NET, ELSEWHERE = "52.202.8.0/28", "8.8.8.8/32"
 OWN = frozenset({"contoso.com"})
@@ -441,3 +442,53 @@ def test_with_a_connector_unread_a_partner_s_refusal_is_not_certain(rejects: boo
     assert decide(tenant(rejects, unread=unread), OUT).possible == (
         "no_connector", "sender_not_accepted", "tls_required",
     )  # fmt: skip
+
+
+def test_a_connector_with_address_and_certificate_is_certain_where_both_match() -> None:
+    """No source says whether one of the two is enough."""
+    both = tenant(hq=Relay(frozenset({NET}), "*.contoso.com"))
+    assert decide(both, at(OUT, certificate="scan.contoso.com")).allowed is True
+    for attempt in (OUT, CERT):
+        found = decide(both, attempt)
+        assert found.allowed is None
+        assert found.missing == (
+            'connector["hq"]: no source says whether its address or its certificate alone is enough',
+        )
+        assert found.possible == ("no_connector", "sender_not_accepted", "tls_required")
+    assert decide(both, at(OUT, certificate="x.example")).allowed is None
+
+
+# --- which connectors are meant --------------------------------------------------------------------------------------
+
+
+def connector(name: str, **fields: Any) -> InboundConnector:
+    given = {"type": "on_premises", "enabled": True, "sender_ip_addresses": frozenset({NET}), **fields}
+    return InboundConnector(name, **given)
+
+
+def test_connectors_that_name_a_source_are_told_by_what_they_do() -> None:
+    specs = [
+        connector("b"),
+        connector("a"),
+        connector("off", enabled=False),
+        connector("bank", type="partner"),
+        connector("elsewhere", sender_ip_addresses=frozenset({ELSEWHERE})),
+        connector("off-elsewhere", enabled=False, sender_ip_addresses=frozenset({ELSEWHERE})),
+        connector("odd", type=None),
+    ]
+    place = {spec.name: Address("inbound_connector", spec.name) for spec in specs}
+    declared, others = specs[:1], specs[1:]
+    seen = Observed(
+        {place["b"]: Present(declared[0]), Address("inbound_connector", "gone"): Absent()},
+        {place[spec.name]: spec for spec in others},
+    )
+    assert naming(seen, OUT) == Naming((place["a"], place["b"]), (place["bank"],), (place["off"],), (place["odd"],))
+    assert naming(Observed({}), OUT) == Naming()
+
+
+def test_a_disabled_connector_is_known_by_its_certificate_too() -> None:
+    off = connector("off", enabled=False, sender_ip_addresses=None, tls_sender_certificate_name="*.contoso.com")
+    address = Address("inbound_connector", "off")
+    seen = Observed({}, {address: off})
+    assert naming(seen, CERT).idle == (address,)
+    assert naming(seen, at(CERT, tls=False)).idle == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
-from provisioner.resources.rows import cas_mailbox, organization_config, security_defaults
+from provisioner.resources.rows import cas_mailbox, connection_filter, organization_config, security_defaults
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
 
@@ -444,3 +445,62 @@ def test_sign_ins_that_one_switch_forbids_are_one_finding(tmp_path: Path) -> Non
 
 def test_a_plan_without_devices_has_no_findings_about_them(tmp_path: Path) -> None:
     assert plan(tmp_path, {}, smtp_auth={"mailboxes": {"erp@contoso.com": "enabled"}}).findings == ()
+
+
+# --- refused before and after ----------------------------------------------------------------------------------------
+
+OFF = dataclasses.replace(HAND_MADE, name="legacy", enabled=False)
+COVERS = {"type": "on_premises", "sender_ip_addresses": ["198.51.100.0/24"]}
+
+
+def test_a_device_whose_connector_is_disabled_cannot_send(tmp_path: Path) -> None:
+    live = {"inbound_connector/legacy": OFF}
+    found = plan(tmp_path, live, devices={"mfp": RELAY}, inbound_connectors={"legacy": COVERS})
+    (refused,) = of(found, "DEVICE-CANNOT-SEND")
+    assert refused.summary == (
+        'device/mfp cannot send: inbound_connector["legacy"] names its source, but is disabled in the tenant '
+        "(550 5.7.64)"
+    )
+    assert refused.mend.startswith("write enabled: true for the connector")
+    assert (refused.severity.value, refused.blocks) == ("warning", "")
+    on = plan(tmp_path, live, devices={"mfp": RELAY}, inbound_connectors={"legacy": {**COVERS, "enabled": True}})
+    assert of(on, "DEVICE-CANNOT-SEND") == []
+    part = plan(
+        tmp_path, live, devices={"mfp": RELAY}, inbound_connectors={"legacy": COVERS}, target="domain/contoso.com"
+    )
+    assert of(part, "DEVICE-CANNOT-SEND") == [], "the rest of the plan may be what is missing"
+
+
+def test_what_another_finding_reports_is_not_told_twice(tmp_path: Path) -> None:
+    rejects = {"organization/settings": Organization("settings", True)}
+    found = plan(
+        tmp_path, rejects, devices={"fax": FAX}, evidence=((organization_config.REQUEST, {"RejectDirectSend": True}),)
+    )
+    assert (len(of(found, "DIRECT-SEND-REJECTED")), of(found, "DEVICE-CANNOT-SEND")) == (1, [])
+    elsewhere = {"domain/contoso.com": Domain("contoso.com", True, False)}
+    relay = {"inbound_connector/legacy": dataclasses.replace(OFF, enabled=True)}
+    told = plan(tmp_path, {**elsewhere, **relay}, devices={"mfp": RELAY}, inbound_connectors={"legacy": COVERS})
+    assert (len(of(told, "PRECONDITION")) > 0, of(told, "DEVICE-CANNOT-SEND")) == (True, [])
+
+
+def test_a_blocked_address_and_a_partner_s_restriction_are_told_with_their_fix(tmp_path: Path) -> None:
+    blocks = (
+        (connection_filter.REQUEST, {"IPBlockList": ["198.51.100.8"], "IPAllowList": []}),
+        (organization_config.REQUEST, {"RejectDirectSend": False}),
+    )
+    fax = {**FAX, "site": "hq", "method": "direct_send"}
+    (blocked,) = of(plan(tmp_path, {}, devices={"fax": fax}, evidence=blocks), "DEVICE-CANNOT-SEND")
+    assert blocked.summary.endswith("refuses mail from 198.51.100.8 (IPBlockList) (550 5.7.513)")
+    assert blocked.mend == "remove the address from IPBlockList of the connection filter policy"
+    lockdown = InboundConnector(
+        "filter",
+        type="partner",
+        enabled=True,
+        sender_domains=frozenset({"*"}),
+        sender_ip_addresses=frozenset({"9.9.9.0/24"}),
+        restrict_domains_to_ip_addresses=True,
+    )
+    found = plan(tmp_path, {}, devices={"fax": fax}, undeclared=(lockdown,), evidence=blocks[1:])
+    (restricted,) = of(found, "DEVICE-CANNOT-SEND")
+    assert 'does not meet the restriction of inbound_connector["filter"] (550 5.7.51)' in restricted.summary
+    assert restricted.mend == "provisioner explain shows what the tenant has for the device"

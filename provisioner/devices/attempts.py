@@ -1,0 +1,39 @@
+"""The attempts to send that a device makes, for `mailflow` to decide about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from provisioner.mailflow.attempt import Attempt
+from provisioner.model import Desired
+from provisioner.model.devices import CLIENT_SUBMISSION, Choice, Device
+
+
+def attempts(device: Device, desired: Desired, choice: Choice | None = None) -> Sequence[Attempt]:
+    """One message of a device by the method that was chosen for it; at the MX endpoint where none was."""
+    chosen = choice or desired.choices.get(device.name)
+    if chosen is not None and chosen.method == CLIENT_SUBMISSION:
+        return [signing_in(device, chosen.authentication)]
+    return at_mx(device, desired)
+
+
+def signing_in(device: Device, authentication: str) -> Attempt:
+    """A message of a device that signs in."""
+    return Attempt(
+        device.sender,
+        device.recipients == "anyone",
+        authentication=authentication,
+        mailbox=device.mailbox,
+        recipients=device.recipients_per_message,
+    )
+
+
+def at_mx(device: Device, desired: Desired) -> Sequence[Attempt]:
+    """Mail of a device at the MX endpoint: one attempt from each of its networks, one where none is known."""
+    site = desired.sites.get(device.site or "")
+    networks = site.egress_ip_addresses if site else device.sender_ip_addresses
+    certificate = device.certificate if device.modern_tls else ""
+    return [
+        Attempt(device.sender, device.recipients == "anyone", network, certificate, device.tls != "none")
+        for network in sorted(networks) or ("",)
+    ]
