@@ -337,9 +337,17 @@ def _contributions(connector: InboundConnector) -> Iterator[Contribution]:
 
 
 def _senders(connector: InboundConnector) -> Scope:
-    """A wildcard among sender domains means a domain and all subdomains (New-InboundConnector, -SenderDomains)."""
-    domains = connector.sender_domains or ANY
+    """A wildcard among sender domains means a domain and all subdomains (New-InboundConnector, -SenderDomains).
+
+    The cost of a stored form, `smtp:contoso.com;5`, does not change which mail is meant.
+    """
+    domains = frozenset(map(_without_cost, connector.sender_domains or ANY))
     return domains | {domain.removeprefix("*.") for domain in domains}
+
+
+def _without_cost(domain: str) -> str:
+    kind, stored, rest = domain.partition(":")
+    return rest.rpartition(";")[0] if stored and kind == "smtp" and ";" in rest else domain
 
 
 def _restrictions(connector: InboundConnector) -> Iterator[Restriction]:

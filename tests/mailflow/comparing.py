@@ -307,10 +307,23 @@ _EVIDENCE = (
 )
 
 
-def observed_of(tenant: Tenant) -> Observed:
+def objects_of(attempt: Attempt) -> frozenset[Address]:
+    """The objects that are looked up for one attempt."""
+    labels = attempt.certificate.split(".") if attempt.certificate else []
+    domains = {attempt.domain, *(".".join(labels[cut:]) for cut in range(len(labels) - 1))} - {""}
+    found = {Address("domain", domain) for domain in domains}
+    if attempt.mailbox:
+        found |= {Address("smtp_auth", attempt.mailbox), Address("smtp_auth", "organization")}
+        found |= {Address("mailbox", attempt.mailbox)}
+        if attempt.sender not in {"", attempt.mailbox}:
+            found.add(Address("send_as", f"{attempt.mailbox} as {attempt.sender}"))
+    return frozenset({*found, Address("organization", "settings")})
+
+
+def observed_of(tenant: Tenant, objects: frozenset[Address] = _OBJECTS) -> Observed:
     """The tenant as the engine reads it."""
     ports = Service(tenant, 0).ports
-    return asyncio.run(engine.consult(_OBJECTS, _LISTED, _EVIDENCE, TYPES, ports))
+    return asyncio.run(engine.consult(objects, _LISTED, _EVIDENCE, TYPES, ports))
 
 
 def withheld(choose: random.Random, observed: Observed) -> Observed:

@@ -154,3 +154,14 @@ def test_a_relay_that_loses_its_last_source_is_a_danger(
 )
 def test_a_plan_that_leaves_out_what_a_relay_needs_is_told(connector: InboundConnector, rules: set[str]) -> None:
     assert {advice.rule for advice in TYPE.lint(connector)} == rules
+
+
+def test_the_cost_of_a_stored_sender_domain_changes_nothing() -> None:
+    """Exchange stores `smtp:contoso.com;5`: the cost is of routing, the domain is the same."""
+    partner = InboundConnector("bank", type="partner", enabled=True, require_tls=True)
+    plain, costly, wild = (
+        TYPE.contribution(dataclasses.replace(partner, sender_domains=frozenset({domain})))
+        for domain in ("contoso.com", "smtp:contoso.com;5", "smtp:*.contoso.com;5")
+    )
+    assert costly == plain
+    assert wild == TYPE.contribution(dataclasses.replace(partner, sender_domains=frozenset({"*.contoso.com"})))
