@@ -104,6 +104,13 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         ([Route(BANK, demands=frozenset({TLS}))], [], OPENS),
         ([Route(BANK, HOST)], [Route(BANK, HOST, frozenset({TLS}))], CLOSES),
         ([], [Route(BANK, HOST, frozenset({TLS}))], OPENS),
+        # A demand holds mail back: more of it closes, and so does the same demand for more mail along MX records.
+        ([Route(BANK, demands=frozenset({TLS}))], [Route(BANK, demands=frozenset({TLS, "DANE"}))], CLOSES),
+        ([Route(BANK, demands=frozenset({TLS}))], [Route(BANK | FUND, demands=frozenset({TLS}))], CLOSES),
+        ([Route(BANK | FUND, demands=frozenset({TLS}))], [Route(BANK, demands=frozenset({TLS}))], OPENS),
+        ([Route(BANK)], [Route(BANK | FUND)], NOTHING),
+        ([Route(BANK, HOST, frozenset({TLS}))], [Route(BANK | FUND, HOST, frozenset({TLS}))], OPENS),
+        ([Route(BANK, HOST, frozenset({TLS}))], [Route(BANK, HOST)], OPENS),
         # An account is a precondition, a doubt is nothing that opens.
         ([], [Account("erp@contoso.com", True, True)], NOTHING),
         ([], [Doubt("ConnectorType was not returned")], NOTHING),

@@ -492,3 +492,14 @@ def test_a_disabled_connector_is_known_by_its_certificate_too() -> None:
     seen = Observed({}, {address: off})
     assert naming(seen, CERT).idle == (address,)
     assert naming(seen, at(CERT, tls=False)).idle == ()
+
+
+def test_objects_that_decide_are_in_order() -> None:
+    maybe = (TLS_ONLY[0], EXEMPT)
+    found = decide(tenant(b=maybe, a=maybe), at(IN, tls=False))
+    assert found.by == (A, B)
+    assert found.missing == tuple(f"whether {a} names the source" for a in (A, B))
+    assert found.sentence == 'connector["a"] and connector["b"] requires TLS'
+    certain = decide(tenant(b=TLS_ONLY, a=TLS_ONLY), at(IN, tls=False))
+    assert (certain.allowed, certain.by) == (False, (A, B))
+    assert decide(tenant(b=FILTER, a=FILTER), IN).by == (A, B)

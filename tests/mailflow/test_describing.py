@@ -6,6 +6,7 @@ import pytest
 
 from provisioner import mailflow
 from provisioner.mailflow import described
+from provisioner.mailflow.describing import listed
 from provisioner.model.picture import (
     ADDRESS,
     NONE,
@@ -68,3 +69,19 @@ def test_each_contribution_has_its_phrase(contributions: Contributions, words: s
 def test_every_name_that_the_package_offers_exists() -> None:
     assert [name for name in mailflow.__all__ if not hasattr(mailflow, name)] == []
     assert mailflow.__all__ == sorted(mailflow.__all__)
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "text"),
+    [
+        ((), 3, ""),
+        (("b",), 3, "b"),
+        (("c", "a", "b"), 3, "a, b, c"),
+        (("d", "c", "a", "b"), 3, "a, b, c and 1 more"),
+        (("d", "c", "a", "b"), 2, "a, b and 2 more"),
+        (tuple(f"{n:04}" for n in range(1003)), 3, "0000, 0001, 0002 and 1,000 more"),
+    ],
+)
+def test_a_list_is_in_order_and_says_how_many_more(words: tuple[str, ...], most: int, text: str) -> None:
+    assert listed(words, most) == text
+    assert listed(words) == text or most != 3

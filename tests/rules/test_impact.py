@@ -16,8 +16,10 @@ from provisioner.changes import planning
 from provisioner.changes.planning import Scope
 from provisioner.model import (
     Absent,
+    Action,
     Address,
     Answer,
+    Change,
     ChangeSet,
     Cmdlet,
     Finding,
@@ -35,6 +37,7 @@ from provisioner.resources.organization import Organization
 from provisioner.resources.rows import cas_mailbox, connection_filter, organization_config, security_defaults
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
+from provisioner.rules.impact import device_findings
 
 TODAY = dt.date(2026, 11, 23)
 BASIC = {"from": "erp@contoso.com", "recipients": "anyone", "supports": {"tls": "1.2", "authentication": ["basic"]}}
@@ -504,3 +507,18 @@ def test_a_blocked_address_and_a_partner_s_restriction_are_told_with_their_fix(t
     (restricted,) = of(found, "DEVICE-CANNOT-SEND")
     assert 'does not meet the restriction of inbound_connector["filter"] (550 5.7.51)' in restricted.summary
     assert restricted.mend == "provisioner explain shows what the tenant has for the device"
+
+
+def test_a_mailbox_whose_own_switch_is_turned_off_loses_its_way(tmp_path: Path) -> None:
+    """The switch of the mailbox counts as that of the organization does."""
+    head = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": "us", "devices": {"erp": BASIC}}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(head))))
+    desired, _ = document.load(tmp_path, TYPES, today=TODAY)
+    address = Address("smtp_auth", "erp@contoso.com")
+    on, off = SmtpAuth("erp@contoso.com", "enabled"), SmtpAuth("erp@contoso.com", "disabled")
+    account = Present(THERE["mailbox/erp@contoso.com"])
+    seen = Observed({address: Present(on), Address("mailbox", "erp@contoso.com"): account})
+    change = Change(address, Action.UPDATE, on, off, observed=on)
+    (found,) = [f for f in device_findings(desired, seen, [change], TYPES) if f.rule == "DEVICE-LOSES-WAY"]
+    assert found.summary == ("device/erp loses its way of sending: SMTP AUTH is disabled for the mailbox itself")
+    assert found.address == address

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from provisioner.changes import planning
-from provisioner.diagnostics import Location
+from provisioner.diagnostics import Location, Severity
 from provisioner.model import (
     Address,
     Answer,
@@ -29,9 +29,11 @@ from provisioner.model import (
 from provisioner.model.picture import Contribution, Contributions, Relay
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
+from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.outbound_connector import OutboundConnector
-from provisioner.rules import parse_allow
+from provisioner.resources.smtp_auth import SmtpAuth
+from provisioner.rules import check, parse_allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +160,35 @@ def test_both_guards_stand_side_by_side(kind: str) -> None:
     found = planned(kind, there(kind, "other/plan", True))
     assert {rule for rule, _ in told(found)} == {"OWNER-FOREIGN", "HYBRID-CONNECTOR"}
     assert not planned(kind, there(kind, "other/plan", True), "OWNER-FOREIGN").applyable
+
+
+# --- advice ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted", "live", "rule", "severity"),
+    [
+        # What would stop a change is a warning where it is so already: nothing is changed.
+        (
+            Address("smtp_auth", "organization"),
+            SmtpAuth("organization", "enabled"),
+            SmtpAuth("organization", "enabled"),
+            "SMTP-TENANT-WIDE",
+            Severity.WARNING,
+        ),
+        (
+            Address("domain", "contoso.com"),
+            Domain("contoso.com", accepted=True),
+            Domain("contoso.com", accepted=True, sending_disabled=True),
+            "DOMAIN-SENDING-DISABLED",
+            Severity.WARNING,
+        ),
+    ],
+)
+def test_advice_never_blocks_and_keeps_its_severity_below_an_error(
+    address: Address, wanted: Any, live: Any, rule: str, severity: Severity
+) -> None:
+    desired = Desired("contoso", "us", {address: Resource(address, wanted)})
+    types = {t.name: t for t in TYPES}
+    found = [f for f in check(desired, Observed({address: Present(live)}), (), types) if f.rule == rule]
+    assert [(f.severity, f.blocks, f.address) for f in found] == [(severity, "", address)]
