@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
+from provisioner.mailflow.deciding import rejects_direct_send
+from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Desired
 from provisioner.model.clouds import INITIAL_SUFFIXES
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
@@ -59,7 +61,7 @@ def facts_of(device: Device, desired: Desired) -> Facts:
         site.egress_ip_addresses if site else device.sender_ip_addresses,
         site.shared if site else False,
         site.ports & device.ports if site else device.ports,
-        organization.spec.reject_direct_send if organization else None,
+        rejects_direct_send(of_declared([organization])) if organization else None,
     )
 
 

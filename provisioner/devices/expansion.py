@@ -9,6 +9,7 @@ What the plan says otherwise in another place is a mistake that names both place
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,17 +126,18 @@ class _Expansion:
         """SMTP AUTH on for the mailbox. A plan that says otherwise in smtp_auth contradicts itself."""
         address = Address("smtp_auth", device.mailbox)
         there = self.resources.get(address)
-        if there is not None and not self._lets_in(there.spec):
+        if there is not None and not self._lets_in(there):
             what = f"{device.address} signs in as {device.mailbox}, for which SMTP AUTH is to be {there.spec.smtp_auth}"
             self._conflict(device, "mailbox", what, "write enabled there, or choose another method", there.location)
             return
         self._add(address, SmtpAuth(device.mailbox, "enabled"), device)
 
-    def _lets_in(self, spec: SmtpAuth) -> bool:
-        if spec.smtp_auth == "inherit":
-            whole = self.resources.get(Address("smtp_auth", ORGANIZATION))
-            return whole is not None and whole.spec.smtp_auth == "enabled"
-        return spec.smtp_auth == "enabled"
+    def _lets_in(self, switch: Resource) -> bool:
+        """Whether a declared switch, and the organization's where it inherits, let an application sign in."""
+        whole = self.resources.get(Address("smtp_auth", ORGANIZATION))
+        picture = of_declared([switch, *([whole] if whole else [])])
+        attempt = Attempt("", False, authentication="oauth", mailbox=switch.address.key, application=True)
+        return decide(picture, attempt).allowed is True
 
     # --- connectors ---------------------------------------------------------------------------------------------
 
@@ -176,14 +178,15 @@ class _Expansion:
     def _left_over(self, source: _Source, devices: Sequence[Device], picture: Picture) -> frozenset[str] | None:
         """The addresses that no declared connector lets in; None where declared ones know all, or the certificate."""
         missing, served = set(source.addresses), set[tuple[Address, str]]()
+        decided = functools.cache(lambda attempt: decide(picture, attempt))  # devices of a domain are alike
         for network in sorted(source.addresses) or ("",):
             for device in devices:
-                attempt = Attempt(device.sender, True, network, source.certificate)
-                found = decide(picture, attempt)
+                attempt = Attempt(f"@{device.sender.rpartition('@')[2]}", True, network, source.certificate)
+                found = decided(attempt)
                 if not found.allowed:
                     continue
                 missing.discard(network)
-                plain = device.tls == "none" and not decide(picture, dataclasses.replace(attempt, tls=False)).allowed
+                plain = device.tls == "none" and not decided(dataclasses.replace(attempt, tls=False)).allowed
                 for address in found.by:
                     if (address, device.name) not in served:
                         self._serve(self.resources[address], device, plain)

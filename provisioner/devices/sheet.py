@@ -23,9 +23,11 @@ from provisioner.devices.choice import (
 )
 from provisioner.devices.way import Way, way_of
 from provisioner.mailflow.basic_authentication import BASIC_ENDS
+from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired
 from provisioner.model.clouds import Cloud
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model.picture import ORGANIZATION, SignIn
 
 Document = dict[str, Any]
 
@@ -179,18 +181,14 @@ def report(desired: Desired, today: datetime.date) -> Document:
     """Who depends on basic authentication, and what each should move to. `today` counts the days left, no more."""
     rows = [_row(device, desired) for device in desired.devices.values() if _depends(device, desired)]
     signing = {d.mailbox for n, d in desired.devices.items() if _method(desired, n) == CLIENT_SUBMISSION}
-    strays = sorted(
-        address.key
-        for address, resource in desired.resources.items()
-        if address.type == "smtp_auth" and resource.spec.smtp_auth == "enabled" and "@" in address.key
-        and address.key not in signing
-    )  # fmt: skip
+    switches = of_declared(desired.resources.values()).every(SignIn)
+    enabled = {s.mailbox for _, s in switches if s.switch == "enabled"} - {ORGANIZATION}
     return {
         "ends": BASIC_ENDS.isoformat(),
         "days_left": max(0, (BASIC_ENDS - today).days),
         "devices": len(desired.devices),
         "depending": sorted(rows, key=lambda r: (r["site"] or "", r["device"])),
-        "undeclared_mailboxes": strays,
+        "undeclared_mailboxes": sorted(enabled - signing),
     }
 
 
