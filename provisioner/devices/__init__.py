@@ -7,7 +7,7 @@ a refusal.
 
 from provisioner.devices.attempts import at_mx, attempts
 from provisioner.devices.choice import NAMES, Facts, choose, facts_of
-from provisioner.devices.expansion import egress, expand
+from provisioner.devices.expansion import egress, expand, odd_sources
 from provisioner.devices.remedy import Remedy, remedy
 from provisioner.devices.sheet import report, sheet, summary
 from provisioner.devices.way import Way, device_of, way, way_of
@@ -24,6 +24,7 @@ __all__ = [
     "egress",
     "expand",
     "facts_of",
+    "odd_sources",
     "remedy",
     "report",
     "sheet",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,11 @@ from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.mailflow import Attempt, decide
 from provisioner.mailflow.picture import of_declared
-from provisioner.model import Address, Desired, Resource
+from provisioner.model import Address, Advice, Desired, Resource
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
 from provisioner.model.picture import Picture
 from provisioner.resources.domain import Domain
-from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
@@ -45,6 +45,18 @@ def expand(desired: Desired) -> tuple[Desired, Sequence[Diagnostic]]:
             work.take(device, choice)
     work.connect()
     return dataclasses.replace(desired, resources=work.resources, choices=work.choices), work.found
+
+
+def odd_sources(desired: Desired) -> Iterator[tuple[str, Location | None, Advice]]:
+    """What is wrong with addresses of sites and devices, whatever they are used for: of which one, and where."""
+    kind = InboundConnectorType()
+    sources = [(f"site/{s.name}", s.location, s.egress_ip_addresses) for s in desired.sites.values()]
+    for device in desired.devices.values():
+        at = device.fields.get("sender_ip_addresses", device.location)
+        sources.append((device.address, at, device.sender_ip_addresses))
+    for name, location, networks in sources:
+        spec = InboundConnector(name, type="on_premises", sender_ip_addresses=networks)
+        yield from ((name, location, advice) for advice in kind.lint(spec) if networks)
 
 
 def egress(desired: Desired) -> Mapping[str, frozenset[str]]:

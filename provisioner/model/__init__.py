@@ -601,12 +601,14 @@ class Advice:
     """What a declared object should say otherwise: the rule that names it, what is wrong, how to fix it, which field.
 
     The summary begins without the object's address. `field` is the written field that it is about, "" for the object.
+    `unwritten` are fields that it says are not written: where one is, with a mistake of its own, it says nothing.
     """
 
     rule: str
     summary: str
     mend: str
     field: str = ""
+    unwritten: tuple[str, ...] = ()
 
 
 class Undeclared(enum.StrEnum):
@@ -752,6 +754,9 @@ class ResourceType(Protocol[S]):
 
     def made_by(self, spec: S, /) -> str:
         """Who made the object, such as `hybrid_wizard`; "" where the answer does not tell."""
+
+    def unwritable(self, spec: S, /) -> Iterable[str]:
+        """What of an observed object no plan can say, each as a sentence for the export."""
 
     def identity(self, spec: S, /) -> str:
         """What the object is called whatever name it was found by: two keys with one identity are one object.

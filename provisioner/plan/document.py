@@ -53,11 +53,10 @@ def load(
     """
     desired, found = examine(path, types, today=today, variables=variables, border=border)
     judged = rules.waive(rules.lint(desired, types), (*desired.waivers, *waivers))
-    wrong = [
-        Diagnostic(f.rule, f.summary, f.mend, location=f.location)
-        for f in judged
-        if f.blocks == "input" and not f.waived
-    ]
+    standing = [f for f in judged if f.blocks and not f.waived]
+    stops = any(f.blocks == "input" for f in standing) or any(d.severity is Severity.ERROR for d in found)
+    # What apply refuses is told together with the mistakes, so that one pass is enough to correct them all.
+    wrong = [Diagnostic(f.rule, f.summary, f.mend, location=f.location) for f in standing if stops]
     Diagnostics([*found, *wrong]).raise_if_errors()
     return desired, found
 
@@ -386,10 +385,14 @@ class _Reading:
         except ValidationError as error:
             self.found.items += mistakes(error, node, adapter.json_schema(), name, naming)
             _take_out(content, [entry["loc"] for entry in error.errors(include_url=False, include_input=False)])
-        try:
-            return adapter.validate_python(content, strict=True)
-        except ValidationError:
-            return None
+        for whole in (True, False):
+            try:
+                return adapter.validate_python(content, strict=True)
+            except ValidationError as error:  # what is left of an entry lacks what it needs: leave the entry out
+                entries = [entry["loc"][:1] for entry in error.errors(include_url=False, include_input=False)]
+                if whole and all(entries):
+                    _take_out(content, entries)
+        return None
 
     def _duplicate(self, address: Address, first: Resource, again: Node) -> None:
         what = f'"{again.head.text}" is {address}, which is declared already'
@@ -466,6 +469,10 @@ def _take_out(content: Any, paths: Sequence[Sequence[str | int]]) -> None:
     for holder, _ in marked:
         if isinstance(holder, list):
             holder[:] = [element for element in holder if element is not _GONE]
+    for path in paths:  # a list of which nothing is left was not written as an empty one
+        found = _innermost(content, path[:-1])
+        if found and isinstance(found[0], dict) and found[0].get(found[1]) == []:
+            del found[0][found[1]]
 
 
 _GONE = object()

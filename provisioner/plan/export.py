@@ -115,6 +115,7 @@ def _entries(
         elif reason := _unfit(kind, address, form := _without_unfit(kind, address, form, left_out), owner):
             left_out.append(f"{address}: {reason}")
         else:
+            left_out += [f"{address}: {words}" for words in kind.unwritable(spec)]
             yield key, form
 
 

@@ -149,9 +149,12 @@ def _typed(kind: str, value: Any) -> Any:
 
 
 def _items(value: Any) -> Sequence[Any]:
-    """A list, or on a command line its items between commas."""
+    """A list, or on a command line its items between commas. An empty item is a mistake, as of an unset variable."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        parts = [part.strip() for part in value.split(",")]
+        if "" in parts:
+            raise ValueError("an item is empty" if len(parts) > 1 else "it is empty; an empty list is [] in a file")
+        return parts
     if not isinstance(value, list):
         raise ValueError(f"{value!r} is no list")
     return value
@@ -182,7 +185,7 @@ def _boolean(value: Any) -> bool:
 
 def _of(form: Callable[[str], str], what: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
-        text = _text(value)
+        text = _text(value).strip()
         try:
             form(text)
         except PydanticCustomError as error:

@@ -85,6 +85,10 @@ class BaseType:
         """Who made its objects is not told."""
         return ""
 
+    def unwritable(self, _spec: Any, /) -> Iterable[str]:
+        """A plan can say everything that the tenant reports of it."""
+        return ()
+
     def identity(self, _spec: Any, /) -> str:
         """An object has one key."""
         return ""

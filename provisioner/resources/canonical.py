@@ -25,7 +25,10 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DISPLAY_NAME = re.compile(r"[^\s@<>\\:\"/][^@<>\\:\"/\n]*\s[^@<>\\:\"/\n]*[^\s@<>\\:\"/]")
 _IPV4_NETWORK = re.compile(r"([0-9.]+)(?:/([0-9]{1,2}))?", re.ASCII)
 _IPV4_RANGE = re.compile(r"([0-9.]+)\s*[-\u2013]\s*([0-9.]+)", re.ASCII)
-_STORED_DOMAIN = re.compile(r"smtp:(.*);1", re.IGNORECASE)
+_LAST_NUMBERS = re.compile(r"((?:[0-9]+\.){3})([0-9]+)\s*[-\u2013]\s*([0-9]+)", re.ASCII)
+_STORED_DOMAIN = re.compile(r"smtp:(.*?)(?:;1)?", re.IGNORECASE)
+_COST = re.compile(r"smtp:(.*);(?!1$)[0-9]+", re.IGNORECASE)
+_WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
 
 
 def refusal(identifier: LiteralString, what: str, mend: str) -> PydanticCustomError:
@@ -161,14 +164,24 @@ def is_guid(text: str) -> bool:
 def sender_domain(text: str) -> str:
     """A connector's sender domain: `contoso.com`, `*.contoso.com` (it and all below) or `*`.
 
-    Exchange stores and returns "smtp:contoso.com;1" for "contoso.com", and takes either; so do we. Raises
-    SENDER-DOMAIN-INVALID, for a stored form with another cost than 1 too.
+    Exchange stores and returns "smtp:contoso.com;1" for "contoso.com", and takes either, and "smtp:contoso.com"; so do
+    we. Raises SENDER-DOMAIN-INVALID, for another cost than 1 too: a plan cannot set it.
     """
+    costly = _COST.fullmatch(text)
+    if costly:
+        mend = f"write {costly[1]}"
+        raise refusal("SENDER-DOMAIN-INVALID", f'"{text}" has a cost, which a plan cannot set', mend)
     stored = _STORED_DOMAIN.fullmatch(text)
     plain = stored[1] if stored else text
     if plain == "*":
         return plain
     return wildcard_domain(plain, text, "SENDER-DOMAIN-INVALID", "write contoso.com, *.contoso.com or *")
+
+
+def without_cost(text: str) -> str:
+    """A stored sender domain without a cost other than 1: "smtp:contoso.com;5" -> "smtp:contoso.com"; else as it is."""
+    costly = _COST.fullmatch(text.strip())
+    return f"smtp:{costly[1]}" if costly else text
 
 
 def certificate_name(text: str) -> str:
@@ -204,10 +217,12 @@ def sender_network(text: str) -> str:
     (Set-InboundConnector, -SenderIPAddresses): a wider one is a form too, and the rule IP-RANGE-WIDE speaks about it.
     Raises IP-VERSION-6, IP-RANGE-DASH (naming the CIDR blocks to write instead), IP-ADDRESS-INVALID.
     """
-    span = _range(text)
+    span = _range(text) or _short_range(text)
     if span:
-        blocks = [wire_network(str(n)) for n in ipaddress.summarize_address_range(*span)]
-        mend = f"write {', '.join(blocks[:8])}" if len(blocks) <= 8 else "write single addresses or CIDR blocks"
+        blocks = list(ipaddress.summarize_address_range(*span))
+        mend = f"write {', '.join(wire_network(str(n)) for n in blocks)}"
+        if len(blocks) > 8 or any(n.prefixlen < _WIDEST_PREFIX for n in blocks):
+            mend = "write the single addresses that send, or CIDR blocks of /24 to /32"
         raise refusal("IP-RANGE-DASH", f'"{text}": a connector takes no ranges with a dash', mend)
     return str(_network(text))
 
@@ -239,17 +254,44 @@ def _range(text: str) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | N
     return (first, last) if first is not None and last is not None and first <= last else None
 
 
+def _short_range(text: str) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None:
+    """The ends of a range whose second end is the last number alone: "192.0.2.10-20"."""
+    match = _LAST_NUMBERS.fullmatch(text)
+    return _range(f"{match[1]}{match[2]}-{match[1]}{match[3]}") if match else None
+
+
 def _network(text: str) -> ipaddress.IPv4Network:
     match = _IPV4_NETWORK.fullmatch(text)
     try:
         if match:
             return ipaddress.IPv4Network(text, strict=False)
     except ValueError as error:
-        raise refusal("IP-ADDRESS-INVALID", f'"{text}" is not an IPv4 address or network: {error}', _IPV4) from None
+        what = f'"{text}" is not an IPv4 address or network: {error}'
+        raise refusal("IP-ADDRESS-INVALID", what, _instead(text)) from None
     if _is_ipv6(text):
-        mend = "write the IPv4 address that the mail comes from"
+        mapped = ipaddress.IPv6Network(text.strip("[]"), strict=False).network_address.ipv4_mapped
+        mend = f"write {mapped}" if mapped else "write the IPv4 address that the mail comes from"
         raise refusal("IP-VERSION-6", f'"{text}" is IPv6; Exchange Online takes IPv4 only here', mend)
-    raise refusal("IP-ADDRESS-INVALID", f'"{text}" is not an IPv4 address or network', _IPV4)
+    raise refusal("IP-ADDRESS-INVALID", f'"{text}" is not an IPv4 address or network', _instead(text))
+
+
+def _instead(text: str) -> str:
+    """What to write for a text that is meant as an address: what people copy from lists, firewalls and logs."""
+    items = [item.strip() for item in re.split(r"[,;\s]+", text) if item.strip()]
+    if len(items) > 1 and all(_IPV4_NETWORK.fullmatch(item) for item in items):
+        return f"write each address as an item of its own: {', '.join(items)}"
+    bare = re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.strip().removesuffix(".*") + (".0/24" if ".*" in text else ""))
+    port = re.fullmatch(r"([0-9.]+):[0-9]+", bare)
+    try:
+        network = ipaddress.IPv4Network(port[1] if port else bare, strict=False)
+    except ValueError:
+        if _LABEL.fullmatch(text.rpartition(".")[2].lower()) and not text[-1:].isdigit():
+            return "write the public IPv4 address that it sends from: a connector takes no host names"
+        return _IPV4
+    if network.prefixlen < _WIDEST_PREFIX:
+        return _IPV4
+    written = wire_network(str(network))
+    return f"write {written}; a connector has no ports" if port else f"write {written}"
 
 
 _IPV4 = "write 198.51.100.7 or 198.51.100.0/24"

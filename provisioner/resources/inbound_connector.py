@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
-from provisioner.model import Address, Advice, Guard, Rule
+from provisioner.model import Address, Advice, Guard, Row, Rule
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -32,7 +32,9 @@ from provisioner.resources.canonical import (
     sender_domain,
     sender_network,
     skip_network,
+    texts,
     wire_network,
+    without_cost,
 )
 from provisioner.resources.connectors import (
     CONNECTOR_NAME,
@@ -197,6 +199,7 @@ _RULES = (
     Rule("CONNECTOR-TYPE-MISSING", Severity.INFO, "", "A connector names senders, but not its type."),
     Rule("CONNECTOR-WITHOUT-SENDERS", Severity.INFO, "", "A connector names neither an address nor a certificate."),
     Rule("CERTIFICATE-UNUSED", Severity.INFO, "", "A certificate is named, but nothing makes the connector use it."),
+    Rule("IP-COVERED", Severity.INFO, "", "An address is part of another entry of the same list."),
     Rule("IP-DOCUMENTATION", Severity.WARNING, "", "An address is reserved for documentation (RFC 5737)."),
     Rule("IP-PRIVATE", Severity.ERROR, "apply", "An address can never be the source of mail from the internet."),
     Rule("IP-RANGE-WIDE", Severity.ERROR, "input", "A range is wider than the /24 that Exchange Online takes."),
@@ -236,6 +239,18 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
     # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
     stays_disabled: ClassVar[tuple[str, ...]] = ("is created in a disabled state", "enable an inbound connector")
 
+    def values(self, row: Row) -> dict[str, Any]:
+        """As for every connector, without costs of address spaces, which a plan cannot set."""
+        stored = texts(row, "SenderDomains")
+        plain = None if stored is None else list(map(without_cost, stored))
+        found = super().values(row if stored is None else {**row, "SenderDomains": plain})
+        costly = {f"SenderDomains={text}" for text in stored or () if without_cost(text) != text}
+        return {**found, "spellings": (found["spellings"] or frozenset()) | costly or None}
+
+    def unwritable(self, spec: InboundConnector) -> Iterable[str]:
+        costly = sorted(s.partition("=")[2] for s in spec.spellings or () if s.startswith("SenderDomains="))
+        return [f"the cost of {text} in sender_domains is left as it is until the list changes" for text in costly]
+
     def needs(self, spec: InboundConnector) -> Sequence[Address]:
         """Domains that must be accepted ones: the associated, and that of an own system's certificate."""
         domains = set(spec.associated_accepted_domains or ())
@@ -250,6 +265,7 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
     def lint(self, spec: InboundConnector) -> Iterable[Advice]:
         for text in sorted(spec.sender_ip_addresses or ()):
             yield from _odd_network(text)
+        yield from _covered(spec)
         if spec.treat_messages_as_internal:
             summary = "mail from this connector is taken for internal and skips the spam filter"
             yield Advice("TREAT-AS-INTERNAL", summary, "leave it out", "treat_messages_as_internal")
@@ -271,13 +287,24 @@ _SHARED = ipaddress.IPv4Network("100.64.0.0/10")  # RFC 6598, carrier-grade NAT
 _WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
 
 
+def _covered(spec: InboundConnector) -> Iterator[Advice]:
+    """Addresses that another entry of the list holds already."""
+    networks = sorted(map(ipaddress.IPv4Network, spec.sender_ip_addresses or ()))
+    for inner in networks:
+        outer = next((n for n in networks if n != inner and inner.subnet_of(n)), None)
+        if outer is not None:
+            summary = f"{wire_network(str(inner))} is part of {outer}, which the list has too"
+            yield Advice("IP-COVERED", summary, "keep one of the two", "sender_ip_addresses")
+
+
 def _odd_network(text: str) -> Iterator[Advice]:
     """What is wrong with an address that a plan writes; nothing where it can be the source of mail."""
     network = ipaddress.IPv4Network(text)
     name = "sender_ip_addresses"
     if network.prefixlen < _WIDEST_PREFIX:
         summary = f"{text} is {network.num_addresses:,} addresses; Exchange Online takes /24 to /32"
-        mend = "write the addresses that send, or split the range into /24s if every one of them is yours"
+        count = 2 ** (_WIDEST_PREFIX - network.prefixlen)
+        mend = f"write the addresses that send, or the {count:,} networks of /24 in it if every one of them is yours"
         yield Advice("IP-RANGE-WIDE", summary, mend, name)
     elif any(network.overlaps(documentation) for documentation in _DOCUMENTATION):
         summary = f"{text} is reserved for documentation (RFC 5737): no mail comes from there"
@@ -302,14 +329,16 @@ def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:
 def _without_effect(spec: InboundConnector) -> Iterator[Advice]:
     """A connector that relays for nobody, as far as the plan says: New-InboundConnector makes Partner of no type."""
     senders = spec.sender_ip_addresses or spec.tls_sender_certificate_name
-    if spec.type is None and senders:
+    restricts = spec.restrict_domains_to_ip_addresses or spec.restrict_domains_to_certificate
+    if spec.type is None and senders and not restricts:
         summary = (
             "the type is not written: a new connector is then a partner's, and nobody may relay through it (5.7.64)"
         )
         yield Advice("CONNECTOR-TYPE-MISSING", summary, "write type: on_premises, if devices are to relay through it")
     elif spec.type == "on_premises" and spec.enabled is not False and not senders:
         summary = "neither an address nor a certificate is written: where the tenant has none either, nobody may relay"
-        yield Advice("CONNECTOR-WITHOUT-SENDERS", summary, "write sender_ip_addresses or tls_sender_certificate_name")
+        missing = ("sender_ip_addresses", "tls_sender_certificate_name")
+        yield Advice("CONNECTOR-WITHOUT-SENDERS", summary, f"write {' or '.join(missing)}", unwritten=missing)
 
 
 # --- sending paths ---------------------------------------------------------------------------------------------------

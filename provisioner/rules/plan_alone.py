@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner import mailflow
-from provisioner.devices import NAMES
+from provisioner.devices import NAMES, odd_sources
 from provisioner.model import Desired, Finding, Resource, ResourceType, Rule
 from provisioner.resources import TYPES
 from provisioner.rules.catalogue import RULES, rule_of
@@ -20,13 +20,27 @@ def lint(desired: Desired, types: Types = TYPES) -> Iterator[Finding]:
     for resource in desired.resources.values():
         kind = by_name[resource.address.type]
         for advice in kind.lint(resource.spec):
+            if any(name in resource.fields and getattr(resource.spec, name) is None for name in advice.unwritten):
+                continue
             rule = rule_of(kind.rules, advice.rule)
             summary = f"{resource.address}: {advice.summary}"
             yield _finding(rule, resource, advice.field, summary, advice.mend)
+    yield from _odd_sources(desired)
     yield from _contradictions(desired)
     yield from _same_scope(desired, by_name)
     yield from _lost_devices(desired)
     yield from _risks(desired)
+
+
+def _odd_sources(desired: Desired) -> Iterator[Finding]:
+    """Addresses of sites and devices that cannot send, in a plan with mistakes; else their connectors tell."""
+    if desired.choices or not desired.devices:
+        return
+    for name, location, advice in odd_sources(desired):
+        rule = RULES[advice.rule]
+        yield Finding(
+            rule.id, rule.severity, f"{name}: {advice.summary}", advice.mend, blocks=rule.blocks, location=location
+        )
 
 
 def _lost_devices(desired: Desired) -> Iterator[Finding]:

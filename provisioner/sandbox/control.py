@@ -58,7 +58,8 @@ class _Control:
         return Response(orjson.dumps(document), media_type="application/json")
 
     async def load(self, request: Request) -> Response:
-        self._actions.load(_object(await _body(request)))
+        body = await _body(request)
+        self._actions.load(body if isinstance(body, list) else _object(body))
         return JSONResponse({"tenant_id": self._tenant.tenant_id})
 
     async def reset(self, _: Request) -> Response:

@@ -37,6 +37,11 @@ _MAILBOX_KEYS = frozenset({
 def load_seed(source: Any) -> Seed:
     """A seed from a file (a Path) or from a document. Raises OSError or ValueError."""
     document = _read(source) if isinstance(source, Path) else source
+    if isinstance(document, list):
+        raise ValueError(
+            "a list of rows does not say which cmdlet returned them: "
+            'write {"sandbox": 1, "objects": {"InboundConnector": [...]}} around it'
+        )
     if not isinstance(document, Mapping):
         raise ValueError("a seed is a mapping")
     if document.get("dump"):

@@ -260,7 +260,7 @@ def test_yaml_words_and_dates_stay_what_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ([], "mapping"),
+        ([], "a list of rows"),
         ("text", "mapping"),
         ({}, "neither"),
         ({"sandbox": 2}, "sandbox: 2"),
