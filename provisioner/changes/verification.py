@@ -63,17 +63,19 @@ def against_plan(
     types: Types,
     scope: planning.Scope,
     waivers: Sequence[Waiver],
+    remembered: Mapping[Address, str],
 ) -> Sequence[str]:
     """What of a verified change set is not as this plan leads to with the same observed tenant, by path or address.
 
-    `desired` is as `planning.narrow` left it, `waivers` are those of the command line. Places in the plan's files and
-    its digest may differ: a comment changes them.
+    `desired` is as `planning.narrow` left it, `waivers` are those of the command line, `remembered` the ids of earlier
+    runs by the journal: the file's own are not believed. Places in the plan's files and its digest may differ, since a
+    comment changes them, and ids that decide nothing.
     """
     if found.basis is None:
         return ["$.provisioner.basis"]
     again = planning.plan(
         desired,
-        found.basis.observed,
+        dataclasses.replace(found.basis.observed, remembered=remembered),
         types,
         scope=scope,
         waivers=waivers,
@@ -87,8 +89,9 @@ def against_plan(
 
 
 def _placeless(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A document without what rests on the text of the plan's files, and not on what they declare."""
+    """A document without what rests on the text of the plan's files, and not on what they declare, and without ids."""
     ours = {k: v for k, v in document["provisioner"].items() if k not in {"version", "digest", "plan"}}
+    ours["basis"] = {k: v for k, v in ours["basis"].items() if k != "remembered"}
     found: Mapping[str, Any] = _without_places({**document, "provisioner": ours})
     return found
 

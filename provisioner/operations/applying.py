@@ -33,7 +33,7 @@ from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
 from provisioner.operations.locks import locks_of
-from provisioner.operations.planning import plan_prepared, prepare
+from provisioner.operations.planning import plan_prepared, prepare, remembered
 from provisioner.operations.rejudging import Judged, rejudge
 from provisioner.operations.sending import known_senders, recorded
 from provisioner.operations.state import journal_path
@@ -94,13 +94,13 @@ def _follows(context: Context, saved: Saved, path: Path, selection: Selection) -
     """Raise ChangeSetStale unless the plan at a path leads to this change set, by what the file observed.
 
     What was observed is compared with the tenant later (`rejudge`). Scope and lifted guards must be those of the
-    selection, since the plan does not hold them.
+    selection, since the plan does not hold them, and ids of earlier runs those of the journal here.
     """
     prepared, given = prepare(context, path, selection), selection.waivers()
     lifted = saved.found.basis.waivers if saved.found.basis else ()
     waivers = [waiver for waiver in lifted if waiver in given]
-    scope = selection.scope()
-    other = verification.against_plan(saved.document, saved.found, prepared.desired, TYPES, scope, waivers)
+    scope, ids = selection.scope(), remembered(context, saved.found.tenant_id)
+    other = verification.against_plan(saved.document, saved.found, prepared.desired, TYPES, scope, waivers, ids)
     if other:
         raise ChangeSetStale(
             f"{saved.name} is not what {path} leads to. Plan again, or give the options of that plan: --var, --allow, "

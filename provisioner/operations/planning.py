@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,7 @@ async def preview(
     scope = selection.scope()
     read, dns = await _read(context, desired, scope, tenant)
     brought = journal.brought(_journal(context, tenant.identity.tenant_id))
-    ids = {Address.parse(a): d.object_id for a, d in brought.items() if d.object_id}
-    observed = dataclasses.replace(read, remembered=ids)
+    observed = dataclasses.replace(read, remembered=_ids(brought))
     found = planning.plan(
         desired,
         observed,
@@ -109,6 +108,15 @@ async def preview(
         drift=tuple(journal.drift_of(found.changes, brought)),
     )
     return found, observed
+
+
+def remembered(context: Context, tenant_id: str) -> Mapping[Address, str]:
+    """The ids under which the journal of a tenant knows the objects of earlier runs."""
+    return _ids(journal.brought(journal_path(tenant_id, context.state_folder)))
+
+
+def _ids(brought: Mapping[str, journal.Deed]) -> Mapping[Address, str]:
+    return {Address.parse(a): d.object_id for a, d in brought.items() if d.object_id}
 
 
 def _journal(context: Context, tenant_id: str) -> Path:

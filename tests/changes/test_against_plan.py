@@ -31,7 +31,7 @@ def differs(
     (folder / "other" / "mail.yaml").write_text(text, encoding="utf-8")
     path = folder / "other" / "mail.yaml"
     desired, _ = document.load(path, TYPES, today=datetime.date(2026, 11, 23), waivers=waivers)
-    return list(verification.against_plan(saved, found, desired, TYPES, scope or Scope(), waivers))
+    return list(verification.against_plan(saved, found, desired, TYPES, scope or Scope(), waivers, {}))
 
 
 def test_the_same_plan_at_another_place_and_with_other_comments_is_the_same(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.shop import Shop, open_shop
 from tests.cli.test_exit_codes import on_a_terminal
+from tests.redteam.edits import rederived
 
 PLAN = """owner: mail/prod
 variables: {{ office: {{ type: string, default: {office} }} }}
@@ -16,6 +18,7 @@ smtp_auth: {{ mailboxes: {{ erp@contoso.com: {word} }} }}
 inbound_connectors:
   hq: {{ type: on_premises, sender_ip_addresses: [var:office] }}
 """
+HQ = 'inbound_connector["hq"]'
 OPTIONS = "give --expect-digest SHA256 (the digest that the review showed) or --plan PATH"
 CI = ({"CI": "true"}, {"CI": "1"}, {"TF_BUILD": "True"})
 
@@ -30,6 +33,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def as_before(shop: Shop) -> Iterator[None]:
     yield
     shop.reset()
+    for journal in (shop.folder / "state").glob("*/journal.jsonl"):
+        journal.unlink()
 
 
 def plan(shop: Shop, office: str = "81.2.69.160", word: str = "enabled") -> str:
@@ -178,3 +183,29 @@ def test_a_lifted_guard_that_is_written_into_the_file_is_refused(shop: Shop) -> 
     said = refused(shop, 7, "--plan", "plan.yaml", "--auto-approve")
     assert "$.provisioner.findings" in said
     assert "$.provisioner.basis.allowed" in said
+
+
+def test_what_the_file_says_of_the_journal_is_believed_only_with_the_journal(shop: Shop) -> None:
+    """By a foreign connector's id the plan's would be that one, renamed by hand: its settings would be overwritten."""
+    parameters = {"ConnectorType": "OnPremises", "SenderDomains": ["*"], "SenderIPAddresses": ["81.2.69.170"]}
+    shop.tenant.cmdlet("New-InboundConnector", Name="others", **parameters)
+    saved(shop)
+    made = json.loads((shop.folder / "c.json").read_text())
+    made["provisioner"]["basis"]["remembered"] = {HQ: shop.tenant.rows("InboundConnector")[0]["Guid"]}
+    forged = rederived(made)
+    assert [c["change"]["actions"] for c in forged["resource_changes"] if c["address"] == HQ] == [["update"]]
+    (shop.folder / "c.json").write_text(json.dumps(forged))
+    assert f"{HQ}: change.actions" in refused(shop, 7, "--plan", "plan.yaml")
+    made["provisioner"]["basis"]["remembered"] = {HQ: "6f0a3c1e-0000-4000-8000-000000000001"}
+    (shop.folder / "c.json").write_text(json.dumps(rederived(made)))
+    done = shop.on_tenant("apply", "c.json", "--plan", "plan.yaml")
+    assert done.returncode == 0, "an id that decides nothing makes no difference"
+    assert sorted(r["Name"] for r in shop.tenant.rows("InboundConnector")) == ["hq", "others"]
+
+
+def test_with_the_journal_a_connector_that_was_renamed_by_hand_is_still_the_plans(shop: Shop) -> None:
+    assert shop.on_tenant("apply", plan(shop), "--auto-approve").returncode == 0
+    shop.tenant.cmdlet("Set-InboundConnector", Identity="hq", Name="by hand", Comment="no mark any more")
+    saved(shop)
+    assert "by hand" in shop.run("show", "c.json").stdout
+    applied(shop, "--plan", "plan.yaml")

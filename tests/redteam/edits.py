@@ -60,14 +60,15 @@ def contradicting(bases: Mapping[str, Json], draw: random.Random) -> Iterator[tu
 def consistent(bases: Mapping[str, Json], draw: random.Random) -> Iterator[tuple[Edited, Json]]:
     """Documents that follow from other facts than those of their base: an edit of every kind and base in turn.
 
-    Where only an observation is edited and the same changes follow, it is the same plan: that one is left out.
+    Where only an observation or an id of the journal is edited and the same changes follow, it is the same plan: that
+    one is left out.
     """
     for edited in _in_turn((Edited(b, *e) for b, d in bases.items() for e in _plans(d)), draw):
         try:
             made = rederived(edited.of(bases[edited.base]))
         except (InputError, ChangeSetStale):
             continue  # it is no plan at all
-        same = edited.kind == "observed" and _deeds(made) == _deeds(bases[edited.base])
+        same = edited.kind in {"observed", "remembered"} and _deeds(made) == _deeds(bases[edited.base])
         if made != bases[edited.base] and not same:
             yield edited, made
 
@@ -337,6 +338,10 @@ def _plans(document: Json) -> Iterator[tuple[str, str, Edit]]:
         yield "absent", f"{seen['address']} to be deleted", _add("provisioner", "basis", "absent", value=tombstone)
     yield from _devices(basis)
     for number, change, address in _changes(document):
+        for seen in basis["observed"] if change["change"]["actions"] == ["create"] else ():
+            for name in (seen["spec"] or {}).get("names", ()):
+                known = _put("provisioner", "basis", "remembered", value={address: name})
+                yield "remembered", f"{address} as {seen['address']} by the journal", known
         for name, there in list((change["provisioner"]["observed"] or {}).items())[1:]:
             edit = _at(number, "provisioner", "observed", name, value=other(there))
             yield "observed", f"{address}: observed {name}", edit
