@@ -24,8 +24,8 @@ from provisioner.render.escape import visible
 def command(session: Session, subject: str, path: Path, format_: str) -> None:
     """Explain a device (device/NAME) or a resource (TYPE/KEY) of a plan.
 
-    With a profile (--profile) the tenant is asked how the resources stand, and whether the mailbox can really sign in:
-    which of its switches blocks.
+    With a profile (--profile) the tenant is asked how the resources stand, whether the mailbox can really sign in
+    (which of its switches blocks), and whether it accepts mail from each address of a device that signs in nowhere.
     """
     session.format = format_
     document = run(explain(session, path, subject))

@@ -30,8 +30,9 @@ findings and errors go to standard error.
 | 8 | partly applied, unconfirmed, held back, or waiting for DNS; the account was printed, and the next apply goes on |
 | 9 | another apply holds the tenant |
 | 10 | declined |
-| 130 | interrupted |
+| 130 | interrupted (Ctrl-C) |
 | 141 | whoever read the output has gone |
+| 129, 143 | ended by SIGHUP or SIGTERM; the first (or Ctrl-C) lets an `apply` finish what is in flight: 8 |
 
 <!-- Below: written by `pytest tests/cli/test_command_line.py --update-golden` -->
 

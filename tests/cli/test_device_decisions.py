@@ -127,6 +127,20 @@ def test_a_partner_connector_that_nobody_declared_shuts_direct_send_out(shop: Sh
     assert judged(shop, "52.202.8.250", "badge@contoso.com", "erp@contoso.com") == "550 5.7.51"
 
 
+def test_mail_from_a_connector_s_address_is_relayed_whatever_the_device_was_meant_to_do(shop: Shop) -> None:
+    """Exchange decides by the source address and not by the method of the plan (fault O9)."""
+    load(shop, InboundConnector=[{**LEGACY, "Enabled": True, "SenderIPAddresses": ["52.202.8.250"]}])
+    found = sending(shop, "badge", "badge.yaml")
+    assert (found["allowed"], found["path"], found["by"]) == (True, "smtp_relay", ["inbound_connector/legacy"])
+
+
+def test_a_mailbox_that_does_not_exist_is_told_as_such(shop: Shop) -> None:
+    """Not as one that may or may not be able to sign in (fault I13)."""
+    text = shop.on_tenant("explain", "smtp_auth/nobody@contoso.com", "plan.yaml").stdout
+    assert "nobody@contoso.com cannot sign in with a password: the tenant has no such mailbox" in text
+    assert "not known" not in text
+
+
 def test_block_lists_are_named(shop: Shop) -> None:
     blocks = [{"Name": "Default", "IPBlockList": ["52.202.8.250"], "IPAllowList": []}]
     load(shop, HostedConnectionFilterPolicy=blocks)
