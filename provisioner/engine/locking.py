@@ -2,7 +2,9 @@
 
 A local lock always: held by the kernel for the process, so that a killed run frees it at once. Where several machines
 apply, a shared one as well: a file in a shared folder, or a ref in a git remote made by a push that must not find it.
-Shared locks carry an expiry that the holder pushes forward; one whose holder died can be taken when it has passed.
+The holder of a shared lock changes it again and again as a sign of life. Clocks of two machines differ, so nobody's
+word about the time counts: whoever wants the lock takes it only after having seen it unchanged for its whole lifetime,
+by the monotonic clock of his own machine.
 """
 
 from __future__ import annotations
@@ -30,10 +32,18 @@ from provisioner.diagnostics import Diagnostic, InputError, Locked
 LIFETIME_S = 90.0
 """How long a shared lock lives without a sign of its holder, who gives one three times as often."""
 
+_LOOK_S, _WATCH_S = 1.0, 5.0
+"""Between two looks at a lock that is waited for, and at one whose holder seems dead."""
+
+_LARGEST_BYTES = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. Times are seconds since the epoch; `id` is what `lock release` asks for."""
+    """Who holds a lock. Times are seconds since the epoch; `id` is what `lock release` asks for.
+
+    `expires` is by the holder's clock: a hint for others, and different at each sign of life.
+    """
 
     id: str
     run: str
@@ -57,10 +67,16 @@ class Holder:
 
 
 class Lock(Protocol):
-    """One place where a lock can stand. All methods may raise InputError when the place cannot be used."""
+    """One place where a lock can stand.
 
-    def try_acquire(self, holder: Holder) -> Holder | None:
-        """None when it is ours now, otherwise who holds it (a nameless holder where that cannot be read)."""
+    All methods raise InputError where the place cannot be used, or holds something that is no lock: that is never free.
+    """
+
+    def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:
+        """None when it is ours now, otherwise who holds it (a nameless holder where that cannot be read).
+
+        `dead` is a holder whose lock may be taken, if it still stands there as it was seen.
+        """
 
     def renew(self, holder: Holder) -> None:
         """Push the expiry forward. Raises Locked when it is not ours any more."""
@@ -73,6 +89,9 @@ class Lock(Protocol):
 
     def break_(self, id_: str) -> bool:
         """Take the lock with this id away from its holder; False when there is none with it."""
+
+    def freed_by(self, holder: Holder) -> str:
+        """How a person frees it whose holder will not."""
 
 
 @contextlib.contextmanager
@@ -105,18 +124,28 @@ def hold(
 
 
 def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holder], None], clock: Clock) -> None:
+    """The lock, within `wait_s`. One that seems to have expired is watched for its lifetime, however short `wait_s`."""
     deadline = clock.monotonic() + wait_s
-    told = False
-    while other := lock.try_acquire(holder.renewed(clock)):
-        left = deadline - clock.monotonic()
+    seen: Holder | None = None
+    since, lives, told, dead = 0.0, False, False, None
+    while other := lock.try_acquire(holder.renewed(clock), dead):
+        now = clock.monotonic()
+        if other != seen:
+            lives = seen is not None
+            seen, since = other, now
+        still_s = now - since
+        if still_s >= LIFETIME_S and dead is None and not isinstance(lock, LocalLock):
+            dead = other
+            continue
+        dead = None
+        expired = not lives and other.expires <= clock.now().timestamp() and still_s < LIFETIME_S
+        left = max(LIFETIME_S - still_s if expired else 0.0, deadline - now)
         if left <= 0:
-            raise Locked(
-                f"the tenant is being changed by {other}; wait for it, or free a dead one: lock release {other.id}"
-            )
+            raise Locked(f"the tenant is being changed by {other}; wait for it, or {lock.freed_by(other)}")
         if not told:
             on_wait(other)
             told = True
-        clock.pause(min(1.0, left))
+        clock.pause(min(_WATCH_S if expired else _LOOK_S, left))
 
 
 def _beat(
@@ -141,10 +170,10 @@ class LocalLock:
     path: Path
     _file: int = -1
 
-    def try_acquire(self, holder: Holder) -> Holder | None:
+    def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:  # noqa: ARG002 - none is dead
         with _place(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -176,26 +205,28 @@ class LocalLock:
         """A local lock cannot be stale: end the process instead."""
         return False
 
+    def freed_by(self, holder: Holder) -> str:
+        return f"end that process ({holder.pid})" if holder.pid else "end the process that holds it"
+
     def _read(self) -> Holder | None:
-        with contextlib.suppress(OSError):
-            return _holder(self.path.read_bytes())
+        with contextlib.suppress(OSError, InputError):
+            return _holder(_content(self.path), self.path)
         return None
 
 
 @dataclass(slots=True)
 class PathLock:
-    """A lock file in a folder that several machines share. Made with O_EXCL; replaced, never half written."""
+    """A lock file in a folder that several machines share. Made by link(2); replaced, never half written."""
 
     path: Path
-    clock: Clock = SYSTEM
 
-    def try_acquire(self, holder: Holder) -> Holder | None:
+    def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:
         with _place(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             other = self.status()
-            if other and other.expires > self.clock.now().timestamp():
+            if other and other != dead:
                 return other
-            if other or self.path.exists():
+            if other:
                 self._set_aside(other)
             return None if self._make(holder) else self.status() or holder
 
@@ -211,13 +242,12 @@ class PathLock:
             aside.unlink()
         return True
 
-    def _set_aside(self, other: Holder | None) -> None:
-        """Move an expired lock away. When two try, the later one may have moved a fresh lock: it is put back."""
+    def _set_aside(self, dead: Holder) -> None:
+        """Move a dead lock away. When two try, the later one may have moved a fresh lock: it is put back."""
         aside = self.path.with_name(f"{self.path.name}.expired-{uuid.uuid4().hex[:12]}")
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             self.path.rename(aside)
-            moved = _holder(aside.read_bytes())
-            if moved and moved.expires > self.clock.now().timestamp() and moved != other:
+            if _holder(_content(aside), aside) != dead:
                 os.link(aside, self.path)
         aside.unlink(missing_ok=True)
 
@@ -235,9 +265,15 @@ class PathLock:
             self.path.unlink(missing_ok=True)
 
     def status(self) -> Holder | None:
-        with contextlib.suppress(FileNotFoundError):
-            return _holder(self.path.read_bytes())
-        return None
+        try:
+            return _holder(_content(self.path), self.path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(self.path, error.strerror or str(error)) from None
+
+    def freed_by(self, holder: Holder) -> str:
+        return f"free a dead one: lock release {holder.id}"
 
     def break_(self, id_: str) -> bool:
         there = self.status()
@@ -259,17 +295,16 @@ class GitLock:
 
     remote: str
     name: str
-    clock: Clock = SYSTEM
     _ours: str = ""
 
     @property
     def _ref(self) -> str:
         return f"refs/provisioner/locks/{self.name}"
 
-    def try_acquire(self, holder: Holder) -> Holder | None:
+    def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:
         with self._scratch() as git:
             seen, other = self._look(git)
-            if other and other.expires > self.clock.now().timestamp():
+            if other and other != dead:
                 return other
             if self._push(git, holder, expect=seen):
                 return None
@@ -296,13 +331,16 @@ class GitLock:
             git("push", "--quiet", f"--force-with-lease={self._ref}:{seen}", "--", self.remote, f":{self._ref}")
             return True
 
+    def freed_by(self, holder: Holder) -> str:
+        return f"free a dead one: lock release {holder.id}"
+
     def _look(self, git: _Git) -> tuple[str, Holder | None]:
         """The object that the ref names ("" for none) and the holder that it tells."""
         listed = git("ls-remote", "--", self.remote, self._ref).split()
         if not listed:
             return "", None
         git("fetch", "--quiet", "--depth=1", "--", self.remote, self._ref)
-        return listed[0], _holder(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder").encode())
+        return listed[0], _holder(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder").encode(), self._ref)
 
     def _push(self, git: _Git, holder: Holder, expect: str) -> bool:
         """Push the holder as a commit, if the remote's ref is still what we saw ("" for: must not exist)."""
@@ -389,12 +427,34 @@ def _text(holder: Holder) -> bytes:
     return json.dumps(dataclasses.asdict(holder)).encode()
 
 
-def _holder(content: bytes) -> Holder | None:
-    """The holder that a lock tells; None for one that is empty or not ours to read (it then counts as expired)."""
+def _content(path: Path) -> bytes:
+    """The content of a lock file, without waiting for a writer of a pipe. Raises OSError."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        return file.read(_LARGEST_BYTES)
+
+
+def _holder(content: bytes, place: object) -> Holder:
+    """The holder that a lock tells. Raises InputError for anything else: nobody knows who may be writing."""
     try:
-        return Holder(**json.loads(content))
-    except (ValueError, TypeError):
-        return None
+        holder = Holder(**json.loads(content))
+    except (ValueError, TypeError, RecursionError):
+        raise _unreadable(place, "it holds something else") from None
+    texts = (holder.id, holder.run, holder.actor, holder.host)
+    numbers = (holder.pid, holder.started, holder.expires)
+    if not all(isinstance(t, str) for t in texts) or not all(
+        type(n) in (int, float) and 0 <= n < _LATEST for n in numbers
+    ):
+        raise _unreadable(place, "it holds something else")
+    return holder
+
+
+_LATEST = 253402300800.0
+"""The end of the year 9999, in seconds since the epoch: no time of a lock is later."""
+
+
+def _unreadable(place: object, why: str) -> InputError:
+    what = f"the lock {place} cannot be read: {why}. Somebody may hold it, so it counts as held"
+    return InputError([Diagnostic("LOCK-UNREADABLE", what, "see that no apply is running, then delete it by hand")])
 
 
 @contextlib.contextmanager

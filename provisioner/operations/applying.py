@@ -221,7 +221,7 @@ async def _carry_out(
     lost = _LockLost(context, asyncio.get_running_loop())
     with (
         locking.hold(
-            locks_of(context.profile, found.tenant_id, context.clock, context.state_folder),
+            locks_of(context.profile, found.tenant_id, context.state_folder),
             holder,
             wait_s=options.lock_wait_s,
             on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),

@@ -228,7 +228,7 @@ def _kept(context: Context, tenant_id: str) -> Iterator[Check]:
         what = verdict.faults[0] if verdict.faults else f"{verdict.entries} entries, unbroken"
         yield Check("journal", PROBLEM if verdict.faults else OK, what, "provisioner history verify")
     try:
-        locks = locks_of(context.profile, tenant_id, context.clock, context.state_folder)
+        locks = locks_of(context.profile, tenant_id, context.state_folder)
         holders = [holder for lock in locks if (holder := lock.status())]
     except ProvisionerError as error:
         yield _failed("locks", error)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine.locking import GitLock, LocalLock, Lock, PathLock
 from provisioner.operations.state import tenant_folder, word
 from provisioner.settings import Profile
 
 
-def locks_of(profile: Profile, tenant_id: str, clock: Clock = SYSTEM, folder: Path | None = None) -> Sequence[Lock]:
+def locks_of(profile: Profile, tenant_id: str, folder: Path | None = None) -> Sequence[Lock]:
     """The locks to hold for an apply, in this order: the machine's own always, and the shared one of the profile."""
     locks: list[Lock] = [LocalLock(tenant_folder(tenant_id, folder) / "lock")]
     kind, _, place = (profile.lock or "").partition(":")
     if kind == "path":
-        locks.append(PathLock(Path(place).expanduser() / f"{word(tenant_id)}.lock", clock))
+        locks.append(PathLock(Path(place).expanduser() / f"{word(tenant_id)}.lock"))
     elif kind == "git":
-        locks.append(GitLock(place, word(tenant_id), clock))
+        locks.append(GitLock(place, word(tenant_id)))
     elif kind:
         what = f'lock is "{profile.lock}"'
         raise InputError([Diagnostic("SETTINGS-LOCK", what, "write path:FOLDER or git:REMOTE")])

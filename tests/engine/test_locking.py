@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import InputError, Locked
 from provisioner.engine.locking import LIFETIME_S, GitLock, Holder, LocalLock, Lock, PathLock, hold
 from tests.clocks import FastClock, until
@@ -25,14 +26,14 @@ def remote(tmp_path: Path) -> str:
     return str(place)
 
 
-def lock_of(kind: str, tmp_path: Path, remote: str, clock: Clock = SYSTEM) -> Lock:
+def lock_of(kind: str, tmp_path: Path, remote: str) -> Lock:
     match kind:
         case "local":
             return LocalLock(tmp_path / "locks" / "tenant")
         case "path":
-            return PathLock(tmp_path / "share" / "tenant.lock", clock)
+            return PathLock(tmp_path / "share" / "tenant.lock")
         case _:
-            return GitLock(remote, "tenant", clock)
+            return GitLock(remote, "tenant")
 
 
 KINDS = ["local", "path", "git"]
@@ -79,14 +80,107 @@ def test_a_wait_for_a_lock_ends_with_its_time_and_names_the_holder(tmp_path: Pat
     assert clock.waits == [1.0, 1.0, 0.5]
 
 
-@pytest.mark.parametrize("kind", ["path", "git"])
-def test_an_expired_lock_is_taken_and_its_old_holder_notices(kind: str, tmp_path: Path, remote: str) -> None:
+SKEW_S = [-3600.0, -120.0, 0.0, 120.0, 3600.0]
+"""How far the clock of who wants the lock is ahead of the holder's."""
+
+
+def left_by(lock: Lock, skew_s: float, clock: FastClock) -> Holder:
+    """A lock whose last sign of life says, by the clock of its holder, that it lives LIFETIME_S from now."""
+    holder = Holder.me("run-1", "anna", clock)
+    holder = dataclasses.replace(holder, started=holder.started - skew_s, expires=holder.expires - skew_s)
+    assert lock.try_acquire(holder) is None
+    return holder
+
+
+@pytest.mark.parametrize(("kind", "skew_s"), [*(("path", skew_s) for skew_s in SKEW_S), ("git", 120.0)])
+def test_a_dead_lock_is_taken_when_it_was_seen_unchanged_for_its_lifetime(
+    kind: str, tmp_path: Path, remote: str, skew_s: float
+) -> None:
     first, second = (lock_of(kind, tmp_path, remote) for _ in range(2))
-    dead = Holder.me("run-1", "anna", FastClock())
-    dead = dataclasses.replace(dead, expires=dead.started - 1)
-    assert first.try_acquire(dead) is None
-    with hold([second], Holder.me("run-2", "tom")), pytest.raises(Locked, match="not ours any more"):
-        first.renew(dead.renewed())
+    clock = FastClock()
+    dead = left_by(first, skew_s, clock)
+    with hold([second], Holder.me("run-2", "tom", clock), wait_s=2 * LIFETIME_S, clock=clock):
+        assert sum(clock.waits) >= LIFETIME_S
+        with pytest.raises(Locked, match="not ours any more"):
+            first.renew(dead.renewed(clock))
+
+
+@pytest.mark.parametrize("skew_s", SKEW_S)
+def test_a_holder_that_lives_is_never_robbed_whatever_its_clock_says(tmp_path: Path, skew_s: float) -> None:
+    first, second = (lock_of("path", tmp_path, "") for _ in range(2))
+    last = [left_by(first, skew_s, FastClock())]
+
+    def beat(_: float) -> None:
+        if sum(clock.waits) // (LIFETIME_S / 3) > len(last) - 1:
+            last.append(dataclasses.replace(last[-1], expires=last[-1].expires + LIFETIME_S / 3))
+            first.renew(last[-1])
+
+    clock = FastClock(beat)
+    with (
+        pytest.raises(Locked, match="anna"),
+        hold([second], Holder.me("run-2", "tom", clock), wait_s=4 * LIFETIME_S, clock=clock),
+    ):
+        pytest.fail("two hold one lock")
+    assert first.status() == last[-1]
+
+
+def test_a_lock_that_seems_expired_is_watched_without_being_asked_to_wait(tmp_path: Path) -> None:
+    first, second = (lock_of("path", tmp_path, "") for _ in range(2))
+    clock = FastClock()
+    left_by(first, 86_400.0, clock)
+    with hold([second], Holder.me("run-2", "tom", clock), clock=clock):
+        assert LIFETIME_S <= sum(clock.waits) < LIFETIME_S + 10
+
+
+def test_one_that_was_changed_since_it_was_found_dead_is_put_back(tmp_path: Path) -> None:
+    lock = PathLock(tmp_path / "tenant.lock")
+    clock = FastClock()
+    dead = left_by(lock, 0.0, clock)
+    fresh = Holder.me("run-2", "tom", clock)
+    assert lock.try_acquire(fresh, dead) is None
+    assert lock.try_acquire(Holder.me("run-3", "eve", clock), dead) == fresh
+    lock._set_aside(dead)
+    assert lock.status() == fresh
+
+
+STRANGE = [
+    b"", b"{}", b"[]", b"null", b"\xff", b"[" * 50_000,
+    *(json.dumps({**dataclasses.asdict(Holder("i", "r", "a", "h", 1, 0.0, 0.0)), **odd}).encode()
+      for odd in ({"expires": "soon"}, {"expires": 1e300}, {"expires": float("nan")}, {"pid": None}, {"actor": ["x"]},
+                  {"id": 5}, {"more": 1}, {"started": True})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", STRANGE)
+def test_a_lock_that_cannot_be_read_is_never_free(tmp_path: Path, content: bytes) -> None:
+    place = tmp_path / "tenant.lock"
+    place.write_bytes(content)
+    clock = FastClock()
+    with (
+        pytest.raises(InputError, match="counts as held"),
+        hold([PathLock(place)], Holder.me("run-2", "tom", clock), wait_s=1000, clock=clock),
+    ):
+        pytest.fail("nobody knows who holds it")
+    assert place.read_bytes() == content
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_in_the_place_of_a_lock_is_an_error_at_once(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "tenant.lock")
+    with pytest.raises(InputError), hold([PathLock(tmp_path / "tenant.lock")], Holder.me("run-2", "tom")):
+        pytest.fail("nobody knows who holds it")
+
+
+def test_a_lock_of_this_machine_is_freed_by_the_end_of_its_process(tmp_path: Path) -> None:
+    first, second = LocalLock(tmp_path / "tenant"), LocalLock(tmp_path / "tenant")
+    with (
+        hold([first], Holder.me("run-1", "anna")),
+        pytest.raises(Locked, match=rf"end that process \({os.getpid()}\)"),
+        hold([second], Holder.me("run-2", "tom")),
+    ):
+        pytest.fail("two hold one lock")
 
 
 @pytest.mark.parametrize("kind", ["path", "git"])
@@ -160,10 +254,10 @@ def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(tmp_path: Path)
 
     clock = FastClock()
     first, second = Holder.me("run-1", "anna", clock), Holder.me("run-2", "bert", clock)
-    lock = PathLock(tmp_path / "tenant.lock", clock)
+    lock = PathLock(tmp_path / "tenant.lock")
     with hold([lock], first, on_lost=on_lost, clock=clock):
         assert lock.break_(first.id)
-        assert PathLock(tmp_path / "tenant.lock", clock).try_acquire(second.renewed(clock)) is None
+        assert PathLock(tmp_path / "tenant.lock").try_acquire(second.renewed(clock)) is None
         until(lambda: clock.waiting)
         assert not lost, "nothing is noticed before the next beat"
         clock.advance(LIFETIME_S / 3)
@@ -174,12 +268,12 @@ def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(tmp_path: Path)
 def test_the_heartbeat_keeps_a_lock_beyond_its_lifetime(tmp_path: Path) -> None:
     """Without a beat it would be free for anybody after LIFETIME_S."""
     clock = FastClock()
-    lock = lock_of("path", tmp_path, "", clock)
+    lock = lock_of("path", tmp_path, "")
     me = Holder.me("run-1", "anna", clock)
     with hold([lock], me, clock=clock):
         for _ in range(4):
             _beat(lock, clock)
-        with pytest.raises(Locked, match="anna"), hold([lock_of("path", tmp_path, "", clock)], me, clock=clock):
+        with pytest.raises(Locked, match="anna"), hold([lock_of("path", tmp_path, "")], me, clock=clock):
             pytest.fail("two hold one lock")
 
 
