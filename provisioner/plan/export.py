@@ -178,14 +178,14 @@ def _write_section(
     called = {name: key for key, spec in live.items() for name in kind.names(spec)}
     declared_here = [d for d in _declared(kind, _plain(section), owner) if d.path or not silent]
     there = {d.key if d.key in live else called.get(d.key, d.key): d for d in declared_here}
-    for key, declared in reversed(there.items()):  # from the end, so that the places in a list stay true
-        if key not in live:
-            _remove(section, declared.path)
-        elif _differs(live[key], declared.spec):
-            _correct(section, declared, live[key])
     for key, (path, value) in entries.items():
         if key not in there:
             _set(section, path, value)
+    for key, declared in reversed(there.items()):  # from the end, so that the places in a list stay true
+        if key not in live:
+            _remove(document, (kind.section, *declared.path))
+        elif _differs(live[key], declared.spec):
+            _correct(section, declared, live[key])
 
 
 def _differs(live: Any, declared: Any) -> bool:
@@ -245,8 +245,73 @@ def _set(node: Any, path: Sequence[str], value: Any) -> None:
         node[path[-1]] = value
 
 
-def _remove(node: Any, path: Sequence[str | int]) -> None:
-    """Remove an entry, and the list that it was the last of."""
-    del _at(node, path[:-1])[path[-1]]
-    if isinstance(path[-1], int) and not _at(node, path[:-1]):
-        del _at(node, path[:-2])[path[-2]]
+def _remove(document: Any, path: Sequence[str | int]) -> None:
+    """Remove an entry, and what it was the last of. The comments around it stay, in front of what follows."""
+    kept: list[Any] = []
+    while True:
+        holder = _at(document, path[:-1])
+        kept = [*_comments(holder, path[-1]), *kept]
+        position = list(holder).index(path[-1]) if isinstance(holder, dict) else int(path[-1])
+        del holder[path[-1]]
+        if holder or len(path) == 1:
+            break
+        path = path[:-1]
+    _put_before(document, path[:-1], position, kept)
+
+
+_BEFORE = 1
+"""Where ruamel.yaml keeps the comments in front of a key or an item, in the list of the comments that belong to it."""
+
+
+def _comments(holder: Any, key: str | int) -> list[Any]:
+    """The comment lines in front of an entry, and those behind it but for what stands on its last line.
+
+    ruamel.yaml keeps lines that follow a value with that value, and those in front of the first key with the mapping.
+    """
+    value = holder[key]
+    before = [token for token in _slots(holder, key)[_BEFORE] or () if token is not None]
+    if hasattr(value, "ca") and value.ca.comment and value.ca.comment[_BEFORE:]:
+        before += value.ca.comment[_BEFORE] or []
+    behind = [_behind(holder, key)]
+    while isinstance(value, dict | list) and value:
+        holder, key = value, next(reversed(value)) if isinstance(value, dict) else len(value) - 1
+        value = holder[key]
+        behind.append(_behind(holder, key))
+    lines = [line for token in behind if token for line in token.value.splitlines(keepends=True)[1:] if line.strip()]
+    return [*before, *map(_comment, lines)]
+
+
+def _behind(holder: Any, key: str | int) -> Any:
+    """The comment behind an entry: the end of its line, and the lines that follow."""
+    return _slots(holder, key)[2 if isinstance(holder, dict) else 0]
+
+
+def _slots(holder: Any, key: str | int) -> list[Any]:
+    comments = holder.ca.items.get(key) if hasattr(holder, "ca") else None
+    return list(comments) if comments else [None, None, None, None]
+
+
+def _comment(line: str) -> Any:
+    from ruamel.yaml.error import CommentMark
+    from ruamel.yaml.tokens import CommentToken
+
+    text = line.lstrip()
+    return CommentToken(text if text.endswith("\n") else f"{text}\n", CommentMark(len(line) - len(text)), None)
+
+
+def _put_before(document: Any, path: Sequence[str | int], position: int, comments: list[Any]) -> None:
+    """Put comments in front of what follows a place in the document, or at its end."""
+    while comments:
+        holder = _at(document, path)
+        if position < len(holder):
+            key = list(holder)[position] if isinstance(holder, dict) else position
+            slots = _slots(holder, key)
+            slots[_BEFORE] = [*comments, *(slots[_BEFORE] or ())]
+            holder.ca.items[key] = slots
+            return
+        if not path:
+            document.ca.end = [*comments, *(document.ca.end or ())]
+            return
+        above = _at(document, path[:-1])
+        position = (list(above).index(path[-1]) if isinstance(above, dict) else int(path[-1])) + 1
+        path = path[:-1]

@@ -15,6 +15,7 @@ from provisioner.plan.export import Export, export
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import Organization
+from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
 
 TENANT = "contoso.onmicrosoft.com"
@@ -209,3 +210,73 @@ def test_a_file_that_is_no_plan_is_not_overwritten(old: str, word: str) -> None:
     (told,) = refusal.value.diagnostics
     assert told.id == "EXPORT-FILE"
     assert word in told.summary
+
+
+# --- comments --------------------------------------------------------------------------------------------------------
+
+CONNECTORS = """# what has no connector of its own
+inbound_connectors:
+  # the first office
+  a:
+    sender_ip_addresses: [203.0.113.5]
+  # the second one
+  b:
+    sender_ip_addresses: [203.0.113.5] # beside
+  # the third one
+  c:
+    require_tls: true
+# behind the section
+smtp_auth:
+  organization: disabled
+# the end
+"""
+
+
+@pytest.mark.parametrize("kept", ["abc", "ac", "ab", "bc", "a", "b", "c", ""])
+def test_a_comment_around_an_entry_that_goes_stays(kept: str) -> None:
+    live: dict[Address, Any] = {Address("smtp_auth", "organization"): SmtpAuth("organization", "disabled")}
+    live |= {Address("inbound_connector", name): connector(name) for name in kept}
+    found = exported(live, old=HEADER + CONNECTORS)
+    lines = [line.strip() for line in found.text.splitlines()]
+    comments = [line.strip() for line in CONNECTORS.splitlines() if line.lstrip().startswith("#")]
+    assert [line for line in lines if line.startswith("#")] == comments
+    assert ("# beside" in found.text) == ("b" in kept), "what stands on the line of an entry goes with it"
+    assert list(plan_of(found).get("inbound_connectors", {})) == list(kept)
+
+
+RIGHTS = """send_as:
+  erp@contoso.com:
+    # for invoices
+    - a@contoso.com
+    # for reminders
+    - b@contoso.com  # beside
+    # for reports
+    - c@contoso.com
+  # the web shop
+  shop@contoso.com: [a@contoso.com]
+# the end
+"""
+
+
+@pytest.mark.parametrize("kept", [("a", "b", "c"), ("a", "c"), ("b",), ("c",), ()])
+def test_a_comment_between_the_items_of_a_list_stays(kept: tuple[str, ...]) -> None:
+    pairs = [pair_of("erp@contoso.com", f"{name}@contoso.com") for name in kept]
+    found = exported({Address("send_as", p.pair): p for p in pairs}, old=HEADER + RIGHTS)
+    comments = [line.strip() for line in RIGHTS.splitlines() if line.lstrip().startswith("#")]
+    assert [line.strip() for line in found.text.splitlines() if line.lstrip().startswith("#")] == comments
+    wanted = {"send_as": {"erp@contoso.com": [f"{name}@contoso.com" for name in kept]}} if kept else {}
+    assert plan_of(found) == {"provisioner": 1, "tenant": TENANT, **wanted}
+
+
+def test_a_section_whose_only_entry_is_replaced_stays_in_its_place() -> None:
+    live = {
+        Address("inbound_connector", "new"): connector("new"),
+        Address("smtp_auth", "organization"): SmtpAuth("organization", "disabled"),
+    }
+    old = (
+        f"{HEADER}inbound_connectors:\n  # ours\n  old: {{ require_tls: true }}\nsmtp_auth:\n  organization: disabled\n"
+    )
+    found = exported(live, old=old)
+    assert list(plan_of(found)) == ["provisioner", "tenant", "inbound_connectors", "smtp_auth"]
+    assert list(plan_of(found)["inbound_connectors"]) == ["new"]
+    assert "# ours" in found.text
