@@ -503,3 +503,17 @@ def test_objects_that_decide_are_in_order() -> None:
     certain = decide(tenant(b=TLS_ONLY, a=TLS_ONLY), at(IN, tls=False))
     assert (certain.allowed, certain.by) == (False, (A, B))
     assert decide(tenant(b=FILTER, a=FILTER), IN).by == (A, B)
+
+
+def test_relayed_mail_of_a_domain_that_could_not_be_read_may_be_closed_for_sending() -> None:
+    unread: dict[type[Contribution], str] = {Acceptance: "throttled"}
+    found = decide(tenant(unread=unread, hq=BY_NAME), at(CERT, sender="x@unread.example"))
+    assert found == Decision(
+        None,
+        "smtp_relay",
+        (Address("connector", "hq"),),
+        missing=("whether sending from unread.example is disabled",),
+        possible=("no_connector", "sender_not_accepted", "tls_required", "sending_disabled"),
+    )
+    assert decide(tenant(unread=unread, hq=BY_NAME), CERT).allowed is True
+    assert decide(tenant(unread=unread, hq=BY_NAME), at(CERT, sender="")).allowed is True
