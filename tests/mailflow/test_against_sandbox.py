@@ -18,9 +18,9 @@ def test_both_decide_alike_wherever_a_source_decides() -> None:
     seeds = list(share(TENANTS))
     found = tally(seeds)
     assert not found.wrong, "\n".join(found.wrong[:3])
-    if len(seeds) == len(TENANTS):
+    if len(seeds) == len(TENANTS):  # of a few tenants, drawn by chance, neither need hold
         assert min(found.reasons[name] for name in ALL) >= 100, found.report()
-    assert found.open.total() <= max(10, 0.08 * found.compared), found.report()
+        assert found.open.total() <= 0.08 * found.compared, found.report()
 
 
 @pytest.mark.parametrize("first", [0, 20])
