@@ -11,9 +11,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from provisioner import mailflow
 from provisioner.mailflow import promises
-from provisioner.model import Change, Confirm, Effect, ResourceType, Send, Step, consequence, field_names, goal_of
+from provisioner.model import Change, Confirm, ResourceType, Send, Step, field_names, goal_of
 
 
 def steps_of(kind: ResourceType[Any], before: Any | None, after: Any | None) -> tuple[Step, ...]:
@@ -33,9 +32,12 @@ def midway(kind: ResourceType[Any], before: Any | None, after: Any | None) -> An
     """The object that has all that opens and still all that will close; None where there is nothing to split.
 
     A list has the entries of both sides, or, where more entries refuse more mail, those that both have. All else is set
-    by the first write if that closes nothing, or else by the last one.
+    by the first write if that closes nothing, or else by the last one. Nobody is let in whom neither side lets in, as
+    an address of the partner that a relay becomes.
     """
-    if before is None or after is None or mailflow.effects(kind, before, after) != {Effect.OPENS, Effect.CLOSES}:
+    if before is None or after is None:
+        return None
+    if not promises.gains(kind, before, after) or not promises.loses(kind, before, after):
         return None
     changed = {n: (getattr(before, n), getattr(after, n)) for n in field_names(before)}
     lists = {n: sides for n, sides in changed.items() if all(isinstance(s, frozenset) for s in sides)}
@@ -43,15 +45,15 @@ def midway(kind: ResourceType[Any], before: Any | None, after: Any | None) -> An
         middle = dataclasses.replace(before, **{n: getattr(rest, n) for n in changed if n not in lists})
         if _closes(kind, before, middle):
             continue
-        middle = _with_lists(kind, before, middle, lists)
-        if Effect.OPENS in mailflow.effects(kind, before, middle):
+        middle = _with_lists(kind, before, middle, after, lists)
+        if promises.gains(kind, before, middle):
             return middle
     return None
 
 
 def opens_apart(kind: ResourceType[Any], change: Change) -> bool:
     """Whether all that a change opens is in force before it closes anything."""
-    if not consequence.closes(change.consequences):
+    if not promises.loses(kind, change.observed, goal_of(change)):
         return True
     if not any(isinstance(step, Confirm) for step in change.steps):
         return False
@@ -60,11 +62,16 @@ def opens_apart(kind: ResourceType[Any], change: Change) -> bool:
 
 
 def _with_lists(
-    kind: ResourceType[Any], before: Any, middle: Any, lists: Mapping[str, tuple[frozenset[str], frozenset[str]]]
+    kind: ResourceType[Any],
+    before: Any,
+    middle: Any,
+    after: Any,
+    lists: Mapping[str, tuple[frozenset[str], frozenset[str]]],
 ) -> Any:
     for name, sides in lists.items():
         tried = (dataclasses.replace(middle, **{name: value}) for value in _between(*sides))
-        middle = next((spec for spec in tried if not _closes(kind, before, spec)), middle)
+        fit = (s for s in tried if not _closes(kind, before, s) and not promises.exceeds(kind, s, before, after))
+        middle = next(fit, middle)
     return middle
 
 
@@ -75,7 +82,7 @@ def _between(before: frozenset[str], after: frozenset[str]) -> Iterator[frozense
 
 
 def _closes(kind: ResourceType[Any], before: Any, after: Any) -> bool:
-    return Effect.CLOSES in mailflow.effects(kind, before, after)
+    return bool(promises.loses(kind, before, after))
 
 
 def _changed(before: Any, middle: Any) -> Any:

@@ -31,7 +31,7 @@ from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
 from provisioner.engine.watching import observer_of
 from provisioner.mailflow import senders
-from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, consequence, key_of
+from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, key_of
 from provisioner.tenant.ports import Ports
 
 
@@ -132,7 +132,7 @@ async def _one(run: Run, change: Change, needs: Collection[Address], gate: _Gate
 async def _parts_in_turn(run: Run, change: Change, gate: _Gate, confirmer: Confirmer) -> Result:
     """What a change opens, seen in force, then what it closes, or all of it at once."""
     sender, warnings = Sender(run, change), list[str]()
-    for part in _parts(change):
+    for part in _parts(change, closes=gate.openings.closes(change.address)):
         if part.closes:
             held, allowed = await gate.passed(change)
             warnings += allowed
@@ -162,9 +162,9 @@ class _Part:
     closes: bool
 
 
-def _parts(change: Change) -> Sequence[_Part]:
+def _parts(change: Change, *, closes: bool) -> Sequence[_Part]:
     """What a change opens and what it closes, where the two are apart; else the whole change."""
-    closes, last = consequence.closes(change.consequences), len(change.steps)
+    last = len(change.steps)
     for number, step in enumerate(change.steps):
         if isinstance(step, Confirm):
             opened = dataclasses.replace(change, after=step.shows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +21,41 @@ from provisioner.model import (
     ChangeSet,
     Observation,
     Present,
+    ResourceType,
     Unknown,
-    consequence,
-    goal_of,
+    overlay,
 )
+from provisioner.model.picture import Contributions
 
 
 @dataclass(frozen=True, slots=True)
-class _Promise:
-    """A declared object, changed by this run or not: `groups` are the senders that it has a path for at the end."""
+class _Object:
+    """An object of the plan, changed by this run or not, or outside of its scope; `wanted` is None for one to go."""
 
-    wanted: Any
-    groups: Groups
-    outside: bool
+    address: Address
+    kind: ResourceType[Any]
+    wanted: Any | None
+    live: Any | None
+    outside: bool = False
+
+    @property
+    def goal(self) -> Any | None:
+        """The whole object that the plan leads to."""
+        return self.wanted if self.wanted is None or self.live is None else overlay(self.wanted, self.live)
+
+
+class _Around:
+    """The restrictions of all objects, so that what another one refuses is nobody's loss and nobody's promise."""
+
+    def __init__(self, objects: Collection[_Object]) -> None:
+        self._now = [(o.address, r) for o in objects for r in promises.restrictions(o.kind, o.live)]
+        self._final = [(o.address, r) for o in objects for r in promises.restrictions(o.kind, o.goal)]
+
+    def now(self, address: Address) -> Contributions:
+        return tuple(restriction for other, restriction in self._now if other != address)
+
+    def final(self, address: Address) -> Contributions:
+        return tuple(restriction for other, restriction in self._final if other != address)
 
 
 class Openings:
@@ -48,15 +70,27 @@ class Openings:
         self, run: Run, changes: Sequence[Change], changeset: ChangeSet, known: Collection[Sender] | None
     ) -> None:
         self._run, self._known = run, known
-        self._changes = {c.address: c for c in changes}
-        self._loses = {c.address: _loses(run, c) for c in changes if consequence.closes(c.consequences)}
+        objects = {o.address: o for o in _objects(run, changes, changeset)}
+        self._around = _Around(objects.values())
+        mine = [objects[c.address] for c in changes]
+        loses = {o.address: promises.loses(o.kind, o.live, o.goal, self._around.now(o.address)) for o in mine}
+        gains = {o.address: promises.gains(o.kind, o.live, o.goal, self._around.final(o.address)) for o in mine}
+        self._loses = {a: groups for a, groups in loses.items() if groups}
         everyone = self._affected(*self._loses.values())
-        self._promises = {a: p for a, p in _promises(run, changes, changeset).items() if everyone.concerned(p.groups)}
-        self._opening = {c.address: gains for c in changes if everyone.concerned(gains := _gains(run, c))}
+        self._opening = {a: groups for a, groups in gains.items() if everyone.concerned(groups)}
+        self._promised = {a: groups for a, o in objects.items() if everyone.concerned(groups := self._promise(o))}
+        self._objects = {a: o for a, o in objects.items() if a in self._promised}
         self._later = _later(planning.dependencies(changes))
         apart = {c.address for c in changes if splitting.opens_apart(run.kind(c.address), c)}
         self._at_once = (self._opening.keys() & self._loses.keys()) - apart
         self._next: asyncio.Task[Mapping[Address, tuple[Groups, str]]] | None = None
+
+    def _promise(self, found: _Object) -> Groups:
+        return promises.promised(found.kind, found.wanted, found.live, self._around.final(found.address))
+
+    def closes(self, address: Address) -> bool:
+        """Whether a change takes a path from somebody."""
+        return address in self._loses
 
     def apart(self, address: Address) -> bool:
         """Whether all that a change opens is in force before it closes anything."""
@@ -117,53 +151,43 @@ class Openings:
     async def _look(self) -> Mapping[Address, tuple[Groups, str]]:
         """The declared objects that do not give every sender the promised path now, with the reason."""
         self._next = None
-        observed = await self._run.look({a: p.wanted for a, p in self._promises.items()}, OPENINGS)
-        lacking = {a: self._lack(a, promise, observed[a]) for a, promise in self._promises.items()}
+        observed = await self._run.look({a: o.wanted for a, o in self._objects.items()}, OPENINGS)
+        lacking = {a: self._lack(found, observed[a]) for a, found in self._objects.items()}
         return {a: (groups, words) for a, (groups, words) in lacking.items() if groups}
 
-    def _lack(self, address: Address, promise: _Promise, observation: Observation) -> tuple[Groups, str]:
-        kind = self._run.kind(address)
+    def _lack(self, found: _Object, observation: Observation) -> tuple[Groups, str]:
         if isinstance(observation, Unknown):
-            return promise.groups, f"it cannot be read: {observation.reason}"
+            return self._promised[found.address], f"it cannot be read: {observation.reason}"
         live = observation.spec if isinstance(observation, Present) else None
-        groups = promises.lacking(kind, promise.wanted, live)
-        return groups, self._words(address, promise, observation) if groups else ""
+        groups = promises.lacking(found.kind, found.wanted, live, self._around.final(found.address))
+        return groups, self._words(found, observation) if groups else ""
 
-    def _words(self, address: Address, promise: _Promise, observation: Observation) -> str:
+    def _words(self, found: _Object, observation: Observation) -> str:
         """Why it is not in force: how its change ended, or else what the tenant shows."""
-        result = self._run.results.get(address)
+        result = self._run.results.get(found.address)
         if result and result.status not in {DONE, ALREADY}:
             words = result.status.replace("_", " ")
             return f"{words}: {result.detail}" if result.detail else words
-        declared = Change(address, Action.NO_OP, promise.wanted, promise.wanted)
+        declared = Change(found.address, Action.NO_OP, found.wanted, found.wanted)
         words = "the tenant does not have it"
-        if not isinstance(observation, Absent):
+        if found.wanted is None:
+            words = "it still exists"
+        elif not isinstance(observation, Absent):
             _, moved = standing_of(declared, observation)
             words = moved or self._run.idle(declared, observation) or "it is not in force"
-        return f"{words}; outside --target and --exclude" if promise.outside else words
+        return f"{words}; outside --target and --exclude" if found.outside else words
 
 
-def _promises(run: Run, changes: Sequence[Change], changeset: ChangeSet) -> Mapping[Address, _Promise]:
-    """What every declared object promises, with those that are outside the scope of the run."""
-    found: dict[Address, _Promise] = {}
-    unchanged = (c for c in changeset.changes if c.action is Action.NO_OP)
-    for change in (*changes, *unchanged):
-        if change.after is not None:
-            groups = promises.promised(run.kind(change.address), change.after, change.observed)
-            found[change.address] = _Promise(change.after, groups, outside=False)
+def _objects(run: Run, changes: Sequence[Change], changeset: ChangeSet) -> Iterator[_Object]:
+    """What the plan declares or takes away, with what is outside the scope of the run and was not read for it."""
+    changed = {c.address for c in changes}
+    for change in (*changes, *(c for c in changeset.changes if c.address not in changed)):
+        yield _Object(change.address, run.kind(change.address), change.after, change.observed)
+    known = changed | {c.address for c in changeset.changes}
     for address, resource in changeset.basis.desired.set_aside.items() if changeset.basis else ():
         kind = run.kind(address)
-        if not kind.precondition and address not in found:
-            found[address] = _Promise(resource.spec, promises.promised(kind, resource.spec, None), outside=True)
-    return found
-
-
-def _loses(run: Run, change: Change) -> Groups:
-    return promises.loses(run.kind(change.address), change.observed, goal_of(change))
-
-
-def _gains(run: Run, change: Change) -> Groups:
-    return promises.gains(run.kind(change.address), change.observed, goal_of(change))
+        if not kind.precondition and address not in known:
+            yield _Object(address, kind, kind.completed(resource.spec), None, outside=True)
 
 
 def _later(graph: Mapping[Address, Collection[Address]]) -> Mapping[Address, Collection[Address]]:

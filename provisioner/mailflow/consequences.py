@@ -82,6 +82,11 @@ def closed(before: Iterable[Contribution], after: Iterable[Contribution]) -> Gro
     return _closed(frozenset(before), frozenset(after), _admissions)
 
 
+def admitted(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
+    """The senders that are let in, apart from what is refused no more and from switches."""
+    return frozenset(_admits_more(_admissions(frozenset(before)), _admissions(frozenset(after))))
+
+
 def _opened(was: frozenset[Contribution], will: frozenset[Contribution], admitted: Admitted) -> Groups:
     switched = _switched(was, will, Effect.OPENS)
     return frozenset((*_admits_more(admitted(was), admitted(will)), *_refuses_less(was, will), *switched))

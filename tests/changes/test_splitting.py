@@ -41,8 +41,7 @@ def partner(*domains: str, addresses: tuple[str, ...] = (ONE,)) -> InboundConnec
         (relay(ONE), relay(TWO, comment="moved"), {"sender_ip_addresses": {ONE, TWO}, "comment": "moved"}),
         (relay(ONE), relay(TWO, require_tls=False), {"sender_ip_addresses": {ONE, TWO}, "require_tls": False}),
         (relay(ONE, require_tls=False), relay(TWO), {"sender_ip_addresses": {ONE, TWO}}),
-        # More domains of a restriction refuse more; more of its sources refuse less.
-        (partner(BANK, FUND), partner(FUND, "other.example"), {"sender_domains": {FUND}}),
+        # More sources of a restriction refuse less; more of its domains refuse more, and exempt more of its sources.
         (partner(BANK), partner(BANK, addresses=(TWO,)), {"sender_ip_addresses": {ONE, TWO}}),
         # Nothing to split: it only opens, only closes, or is one value.
         (relay(ONE), relay(ONE, TWO), None),
@@ -50,6 +49,9 @@ def partner(*domains: str, addresses: tuple[str, ...] = (ONE,)) -> InboundConnec
         (relay(ONE), relay(ONE, comment="moved"), None),
         (relay(tls_sender_certificate_name="a.x.com"), relay(tls_sender_certificate_name="b.x.com"), None),
         (partner(BANK), partner(FUND), None),
+        # Never may an address of the partner relay in between.
+        (relay(ONE), dataclasses.replace(relay(TWO), type="partner"), None),
+        (partner(BANK, FUND), partner(FUND, "other.example"), None),
         (None, relay(ONE), None),
         (relay(ONE), None, None),
     ],

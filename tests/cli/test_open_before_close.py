@@ -69,10 +69,14 @@ def breaks(shop: Shop, how: str) -> None:
         setting(shop, inbound_connectors_created_disabled=True)
     elif how == "unconfirmed":
         setting(shop, lag_by_noun={"InboundConnector": 3600.0})
+    elif how in {"close", "run_then_close"}:
+        lost = {"match": {"cmdlet": "New-InboundConnector"}, "times": 100, "do": {how: True}}
+        shop.tenant.control("POST", "/faults", [{"front": front, **lost} for front in ("exchange", "psrp")])
 
 
 def works(shop: Shop) -> None:
     """Everything works again, and what has been written shows."""
+    shop.release()
     setting(shop, inbound_connectors_created_disabled=False, lag_by_noun={})
     shop.tenant.control("POST", "/clock", {"advance": 3600})
 
@@ -108,7 +112,7 @@ def connectors(shop: Shop) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("how", ["refused", "disabled", "unconfirmed"])
+@pytest.mark.parametrize("how", ["refused", "disabled", "unconfirmed", "close"])
 def test_the_december_move_closes_nothing_until_the_relay_works(shop: Shop, how: str, profile: str) -> None:
     shop.write(CERTIFICATE % profile if how == "refused" else DECEMBER)
     breaks(shop, how)
@@ -125,6 +129,15 @@ def test_the_december_move_closes_nothing_until_the_relay_works(shop: Shop, how:
     code, status = apply(shop, profile)
     assert (code, switches(shop)) == (0, CLOSED)
     assert shop.run("--profile", profile, "plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_december_move_goes_through_where_only_the_answer_was_lost(shop: Shop, profile: str) -> None:
+    """The connector was created; reading back tells so, and no second one is sent."""
+    shop.write(DECEMBER)
+    breaks(shop, "run_then_close")
+    assert apply(shop, profile)[0] == 0
+    assert (connectors(shop), switches(shop)) == ({"site-hq": True}, CLOSED)
 
 
 def test_a_second_run_holds_back_although_the_connector_needs_no_change(shop: Shop) -> None:
@@ -287,3 +300,123 @@ def test_a_connector_that_cannot_be_read_back_is_unconfirmed_and_nothing_is_clos
     assert switches(shop) == OPEN
     assert apply(shop, "sandbox")[0] == 0, "once the tenant can be read the next run goes on"
     assert switches(shop)[0] is True
+
+
+# --- what is checked, and what lifts it ------------------------------------------------------------------------------
+
+TWO_PATHS = f"organization: {{ reject_direct_send: true }}\ninbound_connectors: {{ hq: {RELAY % ADDRESS} }}\n"
+
+
+def test_a_target_does_not_narrow_the_check(shop: Shop) -> None:
+    shop.write(TWO_PATHS)
+    for scope in (("--target", "organization/settings"), ("--exclude", "inbound_connector/*")):
+        found = shop.on_tenant("apply", "plan.yaml", "--auto-approve", *scope)
+        assert found.returncode == 8
+        assert 'waits for inbound_connector["hq"] (the tenant does not have it; outside --target' in found.stdout
+    assert switches(shop) == OPEN
+    assert apply(shop, "sandbox", "plan.yaml", "--target", "inbound_connector/hq")[0] == 0
+    assert apply(shop, "sandbox", "plan.yaml", "--target", "organization/settings")[0] == 0
+    assert switches(shop)[1] is True
+
+
+def test_only_its_own_name_lifts_the_rule_and_output_and_journal_say_so(shop: Shop) -> None:
+    shop.write(TWO_PATHS)
+    breaks(shop, "disabled")
+    assert apply(shop, "sandbox", "plan.yaml", "--allow", "BLAST-RADIUS")[0] == 8
+    assert apply(shop, "sandbox", "plan.yaml", "--allow", "CLOSE-BEFORE-OPEN:smtp_auth/*")[0] == 8
+    assert switches(shop) == OPEN
+    allow = ("--allow", "CLOSE-BEFORE-OPEN", "--auto-approve")
+    found = shop.on_tenant("apply", "plan.yaml", *allow, **QUICK)
+    words = 'sent although inbound_connector["hq"] (the connector is disabled in the tenant) is not in force: CLOSE'
+    assert (found.returncode, switches(shop)[1]) == (0, True)
+    assert words in found.stdout
+    recorded = shop.run("history", "export").stdout.splitlines()
+    assert [line for line in recorded if words.replace('"', '\\"') in line]
+
+
+def test_a_plan_cannot_lift_the_rule(shop: Shop) -> None:
+    shop.write(TWO_PATHS + "allow: [{ rule: CLOSE-BEFORE-OPEN, reason: always }]\n")
+    found = shop.run("validate", "plan.yaml")
+    assert found.returncode == 3
+    assert "CLOSE-BEFORE-OPEN can be allowed for one run only, not by a plan" in found.stderr + found.stdout
+
+
+def test_held_back_stands_in_text_json_stream_and_journal(shop: Shop) -> None:
+    shop.write(TWO_PATHS)
+    breaks(shop, "disabled")
+    why = "waits for inbound_connector["
+    text = shop.on_tenant("apply", "plan.yaml", "--auto-approve", **QUICK)
+    assert text.returncode == 8
+    assert "Held back, because it closes a sending path" in text.stdout
+    assert f'organization["settings"]: {why}' in text.stdout
+    lines = shop.on_tenant("apply", "plan.yaml", "--auto-approve", "--format", "json-lines", **QUICK).stdout
+    held = [entry for entry in map(json.loads, lines.splitlines()) if entry["type"] == "apply_errored"]
+    assert [(e["provisioner"]["status"], e["provisioner"]["detail"][: len(why)]) for e in held] == [("held_back", why)]
+    ended = [e for e in map(json.loads, shop.run("history", "export").stdout.splitlines()) if e["kind"] == "finished"]
+    assert {(e["address"], e["status"]) for e in ended} >= {('organization["settings"]', "held_back")}
+
+
+# --- who is concerned ------------------------------------------------------------------------------------------------
+
+FAX = f"inbound_connectors: {{ fax-server: {REFUSED} }}\n"
+DEVICE = """sites: { plant: { egress_ip_addresses: [52.202.8.250] } }
+devices:
+  fax:
+    site: plant
+    from: fax@contoso.com
+    mailbox: fax@contoso.com
+    certificate: CERTIFICATE
+    recipients: anyone
+    method: client_submission
+    supports: { tls: "1.2", authentication: [basic] }
+"""
+
+
+@pytest.mark.parametrize(("certificate", "status"), [("scan.example", "done"), ("fax.example", "held_back")])
+def test_after_a_run_that_went_through_only_the_paths_of_the_same_senders_hold_back(
+    shop: Shop, certificate: str, status: str
+) -> None:
+    """A mailbox is switched off beside a refused connector: it waits where a device signs in with its certificate."""
+    devices = DEVICE.replace("CERTIFICATE", certificate)
+    shop.write(f"{devices}smtp_auth: {{ mailboxes: {{ erp@contoso.com: enabled }} }}\n")
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
+    assert apply(shop, "sandbox")[0] == 0
+    shop.write(f"{FAX}smtp_auth: {{ mailboxes: {{ fax@contoso.com: disabled }} }}\n")
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="fax@contoso.com", SmtpClientAuthenticationDisabled=False)
+    assert apply(shop, "sandbox") == (
+        8,
+        {'inbound_connector["fax-server"]': "failed", 'smtp_auth["fax@contoso.com"]': status},
+    )
+
+
+# --- two writes ------------------------------------------------------------------------------------------------------
+
+OTHER = "52.202.8.250"
+
+
+def addresses(shop: Shop) -> dict[str, set[str]]:
+    return {r["Name"]: set(r["SenderIPAddresses"]) for r in shop.tenant.rows("InboundConnector")}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_two_connectors_exchange_their_addresses_without_a_gap(shop: Shop, profile: str) -> None:
+    """The answer about the second one is lost: the first keeps both, and the saved change set goes on from there."""
+    pair = "inbound_connectors: {{ a: {}, b: {} }}\n"
+    shop.write(pair.format(RELAY % ADDRESS, RELAY % OTHER))
+    assert apply(shop, profile)[0] == 0
+    shop.write(pair.format(RELAY % OTHER, RELAY % ADDRESS))
+    assert shop.run("--profile", profile, "plan", "plan.yaml", "-o", "saved.json").returncode == 0
+    digest = json.loads((shop.folder / "saved.json").read_text())["provisioner"]["digest"]
+    refused = {"match": {"cmdlet": "Set-InboundConnector"}, "after": 1, "times": 1000, "do": {"close": True}}
+    shop.tenant.control("POST", "/faults", [{"front": front, **refused} for front in ("exchange", "psrp")])
+    code, status = apply(shop, profile, "saved.json", "--expect-digest", digest)
+    assert code == 8
+    assert sorted(status.values()) == ["held_back", "unconfirmed"]
+    held = next(a for a, s in status.items() if s == "held_back")
+    shop.release()
+    assert addresses(shop)[json.loads(held.partition("[")[2][:-1])] == {ADDRESS, OTHER}
+    since = shop.tenant.seen()
+    assert apply(shop, profile, "saved.json", "--expect-digest", digest)[0] == 0
+    assert addresses(shop) == {"a": {OTHER}, "b": {ADDRESS}}
+    assert len(shop.tenant.writes(since=since)) == 3
+    assert shop.run("--profile", profile, "plan", "plan.yaml", "--detailed-exitcode").returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from provisioner.mailflow.promises import gains, lacking, loses, promised
+from provisioner.mailflow.promises import exceeds, gains, lacking, loses, promised, restrictions
 from provisioner.mailflow.senders import EVERYONE, NOBODY, Group
 from provisioner.resources.dkim import Dkim, DkimType
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
@@ -101,3 +101,39 @@ def test_a_deletion_takes_what_the_object_gives_and_from_anyone_where_that_is_no
     assert loses(CONNECTOR, LIVE, None) == FROM_NET
     assert loses(CONNECTOR, dataclasses.replace(LIVE, enabled=False), None) == {EVERYONE}
     assert loses(CONNECTOR, LIVE, dataclasses.replace(LIVE, comment="x")) == NOBODY
+
+
+def partner(name: str, addresses: frozenset[str] = NET) -> InboundConnector:
+    return InboundConnector(name, type="partner", sender_domains=frozenset({"*"}), sender_ip_addresses=addresses,
+                            restrict_domains_to_ip_addresses=True, require_tls=False, enabled=True)  # fmt: skip
+
+
+def test_what_another_object_refuses_is_nobody_s_loss_and_nobody_s_promise() -> None:
+    """A filter's connector under a new name: its sources are exempted, and nobody else gains or loses."""
+    old, new = partner("old"), partner("new")
+    assert restrictions(CONNECTOR, LIVE) == ()
+    around_new, around_old = restrictions(CONNECTOR, old), restrictions(CONNECTOR, new)
+    assert loses(CONNECTOR, None, new) == {EVERYONE}
+    assert loses(CONNECTOR, None, new, around_new) == NOBODY
+    assert gains(CONNECTOR, None, new, around_new) == lacking(CONNECTOR, new, None, around_new) == FROM_NET
+    assert gains(CONNECTOR, old, None) == {EVERYONE}
+    assert gains(CONNECTOR, old, None, around_old) == promised(CONNECTOR, None, old, around_old) == NOBODY
+    assert loses(CONNECTOR, old, None, around_old) == FROM_NET
+
+
+def test_a_narrower_restriction_beside_another_takes_from_its_other_sources() -> None:
+    wide = restrictions(CONNECTOR, partner("wide", NET | OTHER))
+    assert loses(CONNECTOR, None, partner("new"), wide) == FROM_OTHER
+
+
+def test_what_is_to_go_lacks_what_its_end_lifts() -> None:
+    assert lacking(CONNECTOR, None, partner("old")) == promised(CONNECTOR, None, partner("old")) == {EVERYONE}
+    assert lacking(CONNECTOR, None, LIVE) == lacking(CONNECTOR, None, None) == NOBODY
+
+
+def test_between_two_connectors_nobody_is_let_in_whom_neither_lets_in() -> None:
+    other, both = (dataclasses.replace(LIVE, sender_ip_addresses=nets) for nets in (OTHER, NET | OTHER))
+    assert not exceeds(CONNECTOR, both, LIVE, other)
+    assert exceeds(CONNECTOR, both, LIVE, dataclasses.replace(other, type="partner"))
+    wide, narrow = partner("filter", NET | OTHER), partner("filter", OTHER)
+    assert not exceeds(CONNECTOR, wide, partner("filter"), narrow), "what is refused less lets in nobody new"

@@ -1,0 +1,210 @@
+"""From a tenant to its plan with a fault on the way, and who can send after every request."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner import engine
+from provisioner.changes import planning
+from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
+from provisioner.engine import Event, Outcome
+from provisioner.model import Answer, ChangeSet, Cmdlet, Waiver
+from provisioner.resources import TYPES
+from tests.engine.cut_off.sending import Ways, able, senders
+from tests.engine.cut_off.worlds import World, world
+from tests.engine.lifecycle.faults import CONFIRM_S, FAULTS, Scripted
+from tests.engine.lifecycle.port import Killed, Passage, Service
+from tests.engine.lifecycle.running import _ran
+from tests.engine.lifecycle.scenes import EVERY_GUARD
+
+_RUNS = 4
+_MOST = 80
+"""Senders of one world that are watched after every write, drawn from all that can send before and after."""
+_ALLOWED = (Waiver("CLOSE-BEFORE-OPEN"),)
+_DONE = {"done", "already_done"}
+
+
+@dataclass
+class Life:
+    """One way from the tenant to the plan. `able` is told who can send after each request that may change it."""
+
+    world: World
+    among: Sequence[Ways]
+    fault: Scripted | None = None
+    at: int = -1
+    service: Service = field(init=False)
+    seen: list[tuple[str, frozenset[Ways]]] = field(default_factory=list)
+    status: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.service = self.world.service()
+        self.service.fault, self.service.at = self.fault, self.at
+        execute = self.service.execute
+
+        def executed(cmdlet: Cmdlet) -> Answer:
+            answer = execute(cmdlet)
+            if not cmdlet.reads or self.service.tenant._pending:
+                parameters = {n: v for n, v in cmdlet.parameters.items() if n != "Confirm"}
+                self.seen.append((f"{cmdlet} {parameters}", able(self.service.tenant, self.among)))
+            return answer
+
+        self.service.execute = executed  # type: ignore[method-assign]
+
+    def live(self, *, allowed: Sequence[Waiver] = ()) -> str:
+        """Run until nothing is left, or a few times. In a word, how it ended."""
+        for _ in range(_RUNS):
+            ended = self._run(allowed)
+            if ended in {"nothing to do", "refused"}:
+                return ended
+            self._next_day()
+        return ended
+
+    def _run(self, allowed: Sequence[Waiver]) -> str:
+        self.service.dead = False
+        try:
+            found = self._plan()
+            if found.errored:
+                return "unknown"
+            if any(f.blocks and not f.waived for f in found.findings):
+                return "refused"
+            if not found.pending:
+                return "nothing to do"
+            outcome = self._apply(found, allowed)
+        except Killed:
+            self.service.dead = False
+            return "killed"
+        except (ChangeSetStale, TenantIncomplete):
+            return "stale"
+        self.status.update(r.status for r in outcome.results)
+        return "converged" if outcome.converged else "incomplete"
+
+    def _plan(self) -> ChangeSet:
+        ports = engine.watch(self.service.ports, self.service.observe)
+        observed = _ran(engine.read(self.world.desired, TYPES, ports))
+        return planning.plan(self.world.desired, observed, TYPES, waivers=EVERY_GUARD, transport="rest")
+
+    def _apply(self, found: ChangeSet, allowed: Sequence[Waiver]) -> Outcome:
+        async def applied() -> Outcome:
+            self.service.stop = asyncio.Event()
+            ports = engine.watch(self.service.ports, self._observe, self.service.observe)
+            return await engine.apply(
+                found,
+                TYPES,
+                ports,
+                confirm_s=CONFIRM_S,
+                stop=self.service.stop,
+                clock=self.service.clock,
+                devices=self.world.known,
+                allowed=allowed,
+            )
+
+        outcome: Outcome = _ran(applied())
+        return outcome
+
+    def _observe(self, _: Event) -> None:
+        """Nothing is told: the port sees what matters."""
+
+    def _next_day(self) -> None:
+        """What lags is there, and what Exchange kept disabled against the plan is enabled."""
+        self.service.stop = None
+        self.service.settle()
+        wanted = {
+            a.key: getattr(r.spec, "enabled", None)
+            for a, r in self.world.desired.resources.items()
+            if a.type == "inbound_connector"
+        }
+        for row in self.service.tenant.rows("InboundConnector"):
+            row["Enabled"] = row["Enabled"] or wanted.get(row["Name"], False) is None
+
+    @property
+    def writes(self) -> Sequence[Passage]:
+        return [p for p in self.service.log if p.writes]
+
+
+@dataclass
+class Count:
+    """What was lived, and what was wrong: each with the world, the fault and the sender that was cut off."""
+
+    worlds: int = 0
+    lives: int = 0
+    writes: int = 0
+    senders: int = 0
+    kept: int = 0
+    watched: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, other: Count) -> None:
+        for name in ("worlds", "lives", "writes", "senders", "kept", "watched"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.ended += other.ended
+        self.faults += other.faults
+        self.wrong += other.wrong
+
+    def report(self) -> Iterator[str]:
+        yield f"{self.worlds:,} tenants with their change sets, {self.lives:,} lives, {self.writes:,} writes"
+        yield f"{self.senders:,} senders, {self.kept:,} of them can send before and after, {self.watched:,} watched"
+        yield "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        yield "ended: " + ", ".join(f"{name} {count}" for name, count in sorted(self.ended.items()))
+        yield f"{len(self.wrong)} senders or lives wrong"
+        yield from self.wrong[:40]
+
+
+def lived(numbers: Iterable[int], folder: Path) -> Count:
+    """The worlds of these numbers, each without a fault and with one. Some numbers have no world."""
+    count = Count()
+    for number in numbers:
+        found = world(number, folder)
+        if found is not None:
+            _one(found, count)
+    return count
+
+
+def _one(found: World, count: Count) -> None:
+    among = senders(found)
+    goal = Life(found, ())
+    before = able(goal.service.tenant, among)
+    if goal.live(allowed=_ALLOWED) != "nothing to do" or not goal.writes:
+        return  # refused by the tenant, or nothing to change
+    kept = sorted(able(goal.service.tenant, tuple(before)), key=str)
+    choose = random.Random(f"fault {found.number}")
+    watched = choose.sample(kept, min(_MOST, len(kept)))
+    sound = Life(found, watched)
+    count.ended[sound.live()] += 1
+    count.worlds += 1
+    count.senders += len(among)
+    count.kept += len(kept)
+    count.watched += len(watched)
+    _judge(sound, "no fault", count)
+    struck = choose.choice([p for p in sound.service.log if p.writes or p.purpose == "openings"] or sound.service.log)
+    fault = choose.choice([f for f in FAULTS if f.suits(struck.request) and not f.moves and not f.lies])
+    life = Life(found, watched, fault, struck.number)
+    count.ended[life.live()] += 1
+    count.faults[fault.name] += 1
+    _judge(life, f"{fault.name} at {struck.number} ({struck.request})", count)
+    if sound.status.keys() <= _DONE and life.status.total() and not _settled(life):
+        count.wrong.append(f"world {found.number}, {fault.name} at {struck.number}: it does not converge")
+
+
+def _settled(life: Life) -> bool:
+    return life._run(()) == "nothing to do"
+
+
+def _judge(life: Life, fault: str, count: Count) -> None:
+    count.lives += 1
+    count.writes += len(life.writes)
+    for words, could in life.seen:
+        lost = set(life.among) - could
+        if lost:
+            first = min(lost, key=str)
+            known = "known senders" if life.world.known is not None else "no journal"
+            count.wrong.append(
+                f"world {life.world.number} ({known}), {fault}: after {words} {len(lost)} are cut off, as {first}"
+            )
+            return
