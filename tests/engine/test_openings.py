@@ -248,18 +248,17 @@ def test_a_device_of_its_own_connector_is_not_held_back_by_it() -> None:
     assert carry_out(tenant, changes) == {"a": ("done", "")}
 
 
-def filtering(name: str, **rest: Any) -> InboundConnector:
-    fields = {"type": "partner", "sender_domains": frozenset({"*"}), "restrict_domains_to_ip_addresses": True, **rest}
-    return dataclasses.replace(connector(name, owner="us"), require_tls=False, **fields)
+def filtering(name: str) -> InboundConnector:
+    everyone = dataclasses.replace(connector(name), type="partner", sender_domains=frozenset({"*"}))
+    return dataclasses.replace(everyone, require_tls=False, restrict_domains_to_ip_addresses=True)
 
 
 @pytest.mark.parametrize("devices", [None, ()])
-def test_a_filter_s_connector_under_a_new_name_is_made_before_the_old_one_goes(devices: Any) -> None:
+def test_a_filter_s_connector_is_made_anew_before_the_old_one_goes(devices: Any) -> None:
     tenant = Tenant()
-    carry_out(tenant, plan(tenant, desired(filtering("old"), owner="us")))
-    tenant.connectors["old"]["RestrictDomainsToIPAddresses"] = True
+    carry_out(tenant, plan(tenant, desired(filtering("old"))))
     tenant.log.clear()
-    changes = plan(tenant, desired(filtering("new"), owner="us"))
+    changes = plan(tenant, desired(filtering("new"), absent={Address("inbound_connector", "old"): None}))
     assert carry_out(tenant, changes, devices=devices) == {"new": ("done", ""), "old": ("done", "")}
     writes = [c.name for c in tenant.log if not c.reads]
     assert writes == ["New-InboundConnector", "Remove-InboundConnector"]

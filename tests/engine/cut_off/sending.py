@@ -28,20 +28,29 @@ class Attempt:
     mailbox: str = ""
 
     def passes(self, tenant: Tenant) -> bool:
-        """Whether the sandbox takes it. What it refuses by one of several connectors, no source decides."""
+        """Whether the sandbox takes it, or refuses it for what no source decides."""
         if self.source is not None:
             refusal = recipient_refusal(tenant, self.source, self.sender, self.recipient)
-            return refusal is None or _relays(tenant, self.source) > 1
+            return refusal is None or _undecided(tenant, self.source, refusal)
         owner = owner_of(tenant, self.mailbox)
         if owner is None or mailbox_refusal(tenant, owner) is not None:
             return False
         return send_as_refusal(tenant, self.mailbox, self.sender) is None
 
 
-def _relays(tenant: Tenant, source: Source) -> int:
-    """How many connectors that relay know the source."""
-    rows = [r for r in tenant.visible("InboundConnector") if r.get("ConnectorType") == "OnPremises"]
-    return sum(row.get("Enabled") is not False and identifies(row, source) for row in rows)
+def _undecided(tenant: Tenant, source: Source, refusal: str) -> bool:
+    """Whether the sandbox had to choose: of several connectors that relay for a source it takes one.
+
+    And addresses count for a partner's connector only with RestrictDomainsToIPAddresses (New-InboundConnector,
+    -SenderIPAddresses), so that without, nothing says whether its RequireTls is about the source.
+    """
+    enabled = [r for r in tenant.visible("InboundConnector") if r.get("Enabled") is not False]
+    known = [row for row in enabled if identifies(row, source)]
+    if refusal.startswith("451"):
+        return not any(
+            row.get("RestrictDomainsToIPAddresses") is True and row.get("RequireTls") is True for row in known
+        )
+    return len([row for row in known if row.get("ConnectorType") == "OnPremises"]) > 1
 
 
 Ways = tuple[Attempt, ...]
