@@ -46,6 +46,7 @@ def before(shop: Shop) -> Iterator[None]:
     shop.tenant.cmdlet("Set-TransportConfig", SmtpClientAuthenticationDisabled=False)
     shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=False)
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="fax@contoso.com", SmtpClientAuthenticationDisabled=None)
     yield
     works(shop)
     for row in shop.tenant.rows("InboundConnector"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from provisioner.sandbox.mail_directory import owner_of
 from provisioner.sandbox.mail_rules import Source, identifies, recipient_refusal
-from provisioner.sandbox.submission_rules import mailbox_refusal, send_as_refusal
+from provisioner.sandbox.submission_rules import mailbox_refusals, send_as_refusal
 from provisioner.sandbox.tenant import Tenant
 from tests.engine.cut_off.worlds import BOXES, World, certificates, networks
 
@@ -33,7 +33,7 @@ class Attempt:
             refusal = recipient_refusal(tenant, self.source, self.sender, self.recipient)
             return refusal is None or _undecided(tenant, self.source, refusal)
         owner = owner_of(tenant, self.mailbox)
-        if owner is None or mailbox_refusal(tenant, owner) is not None:
+        if owner is None or any(mailbox_refusals(tenant, owner)):
             return False
         return send_as_refusal(tenant, self.mailbox, self.sender) is None
 
