@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -116,6 +117,10 @@ class _Commands(click.Group):
 @click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR in the environment.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on standard error.")
 @click.option("-v", "--verbose", count=True, help="Say more of what is asked and answered. Twice: all of it.")
+@click.option(
+    "--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Append a record of every request to this file."
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="How; without --log-file on standard error.")
 @click.version_option(__version__, "-V", "--version", message="provisioner %(version)s")
 @click.pass_context
 def cli(
@@ -126,6 +131,8 @@ def cli(
     no_color: bool,
     quiet: bool,
     verbose: int,
+    log_file: Path | None,
+    log_format: str | None,
 ) -> None:
     """Terraform's flow for who may send mail through Exchange Online: a plan in git, a change set, an apply."""
     if folder:
@@ -135,7 +142,16 @@ def cli(
             raise click.UsageError(f"-C {folder}: {error.strerror}", ctx) from None
     clock: Clock = ctx.obj or SYSTEM
     color = False if no_color else None
-    ctx.obj = Session(profile, color, quiet=quiet, verbose=verbose, clock=clock, trusting=trust_settings)
+    ctx.obj = Session(
+        profile,
+        color,
+        quiet=quiet,
+        verbose=verbose,
+        clock=clock,
+        trusting=trust_settings,
+        log_file=log_file.absolute() if log_file else None,
+        log_format=log_format,
+    )
 
 
 def run() -> None:

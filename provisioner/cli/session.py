@@ -19,6 +19,7 @@ from provisioner.render.escape import json_text, visible, whole
 
 if TYPE_CHECKING:
     from provisioner.border import Border
+    from provisioner.cli.log import Log
     from provisioner.engine import Event, Observer
     from provisioner.plan.variables import Given
     from provisioner.settings import Profile
@@ -39,6 +40,8 @@ class Session:
     clock: Clock = SYSTEM
     border: Border | None = None
     trusting: bool = False
+    log_file: Path | None = None
+    log_format: str | None = None
     _readers: dict[Border, Callable[[str, int], str | None]] = field(default_factory=dict)
     _streaming: bool = False
 
@@ -80,9 +83,18 @@ class Session:
         from provisioner.cli.progress import Progress
 
         found = [notes(self.note, self.verbose)]
+        if self.log_file or self.log_format:
+            found.append(self._log().observe)
         if not self.quiet and sys.stderr.isatty() and not self.automated:
             found.append(Progress(color=self.colored(sys.stderr)).observe)
         return found
+
+    def _log(self) -> Log:
+        from provisioner.cli.log import Log, appending, trace_of
+        from provisioner.tenant.connect import hosts_of
+
+        write = appending(self.log_file) if self.log_file else self.say
+        return Log(write, moment, self.log_format or "text", hosts_of(self.profile), trace=trace_of())
 
     @cached_property
     def profile(self) -> Profile:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Malformed, SignInRefused
@@ -97,6 +98,14 @@ def cloud_of(profile: Profile) -> Cloud:
         graph=own.graph or preset.graph,
         exchange=own.exchange or preset.exchange,
     )
+
+
+def hosts_of(profile: Profile) -> dict[str, str]:
+    """The host that each kind of request goes to, by the name of its class."""
+    cloud = cloud_of(profile)
+    exchange = profile.psrp.endpoint if profile.exchange == "psrp" else cloud.exchange
+    addresses = {"Cmdlet": exchange or "", "GraphRequest": cloud.graph}
+    return {kind: urlsplit(address).hostname or "" for kind, address in addresses.items()}
 
 
 async def identify(ports: Ports) -> TenantIdentity:

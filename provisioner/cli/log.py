@@ -1,0 +1,108 @@
+"""The log of a run: one record for each request, wait and result, for a file or a collector.
+
+A record tells what was asked of whom, how it ended and how long it took: never a parameter, a filter or a secret. All
+records of a run have its id, and that of the trace it belongs to where the caller names one (TRACEPARENT, W3C Trace
+Context, 3.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provisioner.diagnostics import Diagnostic, InputError, TenantError
+from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying
+from provisioner.model import Cmdlet, DnsQuery, GraphRequest, Request
+from provisioner.render.escape import json_text, visible
+
+FORMATS = ("text", "json")
+
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_NAMES = re.compile(r"/[^/]*[@'%][^/]*")
+"""Parts of a Graph path that name a person or an object."""
+
+
+@dataclass(slots=True)
+class Log:
+    """An observer. `write` takes one line, `moment` tells the time of a record, `hosts` whom a kind of request asks."""
+
+    write: Callable[[str], None]
+    moment: Callable[[], str]
+    format: str = "text"
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    trace: str = ""
+    _retries: Counter[str] = field(default_factory=Counter)
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case Retrying(call, seconds, reason):
+                self._retries[call] += 1
+                self._record("retry", call=call, reason=reason, waits_s=round(seconds, 3))
+            case LockAwaited(holder):
+                self._record("lock", holder=holder)
+            case Responded(request, answer, seconds):
+                facts = {**_asked(request), "host": self.hosts.get(type(request).__name__, "")}
+                retries = self._retries.pop(str(request), 0)
+                self._record("request", **facts, **_ended(answer), duration_s=round(seconds, 3), retries=retries)
+            case HeldBack(change, missing):
+                self._record("held_back", address=str(change.address), waits_for=list(missing))
+            case Finished(result):
+                self._record("change", address=str(result.address), action=result.action.value, status=result.status)
+
+    def _record(self, kind: str, **facts: Any) -> None:
+        record = {"time": self.moment(), "run": self.run, **({"trace": self.trace} if self.trace else {}), "kind": kind}
+        record |= {name: value for name, value in facts.items() if value not in ("", [], None)}
+        if self.format == "json":
+            self.write(json_text(record, indent=None))
+        else:
+            words = (f"{name}={value}" for name, value in record.items() if name not in ("time", "kind"))
+            self.write(visible(f"{record['time']} {kind} {' '.join(words)}"))
+
+
+def _asked(request: Request) -> dict[str, str]:
+    match request:
+        case Cmdlet(name=name):
+            return {"cmdlet": name}
+        case GraphRequest(method=method, path=path):
+            return {"method": method, "path": _NAMES.sub("/…", path.partition("?")[0])}
+        case DnsQuery(name=name, type=kind):
+            return {"dns": f"{name} {kind}"}
+
+
+def _ended(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, TenantError):
+        return {"outcome": answer.kind, "status": answer.status, "request_ids": [answer.request_id or ""][:1]}
+    ids = [id_ for id_ in answer.request_ids if id_]
+    return {"outcome": "ok", "rows": len(answer.rows), "pages": answer.requests, "request_ids": ids}
+
+
+def trace_of(environment: Mapping[str, str] = os.environ) -> str:
+    """The id of the caller's trace; "" where it names none, or not in the form of the standard."""
+    found = _TRACE.fullmatch(environment.get("TRACEPARENT", ""))
+    return found[1] if found else ""
+
+
+def appending(path: Path) -> Callable[[str], None]:
+    """A writer of lines to the end of a file that its owner alone may read. Raises InputError where that fails.
+
+    A line that cannot be written later is left out: unlike the journal, nothing rests on it.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except OSError as error:
+        what = f"--log-file {path} cannot be written: {error.strerror or error}"
+        raise InputError([Diagnostic("LOG-WRITE", what, "choose another place")]) from error
+
+    def write(line: str) -> None:
+        with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{line}\n")
+
+    return write
