@@ -391,7 +391,7 @@ class _Draft:
                 outside = address in self.desired.set_aside  # what a saved change set keeps no reason of
                 yield address, "it could not be read" if outside else there.reason
             elif isinstance(there, Absent) and not kind.creatable and address not in self.desired.absent:
-                yield address, "the tenant does not have it"
+                yield address, there.reason or "the tenant does not have it"
             elif address.key in called:
                 yield address, f"it is also a name of {called[address.key]}"
 

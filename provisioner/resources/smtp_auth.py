@@ -241,6 +241,9 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
 
 def _mailbox(key: str, rows: Sequence[Row], directory: Directory) -> SmtpAuth | Unknown:
     """Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked)."""
+    if len({guid(row) for row in rows}) > 1:
+        several = ", ".join(sorted(map(cas_mailbox.primary, rows)))
+        return Unknown(f"{key} is a name of several mailboxes ({several}): write the primary address", "ambiguous")
     row = only(rows)
     if isinstance(row, Unknown):
         return row

@@ -564,3 +564,19 @@ def test_explain_says_that_a_mailbox_does_not_exist(here: Shop) -> None:
     explained = here.on_tenant("explain", "smtp_auth/nobody@x.com", "plan.yaml").stdout
     assert "the tenant has no such mailbox" in explained
     assert "may or may not" not in explained
+
+
+@pytest.mark.parametrize("name", ["Twin MFP", "nobody@x.com"])
+def test_a_name_that_is_not_certain_freezes_an_exclusive_section(here: Shop, name: str) -> None:
+    twins = [{"address": f"twin{n}@x.com", "display_name": "Twin MFP"} for n in (1, 2)]
+    here.tenant.control("POST", "/load", {"sandbox": 1, "mailboxes": twins})
+    here.tenant.cmdlet("Set-CASMailbox", Identity="staff00001@x.com", SmtpClientAuthenticationDisabled=False)
+    here.write(exclusive({f"'{name}'": "enabled", ERP: "enabled"}))
+    planned = here.on_tenant("plan", "plan.yaml")
+    assert planned.returncode not in (0, 2), planned.stdout
+    assert "UNDECLARED-FROZEN" in planned.stdout
+    assert here.on_tenant("apply", "plan.yaml", "--auto-approve").returncode in (5, 6)
+    assert switched(here)["staff00001@x.com"] is False, "it could be the mailbox that is meant"
+    said = planned.stdout + planned.stderr
+    reason = "no recipient has this address" if "@" in name else "several mailboxes (twin1@x.com, twin2@x.com)"
+    assert reason in said

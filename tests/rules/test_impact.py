@@ -21,7 +21,6 @@ from provisioner.model import (
     Answer,
     Change,
     ChangeSet,
-    Cmdlet,
     Finding,
     Observed,
     Present,
@@ -35,6 +34,7 @@ from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
 from provisioner.resources.rows import cas_mailbox, connection_filter, organization_config, security_defaults
+from provisioner.resources.rows import user as user_rows
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
 from provisioner.rules.impact import device_findings
@@ -267,7 +267,7 @@ def test_a_setting_that_was_not_returned_is_told_to_devices_that_use_direct_send
 def test_a_default_policy_that_was_not_returned_is_unknown(tmp_path: Path) -> None:
     user = {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}
     evidence = (
-        (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}), user),
+        (user_rows.look_up("erp@contoso.com"), user),
         (organization_config.REQUEST, {"Name": "contoso"}),
     )
     found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence)
@@ -289,7 +289,7 @@ def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_
         (cas_mailbox.look_up("erp@contoso.com"), inherits),
         (organization_config.REQUEST, {"DefaultAuthenticationPolicy": None}),
         (security_defaults.REQUEST, {"isEnabled": False}),
-        (Cmdlet("Get-User", {"Identity": "erp@contoso.com"}),
+        (user_rows.look_up("erp@contoso.com"),
          {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}),
     )  # fmt: skip
     part = plan(

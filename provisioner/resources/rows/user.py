@@ -22,7 +22,7 @@ class User:
     """`id` is the Guid, which the rows of the mailbox have too. `authentication_policy` is its name, "" for none.
 
     `addresses` can mean this user only; a name may be that of another one too. `kind` is that of its mailbox, in lower
-    case (usermailbox, sharedmailbox), "" where it was not told.
+    case (usermailbox, sharedmailbox), "" where it was not told. `mail` is the primary address.
     """
 
     id: str
@@ -31,11 +31,17 @@ class User:
     names: frozenset[str]
     authentication_policy: str | None
     kind: str = ""
+    mail: str = ""
 
 
-def look_up(identity: str) -> Cmdlet:
-    """One user, by sign-in name or id. For one that does not exist others may come back: match by address."""
-    return Cmdlet("Get-User", {"Identity": identity}, COLUMNS)
+def look_up(address: str) -> Cmdlet:
+    """The users with this primary address or sign-in name: two, where an address is another's sign-in name.
+
+    Get-User filters on neither other addresses nor aliases (Learn, "Filterable properties for the Filter parameter").
+    """
+    value = "'" + address.replace("'", "''") + "'"
+    condition = f"WindowsEmailAddress -eq {value} -or UserPrincipalName -eq {value}"
+    return Cmdlet("Get-User", {"Filter": condition, "ResultSize": "Unlimited"}, COLUMNS)
 
 
 def look_ups(identities: Sequence[str]) -> Sequence[Cmdlet]:
@@ -49,15 +55,22 @@ def decode(row: Row) -> User:
     addresses = frozenset(recipient.form(str(row[column])) for column in _ADDRESSES if row.get(column))
     sign_in = recipient.form(str(row.get("UserPrincipalName") or ""))
     kind = str(row.get("RecipientTypeDetails") or "").lower()
-    return User(guid(row), sign_in, addresses, recipient.names(row), policy, kind)
+    mail = recipient.form(str(row.get("WindowsEmailAddress") or ""))
+    return User(guid(row), sign_in, addresses, recipient.names(row), policy, kind, mail)
 
 
 def policy_of(address: str, rows: Iterable[Row]) -> str | None:
     """The policy of the user with this address, "" for none; None where no row tells."""
-    found = (user.authentication_policy for user in map(decode, rows) if address in user.addresses)
+    found = (user.authentication_policy for user in _called(address, rows))
     return next((policy for policy in found if policy is not None), None)
 
 
 def kind_of(address: str, rows: Iterable[Row]) -> str:
     """The kind of the mailbox of the user with this address; "" where no row tells."""
-    return next((user.kind for user in map(decode, rows) if address in user.addresses and user.kind), "")
+    return next((user.kind for user in _called(address, rows) if user.kind), "")
+
+
+def _called(address: str, rows: Iterable[Row]) -> list[User]:
+    """The users with an address; those who only sign in by it where nobody has it."""
+    users = [user for user in map(decode, rows) if address in user.addresses]
+    return [user for user in users if user.mail == address] or users

@@ -5,10 +5,10 @@ Every mailbox has a user, and every mail user is one. What is kept here is only 
 
 from __future__ import annotations
 
-from provisioner.sandbox.cmdlets import authentication_policy, errors, mailbox
+from provisioner.sandbox.cmdlets import authentication_policy, errors, mailbox, opath
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, new_row, no_change, shuffled
-from provisioner.sandbox.cmdlets.parameters import identity, string
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, filtered, find, new_row, no_change, shuffled
+from provisioner.sandbox.cmdlets.parameters import identity, opath_filter, string
 from provisioner.sandbox.cmdlets.recipient import MAIL_USER
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
@@ -45,7 +45,17 @@ def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
     owners = [_named(tenant, wanted)] if wanted else [row for noun in _KINDS for row in tenant.rows(noun.name)]
     policies = {str(row["Identity"]).lower(): row["AuthenticationPolicy"] for row in tenant.visible(NOUN.name)}
-    return shuffled(tenant, [_shown(owner, policies) for owner in owners])
+    return shuffled(tenant, [_shown(owner, policies) for owner in filtered(call, owners, _FILTERABLE)])
+
+
+_FILTERABLE = {
+    "displayname": opath.column("DisplayName"),
+    "guid": opath.column("Guid"),
+    "name": opath.column("Name"),
+    "userprincipalname": opath.column("UserPrincipalName"),
+    "windowsemailaddress": opath.column("PrimarySmtpAddress"),
+    "windowsliveid": opath.column("UserPrincipalName"),
+}
 
 
 def _set(call: Call) -> Rows:
@@ -66,6 +76,6 @@ def _set(call: Call) -> Rows:
 
 
 CMDLETS = (
-    Cmdlet("Get-User", (identity(required=False),), _get),
+    Cmdlet("Get-User", (identity(required=False), opath_filter()), _get),
     Cmdlet("Set-User", (identity(), string("AuthenticationPolicy", nullable=True, stored=False)), _set),
 )
