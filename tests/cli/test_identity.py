@@ -580,3 +580,22 @@ def test_a_name_that_is_not_certain_freezes_an_exclusive_section(here: Shop, nam
     said = planned.stdout + planned.stderr
     reason = "no recipient has this address" if "@" in name else "several mailboxes (twin1@x.com, twin2@x.com)"
     assert reason in said
+
+
+def test_an_export_without_the_role_for_rights_says_so_and_writes_the_rest(here: Shop) -> None:
+    here.tenant.cmdlet("Set-CASMailbox", Identity=ERP, SmtpClientAuthenticationDisabled=False)
+    here.tenant.cmdlet("Add-RecipientPermission", Identity=INVOICES, Trustee=ERP, AccessRights=["SendAs"])
+    written = here.folder / "exported.yaml"
+    done = here.run("--profile", "sandbox-reader", "export", "--out", str(written))
+    assert done.returncode == 0, done.stderr
+    assert "send_as: could not be read: Get-RecipientPermission" in done.stderr + done.stdout
+    assert f"{ERP}: enabled" in written.read_text()
+    assert "send_as" not in written.read_text()
+    asked = here.run("--profile", "sandbox-reader", "export", "--type", "send_as", "--out", str(written))
+    assert asked.returncode != 0, "what was asked for by name is not left out"
+    again = here.on_tenant("export", "--out", str(written))
+    assert again.returncode == 0, again.stderr
+    assert f"{ERP}:\n" in written.read_text()
+    assert f"- {INVOICES}" in written.read_text() or f"[{INVOICES}]" in written.read_text()
+    assert here.on_tenant("plan", str(written), "--detailed-exitcode").returncode == 0
+    written.unlink()
