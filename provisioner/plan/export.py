@@ -190,8 +190,14 @@ def _write_section(
 
 def _differs(live: Any, declared: Any) -> bool:
     """Whether what is written is not so; the key may be written by another name of the object."""
-    key, *_ = field_names(declared)
-    return bool(project(live, declared) != dataclasses.replace(_without_mark(declared), **{key: getattr(live, key)}))
+    same = {name: getattr(live, name) for name in _of_key(declared)}
+    return bool(project(live, declared) != dataclasses.replace(_without_mark(declared), **same))
+
+
+def _of_key(spec: Any) -> frozenset[str]:
+    """The fields that only say which object it is: the key, and the parts of one."""
+    parts = {f.name for f in dataclasses.fields(spec) if f.metadata.get("of_key")}
+    return frozenset({field_names(spec)[0], *parts})
 
 
 _MARK = frozenset({"owner", "owner_key"})
@@ -204,7 +210,7 @@ def _without_mark(spec: Any) -> Any:
 def _correct(section: Any, there: Declared, live: Any) -> None:
     """Write the fields that differ; those that were not written stay unwritten. An entry of one value is that value."""
     node = _at(section, there.path)
-    kept = {field_names(live)[0], *_MARK}
+    kept = {*_of_key(live), *_MARK}
     differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n not in kept}
     if not isinstance(node, dict):
         for value in differing.values():

@@ -60,8 +60,8 @@ class SendAs:
     """
 
     pair: str
-    trustee: str | None = None
-    sender: str | None = None
+    trustee: str | None = dataclasses.field(default=None, metadata={"of_key": True})
+    sender: str | None = dataclasses.field(default=None, metadata={"of_key": True})
     trustee_id: str | None = read_only()
     sender_id: str | None = read_only()
     names: frozenset[str] = known_names()

@@ -15,7 +15,7 @@ from provisioner.plan.export import Export, export
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import Organization
-from provisioner.resources.send_as import pair_of
+from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
 
 TENANT = "contoso.onmicrosoft.com"
@@ -280,3 +280,30 @@ def test_a_section_whose_only_entry_is_replaced_stays_in_its_place() -> None:
     assert list(plan_of(found)) == ["provisioner", "tenant", "inbound_connectors", "smtp_auth"]
     assert list(plan_of(found)["inbound_connectors"]) == ["new"]
     assert "# ours" in found.text
+
+
+def test_an_entry_under_another_name_of_its_object_stays_as_it_is_spelled() -> None:
+    """An alias of a trustee or a mailbox names the same object: nothing is written anew, and nothing twice."""
+    old = (
+        "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
+        "smtp_auth:\n  mailboxes:\n    mfp@contoso.com: disabled # the third floor\n"
+        "send_as:\n  sap@contoso.com: [gone@contoso.com, bills@contoso.com] # monthly\n"
+    )
+    pair = "erp@contoso.com as bills@contoso.com"
+    names = frozenset({"sap@contoso.com as bills@contoso.com"})
+    right = SendAs(pair, "erp@contoso.com", "bills@contoso.com", "g-1", "g-2", names)
+    other = pair_of("erp@contoso.com", "news@contoso.com")
+    switch = SmtpAuth("scan@contoso.com", "enabled", "scan@contoso.com", frozenset({"mfp@contoso.com"}))
+    live = {
+        Address("send_as", pair): right,
+        Address("send_as", other.pair): other,
+        Address("smtp_auth", "scan@contoso.com"): switch,
+    }
+    text = exported(live, old=old).text
+    assert re.search(r"mfp@contoso.com: enabled +# the third floor\n", text)
+    assert re.search(r"sap@contoso.com: \[bills@contoso.com\] +# monthly\n", text)
+    assert yaml.safe_load(text)["send_as"] == {
+        "sap@contoso.com": ["bills@contoso.com"],
+        "erp@contoso.com": ["news@contoso.com"],
+    }
+    assert yaml.safe_load(text)["smtp_auth"] == {"mailboxes": {"mfp@contoso.com": "enabled"}}
