@@ -69,6 +69,12 @@ _BY_INITIAL_SUFFIX = {".onmicrosoft.com": "worldwide", ".onmicrosoft.us": "gcc_h
 INITIAL_SUFFIXES = tuple(_BY_INITIAL_SUFFIX)
 """What the initial domains of tenants end in, in every cloud. Nobody but Microsoft publishes anything below them."""
 
+COEXISTENCE_SUFFIXES = tuple(f".mail{suffix}" for suffix in INITIAL_SUFFIXES)
+"""What the domain between a hybrid organization and Exchange Online ends in: `contoso.mail.onmicrosoft.com`.
+
+Its zone is Microsoft's, and has no CNAMEs of DKIM (cisagov/ScubaGear issue 1722): nobody can publish records in it.
+"""
+
 
 def cloud_of_mail(chosen: str, tenant: str) -> Cloud:
     """The cloud whose hosts a tenant's mail takes: the profile's, or where that says "worldwide", the tenant's.

@@ -8,7 +8,7 @@ from pathlib import Path
 from provisioner.devices import egress
 from provisioner.mail_dns.check import DomainReport
 from provisioner.model import Desired
-from provisioner.model.clouds import cloud_of_mail
+from provisioner.model.clouds import COEXISTENCE_SUFFIXES, cloud_of_mail
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load
@@ -37,6 +37,10 @@ async def report_domains(context: Context, path: Path, tenant: Tenant | None = N
 
 
 def _domains(desired: Desired) -> set[str]:
-    """Every domain that the plan names: declared ones, those that sign, and those that mailboxes send from."""
+    """Every domain that the plan names: declared ones, those that sign, and those that mailboxes send from.
+
+    Not the coexistence domain: what would be advised cannot be published there.
+    """
     named = {a.key for a in desired.resources if a.type in {"domain", "dkim"}}
-    return named | {a.key.rpartition("@")[2] for a in desired.resources if a.type == "smtp_auth" and "@" in a.key}
+    named |= {a.key.rpartition("@")[2] for a in desired.resources if a.type == "smtp_auth" and "@" in a.key}
+    return {domain for domain in named if not domain.endswith(COEXISTENCE_SUFFIXES)}

@@ -30,7 +30,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
-from provisioner.model.clouds import INITIAL_SUFFIXES
+from provisioner.model.clouds import COEXISTENCE_SUFFIXES, INITIAL_SUFFIXES
 from provisioner.model.picture import Contribution, Contributions, Signature
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -44,9 +44,6 @@ _WEAK_KEY_SIZE = 1024
 # Said by New- and Set-DkimSigningConfig while the service does not see the records (a wait of minutes to four days).
 _CNAME_MISSING = ("CNAME record does not exist for this config",)
 
-# The domain between a hybrid organization and Exchange Online, <tenant>.mail.onmicrosoft.com; its zone is Microsoft's,
-# and has no CNAMEs of DKIM (cisagov/ScubaGear issue 1722).
-_COEXISTENCE_SUFFIXES = tuple(f".mail{suffix}" for suffix in INITIAL_SUFFIXES)
 _STRONGER_KEY = (
     "leave key_size out of the plan, which makes a new domain's keys 2048 bits; those of an enabled domain are changed "
     "by hand: Rotate-DkimSigningConfig -KeySize 2048, twice, four days apart"
@@ -154,7 +151,7 @@ class DkimType(BaseType):
 
     def written_form(self, spec: Dkim) -> tuple[tuple[str, ...], Any] | None:
         """The coexistence domain is not for a plan. Of keys, only those weaker than our own creation's are written."""
-        if spec.domain.endswith(_COEXISTENCE_SUFFIXES):
+        if spec.domain.endswith(COEXISTENCE_SUFFIXES):
             return None
         body = {"enabled": bool(spec.enabled), **fields.written_body(spec)}
         return (spec.domain,), {n: v for n, v in body.items() if n != "key_size" or v == _WEAK_KEY_SIZE}
@@ -171,7 +168,7 @@ class DkimType(BaseType):
     def lint(self, spec: Dkim) -> Iterable[Advice]:
         if spec.key_size == _WEAK_KEY_SIZE:
             yield Advice("DKIM-KEY-1024", "a key of 1024 bits is weak", _STRONGER_KEY, "key_size")
-        if spec.domain.endswith(_COEXISTENCE_SUFFIXES) and spec.enabled:
+        if spec.domain.endswith(COEXISTENCE_SUFFIXES) and spec.enabled:
             summary = "nobody can publish its CNAMEs, so that receivers find no key and the signature fails"
             yield Advice("DKIM-COEXISTENCE", summary, "take it out; the coexistence domain sends no mail", "enabled")
 

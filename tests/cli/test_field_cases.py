@@ -504,6 +504,8 @@ def test_the_coexistence_domain_is_not_signed_and_the_initial_one_is_at_once(sho
     shop.write(f"{initial}  {domain}: {{ enabled: true }}\n")
     said = shop.run("lint", "plan.yaml")
     assert (said.returncode, "DKIM-COEXISTENCE" in said.stderr) == (3, True)
+    checked = shop.on_tenant("dns", "check", "plan.yaml").stdout
+    assert ("contoso.onmicrosoft.com" in checked, domain in checked) == (True, False), "nothing can be published there"
     assert apply(shop).returncode == 6
     shop.write(initial)
     assert apply(shop).returncode == 0
