@@ -359,7 +359,7 @@ def test_held_back_stands_in_text_json_stream_and_journal(shop: Shop) -> None:
 
 # --- who is concerned ------------------------------------------------------------------------------------------------
 
-FAX = f"inbound_connectors: {{ fax-server: {REFUSED} }}\n"
+FAX = f"inbound_connectors: {{ fax-server: {REFUSED.replace('fax.example', 'plant.example')} }}\n"
 DEVICE = """sites: { plant: { egress_ip_addresses: [52.202.8.250] } }
 devices:
   fax:
@@ -373,7 +373,7 @@ devices:
 """
 
 
-@pytest.mark.parametrize(("certificate", "status"), [("scan.example", "done"), ("fax.example", "held_back")])
+@pytest.mark.parametrize(("certificate", "status"), [("scan.example", "done"), ("plant.example", "held_back")])
 def test_after_a_run_that_went_through_only_the_paths_of_the_same_senders_hold_back(
     shop: Shop, certificate: str, status: str
 ) -> None:
