@@ -12,7 +12,7 @@ from tests.engine.cut_off.living import Count, lived
 
 _WORLDS, _FEW, _PARTS = 1000, 8, 10
 
-FOUND = [21, 37, 150]
+FOUND = [37, 150, 715, 722, 820, 997]
 """Worlds in which somebody was cut off once, or seemed to be."""
 
 
@@ -35,5 +35,5 @@ def test_nobody_is_cut_off_in_a_few_worlds_drawn_by_the_seed(tmp_path: Path) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_nobody_is_cut_off_in_any_world(part: int, tmp_path: Path) -> None:
-    """Of 1,400 numbers, at least 1,000 are worlds: the others have no plan, or one that changes nothing."""
-    judged(lived(range(part, 1400, _PARTS), tmp_path), 1000 // _PARTS)
+    """Of 2,400 numbers at least 1,000 are worlds: others have no plan, change nothing, or need two change sets."""
+    judged(lived(range(part, 2400, _PARTS), tmp_path), 1000 // _PARTS)

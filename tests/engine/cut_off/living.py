@@ -170,8 +170,8 @@ def _one(found: World, count: Count) -> None:
     among = senders(found)
     goal = Life(found, ())
     before = able(goal.service.tenant, among)
-    if goal.live(allowed=_ALLOWED) != "nothing to do" or not goal.writes:
-        return  # refused by the tenant, or nothing to change
+    if [goal._run(_ALLOWED), goal._run(_ALLOWED)] != ["converged", "nothing to do"]:
+        return  # refused by the tenant, nothing to change, or more than one change set
     kept = sorted(able(goal.service.tenant, tuple(before)), key=str)
     choose = random.Random(f"fault {found.number}")
     watched = choose.sample(kept, min(_MOST, len(kept)))

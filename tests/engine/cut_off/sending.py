@@ -47,9 +47,8 @@ def _undecided(tenant: Tenant, source: Source, refusal: str) -> bool:
     enabled = [r for r in tenant.visible("InboundConnector") if r.get("Enabled") is not False]
     known = [row for row in enabled if identifies(row, source)]
     if refusal.startswith("451"):
-        return not any(
-            row.get("RestrictDomainsToIPAddresses") is True and row.get("RequireTls") is True for row in known
-        )
+        partners = [row for row in known if row.get("ConnectorType") == "Partner" and row.get("RequireTls") is True]
+        return any(row.get("RestrictDomainsToIPAddresses") is not True for row in partners)
     return len([row for row in known if row.get("ConnectorType") == "OnPremises"]) > 1
 
 
