@@ -15,7 +15,7 @@ from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine import Event, Outcome
 from provisioner.model import Answer, ChangeSet, Cmdlet, Waiver
 from provisioner.resources import TYPES
-from tests.engine.cut_off.sending import Ways, able, senders
+from tests.engine.cut_off.sending import Ways, able, certain, senders
 from tests.engine.cut_off.worlds import World, world
 from tests.engine.lifecycle.faults import CONFIRM_S, FAULTS, Scripted
 from tests.engine.lifecycle.port import Killed, Passage, Service
@@ -169,10 +169,10 @@ def lived(numbers: Iterable[int], folder: Path) -> Count:
 def _one(found: World, count: Count) -> None:
     among = senders(found)
     goal = Life(found, ())
-    before = able(goal.service.tenant, among)
+    before = certain(goal.service.tenant, among)
     if [goal._run(_ALLOWED), goal._run(_ALLOWED)] != ["converged", "nothing to do"]:
         return  # refused by the tenant, nothing to change, or more than one change set
-    kept = sorted(able(goal.service.tenant, tuple(before)), key=str)
+    kept = sorted(certain(goal.service.tenant, tuple(before)), key=str)
     choose = random.Random(f"fault {found.number}")
     watched = choose.sample(kept, min(_MOST, len(kept)))
     sound = Life(found, watched)

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from provisioner.sandbox.mail_directory import owner_of
-from provisioner.sandbox.mail_rules import Source, identifies, recipient_refusal
+from provisioner.sandbox.mail_rules import (
+    Source,
+    _bare,
+    _enabled,
+    _meant,
+    _restricted,
+    identifies,
+    recipient_refusal,
+)
 from provisioner.sandbox.submission_rules import mailbox_refusals, send_as_refusal
 from provisioner.sandbox.tenant import Tenant
 from tests.engine.cut_off.worlds import BOXES, World, certificates, networks
@@ -36,6 +44,15 @@ class Attempt:
         if owner is None or any(mailbox_refusals(tenant, owner)):
             return False
         return send_as_refusal(tenant, self.mailbox, self.sender) is None
+
+    def torn(self, tenant: Tenant) -> bool:
+        """Whether one partner's connector restricts the source and another takes it: no source says which counts."""
+        if self.source is None:
+            return False
+        partners = [row for row in _enabled(tenant, "Partner") if _meant(row, self.sender)]
+        restricted = [row for row in partners if _restricted(row, self.source)]
+        taking = (r for r in partners if r not in restricted and (_bare(r) or identifies(r, self.source)))
+        return bool(restricted) and any(taking)
 
 
 def _undecided(tenant: Tenant, source: Source, refusal: str) -> bool:
@@ -75,6 +92,11 @@ def senders(found: World) -> Sequence[Ways]:
 def able(tenant: Tenant, among: Sequence[Ways]) -> frozenset[Ways]:
     """Those who can send now."""
     return frozenset(ways for ways in among if any(attempt.passes(tenant) for attempt in ways))
+
+
+def certain(tenant: Tenant, among: Sequence[Ways]) -> frozenset[Ways]:
+    """Those who can send now by what sources say."""
+    return frozenset(w for w in among if any(a.passes(tenant) and not a.torn(tenant) for a in w))
 
 
 def _addresses(found: World) -> Iterator[str]:
