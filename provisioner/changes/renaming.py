@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.changes.unmanaged import called
+from provisioner.mailflow import promises
 from provisioner.model import Absent, Address, Desired, Observed, Present, ResourceType, Undeclared, matches
 
 Types = Mapping[str, ResourceType[Any]]
@@ -150,9 +151,15 @@ class _Search:
                 unclear[old] = f"its ownership mark names {Address(old.type, key)}, as another object does"
             elif missing and old in doubtful:
                 unclear[old] = f"{missing[0]} is missing, and more than one object has its body"
-            elif missing and not key:
-                unclear[old] = f"{missing[0]} is missing, and the ownership mark does not name a key"
+            elif not key and (like := [a for a in missing if self._shares_senders(spec, a)]):
+                unclear[old] = f"{like[0]} is missing, and the ownership mark does not name a key"
         return unclear
+
+    def _shares_senders(self, spec: Any, address: Address) -> bool:
+        """Whether an object has a path for a sender of a missing one: it may have been renamed and changed at once."""
+        wanted = self._kind.completed(self._declared[address].spec)
+        there, here = (promises.gains(self._kind, None, one) for one in (spec, wanted))
+        return any(one.meets(other) for one in there for other in here)
 
 
 def _unambiguous(pairs: Sequence[tuple[Address, Address]]) -> Iterator[tuple[Address, Address]]:

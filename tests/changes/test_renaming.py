@@ -193,7 +193,7 @@ def test_a_plan_without_owner_recognises_nothing() -> None:
         (["hq"], [live("one", "hq"), live("two", "hq", OTHER_GUID)], ["one", "two"]),
         (["hq"], [live("one", "one"), live("two", "two", OTHER_GUID)], ["one", "two"]),
         (["a", "b"], [live("one", "one")], ["one"]),
-        (["hq"], [live("one", "", sender_ip_addresses=frozenset({"52.202.8.7/32"}))], ["one"]),
+        (["hq"], [live("one", "", sender_ip_addresses=frozenset({"52.202.8.240/28"}))], ["one"]),
     ],
 )
 def test_what_could_be_two_objects_is_told_and_nothing_is_deleted(
@@ -217,6 +217,19 @@ def test_a_copy_whose_mark_names_a_declared_connector_is_kept_and_told() -> None
 def test_an_old_mark_is_deleted_when_the_plan_lacks_nothing() -> None:
     found = planned([wanted("hq", comment="HQ")], [live("hq", ""), live("old", "", OTHER_GUID)])
     assert deeds(found) == [("delete", "old")]
+
+
+def test_an_old_mark_on_a_connector_of_other_senders_is_deleted_in_the_same_plan() -> None:
+    """Or the plan after an apply would not be empty: it lets nobody in whom a missing connector is for."""
+    old = live("old", "", sender_ip_addresses=frozenset({"54.84.80.162/32"}))
+    found = planned([wanted("new")], [old])
+    assert [(c.address, c.action) for c in found.pending] == [
+        (at("new"), Action.CREATE),
+        (at("old"), Action.DELETE),
+    ]
+    kept = planned([wanted("new", comment="x")], [live("old", "", sender_ip_addresses=frozenset({"52.202.8.0/24"}))])
+    assert [c.address for c in kept.pending] == [at("new")]
+    assert [f.rule for f in kept.findings] == ["RENAMED-UNCLEAR"]
 
 
 def test_an_old_mark_alone_is_no_change() -> None:
