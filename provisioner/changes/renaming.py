@@ -17,7 +17,9 @@ from typing import Any
 
 from provisioner.changes.unmanaged import called
 from provisioner.mailflow import promises
+from provisioner.mailflow.senders import Group
 from provisioner.model import Absent, Address, Desired, Observed, Present, ResourceType, Undeclared, matches
+from provisioner.model.picture import shared
 
 Types = Mapping[str, ResourceType[Any]]
 
@@ -159,7 +161,14 @@ class _Search:
         """Whether an object has a path for a sender of a missing one: it may have been renamed and changed at once."""
         wanted = self._kind.completed(self._declared[address].spec)
         there, here = (promises.gains(self._kind, None, one) for one in (spec, wanted))
-        return any(one.meets(other) for one in there for other in here)
+        return any(_alike(one, other) for one in there for other in here)
+
+
+def _alike(one: Group, other: Group) -> bool:
+    """Whether two groups name the same sources. An address and a certificate are not the same by being unlike."""
+    if one.sources and other.sources:
+        return bool(shared(one.networks, other.networks) or shared(one.certificates, other.certificates))
+    return one.meets(other)
 
 
 def _unambiguous(pairs: Sequence[tuple[Address, Address]]) -> Iterator[tuple[Address, Address]]:

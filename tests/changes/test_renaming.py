@@ -227,6 +227,9 @@ def test_an_old_mark_on_a_connector_of_other_senders_is_deleted_in_the_same_plan
         (at("new"), Action.CREATE),
         (at("old"), Action.DELETE),
     ]
+    certificate = {"sender_ip_addresses": frozenset(), "tls_sender_certificate_name": "mail.contoso.com"}
+    found = planned([wanted("new", **certificate)], [old])
+    assert [c.address for c in found.pending] == [at("new"), at("old")]
     kept = planned([wanted("new", comment="x")], [live("old", "", sender_ip_addresses=frozenset({"52.202.8.0/24"}))])
     assert [c.address for c in kept.pending] == [at("new")]
     assert [f.rule for f in kept.findings] == ["RENAMED-UNCLEAR"]
