@@ -97,7 +97,7 @@ def test_a_checkout_may_name_this_machine_and_its_certificate(tmp_path: Path) ->
     assert load_settings("p", here).ca == here / "ca.pem"
     two = {name: address for name, address in local.items() if name != "graph"}
     write(here, profile_toml("p", {"ca": "ca.pem", "endpoints": two}))
-    assert ": ca trusts" in said(here)
+    assert ": ca would trust" in said(here)
 
 
 def test_a_lock_and_a_proxy_of_a_checkout_are_told(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def midway(kind: ResourceType[Any], before: Any | None, after: Any | None) -> An
     """The object that has all that opens and still all that will close; None where there is nothing to split.
 
     A list has the entries of both sides, or, where more entries refuse more mail, those that both have. All else is set
-    by the first write if that closes nothing, or else by the last one. Nobody is let in whom neither side lets in, as
-    an address of the partner that a relay becomes.
+    by the first write if that closes nothing, or else by the last one. No sender is accepted that neither side accepts,
+    as an address of the partner that a relay becomes.
     """
     if before is None or after is None:
         return None

@@ -218,7 +218,7 @@ def moment() -> str:
 
 
 def crash_file(error: Exception) -> str:
-    """Keep the traceback of a fault of ours, for whoever mends it, and say where. It holds no local variables."""
+    """Keep the traceback of a fault of ours, for whoever fixes it, and say where. It holds no local variables."""
     import traceback
 
     from provisioner import __version__

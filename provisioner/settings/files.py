@@ -95,15 +95,15 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
     addresses["psrp.endpoint"] = profile.psrp.endpoint if profile.exchange == "psrp" else None
     far = {key: address for key, address in addresses.items() if address and not _is_loopback(address)}
     local = all(addresses[f"endpoints.{name}"] for name in names[:3]) and not far
-    found = [(key, f"sends what signs in to {address}") for key, address in far.items()]
+    found = [(key, f"would send credentials to {address}") for key, address in far.items()]
     if profile.ca and not local:
-        found.append(("ca", f"trusts the certificates of {profile.ca}"))
+        found.append(("ca", f"would trust the certificates of {profile.ca}"))
     if profile.psrp.ca and "psrp.endpoint" in far:
-        found.append(("psrp.ca", f"trusts the certificates of {profile.psrp.ca}"))
+        found.append(("psrp.ca", f"would trust the certificates of {profile.psrp.ca}"))
     refused = [
         Diagnostic(
             "SETTINGS-UNTRUSTED",
-            f"{key} {what}, and a settings file of a checkout does not decide that",
+            f"{key} {what}: a settings file in a checkout may not set it",
             f"write the profile into {own_file()}, set {_variable(key)}, or pass --trust-settings",
             location=_place(file, key.rpartition(".")[2]) if file else None,
         )

@@ -146,4 +146,4 @@ def test_a_checkout_does_not_send_a_secret_elsewhere(tmp_path: Path) -> None:
         done = shop_at(checkout).run("--profile", "prod", *arguments)
         said = done.stdout + done.stderr
         assert done.returncode == (1 if arguments[0] == "doctor" else 3), said
-        assert "endpoints.authority sends what signs in to https://login.evil.example" in said
+        assert "endpoints.authority would send credentials to https://login.evil.example" in said
