@@ -14,10 +14,8 @@ import dataclasses
 import fcntl
 import json
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -28,6 +26,7 @@ from typing import Protocol
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Locked
+from provisioner.engine.remote import Git, Rejected, scratch
 
 LIFETIME_S = 90.0
 """How long a shared lock lives without a sign of its holder, who gives one three times as often."""
@@ -302,7 +301,7 @@ class GitLock:
         return f"refs/provisioner/locks/{self.name}"
 
     def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:
-        with self._scratch() as git:
+        with scratch("lock") as git:
             seen, other = self._look(git)
             if other and other != dead:
                 return other
@@ -311,20 +310,20 @@ class GitLock:
             return self._look(git)[1] or holder
 
     def renew(self, holder: Holder) -> None:
-        with self._scratch() as git:
+        with scratch("lock") as git:
             if not self._push(git, holder, expect=self._ours):
                 raise Locked(f"the lock {self._ref} is not ours any more")
 
     def release(self, holder: Holder) -> None:  # noqa: ARG002 - the object pushed last is the proof
-        with self._scratch() as git, contextlib.suppress(InputError):
+        with scratch("lock") as git, contextlib.suppress(InputError):
             git("push", "--quiet", f"--force-with-lease={self._ref}:{self._ours}", "--", self.remote, f":{self._ref}")
 
     def status(self) -> Holder | None:
-        with self._scratch() as git:
+        with scratch("lock") as git:
             return self._look(git)[1]
 
     def break_(self, id_: str) -> bool:
-        with self._scratch() as git:
+        with scratch("lock") as git:
             seen, other = self._look(git)
             if other is None or other.id != id_:
                 return False
@@ -334,7 +333,7 @@ class GitLock:
     def freed_by(self, holder: Holder) -> str:
         return f"free a dead one: lock release {holder.id}"
 
-    def _look(self, git: _Git) -> tuple[str, Holder | None]:
+    def _look(self, git: Git) -> tuple[str, Holder | None]:
         """The object that the ref names ("" for none) and the holder that it tells."""
         listed = git("ls-remote", "--", self.remote, self._ref).split()
         if not listed:
@@ -342,7 +341,7 @@ class GitLock:
         git("fetch", "--quiet", "--depth=1", "--", self.remote, self._ref)
         return listed[0], _holder(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder").encode(), self._ref)
 
-    def _push(self, git: _Git, holder: Holder, expect: str) -> bool:
+    def _push(self, git: Git, holder: Holder, expect: str) -> bool:
         """Push the holder as a commit, if the remote's ref is still what we saw ("" for: must not exist)."""
         blob = git("hash-object", "-w", "--stdin", text=_text(holder).decode()).strip()
         tree = git("mktree", text=f"100644 blob {blob}\tholder\n").strip()
@@ -350,77 +349,10 @@ class GitLock:
         try:
             lease = f"--force-with-lease={self._ref}:{expect}"
             git("push", "--quiet", lease, "--", self.remote, f"{commit}:{self._ref}")
-        except _Rejected:
+        except Rejected:
             return False
         self._ours = commit
         return True
-
-    @contextlib.contextmanager
-    def _scratch(self) -> Iterator[_Git]:
-        """A git that works in an empty repository of its own, so that no checkout is needed or touched."""
-        with tempfile.TemporaryDirectory(prefix="provisioner-lock-") as folder:
-            git = _Git(folder)
-            git("init", "--quiet", "--bare")
-            yield git
-
-
-class _Rejected(InputError):
-    """The remote's ref is not what the push expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Git:
-    folder: str
-
-    def __call__(self, *arguments: str, text: str = "") -> str:
-        """Run git and give its output. Raises _Rejected for a refused push, InputError for anything else."""
-        who = {f"GIT_{r}_{w}": "provisioner" for r in ("AUTHOR", "COMMITTER") for w in ("NAME", "EMAIL")}
-        kept = {name: value for name, value in os.environ.items() if name not in _REPOSITORY}
-        # Neither a repository that git would look for, nor a transport that runs a command (gitremote-ext(1)).
-        own = {
-            "GIT_DIR": self.folder,
-            "GIT_ALLOW_PROTOCOL": "https:ssh:file",
-            "GIT_TERMINAL_PROMPT": "0",
-            "LC_ALL": "C",
-        }
-        program, path = _git_of(os.get_exec_path())
-        try:
-            done = subprocess.run(  # noqa: S603 - the remote is the user's own setting
-                [program, *arguments],
-                cwd=self.folder,
-                input=text,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                env={**kept, **who, **own, "PATH": path},
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise InputError([Diagnostic("LOCK-GIT", f"git {arguments[0]} could not be run: {error}")]) from error
-        if done.returncode == 0:
-            return done.stdout
-        words = done.stderr.strip()
-        if arguments[0] == "push" and ("stale info" in words or "rejected" in words or "already exists" in words):
-            raise _Rejected([Diagnostic("LOCK-REJECTED", words)])
-        what = f"git {arguments[0]} failed: {words.splitlines()[-1] if words else f'exit {done.returncode}'}"
-        raise InputError([Diagnostic("LOCK-GIT", what, "check the lock's remote and the right to push to it")])
-
-
-_REPOSITORY = frozenset(
-    {
-        "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE",
-        "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE",
-    }
-)  # fmt: skip
-"""What names another repository (git rev-parse --local-env-vars): set while a git hook runs us."""
-
-
-def _git_of(folders: Sequence[str]) -> tuple[str, str]:
-    """The user's git, and a PATH for what it starts: no relative folder, which is one of the checkout under review."""
-    path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
-    program = shutil.which("git", path=path)
-    if program is None:
-        raise InputError([Diagnostic("LOCK-GIT", "there is no git", "install git, or configure another lock")])
-    return program, path
 
 
 def _text(holder: Holder) -> bytes:
