@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.engine.locking import GitLock, Lock
 from provisioner.operations.connection import run, signed_in
 from provisioner.operations.locks import locks_of
 
@@ -24,7 +27,8 @@ def command() -> None:
 @click.pass_obj
 def status(session: Session, tenant_id: str | None, format_: str) -> None:
     """Who holds the tenant, on this machine and in the shared place of the profile."""
-    found = {_name(lock): lock.status() for lock in locks_of(session.profile, _tenant_id(session, tenant_id))}
+    locks = locks_of(session.profile, _tenant_id(session, tenant_id))
+    found = {name: lock.status() for name, lock in zip(_names(locks), locks, strict=True)}
     if format_ == "json":
         shown = {n: {"id": h.id, "holder": str(h)} if h else None for n, h in found.items()}
         session.json(shown)
@@ -42,15 +46,17 @@ def release(session: Session, id_: str, tenant_id: str | None) -> None:
 
     The machine's own lock needs none of this: it is free the moment its holder ends, however that happened.
     """
-    for lock in locks_of(session.profile, _tenant_id(session, tenant_id)):
+    locks = locks_of(session.profile, _tenant_id(session, tenant_id))
+    for name, lock in zip(_names(locks), locks, strict=True):
         if lock.break_(id_):
-            session.note(f"{_name(lock)} is released.")
+            session.note(f"{name} is released.")
             return
     raise InputError([Diagnostic("LOCK-UNKNOWN", f"no shared lock is held as {id_}", "provisioner lock status")])
 
 
-def _name(lock: object) -> str:
-    return {"LocalLock": "this machine", "PathLock": "shared folder", "GitLock": "shared git ref"}[type(lock).__name__]
+def _names(locks: Sequence[Lock]) -> Sequence[str]:
+    """The machine's own comes first (`locks_of`)."""
+    return ["this machine", *("shared git ref" if isinstance(lock, GitLock) else "shared folder" for lock in locks[1:])]
 
 
 def _tenant_id(session: Session, given: str | None) -> str:

@@ -11,22 +11,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Locked
 from provisioner.engine.remote import Git, Rejected, scratch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # "only soft file lock is available": `machine_lock` says it, and takes none
+    import filelock
+
+KERNEL_LOCKS = sys.platform == "win32" or filelock.has_fcntl
+"""Whether the system locks files for a process. Without fcntl filelock's own choice would be a soft lock."""
 
 LIFETIME_S = 90.0
 """How long a shared lock lives without a sign of its holder, who gives one three times as often."""
@@ -162,42 +170,67 @@ def _beat(
                 continue
 
 
+def machine_lock(path: Path) -> Lock:
+    """The lock among the processes of this machine and user.
+
+    Where the system has no file locks of the kernel it is one as in a shared folder: then a killed run is known by its
+    missing signs of life only. filelock would take a soft lock there, and say so in a warning of Python alone.
+    """
+    return LocalLock(path) if KERNEL_LOCKS else PathLock(path)
+
+
 @dataclass(slots=True)
 class LocalLock:
-    """A lock among the processes of this machine and user, by flock: gone when its process is, however it ended."""
+    """A lock among the processes of this machine and user, by the kernel: gone when its process is, however it ended.
+
+    Who holds it is told in a file beside it: on Windows nobody else can read a locked file (LockFileEx).
+    """
 
     path: Path
-    _file: int = -1
+    _held: filelock.BaseFileLock | None = None
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.holder")
 
     def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:  # noqa: ARG002 - none is dead
         with _place(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return self._read() or dataclasses.replace(holder, id="?", run="?", actor="another run", pid=0)
-        os.ftruncate(file, 0)
-        os.write(file, _text(holder))
-        self._file = file
+            held = self._acquired()
+            if held is None:
+                return self._read() or dataclasses.replace(holder, id="?", run="?", actor="another run", pid=0)
+            self._held = held
+            _write(self._beside, _text(holder))
         return None
+
+    def _acquired(self) -> filelock.BaseFileLock | None:
+        """The kernel's lock, or None where another has it. Never a soft one: a file system without locks is refused."""
+        lock = filelock.FileLock(
+            self.path, mode=0o600, thread_local=False, fallback_to_soft=False, preserve_lock_file=True
+        )
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            return None
+        return lock
 
     def renew(self, holder: Holder) -> None:
         """Nothing to do: the kernel knows that we live."""
 
-    def release(self, holder: Holder) -> None:  # noqa: ARG002 - the file descriptor is the proof
-        if self._file >= 0:
-            os.ftruncate(self._file, 0)
-            os.close(self._file)
-            self._file = -1
+    def release(self, holder: Holder) -> None:  # noqa: ARG002 - the lock itself is the proof
+        if self._held is not None:
+            self._beside.unlink(missing_ok=True)
+            self._held.release()
+            self._held = None
 
     def status(self) -> Holder | None:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+        if not self.path.exists():
+            return None
+        with _place(self.path):
+            held = self._acquired()
+            if held is None:
                 return self._read()
+            held.release()
         return None
 
     def break_(self, id_: str) -> bool:  # noqa: ARG002
@@ -209,80 +242,126 @@ class LocalLock:
 
     def _read(self) -> Holder | None:
         with contextlib.suppress(OSError, InputError):
-            return _holder(_content(self.path), self.path)
+            return _holder(json.loads(_content(self._beside)), self._beside)
         return None
 
 
 @dataclass(slots=True)
 class PathLock:
-    """A lock file in a folder that several machines share. Made by link(2); replaced, never half written."""
+    """A lock in a folder that several machines share: a claim of filelock's strict lock, and a record of its holder.
+
+    filelock decides who has it and never takes a claim away. The record, which its holder renews, tells the claim that
+    it belongs to; a claim whose record stands still is broken by its own name, so that no later one is.
+    """
 
     path: Path
+    _lock: filelock.StrictSoftFileLock | None = None
+    _claim: str = ""
+
+    @property
+    def _record(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.holder")
 
     def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:
-        with _place(self.path):
+        with self._used():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            other = self.status()
+            other, claims = self._look()
             if other and other != dead:
                 return other
-            if other:
-                self._set_aside(other)
-            return None if self._make(holder) else self.status() or holder
-
-    def _make(self, holder: Holder) -> bool:
-        """Write the whole file under another name first: link(2) makes it appear at once and refuses if it is there."""
-        aside = self._beside(holder)
-        aside.write_bytes(_text(holder))
-        try:
-            os.link(aside, self.path)
-        except FileExistsError:
-            return False
-        finally:
-            aside.unlink()
-        return True
-
-    def _set_aside(self, dead: Holder) -> None:
-        """Move a dead lock away. When two try, the later one may have moved a fresh lock: it is put back."""
-        aside = self.path.with_name(f"{self.path.name}.expired-{uuid.uuid4().hex[:12]}")
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            self.path.rename(aside)
-            if _holder(_content(aside), aside) != dead:
-                os.link(aside, self.path)
-        aside.unlink(missing_ok=True)
+            self._break(claims)
+            lock = self._strict()
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                return self._look()[0] or _nameless(holder.id)
+            # Of two that tried at once both may still show a held claim: the lesser token has won.
+            self._lock, self._claim = lock, min((c.token for c in lock.claims if c.state == "held"), default="")
+            self._tell(holder)
+        return None
 
     def renew(self, holder: Holder) -> None:
-        there = self.status()
-        if there is None or there.id != holder.id:
-            raise Locked(f"the lock {self.path} is not ours any more: it is held by {there or 'nobody'}")
-        aside = self._beside(holder)
-        aside.write_bytes(_text(holder))
-        aside.replace(self.path)
+        with self._used():
+            if not any(c.token == self._claim and c.state == "held" for c in self._strict().claims):
+                raise Locked(f"the lock {self.path} is not ours any more: it is held by {self._look()[0] or 'nobody'}")
+            self._tell(holder)
 
     def release(self, holder: Holder) -> None:
-        there = self.status()
-        if there and there.id == holder.id:
-            self.path.unlink(missing_ok=True)
+        with self._used():
+            there, _ = self._look()
+            if there and there.id == holder.id:
+                self._record.unlink(missing_ok=True)
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     def status(self) -> Holder | None:
-        try:
-            return _holder(_content(self.path), self.path)
-        except FileNotFoundError:
+        if not self.path.parent.exists():
             return None
-        except OSError as error:
-            raise _unreadable(self.path, error.strerror or str(error)) from None
+        with self._used():
+            return self._look()[0]
+
+    def break_(self, id_: str) -> bool:
+        with self._used():
+            there, claims = self._look()
+            if there is None or there.id != id_:
+                return False
+            self._break(claims)
+        return True
 
     def freed_by(self, holder: Holder) -> str:
         return f"free a dead one: lock release {holder.id}"
 
-    def break_(self, id_: str) -> bool:
-        there = self.status()
-        if there is None or there.id != id_:
-            return False
-        self.path.unlink(missing_ok=True)
-        return True
+    def _strict(self) -> filelock.StrictSoftFileLock:
+        return filelock.StrictSoftFileLock(self.path, mode=0o600, thread_local=False)
 
-    def _beside(self, holder: Holder) -> Path:
-        return self.path.with_name(f".{self.path.name}.{holder.id}.{threading.get_ident()}")
+    def _look(self) -> tuple[Holder | None, Sequence[str]]:
+        """Who holds it, and the names of his claims. A claim without its record is somebody's who has just begun."""
+        strict = self._strict()
+        if occupant := strict.lock_path_occupant:
+            raise _unreadable(self.path, f"it is {occupant}")
+        token, holder = self._told()
+        claims = strict.claims
+        if not claims:
+            return None, ()
+        first = min(claims, key=lambda c: (c.state != "held", c.token))
+        names = [c.name for c in claims if c.token == first.token]
+        if holder is None or token != first.token:
+            holder = dataclasses.replace(_nameless(first.token[:12]), host=first.hostname, pid=first.pid)
+        return holder, names
+
+    def _told(self) -> tuple[str, Holder | None]:
+        """The claim that the record belongs to, and its holder."""
+        try:
+            content = _content(self._record)
+        except FileNotFoundError:
+            return "", None
+        try:
+            document = json.loads(content)
+            token = document.pop("claim")
+        except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+            raise _unreadable(self._record, "it holds something else") from None
+        return str(token), _holder(document, self._record)
+
+    def _tell(self, holder: Holder) -> None:
+        _write(self._record, json.dumps({**dataclasses.asdict(holder), "claim": self._claim}).encode())
+
+    def _break(self, claims: Sequence[str]) -> None:
+        for name in claims:
+            with contextlib.suppress(FileNotFoundError):
+                self._strict().force_break(name)
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        with _place(self.path):
+            try:
+                yield
+            except filelock.SoftFileLockProtocolError as error:
+                raise _unreadable(self.path, str(error)) from None
+
+
+def _nameless(id_: str) -> Holder:
+    """Somebody who has not said who he is; nothing tells that he lives."""
+    return Holder(id_, "?", "another run", "another machine", 0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -339,7 +418,11 @@ class GitLock:
         if not listed:
             return "", None
         git("fetch", "--quiet", "--depth=1", "--", self.remote, self._ref)
-        return listed[0], _holder(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder").encode(), self._ref)
+        try:
+            document = json.loads(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder"))
+        except (ValueError, RecursionError):
+            raise _unreadable(self._ref, "it holds something else") from None
+        return listed[0], _holder(document, self._ref)
 
     def _push(self, git: Git, holder: Holder, expect: str) -> bool:
         """Push the holder as a commit, if the remote's ref is still what we saw ("" for: must not exist)."""
@@ -355,6 +438,15 @@ class GitLock:
         return True
 
 
+def _write(path: Path, content: bytes) -> None:
+    """Put a file in its place, whole: nobody reads half of it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(file, "wb") as stream:  # noqa: PTH123 - made with a mode
+        stream.write(content)
+    aside.replace(path)
+
+
 def _text(holder: Holder) -> bytes:
     return json.dumps(dataclasses.asdict(holder)).encode()
 
@@ -365,11 +457,11 @@ def _content(path: Path) -> bytes:
         return file.read(_LARGEST_BYTES)
 
 
-def _holder(content: bytes, place: object) -> Holder:
+def _holder(document: Any, place: object) -> Holder:
     """The holder that a lock tells. Raises InputError for anything else: nobody knows who may be writing."""
     try:
-        holder = Holder(**json.loads(content))
-    except (ValueError, TypeError, RecursionError):
+        holder = Holder(**document)
+    except TypeError:
         raise _unreadable(place, "it holds something else") from None
     texts = (holder.id, holder.run, holder.actor, holder.host)
     numbers = (holder.pid, holder.started, holder.expires)

@@ -219,6 +219,8 @@ async def _carry_out(
     holder = locking.Holder.me(run_id, getpass.getuser(), context.clock)
     path = journal_path(found.tenant_id, context.state_folder)
     lost = _LockLost(context, asyncio.get_running_loop())
+    if not locking.KERNEL_LOCKS:
+        context.note("this system does not lock files for a process: the lock of a killed run ends after 90 seconds")
     with (
         locking.hold(
             locks_of(context.profile, found.tenant_id, context.state_folder),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -12,10 +14,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import pytest
 
 from provisioner.diagnostics import InputError, Locked
-from provisioner.engine.locking import LIFETIME_S, GitLock, Holder, LocalLock, Lock, PathLock, hold
+from provisioner.engine import locking
+from provisioner.engine.locking import LIFETIME_S, GitLock, Holder, LocalLock, Lock, PathLock, hold, machine_lock
 from tests.clocks import FastClock, until
 
 
@@ -132,15 +136,53 @@ def test_a_lock_that_seems_expired_is_watched_without_being_asked_to_wait(tmp_pa
         assert LIFETIME_S <= sum(clock.waits) < LIFETIME_S + 10
 
 
-def test_one_that_was_changed_since_it_was_found_dead_is_put_back(tmp_path: Path) -> None:
-    lock = PathLock(tmp_path / "tenant.lock")
+def test_one_that_was_taken_since_it_was_found_dead_is_left_alone(tmp_path: Path) -> None:
+    first, second, third = (PathLock(tmp_path / "tenant.lock") for _ in range(3))
     clock = FastClock()
-    dead = left_by(lock, 0.0, clock)
+    dead = left_by(first, 0.0, clock)
     fresh = Holder.me("run-2", "tom", clock)
-    assert lock.try_acquire(fresh, dead) is None
-    assert lock.try_acquire(Holder.me("run-3", "eve", clock), dead) == fresh
-    lock._set_aside(dead)
-    assert lock.status() == fresh
+    assert second.try_acquire(fresh, dead) is None
+    assert third.try_acquire(Holder.me("run-3", "eve", clock), dead) == fresh
+    assert third.status() == fresh
+
+
+def test_of_many_that_find_one_dead_at_once_one_takes_it(tmp_path: Path) -> None:
+    clock = FastClock()
+    first = PathLock(tmp_path / "tenant.lock")
+    dead = left_by(first, 0.0, clock)
+    locks = [PathLock(tmp_path / "tenant.lock") for _ in range(8)]
+    holders = [Holder.me(f"run-{n}", "tom", clock) for n in range(8)]
+    begun, others = threading.Barrier(8), dict[str, Holder | None]()
+
+    def take(lock: PathLock, holder: Holder) -> None:
+        begun.wait()
+        others[holder.id] = lock.try_acquire(holder, dead)
+
+    threads = [threading.Thread(target=take, args=pair) for pair in zip(locks, holders, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [id_ for id_, other in others.items() if other is None]
+    assert len(winners) == 1
+    there = locks[0].status()
+    assert there is not None
+    assert there.id == winners[0]
+    with pytest.raises(Locked, match="not ours any more"):
+        first.renew(dead)
+
+
+def test_a_claim_that_nobody_stands_by_is_taken_after_a_lifetime(tmp_path: Path) -> None:
+    """Its holder was killed before he said who he is."""
+    place = tmp_path / "tenant.lock"
+    killed = filelock.StrictSoftFileLock(place, thread_local=False)
+    killed.acquire(blocking=False)
+    there = PathLock(place).status()
+    assert there is not None
+    assert (there.actor, there.pid) == ("another run", os.getpid())
+    clock = FastClock()
+    with hold([PathLock(place)], Holder.me("run-2", "tom", clock), clock=clock):
+        assert sum(clock.waits) >= LIFETIME_S
 
 
 STRANGE = [
@@ -164,6 +206,25 @@ def test_a_lock_that_cannot_be_read_is_never_free(tmp_path: Path, content: bytes
     assert place.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", STRANGE)
+def test_a_record_that_cannot_be_read_is_never_free(tmp_path: Path, content: bytes) -> None:
+    lock = PathLock(tmp_path / "tenant.lock")
+    assert lock.try_acquire(Holder.me("run-1", "anna")) is None
+    (tmp_path / "tenant.lock.holder").write_bytes(content)
+    with pytest.raises(InputError, match="counts as held"), hold([PathLock(lock.path)], Holder.me("run-2", "tom")):
+        pytest.fail("nobody knows who holds it")
+
+
+@pytest.mark.parametrize("name", ["held-v1-x.claim", "strange"])
+def test_a_claim_of_another_form_is_never_free(tmp_path: Path, name: str) -> None:
+    lock = PathLock(tmp_path / "tenant.lock")
+    with hold([lock], Holder.me("run-1", "anna")):
+        pass
+    (tmp_path / "tenant.lock.filelock" / "claims" / name).write_text("x")
+    with pytest.raises(InputError, match="counts as held"), hold([lock], Holder.me("run-2", "tom")):
+        pytest.fail("nobody knows who holds it")
+
+
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
 def test_what_is_no_file_in_the_place_of_a_lock_is_an_error_at_once(
     tmp_path: Path, make: Callable[[Path], None]
@@ -171,6 +232,23 @@ def test_what_is_no_file_in_the_place_of_a_lock_is_an_error_at_once(
     make(tmp_path / "tenant.lock")
     with pytest.raises(InputError), hold([PathLock(tmp_path / "tenant.lock")], Holder.me("run-2", "tom")):
         pytest.fail("nobody knows who holds it")
+
+
+def test_a_system_without_locks_of_the_kernel_gets_no_soft_lock_unsaid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(machine_lock(tmp_path / "lock"), LocalLock)
+    monkeypatch.setattr(locking, "KERNEL_LOCKS", False)
+    assert isinstance(machine_lock(tmp_path / "lock"), PathLock)
+
+
+def test_a_file_system_without_locks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with pytest.raises(InputError, match="Function not implemented"):
+        LocalLock(tmp_path / "lock").try_acquire(Holder.me("run-1", "anna"))
 
 
 def test_a_lock_of_this_machine_is_freed_by_the_end_of_its_process(tmp_path: Path) -> None:
