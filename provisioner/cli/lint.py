@@ -21,14 +21,16 @@ _FORMATS = ("text", "json", "github", "sarif")
 @plan_path
 @allows
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", help="How to print the findings.")
+@click.option("--strict-dates", is_flag=True, help="Exit 3 where the day of a device or a waiver has passed.")
 @click.pass_obj
-def command(session: Session, path: Path, allows: tuple[str, ...], format_: str) -> int:
+def command(session: Session, path: Path, allows: tuple[str, ...], format_: str, *, strict_dates: bool) -> int:
     """Look at a plan with the rules that need no tenant: its mistakes, and what is dangerous whatever is there.
 
-    Exit 3 where something would keep the plan from being planned or applied; warnings alone are exit 0.
+    Exit 3 where something would keep the plan from being planned or applied; warnings alone are exit 0. Days change no
+    exit code unless --strict-dates is given.
     """
     session.format = format_
-    said = lint(session, path, Selection(allows=allows)).diagnostics
+    said = lint(session, path, Selection(allows=allows), strict_dates=strict_dates).diagnostics
     _print(session, said, format_)
     return 3 if any(d.severity is Severity.ERROR for d in said) else 0
 

@@ -24,6 +24,7 @@ def signing_in(device: Device, authentication: str) -> Attempt:
         device.recipients == "anyone",
         authentication=authentication,
         mailbox=device.mailbox,
+        application={"application": True, "user": False}.get(device.oauth) if authentication == "oauth" else None,
         recipients=device.recipients_per_message,
     )
 

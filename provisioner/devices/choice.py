@@ -21,7 +21,16 @@ from provisioner.mailflow.deciding import rejects_direct_send
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Desired
 from provisioner.model.clouds import INITIAL_SUFFIXES
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, METHODS, SMTP_RELAY, Choice, Device
+from provisioner.model.devices import (
+    ALL_PORTS,
+    CLIENT_SUBMISSION,
+    DIRECT_SEND,
+    IMPLICIT_TLS,
+    METHODS,
+    SMTP_RELAY,
+    Choice,
+    Device,
+)
 
 RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
 MESSAGES_PER_MINUTE = 30  # per mailbox; what is above is delayed
@@ -37,6 +46,9 @@ NAMES = {
     DIRECT_SEND: "direct send",
 }
 """The methods as people call them."""
+
+
+_ONLY_465 = "Exchange offers no TLS without STARTTLS (port 465), and the device can do nothing else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +72,7 @@ def facts_of(device: Device, desired: Desired) -> Facts:
     return Facts(
         site.egress_ip_addresses if site else device.sender_ip_addresses,
         site.shared if site else False,
-        site.ports & device.ports if site else device.ports,
+        device.ports & (site.ports | {IMPLICIT_TLS}) if site else device.ports,
         rejects_direct_send(of_declared([organization])) if organization else None,
     )
 
@@ -145,9 +157,14 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
             f"it takes TLS 1.2 or later, and the device speaks TLS {device.tls} (an administrator can let that in on "
             "smtp-legacy.office365.com, with AllowLegacyTLSClients)"
         )
-    if not facts.ports:
+    if facts.ports == {IMPLICIT_TLS}:
+        found.obstacles.append(_ONLY_465)
+    elif not facts.ports & ALL_PORTS:
         found.obstacles.append("neither port 587 nor port 25 is open to it")
-    if not device.authentication:
+    if not device.authentication and device.other_mechanisms:
+        able = " and ".join(sorted(word.upper() for word in device.other_mechanisms))
+        found.obstacles.append(f"it takes LOGIN or XOAUTH2, and the device can do {able} alone (504 5.7.4)")
+    elif not device.authentication:
         found.obstacles.append("it takes a sign-in, and the device has none")
     if not device.mailbox:
         found.obstacles.append("it takes a mailbox, and there is none")
@@ -220,8 +237,7 @@ def _smtp_relay(device: Device, facts: Facts) -> _Assessment:
         found.obstacles.append(why_not)
         if device.certificate:
             found.obstacles.append(f"its certificate counts only over TLS 1.2 or later, and it speaks {_tls(device)}")
-    if 25 not in facts.ports:
-        found.obstacles.append("the MX takes mail on port 25 only, which is closed to it")
+    found.obstacles += _port_25(facts)
     found.obstacles += _initial_domain(device)
     if _external(device) > TENANT_EXTERNAL:
         found.warnings.append(
@@ -235,6 +251,13 @@ def _smtp_relay(device: Device, facts: Facts) -> _Assessment:
     if device.recipients == "anyone":
         found.reasons.append("what a connector lets in may go to anyone")
     return found
+
+
+def _port_25(facts: Facts) -> Iterator[str]:
+    if facts.ports == {IMPLICIT_TLS}:
+        yield _ONLY_465
+    elif 25 not in facts.ports:
+        yield "the MX takes mail on port 25 only, which is closed to it"
 
 
 def _relay_by_address(facts: Facts) -> tuple[bool, str]:
@@ -258,8 +281,7 @@ def _direct_send(device: Device, facts: Facts) -> _Assessment:
     found = _Assessment()
     if device.recipients == "anyone":
         found.obstacles.append("it reaches the organization's own recipients only, and the device mails anyone")
-    if 25 not in facts.ports:
-        found.obstacles.append("the MX takes mail on port 25 only, which is closed to it")
+    found.obstacles += _port_25(facts)
     if facts.reject_direct_send:
         found.obstacles.append("the plan has the organization reject direct send")
     found.warnings.append("mail sent direct is filtered like any from the internet; Microsoft advises against it")
@@ -297,11 +319,13 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
             "High Volume Email would take it (smtp.hve.mx.microsoft, port 587): for the organization only, "
             f"{HVE_RECIPIENTS_PER_MESSAGE} recipients a message at most, without a daily limit"
         )
-    if not device.modern_tls and 25 not in facts.ports:
+    if facts.ports == {IMPLICIT_TLS}:
+        yield "a relay server in its network that takes TLS on port 465 and sends on with STARTTLS"
+    elif not device.modern_tls and 25 not in facts.ports:
         yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
     elif not facts.sources or facts.shared:
         yield "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
-    if 25 not in facts.ports:
+    if 25 not in facts.ports and facts.ports != {IMPLICIT_TLS}:
         yield "port 25 to Microsoft's MX opened, or a relay server at a site where it is open"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Required
 
@@ -15,6 +16,7 @@ from provisioner.resources.canonical import (
     Flag,
     certificate_name,
     email_address,
+    is_guid,
     prose,
     refusal,
     sender_network,
@@ -34,6 +36,20 @@ def _mailbox(text: str) -> str:
     return email_address(text) if text else ""
 
 
+def _client_id(text: str) -> str:
+    if not is_guid(text):
+        mend = "copy the Application (client) ID of the app registration from the Entra admin center"
+        raise refusal("CLIENT-ID-INVALID", f'"{text}" is not a client id', mend)
+    return text.lower()
+
+
+def _day(text: str) -> str:
+    try:
+        return datetime.date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise refusal("DATE-INVALID", f'"{text}" is not a day', "write it as 2027-03-31") from None
+
+
 def _some(addresses: list[str]) -> list[str]:
     if not addresses:
         raise refusal("EGRESS-EMPTY", "a site without egress addresses says nothing", "write at least one address")
@@ -50,6 +66,10 @@ _Network = Annotated[
     ),
 ]
 _Ports = Annotated[list[Literal[25, 587]], Field(description="TCP ports that can be reached; both if not written.")]
+_DevicePorts = Annotated[
+    list[Literal[25, 465, 587]],
+    Field(description="TCP ports that it can be set to; 25 and 587 if not written. 465 is TLS without STARTTLS."),
+]
 _Text = Annotated[str, AfterValidator(prose), Field(description="For the reader.")]
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
@@ -87,11 +107,32 @@ class AbilitiesBody(TypedDict, total=False):
     ]
     authentication: Required[
         Annotated[
-            list[Literal["basic", "oauth", "none"]],
-            Field(description="How it can sign in: basic (user and password), oauth; none or [] for not at all."),
+            list[Literal["basic", "login", "plain", "cram-md5", "oauth", "none"]],
+            Field(
+                description="How it can sign in: basic (user and password, by LOGIN), oauth (XOAUTH2), none or [] for "
+                "not at all. Where the manual names mechanisms: login, plain, cram-md5.",
+            ),
         ]
     ]
-    ports: _Ports
+    ports: _DevicePorts
+
+
+@with_config(ConfigDict(extra="forbid"))
+class OAuthBody(TypedDict, total=False):
+    """Whose token the device gets, and as which application."""
+
+    sign_in: Required[
+        Annotated[
+            Literal["application", "user"],
+            Field(
+                description="application: with a secret or certificate of its own (SMTP.SendAsApp); "
+                "user: somebody signs in at the device (delegated SMTP.Send)."
+            ),
+        ]
+    ]
+    client_id: Annotated[
+        str, AfterValidator(_client_id), Field(description="The application (client) id of the app registration.")
+    ]
 
 
 _From = TypedDict(
@@ -140,6 +181,18 @@ class DeviceBody(_From, total=False):
     messages_per_minute: Annotated[_Count, Field(description="At its busiest.")]
     recipients_per_message: Annotated[_Count, Field(description="At most; 1 if not written.")]
     connections: Annotated[_Count, Field(description="How many it opens at once; 1 if not written.")]
+    oauth: Annotated[OAuthBody, Field(description="Whose token it gets, where it signs in with OAuth.")]
+    owner: Annotated[str, AfterValidator(prose), Field(description="Who answers for it.", examples=["facilities"])]
+    ticket: Annotated[str, AfterValidator(prose), Field(description="Where it is tracked.", examples=["CHG-8812"])]
+    until: Annotated[
+        str,
+        AfterValidator(_day),
+        Field(
+            description="The day by which it is to be replaced: a warning, never a change.",
+            examples=["2027-03-31"],
+            json_schema_extra={"format": "date"},
+        ),
+    ]
     description: _Text
 
 
@@ -171,6 +224,9 @@ SECTIONS: Mapping[str, Any] = {"sites": SitesSection, "devices": DevicesSection}
 
 Places = Mapping[str, Location]
 
+# Exchange Online offers AUTH LOGIN and XOAUTH2; PLAIN and CRAM-MD5 get 504 5.7.4 (pocketbase issue 1216).
+_KINDS = {"basic": "basic", "login": "basic", "oauth": "oauth"}
+
 
 def site(name: str, body: Mapping[str, Any], location: Location | None) -> Site:
     """A validated entry of `sites`."""
@@ -192,7 +248,7 @@ def device(name: str, body: Mapping[str, Any], location: Location | None, fields
         sender=body["from"],
         recipients=body["recipients"],
         tls=abilities["tls"],
-        authentication=frozenset(abilities["authentication"]) - {"none"},
+        authentication=frozenset(_KINDS[word] for word in abilities["authentication"] if word in _KINDS),
         mailbox=body.get("mailbox", body["from"]),
         site=body.get("site"),
         sender_ip_addresses=frozenset(body.get("sender_ip_addresses", ())),
@@ -204,6 +260,12 @@ def device(name: str, body: Mapping[str, Any], location: Location | None, fields
         recipients_per_message=body.get("recipients_per_message", 1),
         connections=body.get("connections", 1),
         description=body.get("description", ""),
+        other_mechanisms=frozenset(abilities["authentication"]) - frozenset(_KINDS) - {"none"},
+        oauth=body.get("oauth", {}).get("sign_in", ""),
+        client_id=body.get("oauth", {}).get("client_id", ""),
+        owner=body.get("owner", ""),
+        ticket=body.get("ticket", ""),
+        until=body.get("until", ""),
         location=location,
         fields=fields,
     )
@@ -220,3 +282,6 @@ def contradictions(one: Device, sites: Mapping[str, Site]) -> Iterator[tuple[str
     if one.method == "client_submission" and not one.mailbox:
         what = f"{one.address}: client submission takes a mailbox, and there is none"
         yield "DEVICE-MAILBOX-NONE", "mailbox", what, "name the mailbox, or choose another method"
+    if one.oauth and "oauth" not in one.authentication:
+        what = f"{one.address}: oauth says whose token it gets, and supports.authentication does not have oauth"
+        yield "DEVICE-OAUTH-UNSUPPORTED", "oauth", what, "add oauth to supports.authentication, or take oauth out"

@@ -71,16 +71,17 @@ def sheet(
     return {
         **document,
         "settings": [
-            {"name": n, "value": v, "note": note} for n, v, note in _settings(device, way, choice, mx, cloud, sign_in)
+            {"name": n, "value": v, "note": note}
+            for n, v, note in _settings(device, desired, way, choice, mx, cloud, sign_in)
         ],
         "from_rules": list(_from_rules(device, choice, desired)),
         "limits": list(_limits(choice)),
-        "check": list(_checks(way)),
+        "check": [*_checks(way), *_consent(device, way)],
     }
 
 
 def _settings(
-    device: Device, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None
+    device: Device, desired: Desired, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None
 ) -> Iterator[tuple[str, str, str]]:
     host = way.host or mx.get(way.domain, "")
     note = "the name, not an IP address" if host else f"the MX of {way.domain} at Microsoft, which DNS did not tell"
@@ -91,13 +92,36 @@ def _settings(
     if choice.method == CLIENT_SUBMISSION:
         yield "User", *_user(way.user, sign_in)
         if way.authentication == "oauth":
-            yield "Authentication", "OAuth 2.0 (XOAUTH2)", f"scope {cloud.mail_scope}"
+            yield from _oauth(device, desired.tenant, cloud)
         else:
             yield "Authentication", "user and password (LOGIN)", "PLAIN is not offered (504 5.7.4)"
             yield "Password", "", "that of the user; it is kept in no plan and on no sheet"
     else:
         yield "Authentication", "none", "no user and no password: leave both empty"
     yield "From", way.sender, ""
+
+
+def _oauth(device: Device, tenant: str, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
+    """What a device needs to get its token (Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth")."""
+    yield "Authentication", "OAuth 2.0 (XOAUTH2)", _WHOSE_TOKEN[device.oauth]
+    yield "Authority", f"{cloud.authority}/{tenant}", ""
+    yield "Tenant", tenant, "or its id, the Directory (tenant) ID"
+    yield (
+        "Client id",
+        device.client_id,
+        "" if device.client_id else "the Application (client) ID of the app registration",
+    )
+    scopes = {"application": cloud.mail_scope, "user": cloud.delegated_mail_scope}
+    for whose, scope in scopes.items():
+        if device.oauth in {whose, ""}:
+            yield "Scope" if device.oauth else f"Scope ({whose})", scope, ""
+
+
+_WHOSE_TOKEN = {
+    "application": "client credentials; the secret is kept in no plan and on no sheet",
+    "user": "somebody signs in at the device as the user above, in a browser or with a code",
+    "": "as an application or as a user: see the manual, and write oauth in the plan",
+}
 
 
 def _user(mailbox: str, sign_in: str | None) -> tuple[str, str]:
@@ -172,6 +196,20 @@ def _checks(way: Way) -> Iterator[str]:
         yield "the provider does not block port 25, as Azure and many others do"
     if way.user:
         yield f"nothing forbids {way.user} to sign in (provisioner explain smtp_auth/{way.user})"
+
+
+def _consent(device: Device, way: Way) -> Iterator[str]:
+    """What OAuth takes besides the settings (Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth")."""
+    if way.authentication != "oauth":
+        return
+    if device.oauth != "user":
+        who = "" if device.oauth else "for an application: "
+        yield f"{who}it has SMTP.SendAsApp of Office 365 Exchange Online (application permission) with admin consent"
+        yield f"{who}Exchange knows it: New-ServicePrincipal with the object id of the enterprise application"
+        yield f"{who}it holds FullAccess to {way.user}: Add-MailboxPermission"
+    if device.oauth != "application":
+        who = "" if device.oauth else "for a person: "
+        yield f"{who}the user or an administrator has consented to SMTP.Send (delegated permission)"
 
 
 # --- basic authentication --------------------------------------------------------------------------------------------

@@ -31,6 +31,11 @@ class Cloud:
         """What an application asks a token for that signs in over SMTP."""
         return f"{self.exchange}/.default"
 
+    @property
+    def delegated_mail_scope(self) -> str:
+        """What a person consents to at a device that signs in over SMTP as that person."""
+        return f"{self.exchange}/SMTP.Send offline_access"
+
 
 _GOVERNMENT = ("smtp.office365.us", "spf.protection.office365.us", (".mail.protection.office365.us",))
 

@@ -15,6 +15,8 @@ CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND = "client_submission", "smtp_relay", 
 METHODS = (CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND)
 
 ALL_PORTS = frozenset({25, 587})
+IMPLICIT_TLS = 465
+"""The port of TLS without STARTTLS (RFC 8314), which Exchange Online does not offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class Device:
     """What sends, whom it mails, what it can do, how much.
 
     `tls` is the newest version that it speaks ("none" for no TLS); `authentication` holds "basic" and "oauth", as far
-    as it can; `mailbox` is the user it signs in as, "" when there is none. `method` is "auto" or one of METHODS.
+    as it can sign in to Exchange; `other_mechanisms` are those that it can use and Exchange does not offer ("plain",
+    "cram-md5"). `mailbox` is the user it signs in as, "" when there is none. `method` is "auto" or one of METHODS.
+    `oauth` says whose token it gets: "application", "user" or, where the plan does not say, "". `owner`, `ticket` and
+    `until` (the day by which it is to be replaced, ISO 8601) are for people; they decide nothing.
     """
 
     name: str
@@ -57,6 +62,12 @@ class Device:
     recipients_per_message: int = 1
     connections: int = 1
     description: str = ""
+    other_mechanisms: frozenset[str] = frozenset()
+    oauth: str = ""
+    client_id: str = ""
+    owner: str = ""
+    ticket: str = ""
+    until: str = ""
     location: Location | None = None
     fields: Mapping[str, Location] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from provisioner import rules
 from provisioner.changes.planning import Scope
-from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.model import Address, Desired, Finding, Waiver
 from provisioner.operations.context import Context
 from provisioner.plan import document
@@ -60,13 +61,22 @@ def validate(context: Context, path: Path, selection: Selection = EVERYTHING) ->
     return Loaded(loaded.desired, [*loaded.diagnostics, *_standing(loaded.desired, waivers)])
 
 
-def lint(context: Context, path: Path, selection: Selection = EVERYTHING) -> Loaded:
-    """As `validate`, with mistakes as diagnostics where the rest of the plan can still be judged."""
+def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, strict_dates: bool = False) -> Loaded:
+    """As `validate`, with mistakes as diagnostics where the rest of the plan can still be judged.
+
+    `strict_dates`: a day that has passed, of a device or a waiver, is an error.
+    """
     waivers = selection.waivers()
     desired, found = document.examine(
         path, TYPES, today=context.today(), variables=context.variables, border=context.border
     )
+    if strict_dates:
+        found = [dataclasses.replace(d, severity=Severity.ERROR) if _has_passed(d) else d for d in found]
     return Loaded(desired, [*found, *_standing(desired, waivers)])
+
+
+def _has_passed(told: Diagnostic) -> bool:
+    return told.id in document.DATES and told.severity is Severity.WARNING
 
 
 def load_for_devices(context: Context, path: Path) -> Desired:

@@ -37,6 +37,10 @@ from provisioner.plan.yaml_nodes import Node, Parsed, parse
 
 Types = Sequence[ResourceType[Any]]
 
+DEVICE_UNTIL, WAIVER_EXPIRED = "DEVICE-UNTIL", "WAIVER-EXPIRED"
+DATES = frozenset({DEVICE_UNTIL, WAIVER_EXPIRED})
+"""What is told of days. None of it is an error, whatever day it is (`lint --strict-dates` apart)."""
+
 
 def load(
     path: Path | Sequence[Path],
@@ -308,9 +312,21 @@ class _Reading:
                 if identifier == "SITE-UNKNOWN" and device.site is not None and sites:
                     mend = unknown_word(device.site, sorted(sites))
                 self._tell(identifier, what, mend, at.child(part) or at.head)
+            if device.until:
+                self._tell_until(device, at.child("until") or at.head)
             if not wrong:
                 found[name] = device
         return found
+
+    def _tell_until(self, device: Device, at: Node) -> None:
+        """The day by which a device is to be replaced: it is told, and decides nothing."""
+        left = (datetime.date.fromisoformat(device.until) - self.today).days
+        when = f"{left:,} days left" if left > 0 else "today" if left == 0 else f"{-left:,} days ago"
+        whose = ", ".join(text for text in (device.owner, device.ticket) if text)
+        what = f"{device.address} is to be replaced by {device.until} ({when})" + (f": {whose}" if whose else "")
+        mend = "replace it and take it out of the plan, or give it a later day"
+        severity = Severity.INFO if left >= 0 else Severity.WARNING
+        self._tell(DEVICE_UNTIL, what, mend, at, severity=severity)
 
     def _fleet(self, whole: Node, name: str) -> tuple[Node, Mapping[str, Any]]:
         """The node of `sites` or `devices` and its validated entries, none where it is not there or wrong."""
@@ -441,7 +457,7 @@ class _Reading:
             if until is not None and until < self.today.isoformat():
                 what = f"the waiver of {entry['rule']} ended on {until}: the rule holds again"
                 mend = "take it out, or give it a later day and say why"
-                self._tell("WAIVER-EXPIRED", what, mend, at.child("until") or at, severity=Severity.WARNING)
+                self._tell(WAIVER_EXPIRED, what, mend, at.child("until") or at, severity=Severity.WARNING)
                 continue
             yield Waiver(entry["rule"], entry.get("resource", "*"), until, entry["reason"], at.location)
 

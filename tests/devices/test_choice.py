@@ -247,3 +247,17 @@ def test_the_end_of_basic_authentication_is_a_warning_and_rules_nothing_out() ->
 def test_the_choice_knows_no_date() -> None:
     told = {name: str(f.type) for name, f in Facts.__dataclass_fields__.items()}
     assert not [name for name, type_ in told.items() if "date" in type_ or "today" in name]
+
+
+def test_a_password_by_another_mechanism_is_no_sign_in() -> None:
+    choice = chosen(Facts(), authentication=NO_SIGN_IN, other_mechanisms=frozenset({"plain", "cram-md5"}))
+    assert choice.method is None
+    assert "LOGIN or XOAUTH2, and the device can do CRAM-MD5 and PLAIN alone" in choice.refused["client_submission"]
+
+
+def test_a_device_for_port_465_alone_has_no_way_and_is_told_so() -> None:
+    choice = chosen(Facts(FIXED, ports=frozenset({465})), recipients="organization")
+    assert choice.method is None
+    assert all("port 465" in why for why in choice.refused.values())
+    assert any("relay server" in advice for advice in choice.advice)
+    assert chosen(Facts(FIXED, ports=frozenset({465, 587}))).method == "client_submission"

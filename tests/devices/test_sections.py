@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.diagnostics import InputError
+from provisioner.diagnostics import InputError, Severity
 from provisioner.model import Desired
 from provisioner.model.devices import Device, Site
 from provisioner.plan import document
@@ -20,6 +20,7 @@ SCANNER = """
     recipients: anyone
     supports: { tls: "1.2", authentication: [basic] }
 """
+SUBMITTER = SCANNER.replace("    site: hq\n", "")
 
 
 def load(tmp_path: Path, text: str) -> Desired:
@@ -84,6 +85,14 @@ def test_no_authentication_may_be_written_in_two_ways(tmp_path: Path) -> None:
             + "    sender_ip_addresses: [203.0.113.9]\n",
             [("DEVICE-SOURCE-TWICE", 9)],
         ),
+        ("devices:\n  a:" + SUBMITTER + "    oauth: { sign_in: user }\n", [("DEVICE-OAUTH-UNSUPPORTED", 6)]),
+        (
+            "devices:\n  a:" + SUBMITTER + "    oauth: { client_id: erp }\n",
+            [("KEY-MISSING", 6), ("CLIENT-ID-INVALID", 6)],
+        ),
+        ("devices:\n  a:" + SUBMITTER + "    until: next year\n", [("DATE-INVALID", 6)]),
+        ("devices:\n  a:" + SUBMITTER.replace("basic", "ntlm"), [("VALUE-NOT-ALLOWED", 5)]),
+        ("sites:\n  hq: { egress_ip_addresses: [203.0.113.1], ports: [465] }\n", [("VALUE-NOT-ALLOWED", 2)]),
     ],
 )
 def test_a_mistake_is_told_at_its_place(tmp_path: Path, text: str, found: list[tuple[str, int]]) -> None:
@@ -104,3 +113,45 @@ def test_devices_of_several_files_are_one_plan(tmp_path: Path) -> None:
     desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
     assert set(desired.devices) == {"one", "two"}
     assert {type(desired.sites["hq"]), type(desired.devices["one"])} == {Site, Device}
+
+
+def device(tmp_path: Path, text: str) -> Device:
+    return load(tmp_path, "devices:\n  a:" + text).devices["a"]
+
+
+def test_mechanisms_are_told_apart_by_whether_exchange_offers_them(tmp_path: Path) -> None:
+    for written, able, other in (
+        ("login", {"basic"}, set()),
+        ("plain, cram-md5", set(), {"plain", "cram-md5"}),
+        ("plain, login, oauth", {"basic", "oauth"}, {"plain"}),
+    ):
+        one = device(tmp_path, SUBMITTER.replace("[basic]", f"[{written}]").replace("anyone", "organization"))
+        assert (set(one.authentication), set(one.other_mechanisms)) == (able, other)
+
+
+def test_oauth_and_what_people_need_are_kept_as_written(tmp_path: Path) -> None:
+    more = "    oauth: { sign_in: application, client_id: 6F1C0000-0000-4000-8000-000000000001 }\n"
+    more += "    owner: facilities\n    ticket: CHG-8812\n    until: 2027-03-31\n"
+    one = device(tmp_path, SUBMITTER.replace("basic", "oauth") + more)
+    assert (one.oauth, one.client_id) == ("application", "6f1c0000-0000-4000-8000-000000000001")
+    assert (one.owner, one.ticket, one.until) == ("facilities", "CHG-8812", "2027-03-31")
+
+
+@pytest.mark.parametrize(
+    ("today", "severity", "when"),
+    [
+        (dt.date(2027, 3, 1), Severity.INFO, "30 days left"),
+        (dt.date(2027, 3, 31), Severity.INFO, "today"),
+        (dt.date(2027, 4, 2), Severity.WARNING, "2 days ago"),
+    ],
+)
+def test_the_day_of_a_device_is_told_and_is_no_error(
+    tmp_path: Path, today: dt.date, severity: Severity, when: str
+) -> None:
+    text = HEAD + "devices:\n  a:" + SUBMITTER + "    owner: facilities\n    until: 2027-03-31\n"
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+    desired, told = document.load(tmp_path / "plan.yaml", TYPES, today=today)
+    (until,) = [d for d in told if d.id == "DEVICE-UNTIL"]
+    assert (until.severity, until.location and until.location.line) == (severity, 10)
+    assert until.summary == f"device/a is to be replaced by 2027-03-31 ({when}): facilities"
+    assert desired.choices["a"].method == "client_submission"

@@ -77,7 +77,9 @@ def test_in_another_cloud_host_and_scope_are_its_own(fleet: Desired) -> None:
     document = sheet(fleet.devices["erp"], fleet, MX, CLOUDS["dod"])
     shown = {s["name"]: (s["value"], s["note"]) for s in document["settings"]}
     assert shown["Server"][0] == "smtp.office365.us"
-    assert shown["Authentication"][1] == "scope https://outlook-dod.office365.us/.default"
+    assert shown["Scope (application)"][0] == "https://outlook-dod.office365.us/.default"
+    assert shown["Scope (user)"][0] == "https://outlook-dod.office365.us/SMTP.Send offline_access"
+    assert shown["Authority"][0] == "https://login.microsoftonline.us/contoso.onmicrosoft.com"
     assert not [text for text in map(str, document.values()) if "office365.com" in text]
 
 
@@ -125,3 +127,22 @@ def test_after_the_switch_off_the_report_still_names_them(fleet: Desired) -> Non
     found = report(fleet, dt.date(2027, 2, 1))
     assert found["days_left"] == 0
     assert {row["device"] for row in found["depending"]} == {"printer", "plotter"}
+
+
+@pytest.mark.parametrize(
+    ("sign_in", "scope", "consent"),
+    [
+        ("application", "https://outlook.office365.com/.default", "SMTP.SendAsApp"),
+        ("user", "https://outlook.office365.com/SMTP.Send offline_access", "SMTP.Send (delegated permission)"),
+    ],
+)
+def test_a_sheet_says_whose_token_and_what_it_takes(tmp_path: Path, sign_in: str, scope: str, consent: str) -> None:
+    client = "6f1c0000-0000-4000-8000-000000000001"
+    text = FLEET.replace(
+        "authentication: [basic, oauth] }",
+        f"authentication: [oauth] }}\n    oauth: {{ sign_in: {sign_in}, client_id: {client} }}",
+    )
+    settings, document = of(load(tmp_path, text), "erp")
+    assert (settings["Client id"], settings["Scope"], settings["Tenant"]) == (client, scope, "contoso.onmicrosoft.com")
+    assert [line for line in document["check"] if consent in line]
+    assert sum("SMTP.Send" in line for line in document["check"]) == 1
