@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from provisioner.changes import planning
@@ -13,20 +14,22 @@ from provisioner.resources import TYPES, fields
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
+from tests.generated import whole
 
 CHANGING = tuple(kind for kind in TYPES if not kind.precondition)
 OWNER = "mail/prod"
 _GUID = "6f0a3c1e-0000-4000-8000-000000000001"
 
 
-def change_sets(seed: int, each: int) -> Iterator[tuple[ResourceType[Any], ChangeSet]]:
-    """So many change sets for each type, the same for a seed. Each changes one object, or is left out."""
-    for kind in CHANGING:
-        draw = random.Random(f"{seed}/{kind.name}")
-        for _ in range(each):
-            found = _change_set(kind, draw)
-            if found.pending:
-                yield kind, found
+@functools.cache
+def change_sets(seed: int) -> tuple[tuple[ResourceType[Any], ChangeSet], ...]:
+    """Change sets of each type, the same for a seed. Each changes one object; creations, updates and deletes are there.
+
+    Made when a test asks for them, never while tests are collected: each worker would wait for them.
+    """
+    drawn = ((kind, random.Random(f"{seed}/{kind.name}")) for kind in CHANGING)
+    found = ((kind, _change_set(kind, draw)) for kind, draw in drawn for _ in range(80 if whole() else 16))
+    return tuple((kind, changes) for kind, changes in found if changes.pending)
 
 
 def _change_set(kind: ResourceType[Any], draw: random.Random) -> ChangeSet:

@@ -21,20 +21,24 @@ from tests.changes.every_type import CHANGING, change_sets
 from tests.clocks import FastClock
 from tests.generated import share
 
-CASES = [(kind, change) for kind, found in change_sets(seed=11, each=60) for change in found.pending]
-ONE_EACH = list({(kind.name, change.action): (kind, change) for kind, change in CASES}.values())
+Case = tuple[ResourceType[Any], Change]
 
 
-def named(case: Any) -> str:
-    return f"{case[1].action.value} {case[0].name}"
+def cases() -> list[Case]:
+    return [(kind, change) for kind, found in change_sets(seed=11) for change in found.pending]
+
+
+def one_each() -> list[Case]:
+    """One change of each type and action."""
+    return list({(kind.name, change.action): (kind, change) for kind, change in cases()}.values())
 
 
 def test_there_are_changes_of_every_type() -> None:
-    assert {kind.name for kind, _ in CASES} == {kind.name for kind in CHANGING}
+    assert {kind.name for kind, _ in cases()} == {kind.name for kind in CHANGING}
 
 
 def test_every_step_of_every_type_is_its_own() -> None:
-    for kind, change in (*ONE_EACH, *share(CASES)):
+    for kind, change in (*one_each(), *share(cases())):
         assert derived(kind, change.observed, change.after) == change.steps
         assert [foreign(kind, change, n) for n in range(len(change.steps))] == [""] * len(change.steps)
 
@@ -69,9 +73,12 @@ FORGED: list[Callable[[Change], Send]] = [other_cmdlet, other_object, more, secr
 
 
 @pytest.mark.parametrize("forge", FORGED)
-@pytest.mark.parametrize("case", ONE_EACH, ids=named)
-def test_no_other_step_is_sent(case: tuple[ResourceType[Any], Change], forge: Callable[[Change], Send]) -> None:
-    kind, change = case
+def test_no_other_step_is_sent(forge: Callable[[Change], Send]) -> None:
+    for kind, change in one_each():
+        is_not_sent(kind, change, forge)
+
+
+def is_not_sent(kind: ResourceType[Any], change: Change, forge: Callable[[Change], Send]) -> None:
     for steps in ((forge(change),), (forge(change), *change.steps), (*change.steps, forge(change))):
         forged = dataclasses.replace(change, steps=steps)
         number = next(n for n, step in enumerate(steps) if step not in change.steps)
@@ -84,13 +91,15 @@ def test_no_other_step_is_sent(case: tuple[ResourceType[Any], Change], forge: Ca
 
 def test_a_step_for_another_object_is_not_sent() -> None:
     """Also where it follows from an object: that is then another one than the address names."""
-    for kind, change in ONE_EACH:
+    for kind, change in one_each():
         key = field_names(kind.spec)[0]
         for side in ("observed", "after"):
             spec = getattr(change, side)
             if spec is not None:
                 renamed: Any = {side: dataclasses.replace(spec, **{key: "others"})}
                 assert foreign(kind, dataclasses.replace(change, **renamed), 0) == "it is a step for another object"
+        if not isinstance(change.steps[0], Send):
+            continue  # waiting for DNS asks no tenant
         asked, result = carried_out(dataclasses.replace(change, address=Address(kind.name, "others")))
         assert (asked, result.status) == ([], FAILED)
 
@@ -109,7 +118,7 @@ class Careless:
 
 
 def test_a_type_writes_only_what_it_reads_and_knows_no_secret_of_others() -> None:
-    for kind, change in ONE_EACH:
+    for kind, change in one_each():
         for forge, reason in (
             (other_cmdlet, "writes only what it reads"),
             (secret, "a secret that the object does not"),

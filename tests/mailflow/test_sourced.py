@@ -14,7 +14,8 @@ from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 from tests.mailflow.comparing import BILLS, ERP, ERP_ID, SHARED, SHARED_ID, Case, decision_of, objects_of, observed_of
 
-TABLE = yaml.safe_load((Path(__file__).parents[1] / "rows" / "mail-decisions.yaml").read_text(encoding="utf-8"))
+ROWS_FILE = Path(__file__).parents[1] / "rows" / "mail-decisions.yaml"
+TABLE = yaml.load(ROWS_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 ROWS: list[dict[str, Any]] = TABLE["rows"]
 BLOCK_LEGACY: dict[str, Any] = {
     "id": "33333333-0000-4000-8000-000000000003",

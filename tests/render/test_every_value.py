@@ -16,16 +16,23 @@ from provisioner.render.escape import visible
 from tests.changes.every_type import CHANGING, change_sets
 from tests.generated import share
 
-DOCUMENTS = [(kind, changeset.to_document(found)) for kind, found in change_sets(seed=5, each=80)]
-ONE_EACH = list(
-    {(kind.name, d["resource_changes"][0]["change"]["actions"][0]): (kind, d) for kind, d in DOCUMENTS}.values()
-)
+Case = tuple[str, ChangeSetDocument]
 OUTPUTS: dict[str, Callable[[ChangeSetDocument], str]] = {
     "text": text.render,
     "markdown": markdown.render,
     "html": lambda document: escaping.unescape(html.render(document)),
     "json": lambda document: json.dumps(document, ensure_ascii=False),
 }
+
+
+def documents() -> list[Case]:
+    """Types by name, and change sets of each."""
+    return [(kind.name, changeset.to_document(found)) for kind, found in change_sets(seed=5)]
+
+
+def one_each() -> list[Case]:
+    """One change set of each type and action."""
+    return list({(n, d["resource_changes"][0]["change"]["actions"][0]): (n, d) for n, d in documents()}.values())
 
 
 def sent(document: ChangeSetDocument) -> Iterator[tuple[str, str, Any]]:
@@ -39,12 +46,12 @@ def sent(document: ChangeSetDocument) -> Iterator[tuple[str, str, Any]]:
 
 
 def test_there_are_changes_of_every_type() -> None:
-    assert {kind.name for kind, _ in ONE_EACH} == {kind.name for kind in CHANGING}
+    assert {name for name, _ in one_each()} == {kind.name for kind in CHANGING}
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_every_output_shows_every_value_that_is_sent(output: str) -> None:
-    for _, document in (*ONE_EACH, *share(DOCUMENTS)):
+    for _, document in (*one_each(), *share(documents())):
         shown, values = OUTPUTS[output](document), list(sent(document))
         assert values
         for cmdlet, name, value in values:
