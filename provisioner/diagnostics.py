@@ -20,6 +20,7 @@ reported all at once. An *exception* is what the world did; the tree below is sp
     |- ApplyIncomplete              8   look at the account that was printed
     |- Locked                       9   wait for the other run
     `- Declined                    10   somebody said no, or nobody could be asked
+       `- NotApproved              10   have it approved by more people
 """
 
 from __future__ import annotations
@@ -235,6 +236,20 @@ class Declined(ProvisionerError):
 
     exit_code = 10
     kind = "declined"
+
+
+class NotApproved(Declined):
+    """Fewer people have approved the change set than must. Holds why each approval that was found does not count."""
+
+    kind = "not_approved"
+
+    def __init__(self, message: str, mend: str = "", refused: Sequence[Diagnostic] = ()) -> None:
+        self.found = (Diagnostic("NOT-APPROVED", message, mend), *refused)
+        super().__init__(message)
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        return self.found
 
 
 @dataclass(slots=True)

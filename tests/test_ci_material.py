@@ -42,8 +42,9 @@ def texts(node: Any) -> Iterator[str]:
 
 def command_lines() -> list[str]:
     found = []
-    for file in FILES:
-        for text in texts(yaml.safe_load(file.read_text())):
+    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "approvals.md").read_text(), re.DOTALL)
+    for content in (*(file.read_text() for file in FILES), *examples):
+        for text in texts(yaml.safe_load(content)):
             joined = text.replace("\\\n", " ")
             found += [line.strip() for line in joined.splitlines() if re.match(r"\s*provisioner ", line)]
     return sorted(set(found))
@@ -191,7 +192,7 @@ def test_without_a_digest_the_action_applies_what_the_plan_of_the_checkout_leads
 def test_in_a_pipeline_every_saved_change_set_is_tied_to_its_review() -> None:
     applied = [line for line in command_lines() if re.search(r" apply (\S*changes\.json|\"\$FILE\")", line)]
     assert len(applied) >= 3
-    assert [line for line in applied if not re.search(r" --(expect-digest|plan) ", line)] == []
+    assert [line for line in applied if not re.search(r" --(expect-digest|plan|require-approval) ", line)] == []
 
 
 def test_the_action_tells_drift_and_passes_errors_on(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import signal
 import sys
 from collections import Counter
@@ -32,6 +33,7 @@ from provisioner.diagnostics import ApplyIncomplete, Declined, Diagnostic, Provi
 from provisioner.model import Address, ChangeSet
 from provisioner.model.document import ChangeSetDocument, ResultDocument
 from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms, admitted, apply, load_saved
+from provisioner.operations.approving import Demand
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.render import stream, text
@@ -51,6 +53,21 @@ from provisioner.render.diagnostics import diagnostics_json
     metavar="PATH",
     help="Refuse a saved change set that this plan does not lead to.",
 )
+@click.option(
+    "--require-approval",
+    "people",
+    type=click.IntRange(1, 16),
+    metavar="N",
+    help="Refuse a saved change set that fewer than N people have approved (provisioner approve).",
+)
+@click.option(
+    "--approval",
+    "approvals",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Use this approval, and not those beside the change set (repeatable).",
+)
 @click.option("--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait so long for another apply to end.")
 @targets
 @excludes
@@ -67,6 +84,8 @@ def command(
     max_age: str | None,
     expect_digest: str | None,
     plan: Path | None,
+    people: int | None,
+    approvals: tuple[Path, ...],
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     allows: tuple[str, ...],
@@ -77,7 +96,7 @@ def command(
 
     A plan is shown, and asked about; then that very change set is carried out. A saved change set (plan -o FILE) is
     carried out as it is, or refused when the tenant has moved since. It is shown and asked about too, unless
-    --expect-digest or --plan tie it to what was reviewed: CI and --auto-approve need one of them.
+    --expect-digest, --plan or approvals tie it to what was reviewed: CI and --auto-approve need one of them.
     """
     session.format, session.detailed = format_, detailed_exitcode
     view = _View(session, auto_approve)
@@ -91,21 +110,26 @@ def command(
     )
     selection = Selection(targets, excludes, allows)
     if path.is_file() and changeset.is_changeset(path):
-        terms = Terms(duration(max_age) if max_age else None, expect_digest, plan, selection)
+        demand = Demand(people or 0, approvals)
+        terms = Terms(duration(max_age) if max_age else None, expect_digest, plan, selection, demand)
         saved = _reviewed(session, path, terms, view)
         return view.account(run(apply(session, saved, selection, options)))
-    if max_age or expect_digest or plan:
-        raise click.UsageError("--max-age, --expect-digest and --plan are for a saved change set, and this is a plan")
+    if max_age or expect_digest or plan or people or approvals:
+        raise click.UsageError(
+            "--max-age, --expect-digest, --plan, --require-approval and --approval are for a saved change set, and "
+            "this is a plan"
+        )
     return view.account(run(apply(session, path, selection, options)))
 
 
 def _reviewed(session: Session, path: Path, terms: Terms, view: _View) -> Saved:
     """A saved change set that may be carried out: tied to what was reviewed, or approved by a person now."""
-    tied = bool(terms.digest or terms.plan)
+    tied = bool(terms.digest or terms.plan or terms.approval.people_for(session))
     if not tied and (view.auto_approve or session.automated):
         raise click.UsageError(
             "in CI and with --auto-approve, a saved change set must be tied to what was reviewed: give --expect-digest "
-            "SHA256 (the digest that the review showed) or --plan PATH (the plan that must lead to it)"
+            "SHA256 (the digest that the review showed) or --plan PATH (the plan that must lead to it), or require "
+            "approvals (--require-approval N)"
         )
     selection = terms.selection
     if terms.plan is None and (selection.targets or selection.excludes):
@@ -113,6 +137,8 @@ def _reviewed(session: Session, path: Path, terms: Terms, view: _View) -> Saved:
     if terms.plan is not None:
         session.border = Border.of(terms.plan, lifted=session.border is not None and session.border.lifted)
     saved = admitted(load_saved(session, path, terms), selection)
+    for approval in saved.approvals:
+        session.note(f"Approved by {approval}")
     if not tied and saved.found.pending:
         view.print(saved.document)
         if not view.approve(saved.found):
@@ -189,12 +215,15 @@ class _View:
         broken = self._broken(applied.outcome.failure)
         if self.session.format == "json":
             facts: dict[str, Any] = {"digest": applied.digest, "converged": whole, "results": list(results)}
+            facts |= {"approved_by": [dataclasses.asdict(a) for a in applied.approvals]} if applied.approvals else {}
             if not whole:
                 said = [Diagnostic("APPLY-BROKEN-OFF", broken)] if broken else []
                 error = {"kind": ApplyIncomplete.kind, "exit_code": ApplyIncomplete.exit_code}
                 facts["error"] = {**error, "diagnostics": diagnostics_json(said)}
             self.session.json(facts)
         elif self.session.format == STREAM:
+            if applied.approvals:
+                self.session.line(stream.approved(list(map(str, applied.approvals)), moment()))
             if whole:  # after an apply that failed there is no summary, as with Terraform
                 done = Counter(r["action"] for r in results if r["status"] == "done")
                 self.session.line(stream.summary(done, "apply", moment()))

@@ -59,6 +59,7 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
         return
     lines = [f"Run {facts.run} of {facts.begun} by {facts.actor}", f"  change set {facts.digest}"]
     lines += [f"  plan as of commit {facts.commit}"] if facts.commit else []
+    lines += [f"  approved by {a['principal']} ({a['key']})" for a in facts.approved_by]
     for deed in deeds:
         lines.append(f"  {deed.address}: {deed.action}, {deed.status.replace('_', ' ')}")
         before, after = deed.before or {}, deed.after or {}

@@ -28,6 +28,7 @@ COMMANDS = {
     "validate": "Check a plan without a tenant: every mistake, with its place and how to mend it.",
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",
+    "approve": "Approve a saved change set: sign its digest with an SSH key.",
     "apply": "Carry out a plan, or exactly a saved change set.",
     "lint": "Look at a plan with the rules that need no tenant.",
     "test": "Run the tests of plans, each case on a sandbox of its own.",

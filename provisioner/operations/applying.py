@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from provisioner import engine, rules
 from provisioner.changes import changeset, verification
@@ -21,6 +22,7 @@ from provisioner.diagnostics import (
     Diagnostic,
     GuardRefused,
     JournalBroken,
+    NotApproved,
     ProvisionerError,
     Severity,
     TenantIncomplete,
@@ -29,6 +31,7 @@ from provisioner.engine import Outcome, journal, locking
 from provisioner.mailflow.senders import Sender
 from provisioner.model import Address, ChangeSet, Waiver
 from provisioner.model.document import ChangeSetDocument
+from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
@@ -44,13 +47,15 @@ from provisioner.resources import TYPES
 class Terms:
     """What a saved change set must be: not older than so many seconds, the very one that was approved, the plan's.
 
-    `plan` is a path: the plan there, planned with `selection`, must lead to this change set.
+    `plan` is a path: the plan there, planned with `selection`, must lead to this change set. `approval` is who must
+    have approved it, besides what the profile demands.
     """
 
     max_age_s: float | None = None
     digest: str | None = None
     plan: Path | None = None
     selection: Selection = EVERYTHING
+    approval: Demand = NO_DEMAND
 
     def check(self, name: str, document: ChangeSetDocument, now: dt.datetime) -> None:
         """Raise ChangeSetStale where it is another, too old, or past its own date."""
@@ -69,25 +74,41 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A change set from a file, verified."""
+    """A change set from a file, verified. `approvals` are those of the people who have approved it."""
 
     name: str
     document: ChangeSetDocument
     found: ChangeSet
+    approvals: Sequence[Approval] = ()
 
 
 def load_saved(context: Context, path: Path, terms: Terms | None = None) -> Saved:
     """A saved change set, verified and within its terms. Nobody signs in for a file that cannot be believed.
 
-    Raises InputError for what is not a change set, ChangeSetStale for one that was edited, is too old or is another.
+    Raises InputError for what is not a change set, ChangeSetStale for one that was edited, is too old or is another,
+    NotApproved where too few people have approved it.
     """
     document, found = verification.load(path, TYPES)
     saved = Saved(str(path), document, found)
     if terms is not None:
         terms.check(str(path), document, context.clock.now())
+        digest = document["provisioner"]["digest"]
+        approvals = approvals_of(context, path, digest, found.commit, terms.approval, terms.plan)
+        saved = dataclasses.replace(saved, approvals=approvals)
         if terms.plan is not None:
             _follows(context, saved, terms.plan, terms.selection)
+        if approvals:
+            _covered(saved, terms.selection)
     return saved
+
+
+def _covered(saved: Saved, selection: Selection) -> None:
+    """Raise NotApproved where the command lifts a guard that the approved change set does not lift."""
+    lifted = saved.found.basis.waivers if saved.found.basis else ()
+    more = [text for text, waiver in zip(selection.allows, selection.waivers(), strict=True) if waiver not in lifted]
+    if more:
+        what = f"--allow {more[0]} is not part of the change set that was approved"
+        raise NotApproved(what, f"plan with --allow {more[0]}, and have that change set approved")
 
 
 def _follows(context: Context, saved: Saved, path: Path, selection: Selection) -> None:
@@ -143,6 +164,7 @@ class Applied:
     found: ChangeSet
     outcome: Outcome
     digest: str
+    approvals: Sequence[Approval] = ()
 
 
 async def apply(
@@ -155,9 +177,11 @@ async def apply(
     """Apply a plan (a path, planned here), or exactly a change set that was planned before.
 
     Of a selection, a change set that is given takes the waivers only. Raises Declined where `approve` says no,
-    GuardRefused and TenantIncomplete where the change set must not be applied, ChangeSetStale where the tenant has
-    moved, Locked; nothing is written then. What goes wrong later is in the outcome.
+    NotApproved where the profile requires approvals that `load_saved` has not counted, GuardRefused and
+    TenantIncomplete where the change set must not be applied, ChangeSetStale where the tenant has moved, Locked;
+    nothing is written then. What goes wrong later is in the outcome.
     """
+    _require(context, what)
     if not isinstance(what, Path):
         async with signed_in(context, tenant) as opened:
             return await _given(context, what, selection, options, opened)
@@ -174,6 +198,16 @@ async def apply(
         return await _carry_out(context, found, digest, options, opened)
 
 
+def _require(context: Context, what: Path | ChangeSet | Saved) -> None:
+    """Raise NotApproved where the profile requires more approvals than were counted when this was loaded."""
+    wanted = context.profile.approval.require
+    if wanted > (len(what.approvals) if isinstance(what, Saved) else 0):
+        people = "1 approval" if wanted == 1 else f"{wanted} approvals"
+        what_is = f"{what} is a plan" if isinstance(what, Path) else "the change set has not got them"
+        mend = "save a change set (plan -o FILE), have it approved (approve FILE), and apply that file"
+        raise NotApproved(f"the profile requires {people}, and {what_is}", mend)
+
+
 async def _given(
     context: Context, what: ChangeSet | Saved, selection: Selection, options: ApplyOptions, tenant: Tenant
 ) -> Applied:
@@ -187,7 +221,8 @@ async def _given(
         )
     found = admitted(saved, selection).found
     digest = saved.document["provisioner"]["digest"]
-    return await _carry_out(context, found, digest, options, tenant, waivers=selection.waivers())
+    approvals = saved.approvals
+    return await _carry_out(context, found, digest, options, tenant, waivers=selection.waivers(), approvals=approvals)
 
 
 def refuse(found: ChangeSet, *, since: str = "") -> None:
@@ -210,6 +245,7 @@ async def _carry_out(
     tenant: Tenant,
     *,
     waivers: Sequence[Waiver] | None = None,
+    approvals: Sequence[Approval] = (),
 ) -> Applied:
     """Under the locks of the tenant, with the journal open: every event is on disk before the context is told.
 
@@ -235,7 +271,8 @@ async def _carry_out(
     ):
         lost.stop = stop
         known = known_senders(found, path)
-        record.record("begin", digest=digest, actor=holder.actor, **_origin(found), **recorded(found))
+        facts = {**_origin(found), **_approved(approvals), **recorded(found)}
+        record.record("begin", digest=digest, actor=holder.actor, **facts)
         try:
             begun = tuple(Address.parse(a) for a in journal.begun(path, digest))
             judged = None if waivers is None else await _judged(context, found, waivers, tenant, begun)
@@ -251,7 +288,7 @@ async def _carry_out(
             record.record("end", converged=outcome.converged)
         except JournalBroken as error:
             outcome = dataclasses.replace(outcome, failure=outcome.failure or error)
-    return Applied(found, outcome, digest)
+    return Applied(found, outcome, digest, approvals)
 
 
 async def _judged(
@@ -302,6 +339,10 @@ async def _engine(
 def _origin(found: ChangeSet) -> dict[str, str]:
     """What the journal keeps of where a change set comes from."""
     return {"tenant": found.tenant, "tenant_id": found.tenant_id, "owner": found.owner, "commit": found.commit}
+
+
+def _approved(approvals: Sequence[Approval]) -> dict[str, Any]:
+    return {"approved_by": [dataclasses.asdict(a) for a in approvals]} if approvals else {}
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ object store and refs read files and nothing else; its configuration is not aske
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,31 @@ def commit_of(path: Path, files: Sequence[str] = ()) -> str:
             store.close()
         return head.decode() if same else f"{head.decode()} (modified)"
     return ""
+
+
+def signed_commit(folder: Path, commit: str) -> tuple[bytes, bytes] | None:
+    """What the signature of a commit is over, and the signature; None for a commit without one, or that is not there.
+
+    The checkout may be a stranger's: a commit is what has its hash (gitformat-signature(5), gpgsig).
+    """
+    top = top_of(folder) or top_of(Path(os.path.realpath(folder)))
+    if top is None:
+        return None
+    from dulwich.errors import NotGitRepository
+    from dulwich.object_store import DiskObjectStore
+    from dulwich.objects import Commit, ObjectID
+
+    with contextlib.suppress(OSError, ValueError, KeyError, AssertionError, NotGitRepository):
+        store = DiskObjectStore(str(_repository(top)[1] / "objects"))
+        try:
+            found = store[ObjectID(commit.encode())]
+        finally:
+            store.close()
+        content = found.as_raw_string()
+        named = hashlib.sha1(b"commit %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+        if isinstance(found, Commit) and named == commit and found.gpgsig:
+            return found.raw_without_sig(), found.gpgsig
+    return None
 
 
 def _repository(top: Path) -> tuple[Path, Path]:

@@ -24,6 +24,7 @@ class Run:
     tenant: str
     tenant_id: str
     owner: str
+    approved_by: tuple[Mapping[str, str], ...] = ()
     results: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -69,7 +70,13 @@ def runs_of(path: Path) -> Mapping[str, Run]:
 
 def _run(entry: journal.Entry, results: Mapping[str, int]) -> Run:
     named = {n: str(entry.get(n, "")) for n in ("actor", "commit", "digest", "tenant", "tenant_id", "owner")}
-    return Run(entry["run"], entry["time"], results=results, **named)
+    listed = entry.get("approved_by")
+    approvers = tuple(
+        {name: str(a.get(name, "")) for name in ("principal", "key")}
+        for a in (listed if isinstance(listed, list) else ())
+        if isinstance(a, dict)
+    )
+    return Run(entry["run"], entry["time"], approved_by=approvers, results=results, **named)
 
 
 def _amiss(id_: str, what: str, mend: str) -> InputError:

@@ -91,6 +91,11 @@ def finished(result: ResultDocument, type_: str, key: str, time: str) -> Line:
     return {**line, "@level": "info" if done else "error", "hook": hook, "provisioner": ours}
 
 
+def approved(people: Sequence[str], time: str) -> Line:
+    """Who has approved the change set that was applied."""
+    return {**_line("log", f"Approved by {visible(', '.join(people))}", time), "provisioner": {"approved_by": people}}
+
+
 def diagnostic(finding: FindingDocument, time: str) -> Line:
     """A finding or an error."""
     severity = finding["severity"] if finding["severity"] != "info" else "warning"

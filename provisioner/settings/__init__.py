@@ -179,6 +179,19 @@ class Timeouts(_Part):
     confirm_s: float = Field(120.0, ge=0)
 
 
+class Approval(_Part):
+    """How many people must have signed a change set (`provisioner approve`), and whose signatures count.
+
+    `allowed_signers` and `revoked_keys` are files as ssh-keygen reads them (ssh-keygen(1), ALLOWED SIGNERS and KEY
+    REVOCATION LISTS). `key` is what `approve` signs with.
+    """
+
+    require: int = Field(0, ge=0, le=16)
+    allowed_signers: Path | None = None
+    revoked_keys: Path | None = None
+    key: Path | None = None
+
+
 class Profile(BaseSettings):
     """One way to reach one tenant."""
 
@@ -195,6 +208,7 @@ class Profile(BaseSettings):
     lock: Annotated[str, AfterValidator(_lock)] | None = None
     ca: Path | None = None
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    approval: Approval = Approval()
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from provisioner import border
 from provisioner.diagnostics import Diagnostic, InputError, Location
-from provisioner.settings import Credential, Endpoints, Profile, Psrp
+from provisioner.settings import Approval, Credential, Endpoints, Profile, Psrp
 
 FILE = "provisioner.toml"
 
@@ -66,6 +66,7 @@ def find_profile(profile: str | None, start: Path, *, trusting: bool = False) ->
         raise InputError([Diagnostic("SETTINGS-INVALID", str(error))]) from None
     found._sources = dict(_sources(written))
     _check_lock(found, start)
+    _check_signers(found, start, None if written.own else file)
     if not (trusting or written.own):
         _check_trust(found, file)
     return Found(found, tuple(_notes(name or "default", found, written, passed_over)))
@@ -174,6 +175,36 @@ def _check_lock(profile: Profile, start: Path) -> None:
         raise InputError([Diagnostic("SETTINGS-LOCK", what, "name a remote outside of the checkout")])
 
 
+def _check_signers(profile: Profile, start: Path, file: Path | None) -> None:
+    """Whose signatures count is never for a checkout to say: its authors would approve their own changes.
+
+    `file` is the settings file of a checkout that the profile comes from. Raises SETTINGS-UNTRUSTED, `--trust-settings`
+    or not.
+    """
+    paths = {name: getattr(profile.approval, name) for name in ("allowed_signers", "revoked_keys", "key")}
+    wrong = []
+    for name, path in paths.items():
+        key = f"approval.{name}"
+        if path is not None and _is_written(profile, key, file):
+            mend = f"write the profile into {own_file()}, or set {_variable(key)}"
+            what = f"{key}: a settings file in a checkout may not say whose approvals count"
+            wrong.append(Diagnostic("SETTINGS-UNTRUSTED", what, mend, location=_place(file, name) if file else None))
+        elif path is not None and name != "key" and in_checkout(path, start):
+            what = f"{key}: {path} lies in the checkout, whose authors would say whose approvals count"
+            wrong.append(Diagnostic("SETTINGS-UNTRUSTED", what, "name a file outside of the checkout"))
+    if wrong:
+        raise InputError(wrong)
+
+
+def in_checkout(path: Path, folder: Path) -> bool:
+    """Whether a file is named in the checkout that a folder lies in, or lies there, wherever a link leads."""
+    top = border.top_of(folder)
+    if top is None:
+        return False
+    named = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve follows links
+    return named.is_relative_to(top) or border.Border((Path(os.path.realpath(top)),)).holds(path)
+
+
 def profile_toml(name: str, values: Mapping[str, Any]) -> str:
     """A file with one profile. Values are texts, numbers, booleans, lists of those, and tables one level deep."""
     lines = [f"[profiles.{json.dumps(name)}]"]
@@ -256,13 +287,13 @@ def _with_files_beside(values: Mapping[str, Any], file: Path | None) -> dict[str
     moved = dict(values)
     if isinstance(moved.get("ca"), str):
         moved["ca"] = str(folder / moved["ca"])
-    for name in ("credential", "psrp"):
+    for name in ("approval", "credential", "psrp"):
         if isinstance(moved.get(name), dict):
             moved[name] = {k: _beside(folder, k, v) for k, v in moved[name].items()}
     return moved
 
 
-_PATHS = frozenset({"ca", "certificate", "certificate_key", "token_file"})
+_PATHS = frozenset({"allowed_signers", "ca", "certificate", "certificate_key", "key", "revoked_keys", "token_file"})
 
 
 def _beside(folder: Path, key: str, value: Any) -> Any:
@@ -279,7 +310,10 @@ def _mistake(item: Any, file: Path | None) -> Diagnostic:
     at = _place(file, last) if file else None
     where = "" if at else "the environment: " if file is None else f"{file}: "
     if item["type"] == "extra_forbidden":
-        fields = {**Profile.model_fields, **{k: None for m in (Credential, Endpoints, Psrp) for k in m.model_fields}}
+        fields = {
+            **Profile.model_fields,
+            **{k: None for m in (Approval, Credential, Endpoints, Psrp) for k in m.model_fields},
+        }
         near = difflib.get_close_matches(last, fields, 1)
         mend = f'did you mean "{near[0]}"?' if near else ""
         return Diagnostic("SETTINGS-KEY", f'{where}"{path}" is not known here', mend, location=at)

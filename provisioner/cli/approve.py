@@ -1,0 +1,52 @@
+"""`provisioner approve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provisioner.cli.output import print_plan
+from provisioner.cli.session import Session
+from provisioner.diagnostics import Declined
+from provisioner.operations.applying import Terms, load_saved
+from provisioner.operations.approving import approve
+
+
+@click.command("approve")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Sign with this private key, or the public key of one that ssh-agent holds. [default: approval.key of the "
+    "profile, else the first of ~/.ssh]",
+)
+@click.option(
+    "--expect-digest", metavar="SHA256", help="Sign only the change set with this digest, without a question."
+)
+@click.pass_obj
+def command(session: Session, file: Path, key: Path | None, expect_digest: str | None) -> None:
+    """Approve a saved change set: sign its digest with an SSH key (ssh-keygen -Y sign).
+
+    The change set is shown, and asked about. The signature is written beside it (FILE.….approval), where `apply
+    --require-approval N` finds it. It is of this change set only: another one, or one that was edited, has another
+    digest.
+    """
+    saved = load_saved(session, file)
+    digest = saved.document["provisioner"]["digest"]
+    Terms(digest=expect_digest).check(str(file), saved.document, session.clock.now())
+    if not expect_digest:
+        if not session.interactive:
+            raise Declined(
+                "nobody is there to be asked: give --expect-digest SHA256, the digest that the review showed"
+            )
+        print_plan(session, saved.document)
+        click.echo(f"\nDo you approve this change set ({digest})? Only 'yes' will be accepted.", err=True)
+        if click.prompt("  Enter a value", default="", show_default=False, err=True).strip() != "yes":
+            raise Declined("Not approved: nothing was signed.")
+    place, fingerprint = approve(session, file, digest, key, terminal=session.interactive)
+    session.result(f"{place}\n")
+    session.note(
+        f"Approved {digest} with the key {fingerprint}. Keep the file beside {file}, or give it with --approval."
+    )
