@@ -284,11 +284,17 @@ async def _carry_out(
             with contextlib.suppress(JournalBroken):  # the error is told, and nothing was written
                 record.record("end", error={"kind": error.kind, "text": str(error)})
             raise
-        try:
-            record.record("end", converged=outcome.converged)
-        except JournalBroken as error:
-            outcome = dataclasses.replace(outcome, failure=outcome.failure or error)
+        outcome = _ended(record, outcome)
     return Applied(found, outcome, digest, approvals)
+
+
+def _ended(record: journal.Journal, outcome: Outcome) -> Outcome:
+    """The outcome once its end is recorded, or what keeps it from being recorded."""
+    try:
+        record.record("end", converged=outcome.converged)
+    except JournalBroken as error:
+        return dataclasses.replace(outcome, failure=outcome.failure or error)
+    return outcome
 
 
 async def _judged(
