@@ -1,6 +1,6 @@
 """The causes that a diagnosis can name: what is so, how to mend it, whether to try again, where the knowledge is from.
 
-Only data lives here; the signs by which each is known are in `diagnose_table`. Ids are stable; docs/causes.md has one
+Only data lives here; the signs by which each is known are in `table`. Ids are stable; docs/causes.md has one
 section for each.
 """
 

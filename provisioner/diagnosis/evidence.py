@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner import mailflow, rules
-from provisioner.diagnosis.diagnose import (
+from provisioner.diagnosis.diagnose import Diagnosis
+from provisioner.diagnosis.questions import (
     AskAcceptedDomain,
     AskConnectorFor,
     AskDkim,
@@ -21,7 +22,6 @@ from provisioner.diagnosis.diagnose import (
     AskRejectDirectSend,
     AskSendAs,
     AskSmtpAuth,
-    Diagnosis,
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult

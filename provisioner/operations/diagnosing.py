@@ -6,8 +6,9 @@ import functools
 from collections.abc import Sequence
 
 from provisioner import engine
-from provisioner.diagnosis.diagnose import AskSpf, Diagnosis
+from provisioner.diagnosis.diagnose import Diagnosis
 from provisioner.diagnosis.evidence import Evidence, Needed, conclude, needed, of_spf
+from provisioner.diagnosis.questions import AskSpf
 from provisioner.model import Observed
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context

@@ -16,16 +16,14 @@ import pytest
 import yaml
 
 from provisioner.diagnosis.causes import BY_ID, CAUSES
-from provisioner.diagnosis.diagnose import (
-    FOREIGN_CAUSE,
-    UNKNOWN,
+from provisioner.diagnosis.diagnose import FOREIGN_CAUSE, UNKNOWN, diagnose
+from provisioner.diagnosis.questions import (
     AskAcceptedDomain,
     AskConnectorFor,
     AskRejectDirectSend,
     AskSendAs,
     AskSmtpAuth,
     AskSpf,
-    diagnose,
 )
 from provisioner.diagnosis.table import SIGNS
 from tests.clocks import costs

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from provisioner.diagnosis.diagnose import (
+from provisioner.diagnosis.evidence import Evidence, Needed, conclude, needed
+from provisioner.diagnosis.questions import (
     AskAcceptedDomain,
     AskConnectorFor,
     AskDkim,
@@ -17,7 +18,6 @@ from provisioner.diagnosis.diagnose import (
     AskSmtpAuth,
     Question,
 )
-from provisioner.diagnosis.evidence import Evidence, Needed, conclude, needed
 from provisioner.model import Absent, Address, Answer, Observed, Present, Request, Unknown, request_key
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
