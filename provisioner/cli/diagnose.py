@@ -16,11 +16,12 @@ from provisioner.diagnosis.diagnose import Diagnosis, diagnose
 from provisioner.diagnosis.evidence import Evidence, proposal
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
-from provisioner.operations.diagnosing import evidence_of
+from provisioner.operations.diagnosing import cloud_of, evidence_of
 from provisioner.render.escape import visible
 
 _MOST_BYTES = 4 * 2**20
-_MARKS = {"yes": "it is so", "no": "it is not that", "unknown": "not known"}
+_STANDARD_INPUT = "-"
+_MARKS = {"yes": "confirmed", "no": "ruled out", "unknown": "unknown"}
 
 
 @click.command("diagnose")
@@ -29,13 +30,15 @@ _MARKS = {"yes": "it is so", "no": "it is not that", "unknown": "not known"}
 @output_format
 @click.pass_obj
 def command(session: Session, text: tuple[str, ...], file: Path | None, format_: str) -> int:
-    """Say what a mail server's answer means: a log line, a bounce, an SMTP dialogue; from standard input by default.
+    """Explain a mail server's answer: a log line, a bounce or an SMTP dialogue.
 
+    Without LINE, or with "-" as LINE, it is read from standard input.
+    A dialogue is read in order: a refusal that a later success overcame is not the cause, and all refusals are listed.
     With a profile (--profile) the tenant is asked which of its settings it was. Exit 0 where the cause is known, 1
     where the text is not known or another server wrote it.
     """
     session.format = format_
-    found = diagnose(_read(text, file))
+    found = diagnose(_read(text, file), cloud_of(session))
     evidence = run(evidence_of(session, found))
     if format_ == "json":
         facts = plain(found, evidence)
@@ -57,12 +60,14 @@ def lines(found: Diagnosis, evidence: Sequence[Evidence], *, instead: bool = Fal
     status = f" [{found.status}]" if found.status else ""
     yield visible(f"{found.cause}{sure}{status}: {found.summary}")
     yield from (visible(f"  it says: {quoted}") for quoted in found.evidence)
+    yield from _others(found)
+    yield from (visible(f"  {code.code}: {code.meaning}") for code in found.codes)
     for item in evidence:
         yield visible(f"  the tenant: {_MARKS[item.speaks]}: {item.sentence}")
         if item.mend:
             yield visible(f"    {item.mend}")
     if found.fix:
-        yield visible(f"  to mend it: {found.fix}")
+        yield visible(f"  fix: {found.fix}")
     plan, fill_in = proposal(found, evidence)
     if plan and not instead:
         yield from in_plan(plan)
@@ -72,13 +77,24 @@ def lines(found: Diagnosis, evidence: Sequence[Evidence], *, instead: bool = Fal
         yield visible(f"  source: {found.source}")
 
 
+def _others(found: Diagnosis) -> Iterator[str]:
+    """The refusals of a dialogue beside the one that is named, each cause once."""
+    told = {(found.cause, False)}
+    for refusal in found.refusals:
+        if (refusal.cause, refusal.overcome) in told:
+            continue
+        told.add((refusal.cause, refusal.overcome))
+        state = "overcome by what followed" if refusal.overcome else "also refused"
+        yield visible(f"  {state}: {refusal.cause}: {refusal.line}")
+
+
 def _read(text: Sequence[str], file: Path | None) -> str:
     if text and file:
-        raise click.UsageError("say a line or --file, not both")
-    if text:
+        raise click.UsageError("give a line or --file, not both")
+    if text and text != (_STANDARD_INPUT,):
         return " ".join(text)
     try:
-        if file is None:
+        if file is None or str(file) == _STANDARD_INPUT:
             content = sys.stdin.buffer.read(_MOST_BYTES)
         else:
             with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The causes that a diagnosis can name: what is so, how to mend it, whether to try again, where the knowledge is from.
+"""The causes that a diagnosis can name: what is so, how to correct it, whether to try again, and the source.
 
 Only data lives here; the signs by which each is known are in `table`. Ids are stable; docs/causes.md has one
 section for each.
@@ -7,6 +7,8 @@ section for each.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from provisioner.model.clouds import Cloud
 
 NDR = "Microsoft, Email non-delivery reports in Exchange Online"
 DEVICES = "Microsoft, Fix issues with printers, scanners, and LOB applications that send email"
@@ -20,7 +22,10 @@ RELAY = "Microsoft, Relay access denied (5.7.64)"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause. `retry`: no, later, after-fix or fresh-token. `mend` names the part of a plan that puts it right."""
+    """One cause. `retry`: no, later, after-fix or fresh-token. `mend` names the part of a plan that corrects it.
+
+    `fix` names hosts and scopes as fields in braces, which `fix_in` fills for a cloud.
+    """
 
     id: str
     summary: str
@@ -29,20 +34,30 @@ class Cause:
     source: str
     mend: str = ""
 
+    def fix_in(self, cloud: Cloud) -> str:
+        """The fix, with the hosts and services that a cloud has."""
+        return self.fix.format(
+            smtp=cloud.smtp,
+            app_scope=cloud.mail_scope,
+            user_scope=cloud.delegated_mail_scope.partition(" ")[0],
+            legacy=f"{cloud.legacy_smtp} after an opt-in, or " if cloud.legacy_smtp else "",
+            hve=", High Volume Email" if cloud.hve else "",
+        )
+
 
 CAUSES: tuple[Cause, ...] = (
     # Logging in
     Cause(
         "smtp-auth-off-tenant",
-        "SMTP AUTH is switched off for the organization, and the mailbox says nothing else",
-        "enable SMTP AUTH for the one mailbox that sends; leave the organization off",
+        "SMTP AUTH is disabled for the organization, and the mailbox inherits it",
+        "enable SMTP AUTH for the one mailbox that sends; leave the organization disabled",
         "after-fix",
         LOGS,
         "smtp_auth",
     ),
     Cause(
         "smtp-auth-off-mailbox",
-        "SMTP AUTH is switched off for this mailbox (not for the organization)",
+        "SMTP AUTH is disabled for this mailbox (not for the organization)",
         "enable SMTP AUTH for the mailbox",
         "after-fix",
         LOGS,
@@ -50,7 +65,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "smtp-auth-off",
-        "SMTP AUTH is switched off; the text is cut before it says whether for the organization or the mailbox",
+        "SMTP AUTH is disabled; the text is cut before it says whether for the organization or the mailbox",
         "enable SMTP AUTH for the mailbox that sends",
         "after-fix",
         LOGS,
@@ -59,7 +74,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "security-defaults",
         "Entra's security defaults block logins with a password",
-        "use OAuth, or relay through a connector; nothing in Exchange lifts it",
+        "use OAuth, or relay through a connector; no setting of Exchange changes it",
         "no",
         LOGS,
         "connector",
@@ -76,7 +91,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "basic-auth-retired",
         "Exchange Online has retired basic authentication for client submission",
-        "use OAuth, High Volume Email or a relay connector",
+        "use OAuth{hve} or a relay connector",
         "no",
         BLOG,
         "connector",
@@ -114,13 +129,13 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "federation-down",
         "the organization's federation server could not be reached, or speaks no TLS 1.2",
-        "mend the federation server",
+        "correct the federation server",
         "later",
         DEVICES,
     ),
     Cause(
         "login-refused",
-        "the login was refused, and the text does not say why: SMTP AUTH is off for the mailbox, the password is "
+        "the login was refused, and the text does not say why: SMTP AUTH is disabled for the mailbox, the password is "
         "wrong (or an app password is needed), or an OAuth token has the wrong scope or permission",
         "check the mailbox's SMTP AUTH switch first, then user name and password, or the token's audience and scope",
         "no",
@@ -174,17 +189,25 @@ CAUSES: tuple[Cause, ...] = (
         LOGS,
     ),
     Cause(
+        "starttls-not-offered",
+        "the server offers no STARTTLS: something between the client and the server takes it out of the greeting (a "
+        "firewall, a virus scanner, a proxy), or the host is another than was meant",
+        "connect to {smtp}:587 by that name, and exempt it from inspection of SMTP",
+        "after-fix",
+        LOGS,
+    ),
+    Cause(
         "auth-not-offered",
         "the server offers no login: TLS was not started first, or it is an MX host, which never has one",
-        "turn STARTTLS on and log in at smtp.office365.com:587",
+        "turn STARTTLS on and log in at {smtp}:587",
         "after-fix",
         LOGS,
     ),
     Cause(
         "auth-type-unknown",
         "the client asked for a kind of login that the server does not offer (an MX host offers none at all; "
-        "smtp.office365.com offers LOGIN and XOAUTH2)",
-        "log in with AUTH LOGIN or XOAUTH2 at smtp.office365.com:587, or leave "
+        "the host of client submission offers LOGIN and XOAUTH2)",
+        "log in with AUTH LOGIN or XOAUTH2 at {smtp}:587, or leave "
         "user name and password empty for direct send and relay on port 25",
         "no",
         LOGS,
@@ -192,8 +215,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "tls-too-old",
         "the client speaks only TLS 1.0 or 1.1",
-        "newer firmware with TLS 1.2; where there is none: "
-        "smtp-legacy.office365.com after an opt-in, or relay through a connector",
+        "newer firmware with TLS 1.2; where there is none: {legacy}relay through a connector",
         "after-fix",
         "Microsoft, opt in to legacy TLS",
     ),
@@ -215,11 +237,11 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "certificate-name",
         "the name that the client connected to is not in the server's certificate",
-        "connect to smtp.office365.com by that name, not by an address or an alias",
+        "connect to {smtp} by that name, not by an address or an alias",
         "after-fix",
         LOGS,
     ),
-    Cause("port-465", "port 465 is not offered by smtp.office365.com", "port 587 with STARTTLS", "after-fix", LOGS),
+    Cause("port-465", "port 465 is not offered for client submission", "port 587 with STARTTLS", "after-fix", LOGS),
     Cause(
         "port-25-blocked",
         "nothing answers on port 25: the provider, the cloud or a firewall blocks it on the way out",
@@ -230,7 +252,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "port-587-blocked",
         "nothing answers on port 587: a firewall blocks it on the way out",
-        "have port 587 opened to smtp.office365.com",
+        "have port 587 opened to {smtp}",
         "after-fix",
         DEVICES,
     ),
@@ -281,7 +303,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "entra-scope-wrong",
         "the token is asked for with a wrong scope or resource",
-        "ask for https://outlook.office365.com/.default (app) or https://outlook.office.com/SMTP.Send (user)",
+        "ask for {app_scope} (app) or {user_scope} (user)",
         "after-fix",
         ENTRA,
     ),
@@ -442,21 +464,21 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "recipient-dns-failed",
         "the name servers of the recipient's domain did not answer properly until the message expired",
-        "the recipient's side has to mend its DNS",
+        "the recipient's administrator has to correct its DNS",
         "later",
         NDR,
     ),
     Cause(
         "remote-connection-refused",
         "the recipient's server cannot be reached",
-        "the recipient's side has to mend it",
+        "the recipient's administrator has to correct it",
         "later",
         NDR,
     ),
     Cause(
         "remote-tls",
         "the recipient's server fails the TLS that is asked of it (STARTTLS, certificate, DANE or DNSSEC)",
-        "the recipient's side has to mend it",
+        "the recipient's administrator has to correct it",
         "later",
         NDR,
     ),

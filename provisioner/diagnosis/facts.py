@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from provisioner.model.clouds import MAIL_DOMAINS
+
 EMAIL = r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9\-.]{0,250}[A-Za-z0-9])?"
 _SEND_AS = re.compile(rf"({EMAIL}) not allowed to send as ({EMAIL})", re.IGNORECASE)
 _LOGIN = re.compile(
@@ -28,7 +30,7 @@ _DOMAIN = re.compile(
     r"sending domain \[?([A-Za-z0-9](?:[A-Za-z0-9.\-]{0,240}[A-Za-z0-9])?\.[A-Za-z]{2,24})\b", re.IGNORECASE
 )
 _HOST = re.compile(
-    r"(?<![a-z0-9\-.])((?:[a-z0-9\-]{1,63}\.){1,8}(?:outlook\.com|office365\.com|mx\.microsoft|office365\.us))\b",
+    rf"(?<![a-z0-9\-.])((?:[a-z0-9\-]{{1,63}}\.){{1,8}}(?:{'|'.join(map(re.escape, MAIL_DOMAINS))}))\b",
     re.IGNORECASE,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import re
@@ -10,32 +11,78 @@ from dataclasses import dataclass
 
 from provisioner.diagnosis.facts import addresses
 from provisioner.diagnosis.reading import ENHANCED, squash
-from provisioner.diagnosis.table import BARE, EXPLICIT, GENERIC, HOME, SIGNS, Sign
+from provisioner.diagnosis.services import HOME
+from provisioner.diagnosis.table import BARE, EXPLICIT, GENERIC, SIGNS, Sign
+from provisioner.model.clouds import CLOUDS, MX_SUFFIXES
 
-_LEAST_PREFIX = 10  # letters of a phrase that must be left where the text is cut
+_HOME = re.compile("|".join(rf"{re.escape(name)}(?![a-z])" for name in HOME))
+
+_LEAST_PREFIX = 10  # letters of a phrase that must be left where the text is cut, beside its code
+_LEAST_ALONE = 14  # and without one
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """A cause that a line shows. `rival` is another cause that it names as clearly, `contradicted` means that only its
+    number stands for the cause, and the words beside it are about something else."""
+
     cause: str
     tier: int
     line: str
     status: str = ""
     cut: bool = False
+    rival: str = ""
+    contradicted: bool = False
+
+    @property
+    def certain(self) -> bool:
+        return self.tier == EXPLICIT and not self.cut and not self.rival
 
 
-@functools.lru_cache(maxsize=1024)
-def of_line(line: str) -> Candidate | None:
+# .NET puts a sentence of its own before the server's ("Service not available, closing transmission channel.").
+_QUOTED = re.compile(
+    r"(?:server response was|serverantwort (?:war|lautete)|réponse du serveur était|respuesta del servidor fue) ?: ?",
+    re.IGNORECASE,
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def of_line(line: str, *, home: bool = False) -> Candidate | None:
+    """The cause that a line shows, if any. `home`: Exchange Online wrote it, or was meant where nobody answered."""
+    quoted = _QUOTED.search(line)
+    answer = of_line(line[quoted.end() :], home=home) if quoted else None
+    if answer is not None:
+        return dataclasses.replace(answer, line=line)
     codes = _codes(line)
     squashed = squash(line)
-    hits = [(sign, False) for sign in SIGNS if _shows(sign, codes, squashed, line)]
+    hits = [(sign, False) for sign in SIGNS if (home or not sign.home) and _shows(sign, codes, squashed, line)]
     if not any(sign.tier == EXPLICIT for sign, _ in hits):
         hits += [(sign, True) for sign in _cut(codes, squashed)]
     if not hits:
-        return _of_connection(line)
+        return _of_connection(line, meant=home)
     sign, cut = min(hits, key=lambda hit: (hit[0].tier, _position(hit[0], squashed)))
     status = next((code for code in codes if _in_codes(code, sign.codes)), next(iter(codes), ""))
-    return Candidate(sign.cause, sign.tier, line, status if "." in status else "", cut)
+    explicit = {other.cause for other, was_cut in hits if other.tier == EXPLICIT and not was_cut}
+    rival = next(iter(sorted(explicit - {sign.cause})), "") if sign.tier == EXPLICIT else ""
+    contradicted = sign.tier == BARE and _contradicts(line, sign)
+    return Candidate(sign.cause, sign.tier, line, status if "." in status else "", cut, rival, contradicted)
+
+
+_SUBJECTS = re.compile(
+    r"\b(sender|recipient|certificate|connector|tenant|licen[cs]e|spf|dkim|dmarc|password|mailbox|quota|expired|virus"
+    r"|attachment|mx|dns|threshold|relay|direct send|organization|group|block list|client|forwarding|journal\w*)\b"
+)
+
+
+def _contradicts(line: str, sign: Sign) -> bool:
+    """Whether the words beside a number are about something else than what the number usually means.
+
+    `550 5.1.10 the sender address does not exist`: the code is of recipients. Words in another language, or none,
+    contradict nothing.
+    """
+    text = re.sub(r"\[[^\]]*\]|https?:\S+|\S+@\S+", " ", line.lower())
+    subjects = set(_SUBJECTS.findall(text))
+    return bool(subjects) and not any(word in text for word in sign.about)
 
 
 def _codes(line: str) -> list[str]:
@@ -45,12 +92,12 @@ def _codes(line: str) -> list[str]:
 
 
 def _shows(sign: Sign, codes: Sequence[str], squashed: str, line: str) -> bool:
-    if any(squash(word) in squashed for word in sign.unless):
+    if any(_flat(word) in squashed for word in sign.unless):
         return False
     if sign.codes and not any(_in_codes(code, sign.codes) for code in codes):
         return False
     if sign.phrases:
-        return any(pattern.search(squashed) for pattern in _patterns(sign.phrases))
+        return any(_found(phrase, squashed) >= 0 for phrase in sign.phrases)
     return sign.tier == BARE and _is_status(line, sign.codes)
 
 
@@ -80,13 +127,36 @@ def _in_codes(code: str, allowed: Sequence[str]) -> bool:
 
 
 @functools.cache
-def _patterns(phrases: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(".{0,160}?".join(map(squash, phrase.split("*")))) for phrase in phrases)
+def _flat(phrase: str) -> str:
+    """A phrase of the table as `squash` leaves it."""
+    return squash(phrase)
+
+
+@functools.cache
+def _pattern(phrase: str) -> re.Pattern[str] | None:
+    """What finds a phrase with gaps; None for one without, which is simply looked for."""
+    parts = phrase.split("*")
+    return re.compile(".{0,160}?".join(map(_flat, parts))) if len(parts) > 1 else None
+
+
+def _found(phrase: str, squashed: str) -> int:
+    """Where a phrase begins in a squashed text; -1 where it is not in it."""
+    pattern = _pattern(phrase)
+    if pattern is None:
+        return squashed.find(_flat(phrase))
+    found = pattern.search(squashed)
+    return found.start() if found else -1
 
 
 def _position(sign: Sign, squashed: str) -> int:
-    found = [match.start() for pattern in _patterns(sign.phrases) if (match := pattern.search(squashed))]
+    found = [where for phrase in sign.phrases if (where := _found(phrase, squashed)) >= 0]
     return min(found, default=len(squashed))
+
+
+_OF_CLIENTS = frozenset({
+    "certificate-name", "certificate-not-trusted", "implicit-tls-on-starttls-port", "starttls-not-offered",
+})  # fmt: skip
+"""What a client complains of itself, which has no status code of a server."""
 
 
 def _cut(codes: Sequence[str], squashed: str) -> Iterator[Sign]:
@@ -95,11 +165,14 @@ def _cut(codes: Sequence[str], squashed: str) -> Iterator[Sign]:
         return
     found: dict[str, Sign] = {}
     for sign in SIGNS:
-        if sign.codes and not any(_in_codes(code, sign.codes) for code in codes):
+        if sign.tier != EXPLICIT or (sign.codes and not any(_in_codes(code, sign.codes) for code in codes)):
             continue
-        for phrase in map(squash, (p for p in sign.phrases if "*" not in p)):
-            lengths = range(len(phrase) - 1, max(_LEAST_PREFIX, len(phrase) // (4 if sign.codes else 2)) - 1, -1)
-            if sign.tier == EXPLICIT and any(squashed.endswith(phrase[:n]) for n in lengths):
+        if sign.cause in _OF_CLIENTS and "." in codes[0]:
+            continue
+        for phrase in map(_flat, (p for p in sign.phrases if "*" not in p)):
+            least = max(_LEAST_PREFIX, len(phrase) // 4) if sign.codes else max(_LEAST_ALONE, len(phrase) // 2)
+            begun = squashed.rfind(phrase[:least], max(0, len(squashed) - len(phrase) + 1))
+            if begun >= 0 and phrase.startswith(squashed[begun:]):
                 found[sign.cause] = sign
     if len(found) == 1:
         yield from found.values()
@@ -112,28 +185,48 @@ _MICROSOFT_NETWORKS = tuple(
                  "13.107.128.0/22", "23.103.160.0/20", "150.171.32.0/22", "204.79.197.215/32")
 )  # fmt: skip
 _NO_ANSWER = re.compile(
-    r"ETIMEDOUT|timed? ?out|ECONNREFUSED|connection refused|actively refused|no route to host|EHOSTUNREACH|ENETUNREACH"
-    r"|failed to respond|could not connect|can't connect|unable to connect|connection failed",
+    r"ETIMEDOUT|timed?[ -]?out|ECONNREFUSED|connection refused|actively refused|no route to host|EHOSTUNREACH"
+    r"|ENETUNREACH|failed to respond|not properly respond|could not connect|couldn't connect|can't connect"
+    r"|cannot connect|unable to connect|connection failed|network is unreachable|host is unreachable|failed to connect"
+    r"|connect error 100",
     re.IGNORECASE,
 )
 _NO_HOST = re.compile(
-    r"ENOTFOUND|EAI_AGAIN|name or service not known|nodename nor servname|no such host|could not resolve|unknown ?host"
-    r"|name resolution|getaddrinfo failed|host not found",
+    r"ENOTFOUND|EAI_AGAIN|EREFUSED|ESERVFAIL|name or service not known|nodename nor servname|no such host"
+    r"|could not resolve|couldn't resolve|unknown ?(?:smtp )?host|name resolution|getaddrinfo failed|host not found"
+    r"|cannot locate host|(?:name|host) could not be (?:resolved|found)|server misbehaving|NXDOMAIN"
+    r"|no address associated|lookup \S+ on \S+:53|could not find host",
     re.IGNORECASE,
 )
+_DROPPED = re.compile(
+    r"forcibly closed|connection reset|ECONNRESET|unexpectedly closed|unexpectedly disconnected|lost connection"
+    r"|connection lost|closed the connection|broken pipe|EPIPE|server terminated the connection",
+    re.IGNORECASE,
+)
+_PORT = re.compile(r"(?::|port[ =:,]{0,3})(25|465|587)\b|[\] ](25|465|587)(?=[\s,;)\]]|$)")
+_BLOCKED = {"465": "port-465", "25": "port-25-blocked", "587": "port-587-blocked"}
 
 
-def _of_connection(line: str) -> Candidate | None:
-    """Troubles before any answer: only where the line shows that a Microsoft host was meant."""
+def _of_connection(line: str, *, meant: bool) -> Candidate | None:
+    """Troubles before any answer: only where it shows that a Microsoft host was meant."""
     lower = line.lower()
-    named = any(name in lower for name in HOME) or "office365" in lower
+    named = meant or _HOME.search(lower) is not None
     if named and _NO_HOST.search(line):
         return Candidate("host-not-found", EXPLICIT, line)
-    if not _NO_ANSWER.search(line) or not (named or any(_is_microsoft(ip) for ip in addresses(line))):
+    if not (named or any(_is_microsoft(ip) for ip in addresses(line))):
         return None
-    port = re.search(r"(?:[:\] ]|port[ =:]*)(25|465|587)\b", lower)
-    causes = {"465": "port-465", "25": "port-25-blocked", "587": "port-587-blocked"}
-    return Candidate(causes[port[1]], EXPLICIT if port[1] == "465" else GENERIC, line) if port else None
+    if _NO_ANSWER.search(line):
+        ports = _PORT.search(lower)
+        port = (ports[1] or ports[2]) if ports else _usual_port(lower)
+        return Candidate(_BLOCKED[port], EXPLICIT if port == "465" else GENERIC, line) if port else None
+    return Candidate("connection-dropped", GENERIC, line) if _DROPPED.search(line) else None
+
+
+def _usual_port(lower: str) -> str:
+    """The port where a text names none: an MX endpoint has 25, the submission host is meant with 587."""
+    if any(end.lstrip(".") in lower for end in MX_SUFFIXES):
+        return "25"
+    return "587" if any(cloud.smtp in lower for cloud in CLOUDS.values()) else ""
 
 
 def _is_microsoft(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

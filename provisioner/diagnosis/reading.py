@@ -21,10 +21,13 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _CONTINUED = re.compile(r"^(.*?)\b([245]\d\d)-((?:[245]\.\d{1,3}\.\d{1,3} )?)(.*)$")
+# A tag holds a name and attributes, so no address in angle brackets is one: `<li.wang@fabrikam.example>`.
 _TAG = re.compile(
-    r"</?(?:p|br|div|span|b|i|u|a|td|tr|th|table|tbody|font|strong|em|li|ul|ol|pre|code|html|body|head|h\d)\b[^<>]*>",
+    r"</?(?:p|br|div|span|b|i|u|a|td|tr|th|table|tbody|font|strong|em|li|ul|ol|pre|code|html|body|head|h[1-6])"
+    r"""(?:\s+[a-z][a-z\-]{0,30}(?:\s?=\s?(?:"[^"<>]{0,2000}"|'[^'<>]{0,2000}'|[^\s"'<>@]{1,2000}))?){0,12}\s?/?>""",
     re.IGNORECASE,
 )
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
 _MAIL_HEADER = re.compile(
     r"^(?:MIME-Version|Content-Type|Return-Path|Received|Message-ID):", re.IGNORECASE | re.MULTILINE
 )
@@ -41,15 +44,44 @@ def readable(text: str) -> list[str]:
     text = _SOFT_BREAK.sub(r"\1", text)
     if re.search(r"=3D|=E2=80|=C3=[89AB]|=20$", text, re.MULTILINE):
         text = quopri.decodestring(text.encode("utf-8", "replace")).decode("utf-8", "replace")
-    if "&" in text or _TAG.search(text):
-        text = html.unescape(html.unescape(_TAG.sub(" ", text)))
+    text = _TAG.sub(" ", text)
+    for _ in range(2):  # escaped once by the mail, and once by the page that shows it
+        text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     text = re.sub(r"#015|\\r(?=\\n|$)", "", text)
     text = re.sub(r"#012|\\r\\n|\\n(?![a-z]{3,})|\u2028", "\n", text)
     text = re.sub(r"\\u(?!d[89a-f])([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), text, flags=re.IGNORECASE)
-    text = text.replace("\\'", "'").replace('\\"', '"').replace("\u2019", "'").replace("\u00a0", " ")
-    text = re.sub(r"\r?\n(?=[ \t]+\S)", " ", text.replace("\r\n", "\n"))
-    lines = [re.sub(r"[ \t\x00-\x08\x0b-\x1f]+", " ", line[:MOST_IN_A_LINE]).strip() for line in text.split("\n")]
+    text = text.replace("\\'", "'").replace('\\"', '"').translate(_TYPOGRAPHY)
+    folded = _unfolded(text.replace("\r\n", "\n").split("\n"))
+    lines = [re.sub(r"[ \t\x00-\x08\x0b-\x1f]+", " ", line[:MOST_IN_A_LINE]).strip() for line in folded]
     return list(_joined([line for line in lines if line][:_MOST_LINES]))
+
+
+_TYPOGRAPHY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u00b4": "'", "\u00a0": " "})
+
+# What begins a line of a dialogue: a sign for who speaks, a reply's code, a command.
+_SPOKEN = re.compile(
+    r"(?:<[-~*]{0,2}\s|[-~*]{0,2}>\s|[CS]:|SERVER\b|CLIENT\b|[2-5]\d\d[ \-]"
+    r"|(?:EHLO|HELO|MAIL FROM|RCPT TO|AUTH|STARTTLS|DATA|QUIT|RSET)\b)"
+)
+
+
+def _unfolded(lines: Sequence[str]) -> Iterator[str]:
+    """Lines with those that go on after a blank; an indented line of a dialogue is one of its own.
+
+    A reply below "host x said:" belongs to that line, which names who gave it.
+    """
+    gathered: list[str] = []
+    for line in lines:
+        text = line.strip()
+        goes_on = line[:1] in " \t" and bool(text) and bool(gathered)
+        if goes_on and (not _SPOKEN.match(text) or gathered[-1].rstrip().endswith(":")):
+            gathered.append(text)
+            continue
+        if gathered:
+            yield " ".join(gathered)
+        gathered = [line]
+    if gathered:
+        yield " ".join(gathered)
 
 
 def _mail_text(text: str) -> str:
@@ -103,9 +135,21 @@ def _joined(lines: Sequence[str]) -> Iterator[str]:
         yield " ".join(gathered).replace(f"{code}-", f"{code} ", 1)
 
 
+_CONTRACTIONS = (
+    (re.compile(r"\b(?:can't|can not)\b"), "cannot"),
+    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"n't\b"), " not"),
+    (re.compile(r"\b(does|did|is|are|was|were|has|have|had|could|would|should)nt\b"), r"\1 not"),
+    (re.compile(r"\b(it|that|there|what)'s\b"), r"\1 is"),
+)
+
+
 def squash(text: str) -> str:
-    """Letters and digits only, in lower case: what survives every wrapping."""
-    return re.sub(r"[^a-z0-9]+", "", text.lower())
+    """Letters and digits only, in lower case and without contractions: what survives every wrapping."""
+    lower = text.lower().translate(_TYPOGRAPHY)
+    for pattern, whole in _CONTRACTIONS:
+        lower = pattern.sub(whole, lower)
+    return re.sub(r"[^a-z0-9]+", "", lower)
 
 
 def short(line: str) -> str:

@@ -3,7 +3,9 @@
 Sources: Connect-ExchangeOnline's -ExchangeEnvironmentName and Microsoft Graph's "National cloud deployments". For
 21Vianet Microsoft's own module has partner.outlook.cn, the Admin API's page outlook.office365.cn: the module's is used.
 Mail hosts: Learn, "DNS records for Office 365 DoD", "DNS records for Office 365 GCC High", and the list of endpoints of
-each cloud. That DoD submits to the host of GCC High is not confirmed by a page.
+each cloud. That DoD submits to the host of GCC High is not confirmed by a page. Hosts for TLS 1.0 and 1.1: Learn, "Opt
+in to the Exchange Online endpoint for legacy TLS clients using SMTP AUTH", which excludes GCC, GCC High and DoD. High
+Volume Email: Exchange Team Blog, 1 April 2024, "to all WW customers"; no page names a host of it in another cloud.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ class Cloud:
 
     `smtp` is the host of client submission, `spf_include` what an SPF record includes for mail that Exchange sends,
     `mx` what the endpoints that take mail for a domain end in (the second kind came with inbound SMTP DANE, 2024).
+    `legacy_smtp` is the host of client submission for TLS 1.0 and 1.1, `hve` that of High Volume Email; "" where the
+    cloud has none.
     """
 
     authority: str
@@ -25,6 +29,8 @@ class Cloud:
     smtp: str = "smtp.office365.com"
     spf_include: str = "spf.protection.outlook.com"
     mx: tuple[str, ...] = (".mail.protection.outlook.com", ".mx.microsoft", ".mail.eo.outlook.com")
+    legacy_smtp: str = ""
+    hve: str = ""
 
     @property
     def mail_scope(self) -> str:
@@ -42,7 +48,11 @@ _GOVERNMENT = ("smtp.office365.us", "spf.protection.office365.us", (".mail.prote
 
 CLOUDS = {
     "worldwide": Cloud(
-        "https://login.microsoftonline.com", "https://graph.microsoft.com", "https://outlook.office365.com"
+        "https://login.microsoftonline.com",
+        "https://graph.microsoft.com",
+        "https://outlook.office365.com",
+        legacy_smtp="smtp-legacy.office365.com",
+        hve="smtp.hve.mx.microsoft",
     ),
     "gcc": Cloud("https://login.microsoftonline.com", "https://graph.microsoft.com", "https://outlook.office365.com"),
     "gcc_high": Cloud(
@@ -64,8 +74,28 @@ CLOUDS = {
         "smtp.partner.outlook.cn",
         "spf.protection.partner.outlook.cn",
         (".mail.protection.partner.outlook.cn",),
+        legacy_smtp="smtp-legacy.partner.outlook.cn",
     ),
 }
+
+MAIL_DOMAINS = (
+    "outlook.com",
+    "office365.com",
+    "mx.microsoft",
+    "office365.us",
+    "partner.outlook.cn",
+    "exchangelabs.com",
+)
+"""The domains in which hosts that speak for Exchange Online in mail are, in every cloud."""
+
+_BY_HOST = {"office365.us": "gcc_high", "partner.outlook.cn": "china"}
+
+
+def cloud_of_host(host: str) -> Cloud:
+    """The cloud that a host of Exchange Online is in. GCC High and DoD share their hosts of mail."""
+    named = (name for end, name in _BY_HOST.items() if host.lower().endswith(end))
+    return CLOUDS[next(named, "worldwide")]
+
 
 MX_SUFFIXES = tuple(dict.fromkeys(end for cloud in CLOUDS.values() for end in cloud.mx))
 """What Microsoft's endpoints for mail to a domain end in, in every cloud."""

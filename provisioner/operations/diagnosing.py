@@ -10,10 +10,19 @@ from provisioner.diagnosis.diagnose import Diagnosis
 from provisioner.diagnosis.evidence import Evidence, Needed, conclude, needed, of_spf
 from provisioner.diagnosis.questions import AskSpf
 from provisioner.model import Observed
+from provisioner.model.clouds import Cloud, cloud_of_mail
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.mail_records import asking, spf_result
 from provisioner.resources import TYPES
+
+
+def cloud_of(context: Context) -> Cloud | None:
+    """The cloud whose hosts an advice names: the profile's; None without a profile, where the text has to tell."""
+    profile = context.profile
+    if profile.tenant is None and profile.cloud == "worldwide":
+        return None
+    return cloud_of_mail(profile.cloud, profile.tenant or "")
 
 
 async def evidence_of(context: Context, found: Diagnosis, tenant: Tenant | None = None) -> Sequence[Evidence]:

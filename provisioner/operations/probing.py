@@ -70,7 +70,7 @@ async def probe(
         return Probed(how, said)
     # Who signed in and in whose name is told by the dialogue; so it is read whole.
     text = "\n".join([*(f"user={how.user}" for _ in [0] if how.user), *(line for _, line in said.lines)])
-    found = diagnose(text)
+    found = diagnose(text, cloud)
     evidence = await evidence_of(context, found)
     return Probed(how, said, found, evidence, await _remedy(context, device, desired, found))
 

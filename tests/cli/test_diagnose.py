@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,3 +135,64 @@ def test_a_mailbox_that_is_not_there_is_told(shop: Shop) -> None:
     line = DISABLED.format(scope="Mailbox").replace("erp@", "nobody@")
     (said,) = asked(shop, line)["tenant"]
     assert (said["speaks"], said["sentence"]) == ("yes", "the tenant has no mailbox nobody@contoso.com")
+
+
+@pytest.mark.parametrize("arguments", [("-",), (), ("--file", "-")])
+def test_a_dash_stands_for_standard_input(arguments: tuple[str, ...]) -> None:
+    program = "import sys; from provisioner.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    line = "550 5.7.60 SMTP; Client does not have permissions to send as this sender"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "diagnose", *arguments], input=line, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.splitlines()[0].startswith("send-as-denied [5.7.60]")) == (0, True)
+
+
+DIALOGUE = """220 AM0PR10CA0042.outlook.office365.com Microsoft ESMTP MAIL Service ready
+AUTH LOGIN
+535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.
+AUTH LOGIN
+235 2.7.0 Authentication successful
+MAIL FROM:<erp@contoso.com>
+250 2.1.0 Sender OK
+RCPT TO:<ann@fabrikam.com>
+452 4.5.3 Too many recipients
+550 5.7.60 SMTP; Client does not have permissions to send as this sender [AM0PR10CA0042.EURPRD10.PROD.OUTLOOK.COM]
+"""
+
+
+def test_a_dialogue_names_the_refusal_that_ended_it_and_lists_the_others(shop: Shop) -> None:
+    done = shop.run("diagnose", DIALOGUE)
+    assert done.returncode == 0
+    told = done.stdout.splitlines()
+    assert told[0].startswith("send-as-denied [5.7.60]")
+    assert [
+        line.partition(": 5")[0].partition(": 4")[0].strip() for line in told if ": 535 " in line or ": 452 " in line
+    ] == [
+        "overcome by what followed: wrong-credentials",
+        "also refused: too-many-recipients",
+    ]
+    assert any(line.startswith("  AM0PR10CA0042") and "in Europe" in line for line in told)
+    found = json.loads(shop.run("diagnose", DIALOGUE, "--format", "json").stdout)
+    assert [(r["cause"], r["overcome"]) for r in found["refusals"]] == [
+        ("wrong-credentials", True), ("too-many-recipients", False), ("send-as-denied", False),
+    ]  # fmt: skip
+    assert found["codes"][0]["code"] == "AM0PR10CA0042.EURPRD10.PROD.OUTLOOK.COM"
+
+
+def test_another_service_of_microsoft_gets_its_own_advice_and_no_question_to_the_tenant(shop: Shop) -> None:
+    line = "login pat@hotmail.com 535 5.7.139 Authentication unsuccessful, basic authentication is disabled."
+    done = shop.on_tenant("diagnose", line)
+    assert done.returncode == 1
+    assert "a personal Outlook.com account" in done.stdout
+    assert "in the plan" not in done.stdout
+    assert "the tenant" not in done.stdout.replace("belongs to no tenant", "")
+
+
+@pytest.mark.parametrize(
+    ("cloud", "host"),
+    [("gcc_high", "smtp.office365.us"), ("dod", "smtp.office365.us"), ("china", "smtp.partner.outlook.cn")],
+)
+def test_a_profile_of_another_cloud_names_that_clouds_hosts(shop: Shop, cloud: str, host: str) -> None:
+    done = shop.run("diagnose", "504 5.7.4 Unrecognized authentication type", PROVISIONER_CLOUD=cloud)
+    assert f"{host}:587" in done.stdout
+    assert "office365.com" not in done.stdout

@@ -26,6 +26,7 @@ from provisioner.diagnosis.questions import (
     AskSpf,
 )
 from provisioner.diagnosis.table import SIGNS
+from provisioner.model.clouds import CLOUDS
 from tests.clocks import costs
 from tests.recordings import entries, load, recordings
 
@@ -62,6 +63,22 @@ def test_recorded_lines_have_their_recorded_causes(path: Path) -> None:
 @pytest.mark.parametrize("row", OWN, ids=lambda row: f"{row['cause']}: {row['line'][:60]}")
 def test_lines_of_our_own_have_their_causes(row: dict[str, str]) -> None:
     assert diagnose(row["line"]).cause == row["cause"]
+
+
+def _accepted(path: Path) -> list[Any]:
+    """The rows of a file that names the causes which a reader accepts for each line; skips where it is missing."""
+    if not path.exists():
+        return [pytest.param(None, marks=pytest.mark.skip(f"{path.name} is missing"))]
+    return [pytest.param(row, id=f"{row['source']}: {row['line'][:40]}"[:80]) for row in load(path)]
+
+
+FIELD = ROOT.parent / "shared" / "cases" / "field" / "lines.json"
+READ = [*_accepted(FIELD), *_accepted(ROOT / "tests/rows/diagnosis-unseen.jsonl")]
+
+
+@pytest.mark.parametrize("row", READ)
+def test_a_line_from_the_field_has_a_cause_that_a_reader_accepts(row: dict[str, Any]) -> None:
+    assert diagnose(row["line"]).cause in row["expect"]
 
 
 def _folded(text: str) -> str:
@@ -230,6 +247,34 @@ def test_an_address_of_the_inside_is_no_egress_address(ip: str) -> None:
     assert diagnose(f"451 4.7.500 Server busy. Please try again later from [{ip}]. (AS777)").facts.ip == ""
 
 
+FOREIGN_CLOUDS = {
+    "worldwide": ("office365.us", "outlook.cn"),
+    "gcc_high": ("office365.com", "outlook.com", "outlook.cn", "mx.microsoft"),
+    "dod": ("office365.com", "outlook.com", "outlook.cn", "mx.microsoft"),
+    "china": ("office365.com", "outlook.com", "office365.us", "mx.microsoft"),
+}
+
+
+@pytest.mark.parametrize("cloud", FOREIGN_CLOUDS)
+def test_fixes_name_the_hosts_of_the_cloud_only(cloud: str) -> None:
+    """But for what is said about consumer Outlook.com, which is one service for all."""
+    for cause in CAUSES:
+        if cause.id != "ip-on-outlook-list":
+            text = f"{cause.summary} {cause.fix_in(CLOUDS[cloud])}"
+            assert not any(name in text for name in FOREIGN_CLOUDS[cloud]), (cause.id, text)
+    assert CLOUDS[cloud].smtp in diagnose("504 5.7.4 Unrecognized authentication type", CLOUDS[cloud]).fix
+    retired = diagnose("550 5.7.30 Basic authentication is not supported for Client Submission", CLOUDS[cloud])
+    assert ("High Volume Email" in retired.fix) == (cloud == "worldwide")
+    assert CLOUDS[cloud].mail_scope in diagnose("AADSTS70011: invalid scope", CLOUDS[cloud]).fix
+
+
+def test_without_a_profile_the_hosts_of_the_text_tell_the_cloud() -> None:
+    line = "504 5.7.4 Unrecognized authentication type [BJXPR01CA011.CHNPR01.prod.partner.outlook.cn]"
+    assert "smtp.partner.outlook.cn:587" in diagnose(line).fix
+    assert "smtp.office365.us:587" in diagnose("504 5.7.4 Unrecognized authentication type smtp.office365.us").fix
+    assert "smtp.office365.com:587" in diagnose("504 5.7.4 Unrecognized authentication type").fix
+
+
 def test_text_from_outside_cannot_write_the_plan() -> None:
     hostile = 'AUTH user="x@y.com: enabled\n  organization" <a@b.c\n  organization: enabled>'
     found = diagnose(
@@ -254,7 +299,7 @@ def test_every_cause_has_its_section() -> None:
     for cause in CAUSES:
         flat = " ".join(sections[cause.id].split()).lower()
         assert " ".join(cause.summary.split()).lower() in flat, cause.id
-        assert " ".join(cause.fix.split()).lower() in flat, cause.id
+        assert " ".join(cause.fix_in(CLOUDS["worldwide"]).split()).lower() in flat, cause.id
 
 
 def test_plans_of_the_table_are_yaml() -> None:
