@@ -208,6 +208,53 @@ def test_what_the_commit_does_not_hold_is_told(tmp_path: Path, change: str) -> N
     assert commit_of(plans, files) == f"{head} (modified)"
 
 
+def test_a_submodule_has_its_own_commit(tmp_path: Path) -> None:
+    inner = committed(tmp_path / "inner")
+    committed(tmp_path / "a")
+    git(tmp_path / "a", "commit", "-q", "--allow-empty", "-m", "another")
+    git(tmp_path / "a", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "inner"), "sub")
+    assert (tmp_path / "a" / "sub" / ".git").is_file()
+    assert of(tmp_path / "a" / "sub") == inner != git(tmp_path / "a", "rev-parse", "HEAD")
+
+
+def test_a_git_file_names_no_other_repository(tmp_path: Path) -> None:
+    """Its commit would be told as that of the plan."""
+    other = committed(tmp_path / "other")
+    (tmp_path / "a" / "plans").mkdir(parents=True)
+    (tmp_path / "a" / ".git").write_text(f"gitdir: {tmp_path}/other/.git\n")
+    assert commit_of(tmp_path / "a" / "plans") == ""
+    git(tmp_path / "other", "worktree", "add", "-q", "--detach", str(tmp_path / "b"), other)
+    (tmp_path / "a" / ".git").write_text((tmp_path / "b" / ".git").read_text())
+    assert commit_of(tmp_path / "a" / "plans") == ""
+
+
+@pytest.mark.parametrize("name", ["HEAD", "packed-refs", "refs/heads/x", "objects/pack/p.idx", "objects/info/alternates"])
+@pytest.mark.parametrize("special", ["pipe", "link"])
+def test_a_repository_of_special_files_is_not_read(tmp_path: Path, name: str, special: str) -> None:
+    committed(tmp_path / "a")
+    path = tmp_path / "a" / ".git" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path) if special == "pipe" else path.symlink_to("/dev/zero")
+    assert of(tmp_path / "a") == ""
+
+
+def test_alternates_are_looked_at_as_well(tmp_path: Path) -> None:
+    committed(tmp_path / "a")
+    git(tmp_path, "clone", "-q", "--shared", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert of(tmp_path / "b") == git(tmp_path / "a", "rev-parse", "HEAD")
+    os.mkfifo(tmp_path / "a" / ".git" / "objects" / "pack" / "x.pack")
+    assert of(tmp_path / "b") == ""
+    (tmp_path / "b" / ".git" / "objects" / "info" / "alternates").write_text("../objects\n")
+    assert commit_of(tmp_path / "b" / "plans") == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 40, bytes(range(256)), b"ref: refs/heads/\xff", b"ref: ../../../x"])
+def test_a_head_without_sense_is_no_commit(tmp_path: Path, content: bytes) -> None:
+    committed(tmp_path / "a")
+    (tmp_path / "a" / ".git" / "HEAD").write_bytes(content)
+    assert of(tmp_path / "a") == ""
+
+
 def test_no_commit_is_told_where_there_is_none(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == ""
     git(tmp_path, "init", "-q", str(tmp_path / "a"))
