@@ -23,6 +23,7 @@ from provisioner.operations.loading import Selection
 from provisioner.operations.planning import plan
 from provisioner.operations.sandboxes import Sandbox, open_sandbox
 from provisioner.plan.cases import Case, Result, judge, load
+from provisioner.plan.files import is_test_file, outside
 from provisioner.plan.variables import Given
 
 _AT_ONCE = 2
@@ -43,6 +44,8 @@ def test(path: Path, border: Border, clock: Clock, judged: Callable[[Verdict], N
 
     Raises InputError for a test file with mistakes, and for a folder without one.
     """
+    if not border.admits(path):
+        raise InputError([outside(path, border)])
     cases = [case for file in _files(path) for case in load(file, border)]
     verdicts = []
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -55,7 +58,7 @@ def test(path: Path, border: Border, clock: Clock, judged: Callable[[Verdict], N
 def _files(path: Path) -> Sequence[Path]:
     if path.is_file():
         return [path]
-    files = sorted(path.rglob("*.test.yaml")) if path.is_dir() else []
+    files = sorted(p for p in path.rglob("*") if is_test_file(p.name)) if path.is_dir() else []
     if not files:
         raise InputError([Diagnostic("TEST-FILE", f"{path}: there is no *.test.yaml", "name a file or a folder")])
     return files

@@ -12,7 +12,6 @@ import dataclasses
 import datetime
 import fnmatch
 import functools
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from provisioner.model.checking import adapter_of
 from provisioner.model.devices import Device, Site
 from provisioner.plan import files as plan_files
 from provisioner.plan import variables as plan_variables
+from provisioner.plan.files import PlanFile
 from provisioner.plan.header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
 from provisioner.plan.mistakes import Naming, mistakes, unknown_word
 from provisioner.plan.variables import Given
@@ -127,32 +127,36 @@ class _Files:
     def __init__(self, found: Diagnostics, border: Border) -> None:
         self.found = found
         self.border = border
-        self.files: list[plan_files.PlanFile] = []
+        self.files: list[PlanFile] = []
         self.parsed: list[Parsed] = []
-        self._seen: set[str] = set()
+        self._seen: set[tuple[int, int]] = set()
 
     def read(self, paths: Iterable[Path]) -> None:
-        for file in plan_files.find(paths, self.found, self.border):
-            real = os.path.realpath(file.path)
-            if real in self._seen:
-                continue
-            self._seen.add(real)
-            parsed = parse(file.content, file.path)
-            self.files.append(file)
-            self.parsed.append(parsed)
-            self._included(Path(file.path).parent, parsed.root.child("include") if parsed.root else None)
+        """All of them. What a file includes comes directly behind it; how deep that goes is for its author to say."""
+        waiting = list(plan_files.find(paths, self.found, self.border))[::-1]
+        while waiting:
+            file = waiting.pop()
+            waiting += [found for path, node in self._included(file) for found in self._found(path, node)][::-1]
 
-    def _included(self, folder: Path, include: Node | None) -> None:
-        """What a file includes, read at once; a mistake about it gets the place where it is named."""
-        for node in _items(include):
-            if not isinstance(node.value, str):
-                continue  # the header's validation tells
-            known = len(self.found.items)
-            self.read([folder / node.value])
-            for number in range(known, len(self.found.items)):
-                told = self.found.items[number]
-                if told.location is None:
-                    self.found.items[number] = dataclasses.replace(told, location=node.location, length=node.length)
+    def _found(self, path: Path, named: Node) -> Sequence[PlanFile]:
+        """The files of a path that is included. A mistake about it gets the place where it is named."""
+        told = Diagnostics()
+        files = list(plan_files.find([path], told, self.border))
+        for diagnostic in told.items:
+            self.found.add(dataclasses.replace(diagnostic, location=named.location, length=named.length))
+        return files
+
+    def _included(self, file: PlanFile) -> Iterator[tuple[Path, Node]]:
+        """What a file includes, each with the place where it is named; nothing where it was read before."""
+        if file.identity in self._seen:
+            return
+        self._seen.add(file.identity)
+        parsed = parse(file.content, file.path)
+        self.files.append(file)
+        self.parsed.append(parsed)
+        for node in _items(parsed.root.child("include") if parsed.root else None):
+            if isinstance(node.value, str):  # of anything else the header's validation tells
+                yield Path(file.path).parent / node.value, node
 
 
 def schema(types: Types) -> dict[str, Any]:

@@ -31,18 +31,25 @@ _TESTS = ".test.yaml"  # tests of plans may lie beside them
 class PlanFile:
     """`path` as the user gave it, with the name behind it for a folder; `content` without a byte order mark.
 
-    `outside`: it lies outside of the plan's border, and nothing of it may be quoted.
+    `outside`: it lies outside of the plan's border, and nothing of it may be quoted. `identity` is the same for every
+    name of a file: through a link, and in capitals where a file system knows none.
     """
 
     path: str
     name: str
     content: bytes
     outside: bool = False
+    identity: tuple[int, int] = (0, 0)
 
 
 def is_plan_file(name: str) -> bool:
     """Whether a file of a folder is a part of the plan, by its name."""
-    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not name.endswith(_TESTS)
+    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not is_test_file(name)
+
+
+def is_test_file(name: str) -> bool:
+    """Whether a file holds tests of plans, by its name; capitals count for nothing, as in the other suffixes."""
+    return name.lower().endswith(_TESTS)
 
 
 def find(paths: Iterable[Path], found: Diagnostics, border: Border) -> Iterator[PlanFile]:
@@ -150,7 +157,8 @@ def _content(file: Path, status: os.stat_result, found: Diagnostics, border: Bor
         what = f"{file}: {status.st_size / 2**20:,.0f} MB; a plan file is {limit} at most"
         found.add(Diagnostic("YAML-TOO-LARGE", what, "name a plan, or split it into several files"))
         return
-    yield PlanFile(str(file), file.name, content.removeprefix(b"\xef\xbb\xbf"), outside=not border.holds(file))
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    yield PlanFile(str(file), file.name, content, not border.holds(file), (status.st_dev, status.st_ino))
 
 
 def _no_file(path: Path, border: Border) -> Diagnostic:
