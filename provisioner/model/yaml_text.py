@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, MutableSequence
 from typing import TYPE_CHECKING, Any
+
+from provisioner.model.runner_commands import COMMAND, commands_in
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -31,13 +33,55 @@ def round_trip() -> YAML:
 
 
 def dump(document: Any, yaml: YAML | None = None) -> str:
-    """What `round_trip` has read, or made, as text. Where something would not print, all of it is written in ASCII."""
+    """What `round_trip` has read, or made, as text. Where something would not print, all of it is written in ASCII.
+
+    A file is no log, but a job that shows it makes it one: what a CI runner would obey stands as an escape of YAML's
+    own, which means the same.
+    """
     yaml = yaml or round_trip()
     text = _dumped(document, yaml)
+    if commands_in(text):
+        text = _escaped(_dumped(_quoted(document), yaml))
     if not all(line.isprintable() for line in text.split("\n")):
         yaml.allow_unicode = False  # a mark of direction or a colour would act on the terminal that shows the file
-        text = _dumped(document, yaml)
+        text = _escaped(_dumped(document, yaml))
     return text
+
+
+def _quoted(node: Any) -> Any:
+    """A document whose texts are in double quotes where a CI runner would obey them: only there YAML has escapes."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(node, MutableMapping):
+        for number, (key, value) in enumerate(list(node.items())):
+            new, known = _quoted(key), _quoted(value)
+            if new is key:
+                node[key] = known
+            else:
+                del node[key]
+                node.insert(number, new, known)  # type: ignore[attr-defined]  # ruamel's mapping has an order
+    elif isinstance(node, MutableSequence):
+        for number, item in enumerate(node):
+            node[number] = _quoted(item)
+    elif isinstance(node, str) and commands_in(node):
+        return DoubleQuotedScalarString(node)
+    return node
+
+
+def _escaped(text: str) -> str:
+    """The text of a document with the commands in its double quotes broken. Comments are their author's own words."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.tokens import ScalarToken
+
+    if not commands_in(text):
+        return text
+    found, end = [], 0
+    for token in YAML(typ="rt", pure=True).scan(text):
+        if isinstance(token, ScalarToken) and token.style == '"':
+            start, stop = token.start_mark.index, token.end_mark.index
+            found += [text[end:start], COMMAND.sub(r"\\x23#", text[start:stop])]
+            end = stop
+    return "".join([*found, text[end:]])
 
 
 def _dumped(document: Any, yaml: YAML) -> str:

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from typing import Any
 
+from provisioner.model.runner_commands import COMMAND, LINE_COMMAND
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of what does not print: control, format (bidirectional marks), surrogates, line ends."""
 
@@ -19,15 +21,6 @@ def prints(unit: str) -> bool:
     """Whether one character shows as itself and does nothing else."""
     return unicodedata.category(unit) not in _HIDDEN
 
-
-_COMMAND = re.compile(r"##(?=(?:vso)?\[)")
-"""Where a runner finds a command in the middle of a line: `##[group]`, `##vso[task.setvariable]`.
-
-actions/runner, ActionCommand.TryParse; learn.microsoft.com, Azure Pipelines, "Logging commands".
-"""
-
-_LINE_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
-"""And at the beginning of one: `::error::` (docs.github.com, "Workflow commands for GitHub Actions")."""
 
 _ODD_ASCII = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NO_COLOR = re.compile(r"\x1b(?!\[[0-9;]*m)")
@@ -40,19 +33,19 @@ def visible(text: str) -> str:
     """
     if not (text.isascii() and text.isprintable()):
         text = "".join(c if prints(c) else _code(c) for c in text)
-    return _COMMAND.sub(r"#\\u{23}", text)
+    return COMMAND.sub(r"#\\u{23}", text)
 
 
 def commands_at(text: str, number: int) -> bool:
     """Whether a command to a runner begins with the character of this number."""
-    return text[number] == "#" and _COMMAND.match(text, number) is not None
+    return text[number] == "#" and COMMAND.match(text, number) is not None
 
 
 def json_text(value: Any, *, indent: int | None = 1) -> str:
     """A value as JSON in which what does not print, or is a command to a runner, stands as an escape of JSON's own."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     odd = {ord(c): json.dumps(c)[1:-1] for c in set(text) if not prints(c) and c != "\n"}
-    return _COMMAND.sub(r"#\\u0023", text.translate(odd))
+    return COMMAND.sub(r"#\\u0023", text.translate(odd))
 
 
 def whole(text: str, *, color: bool = False, commands: bool = False) -> str:
@@ -66,12 +59,7 @@ def whole(text: str, *, color: bool = False, commands: bool = False) -> str:
         text = (
             _NO_COLOR.sub(lambda _: _code("\x1b"), text) if color else text.replace("\x1b", _code("\x1b"))
         ).translate(odd)
-    return text if commands else _COMMAND.sub(r"#\\u{23}", _LINE_COMMAND.sub(r"\1\\u{3a}:", text))
-
-
-def commands_in(text: str) -> bool:
-    """Whether a CI runner that reads the text would find a command in it."""
-    return bool(_COMMAND.search(text) or _LINE_COMMAND.search(text))
+    return text if commands else COMMAND.sub(r"#\\u{23}", LINE_COMMAND.sub(r"\1\\u{3a}:", text))
 
 
 def _code(unit: str) -> str:
