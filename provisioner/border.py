@@ -1,14 +1,17 @@
-"""What a run may read: the checkout that its plan lies in, else the plan's own folder, and ordinary files only.
+"""What a run may read and write: its plan's checkout, or else the folder of the plan, and ordinary files only.
 
 A plan, its links and the settings beside it may come from a stranger's pull request. What they name outside of the
 checkout is neither read nor quoted, so that a build log never holds a file of the machine. What a person names on the
-command line is theirs to name, but a link that stands in the checkout is the stranger's.
+command line is theirs to name, but a link that stands in the checkout is the stranger's: none is followed out of it, to
+read or to write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,3 +101,63 @@ def read_ordinary(path: Path, most_bytes: int) -> bytes:
     if content and status.st_size == 0:  # proc(5): files there have content and no size, wherever it is mounted
         raise NotOrdinary(path)
     return content
+
+
+def write_file(path: Path, text: str, *, private: bool = True) -> None:
+    """Write a file whole or not at all, readable by its owner only where `private`. Raises OSError.
+
+    A link is replaced and not followed: one that the checkout holds could name any file of the user's. A device or a
+    pipe that is named is written to as it is, if somebody reads it.
+    """
+    if leads_out(path):
+        raise OSError(0, "a link of the checkout leads out of it", str(path))
+    if _is_special(path):
+        file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(file, True)
+        with os.fdopen(file, "w", encoding="utf-8", errors="surrogatepass") as stream:
+            stream.write(text)
+        return
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent or ".")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as stream:
+            stream.write(text)
+            if not private:
+                Path(name).chmod(0o666 & ~_umask())
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for its owner only. Raises OSError."""
+    for missing in [place for place in (folder, *folder.parents) if not place.exists()][::-1]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # raises where it is something else
+
+
+def leads_out(path: Path) -> bool:
+    """Whether the folder of a path, named in a checkout, is a link that leads out of it."""
+    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
+    top = top_of(folder)
+    return top is not None and not _real(folder).is_relative_to(_real(top))
+
+
+def _is_special(path: Path) -> bool:
+    """A device, a pipe, or a name of the kernel such as /dev/stdout, whatever is behind it."""
+    if any(Path(os.path.abspath(path)).is_relative_to(place) for place in _KERNEL):  # noqa: PTH100
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -7,17 +7,15 @@ the transport's name, ties a review to what is applied.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from provisioner import __version__
+from provisioner.border import read_ordinary, write_file
 from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError
 from provisioner.model import (
     Absent,
@@ -388,17 +386,7 @@ def save(document: ChangeSetDocument, path: Path) -> None:
     """Write a document whole or not at all, readable by its owner only. Raises InputError when it cannot be written."""
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)  # mkstemp has made it 0600
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        write_file(path, text)
     except OSError as error:
         raise _bad(
             "CHANGESET-WRITE", f"{path} cannot be written: {error.strerror or error}", "choose another place"
@@ -413,7 +401,7 @@ def load(path: Path) -> ChangeSetDocument:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise _bad("CHANGESET-TOO-LARGE", f"{path} is larger than {_LARGEST_BYTES >> 20} MiB")
-        text = path.read_text(encoding="utf-8", errors="surrogatepass")
+        text = read_ordinary(path, _LARGEST_BYTES).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise _bad("CHANGESET-SYNTAX", f"{path} is not UTF-8: it is no change set") from error
     except OSError as error:
@@ -425,7 +413,10 @@ def load(path: Path) -> ChangeSetDocument:
         raise _bad(
             "CHANGESET-SYNTAX", f"{path} is not whole JSON{where}", "make it again: provisioner plan -o FILE"
         ) from error
-    verify(document, str(path))
+    try:
+        verify(document, str(path))
+    except RecursionError as error:
+        raise _bad("CHANGESET-SYNTAX", f"{path} nests deeper than any change set") from error
     return document  # type: ignore[no-any-return]
 
 
@@ -448,9 +439,8 @@ def verify(document: Any, name: str) -> None:
 def is_changeset(path: Path) -> bool:
     """Whether a file looks like JSON rather than a plan: its first character that is no blank is a brace."""
     try:
-        with path.open("rb") as file:
-            return file.read(4096).lstrip().startswith(b"{")
-    except OSError:
+        return read_ordinary(path, 4096).lstrip().startswith(b"{")
+    except (OSError, ValueError):
         return False
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from provisioner.border import Border, read_ordinary
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnosis.diagnose import Diagnosis, diagnose
@@ -17,6 +18,7 @@ from provisioner.diagnosis.evidence import Evidence, proposal
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.diagnosing import cloud_of, evidence_of
+from provisioner.plan.files import outside
 from provisioner.render.escape import visible
 
 _MOST_BYTES = 4 * 2**20
@@ -97,11 +99,14 @@ def _read(text: Sequence[str], file: Path | None) -> str:
         if file is None or str(file) == _STANDARD_INPUT:
             content = sys.stdin.buffer.read(_MOST_BYTES)
         else:
-            with file.open("rb") as stream:
-                content = stream.read(_MOST_BYTES)
-    except OSError as error:
-        what = f"{file} cannot be read: {error.strerror or error}"
-        raise InputError([Diagnostic("DIAGNOSE-FILE", what, "name a text file")]) from error
+            inside = Border.of(file)
+            if not inside.admits(file):
+                raise InputError([outside(file, inside)])
+            content = read_ordinary(file, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        mend = "name a text file, or leave --file out and pipe the text in"
+        raise InputError([Diagnostic("DIAGNOSE-FILE", f"{file} cannot be read: {why}", mend)]) from error
     return content.decode("utf-8", "replace")
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from provisioner.border import Border, read_ordinary, write_file
 from provisioner.cli.options import excludes, targets
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.exporting import export
 from provisioner.operations.loading import Selection
-from provisioner.render.escape import commands_in
+from provisioner.plan.files import outside
+from provisioner.plan.yaml_nodes import LARGEST_BYTES
 
 
 @click.command("export")
@@ -39,13 +42,10 @@ def command(
     for sentence in found.left_out:
         session.note(f"Left out: {sentence}")
     if out is None:
-        if session.automated and commands_in(found.text):
-            what = "the export quotes a name or comment that this CI runner would obey as a command"
-            raise InputError([Diagnostic("EXPORT-COMMAND", what, "write it to a file: --out FILE")])
-        session.result(found.text, commands=True)
+        session.result(found.text)
         return
     try:
-        out.write_text(found.text, encoding="utf-8")
+        write_file(out, found.text, private=False)
     except OSError as error:
         what = f"{out} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
@@ -54,6 +54,12 @@ def command(
 
 def _there(out: Path | None) -> str | None:
     try:
-        return out.read_text(encoding="utf-8") if out and out.exists() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError([Diagnostic("EXPORT-FILE", f"{out} cannot be read: {error}")]) from error
+        if out is None or not os.path.lexists(out):
+            return None
+        inside = Border.of(out)
+        if not inside.admits(out):
+            raise InputError([outside(out, inside)])
+        return read_ordinary(out, LARGEST_BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError([Diagnostic("EXPORT-FILE", f"{out} cannot be read: {why}")]) from error

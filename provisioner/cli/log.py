@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provisioner.border import leads_out
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
 from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying
 from provisioner.model import Cmdlet, DnsQuery, GraphRequest, Request
@@ -96,7 +97,9 @@ def appending(path: Path) -> Callable[[str], None]:
     A line that cannot be written later is left out: unlike the journal, nothing rests on it.
     """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+        if leads_out(path) or (path.is_symlink() and leads_out(path / "x")):
+            raise OSError(0, "a link of the checkout leads out of it", str(path))
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600))
     except OSError as error:
         what = f"--log-file {path} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("LOG-WRITE", what, "choose another place")]) from error

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from provisioner.border import write_file
 from provisioner.cli.session import Session, moment
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model.document import ChangeSetDocument
@@ -34,7 +35,7 @@ def write_reports(session: Session, document: ChangeSetDocument, reports: Mappin
             session.result(content, commands=format_ == "github")
             continue
         try:
-            path.write_text(content, encoding="utf-8", errors="surrogatepass")
+            write_file(path, content)
         except OSError as error:
             what = f"--out-{format_}: {path} cannot be written: {error.strerror or error}"
             raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error

@@ -17,9 +17,11 @@ from typing import Any
 import click
 import yaml
 
+from provisioner.border import Border, leads_out, make_private, read_ordinary, write_file
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, Unavailable
 from provisioner.operations import sandboxes
+from provisioner.plan.files import outside
 from provisioner.render.escape import visible
 from provisioner.settings.files import profile_toml
 
@@ -46,12 +48,12 @@ def command() -> None:
 @click.pass_obj
 def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None) -> int:
     """Start it, and write the profile `sandbox`, with which every command reaches it."""
-    state = state.resolve()
+    state = _place(state)
     sandboxes.check_seeds(seeds)
     _private(state)
     before = sandboxes.started(state)
     log = state / "sandbox.log" if detach else None
-    with log.open("ab") if log else contextlib.nullcontext() as output:
+    with sandboxes.opened_log(log) if log else contextlib.nullcontext() as output:
         process = sandboxes.launch(state, seeds, lag=lag, output=output, detach=detach)
     endpoints = sandboxes.ready(process, state, before, log)
     profiles = _write_profiles(endpoints)
@@ -76,7 +78,7 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
 @click.pass_obj
 def stop(session: Session, state: Path) -> int:
     """Stop it. Its state stays."""
-    if not sandboxes.stop(state.resolve()):
+    if not sandboxes.stop(_place(state)):
         session.note("No sandbox is running there.")
         return 0
     _forget(_profile_files())
@@ -89,7 +91,7 @@ def stop(session: Session, state: Path) -> int:
 @click.pass_obj
 def status(session: Session, state: Path) -> int:
     """Whether it runs (exit 0) or not (exit 1), and where."""
-    endpoints = sandboxes.find(state.resolve())
+    endpoints = sandboxes.find(_place(state))
     if endpoints is None:
         session.result("not running\n")
         return 1
@@ -112,11 +114,7 @@ def dump(session: Session, state: Path) -> None:
 @click.pass_obj
 def load(session: Session, file: Path, state: Path) -> None:
     """Load a seed or an export into the running tenant."""
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError([Diagnostic("SEED-UNREADABLE", f"{file} cannot be read: {error}")]) from error
-    _control(state, "POST", "/load", content)
+    _control(state, "POST", "/load", _seed(file))
     session.note(f"{file} is loaded.")
 
 
@@ -188,8 +186,7 @@ def certificate(session: Session, name: str, output: Path, state: Path) -> None:
     """Issue a client certificate for NAME, with its key: for a device that a connector knows by one."""
     pem = _control(state, "POST", "/certificate", {"name": name})["pem"]
     try:
-        with open(output, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(pem)
+        write_file(output, pem)
     except OSError as error:
         what = f"{output} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("SANDBOX-OUTPUT", what, "name a file that can be")]) from error
@@ -211,21 +208,21 @@ def requests(session: Session, since: int, state: Path) -> None:
 
 def _profile_files() -> tuple[Path, ...]:
     folder = Path(".provisioner/profiles")
-    return tuple(sorted(folder.glob("sandbox*.toml"))) if folder.is_dir() else ()
+    return () if leads_out(folder / "x") else tuple(sorted(folder.glob("sandbox*.toml")))
 
 
 def _write_profiles(endpoints: Mapping[str, Any]) -> tuple[Path, ...]:
     """The profiles by which settings find it: one that may write, one that may only read, one over PowerShell."""
     _private(Path(".provisioner"))
     folder = Path(".provisioner/profiles")
-    folder.mkdir(exist_ok=True)
+    _private(folder)
     for name, application, transport in (
         ("sandbox", "app", "rest"),
         ("sandbox-reader", "reader_app", "rest"),
         ("sandbox-psrp", "app", "psrp"),
     ):
         values = sandboxes.profile_values(endpoints, application, transport)
-        (folder / f"{name}.toml").write_text(profile_toml(name, values), encoding="utf-8")
+        write_file(folder / f"{name}.toml", profile_toml(name, values))
     return _profile_files()
 
 
@@ -237,12 +234,23 @@ def _forget(profiles: tuple[Path, ...]) -> None:
 def _private(folder: Path) -> None:
     """Make a folder that git passes over."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if leads_out(folder / ".gitignore"):
+            raise OSError(0, "a link of the checkout leads out of it", str(folder))
+        make_private(folder)
         for place in (folder, *folder.parents):
             if place.name == ".provisioner":
-                (place / ".gitignore").write_text("*\n", encoding="utf-8")
+                write_file(place / ".gitignore", "*\n", private=False)
     except OSError as error:
         raise InputError([Diagnostic("SANDBOX-STATE", f"{folder} cannot be used: {error.strerror}")]) from error
+
+
+def _place(state: Path) -> Path:
+    """The state folder of a sandbox. Raises InputError where a link of the checkout leads out of it, or from it."""
+    links = [entry.name for entry in os.scandir(state) if entry.is_symlink()] if state.is_dir() else []
+    if links or leads_out(state / "x"):
+        what = f"{state / links[0] if links else state} is a link: a sandbox keeps its files where it is told to"
+        raise InputError([Diagnostic("SANDBOX-STATE", what, "remove it, or name another folder with --state")])
+    return state.resolve()
 
 
 # --- the control front -----------------------------------------------------------------------------------------------
@@ -250,10 +258,40 @@ def _private(folder: Path) -> None:
 
 def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
     """Ask the running sandbox. Raises Unavailable when none runs, InputError with its words when it refuses."""
-    endpoints = sandboxes.find(state.resolve())
+    endpoints = sandboxes.find(_place(state))
     if endpoints is None:
         raise Unavailable("no sandbox is running there", mend="provisioner sandbox start")
     return sandboxes.ask(endpoints, method, path, body)
+
+
+_LARGEST_SEED_BYTES = 1 << 30
+_DEEPEST = 100
+
+
+def _seed(file: Path) -> Any:
+    """A seed or an export, JSON or YAML. Raises InputError; nothing of a file outside of its checkout is quoted.
+
+    An alias of YAML stands for what it names, and aliases of aliases for more than any memory holds.
+    """
+    inside = Border.of(file)
+    if not inside.admits(file):
+        raise InputError([outside(file, inside)])
+    try:
+        text = read_ordinary(file, _LARGEST_SEED_BYTES).decode("utf-8")
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"*{event.anchor} is an alias: write out what it stands for")
+            if depth > _DEEPEST:
+                raise ValueError("it nests too deep")
+        return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError([Diagnostic("SEED-UNREADABLE", f"{file} cannot be read: {why}")]) from error
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -222,12 +222,13 @@ def crash_file(error: Exception) -> str:
     import traceback
 
     from provisioner import __version__
+    from provisioner.border import make_private
     from provisioner.operations.state import state_folder
 
     text = "".join(traceback.format_exception(error))
     place = state_folder() / f"crash-{os.getpid()}.txt"
     try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(place.parent)
         file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(file, "w", encoding="utf-8") as stream:
             stream.write(f"provisioner {__version__}\n{text}")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from provisioner.border import Border
+from provisioner.border import Border, write_file
 from provisioner.cli.options import allow_outside
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
@@ -53,7 +53,7 @@ def _write(junit: Path, verdicts: Sequence[Verdict]) -> None:
             ET.SubElement(case, "failure", message=visible(failure))
     ET.indent(suite)
     try:
-        junit.write_text(ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n", encoding="utf-8")
+        write_file(junit, ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
     except OSError as error:
         what = f"--junit: {junit} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from provisioner.border import make_private
 from provisioner.changes.changeset import fields_document, request_document
 from provisioner.diagnostics import Diagnostic, InputError, JournalBroken, TenantError
 from provisioner.engine.events import Answered, Event, Finished, Sending, Started
@@ -46,7 +47,7 @@ class Journal:
     def open(cls, path: Path, run: str) -> Journal:
         """Open or begin the journal at `path` for the run named `run`. Raises InputError when that is impossible."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(path.parent)
             last, whole, previous, number = _tail(path)
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         except OSError as error:

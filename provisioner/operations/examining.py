@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner import engine, mailflow, rules
+from provisioner.border import make_private
 from provisioner.diagnostics import InputError, ProvisionerError, Severity
 from provisioner.engine import journal
 from provisioner.model import (
@@ -110,7 +111,7 @@ def _profile(context: Context) -> Check:
 
 def _state_folder(folder: Path) -> Check:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

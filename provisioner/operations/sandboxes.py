@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from provisioner.border import make_private
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
 from provisioner.operations.context import Silent
@@ -74,8 +75,8 @@ def open_sandbox(*seeds: Path, state: Path | None = None) -> Iterator[Sandbox]:
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-sandbox-"))) / "tenant"
-        state.mkdir(parents=True)
-        with (state / _LOG).open("ab") as output:
+        make_private(state)
+        with opened_log(state / _LOG) as output:
             process = launch(state, seeds, output=output)
         stack.callback(ended, process)
         endpoints = ready(process, state, log=state / _LOG)
@@ -91,6 +92,11 @@ def check_seeds(seeds: Sequence[Path]) -> None:
     for seed in seeds:
         if not seed.is_file():
             raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
+
+
+def opened_log(path: Path) -> IO[bytes]:
+    """The log of a sandbox, to be written to, for its owner only."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def launch(

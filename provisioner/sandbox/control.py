@@ -157,7 +157,7 @@ def _iso(tenant: Tenant) -> str:
 async def _body(request: Request) -> Any:
     try:
         return json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("the body is not JSON") from None
 
 

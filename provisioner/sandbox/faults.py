@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,7 @@ class Faults:
         self._log.append(entry)
         if self._path is not None:
             if self._file is None:
-                self._file = self._path.open("a", encoding="utf-8")
+                self._file = open(self._path, "a", encoding="utf-8", opener=_private)  # noqa: SIM115 - `close`
             self._file.write(json.dumps(entry, default=str) + "\n")
             self._file.flush()
         return entry
@@ -184,6 +185,11 @@ class Faults:
     def wrap(self, app: ASGIApp, front: str) -> ASGIApp:
         """`app` behind the faults and the log of `front`."""
         return _Layer(self, app, front)
+
+
+def _private(path: str, flags: int) -> int:
+    """Names and addresses of a tenant are for the owner of the folder only."""
+    return os.open(path, flags, 0o600)
 
 
 def struck(parameters: Any) -> Any:

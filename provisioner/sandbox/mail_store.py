@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ class MailStore:
             write_private(self._path, b"".join(_line(kept) for kept in self._mails))
             self._lines = len(self._mails)
             return
-        with self._path.open("ab") as file:
+        with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(_line(mail))
 
     def all(self) -> list[dict[str, Any]]:

@@ -34,6 +34,10 @@ _MAILBOX_KEYS = frozenset({
 })  # fmt: skip
 
 
+_DEEPEST = 100
+_MOST_MAILBOXES = 1_000_000
+
+
 def load_seed(source: Any) -> Seed:
     """A seed from a file (a Path) or from a document. Raises OSError or ValueError."""
     document = _read(source) if isinstance(source, Path) else source
@@ -54,6 +58,8 @@ def load_seed(source: Any) -> Seed:
 
 
 def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError("it is not an ordinary file")  # a pipe would be waited for
     raw = path.read_bytes()
     # Windows PowerShell writes UTF-16 where it is not told otherwise.
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -63,6 +69,8 @@ def _read(path: Path) -> Any:
         raise ValueError(f"it is neither UTF-8 nor UTF-16: {error.reason} at byte {error.start}") from None
     try:
         return json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
     except ValueError as error:
         if path.suffix.lower() == ".json":
             raise ValueError(f"not JSON: {error}") from None
@@ -80,6 +88,13 @@ def _yaml(text: str) -> Any:
         for first, entries in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
     try:
+        depth = 0
+        for event in yaml.parse(text, Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ValueError("it nests too deep")
+            if isinstance(event, yaml.AliasEvent):  # it stands for what it names, those of aliases for any amount
+                raise ValueError(f"*{event.anchor} is an alias: write out what it stands for")
         return yaml.load(text, Loader)  # noqa: S506 - a safe loader with one type less
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
@@ -374,8 +389,8 @@ def _mailbox(spec: Mapping[str, Any]) -> Row:
 def _many(initial_domain: str, spec: Mapping[str, Any]) -> Iterator[Row]:
     domain, prefix = str(spec.get("domain", initial_domain)), str(spec.get("prefix", "user"))
     count = spec["count"]
-    if not isinstance(count, int) or count < 0:
-        raise ValueError("mailboxes: count must be a number")
+    if not isinstance(count, int) or not 0 <= count <= _MOST_MAILBOXES:
+        raise ValueError(f"mailboxes: count must be a number up to {_MOST_MAILBOXES:,}")
     for number in range(1, count + 1):
         yield _mailbox({**spec, "address": f"{prefix}{number:05d}@{domain}", "display_name": f"{prefix} {number:05d}"})
 

@@ -171,12 +171,15 @@ class Concurrency(_Part):
     writes: int = Field(4, ge=1, le=32)
 
 
-class Timeouts(_Part):
-    """In seconds: for one answer, for all tries of one request together, for a write to show."""
+_DAY_S = 86400.0
 
-    request_s: float = Field(960.0, gt=0)
-    retry_s: float = Field(120.0, ge=0)
-    confirm_s: float = Field(120.0, ge=0)
+
+class Timeouts(_Part):
+    """In seconds, a day at most: for one answer, for all tries of one request together, for a write to show."""
+
+    request_s: float = Field(960.0, gt=0, le=_DAY_S)
+    retry_s: float = Field(120.0, ge=0, le=_DAY_S)
+    confirm_s: float = Field(120.0, ge=0, le=_DAY_S)
 
 
 class Approval(_Part):

@@ -238,18 +238,30 @@ def _profiles(start: Path) -> dict[str, list[_Written]]:
 def _tables(file: Path) -> Mapping[str, Any]:
     """The `profiles` of a file. Raises InputError for a file that cannot be read or says something else."""
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(_text(file))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError([Diagnostic("SETTINGS-UNREADABLE", f"{file} cannot be read: {why}")]) from error
+    except (ValueError, RecursionError) as error:
         what = f"{file}: {error}"
         raise InputError([Diagnostic("SETTINGS-SYNTAX", what, "a file of TOML is wanted")]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError([Diagnostic("SETTINGS-UNREADABLE", f"{file} cannot be read: {error}")]) from error
     tables = document.get("profiles", {})
     extra = sorted(set(document) - {"profiles"})
     if extra or not isinstance(tables, dict):
         what = f'{file}: "{extra[0]}" is not known here' if extra else f"{file}: profiles is no table"
         raise InputError([Diagnostic("SETTINGS-KEY", what, "write [profiles.NAME] tables")])
     return tables
+
+
+def _text(file: Path) -> str:
+    """The text of a settings file, an ordinary one of a size that such files have. Raises OSError."""
+    content = border.read_ordinary(file, _LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise OSError(0, f"it is larger than {_LARGEST_BYTES >> 20} MB", str(file))
+    return content.decode("utf-8")
+
+
+_LARGEST_BYTES = 1 << 20
 
 
 def own_file() -> Path:
@@ -324,7 +336,7 @@ def _mistake(item: Any, file: Path | None) -> Diagnostic:
 
 def _place(file: Path, key: str) -> Location | None:
     """The first line of a file that begins with a key: TOML's own parser tells no places."""
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(file).splitlines(), 1):
         if line.strip().partition("=")[0].strip().strip('"') == key:
             return Location(str(file), number, len(line) - len(line.lstrip()) + 1)
     return None

@@ -13,6 +13,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provisioner.border import read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError, SignInRefused, TenantError, Throttled, Unavailable
 from provisioner.tenant.network import Network, sign_in_transport, untrusted
 
@@ -44,6 +45,10 @@ _MENDS = {
 }
 
 
+_LARGEST_BYTES = 1 << 20
+"""Of a secret, a certificate or a token."""
+
+
 def secret_value(reference: str) -> str:
     """The secret behind `env:NAME` or `file:PATH`. Raises InputError when it is not there; the value is never told."""
     kind, _, name = reference.partition(":")
@@ -53,9 +58,10 @@ def secret_value(reference: str) -> str:
             raise _missing(f"the environment variable {name}, which should hold a secret, is not set")
     else:
         try:
-            value = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise _missing(f"the file {name}, which should hold a secret, cannot be read") from error
+            value = read_ordinary(Path(name), _LARGEST_BYTES).decode("utf-8")
+        except (OSError, ValueError) as error:
+            why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+            raise _missing(f"the file {name}, which should hold a secret, cannot be read{why}") from error
     value = value.strip("\r\n")
     if not value:
         raise _missing(f"{reference} holds no secret: it is empty")
@@ -106,12 +112,16 @@ def make_credential(profile: Profile, authority: str, own_authority: bool, netwo
                 client = _given(asked.client_id, "client_id", asked.kind)
                 return aio.ClientSecretCredential(_given(tenant, "tenant", asked.kind), client, secret, **common)
             case "certificate":
-                path = str(_given(asked.certificate, "certificate", asked.kind))
+                common["certificate_data"] = read_ordinary(
+                    Path(_given(asked.certificate, "certificate", asked.kind)), _LARGEST_BYTES
+                )
                 client = _given(asked.client_id, "client_id", asked.kind)
                 if asked.password:
                     common["password"] = secret_value(asked.password)
-                return aio.CertificateCredential(_given(tenant, "tenant", asked.kind), client, path, **common)
+                return aio.CertificateCredential(_given(tenant, "tenant", asked.kind), client, **common)
             case "workload_identity":
+                if asked.token_file:
+                    read_ordinary(asked.token_file, 1)  # a pipe would be waited for in the middle of the run
                 names = {"tenant_id": tenant, "client_id": asked.client_id, "token_file_path": asked.token_file}
                 return aio.WorkloadIdentityCredential(**{k: str(v) for k, v in names.items() if v}, **common)
             case "managed_identity":

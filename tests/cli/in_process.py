@@ -32,12 +32,21 @@ _LIMIT_S = 120
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Hanging(BaseException):
+    """A command that did not end. No Exception, so that no command takes it for an error of its own."""
+
+
 def run_in_process(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], clock: Clock = SYSTEM
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    clock: Clock = SYSTEM,
+    *,
+    limit_s: int = _LIMIT_S,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `provisioner ARGUMENTS` in a folder, with nothing on standard input."""
+    """Run `provisioner ARGUMENTS` in a folder, with nothing on standard input. Raises Hanging after `limit_s`."""
     assert threading.current_thread() is threading.main_thread(), "a command takes the process: run the program instead"
-    with _streams() as (out, err), _place(folder, environment), _handlers(), _forking(), _limit(arguments):
+    with _streams() as (out, err), _place(folder, environment), _handlers(), _forking(), _limit(arguments, limit_s):
         code = contextvars.Context().run(main, list(arguments), clock)
     return subprocess.CompletedProcess(["provisioner", *arguments], code, out.getvalue(), err.getvalue())
 
@@ -121,14 +130,14 @@ def _launch(
 
 
 @contextlib.contextmanager
-def _limit(arguments: Sequence[str]) -> Iterator[None]:
+def _limit(arguments: Sequence[str], limit_s: int) -> Iterator[None]:
     """End what hangs, as the time limit of a child process would."""
 
     def hangs(*_: Any) -> None:
-        pytest.fail(f"provisioner {' '.join(arguments)} did not end within {_LIMIT_S} s")
+        raise Hanging(f"provisioner {' '.join(arguments)} did not end within {limit_s} s")
 
     before = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(_LIMIT_S)
+    signal.alarm(limit_s)
     try:
         yield
     finally:

@@ -212,7 +212,16 @@ def test_a_submodule_has_its_own_commit(tmp_path: Path) -> None:
     inner = committed(tmp_path / "inner")
     committed(tmp_path / "a")
     git(tmp_path / "a", "commit", "-q", "--allow-empty", "-m", "another")
-    git(tmp_path / "a", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "inner"), "sub")
+    git(
+        tmp_path / "a",
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        str(tmp_path / "inner"),
+        "sub",
+    )
     assert (tmp_path / "a" / "sub" / ".git").is_file()
     assert of(tmp_path / "a" / "sub") == inner != git(tmp_path / "a", "rev-parse", "HEAD")
 
@@ -228,7 +237,9 @@ def test_a_git_file_names_no_other_repository(tmp_path: Path) -> None:
     assert commit_of(tmp_path / "a" / "plans") == ""
 
 
-@pytest.mark.parametrize("name", ["HEAD", "packed-refs", "refs/heads/x", "objects/pack/p.idx", "objects/info/alternates"])
+@pytest.mark.parametrize(
+    "name", ["HEAD", "packed-refs", "refs/heads/x", "objects/pack/p.idx", "objects/info/alternates"]
+)
 @pytest.mark.parametrize("special", ["pipe", "link"])
 def test_a_repository_of_special_files_is_not_read(tmp_path: Path, name: str, special: str) -> None:
     committed(tmp_path / "a")
