@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from provisioner.border import make_private
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Locked
 from provisioner.engine.remote import Git, Rejected, scratch
@@ -195,7 +196,7 @@ class LocalLock:
 
     def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:  # noqa: ARG002 - none is dead
         with _place(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.path.parent)
             held = self._acquired()
             if held is None:
                 return self._read() or dataclasses.replace(holder, id="?", run="?", actor="another run", pid=0)
