@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provisioner.model import Address
 
@@ -54,12 +54,22 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is not known, the reasons for which Exchange may refuse because of it, and how it can be known."""
+
+    missing: str
+    reasons: tuple[str, ...]
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """`allowed` is None where it cannot be told, with what is `missing`, or the objects of which one wins.
 
     `path` is the sending path, `by` the objects that decide; `reason`, `code`, `sentence` and `mend` are those of the
     refusal. A refusal that is not certain has a reason too. `others` are the reasons that refuse as well (which of
     several the service names first is not published), `possible` those that may. `warning` is what no setting shows.
+    `doubts` say of a sign-in what lacks for each of them, and how to know it.
     """
 
     allowed: bool | None
@@ -73,6 +83,7 @@ class Decision:
     others: tuple[str, ...] = ()
     possible: tuple[str, ...] = ()
     warning: str = ""
+    doubts: tuple[Doubt, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def certain(self) -> frozenset[str]:

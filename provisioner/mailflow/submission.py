@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
+from provisioner.mailflow.attempt import Attempt, Decision, Doubt, Refusal, refused
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.mailflow.picture import Evidence, of_observed
 from provisioner.model import Answer, Observed, request_key
@@ -47,6 +47,15 @@ HVE_RECIPIENTS = 50
 
 _REFUSED = "535 5.7.139"
 _USER_MAILBOX = "usermailbox"
+_ACCESS_UNREAD = f"the Conditional Access policies (Graph permission {access_policy.PERMISSION})"
+_OF_POLICY = ("Get-User", "Get-AuthenticationPolicy", "Get-OrganizationConfig")
+_GRANT_POLICIES = "grant the application the Graph permission Policy.Read.All"
+_GRANT_USERS = "grant the application the Graph permission User.Read.All"
+_ROLE_OF_RIGHTS = (
+    "give the application a role that may run Get-RecipientPermission: Exchange Recipient Administrator (Entra) or "
+    "Mail Recipients (Exchange)"
+)
+_LOOK_AT_ACCESS = "see in Entra ID whether the policy holds for this account, or let the device sign in with OAuth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +91,13 @@ def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decisio
         fix = "create and license it, or correct mailbox in the device"
         return refused(CLIENT_SUBMISSION, [Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", mend=fix)])
     refusals = [*_sign_in(picture, attempt, switches), *_message(picture, attempt)]
-    doubts = [*_unknown(picture, attempt, switches), *_name_unknown(picture, attempt), *_limit_unknown(attempt)]
+    doubts = (*_unknown(picture, attempt, switches), *_name_unknown(picture, attempt), *_limit_unknown(attempt))
     missing, possible = tuple(d.missing for d in doubts), tuple(dict.fromkeys(r for d in doubts for r in d.reasons))
     if refusals:
-        return dataclasses.replace(refused(CLIENT_SUBMISSION, refusals, missing), possible=possible)
+        return dataclasses.replace(refused(CLIENT_SUBMISSION, refusals, missing), possible=possible, doubts=doubts)
     warning = BASIC_ENDING if attempt.authentication == "basic" and not attempt.hve else ""
-    return Decision(None if doubts else True, CLIENT_SUBMISSION, missing=missing, possible=possible, warning=warning)
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """What is not known, and the reasons for which Exchange may refuse because of it."""
-
-    missing: str
-    reasons: tuple[str, ...]
+    allowed = None if doubts else True
+    return Decision(allowed, CLIENT_SUBMISSION, missing=missing, possible=possible, warning=warning, doubts=doubts)
 
 
 def sign_in(observed: Observed, mailbox: str, authentication: str) -> Decision:
@@ -157,31 +159,40 @@ def _password(switches: Switches) -> Iterator[Refusal]:
         yield Refusal("conditional_access", _REFUSED, what, mend=fix)
 
 
-def _unknown(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[_Doubt]:
+def _role(*cmdlets: str) -> str:
+    """Who may run cmdlets that only read."""
+    return f"give the application a role that may run {', '.join(cmdlets)} (Global Reader)"
+
+
+def _unknown(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Doubt]:
     if Account in picture.unread and not any(c.mailbox == attempt.mailbox for _, c in picture.every(Account)):
-        yield _Doubt("the account and its licence", ("account_disabled", "unlicensed"))
+        yield Doubt("the account and its licence", ("account_disabled", "unlicensed"), _GRANT_USERS)
     if switches.mailbox is None and not attempt.hve:
         inherited = ["organization"] if switches.organization == "disabled" else []
-        yield _Doubt("the mailbox's switch", ("mailbox", "no_mailbox", *inherited))
+        yield Doubt("the mailbox's switch", ("mailbox", "no_mailbox", *inherited), _role("Get-CASMailbox"))
     if switches.organization is None and switches.mailbox in {None, "inherit"} and not attempt.hve:
-        yield _Doubt("the organization's switch", ("organization",))
+        yield Doubt("the organization's switch", ("organization",), _role("Get-TransportConfig"))
     if switches.enabled is False and attempt.authentication == "oauth" and attempt.application is None:
-        yield _Doubt("whether an application signs in (the account itself is disabled)", ("account_disabled",))
+        what = "whether an application signs in (the account itself is disabled)"
+        yield Doubt(what, ("account_disabled",), "enable the account, or make sure that an application signs in")
     if switches.licensed is False and not switches.kind and not attempt.hve:
-        yield _Doubt("whether the mailbox needs a licence (it has none)", ("unlicensed",))
+        what = "whether the mailbox needs a licence (it has none)"
+        yield Doubt(what, ("unlicensed",), "assign a licence with an Exchange Online plan to a user mailbox")
     if attempt.authentication == "basic":
         yield from _unknown_of_passwords(switches)
     if attempt.hve:
-        yield _Doubt("whether the HVE account has a valid billing policy", ("hve_billing",))
+        fix = "look at the billing policy of the HVE account in the Exchange admin center"
+        yield Doubt("whether the HVE account has a valid billing policy", ("hve_billing",), fix)
 
 
-def _unknown_of_passwords(switches: Switches) -> Iterator[_Doubt]:
+def _unknown_of_passwords(switches: Switches) -> Iterator[Doubt]:
     if switches.policy_allows is None:
-        yield _Doubt("the authentication policy", ("authentication_policy",))
+        yield Doubt("the authentication policy", ("authentication_policy",), _role(*_OF_POLICY))
     if switches.security_defaults is None:
-        yield _Doubt("the security defaults", ("security_defaults",))
+        yield Doubt("the security defaults", ("security_defaults",), _GRANT_POLICIES)
     for missing in switches.access_unknown:
-        yield _Doubt(missing, ("conditional_access",))
+        fix = _GRANT_POLICIES if missing == _ACCESS_UNREAD else _LOOK_AT_ACCESS
+        yield Doubt(missing, ("conditional_access",), fix)
 
 
 # --- sending ---------------------------------------------------------------------------------------------------------
@@ -247,19 +258,23 @@ def _rights(picture: Picture, attempt: Attempt) -> list[SendRight]:
     return [right for _, right in picture.every(SendRight) if (right.trustee, right.sender) == pair]
 
 
-def _name_unknown(picture: Picture, attempt: Attempt) -> Iterator[_Doubt]:
+def _name_unknown(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
     if _may_send_as(picture, attempt) is None:
         groups = ", ".join(right.through for right in _rights(picture, attempt))
         member = f" (as a member of {groups})" if groups else ""
-        yield _Doubt(f"whether {attempt.mailbox} may send as {attempt.sender}{member}", ("send_as_denied",))
+        fix = f"see whether {attempt.mailbox} is a member, or declare the right of its own under send_as"
+        what = f"whether {attempt.mailbox} may send as {attempt.sender}{member}"
+        yield Doubt(what, ("send_as_denied",), fix if groups else _ROLE_OF_RIGHTS)
     if sending_unknown(picture, attempt):
-        yield _Doubt(f"whether sending from {attempt.domain} is disabled", ("sending_disabled",))
+        what = f"whether sending from {attempt.domain} is disabled"
+        yield Doubt(what, ("sending_disabled",), _role("Get-AcceptedDomain"))
 
 
-def _limit_unknown(attempt: Attempt) -> Iterator[_Doubt]:
+def _limit_unknown(attempt: Attempt) -> Iterator[Doubt]:
     if DEFAULT_RECIPIENTS < attempt.recipients <= MOST_RECIPIENTS and not attempt.hve:
         what = f"whether RecipientLimits of {attempt.mailbox} allows {attempt.recipients:,} recipients"
-        yield _Doubt(what, ("too_many_recipients",))
+        fix = f"look at it: Get-Mailbox {attempt.mailbox} | Format-List RecipientLimits"
+        yield Doubt(what, ("too_many_recipients",), fix)
 
 
 # --- what the answers say --------------------------------------------------------------------------------------------
@@ -296,7 +311,7 @@ def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ..
     """The Conditional Access policy that refuses passwords to a user, "" for none; None with what is not known."""
     answer = evidence.get(request_key(access_policy.REQUEST))
     if not isinstance(answer, Answer):
-        return None, (f"the Conditional Access policies (Graph permission {access_policy.PERMISSION})",)
+        return None, (_ACCESS_UNREAD,)
     doubts = []
     for policy in access_policy.decode(answer.rows):
         meant, why = _meant(policy, user_id)

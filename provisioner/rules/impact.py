@@ -14,7 +14,7 @@ from typing import Any
 from provisioner.devices import at_mx, choose, facts_of
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
-from provisioner.mailflow.attempt import Attempt, Decision
+from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import decide, naming, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
@@ -68,17 +68,19 @@ def device_findings(
 def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
     """The decision on every sign-in once the changes are made: what forbids it, told once with all it forbids.
 
-    What a precondition of the device says already (`_PRECONDITIONS`) is not told again.
+    What a precondition of the device says already (`_PRECONDITIONS`) is not told again, nor what is not known of an
+    account that cannot sign in anyway.
     """
     blocked: dict[Decision, list[Device]] = {}
-    unknown: dict[tuple[str, ...], list[Device]] = {}
+    unknown: dict[tuple[Doubt, ...], list[Device]] = {}
     for device in _by_method(outlook.desired, CLIENT_SUBMISSION):
         authentication = outlook.desired.choices[device.name].authentication
         attempt = Attempt("", False, authentication=authentication, mailbox=device.mailbox)
         now, then = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
         if then.allowed is not False:
-            if then.missing:
-                unknown.setdefault(then.missing, []).append(device)
+            open_ = tuple(doubt for doubt in then.doubts if not set(doubt.reasons) <= _PRECONDITIONS)
+            if open_:
+                unknown.setdefault(open_, []).append(device)
         elif then.reason in {"mailbox", "organization"} and now.allowed is not False:
             yield _loses(device, then.sentence, _switch_change(device, outlook))
         elif then.reason not in _PRECONDITIONS:
@@ -86,9 +88,10 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
     for decision, devices in blocked.items():
         summary = f"{_listed(devices)} cannot sign in: {decision.sentence}"
         yield _finding("SMTP-AUTH-BLOCKED", summary, decision.mend, devices[0].location)
-    for names, devices in unknown.items():
-        summary = f"whether {_listed(devices)} can sign in is not certain: {' and '.join(names)} could not be read"
-        mend = "grant the application the permission (Policy.Read.All for the security defaults), or look yourself"
+    for doubts, devices in unknown.items():
+        what, are = " and ".join(doubt.missing for doubt in doubts), "is" if len(doubts) == 1 else "are"
+        summary = f"whether {_listed(devices)} can sign in is not certain: {what} {are} not known"
+        mend = "; ".join(dict.fromkeys(doubt.mend for doubt in doubts))
         yield _finding("SMTP-AUTH-UNKNOWN", summary, mend, devices[0].location)
 
 

@@ -452,6 +452,7 @@ def test_a_shared_mailbox_that_cannot_sign_in_is_told_and_a_delegate_works(shop:
     said = apply(shop)
     assert said.returncode == 6
     assert "it is a shared mailbox, whose account should stay blocked" in said.stdout
+    assert "SMTP-AUTH-UNKNOWN" not in said.stdout, "no permission helps an account that cannot sign in"
     assert overrides(shop)["help@contoso.com"] is None
     shop.write(APPLICATION % "mailbox: svc.help@contoso.com, ")
     assert apply(shop).returncode == 0
@@ -475,8 +476,17 @@ def test_a_device_signs_in_with_the_name_of_its_user_and_sends_as_another_mailbo
 
 
 def test_an_application_may_be_written_as_a_trustee(shop: Shop) -> None:
-    shop.write("send_as: { 5a1c2a52-0000-4000-8000-000000000001: [bills@contoso.com] }\n")
+    application = "5a1c2a52-0000-4000-8000-000000000001"
+    shop.write(f"send_as: {{ {application}: [bills@contoso.com] }}\n")
     assert shop.run("validate", "plan.yaml").returncode == 0
+    assert plan(shop).returncode == 1, "Exchange knows no such application yet"
+    told = findings(shop)["RESOURCE-MISSING"]
+    assert "New-ServicePrincipal -AppId <application id> -ObjectId <that id>" in told["mend"]
+    load(shop, objects={"ServicePrincipal": [{"AppId": application.replace("2a52", "2a53"), "ObjectId": application}]})
+    assert apply(shop).returncode == 0
+    rows = shop.tenant.cmdlet("Get-RecipientPermission", Identity="bills@contoso.com")["rows"]
+    assert len([row for row in rows if not row["Trustee"].endswith("SELF")]) == 1
+    assert plan(shop).returncode == 0
 
 
 def test_a_device_that_needs_high_volume_email_is_told_so(shop: Shop) -> None:
@@ -486,12 +496,26 @@ def test_a_device_that_needs_high_volume_email_is_told_so(shop: Shop) -> None:
         "smtp_auth: { mailboxes: { bulk@contoso.com: enabled } }\n"
         f"devices: {{ payroll: {device}, messages_per_day: 50000, method: client_submission }} }}\n"
     )
+    since = shop.tenant.seen()
+    assert shop.run("validate", "plan.yaml").returncode == 3
     said = plan(shop)
     assert (said.returncode, "High Volume Email" in said.stderr) == (1, True)
+    assert shop.tenant.seen() == since, "refused before the tenant is asked"
+
+
+def test_smtp_auth_for_an_account_of_high_volume_email_says_that_it_is_no_mailbox(shop: Shop) -> None:
+    load(shop, objects={"MailUser": [{"Name": "bulk", "PrimarySmtpAddress": "bulk@contoso.com"}]})
     shop.write("smtp_auth: { mailboxes: { bulk@contoso.com: enabled, erp@contoso.com: enabled } }\n")
+    assert plan(shop).returncode == 1
+    told = findings(shop)["RESOURCE-MISSING"]
+    assert "bulk@contoso.com is a mail user, not a mailbox" in told["summary"]
+    assert "smtp.hve.mx.microsoft" in told["mend"]
     since = shop.tenant.seen()
-    assert apply(shop).returncode in {5, 6}
+    assert apply(shop).returncode == 6
     assert shop.tenant.writes(since=since) == []
+    assert overrides(shop)["erp@contoso.com"] is None
+    shop.write("smtp_auth: { mailboxes: { erp@contoso.com: enabled } }\n")
+    assert apply(shop).returncode == 0, "the others need only that it is taken out"
 
 
 # --- DKIM and domains ------------------------------------------------------------------------------------------------
@@ -581,11 +605,17 @@ def test_a_kept_export_of_one_cmdlet_is_loaded_or_the_message_says_the_form(shop
 def test_a_reader_that_cannot_see_send_as_is_told_so_and_nothing_is_planned(shop: Shop) -> None:
     shop.write("send_as: { erp@contoso.com: [bills@contoso.com] }\n")
     reader = ("--profile", "sandbox-reader")
-    found = shop.run(*reader, "plan", "plan.yaml")
-    assert found.returncode in {1, 4}
-    assert ("Get-RecipientPermission" in found.stdout, "1 to add" in found.stdout) == (True, False)
+    found = shop.run(*reader, "plan", "plan.yaml", "--detailed-exitcode")
+    assert found.returncode == 1, "with --detailed-exitcode 1 is every failure"
+    role = "Exchange Recipient Administrator (Entra) or Mail Recipients (Exchange); Global Reader does not hold it"
+    assert role in found.stdout
+    assert "to add" not in found.stdout
+    assert shop.run(*reader, "plan", "plan.yaml").returncode == 4
     looked = shop.run(*reader, "doctor", "plan.yaml")
-    assert (looked.returncode != 0, "send_as" in looked.stdout) == (True, True)
+    assert looked.returncode == 1
+    assert 'send_as["erp@contoso.com as bills@contoso.com"]: could not be read' in looked.stdout
+    assert role in looked.stdout
+    assert "Exchange Recipient Administrator" in (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
 
 
 # --- clouds ----------------------------------------------------------------------------------------------------------

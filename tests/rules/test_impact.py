@@ -33,7 +33,13 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
-from provisioner.resources.rows import cas_mailbox, connection_filter, organization_config, security_defaults
+from provisioner.resources.rows import (
+    access_policy,
+    cas_mailbox,
+    connection_filter,
+    organization_config,
+    security_defaults,
+)
 from provisioner.resources.rows import user as user_rows
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import questions
@@ -273,6 +279,42 @@ def test_a_default_policy_that_was_not_returned_is_unknown(tmp_path: Path) -> No
     found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence)
     (note,) = of(found, "SMTP-AUTH-UNKNOWN")
     assert "the authentication policy" in note.summary
+    assert "Get-User, Get-AuthenticationPolicy, Get-OrganizationConfig (Global Reader)" in note.mend
+
+
+@pytest.mark.parametrize(("authentication", "kind"), [("oauth", ""), ("oauth", "a shared mailbox"), ("basic", "")])
+def test_no_permission_is_advised_for_an_account_that_cannot_sign_in(
+    tmp_path: Path, authentication: str, kind: str
+) -> None:
+    """The precondition says what lacks: reading more would not make the account able to sign in."""
+    live = {"mailbox/erp@contoso.com": Mailbox("erp@contoso.com", False, False, kind=kind or None)}
+    device = {**BASIC, "supports": {"tls": "1.2", "authentication": [authentication]}}
+    found = plan(tmp_path, live, devices={"erp": device})
+    assert of(found, "SMTP-AUTH-UNKNOWN") == []
+    assert {f.address for f in of(found, "PRECONDITION")} == {Address("mailbox", "erp@contoso.com")}
+
+
+def test_each_doubt_about_a_sign_in_says_how_to_settle_it(tmp_path: Path) -> None:
+    """A Conditional Access policy that was read and cannot be judged is no question of permissions."""
+    conditions = {
+        "clientAppTypes": ["other"],
+        "applications": {"includeApplications": ["All"]},
+        "users": {"includeUsers": ["All"]},
+        "locations": {"includeLocations": ["All"]},
+    }
+    policy = {"state": "enabled", "displayName": "abroad", "conditions": conditions,
+              "grantControls": {"builtInControls": ["block"]}}  # fmt: skip
+    user = {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": None}
+    evidence: tuple[tuple[Request, dict[str, Any]], ...] = (
+        (user_rows.look_up("erp@contoso.com"), user),
+        (organization_config.REQUEST, {"DefaultAuthenticationPolicy": None}),
+        (security_defaults.REQUEST, {"isEnabled": False}),
+        (access_policy.REQUEST, policy),
+    )
+    (read,) = of(plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence), "SMTP-AUTH-UNKNOWN")
+    assert (read.mend.count("grant"), "see in Entra ID whether the policy holds" in read.mend) == (0, True)
+    (unread,) = of(plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence[:2]), "SMTP-AUTH-UNKNOWN")
+    assert unread.mend == "grant the application the Graph permission Policy.Read.All", "once, for both"
 
 
 def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_scope(tmp_path: Path) -> None:
