@@ -17,6 +17,7 @@ from provisioner import mailflow, rules
 from provisioner.changes import renaming, unmanaged
 from provisioner.changes.renaming import Recognised
 from provisioner.changes.splitting import steps_of
+from provisioner.devices import worked_out_for
 from provisioner.diagnostics import Severity
 from provisioner.mailflow import promises
 from provisioner.model import (
@@ -294,6 +295,9 @@ def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
     return graph
 
 
+_OUT = "take it out of"
+
+
 @dataclass(slots=True)
 class _Draft:
     """A change set in the making."""
@@ -401,8 +405,9 @@ class _Draft:
         others = f", and {len(doubts) - 1:,} more" if len(doubts) > 1 else ""
         objects = "1 undeclared object is" if count == 1 else f"{count:,} undeclared objects are"
         summary = f"{first} does not identify one object for certain ({reason}{others}): {objects} left unchanged"
-        fix = "correct the name, best to the primary address, or take it out of the plan"
         resource = self.desired.resources.get(first) or self.desired.set_aside.get(first)
+        fix = "correct the name, best to the primary address"
+        fix = self._or_in_the_plan(resource, fix, _OUT) if resource else f"{fix}, or {_OUT} the plan"
         at = resource.location if resource else self.desired.absent.get(first)
         return Finding("UNDECLARED-FROZEN", Severity.WARNING, summary, fix, first, location=at)
 
@@ -431,13 +436,10 @@ class _Draft:
             self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
 
     def _missing(self, kind: ResourceType[Any], resource: Resource, there: Absent) -> None:
-        if there.reason:
-            self._unmet(resource, "RESOURCE-MISSING", f"{resource.address}: {there.reason}", there.fix)
-            return
-        if not kind.creatable:
-            summary = f"{resource.address} is declared, but the tenant does not have it"
-            mend = f'create "{resource.address.key}" first, correct the name, or take it out of the plan'
-            self._unmet(resource, "RESOURCE-MISSING", summary, mend)
+        if there.reason or not kind.creatable:
+            summary = f"{resource.address}: {there.reason or 'it is declared, but the tenant does not have it'}"
+            fix = there.fix or f'create "{resource.address.key}" first, or correct the name'
+            self._unmet(resource, "RESOURCE-MISSING", summary, self._or_in_the_plan(resource, fix, _OUT))
             return
         spec = kind.completed(resource.spec)
         spec = spec if there.known is None else overlay(spec, there.known)
@@ -462,10 +464,18 @@ class _Draft:
         problems = tuple(_problems(resource.spec, observation))
         self.checks.append(Check(resource.address, "fail" if problems else "pass", problems))
         live = observation.spec if isinstance(observation, Present) else None
-        mend = self.types[resource.address.type].fix(resource.spec, live)
+        fix = self.types[resource.address.type].fix(resource.spec, live)
+        mend = self._or_in_the_plan(resource, fix, "correct")
         for problem in problems:
             summary = f"{resource.address}: {problem}"
             self._unmet(resource, "PRECONDITION", summary, mend)
+
+    def _or_in_the_plan(self, resource: Resource, fix: str, verb: str) -> str:
+        """A fix in the tenant, or what the plan could say instead: in the entry, or in the device that it is for."""
+        device = worked_out_for(resource, self.desired)
+        names = "from" if device is None or device.mailbox in {"", device.sender} else "from or mailbox"
+        other = f"correct {names} of {device.address}" if device else f"{verb} the plan"
+        return f"{fix}{'; or' if '. ' in fix else ', or'} {other}"
 
     def _unmet(self, resource: Resource, rule: str, summary: str, mend: str) -> None:
         self.findings.append(

@@ -7,7 +7,7 @@ a refusal.
 
 from provisioner.devices.attempts import at_mx, attempts
 from provisioner.devices.choice import NAMES, Facts, choose, facts_of
-from provisioner.devices.expansion import egress, expand, odd_sources
+from provisioner.devices.expansion import egress, expand, odd_sources, worked_out_for
 from provisioner.devices.remedy import Remedy, remedy
 from provisioner.devices.sheet import report, sheet, summary
 from provisioner.devices.way import Way, device_of, way, way_of
@@ -31,4 +31,5 @@ __all__ = [
     "summary",
     "way",
     "way_of",
+    "worked_out_for",
 ]

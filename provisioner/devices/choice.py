@@ -305,6 +305,8 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
     """What to move to, or what would do where none of the three does."""
     if method == CLIENT_SUBMISSION and device.authentication == {"basic"}:
         yield from _after_basic(device)
+    if method == DIRECT_SEND:
+        yield from _after_direct_send(device, facts)
     if method is not None:
         return
     if device.method != "auto":
@@ -324,9 +326,21 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
     elif not device.modern_tls and 25 not in facts.ports:
         yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
     elif not facts.sources or facts.shared:
-        yield "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
+        yield _FIXED_ADDRESS
     if 25 not in facts.ports and facts.ports != {IMPLICIT_TLS}:
         yield "port 25 to Microsoft's MX opened, or a relay server at a site where it is open"
+
+
+_FIXED_ADDRESS = "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
+
+
+def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:
+    """A device that sends direct could be one that Exchange knows."""
+    if device.method != "auto":
+        other = choose(dataclasses.replace(device, method="auto"), facts).method
+        yield from [f"{NAMES[other]} would do: leave the method out"] if other not in {None, DIRECT_SEND} else []
+    if not facts.sources or facts.shared:
+        yield _FIXED_ADDRESS
 
 
 def _after_basic(device: Device) -> Iterator[str]:

@@ -59,6 +59,12 @@ def odd_sources(desired: Desired) -> Iterator[tuple[str, Location | None, Advice
         yield from ((name, location, advice) for advice in kind.lint(spec) if networks)
 
 
+def worked_out_for(resource: Resource, desired: Desired) -> Device | None:
+    """The first device that a resource was worked out for; None for one that the plan writes itself."""
+    devices = (desired.devices[name] for name in resource.devices if name in desired.devices)
+    return next((d for d in devices if resource.location is not None and d.location == resource.location), None)
+
+
 def egress(desired: Desired) -> Mapping[str, frozenset[str]]:
     """The networks that send in the name of each domain without signing in: what SPF of the domain must let through."""
     found: dict[str, set[str]] = {}
@@ -81,6 +87,24 @@ class _Source:
     addresses: frozenset[str]
     certificate: str
     location: Location | None
+
+
+def _admitting(spec: InboundConnector, source: _Source, missing: frozenset[str]) -> str:
+    """What makes a declared connector accept mail from a source that it should name and does not."""
+    lacks = []
+    if spec.type not in {None, "on_premises"}:
+        lacks.append("write type: on_premises")
+    if spec.enabled is False:
+        lacks.append("write enabled: true")
+    if source.certificate and spec.tls_sender_certificate_name != source.certificate:
+        lacks.append(f"write tls_sender_certificate_name: {source.certificate}")
+    unnamed = sorted(n.removesuffix("/32") for n in missing - (spec.sender_ip_addresses or frozenset()))
+    if unnamed:
+        lacks.append(f"add {', '.join(unnamed)} to its sender_ip_addresses")
+    return f"give the declared connector another name, or {' and '.join(lacks)} there" if lacks else _RENAME
+
+
+_RENAME = "give the declared connector another name"
 
 
 @dataclass(slots=True)
@@ -140,9 +164,17 @@ class _Expansion:
         there = self.resources.get(address)
         if there is not None and not self._lets_in(there):
             what = f"{device.address} signs in as {device.mailbox}, for which SMTP AUTH is to be {there.spec.smtp_auth}"
-            self._conflict(device, "mailbox", what, "write enabled there, or choose another method", there.location)
+            mend = " or ".join(["write enabled there", *self._other_methods(device)])
+            self._conflict(device, "mailbox", what, mend, there.location)
             return
         self._add(address, SmtpAuth(device.mailbox, "enabled"), device)
+
+    def _other_methods(self, device: Device) -> Iterator[str]:
+        """The other methods that would do for a device, as its plan would write them."""
+        for method in (SMTP_RELAY, DIRECT_SEND):
+            other = choose(dataclasses.replace(device, method=method), facts_of(device, self.desired))
+            if other.method is not None:
+                yield f"write method: {method} for the device"
 
     def _lets_in(self, switch: Resource) -> bool:
         """Whether a declared switch, and the organization's where it inherits, let an application sign in."""
@@ -180,7 +212,7 @@ class _Expansion:
                 what = (
                     f"{devices[0].address} takes a connector {source.name}, and the plan declares another of that name"
                 )
-                self._conflict(devices[0], "site", what, "rename it, or let it name these addresses", clash.location)
+                self._conflict(devices[0], "site", what, _admitting(clash.spec, source, missing), clash.location)
                 continue
             made = True
             self._connector(source, missing, devices)

@@ -11,9 +11,11 @@ from provisioner.mailflow.picture import declared_in, questions_about
 from provisioner.model import Answer, Cmdlet, Desired, Request, Unknown
 from provisioner.model import request_key as key_of
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
-from provisioner.model.picture import Account, SignIn
+from provisioner.model.picture import Acceptance, Account, SignIn
+from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     Answers,
+    accepted_domain,
     access_policy,
     allow_block_list,
     authentication_policy,
@@ -47,7 +49,17 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(connection_filter.REQUEST)
     if _within_the_tenant(desired):
         asked.append(allow_block_list.REQUEST)
+    if _needs_undeclared(desired):
+        asked.append(accepted_domain.REQUEST)
     return asked
+
+
+def _needs_undeclared(desired: Desired) -> bool:
+    """Whether something that the plan declares needs a domain that it does not declare: it must be an accepted one."""
+    types = {t.name: t for t in TYPES}
+    declared = ((types[a.type], r.spec) for a, r in desired.resources.items() if a.type in types)
+    needs = {need for kind, spec in declared for need in kind.needs(spec)} - desired.resources.keys()
+    return any(Acceptance in types[need.type].contributes for need in needs if need.type in types)
 
 
 def _within_the_tenant(desired: Desired) -> bool:
@@ -91,6 +103,7 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
 
 _COLUMNS = {
     "Get-TransportConfig": transport_config.COLUMNS,
+    "Get-AcceptedDomain": accepted_domain.COLUMNS,
     "Get-OrganizationConfig": organization_config.COLUMNS,
     "Get-AuthenticationPolicy": authentication_policy.COLUMNS,
     "Get-User": user.OF_POLICY,

@@ -239,7 +239,8 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
     if refusing:
         by = tuple(sorted(refusing))
         what = f"mail from {attempt.domain or 'the null sender'} does not meet the restriction of {_listed(by)}"
-        refusal = Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what)
+        fix = f"declare a connector of type on_premises for its address, or add the address to {_listed(by)}"
+        refusal = Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what, mend=fix)
         return _unless_unread(picture, Relay) or refusal
     return _without_tls(picture, attempt, taking)
 

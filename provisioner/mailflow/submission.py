@@ -138,10 +138,10 @@ def _account(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator
     person = attempt.authentication == "basic" or attempt.application is False
     if switches.enabled is False and person:
         what = f"{attempt.mailbox} may not sign in: its account is disabled"
-        yield Refusal("account_disabled", _REFUSED, what, by, "enable the account in Entra ID")
+        yield Refusal("account_disabled", _REFUSED, what, by, user.ENABLE)
     if switches.licensed is False and switches.kind == _USER_MAILBOX and not attempt.hve:
         what = f"{attempt.mailbox} has no licence that holds Exchange Online"
-        yield Refusal("unlicensed", "", what, by, "assign a licence with an Exchange Online plan")
+        yield Refusal("unlicensed", "", what, by, user.LICENSE)
 
 
 def _password(switches: Switches) -> Iterator[Refusal]:

@@ -71,16 +71,32 @@ async def microsoft_mx(asked: Asked, domains: Iterable[str]) -> Mapping[str, str
     return found
 
 
-async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Sequence[Finding]:
-    """What MX and SPF lack for the devices that send without signing in, as far as the run looks at their domains."""
+async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Mapping[str, Sequence[Finding]]:
+    """What MX and SPF of each domain lack for the devices that send without signing in, as far as the run looks at it.
+
+    Of a domain that the tenant does not have yet the records are for later: Microsoft names its MX only then.
+    """
     networks = {d: n for d, n in egress(desired).items() if Address("domain", d) in desired.resources}
     reports = await check_domains(asked, sorted(networks), {}, networks, cloud)
-    return [
-        Finding(f.id, f.severity, f.summary, "; ".join([f.mend, *(f"publish {r}" for r in f.publish)]))
-        for report in reports
-        for f in report.findings
-        if f.id.partition("-")[0] in _OF_DEVICES
-    ]
+    return {domain: list(_of_devices(report)) for domain, report in zip(sorted(networks), reports, strict=True)}
+
+
+def _of_devices(report: DomainReport) -> Iterator[Finding]:
+    for found in report.findings:
+        if found.id.partition("-")[0] in _OF_DEVICES:
+            mend = "; ".join([found.mend, *(f"publish {record}" for record in found.publish)])
+            yield Finding(found.id, found.severity, found.summary, mend)
+
+
+def of_tenant(records: Mapping[str, Sequence[Finding]], observed: Observed) -> list[Finding]:
+    """The findings about records of the domains that the tenant has, as far as it was read."""
+    return [f for domain, found in records.items() if not _lacks(observed, domain) for f in found]
+
+
+def _lacks(observed: Observed, domain: str) -> bool:
+    """Whether the tenant certainly does not accept mail for a domain."""
+    there = observed.resources.get(Address("domain", domain))
+    return isinstance(there, Absent) or (isinstance(there, Present) and there.spec.accepted is False)
 
 
 async def answering(asked: Asked, domain: str) -> str:

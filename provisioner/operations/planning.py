@@ -37,7 +37,7 @@ from provisioner.operations.checkout import commit_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, load
-from provisioner.operations.mail_records import Asked, device_records, signing_records
+from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
 from provisioner.operations.state import journal_path
 from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
@@ -171,7 +171,10 @@ async def _read(
     reading = engine.read(desired, TYPES, tenant.ports, scope=scope, reads=reads, unmanaged=True)
     observed, devices = await asyncio.gather(reading, device_records(asked, desired, cloud))
     signing = await signing_records(asked, desired, observed)
-    return dataclasses.replace(observed, requests=observed.requests + asked.count), (*devices, *signing)
+    return dataclasses.replace(observed, requests=observed.requests + asked.count), (
+        *of_tenant(devices, observed),
+        *signing,
+    )
 
 
 def _unmatched(target: str) -> Diagnostic:

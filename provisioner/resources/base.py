@@ -130,7 +130,7 @@ class PreconditionType(BaseType, abstract=True):
 
     def fix(self, _wanted: Any, _live: Any | None, /) -> str:
         """It is for somebody else to change."""
-        return "bring the tenant there first (this tool checks it and never changes it), or correct the plan"
+        return "bring the tenant there first (this tool checks it and never changes it)"
 
     def steps(self, _before: Any, _after: Any, /) -> Sequence[Step]:
         """It never changes."""

@@ -122,6 +122,18 @@ class DomainType(PreconditionType):
         sending = None if spec.sending_disabled is None else not spec.sending_disabled
         return (Acceptance(spec.domain, spec.type, spec.subdomains, sending),) if spec.accepted else ()
 
+    def fix(self, wanted: Domain, live: Domain | None, /) -> str:
+        """What an administrator does for it (Learn, "Add a domain to Microsoft 365"; Set-AcceptedDomain)."""
+        known = live is not None and (live.verified or live.accepted)
+        if live is None or not known or (wanted.verified and live.verified is False):
+            return "add the domain in the Microsoft 365 admin center and verify it"
+        if wanted.accepted and live.accepted is False:
+            return "make Exchange Online accept the domain: in the Microsoft 365 admin center it must be used for email"
+        if wanted.type is not None and live.type != wanted.type:
+            word = "InternalRelay" if wanted.type == "internal_relay" else "Authoritative"
+            return f"Set-AcceptedDomain -Identity {live.domain} -DomainType {word}"
+        return super().fix(wanted, live)
+
     def advice(self, wanted: Domain, live: Domain) -> Iterable[Advice]:
         if wanted.accepted and live.sending_disabled:
             summary = "no mail may be sent from this domain (SendingFromDomainDisabled)"

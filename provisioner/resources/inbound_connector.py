@@ -322,7 +322,10 @@ def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:
         )
     elif spec.tls_sender_certificate_name and spec.type == "partner" and not spec.restrict_domains_to_certificate:
         summary = "the certificate name alone restricts nothing on a partner connector"
-        mend = "write restrict_domains_to_certificate: true, if others must not send for these domains"
+        mend = (
+            "write restrict_domains_to_certificate: true, if others must not send for these domains (apply then asks "
+            f"for --allow PARTNER-RESTRICTS:inbound_connector/{spec.name})"
+        )
         yield Advice("CERTIFICATE-UNUSED", summary, mend, name)
 
 

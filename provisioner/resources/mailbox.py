@@ -35,7 +35,7 @@ from provisioner.resources.canonical import (
 )
 from provisioner.resources.fields import REQUIRED, column
 from provisioner.resources.identities import Directory
-from provisioner.resources.rows import FEW
+from provisioner.resources.rows import FEW, user
 from provisioner.resources.rows.recipient import Recipient
 
 _COLUMNS = frozenset({"id", "userPrincipalName", "mail", "proxyAddresses", "accountEnabled", "assignedPlans"})
@@ -113,14 +113,19 @@ class MailboxType(PreconditionType):
             seen[key] = one if isinstance(one, Unknown) else answered(wanted[key], _decode(key, one, directory))
         return seen
 
-    def fix(self, _wanted: Mailbox, live: Mailbox | None, /) -> str:
+    def fix(self, wanted: Mailbox, live: Mailbox | None, /) -> str:
         """An account that is not for signing in should stay blocked (Learn, "About shared mailboxes")."""
-        if live is None or not live.kind or live.kind == "a user mailbox":
-            return super().fix(_wanted, live)
+        if live is None:
+            return f'create "{wanted.address}" first'
+        if not live.kind or live.kind == "a user mailbox":
+            lacks = [user.ENABLE] if wanted.enabled and live.enabled is False else []
+            lacks += [user.LICENSE] if wanted.licensed and live.licensed is False else []
+            return " and ".join(lacks) or super().fix(wanted, live)
         return (
             f"it is {live.kind}, whose account should stay blocked. For a password or a person's token, let the device "
             "sign in to another mailbox (mailbox: …) that may send as this address; Send As is then planned. An "
-            "application (OAuth, client credentials) needs no such mailbox: it gets its right on this one under send_as"
+            "application (OAuth, client credentials) needs no account that may sign in: declare smtp_auth and send_as "
+            "for this mailbox in place of the device"
         )
 
     def written_form(self, spec: Mailbox) -> None:

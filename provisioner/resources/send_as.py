@@ -266,7 +266,7 @@ class _Pair:
         if self._revoked:
             return Absent()
         reason = f"the tenant has no recipient {self._sender} to send as"
-        return Absent(reason, "correct the name, create the recipient first, or take the entry out of the plan")
+        return Absent(reason, "create the recipient first, or correct the name")
 
     def judge(self, rows: Sequence[Row]) -> SendAs | Absent | Unknown:
         """What the rows of the sender say of the right."""
@@ -347,7 +347,7 @@ class _Pair:
             reason = f"{self._trustee} is neither a recipient nor an application that is registered with Exchange"
             return Absent(reason, _APPLICATIONS)
         reason = f"the tenant has no recipient {self._trustee} to hold the right"
-        return Absent(reason, "correct the name, or take the entry out of the plan")
+        return Absent(reason, "correct the name")
 
     def _refused(self) -> Absent | None:
         """Why the trustee cannot hold a right (Add-RecipientPermission: mailbox users, mail users, security groups)."""

@@ -290,7 +290,7 @@ class _Seen:
         if party is None:
             if not self.directory.asked(name):
                 return Unknown(f"whether {name} is another name of a mailbox was not asked", "incomplete")
-            fix = f'create "{name}" first, correct the name, or take it out of the plan'
+            fix = f'create "{name}" first, or correct the name'
             return Absent(f"the tenant has no mailbox {name}: no recipient has this address or name", fix)
         kind = party.kind if isinstance(party, Recipient) else "an application"
         return Absent(f"{name} is {kind}, not a mailbox: SMTP AUTH is a setting of mailboxes", _fitting(party))
@@ -302,7 +302,7 @@ def _fitting(party: Party) -> str:
     if kind == recipient.MAIL_USER:
         return (
             "a High Volume Email account is a mail user, and this setting does not hold for it: send to "
-            "smtp.hve.mx.microsoft and take it out of smtp_auth; otherwise give the user a mailbox"
+            "smtp.hve.mx.microsoft without it; otherwise give the user a mailbox"
         )
     if kind == recipient.CONTACT:
         return "a contact cannot sign in: write the address of the mailbox that the device signs in to"

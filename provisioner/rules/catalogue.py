@@ -28,6 +28,7 @@ _GENERAL = (
     Rule("DEVICE-RISK", _WARNING, "", "The way in which a device sends has a weakness."),
     Rule("DIRECT-SEND-REJECTED", _WARNING, "", "A device sends direct, which the tenant rejects."),
     Rule("DIRECT-SEND-UNKNOWN", _INFO, "", "Whether the tenant rejects direct send could not be read."),
+    Rule("DOMAIN-NOT-ACCEPTED", _WARNING, "", "A change needs an accepted domain that the tenant does not have."),
     Rule("HYBRID-CONNECTOR", _ERROR, "apply", "The Hybrid Configuration Wizard made and keeps this connector."),
     Rule("NOT-IN-FORCE", _WARNING, "", "A declared object exists, but has no effect in the tenant."),
     Rule("OWNER-FOREIGN", _ERROR, "apply", "The object carries the ownership mark of another plan."),

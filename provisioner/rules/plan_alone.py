@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner import mailflow
-from provisioner.devices import NAMES, odd_sources
+from provisioner.devices import NAMES, at_mx, odd_sources
+from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired, Finding, Resource, ResourceType, Rule
+from provisioner.model.devices import DIRECT_SEND, Device
 from provisioner.resources import TYPES
 from provisioner.rules.catalogue import RULES, rule_of
 
@@ -52,8 +54,16 @@ def _lost_devices(desired: Desired) -> Iterator[Finding]:
             written = [device.method] if device.method != "auto" else list(choice.refused)
             why = "; ".join(f"{NAMES[m]}: {choice.refused[m]}" for m in written)
             summary = f"{device.address}: no method will do ({why})"
-            mend = "; or ".join(choice.advice)
+            mend = "; or ".join(_possible(choice.advice, device, desired))
             yield Finding(rule.id, rule.severity, summary, mend, blocks=rule.blocks, location=device.location)
+
+
+def _possible(advice: Sequence[str], device: Device, desired: Desired) -> Iterator[str]:
+    """The advice without direct send, where a partner connector of the plan would refuse it."""
+    direct = [text for text in advice if text.startswith(NAMES[DIRECT_SEND])]
+    picture = of_declared(desired.resources.values()) if direct else None
+    refused = picture and any(mailflow.decide(picture, a).allowed is False for a in at_mx(device, desired))
+    return (text for text in advice if not (refused and text in direct))
 
 
 def _risks(desired: Desired) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner import mailflow
+from provisioner.devices import worked_out_for
 from provisioner.model import Address, Change, Desired, Finding, ResourceType, goal_of
 from provisioner.model.picture import (
     ADDRESS,
@@ -129,21 +130,27 @@ def _overlaps(
         "it is not certain which of them a message matches"
     )
     at = desired.resources[others[0]].location
-    yield Finding(rule.id, rule.severity, summary, _adoption(kind, address, spec), address, location=at)
+    written = [other for other in others if worked_out_for(desired.resources[other], desired) is None]
+    mend = _adoption(kind, address, spec, written)
+    yield Finding(rule.id, rule.severity, summary, mend, address, location=at)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _adoption(kind: ResourceType[Any], address: Address, spec: Any) -> str:
-    """How the plan takes the object over, or says that it does not want it."""
+def _adoption(kind: ResourceType[Any], address: Address, spec: Any, instead: Sequence[Address] = ()) -> str:
+    """How the plan takes the object over, `instead` of what it writes now, or says that it does not want it."""
     ignore = f'list "{address.short}" under ignore'
     if kind.made_by(spec) == HYBRID_WIZARD:
         return f"the Hybrid Configuration Wizard made it: change it with the wizard, or {ignore}"
     if kind.owner_of(spec):
         return f'it belongs to the plan "{kind.owner_of(spec)}": change it there, or {ignore}'
     export = shlex.join(["provisioner", "export", "--target", address.short])
-    return f"to manage it, write it under its name in {kind.section} ({export} shows how); to leave it alone, {ignore}"
+    place = f" in place of {listed([str(other) for other in instead])}" if instead else ""
+    return (
+        f"to manage it, write it under its name in {kind.section}{place} ({export} shows how); "
+        f"to leave it alone, {ignore}"
+    )
 
 
 def _named(sources: Scope) -> str:

@@ -6,9 +6,24 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.devices import worked_out_for
 from provisioner.diagnostics import Severity
-from provisioner.model import Action, Address, Change, Desired, Finding, Observed, Present, ResourceType
+from provisioner.model import (
+    Action,
+    Address,
+    Answer,
+    Change,
+    Desired,
+    Finding,
+    Observed,
+    Present,
+    ResourceType,
+    goal_of,
+    request_key,
+)
+from provisioner.model.picture import Signature
 from provisioner.resources.ownership import HYBRID_WIZARD
+from provisioner.resources.rows import accepted_domain
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
 
@@ -27,6 +42,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _hybrid(desired, observed, changes, types)
     yield from _same_mailbox(desired, observed, types)
     yield from _blast_radius(desired, observed, changes, types)
+    yield from _unaccepted(desired, observed, changes, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
 
 
@@ -65,7 +81,7 @@ def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], typ
             continue
         if types[change.address.type].made_by(there.spec) == HYBRID_WIZARD:
             summary = f"{change.address} was made by the Hybrid Configuration Wizard, which will overwrite changes"
-            mend = "change it with the wizard, and list it under ignore"
+            mend = f'change it with the wizard, take it out of the plan, and list "{change.address.short}" under ignore'
             resource = desired.resources.get(change.address)
             at = resource.location if resource else None
             yield Finding(rule.id, rule.severity, summary, mend, change.address, rule.blocks, location=at)
@@ -143,6 +159,47 @@ def _taken(desired: Desired, changes: Sequence[Change]) -> dict[str, str]:
             noun = "object" if total == 1 else "objects"
             found[kind] = f"{whole} {kind} {noun} of this plan would be taken away: nothing declares it any more"
     return found
+
+
+def _unaccepted(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
+    """Domains that a change needs and the tenant certainly does not accept: Exchange refuses the change.
+
+    What the plan declares is checked as a precondition. DKIM takes a domain with an entry of its own, a certificate
+    also one below an accepted domain (New-DkimSigningConfig; Learn, "Set up connectors to route mail").
+    """
+    answer = observed.evidence.get(request_key(accepted_domain.REQUEST))
+    if not isinstance(answer, Answer):
+        return
+    rule, accepted = RULES["DOMAIN-NOT-ACCEPTED"], _accepted(answer)
+    for change in changes:
+        kind, goal = types[change.address.type], goal_of(change)
+        if change.action is Action.NO_OP or goal is None:
+            continue
+        had = () if change.observed is None else kind.needs(change.observed)
+        for need in kind.needs(goal):
+            names = {need.key} if Signature in kind.contributes else {need.key, *_parents(need.key)}
+            if accepted is None or need in desired.resources or need in had or names & accepted:
+                continue
+            resource = desired.resources.get(change.address)
+            device = worked_out_for(resource, desired) if resource else None
+            summary = f"{change.address} needs the accepted domain {need.key}, which the tenant does not have"
+            other = f"correct certificate of {device.address}" if device else "correct the name"
+            mend = f"add the domain in the Microsoft 365 admin center and verify it, or {other}"
+            at = resource.location if resource else None
+            yield Finding(rule.id, rule.severity, summary, mend, change.address, location=at)
+
+
+def _accepted(answer: Answer) -> frozenset[str] | None:
+    """The accepted domains; None where a row has a form that nobody knows."""
+    try:
+        return frozenset(accepted_domain.decode(answer.rows))
+    except ValueError:
+        return None
+
+
+def _parents(domain: str) -> Iterator[str]:
+    labels = domain.split(".")
+    return (".".join(labels[cut:]) for cut in range(1, len(labels)))
 
 
 def _quoted(owner: str) -> str:

@@ -342,6 +342,8 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
                 "partner_restricts",
                 "550 5.7.51",
                 'mail from contoso.com does not meet the restriction of connector["a"] and connector["b"]',
+                mend="declare a connector of type on_premises for its address, or add the address to "
+                'connector["a"] and connector["b"]',
             ),
         ),
         (

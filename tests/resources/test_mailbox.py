@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from urllib.parse import unquote
 
@@ -121,15 +122,17 @@ def test_the_account_of_a_shared_mailbox_is_not_to_be_unblocked(details: str, ki
     advice = KIND.fix(Mailbox("erp@contoso.com", True, True), live)
     assert advice.startswith(f"it is {kind}, whose account should stay blocked")
     assert "sign in to another mailbox" in advice
-    assert "An application (OAuth, client credentials) needs no such mailbox" in advice
+    assert "An application (OAuth, client credentials) needs no account that may sign in" in advice
 
 
 def test_the_account_of_a_user_mailbox_is_for_its_administrator() -> None:
     said, live = fit(BLOCKED, "UserMailbox")
     assert said == ["Get-Recipient"]
-    usual = "bring the tenant there first (this tool checks it and never changes it), or correct the plan"
-    assert KIND.fix(Mailbox("erp@contoso.com", True), live) == usual
-    assert KIND.fix(Mailbox("erp@contoso.com", True), None) == usual
+    assert live is not None
+    assert KIND.fix(Mailbox("erp@contoso.com", True), live) == "enable the account in Entra ID"
+    both = "enable the account in Entra ID and assign a licence with an Exchange Online plan"
+    assert KIND.fix(Mailbox("erp@contoso.com", True, True), dataclasses.replace(live, licensed=False)) == both
+    assert KIND.fix(Mailbox("erp@contoso.com", True), None) == 'create "erp@contoso.com" first'
     assert fit(USER, "SharedMailbox")[0] == [], "nothing is asked about a user who fits"
 
 

@@ -548,7 +548,8 @@ def test_a_blocked_address_and_a_partner_s_restriction_are_told_with_their_fix(t
     found = plan(tmp_path, {}, devices={"fax": fax}, undeclared=(lockdown,), evidence=blocks[1:])
     (restricted,) = of(found, "DEVICE-CANNOT-SEND")
     assert 'does not meet the restriction of inbound_connector["filter"] (550 5.7.51)' in restricted.summary
-    assert restricted.mend == "provisioner explain shows what the tenant has for the device"
+    fix = "declare a connector of type on_premises for its address, or add the address to "
+    assert restricted.mend == fix + 'inbound_connector["filter"]'
 
 
 def test_a_mailbox_whose_own_switch_is_turned_off_loses_its_way(tmp_path: Path) -> None:

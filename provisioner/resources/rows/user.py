@@ -14,6 +14,9 @@ COLUMNS = recipient.COLUMNS | {*_ADDRESSES, "AuthenticationPolicy", "RecipientTy
 OF_POLICY = frozenset({*_ADDRESSES, "AuthenticationPolicy", "RecipientTypeDetails"})
 """Those that tell the policy of a user, and the kind of its mailbox."""
 
+ENABLE, LICENSE = "enable the account in Entra ID", "assign a licence with an Exchange Online plan"
+"""What an account needs that cannot sign in, or whose mailbox has no licence: the same words wherever it is told."""
+
 LISTING = Cmdlet("Get-User", {"ResultSize": "Unlimited"}, COLUMNS)
 
 

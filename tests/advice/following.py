@@ -1,0 +1,138 @@
+"""What a plan says on a tenant, and whether an advice does what it says when it is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner import engine
+from provisioner.changes import planning
+from provisioner.diagnostics import Diagnostic, InputError, Severity
+from provisioner.model import Observed
+from provisioner.model.clouds import CLOUDS
+from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
+from provisioner.plan import document
+from provisioner.resources import TYPES
+from provisioner.rules import parse_allow
+from tests.advice.reading import Reading, ways
+from tests.advice.told import Said, Told
+from tests.advice.worlds import World
+
+TODAY = dt.date(2026, 11, 23)
+
+
+def said(world: World, folder: Path) -> Said:
+    """Load the plan, read the tenant, ask DNS, plan."""
+    path = folder / "plan.yaml"
+    path.write_text(json.dumps(world.document))
+    waivers = [parse_allow(option) for option in world.waivers]
+    try:
+        desired, warnings = document.load(path, TYPES, today=TODAY, waivers=waivers)
+    except InputError as error:
+        return Said(tuple(map(_mistake, error.diagnostics)))
+    service = world.service()
+
+    async def read() -> tuple[Observed, list[object]]:
+        observed = await engine.read(desired, TYPES, service.ports, unmanaged=True)
+        asked = Asked(service, service.clock)
+        records = await device_records(asked, desired, CLOUDS["worldwide"])
+        return observed, [*of_tenant(records, observed), *await signing_records(asked, desired, observed)]
+
+    observed, records = asyncio.run(read())
+    found = planning.plan(desired, observed, TYPES, waivers=waivers, told=records)
+    told = [
+        Told(f.rule, _about(f.address, f.summary), f.summary, f.mend, stops=bool(f.blocks))
+        for f in found.findings
+        if not f.waived
+    ]
+    told += [Told("UNREAD", str(a), u.reason, "", stops=True) for a, u in {**found.unknown, **found.unlisted}.items()]
+    return Said((*map(_mistake, warnings), *told), observed)
+
+
+def _mistake(found: Diagnostic) -> Told:
+    about = _about(found.address, found.summary)
+    return Told(found.id, about, found.summary, found.mend, found.severity is Severity.ERROR)
+
+
+def _about(address: object, summary: str) -> str:
+    return str(address) if address else summary.partition(" ")[0].rstrip(":,")
+
+
+# --- what must be true of an advice ----------------------------------------------------------------------------------
+
+
+class Wrong(AssertionError):
+    """An advice that does not do what it says."""
+
+
+@dataclass
+class Count:
+    """How many advices of a rule were followed, and how many only a person can follow."""
+
+    followed: int = 0
+    by_hand: int = 0
+
+
+def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = None) -> None:
+    """Follow every way of every advice of a world alone. Raises Wrong, with all that is wrong."""
+    before = said(world, folder)
+    usual = {told.key for every in (before, *(said(part, folder) for part in world.parts)) for told in every.told}
+    wrong: list[str] = []
+    for told in (t for t in before.told if t.mend):
+        for way in ways(Reading(told, before, world)):
+            count = (counts if counts is not None else {}).setdefault(told.rule, Count())
+            if way.world is None:
+                count.by_hand += 1
+                continue
+            count.followed += 1
+            problem = _problem(told, usual, world, way.world, folder)
+            if problem:
+                wrong.append(f"{told.rule} ({told.about}), {way.label}: {problem}; advice: {told.mend}")
+    if wrong:
+        raise Wrong(f"{world.name}:\n" + "\n".join(wrong))
+
+
+def _problem(told: Told, usual: Collection[tuple[str, str]], world: World, done: World, folder: Path) -> str:
+    """What is wrong with one way to follow one advice; "" for nothing.
+
+    `usual` is what the world and its parts tell anyway: a plan with a mistake tells nothing else.
+    """
+    after = said(done, folder)
+    if told.key in {t.key for t in after.told}:
+        return "it is told again"
+    new = [t for t in after.told if t.key not in usual]
+    stopping = [t for t in new if t.stops and t.rule not in told.mend]
+    if stopping:
+        return f"it raises what stops: {[t.summary for t in stopping]}"
+    for one in (t for t in new if t.mend):
+        back = ways(Reading(one, after, done))
+        if back and all(way.world is not None and _same(way.world, world) for way in back):
+            return f"the advice on what it raises leads back: {one.summary} ({one.mend})"
+    return ""
+
+
+def _same(one: World, other: World) -> bool:
+    return (one.document, tuple(one.done), one.denied) == (other.document, tuple(other.done), other.denied)
+
+
+def follow_all(world: World, folder: Path, choose: random.Random) -> int:
+    """Follow advice after advice until none is left that a world can show, and give their number. Raises Wrong."""
+    steps: list[str] = []
+    for _ in range(_STEPS):
+        now = said(world, folder)
+        open_ = [(t, w) for t in now.told if t.mend for w in ways(Reading(t, now, world)) if w.world is not None]
+        if not open_:
+            return len(steps)
+        told, way = choose.choice(open_)
+        assert way.world is not None
+        steps.append(f"{told.rule} ({told.about}): {way.label}")
+        world = way.world
+    raise Wrong(f"{world.name}: no end of advice:\n" + "\n".join(steps[-12:]))
+
+
+_STEPS = 60

@@ -1,0 +1,55 @@
+"""Every advice, followed as a reader would: the finding is gone, nothing else stops, and no advice undoes another."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from provisioner.resources import dkim
+from provisioner.rules import RULES
+from provisioner.rules.catalogue import CLOSE_BEFORE_OPEN
+from tests.advice.following import Count, Wrong, follow_all, follow_each, said
+from tests.advice.worlds import World, combined, pieces
+from tests.generated import share
+
+pytestmark = pytest.mark.impure
+
+WITHOUT_ADVICE = {"PROTECTED"}
+AT_APPLY = {CLOSE_BEFORE_OPEN}
+_COMBINATIONS = 400
+
+
+@pytest.mark.parametrize("world", pieces(), ids=lambda world: world.name)
+def test_an_advice_does_what_it_says(world: World, tmp_path: Path) -> None:
+    told = said(world, tmp_path).told
+    assert world.raises <= {t.rule for t in told}
+    assert {t.rule for t in told if not t.mend} <= WITHOUT_ADVICE | {"UNREAD"}
+    follow_each(world, tmp_path)
+    follow_all(world, tmp_path, random.Random(1))
+
+
+def test_the_advice_of_several_findings_agrees(tmp_path: Path) -> None:
+    for number in share(range(_COMBINATIONS)):
+        world = combined(number)
+        follow_each(world, tmp_path)
+        follow_all(world, tmp_path, random.Random(number))
+
+
+def test_the_advice_of_every_rule_is_tried() -> None:
+    raised = {rule for world in pieces() for rule in world.raises}
+    assert raised >= RULES.keys() - AT_APPLY
+
+
+def test_advice_that_leads_in_a_circle_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this tool once said: write 2048 where only creation sets the size, and then write 1024 again."""
+    (world,) = (w for w in pieces() if w.name == "key to be")
+    counts: dict[str, Count] = {}
+    follow_each(world, tmp_path, counts)
+    assert counts["DKIM-KEY-1024"].followed == 1
+    monkeypatch.setattr(
+        dkim, "_STRONGER_KEY", "write enabled: true to switch it on, or enabled: false if that is intended"
+    )
+    with pytest.raises(Wrong, match="it is told again"):
+        follow_each(world, tmp_path)
