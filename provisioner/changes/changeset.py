@@ -158,6 +158,7 @@ def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> Ch
             "reason": change.reason,
             "observed": None if change.observed is None else _observed(change.observed),
             "consequences": list(change.consequences),
+            "closes": change.closes,
             "fields": _differences(before or {}, after or {}, unwritten) if change.action is not Action.NO_OP else [],
             "needs": [str(n) for n in change.needs],
             "steps": [step_document(s) for s in change.steps],

@@ -215,7 +215,7 @@ def _promises(
     changes: Sequence[Change], desired: Desired, types: Mapping[str, ResourceType[Any]]
 ) -> Iterator[tuple[Address, ReadBack]]:
     """What has to be in force before anything is closed by hand, the objects outside of the scope included."""
-    if not any(consequence.closes(c.consequences) for c in changes):
+    if not any(c.closes for c in changes):
         return
     declared = {a: r.spec for a, r in desired.set_aside.items()}
     declared.update({c.address: c.after for c in changes if c.after is not None})
@@ -229,9 +229,14 @@ def _promises(
 
 
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
-    """The change with its consequences, from what the whole object contributes before and after."""
+    """The change with its consequences, from what the whole object contributes before and after.
+
+    What it takes from senders is the engine's own question: a partner connector that goes refuses nobody any more, and
+    takes from its sources that RejectDirectSend spares them.
+    """
     found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal_of(change)))
-    return dataclasses.replace(change, consequences=found)
+    takes = change.action is not Action.NO_OP and promises.loses(kind, change.observed, goal_of(change))
+    return dataclasses.replace(change, consequences=found, takes=bool(takes))
 
 
 def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterator[Finding]:
@@ -268,7 +273,7 @@ def stages(changes: Iterable[Change]) -> dict[Address, Stage]:
 
 
 def _stage(change: Change) -> Stage:
-    if not consequence.closes(change.consequences):
+    if not change.closes:
         return Stage.FREE
     return Stage.MIXED if consequence.opens(change.consequences) else Stage.CLOSING
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from provisioner.diagnostics import Location, Severity
+from provisioner.model import consequence
 from provisioner.model.devices import Choice, Device, Site
 from provisioner.model.picture import Contribution, Contributions
 
@@ -440,7 +441,7 @@ class Change:
 
     `consequences` are what it does to mail and exposure, worst first (model/consequence.py). `observed` is the whole
     object as the tenant reported it, read-only fields included; None for a creation. The steps follow from it and
-    from `after`, so that they can be derived again.
+    from `after`, so that they can be derived again. `takes`: somebody loses something by it, whatever else it does.
     """
 
     address: Address
@@ -453,6 +454,12 @@ class Change:
     reason: str = ""
     consequences: tuple[str, ...] = ()
     observed: Any | None = None
+    takes: bool = False
+
+    @property
+    def closes(self) -> bool:
+        """Whether it may take a path from somebody: it is sent after what opens one, and held back if need be."""
+        return self.takes or consequence.closes(self.consequences)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ class ChangeFacts(TypedDict):
     reason: str
     observed: Fields | None
     consequences: list[str]
+    closes: bool
     fields: list[FieldDocument]
     needs: list[str]
     steps: list[StepDocument]

@@ -104,7 +104,7 @@ def dangers(change: ChangeDocument) -> list[str]:
 
 def closing(change: ChangeDocument) -> bool:
     """Whether it takes a sending path from somebody: such a change is sent last, and held back if need be."""
-    return consequence.closes(change["provisioner"].get("consequences", ()))
+    return change["provisioner"]["closes"]
 
 
 def opened_first(change: ChangeDocument) -> Sequence[str]:

@@ -168,7 +168,7 @@ def _unaccepted(desired: Desired, observed: Observed, changes: Sequence[Change],
     also one below an accepted domain (New-DkimSigningConfig; Learn, "Set up connectors to route mail").
     """
     answer = observed.evidence.get(request_key(accepted_domain.REQUEST))
-    if not isinstance(answer, Answer):
+    if not isinstance(answer, Answer) or not answer.rows:  # every tenant has one
         return
     rule, accepted = RULES["DOMAIN-NOT-ACCEPTED"], _accepted(answer)
     for change in changes:

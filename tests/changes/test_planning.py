@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.changes import planning
+from provisioner.changes import changeset, planning
 from provisioner.model import (
     Absent,
     Action,
@@ -25,6 +25,7 @@ from provisioner.model import (
     Waiver,
     consequence,
 )
+from provisioner.render import powershell
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain
@@ -215,6 +216,28 @@ def test_what_is_needed_comes_first_and_deletes_the_other_way_round() -> None:
 
 
 OPENING, CLOSING = consequence.WIDENS, consequence.STOPS
+
+
+def test_a_restricting_partner_connector_that_goes_comes_after_what_opens() -> None:
+    """It refuses nobody any more, and its own sources lose their exemption from RejectDirectSend."""
+    filter_ = InboundConnector(
+        "filter",
+        type="partner",
+        enabled=True,
+        sender_domains=frozenset({"*"}),
+        sender_ip_addresses=frozenset({"9.9.9.0/24"}),
+        restrict_domains_to_ip_addresses=True,
+    )
+    old, new = Address("inbound_connector", "filter"), Address("inbound_connector", "hq")
+    relay = InboundConnector("hq", type="on_premises", sender_ip_addresses=frozenset({"198.51.100.8/32"}))
+    wanted = dataclasses.replace(desired((new, relay)), absent={old: None})
+    found = planning.plan(wanted, observed((new, Absent()), (old, Present(filter_))), TYPES)
+    assert [(c.address, c.closes) for c in found.pending] == [(new, False), (old, True)]
+    assert found.pending[1].consequences == ("deletes", "widens exposure")
+    document = changeset.to_document(found)
+    assert [c["provisioner"]["closes"] for c in document["resource_changes"]] == [False, True]
+    script = powershell.render(document)
+    assert script.index("New-InboundConnector") < script.index("From here on") < script.index("Remove-InboundConnector")
 
 
 def test_what_opens_and_closes_comes_after_what_opens_and_before_what_only_closes() -> None:

@@ -95,6 +95,9 @@ class Tenant:
     def get_recipient(self, _: dict[str, Any]) -> Answer:
         return Answer()
 
+    def get_accepteddomain(self, _: dict[str, Any]) -> Answer:
+        return Answer()
+
     def set_casmailbox(self, p: dict[str, Any]) -> Answer:
         self.mailboxes[p["Identity"]] = p["SmtpClientAuthenticationDisabled"]
         return Answer()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from provisioner.changes import planning
 from provisioner.diagnostics import Location, Severity
 from provisioner.model import (
+    Absent,
     Address,
     Answer,
     ChangeSet,
@@ -25,15 +30,18 @@ from provisioner.model import (
     Send,
     Step,
     Undeclared,
+    request_key,
 )
 from provisioner.model.picture import Contribution, Contributions, Relay
+from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.outbound_connector import OutboundConnector
+from provisioner.resources.rows import accepted_domain
 from provisioner.resources.smtp_auth import SmtpAuth
-from provisioner.rules import check, parse_allow
+from provisioner.rules import check, parse_allow, questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +200,56 @@ def test_advice_never_blocks_and_keeps_its_severity_below_an_error(
     types = {t.name: t for t in TYPES}
     found = [f for f in check(desired, Observed({address: Present(live)}), (), types) if f.rule == rule]
     assert [(f.severity, f.blocks, f.address) for f in found] == [(severity, "", address)]
+
+
+# --- domains that a change needs -------------------------------------------------------------------------------------
+
+
+def _needing(*rows: str, sections: Any, live: Mapping[str, Any] | None = None) -> list[tuple[str, str]]:
+    """DOMAIN-NOT-ACCEPTED, by address and advice, in a tenant with these accepted domains."""
+    head = {"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": "us", **sections}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "plan.yaml").write_text(json.dumps(head))
+        wanted, _ = document.load(Path(folder), TYPES, today=dt.date(2026, 11, 23))
+    there = {Address.parse(short): Present(spec) for short, spec in (live or {}).items()}
+    answer = Answer(tuple({"DomainName": name, "DomainType": "Authoritative"} for name in rows))
+    asked = {request_key(accepted_domain.REQUEST): answer}
+    seen = Observed({a: there.get(a, Absent()) for a in wanted.resources}, evidence=asked)
+    assert accepted_domain.REQUEST in questions(wanted) or any(a.type == "domain" for a in wanted.resources)
+    found = planning.plan(wanted, seen, TYPES).findings
+    return [(str(f.address), f.mend) for f in found if f.rule == "DOMAIN-NOT-ACCEPTED"]
+
+
+SIGNING = {"dkim": {"a.contoso.com": {"enabled": False}}}
+OWN = {"type": "on_premises", "require_tls": True, "tls_sender_certificate_name": "mail.contoso.com"}
+ADD = "add the domain in the Microsoft 365 admin center and verify it, or "
+
+
+def test_a_domain_that_a_change_needs_is_told_where_the_tenant_does_not_accept_it() -> None:
+    assert _needing("fabrikam.com", sections=SIGNING) == [('dkim["a.contoso.com"]', ADD + "correct the name")]
+    assert _needing("a.contoso.com", sections=SIGNING) == []
+    certificate = {"inbound_connectors": {"own": OWN}}
+    told = [('inbound_connector["own"]', ADD + "correct the name")]
+    assert _needing("fabrikam.com", sections=certificate) == told
+    assert _needing(sections=certificate) == [], "every tenant has one: an answer without any says nothing"
+
+
+def test_dkim_takes_a_domain_of_its_own_and_a_certificate_one_below_an_accepted_domain() -> None:
+    assert len(_needing("contoso.com", sections=SIGNING)) == 1
+    assert _needing("contoso.com", sections={"inbound_connectors": {"own": OWN}}) == []
+    assert _needing("com.example", sections={"inbound_connectors": {"own": OWN}}) != []
+
+
+def test_what_the_object_needed_before_and_what_is_declared_is_not_told() -> None:
+    live = {"inbound_connector/own": InboundConnector("own", type="on_premises", enabled=True, owner="us",
+            tls_sender_certificate_name="mail.contoso.com", require_tls=False)}  # fmt: skip
+    assert _needing("fabrikam.com", sections={"inbound_connectors": {"own": OWN}}, live=live) == []
+    declared = {"domains": {"a.contoso.com": {"accepted": True}}}
+    assert _needing("fabrikam.com", sections={**SIGNING, **declared}) == [], "its precondition says it"
+
+
+def test_a_certificate_that_only_a_device_names_is_corrected_there() -> None:
+    device = {"from": "scan@fabrikam.com", "recipients": "anyone", "certificate": "scan.contoso.com",
+              "supports": {"tls": "1.2", "authentication": []}}  # fmt: skip
+    told = _needing("fabrikam.com", sections={"devices": {"scan": device}})
+    assert told == [('inbound_connector["certificate-scan.contoso.com"]', ADD + "correct certificate of device/scan")]
