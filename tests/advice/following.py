@@ -13,7 +13,7 @@ from pathlib import Path
 from provisioner import engine
 from provisioner.changes import planning
 from provisioner.diagnostics import Diagnostic, InputError, Severity
-from provisioner.model import Observed
+from provisioner.model import Finding, Observed
 from provisioner.model.clouds import CLOUDS
 from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
 from provisioner.plan import document
@@ -37,7 +37,7 @@ def said(world: World, folder: Path) -> Said:
         return Said(tuple(map(_mistake, error.diagnostics)))
     service = world.service()
 
-    async def read() -> tuple[Observed, list[object]]:
+    async def read() -> tuple[Observed, list[Finding]]:
         observed = await engine.read(desired, TYPES, service.ports, unmanaged=True)
         asked = Asked(service, service.clock)
         records = await device_records(asked, desired, CLOUDS["worldwide"])
@@ -50,7 +50,8 @@ def said(world: World, folder: Path) -> Said:
         for f in found.findings
         if not f.waived
     ]
-    told += [Told("UNREAD", str(a), u.reason, "", stops=True) for a, u in {**found.unknown, **found.unlisted}.items()]
+    unread = [*found.unknown.items(), *found.unlisted.items()]
+    told += [Told("UNREAD", str(what), why.reason, "", stops=True) for what, why in unread]
     return Said((*map(_mistake, warnings), *told), observed)
 
 
