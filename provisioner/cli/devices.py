@@ -13,7 +13,7 @@ from provisioner.cli.session import Session
 from provisioner.devices import device_of, sheet, summary
 from provisioner.devices import report as report_of
 from provisioner.model.clouds import cloud_of_mail
-from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_records import asking, microsoft_mx
@@ -59,7 +59,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     desired = load_for_devices(session, path)
     device = device_of(name.removeprefix("device/"), desired)
     found: Mapping[str, str] = {}
-    if desired.choices[device.name].method not in {None, CLIENT_SUBMISSION}:
+    if desired.choices[device.name].method in {SMTP_RELAY, DIRECT_SEND}:
         found = run(microsoft_mx(asking(session), [device.sender.rpartition("@")[2]]))
     sign_in = run(sign_in_name(session, desired, device.name))
     document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in)

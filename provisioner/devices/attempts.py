@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from provisioner.mailflow.attempt import Attempt
 from provisioner.model import Desired
-from provisioner.model.devices import CLIENT_SUBMISSION, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, Choice, Device
 
 
 def attempts(device: Device, desired: Desired, choice: Choice | None = None) -> Sequence[Attempt]:
@@ -14,6 +15,9 @@ def attempts(device: Device, desired: Desired, choice: Choice | None = None) -> 
     chosen = choice or desired.choices.get(device.name)
     if chosen is not None and chosen.method == CLIENT_SUBMISSION:
         return [signing_in(device, chosen.authentication)]
+    if chosen is not None and chosen.method == HIGH_VOLUME_EMAIL:
+        own = signing_in(device, chosen.authentication)
+        return [dataclasses.replace(own, mailbox=device.account, hve=True)]
     return at_mx(device, desired)
 
 

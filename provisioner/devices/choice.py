@@ -1,4 +1,4 @@
-"""Which of the three methods a device should use, by rules that can be read and are told with the answer.
+"""Which method a device should use, by rules that can be read and are told with the answer.
 
 The facts are Microsoft's comparison of client submission, SMTP relay and direct send ("How to set up a multifunction
 device or application to send email"), the sending limits of Exchange Online, and the announcement of 27 January 2026 on
@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from provisioner.mailflow.basic_authentication import BASIC_ENDING
+from provisioner.mailflow.basic_authentication import BASIC_ENDING, HVE_BASIC_ENDING
 from provisioner.mailflow.deciding import rejects_direct_send
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Desired
@@ -25,8 +25,10 @@ from provisioner.model.devices import (
     ALL_PORTS,
     CLIENT_SUBMISSION,
     DIRECT_SEND,
+    HIGH_VOLUME_EMAIL,
     IMPLICIT_TLS,
     METHODS,
+    SIGNING_IN,
     SMTP_RELAY,
     Choice,
     Device,
@@ -43,6 +45,7 @@ HVE_RECIPIENTS_PER_MESSAGE = 50
 NAMES = {
     CLIENT_SUBMISSION: "client submission",
     SMTP_RELAY: "SMTP relay",
+    HIGH_VOLUME_EMAIL: "High Volume Email",
     DIRECT_SEND: "direct send",
 }
 """The methods as people call them."""
@@ -91,11 +94,10 @@ def choose(device: Device, facts: Facts) -> Choice:
     """The method of a device: the one that it names, if that can work, or the best of those that can."""
     assessed = {method: _ASSESS[method](device, facts) for method in METHODS}
     if device.method == "auto":
-        ranking = _ranking(device)
-        possible = [m for m in ranking if not assessed[m].obstacles and not assessed[m].doubts]
-        method = possible[0] if possible else None
+        # What is only delayed is still signed in for: mail that is sent direct is taken for forged.
+        ranking = sorted(_ranking(device), key=lambda m: (m == DIRECT_SEND, bool(assessed[m].doubts)))
+        method = next((m for m in ranking if not assessed[m].obstacles), None)
     else:
-        possible = [device.method]
         method = device.method if not assessed[device.method].obstacles else None
     refused = {m: "; ".join([*a.obstacles, *a.doubts]) for m, a in assessed.items() if a.obstacles or a.doubts}
     if method is None:
@@ -106,7 +108,7 @@ def choose(device: Device, facts: Facts) -> Choice:
             refused[other] = _passed_over(device, method, other)
     taken = assessed[method]
     reasons = [*(["the plan says so"] if device.method != "auto" else []), *taken.reasons]
-    authentication = _authentication(device) if method == CLIENT_SUBMISSION else "none"
+    authentication = _authentication(device) if method in SIGNING_IN else "none"
     return Choice(
         method,
         authentication,
@@ -125,8 +127,8 @@ def without_password(device: Device) -> Device:
 def _ranking(device: Device) -> tuple[str, ...]:
     """OAuth before everything; a fixed address before a password, which ends; unauthenticated mail last."""
     if "oauth" in device.authentication:
-        return (CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND)
-    return (SMTP_RELAY, CLIENT_SUBMISSION, DIRECT_SEND)
+        return (CLIENT_SUBMISSION, SMTP_RELAY, HIGH_VOLUME_EMAIL, DIRECT_SEND)
+    return (SMTP_RELAY, CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, DIRECT_SEND)
 
 
 def _passed_over(device: Device, method: str, other: str) -> str:
@@ -137,7 +139,10 @@ def _passed_over(device: Device, method: str, other: str) -> str:
         (CLIENT_SUBMISSION, DIRECT_SEND): "possible, but mail that is signed in for is not taken for forged",
         (SMTP_RELAY, CLIENT_SUBMISSION): "possible, but it rests on a password, and basic authentication ends",
         (SMTP_RELAY, DIRECT_SEND): "possible, but Exchange knows who sends where a connector names the address",
+        (HIGH_VOLUME_EMAIL, DIRECT_SEND): "possible, but mail that is signed in for is not taken for forged",
     }
+    if other == HIGH_VOLUME_EMAIL:
+        return "possible, but it takes an account and a billing policy of its own"
     return why[method, other]
 
 
@@ -145,27 +150,23 @@ def _authentication(device: Device) -> str:
     return "oauth" if "oauth" in device.authentication else "basic" if "basic" in device.authentication else "none"
 
 
-# --- the three methods -----------------------------------------------------------------------------------------------
+# --- the methods -----------------------------------------------------------------------------------------------------
 
 
 def _client_submission(device: Device, facts: Facts) -> _Assessment:
     found = _Assessment()
-    if device.tls == "none":
-        found.obstacles.append("it takes TLS 1.2 or later, and the device speaks no TLS")
-    elif not device.modern_tls:
+    if device.tls not in {"none", "1.2", "1.3"}:
         found.obstacles.append(
             f"it takes TLS 1.2 or later, and the device speaks TLS {device.tls} (an administrator can let that in on "
             "smtp-legacy.office365.com, with AllowLegacyTLSClients)"
         )
+    elif not device.modern_tls:
+        found.obstacles.append(_no_modern_tls(device))
     if facts.ports == {IMPLICIT_TLS}:
         found.obstacles.append(_ONLY_465)
     elif not facts.ports & ALL_PORTS:
         found.obstacles.append("neither port 587 nor port 25 is open to it")
-    if not device.authentication and device.other_mechanisms:
-        able = " and ".join(sorted(word.upper() for word in device.other_mechanisms))
-        found.obstacles.append(f"it takes LOGIN or XOAUTH2, and the device can do {able} alone (504 5.7.4)")
-    elif not device.authentication:
-        found.obstacles.append("it takes a sign-in, and the device has none")
+    found.obstacles += _no_sign_in(device)
     if not device.mailbox:
         found.obstacles.append("it takes a mailbox, and there is none")
     found.obstacles += _mailbox_limits(device)
@@ -176,6 +177,46 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
     found.reasons.append(f"it can sign in to {device.mailbox} with {_sign_in(device)} over TLS {device.tls}")
     if device.recipients == "anyone":
         found.reasons.append("mail that is signed in for may go to anyone")
+    return found
+
+
+def _no_modern_tls(device: Device) -> str:
+    return f"it takes TLS 1.2 or later, and the device speaks {_tls(device)}"
+
+
+def _no_sign_in(device: Device) -> Iterator[str]:
+    if not device.authentication and device.other_mechanisms:
+        able = " and ".join(sorted(word.upper() for word in device.other_mechanisms))
+        yield f"it takes LOGIN or XOAUTH2, and the device can do {able} alone (504 5.7.4)"
+    elif not device.authentication:
+        yield "it takes a sign-in, and the device has none"
+
+
+def _high_volume(device: Device, facts: Facts) -> _Assessment:
+    """Learn, "Manage high volume emails for Microsoft 365": inside recipients, port 587, TLS 1.2, no daily limit."""
+    found = _Assessment()
+    if device.recipients == "anyone":
+        found.obstacles.append("it reaches the organization's own recipients only, and the device mails anyone")
+    if not device.modern_tls:
+        found.obstacles.append(_no_modern_tls(device))
+    if facts.ports == {IMPLICIT_TLS}:
+        found.obstacles.append(_ONLY_465)
+    elif 587 not in facts.ports:
+        found.obstacles.append("it takes mail on port 587 only, which is closed to it")
+    found.obstacles += _no_sign_in(device)
+    if device.recipients_per_message > HVE_RECIPIENTS_PER_MESSAGE:
+        found.obstacles.append(
+            f"a message may have {HVE_RECIPIENTS_PER_MESSAGE} recipients at most, and it has "
+            f"{device.recipients_per_message:,}"
+        )
+    found.reasons.append(f"it mails the organization only, and can sign in with {_sign_in(device)}")
+    found.reasons.append("High Volume Email has no daily limit")
+    found.warnings.append(
+        f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) and "
+        "a billing policy, which are not made by this tool"
+    )
+    if device.authentication == {"basic"}:
+        found.warnings.append(HVE_BASIC_ENDING)
     return found
 
 
@@ -294,6 +335,7 @@ def _direct_send(device: Device, facts: Facts) -> _Assessment:
 _ASSESS: dict[str, Callable[[Device, Facts], _Assessment]] = {
     CLIENT_SUBMISSION: _client_submission,
     SMTP_RELAY: _smtp_relay,
+    HIGH_VOLUME_EMAIL: _high_volume,
     DIRECT_SEND: _direct_send,
 }
 
@@ -316,11 +358,6 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
         yield "a From address in a domain of your own"
     if device.recipients == "anyone" and device.recipients_per_day > RECIPIENTS_PER_DAY:
         yield "bulk mail to the outside: Azure Communication Services Email is made for it"
-    if _hve(device):
-        yield (
-            "High Volume Email would take it (smtp.hve.mx.microsoft, port 587): for the organization only, "
-            f"{HVE_RECIPIENTS_PER_MESSAGE} recipients a message at most, without a daily limit"
-        )
     if facts.ports == {IMPLICIT_TLS}:
         yield "a relay server in its network that takes TLS on port 465 and sends on with STARTTLS"
     elif not device.modern_tls and 25 not in facts.ports:

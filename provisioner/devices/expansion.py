@@ -70,7 +70,7 @@ def egress(desired: Desired) -> Mapping[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for device in desired.devices.values():
         choice = desired.choices.get(device.name)
-        if choice is None or choice.method in {None, CLIENT_SUBMISSION}:
+        if choice is None or choice.method not in {SMTP_RELAY, DIRECT_SEND}:
             continue
         site = desired.sites.get(device.site or "")
         sources = site.egress_ip_addresses if site else device.sender_ip_addresses

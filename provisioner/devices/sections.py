@@ -174,7 +174,7 @@ class DeviceBody(_From, total=False):
         Field(description='The user that it signs in as; its From address if not written, "" if there is no mailbox.'),
     ]
     method: Annotated[
-        Literal["auto", "client_submission", "smtp_relay", "direct_send"],
+        Literal["auto", "client_submission", "smtp_relay", "high_volume_email", "direct_send"],
         Field(description="How it is to send; auto (as if not written) chooses and says why."),
     ]
     messages_per_day: Annotated[_Count, Field(description="On a busy day; what the daily limits are measured by.")]

@@ -11,6 +11,7 @@ from typing import Any
 
 from provisioner.devices.choice import (
     CONNECTIONS,
+    HVE_RECIPIENTS_PER_MESSAGE,
     MESSAGES_PER_MINUTE,
     MOST_RECIPIENTS_PER_MESSAGE,
     NAMES,
@@ -26,7 +27,15 @@ from provisioner.mailflow.basic_authentication import BASIC_ENDS
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired
 from provisioner.model.clouds import Cloud
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model.devices import (
+    CLIENT_SUBMISSION,
+    DIRECT_SEND,
+    HIGH_VOLUME_EMAIL,
+    SIGNING_IN,
+    SMTP_RELAY,
+    Choice,
+    Device,
+)
 from provisioner.model.picture import ORGANIZATION, SignIn
 
 Document = dict[str, Any]
@@ -46,7 +55,7 @@ def summary(device: Device, desired: Desired) -> Document:
         "method": choice.method,
         "method_name": NAMES[choice.method] if choice.method else "",
         "authentication": choice.authentication,
-        "mailbox": device.mailbox if choice.method == CLIENT_SUBMISSION else "",
+        "mailbox": {CLIENT_SUBMISSION: device.mailbox, HIGH_VOLUME_EMAIL: device.account}.get(choice.method or "", ""),
         "why": list(choice.reasons),
         "refused": [{"method": m, "method_name": NAMES[m], "why": why} for m, why in choice.refused.items()],
         "warnings": list(choice.warnings),
@@ -83,13 +92,16 @@ def sheet(
 def _settings(
     device: Device, desired: Desired, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None
 ) -> Iterator[tuple[str, str, str]]:
-    host = way.host or mx.get(way.domain, "")
-    note = "the name, not an IP address" if host else f"the MX of {way.domain} at Microsoft, which DNS did not tell"
+    host = mx.get(way.domain, "") if way.host is None else way.host
+    note = "the name, not an IP address"
+    if not host:
+        unknown = f"the MX of {way.domain} at Microsoft, which DNS did not tell"
+        note = unknown if way.host is None else f"{NAMES[way.method]} is not offered in the cloud of this tenant"
     yield "Server", host, note
-    also = "; 25 works too" if way.port == 587 and 25 in device.ports else ""
-    yield "Port", str(way.port), f"465 is not offered{also}" if choice.method == CLIENT_SUBMISSION else ""
+    also = "; 25 works too" if choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in device.ports else ""
+    yield "Port", str(way.port), f"465 is not offered{also}" if way.user else ""
     yield "Encryption", *_encryption(device, choice)
-    if choice.method == CLIENT_SUBMISSION:
+    if way.user:
         yield "User", *_user(way.user, sign_in)
         if way.authentication == "oauth":
             yield from _oauth(device, desired.tenant, cloud)
@@ -132,7 +144,7 @@ def _user(mailbox: str, sign_in: str | None) -> tuple[str, str]:
 
 
 def _encryption(device: Device, choice: Choice) -> tuple[str, str]:
-    if choice.method == CLIENT_SUBMISSION:
+    if choice.method in SIGNING_IN:
         return "STARTTLS, TLS 1.2 or later", "also called explicit TLS; not SSL"
     if device.tls == "none":
         return "none", "the device speaks no TLS: its mail is readable on the way"
@@ -160,6 +172,10 @@ def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[st
         yield "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
         yield "another From address is refused after the message (554 5.2.252)"
         return
+    if choice.method == HIGH_VOLUME_EMAIL:
+        yield f"{device.account}, the address of the High Volume Email account"
+        yield "recipients in the organization only (550 5.5.105)"
+        return
     yield f"any address in {domain}, or in another accepted domain of the tenant; it needs no mailbox"
     yield "what counts is the envelope sender (MAIL FROM), which must not be empty"
     if choice.method == DIRECT_SEND:
@@ -173,6 +189,9 @@ def _limits(choice: Choice) -> Iterator[str]:
         yield f"{CONNECTIONS} connections at once (432 4.3.2)"
         most = f"{MOST_RECIPIENTS_PER_MESSAGE:,}"
         yield f"{RECIPIENTS_PER_MESSAGE} recipients a message; up to {most} where the mailbox allows it"
+    elif choice.method == HIGH_VOLUME_EMAIL:
+        yield f"{HVE_RECIPIENTS_PER_MESSAGE} recipients and 10 MB a message"
+        yield "no limit a day; billed by recipients"
     elif choice.method == SMTP_RELAY:
         first = f"{TENANT_EXTERNAL:,} with one licence, more with more"
         yield f"the external recipients a day of the whole tenant: {first} (550 5.7.233)"
@@ -194,13 +213,20 @@ def _checks(way: Way) -> Iterator[str]:
         yield f"SPF of {way.domain} lets these addresses send (provisioner dns check)"
     if way.port == 25:
         yield "the provider does not block port 25, as Azure and many others do"
-    if way.user:
+    if way.method == HIGH_VOLUME_EMAIL:
+        yield f"{way.user} is a High Volume Email account (Get-MailUser -HVEAccount), with a valid billing policy"
+        yield "the account's authentication policy and the security defaults let it sign in"
+    elif way.user:
         yield f"nothing forbids {way.user} to sign in (provisioner explain smtp_auth/{way.user})"
 
 
 def _consent(device: Device, way: Way) -> Iterator[str]:
     """What OAuth takes besides the settings (Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth")."""
     if way.authentication != "oauth":
+        return
+    if way.method == HIGH_VOLUME_EMAIL:
+        yield "the application has Mail.Send of Office 365 Exchange Online (application permission) with admin consent"
+        yield f"it may use {way.user}: Add-HVEAppAccess with the object id of the enterprise application"
         return
     if device.oauth != "user":
         who = "" if device.oauth else "for an application: "

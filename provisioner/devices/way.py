@@ -9,14 +9,15 @@ from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Desired
 from provisioner.model.clouds import Cloud
-from provisioner.model.devices import CLIENT_SUBMISSION, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, SIGNING_IN, Choice, Device
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a device sends.
 
-    `host` is None where it is the MX of the sender's domain, which has to be looked up. `starttls` is false where the
+    `host` is None where it is the MX of the sender's domain, which has to be looked up, and "" where the tenant's cloud
+    has none for the method. `starttls` is false where the
     device speaks no TLS that Exchange takes. `user` is "" without a sign-in. `source_addresses` are canonical networks.
     """
 
@@ -59,14 +60,16 @@ def way(device_name: str, desired: Desired, cloud: Cloud) -> Way:
 
 def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: frozenset[str], cloud: Cloud) -> Way:
     """The way of a device whose method is settled."""
-    submits = choice.method == CLIENT_SUBMISSION
+    hosts = {CLIENT_SUBMISSION: cloud.smtp, HIGH_VOLUME_EMAIL: cloud.hve}
+    users = {CLIENT_SUBMISSION: device.mailbox, HIGH_VOLUME_EMAIL: device.account}
+    signs_in = choice.method in SIGNING_IN
     return Way(
         method=choice.method or "",
-        host=cloud.smtp if submits else None,
-        port=587 if submits and 587 in ports else 25,
-        starttls=submits or device.modern_tls,
+        host=hosts.get(choice.method or ""),
+        port=587 if signs_in and 587 in ports else 25,
+        starttls=signs_in or device.modern_tls,
         authentication=choice.authentication,
-        user=device.mailbox if submits else "",
+        user=users.get(choice.method or "", ""),
         sender=device.sender,
         source_addresses=tuple(sorted(sources)),
     )

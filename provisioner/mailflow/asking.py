@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from provisioner.mailflow.picture import declared_in, questions_about
 from provisioner.model import Answer, Cmdlet, Desired, Request, Unknown
 from provisioner.model import request_key as key_of
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
 from provisioner.model.picture import Acceptance, Account, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
@@ -35,7 +35,7 @@ def questions(desired: Desired) -> Sequence[Request]:
     """What the rules want to know besides the resources, for the ways in which the plan's devices send."""
     methods = {c.method for c in desired.choices.values()}
     asked: list[Request] = []
-    passwords = sorted(_sign_ins(desired, "basic"))
+    passwords = sorted(_sign_ins(desired, "basic") | _accounts(desired))
     signing = _sign_ins(desired, "basic", "oauth")
     if signing:
         asked.append(transport_config.REQUEST)
@@ -99,6 +99,15 @@ def _sign_ins(desired: Desired, *kinds: str) -> set[str]:
     }
 
 
+def _accounts(desired: Desired) -> set[str]:
+    """The High Volume Email accounts that a password opens."""
+    return {
+        desired.devices[name].account
+        for name, choice in desired.choices.items()
+        if choice.method == HIGH_VOLUME_EMAIL and choice.authentication == "basic"
+    }
+
+
 # --- what of the answers is kept -------------------------------------------------------------------------------------
 
 _COLUMNS = {
@@ -115,7 +124,7 @@ _COLUMNS = {
 
 def reduce_evidence(evidence: Answers, desired: Desired) -> dict[str, Answer | Unknown]:
     """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
-    mailboxes = {d.mailbox for d in desired.devices.values()}
+    mailboxes = {name for d in desired.devices.values() for name in (d.mailbox, d.account)}
     reduced: dict[str, Answer | Unknown] = dict(evidence)
     for request in questions(desired):
         key = key_of(request)

@@ -12,3 +12,6 @@ BASIC_ENDING = (
     "where an administrator has turned it on again, until Microsoft removes it"
 )
 """True on any day, before and after. Which of the two holds for a tenant, no documented setting shows."""
+
+HVE_BASIC_ENDING = "basic authentication for High Volume Email ends in September 2028"
+"""Learn, "Manage high volume emails for Microsoft 365"."""

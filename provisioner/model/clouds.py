@@ -20,7 +20,7 @@ class Cloud:
     `smtp` is the host of client submission, `spf_include` what an SPF record includes for mail that Exchange sends,
     `mx` what the endpoints that take mail for a domain end in (the second kind came with inbound SMTP DANE, 2024).
     `legacy_smtp` is the host of client submission for TLS 1.0 and 1.1, `hve` that of High Volume Email; "" where the
-    cloud has none.
+    cloud has none (MC1243552 announces High Volume Email for worldwide alone).
     """
 
     authority: str

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from provisioner.diagnostics import Location
 
 CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND = "client_submission", "smtp_relay", "direct_send"
-METHODS = (CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND)
+HIGH_VOLUME_EMAIL = "high_volume_email"
+METHODS = (CLIENT_SUBMISSION, SMTP_RELAY, HIGH_VOLUME_EMAIL, DIRECT_SEND)
+SIGNING_IN = (CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL)
+"""The methods that authenticate with a user name."""
 
 ALL_PORTS = frozenset({25, 587})
 IMPLICIT_TLS = 465
@@ -80,6 +83,11 @@ class Device:
     def recipients_per_day(self) -> int:
         """What the sending limits count: a message to three people is three."""
         return self.messages_per_day * self.recipients_per_message
+
+    @property
+    def account(self) -> str:
+        """The High Volume Email account that it signs in as: HVE accounts are no mailboxes (Learn, "High volume")."""
+        return self.mailbox or self.sender
 
     @property
     def modern_tls(self) -> bool:

@@ -17,13 +17,16 @@ from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import decide, naming, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
+from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, Picture, SignIn
 from provisioner.resources.rows import organization_config
 from provisioner.rules.catalogue import RULES
 
 _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 """Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
+
+_TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing"}
+"""What need not be asked for: DEVICE-RISK tells of every High Volume Email account that it takes a billing policy."""
 
 
 _TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejected"})
@@ -73,12 +76,10 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
     """
     blocked: dict[Decision, list[Device]] = {}
     unknown: dict[tuple[Doubt, ...], list[Device]] = {}
-    for device in _by_method(outlook.desired, CLIENT_SUBMISSION):
-        authentication = outlook.desired.choices[device.name].authentication
-        attempt = Attempt("", False, authentication=authentication, mailbox=device.mailbox)
+    for device, attempt in _signing_in(outlook.desired):
         now, then = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
         if then.allowed is not False:
-            open_ = tuple(doubt for doubt in then.doubts if not set(doubt.reasons) <= _PRECONDITIONS)
+            open_ = tuple(doubt for doubt in then.doubts if not set(doubt.reasons) <= _TOLD_ELSEWHERE)
             if open_:
                 unknown.setdefault(open_, []).append(device)
         elif then.reason in {"mailbox", "organization"} and now.allowed is not False:
@@ -93,6 +94,15 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
         summary = f"whether {_listed(devices)} can sign in is not certain: {what} {are} not known"
         mend = "; ".join(dict.fromkeys(doubt.mend for doubt in doubts))
         yield _finding("SMTP-AUTH-UNKNOWN", summary, mend, devices[0].location)
+
+
+def _signing_in(desired: Desired) -> Iterator[tuple[Device, Attempt]]:
+    """The devices that sign in, each with its sign-in."""
+    for method in SIGNING_IN:
+        for device in _by_method(desired, method):
+            authentication, hve = desired.choices[device.name].authentication, method == HIGH_VOLUME_EMAIL
+            mailbox = device.account if hve else device.mailbox
+            yield device, Attempt("", False, authentication=authentication, mailbox=mailbox, hve=hve)
 
 
 def _switch_change(device: Device, outlook: _Outlook) -> Address | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from provisioner.devices import at_mx, attempts
+from provisioner.devices.attempts import signing_in
 from provisioner.mailflow import Attempt
 from provisioner.model import Desired
-from provisioner.model.devices import CLIENT_SUBMISSION, SMTP_RELAY, Choice, Device, Site
+from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice, Device, Site
 
 HQ = Site("hq", frozenset({"198.51.100.9/32", "198.51.100.8/32"}))
 SCAN = Device(
@@ -47,3 +48,16 @@ def test_only_modern_tls_shows_a_certificate() -> None:
 def test_what_has_no_method_is_tried_at_the_mx_endpoint() -> None:
     bare = Desired("contoso", "", {}, devices={"scan": SCAN})
     assert [a.authentication for a in attempts(SCAN, bare)] == [""]
+
+
+def test_high_volume_email_signs_in_to_its_own_account() -> None:
+    desired = plan(dataclasses.replace(SCAN, mailbox=""), HIGH_VOLUME_EMAIL)
+    (attempt,) = attempts(desired.devices["scan"], desired)
+    assert (attempt.hve, attempt.mailbox, attempt.authentication) == (True, "scan@contoso.com", "basic")
+
+
+def test_whose_token_a_device_gets_is_part_of_the_attempt() -> None:
+    for oauth, application in (("application", True), ("user", False), ("", None)):
+        device = dataclasses.replace(SCAN, oauth=oauth)
+        assert signing_in(device, "oauth").application is application
+        assert signing_in(device, "basic").application is None

@@ -9,6 +9,7 @@ import itertools
 import pytest
 
 from provisioner.devices import Facts, choose
+from provisioner.mailflow.basic_authentication import HVE_BASIC_ENDING
 from provisioner.model.devices import METHODS, Choice, Device
 from tests.generated import share
 
@@ -33,8 +34,8 @@ def chosen(facts: Facts | None = None, **changes: object) -> Choice:
 def test_a_device_that_can_do_everything_signs_in_with_oauth() -> None:
     choice = chosen()
     assert (choice.method, choice.authentication, choice.warnings) == ("client_submission", "oauth", ())
-    assert all(why.startswith("possible") for m, why in choice.refused.items() if m != "direct_send")
-    assert set(choice.refused) == {"smtp_relay", "direct_send"}
+    assert choice.refused["smtp_relay"].startswith("possible")
+    assert set(choice.refused) == {"smtp_relay", "high_volume_email", "direct_send"}
 
 
 # row of the comparison -> (what the device and its surroundings are, expected method, what refuses which method)
@@ -203,6 +204,9 @@ def _possible(device: Device, choice: Choice, sources: frozenset[str], ports: se
         return can and bool(device.mailbox) and bool(ports) and device.messages_per_day <= 10_000
     if choice.method == "smtp_relay":
         return 25 in ports and bool(sources) and choice.authentication == "none"
+    if choice.method == "high_volume_email":
+        can = device.tls >= "1.2" and device.tls != "none" and choice.authentication in device.authentication
+        return can and 587 in ports and device.recipients == "organization"
     return 25 in ports and device.recipients == "organization" and choice.authentication == "none"
 
 
@@ -220,13 +224,47 @@ def test_what_cannot_work_is_refused_even_if_written() -> None:
     assert "mails anyone" in choice.refused["direct_send"]
 
 
-def test_high_volume_email_is_advised_where_only_it_will_do() -> None:
-    internal = {"recipients": "organization", "messages_per_day": 50_000}
-    choice = chosen(Facts(ports=frozenset({587})), **internal)
-    assert choice.method is None
-    assert [a for a in choice.advice if a.startswith("High Volume Email")]
-    crowd = chosen(Facts(ports=frozenset({587})), **internal, recipients_per_message=51)
-    assert not [a for a in crowd.advice if a.startswith("High Volume Email")]
+INTERNAL: dict[str, object] = {"recipients": "organization", "messages_per_day": 50_000}
+
+
+@pytest.mark.parametrize("sign_in", [BASIC, frozenset({"oauth"})])
+def test_high_volume_email_takes_what_is_too_much_for_a_mailbox(sign_in: frozenset[str]) -> None:
+    choice = chosen(Facts(), **INTERNAL, authentication=sign_in)
+    assert (choice.method, frozenset({choice.authentication})) == ("high_volume_email", sign_in)
+    assert "10,000 recipients a day" in choice.refused["client_submission"]
+    assert choice.refused["direct_send"] == "possible, but mail that is signed in for is not taken for forged"
+    assert "New-MailUser -HVEAccount" in choice.warnings[0]
+    assert [w for w in choice.warnings if "September 2028" in w] == ([HVE_BASIC_ENDING] if sign_in == BASIC else [])
+
+
+def test_high_volume_email_is_for_who_has_no_mailbox_and_sends_inside() -> None:
+    assert chosen(Facts(), authentication=BASIC, mailbox="", recipients="organization").method == "high_volume_email"
+    assert chosen(Facts(), authentication=BASIC, recipients="organization").method == "client_submission"
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "why"),
+    [
+        ({"recipients_per_message": 51}, Facts(), "50 recipients at most, and it has 51"),
+        ({"recipients": "anyone"}, Facts(), "own recipients only"),
+        ({"tls": "1.1"}, Facts(), "the device speaks TLS 1.1"),
+        ({"authentication": NO_SIGN_IN}, Facts(), "takes a sign-in"),
+        ({}, Facts(ports=frozenset({25})), "port 587 only"),
+    ],
+)
+def test_high_volume_email_is_ruled_out(changes: dict[str, object], facts: Facts, why: str) -> None:
+    assert why in chosen(facts, **{**INTERNAL, **changes}).refused["high_volume_email"]
+
+
+def test_what_is_only_delayed_is_no_reason_to_send_direct() -> None:
+    """Case dev18: bursts of a monitoring server that can use OAuth."""
+    burst = {"authentication": frozenset({"oauth"}), "messages_per_minute": 120}
+    assert chosen(Facts(), **burst, recipients="organization").method == "high_volume_email"
+    crowd = chosen(Facts(), **burst, recipients="organization", recipients_per_message=60)
+    outside = chosen(Facts(), **burst)
+    for choice in (crowd, outside):
+        assert choice.method == "client_submission"
+        assert [w for w in choice.warnings if "30 messages a minute" in w]
 
 
 def test_bulk_mail_to_the_outside_is_sent_elsewhere() -> None:

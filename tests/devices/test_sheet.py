@@ -12,6 +12,7 @@ import pytest
 from provisioner.devices import report, sheet
 from provisioner.model import Desired
 from provisioner.model.clouds import CLOUDS
+from provisioner.model.devices import METHODS
 from tests.devices.test_sections import load
 from tests.devices.test_way import FLEET, TODAY
 
@@ -105,7 +106,7 @@ def test_direct_send_in_clear_is_told_so(fleet: Desired) -> None:
 def test_a_device_that_nothing_will_do_for_has_reasons_and_no_settings(fleet: Desired) -> None:
     settings, document = of(fleet, "camera")
     assert settings == {}
-    assert len(document["refused"]) == 3
+    assert [entry["method"] for entry in document["refused"]] == list(METHODS)
     assert document["advice"]
 
 
@@ -146,3 +147,37 @@ def test_a_sheet_says_whose_token_and_what_it_takes(tmp_path: Path, sign_in: str
     assert (settings["Client id"], settings["Scope"], settings["Tenant"]) == (client, scope, "contoso.onmicrosoft.com")
     assert [line for line in document["check"] if consent in line]
     assert sum("SMTP.Send" in line for line in document["check"]) == 1
+
+
+DIGEST = """devices:
+  digest:
+    from: digest@contoso.com
+    mailbox: ""
+    recipients: organization
+    messages_per_day: 14000
+    supports: { tls: "1.3", authentication: [SIGN_IN] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("sign_in", "what"), [("login", "user and password (LOGIN)"), ("oauth", "OAuth 2.0 (XOAUTH2)")]
+)
+def test_high_volume_email_has_its_own_server_account_and_prerequisites(
+    tmp_path: Path, sign_in: str, what: str
+) -> None:
+    desired = load(tmp_path, DIGEST.replace("SIGN_IN", sign_in))
+    settings, document = of(desired, "digest")
+    assert (settings["Server"], settings["Port"]) == ("smtp.hve.mx.microsoft", "587")
+    assert (settings["User"], settings["Authentication"]) == ("digest@contoso.com", what)
+    told = " ".join(document["check"])
+    assert "Get-MailUser -HVEAccount" in told
+    assert ("Add-HVEAppAccess" in told, "SMTP.SendAsApp" in told) == (sign_in == "oauth", False)
+    assert "smtp_auth" not in told, "the switches do not hold for these accounts"
+    assert document["from_rules"][1] == "recipients in the organization only (550 5.5.105)"
+    assert {a.short for a in desired.resources} == {"domain/contoso.com"}
+
+
+def test_a_cloud_without_high_volume_email_is_told(tmp_path: Path) -> None:
+    desired = load(tmp_path, DIGEST.replace("SIGN_IN", "oauth"))
+    shown = sheet(desired.devices["digest"], desired, MX, CLOUDS["china"])["settings"][0]
+    assert (shown["value"], shown["note"]) == ("", "High Volume Email is not offered in the cloud of this tenant")

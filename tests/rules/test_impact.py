@@ -565,3 +565,30 @@ def test_a_mailbox_whose_own_switch_is_turned_off_loses_its_way(tmp_path: Path) 
     (found,) = [f for f in device_findings(desired, seen, [change], TYPES) if f.rule == "DEVICE-LOSES-WAY"]
     assert found.summary == ("device/erp loses its way of sending: SMTP AUTH is disabled for the mailbox itself")
     assert found.address == address
+
+
+DIGEST = {
+    "from": "digest@contoso.com",
+    "recipients": "organization",
+    "messages_per_day": 14_000,
+    "supports": {"tls": "1.3", "authentication": ["login"]},
+}
+
+
+def test_security_defaults_block_a_high_volume_account_too_and_its_billing_is_no_finding(tmp_path: Path) -> None:
+    on, off = (((security_defaults.REQUEST, {"isEnabled": value}),) for value in (True, False))
+    (blocked,) = of(plan(tmp_path, {}, devices={"digest": DIGEST}, evidence=on), "SMTP-AUTH-BLOCKED")
+    assert blocked.summary.startswith("device/digest cannot sign in: the security defaults")
+    fine = plan(tmp_path, {}, devices={"digest": DIGEST}, evidence=off)
+    assert of(fine, "SMTP-AUTH-BLOCKED") == []
+    (unknown,) = of(fine, "SMTP-AUTH-UNKNOWN")
+    assert "Conditional Access" in unknown.summary, "what was not read is told"
+    assert "billing" not in unknown.summary
+
+
+def test_a_password_for_a_high_volume_account_asks_what_forbids_passwords(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(
+        yaml.safe_dump({"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "devices": {"digest": DIGEST}})
+    )
+    desired, _ = document.load(tmp_path, TYPES, today=TODAY)
+    assert security_defaults.REQUEST in questions(desired)
