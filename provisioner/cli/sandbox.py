@@ -49,7 +49,7 @@ def command() -> None:
 def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None) -> int:
     """Start it, and write the profile `sandbox`, with which every command reaches it."""
     state = _place(state)
-    sandboxes.check_seeds(seeds)
+    sandboxes.check_start(seeds)
     _private(state)
     before = sandboxes.started(state)
     log = state / "sandbox.log" if detach else None

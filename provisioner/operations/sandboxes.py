@@ -25,6 +25,7 @@ from typing import IO, Any
 from provisioner.border import make_private
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
+from provisioner.extras import need
 from provisioner.operations.context import Silent
 from provisioner.settings import ExactProfile, Profile
 
@@ -67,11 +68,11 @@ class Sandbox:
 
 @contextlib.contextmanager
 def open_sandbox(*seeds: Path, state: Path | None = None) -> Iterator[Sandbox]:
-    """A sandbox from its start to its end. Raises InputError for a seed that is wrong, Unavailable.
+    """A sandbox from its start to its end. Raises InputError for a seed that is wrong or a missing extra, Unavailable.
 
     `state` is a folder that is still to be made; without it a temporary one is used, and removed at the end.
     """
-    check_seeds(seeds)
+    check_start(seeds)
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-sandbox-"))) / "tenant"
@@ -87,8 +88,9 @@ def open_sandbox(*seeds: Path, state: Path | None = None) -> Iterator[Sandbox]:
 # --- the process -----------------------------------------------------------------------------------------------------
 
 
-def check_seeds(seeds: Sequence[Path]) -> None:
-    """Raise InputError for a seed that is not a file."""
+def check_start(seeds: Sequence[Path]) -> None:
+    """Raise InputError where no sandbox can start: without its libraries, or for a seed that is not a file."""
+    need("sandbox", "the sandbox")
     for seed in seeds:
         if not seed.is_file():
             raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])

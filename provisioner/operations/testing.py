@@ -21,7 +21,7 @@ from provisioner.operations.connection import run, signed_in
 from provisioner.operations.context import Context, Silent
 from provisioner.operations.loading import Selection
 from provisioner.operations.planning import plan
-from provisioner.operations.sandboxes import Sandbox, open_sandbox
+from provisioner.operations.sandboxes import Sandbox, check_start, open_sandbox
 from provisioner.plan.cases import Case, Result, judge, load
 from provisioner.plan.files import is_test_file, outside
 from provisioner.plan.variables import Given
@@ -42,10 +42,11 @@ class Verdict:
 def test(path: Path, border: Border, clock: Clock, judged: Callable[[Verdict], None]) -> Sequence[Verdict]:
     """Run the cases of a file, or of all *.test.yaml of a folder; `judged` is given each verdict as it comes.
 
-    Raises InputError for a test file with mistakes, and for a folder without one.
+    Raises InputError for a test file with mistakes, for a folder without one, and without the sandbox's libraries.
     """
     if not border.admits(path):
         raise InputError([outside(path, border)])
+    check_start(())
     cases = [case for file in _files(path) for case in load(file, border)]
     verdicts = []
     with ThreadPoolExecutor(_AT_ONCE) as threads:

@@ -1,6 +1,6 @@
 """`python -m provisioner.sandbox serve --state DIR`: the sandbox in the foreground, until it is told to end.
 
-Exit codes: 0 ended as asked, 1 could not start or run, 3 the arguments or a seed are wrong.
+Exit codes: 0 ended as asked, 1 could not start or run, 3 the arguments or a seed are wrong, or libraries are missing.
 """
 
 from __future__ import annotations
@@ -39,6 +39,17 @@ def _announce(line: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     given = _parser().parse_args(arguments)
+    try:
+        return _serve(given)
+    except ModuleNotFoundError as error:
+        _announce(
+            f'error: {error.name} is not installed; the extra has it: pip install "exchange-provisioner[sandbox]"'
+        )
+        return 3
+
+
+def _serve(given: argparse.Namespace) -> int:
+    """Serve until the end, and return the exit code."""
     # Imported late: `--help` and usage errors need none of it.
     from provisioner.sandbox.server import Options, StartError, serve
 

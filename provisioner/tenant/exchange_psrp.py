@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable
+from provisioner.extras import need
 from provisioner.model import Answer, Cmdlet, Parameter, Secret
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.network import Network
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _CLOSING_S = 5.0
 _READ_MARGIN_S = 10  # read_timeout above OperationTimeout, or pypsrp asks again for output that is lost
-_EXTRAS = {"kerberos": "kerberos", "negotiate": "kerberos", "credssp": "credssp"}
 
 
 class PsrpExchange:
@@ -187,21 +187,12 @@ def _check(settings: Psrp) -> None:
         raise _amiss("SETTINGS-PSRP", what, "password is a reference: env:NAME or file:PATH")
     if settings.authentication == "certificate" and settings.certificate is None:
         raise _amiss("SETTINGS-PSRP", "certificate authentication needs psrp.certificate", "name a PEM file")
-    _need_extra(settings.authentication)
+    if settings.authentication in ("kerberos", "credssp"):
+        need(settings.authentication, f"{settings.authentication} authentication")
 
 
 def _amiss(id_: str, what: str, mend: str) -> InputError:
     return InputError([Diagnostic(id_, what, mend)])
-
-
-def _need_extra(authentication: str) -> None:
-    import importlib.util
-
-    needed = {"credssp": "requests_credssp", "kerberos": "gssapi"}.get(authentication)
-    if needed and importlib.util.find_spec(needed) is None:
-        extra = _EXTRAS[authentication]
-        what = f"{authentication} authentication needs libraries that are not installed"
-        raise _amiss("SETTINGS-PSRP-EXTRA", what, f"pip install 'pypsrp[{extra}]'")
 
 
 def _prologue_parameters(written: Any) -> dict[str, Parameter]:

@@ -621,7 +621,7 @@ def test_no_secret_is_in_any_log_or_exception(
         ({"user": None}, "SETTINGS-PSRP"),
         ({"password": None}, "SETTINGS-PSRP"),
         ({"authentication": "certificate", "certificate": None}, "SETTINGS-PSRP"),
-        ({"authentication": "credssp"}, "SETTINGS-PSRP-EXTRA"),
+        ({"authentication": "credssp"}, "EXTRA-MISSING"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_sent(
