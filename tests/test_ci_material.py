@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +25,10 @@ from tests.cli.shop import Shop, open_shop
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / ".github" / "actions" / "provisioner" / "action.yml"
-FILES = [
-    ACTION,
-    ROOT / "docs" / "ci" / "github.yml",
-    ROOT / "docs" / "ci" / "gitlab.yml",
-    ROOT / ".pre-commit-hooks.yaml",
-]
+GITHUB = ROOT / "docs" / "ci" / "github.yml"
+GITLAB = ROOT / "docs" / "ci" / "gitlab.yml"
+FILES = [ACTION, GITHUB, GITLAB, ROOT / ".pre-commit-hooks.yaml"]
+WORKFLOWS = [GITHUB, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
 
 
 def texts(node: Any) -> Iterator[str]:
@@ -56,7 +58,7 @@ def test_there_is_something_to_check() -> None:
 
 @pytest.mark.parametrize("line", command_lines())
 def test_every_command_line_is_one_that_the_program_takes(line: str) -> None:
-    plain = re.split(r" (?:\|\||>|;)", line.replace('\\"', '"'))[0]
+    plain = re.split(r" (?:\|\||&&|>|;)", line.replace('\\"', '"').replace(' "${given[@]}"', ""))[0]
     arguments = shlex.split(plain)[1:]
     context = cli.make_context("provisioner", list(arguments), resilient_parsing=True)
     rest = [*context._protected_args, *context.args]
@@ -77,8 +79,10 @@ def test_an_option_that_is_not_there_would_be_found() -> None:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DEPENDENCIES = {re.split(r"[^\w.-]", r)[0] for r in PROJECT["dependencies"]}
-OURS = re.compile(r"\.|PROVISIONER|/opt/provisioner|\$GITHUB_ACTION_PATH/\.\./\.\./\.\.")
+OURS = re.compile(r"\.|PROVISIONER|/opt/provisioner|\$source")
 """How the examples write a checkout of this repository."""
+PINNED = re.compile(rf"{PROJECT['name']}(\[\w+\])?==(\{{__version__\}}|\d+(\.\d+)+)")
+"""This distribution at a version: pip takes the one that is installed, whatever an index may have under its name."""
 
 
 def installations() -> list[tuple[str, str]]:
@@ -95,14 +99,14 @@ def installations() -> list[tuple[str, str]]:
 
 def installed(line: str) -> Iterator[str]:
     """What a `pip install` names: requirements and lock files. Braces of a Python text stand for an extra."""
-    plain = line.replace("{extra}", "kerberos")
+    plain = line.replace("{DISTRIBUTION}", PROJECT["name"]).replace("{extra}", "kerberos")
     words = [word.strip("\"'") for word in re.findall(r"\"[^\"]+\"|'[^']+'|[^\s\"')]+", plain)]
     yield from (word for word in words[2:] if not word.startswith("-"))
 
 
 def foreign(word: str) -> bool:
     """Whether it is neither this project nor one of its dependencies. Its own name is too, until it is registered."""
-    if word.endswith("requirements.lock"):
+    if re.search(r"(^|/)(requirements(-sandbox)?\.lock|\$LOCK|\$lock)$", word) or PINNED.fullmatch(word):
         return False
     name = re.sub(r"\[[\w,-]+\]$", "", word)
     return not OURS.fullmatch(name) and name not in DEPENDENCIES
@@ -113,7 +117,7 @@ def test_the_name_of_the_distribution_is_our_own_and_told() -> None:
     assert PROJECT["name"] == "exchange-provisioner"
     assert PROJECT["scripts"] == {"provisioner": "provisioner.cli.main:run"}
     assert f"`{PROJECT['name']}`" in (ROOT / "README.md").read_text()
-    assert f"`{PROJECT['name']}`" in (ROOT / "docs" / "continuous-integration.md").read_text()
+    assert f"`{PROJECT['name']}`" in (ROOT / "docs" / "installation.md").read_text()
 
 
 def test_examples_install_nothing_that_is_not_ours() -> None:
@@ -122,7 +126,16 @@ def test_examples_install_nothing_that_is_not_ours() -> None:
     assert [(file, word) for file, line in found for word in installed(line) if foreign(word)] == []
 
 
-@pytest.mark.parametrize("word", ["provisioner", "provisioner[kerberos]", "provisioner==0.1.2", "exchange-provisioner"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "provisioner",
+        "provisioner[kerberos]",
+        "provisioner==0.1.2",
+        "exchange-provisioner",
+        "exchange-provisioner[sandbox]",
+    ],
+)
 def test_a_name_that_an_index_would_answer_is_found(word: str) -> None:
     assert [w for w in installed(f"pip install --quiet '{word}'") if foreign(w)] == [word]
 
@@ -160,7 +173,8 @@ def act(shop: Shop, command: str, profile: str, **inputs: str) -> tuple[int, dic
         "CI": "true",
         "PATH": f"{shop.folder / 'bin'}:{os.environ['PATH']}",
         "COMMAND": command, "PLAN": "plan.yaml", "PROFILE": profile, "FILE": "changes.json", "EXPECT": "",
-        "MAX_AGE": "24h", "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary), **inputs,
+        "VAR_FILES": "", "ALLOW": "", "MAX_AGE": "24h", "WAIT": "0", "LOCK_WAIT": "0",
+        "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary), **inputs,
     }  # fmt: skip
     done = subprocess.run(
         ["bash", "-c", step["run"]], cwd=shop.folder, env=place, capture_output=True, text=True, timeout=120
@@ -178,6 +192,18 @@ def test_the_action_plans_as_a_reader_and_applies_what_was_approved(shop: Shop) 
     assert act(shop, "apply", "sandbox", EXPECT=outputs["digest"])[0] == 0
     code, outputs, _ = act(shop, "plan", "sandbox-reader")
     assert (code, outputs["changes"]) == (0, "false")
+
+
+def test_the_action_gives_var_files_and_lifted_guards_to_plan_and_apply(shop: Shop) -> None:
+    (shop.folder / "a.yaml").write_text("who: fax@contoso.com\n", encoding="utf-8")
+    (shop.folder / "b.yaml").write_text("to: enabled\n", encoding="utf-8")
+    variables = "variables: { who: { type: string }, to: { type: string } }\n"
+    shop.write(variables + "smtp_auth: { organization: var:to, mailboxes: { fax@contoso.com: var:to } }\n")
+    given = {"VAR_FILES": "a.yaml\nb.yaml\n", "ALLOW": "SMTP-TENANT-WIDE\n"}
+    assert act(shop, "plan", "sandbox-reader", **given)[0] == 0
+    assert act(shop, "apply", "sandbox", **given, LOCK_WAIT="1s", WAIT="1s")[0] == 0
+    (row,) = shop.tenant.rows("TransportConfig")
+    assert row["SmtpClientAuthenticationDisabled"] is False
 
 
 def test_without_a_digest_the_action_applies_what_the_plan_of_the_checkout_leads_to(shop: Shop) -> None:
@@ -202,3 +228,171 @@ def test_the_action_tells_drift_and_passes_errors_on(shop: Shop) -> None:
     shop.write("smtp_auth: { mailboxes: { erp@contoso.com: perhaps } }\n")
     assert act(shop, "plan", "sandbox-reader")[0] != 0
     assert act(shop, "sing", "sandbox-reader")[0] == 3
+
+
+def test_files_of_the_checkout_are_not_taken_for_those_of_the_action(shop: Shop) -> None:
+    (shop.folder / "annotations.txt").write_text("::error::from the checkout\n", encoding="utf-8")
+    (shop.folder / "comment.md").unlink(missing_ok=True)
+    (shop.folder / "comment.md").symlink_to(shop.folder / "seed.json")
+    shop.write("smtp_auth: { mailboxes: { nobody@contoso.com: perhaps } }\n")
+    assert act(shop, "plan", "sandbox-reader")[0] == 3
+    assert not (shop.folder / "annotations.txt").exists()
+    assert not (shop.folder / "comment.md").is_symlink()
+    assert (shop.folder / "seed.json").exists()
+
+
+def test_the_action_tests_the_plans_of_a_folder_that_has_tests(shop: Shop) -> None:
+    folder = shop.folder / "tested"
+    folder.mkdir()
+    shop.write("smtp_auth: { mailboxes: { erp@contoso.com: disabled } }\n", "tested/plan.yaml")
+    (folder / "bad.test.yaml").write_text("provisioner_test: 1\ncases: 7\n", encoding="utf-8")
+    assert act(shop, "test", "", PLAN="tested")[0] == 3
+
+
+class _Issuer(BaseHTTPRequestHandler):
+    """GitHub's endpoint of the job's token: it answers for the right audience and bearer."""
+
+    def do_GET(self) -> None:
+        audience = "&audience=api%3A%2F%2FAzureADTokenExchange" in self.path
+        self.send_response(200 if audience and self.headers["Authorization"] == "Bearer asked" else 401)
+        self.end_headers()
+        self.wfile.write(b'{"value": "a.job.token"}')
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+        pass
+
+
+def test_the_job_s_token_becomes_a_file_that_only_its_account_reads(shop: Shop) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Issuer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        given = {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{server.server_port}/token?a=1",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "asked",
+            "RUNNER_TEMP": str(shop.folder),
+            "NO_PROXY": "127.0.0.1",
+        }
+        taken = act(shop, "drift", "sandbox-reader", PLAN="no-such-plan", **given)[0]
+        file = shop.folder / "provisioner-token"
+        kept = file.read_text(), file.stat().st_mode & 0o777
+        given["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "another's"
+        refused = act(shop, "drift", "sandbox-reader", PLAN="no-such-plan", **given)[0]
+        server.shutdown()
+        thread.join()
+    assert (taken, kept) == (3, ("a.job.token", 0o600))
+    assert refused == 4
+
+
+# --- the workflows ---------------------------------------------------------------------------------------------------
+
+_SHA = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+$")
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    for file in WORKFLOWS:
+        workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for name, job in workflow["jobs"].items():
+            yield f"{file.name}: {name}", workflow, job
+
+
+def test_every_job_has_a_time_limit_and_names_what_it_may() -> None:
+    found = list(jobs())
+    assert len(found) >= 7
+    assert [name for name, _, job in found if not 0 < job.get("timeout-minutes", 0) <= 120] == []
+    for name, workflow, job in found:
+        may = job.get("permissions", workflow.get("permissions"))
+        assert may is not None, name
+        assert {k for k, v in may.items() if v == "write"} <= {"id-token", "pull-requests"}, name
+        signs_in = any(s["with"]["command"] != "test" for s in job["steps"] if "command" in s.get("with", {}))
+        assert ("id-token" in may) == signs_in, name
+        assert ("pull-requests" in may) == name.endswith("comment"), name
+
+
+def test_every_action_is_pinned_to_a_commit_and_leaves_no_credential_behind() -> None:
+    for file in WORKFLOWS:
+        used = [line.strip(" -") for line in file.read_text(encoding="utf-8").splitlines() if "uses: " in line]
+        assert used
+        assert [line for line in used if not _SHA.fullmatch(line) and not line.startswith("uses: ./")] == []
+    for name, _, job in jobs():
+        checkouts = [s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout@")]
+        assert all(s["with"]["persist-credentials"] is False for s in checkouts), name
+        assert bool(checkouts) != name.endswith("comment"), name
+
+
+def test_gitlab_gives_a_token_only_to_the_jobs_that_sign_in() -> None:
+    pipeline = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))
+    uses = {name: job["extends"] for name, job in pipeline.items() if "extends" in job and not name.startswith(".")}
+    assert uses == {"check": ".provisioner", **dict.fromkeys(("plan", "apply", "drift"), ".signed-in")}
+    assert "id_tokens" not in pipeline[".provisioner"]
+    assert pipeline["default"]["timeout"]
+
+
+GH = """#!{python}
+import json, os, subprocess, sys
+from pathlib import Path
+here, words = Path(os.environ["FAKE"]), sys.argv[1:]
+method = words[words.index("--method") + 1] if "--method" in words else "GET"
+path = next(w for w in words if w.startswith("repos/"))
+if method == "GET":
+    for page in json.loads((here / "pages.json").read_text()):
+        subprocess.run(["jq", "-r", words[words.index("--jq") + 1]], input=json.dumps(page), text=True, check=True)
+else:
+    assert words[words.index("--field") + 1] == "body=@comment.md"
+    (here / "sent").write_text(method + " " + path)
+"""
+"""As much of GitHub's program as the step uses; its --jq takes jq's language, with the environment."""
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize(
+    ("comments", "sent"),
+    [
+        ([], "POST repos/o/r/issues/7/comments"),
+        ([(1, "github-actions[bot]", "coverage"), (2, "mallory", "MARKER")], "POST repos/o/r/issues/7/comments"),
+        ([(3, "github-actions[bot]", "said: MARKER")], "POST repos/o/r/issues/7/comments"),
+        (
+            [(4, "mallory", "MARKER"), (5, "github-actions[bot]", "MARKER\nold"), (6, "github-actions[bot]", "MARKER")],
+            "PATCH repos/o/r/issues/comments/5",
+        ),
+    ],
+)
+def test_the_comment_is_found_by_its_own_marker(
+    tmp_path: Path, comments: list[tuple[int, str, str]], sent: str
+) -> None:
+    marker = "<!-- provisioner:plan:contoso.onmicrosoft.com -->"
+    rows = [
+        {"id": id_, "user": {"login": login}, "body": body.replace("MARKER", marker)} for id_, login, body in comments
+    ]
+    (tmp_path / "pages.json").write_text(json.dumps([[row] for row in rows] or [[]]))
+    (tmp_path / "comment.md").write_text(f"{marker}\n## 1 to add\n")
+    (tmp_path / "gh").write_text(GH.format(python=sys.executable))
+    (tmp_path / "gh").chmod(0o755)
+    (step,) = [s for s in yaml.safe_load(GITHUB.read_text())["jobs"]["comment"]["steps"] if "run" in s]
+    place = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FAKE": str(tmp_path), "REPOSITORY": "o/r", "NUMBER": "7"}
+    shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]  # GitHub's, for `shell: bash`
+    done = subprocess.run(shell, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sent").read_text() == sent
+
+
+@pytest.mark.long
+def test_gitlab_s_jobs_plan_as_a_reader_and_apply_what_was_reviewed(shop: Shop) -> None:
+    profiles = shop.folder / ".provisioner" / "profiles"
+    for name, source in (("prod", "sandbox"), ("prod-reader", "sandbox-reader")):
+        text = (profiles / f"{source}.toml").read_text().replace(f'"{source}"', f'"{name}"')
+        (profiles / f"sandbox-{name}.toml").write_text(text)
+    (shop.folder / "plans").mkdir()
+    shop.write("smtp_auth: { mailboxes: { b@contoso.com: enabled } }\n", "plans/plan.yaml")
+    pipeline = yaml.safe_load(GITLAB.read_text())
+    place = {**shop.environment, "CI": "true", "PATH": f"{shop.folder / 'bin'}:{os.environ['PATH']}"}
+
+    def job(name: str) -> int:
+        script = "set -e\n" + "\n".join(pipeline[name]["script"])
+        return subprocess.run(["bash", "-c", script], cwd=shop.folder, env=place, timeout=120, check=False).returncode
+
+    assert job("plan") == 0
+    place |= dict(line.split("=", 1) for line in (shop.folder / "plan.env").read_text().splitlines())
+    assert place["PLAN_DIGEST"].startswith("sha256:")
+    before = len(shop.tenant.writes())
+    assert job("apply") == 0
+    assert len(shop.tenant.writes()) == before + 1

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,18 @@ PLAN = """devices:
 smtp_auth:
   mailboxes: { erp@contoso.com: enabled }
 """
-CASE = "provisioner: 1\ncases:\n  - name: none\n    plan: plan.yaml\n    expect: { changes: [] }\n"
+CASE = """provisioner_test: 1
+cases:
+  the override is set:
+    given:
+      tenant: { tenant: { initial_domain: contoso.onmicrosoft.com }, mailboxes: [erp@contoso.onmicrosoft.com] }
+    plan: |
+      provisioner: 1
+      tenant: contoso.onmicrosoft.com
+      smtp_auth: { mailboxes: { erp@contoso.onmicrosoft.com: disabled } }
+    expect: { changes: { smtp_auth/erp@contoso.onmicrosoft.com: update } }
+"""
+ENVIRONMENT = {"PROVISIONER_PROFILE": "sandbox", "ERP_PASSWORD": "sandbox-only"}
 LINES: tuple[tuple[str, int], ...] = (
     ("validate plan.yaml", 0),
     ("lint plan.yaml", 0),
@@ -178,22 +190,29 @@ for line in json.loads(sys.argv[2]):
 """
 
 
+@contextmanager
+def open_extras_shop(folder: Path) -> Iterator[Shop]:
+    """A sandbox from here, and the files that the command lines name."""
+    seed = {**SEED, "mailboxes": [{"address": "erp@contoso.com", "password": ENVIRONMENT["ERP_PASSWORD"]}]}
+    with open_shop(folder, seed) as opened:
+        opened.write(PLAN)
+        (folder / "plan.test.yaml").write_text(CASE, encoding="utf-8")
+        yield opened
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    seed = {**SEED, "mailboxes": [{"address": "erp@contoso.com", "password": "sandbox-only"}]}
-    with open_shop(tmp_path_factory.mktemp("extras"), seed) as opened:
+    with open_extras_shop(tmp_path_factory.mktemp("extras")) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def results(shop: Shop) -> Mapping[str, tuple[int, str, str]]:
     """Every command, in a process that cannot import what the extra brings."""
-    shop.write(PLAN)
-    (shop.folder / "plan.test.yaml").write_text(CASE, encoding="utf-8")
     lines = [line for line, _ in LINES]
     done = subprocess.run(
         [sys.executable, "-c", WITHHELD, json.dumps(extras.MODULES["sandbox"]), json.dumps(lines)],
-        cwd=shop.folder, env={**shop.environment, "PROVISIONER_PROFILE": "sandbox", "ERP_PASSWORD": "sandbox-only"},
+        cwd=shop.folder, env={**shop.environment, **ENVIRONMENT},
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -233,7 +252,7 @@ def test_the_sandbox_s_own_program_names_its_extra(shop: Shop) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
-    assert 'uvicorn is not installed; the extra has it: pip install "exchange-provisioner[sandbox]"' in done.stderr
+    assert "uvicorn is not installed; the extra [sandbox] of exchange-provisioner installs it" in done.stderr
 
 
 def test_a_missing_module_is_named_and_one_that_is_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

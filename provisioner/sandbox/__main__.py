@@ -42,9 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _serve(given)
     except ModuleNotFoundError as error:
-        _announce(
-            f'error: {error.name} is not installed; the extra has it: pip install "exchange-provisioner[sandbox]"'
-        )
+        _announce(f"error: {error.name} is not installed; the extra [sandbox] of exchange-provisioner installs it")
         return 3
 
 
