@@ -157,6 +157,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("lint plan.yaml", 0),
     ("plan plan.yaml --detailed-exitcode -o changes.json", 2),
     ("show changes.json", 0),
+    ("approve changes.json", 10),
     ("apply changes.json --plan plan.yaml", 0),
     ("drift plan.yaml", 0),
     ("history list", 0),
