@@ -14,6 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from provisioner import __version__
 from provisioner.border import read_ordinary, write_file
 from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError
@@ -46,6 +48,7 @@ from provisioner.model import (
     key_of,
     written,
 )
+from provisioner.model.checking import adapter_of
 from provisioner.model.document import (
     ChangeDocument,
     ChangeSetDocument,
@@ -369,15 +372,24 @@ def _parameter(value: Parameter) -> Any:
 
 
 def read_spec(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any:
-    """A canonical object from its JSON: lists are sets, a field that is not there is None."""
+    """A canonical object from what the journal keeps of it: lists are sets, a field that is not there is None.
+
+    Raises InputError for fields that this version does not know, or not so: an edited line, or one of a newer version.
+    """
     if fields is None:
         return None
-    known = kind.spec.__dataclass_fields__
-    unknown = set(fields) - set(known)
-    if unknown:
-        raise ValueError(f"{kind.name} has no field {min(unknown)}")
-    values = {n: frozenset(v) if isinstance(v, list) else v for n, v in fields.items()}
-    return kind.spec(**{n: values.get(n) for n in field_names(kind.spec)})
+    unknown = sorted(map(str, set(fields) - set(kind.spec.__dataclass_fields__)))
+    what = f"has no field {unknown[0]}" if unknown else ""
+    shape: Any = kind.spec
+    try:
+        if not unknown:
+            whole = {name: fields.get(name) for name in field_names(kind.spec)}
+            return adapter_of(shape).validate_python(whole)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    summary = f"the journal has an entry that this version does not understand: {kind.name}: {what}"
+    raise _bad("JOURNAL-FIELDS", summary, "use the version that wrote it")
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

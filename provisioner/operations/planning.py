@@ -16,7 +16,7 @@ from typing import Any
 from provisioner import engine
 from provisioner.changes import changeset, planning
 from provisioner.changes.planning import Scope
-from provisioner.diagnostics import Diagnostic, Severity
+from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.engine import journal
 from provisioner.model import (
     Address,
@@ -189,11 +189,8 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
         Address.parse(a): d for a, d in journal.brought(journal_path(found.tenant_id, context.state_folder)).items()
     }
     spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found)}
-    ours = {
-        a: changeset.read_spec(types[a.type], d.after)
-        for a, d in deeds.items()
-        if d.after is not None and a.type in types and a not in spoken_for
-    }
+    brought = {a: d.after for a, d in deeds.items() if a.type in types and a not in spoken_for}
+    ours = {a: s for a, fields in brought.items() if (s := _understood(types[a.type], fields)) is not None}
     ours = {a: s for a, s in ours.items() if not _is_default(types[a.type], s)}
     if not ours:
         return ()
@@ -201,6 +198,14 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     return tuple(
         a for a, s in sorted(ours.items()) if isinstance(o := seen.get(a), Present) and project(o.spec, s) == s
     )
+
+
+def _understood(kind: ResourceType[Any], fields: Mapping[str, Any] | None) -> Any | None:
+    """An object as the journal keeps it; None for none, and for one that another version wrote: that proves nothing."""
+    try:
+        return changeset.read_spec(kind, fields)
+    except InputError:
+        return None
 
 
 def _former(found: ChangeSet) -> Iterator[Address]:

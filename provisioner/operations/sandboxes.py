@@ -21,8 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
-from provisioner.border import make_private
+from provisioner.border import make_private, read_ordinary
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
 from provisioner.extras import need
@@ -141,10 +142,32 @@ def _last_line(log: Path) -> str:
 def find(state: Path) -> dict[str, Any] | None:
     """What stands in endpoints.json, if the process that wrote it lives."""
     try:
-        found = json.loads((state / "endpoints.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_ordinary(state / "endpoints.json", _LARGEST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and _alive(int(found["pid"])) else None
+    return found if _is_its_own(found, state) and _alive(found["pid"]) else None
+
+
+_LARGEST_BYTES = 1 << 20
+
+
+def _is_its_own(found: Any, state: Path) -> bool:
+    """Whether this is what a sandbox writes into its folder: its addresses are local, and its files lie beside it.
+
+    A checkout may hold such a folder too. What it names elsewhere would be read and sent as a token.
+    """
+    try:
+        where = urlsplit(found["control"])
+        local = (where.scheme, where.hostname) == ("https", "127.0.0.1") and where.port is not None
+        entries = (found, *(value for value in found.values() if isinstance(value, dict)))
+        files = [
+            value for entry in entries for name, value in entry.items() if name == "ca" or str(name).endswith("_file")
+        ]
+        beside = all(Path(os.path.realpath(file)).is_relative_to(os.path.realpath(state)) for file in files)
+        named = {"ca", "control_token_file", "initial_domain", "started"} <= found.keys()
+        return local and beside and named and type(found["pid"]) is int and 1 < found["pid"] < 1 << 31
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def started(state: Path) -> str:

@@ -170,7 +170,7 @@ def _object(body: Any) -> dict[str, Any]:
 def _number(value: Any, name: str) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is not a number") from None
 
 

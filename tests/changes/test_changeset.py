@@ -267,8 +267,14 @@ def test_a_field_that_a_type_does_not_have_is_refused() -> None:
     kind = next(t for t in TYPES if t.name == "smtp_auth")
     assert changeset.read_spec(kind, None) is None
     assert changeset.read_spec(kind, {"identity": "a@x.com"}) == SmtpAuth("a@x.com", None)
-    with pytest.raises(ValueError, match="smtp_auth has no field colour"):
-        changeset.read_spec(kind, {"identity": "a@x.com", "colour": "red"})
+    for fields, told in (
+        ({"identity": "a@x.com", "colour": "red"}, "smtp_auth: has no field colour"),
+        ({"identity": 5}, "smtp_auth: identity: "),
+        ({"identity": "a@x.com", "smtp_auth": [{}]}, "smtp_auth: smtp_auth: "),
+        ({}, "smtp_auth: identity: "),
+    ):
+        with pytest.raises(InputError, match=told):
+            changeset.read_spec(kind, fields)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.border import leads_out, make_private, write_file
+from provisioner.operations import sandboxes
 from tests.cli.shop import HEADER, Shop, open_shop
 
 FORMATS = ("json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif")
@@ -143,3 +145,39 @@ def test_a_link_counts_only_where_the_checkout_holds_it(tmp_path: Path) -> None:
     assert leads_out(tmp_path / "checkout" / "out" / "x")
     assert not leads_out(tmp_path / "checkout" / "x")
     assert not leads_out(tmp_path / "mine" / "x")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"control": "https://evil.example"}, {"control": "https://127.0.0.1.evil.example:1"}, {"control": "file:///etc"},
+        {"control": "http://127.0.0.1:1"}, {"control": "https://127.0.0.1@evil.example:1"}, {"control": 5},
+        {"control_token_file": "/home/x/.ssh/id_rsa"}, {"control_token_file": "../../../far"}, {"ca": "/etc/passwd"},
+        {"ca": None}, {"app": {"client_id": "c", "secret_file": "/home/x/.ssh/id_rsa"}}, {"pid": -1}, {"pid": 0},
+        {"pid": "1"}, {"pid": 1 << 70}, {"pid": True}, {"started": ...}, {"pid": ...},
+    ],
+)  # fmt: skip
+def test_a_sandbox_of_a_checkout_is_one_that_a_sandbox_wrote(
+    shop: Shop, tmp_path: Path, forged: dict[str, object]
+) -> None:
+    """Its addresses are local, its files beside it, and its process is a process."""
+    real = shop.folder / ".provisioner" / "sandbox"
+    shutil.copytree(real, tmp_path / "forged")
+    text = (real / "endpoints.json").read_text().replace(str(real), str(tmp_path / "forged"))
+    found = json.loads(text)
+    (tmp_path / "forged" / "endpoints.json").write_text(text)
+    assert sandboxes.find(tmp_path / "forged") == found
+    edited = {**found, **{name: value for name, value in forged.items() if value is not ...}}
+    for name in (name for name, value in forged.items() if value is ...):
+        del edited[name]
+    (tmp_path / "forged" / "endpoints.json").write_text(json.dumps(edited))
+    assert sandboxes.find(tmp_path / "forged") is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "[" * 100_000, "x", "9" * 10_000])
+def test_endpoints_without_sense_are_no_sandbox(tmp_path: Path, content: str) -> None:
+    (tmp_path / "endpoints.json").write_text(content)
+    assert sandboxes.find(tmp_path) is None
+    (tmp_path / "endpoints.json").unlink()
+    (tmp_path / "endpoints.json").symlink_to("/dev/zero")
+    assert sandboxes.find(tmp_path) is None
