@@ -478,7 +478,7 @@ class _Draft:
     def _or_in_the_plan(self, resource: Resource, fix: str, verb: str) -> str:
         """A fix in the tenant, or what the plan could say instead: in the entry, or in the device that it is for."""
         device = worked_out_for(resource, self.desired)
-        names = "from" if device is None or device.mailbox in {"", device.sender} else "from or mailbox"
+        names = "from" if device is None or device.mailbox in {"", *device.senders} else "from or mailbox"
         other = f"correct {names} of {device.address}" if device else f"{verb} the plan"
         return f"{fix}{'; or' if '. ' in fix else ', or'} {other}"
 

@@ -60,7 +60,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     device = device_of(name.removeprefix("device/"), desired)
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method in {SMTP_RELAY, DIRECT_SEND}:
-        found = run(microsoft_mx(asking(session), [device.sender.rpartition("@")[2]]))
+        found = run(microsoft_mx(asking(session), device.domains))
     sign_in = run(sign_in_name(session, desired, device.name))
     document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in)
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}

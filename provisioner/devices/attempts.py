@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from provisioner.mailflow.attempt import Attempt
 from provisioner.model import Desired
@@ -14,7 +14,8 @@ def attempts(device: Device, desired: Desired, choice: Choice | None = None) -> 
     """One message of a device by the method that was chosen for it; at the MX endpoint where none was."""
     chosen = choice or desired.choices.get(device.name)
     if chosen is not None and chosen.method == CLIENT_SUBMISSION:
-        return [signing_in(device, chosen.authentication)]
+        own = signing_in(device, chosen.authentication)
+        return [dataclasses.replace(own, sender=sender) for sender in device.addresses]
     if chosen is not None and chosen.method == HIGH_VOLUME_EMAIL:
         own = signing_in(device, chosen.authentication)
         return [dataclasses.replace(own, mailbox=device.account, hve=True)]
@@ -34,11 +35,17 @@ def signing_in(device: Device, authentication: str) -> Attempt:
 
 
 def at_mx(device: Device, desired: Desired) -> Sequence[Attempt]:
-    """Mail of a device at the MX endpoint: one attempt from each of its networks, one where none is known."""
+    """Mail of a device at the MX endpoint: for each domain one attempt a network, and one where none is known."""
     site = desired.sites.get(device.site or "")
     networks = site.egress_ip_addresses if site else device.sender_ip_addresses
     certificate = device.certificate if device.modern_tls else ""
     return [
-        Attempt(device.sender, device.recipients == "anyone", network, certificate, device.tls != "none")
+        Attempt(sender, device.recipients == "anyone", network, certificate, device.tls != "none")
+        for sender in _one_a_domain(device)
         for network in sorted(networks) or ("",)
     ]
+
+
+def _one_a_domain(device: Device) -> Iterable[str]:
+    """From addresses of which each stands for those of its domain: at the MX endpoint nothing else of them counts."""
+    return {sender.rpartition("@")[2]: sender for sender in reversed(device.senders)}.values()

@@ -32,6 +32,7 @@ from provisioner.model.devices import (
     SMTP_RELAY,
     Choice,
     Device,
+    is_pattern,
 )
 
 RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
@@ -169,6 +170,7 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
     found.obstacles += _no_sign_in(device)
     if not device.mailbox:
         found.obstacles.append("it takes a mailbox, and there is none")
+    found.obstacles += _any_sender(device)
     found.obstacles += _mailbox_limits(device)
     found.obstacles += _initial_domain(device)
     _mailbox_pace(device, found)
@@ -192,6 +194,13 @@ def _no_sign_in(device: Device) -> Iterator[str]:
         yield "it takes a sign-in, and the device has none"
 
 
+def _any_sender(device: Device) -> Iterator[str]:
+    """Send As is a right on one address (Add-RecipientPermission)."""
+    patterns = [sender for sender in device.senders if is_pattern(sender)]
+    if patterns:
+        yield f"who signs in may send only in names that a right is given for, and not as any ({', '.join(patterns)})"
+
+
 def _high_volume(device: Device, facts: Facts) -> _Assessment:
     """Learn, "Manage high volume emails for Microsoft 365": inside recipients, port 587, TLS 1.2, no daily limit."""
     found = _Assessment()
@@ -204,6 +213,8 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
     elif 587 not in facts.ports:
         found.obstacles.append("it takes mail on port 587 only, which is closed to it")
     found.obstacles += _no_sign_in(device)
+    if device.other_senders or is_pattern(device.sender):
+        found.obstacles.append("its account has one address, and the device sends in other names too")
     if device.recipients_per_message > HVE_RECIPIENTS_PER_MESSAGE:
         found.obstacles.append(
             f"a message may have {HVE_RECIPIENTS_PER_MESSAGE} recipients at most, and it has "
@@ -262,7 +273,7 @@ def _initial_domain(device: Device) -> Iterator[str]:
 
 
 def _from_initial_domain(device: Device) -> bool:
-    return device.sender.endswith(INITIAL_SUFFIXES)
+    return any(sender.endswith(INITIAL_SUFFIXES) for sender in device.senders)
 
 
 def _external(device: Device) -> int:

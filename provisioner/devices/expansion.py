@@ -74,7 +74,8 @@ def egress(desired: Desired) -> Mapping[str, frozenset[str]]:
             continue
         site = desired.sites.get(device.site or "")
         sources = site.egress_ip_addresses if site else device.sender_ip_addresses
-        found.setdefault(device.sender.rpartition("@")[2], set()).update(sources)
+        for domain in device.domains:
+            found.setdefault(domain, set()).update(sources)
     return {domain: frozenset(networks) for domain, networks in found.items()}
 
 
@@ -119,13 +120,15 @@ class _Expansion:
 
     def take(self, device: Device, choice: Choice) -> None:
         """What the device takes by itself; a relay is noted for `connect`."""
-        self._domain(device)
+        for domain in device.domains:
+            self._domain(domain, device)
         if choice.method == CLIENT_SUBMISSION:
             self._switch(device)
             self._user(device)
-            if device.sender != device.mailbox:
-                right = pair_of(device.mailbox, device.sender)
-                self._add(Address("send_as", right.pair), right, device)
+            for sender in device.addresses:
+                if sender != device.mailbox:
+                    right = pair_of(device.mailbox, sender)
+                    self._add(Address("send_as", right.pair), right, device)
         elif choice.method == SMTP_RELAY:
             source = self._source(device)
             self.sharing.setdefault((source.addresses, source.certificate), (source, []))[1].append(device)
@@ -140,9 +143,8 @@ class _Expansion:
         elif device.name not in there.devices:
             self.resources[address] = dataclasses.replace(there, devices=(*there.devices, device.name))
 
-    def _domain(self, device: Device) -> None:
-        """The domain of the From address, verified and accepted, whatever else the plan expects of it."""
-        name = device.sender.rpartition("@")[2]
+    def _domain(self, name: str, device: Device) -> None:
+        """The domain of a From address, verified and accepted, whatever else the plan expects of it."""
         address = Address("domain", name)
         self._add(address, Domain(name, verified=True, accepted=True), device)
         there = self.resources[address]
@@ -224,8 +226,8 @@ class _Expansion:
         missing, served = set(source.addresses), set[tuple[Address, str]]()
         decided = functools.cache(lambda attempt: decide(picture, attempt))  # devices of a domain are alike
         for network in sorted(source.addresses) or ("",):
-            for device in devices:
-                attempt = Attempt(f"@{device.sender.rpartition('@')[2]}", True, network, source.certificate)
+            for device, domain in ((one, domain) for one in devices for domain in one.domains):
+                attempt = Attempt(f"@{domain}", True, network, source.certificate)
                 found = decided(attempt)
                 if not found.allowed:
                     continue

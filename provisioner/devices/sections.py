@@ -6,15 +6,15 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import AfterValidator, ConfigDict, Field, with_config
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, with_config
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Location
-from provisioner.model.devices import ALL_PORTS, Device, Site
+from provisioner.model.devices import ALL_PORTS, Device, Site, is_pattern
 from provisioner.resources.canonical import (
-    EmailText,
     Flag,
     certificate_name,
+    domain_name,
     email_address,
     is_guid,
     prose,
@@ -34,6 +34,21 @@ def _name(text: str) -> str:
 
 def _mailbox(text: str) -> str:
     return email_address(text) if text else ""
+
+
+def _sender(text: str) -> str:
+    if not is_pattern(text):
+        return email_address(text)
+    return f"*@{domain_name(text.removeprefix('*@'))}"
+
+
+def _some_senders(senders: list[str]) -> list[str]:
+    if not senders:
+        raise refusal("FROM-EMPTY", "a device without a From address sends nothing", "write at least one address")
+    return senders
+
+
+_Sender = Annotated[str, AfterValidator(_sender)]
 
 
 def _client_id(text: str) -> str:
@@ -139,7 +154,12 @@ _From = TypedDict(
     "_From",
     {
         "from": Annotated[
-            EmailText, Field(description="The From address of its mail.", examples=["scanner-3f@contoso.com"])
+            Annotated[_Sender, Tag("one")] | Annotated[list[_Sender], AfterValidator(_some_senders), Tag("several")],
+            Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+            Field(
+                description="The From address of its mail, or a list; *@contoso.com for any address of a domain.",
+                examples=["scanner-3f@contoso.com", ["erp@contoso.com", "*@fabrikam.com"]],
+            ),
         ]
     },
 )
@@ -242,14 +262,16 @@ def site(name: str, body: Mapping[str, Any], location: Location | None) -> Site:
 
 def device(name: str, body: Mapping[str, Any], location: Location | None, fields: Places) -> Device:
     """A validated entry of `devices`."""
-    abilities = body["supports"]
+    abilities, written = body["supports"], body["from"]
+    senders = tuple(dict.fromkeys([written] if isinstance(written, str) else written))
     return Device(
         name,
-        sender=body["from"],
+        sender=senders[0],
+        other_senders=senders[1:],
         recipients=body["recipients"],
         tls=abilities["tls"],
         authentication=frozenset(_KINDS[word] for word in abilities["authentication"] if word in _KINDS),
-        mailbox=body.get("mailbox", body["from"]),
+        mailbox=body.get("mailbox", next((sender for sender in senders if not is_pattern(sender)), "")),
         site=body.get("site"),
         sender_ip_addresses=frozenset(body.get("sender_ip_addresses", ())),
         certificate=body.get("certificate", ""),

@@ -50,7 +50,7 @@ def summary(device: Device, desired: Desired) -> Document:
         "device": device.name,
         "description": device.description,
         "site": device.site,
-        "from": device.sender,
+        "from": ", ".join(device.senders),
         "recipients": device.recipients,
         "method": choice.method,
         "method_name": NAMES[choice.method] if choice.method else "",
@@ -110,7 +110,11 @@ def _settings(
             yield "Password", "", "that of the user; it is kept in no plan and on no sheet"
     else:
         yield "Authentication", "none", "no user and no password: leave both empty"
-    yield "From", way.sender, ""
+    yield (
+        "From",
+        ", ".join(device.senders),
+        "* stands for any name" if len(device.addresses) < len(device.senders) else "",
+    )
 
 
 def _oauth(device: Device, tenant: str, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
@@ -163,10 +167,9 @@ def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[st
     """What may stand in From. Whether an alias stays there is described in two ways (Exchange Team Blog, 2022;
     Set-OrganizationConfig, -SendFromAliasEnabled), and a refusal in neither.
     """
-    domain = device.sender.rpartition("@")[2]
     if choice.method == CLIENT_SUBMISSION:
         rights = (r.spec for a, r in desired.resources.items() if a.type == "send_as")
-        others = sorted({spec.sender for spec in rights if spec.trustee == device.mailbox} | {device.sender})
+        others = sorted({spec.sender for spec in rights if spec.trustee == device.mailbox} | {*device.addresses})
         yield f"{device.mailbox} and the aliases of this mailbox"
         yield from (f"{sender}, as which it may send (Send As)" for sender in others if sender != device.mailbox)
         yield "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
@@ -176,7 +179,8 @@ def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[st
         yield f"{device.account}, the address of the High Volume Email account"
         yield "recipients in the organization only (550 5.5.105)"
         return
-    yield f"any address in {domain}, or in another accepted domain of the tenant; it needs no mailbox"
+    domains = " or ".join(device.domains)
+    yield f"any address in {domains}, or in another accepted domain of the tenant; it needs no mailbox"
     yield "what counts is the envelope sender (MAIL FROM), which must not be empty"
     if choice.method == DIRECT_SEND:
         yield "recipients in the organization only"
@@ -277,7 +281,7 @@ def _row(device: Device, desired: Desired) -> Document:
     return {
         "device": device.name,
         "site": device.site or "",
-        "from": device.sender,
+        "from": ", ".join(device.senders),
         "mailbox": device.mailbox,
         "recipients": device.recipients,
         "messages_per_day": device.messages_per_day,

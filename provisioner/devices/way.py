@@ -17,8 +17,9 @@ class Way:
     """How a device sends.
 
     `host` is None where it is the MX of the sender's domain, which has to be looked up, and "" where the tenant's cloud
-    has none for the method. `starttls` is false where the
-    device speaks no TLS that Exchange takes. `user` is "" without a sign-in. `source_addresses` are canonical networks.
+    has none for the method. `starttls` is false where the device speaks no TLS that Exchange takes. `user` is ""
+    without a sign-in. `source_addresses` are canonical networks. `sender` is one of its From addresses; for a device
+    that sends as any, an address that every domain has (RFC 5321, 4.5.1).
     """
 
     method: str
@@ -70,6 +71,6 @@ def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: froze
         starttls=signs_in or device.modern_tls,
         authentication=choice.authentication,
         user=users.get(choice.method or "", ""),
-        sender=device.sender,
+        sender=next(iter(device.addresses), f"postmaster@{device.domains[0]}"),
         source_addresses=tuple(sorted(sources)),
     )

@@ -94,10 +94,12 @@ class Sender:
 
 def sender_of(device: Device, site: Site | None) -> Sender:
     """A device as a sender. The address that it sends from counts as a mailbox: it may sign in to it."""
-    addresses = frozenset(filter(None, (device.mailbox, device.sender)))
+    addresses = frozenset(filter(None, (device.mailbox, *device.addresses)))
     networks = site.egress_ip_addresses if site else device.sender_ip_addresses
     certificate = frozenset({device.certificate}) if device.certificate else NONE
-    return Sender(device.name, addresses, networks, certificate, frozenset(map(_domain, addresses)))
+    return Sender(
+        device.name, addresses, networks, certificate, frozenset(map(_domain, addresses)).union(device.domains)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,17 @@ class Site:
     location: Location | None = None
 
 
+def is_pattern(sender: str) -> bool:
+    """Whether a From address stands for all of its domain: "*@contoso.com"."""
+    return sender.startswith("*@")
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """What sends, whom it mails, what it can do, how much.
 
-    `tls` is the newest version that it speaks ("none" for no TLS); `authentication` holds "basic" and "oauth", as far
+    `sender` is its From address, or "*@contoso.com" for any of a domain; `other_senders` are further ones. `tls` is the
+    newest version that it speaks ("none" for no TLS); `authentication` holds "basic" and "oauth", as far
     as it can sign in to Exchange; `other_mechanisms` are those that it can use and Exchange does not offer ("plain",
     "cram-md5"). `mailbox` is the user it signs in as, "" when there is none. `method` is "auto" or one of METHODS.
     `oauth` says whose token it gets: "application", "user" or, where the plan does not say, "". `owner`, `ticket` and
@@ -66,6 +72,7 @@ class Device:
     connections: int = 1
     description: str = ""
     other_mechanisms: frozenset[str] = frozenset()
+    other_senders: tuple[str, ...] = ()
     oauth: str = ""
     client_id: str = ""
     owner: str = ""
@@ -83,6 +90,21 @@ class Device:
     def recipients_per_day(self) -> int:
         """What the sending limits count: a message to three people is three."""
         return self.messages_per_day * self.recipients_per_message
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """All its From addresses and patterns."""
+        return (self.sender, *self.other_senders)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those of them that are one address."""
+        return tuple(sender for sender in self.senders if not is_pattern(sender))
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains that it sends in the name of, in the order of its From addresses."""
+        return tuple(dict.fromkeys(sender.rpartition("@")[2] for sender in self.senders))
 
     @property
     def account(self) -> str:

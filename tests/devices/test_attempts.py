@@ -61,3 +61,10 @@ def test_whose_token_a_device_gets_is_part_of_the_attempt() -> None:
         device = dataclasses.replace(SCAN, oauth=oauth)
         assert signing_in(device, "oauth").application is application
         assert signing_in(device, "basic").application is None
+
+
+def test_several_names_are_one_attempt_each_where_it_signs_in_and_one_a_domain_at_the_mx() -> None:
+    device = dataclasses.replace(SCAN, other_senders=("erp@contoso.com", "*@fabrikam.com"))
+    submitted = attempts(device, plan(device, CLIENT_SUBMISSION))
+    assert [a.sender for a in submitted] == ["scan@contoso.com", "erp@contoso.com"]
+    assert {a.sender for a in at_mx(device, plan(device))} == {"scan@contoso.com", "*@fabrikam.com"}

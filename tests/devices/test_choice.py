@@ -299,3 +299,18 @@ def test_a_device_for_port_465_alone_has_no_way_and_is_told_so() -> None:
     assert all("port 465" in why for why in choice.refused.values())
     assert any("relay server" in advice for advice in choice.advice)
     assert chosen(Facts(FIXED, ports=frozenset({465, 587}))).method == "client_submission"
+
+
+def test_who_sends_as_any_address_relays_and_does_not_sign_in() -> None:
+    relay = chosen(Facts(FIXED), sender="*@contoso.com")
+    assert relay.method == "smtp_relay"
+    assert "not as any (*@contoso.com)" in relay.refused["client_submission"]
+    assert chosen(Facts(), sender="*@contoso.com", recipients="organization").method == "direct_send"
+    several = chosen(Facts(), other_senders=("erp@contoso.com",), recipients="organization")
+    assert several.method == "client_submission"
+    assert "sends in other names too" in several.refused["high_volume_email"]
+
+
+def test_one_from_address_in_the_initial_domain_is_enough_to_be_limited() -> None:
+    limited = chosen(Facts(FIXED), other_senders=("a@contoso.onmicrosoft.com",), messages_per_day=101)
+    assert limited.method is None

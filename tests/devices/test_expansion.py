@@ -222,3 +222,22 @@ def test_spf_must_let_through_what_sends_without_signing_in(tmp_path: Path) -> N
         "contoso.com": {"198.51.100.8/32", "198.51.100.9/32", "192.0.2.8/32"},
         "fabrikam.com": {"192.0.2.7/32"},
     }
+
+
+def test_every_name_that_a_device_sends_in_takes_its_domain_and_its_right(tmp_path: Path) -> None:
+    several = {**OAUTH, "from": ["erp@contoso.com", "hr@fabrikam.com", "bills@contoso.com"]}
+    found = specs(desired(tmp_path, devices={"erp": several}))
+    assert {k for k in found if k.startswith(("send_as", "domain"))} == {
+        "domain/contoso.com",
+        "domain/fabrikam.com",
+        "send_as/erp@contoso.com as hr@fabrikam.com",
+        "send_as/erp@contoso.com as bills@contoso.com",
+    }
+
+
+def test_a_server_that_relays_for_many_is_let_in_for_each_of_its_domains(tmp_path: Path) -> None:
+    server = {**RELAY, "site": "hq", "from": ["*@contoso.com", "*@fabrikam.com"]}
+    found = desired(tmp_path, sites=SITES, devices={"hub": server})
+    assert specs(found).keys() == {"domain/contoso.com", "domain/fabrikam.com", "inbound_connector/site-hq"}
+    networks = frozenset({"198.51.100.8/32", "198.51.100.9/32"})
+    assert egress(found) == {"contoso.com": networks, "fabrikam.com": networks}

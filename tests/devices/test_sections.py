@@ -155,3 +155,19 @@ def test_the_day_of_a_device_is_told_and_is_no_error(
     assert (until.severity, until.location and until.location.line) == (severity, 10)
     assert until.summary == f"device/a is to be replaced by 2027-03-31 ({when}): facilities"
     assert desired.choices["a"].method == "client_submission"
+
+
+def test_a_device_may_send_in_several_names_and_in_any_of_a_domain(tmp_path: Path) -> None:
+    relay = SUBMITTER.replace("Scanner-3F@Contoso.com", '["*@Contoso.com", HR@fabrikam.com, hr@fabrikam.com]')
+    one = device(tmp_path, relay + "    sender_ip_addresses: [203.0.113.9]\n")
+    assert one.senders == ("*@contoso.com", "hr@fabrikam.com")
+    assert (one.addresses, one.domains) == (("hr@fabrikam.com",), ("contoso.com", "fabrikam.com"))
+    assert one.mailbox == "hr@fabrikam.com", "the first that is one address"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [("[]", "FROM-EMPTY"), ('["*@contoso"]', "DOMAIN-INVALID"), ("[a@contoso.com, b]", "EMAIL-INVALID")],
+)
+def test_a_mistake_in_a_list_of_from_addresses_is_told(tmp_path: Path, written: str, found: str) -> None:
+    assert mistakes(tmp_path, "devices:\n  a:" + SUBMITTER.replace("Scanner-3F@Contoso.com", written)) == [(found, 3)]

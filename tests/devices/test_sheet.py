@@ -181,3 +181,10 @@ def test_a_cloud_without_high_volume_email_is_told(tmp_path: Path) -> None:
     desired = load(tmp_path, DIGEST.replace("SIGN_IN", "oauth"))
     shown = sheet(desired.devices["digest"], desired, MX, CLOUDS["china"])["settings"][0]
     assert (shown["value"], shown["note"]) == ("", "High Volume Email is not offered in the cloud of this tenant")
+
+
+def test_a_sheet_lists_every_name_that_a_device_may_send_in(tmp_path: Path) -> None:
+    text = SWITCH + FLEET.replace("from: scanner@contoso.com", 'from: ["*@contoso.com", hr@fabrikam.com]')
+    settings, document = of(load(tmp_path, text), "scanner")
+    assert settings["From"] == document["from"] == "*@contoso.com, hr@fabrikam.com"
+    assert document["from_rules"][0].startswith("any address in contoso.com or fabrikam.com, or in another")

@@ -96,3 +96,10 @@ def test_an_unknown_device_is_told_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         way("scaner", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert caught.value.diagnostics[0].mend == 'did you mean "scanner"?'
+
+
+def test_who_sends_as_any_is_tried_with_an_address_that_every_domain_has(tmp_path: Path) -> None:
+    desired = load(tmp_path, FLEET.replace("from: scanner@contoso.com", 'from: "*@contoso.com"'))
+    assert way("scanner", desired, CLOUDS["worldwide"]).sender == "postmaster@contoso.com"
+    several = load(tmp_path, FLEET.replace("from: scanner@contoso.com", 'from: ["*@contoso.com", a@fabrikam.com]'))
+    assert way("scanner", several, CLOUDS["worldwide"]).sender == "a@fabrikam.com"
