@@ -8,9 +8,9 @@ Context, 3.2).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.border import leads_out
+from provisioner.cli.tally import Tally
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
 from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying
 from provisioner.model import Cmdlet, DnsQuery, GraphRequest, Request
@@ -38,25 +39,32 @@ class Log:
     moment: Callable[[], str]
     format: str = "text"
     hosts: Mapping[str, str] = field(default_factory=dict)
-    run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    run: str = ""
     trace: str = ""
-    _retries: Counter[str] = field(default_factory=Counter)
+    _retries: Counter[int] = field(default_factory=Counter)
 
     def observe(self, event: Event) -> None:
         match event:
-            case Retrying(call, seconds, reason):
-                self._retries[call] += 1
-                self._record("retry", call=call, reason=reason, waits_s=round(seconds, 3))
+            case Retrying(request, seconds, error):
+                self._retries[id(request)] += 1
+                self._record(
+                    "retry", **asked(request), outcome=error.kind, status=error.status, waits_s=round(seconds, 3)
+                )
             case LockAwaited(holder):
                 self._record("lock", holder=holder)
             case Responded(request, answer, seconds):
-                facts = {**_asked(request), "host": self.hosts.get(type(request).__name__, "")}
-                retries = self._retries.pop(str(request), 0)
+                facts = {**asked(request), "host": self.hosts.get(type(request).__name__, "")}
+                retries = self._retries.pop(id(request), 0)
                 self._record("request", **facts, **_ended(answer), duration_s=round(seconds, 3), retries=retries)
             case HeldBack(change, missing):
                 self._record("held_back", address=str(change.address), waits_for=list(missing))
             case Finished(result):
                 self._record("change", address=str(result.address), action=result.action.value, status=result.status)
+
+    def end(self, code: int, tally: Tally, seconds: float) -> None:
+        """The last record: how the run ended, and what it cost."""
+        counts = {**dataclasses.asdict(tally), "waited_s": round(tally.waited_s, 3)}
+        self._record("end", exit_code=code, duration_s=round(seconds, 3), **counts)
 
     def _record(self, kind: str, **facts: Any) -> None:
         record = {"time": self.moment(), "run": self.run, **({"trace": self.trace} if self.trace else {}), "kind": kind}
@@ -68,7 +76,8 @@ class Log:
             self.write(visible(f"{record['time']} {kind} {' '.join(words)}"))
 
 
-def _asked(request: Request) -> dict[str, str]:
+def asked(request: Request) -> dict[str, str]:
+    """What is asked, without parameters, filters and the names in a path."""
     match request:
         case Cmdlet(name=name):
             return {"cmdlet": name}

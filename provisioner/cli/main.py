@@ -153,6 +153,7 @@ def cli(
         log_file=log_file.absolute() if log_file else None,
         log_format=log_format,
     )
+    ctx.obj.begin(ctx.invoked_subcommand or "")
 
 
 def run() -> None:
@@ -162,6 +163,12 @@ def run() -> None:
 
 def main(arguments: Sequence[str], clock: Clock = SYSTEM) -> int:
     """Run a command line, which waits and tells the time by `clock`, and give its exit code."""
+    code = _main(arguments, clock)
+    Session.current().end(code)
+    return code
+
+
+def _main(arguments: Sequence[str], clock: Clock) -> int:
     # Libraries log to nowhere: what is to be said is said by us, and their lines may repeat what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     try:

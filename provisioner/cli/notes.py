@@ -19,8 +19,8 @@ def notes(note: Callable[[str], None], verbose: int) -> Observer:
 
     def observe(event: Event) -> None:
         match event:
-            case Retrying(call, seconds, reason):
-                note(f"{call}: {reason}; trying again in {seconds:.0f} s")
+            case Retrying(request, seconds, error):
+                note(f"{request}: {error.summary}; trying again in {seconds:.0f} s")
             case LockAwaited(holder):
                 note(f"Waiting for {holder}")
             case Responded() if verbose:

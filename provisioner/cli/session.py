@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import sys
+import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +23,8 @@ from provisioner.render.escape import json_text, visible, whole
 if TYPE_CHECKING:
     from provisioner.border import Border
     from provisioner.cli.log import Log
+    from provisioner.cli.tally import Tally
+    from provisioner.cli.telemetry import Telemetry
     from provisioner.engine import Event, Observer
     from provisioner.plan.variables import Given
     from provisioner.settings import Profile
@@ -42,6 +47,11 @@ class Session:
     trusting: bool = False
     log_file: Path | None = None
     log_format: str | None = None
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    telemetry: Telemetry | None = None
+    _log: Log | None = None
+    _tally: Tally | None = None
+    _began_s: float = field(default_factory=time.monotonic)
     _readers: dict[Border, Callable[[str, int], str | None]] = field(default_factory=dict)
     _streaming: bool = False
 
@@ -81,20 +91,52 @@ class Session:
         """Who follows the run: notes, and on a terminal a bar; a command may add its own output."""
         from provisioner.cli.notes import notes
         from provisioner.cli.progress import Progress
+        from provisioner.cli.tally import Tally
 
-        found = [notes(self.note, self.verbose)]
+        self._tally = Tally()
+        found = [notes(self.note, self.verbose), self._tally.observe]
+        if self.telemetry:
+            self.telemetry.hosts, self.telemetry.over_http = self._hosts, self.profile.exchange == "rest"
+            found.append(self.telemetry.observe)
         if self.log_file or self.log_format:
-            found.append(self._log().observe)
+            self._log = self._new_log()
+            found.append(self._log.observe)
         if not self.quiet and sys.stderr.isatty() and not self.automated:
             found.append(Progress(color=self.colored(sys.stderr)).observe)
         return found
 
-    def _log(self) -> Log:
+    def _new_log(self) -> Log:
         from provisioner.cli.log import Log, appending, trace_of
-        from provisioner.tenant.connect import hosts_of
 
         write = appending(self.log_file) if self.log_file else self.say
-        return Log(write, moment, self.log_format or "text", hosts_of(self.profile), trace=trace_of())
+        trace = self.telemetry.trace if self.telemetry else trace_of()
+        return Log(write, moment, self.log_format or "text", self._hosts, self.run, trace)
+
+    @cached_property
+    def _hosts(self) -> Mapping[str, str]:
+        from provisioner.tenant.connect import hosts_of
+
+        return hosts_of(self.profile)
+
+    def begin(self, command: str) -> None:
+        """A command begins; where the environment names a collector of OpenTelemetry, its span does too."""
+        if any(name.startswith("OTEL_EXPORTER_OTLP_") for name in os.environ):
+            from provisioner.cli.telemetry import begin
+
+            self.telemetry = begin(command, self.run, self.note)
+
+    def end(self, code: int) -> None:
+        """The command has ended: what it cost goes to the log, to `-v` and to the collector."""
+        with contextlib.suppress(OSError, ValueError):  # nobody reads standard error any more
+            if self._log and self._tally:
+                self._log.end(code, self._tally, time.monotonic() - self._began_s)
+            if self.verbose and self._tally:
+                self.note(f"{self._tally} (run {self.run})")
+            if self.telemetry:
+                self.telemetry.end(code)
+
+    def new_run(self) -> str:
+        return self.run
 
     @cached_property
     def profile(self) -> Profile:

@@ -72,11 +72,11 @@ class Responded:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """An adapter waits before it sends a call again; `reason` is what went wrong."""
+    """An adapter waits before it sends a request again; `error` is what went wrong."""
 
-    call: str
+    request: Request
     seconds: float
-    reason: str
+    error: TenantError
 
 
 @dataclass(frozen=True, slots=True)

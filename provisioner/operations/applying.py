@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import datetime as dt
 import getpass
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -251,7 +250,7 @@ async def _carry_out(
 
     `waivers` are those of this run for a change set that was made before, which is then judged again.
     """
-    run_id = uuid.uuid4().hex[:12]
+    run_id = context.new_run()
     holder = locking.Holder.me(run_id, getpass.getuser(), context.clock)
     path = journal_path(found.tenant_id, context.state_folder)
     lost = _LockLost(context, asyncio.get_running_loop())

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from provisioner import engine
+from provisioner.diagnostics import TenantError
+from provisioner.model import Request
 from provisioner.operations.context import Context
 from provisioner.tenant.connect import TenantIdentity, connect, identify
 from provisioner.tenant.ports import Ports
@@ -34,10 +36,10 @@ async def signed_in(context: Context, tenant: Tenant | None = None) -> AsyncIter
         yield tenant
         return
 
-    def waiting(call: str, seconds: float, reason: str) -> None:
-        context.observe(engine.Retrying(call, seconds, reason))
+    def waiting(request: Request, seconds: float, error: TenantError) -> None:
+        context.observe(engine.Retrying(request, seconds, error))
 
-    async with connect(context.profile, on_wait=waiting, clock=context.clock) as opened:
+    async with connect(context.profile, on_wait=waiting, clock=context.clock, run=context.new_run()) as opened:
         ports = engine.watch(opened, context.observe)
         yield Tenant(ports, await identify(ports))
 

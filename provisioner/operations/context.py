@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,9 @@ class Context(Protocol):
     def state_folder(self) -> Path:
         """Where journals and locks are kept, a folder for each tenant."""
 
+    def new_run(self) -> str:
+        """The id of a run that begins: what the journal, the log and the requests call it (12 hexadecimal digits)."""
+
     def today(self) -> dt.date:
         """The day that `until` of a waiver is measured by."""
 
@@ -65,6 +69,9 @@ class Silent:
     border: Border | None = None
     observer: Observer = lambda _: None
 
+    def new_run(self) -> str:
+        return new_run()
+
     def today(self) -> dt.date:
         return self.clock.now().date()
 
@@ -79,6 +86,10 @@ class Silent:
 
     def observe(self, event: Event) -> None:
         self.observer(event)
+
+
+def new_run() -> str:
+    return uuid.uuid4().hex[:12]
 
 
 def rfc3339(moment: dt.datetime) -> str:

@@ -153,6 +153,7 @@ class Faults:
             "cmdlet": None,
             "parameters": None,
             "caller": None,
+            "client_request_id": None,
             "write": False,
             "executed": False,
             **facts,
@@ -230,6 +231,7 @@ class _Layer:
             cmdlet, receive = _cmdlet_name(body), _again(body, receive)
         columns = facts(scope)
         columns.update(method=scope["method"], path=path, cmdlet=cmdlet)
+        columns["client_request_id"] = dict(scope["headers"]).get(b"client-request-id", b"").decode("latin-1") or None
         columns["write"] = scope["method"] in {"POST", "PATCH", "PUT", "DELETE"} and self._front == "graph"
         do = self._faults.take(self._front, method=scope["method"], path=path, cmdlet=cmdlet)
         scope["sandbox.deed"] = do

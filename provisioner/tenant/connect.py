@@ -39,9 +39,12 @@ class TenantIdentity:
 
 @asynccontextmanager
 async def connect(
-    profile: Profile, *, on_wait: OnWait = lambda *_: None, clock: Clock = SYSTEM
+    profile: Profile, *, on_wait: OnWait = lambda *_: None, clock: Clock = SYSTEM, run: str = ""
 ) -> AsyncIterator[Ports]:
-    """The ports of a profile, signed in when first used, closed at the end. Raises InputError for a profile amiss."""
+    """The ports of a profile, signed in when first used, closed at the end. Raises InputError for a profile amiss.
+
+    `run` is the run that the requests belong to (`correlation`).
+    """
     from provisioner.tenant.credentials import Tokens, make_credential
     from provisioner.tenant.graph import open_directory
 
@@ -54,16 +57,16 @@ async def connect(
         credential = make_credential(profile, cloud.authority, own_authority, network)
         tokens = Tokens(credential)
         stack.push_async_callback(tokens.close)
-        exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry, network))
+        exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry, network, run))
         directory = await stack.enter_async_context(
-            open_directory(credential, cloud.graph, resources.graph, network, retry)
+            open_directory(credential, cloud.graph, resources.graph, network, retry, run)
         )
         yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, clock=clock))
 
 
 @asynccontextmanager
 async def _exchange(
-    profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry, network: Network
+    profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry, network: Network, run: str
 ) -> AsyncIterator[Exchange]:
     """Exchange over the transport that the profile names."""
     if profile.exchange == "psrp":
@@ -86,7 +89,7 @@ async def _exchange(
     }
     async with network.session(base, **options) as session:
         resource = CLOUDS[profile.cloud].exchange
-        yield RestExchange(session, Tokens(credential), base, resource, retry, profile.timeouts.request_s)
+        yield RestExchange(session, Tokens(credential), base, resource, retry, profile.timeouts.request_s, run=run)
 
 
 def cloud_of(profile: Profile) -> Cloud:

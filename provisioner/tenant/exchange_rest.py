@@ -29,6 +29,7 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
+from provisioner.tenant.correlation import request_id
 from provisioner.tenant.credentials import Tokens, claims_of, secret_value
 from provisioner.tenant.exchange_answers import (
     BUSY,
@@ -75,7 +76,9 @@ class RestExchange:
         retry: Retry,
         timeout_s: float = 960.0,
         most_pages: int = _MOST_PAGES,
+        run: str = "",
     ) -> None:
+        self._run = run
         self._session, self._tokens, self._base, self._retry = session, tokens, base, retry
         self._scope, self._timeout_s, self._most_pages = f"{resource}/.default", timeout_s, most_pages
         self._connection = str(uuid.uuid4())
@@ -241,7 +244,7 @@ class RestExchange:
             "X-ResponseFormat": "json",
             "Prefer": f"odata.maxpagesize={_PAGE}",
             "connection-id": self._connection,
-            "client-request-id": str(uuid.uuid4()),
+            "client-request-id": request_id(self._run),
         }
 
     def _redirected(self, cmdlet: Cmdlet, target: str) -> str:

@@ -25,6 +25,7 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, GraphRequest, Row
+from provisioner.tenant.correlation import request_id
 from provisioner.tenant.network import Network, untrusted
 from provisioner.tenant.retry import Retry
 
@@ -51,7 +52,10 @@ _PERMISSIONS = {
 class SdkDirectory:
     """The Directory port. `base` is Graph's address without a slash at the end."""
 
-    def __init__(self, adapter: RequestAdapter, base: str, retry: Retry, most_pages: int = _MOST_PAGES) -> None:
+    def __init__(
+        self, adapter: RequestAdapter, base: str, retry: Retry, most_pages: int = _MOST_PAGES, run: str = ""
+    ) -> None:
+        self._run = run
         self._adapter, self._base, self._retry, self._most_pages = adapter, base, retry, most_pages
 
     async def send(self, request: GraphRequest) -> Answer:
@@ -97,6 +101,7 @@ class SdkDirectory:
         information.http_method = Method(request.method)
         information.url = url
         information.headers.try_add("Accept", "application/json")
+        information.headers.try_add("client-request-id", request_id(self._run))
         if request.body is not None:
             information.set_stream_content(json.dumps(request.body).encode(), "application/json")
         try:
@@ -212,7 +217,7 @@ def _seconds(text: Any) -> float | None:
 
 @asynccontextmanager
 async def open_directory(
-    credential: AsyncTokenCredential, base: str, resource: str, network: Network, retry: Retry
+    credential: AsyncTokenCredential, base: str, resource: str, network: Network, retry: Retry, run: str = ""
 ) -> AsyncIterator[SdkDirectory]:
     """The port over a client of its own, closed at the end. `resource` is what tokens are for: the cloud's host.
 
@@ -255,6 +260,6 @@ async def open_directory(
     )
     client = GraphClientFactory.create_with_default_middleware(client=client, options=options)
     try:
-        yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry)
+        yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry, run=run)
     finally:
         await transport.aclose()

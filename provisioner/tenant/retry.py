@@ -17,14 +17,14 @@ from provisioner.diagnostics import TenantError, Throttled, Unavailable, Unclear
 from provisioner.model import Request
 
 T = TypeVar("T")
-OnWait = Callable[[str, float, str], None]
-"""Told (call, seconds, reason) before each wait."""
+OnWait = Callable[[Request, float, TenantError], None]
+"""Told (request, seconds, what went wrong) before each wait."""
 
 _TRIES = 6  # the first and five more, as Microsoft's own module does
 _LONGEST_S = 32.0
 
 
-def _nothing(call: str, seconds: float, reason: str) -> None:
+def _nothing(request: Request, seconds: float, error: TenantError) -> None:
     """Nobody watches."""
 
 
@@ -57,7 +57,8 @@ class Retry:
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            self.on_wait(str(request), state.upcoming_sleep, getattr(error, "summary", str(error)))
+            if isinstance(error, TenantError):
+                self.on_wait(request, state.upcoming_sleep, error)
 
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(worth_it),

@@ -323,7 +323,16 @@ def test_with_nobody_to_ask_apply_is_declined_with_10(shop: Shop) -> None:
 
 # --- start-up --------------------------------------------------------------------------------------------------------
 
-SLOW = ("msgraph", "azure", "aiohttp", "httpx", "pypsrp", "provisioner.sandbox")
+SLOW = (
+    "msgraph",
+    "azure",
+    "aiohttp",
+    "httpx",
+    "pypsrp",
+    "opentelemetry",
+    "provisioner.sandbox",
+    "provisioner.cli.telemetry",
+)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from provisioner import engine
 from provisioner.cli.log import Log, trace_of
+from provisioner.cli.tally import Tally
 from provisioner.diagnostics import Throttled
 from provisioner.model import Action, Address, Answer, Change, Cmdlet, DnsQuery, GraphRequest, Secret
 from tests.cli.shop import Shop, open_shop
@@ -21,7 +22,7 @@ USER = GraphRequest("GET", "/users/canary@x.com/licenseDetails?$filter=mail eq '
 CHANGE = Change(Address("smtp_auth", "a@x.com"), Action.UPDATE, None, None)
 EVENTS: tuple[engine.Event, ...] = (
     engine.LockAwaited("ada on build7"),
-    engine.Retrying("Set-CASMailbox", 4.2, "slow down"),
+    engine.Retrying(SET, 4.2, Throttled("slow down", "canary@x.com")),
     engine.Responded(SET, Answer(({}, {}), request_ids=("r-1", ""), requests=2), 0.5),
     engine.Responded(USER, Throttled("slow down", str(USER), status=429, request_id="r-2"), 0.25),
     engine.Responded(DnsQuery("contoso.com", "MX"), Answer(({"value": "10 mx.example"},)), 0.125),
@@ -36,6 +37,7 @@ def said(format_: str, **facts: Any) -> list[str]:
     log = Log(lines.append, lambda: "2026-11-23T10:00:00.000Z", format_, hosts, "run-1", **facts)
     for event in EVENTS:
         log.observe(event)
+    log.end(8, Tally(3, 1, 1, 1, 4.2), 1.5)
     return lines
 
 
@@ -46,7 +48,7 @@ def test_each_request_is_a_record_with_whom_it_asked_how_it_ended_and_how_long_i
         assert (record.pop("run"), record.pop("trace")) == ("run-1", "t" * 32)
     assert records == [
         {"kind": "lock", "holder": "ada on build7"},
-        {"kind": "retry", "call": "Set-CASMailbox", "reason": "slow down", "waits_s": 4.2},
+        {"kind": "retry", "cmdlet": "Set-CASMailbox", "outcome": "throttled", "waits_s": 4.2},
         {"kind": "request", "cmdlet": "Set-CASMailbox", "host": "exchange.example", "outcome": "ok", "rows": 2,
          "pages": 2, "request_ids": ["r-1"], "duration_s": 0.5, "retries": 1},
         {"kind": "request", "method": "GET", "path": "/users/…/licenseDetails", "host": "graph.example",
@@ -56,6 +58,8 @@ def test_each_request_is_a_record_with_whom_it_asked_how_it_ended_and_how_long_i
         {"kind": "held_back", "address": 'smtp_auth["a@x.com"]',
          "waits_for": ["inbound_connector/hq (it is disabled)"]},
         {"kind": "change", "address": 'smtp_auth["a@x.com"]', "action": "update", "status": "done"},
+        {"kind": "end", "exit_code": 8, "duration_s": 1.5, "requests": 3, "failed": 1, "retries": 1, "throttled": 1,
+         "waited_s": 4.2},
     ]  # fmt: skip
 
 
@@ -113,7 +117,8 @@ def test_a_run_is_logged_to_a_file_of_its_owner(shop: Shop, profile: str) -> Non
 def test_without_a_file_the_records_are_on_standard_error(shop: Shop) -> None:
     plan = shop.write("smtp_auth: { mailboxes: { a@contoso.com: enabled } }\n")
     done = shop.run("-q", "--log-format", "json", "--profile", "sandbox", "plan", plan)
-    assert {json.loads(line)["kind"] for line in done.stderr.splitlines()} == {"request"}
+    kinds = [json.loads(line)["kind"] for line in done.stderr.splitlines()]
+    assert (set(kinds[:-1]), kinds[-1]) == ({"request"}, "end")
 
 
 def test_a_log_that_cannot_be_written_is_told_before_anything_is_done(shop: Shop) -> None:

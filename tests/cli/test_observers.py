@@ -14,7 +14,7 @@ from provisioner.model import Action, Address, Answer, Change, Cmdlet, DnsQuery
 GET = Cmdlet("Get-CASMailbox", {"Identity": "a\x1b[2J@x.com"})
 MX = DnsQuery("contoso.com", "MX")
 EVENTS: tuple[engine.Event, ...] = (
-    engine.Retrying("Get-CASMailbox", 4.2, "slow down"),
+    engine.Retrying(GET, 4.2, Throttled("slow down", "Get-CASMailbox")),
     engine.LockAwaited("ada on build7"),
     engine.Responded(GET, Answer(({}, {}), request_ids=("r-1",), requests=2), 0.5),
     engine.Responded(GET, Throttled("slow down", "Get-CASMailbox"), 0.25),

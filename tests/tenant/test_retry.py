@@ -114,4 +114,5 @@ def test_every_wait_is_told_with_its_call_and_reason_before_it_begins() -> None:
     service = Service(throttled(4.0))
     policy = Retry(60.0, lambda *words: told.append((*words, len(service.waits))), service.clock)
     asyncio.run(policy.call(READ, service.send))
-    assert told == [(str(READ), 4.0, "too many requests", 0)]
+    ((request, seconds, error, waits),) = told
+    assert (request is READ, seconds, str(error), waits) == (True, 4.0, str(throttled(4.0)), 0)
