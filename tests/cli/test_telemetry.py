@@ -88,7 +88,7 @@ def _span(span: Any, service: dict[str, Any]) -> dict[str, Any]:
 def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            collector.bodies.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            found.bodies.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -97,11 +97,11 @@ def collecting() -> Iterator[Collector]:
             """Nobody reads it."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")
+        found = Collector(f"http://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield collector
+            yield found
         finally:
             server.shutdown()
             thread.join()
