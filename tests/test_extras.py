@@ -38,7 +38,8 @@ SERVERS = {
 """Web and SMTP servers, and what only the sandbox needs beside them."""
 SERVED = {"aiosmtpd", "orjson", "psrpcore", "starlette", "trustme", "uvicorn"}
 OTHERWISE = {
-    "azure": "azure-identity", "dns": "dnspython", "jwt": "pyjwt", "msgraph": "msgraph-sdk", "ruamel": "ruamel-yaml",
+    "azure": "azure-identity", "dns": "dnspython", "jwt": "pyjwt", "msgraph": "msgraph-sdk",
+    "opentelemetry": "opentelemetry-sdk", "ruamel": "ruamel-yaml",
     "yaml": "pyyaml", **{f"kiota_{part}": f"microsoft-kiota-{part.replace('_', '-')}" for part in (
         "abstractions", "authentication_azure", "http", "serialization_json")},
 }  # fmt: skip

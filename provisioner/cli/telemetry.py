@@ -17,6 +17,7 @@ from provisioner import __version__
 from provisioner.cli.log import asked
 from provisioner.diagnostics import NotFound, TenantError, Throttled
 from provisioner.engine import Event, HeldBack, LockAwaited, Requested, Responded, Retrying, Sending
+from provisioner.extras import installation
 from provisioner.model import Cmdlet, GraphRequest, Request
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def begin(command: str, run: str, note: Callable[[str], None]) -> Telemetry | No
     try:
         return Telemetry(command, run, note)
     except ModuleNotFoundError:
-        what = "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the extra otel is not installed: no spans are sent. Install it:"
-        note(f"{what} exchange-provisioner[otel]")
+        what = "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the extra [otel] is not installed: no spans are sent."
+        note(f"{what} To send them: {installation('otel')}")
     except ValueError as error:  # a variable that is not a number
         note(f"OpenTelemetry cannot be set up, and no spans are sent: {error}")
     return None
