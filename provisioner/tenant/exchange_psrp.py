@@ -69,10 +69,19 @@ class PsrpExchange:
         async with self._news:
             self._news.notify()
         if not self._idle and len(self._workers) < self._limit and self._queue:
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._start()
         return await future
+
+    def _start(self) -> None:
+        worker = asyncio.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._ended)
+
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        """A worker ends where its session cannot be opened. The last one leaves what still waits to another."""
+        self._workers.discard(worker)
+        if self._queue and not self._workers and not worker.cancelled() and worker.exception() is None:
+            self._start()
 
     async def _work(self) -> None:
         """One runspace's life: open when first needed, serve while there is something to do."""

@@ -483,6 +483,18 @@ def test_a_wrong_password_is_refused_without_being_told(tenant: LocalTenant, tmp
     assert "not-the-password" not in f"{found}{found!r}{found.mend}"
 
 
+def test_every_question_is_answered_where_no_session_can_be_opened(tenant: LocalTenant, tmp_path: Path) -> None:
+    """More questions than the sessions take at first: those that wait have the error too, and wait for nothing."""
+    (tmp_path / "wrong").write_text("not-the-password")
+    profile = profile_of(tenant, password=f"file:{tmp_path / 'wrong'}", runspaces=2, statements=2)
+
+    async def ask() -> list[Answer | BaseException]:
+        async with asyncio.timeout(60), connect(profile) as ports:
+            return await asyncio.gather(*(ports.exchange.run(ASKED) for _ in range(9)), return_exceptions=True)
+
+    assert [type(found) for found in asyncio.run(ask())] == [SignInRefused] * 9
+
+
 def test_a_certificate_signs_in_too(tenant: LocalTenant) -> None:
     file = Path(tenant.endpoints["app"]["certificate_file"])
     found = one(profile_of(tenant, authentication="certificate", certificate=file, user=None, password=None), ASKED)
