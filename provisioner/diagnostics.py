@@ -12,6 +12,7 @@ reported all at once. An *exception* is what the world did; the tree below is sp
     |  |- Refused                   1   the service understood and said no: do not repeat
     |  |- Throttled                 1   wait, then repeat
     |  |- Unavailable               1   it was not carried out: repeat
+    |  |- Untrusted                 1   trust its certificate, or find out whose it is
     |  |- Unclear                   1   it may have been carried out: read before repeating
     |  `- Malformed                 1   the answer is not what the protocol says: never read as "absent"
     |- TenantIncomplete             5   the tenant could not be read completely
@@ -161,6 +162,13 @@ class Unavailable(TenantError):
     """Could not be reached or answered that it cannot now. Certainly not carried out."""
 
     kind = "unavailable"
+
+
+@dataclass(eq=False)
+class Untrusted(TenantError):
+    """What answers has a certificate that nothing trusts, so nothing was sent. Waiting does not change that."""
+
+    kind = "untrusted"
 
 
 @dataclass(eq=False)

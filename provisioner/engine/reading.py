@@ -1,6 +1,7 @@
 """Reading: each question of all types once, concurrently, and what the answers say of each object.
 
-Nothing here raises for a failed read: it is Unknown, with its reason.
+A failed read does not raise: it is Unknown, with its reason. Only an endpoint that is not trusted ends what is being
+planned, since each of its reads would fail, and for one reason.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from provisioner import rules
 from provisioner.changes import planning
-from provisioner.diagnostics import NotFound, TenantError
+from provisioner.diagnostics import NotFound, TenantError, Untrusted
 from provisioner.engine.events import PLANNING, ReadingFinished, ReadingStarted
 from provisioner.engine.watching import observer_of
 from provisioner.model import (
@@ -55,7 +56,7 @@ async def read(
     unmanaged: bool = False,
     purpose: str = PLANNING,
 ) -> Observed:
-    """What the tenant says of everything that the plan speaks of. Never raises for a failed read: that is Unknown.
+    """What the tenant says of everything that the plan speaks of. A failed read is Unknown; raises Untrusted only.
 
     `reads` is how many requests may be under way at once. `evidence` is what is asked besides; what the rules want to
     know of the plan, if it is not given. `unmanaged`: undeclared objects are kept wherever the same requests return
@@ -146,6 +147,8 @@ async def read_wanted(
     requests = united([*(q.request for queries in asked.values() for q in queries), *evidence])
     ask = functools.partial(_ask, ports=ports, reads=reads, purpose=purpose)
     answers = await ask(requests.values())
+    if purpose == PLANNING:
+        _demand_trust(answers.values())
     if resolve:
         asked = await _resolve(wanted, listed, [t for t in types if t.name in asked], asked, answers, requests, ask)
     resources: dict[Address, Observation] = {}
@@ -263,6 +266,13 @@ async def _ask(
     finally:
         tell(ReadingFinished(asked, failed))
     return dict(zip(distinct, answers, strict=True))
+
+
+def _demand_trust(answers: Iterable[Answer | TenantError]) -> None:
+    """Raise the first error of an endpoint that is not trusted."""
+    for answer in answers:
+        if isinstance(answer, Untrusted):
+            raise answer
 
 
 def _decode(

@@ -5,6 +5,7 @@ Each thing is checked even where another is wrong, as far as that is possible; n
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from provisioner import engine, mailflow, rules
 from provisioner.border import make_private
-from provisioner.diagnostics import InputError, ProvisionerError, Severity
+from provisioner.diagnostics import InputError, ProvisionerError, Severity, Untrusted
 from provisioner.engine import journal
 from provisioner.model import (
     Answer,
@@ -149,7 +150,8 @@ async def _tenant(
             Check("plan", PROBLEM, what, "use the profile of the plan's tenant, or correct tenant in the plan")
         )
     elif desired is not None:
-        found = await plan_prepared(context, Prepared(path, EVERYTHING, desired), tenant)
+        with contextlib.suppress(Untrusted):  # what could be read says so
+            found = await plan_prepared(context, Prepared(path, EVERYTHING, desired), tenant)
     checks += _reads(answers)
     checks += _kept(context, identity.tenant_id)
     checks.append(await _dns(context, tenant, desired))
@@ -214,10 +216,14 @@ def _wanted() -> Mapping[str, Request]:
 
 def _reads(answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
     failed = [(w, a) for w, r in _wanted().items() if isinstance(a := answers[request_key(r)], Unknown)]
+    untrusted = [answer for _, answer in failed if answer.kind == Untrusted.kind]
+    if untrusted:  # each read of that endpoint fails, for one reason
+        yield Check("reading", PROBLEM, untrusted[0].reason)
+        failed = [(what, answer) for what, answer in failed if answer.kind != Untrusted.kind]
     for what, answer in failed:
         mend = "docs/settings.md lists the roles and permissions"
         yield Check(what, PROBLEM, answer.reason, mend if answer.kind == "permission" else "")
-    if not failed:
+    if not failed and not untrusted:
         yield Check("reading", OK, "Exchange and the directory show everything that plans can be about")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from provisioner.diagnostics import Diagnostic, InputError, TenantError
+from provisioner.diagnostics import Diagnostic, InputError, Untrusted
 
 if TYPE_CHECKING:
     import aiohttp
@@ -87,6 +87,6 @@ def sign_in_transport(network: Network, authority: str) -> AioHttpTransport:
     return Transport(use_env_settings=False)
 
 
-def untrusted(host: str, call: str) -> TenantError:
+def untrusted(host: str, call: str) -> Untrusted:
     """The one error for a certificate that nothing trusts; it is never tried again."""
-    return TenantError(f"the certificate of {host} is not trusted", call, mend=TRUST_MEND)
+    return Untrusted(f"the certificate of {host} is not trusted", call, mend=TRUST_MEND)
