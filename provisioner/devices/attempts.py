@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from provisioner.mailflow.attempt import Attempt
 from provisioner.model import Desired
-from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, NOT_SMTP_HERE, Choice, Device
 
 
 def attempts(device: Device, desired: Desired, choice: Choice | None = None) -> Sequence[Attempt]:
-    """One message of a device by the method that was chosen for it; at the MX endpoint where none was."""
+    """One message of a device by the method that was chosen for it; at the MX endpoint where none was.
+
+    Nothing for a device that hands no mail to Exchange over SMTP itself.
+    """
     chosen = choice or desired.choices.get(device.name)
     if chosen is not None and chosen.method == CLIENT_SUBMISSION:
         own = signing_in(device, chosen.authentication)
@@ -19,6 +22,8 @@ def attempts(device: Device, desired: Desired, choice: Choice | None = None) -> 
     if chosen is not None and chosen.method == HIGH_VOLUME_EMAIL:
         own = signing_in(device, chosen.authentication)
         return [dataclasses.replace(own, mailbox=device.account, hve=True)]
+    if chosen is not None and chosen.method in NOT_SMTP_HERE:
+        return []
     return at_mx(device, desired)
 
 

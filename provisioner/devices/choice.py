@@ -25,11 +25,15 @@ from provisioner.model.devices import (
     ALL_PORTS,
     CLIENT_SUBMISSION,
     DIRECT_SEND,
+    GRAPH,
     HIGH_VOLUME_EMAIL,
     IMPLICIT_TLS,
     METHODS,
+    NOT_SMTP_HERE,
     SIGNING_IN,
+    SMART_HOST,
     SMTP_RELAY,
+    THIRD_PARTY,
     Choice,
     Device,
     is_pattern,
@@ -47,6 +51,9 @@ NAMES = {
     CLIENT_SUBMISSION: "client submission",
     SMTP_RELAY: "SMTP relay",
     HIGH_VOLUME_EMAIL: "High Volume Email",
+    GRAPH: "Microsoft Graph",
+    THIRD_PARTY: "a service of others",
+    SMART_HOST: "a relay server",
     DIRECT_SEND: "direct send",
 }
 """The methods as people call them."""
@@ -93,6 +100,8 @@ class _Assessment:
 
 def choose(device: Device, facts: Facts) -> Choice:
     """The method of a device: the one that it names, if that can work, or the best of those that can."""
+    if device.method in NOT_SMTP_HERE:
+        return _written(device)
     assessed = {method: _ASSESS[method](device, facts) for method in METHODS}
     if device.method == "auto":
         # What is only delayed is still signed in for: mail that is sent direct is taken for forged.
@@ -117,6 +126,35 @@ def choose(device: Device, facts: Facts) -> Choice:
         {m: refused[m] for m in METHODS if m in refused},
         (*taken.doubts, *taken.warnings),
         tuple(_advice(device, facts, method)),
+    )
+
+
+def _written(device: Device) -> Choice:
+    """A way that leads to Exchange by other means than the device's own SMTP: it is recorded, and not judged."""
+    reasons = ["the plan says so"]
+    warnings: list[str] = []
+    advice: list[str] = []
+    if device.method == SMART_HOST:
+        reasons = [f"it hands its mail to device/{device.via}, whose own way out counts"]
+    elif device.method == GRAPH:
+        reasons.append("Microsoft Graph takes mail without SMTP, from software that can be changed")
+        warnings.append(
+            "it takes the role Application Mail.Send, limited to its mailbox by RBAC for Applications; this tool "
+            "does not make it"
+        )
+    else:
+        reasons.append("its mail leaves from servers of others, and not through Exchange")
+        if not device.sender_ip_addresses:
+            warnings.append("whether SPF lets the service send is not checked: write its sender_ip_addresses")
+        advice.append("DKIM signatures of the service for the domain, so that DMARC passes")
+        advice.append("where the organization rejects direct send: a partner connector that names its servers")
+    return Choice(
+        device.method,
+        "oauth" if device.method == GRAPH else "none",
+        tuple(reasons),
+        dict.fromkeys(METHODS, "the plan names another way"),
+        tuple(warnings),
+        tuple(advice),
     )
 
 

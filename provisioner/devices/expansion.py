@@ -19,7 +19,7 @@ from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.mailflow import Attempt, decide
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Advice, Desired, Resource
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, THIRD_PARTY, Choice, Device
 from provisioner.model.picture import Picture
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
@@ -70,7 +70,7 @@ def egress(desired: Desired) -> Mapping[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for device in desired.devices.values():
         choice = desired.choices.get(device.name)
-        if choice is None or choice.method not in {SMTP_RELAY, DIRECT_SEND}:
+        if choice is None or choice.method not in {SMTP_RELAY, DIRECT_SEND, THIRD_PARTY}:
             continue
         site = desired.sites.get(device.site or "")
         sources = site.egress_ip_addresses if site else device.sender_ip_addresses

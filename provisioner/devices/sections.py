@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, with
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Location
-from provisioner.model.devices import ALL_PORTS, Device, Site, is_pattern
+from provisioner.model.devices import ALL_PORTS, GRAPH, NOT_SMTP_HERE, SMART_HOST, Device, Site, is_pattern
 from provisioner.resources.canonical import (
     Flag,
     certificate_name,
@@ -175,7 +175,17 @@ class DeviceBody(_From, total=False):
             Field(description="organization: only addresses in the tenant's own domains; anyone: others too."),
         ]
     ]
-    supports: Required[Annotated[AbilitiesBody, Field(description="What it can do; see its manual.")]]
+    supports: Annotated[
+        AbilitiesBody,
+        Field(description="What it can do; see its manual. Only with via, graph or third_party it may be missing."),
+    ]
+    via: Annotated[
+        str,
+        Field(
+            description="The device, a relay server of yours, that it hands its mail to; that one's way out counts.",
+            examples=["hq-relay"],
+        ),
+    ]
     site: Annotated[str, Field(description="The site whose addresses its mail comes from.", examples=["hq"])]
     sender_ip_addresses: Annotated[
         list[_Network], Field(description="Its own static public IPv4 addresses, where it is at no site.")
@@ -194,8 +204,11 @@ class DeviceBody(_From, total=False):
         Field(description='The user that it signs in as; its From address if not written, "" if there is no mailbox.'),
     ]
     method: Annotated[
-        Literal["auto", "client_submission", "smtp_relay", "high_volume_email", "direct_send"],
-        Field(description="How it is to send; auto (as if not written) chooses and says why."),
+        Literal["auto", "client_submission", "smtp_relay", "high_volume_email", "direct_send", "graph", "third_party"],
+        Field(
+            description="How it is to send; auto (as if not written) chooses and says why. graph: through Microsoft "
+            "Graph, without SMTP; third_party: a service that sends in our name from its own servers."
+        ),
     ]
     messages_per_day: Annotated[_Count, Field(description="On a busy day; what the daily limits are measured by.")]
     messages_per_minute: Annotated[_Count, Field(description="At its busiest.")]
@@ -262,7 +275,7 @@ def site(name: str, body: Mapping[str, Any], location: Location | None) -> Site:
 
 def device(name: str, body: Mapping[str, Any], location: Location | None, fields: Places) -> Device:
     """A validated entry of `devices`."""
-    abilities, written = body["supports"], body["from"]
+    abilities, written = body.get("supports", {"tls": "none", "authentication": []}), body["from"]
     senders = tuple(dict.fromkeys([written] if isinstance(written, str) else written))
     return Device(
         name,
@@ -276,7 +289,8 @@ def device(name: str, body: Mapping[str, Any], location: Location | None, fields
         sender_ip_addresses=frozenset(body.get("sender_ip_addresses", ())),
         certificate=body.get("certificate", ""),
         ports=frozenset(abilities.get("ports", ALL_PORTS)),
-        method=body.get("method", "auto"),
+        method=SMART_HOST if "via" in body else body.get("method", "auto"),
+        via=body.get("via", ""),
         messages_per_day=body.get("messages_per_day", 0),
         messages_per_minute=body.get("messages_per_minute", 0),
         recipients_per_message=body.get("recipients_per_message", 1),
@@ -304,6 +318,12 @@ def contradictions(one: Device, sites: Mapping[str, Site]) -> Iterator[tuple[str
     if one.method == "client_submission" and not one.mailbox:
         what = f"{one.address}: client submission takes a mailbox, and there is none"
         yield "DEVICE-MAILBOX-NONE", "mailbox", what, "name the mailbox, or choose another method"
-    if one.oauth and "oauth" not in one.authentication:
+    if "supports" not in one.fields and one.method not in NOT_SMTP_HERE:
+        what = f"{one.address}: supports is missing"
+        yield "KEY-MISSING", "", what, 'say what it can do: supports: { tls: "1.2", authentication: [basic] }'
+    if one.via and ("method" in one.fields or one.site or one.sender_ip_addresses or one.certificate):
+        what = f"{one.address} sends through {one.via}, and says how it reaches Exchange itself"
+        yield "DEVICE-VIA-TWICE", "via", what, "keep via, or its own method, site, addresses and certificate"
+    if one.oauth and "oauth" not in one.authentication and one.method != GRAPH:
         what = f"{one.address}: oauth says whose token it gets, and supports.authentication does not have oauth"
         yield "DEVICE-OAUTH-UNSUPPORTED", "oauth", what, "add oauth to supports.authentication, or take oauth out"

@@ -30,8 +30,11 @@ from provisioner.model.clouds import Cloud
 from provisioner.model.devices import (
     CLIENT_SUBMISSION,
     DIRECT_SEND,
+    GRAPH,
     HIGH_VOLUME_EMAIL,
+    NOT_SMTP_HERE,
     SIGNING_IN,
+    SMART_HOST,
     SMTP_RELAY,
     Choice,
     Device,
@@ -76,6 +79,9 @@ def sheet(
     document = summary(device, desired)
     if choice.method is None:
         return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
+    if choice.method in NOT_SMTP_HERE:
+        rows = [{"name": n, "value": v, "note": note} for n, v, note in _elsewhere(device, desired, cloud)]
+        return {**document, "settings": rows, "from_rules": [], "limits": [], "check": list(choice.advice)}
     way = way_of(device, choice, facts.ports, facts.sources, cloud)
     return {
         **document,
@@ -117,22 +123,39 @@ def _settings(
     )
 
 
+def _elsewhere(device: Device, desired: Desired, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
+    """What is set at a device that hands no mail to Exchange over SMTP itself.
+
+    Source: Learn, "user: sendMail" and "Role Based Access Control for Applications in Exchange Online".
+    """
+    if device.method == SMART_HOST:
+        yield "Server", device.via, "the name or address that this relay server has in your own network"
+        yield "Port, encryption, authentication", "", "as the relay server asks for them"
+    elif device.method == GRAPH:
+        mailbox = device.mailbox or "MAILBOX"
+        yield "Request", f"POST {cloud.graph}/v1.0/users/{mailbox}/sendMail", "or the product's own setting for Graph"
+        yield "Authority", f"{cloud.authority}/{desired.tenant}", ""
+        yield "Client id", device.client_id, "" if device.client_id else _OF_REGISTRATION
+        yield "Scope", f"{cloud.graph}/.default", ""
+        yield "Permission", "Application Mail.Send", f"a role of RBAC for Applications, limited to {mailbox}"
+    else:
+        yield "Server", "", "the service's own; see its documentation"
+    yield "From", ", ".join(device.senders), ""
+
+
 def _oauth(device: Device, tenant: str, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
     """What a device needs to get its token (Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth")."""
     yield "Authentication", "OAuth 2.0 (XOAUTH2)", _WHOSE_TOKEN[device.oauth]
     yield "Authority", f"{cloud.authority}/{tenant}", ""
     yield "Tenant", tenant, "or its id, the Directory (tenant) ID"
-    yield (
-        "Client id",
-        device.client_id,
-        "" if device.client_id else "the Application (client) ID of the app registration",
-    )
+    yield "Client id", device.client_id, "" if device.client_id else _OF_REGISTRATION
     scopes = {"application": cloud.mail_scope, "user": cloud.delegated_mail_scope}
     for whose, scope in scopes.items():
         if device.oauth in {whose, ""}:
             yield "Scope" if device.oauth else f"Scope ({whose})", scope, ""
 
 
+_OF_REGISTRATION = "the Application (client) ID of the app registration"
 _WHOSE_TOKEN = {
     "application": "client credentials; the secret is kept in no plan and on no sheet",
     "user": "somebody signs in at the device as the user above, in a browser or with a code",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from provisioner.devices.choice import choose, facts_of
+from provisioner.devices.choice import NAMES, choose, facts_of
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Desired
 from provisioner.model.clouds import Cloud
-from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, SIGNING_IN, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, NOT_SMTP_HERE, SIGNING_IN, Choice, Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,10 @@ def way(device_name: str, desired: Desired, cloud: Cloud) -> Way:
         what = f"{device.address}: no method will do ({'; '.join(f'{m}: {why}' for m, why in choice.refused.items())})"
         mend = "; or ".join(choice.advice)
         raise InputError([Diagnostic("DEVICE-NO-METHOD", what, mend, location=device.location)])
+    if choice.method in NOT_SMTP_HERE:
+        what = f"{device.address} sends by {NAMES[choice.method]}, not over SMTP to Exchange: there is nothing to try"
+        mend = f"try device/{device.via}, whose way out counts" if device.via else "provisioner devices show says more"
+        raise InputError([Diagnostic("DEVICE-NOT-SMTP", what, mend, location=device.location)])
     return way_of(device, choice, facts.ports, facts.sources, cloud)
 
 

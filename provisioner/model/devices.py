@@ -14,6 +14,10 @@ from provisioner.diagnostics import Location
 CLIENT_SUBMISSION, SMTP_RELAY, DIRECT_SEND = "client_submission", "smtp_relay", "direct_send"
 HIGH_VOLUME_EMAIL = "high_volume_email"
 METHODS = (CLIENT_SUBMISSION, SMTP_RELAY, HIGH_VOLUME_EMAIL, DIRECT_SEND)
+GRAPH, THIRD_PARTY, SMART_HOST = "graph", "third_party", "smart_host"
+NOT_SMTP_HERE = (GRAPH, THIRD_PARTY, SMART_HOST)
+"""Ways that hand no mail to Exchange over SMTP: a plan writes them, and nothing chooses them. A device that is written
+with `via` has SMART_HOST."""
 SIGNING_IN = (CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL)
 """The methods that authenticate with a user name."""
 
@@ -50,7 +54,8 @@ class Device:
     `sender` is its From address, or "*@contoso.com" for any of a domain; `other_senders` are further ones. `tls` is the
     newest version that it speaks ("none" for no TLS); `authentication` holds "basic" and "oauth", as far
     as it can sign in to Exchange; `other_mechanisms` are those that it can use and Exchange does not offer ("plain",
-    "cram-md5"). `mailbox` is the user it signs in as, "" when there is none. `method` is "auto" or one of METHODS.
+    "cram-md5"). `mailbox` is the user it signs in as, "" when there is none. `method` is "auto", one of METHODS
+    or of NOT_SMTP_HERE; `via` is the device that it hands its mail to, with SMART_HOST.
     `oauth` says whose token it gets: "application", "user" or, where the plan does not say, "". `owner`, `ticket` and
     `until` (the day by which it is to be replaced, ISO 8601) are for people; they decide nothing.
     """
@@ -73,6 +78,7 @@ class Device:
     description: str = ""
     other_mechanisms: frozenset[str] = frozenset()
     other_senders: tuple[str, ...] = ()
+    via: str = ""
     oauth: str = ""
     client_id: str = ""
     owner: str = ""

@@ -22,7 +22,7 @@ from typing_extensions import is_typeddict
 
 from provisioner import devices, rules
 from provisioner.border import Border
-from provisioner.devices import sections
+from provisioner.devices import hubs, sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.model.checking import adapter_of
@@ -320,7 +320,15 @@ class _Reading:
                 self._tell_until(device, at.child("until") or at.head)
             if not wrong:
                 found[name] = device
-        return found
+        return self._through_servers(found, entries)
+
+    def _through_servers(self, found: Mapping[str, Device], declared: Collection[str]) -> dict[str, Device]:
+        """The devices as `hubs.carrying` leaves them, unless what they say of it is wrong."""
+        wrong = list(hubs.mistakes(found, declared))
+        for device, identifier, what, mend in wrong:
+            at, length = device.fields.get("via", device.location), len(device.via)
+            self.found.add(Diagnostic(identifier, what, mend, location=at, length=length, address=device.address))
+        return hubs.carrying(found) if not wrong else dict(found)
 
     def _tell_until(self, device: Device, at: Node) -> None:
         """The day by which a device is to be replaced: it is told, and decides nothing."""
