@@ -197,7 +197,7 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
     if device.tls not in {"none", "1.2", "1.3"}:
         found.obstacles.append(
             f"it takes TLS 1.2 or later, and the device speaks TLS {device.tls} (an administrator can let that in on "
-            "smtp-legacy.office365.com, with AllowLegacyTLSClients)"
+            "the host for legacy TLS, where the cloud has one, with AllowLegacyTLSClients)"
         )
     elif not device.modern_tls:
         found.obstacles.append(_no_modern_tls(device))

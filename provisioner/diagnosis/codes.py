@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from provisioner.model.clouds import MAIL_DOMAINS
+
 _SERVER = re.compile(
-    r"\[(?:Hostname=)?([A-Z0-9]{6,24}\.[A-Za-z0-9.\-]{3,80}\.(?:outlook\.com|exchangelabs\.com|outlook\.cn|office365\.us))"
+    rf"\[(?:Hostname=)?([A-Z0-9]{{6,24}}\.[A-Za-z0-9.\-]{{3,80}}\.(?:{'|'.join(map(re.escape, MAIL_DOMAINS))}))"
     r"(?: (\d{4}-\d\d-\d\dT[\d:.]{8,16}Z))?(?: ([0-9A-F]{16}))?\]",
     re.IGNORECASE,
 )

@@ -18,9 +18,6 @@ PERSONAL_DOMAINS = re.compile(
 )
 """Addresses of consumer Outlook.com, which belongs to no tenant (Microsoft Support, "POP, IMAP, and SMTP settings")."""
 
-PERSONAL_HOSTS = ("smtp-mail.outlook.com", "smtp.live.com", "smtp.outlook.com")
-"""Where consumer Outlook.com takes mail for sending; accounts of tenants are served there too."""
-
 AZURE = "Azure Communication Services, not Exchange Online"
 
 SERVICES: tuple[tuple[str, str], ...] = (

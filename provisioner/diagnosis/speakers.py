@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from provisioner.diagnosis.facts import EMAIL, Facts
 from provisioner.diagnosis.reading import REFUSAL, squash
-from provisioner.diagnosis.services import HOME, PERSONAL_DOMAINS, PERSONAL_HOSTS, WORDINGS, service_in
+from provisioner.diagnosis.services import HOME, PERSONAL_DOMAINS, WORDINGS, service_in
+from provisioner.model.clouds import MAIL_DOMAINS, PERSONAL_HOSTS
 
 EXCHANGE = ""
 """Exchange Online itself. Other speakers are named; None is nobody that the text names."""
@@ -20,7 +21,7 @@ ON_PREMISES = "an Exchange Server on premises"
 PERSONAL = "a personal Outlook.com account"
 
 _MARK = re.compile(
-    r"\.prod\.(?:protection\.)?(?:outlook\.com|exchangelabs\.com|partner\.outlook\.cn|office365\.us)"
+    rf"\.prod\.(?:protection\.)?(?:{'|'.join(map(re.escape, MAIL_DOMAINS))})"
     r"|\bas\(?\d{4,}\)?|\[hostname=[a-z0-9]{8,}\."
     # The number that consumer Outlook.com's own servers end an answer with.
     r"|\(-\d{6,}:\d+:-\d+\)"

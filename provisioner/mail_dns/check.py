@@ -21,20 +21,13 @@ from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
 from provisioner.mail_dns.spf_findings import is_internal, spf_findings
 from provisioner.mail_dns.spf_syntax import Network, is_spf
 from provisioner.model import DnsQuery
-from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES, MX_SUFFIXES
+from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES, MX_SUFFIXES, TAKES_NO_MAIL
 
 SELECTORS = ("selector1", "selector2")
 
 _MICROSOFT_TARGET = re.compile(
     r"\._domainkey\.([^.]+)\.(?:onmicrosoft\.com|onmicrosoft\.us|partner\.onmschina\.cn|[^.]+\.dkim\.mail\.microsoft)$"
 )
-
-# Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain.
-_NOT_MX = frozenset(
-    {"smtp-legacy.office365.com", "outlook.office.com", "smtp.outlook.com", "smtp-mail.outlook.com",
-     "smtp.hve.mx.microsoft", "smtp-hve.office365.com"}
-    | {host for cloud in CLOUDS.values() for host in (cloud.smtp, cloud.exchange.removeprefix("https://"))}
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +100,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
 
 def at_exchange(host: str) -> bool:
     """Whether this MX host is Microsoft's. The part in front is not the domain with dashes: it can carry a suffix."""
-    return host.endswith(MX_SUFFIXES) and host not in _NOT_MX
+    return host.endswith(MX_SUFFIXES) and host not in TAKES_NO_MAIL
 
 
 def _first_questions(domain: str) -> dict[str, DnsQuery]:
@@ -158,7 +151,7 @@ def _mx_findings(
 ) -> Iterable[DnsFinding]:
     there = {mx: DnsRecord(domain, "MX", f"{mx.preference} {mx.host or '.'}") for mx in exchanges}
     for mx in exchanges:
-        if mx.host in _NOT_MX:
+        if mx.host in TAKES_NO_MAIL:
             yield DnsFinding(
                 "MX-SUBMISSION-HOST",
                 ERROR,
@@ -173,7 +166,7 @@ def _mx_findings(
             yield DnsFinding("MX-ADDRESS", ERROR, domain, summary, "name a host", (), (there[mx],))
     if not wanted.receives or answer.failed:
         return
-    hosts = [mx.host for mx in exchanges if mx.host not in _NOT_MX]
+    hosts = [mx.host for mx in exchanges if mx.host not in TAKES_NO_MAIL]
     if any(not mx.host for mx in exchanges):
         summary = f"the MX record of {domain} says that it takes no mail (null MX)"
         yield DnsFinding("MX-NULL", WARNING, domain, summary, _mend_mx(), (), tuple(there.values()))

@@ -97,6 +97,21 @@ def cloud_of_host(host: str) -> Cloud:
     return CLOUDS[next(named, "worldwide")]
 
 
+PERSONAL_HOSTS = ("smtp-mail.outlook.com", "smtp.outlook.com", "smtp.live.com")
+"""Where consumer Outlook.com takes mail for sending; accounts of tenants are served there too.
+
+Source: Microsoft Support, "POP, IMAP, and SMTP settings for Outlook.com".
+"""
+
+TAKES_NO_MAIL = frozenset({
+    "smtp-hve.office365.com",  # High Volume Email, as its preview named it
+    "outlook.office.com",
+    *PERSONAL_HOSTS,
+    *(host for cloud in CLOUDS.values() for host in (cloud.smtp, cloud.legacy_smtp, cloud.hve) if host),
+    *(cloud.exchange.removeprefix("https://") for cloud in CLOUDS.values()),
+})  # fmt: skip
+"""Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain."""
+
 MX_SUFFIXES = tuple(dict.fromkeys(end for cloud in CLOUDS.values() for end in cloud.mx))
 """What Microsoft's endpoints for mail to a domain end in, in every cloud."""
 

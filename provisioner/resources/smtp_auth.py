@@ -302,7 +302,7 @@ def _fitting(party: Party) -> str:
     if kind == recipient.MAIL_USER:
         return (
             "a High Volume Email account is a mail user, and this setting does not hold for it: send to "
-            "smtp.hve.mx.microsoft without it; otherwise give the user a mailbox"
+            "the host of High Volume Email without it; otherwise give the user a mailbox"
         )
     if kind == recipient.CONTACT:
         return "a contact cannot sign in: write the address of the mailbox that the device signs in to"

@@ -111,7 +111,7 @@ SmtpAddress = Annotated[str, AfterValidator(_host_and_port)]
 class Endpoints(_Part):
     """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`.
 
-    `smtp_submission` and `smtp_mx` are `host:port` of SMTP instead of smtp.office365.com:587 and the MX hosts' port 25.
+    `smtp_submission` and `smtp_mx` are `host:port` of SMTP instead of the cloud's submission host and the MX hosts.
     """
 
     authority: BaseAddress | None = None

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable
 from provisioner.extras import need
 from provisioner.model import Answer, Cmdlet, Parameter, Secret
+from provisioner.model.clouds import CLOUDS
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.network import Network
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, SessionLost
@@ -174,13 +175,16 @@ async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIt
         await exchange.close()
 
 
+_SERVICE = tuple(cloud.exchange.removeprefix("https://") for cloud in CLOUDS.values())
+
+
 def _check(settings: Psrp) -> None:
     """What would otherwise come out only as a library's complaint, or not at all."""
     if settings.endpoint is None:
         raise _amiss("SETTINGS-PSRP", 'exchange = "psrp" needs psrp.endpoint', "write https://HOST:5986/wsman")
     where = urlsplit(settings.endpoint)
     host = (where.hostname or "").lower()
-    if "powershell-liveid" in where.path.lower() or host.endswith(("outlook.office365.com", "outlook.office365.us")):
+    if "powershell-liveid" in where.path.lower() or host.endswith(_SERVICE):
         raise _amiss(
             "SETTINGS-PSRP-LIVEID",
             "Exchange Online has had no remote PowerShell endpoint of its own since October 2023",

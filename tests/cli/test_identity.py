@@ -492,7 +492,10 @@ def _show_as(shop: Shop, shown: str) -> None:
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        ("smtp_auth: { mailboxes: { hve1@x.com: enabled } }", ["hve1@x.com is a mail user", "smtp.hve.mx.microsoft"]),
+        (
+            "smtp_auth: { mailboxes: { hve1@x.com: enabled } }",
+            ["hve1@x.com is a mail user", "the host of High Volume Email"],
+        ),
         ("smtp_auth: { mailboxes: { supplier@y.com: enabled } }", ["is a mail contact", "a contact cannot sign in"]),
         ("smtp_auth: { mailboxes: { helpdesk@x.com: enabled } }", ["is a mail-enabled security group", "send_as"]),
         ("smtp_auth: { mailboxes: { plant@x.com: enabled } }", ["is a Microsoft 365 group"]),

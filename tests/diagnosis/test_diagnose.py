@@ -73,7 +73,8 @@ def _accepted(path: Path) -> list[Any]:
 
 
 FIELD = ROOT.parent / "shared" / "cases" / "field" / "lines.json"
-READ = [*_accepted(FIELD), *_accepted(ROOT / "tests/rows/diagnosis-unseen.jsonl")]
+OURS = [ROOT / "tests/rows" / f"diagnosis-{name}.jsonl" for name in ("unseen", "later")]
+READ = [row for path in (FIELD, *OURS) for row in _accepted(path)]
 
 
 @pytest.mark.parametrize("row", READ)

@@ -331,8 +331,8 @@ def test_an_address_that_two_mailboxes_have_is_unknown() -> None:
     ("kind", "details", "said", "fix"),
     [
         ("MailContact", "MailContact", "is a mail contact, not a mailbox", "a contact cannot sign in"),
-        ("MailUser", "MailUser", "is a mail user, not a mailbox", "smtp.hve.mx.microsoft"),
-        ("MailUser", "GuestMailUser", "is a guest, not a mailbox", "smtp.hve.mx.microsoft"),
+        ("MailUser", "MailUser", "is a mail user, not a mailbox", "the host of High Volume Email"),
+        ("MailUser", "GuestMailUser", "is a guest, not a mailbox", "the host of High Volume Email"),
         ("MailUniversalDistributionGroup", "MailUniversalDistributionGroup", "is a distribution group", "send_as"),
         ("MailUniversalSecurityGroup", "MailUniversalSecurityGroup", "is a mail-enabled security group", "send_as"),
         ("MailUniversalDistributionGroup", "GroupMailbox", "is a Microsoft 365 group", "send_as"),
