@@ -554,8 +554,8 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (f"a contact cannot sign in: write the address of the mailbox that the device signs in to{_ELSE}", _not_a_mailbox),
     (f"a group cannot sign in: enable the mailbox of one user, and let it send as the group under send_as{_ELSE}",
      _group),
-    ("a High Volume Email account is a mail user, and this setting does not hold for it: send to smtp.hve.mx.microsoft "
-     f"without it; otherwise give the user a mailbox{_ELSE}", _bulk),
+    ("a High Volume Email account is a mail user, and this setting does not hold for it: send to the host of High "
+     f"Volume Email without it; otherwise give the user a mailbox{_ELSE}", _bulk),
     (f"add the domain in the Microsoft 365 admin center and verify it{_ELSE}", _domain_first),
     ("add the domain in the Microsoft 365 admin center and verify it, or correct the name", _needed_domain),
     (f"enable the account in Entra ID(?: and assign a licence with an Exchange Online plan)?{_ELSE}", _account),
