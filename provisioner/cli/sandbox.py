@@ -66,8 +66,10 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
         return process.wait()
     except KeyboardInterrupt:
         # A terminal tells the tenant too, and it ends by itself; whoever signals only us leaves it to us.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(_PATIENCE_S)
+        for stop_it in (lambda _: None, sandboxes.stop):
+            stop_it(state)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_PATIENCE_S)
         return sandboxes.ended(process)
     finally:
         _forget(profiles)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from provisioner import platforms
 from provisioner.border import make_private, read_ordinary
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
@@ -33,6 +33,7 @@ from provisioner.settings import ExactProfile, Profile
 _PROGRAM = (sys.executable, "-P", "-m", "provisioner.sandbox")
 """-P: without it Python would import a module of the working directory, which is the checkout under review, first."""
 _READY_S = 30.0
+_ANSWER_S = 2.0
 _GONE_S = 10.0
 _LOG = "sandbox.log"
 
@@ -109,19 +110,20 @@ def launch(
     arguments = [*_PROGRAM, "serve", "--state", str(state), *(f"--seed={seed}" for seed in seeds)]
     arguments += ["--lag", str(lag)] if lag is not None else []
     return subprocess.Popen(  # noqa: S603 - our own program
-        arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=detach
+        arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **(platforms.detached() if detach else {})
     )
 
 
 def ready(process: subprocess.Popen[bytes], state: Path, before: str = "", log: Path | None = None) -> dict[str, Any]:
     """Its endpoints, as soon as it answers. Raises InputError or Unavailable with its last words when it does not.
 
-    `before` is what `started` gave before the launch, so that the endpoints of an earlier process do not count.
+    `before` is what `started` gave before the launch, so that the endpoints of an earlier process do not count. The
+    number of the process does not tell: on Windows the Python of an environment is a launcher of another.
     """
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         endpoints = find(state)
-        if endpoints and endpoints["started"] != before and endpoints["pid"] == process.pid:
+        if endpoints and _mark(endpoints) != before:
             return endpoints
         code = process.poll()
         if code is not None:
@@ -140,12 +142,12 @@ def _last_line(log: Path) -> str:
 
 
 def find(state: Path) -> dict[str, Any] | None:
-    """What stands in endpoints.json, if the process that wrote it lives."""
+    """What stands in endpoints.json, if the process that wrote it lives: then its control front takes connections."""
     try:
         found = json.loads(read_ordinary(state / "endpoints.json", _LARGEST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if _is_its_own(found, state) and _alive(found["pid"]) else None
+    return found if _is_its_own(found, state) and _listens(found["control"]) else None
 
 
 _LARGEST_BYTES = 1 << 20
@@ -164,26 +166,27 @@ def _is_its_own(found: Any, state: Path) -> bool:
             value for entry in entries for name, value in entry.items() if name == "ca" or str(name).endswith("_file")
         ]
         beside = all(Path(os.path.realpath(file)).is_relative_to(os.path.realpath(state)) for file in files)
-        named = {"ca", "control_token_file", "initial_domain", "started"} <= found.keys()
+        named = {"ca", "control_token_file", "initial_domain", "lock_file", "started"} <= found.keys()
         return local and beside and named and type(found["pid"]) is int and 1 < found["pid"] < 1 << 31
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
 
 
 def started(state: Path) -> str:
-    """When the sandbox of a state folder was started; "" where none runs."""
+    """Which sandbox runs on a state folder, as text that no other has; "" where none does."""
     found = find(state)
-    return str(found["started"]) if found else ""
+    return _mark(found) if found else ""
 
 
-def _alive(pid: int) -> bool:
-    """Whether the process lives; a child of ours that has ended is collected first."""
-    with contextlib.suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
+def _mark(endpoints: Mapping[str, Any]) -> str:
+    return f"{endpoints['pid']} {endpoints['started']}"
+
+
+def _listens(address: str) -> bool:
+    where = urlsplit(address)
     try:
-        os.kill(pid, 0)
-    except OSError:
+        socket.create_connection((where.hostname or "", where.port or 0), timeout=_ANSWER_S).close()
+    except (OSError, ValueError):
         return False
     return True
 
@@ -203,14 +206,25 @@ def stop(state: Path) -> bool:
     endpoints = find(state)
     if endpoints is None:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(endpoints["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + _GONE_S
-        while _alive(endpoints["pid"]) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if _alive(endpoints["pid"]):
-            os.kill(endpoints["pid"], signal.SIGKILL)
+    with contextlib.suppress(InputError, Unavailable):
+        ask(endpoints, "POST", "/stop")
+    if not _gone(endpoints):
+        platforms.kill(int(endpoints["pid"]))
+        _gone(endpoints)
     return True
+
+
+def _gone(endpoints: Mapping[str, Any]) -> bool:
+    """Whether the process has let go of its folder in time. A killed one does so too."""
+    import filelock
+
+    try:
+        with filelock.FileLock(endpoints["lock_file"]).acquire(timeout=_GONE_S, poll_interval=0.02):
+            return True
+    except filelock.Timeout:
+        return False
+    except OSError:  # the folder has been removed
+        return True
 
 
 # --- profile and control front ----------------------------------------------------------------------------------------
@@ -264,7 +278,7 @@ def ask(endpoints: Mapping[str, Any], method: str, path: str, body: Any = None) 
     )
     trust = ssl.create_default_context(cafile=endpoints["ca"])
     try:
-        with urllib.request.urlopen(request, context=trust, timeout=60) as answer:  # noqa: S310
+        with _direct(trust).open(request, timeout=60) as answer:
             content = answer.read()
     except urllib.error.HTTPError as error:
         words = error.read().decode("utf-8", "replace")
@@ -274,3 +288,8 @@ def ask(endpoints: Mapping[str, Any], method: str, path: str, body: Any = None) 
     except OSError as error:
         raise Unavailable(f"the sandbox does not answer: {error}") from error
     return json.loads(content) if content else None
+
+
+def _direct(trust: ssl.SSLContext) -> urllib.request.OpenerDirector:
+    """No proxy stands between a machine and itself, whatever HTTPS_PROXY says."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))

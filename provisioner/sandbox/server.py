@@ -1,7 +1,7 @@
 """The sandbox's process: state folder, listeners, and the order in which all of it comes up and goes down.
 
 One asyncio loop serves every front. All HTTPS fronts hang on one uvicorn server, told apart by the port that a request
-came in on. A folder belongs to one process at a time, by a lock on the folder itself, which the kernel releases however
+came in on. A folder belongs to one process at a time, by a lock on a file in it, which the kernel releases however
 the process ends. endpoints.json stands there exactly while the fronts answer.
 """
 
@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import fcntl
 import json
 import os
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from provisioner.sandbox.apps import FEDERATED_LIFETIME_S, AppCredentials, ensure_standard_apps
+from provisioner.sandbox.platforms import lock_of, on_ending, remove
 from provisioner.sandbox.tls import (
     ListenerFiles,
     ensure_ca,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 
 _SAVE_EVERY_S = 0.5
 _GRACE_S = 2
+_LOCK = "sandbox.lock"
 
 
 class StartError(Exception):
@@ -70,23 +70,20 @@ def owned(folder: Path) -> Iterator[None]:
     """Hold the state folder for this process. Raises StartError when another process holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        lock = lock_of(folder / _LOCK)
     except OSError as error:
         raise StartError(f"the state folder {folder} cannot be used: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StartError(f"a sandbox is already running on {folder}{_running_pid(folder)}") from None
+    if lock is None:
+        raise StartError(f"a sandbox is already running on {folder}{_running_pid(folder)}")
     try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def _running_pid(folder: Path) -> str:
     try:
-        return f" (pid {json.loads((folder / 'endpoints.json').read_text())['pid']})"
+        return f" (pid {json.loads((folder / 'endpoints.json').read_text(encoding='utf-8'))['pid']})"
     except (OSError, ValueError, KeyError):
         return ""
 
@@ -163,7 +160,7 @@ class Sandbox:
 
     async def stop(self) -> None:
         """Take endpoints.json away, end every front, keep the state."""
-        (self.folder / "endpoints.json").unlink(missing_ok=True)
+        remove(self.folder / "endpoints.json")
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
@@ -204,7 +201,7 @@ class Sandbox:
         path = self.folder / name
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32).encode())
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
 
     def _ensure_apps(self) -> dict[str, dict[str, str]]:
         """Applications with their credentials, by display name."""
@@ -223,7 +220,7 @@ class Sandbox:
         from provisioner.sandbox.tokens import TokenVerifier
 
         verifier = TokenVerifier(self.tenant, self._token_key)
-        token = (self.folder / "control-token").read_text()
+        token = (self.folder / "control-token").read_text(encoding="utf-8")
         issue = partial(issue_certificate, self.folder / "ca")
         actions = Actions(self.load, self.reset, self.stopping.set, issue, self._mail)
         fronts: dict[str, ASGIApp] = {
@@ -242,7 +239,7 @@ class Sandbox:
         from provisioner.sandbox.entra import managed_identity_app
 
         listener = listen()
-        header = (self.folder / "identity-header").read_text()
+        header = (self.folder / "identity-header").read_text(encoding="utf-8")
         app = managed_identity_app(
             self.tenant, self.faults, self._token_key, identity_header=header, client_id=client_id
         )
@@ -258,7 +255,7 @@ class Sandbox:
 
         trusted = files.ca.with_name("clients.pem")
         own = [row["pem"].strip() for app in self.tenant.apps for row in app["certificates"]]
-        write_private(trusted, "\n".join([files.ca.read_text().strip(), *own, ""]).encode())
+        write_private(trusted, "\n".join([files.ca.read_text(encoding="utf-8").strip(), *own, ""]).encode())
         listener, peers = listen(), PeerCertificates()
         app = psrp_app(self.tenant, self.faults, peers)
         client_certificates = {"ssl_ca_certs": str(trusted), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
@@ -312,6 +309,7 @@ class Sandbox:
             "initial_domain": self.tenant.initial_domain,
             **self._addresses,
             "control_token_file": str(self.folder / "control-token"),
+            "lock_file": str(self.folder / _LOCK),
             "app": apps["app"],
             "reader_app": apps["reader_app"],
             "apps": apps,
@@ -391,9 +389,7 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
             sandbox = Sandbox(tenant, Faults(tenant.clock, options.state / "requests.jsonl"), options.state)
         except (OSError, ValueError) as error:
             raise StartError(f"the state folder {options.state} cannot be used: {error}") from None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, sandbox.stopping.set)
+        on_ending(sandbox.stopping.set)
         try:
             await sandbox.start()
             announce(f"sandbox ready: {options.state / 'endpoints.json'}")

@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from provisioner.sandbox.platforms import replace
+
 _LEAF_NAMES = ("127.0.0.1", "localhost", "smtp.office365.com", "outlook.office365.com", "*.mail.protection.outlook.com")
 """Loopback, and the names by which devices know the SMTP ports: what checks the name must find it."""
 
@@ -133,7 +135,7 @@ def write_private(path: Path, content: bytes) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-    draft.replace(path)
+    replace(draft, path)
 
 
 def write_private_json(path: Path, value: Any) -> None:
