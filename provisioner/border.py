@@ -8,12 +8,12 @@ read or to write.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from provisioner import platforms
 
 _KERNEL = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
 """Where files are not files: reading one may block, have an effect, or show the process's environment."""
@@ -92,7 +92,7 @@ def read_ordinary(path: Path, most_bytes: int) -> bytes:
     real = _real(path)
     if any(real.is_relative_to(place) for place in _KERNEL):
         raise NotOrdinary(path)
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would block
+    file = platforms.descriptor(path, os.O_RDONLY)
     with os.fdopen(file, "rb") as stream:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
@@ -112,24 +112,12 @@ def write_file(path: Path, text: str, *, private: bool = True) -> None:
     if leads_out(path):
         raise OSError(0, "a link of the checkout leads out of it", str(path))
     if _is_special(path):
-        file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.set_blocking(file, True)
+        file = platforms.descriptor(path, os.O_WRONLY)
+        platforms.wait_for_readers(file)
         with os.fdopen(file, "w", encoding="utf-8", errors="surrogatepass") as stream:
             stream.write(text)
         return
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent or ".")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as stream:
-            stream.write(text)
-            if not private:
-                Path(name).chmod(0o666 & ~_umask())
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    platforms.write_whole(path, text, private=private)
 
 
 def make_private(folder: Path) -> None:
@@ -155,9 +143,3 @@ def _is_special(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

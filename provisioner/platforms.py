@@ -64,19 +64,37 @@ def _patiently(act: Callable[[], object], pause: Callable[[float], None]) -> Non
             return
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with its line ends, readable by its owner only. Raises OSError."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+def write_whole(path: Path, content: str | bytes, *, private: bool = True) -> None:
+    """Write a file whole or not at all, text as UTF-8 and as it is, and readable by its owner only where `private`.
+
+    A link is replaced and not followed. Raises OSError.
+    """
+    raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent or ".")  # mkstemp makes it 0600
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            if not private:
+                Path(name).chmod(0o666 & ~_umask())
             file.flush()
             os.fsync(file.fileno())
-        replace(Path(name), path)  # mkstemp has made it 0600
+        replace(Path(name), path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def wait_for_readers(file: int) -> None:
+    """Let writes to a pipe that was opened by `descriptor` wait for its reader. Windows has only such pipes."""
+    if _AT_ONCE:
+        os.set_blocking(file, True)
 
 
 def state_base() -> Path:

@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from provisioner.resources import TYPES
 
 ROOT = Path(__file__).parents[1]
@@ -113,3 +115,125 @@ def test_no_function_has_more_than_fifty_lines() -> None:
         if (function.end_lineno or 0) - function.lineno + 1 > 50
     ]
     assert long == []
+
+
+# --- what Windows does not have --------------------------------------------------------------------------------------
+
+PLATFORMS = {"platforms.py", "sandbox/platforms.py"}
+"""The modules that ask what the system has: one of the program, one of the sandbox, which shares no code with it."""
+
+ONE_SYSTEMS = {
+    "": frozenset({
+        "_posixsubprocess", "crypt", "curses", "fcntl", "grp", "msvcrt", "nis", "ossaudiodev", "posix", "pty", "pwd",
+        "readline", "resource", "spwd", "syslog", "termios", "tty", "winreg",
+    }),
+    "os": frozenset({
+        "O_BINARY", "O_CLOEXEC", "O_DIRECTORY", "O_NOCTTY", "O_NOFOLLOW", "O_NOINHERIT", "O_NONBLOCK", "O_SYNC",
+        "WNOHANG", "chown", "fchdir", "fchmod", "fchown", "fdatasync", "fork", "forkpty", "getegid", "geteuid",
+        "getgid", "getgroups", "getlogin", "getpgid", "getsid", "getuid", "kill", "killpg", "lchmod", "link", "lockf",
+        "mkfifo", "mknod", "openpty", "posix_spawn", "rename", "replace", "setpgid", "setsid", "setuid", "umask",
+        "uname", "wait3", "wait4", "waitpid",
+    }),
+    "signal": frozenset({
+        "SIGALRM", "SIGBREAK", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "alarm",
+        "pause", "pthread_sigmask", "setitimer", "sigwait",
+    }),
+    "socket": frozenset({"AF_UNIX", "SO_REUSEPORT"}),
+    "getpass": frozenset({"getuser"}),
+    "shutil": frozenset({"which"}),
+    "asyncio": frozenset({"open_unix_connection", "start_unix_server"}),
+}  # fmt: skip
+"""By module ("" for modules): what one kind of system lacks (Python, "Availability"), or has with another meaning.
+
+`os.kill` ends a process on Windows, `os.replace` fails there where the file is open, and `shutil.which` looks first
+into the working folder.
+"""
+
+OF_LOOPS = frozenset({"add_reader", "add_signal_handler", "add_writer", "remove_reader", "remove_signal_handler"})
+OF_PROCESSES = frozenset({"creationflags", "preexec_fn", "process_group", "start_new_session"})
+TURNING = frozenset({"text", "universal_newlines"})
+"""Text to and from a program is in a code page on Windows, with other line ends."""
+
+
+def _one_systems(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each use of what only some systems have, with its line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, n.name) for n in names if n.name in ONE_SYSTEMS[""])
+            case ast.ImportFrom(module=str(module), names=names):
+                yield from ((node.lineno, module) for _ in [0] if module in ONE_SYSTEMS[""])
+                yield from ((node.lineno, n.name) for n in names if n.name in ONE_SYSTEMS.get(module, ()))
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner and name in ONE_SYSTEMS.get(owner, ()):
+                yield node.lineno, f"{owner}.{name}"
+            case ast.Attribute(attr=name) if name in OF_LOOPS:
+                yield node.lineno, name
+            case ast.Call(func=ast.Name(id="getattr"), args=[ast.Name(id=owner), ast.Constant(value=str(name)), *_]):
+                yield from ((node.lineno, f"{owner}.{name}") for _ in [0] if name in ONE_SYSTEMS.get(owner, ()))
+            case ast.Call(func=ast.Attribute(attr="replace" | "rename" as name), args=[_], keywords=[]):
+                yield node.lineno, f"Path.{name}"  # str.replace takes two
+            case ast.Call(func=function, keywords=keywords):
+                banned = OF_PROCESSES | (TURNING if ast.unparse(function).startswith("subprocess.") else frozenset())
+                yield from ((node.lineno, str(k.arg)) for k in keywords if k.arg in banned)
+
+
+def test_what_only_some_systems_have_stands_in_one_room() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE).as_posix()}:{line}: {name}"
+        for path, tree in _trees()
+        if path.relative_to(PACKAGE).as_posix() not in PLATFORMS
+        for line, name in _one_systems(tree)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("import fcntl", ["fcntl"]),
+        ("from signal import SIGHUP", ["SIGHUP"]),
+        ("os.open(p, os.O_RDONLY | os.O_NONBLOCK)", ["os.O_NONBLOCK"]),
+        ("Popen(a, start_new_session=True)", ["start_new_session"]),
+        ("getattr(os, 'O_NOFOLLOW', 0)", ["os.O_NOFOLLOW"]),
+        ("loop.add_signal_handler(n, f)", ["add_signal_handler"]),
+        ("os.kill(pid, 0)", ["os.kill"]),
+        ("draft.replace(path)", ["Path.replace"]),
+        ("subprocess.run(a, text=True)", ["text"]),
+        ("shutil.which('git')", ["shutil.which"]),
+        ("process.kill(); clock.pause(1); text.replace('a', 'b'); replace(found, rows=[])", []),
+    ],
+)
+def test_the_ban_finds_what_it_bans(code: str, names: list[str]) -> None:
+    assert [name for _, name in _one_systems(ast.parse(code))] == names
+
+
+_NOT_FILES = {
+    "os.open",
+    "self.open",
+    "pool.open",
+    "runspace.open",
+    "super().open",
+    "journal.Journal.open",
+    "_direct(trust).open",
+}
+
+
+def _without_encoding(tree: ast.AST) -> Iterator[int]:
+    """Each file that is opened as text in the encoding of the system, which is a code page on Windows."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or any(k.arg in {"encoding", None} for k in node.keywords):
+            continue
+        name = ast.unparse(node.func)
+        values = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+        modes = [str(v.value) for v in values if isinstance(v, ast.Constant)]
+        opens = name.split(".")[-1] in {"open", "fdopen"} and name not in _NOT_FILES
+        if name.endswith((".read_text", ".write_text")) or (opens and not any("b" in mode for mode in modes)):
+            yield node.lineno
+
+
+def test_every_text_file_is_opened_in_an_encoding_of_ours() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE).as_posix()}:{line}" for path, tree in _trees() for line in _without_encoding(tree)
+    ]
+    assert found == []
+    assert list(_without_encoding(ast.parse("path.read_text()\nopen(p)\nopen(p, 'rb')\np.open('w')"))) == [1, 2, 4]

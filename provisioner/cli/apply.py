@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import click
 
-from provisioner import engine
+from provisioner import engine, platforms
 from provisioner.border import Border
 from provisioner.changes import changeset
 from provisioner.cli.options import (
@@ -266,21 +265,11 @@ def _interruptible() -> Iterator[asyncio.Event]:
     The same for SIGTERM, which a pipeline sends, and SIGHUP, which a terminal sends that is closed.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    numbers = [n for name in ("SIGINT", "SIGTERM", "SIGHUP") if (n := getattr(signal, name, None)) is not None]
 
     def first() -> None:
         stop.set()
-        release()
         with contextlib.suppress(OSError):  # the terminal may be gone
             click.echo("\nInterrupted: finishing what is in flight. Once more ends at once.", err=True)
 
-    def release() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, first)
-    try:
+    with platforms.on_endings(lambda: loop.call_soon_threadsafe(first)):
         yield stop
-    finally:
-        release()

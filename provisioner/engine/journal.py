@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from provisioner import platforms
 from provisioner.border import make_private
 from provisioner.changes.changeset import fields_document, request_document
 from provisioner.diagnostics import Diagnostic, InputError, JournalBroken, TenantError
@@ -49,7 +50,7 @@ class Journal:
         try:
             make_private(path.parent)
             last, whole, previous, number = _tail(path)
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+            file = platforms.descriptor(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             what = f"the journal {path} cannot be written: {error.strerror or error}"
             mend = "apply writes nothing that it cannot record: make the place writable"
@@ -332,7 +333,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, bytes]]:
 def _opened(path: Path) -> BinaryIO:
     """The journal to be read. Raises InputError for what is no ordinary file: a pipe would be waited for for ever."""
     try:
-        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115
+        file = open(platforms.descriptor(path, os.O_RDONLY), "rb")  # noqa: PTH123, SIM115
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()

@@ -15,7 +15,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from provisioner import platforms
 from provisioner.border import make_private
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, Locked
@@ -34,7 +34,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # "only soft file lock is available": `machine_lock` says it, and takes none
     import filelock
 
-KERNEL_LOCKS = sys.platform == "win32" or filelock.has_fcntl
+KERNEL_LOCKS = platforms.WINDOWS or filelock.has_fcntl
 """Whether the system locks files for a process. Without fcntl filelock's own choice would be a soft lock."""
 
 LIFETIME_S = 90.0
@@ -220,7 +220,7 @@ class LocalLock:
 
     def release(self, holder: Holder) -> None:  # noqa: ARG002 - the lock itself is the proof
         if self._held is not None:
-            self._beside.unlink(missing_ok=True)
+            platforms.remove(self._beside)
             self._held.release()
             self._held = None
 
@@ -290,7 +290,7 @@ class PathLock:
         with self._used():
             there, _ = self._look()
             if there and there.id == holder.id:
-                self._record.unlink(missing_ok=True)
+                platforms.remove(self._record)
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
@@ -442,10 +442,10 @@ class GitLock:
 def _write(path: Path, content: bytes) -> None:
     """Put a file in its place, whole: nobody reads half of it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    file = platforms.descriptor(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with open(file, "wb") as stream:  # noqa: PTH123 - made with a mode
         stream.write(content)
-    aside.replace(path)
+    platforms.replace(aside, path)
 
 
 def _text(holder: Holder) -> bytes:
@@ -454,7 +454,7 @@ def _text(holder: Holder) -> bytes:
 
 def _content(path: Path) -> bytes:
     """The content of a lock file, without waiting for a writer of a pipe. Raises OSError."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+    with open(platforms.descriptor(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123
         return file.read(_LARGEST_BYTES)
 
 

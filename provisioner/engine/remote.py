@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from provisioner import platforms
 from provisioner.diagnostics import Diagnostic, InputError
 
 
@@ -53,17 +52,16 @@ class Git:
             done = subprocess.run(  # noqa: S603 - the remote is the user's own setting
                 [program, *arguments],
                 cwd=self.folder,
-                input=text,
+                input=text.encode(),  # as bytes: Windows would turn the line ends
                 capture_output=True,
-                text=True,
                 timeout=60,
                 env={**kept, **who, **own, "PATH": path},
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise self._failed(f"git {arguments[0]} could not be run: {error}") from error
         if done.returncode == 0:
-            return done.stdout
-        words = done.stderr.strip()
+            return done.stdout.decode("utf-8", "replace")
+        words = done.stderr.decode("utf-8", "replace").strip()
         if arguments[0] == "push" and ("stale info" in words or "rejected" in words or "already exists" in words):
             raise Rejected([Diagnostic(f"{self.use.upper()}-REJECTED", words)])
         what = f"git {arguments[0]} failed: {words.splitlines()[-1] if words else f'exit {done.returncode}'}"
@@ -71,11 +69,10 @@ class Git:
 
     def _program(self) -> tuple[str, str]:
         """The user's git, and a PATH for what it starts: no relative folder, which is one of the checkout."""
-        path = os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder).is_absolute())
-        program = shutil.which("git", path=path)
+        program = platforms.program("git")
         if program is None:
             raise self._failed("git is not installed", f"install git, or configure another {self.use}")
-        return program, path
+        return str(program), os.pathsep.join(str(folder) for folder in platforms.program_folders())
 
     def _failed(self, what: str, hint: str = "") -> InputError:
         hint = hint or f"check the remote of the setting {self.use}, and the right to push to it"

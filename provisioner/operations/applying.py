@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
-import getpass
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner import engine, rules
+from provisioner import engine, platforms, rules
 from provisioner.changes import changeset, verification
 from provisioner.diagnostics import (
     ChangeSetStale,
@@ -251,7 +250,7 @@ async def _carry_out(
     `waivers` are those of this run for a change set that was made before, which is then judged again.
     """
     run_id = context.new_run()
-    holder = locking.Holder.me(run_id, getpass.getuser(), context.clock)
+    holder = locking.Holder.me(run_id, platforms.user(), context.clock)
     path = journal_path(found.tenant_id, context.state_folder)
     lost = _LockLost(context, asyncio.get_running_loop())
     if not locking.KERNEL_LOCKS:

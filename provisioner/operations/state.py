@@ -9,14 +9,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from provisioner import platforms
+
 
 def state_folder() -> Path:
-    """Where it lies: PROVISIONER_STATE_DIR, or the user's state folder (XDG Base Directory)."""
+    """Where it lies: PROVISIONER_STATE_DIR, or the user's state folder of this system."""
     named = os.environ.get("PROVISIONER_STATE_DIR")
     if named:
         return Path(named)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "provisioner"
+    return platforms.state_base() / "provisioner"
 
 
 def tenant_folder(tenant_id: str, folder: Path | None = None) -> Path:

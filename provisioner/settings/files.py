@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from provisioner import border
+from provisioner import border, platforms
 from provisioner.diagnostics import Diagnostic, InputError, Location
 from provisioner.settings import Approval, Credential, Endpoints, Profile, Psrp
 
@@ -168,9 +168,10 @@ def _check_lock(profile: Profile, start: Path) -> None:
     if kind != "git" or top is None:
         return
     path = remote.removeprefix("file://")
-    names = {path, unquote(path)}
+    names = {n for p in (path, unquote(path)) for n in (p, p.removeprefix("/"))}  # file:///C:/locks
     inside = border.Border((Path(os.path.realpath(top)),))
-    if path.startswith("/") and any(inside.holds(Path(n + end)) for n in names for end in ("", ".git")):
+    places = [Path(n + end) for n in names for end in ("", ".git") if Path(n).is_absolute()]
+    if any(inside.holds(place) for place in places):
         what = "the git remote of lock lies in the checkout, and its hooks would be run"
         raise InputError([Diagnostic("SETTINGS-LOCK", what, "name a remote outside of the checkout")])
 
@@ -266,9 +267,7 @@ _LARGEST_BYTES = 1 << 20
 
 def own_file() -> Path:
     """The user's own settings file, whether it exists or not."""
-    configuration = os.environ.get("XDG_CONFIG_HOME")
-    base = Path(configuration) if configuration else Path.home() / ".config"
-    return base / "provisioner" / FILE
+    return platforms.settings_base() / "provisioner" / FILE
 
 
 def _files(start: Path) -> list[Path]:
