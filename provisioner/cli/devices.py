@@ -36,7 +36,8 @@ def list_(session: Session, path: Path, format_: str) -> None:
     session.format = format_
     desired = load_for_devices(session, path)
     documents = [summary(device, desired) for device in desired.devices.values()]
-    session.result(_json({"devices": documents}) if format_ == "json" else sheets.list_text(documents))
+    shown = _json({"devices": documents}) if format_ == "json" else sheets.list_text(documents)
+    session.result(shown, data=format_ == "json")
 
 
 @command.command("show")
@@ -64,7 +65,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     sign_in = run(sign_in_name(session, desired, device.name))
     document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in)
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
-    session.result(forms[format_](document))
+    session.result(forms[format_](document), data=format_ != "text")
 
 
 @command.command("report")
@@ -82,7 +83,7 @@ def report(session: Session, path: Path, format_: str) -> None:
     session.format = format_
     document = report_of(load_for_devices(session, path), session.today())
     forms = {"text": sheets.report_text, "csv": sheets.report_csv, "html": sheets.report_html, "json": _json}
-    session.result(forms[format_](document))
+    session.result(forms[format_](document), data=format_ != "text")
 
 
 def _json(document: Mapping[str, Any]) -> str:

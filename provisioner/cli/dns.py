@@ -53,7 +53,7 @@ def export(session: Session, path: Path, form: str) -> None:
     for report in run(report_domains(session, path)):
         records = [record for finding in report.findings for record in finding.publish]
         if records:
-            session.result(FORMS[form](report.domain, records))
+            session.result(FORMS[form](report.domain, records), data=True)
 
 
 def _shown(report: DomainReport) -> str:

@@ -42,7 +42,7 @@ def command(
     for sentence in found.left_out:
         session.note(f"Left out: {sentence}")
     if out is None:
-        session.result(found.text)
+        session.result(found.text, data=True)
         return
     try:
         write_file(out, found.text, private=False)

@@ -43,4 +43,4 @@ def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
         session.json(diagnostics_json(said, read_line))
     else:
         write = reports.github_findings if format_ == "github" else reports.sarif_findings
-        session.result(write(reports.of_diagnostics(said)), commands=format_ == "github")
+        session.result(write(reports.of_diagnostics(said)), commands=format_ == "github", data=True)

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from provisioner import __version__
+from provisioner import __version__, platforms
 from provisioner.cli.session import Session, crash_file
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
@@ -46,7 +46,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",
     "version": "Print the version.",
-    "completion": "Print the completion script for bash, zsh or fish.",
+    "completion": "Print the completion script for bash, zsh, fish or PowerShell.",
 }
 
 USAGE = 3
@@ -171,6 +171,9 @@ def main(arguments: Sequence[str], clock: Clock = SYSTEM) -> int:
 def _main(arguments: Sequence[str], clock: Clock) -> int:
     # Libraries log to nowhere: what is to be said is said by us, and their lines may repeat what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
+    platforms.lenient(sys.stdout, sys.stderr)
+    if os.environ.get("_PROVISIONER_COMPLETE", "").startswith("powershell"):
+        importlib.import_module("provisioner.cli.completion")  # click knows the other shells itself
     try:
         code = cli.main(list(arguments), prog_name="provisioner", standalone_mode=False, obj=clock)
         sys.stdout.flush()
@@ -188,10 +191,10 @@ def _main(arguments: Sequence[str], clock: Clock) -> int:
         click.echo("Interrupted.", err=True)
         return 130
     except (_ReaderGone, BrokenPipeError):
-        # Whoever read our output has gone: nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _reader_gone()
     except OSError as error:
+        if platforms.reader_gone(error):
+            return _reader_gone()
         if error.filename is not None or error.errno not in _NO_ROOM:
             return _crash(error)
         click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
@@ -199,6 +202,12 @@ def _main(arguments: Sequence[str], clock: Clock) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the user gets a sentence
         return _crash(error)
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has gone: nothing is wrong, and nothing more can be said."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _usage(error: click.UsageError) -> int:

@@ -102,7 +102,7 @@ def _variables_of(file: Path, border: Border) -> dict[str, Any]:
     if not own.admits(file):
         raise InputError([outside(file, own)])
     try:
-        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), str(file))
+        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), file.as_posix())
     except OSError as error:
         what = f"--var-file {file} cannot be read: {error.strerror or error}"
         raise InputError([Diagnostic("VARIABLE-FILE", what, "name a YAML file of NAME: VALUE")]) from error

@@ -24,7 +24,7 @@ def print_plan(session: Session, document: ChangeSetDocument, *, unmanaged: bool
             session.line(line)
         return
     content = rendered(session.format, document, color=session.colored(sys.stdout), unmanaged=unmanaged)
-    session.result(content, commands=session.format == "github")
+    session.result(content, commands=session.format == "github", data=session.format != "text")
 
 
 def write_reports(session: Session, document: ChangeSetDocument, reports: Mapping[str, Path]) -> None:
@@ -32,7 +32,7 @@ def write_reports(session: Session, document: ChangeSetDocument, reports: Mappin
     for format_, path in reports.items():
         content = rendered(format_, document)
         if str(path) == "-":
-            session.result(content, commands=format_ == "github")
+            session.result(content, commands=format_ == "github", data=True)
             continue
         try:
             write_file(path, content)

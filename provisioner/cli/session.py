@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from provisioner import platforms
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, ProvisionerError
 from provisioner.render.escape import json_text, visible, whole
@@ -181,16 +182,17 @@ class Session:
         values = (os.environ.get(name, "") for name in ("CI", "TF_BUILD"))
         return any(value.lower() not in {"", "0", "false", "no"} for value in values)
 
-    def result(self, text: str, *, commands: bool = False) -> None:
+    def result(self, text: str, *, commands: bool = False, data: bool = False) -> None:
         """What the command was asked for: standard output, and nothing else goes there.
 
-        `commands`: it is made of a runner's workflow commands.
+        `commands`: it is made of a runner's workflow commands. `data`: a program reads it.
         """
-        click.echo(whole(text, color=self.colored(sys.stdout), commands=commands), nl=False)
+        shown = whole(text, color=self.colored(sys.stdout), commands=commands)
+        _data(shown) if data else click.echo(shown, nl=False)
 
     def json(self, document: Any, *, indent: int | None = 1) -> None:
         """The same, as JSON; without `indent` on one line."""
-        click.echo(json_text(document, indent=indent))
+        _data(json_text(document, indent=indent) + "\n")
 
     def line(self, line: dict[str, Any]) -> None:
         """One line of a stream, out at once; the first is the version's."""
@@ -200,7 +202,7 @@ class Session:
 
             self._streaming = True
             self.line(stream.version(line["@timestamp"], __version__))
-        click.echo(json_text(line, indent=None))
+        _data(json_text(line, indent=None) + "\n")
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -232,6 +234,11 @@ class Session:
         for line in getattr(error, "moved", ()):
             self.say(f"  {line}")
         return code
+
+
+def _data(text: str) -> None:
+    """What a program reads is UTF-8, also where the terminal's encoding is a code page that lacks most characters."""
+    click.echo(text if platforms.unicode(sys.stdout) else text.encode("utf-8"), nl=False)
 
 
 def error_document(error: ProvisionerError) -> dict[str, Any]:

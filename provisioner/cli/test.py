@@ -37,7 +37,9 @@ def command(session: Session, path: Path, junit: Path | None, outside: bool) -> 
 
 def _print(session: Session, verdict: Verdict) -> None:
     word = "FAIL" if verdict.failures else "ok"
-    session.result(visible(f"{word}  {verdict.case.file}: {verdict.case.name} ({verdict.seconds:.1f}s)") + "\n")
+    session.result(
+        visible(f"{word}  {verdict.case.file.as_posix()}: {verdict.case.name} ({verdict.seconds:.1f}s)") + "\n"
+    )
     for failure in verdict.failures:
         session.result(visible(f"      {failure}") + "\n")
 
@@ -46,7 +48,7 @@ def _write(junit: Path, verdicts: Sequence[Verdict]) -> None:
     suite = ET.Element("testsuite", name="provisioner test", tests=str(len(verdicts)))
     suite.set("failures", str(sum(bool(v.failures) for v in verdicts)))
     for verdict in verdicts:
-        attributes = {"classname": str(verdict.case.file), "name": verdict.case.name}
+        attributes = {"classname": verdict.case.file.as_posix(), "name": verdict.case.name}
         case = ET.SubElement(suite, "testcase", {k: visible(v) for k, v in attributes.items()})
         case.set("time", f"{verdict.seconds:.3f}")
         for failure in verdict.failures:

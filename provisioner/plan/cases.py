@@ -104,7 +104,7 @@ def load(file: Path, border: Border) -> list[Case]:
     if not border.admits(file):
         raise InputError([outside(file, border)])
     try:
-        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), str(file))
+        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), file.as_posix())
     except OSError as error:
         what = f"{file} cannot be read: {error.strerror or error}"
         raise InputError([Diagnostic("TEST-FILE", what, "name a *.test.yaml file, or a folder with some")]) from error

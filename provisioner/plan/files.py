@@ -29,7 +29,7 @@ _TESTS = ".test.yaml"  # tests of plans may lie beside them
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """`path` as the user gave it, with the name behind it for a folder; `content` without a byte order mark.
+    """`path` as the user gave it, with `/`, the name behind it for a folder; `content` without a byte order mark.
 
     `outside`: it lies outside of the plan's border, and nothing of it may be quoted. `identity` is the same for every
     name of a file: through a link, and in capitals where a file system knows none.
@@ -158,7 +158,7 @@ def _content(file: Path, status: os.stat_result, found: Diagnostics, border: Bor
         found.add(Diagnostic("YAML-TOO-LARGE", what, "name a plan, or split it into several files"))
         return
     content = content.removeprefix(b"\xef\xbb\xbf")
-    yield PlanFile(str(file), file.name, content, not border.holds(file), (status.st_dev, status.st_ino))
+    yield PlanFile(file.as_posix(), file.name, content, not border.holds(file), (status.st_dev, status.st_ino))
 
 
 def _no_file(path: Path, border: Border) -> Diagnostic:

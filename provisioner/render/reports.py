@@ -7,9 +7,11 @@ is for the other renderers.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from provisioner import __version__
@@ -125,11 +127,20 @@ def _sarif_results(findings: Sequence[FindingDocument]) -> Iterator[dict[str, An
         if at := finding["location"]:
             region = {"startLine": at["line"], "startColumn": at["column"]}
             result["locations"] = [
-                {"physicalLocation": {"artifactLocation": {"uri": at["file"]}, "region": region}},
+                {"physicalLocation": {"artifactLocation": {"uri": _uri(at["file"])}, "region": region}},
             ]
         if finding["waived"]:
             result["suppressions"] = [{"kind": "external", "justification": visible(finding["waived"])}]
         yield result
+
+
+def _uri(file: str) -> str:
+    """A path with `/` as a reference (RFC 3986, 4.1), one with a drive of Windows as a URI (RFC 8089, appendix E.2)."""
+    drive = _DRIVE.match(file)
+    return f"file:///{drive[0]}{quote(file[2:])}" if drive else quote(file)
+
+
+_DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
 
 def _sentence(finding: FindingDocument) -> str:

@@ -337,5 +337,5 @@ def _place(file: Path, key: str) -> Location | None:
     """The first line of a file that begins with a key: TOML's own parser tells no places."""
     for number, line in enumerate(_text(file).splitlines(), 1):
         if line.strip().partition("=")[0].strip().strip('"') == key:
-            return Location(str(file), number, len(line) - len(line.lstrip()) + 1)
+            return Location(file.as_posix(), number, len(line) - len(line.lstrip()) + 1)
     return None
