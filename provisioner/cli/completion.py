@@ -21,7 +21,7 @@ Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
             [System.Management.Automation.CompletionResult]::new($value, $value, "ParameterValue", $help)
         }
     } finally {
-        Remove-Item Env:COMP_WORDS, Env:COMP_CWORD, Env:%(complete_var)s -ErrorAction SilentlyContinue
+        $env:COMP_WORDS = $env:COMP_CWORD = $env:%(complete_var)s = $null
     }
 }
 """

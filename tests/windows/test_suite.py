@@ -18,6 +18,7 @@ from provisioner.cli.main import COMMANDS
 from tests.windows.suite import BACK
 
 HERE = Path(__file__).parent
+IMITATED = () if os.name == "nt" else (HERE / "site",)
 NAME = "日本 Überseestraße"
 SEED = {
     "sandbox": 1,
@@ -156,7 +157,7 @@ def runs(folder: Path) -> Sequence[tuple[str, Done]]:
         "USERNAME": "",
         "NOBODYS": "password",
     }
-    place["PYTHONPATH"] = os.pathsep.join(map(str, (HERE / "site", HERE.parents[1])))
+    place["PYTHONPATH"] = os.pathsep.join(map(str, (*IMITATED, HERE.parents[1])))
     place["PYTHONWARNDEFAULTENCODING"] = "1"
     lines = [line.replace("@", "--profile sandbox").split() for _, line in LINES]
     program = [sys.executable, "-m", "tests.windows.suite", str(folder)]

@@ -1,0 +1,62 @@
+"""Completion of words in PowerShell; click brings that of the other shells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tree_sitter_powershell
+from tree_sitter import Language, Parser
+
+from provisioner.cli.completion import COMPLETE, PowerShellComplete
+from provisioner.cli.main import cli
+
+ROOT = str(Path(__file__).parents[2])
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, *words: str, incomplete: str = "") -> dict[str, str]:
+    """What PowerShell is told about a line: the values, each with its tool tip."""
+    monkeypatch.setenv("COMP_WORDS", "\n".join(["provisioner", *words, *([incomplete] if incomplete else [])]))
+    if incomplete:
+        monkeypatch.setenv("COMP_CWORD", incomplete)
+    else:
+        monkeypatch.delenv("COMP_CWORD", raising=False)  # as PowerShell does with one that becomes empty
+    lines = PowerShellComplete(cli, {}, "provisioner", COMPLETE).complete().splitlines()
+    return dict(line.split("\t") for line in lines)
+
+
+def test_the_script_is_powershell() -> None:
+    script = PowerShellComplete(cli, {}, "provisioner", COMPLETE).source()
+    tree = Parser(Language(tree_sitter_powershell.language())).parse(script.encode())
+    assert not tree.root_node.has_error, script
+    assert "-CommandName provisioner" in script
+    assert script.isascii()
+
+
+def test_commands_subcommands_options_and_values_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(offered(monkeypatch, incomplete="dr")) == {"drift"}
+    assert set(offered(monkeypatch, "sandbox", incomplete="sta")) == {"start", "status"}
+    assert set(offered(monkeypatch, "plan", incomplete="--out-m")) == {"--out-markdown"}
+    assert set(offered(monkeypatch, "lint", "--format")) == {"text", "json", "github", "sarif"}
+    assert set(offered(monkeypatch, "-C", r"C:\my plans", "completion", incomplete="p")) == {"powershell"}
+
+
+def test_every_offer_has_a_tool_tip_on_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = offered(monkeypatch)
+    assert {"plan", "apply"} <= set(found)
+    assert all(found.values())
+
+
+def test_files_are_left_to_powershell(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offered(monkeypatch, "plan", "-o", incomplete="cha") == {}
+
+
+def test_the_program_answers_powershell() -> None:
+    asked = {**os.environ, "PYTHONPATH": ROOT, COMPLETE: "powershell_complete", "COMP_WORDS": "provisioner\ndri"}
+    asked["COMP_CWORD"] = "dri"
+    command = [sys.executable, "-c", "from provisioner.cli.main import run; run()"]
+    done = subprocess.run(command, env=asked, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split("\t")[0]) == (0, "drift"), done.stderr
