@@ -10,13 +10,12 @@ import contextlib
 import datetime as dt
 import glob
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner import platforms
 from provisioner.border import read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError, NotApproved, Severity
 from provisioner.operations.checkout import signed_commit
@@ -80,10 +79,7 @@ def approve(context: Context, file: Path, digest: str, key: Path | None, *, term
     short = hashlib.sha256(fingerprint.encode()).hexdigest()[:8]
     place = file.with_name(f"{file.name}.{short}.approval")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(signature)
-        Path(name).replace(place)
+        platforms.write_whole(place, signature)
     except OSError as error:
         what = f"{place} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("APPROVAL-WRITE", what, "make the folder of the change set writable")]) from error

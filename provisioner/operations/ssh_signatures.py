@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner import border
+from provisioner import border, platforms
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.settings.files import in_checkout
 
@@ -200,13 +199,9 @@ _INSTALL = "install OpenSSH's client (openssh-client), 8.2 or newer"
 
 
 def _program() -> tuple[str, str]:
-    """The user's ssh-keygen, and a PATH for what it starts: no folder of the checkout under review.
-
-    A relative folder of PATH is one; and Windows looks in the working folder first (shutil.which).
-    """
-    path = os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder).is_absolute())
-    program = shutil.which("ssh-keygen", path=path)
-    if program is None or in_checkout(Path(program), Path.cwd()):
+    """The user's ssh-keygen, and a PATH for what it starts: no folder of the checkout under review."""
+    program = platforms.program("ssh-keygen")
+    if program is None or in_checkout(program, Path.cwd()):
         what = "approvals are SSH signatures, and there is no ssh-keygen"
         raise InputError([Diagnostic("APPROVAL-SSH-KEYGEN", what, _INSTALL)])
-    return program, path
+    return str(program), os.pathsep.join(str(folder) for folder in platforms.program_folders())

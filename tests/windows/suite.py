@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-BACK = "back.json"
-
 
 def run(arguments: Sequence[str]) -> dict[str, Any]:
     from provisioner.cli.main import main
@@ -35,12 +33,12 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _named(word: str) -> str:
-    """RUN stands for the id of the first run of apply, DIGEST for that of the change set that undoes it."""
+    """RUN stands for the id of the first run of apply, DIGEST:FILE for that of a change set."""
     if word == "RUN":
         (journal,) = Path(os.environ["PROVISIONER_STATE_DIR"]).glob("*/journal.jsonl")
         return str(json.loads(journal.read_bytes().splitlines()[0])["run"])
-    if word == "DIGEST":
-        return str(json.loads(Path(BACK).read_bytes())["provisioner"]["digest"])
+    if word.startswith("DIGEST:"):
+        return str(json.loads(Path(word.removeprefix("DIGEST:")).read_bytes())["provisioner"]["digest"])
     return word
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import click
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from provisioner.cli.main import COMMANDS
-from tests.windows.suite import BACK
 
 HERE = Path(__file__).parent
 IMITATED = () if os.name == "nt" else (HERE / "site",)
@@ -109,10 +111,11 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "history show RUN"),
     (0, "history verify"),
     (0, "history export"),
+    (0 if shutil.which("ssh-keygen") else 3, "approve changes.json --key key --expect-digest DIGEST:changes.json"),
     (0, "@ lock status"),
     (3, "@ lock release 0123456789ab"),
-    (0, f"@ rollback RUN -o {BACK}"),
-    (0, f"@ apply {BACK} --auto-approve --expect-digest DIGEST"),
+    (0, "@ rollback RUN -o back.json"),
+    (0, "@ apply back.json --auto-approve --expect-digest DIGEST:back.json"),
     (0, "@ diagnose --file refused.log"),
     (0, "sandbox dump"),
     (0, "sandbox mail"),
@@ -142,11 +145,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files["provisioner.toml"] = '[profiles.other]\ntenant = "contoso.onmicrosoft.com"\n'
     for name, text in files.items():
         (folder / name).write_bytes(text.replace("\n", "\r\n").encode())
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    (folder / "key").touch(mode=0o600)
+    (folder / "key").write_bytes(key)
     return folder
 
 
 @pytest.fixture(scope="module")
-def runs(folder: Path) -> Sequence[tuple[str, Done]]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with programs by the names that they have on Windows."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name in ("git", "ssh-keygen"):
+        if (program := shutil.which(name)) and os.name != "nt":
+            (folder / f"{name}.exe").symlink_to(program)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path, programs: Path) -> Sequence[tuple[str, Done]]:
     """What each command line gave, in a process that is as on Windows."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PROVISIONER_") and k not in {"CI", "TF_BUILD"}}
     place = {
@@ -158,7 +174,7 @@ def runs(folder: Path) -> Sequence[tuple[str, Done]]:
         "NOBODYS": "password",
     }
     place["PYTHONPATH"] = os.pathsep.join(map(str, (*IMITATED, HERE.parents[1])))
-    place["PYTHONWARNDEFAULTENCODING"] = "1"
+    place |= {"PYTHONWARNDEFAULTENCODING": "1", "PATH": os.pathsep.join((str(programs), os.environ["PATH"]))}
     lines = [line.replace("@", "--profile sandbox").split() for _, line in LINES]
     program = [sys.executable, "-m", "tests.windows.suite", str(folder)]
     ran = subprocess.run(program, input=json.dumps(lines), env=place, capture_output=True, text=True, timeout=300)

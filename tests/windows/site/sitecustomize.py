@@ -160,10 +160,14 @@ class _Popen(subprocess.Popen[Any]):
         if refused:
             raise ValueError(f"{sorted(refused)}: not supported on Windows")
         own_group = rest.pop("creationflags", 0)
-        super().__init__(*arguments, start_new_session=bool(own_group), **rest)
+        words = [str(word).replace("\\", "/") for word in arguments[0]]
+        super().__init__(words, *arguments[1:], start_new_session=bool(own_group), **rest)
 
     def terminate(self) -> None:
         self.kill()
+
+
+subprocess.Popen = _Popen  # type: ignore[misc]  # `subprocess.run` uses it too
 
 
 def _not_there(*_: Any, **__: Any) -> Any:
@@ -197,7 +201,7 @@ _LEFT = {
     ),
     "signal": _without(signal, SIGBREAK=signal.SIGUSR2),
     "socket": _without(socket),
-    "subprocess": _without(subprocess, Popen=_Popen, CREATE_NEW_PROCESS_GROUP=0x200, CREATE_NO_WINDOW=0x08000000),
+    "subprocess": _without(subprocess, CREATE_NEW_PROCESS_GROUP=0x200, CREATE_NO_WINDOW=0x08000000),
     "getpass": _without(getpass, getuser=_nobody),
 }
 _import = builtins.__import__
