@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provisioner import platforms
 from provisioner.border import leads_out
 from provisioner.cli.tally import Tally
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
@@ -108,7 +109,7 @@ def appending(path: Path) -> Callable[[str], None]:
     try:
         if leads_out(path) or (path.is_symlink() and leads_out(path / "x")):
             raise OSError(0, "a link of the checkout leads out of it", str(path))
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600))
+        os.close(platforms.descriptor(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     except OSError as error:
         what = f"--log-file {path} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("LOG-WRITE", what, "choose another place")]) from error
