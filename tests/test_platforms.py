@@ -134,7 +134,7 @@ def test_a_user_has_folders_for_state_and_settings(
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/me", **environment}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(platforms, "WINDOWS", windows)
+    monkeypatch.setattr(platforms.files, "WINDOWS", windows)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
     assert (platforms.state_base(), platforms.settings_base()) == (Path(state), Path(settings))
 
@@ -191,7 +191,7 @@ def test_a_program_is_not_looked_for_in_the_working_folder(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path / "checkout")
     monkeypatch.setenv("PATH", os.pathsep.join([".", "", "bin", str(tmp_path / "bin")]))
     for windows, name in ((False, "git"), (True, "git.exe")):
-        monkeypatch.setattr(platforms, "WINDOWS", windows)
+        monkeypatch.setattr(platforms.processes, "WINDOWS", windows)
         assert platforms.program("git") == tmp_path / "bin" / name
     assert platforms.program_folders() == [tmp_path / "bin"]
     monkeypatch.setenv("PATH", ".")

@@ -22,7 +22,7 @@ findings and errors go to standard error.
 | 0 | done; for `plan`: made, whether or not there are changes |
 | 1 | an error; with `--detailed-exitcode` any |
 | 2 | changes are present (`plan --detailed-exitcode`, `drift`) |
-| 3 | the plan, the settings or the command line are wrong |
+| 3 | the plan, the settings or the command line are wrong, or an extra that the command needs is not installed |
 | 4 | sign-in refused, or a permission is missing |
 | 5 | the tenant could not be read completely |
 | 6 | a guard or a precondition stands in the way |
