@@ -72,6 +72,8 @@ def look_inside(wheel: Path) -> None:
     demand(metadata["Name"] == extras.DISTRIBUTION, f"the name is {metadata['Name']}")
     demand(metadata["Version"] == __version__, f"the version is {metadata['Version']}")
     demand(set(metadata.get_all("Provides-Extra") or ()) == set(extras.MODULES), "the extras are others")
+    relative = re.findall(r"\]\((?!https?://|#)[^)]+\)", str(metadata.get_payload()))
+    demand(not relative, f"links that lead nowhere on PyPI: {relative}")
     always = [Requirement(text) for text in metadata.get_all("Requires-Dist") or () if "extra ==" not in text]
     demand(len(always) == len(PROJECT["dependencies"]), "the requirements are others")
     say(f"{wheel.name}: {len(names)} files, {len(always)} requirements")

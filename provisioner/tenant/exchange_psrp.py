@@ -76,9 +76,9 @@ class PsrpExchange:
     def _start(self) -> None:
         worker = asyncio.create_task(self._work())
         self._workers.add(worker)
-        worker.add_done_callback(self._ended)
+        worker.add_done_callback(self._left)
 
-    def _ended(self, worker: asyncio.Task[None]) -> None:
+    def _left(self, worker: asyncio.Task[None]) -> None:
         """A worker ends where its session cannot be opened. The last one leaves what still waits to another."""
         self._workers.discard(worker)
         if self._queue and not self._workers and not worker.cancelled() and worker.exception() is None:
