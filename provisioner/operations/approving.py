@@ -55,7 +55,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who signed the commit of a plan. `unknown` says why nobody knows who made the change set."""
+    """The signer of a plan's commit. `unknown` says why the author of the change set is not known."""
 
     signer: Signer | None = None
     unknown: str = ""
@@ -124,7 +124,7 @@ def approvals_of(
     if wanted == 0:
         return ()
     folders = [_folder_of(path) for path in (plan, file, Path.cwd()) if path is not None]
-    signers = _signers(context, folders)
+    signers = signers_of(context, folders)
     author = _author(commit, folders, signers)
     found, refused = _verified(_files(file, demand), message(digest), signers)
     people = people_of(found)
@@ -223,7 +223,7 @@ def _files(file: Path, demand: Demand) -> Sequence[Path]:
     return found
 
 
-def _signers(context: Context, folders: Sequence[Path]) -> Signers:
+def signers_of(context: Context, folders: Sequence[Path]) -> Signers:
     """The allowed signers and revoked keys of the settings. Raises InputError without, or for one in a checkout."""
     settings = context.profile.approval
     if settings.allowed_signers is None:
@@ -262,7 +262,7 @@ def _author(commit: str, folders: Sequence[Path], signers: Signers) -> Author:
     with contextlib.suppress(NotValid):
         key, names = key_of(*signed, _GIT), dict[str, None]()
         for moment in (None, _time_of(signed[0])):
-            with contextlib.suppress(NotValid):  # whoever is not listed with a name is known by the key
+            with contextlib.suppress(NotValid):  # a key that is listed with no name identifies its owner all the same
                 names |= dict.fromkeys(principals_of(signed[1], signers, moment))
         signer = Signer(key, tuple(names))
         unknown = "its plan is not what the commit holds" if modified else ""

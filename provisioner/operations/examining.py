@@ -27,12 +27,14 @@ from provisioner.model import (
     request_key,
 )
 from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.operations.approving import signers_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, load
 from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
+from provisioner.operations.ssh_signatures import check_program
 from provisioner.operations.standing import standing
 from provisioner.operations.state import journal_path
 from provisioner.resources.rows import (
@@ -75,7 +77,9 @@ async def doctor(context: Context, path: Path, tenant: Tenant | None = None) -> 
     """
     profile, folder = _profile(context), _state_folder(context.state_folder)
     desired, said = _plan(context, path)
-    checks = [profile, folder, said]
+    checks = (
+        [profile, folder, said, *_approvals(context, path)] if profile.state != PROBLEM else [profile, folder, said]
+    )
     found = None
     if profile.state != PROBLEM:
         try:
@@ -119,6 +123,20 @@ def _state_folder(folder: Path) -> Check:
         what = f"{folder} cannot be written to: {error.strerror or error}"
         return Check("journal and locks", PROBLEM, what, "make it writable, or set PROVISIONER_STATE_DIR")
     return Check("journal and locks", OK, f"kept in {folder}")
+
+
+def _approvals(context: Context, path: Path) -> Iterator[Check]:
+    """Whether the approvals that the profile requires could be verified here."""
+    wanted = context.profile.approval.require
+    if not wanted:
+        return
+    try:
+        check_program()
+        signers_of(context, [Path.cwd(), path if path.is_dir() else path.parent])
+    except InputError as error:
+        yield _failed("approvals", error)
+    else:
+        yield Check("approvals", OK, f"{wanted} required, by {context.profile.approval.allowed_signers}")
 
 
 def _plan(context: Context, path: Path) -> tuple[Desired | None, Check]:

@@ -121,7 +121,7 @@ def principals_of(signature: bytes, signers: Signers, at: dt.datetime | None = N
 
 
 def key_of(message: bytes, signature: bytes, namespace: str) -> str:
-    """The fingerprint of the key that signed the message, whoever has it. Raises NotValid where none did.
+    """The fingerprint of the key that signed the message, listed or not. Raises NotValid where none did.
 
     Of a certificate it is that of the key in it, so that two certificates of one key are one key.
     """
@@ -153,6 +153,11 @@ def _because(stderr: str) -> str:
         if words and "/" not in words.partition(" ")[0] and words != "No principal matched.":
             return f": {words[:200]}"
     return ""
+
+
+def check_program() -> None:
+    """Raise InputError where ssh-keygen is missing."""
+    _program()
 
 
 def _last(stderr: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,32 @@ def test_the_digest_does_not_depend_on_the_transport_and_on_everything_else() ->
         == (document["provisioner"]["digest"])
     )
     assert changeset.digest({**document, "timestamp": "2026-11-23T10:00:01Z"}) != document["provisioner"]["digest"]
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place of a document, leaves and inner nodes."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from _places(inner, (*path, key))
+
+
+def test_every_value_of_the_document_decides_the_digest() -> None:
+    """What is approved, or given to --expect-digest, is all that apply acts on."""
+    document: Any = changeset.to_document(example())
+    free, whole = {("provisioner", "digest"), ("provisioner", "transport")}, ("provisioner",)
+    places = set(_places(document))
+    assert free < places
+    assert len(places) > 400
+    for *way, last in places - free - {whole}:
+        inner = document
+        for key in way:
+            inner = inner[key]
+        kept, inner[last] = inner[last], "edited"
+        assert changeset.digest(document) != document["provisioner"]["digest"], (*way, last)
+        inner[last] = kept
+    assert changeset.digest(document) == document["provisioner"]["digest"]
+    assert changeset.digest({**document, "more": None}) != document["provisioner"]["digest"]
 
 
 def test_a_saved_file_is_private_and_loads_back(tmp_path: Path) -> None:

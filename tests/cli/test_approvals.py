@@ -377,6 +377,14 @@ def test_without_allowed_signers_nothing_counts(shop: Shop, keys: Path) -> None:
     assert "APPROVAL-SIGNERS" in apply(shop, *ONE, code=3, PROVISIONER_APPROVAL__REVOKED_KEYS=str(keys / "nowhere"))
 
 
+def test_doctor_says_whether_approvals_can_be_verified(shop: Shop, keys: Path) -> None:
+    done = shop.on_tenant("doctor", "plan.yaml", PROVISIONER_APPROVAL__REQUIRE="2")
+    assert f"2 required, by {keys / 'allowed'}" in done.stdout
+    done = shop.on_tenant("doctor", "plan.yaml", PROVISIONER_APPROVAL__REQUIRE="2", PATH="bin")
+    assert (done.returncode, "there is no ssh-keygen" in done.stdout) == (1, True)
+    assert "approvals" not in shop.on_tenant("doctor", "plan.yaml").stdout
+
+
 # --- what apply adds to the change set -------------------------------------------------------------------------------
 
 
