@@ -154,9 +154,7 @@ async def read_wanted(
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
-    for kind in types:
-        if kind.name not in asked:
-            continue
+    for kind in (t for t in types if t.name in asked):
         ours = wanted.get(kind.name, {})
         seen, failed = _decode(kind, ours, asked[kind.name], answers)
         for key in ours:
