@@ -16,7 +16,7 @@ from provisioner.model.clouds import cloud_of_mail
 from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
-from provisioner.operations.mail_records import asking, microsoft_mx
+from provisioner.operations.mail_hosts import mail_hosts
 from provisioner.operations.standing import sign_in_name
 from provisioner.render import sheets
 from provisioner.render.escape import json_text
@@ -61,7 +61,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     device = device_of(name.removeprefix("device/"), desired)
     found: Mapping[str, str] = {}
     if desired.choices[device.name].method in {SMTP_RELAY, DIRECT_SEND}:
-        found = run(microsoft_mx(asking(session), device.domains))
+        found = run(mail_hosts(session, desired, device.domains))
     sign_in = run(sign_in_name(session, desired, device.name))
     document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in)
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}

@@ -69,7 +69,7 @@ def summary(device: Device, desired: Desired) -> Document:
 def sheet(
     device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None = None
 ) -> Document:
-    """The settings sheet. `mx` holds the domain's MX host at Microsoft, by domain, as far as DNS told it.
+    """The settings sheet. `mx` holds the host at Microsoft that takes mail, by domain, as far as it is known.
 
     `cloud` is the one whose hosts the tenant's mail takes, `sign_in` the name that the mailbox's user signs in with,
     None where it is not known.
@@ -91,7 +91,7 @@ def sheet(
         ],
         "from_rules": list(_from_rules(device, choice, desired)),
         "limits": list(_limits(choice)),
-        "check": [*_checks(way), *_consent(device, way)],
+        "check": [*_checks(way, mx), *_consent(device, way)],
     }
 
 
@@ -101,7 +101,7 @@ def _settings(
     host = mx.get(way.domain, "") if way.host is None else way.host
     note = "the name, not an IP address"
     if not host:
-        unknown = f"the MX of {way.domain} at Microsoft, which DNS did not tell"
+        unknown = f"the host of {way.domain} at Microsoft, which DNS did not tell: the tenant does (--profile)"
         note = unknown if way.host is None else f"{NAMES[way.method]} is not offered in the cloud of this tenant"
     yield "Server", host, note
     also = "; 25 works too" if choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in device.ports else ""
@@ -228,9 +228,9 @@ def _limits(choice: Choice) -> Iterator[str]:
         yield f"{_TO_ONE_DOMAIN} recipients of one domain a message (452 4.5.3)"
 
 
-def _checks(way: Way) -> Iterator[str]:
+def _checks(way: Way, mx: Mapping[str, str]) -> Iterator[str]:
     """What to look at before anything else, in this order."""
-    target = way.host or f"the MX of {way.domain}"
+    target = way.host or mx.get(way.domain) or f"the host of {way.domain} at Microsoft"
     yield f"port {way.port} to {target} is open from where the device stands"
     if way.starttls:
         yield "the device's clock is right, and TLS 1.2 is switched on"

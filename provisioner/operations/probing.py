@@ -19,7 +19,7 @@ from provisioner.model.devices import Device
 from provisioner.operations.context import Context
 from provisioner.operations.diagnosing import evidence_of
 from provisioner.operations.loading import load_for_devices
-from provisioner.operations.mail_records import asking, microsoft_mx
+from provisioner.operations.mail_hosts import mail_hosts
 from provisioner.operations.standing import lacking, observe, part_for, sign_in_name
 from provisioner.settings import reference
 from provisioner.tenant.credentials import Tokens, make_credential, secret_value
@@ -63,7 +63,7 @@ async def probe(
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     device, how = device_of(probing.device, desired), way(probing.device, desired, cloud)
     how = dataclasses.replace(how, user=await sign_in_name(context, desired, device.name) or how.user)
-    attempt = await _attempt(context, how, probing, cloud.mail_scope)
+    attempt = await _attempt(context, desired, how, probing, cloud.mail_scope)
     context.note(f"Probing as {device.name}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
     said = await converse(attempt, heard)
     if not said.refused:
@@ -75,14 +75,16 @@ async def probe(
     return Probed(how, said, found, evidence, await _remedy(context, device, desired, found))
 
 
-async def _attempt(context: Context, how: Way, probing: Probing, scope: str) -> Attempt:
+async def _attempt(context: Context, desired: Desired, how: Way, probing: Probing, scope: str) -> Attempt:
     """What to try: where, as whom, from where; a token is for `scope`.
 
     Raises InputError for a password that is missing or misplaced.
     """
     recipient, profile = probing.recipient or how.sender, context.profile
-    named = how.host or await _mx(context, how.domain)
     own = profile.endpoints.smtp_submission if how.host else profile.endpoints.smtp_mx
+    named = how.host or await _mail_host(context, desired, how.domain) or own
+    if not named:
+        raise InputError([_nowhere(how.domain, context.profile.tenant is not None)])
     host, _, port = (own or f"{named}:{how.port}").rpartition(":")
     return Attempt(
         host,
@@ -115,12 +117,18 @@ def _usable(certificate: Path | None) -> str | None:
     return str(certificate)
 
 
-async def _mx(context: Context, domain: str) -> str:
-    found = await microsoft_mx(asking(context), [domain])
-    if domain not in found:
-        what = f"{domain} has no MX at Microsoft, where relay and direct send go"
-        raise InputError([Diagnostic("MX-MISSING", what, "provisioner dns check says what to publish")])
-    return found[domain]
+async def _mail_host(context: Context, desired: Desired, domain: str) -> str:
+    return (await mail_hosts(context, desired, [domain])).get(domain, "")
+
+
+def _nowhere(domain: str, asked: bool) -> Diagnostic:
+    """That nobody names the endpoint: the MX in DNS may be that of a filter, which is not to be replaced for this."""
+    told = "neither DNS nor the tenant names" if asked else "DNS does not name"
+    what = f"{told} the host of {domain} at Microsoft, where relay and direct send go"
+    mend = "look at the MX record of the domain in the Microsoft 365 admin center"
+    if not asked:
+        mend = "give --profile: the tenant names it, also where a mail filter stands in front"
+    return Diagnostic("MX-MISSING", what, mend)
 
 
 async def _secret(context: Context, how: Way, password: str | None, scope: str) -> str:

@@ -249,9 +249,9 @@ def test_a_list_of_devices_taken_over_as_it_is_has_all_its_mistakes_told_at_once
               sender_ip_addresses: [10.2.106.72] }
   "MFP / Block 3": { from: mfp@contoso.com, recipients: anyone, supports: { tls: 1.2, authentication: [] } }
   "A copier with the name of its floor, its wing and the people around it":
-    { from: mfp@contoso.com, recipients: organization, supports: { tls: SSL, authentication: [login] } }
+    { from: mfp@contoso.com, recipients: organization, supports: { tls: SSL, authentication: [ntlm] } }
   copier: { from: "MFP <mfp@contoso.com>", recipients: both,
-            supports: { tls: TLS1.2, authentication: [], ports: [465] } }
+            supports: { tls: TLS1.2, authentication: [], ports: [2525] } }
   fax: { from: mfp@contoso.com, recipients: organization, supports: { tls: none, authentication: [] },
          sender_ip_addresses: ["fe80::1"] }
 """
@@ -265,11 +265,11 @@ def test_a_list_of_devices_taken_over_as_it_is_has_all_its_mistakes_told_at_once
             'write "1.2", in quotes',
             "of its floor, its wing",
             'found "SSL"',
-            'found "login"',
+            'found "ntlm"',
             "MFP <mfp@contoso.com>",
             'found "both"',
             'did you mean "1.2"?',
-            "expected 25 or 587",
+            "expected 25, 465 or 587",
             '"fe80::1" is IPv6',
         ):
             assert words in said.stderr, (command, words)

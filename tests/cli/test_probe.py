@@ -285,3 +285,42 @@ def test_a_certificate_that_is_not_trusted_is_told(shop: Shop) -> None:
 def test_a_port_where_nobody_listens_is_told() -> None:
     said = asyncio.run(converse(Attempt("127.0.0.1", 9, "a@contoso.com", "b@contoso.com")))
     assert "127.0.0.1:9" in said.error
+
+
+# --- a mail filter in front of Exchange ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def behind_a_filter(shop: Shop) -> Iterator[Shop]:
+    """The published MX is that of a filter service; Microsoft's own record says where Exchange takes the mail."""
+    mx = {"name": "contoso.com", "type": "MX"}
+    shop.tenant.control("POST", "/dns", {**mx, "values": ["10 mx1.filter.example."]})
+    yield shop
+    shop.tenant.control("POST", "/dns", {**mx, "values": ["0 contoso-com.mail.protection.outlook.com."]})
+
+
+def test_the_tenant_names_its_endpoint_where_a_filter_has_the_mx(behind_a_filter: Shop) -> None:
+    shop, host = behind_a_filter, "contoso-com.mail.protection.outlook.com"
+    plan = shop.write(RELAY)
+    sheet = shop.run("--profile", "sandbox", "devices", "show", "scanner", plan, "--format", "json")
+    assert sheet.returncode == 0, sheet.stderr
+    document = json.loads(sheet.stdout)
+    assert document["settings"][0] == {"name": "Server", "value": host, "note": "the name, not an IP address"}
+    assert f"port 25 to {host} is open from where the device stands" in document["check"]
+    assert "filter.example" not in sheet.stdout
+    assert "5.7.64" in probe(shop, "scanner", "--source", "127.0.0.10", "--to", "someone@fabrikam.com")["refused"]
+
+
+def test_without_a_tenant_the_endpoint_behind_a_filter_is_unknown_and_never_guessed(behind_a_filter: Shop) -> None:
+    shop = behind_a_filter
+    plan, dns = shop.write(RELAY), shop.tenant.endpoints["dns"]
+    named = {"PROVISIONER_ENDPOINTS__DNS_SERVERS": json.dumps([dns])}
+    sheet = shop.run("devices", "show", "scanner", plan, **named)
+    assert sheet.returncode == 0, sheet.stderr
+    assert "which DNS did not tell: the tenant does (--profile)" in sheet.stdout
+    assert "protection.outlook.com" not in sheet.stdout
+    refused = shop.run("probe", "scanner", plan, **named)
+    assert refused.returncode == 3
+    assert "MX-MISSING" in refused.stderr
+    assert "give --profile" in refused.stderr
+    assert "dns check" not in refused.stderr, "to publish Microsoft's MX would go round the filter"
