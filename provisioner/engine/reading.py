@@ -159,9 +159,8 @@ async def read_wanted(
         seen, failed = _decode(kind, ours, asked[kind.name], answers)
         for key in ours:
             address = Address(kind.name, key)
-            reason = failed.get(key)
             there = seen.get(key, Absent())
-            resources[address] = reason or (there if isinstance(there, Absent) else Present(there))
+            resources[address] = failed.get(key) or (there if isinstance(there, Absent) else Present(there))
         whole = failed.get("*")
         if whole and kind.name in listed:
             unlisted[kind.name] = whole
