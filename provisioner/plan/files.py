@@ -103,6 +103,7 @@ def line_reader(border: Border) -> Callable[[str, int], str | None]:
             return ()
         return list(io.StringIO(text, newline=""))
 
+    @functools.lru_cache(maxsize=100)  # a line with a thousand mistakes is asked for a thousand times
     def line(file: str, number: int) -> str | None:
         known = source(file)
         return _struck(known[number - 1]) if 0 < number <= len(known) else None

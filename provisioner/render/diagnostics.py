@@ -18,6 +18,9 @@ ReadLine = Callable[[str, int], str | None]
 _WIDEST = 160
 """Columns of a quoted line. A longer one is cut around the place that the caret points at."""
 
+_LONGEST = 500
+"""Characters of a line in JSON, before the place and behind it."""
+
 _COLORS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.INFO: "\x1b[1;36m"}
 _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
@@ -80,13 +83,13 @@ def _document(diagnostic: Diagnostic, read_line: ReadLine | None, offsets: _Offs
     document["range"] = {"filename": at.file, "start": points[0], "end": points[1]}
     text = read_line(at.file, at.line) if read_line else None
     if text is not None:
-        code = _bare(text, at.line)
+        code, start, _ = _near(_bare(text, at.line), at.column - 1, _LONGEST)
         document["snippet"] = {
             "context": None,
             "code": code,
             "start_line": at.line,
-            "highlight_start_offset": min(at.column - 1, len(code)),
-            "highlight_end_offset": min(end.column - 1, len(code)),
+            "highlight_start_offset": start,
+            "highlight_end_offset": min(start + diagnostic.length, len(code)),
             "values": [],
         }
     return document
@@ -126,14 +129,26 @@ def _bare(line: str, number: int) -> str:
     return text.removeprefix("\ufeff") if number == 1 else text
 
 
+def _near(line: str, start: int, most: int) -> tuple[str, int, bool]:
+    """A line, or what of a long one stands near a place; where the place is in it, and whether its beginning is cut.
+
+    A line with a thousand mistakes would be repeated a thousand times.
+    """
+    start = min(start, len(line))
+    first = max(start - most, 0) if len(line) > 2 * most else 0
+    return line[first : start + most] if len(line) > 2 * most else line, start - first, first > 0
+
+
 def _quoted(at: Location, length: int, read_line: ReadLine) -> tuple[str, str] | None:
     """The line as it can be shown, and what stands below it: a caret for each column of the place."""
     text = read_line(at.file, at.line)
     if text is None:
         return None
-    pieces = [" " * 4 if c == "\t" else visible(c) for c in _bare(text, at.line)]
-    start = min(at.column - 1, len(pieces))
+    near, start, cut = _near(_bare(text, at.line), at.column - 1, _WIDEST)
+    pieces = [" " * 4 if c == "\t" else visible(c) for c in near]
     pieces, start = _cut(pieces, start)
+    if cut and pieces[0] != "…":
+        pieces, start = ["…", *pieces], start + 1
     before = sum(map(_columns, pieces[:start]))
     marked = sum(map(_columns, pieces[start : start + max(length, 1)]))
     return "".join(pieces).rstrip(), " " * before + "^" * max(marked, 1)

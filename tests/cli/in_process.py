@@ -131,15 +131,18 @@ def _launch(
 
 @contextlib.contextmanager
 def _limit(arguments: Sequence[str], limit_s: int) -> Iterator[None]:
-    """End what hangs, as the time limit of a child process would."""
+    """End what hangs, as the time limit of a child process would, and what computes for so long by itself."""
 
     def hangs(*_: Any) -> None:
         raise Hanging(f"provisioner {' '.join(arguments)} did not end within {limit_s} s")
 
-    before = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(limit_s)
+    before = {number: signal.signal(number, hangs) for number in (signal.SIGALRM, signal.SIGPROF)}
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    signal.alarm(max(limit_s, _LIMIT_S))
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.in_process import run_in_process
 from tests.cli.shop import HEADER
+from tests.clocks import costs
 
 CANARY = "canary-8Lm"
 
@@ -32,7 +33,7 @@ def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "PROVISIONER_STATE_DIR": str(checkout.parent / "state"),
         "XDG_CONFIG_HOME": str(checkout.parent / "none"),
     }
-    return run_in_process(arguments, checkout, {**kept, **nowhere, "CANARY": CANARY}, limit_s=30)
+    return run_in_process(arguments, checkout, {**kept, **nowhere, "CANARY": CANARY}, limit_s=60)
 
 
 SPECIAL = ["pipe", "/dev/zero", "/proc/self/environ", "far"]
@@ -161,3 +162,13 @@ def test_tests_are_looked_for_inside_only(checkout: Path) -> None:
     (checkout / "plans").symlink_to(checkout.parent / "home")
     done = run(checkout, "test", "plans")
     assert (done.returncode, "PLAN-OUTSIDE" in done.stderr, CANARY in done.stderr) == (3, True, False), done.stderr
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_long_line_of_mistakes_costs_no_square(checkout: Path, form: str) -> None:
+    """Each message would repeat the whole line."""
+    (checkout / "plan.yaml").write_text(HEADER + f"protect: [{','.join(f'x{n}' for n in range(3000))}]\n")
+    with costs(at_most_s=15):
+        done = run(checkout, "validate", "plan.yaml", "--format", form)
+    said = done.stdout + done.stderr
+    assert (done.returncode, len(said) < 8_000_000, "x2999" in said) == (3, True, True)

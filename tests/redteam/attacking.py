@@ -1,0 +1,126 @@
+"""Runs every command against attacks, and prints what was counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tests.redteam.attacks.base import Attack, real_change_set, tenant_of
+from tests.redteam.world import WRONG, World
+
+NEEDS_NO_TENANT: Sequence[tuple[str, ...]] = (
+    ("validate", "plans"),
+    ("validate", "plans", "--format", "json"),
+    ("validate", "plans", "--var-file", "vars.yaml", "--allow-outside-files"),
+    ("lint", "plans", "--format", "sarif"),
+    ("lint", "plans", "--format", "github"),
+    ("devices", "list", "plans"),
+    ("devices", "show", "mfp", "plans", "--format", "html"),
+    ("test", "plans"),
+    ("show", "changes.json"),
+    ("show", "changes.json", "--format", "markdown"),
+    ("history", "list"),
+    ("history", "show"),
+    ("history", "verify"),
+    ("history", "export"),
+    ("sandbox", "status"),
+    ("sandbox", "dump"),
+    ("sandbox", "requests"),
+    ("sandbox", "mail"),
+    ("sandbox", "reset"),
+    ("sandbox", "stop"),
+    ("sandbox", "run", "Get-InboundConnector"),
+    ("sandbox", "dns", "contoso.com", "txt", "x"),
+    ("schema",),
+    ("version",),
+    ("completion", "bash"),
+)
+ON_TENANT: Sequence[tuple[str, ...]] = (
+    ("plan", "plans", "--out-json", "../out/p.json", "--out-markdown", "../out/p.md", "--out-html", "../out/p.html",
+     "--out-powershell", "../out/p.ps1", "--out-github", "../out/github.txt", "--out-gitlab", "../out/gitlab.json",
+     "--out-junit", "../out/p.xml", "--out-sarif", "../out/p.sarif"),
+    ("-v", "plan", "plans", "--format", "json-lines", "--var-file", "vars.yaml"),
+    ("--log-file", "../out/run.log", "--log-format", "json", "drift", "plans"),
+    ("drift", "plans", "--format", "json"),
+    ("doctor", "plans"),
+    ("explain", "device/mfp", "plans"),
+    ("devices", "report", "plans"),
+    ("dns", "check", "plans"),
+    ("dns", "export", "plans"),
+    ("probe", "mfp", "plans", "--timeout", "3"),
+    ("diagnose", "--file", "log.txt"),
+    ("export", "-o", "../out/export.yaml"),
+    ("lock", "status"),
+    ("lock", "status", "--tenant-id", "ID", "--format", "json"),
+    ("lock", "release", "i", "--tenant-id", "ID"),
+    ("rollback", "last", "-o", "../out/back.json"),
+    ("apply", "changes.json"),
+    ("apply", "changes.json", "--plan", "plans", "--format", "json"),
+    ("apply", "plans", "--auto-approve", "--format", "json-lines"),
+    ("approve", "changes.json", "--key", "key"),
+    ("sandbox", "load", "seed.yaml", "--state", "../shop/.provisioner/sandbox"),
+    ("-vv", "plan", "plans"),
+)  # fmt: skip
+"""With the profile of the attack. Where `changes.json` is not the attack's, it is that of the plan."""
+
+
+def attack(world: World, one: Attack, chosen: Callable[[Sequence[str]], bool] = lambda _: True) -> None:
+    """One attack: the world made hostile, and every command run in it, or those that are chosen."""
+    world.anew()
+    real = real_change_set(world)
+    world.anew()
+    (world.checkout / "changes.json").write_text(world.as_saved(real))
+    try:
+        one.make(world)
+    except OSError as error:  # this file system takes no such name
+        world.tell(f"note: {one.name}: {error}")
+        return
+    world.settle()
+    name = f"{one.kind}: {one.name}"
+    for arguments in filter(chosen, _commands(world, one)):
+        for rule in one.faults:
+            world.shop.tenant.control("POST", "/faults", [dict(rule)])
+        world.run(name, arguments, one.environment)
+        if one.faults:
+            world.shop.release()
+    world.requests_told(name)
+
+
+def _commands(world: World, one: Attack) -> Iterator[Sequence[str]]:
+    profile = () if one.profile == "default" else ("--profile", one.profile)
+    yield from NEEDS_NO_TENANT
+    for arguments in ON_TENANT:
+        known = [tenant_of(world) if word == "ID" else word for word in arguments]
+        yield (*profile, *known)
+    yield from one.commands
+
+
+def table(counts: dict[str, Counter[str]]) -> Iterator[str]:
+    """A line for each kind of attack, and the sums."""
+    names = ("attacks", "runs", *WRONG)
+    width = max(map(len, counts)) + 2
+    yield " " * width + "  ".join(names)
+    sums: Counter[str] = Counter()
+    for kind, found in counts.items():
+        sums.update(found)
+        yield _line(kind, found, names, width)
+    yield _line("all", sums, names, width)
+
+
+def _line(title: str, found: Counter[str], names: Sequence[str], width: int) -> str:
+    return f"{title:<{width}}" + "  ".join(f"{found[name]:>{len(name)}}" for name in names)
+
+
+def all_of(world: World, attacks: Iterable[Attack]) -> dict[str, Counter[str]]:
+    """The counts by kind."""
+    found: dict[str, Counter[str]] = {}
+    for one in attacks:
+        world.counts = found.setdefault(one.kind, Counter())
+        world.counts["attacks"] += 1
+        attack(world, one)
+    return found
+
+
+def wrong(counts: dict[str, Counter[str]]) -> int:
+    """How much went wrong in all."""
+    return sum(found[name] for found in counts.values() for name in WRONG)
