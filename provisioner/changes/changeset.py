@@ -256,7 +256,8 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
                 "fix": o.fix,
                 "known": None if o.known is None else _observed(o.known),
             }
-            for a, o in observed.resources.items()
+            # In an order of their own: what is derived from a file has the objects of its changes first.
+            for a, o in sorted(observed.resources.items(), key=lambda item: str(item[0]))
             if isinstance(o, Absent) and o != Absent()
         ],
         "others": dict(observed.others),

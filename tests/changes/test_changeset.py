@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import stat
@@ -352,3 +353,14 @@ def test_a_change_set_is_told_from_a_plan_by_its_first_character(tmp_path: Path,
     assert changeset.is_changeset(path) is json_
     assert not changeset.is_changeset(tmp_path / "missing")
     assert not changeset.is_changeset(tmp_path)
+
+
+def test_the_order_in_which_objects_were_read_does_not_matter() -> None:
+    """What is derived from a file has the objects of its changes first, and must be the same document."""
+    keys = ("erp@contoso.com", "fax@contoso.com", "mfp@contoso.com")
+    absent = [(Address("smtp_auth", key), Absent(f"there is no mailbox {key}", "create it")) for key in keys]
+    found = example()
+    for order in (absent, absent[::-1]):
+        basis = dataclasses.replace(found.basis, observed=Observed(dict(order)))
+        document = changeset.to_document(dataclasses.replace(found, basis=basis))
+        assert [item["address"] for item in document["provisioner"]["basis"]["lacking"]] == [str(a) for a, _ in absent]
