@@ -1,8 +1,10 @@
 """Scripted faults, and the log of requests: an ASGI layer before every front.
 
 A rule waits for requests that it matches, lets `after` of them pass, then strikes `times` of them. What a rule does
-stands in `_DEEDS`. Some deeds only the front can do (answers with `@adminapi.errors`, a row that reads miss for a
-while, other rows than the cmdlet's, a pipeline that ends without an error): for these the front asks `deed(scope)`.
+stands in `_DEEDS`: `inflate` is a body of gzip and `flood` a plain one that have so many bytes, `drip` sends the true
+answer one byte each so many seconds. Some deeds only the front can do (answers with `@adminapi.errors`, a row that
+reads miss for a while, other rows than the cmdlet's, a pipeline that ends without an error): for these the front asks
+`deed(scope)`.
 Secrets never reach the log.
 """
 
@@ -12,7 +14,8 @@ import asyncio
 import dataclasses
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,10 +25,11 @@ from provisioner.sandbox.clock import Clock
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FRONTS = ("exchange", "psrp", "graph", "entra", "dns", "smtp")
+FRONTS = ("exchange", "psrp", "wsman", "graph", "entra", "dns", "smtp")
+"""`psrp` are the cmdlets of remote PowerShell, `wsman` the requests of HTTP that carry them."""
 _DEEDS = frozenset({
     "status", "headers", "body", "delay", "hold", "close", "run_then_close", "html", "truncate", "adminapi_errors",
-    "read_after_write_404", "rows", "end",
+    "read_after_write_404", "rows", "end", "inflate", "flood", "drip",
 })  # fmt: skip
 _MATCHES = frozenset({"cmdlet", "path", "method"})
 _HTML = (
@@ -274,6 +278,14 @@ class _Exchange:
             await self._reply(status, headers, body)
         elif "truncate" in do:
             await self._truncated(int(do["truncate"]))
+        elif "drip" in do:
+            await self._dripped(float(do["drip"]))
+        elif "inflate" in do:
+            headers = {"content-type": "application/json; charset=utf-8", "content-encoding": "gzip"}
+            await self._stream(200, headers, _packed(_blanks(int(do["inflate"]))))
+        elif "flood" in do:
+            headers = {"content-type": "application/json; charset=utf-8"}
+            await self._stream(200, headers, _blanks(int(do["flood"])))
         else:
             await self._run(self._send)
 
@@ -290,6 +302,16 @@ class _Exchange:
 
     async def _truncated(self, size_bytes: int) -> None:
         """The whole answer is made, its first bytes go out, as an intermediary does that gives up."""
+        status, headers, body = await self._made()
+        await self._reply(status, headers, body[:size_bytes])
+
+    async def _dripped(self, pause_s: float) -> None:
+        """The whole answer is made, and goes out byte by byte until the client has had enough of it."""
+        status, headers, body = await self._made()
+        await self._stream(status, headers, (body[n : n + 1] for n in range(len(body))), pause_s)
+
+    async def _made(self) -> tuple[int, dict[str, str], bytes]:
+        """The answer of the front: status, headers without a length, body."""
         parts: list[bytes] = []
         start: dict[str, Any] = {}
 
@@ -301,7 +323,30 @@ class _Exchange:
 
         await self._run(keep, logged=False)
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in start["headers"] if k != b"content-length"}
-        await self._reply(start["status"], headers, b"".join(parts)[:size_bytes])
+        return int(start["status"]), headers, b"".join(parts)
+
+    async def _stream(
+        self, status: int, headers: Mapping[str, str], parts: Iterable[bytes], pause_s: float = 0.0
+    ) -> None:
+        """Send a body whose length is not told, part by part, until its end or until the client has gone."""
+        self._status = status
+        self.log()
+        raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            for part in parts:
+                await self._send({"type": "http.response.body", "body": part, "more_body": True})
+                await asyncio.wait({gone}, timeout=pause_s)
+                if gone.done():
+                    return
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def _reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self._status = status
@@ -321,12 +366,29 @@ class _Exchange:
             raise RuntimeError("this server gives no way to cut a connection")
         self.log()
         transport.abort()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        await self._gone()
 
 
 async def _nowhere(message: Message) -> None:  # noqa: ARG001 - the answer is thrown away
     return
+
+
+_PART_BYTES = 2**16
+
+
+def _blanks(size_bytes: int) -> Iterator[bytes]:
+    """A JSON document that holds no rows and very much space."""
+    yield b'{"value": ['
+    for _ in range(size_bytes // _PART_BYTES):
+        yield b" " * _PART_BYTES
+    yield b"]}"
+
+
+def _packed(parts: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for part in parts:
+        yield packer.compress(part)
+    yield packer.flush()
 
 
 def _answer(front: str, status: int, do: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:

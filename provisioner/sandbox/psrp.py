@@ -564,7 +564,7 @@ class _Front:
 
 def psrp_app(tenant: Tenant, faults: Faults, peers: PeerCertificates) -> ASGIApp:
     """The management host's WS-Management endpoint."""
-    return _Front(tenant, faults, peers)
+    return faults.wrap(_Front(tenant, faults, peers), "wsman")
 
 
 async def _answer(send: Send, status: int, content: bytes, more: Iterable[tuple[str, str]] = ()) -> None:

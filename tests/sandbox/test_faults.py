@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 from collections.abc import Iterator
@@ -196,3 +197,37 @@ def test_what_may_be_a_secret_is_struck() -> None:
 def test_a_rule_of_another_form_is_refused(bad: Any) -> None:
     with pytest.raises(ValueError, match="fault"):
         Faults(Clock()).add(bad)
+
+
+def test_a_flood_is_a_document_of_at_least_so_many_bytes_without_a_length(front: Fronted) -> None:
+    front.faults.add(rule(do={"flood": 200_000}))
+    status, headers, body = front.get()
+    assert status == 200
+    assert "content-length" not in headers
+    assert 190_000 < len(body) < 210_000
+    assert json.loads(body) == {"value": []}
+    assert front.ran == []
+
+
+def test_a_bomb_is_small_until_it_is_unpacked(front: Fronted) -> None:
+    front.faults.add(rule(do={"inflate": 1_000_000}))
+    _, headers, body = front.get()
+    assert headers["content-encoding"] == "gzip"
+    assert len(body) < 10_000
+    assert json.loads(gzip.decompress(body)) == {"value": []}
+
+
+def test_a_dripping_answer_is_the_true_one_byte_by_byte(front: Fronted) -> None:
+    front.faults.add(rule(do={"drip": 0.0001}))
+    _, headers, body = front.get()
+    assert "content-length" not in headers
+    assert json.loads(body) == {"value": ["x" * 100]}
+    assert front.ran == ["GET"]
+
+
+def test_a_client_that_has_had_enough_ends_a_dripping_answer(front: Fronted) -> None:
+    front.faults.add(rule(do={"drip": 0.02}))
+    with closing(http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)) as connection:
+        connection.request("GET", "/users")
+        assert connection.getresponse().read(3)
+    assert front.get()[0] == 200
