@@ -21,19 +21,11 @@ from provisioner.diagnostics import Unavailable
 from provisioner.mail_dns.dialogue import NO_NAME, NO_ROWS, DnsAnswer, Status
 from provisioner.model import Answer, DnsQuery
 from provisioner.model.name_server import NameServer, parse_server
+from provisioner.tenant import limits
 
 if TYPE_CHECKING:
     import dns.message
 
-LIFETIME_S = 8.0
-"""For one question, all servers, tries and CNAMEs together."""
-_TRY_S = 2.5
-_SILENT_LIFETIME_S = 1.0  # once so many questions in a row were met with silence and none was ever answered
-_SILENCES = 8
-MOST_BYTES = 16_384
-_MOST_RECORDS = 500  # in all sections, as the header counts them
-_MOST_ALIASES = 8
-_UDP_BYTES = 1232  # what fits one datagram everywhere (DNS flag day 2020)
 _HEADER = struct.Struct("!6H")
 _QR, _TC, _AA, _RCODE = 0x8000, 0x0200, 0x0400, 0x000F
 _FORMERR = 1
@@ -50,7 +42,9 @@ class _Failed(Exception):
 class DnsResolver:
     """The Resolver port. `servers` are `ip` or `ip:port`; the system's are used where none is given."""
 
-    def __init__(self, servers: Sequence[str], lifetime_s: float = LIFETIME_S, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self, servers: Sequence[str], lifetime_s: float = limits.DNS_LIFETIME_S, clock: Clock = SYSTEM
+    ) -> None:
         self._servers, self._lifetime_s, self._clock = tuple(servers), lifetime_s, clock
         self._silences, self._heard = 0, False
 
@@ -63,8 +57,8 @@ class DnsResolver:
 
     async def look_up(self, query: DnsQuery) -> DnsAnswer:
         """As `query`, but telling apart what SPF has to: rows, none, no such name, or a failure with its reason."""
-        patient = self._heard or self._silences < _SILENCES
-        lifetime_s = self._lifetime_s if patient else min(self._lifetime_s, _SILENT_LIFETIME_S)
+        patient = self._heard or self._silences < limits.DNS_SILENCES
+        lifetime_s = self._lifetime_s if patient else min(self._lifetime_s, limits.DNS_SILENT_LIFETIME_S)
         try:
             answer = await self._follow(query, self._clock.deadline(lifetime_s))
         except _Failed as failure:
@@ -83,13 +77,13 @@ class DnsResolver:
             name = dns.name.from_text(query.name)
         except (dns.exception.DNSException, ValueError) as error:
             raise _Failed(f"the name cannot be asked for: {type(error).__name__}") from None
-        for _ in range(_MOST_ALIASES + 1):
+        for _ in range(limits.DNS_MOST_ALIASES + 1):
             message = await self._answered(name, query.type, deadline)
             answer = _read(message, query.type)
             if isinstance(answer, DnsAnswer):
                 return answer
             name = answer
-        raise _Failed(f"more than {_MOST_ALIASES} CNAMEs, one leading to the next")
+        raise _Failed(f"more than {limits.DNS_MOST_ALIASES} CNAMEs, one leading to the next")
 
     async def _answered(self, name: dns.name.Name, kind: str, deadline: Deadline) -> dns.message.Message:
         """A proper answer of any server. A server that answers amiss is not asked again; a silent one is."""
@@ -143,7 +137,7 @@ class _Question:
     def of(cls, name: dns.name.Name, kind: str) -> _Question:
         import dns.message
 
-        message = dns.message.make_query(name, kind, use_edns=0, payload=_UDP_BYTES)
+        message = dns.message.make_query(name, kind, use_edns=0, payload=limits.DNS_UDP_BYTES)
         plain = dns.message.make_query(name, kind, id=message.id)
         return cls(message.to_wire(), plain.to_wire())
 
@@ -182,7 +176,7 @@ async def _by_udp(server: NameServer, question: _Question, wire: bytes, deadline
         raise _Failed(f"cannot be reached: {error.strerror or error}") from None
     try:
         transport.sendto(wire)
-        async with deadline.timeout(_TRY_S):
+        async with deadline.timeout(limits.DNS_TRY_S):
             return await listener.answer
     except OSError as error:
         if isinstance(error, TimeoutError):
@@ -208,7 +202,7 @@ class _Listener(asyncio.DatagramProtocol):
 
 
 async def _by_tcp(server: NameServer, question: _Question, deadline: Deadline) -> bytes:
-    async with deadline.timeout(_TRY_S):
+    async with deadline.timeout(limits.DNS_TRY_S):
         try:
             reader, writer = await asyncio.open_connection(server.host, server.port)
         except OSError as error:
@@ -219,8 +213,8 @@ async def _by_tcp(server: NameServer, question: _Question, deadline: Deadline) -
             writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
             await writer.drain()
             size = int.from_bytes(await reader.readexactly(2), "big")
-            if size > MOST_BYTES:
-                raise _Failed(f"an answer of {size:,} bytes; at most {MOST_BYTES:,} are read")
+            if size > limits.DNS_MOST_BYTES:
+                raise _Failed(f"an answer of {size:,} bytes; at most {limits.DNS_MOST_BYTES:,} are read")
             wire = await reader.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError):
             raise _Failed("the TCP connection ended before the answer did") from None
@@ -245,7 +239,7 @@ def _parsed(wire: bytes) -> dns.message.Message:
     import dns.rcode
 
     _, flags, _, *counts = _HEADER.unpack_from(wire)
-    if len(wire) > MOST_BYTES or sum(counts) > _MOST_RECORDS:
+    if len(wire) > limits.DNS_MOST_BYTES or sum(counts) > limits.DNS_MOST_RECORDS:
         raise _Failed(f"an answer of {sum(counts):,} records and {len(wire):,} bytes; that is too large to be read")
     code = flags & _RCODE
     if code not in (0, 3):

@@ -26,7 +26,9 @@ from provisioner.diagnostics import Unavailable
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
 from provisioner.model import DnsQuery
 from provisioner.model.name_server import parse_server
-from provisioner.tenant.dns import LIFETIME_S, MOST_BYTES, DnsResolver
+from provisioner.tenant.dns import DnsResolver
+from provisioner.tenant.limits import DNS_LIFETIME_S as LIFETIME_S
+from provisioner.tenant.limits import DNS_MOST_BYTES as MOST_BYTES
 from tests.cli.in_process import run_in_process
 from tests.clocks import HastyClock, costs
 
