@@ -159,8 +159,12 @@ class Throttled(TenantError):
 
 @dataclass(eq=False)
 class Unavailable(TenantError):
-    """Could not be reached or answered that it cannot now. Certainly not carried out."""
+    """Could not be reached or answered that it cannot now. Certainly not carried out.
 
+    `retry_after_s`: so many seconds later it may be asked again, if the service said so.
+    """
+
+    retry_after_s: float | None = None
     kind = "unavailable"
 
 

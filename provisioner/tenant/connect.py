@@ -19,9 +19,8 @@ from provisioner.tenant.ports import Exchange, Ports
 from provisioner.tenant.retry import OnWait, Retry
 
 if TYPE_CHECKING:
-    from azure.core.credentials_async import AsyncTokenCredential
-
     from provisioner.settings import Profile
+    from provisioner.tenant.credentials import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +54,18 @@ async def connect(
     network = Network.of(profile)
     async with AsyncExitStack() as stack:
         credential = make_credential(profile, cloud.authority, own_authority, network)
-        tokens = Tokens(credential)
+        tokens = Tokens(credential, profile.timeouts.request_s)
         stack.push_async_callback(tokens.close)
-        exchange = await stack.enter_async_context(_exchange(profile, credential, cloud.exchange, retry, network, run))
+        exchange = await stack.enter_async_context(_exchange(profile, tokens, cloud.exchange, retry, network, run))
         directory = await stack.enter_async_context(
-            open_directory(credential, cloud.graph, resources.graph, network, retry, run)
+            open_directory(credential, cloud.graph, resources.graph, network, retry, profile.timeouts.request_s, run)
         )
         yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, clock=clock))
 
 
 @asynccontextmanager
 async def _exchange(
-    profile: Profile, credential: AsyncTokenCredential, base: str, retry: Retry, network: Network, run: str
+    profile: Profile, tokens: Tokens, base: str, retry: Retry, network: Network, run: str
 ) -> AsyncIterator[Exchange]:
     """Exchange over the transport that the profile names."""
     if profile.exchange == "psrp":
@@ -77,7 +76,6 @@ async def _exchange(
         return
     import aiohttp
 
-    from provisioner.tenant.credentials import Tokens
     from provisioner.tenant.exchange_rest import RestExchange, trace_config
 
     options: dict[str, Any] = {
@@ -89,7 +87,7 @@ async def _exchange(
     }
     async with network.session(base, **options) as session:
         resource = CLOUDS[profile.cloud].exchange
-        yield RestExchange(session, Tokens(credential), base, resource, retry, profile.timeouts.request_s, run=run)
+        yield RestExchange(session, tokens, base, resource, retry, profile.timeouts.request_s, run=run)
 
 
 def cloud_of(profile: Profile) -> Cloud:

@@ -5,6 +5,7 @@ Secrets are references until this room needs them. Retries of the SDK are off: `
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner.border import read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError, SignInRefused, TenantError, Throttled, Unavailable
 from provisioner.tenant.network import Network, sign_in_transport, untrusted
+from provisioner.tenant.retry import retry_after_s
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -71,15 +73,18 @@ def secret_value(reference: str) -> str:
 class Tokens:
     """Access tokens for one profile. Close it when done."""
 
-    def __init__(self, credential: AsyncTokenCredential) -> None:
-        self.credential = credential
+    def __init__(self, credential: AsyncTokenCredential, timeout_s: float = 960.0) -> None:
+        self.credential, self._timeout_s = credential, timeout_s
 
     async def token(self, scope: str, claims: str | None = None) -> str:
         """A token for `<resource>/.default`; with `claims` (a challenge) a fresh one. Raises SignInRefused …"""
         from azure.core.exceptions import AzureError
 
         try:
-            token: AccessToken = await self.credential.get_token(scope, claims=claims)
+            async with asyncio.timeout(self._timeout_s):
+                token: AccessToken = await self.credential.get_token(scope, claims=claims)
+        except TimeoutError as error:
+            raise Unavailable(f"no answer of the sign-in service within {self._timeout_s:.0f} s", "sign-in") from error
         except (AzureError, ValueError) as error:
             raise sign_in_error(error) from error
         return token.token
@@ -148,10 +153,12 @@ def sign_in_error(error: Exception) -> TenantError:
         )
     if isinstance(error, HttpResponseError) and not isinstance(error, ClientAuthenticationError) and error.response:
         status = error.response.status_code
+        asked = retry_after_s({str(k).lower(): str(v) for k, v in getattr(error.response, "headers", {}).items()})
         if status == 429:
-            return Throttled("the sign-in service asks to wait", "sign-in", status=status)
+            return Throttled("the sign-in service asks to wait", "sign-in", status=status, retry_after_s=asked)
         if status and status >= 500:
-            return Unavailable("the sign-in service does not answer properly", "sign-in", status=status)
+            what = "the sign-in service does not answer properly"
+            return Unavailable(what, "sign-in", status=status, retry_after_s=asked)
     if isinstance(error, ServiceRequestError):
         if isinstance(error.inner_exception, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text:
             return untrusted("the sign-in service", "sign-in")

@@ -9,10 +9,8 @@ gzip.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import uuid
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +27,8 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
+from provisioner.tenant import bodies, limits
+from provisioner.tenant.bodies import OddBody, TooLarge
 from provisioner.tenant.correlation import request_id
 from provisioner.tenant.credentials import Tokens, claims_of, secret_value
 from provisioner.tenant.exchange_answers import (
@@ -42,14 +42,14 @@ from provisioner.tenant.exchange_answers import (
     wanted_columns,
 )
 from provisioner.tenant.network import untrusted
-from provisioner.tenant.retry import Retry
+from provisioner.tenant.retry import Retry, retry_after_s
 
 if TYPE_CHECKING:
     import aiohttp
 
 _PAGE = 1000
+_CHUNK_BYTES = 2**16
 _BATCH = 10  # as many as Microsoft's own module puts into one
-_MOST_PAGES = 10_000
 # The arbitration mailbox that app-only requests are routed by.
 _ANCHOR = "APP:SystemMailbox{{bb558c35-97f1-4cb9-8ff7-d53741dc928c}}@{tenant}"
 _TABLE = "#Exchange.GenericHashTable"
@@ -75,12 +75,11 @@ class RestExchange:
         resource: str,
         retry: Retry,
         timeout_s: float = 960.0,
-        most_pages: int = _MOST_PAGES,
         run: str = "",
     ) -> None:
         self._run = run
         self._session, self._tokens, self._base, self._retry = session, tokens, base, retry
-        self._scope, self._timeout_s, self._most_pages = f"{resource}/.default", timeout_s, most_pages
+        self._scope, self._timeout_s = f"{resource}/.default", timeout_s
         self._connection = str(uuid.uuid4())
         self._lookups: list[tuple[Cmdlet, asyncio.Future[Answer | None]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
@@ -123,9 +122,9 @@ class RestExchange:
             status, headers, content = await self._exchange(
                 cmdlets[0], {"requests": self._items(cmdlets, token)}, "$batch", token
             )
-            replies = {r["id"]: r for r in json.loads(_plain(content))["responses"]} if status == 200 else {}
+            replies = {r["id"]: r for r in _document(content)["responses"]} if status == 200 else {}
             return [_item(c, replies.get(str(n)), headers) for n, c in enumerate(cmdlets)]
-        except (TenantError, ValueError, KeyError, TypeError, RecursionError):
+        except (TenantError, ValueError, KeyError, TypeError):
             return [None] * len(cmdlets)
 
     def _items(self, cmdlets: Sequence[Cmdlet], token: str) -> list[dict[str, Any]]:
@@ -152,6 +151,8 @@ class RestExchange:
         while True:
             page, request_id = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, links))
             rows += [cut(columns, decode_row(row)) for row in page.get("value") or ()]
+            if len(rows) > limits.MOST_ROWS:
+                raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows", cmdlet.name)
             warnings += _texts(page.get("@adminapi.warnings"))
             ids.append(request_id)
             link = page.get("@odata.nextLink")
@@ -177,8 +178,8 @@ class RestExchange:
             raise Malformed(f"page {number} lies on another host and is not followed", cmdlet.name)
         if link in followed:
             raise Malformed(f"the pages form a cycle: page {number} was read before", cmdlet.name)
-        if number > self._most_pages:
-            raise Malformed(f"the answer has more than {self._most_pages:,} pages", cmdlet.name)
+        if number > limits.MOST_PAGES:
+            raise Malformed(f"the answer has more than {limits.MOST_PAGES:,} pages", cmdlet.name)
         return link
 
     async def _post(self, cmdlet: Cmdlet, body: Mapping[str, Any], links: Sequence[str]) -> tuple[dict[str, Any], str]:
@@ -208,22 +209,24 @@ class RestExchange:
         headers = self._headers(cmdlet, tenant, token)
         delivery = _Delivery()
         try:
-            for _ in range(3):
+            for _ in range(limits.MOST_REDIRECTS + 1):
                 async with self._session.post(
                     address,
                     data=json.dumps(body).encode(),
                     headers=headers,
                     allow_redirects=False,
                     trace_request_ctx=delivery,
-                    timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=20),
+                    timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=limits.CONNECT_S),
                 ) as answer:
-                    content = await answer.read()
+                    content = await bodies.collected(answer.content.iter_chunked(_CHUNK_BYTES))
                     target = answer.headers.get("Location")
                     if answer.status in (302, 307) and target:
                         address = self._redirected(cmdlet, target)
                         continue
                     return answer.status, {k.lower(): v for k, v in answer.headers.items()}, content
             raise Malformed("redirected too often", cmdlet.name)
+        except OddBody as error:
+            raise _foreign(cmdlet, str(error)) from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise untrusted(f"{error.host}:{error.port}", cmdlet.name) from error
         except aiohttp.ClientConnectorError as error:
@@ -352,10 +355,12 @@ def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
     without output has an empty one, null or none beside its `@odata.context`.
     """
     try:
-        page = json.loads(_plain(content))
+        page = _document(content)
         if not isinstance(page, dict):
             raise ValueError("not an OData object")
-    except (ValueError, RecursionError) as error:
+    except TooLarge as error:
+        raise _foreign(cmdlet, str(error)) from error
+    except ValueError as error:
         raise _foreign(cmdlet, f"the answer is not the service's: {_looks(content)}") from error
     errors = _texts(page.get("@adminapi.errors"))
     if errors:
@@ -394,10 +399,11 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
     text = content[:4096].decode("utf-8", "replace")
     if status == 429 or BUSY in text:
         return Throttled(
-            message or "the service asks to wait", cmdlet.name, type_, status, request_id, retry_after_s=_after(headers)
+            message or "the service asks to wait", cmdlet.name, type_, status, request_id, "", retry_after_s(headers)
         )
     if status == 503:
-        return Unavailable(message or "the service is not available", cmdlet.name, type_, status, request_id)
+        what = message or "the service is not available"
+        return Unavailable(what, cmdlet.name, type_, status, request_id, retry_after_s=retry_after_s(headers))
     if not parsed:
         kind = Malformed if cmdlet.reads or status < 500 else Unclear
         return kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, type_, status, request_id)
@@ -406,8 +412,8 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(_plain(content))
-    except (ValueError, RecursionError):
+        found = _document(content)
+    except ValueError:
         return None
     error = found.get("error") if isinstance(found, dict) else None
     return error if isinstance(error, dict) else None
@@ -423,9 +429,9 @@ def _type_and_message(error: Mapping[str, Any]) -> tuple[str, str]:
         text = str(_object(detail).get("message") or "")
         if text.startswith("{"):
             try:
-                found = json.loads(text)
+                found = _object(bodies.document(text.encode("utf-8", "replace")))
                 return str(found.get("TypeName", "")), str(found.get("Message", ""))
-            except (ValueError, RecursionError):
+            except ValueError:
                 pass
         parts = text.split("|", 2)
         if len(parts) == 3:
@@ -440,35 +446,26 @@ def _object(found: Any) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _document(content: bytes) -> Any:
+    """The JSON value of a body, unpacked where it really is gzip. Raises ValueError."""
+    return bodies.document(_plain(content))
+
+
 def _plain(content: bytes) -> bytes:
-    """The body, unpacked where it really is gzip."""
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"broken gzip: {error}") from error
+    return bodies.unpacked(content) if content.startswith(b"\x1f\x8b") else content
 
 
 def _looks(content: bytes) -> str:
     """What a wrong body is, in a few words."""
     try:
         start = _plain(content)[:200].lstrip()
-    except ValueError:
-        return "broken gzip"
+    except ValueError as error:
+        return str(error)
     if not start:
         return "nothing"
     if start[:1] == b"<":
         return "an HTML page"
     return "JSON that ends too early or is of another kind" if start[:1] in b"{[" else f"{len(content):,} unknown bytes"
-
-
-def _after(headers: Mapping[str, str]) -> float | None:
-    """Retry-After in seconds; the form with a date is not used by the service."""
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
 
 
 def _claims(headers: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ thousands. A GET of a collection follows its pages, also past an empty one.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,16 +26,15 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, GraphRequest, Row
+from provisioner.tenant import bodies, limits
 from provisioner.tenant.correlation import request_id
 from provisioner.tenant.network import Network, untrusted
-from provisioner.tenant.retry import Retry
+from provisioner.tenant.retry import Retry, retry_after_s
 
 if TYPE_CHECKING:
     import httpx
     from azure.core.credentials_async import AsyncTokenCredential
     from kiota_abstractions.request_adapter import RequestAdapter
-
-_MOST_PAGES = 10_000
 
 # What every tenant has at least one of: itself and its initial domain.
 _NEVER_EMPTY = frozenset({"/organization", "/domains"})
@@ -53,10 +53,10 @@ class SdkDirectory:
     """The Directory port. `base` is Graph's address without a slash at the end."""
 
     def __init__(
-        self, adapter: RequestAdapter, base: str, retry: Retry, most_pages: int = _MOST_PAGES, run: str = ""
+        self, adapter: RequestAdapter, base: str, retry: Retry, timeout_s: float = 960.0, run: str = ""
     ) -> None:
+        self._adapter, self._base, self._retry, self._timeout_s = adapter, base, retry, timeout_s
         self._run = run
-        self._adapter, self._base, self._retry, self._most_pages = adapter, base, retry, most_pages
 
     async def send(self, request: GraphRequest) -> Answer:
         """Send one request; of a collection all pages. Raises what `diagnostics` has for a TenantError."""
@@ -67,6 +67,8 @@ class SdkDirectory:
             if not request.reads:
                 return Answer((page,) if page else ())
             rows += _rows(request, page)
+            if len(rows) > limits.MOST_ROWS:
+                raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows", str(request))
             link = page.get("@odata.nextLink")
             if not link:
                 break
@@ -83,8 +85,8 @@ class SdkDirectory:
             raise Malformed("the next page lies on another host and is not followed", str(request))
         if link in followed:
             raise Malformed("the pages form a cycle: a page names one that was read before", str(request))
-        if len(followed) >= self._most_pages:
-            raise Malformed(f"the answer has more than {self._most_pages:,} pages", str(request))
+        if len(followed) >= limits.MOST_PAGES:
+            raise Malformed(f"the answer has more than {limits.MOST_PAGES:,} pages", str(request))
         return link
 
     async def _once(self, request: GraphRequest, url: str) -> dict[str, Any]:
@@ -105,7 +107,12 @@ class SdkDirectory:
         if request.body is not None:
             information.set_stream_content(json.dumps(request.body).encode(), "application/json")
         try:
-            content: Any = await self._adapter.send_primitive_async(information, "bytes", {"XXX": ODataError})
+            async with asyncio.timeout(self._timeout_s):
+                content: Any = await self._adapter.send_primitive_async(information, "bytes", {"XXX": ODataError})
+        except TimeoutError as error:
+            raise Unclear("no answer in time", str(request)) from error
+        except bodies.OddBody as error:
+            raise (Malformed if request.reads else Unclear)(str(error), str(request)) from error
         except APIError as error:
             raise error_of(request, error) from error
         except AzureError as error:
@@ -115,6 +122,8 @@ class SdkDirectory:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise untrusted(host, str(request)) from error
             raise Unavailable(f"{host} cannot be reached: {error or type(error).__name__}", str(request)) from error
+        except httpx.TimeoutException as error:
+            raise Unclear("no answer in time", str(request)) from error
         except httpx.HTTPError as error:
             raise Unclear(f"the connection broke: {error or type(error).__name__}", str(request)) from error
         return _page(request, content)
@@ -146,9 +155,9 @@ def error_of(request: GraphRequest, error: Any) -> TenantError:
         case 404 if code:
             return NotFound(*facts)
         case 429:
-            return Throttled(*facts, retry_after_s=_seconds(headers.get("retry-after")))
+            return Throttled(*facts, retry_after_s=retry_after_s(headers))
         case 503 | 504 if request.reads or status == 503:
-            return Unavailable(*facts)
+            return Unavailable(*facts, retry_after_s=retry_after_s(headers))
     if not code:
         return (Malformed if request.reads or status < 500 else Unclear)(*facts)
     return Unclear(*facts) if status >= 500 else Refused(*facts)
@@ -176,8 +185,10 @@ def _page(request: GraphRequest, content: bytes | None) -> dict[str, Any]:
     if not content and not request.reads:
         return {}
     try:
-        page = json.loads(content or b"")
-    except (ValueError, RecursionError) as error:
+        page = bodies.document(content or b"")
+    except bodies.OddBody as error:
+        raise (Malformed if request.reads else Unclear)(str(error), str(request)) from error
+    except ValueError as error:
         start = (content or b"").lstrip()[:1]
         kind = "an HTML page" if start == b"<" else "not complete JSON" if start else "empty"
         raise (Malformed if request.reads else Unclear)(f"the answer is {kind}", str(request)) from error
@@ -208,18 +219,19 @@ def _rows(request: GraphRequest, page: Mapping[str, Any]) -> Sequence[Row]:
     return rows
 
 
-def _seconds(text: Any) -> float | None:
-    try:
-        return max(0.0, float(text))
-    except (TypeError, ValueError):
-        return None
-
-
 @asynccontextmanager
 async def open_directory(
-    credential: AsyncTokenCredential, base: str, resource: str, network: Network, retry: Retry, run: str = ""
+    credential: AsyncTokenCredential,
+    base: str,
+    resource: str,
+    network: Network,
+    retry: Retry,
+    timeout_s: float = 960.0,
+    run: str = "",
 ) -> AsyncIterator[SdkDirectory]:
     """The port over a client of its own, closed at the end. `resource` is what tokens are for: the cloud's host.
+
+    `timeout_s` is for one answer with its token, from the first byte sent to the last one received.
 
     The SDK's defaults are set straight: the scope is named (it would be derived from the host), the token goes to our
     host only (an empty list would send it anywhere), no retries, no redirects (the answer of another host would be
@@ -251,15 +263,16 @@ async def open_directory(
         RetryHandlerOption.get_key(): RetryHandlerOption(should_retry=False),
         RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
     }
-    transport = httpx.AsyncHTTPTransport(verify=network.tls(), retries=0, proxy=network.proxy_for(base))
+    transport = network.transport(base)
     client = httpx.AsyncClient(
         transport=transport,
         base_url=base,
-        timeout=httpx.Timeout(60.0, connect=20.0),
+        headers={"Accept-Encoding": "gzip, deflate"},  # httpx would add br and zstd where their libraries are
+        timeout=httpx.Timeout(min(limits.GRAPH_SILENCE_S, timeout_s), connect=min(limits.CONNECT_S, timeout_s)),
         event_hooks={"response": [_refuse_redirect]},
     )
     client = GraphClientFactory.create_with_default_middleware(client=client, options=options)
     try:
-        yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry, run=run)
+        yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry, timeout_s, run)
     finally:
         await transport.aclose()

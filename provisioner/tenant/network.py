@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from provisioner.diagnostics import Diagnostic, InputError, Untrusted
+from provisioner.diagnostics import Diagnostic, InputError, Malformed, Untrusted
+from provisioner.tenant import bodies, limits
 
 if TYPE_CHECKING:
     import aiohttp
+    import httpx
     from azure.core.pipeline.transport import AioHttpTransport
 
     from provisioner.settings import Profile
@@ -26,6 +28,8 @@ TRUST_MEND = (
     "add the company's certificate authority to the platform's store, or name its file in the profile (ca) or in "
     "SSL_CERT_FILE; check the clock"
 )
+_OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+"""Headers that say how a body travelled, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,29 @@ class Network:
         connector = aiohttp.TCPConnector(ssl=self.tls(), limit=64, enable_cleanup_closed=leaks)
         return aiohttp.ClientSession(connector=connector, proxy=self.proxy_for(base), auto_decompress=False, **options)
 
+    def transport(self, base: str) -> httpx.AsyncBaseTransport:
+        """An httpx transport for one host, whose answers are read and unpacked within the limits."""
+        import httpx
+
+        carrier = httpx.AsyncHTTPTransport(verify=self.tls(), retries=0, proxy=self.proxy_for(base))
+
+        class Bounded(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                answer = await carrier.handle_async_request(request)
+                try:
+                    content = await bodies.collected(answer.aiter_raw())
+                finally:
+                    await answer.aclose()
+                packed = answer.headers.get("content-encoding", "").strip().lower()
+                kept = [(n, v) for n, v in answer.headers.raw if n.lower() not in _OF_THE_WIRE]
+                content = bodies.decoded(content, packed)
+                return httpx.Response(answer.status_code, headers=kept, content=content, extensions=answer.extensions)
+
+            async def aclose(self) -> None:
+                await carrier.aclose()
+
+        return Bounded()
+
 
 def sign_in_transport(network: Network, authority: str) -> AioHttpTransport:
     """azure-identity's transport over a session of ours, made when first used; its own does not know the store."""
@@ -81,10 +108,30 @@ def sign_in_transport(network: Network, authority: str) -> AioHttpTransport:
             if self.session is None:
                 import aiohttp
 
-                self.session = network.session(authority, cookie_jar=aiohttp.DummyCookieJar())
+                self.session = network.session(
+                    authority, cookie_jar=aiohttp.DummyCookieJar(), response_class=_small_answers()
+                )
             await super().open()
 
     return Transport(use_env_settings=False)
+
+
+def _small_answers() -> type[aiohttp.ClientResponse]:
+    """The answers of a sign-in: a body that is larger than any of them, packed or not, is refused while it comes."""
+    import aiohttp
+
+    class Small(aiohttp.ClientResponse):
+        async def read(self) -> bytes:
+            most = limits.MOST_SIGN_IN_BYTES
+            try:
+                content = await bodies.collected(self.content.iter_chunked(2**16), most)
+                # azure-core unpacks it again, without a limit.
+                bodies.decoded(content, self.headers.get("Content-Encoding", ""), most)
+            except bodies.OddBody as error:
+                raise Malformed(f"not an answer of the sign-in service: {error}", "sign-in") from error
+            return content
+
+    return Small
 
 
 def untrusted(host: str, call: str) -> Untrusted:

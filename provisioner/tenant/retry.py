@@ -5,8 +5,11 @@ The SDKs' own retries are switched off, so that waiting happens in one place, is
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
 import random
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +18,7 @@ import tenacity
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import TenantError, Throttled, Unavailable, Unclear
 from provisioner.model import Request
+from provisioner.tenant import limits
 
 T = TypeVar("T")
 OnWait = Callable[[Request, float, TenantError], None]
@@ -70,13 +74,11 @@ class Retry:
         )
         try:
             return await tries(send)
-        except Throttled as error:
-            asked = error.retry_after_s
+        except TenantError as error:
+            asked = _asked(error)
             if asked is not None and asked > self.budget_s:
                 error.mend = f"the service asks for {asked:.0f} s; timeouts.retry_s allows {self.budget_s:.0f} s"
-            raise
-        except TenantError as error:
-            attempts = tries.statistics.get("attempt_number", 1)
+            attempts = 1 if isinstance(error, Throttled) else tries.statistics.get("attempt_number", 1)
             if attempts > 1 and worth_it(error):
                 error.summary = f"{error.summary} (tried {attempts} times)"
             raise
@@ -84,8 +86,37 @@ class Retry:
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """What the service asks for, or 2, 4, 8 … seconds less a random part, so that callers do not march in step."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_s if isinstance(error, Throttled) else None
+    asked = _asked(state.outcome.exception() if state.outcome else None)
     if asked is not None:
         return asked
     return min(_LONGEST_S, 2.0**state.attempt_number) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+def _asked(error: BaseException | None) -> float | None:
+    """How long the service asks to wait, if it does."""
+    return error.retry_after_s if isinstance(error, Throttled | Unavailable) else None
+
+
+def retry_after_s(headers: Mapping[str, str], clock: Clock = SYSTEM) -> float | None:
+    """Seconds that a Retry-After asks for, None where there is none that can be read. Names of headers in lower case.
+
+    It is a number of seconds or a date (RFC 9110, 10.2.3). A date is meant by the sender's clock, which Date tells
+    (6.6.1); one that is over asks for nothing.
+    """
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        return min(float(text[:20]), limits.LONGEST_RETRY_AFTER_S)
+    until = _moment(text)
+    if until is None:
+        return None
+    now = _moment(headers.get("date", "")) or clock.now()
+    return min(max(0.0, (until - now).total_seconds()), limits.LONGEST_RETRY_AFTER_S)
+
+
+def _moment(text: str) -> dt.datetime | None:
+    """An HTTP date in any of its three forms (RFC 9110, 5.6.7); each is UTC."""
+    try:
+        found = email.utils.parsedate_to_datetime(text)
+    except (ValueError, IndexError, OverflowError, TypeError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)

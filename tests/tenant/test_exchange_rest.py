@@ -23,6 +23,7 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, Cmdlet, Delta, GraphRequest, Parameter, Request
+from provisioner.tenant import limits
 from provisioner.tenant.connect import connect
 from provisioner.tenant.exchange_rest import encode_parameters
 from tests.local_tenant import LocalTenant, sandbox
@@ -146,16 +147,14 @@ def test_a_list_without_an_end_is_malformed(tenant: LocalTenant, link: Any, requ
     assert len([r for r in tenant.requests() if r["cmdlet"] == "Get-InboundConnector"]) == requests
 
 
-def test_more_pages_than_the_limit_are_malformed_and_never_a_short_list(tenant: LocalTenant) -> None:
-    async def work() -> Answer:
-        async with connect(tenant.profile()) as ports:
-            exchange: Any = ports.exchange
-            exchange._most_pages = 2
-            answer: Answer = await exchange.run(ALL)
-            return answer
-
-    with pytest.raises(Malformed, match="more than 2 pages"):
-        asyncio.run(work())
+@pytest.mark.parametrize(("limit", "words"), [("MOST_PAGES", "more than 2 pages"), ("MOST_ROWS", "more than 2 rows")])
+def test_a_listing_above_the_limits_is_malformed_and_never_a_short_list(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
+) -> None:
+    monkeypatch.setattr(limits, limit, 2)
+    (answer,) = ask(tenant, ALL)
+    assert isinstance(answer, Malformed)
+    assert words in str(answer)
 
 
 @pytest.mark.parametrize("content", ["", {}, [], {"value": "x"}, "null"], ids=str)

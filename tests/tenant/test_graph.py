@@ -22,7 +22,8 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, GraphRequest
-from provisioner.tenant.graph import SdkDirectory, open_directory
+from provisioner.tenant import limits
+from provisioner.tenant.graph import open_directory
 from provisioner.tenant.network import Network
 from provisioner.tenant.retry import Retry
 from tests.clocks import FastClock
@@ -58,7 +59,7 @@ def server() -> Iterator[Served]:
 
 
 def ask(
-    server: Served, reply: Callable[[str], Reply], request: GraphRequest = USERS, most_pages: int = 50
+    server: Served, reply: Callable[[str], Reply], request: GraphRequest = USERS, timeout_s: float = 60.0
 ) -> tuple[Answer | TenantError, list[str]]:
     """The answer or the error, and the paths that were requested."""
     seen: list[str] = []
@@ -75,8 +76,8 @@ def ask(
         base = f"http://127.0.0.1:{server.port}"
         retry = Retry(clock=FastClock())
         credential: Any = Credential()
-        async with open_directory(credential, base, "https://graph.microsoft.com", Network(), retry) as opened:
-            directory = SdkDirectory(opened._adapter, base, retry, most_pages)
+        resource = "https://graph.microsoft.com"
+        async with open_directory(credential, base, resource, Network(), retry, timeout_s) as directory:
             try:
                 return await directory.send(request)
             except TenantError as error:
@@ -190,7 +191,10 @@ def test_pages_are_followed_to_the_last(server: Served) -> None:
     ],
     ids=["itself", "one page again", "cycle of three", "endless", "object", "other name", "other host"],
 )
-def test_a_list_that_has_no_end_is_malformed(server: Served, link: Callable[[Served, int], Any], asked: int) -> None:
+def test_a_list_that_has_no_end_is_malformed(
+    server: Served, monkeypatch: pytest.MonkeyPatch, link: Callable[[Served, int], Any], asked: int
+) -> None:
+    monkeypatch.setattr(limits, "MOST_PAGES", 50)
     answer, seen = ask(server, pages(server, lambda n: link(server, n)))
     assert isinstance(answer, Malformed), answer
     assert len(seen) == asked

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from provisioner.diagnostics import Refused, TenantError, Throttled, Unavailable, Unclear
 from provisioner.model import Cmdlet
-from provisioner.tenant.retry import Retry
+from provisioner.tenant import limits
+from provisioner.tenant.retry import Retry, retry_after_s
 from tests.clocks import FastClock
 
 READ = Cmdlet("Get-InboundConnector", {})
@@ -116,3 +118,51 @@ def test_every_wait_is_told_with_its_call_and_reason_before_it_begins() -> None:
     asyncio.run(policy.call(READ, service.send))
     ((request, seconds, error, waits),) = told
     assert (request is READ, seconds, str(error), waits) == (True, 4.0, str(throttled(4.0)), 0)
+
+
+NOW = dt.datetime(2026, 11, 25, 10, 0, 0, tzinfo=dt.UTC)
+
+
+class At(FastClock):
+    def now(self) -> dt.datetime:
+        return NOW
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": " 0 "}, 0.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "Wed, 25 Nov 2026 10:02:00 GMT"}, 120.0),
+        ({"retry-after": "Wednesday, 25-Nov-26 10:02:00 GMT"}, 120.0),
+        ({"retry-after": "Wed Nov 25 10:02:00 2026"}, 120.0),
+        ({"retry-after": "Wed, 25 Nov 2026 10:02:00 GMT", "date": "Wed, 25 Nov 2026 10:01:30 GMT"}, 30.0),
+        ({"retry-after": "Wed, 25 Nov 2026 10:02:00 GMT", "date": "odd"}, 120.0),
+        ({"retry-after": "Wed, 25 Nov 2026 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, limits.LONGEST_RETRY_AFTER_S),
+        ({"retry-after": "9" * 400}, limits.LONGEST_RETRY_AFTER_S),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e5"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_and_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after_s(headers, At()) == seconds
+
+
+def test_an_unavailable_service_may_say_when_to_come_back_too() -> None:
+    error = Unavailable("busy", retry_after_s=11.0)
+    service = Service(error)
+    assert service.call(READ) == "done"
+    assert service.waits == [11.0]
+    far = Unavailable("busy", retry_after_s=300.0)
+    service = Service(far)
+    with pytest.raises(Unavailable):
+        service.call(READ)
+    assert service.sent == 1
+    assert "asks for 300 s; timeouts.retry_s allows 120 s" in far.mend
