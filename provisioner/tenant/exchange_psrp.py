@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from provisioner.model import Answer, Cmdlet, Parameter, Secret
 from provisioner.model.clouds import CLOUDS
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.network import Network
+from provisioner.tenant.psrp_connection import Bounds, bound
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, SessionLost
 from provisioner.tenant.retry import Retry
 
@@ -112,7 +112,7 @@ class PsrpExchange:
     async def _serve(self, runspace: Runspace, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer]]]) -> bool:
         """Run a batch and tell each what became of it. False when this runspace should not go on."""
         try:
-            outcomes, lived = await self._in_thread(partial(_run, runspace, [c for c, _ in batch]))
+            outcomes, lived = await self._ended(runspace, partial(_run, runspace, [c for c, _ in batch]))
         except TenantError as error:
             # The session could not be opened. Where others are open, they take over.
             if isinstance(error, Throttled) and len(self._workers) > 1:
@@ -132,6 +132,16 @@ class PsrpExchange:
                 case _:
                     future.set_exception(outcome)
         return bool(lived)
+
+    async def _ended(self, runspace: Runspace, work: Callable[[], Any]) -> Any:
+        """What a runspace gives. One that is given up is cut off: its thread would wait for the host."""
+        running = asyncio.ensure_future(self._in_thread(work))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            runspace.abort()
+            await asyncio.wait({running})
+            raise
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -166,7 +176,7 @@ async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIt
         network = dataclasses.replace(network, ca=str(settings.ca))
 
     def make() -> Runspace:
-        return Runspace(_wsman(settings, network), settings.configuration, prologue, profile.timeouts.request_s)
+        return Runspace(*_wsman(settings, network), settings.configuration, prologue, profile.timeouts.request_s)
 
     exchange = PsrpExchange(make, retry, settings.runspaces, settings.statements)
     try:
@@ -219,7 +229,7 @@ def _prologue_parameters(written: Any) -> dict[str, Parameter]:
     return parameters
 
 
-def _wsman(settings: Psrp, network: Network) -> WSMan:
+def _wsman(settings: Psrp, network: Network) -> tuple[WSMan, Bounds]:
     """A connection that is made when first used. Its password is read now, and held by nothing else."""
     from pypsrp.wsman import WSMan
 
@@ -245,51 +255,4 @@ def _wsman(settings: Psrp, network: Network) -> WSMan:
         read_timeout=settings.operation_timeout_s + _READ_MARGIN_S,
         **options,
     )
-    if settings.fingerprint:
-        _pin(connection, settings.fingerprint)
-    elif network.ca is None:
-        _trust_platform(connection, network)
-    return connection
-
-
-def _trust_platform(connection: WSMan, network: Network) -> None:
-    """Trust what the platform trusts; requests brings certificate authorities of its own."""
-    from requests.adapters import HTTPAdapter
-
-    context = network.tls()
-
-    class Trusting(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **options: Any) -> None:
-            super().init_poolmanager(*args, ssl_context=context, **options)
-
-        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-            return super().proxy_manager_for(proxy, ssl_context=context, **options)
-
-        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-            super().cert_verify(conn, url, verify, cert)
-            conn.ca_certs = None
-
-    _mount(connection, Trusting())
-
-
-def _mount(connection: WSMan, adapter: Any) -> None:
-    transport = connection.transport
-    session = transport._build_session()
-    session.mount("https://", adapter)
-    transport.session = session
-
-
-def _pin(connection: WSMan, fingerprint: str) -> None:
-    """Trust the certificate with this SHA-256 fingerprint and no other; urllib3 compares it in the handshake."""
-    from requests.adapters import HTTPAdapter
-
-    class Pinned(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **options: Any) -> None:
-            super().init_poolmanager(
-                *args, **options, assert_fingerprint=fingerprint.replace(":", ""), cert_reqs=ssl.CERT_NONE
-            )
-
-        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002
-            super().cert_verify(conn, url, False, cert)
-
-    _mount(connection, Pinned())
+    return connection, bound(connection, network, settings.fingerprint)

@@ -16,9 +16,12 @@ from typing import Any
 
 from pypsrp.complex_objects import Command, CommandParameter, ObjectMeta
 from pypsrp.exceptions import WSManFaultError
-from pypsrp.messages import MessageType
-from pypsrp.powershell import PowerShell, RunspacePool
+from pypsrp.messages import Message, MessageType
+from pypsrp.powershell import Fragmenter, PowerShell, RunspacePool
 from pypsrp.serializer import Serializer
+
+from provisioner.diagnostics import Malformed
+from provisioner.tenant import limits
 
 _TIMED_OUT = 2150858793  # ERROR_WSMAN_OPERATION_TIMEDOUT: nothing to receive yet
 
@@ -90,6 +93,17 @@ def statement(pool: RunspacePool, name: str, parameters: Mapping[str, Any]) -> C
     made.cmd = name
     made.args = [CommandParameter(name=key, value=value) for key, value in parameters.items()]
     return made
+
+
+class Whole(Fragmenter):
+    """Joins the fragments of objects. None may be larger than an answer: one that never ends would fill the memory."""
+
+    def defragment(self, data: bytes) -> list[Message]:
+        """As pypsrp's. Raises Malformed."""
+        found = super().defragment(data)
+        if sum(len(buffer["data"]) for buffer in self.incoming_buffer.values()) > limits.MOST_BYTES:
+            raise Malformed(f"an object of the output has more than {limits.MOST_BYTES:,} bytes")
+        return found
 
 
 class Quick(Serializer):

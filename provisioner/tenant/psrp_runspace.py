@@ -15,9 +15,9 @@ an error that names none has them sent again, this time separated, which they be
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, Cmdlet, Parameter
+from provisioner.tenant import limits
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.exchange_answers import (
     TRUNCATED,
@@ -49,9 +50,12 @@ if TYPE_CHECKING:
     from pypsrp.powershell import RunspacePool
     from pypsrp.wsman import WSMan
 
+    from provisioner.tenant.psrp_connection import Bounds
+
 _NO_SHELL = 2150858843  # ERROR_WINRS_SHELL_DOES_NOT_EXIST
 _MAX_SHELLS = 2150859173  # ERROR_WSMAN_QUOTA_MAX_SHELLS
 _MAX_OPERATIONS = 2150859174  # ERROR_WSMAN_QUOTA_MAX_OPERATIONS
+_ENDING_S = 3.0
 _SEPARATOR = "Select-Object"
 _SILENT = frozenset({"Set", "Enable", "Disable"})  # give no rows, and may be repeated
 _REQUEST_ID = re.compile(r"RequestId=([0-9a-fA-F-]{36})")
@@ -88,12 +92,18 @@ class _Heard:
 
 
 class Runspace:
-    """A runspace pool of one. `wsman` makes the connection when it is opened, `prologue` runs before anything else."""
+    """A runspace pool of one. `wsman` makes the connection when it is opened, `prologue` runs before anything else.
 
-    def __init__(self, wsman: WSMan, configuration: str, prologue: Cmdlet | None, timeout_s: float) -> None:
-        self._wsman, self._configuration, self._prologue = wsman, configuration, prologue
+    `timeout_s` is for opening it, and for each pipeline; `bounds` keep the connection to it.
+    """
+
+    def __init__(
+        self, wsman: WSMan, bounds: Bounds, configuration: str, prologue: Cmdlet | None, timeout_s: float
+    ) -> None:
+        self._wsman, self._bounds, self._configuration, self._prologue = wsman, bounds, configuration, prologue
         self._timeout_s = timeout_s
         self._pool: RunspacePool | None = None
+        self._aborted = False
 
     @property
     def is_open(self) -> bool:
@@ -105,11 +115,16 @@ class Runspace:
 
         from provisioner.tenant import psrp_library
 
+        if self._aborted:
+            raise Unavailable("the session was given up", "sign-in")
+        self._bounds.limit(self._timeout_s)
         pool = RunspacePool(self._wsman, configuration_name=self._configuration)
-        pool._serializer = pool._fragmenter.serializer = psrp_library.Quick()
+        pool._serializer = psrp_library.Quick()
+        pool._fragmenter = psrp_library.Whole(self._wsman.max_payload_size, pool._serializer)
         try:
             pool.open()
         except Exception as error:
+            self._hang_up()
             raise self._failure(error, "sign-in", sent=False) from error
         self._pool = pool
         if self._prologue is not None:
@@ -127,8 +142,23 @@ class Runspace:
         """Delete the shell; one that is gone already is no matter."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            _end(pool)
+            self._end(pool)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self._wsman.close()
+        self._bounds.close()
+
+    def abort(self) -> None:
+        """Give up what it does, from another thread. It is of no use any more."""
+        self._aborted = True
+        self._bounds.abort()
+
+    def _end(self, pool: RunspacePool) -> None:
+        """Delete the shell, and what runs in it. Nothing depends on it: the host ends idle shells by itself."""
+        self._bounds.limit(_ENDING_S)
+        with contextlib.suppress(Exception):
+            pool.close()
 
     def run(self, cmdlets: Sequence[Cmdlet]) -> list[Outcome]:
         """Run cmdlets in one pipeline and say of each what became of it.
@@ -146,6 +176,7 @@ class Runspace:
     def _pass(self, cmdlets: Sequence[Cmdlet], heard: list[_Heard]) -> tuple[list[_Heard], TenantError | None]:
         """One pipeline. What was heard is sorted to the statements, or all to one; and what broke the session."""
         pool = self._opened()
+        self._bounds.limit(self._timeout_s)
         mark = random.randrange(2**20, 2**31) if len(heard) > 1 else None  # noqa: S311 - no secret
         shell = self._pipeline(pool, cmdlets, mark)
         begun = False
@@ -157,9 +188,10 @@ class Runspace:
         except Exception as error:
             lost = self._failure(error, cmdlets[0].name, sent=begun)
             self._pool = None
-            if isinstance(error, TimeoutError):
-                _end(pool)  # the host goes on with it otherwise, for as long as it likes
-            if not begun and not isinstance(lost, Unclear | SignInRefused):
+            if isinstance(error, TimeoutError | Malformed):
+                self._end(pool)  # the host goes on with it otherwise, for as long as it likes
+            self._hang_up()
+            if not begun and not isinstance(lost, Unclear | SignInRefused | Malformed):
                 raise SessionLost(lost.summary, sent=False) from error
             return heard, lost
         return heard, None
@@ -196,11 +228,8 @@ class Runspace:
         """Sort what comes to the statements, until the pipeline has ended."""
         from pypsrp.complex_objects import PSInvocationState
 
-        deadline = time.monotonic() + self._timeout_s
         current = 0
         while shell.state == PSInvocationState.RUNNING:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no end after {self._timeout_s:.0f} s")
             shell.poll_invoke()
             for kind, value in shell.taken():
                 if mark is not None and _separates(kind, value, mark):
@@ -217,7 +246,7 @@ class Runspace:
 
         host = f"{self._wsman.transport.server}:{self._wsman.transport.port}"
         if isinstance(error, TenantError):
-            return error
+            return dataclasses.replace(error, call=error.call or call)
         if isinstance(error, AuthenticationError):
             what = f"{host} refused {self._wsman.transport.username or 'the certificate'}"
             return SignInRefused(what, call, status=401, mend="check psrp.user, psrp.password and psrp.authentication")
@@ -238,12 +267,6 @@ class Runspace:
         return kind(f"the session with {host} broke: {_short(error)}", call)
 
 
-def _end(pool: RunspacePool) -> None:
-    """Delete the shell, and what runs in it. Nothing depends on it: the host ends idle shells by itself."""
-    with contextlib.suppress(Exception):
-        pool.close()
-
-
 def _hear(heard: _Heard, kind: str, value: Any) -> None:
     """Keep what a statement wrote. What is not an object makes all of its output unusable."""
     if kind == "warning":
@@ -253,6 +276,8 @@ def _hear(heard: _Heard, kind: str, value: Any) -> None:
     else:
         try:
             heard.rows.append(cut(heard.columns, decode_row(value)))
+            if len(heard.rows) > limits.MOST_ROWS:
+                raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows")
         except TypeError:
             heard.odd = f"the output holds a value of type {type(value).__name__}, which is not an object"
 
@@ -318,8 +343,9 @@ def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outc
     if not heard.settled:
         if failure is None:
             return None
-        kind = type(failure) if cmdlet.reads and isinstance(failure, Unavailable) else Unclear
-        return kind(failure.summary, cmdlet.name, failure.service_type)
+        if cmdlet.reads and isinstance(failure, Unavailable | Throttled | Malformed):
+            return dataclasses.replace(failure, call=cmdlet.name)
+        return Unclear(failure.summary, cmdlet.name, failure.service_type, failure.status)
     if any(TRUNCATED in w for w in heard.warnings):
         return Malformed("the answer is cut short", cmdlet.name)
     try:
