@@ -165,6 +165,29 @@ def test_two_objects_of_one_name_are_unknown(
     assert "guid-2" in reason
 
 
+DOUBLED = {
+    "Get-AcceptedDomain": ({"DomainName": "contoso.com", "Name": "contoso.com"}, "DomainType"),
+    "Get-DkimSigningConfig": ({"Domain": "contoso.com", "Name": "contoso.com"}, "KeySize"),
+    "/v1.0/users": ({"userPrincipalName": "erp@contoso.com", "mail": "erp@contoso.com"}, "accountEnabled"),
+    "/v1.0/domains": ({"id": "contoso.com"}, "isVerified"),
+}
+
+
+@pytest.mark.parametrize("asked", DOUBLED)
+def test_of_each_type_two_rows_of_one_name_are_unknown(tenant: LocalTenant, rest: Session, asked: str) -> None:
+    row, differs = DOUBLED[asked]
+    graph = asked.startswith("/")
+    ids = ("id", "id") if asked == "/v1.0/users" else ("Guid", "Guid")
+    rows = [{ids[n]: f"guid-{n + 1}", **row, differs: n} for n in range(2)]
+    front, match = ("graph", {"path": asked}) if graph else ("exchange", {"cmdlet": asked})
+    found = planned(tenant, rest, front, match, {"status": 200, "body": {"value": rows}})
+    address = PATHS[asked] if graph else CMDLETS[asked]
+    demand_unknown(found, address)
+    (reason,) = [u.reason for a, u in found.unknown.items() if str(a) == address]
+    assert "guid-1" in reason
+    assert "guid-2" in reason
+
+
 def test_pages_without_an_end_are_unknown(tenant: LocalTenant, rest: Session) -> None:
     link = tenant.endpoints["exchange"] + "/adminapi/beta/x/InvokeCommand?$skiptoken=same"
     content = {"value": [TWO[0]], "@odata.nextLink": link}
