@@ -360,7 +360,9 @@ def test_the_order_in_which_objects_were_read_does_not_matter() -> None:
     keys = ("erp@contoso.com", "fax@contoso.com", "mfp@contoso.com")
     absent = [(Address("smtp_auth", key), Absent(f"there is no mailbox {key}", "create it")) for key in keys]
     found = example()
+    assert found.basis is not None
     for order in (absent, absent[::-1]):
         basis = dataclasses.replace(found.basis, observed=Observed(dict(order)))
         document = changeset.to_document(dataclasses.replace(found, basis=basis))
-        assert [item["address"] for item in document["provisioner"]["basis"]["lacking"]] == [str(a) for a, _ in absent]
+        saved: Any = document["provisioner"]
+        assert [item["address"] for item in saved["basis"]["lacking"]] == [str(a) for a, _ in absent]
