@@ -314,6 +314,19 @@ def test_an_unclear_create_is_settled_by_reading_and_never_sent_again() -> None:
     assert tenant.writes == {"New-InboundConnector": 2}
 
 
+def test_an_error_beside_a_success_is_settled_by_reading() -> None:
+    def carried_out(cmdlet: Cmdlet) -> TenantError:
+        tenant.new_inboundconnector(dict(cmdlet.parameters))
+        return Refused("something went wrong", status=200)
+
+    tenant = Tenant(faults={"New-InboundConnector": [carried_out]})
+    changes = plan(tenant, desired(connector("hq"), connector("not made")))
+    tenant.faults["New-InboundConnector"].append(lambda _: Refused("something went wrong", status=200))
+    result = carry_out(tenant, changes, confirm_s=0.3)
+    assert [s for s, _ in result.values()] == ["done", "unconfirmed"]
+    assert tenant.writes == {"New-InboundConnector": 2}
+
+
 def test_a_write_is_read_back_until_it_shows() -> None:
     tenant = Tenant()
     changes = plan(tenant, desired(connector("hq")))
