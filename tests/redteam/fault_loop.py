@@ -287,7 +287,7 @@ class Loop:
             self.shop.tenant.control("POST", "/lag", {"seconds": 0})
             left = self._left(session)
             if done.returncode in (0, 8):
-                self._judge_account(done, left)
+                self._judge_account(case, done, left)
             else:
                 demand(not writes(log), f"it ends with {done.returncode}, without an account, after {writes(log)}")
             if left:
@@ -304,7 +304,7 @@ class Loop:
         demand(not odd, f"the next plan changes {odd}, which were right before")
         return left
 
-    def _judge_account(self, done: subprocess.CompletedProcess[str], left: Mapping[str, str]) -> None:
+    def _judge_account(self, case: Case, done: subprocess.CompletedProcess[str], left: Mapping[str, str]) -> None:
         account = json.loads(done.stdout)["results"]
         told = {r["address"]: r["status"] for r in account if r["address"] in self.wanted}
         demand(set(told) == set(self.wanted), f"the account lacks {sorted(set(self.wanted) - set(told))}")
@@ -314,6 +314,8 @@ class Loop:
             if status in ("done", "already_done"):
                 demand(address not in left, f"{address} is {status}, and the tenant does not have it")
             elif status in ("skipped", "left", "held_back", "failed", "waiting"):
+                if status == "failed" and case.front == "psrp" and case.deed in _BESIDE:
+                    continue  # PowerShell does not tell an error that ended a statement from one beside its output
                 demand(address in left, f"{address} is {status}, and the tenant has it")
         demand(done.returncode or not left, f"it ends with 0 and leaves {sorted(left)}")
         demand(done.returncode != 8 or set(told.values()) - {"done", "already_done"}, "it ends with 8 and all is done")
