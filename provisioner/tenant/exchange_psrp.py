@@ -112,7 +112,7 @@ class PsrpExchange:
     async def _serve(self, runspace: Runspace, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer]]]) -> bool:
         """Run a batch and tell each what became of it. False when this runspace should not go on."""
         try:
-            outcomes, lived = await self._ended(runspace, partial(_run, runspace, [c for c, _ in batch]))
+            outcomes, lived = await self._given(runspace, partial(_run, runspace, [c for c, _ in batch]))
         except TenantError as error:
             # The session could not be opened. Where others are open, they take over.
             if isinstance(error, Throttled) and len(self._workers) > 1:
@@ -133,7 +133,7 @@ class PsrpExchange:
                     future.set_exception(outcome)
         return bool(lived)
 
-    async def _ended(self, runspace: Runspace, work: Callable[[], Any]) -> Any:
+    async def _given(self, runspace: Runspace, work: Callable[[], Any]) -> Any:
         """What a runspace gives. One that is given up is cut off: its thread would wait for the host."""
         running = asyncio.ensure_future(self._in_thread(work))
         try:
