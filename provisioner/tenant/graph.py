@@ -219,6 +219,19 @@ def _rows(request: GraphRequest, page: Mapping[str, Any]) -> Sequence[Row]:
     return rows
 
 
+def _client(transport: httpx.AsyncBaseTransport, base: str, timeout_s: float) -> httpx.AsyncClient:
+    """A client that follows no redirect and waits no longer for Graph than it takes."""
+    import httpx
+
+    return httpx.AsyncClient(
+        transport=transport,
+        base_url=base,
+        headers={"Accept-Encoding": "gzip, deflate"},  # httpx would add br and zstd where their libraries are
+        timeout=httpx.Timeout(min(limits.GRAPH_SILENCE_S, timeout_s), connect=min(limits.CONNECT_S, timeout_s)),
+        event_hooks={"response": [_refuse_redirect]},
+    )
+
+
 @asynccontextmanager
 async def open_directory(
     credential: AsyncTokenCredential,
@@ -238,8 +251,6 @@ async def open_directory(
     believed), the bodies of errors are read, and the transport is closed by us (the SDK's has no way to).
     """
     import warnings
-
-    import httpx
 
     with warnings.catch_warnings():
         # kiota_abstractions warns of a deprecated class of its own as soon as it is imported.
@@ -264,13 +275,7 @@ async def open_directory(
         RedirectHandlerOption.get_key(): RedirectHandlerOption(should_redirect=False),
     }
     transport = network.transport(base)
-    client = httpx.AsyncClient(
-        transport=transport,
-        base_url=base,
-        headers={"Accept-Encoding": "gzip, deflate"},  # httpx would add br and zstd where their libraries are
-        timeout=httpx.Timeout(min(limits.GRAPH_SILENCE_S, timeout_s), connect=min(limits.CONNECT_S, timeout_s)),
-        event_hooks={"response": [_refuse_redirect]},
-    )
+    client = _client(transport, base, timeout_s)
     client = GraphClientFactory.create_with_default_middleware(client=client, options=options)
     try:
         yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry, timeout_s, run)
