@@ -146,9 +146,7 @@ async def read_wanted(
     }
     requests = united([*(q.request for queries in asked.values() for q in queries), *evidence])
     ask = functools.partial(_ask, ports=ports, reads=reads, purpose=purpose)
-    answers = await ask(requests.values())
-    if purpose == PLANNING:
-        _demand_trust(answers.values())
+    answers = _trusted(await ask(requests.values()), purpose)
     if resolve:
         asked = await _resolve(wanted, listed, [t for t in types if t.name in asked], asked, answers, requests, ask)
     resources: dict[Address, Observation] = {}
@@ -265,11 +263,12 @@ async def _ask(
     return dict(zip(distinct, answers, strict=True))
 
 
-def _demand_trust(answers: Iterable[Answer | TenantError]) -> None:
-    """Raise the first error of an endpoint that is not trusted."""
-    for answer in answers:
-        if isinstance(answer, Untrusted):
+def _trusted(answers: dict[str, Answer | TenantError], purpose: str) -> dict[str, Answer | TenantError]:
+    """The answers. For planning, raises the first error of an endpoint that is not trusted."""
+    for answer in answers.values():
+        if isinstance(answer, Untrusted) and purpose == PLANNING:
             raise answer
+    return answers
 
 
 def _decode(
