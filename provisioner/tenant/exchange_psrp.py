@@ -23,7 +23,7 @@ from provisioner.extras import need
 from provisioner.model import Answer, Cmdlet, Parameter, Secret
 from provisioner.model.clouds import CLOUDS
 from provisioner.tenant.credentials import secret_value
-from provisioner.tenant.network import Network
+from provisioner.tenant.network import Network, trusted
 from provisioner.tenant.psrp_connection import Bounds, bound
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, SessionLost
 from provisioner.tenant.retry import Retry
@@ -173,7 +173,7 @@ async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIt
     if settings.prologue is not None:
         prologue = Cmdlet(settings.prologue.cmdlet, _prologue_parameters(settings.prologue.parameters))
     if settings.ca:
-        network = dataclasses.replace(network, ca=str(settings.ca))
+        network = dataclasses.replace(network, ca=trusted(settings.ca, "psrp.ca"))
 
     def make() -> Runspace:
         return Runspace(*_wsman(settings, network), settings.configuration, prologue, profile.timeouts.request_s)

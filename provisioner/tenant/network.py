@@ -11,9 +11,11 @@ import ssl
 import sys
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from provisioner.border import read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError, Malformed, Untrusted
 from provisioner.tenant import bodies, limits
 
@@ -32,6 +34,20 @@ _OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-enc
 """Headers that say how a body travelled, in lower case."""
 
 
+def trusted(path: Path, key: str) -> str:
+    """A file of certificates to trust, looked at before anybody connects. Raises InputError naming the setting."""
+    what, mend = f"{path}, which should hold the certificates to trust,", f"correct {key} in the profile"
+    try:
+        read_ordinary(path, 1)  # a pipe would be waited for
+        ssl.create_default_context(cafile=path)
+    except FileNotFoundError as error:
+        raise InputError([Diagnostic("SETTINGS-CA", f"{what} is not there", mend)]) from error
+    except (OSError, ValueError) as error:
+        why = "cannot be read as PEM" if isinstance(error, ssl.SSLError) else "cannot be read"
+        raise InputError([Diagnostic("SETTINGS-CA", f"{what} {why}", mend)]) from error
+    return str(path)
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """What the profile says; None is what the platform and the environment say."""
@@ -41,11 +57,8 @@ class Network:
 
     @classmethod
     def of(cls, profile: Profile) -> Network:
-        """Raises InputError where the file with the certificates to trust is not there."""
-        if profile.ca and not profile.ca.is_file():
-            what = f"{profile.ca}, which should hold the certificates to trust, is not there"
-            raise InputError([Diagnostic("SETTINGS-CA", what, "correct ca in the profile")])
-        return cls(str(profile.ca) if profile.ca else None, profile.proxy)
+        """Raises InputError where the file with the certificates to trust is not one."""
+        return cls(trusted(profile.ca, "ca") if profile.ca else None, profile.proxy)
 
     def tls(self) -> ssl.SSLContext:
         """A context that verifies host names and certificates."""

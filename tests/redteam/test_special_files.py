@@ -172,3 +172,19 @@ def test_a_long_line_of_mistakes_costs_no_square(checkout: Path, form: str) -> N
         done = run(checkout, "validate", "plan.yaml", "--format", form)
     said = done.stdout + done.stderr
     assert (done.returncode, len(said) < 3_000_000, "x799" in said) == (3, True, True)
+
+
+@pytest.mark.parametrize("what", [*SPECIAL, "folder", "nothing"])
+def test_certificates_to_trust_are_an_ordinary_file_of_them(checkout: Path, what: str) -> None:
+    if what == "folder":
+        (checkout / "x").mkdir()
+    elif what != "nothing":
+        special(checkout / "x", what)
+    local = "".join(f'{name} = "https://127.0.0.1:9"\n' for name in ("authority", "graph", "exchange"))
+    (checkout / "provisioner.toml").write_text(
+        '[profiles.p]\ntenant = "contoso.onmicrosoft.com"\nca = "x"\n[profiles.p.credential]\nkind = "client_secret"\n'
+        f'client_id = "c"\nsecret = "env:CANARY"\n[profiles.p.endpoints]\n{local}'
+    )
+    done = run(checkout, "--profile", "p", "lock", "status")
+    assert (done.returncode, "SETTINGS-CA" in done.stderr) == (3, True), done.stderr
+    assert CANARY not in done.stdout + done.stderr
