@@ -63,7 +63,9 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     if desired.choices[device.name].method in {SMTP_RELAY, DIRECT_SEND}:
         found = run(mail_hosts(session, desired, device.domains))
     sign_in = run(sign_in_name(session, desired, device.name))
-    document = sheet(device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in)
+    document = sheet(
+        device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in, session.today()
+    )
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
     session.result(forms[format_](document), data=format_ != "text")
 

@@ -413,6 +413,8 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
         yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
     elif not facts.sources or facts.shared:
         yield _FIXED_ADDRESS
+    if facts.shared and not device.authentication:
+        yield "for a service that sends from its own servers: method: third_party, and DKIM for the From domain there"
     if 25 not in facts.ports and facts.ports != {IMPLICIT_TLS}:
         yield "port 25 to Microsoft's MX opened, or a relay server at a site where it is open"
 
@@ -430,7 +432,7 @@ def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:
 
 
 def _after_basic(device: Device) -> Iterator[str]:
-    yield "firmware that signs in with OAuth: then nothing changes but the sign-in"
+    yield "firmware that signs in with OAuth, with an application and its consent (the sheet says what it takes)"
     yield "a site with a fixed address, or a certificate: then SMTP relay, without a password"
     if _hve(device):
         yield "High Volume Email, for mail to the organization only"

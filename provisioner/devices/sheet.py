@@ -67,16 +67,21 @@ def summary(device: Device, desired: Desired) -> Document:
 
 
 def sheet(
-    device: Device, desired: Desired, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None = None
+    device: Device,
+    desired: Desired,
+    mx: Mapping[str, str],
+    cloud: Cloud,
+    sign_in: str | None = None,
+    today: datetime.date | None = None,
 ) -> Document:
     """The settings sheet. `mx` holds the host at Microsoft that takes mail, by domain, as far as it is known.
 
     `cloud` is the one whose hosts the tenant's mail takes, `sign_in` the name that the mailbox's user signs in with,
-    None where it is not known.
+    None where it is not known. `today` is the sheet's date, which changes nothing else in it.
     """
     facts = facts_of(device, desired)
     choice = choose(device, facts)
-    document = summary(device, desired)
+    document = {**summary(device, desired), "about": _about(device, desired.tenant, today)}
     if choice.method is None:
         return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
     if choice.method in NOT_SMTP_HERE:
@@ -93,6 +98,18 @@ def sheet(
         "limits": list(_limits(choice)),
         "check": [*_checks(way, mx), *_consent(device, way)],
     }
+
+
+def _about(device: Device, tenant: str, today: datetime.date | None) -> list[dict[str, str]]:
+    """Where the sheet belongs: what a technician has to know who finds it beside a device."""
+    facts = {
+        "Site": device.site or "",
+        "Tenant": tenant,
+        "Ask": ", ".join(filter(None, (device.owner, device.ticket))),
+        "Replace by": device.until,
+        "Date": today.isoformat() if today else "",
+    }
+    return [{"name": name, "value": value} for name, value in facts.items() if value]
 
 
 def _settings(
@@ -113,7 +130,11 @@ def _settings(
             yield from _oauth(device, desired.tenant, cloud)
         else:
             yield "Authentication", "user and password (LOGIN)", "PLAIN is not offered (504 5.7.4)"
-            yield "Password", "", "that of the user; it is kept in no plan and on no sheet"
+            yield (
+                "Password",
+                "",
+                "that of the user, or an app password where per-user MFA is on; it is kept in no plan and on no sheet",
+            )
     else:
         yield "Authentication", "none", "no user and no password: leave both empty"
     yield (
@@ -214,6 +235,7 @@ def _limits(choice: Choice) -> Iterator[str]:
         yield f"{RECIPIENTS_PER_DAY:,} recipients in 24 hours"
         yield f"{MESSAGES_PER_MINUTE} messages a minute; what is above is delayed"
         yield f"{CONNECTIONS} connections at once (432 4.3.2)"
+        yield "a copy of each message stays in Sent Items: set a retention, or the mailbox fills up (554 5.2.2)"
         most = f"{MOST_RECIPIENTS_PER_MESSAGE:,}"
         yield f"{RECIPIENTS_PER_MESSAGE} recipients a message; up to {most} where the mailbox allows it"
     elif choice.method == HIGH_VOLUME_EMAIL:

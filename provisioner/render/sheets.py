@@ -40,6 +40,8 @@ def sheet_text(document: Document) -> str:
     for setting in settings:
         note = f"  ({visible(setting['note'])})" if setting["note"] else ""
         lines.append(f"  {setting['name']:<{width}}  {visible(setting['value']) or '-'}{note}")
+    if document["about"]:
+        lines += ["", "  " + "; ".join(f"{fact['name']}: {visible(fact['value'])}" for fact in document["about"])]
     for title, items in _sections(document):
         lines += ["", f"  {title}:", *(f"    - {visible(item)}" for item in items)]
     return "\n".join(lines) + "\n"
@@ -56,6 +58,8 @@ def sheet_markdown(document: Document) -> str:
             value = code(setting["value"]) if setting["value"] else ""
             lines.append(f"| {setting['name']} | {value} | {escape(setting['note'])} |")
         lines.append("")
+    if document["about"]:
+        lines += ["; ".join(f"{fact['name']}: {escape(fact['value'])}" for fact in document["about"]), ""]
     for title, items in _sections(document):
         lines += [f"**{title}**", "", *(f"- {escape(item)}" for item in items), ""]
     return "\n".join(lines)

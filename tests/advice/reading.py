@@ -392,7 +392,7 @@ def _fixed(r: Reading) -> World:
 
 _CLAUSES: Sequence[tuple[str, Follow]] = (
     (re.escape(_PUBLIC), lambda r: [Way("a fixed address", _fixed(r))]),
-    ("firmware that signs in with OAuth: then nothing changes but the sign-in",
+    (r"firmware that signs in with OAuth, with an application and its consent \(the sheet says what it takes\)",
      lambda r: [Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))]),
     ("a site with a fixed address, or a certificate: then SMTP relay, without a password",
      lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [BRANCH]}},
@@ -400,6 +400,8 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
     (r"(client submission|SMTP relay|direct send) would do: leave the method out",
      lambda r, _: [Way("without a method", r.without_of_devices("method"))]),
     ("a From address in a domain of your own", by_hand("another From address")),
+    ("for a service that sends from its own servers: method: third_party, and DKIM for the From domain there",
+     by_hand("a service of others")),
     ("bulk mail to the outside: Azure Communication Services Email is made for it", by_hand("another service")),
     (r"High Volume Email would take it \(smtp\.hve\.mx\.microsoft, port 587\): for the organization only, \d+ "
      "recipients a message at most, without a daily limit", by_hand("High Volume Email")),

@@ -117,6 +117,37 @@ def test_a_sheet_holds_the_mx_that_the_tenant_names(run: Run, form: str) -> None
     assert "203.0.113.10" in plain
 
 
+OTHERS = {
+    "gcc_high": ("office365.com", "outlook.com", "outlook.cn", "mx.microsoft", "microsoftonline.com"),
+    "dod": ("office365.com", "outlook.com", "outlook.cn", "mx.microsoft", "microsoftonline.com"),
+    "china": ("office365.", "outlook.com", "mx.microsoft", "microsoftonline."),
+}
+OWN = {
+    "gcc_high": ("smtp.office365.us", "https://outlook.office365.us/.default", "login.microsoftonline.us"),
+    "dod": ("smtp.office365.us", "https://outlook-dod.office365.us/.default", "login.microsoftonline.us"),
+    "china": ("smtp.partner.outlook.cn", "https://partner.outlook.cn/.default", "login.chinacloudapi.cn"),
+}
+
+
+@pytest.mark.parametrize("cloud", OTHERS)
+def test_a_sheet_names_the_hosts_of_the_profiles_cloud_only(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cloud: str
+) -> None:
+    """Reference: the table of endpoints of each cloud."""
+    oauth = "  app: { from: app@contoso.com, recipients: anyone, supports: { tls: '1.2', authentication: [oauth] } }\n"
+    able = "{ tls: '1.0', authentication: [basic] }"
+    old = f"  old: {{ site: hq, from: o@contoso.com, recipients: anyone, supports: {able} }}\n"
+    (tmp_path / "plans" / "plan.yaml").write_text(PLAN + oauth + old)
+    monkeypatch.setenv("PROVISIONER_CLOUD", cloud)
+    for name, form in (("erp", "text"), ("app", "markdown"), ("app", "json"), ("old", "html")):
+        code, out, _ = run("devices", "show", name, "--format", form)
+        assert code == 0
+        told = html.unescape(out).replace("contoso-com01e.mail.protection.outlook.com", "")  # what DNS has
+        assert [host for host in OTHERS[cloud] if host in told] == []
+        if name == "app":
+            assert [host for host in OWN[cloud] if host not in told.replace("\\", "")] == []
+
+
 def test_an_unknown_device_is_a_mistake_with_a_suggestion(run: Run) -> None:
     code, _, err = run("devices", "show", "scaner")
     assert code == 3

@@ -23,6 +23,7 @@ SHEET: dict[str, Any] = {
     "warnings": [],
     "advice": [],
     "settings": [{"name": "Server", "value": EVIL, "note": EVIL}],
+    "about": [{"name": "Site", "value": EVIL}, {"name": "Date", "value": "2026-12-30"}],
     "from_rules": [EVIL],
     "limits": [],
     "check": [],
