@@ -397,7 +397,7 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
     ("a site with a fixed address, or a certificate: then SMTP relay, without a password",
      lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [BRANCH]}},
                                          "devices": {n: {"site": "new"} for n in r.devices}}))]),
-    (r"(client submission|SMTP relay|direct send) would do: leave the method out",
+    (r"(client submission|SMTP relay|High Volume Email|direct send) would do: leave the method out",
      lambda r, _: [Way("without a method", r.without_of_devices("method"))]),
     ("a From address in a domain of your own", by_hand("another From address")),
     ("for a service that sends from its own servers: method: third_party, and DKIM for the From domain there",
