@@ -31,11 +31,16 @@ Types = Sequence[ResourceType[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """One object that a run changed: how the run found it, and how it left it (None: not there)."""
+    """One object that a run changed: how the run found it, and how it left it (None: not there).
+
+    `seen`: the run saw it so. Otherwise it was written and not read back, or the run was killed, and the change may not
+    have been carried out.
+    """
 
     address: Address
     before: Any | None
     after: Any | None
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +52,18 @@ class Rollback:
 
 
 def undone(deeds: Iterable[Any], types: Types) -> list[Undone]:
-    """The objects that a run changed and saw done, each with its state before the first and after the last change."""
+    """The objects that a run changed, or may have, each with its state before the first and after the last change."""
     by_name = {t.name: t for t in types}
     first: dict[Address, Any] = {}
-    last: dict[Address, Any] = {}
+    last: dict[Address, tuple[Any, bool]] = {}
     for deed in deeds:
         address = Address.parse(deed.address)
         kind = by_name.get(address.type)
-        if kind is None or not deed.done:
+        if kind is None or not (deed.done or deed.unseen):
             continue
         first.setdefault(address, read_spec(kind, deed.before))
-        last[address] = read_spec(kind, deed.after)
-    return [Undone(a, before, last[a]) for a, before in first.items()]
+        last[address] = (read_spec(kind, deed.after), deed.done)
+    return [Undone(a, before, *last[a]) for a, before in first.items()]
 
 
 def rollback(
@@ -70,8 +75,10 @@ def rollback(
     absent: dict[Address, None] = {}
     left_out: list[str] = []
     for item in done:
-        kind = by_name[item.address.type]
-        reason = _moved(item, observed.get(item.address)) or _irreversible(item, kind)
+        kind, there = by_name[item.address.type], observed.get(item.address)
+        if not item.seen and _is(item.before, there):
+            continue  # the change was not carried out
+        reason = _moved(item, there) or _irreversible(item, kind)
         if reason:
             left_out.append(f"{item.address}: {reason}")
         elif item.before is None:
@@ -88,15 +95,24 @@ def _named(spec: Any, key: str) -> Any:
     return dataclasses.replace(spec, **{field_names(spec)[0]: key})
 
 
+def _is(spec: Any | None, there: Observation | None) -> bool:
+    """Whether the tenant has the object so (None: not there)."""
+    if isinstance(there, Present):
+        return spec is not None and bool(project(there.spec, spec) == spec)
+    return isinstance(there, Absent) and spec is None
+
+
 def _moved(item: Undone, there: Observation | None) -> str:
     """Why the object is not as the run left it; "" where it is."""
-    if isinstance(there, Present):
-        if item.after is None:
-            return "somebody has made it again since the run"
-        return "" if project(there.spec, item.after) == item.after else "somebody has changed it since the run"
+    if not isinstance(there, Present | Absent):
+        return "it could not be read"
+    if _is(item.after, there):
+        return ""
+    if not item.seen:
+        return "it is neither as the run found it nor as the run was to leave it"
     if isinstance(there, Absent):
-        return "" if item.after is None else "somebody has deleted it since the run"
-    return "it could not be read"
+        return "somebody has deleted it since the run"
+    return "somebody has made it again since the run" if item.after is None else "somebody has changed it since the run"
 
 
 def _irreversible(item: Undone, kind: ResourceType[Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +16,9 @@ from provisioner.engine import journal
 from provisioner.operations.history import find_journal, find_run, runs_of
 from provisioner.render.escape import visible
 
-tenant_id = click.option("--tenant-id", metavar="ID", help="Whose journal, where there are several.")
+tenant_id = click.option(
+    "--tenant-id", metavar="ID", help="Read the journal of this tenant; by default that of the profile's tenant."
+)
 
 
 @click.group("history")
@@ -28,14 +32,15 @@ def command() -> None:
 @click.pass_obj
 def list_(session: Session, tenant_id: str | None, format_: str) -> None:
     """The runs, newest first."""
-    runs = list(runs_of(find_journal(tenant_id)).values())[::-1]
+    runs = list(runs_of(_journal(session, tenant_id)).values())[::-1]
     if format_ == "json":
         session.json([asdict(r) for r in runs])
         return
     for run in runs:
         counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in run.results.items()) or "nothing done"
         commit = f"  {run.commit[:12]}" if run.commit else ""
-        session.result(visible(f"{run.run}  {run.begun}  {run.actor}  {counts}{commit}") + "\n")
+        ended = "" if run.ended else "  (no end: killed, or still running)"
+        session.result(visible(f"{run.run}  {run.begun}  {run.actor}  {counts}{commit}{ended}") + "\n")
     if not runs:
         session.note("No run yet.")
 
@@ -47,7 +52,7 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
 @click.pass_obj
 def show(session: Session, run: str, tenant_id: str | None, format_: str) -> None:
     """What one run did (its id or the beginning of it; `last` is the newest)."""
-    path = find_journal(tenant_id)
+    path = _journal(session, tenant_id)
     facts = find_run(path, run)
     deeds = list(journal.deeds(path, facts.run))
     if format_ == "json":
@@ -58,6 +63,7 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
         session.json({**asdict(facts), "changes": done})
         return
     lines = [f"Run {facts.run} of {facts.begun} by {facts.actor}", f"  change set {facts.digest}"]
+    lines += [] if facts.ended else ["  it has no end: it was killed, or is still running"]
     lines += [f"  plan as of commit {facts.commit}"] if facts.commit else []
     lines += [f"  approved by {a['principal']} ({a['key']})" for a in facts.approved_by]
     for deed in deeds:
@@ -74,7 +80,7 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
 @click.pass_obj
 def verify(session: Session, tenant_id: str | None) -> int:
     """Check that no line was changed or taken out (exit 1 where one was)."""
-    path = find_journal(tenant_id)
+    path = _journal(session, tenant_id)
     verdict = journal.verify(path)
     for fault in verdict.faults:
         session.say(f"{path}: {fault}")
@@ -87,8 +93,13 @@ def verify(session: Session, tenant_id: str | None) -> int:
 @click.pass_obj
 def export(session: Session, tenant_id: str | None) -> None:
     """Print the journal's entries, a JSON object a line."""
-    for entry in journal.entries(find_journal(tenant_id)):
+    for entry in journal.entries(_journal(session, tenant_id)):
         session.json(entry, indent=None)
+
+
+def _journal(session: Session, tenant_id: str | None) -> Path:
+    chosen = bool(session.profile_name or os.environ.get("PROVISIONER_PROFILE"))
+    return find_journal(session, tenant_id, chosen=chosen)
 
 
 def _json(value: Any) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from provisioner.border import make_private
 from provisioner.changes.changeset import fields_document, request_document
 from provisioner.diagnostics import Diagnostic, InputError, JournalBroken, TenantError
 from provisioner.engine.events import Answered, Event, Finished, Sending, Started
+from provisioner.engine.sharing import Pushing
 from provisioner.model import Address, Change, Drift
 
 Entry = Mapping[str, Any]
@@ -34,29 +36,34 @@ _START = "0" * 64
 class Journal:
     """An open journal. `record` returns when the line is on disk. Close it, or use it as a context manager.
 
-    A line that could not be written whole is the last one: the next run accounts for it (`open`).
+    A line that could not be written whole is the last one: the next run accounts for it (`open`). Where the journal is
+    shared, each line is also given to `share` once it is on disk.
     """
 
     path: Path
     run: str
+    share: Pushing | None = None
     _file: int = -1
     _previous: str = _START
     _number: int = 0
     _broken: bool = False
 
     @classmethod
-    def open(cls, path: Path, run: str) -> Journal:
-        """Open or begin the journal at `path` for the run named `run`. Raises InputError when that is impossible."""
+    def open(cls, path: Path, run: str, *, after: Path | None = None, share: Pushing | None = None) -> Journal:
+        """Open or begin the journal at `path` for the run named `run`. Raises InputError when that is impossible.
+
+        `after` is another journal that this one continues: it holds what was fetched of a shared one.
+        """
         try:
             make_private(path.parent)
-            last, whole, previous, number = _tail(path)
+            last, whole, previous, number = _tail(after or path)
             file = platforms.descriptor(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             what = f"the journal {path} cannot be written: {error.strerror or error}"
             mend = "apply writes nothing that it cannot record: make the place writable"
             raise InputError([Diagnostic("JOURNAL-WRITE", what, mend)]) from error
-        journal = cls(path, run, file, previous, number)
-        if last and not last.endswith(b"\n"):
+        journal = cls(path, run, share, file, previous, number)
+        if last and not last.endswith(b"\n") and after is None:
             journal._write(b"\n")
         if last and not whole:
             journal.record("torn", bytes=len(last), sha256=hashlib.sha256(last).hexdigest())
@@ -73,8 +80,25 @@ class Journal:
             "previous": self._previous,
         }
         entry["hash"] = _hash(entry)
-        self._write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
+        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+        self._write(line)
         self._previous, self._number = entry["hash"], self._number + 1
+        if self.share is not None:
+            self.share.add(line)
+
+    def begin(self, changes: Iterable[Change], **facts: Any) -> None:
+        """Record what this run is about to do, each change with its whole before and after.
+
+        Of a shared journal the lines of a run that is killed may be lost but this one: `flush` has it sent before the
+        first write, and whoever reads it counts what has no end as begun.
+        """
+        planned = [{"address": str(c.address), "action": c.action.value, **_sides(c)} for c in changes]
+        self.record("begin", **facts, changes=planned, **({} if self.share is None else {"shared": True}))
+
+    def flush(self) -> None:
+        """Wait until a shared journal has every line. Raises JournalBroken."""
+        if self.share is not None:
+            self.share.flush()
 
     def _write(self, line: bytes) -> None:
         """All of it, to the disk: a write may take a part only (POSIX, write(2))."""
@@ -92,11 +116,7 @@ class Journal:
         """An observer of `engine.apply`: what is intended is on disk before it is sent."""
         match event:
             case Started(change):
-                sides = {
-                    "before": None if change.before is None else fields_document(change.before),
-                    "after": None if change.after is None else fields_document(change.after),
-                }
-                self.record("started", address=str(change.address), action=change.action.value, **sides)
+                self.record("started", address=str(change.address), action=change.action.value, **_sides(change))
             case Sending(change, step, request):
                 self.record("sending", address=str(change.address), step=step, request=request_document(request))
             case Answered(change, step, _, answer):
@@ -117,6 +137,13 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sides(change: Change) -> dict[str, Any]:
+    return {
+        "before": None if change.before is None else fields_document(change.before),
+        "after": None if change.after is None else fields_document(change.after),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +174,18 @@ def passed_over(path: Path) -> Sequence[int]:
     return [*found, torn] if torn else found
 
 
+def missing(path: Path, after: Path) -> bytes | None:
+    """The whole lines of a run's own file that the journal `after` lacks; None where they do not follow it."""
+    known = {line for _, _, line in _lines(after)}
+    lines = [(entry, line) for _, entry, line in _lines(path) if line not in known and line.endswith(b"\n")]
+    _, _, previous, _ = _tail(after)
+    for entry, _ in lines:
+        if entry is None or entry.get("previous") != previous:
+            return None
+        previous = _link(entry)
+    return b"".join(line for _, line in lines)
+
+
 def verify(path: Path) -> Verdict:
     """Check the chain from the first line to the last."""
     faults: list[str] = []
@@ -163,7 +202,7 @@ def verify(path: Path) -> Verdict:
             faults.append(f"line {number} does not follow the line before it: something was changed or taken out")
         if entry.get("hash") != _hash({k: v for k, v in entry.items() if k != "hash"}):
             faults.append(f"line {number} was changed after it was written")
-        previous = str(entry.get("hash"))
+        previous = _link(entry)
     if torn:
         faults.append(f"line {torn} is torn: a run ended while it was being written")
     return Verdict(count, tuple(faults))
@@ -172,19 +211,33 @@ def verify(path: Path) -> Verdict:
 def begun(path: Path, digest: str) -> dict[str, int]:
     """The addresses that runs of the change set with this digest began to write and did not finish.
 
-    Each with how many steps were sent; what of them was carried out is for a reading of the tenant to say. A change
-    that was seen done is not among them: what became of it since is none of that run's doing.
+    Each with how many steps are known to be sent; what of them was carried out only a new read can tell. Of a run of a
+    shared journal that has no end, every change that it began with may have been sent (`Journal.begin`). A change that
+    was seen done is not among them: what became of it since is none of that run's doing.
     """
     runs: set[str] = set()
     sent: dict[str, int] = {}
+    unclear: dict[str, set[str]] = {}
     for entry in entries(path) if path.exists() else ():
         if entry["kind"] == "begin" and entry.get("digest") == digest:
             runs.add(entry["run"])
-        elif entry["kind"] == "sending" and entry["run"] in runs:
+            unclear[entry["run"]] = {c["address"] for c in entry.get("changes", ())} if _may_lack(entry) else set()
+        elif entry["run"] not in runs:
+            continue
+        elif entry["kind"] == "sending":
             sent[entry["address"]] = max(sent.get(entry["address"], 0), entry["step"] + 1)
-        elif entry["kind"] == "finished" and entry["run"] in runs and entry["status"] in {"done", "already_done"}:
+        elif entry["kind"] == "finished" and entry["status"] in {"done", "already_done"}:
             sent.pop(entry["address"], None)
-    return sent
+            for addresses in unclear.values():
+                addresses.discard(entry["address"])
+        elif entry["kind"] == "end":
+            unclear[entry["run"]] = set()
+    return {**{address: 0 for addresses in unclear.values() for address in sorted(addresses)}, **sent}
+
+
+def _may_lack(begin: Entry) -> bool:
+    """Whether lines of a run may have been lost on the way to a shared journal."""
+    return begin.get("shared") is True
 
 
 def _is_known(entry: Entry) -> bool:
@@ -192,14 +245,36 @@ def _is_known(entry: Entry) -> bool:
     texts = {"run", "time", "kind"} | _TEXTS.get(str(entry.get("kind")), frozenset())
     if not all(isinstance(entry.get(name), str) for name in texts):
         return False
-    if entry["kind"] == "started":
-        sides = [entry[name] for name in ("before", "after") if name in entry]
-        if len(sides) == 1 or not all(side is None or isinstance(side, dict) for side in sides):
-            return False
+    if entry["kind"] == "started" and not _has_sides(entry):
+        return False
+    if entry["kind"] == "begin" and not _are_changes(entry.get("changes", [])):
+        return False
     if entry["kind"] == "sending" and type(entry.get("step")) is not int:
         return False
+    return "address" not in texts or _is_address(entry["address"])
+
+
+def _has_sides(entry: Entry) -> bool:
+    """Whether an entry has both of a change's sides, or, in those of an older version, none."""
+    sides = [entry[name] for name in ("before", "after") if name in entry]
+    return len(sides) != 1 and all(side is None or isinstance(side, dict) for side in sides)
+
+
+def _are_changes(value: Any) -> bool:
+    """Whether a value is the list of changes that a run begins with."""
+    return isinstance(value, list) and all(
+        isinstance(c, dict)
+        and isinstance(c.get("action"), str)
+        and {"before", "after"} <= set(c)
+        and _has_sides(c)
+        and _is_address(c.get("address"))
+        for c in value
+    )
+
+
+def _is_address(value: Any) -> bool:
     try:
-        return "address" not in texts or bool(Address.parse(entry["address"]))
+        return isinstance(value, str) and bool(Address.parse(value))
     except ValueError:
         return False
 
@@ -235,20 +310,40 @@ class Deed:
     def done(self) -> bool:
         return self.status == "done"
 
+    @property
+    def unseen(self) -> bool:
+        """Whether its writes were carried out, or some of them, or none, and nobody has looked."""
+        return self.status in _UNSEEN
+
 
 def deeds(path: Path, run: str | None = None) -> Iterator[Deed]:
-    """What runs did, oldest first, of all or of one. A change that was begun and never ended has the status "begun"."""
+    """What runs did, oldest first, of all or of one. A change that was begun and never ended has the status "begun".
+
+    So has every change that a run of a shared journal began with, where its end is missing. Runs follow each other
+    under the tenant's lock: what has not ended when the next one begins never will.
+    """
     open_: dict[tuple[str, str], Entry] = {}
     for entry in entries(path) if path.exists() else ():
-        if run is not None and entry["run"] != run:
+        if entry["kind"] == "begin":
+            yield from _never_ended(open_, run)
+            planned = entry.get("changes", ()) if _may_lack(entry) else ()
+            facts = {"run": entry["run"], "time": entry["time"]}
+            open_ = {(entry["run"], c["address"]): {**c, **facts, "kind": "begin"} for c in planned}
             continue
         key = (entry["run"], entry.get("address", ""))
         if entry["kind"] == "started" and "after" in entry:
             open_[key] = entry
         elif entry["kind"] == "finished" and key in open_:
-            yield _deed(open_.pop(key), entry)
-    for entry in open_.values():
-        yield _deed(entry, {"status": "begun"})
+            began = open_.pop(key)
+            if began["kind"] == "started" and run in {None, entry["run"]}:
+                yield _deed(began, entry)
+        elif entry["kind"] == "end":
+            open_ = {k: began for k, began in open_.items() if k[0] != entry["run"] or began["kind"] == "started"}
+    yield from _never_ended(open_, run)
+
+
+def _never_ended(began: Mapping[tuple[str, str], Entry], run: str | None) -> Iterator[Deed]:
+    return (_deed(entry, {"status": "begun"}) for (whose, _), entry in began.items() if run in {None, whose})
 
 
 def _deed(started: Entry, finished: Entry) -> Deed:
@@ -351,6 +446,20 @@ def _tail(path: Path) -> tuple[bytes, bool, str, int]:
     for _, entry, line in _lines(path):
         last, whole = line, entry is not None
         if entry is not None:
-            previous = str(entry.get("hash"))
-            number = entry["number"] if type(entry.get("number")) is int else number
+            previous, number = _link(entry), _number(entry) or number
     return last, whole, previous, number
+
+
+def _link(entry: Entry) -> str:
+    """The hash that the next entry names. A journal may be edited: what is no hash is not carried on."""
+    text = entry.get("hash")
+    return text if isinstance(text, str) and _HASH.fullmatch(text) else _START
+
+
+def _number(entry: Entry) -> int:
+    number = entry.get("number")
+    return number if type(number) is int and 0 < number < _LARGEST_NUMBER else 0
+
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_LARGEST_NUMBER = 1 << 53

@@ -37,35 +37,42 @@ class Git:
     use: str
 
     def __call__(self, *arguments: str, text: str = "") -> str:
-        """Run git and give its output. Raises Rejected for a refused push, InputError for anything else."""
+        """Run git and give its output as text. Raises Rejected for a refused push, InputError for anything else."""
+        output = self.raw(*arguments, content=text.encode("utf-8", "surrogateescape"))
+        return output.decode("utf-8", "surrogateescape")
+
+    def raw(self, *arguments: str, content: bytes = b"") -> bytes:
+        """The same with bytes."""
+        program, path = self._program()
+        try:
+            done = subprocess.run(  # noqa: S603 - the remote is the user's own setting
+                [program, *arguments],
+                cwd=self.folder,
+                input=content,
+                capture_output=True,
+                timeout=60,
+                env={**self._environment(), "PATH": path},
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise self._failed(f"git {arguments[0]} could not be run: {error}") from error
+        if done.returncode == 0:
+            return done.stdout
+        words = done.stderr.decode("utf-8", "replace").strip()
+        if arguments[0] == "push" and any(reason in words for reason in _MOVED):
+            raise Rejected([Diagnostic(f"{self.use.upper()}-REJECTED", words)])
+        raise self._failed(f"git {arguments[0]} failed: {_reason(words) or f'exit {done.returncode}'}")
+
+    def _environment(self) -> dict[str, str]:
+        """Neither a repository that git would look for, nor a transport that runs a command (gitremote-ext(1))."""
         who = {f"GIT_{r}_{w}": "provisioner" for r in ("AUTHOR", "COMMITTER") for w in ("NAME", "EMAIL")}
         kept = {name: value for name, value in os.environ.items() if name not in _REPOSITORY}
-        # Neither a repository that git would look for, nor a transport that runs a command (gitremote-ext(1)).
         own = {
             "GIT_DIR": self.folder,
             "GIT_ALLOW_PROTOCOL": "https:ssh:file",
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
         }
-        program, path = self._program()
-        try:
-            done = subprocess.run(  # noqa: S603 - the remote is the user's own setting
-                [program, *arguments],
-                cwd=self.folder,
-                input=text.encode(),  # as bytes: Windows would turn the line ends
-                capture_output=True,
-                timeout=60,
-                env={**kept, **who, **own, "PATH": path},
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise self._failed(f"git {arguments[0]} could not be run: {error}") from error
-        if done.returncode == 0:
-            return done.stdout.decode("utf-8", "replace")
-        words = done.stderr.decode("utf-8", "replace").strip()
-        if arguments[0] == "push" and ("stale info" in words or "rejected" in words or "already exists" in words):
-            raise Rejected([Diagnostic(f"{self.use.upper()}-REJECTED", words)])
-        what = f"git {arguments[0]} failed: {words.splitlines()[-1] if words else f'exit {done.returncode}'}"
-        raise self._failed(what)
+        return {**kept, **who, **own}
 
     def _program(self) -> tuple[str, str]:
         """The user's git, and a PATH for what it starts: no relative folder, which is one of the checkout."""
@@ -86,3 +93,13 @@ _REPOSITORY = frozenset(
     }
 )  # fmt: skip
 """What names another repository (git rev-parse --local-env-vars): set while a git hook runs us."""
+
+
+_MOVED = ("stale info", "fetch first", "non-fast-forward", "already exists", "cannot lock ref", "failed to update ref")
+"""How git says that a ref is not what a push expected: by its own look, or when the remote locks the ref."""
+
+
+def _reason(words: str) -> str:
+    """The line that says why: after a refused push the last one only says that it failed."""
+    lines = [line.strip() for line in words.splitlines()]
+    return next((line for line in lines if line.startswith(("!", "fatal:"))), lines[-1] if lines else "")

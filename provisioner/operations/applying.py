@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from provisioner.engine import Outcome, journal, locking
 from provisioner.mailflow.senders import Sender
 from provisioner.model import Address, ChangeSet, Waiver
 from provisioner.model.document import ChangeSetDocument
+from provisioner.operations import journals
 from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -37,7 +39,6 @@ from provisioner.operations.locks import locks_of
 from provisioner.operations.planning import plan_prepared, prepare, remembered
 from provisioner.operations.rejudging import Judged, rejudge
 from provisioner.operations.sending import known_senders, recorded
-from provisioner.operations.state import journal_path
 from provisioner.resources import TYPES
 
 
@@ -251,8 +252,7 @@ async def _carry_out(
     """
     run_id = context.new_run()
     holder = locking.Holder.me(run_id, platforms.user(), context.clock)
-    path = journal_path(found.tenant_id, context.state_folder)
-    lost = _LockLost(context, asyncio.get_running_loop())
+    stopping = _Stopping(context, asyncio.get_running_loop())
     if not locking.KERNEL_LOCKS:
         context.note("this system does not lock files for a process: the lock of a killed run ends after 90 seconds")
     with (
@@ -261,35 +261,45 @@ async def _carry_out(
             holder,
             wait_s=options.lock_wait_s,
             on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),
-            on_lost=lost.told,
+            on_lost=partial(stopping.told, "LOCK-LOST"),
             clock=context.clock,
         ),
-        journal.Journal.open(path, run_id) as record,
+        journals.opened(context, found.tenant_id, run_id, partial(stopping.told, "JOURNAL-LOST")) as (earlier, record),
         options.stopping() as stop,
     ):
-        lost.stop = stop
-        known = known_senders(found, path)
-        facts = {**_origin(found), **_approved(approvals), **recorded(found)}
-        record.record("begin", digest=digest, actor=holder.actor, **facts)
-        try:
-            begun = tuple(Address.parse(a) for a in journal.begun(path, digest))
-            judged = None if waivers is None else await _judged(context, found, waivers, tenant, begun)
-            allowed = (*(found.basis.waivers if found.basis else ()), *(waivers or ()))
-            outcome = await _engine(
-                context, judged or found, tenant, options, stop, record, _Before(begun, known, allowed)
-            )
-        except ProvisionerError as error:
-            with contextlib.suppress(JournalBroken):  # the error is told, and nothing was written
-                record.record("end", error={"kind": error.kind, "text": str(error)})
-            raise
-        outcome = _ended(record, outcome)
+        stopping.event = stop
+        before = _before(found, earlier, digest, waivers or ())
+        facts = {"digest": digest, "actor": holder.actor, **_origin(found), **_approved(approvals), **recorded(found)}
+        record.begin(found.pending, **facts)
+
+        async def work() -> Outcome:
+            judged = None if waivers is None else await _judged(context, found, waivers, tenant, before.begun)
+            await _begun(record)
+            return await _engine(context, judged or found, tenant, options, stop, record, before)
+
+        outcome = await _ended(record, work())
     return Applied(found, outcome, digest, approvals)
 
 
-def _ended(record: journal.Journal, outcome: Outcome) -> Outcome:
-    """The outcome once its end is recorded, or what keeps it from being recorded."""
+async def _begun(record: journal.Journal) -> None:
+    """A shared journal has what this run is about to do. Raises JournalBroken: then nothing is done."""
+    try:
+        await asyncio.to_thread(record.flush)
+    except JournalBroken as error:
+        raise JournalBroken(f"nothing was changed: {error}") from error
+
+
+async def _ended(record: journal.Journal, work: Awaitable[Outcome]) -> Outcome:
+    """How it ended, with the end in the journal. Raises what `work` raises: then nothing was written."""
+    try:
+        outcome = await work
+    except ProvisionerError as error:
+        with contextlib.suppress(JournalBroken):  # the error is told
+            record.record("end", error={"kind": error.kind, "text": str(error)})
+        raise
     try:
         record.record("end", converged=outcome.converged)
+        await asyncio.to_thread(record.flush)
     except JournalBroken as error:
         return dataclasses.replace(outcome, failure=outcome.failure or error)
     return outcome
@@ -311,6 +321,12 @@ class _Before:
     begun: Sequence[Address]
     known: Sequence[Sender] | None
     allowed: Sequence[Waiver]
+
+
+def _before(found: ChangeSet, earlier: Path, digest: str, waivers: Sequence[Waiver]) -> _Before:
+    begun = tuple(Address.parse(a) for a in journal.begun(earlier, digest))
+    allowed = (*(found.basis.waivers if found.basis else ()), *waivers)
+    return _Before(begun, known_senders(found, earlier), allowed)
 
 
 async def _engine(
@@ -350,21 +366,21 @@ def _approved(approvals: Sequence[Approval]) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _LockLost:
-    """Told that another process has taken the lock and may be writing: finish what is in flight, begin no more."""
+class _Stopping:
+    """Told that another run may be writing, or that nothing can be recorded: what is in flight ends, nothing begins."""
 
     context: Context
     loop: asyncio.AbstractEventLoop
-    stop: asyncio.Event | None = None
+    event: asyncio.Event | None = None
 
-    def told(self, reason: str) -> None:
-        """From the thread of the heartbeat: go on in the loop's own time."""
-        self.loop.call_soon_threadsafe(self._stop, reason)
+    def told(self, id_: str, reason: str) -> None:
+        """From another thread: go on in the loop's own time."""
+        self.loop.call_soon_threadsafe(self._stop, id_, reason)
 
-    def _stop(self, reason: str) -> None:
-        self.context.diagnose([Diagnostic("LOCK-LOST", f"stopping: {reason}", severity=Severity.WARNING)])
-        if self.stop is not None:
-            self.stop.set()
+    def _stop(self, id_: str, reason: str) -> None:
+        self.context.diagnose([Diagnostic(id_, f"stopping: {reason}", severity=Severity.WARNING)])
+        if self.event is not None:
+            self.event.set()
 
 
 def _moment(text: str) -> dt.datetime:

@@ -13,9 +13,9 @@ from provisioner.engine.journal import Deed
 from provisioner.model import Action, Address, Change, ChangeSet
 from provisioner.operations.connection import Tenant
 from provisioner.operations.context import Context
+from provisioner.operations.journals import kept
 from provisioner.operations.loading import EVERYTHING, Selection
 from provisioner.operations.planning import plan
-from provisioner.operations.state import journal_path
 
 _STATES = {Action.CREATE: "missing", Action.DELETE: "undeclared", Action.UPDATE: "different"}
 
@@ -56,7 +56,7 @@ class Drift:
 async def drift(context: Context, path: Path, selection: Selection = EVERYTHING, tenant: Tenant | None = None) -> Drift:
     """Plan, and compare with what the journal proves that an apply had brought about. Raises as `plan`."""
     found = await plan(context, path, selection, tenant)
-    deeds = journal.brought(journal_path(found.tenant_id, context.state_folder))
+    deeds = journal.brought(kept(context, found.tenant_id))
     outside = {d.address: d.fields for d in found.drift}
     drifted = (_drifted(c, deeds.get(str(c.address)), outside.get(c.address, frozenset())) for c in found.pending)
     return Drift(found, tuple(drifted))

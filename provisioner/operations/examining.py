@@ -30,13 +30,13 @@ from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.approving import signers_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
+from provisioner.operations.journals import fetched
 from provisioner.operations.loading import EVERYTHING, load
 from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
 from provisioner.operations.ssh_signatures import check_program
 from provisioner.operations.standing import standing
-from provisioner.operations.state import journal_path
 from provisioner.resources.rows import (
     accepted_domain,
     authentication_policy,
@@ -247,11 +247,15 @@ def _reads(answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
 
 def _kept(context: Context, tenant_id: str) -> Iterator[Check]:
     """The journal's chain, and who holds the tenant."""
-    path = journal_path(tenant_id, context.state_folder)
-    if path.exists():
-        verdict = journal.verify(path)
-        what = verdict.faults[0] if verdict.faults else f"{verdict.entries} entries, unbroken"
-        yield Check("journal", PROBLEM if verdict.faults else OK, what, "provisioner history verify")
+    try:
+        path = fetched(context, tenant_id)
+        if path.exists():
+            verdict = journal.verify(path)
+            where = f" in {context.profile.journal}" if context.profile.journal else ""
+            what = verdict.faults[0] if verdict.faults else f"{verdict.entries} entries{where}, unbroken"
+            yield Check("journal", PROBLEM if verdict.faults else OK, what, "provisioner history verify")
+    except ProvisionerError as error:
+        yield _failed("journal", error)
     try:
         locks = locks_of(context.profile, tenant_id, context.state_folder)
         holders = [holder for lock in locks if (holder := lock.status())]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
-from provisioner.operations.state import journal_path, journals, state_folder
+from provisioner.operations.context import Context
+from provisioner.operations.journals import fetched, share_of
+from provisioner.operations.state import journals, word
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of apply: who, when, which change set, and how many changes ended how."""
+    """One run of apply: who, when, which change set, and how many changes ended how. `ended`: its account is whole."""
 
     run: str
     begun: str
@@ -25,25 +27,54 @@ class Run:
     tenant_id: str
     owner: str
     approved_by: tuple[Mapping[str, str], ...] = ()
+    ended: bool = False
     results: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_journal(tenant_id: str | None, folder: Path | None = None) -> Path:
-    """The journal that is meant, in the user's state folder or another. Raises InputError for none, or several."""
-    folder = folder or state_folder()
+def journal_of(context: Context, tenant_id: str) -> Path:
+    """The journal of a tenant, fetched where it is shared. Raises InputError where nothing was ever applied."""
+    path = fetched(context, tenant_id)
+    if not path.exists() or not path.stat().st_size:
+        place = context.profile.journal
+        where = f"the shared journal {place} has no entry for it" if place else f"looked for {path}"
+        raise _amiss("JOURNAL-NONE", f"nothing was ever applied to {tenant_id} from here", where)
+    return path
+
+
+def find_journal(context: Context, tenant_id: str | None, *, chosen: bool = False) -> Path:
+    """The journal that is meant: of a tenant by its id, of the profile's tenant, or the only one.
+
+    `chosen`: the profile was named, so that no other tenant's journal will do. Raises InputError for none, or several.
+    """
     if tenant_id:
-        path = journal_path(tenant_id, folder)
-        if not path.exists():
-            raise _amiss("JOURNAL-NONE", f"nothing was ever applied to {tenant_id} from here", f"looked for {path}")
-        return path
-    known = journals(folder)
+        return journal_of(context, tenant_id)
+    share, folder = share_of(context.profile), context.state_folder
+    known = share.names() if share else [path.parent.name for path in journals(folder)]
     if not known:
-        where = f"journals lie in {folder}; PROVISIONER_STATE_DIR names another place"
-        raise _amiss("JOURNAL-NONE", "nothing was ever applied from here", where)
+        where = context.profile.journal or f"{folder}; PROVISIONER_STATE_DIR names another place"
+        raise _amiss("JOURNAL-NONE", "nothing was ever applied from here", f"journals lie in {where}")
+    wanted = context.profile.tenant
+    if wanted and (found := _named(context, known, wanted)):
+        return found
+    if chosen and wanted:
+        raise _amiss("JOURNAL-NONE", f"nothing was ever applied to {wanted} from here", "provisioner history list")
     if len(known) > 1:
-        names = ", ".join(p.parent.name for p in known)
-        raise _amiss("JOURNAL-SEVERAL", f"there are journals of {len(known)} tenants: {names}", "say --tenant-id")
-    return known[0]
+        names = ", ".join(known)
+        hint = "choose one with --profile or --tenant-id"
+        raise _amiss("JOURNAL-SEVERAL", f"there are journals of {len(known)} tenants: {names}", hint)
+    return journal_of(context, known[0])
+
+
+def _named(context: Context, known: Sequence[str], tenant: str) -> Path | None:
+    """The journal of a tenant by its id or initial domain, which every run has recorded. Nobody signs in for it."""
+    if word(tenant) in known:
+        return journal_of(context, tenant)
+    for name in known:
+        path = fetched(context, name)
+        begins = (entry for entry in journal.entries(path) if entry["kind"] == "begin")
+        if any(str(entry.get("tenant", "")).lower() == tenant.lower() for entry in begins):
+            return path
+    return None
 
 
 def find_run(path: Path, run: str) -> Run:
@@ -57,18 +88,24 @@ def find_run(path: Path, run: str) -> Run:
 
 
 def runs_of(path: Path) -> Mapping[str, Run]:
-    """The runs of a journal by id, oldest first."""
+    """The runs of a journal by id, oldest first. What a run without an end has begun is counted as that."""
     begun: dict[str, journal.Entry] = {}
     results: dict[str, Counter[str]] = {}
+    ended: set[str] = set()
     for entry in journal.entries(path):
         if entry["kind"] == "begin":
             begun[entry["run"]] = entry
         elif entry["kind"] == "finished":
             results.setdefault(entry["run"], Counter())[entry["status"]] += 1
-    return {run: _run(entry, dict(results.get(run, {}))) for run, entry in begun.items()}
+        elif entry["kind"] == "end":
+            ended.add(entry["run"])
+    for deed in journal.deeds(path):
+        if deed.status == "begun":
+            results.setdefault(deed.run, Counter())["begun"] += 1
+    return {run: _run(entry, run in ended, dict(results.get(run, {}))) for run, entry in begun.items()}
 
 
-def _run(entry: journal.Entry, results: Mapping[str, int]) -> Run:
+def _run(entry: journal.Entry, ended: bool, results: Mapping[str, int]) -> Run:
     named = {n: str(entry.get(n, "")) for n in ("actor", "commit", "digest", "tenant", "tenant_id", "owner")}
     listed = entry.get("approved_by")
     approvers = tuple(
@@ -76,7 +113,7 @@ def _run(entry: journal.Entry, results: Mapping[str, int]) -> Run:
         for a in (listed if isinstance(listed, list) else ())
         if isinstance(a, dict)
     )
-    return Run(entry["run"], entry["time"], approved_by=approvers, results=results, **named)
+    return Run(entry["run"], entry["time"], ended=ended, approved_by=approvers, results=results, **named)
 
 
 def _amiss(id_: str, what: str, mend: str) -> InputError:

@@ -36,9 +36,9 @@ from provisioner.model.picture import SignIn
 from provisioner.operations.checkout import commit_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
+from provisioner.operations.journals import fetched, kept
 from provisioner.operations.loading import EVERYTHING, Selection, load
 from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
-from provisioner.operations.state import journal_path
 from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
 
@@ -112,7 +112,7 @@ async def preview(
 
 def remembered(context: Context, tenant_id: str) -> Mapping[Address, str]:
     """The ids under which the journal of a tenant knows the objects of earlier runs."""
-    return _ids(journal.brought(journal_path(tenant_id, context.state_folder)))
+    return _ids(journal.brought(fetched(context, tenant_id)))
 
 
 def _ids(brought: Mapping[str, journal.Deed]) -> Mapping[Address, str]:
@@ -121,7 +121,7 @@ def _ids(brought: Mapping[str, journal.Deed]) -> Mapping[Address, str]:
 
 def _journal(context: Context, tenant_id: str) -> Path:
     """The tenant's journal. Its lines that this version cannot read are told: they count for nothing."""
-    path = journal_path(tenant_id, context.state_folder)
+    path = fetched(context, tenant_id)
     lines = journal.passed_over(path)
     if lines:
         named = ", ".join(map(str, lines[:5])) + (f" and {len(lines) - 5} more" if len(lines) > 5 else "")
@@ -185,9 +185,7 @@ def _unmatched(target: str) -> Diagnostic:
 async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Context) -> tuple[Address, ...]:
     """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
     types = {t.name: t for t in TYPES}
-    deeds = {
-        Address.parse(a): d for a, d in journal.brought(journal_path(found.tenant_id, context.state_folder)).items()
-    }
+    deeds = {Address.parse(a): d for a, d in journal.brought(kept(context, found.tenant_id)).items()}
     spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found)}
     brought = {a: d.after for a, d in deeds.items() if a.type in types and a not in spoken_for}
     ours = {a: s for a, fields in brought.items() if (s := _understood(types[a.type], fields)) is not None}

@@ -11,7 +11,7 @@ from provisioner.engine import journal
 from provisioner.model import ChangeSet
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
-from provisioner.operations.history import find_journal, find_run
+from provisioner.operations.history import find_run, journal_of
 from provisioner.operations.loading import EVERYTHING, Selection
 from provisioner.operations.planning import preview
 from provisioner.resources import TYPES
@@ -36,7 +36,7 @@ async def rollback(
     selection.waivers()  # raises before anybody signs in
     async with signed_in(context, tenant) as opened:
         identity = opened.identity
-        path = find_journal(identity.tenant_id, context.state_folder)
+        path = journal_of(context, identity.tenant_id)
         facts = find_run(path, run)
         if facts.tenant_id != identity.tenant_id:
             raise ChangeSetStale(f"run {facts.run} was on {facts.tenant}, not on {identity.initial_domain}")

@@ -48,19 +48,47 @@ _REMOTE = re.compile(
 )
 
 
-def _lock(text: str) -> str:
-    """`path:FOLDER`, or `git:REMOTE` by https, ssh or an absolute path. Raises SETTINGS-LOCK for anything else.
+def shared_place(text: str) -> tuple[str, str, str]:
+    """The parts of `folder:PATH` (or `path:PATH`) and `git:REMOTE[#REF]`: "folder" or "git", the place, and the ref."""
+    kind, _, place = text.partition(":")
+    place, _, ref = place.partition("#") if kind == "git" else (place, "", "")
+    return ("folder" if kind == "path" else kind), place, ref
+
+
+def _shared(text: str, id_: str) -> tuple[str, str, str]:
+    """The parts of a shared place: a folder, or a git remote by https, ssh or an absolute path. Raises for another.
 
     A remote that begins with "-" is an option to git, and `ext::` names a command (gitremote-ext(1), CVE-2017-1000117).
     """
-    kind, _, place = text.partition(":")
-    if kind not in {"path", "git"} or not place or not text.isprintable():
-        raise PydanticCustomError("SETTINGS-LOCK", "write path:FOLDER or git:REMOTE")
+    kind, place, ref = shared_place(text)
+    if kind not in {"folder", "git"} or not place or not text.isprintable():
+        raise PydanticCustomError(id_, "write folder:PATH or git:REMOTE")
     if kind == "git" and not _REMOTE.fullmatch(place):
         what = (
             "the remote must be https://HOST/PATH, ssh://HOST/PATH, HOST:PATH or an absolute path, without a password"
         )
-        raise PydanticCustomError("SETTINGS-LOCK", what)
+        raise PydanticCustomError(id_, what)
+    return kind, place, ref
+
+
+def _lock(text: str) -> str:
+    """`folder:PATH` or `git:REMOTE`. Raises SETTINGS-LOCK for anything else."""
+    if _shared(text, "SETTINGS-LOCK")[0] == "git" and "#" in text:
+        raise PydanticCustomError("SETTINGS-LOCK", "a lock has a ref of its own: write git:REMOTE without #")
+    return text
+
+
+_REF = re.compile(r"refs(?:/(?!\.)(?:(?!\.\.|\.lock(?:/|$))[A-Za-z0-9._-])+)+")
+"""A part of what git-check-ref-format(1) allows."""
+
+
+def _journal(text: str) -> str:
+    """`folder:PATH` with an absolute path, or `git:REMOTE[#REF]`. Raises SETTINGS-JOURNAL for anything else."""
+    kind, place, ref = _shared(text, "SETTINGS-JOURNAL")
+    if kind == "folder" and not Path(place).expanduser().is_absolute():
+        raise PydanticCustomError("SETTINGS-JOURNAL", "the path of the folder must be absolute")
+    if "#" in text and kind == "git" and not _REF.fullmatch(ref):
+        raise PydanticCustomError("SETTINGS-JOURNAL", "after # write a ref, as refs/heads/journal")
     return text
 
 
@@ -209,6 +237,7 @@ class Profile(BaseSettings):
     endpoints: Endpoints = Endpoints()
     psrp: Psrp = Psrp()
     lock: Annotated[str, AfterValidator(_lock)] | None = None
+    journal: Annotated[str, AfterValidator(_journal)] | None = None
     ca: Path | None = None
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     approval: Approval = Approval()

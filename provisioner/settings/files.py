@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from provisioner import border, platforms
 from provisioner.diagnostics import Diagnostic, InputError, Location
-from provisioner.settings import Approval, Credential, Endpoints, Profile, Psrp
+from provisioner.settings import Approval, Credential, Endpoints, Profile, Psrp, shared_place
 
 FILE = "provisioner.toml"
 
@@ -65,7 +65,7 @@ def find_profile(profile: str | None, start: Path, *, trusting: bool = False) ->
     except ValueError as error:  # an environment variable that is no JSON where JSON is wanted
         raise InputError([Diagnostic("SETTINGS-INVALID", str(error))]) from None
     found._sources = dict(_sources(written))
-    _check_lock(found, start)
+    _check_remotes(found, start)
     _check_signers(found, start, None if written.own else file)
     if not (trusting or written.own):
         _check_trust(found, file)
@@ -77,7 +77,7 @@ def _notes(name: str, profile: Profile, written: _Written, passed_over: Sequence
         for other in passed_over:
             yield f'profile "{name}" of {other.file} is passed over: {written.file} has it too'
         return
-    for key in ("lock", "proxy"):
+    for key in ("lock", "journal", "proxy"):
         if _is_written(profile, key, written.file):
             yield f"{key} is {getattr(profile, key)} ({profile.sources[key]})"
 
@@ -101,6 +101,8 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
         found.append(("ca", f"would trust the certificates of {profile.ca}"))
     if profile.psrp.ca and "psrp.endpoint" in far:
         found.append(("psrp.ca", f"would trust the certificates of {profile.psrp.ca}"))
+    if profile.journal:
+        found.append(("journal", f"would send the record of every apply to {profile.journal}"))
     refused = [
         Diagnostic(
             "SETTINGS-UNTRUSTED",
@@ -158,22 +160,24 @@ def _variable(key: str) -> str:
     return "PROVISIONER_" + key.replace(".", "__").upper()
 
 
-def _check_lock(profile: Profile, start: Path) -> None:
+def _check_remotes(profile: Profile, start: Path) -> None:
     """A repository in the checkout is no remote: a push to it runs its hooks, which the checkout's authors write.
 
-    Git tries the path with `.git` behind it too (git-clone, GIT URLS). Raises SETTINGS-LOCK.
+    Git tries the path with `.git` behind it too (git-clone, GIT URLS). Raises SETTINGS-LOCK, SETTINGS-JOURNAL.
     """
-    kind, _, remote = (profile.lock or "").partition(":")
     top = border.top_of(start)
-    if kind != "git" or top is None:
-        return
-    path = remote.removeprefix("file://")
-    names = {n for p in (path, unquote(path)) for n in (p, p.removeprefix("/"))}  # file:///C:/locks
-    inside = border.Border((Path(os.path.realpath(top)),))
-    places = [Path(n + end) for n in names for end in ("", ".git") if Path(n).is_absolute()]
-    if any(inside.holds(place) for place in places):
-        what = "the git remote of lock lies in the checkout, and its hooks would be run"
-        raise InputError([Diagnostic("SETTINGS-LOCK", what, "name a remote outside of the checkout")])
+    inside = border.Border((Path(os.path.realpath(top)),)) if top else None
+    for key in ("lock", "journal"):
+        kind, remote, _ = shared_place(getattr(profile, key) or "")
+        if kind != "git" or inside is None:
+            continue
+        path = remote.removeprefix("file://")
+        names = {n for p in (path, unquote(path)) for n in (p, p.removeprefix("/"))}  # file:///C:/locks
+        places = [Path(n + end) for n in names for end in ("", ".git") if Path(n).is_absolute()]
+        if any(inside.holds(place) for place in places):
+            what = f"the git remote of {key} lies in the checkout, and its hooks would be run"
+            hint = "name a remote outside of the checkout"
+            raise InputError([Diagnostic(f"SETTINGS-{key.upper()}", what, hint)])
 
 
 def _check_signers(profile: Profile, start: Path, file: Path | None) -> None:

@@ -29,6 +29,7 @@ class Deed:
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     done: bool = True
+    unseen: bool = False
 
 
 def state(value: str) -> dict[str, Any]:
@@ -40,9 +41,10 @@ def test_an_object_counts_from_its_first_state_to_its_last() -> None:
         Deed(str(ERP), state("disabled"), state("inherit")),
         Deed(str(ERP), state("inherit"), state("enabled")),
         Deed(str(HQ), None, {"name": "hq"}, done=False),
+        Deed(str(SIGNING), None, {"domain": "contoso.com"}, done=False, unseen=True),
         Deed('a_type_of_tomorrow["x"]', None, {}),
     ]
-    assert undone(deeds, TYPES) == [Undone(ERP, OFF, ON)]
+    assert undone(deeds, TYPES) == [Undone(ERP, OFF, ON), Undone(SIGNING, None, Dkim("contoso.com"), seen=False)]
 
 
 def brought_back(item: Undone, there: Observation | None) -> tuple[Any, bool, tuple[str, ...]]:
@@ -62,6 +64,30 @@ def test_what_was_changed_gets_its_state_from_before() -> None:
 def test_what_was_created_goes_and_what_was_deleted_comes_back() -> None:
     assert brought_back(Undone(HQ, None, CONNECTOR), Present(CONNECTOR)) == (None, True, ())
     assert brought_back(Undone(HQ, CONNECTOR, None), Absent()) == (CONNECTOR, False, ())
+
+
+@pytest.mark.parametrize(
+    ("item", "there"),
+    [
+        (Undone(ERP, OFF, ON, seen=False), Present(OFF)),
+        (Undone(HQ, None, CONNECTOR, seen=False), Absent()),
+        (Undone(HQ, CONNECTOR, None, seen=False), Present(CONNECTOR)),
+    ],
+)
+def test_what_a_killed_run_has_not_changed_is_left_as_it_is(item: Undone, there: Observation) -> None:
+    assert brought_back(item, there) == (None, False, ())
+
+
+def test_what_a_killed_run_has_changed_is_undone() -> None:
+    assert brought_back(Undone(ERP, OFF, ON, seen=False), Present(ON)) == (OFF, False, ())
+    assert brought_back(Undone(HQ, None, CONNECTOR, seen=False), Present(CONNECTOR)) == (None, True, ())
+
+
+def test_what_a_killed_run_has_half_changed_is_told() -> None:
+    half = SmtpAuth("erp@contoso.com", "inherit")
+    words = 'smtp_auth["erp@contoso.com"]: it is neither as the run found it nor as the run was to leave it'
+    assert brought_back(Undone(ERP, OFF, ON, seen=False), Present(half)) == (None, False, (words,))
+    assert brought_back(Undone(ERP, OFF, ON, seen=False), Absent())[2] == (words,)
 
 
 def test_only_fields_that_the_run_wrote_count_as_changed_since() -> None:
