@@ -111,6 +111,8 @@ class FolderJournal:
                     strange.append(name)
                 else:
                     content += lines
+                if len(content) > LARGEST_BYTES:
+                    raise _too_large()
         self._next = _after(batches)
         return Fetched(bytes(content), tuple(strange))
 
@@ -130,7 +132,7 @@ class FolderJournal:
 
 
 def _read(path: Path, most: int) -> bytes | None:
-    """The content of an ordinary file; None for anything else. Raises InputError for more than `most` bytes."""
+    """The content of an ordinary file, of a larger one a byte more than `most`; None for anything else."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         file = os.open(path, flags)
@@ -138,13 +140,11 @@ def _read(path: Path, most: int) -> bytes | None:
         if path.is_symlink() or not path.is_file():
             return None
         raise
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        return None
     with open(file, "rb") as stream:  # noqa: PTH123 - opened with flags
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return None
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise _too_large()
-    return content
+        return stream.read(most + 1)
 
 
 def _write_to_disk(path: Path, content: bytes) -> None:
