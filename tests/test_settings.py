@@ -60,6 +60,7 @@ FAR = {
     "endpoints.smtp_submission": '[profiles.p.endpoints]\nsmtp_submission = "evil.example:587"\n',
     "psrp.endpoint": 'exchange = "psrp"\n[profiles.p.psrp]\nendpoint = "https://evil.example:5986/wsman"\n',
     "ca": 'ca = "ca.pem"\n',
+    "journal": 'journal = "git:evil.example:journal.git"\n',
 }
 
 
@@ -82,7 +83,7 @@ def test_a_checkout_does_not_say_where_secrets_go_unless_it_is_trusted(
     assert load_settings("p", here).sources[key].startswith("PROVISIONER_")
 
 
-INSTEAD = {"endpoints.smtp_submission": "own.example:587", "ca": "/own/ca.pem"}
+INSTEAD = {"endpoints.smtp_submission": "own.example:587", "ca": "/own/ca.pem", "journal": "folder:/own/journal"}
 
 
 @pytest.mark.parametrize("key", FAR)
@@ -107,6 +108,12 @@ def test_a_lock_and_a_proxy_of_a_checkout_are_told(tmp_path: Path) -> None:
         f"lock is path:/srv/locks ({file}:2)",
         f"proxy is http://proxy.example:3128 ({file}:3)",
     )
+
+
+def test_a_journal_of_a_trusted_checkout_is_told(tmp_path: Path) -> None:
+    here = checkout(tmp_path, '[profiles.p]\njournal = "folder:/srv/journal"\n')
+    notes = find_profile("p", here, trusting=True).notes
+    assert notes == (f"journal is folder:/srv/journal ({here / 'provisioner.toml'}:2)",)
 
 
 def test_every_value_tells_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def scratch(use: str) -> Iterator[Git]:
     """A git that works in an empty repository of its own, which is deleted afterwards; `use` is "lock" or "journal"."""
     with tempfile.TemporaryDirectory(prefix="provisioner-git-") as folder:
         git = Git(folder, use)
-        git("init", "--quiet", "--bare")
+        git("init", "--quiet", "--bare", "--template=")
         yield git
 
 

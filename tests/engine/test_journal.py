@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from provisioner.diagnostics import InputError, JournalBroken, Refused
 from provisioner.engine import Answered, Finished, Result, Sending, Started, journal
 from provisioner.engine.journal import Journal
+from provisioner.engine.sharing import Pushing
 from provisioner.model import Action, Address, Answer, Change, Cmdlet, Secret
 from provisioner.resources.smtp_auth import SmtpAuth
 
@@ -219,3 +221,157 @@ def test_what_was_never_sent_explains_nothing(path: Path, status: str) -> None:
         record.observe(Finished(Result(again.address, again.action, status)))
     seen = dataclasses.replace(again, before=SmtpAuth("a@x.com", "disabled"))
     assert len(journal.drift_of([seen], journal.brought(path))) == 1
+
+
+# --- a journal that is shared ----------------------------------------------------------------------------------------
+
+OTHER = dataclasses.replace(
+    CHANGE, address=Address("smtp_auth", "b@x.com"), before=None, after=SmtpAuth("b@x.com", "enabled")
+)
+
+
+class Sent:
+    """What a run has sent to a shared journal."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.flushed = 0
+
+    def add(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+
+def shared_run(path: Path, tmp_path: Path, run: str, *, keep: int = 99) -> Sent:
+    """A run that began both changes and saw one done; of its lines `keep` have arrived."""
+    sent = Sent()
+    own = tmp_path / "unsent" / f"{run}.jsonl"
+    with Journal.open(own, run, after=path, share=cast("Pushing", sent)) as record:
+        record.begin([CHANGE, OTHER], digest="sha256:shared")
+        record.flush()
+        for change in (CHANGE, OTHER):
+            record.observe(Started(change))
+            record.observe(Sending(change, 0, CMDLET))
+        record.observe(Finished(Result(CHANGE.address, CHANGE.action, "done")))
+    assert own.read_bytes() == b"".join(sent.lines)
+    path.write_bytes(path.read_bytes() + b"".join(sent.lines[:keep]))
+    return sent
+
+
+def test_a_run_continues_the_journal_that_was_fetched(path: Path, tmp_path: Path) -> None:
+    sent = shared_run(path, tmp_path, "three")
+    assert (len(sent.lines), sent.flushed) == (6, 1)
+    assert journal.verify(path) == journal.Verdict(16)
+    begin = json.loads(sent.lines[0])
+    assert (begin["number"], begin["shared"]) == (11, True)
+    inherit, on, other = (
+        {"identity": name, "smtp_auth": value}
+        for name, value in (("a@x.com", "inherit"), ("a@x.com", "enabled"), ("b@x.com", "enabled"))
+    )
+    assert begin["changes"] == [
+        {"address": 'smtp_auth["a@x.com"]', "action": "update", "before": inherit, "after": on},
+        {"address": 'smtp_auth["b@x.com"]', "action": "update", "before": None, "after": other},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keep", "begun", "statuses"),
+    [
+        (1, {'smtp_auth["a@x.com"]': 0, 'smtp_auth["b@x.com"]': 0}, ["begun", "begun"]),
+        (3, {'smtp_auth["a@x.com"]': 1, 'smtp_auth["b@x.com"]': 0}, ["begun", "begun"]),
+        (6, {'smtp_auth["b@x.com"]': 1}, ["done", "begun"]),
+    ],
+)
+def test_what_a_run_without_an_end_began_with_counts_as_begun(
+    path: Path, tmp_path: Path, keep: int, begun: dict[str, int], statuses: list[str]
+) -> None:
+    shared_run(path, tmp_path, "three", keep=keep)
+    assert journal.begun(path, "sha256:shared") == begun
+    assert [d.status for d in journal.deeds(path, "three")] == statuses
+    assert {d.address for d in journal.deeds(path, "three")} == {str(CHANGE.address), str(OTHER.address)}
+    assert next(d for d in journal.deeds(path, "three") if d.status == "begun").unseen
+
+
+def test_a_run_of_this_machine_alone_has_all_its_lines(path: Path) -> None:
+    with Journal.open(path, "three") as record:
+        record.begin([CHANGE, OTHER], digest="sha256:own")
+        record.flush()
+        record.observe(Started(CHANGE))
+        record.observe(Sending(CHANGE, 0, CMDLET))
+    assert "shared" not in list(journal.entries(path))[10]
+    assert journal.begun(path, "sha256:own") == {str(CHANGE.address): 1}
+    assert [(d.address, d.status) for d in journal.deeds(path, "three")] == [(str(CHANGE.address), "begun")]
+
+
+def test_what_a_run_with_an_end_did_not_write_is_not_begun(path: Path, tmp_path: Path) -> None:
+    sent = Sent()
+    with Journal.open(tmp_path / "own", "three", after=path, share=cast("Pushing", sent)) as record:
+        record.begin([CHANGE, OTHER], digest="sha256:shared")
+        record.record("end", error={"kind": "stale", "text": "it has moved"})
+    path.write_bytes(path.read_bytes() + b"".join(sent.lines))
+    assert journal.begun(path, "sha256:shared") == {}
+    assert list(journal.deeds(path, "three")) == []
+
+
+def test_what_was_not_ended_when_the_next_run_began_comes_before_it(path: Path, tmp_path: Path) -> None:
+    shared_run(path, tmp_path, "three", keep=1)
+    later = dataclasses.replace(CHANGE, before=CHANGE.after, after=SmtpAuth("a@x.com", "disabled"))
+    with Journal.open(path, "four") as record:
+        record.begin([later], digest="sha256:four")
+        record.observe(Started(later))
+        record.observe(Finished(Result(later.address, later.action, "done")))
+    last = [(d.run, d.address, d.status) for d in journal.deeds(path)][-3:]
+    assert last == [
+        ("three", str(CHANGE.address), "begun"),
+        ("three", str(OTHER.address), "begun"),
+        ("four", str(CHANGE.address), "done"),
+    ]
+    assert journal.brought(path)[str(CHANGE.address)].tried == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "x", {}, [5], [{"address": "x", "action": "update", "before": None, "after": None}],
+        [{"address": 5, "action": "update", "before": None, "after": None}],
+        [{"address": "t/k", "action": 5, "before": None, "after": None}],
+        [{"address": "t/k", "action": "update", "after": None}], [{"address": "t/k", "action": "update"}],
+        [{"address": "t/k", "action": "update", "before": [], "after": None}],
+    ],
+)  # fmt: skip
+def test_a_beginning_of_another_form_is_passed_over(path: Path, changes: object) -> None:
+    with Journal.open(path, "three") as record:
+        record.record("begin", digest="sha256:shared", changes=changes, shared=True)
+    assert journal.passed_over(path) == [11]
+    assert journal.begun(path, "sha256:shared") == {}
+
+
+@pytest.mark.parametrize(
+    ("hash_", "number"), [("x" * 10_000, 10**3000), (5, "7"), (None, -1), ("F" * 64, True), ("0" * 65, 1 << 53)]
+)
+def test_a_link_or_a_number_of_another_form_is_not_carried_on(path: Path, hash_: object, number: object) -> None:
+    last = {"kind": "note", "run": "r", "time": "t", "hash": hash_, "number": number}
+    path.write_text(path.read_text() + json.dumps(last) + "\n")
+    with Journal.open(path, "three") as record:
+        record.record("note")
+    added = json.loads(path.read_text().splitlines()[-1])
+    assert (added["number"], added["previous"]) == (11, "0" * 64)
+
+
+def test_what_a_run_could_not_send_is_found_while_it_still_follows(path: Path, tmp_path: Path) -> None:
+    before = path.read_bytes()
+    sent = shared_run(path, tmp_path, "three", keep=2)
+    own = tmp_path / "unsent" / "three.jsonl"
+    assert journal.missing(own, path) == b"".join(sent.lines[2:])
+    own.write_bytes(own.read_bytes() + b'{"torn')
+    assert journal.missing(own, path) == b"".join(sent.lines[2:])
+    path.write_bytes(before + b"".join(sent.lines))
+    assert journal.missing(own, path) == b""
+    path.write_bytes(
+        before + sent.lines[0] + b'{"kind": "note", "run": "x", "time": "t", "hash": "' + b"a" * 64 + b'"}\n'
+    )
+    assert journal.missing(own, path) is None
+    own.write_bytes(b"[]\n")
+    assert journal.missing(own, path) is None

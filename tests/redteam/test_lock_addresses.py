@@ -1,4 +1,4 @@
-"""Settings of a stranger's checkout: the address of a lock runs nothing, and is refused where the settings are read."""
+"""Settings of a stranger's checkout: the address of a lock or journal runs nothing, and is refused when it is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from provisioner.diagnostics import InputError
 from provisioner.engine.locking import GitLock, Holder
-from provisioner.settings import Profile
+from provisioner.engine.sharing import GitShare
+from provisioner.settings import Profile, shared_place
 from provisioner.settings.files import load_settings
 from tests.cli.shop import Shop
 
@@ -49,9 +51,12 @@ FINE = [
 ]
 
 
-def settings(folder: Path, remote: str) -> None:
+KEYS = ["lock", "journal"]
+
+
+def settings(folder: Path, remote: str, key: str = "lock") -> None:
     text = remote.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    (folder / "provisioner.toml").write_text(f'[profiles.default]\nlock = "git:{text}"\n')
+    (folder / "provisioner.toml").write_text(f'[profiles.default]\n{key} = "git:{text}"\n')
 
 
 def shop_at(folder: Path) -> Shop:
@@ -60,20 +65,44 @@ def shop_at(folder: Path) -> Shop:
     return Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
 
 
+@pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("remote", HOSTILE)
 def test_a_hostile_address_is_refused_where_settings_are_read(
-    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    remote: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
-    settings(tmp_path, remote)
+    settings(tmp_path, remote, key)
     with pytest.raises(InputError) as caught:
         load_settings(None, tmp_path)
-    assert [d.id for d in caught.value.diagnostics] == ["SETTINGS-LOCK"]
+    assert [d.id for d in caught.value.diagnostics] == [f"SETTINGS-{key.upper()}"]
 
 
 @pytest.mark.parametrize("remote", FINE)
 def test_an_ordinary_address_is_taken(remote: str) -> None:
     assert Profile(lock=f"git:{remote}").lock == f"git:{remote}"
+    journal = f"git:{remote}#refs/heads/mail"
+    assert Profile(journal=journal).journal == journal
+    assert shared_place(journal) == ("git", remote, "refs/heads/mail")
+
+
+@pytest.mark.parametrize(
+    "ref", ["", "main", "-x", "refs", "refs/", "refs/heads/", "refs/../x", "refs/heads/a..b", "refs/x.lock",
+            "refs/x.lock/y", "refs/.x", "refs/heads/a b", "refs/heads/x:y", "refs/heads/*", "refs/x#refs/y"]
+)  # fmt: skip
+def test_a_ref_of_another_form_is_refused(ref: str) -> None:
+    with pytest.raises(ValidationError, match="SETTINGS-JOURNAL"):
+        Profile(journal=f"git:/srv/x.git#{ref}")
+
+
+@pytest.mark.parametrize("place", ["folder:", "folder:shared", "path:./x", "dir:/x", "git:", "/srv/x"])
+def test_a_journal_in_another_place_is_refused(place: str) -> None:
+    with pytest.raises(ValidationError, match="SETTINGS-JOURNAL"):
+        Profile(journal=place)
+
+
+def test_a_lock_has_a_ref_of_its_own() -> None:
+    with pytest.raises(ValidationError, match="SETTINGS-LOCK"):
+        Profile(lock="git:/srv/x.git#refs/heads/x")
 
 
 @pytest.mark.parametrize("command", [("lock", "status"), ("lock", "release", "x")])
@@ -93,6 +122,10 @@ def test_a_repository_in_the_checkout_is_no_remote(tmp_path: Path) -> None:
     hook = evil / "hooks" / "pre-receive"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/{MARKER}\n")
     hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    environment = {"PROVISIONER_JOURNAL": f"git:{evil}"}
+    (tmp_path / "provisioner.toml").write_text("[profiles.default]\n")
+    done = shop_at(tmp_path).run("history", "list", **environment)
+    assert (done.returncode, "SETTINGS-JOURNAL" in done.stderr) == (3, True), done.stderr
     for remote in (evil, tmp_path / "evil", f"file://{evil}", f"file://{str(evil).replace('evil', '%65vil')}"):
         settings(tmp_path, str(remote))
         done = shop_at(tmp_path).run("lock", "status", "--tenant-id", "T")
@@ -110,6 +143,11 @@ def test_git_itself_gets_no_option_and_no_other_transport(
     for work in (lock.status, lambda: lock.try_acquire(Holder.me("run", "anna")), lambda: lock.break_("x")):
         with pytest.raises(InputError):
             work()
+    share = GitShare(remote.replace("marker", str(tmp_path / MARKER)))
+    with share.journal("tenant") as journal:
+        for look in (share.names, journal.fetch, lambda: journal.append(b"x\n")):
+            with pytest.raises(InputError):
+                look()
     assert not (tmp_path / MARKER).exists()
 
 
