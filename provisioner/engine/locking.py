@@ -118,15 +118,17 @@ def hold(
     """
     held: list[Lock] = []
     ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(held, holder, ended, on_lost, clock), daemon=True)
     try:
         for lock in locks:
             _acquire(lock, holder, wait_s, on_wait, clock)
             held.append(lock)
-        beat = threading.Thread(target=_beat, args=(tuple(held), holder, ended, on_lost, clock), daemon=True)
         beat.start()
         yield
     finally:
         ended.set()
+        if beat.ident is not None:
+            beat.join()  # a sign of life that is under way would bring back a lock that was let go
         for lock in reversed(held):
             lock.release(holder)
 

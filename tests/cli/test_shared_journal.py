@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import sharing
 from provisioner.engine.journal import Journal
 from provisioner.engine.sharing import FolderJournal, FolderShare, GitJournal, GitShare, Share
@@ -293,6 +294,21 @@ def test_without_the_journal_nothing_is_planned_or_written(jobs: Jobs, shop: Sho
         done = job.on_tenant(*command)
         assert done.returncode == 3, (command, done.stderr)
         assert "error[JOURNAL-" in done.stderr
+    assert shop.tenant.writes("exchange", before) == []
+
+
+def test_nothing_is_written_before_the_beginning_has_been_sent(
+    jobs: Jobs, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Any, lines: bytes) -> None:
+        raise InputError([Diagnostic("JOURNAL-GIT", "the network is gone")])
+
+    monkeypatch.setattr(sharing, "_TRIES", 1)
+    for kind in (FolderJournal, GitJournal):
+        monkeypatch.setattr(kind, "append", refused)
+    before = shop.tenant.seen()
+    done = jobs.job().on_tenant("apply", "plan.yaml", "--auto-approve")
+    assert (done.returncode, "nothing was changed: the shared journal" in done.stderr) == (8, True), done.stderr
     assert shop.tenant.writes("exchange", before) == []
 
 
