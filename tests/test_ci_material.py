@@ -174,6 +174,7 @@ def act(shop: Shop, command: str, profile: str, **inputs: str) -> tuple[int, dic
         "PATH": f"{shop.folder / 'bin'}:{os.environ['PATH']}",
         "COMMAND": command, "PLAN": "plan.yaml", "PROFILE": profile, "FILE": "changes.json", "EXPECT": "",
         "VAR_FILES": "", "ALLOW": "", "MAX_AGE": "24h", "WAIT": "0", "LOCK_WAIT": "0",
+        "JOURNAL": "", "JOURNAL_TOKEN": "",
         "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary), **inputs,
     }  # fmt: skip
     done = subprocess.run(
@@ -192,6 +193,41 @@ def test_the_action_plans_as_a_reader_and_applies_what_was_approved(shop: Shop) 
     assert act(shop, "apply", "sandbox", EXPECT=outputs["digest"])[0] == 0
     code, outputs, _ = act(shop, "plan", "sandbox-reader")
     assert (code, outputs["changes"]) == (0, "false")
+
+
+def test_the_jobs_of_the_action_share_a_journal(shop: Shop, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "journal")], check=True)
+    shared = {"JOURNAL": f"git:{tmp_path / 'journal'}", "JOURNAL_TOKEN": "canary-token"}
+    shop.write("smtp_auth: { mailboxes: { a@contoso.com: enabled } }\n")
+    assert act(shop, "plan", "sandbox-reader", **shared, PROVISIONER_STATE_DIR=str(tmp_path / "one"))[0] == 0
+    assert act(shop, "apply", "sandbox", **shared, PROVISIONER_STATE_DIR=str(tmp_path / "two"))[0] == 0
+    place = {"PROVISIONER_JOURNAL": shared["JOURNAL"], "PROVISIONER_STATE_DIR": str(tmp_path / "three")}
+    (run,) = json.loads(shop.on_tenant("history", "list", "--format", "json", **place).stdout)
+    assert (run["ended"], run["results"]) == (True, {"done": 1})
+    held = [f for f in tmp_path.rglob("*") if f.is_file() and b"canary-token" in f.read_bytes()]
+    assert held == []
+
+
+@pytest.mark.parametrize("source", ["action", "gitlab"])
+def test_git_gets_the_token_of_the_journal_for_its_server_alone(source: str, tmp_path: Path) -> None:
+    """As git reads them: `git credential fill` asks the helper of the server, and no other."""
+    if source == "action":
+        (run,) = [s["run"] for s in yaml.safe_load(ACTION.read_text())["runs"]["steps"] if s["name"] == "Run"]
+        script = run[run.index('if [ -n "$JOURNAL"') :].partition("\nfi\n")[0] + "\nfi\n"
+    else:
+        lines = yaml.safe_load(GITLAB.read_text())[".provisioner"]["before_script"]
+        (script,) = [line for line in lines if "GIT_CONFIG_COUNT" in line]
+    for host, wanted in (("git.example.com", True), ("evil.example.com", False)):
+        place = {
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "JOURNAL": "git:x", "JOURNAL_TOKEN": "a-token",
+            "GITHUB_SERVER_URL": "https://git.example.com", "CI_SERVER_URL": "https://git.example.com",
+            "GIT_TERMINAL_PROMPT": "0",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-c", f"set -u\n{script}\ngit credential fill"],
+            input=f"protocol=https\nhost={host}\n\n", env=place, cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ("password=a-token" in done.stdout) == wanted, done.stderr
 
 
 def test_the_action_gives_var_files_and_lifted_guards_to_plan_and_apply(shop: Shop) -> None:
