@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from provisioner import platforms
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, JournalBroken
 from provisioner.engine.remote import Git, Rejected, scratch
@@ -127,15 +128,14 @@ class FolderJournal:
                 if _read(place, len(lines)) != lines:
                     raise _moved(str(self.folder)) from None
             finally:
-                aside.unlink(missing_ok=True)
+                platforms.remove(aside)
         self._next += 1
 
 
 def _read(path: Path, most: int) -> bytes | None:
     """The content of an ordinary file, of a larger one a byte more than `most`; None for anything else."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        file = os.open(path, flags)
+        file = platforms.descriptor(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         if path.is_symlink() or not path.is_file():
             return None
@@ -148,7 +148,7 @@ def _read(path: Path, most: int) -> bytes | None:
 
 
 def _write_to_disk(path: Path, content: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    file = platforms.descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with open(file, "wb") as stream:  # noqa: PTH123 - made with a mode
         stream.write(content)
         stream.flush()

@@ -253,17 +253,8 @@ async def _carry_out(
     run_id = context.new_run()
     holder = locking.Holder.me(run_id, platforms.user(), context.clock)
     stopping = _Stopping(context, asyncio.get_running_loop())
-    if not locking.KERNEL_LOCKS:
-        context.note("this system does not lock files for a process: the lock of a killed run ends after 90 seconds")
     with (
-        locking.hold(
-            locks_of(context.profile, found.tenant_id, context.state_folder),
-            holder,
-            wait_s=options.lock_wait_s,
-            on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),
-            on_lost=partial(stopping.told, "LOCK-LOST"),
-            clock=context.clock,
-        ),
+        _locks(context, found.tenant_id, holder, options, stopping),
         journals.opened(context, found.tenant_id, run_id, partial(stopping.told, "JOURNAL-LOST")) as (earlier, record),
         options.stopping() as stop,
     ):
@@ -279,6 +270,21 @@ async def _carry_out(
 
         outcome = await _ended(record, work())
     return Applied(found, outcome, digest, approvals)
+
+
+def _locks(
+    context: Context, tenant_id: str, holder: locking.Holder, options: ApplyOptions, stopping: _Stopping
+) -> AbstractContextManager[None]:
+    if not locking.KERNEL_LOCKS:
+        context.note("this system does not lock files for a process: the lock of a killed run ends after 90 seconds")
+    return locking.hold(
+        locks_of(context.profile, tenant_id, context.state_folder),
+        holder,
+        wait_s=options.lock_wait_s,
+        on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),
+        on_lost=partial(stopping.told, "LOCK-LOST"),
+        clock=context.clock,
+    )
 
 
 async def _begun(record: journal.Journal) -> None:

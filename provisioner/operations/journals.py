@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from provisioner import platforms
 from provisioner.border import make_private
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
@@ -80,15 +79,10 @@ def _own(path: Path) -> bytes:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a copy in its place whole: another command may read it at the same time."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         make_private(path.parent)
-        file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with open(file, "wb") as stream:  # noqa: PTH123 - made with a mode
-            stream.write(content)
-        aside.replace(path)
+        platforms.write_whole(path, content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         what = f"the copy of the shared journal cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("JOURNAL-WRITE", what, f"make {path.parent} writable")]) from error
 
@@ -130,7 +124,7 @@ def opened(context: Context, tenant_id: str, run: str, on_broken: Callable[[str]
         finally:
             if pushing.close():
                 for file in (*files, path):
-                    file.unlink(missing_ok=True)
+                    platforms.remove(file)
             else:
                 context.note(
                     f"what the shared journal lacks of this run is in {path}; the next apply from here adds it"
