@@ -236,3 +236,21 @@ def sarif_uri(file: str) -> str:
     }  # fmt: skip
     (result,) = json.loads(sarif_findings([finding]))["runs"][0]["results"]  # type: ignore[list-item]
     return str(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"])
+
+
+@pytest.mark.parametrize("system", ["with links", "without"])
+def test_a_new_file_is_whole_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    if system == "without":
+        monkeypatch.delattr(os, "link")
+    platforms.write_new(tmp_path / "new", b"whole")
+    assert (tmp_path / "new").read_bytes() == b"whole"
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(b"first")
+    with pytest.raises(FileExistsError):
+        platforms.write_new(tmp_path / "new", b"second")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("new", b"first")]

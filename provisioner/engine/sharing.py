@@ -12,7 +12,6 @@ import os
 import re
 import stat
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -92,7 +91,7 @@ class FolderShare:
 
 @dataclass(slots=True)
 class FolderJournal:
-    """Batches as files. Each is written whole under another name and linked to its own: link(2) overwrites nothing."""
+    """Batches as files. Each is written whole under another name and then gets its own, which overwrites nothing."""
 
     folder: Path
     _next: int = 1
@@ -120,22 +119,19 @@ class FolderJournal:
     def append(self, lines: bytes) -> None:
         with _place(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            place, aside = self.folder / _name(self._next), self.folder / f".{uuid.uuid4().hex}"
+            place = self.folder / _name(self._next)
             try:
-                _write_to_disk(aside, lines)
-                os.link(aside, place)
+                platforms.write_new(place, lines)
             except FileExistsError:
                 if _read(place, len(lines)) != lines:
                     raise _moved(str(self.folder)) from None
-            finally:
-                platforms.remove(aside)
         self._next += 1
 
 
 def _read(path: Path, most: int) -> bytes | None:
     """The content of an ordinary file, of a larger one a byte more than `most`; None for anything else."""
     try:
-        file = platforms.descriptor(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        file = platforms.descriptor(path, os.O_RDONLY, follow=False)
     except OSError:
         if path.is_symlink() or not path.is_file():
             return None
@@ -145,14 +141,6 @@ def _read(path: Path, most: int) -> bytes | None:
         return None
     with open(file, "rb") as stream:  # noqa: PTH123 - opened with flags
         return stream.read(most + 1)
-
-
-def _write_to_disk(path: Path, content: bytes) -> None:
-    file = platforms.descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with open(file, "wb") as stream:  # noqa: PTH123 - made with a mode
-        stream.write(content)
-        stream.flush()
-        os.fsync(file)
 
 
 # --- in a git ref ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from provisioner.platforms.files import (
     settings_base,
     state_base,
     wait_for_readers,
+    write_new,
     write_whole,
 )
 from provisioner.platforms.output import lenient, reader_gone, unicode
@@ -45,5 +46,6 @@ __all__ = [
     "unicode",
     "user",
     "wait_for_readers",
+    "write_new",
     "write_whole",
 ]

@@ -15,15 +15,20 @@ _BYTES = getattr(os, "O_BINARY", 0)  # Windows would turn line ends otherwise
 _ALONE = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would block
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 _IN_USE = frozenset({5, 32, 33})
 """ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION (learn.microsoft.com, "System Error Codes")."""
 
 _LOOKS, _LOOK_S = 40, 0.05
 
 
-def descriptor(path: Path, flags: int, mode: int = 0o600) -> int:
-    """`os.open` for bytes as they are, that no program started later inherits and that never waits. Raises OSError."""
-    return os.open(path, flags | _BYTES | _ALONE | _AT_ONCE, mode)
+def descriptor(path: Path, flags: int, mode: int = 0o600, *, follow: bool = True) -> int:
+    """`os.open` for bytes as they are, that no program started later inherits and that never waits. Raises OSError.
+
+    Without `follow` a link is an error, where the system can tell.
+    """
+    return os.open(path, flags | _BYTES | _ALONE | _AT_ONCE | (0 if follow else _NO_LINK), mode)
 
 
 def replace(draft: Path, path: Path, pause: Callable[[float], None] = time.sleep) -> None:
@@ -68,6 +73,23 @@ def write_whole(path: Path, content: str | bytes, *, private: bool = True) -> No
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file whole, and to the disk, under a name that must be free. Raises FileExistsError, OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if WINDOWS or not hasattr(os, "link"):
+            draft.rename(path)  # refused on Windows where the name is taken (Python, "os.rename")
+        else:
+            os.link(draft, path)
+    finally:
+        remove(draft)
 
 
 def _umask() -> int:
