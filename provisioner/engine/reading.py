@@ -156,9 +156,9 @@ async def read_wanted(
         ours = wanted.get(kind.name, {})
         seen, failed = _decode(kind, ours, asked[kind.name], answers)
         for key in ours:
-            address = Address(kind.name, key)
+            address, reason = Address(kind.name, key), failed.get(key)
             there = seen.get(key, Absent())
-            resources[address] = failed.get(key) or (there if isinstance(there, Absent) else Present(there))
+            resources[address] = reason or (there if isinstance(there, Absent) else Present(there))
         whole = failed.get("*")
         if whole and kind.name in listed:
             unlisted[kind.name] = whole
