@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
 import random
 from collections import Counter
@@ -140,12 +141,16 @@ def _check_told(error: InputError) -> None:
             raise ValueError(f"{told.id} says nothing of the place: {told.summary}") from error
 
 
+_planned = functools.cache(change_set)
+"""Made once for a folder: planning it takes longer than reading a mutant."""
+
+
 def _read_journal(document: Any, folder: Path) -> None:
     path = folder / "journal.jsonl"
     lines = document if isinstance(document, list) else [document]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     brought = journal.brought(path)
-    found = change_set(folder)
+    found = _planned(folder)
     journal.drift_of(found.changes, brought)
     known_senders(found, path)
     undone(list(journal.deeds(path)), TYPES)
@@ -230,7 +235,7 @@ _RUN = {"run": "r", "time": "2026-01-01T00:00:00.000Z"}
 _FIELDS = {"name": "x", "sender_ip_addresses": ["203.0.113.9/32"], "comment": "c", "enabled": True}
 
 _BASES: Mapping[str, Callable[[Path], Any]] = {
-    "change set": lambda folder: changeset.to_document(change_set(folder)),
+    "change set": lambda folder: changeset.to_document(_planned(folder)),
     "journal": lambda _: [
         {
             **_RUN,

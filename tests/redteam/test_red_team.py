@@ -14,7 +14,7 @@ from tests.redteam.attacking import NEEDS_NO_TENANT, ON_TENANT, attack
 from tests.redteam.attacks import all_attacks
 from tests.redteam.world import WRONG, World, commands, open_world, raw
 
-ATTACKS, RUNS = 5, 8
+ATTACKS, RUNS = 3, 4
 """How many of each in the normal suite."""
 
 
