@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -100,7 +101,7 @@ def _umask() -> int:
 
 def wait_for_readers(file: int) -> None:
     """Let writes to a pipe that was opened by `descriptor` wait for its reader. Windows has only such pipes."""
-    if _AT_ONCE:
+    if _AT_ONCE and sys.platform != "win32":
         os.set_blocking(file, True)
 
 
