@@ -75,6 +75,8 @@ class Border:
 
     def holds(self, path: Path) -> bool:
         """Whether a file lies inside, wherever a link leads."""
+        if platforms.on_other_drive(Path(os.path.abspath(path)), self.roots):  # noqa: PTH100
+            return False
         real = _real(path)
         return any(real.is_relative_to(root) for root in self.roots)
 

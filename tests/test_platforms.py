@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from provisioner import platforms
+from provisioner import border, platforms
 from provisioner.operations import sandboxes
 from provisioner.render.reports import sarif_findings
 from provisioner.sandbox import platforms as the_sandboxs
@@ -214,6 +214,24 @@ def test_a_sandbox_behind_a_launcher_is_ready_all_the_same(tmp_path: Path, monke
     monkeypatch.setattr(sandboxes, "find", lambda _: endpoints)
     launcher = SimpleNamespace(pid=42, poll=lambda: None)
     assert sandboxes.ready(launcher, tmp_path) == endpoints  # type: ignore[arg-type]
+
+
+def test_a_path_on_another_drive_or_server_is_known_without_a_look_at_it() -> None:
+    checkout = [PureWindowsPath(r"C:\work")]
+    assert platforms.on_other_drive(PureWindowsPath(r"\\attacker\share\plan.yaml"), checkout)
+    assert platforms.on_other_drive(PureWindowsPath(r"D:\work\plan.yaml"), checkout)
+    assert not platforms.on_other_drive(PureWindowsPath(r"c:\elsewhere\plan.yaml"), checkout)
+    assert not platforms.on_other_drive(PureWindowsPath(r"\\nas\work\plan.yaml"), [PureWindowsPath(r"\\NAS\work")])
+    assert not platforms.on_other_drive(Path("/elsewhere"), [Path("/work")])
+
+
+def test_what_a_checkout_names_on_another_drive_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = border.Border.of(tmp_path)
+    monkeypatch.setattr(platforms, "on_other_drive", lambda path, roots: True)
+    monkeypatch.setattr(os.path, "realpath", lambda path: pytest.fail(f"{path} was looked at"))
+    assert not inside.holds(tmp_path / "plan.yaml")
 
 
 @pytest.mark.parametrize(

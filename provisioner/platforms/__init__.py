@@ -9,6 +9,7 @@ Python, "os.replace"), and encodes what goes into a pipe in a code page that lac
 from provisioner.platforms.files import (
     WINDOWS,
     descriptor,
+    on_other_drive,
     remove,
     replace,
     settings_base,
@@ -36,6 +37,7 @@ __all__ = [
     "kill",
     "lenient",
     "on_endings",
+    "on_other_drive",
     "program",
     "program_folders",
     "reader_gone",

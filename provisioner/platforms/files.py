@@ -7,8 +7,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
 
 WINDOWS = os.name == "nt"
 
@@ -103,6 +103,15 @@ def wait_for_readers(file: int) -> None:
     """Let writes to a pipe that was opened by `descriptor` wait for its reader. Windows has only such pipes."""
     if _AT_ONCE and sys.platform != "win32":
         os.set_blocking(file, True)
+
+
+def on_other_drive(path: PurePath, roots: Sequence[PurePath]) -> bool:
+    r"""Whether a whole path lies on none of the drives of some folders. POSIX has one drive.
+
+    To look at `\\server\share` is to sign in there: Windows sends the user's hashed password to whatever server a path
+    names (support.microsoft.com, KB3185535, "Preventing SMB traffic from lateral connections").
+    """
+    return path.drive.casefold() not in {root.drive.casefold() for root in roots}
 
 
 def state_base() -> Path:
