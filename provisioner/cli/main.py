@@ -19,7 +19,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from provisioner import __version__, platforms
-from provisioner.cli.session import Session, crash_file
+from provisioner.cli.session import Session, crash_file, settings_files
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
 from provisioner.render.escape import whole
@@ -100,6 +100,12 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """For completion: the profiles that count in the working folder."""
+    names = settings_files().profile_names(Path.cwd())
+    return [name for name in names if name.startswith(incomplete) and name.isprintable()]
+
+
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -108,7 +114,12 @@ class _Commands(click.Group):
     "unconfirmed, 9 locked, 10 declined.",
 )
 @click.option("-C", "--chdir", "folder", metavar="DIR", help="Work as if started in this folder.")
-@click.option("--profile", metavar="NAME", help="The profile of provisioner.toml that says how to reach the tenant.")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    help="The profile of provisioner.toml that says how to reach the tenant.",
+    shell_complete=_profiles,
+)
 @click.option(
     "--trust-settings",
     is_flag=True,

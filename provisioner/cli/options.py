@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -9,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from provisioner.border import Border, read_ordinary
 from provisioner.cli.output import STREAM
+from provisioner.clock import SYSTEM
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.plan import document
 from provisioner.plan.files import outside
 from provisioner.plan.variables import Given
 from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
 from provisioner.render.formats import FORMATS
+from provisioner.resources import TYPES
+from provisioner.rules import RULES
 
 output_format = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."
@@ -35,12 +41,47 @@ detailed_exitcode = click.option(
     is_flag=True,
     help="0 no changes, 2 changes, 1 any error (whose class is in the JSON).",
 )
+
+
+def _addresses(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """For completion: the resources of the plan; of plans/, where click does not tell of another yet."""
+    path = context.params.get("path") or Path("plans")
+    with contextlib.suppress(InputError):
+        desired, _warnings = document.load(path, TYPES, today=SYSTEM.now().date(), border=Border.of(path))
+        found = (f"{address.type}/{address.key}" for address in desired.resources)
+        return sorted(text for text in found if text.startswith(incomplete) and text.isprintable())
+    return []
+
+
+def _rules(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For completion: the rules that can be waived, each with what it says."""
+    found = (rule for rule in RULES.values() if rule.waivable and rule.id.startswith(incomplete))
+    return [CompletionItem(rule.id, help=rule.sentence) for rule in found]
+
+
 targets = click.option(
-    "--target", "targets", multiple=True, metavar="ADDRESS", help="Look only at this resource and what it needs."
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Look only at this resource and what it needs.",
+    shell_complete=_addresses,
 )
-excludes = click.option("--exclude", "excludes", multiple=True, metavar="ADDRESS", help="Leave this resource out.")
+excludes = click.option(
+    "--exclude",
+    "excludes",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Leave this resource out.",
+    shell_complete=_addresses,
+)
 allows = click.option(
-    "--allow", "allows", multiple=True, metavar="RULE[:PATTERN]", help="Lift a guard by its name, for these resources."
+    "--allow",
+    "allows",
+    multiple=True,
+    metavar="RULE[:PATTERN]",
+    help="Lift a guard by its name, for these resources.",
+    shell_complete=_rules,
 )
 
 

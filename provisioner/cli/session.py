@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from provisioner.engine import Event, Observer
     from provisioner.plan.variables import Given
     from provisioner.settings import Profile
+    from provisioner.settings.files import Found
+
+
+def settings_files() -> ModuleType:
+    """`provisioner.settings.files`, loaded when a profile is asked for: pydantic takes its time."""
+    from provisioner.settings import files
+
+    return files
 
 
 @dataclass(eq=False)
@@ -141,9 +150,7 @@ class Session:
 
     @cached_property
     def profile(self) -> Profile:
-        from provisioner.settings.files import find_profile
-
-        found = find_profile(self.profile_name, Path.cwd(), trusting=self.trusting)
+        found: Found = settings_files().find_profile(self.profile_name, Path.cwd(), trusting=self.trusting)
         for text in found.notes:
             self.note(text)
         if self.verbose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -27,11 +28,12 @@ def command(session: Session, path: Path, junit: Path | None, outside: bool) -> 
     Exit 0 when all pass, 1 when one fails, 3 for a test file that is wrong.
     """
     border = session.border = Border.of(path, lifted=outside)
+    began = session.clock.now()
     verdicts = test(path, border, session.clock, lambda verdict: _print(session, verdict))
     failed = sum(bool(v.failures) for v in verdicts)
     session.result(f"{len(verdicts) - failed} passed, {failed} failed.\n")
     if junit:
-        _write(junit, verdicts)
+        _write(junit, verdicts, began)
     return 1 if failed else 0
 
 
@@ -44,9 +46,11 @@ def _print(session: Session, verdict: Verdict) -> None:
         session.result(visible(f"      {failure}") + "\n")
 
 
-def _write(junit: Path, verdicts: Sequence[Verdict]) -> None:
+def _write(junit: Path, verdicts: Sequence[Verdict], began: dt.datetime) -> None:
     suite = ET.Element("testsuite", name="provisioner test", tests=str(len(verdicts)))
     suite.set("failures", str(sum(bool(v.failures) for v in verdicts)))
+    suite.set("time", f"{sum(v.seconds for v in verdicts):.3f}")
+    suite.set("timestamp", began.strftime("%Y-%m-%dT%H:%M:%SZ"))
     for verdict in verdicts:
         attributes = {"classname": verdict.case.file.as_posix(), "name": verdict.case.name}
         case = ET.SubElement(suite, "testcase", {k: visible(v) for k, v in attributes.items()})

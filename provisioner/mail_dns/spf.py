@@ -1,6 +1,6 @@
 """SPF as RFC 7208 has it: check_host(), and a survey of everything that a record leads to.
 
-Why not a library: the one that exists, pyspf (2.1.0, PSF licence, last commits in 2025), knows the RFC well but cannot
+Why not a library: the one that exists, pyspf (2.0.14 on PyPI, PSF licence), knows the RFC well but cannot
 be driven from outside. It asks by itself, blocking, through one function of its module and dnspython's default
 resolver: another server, a loopback one or shared answers mean patching the module for everybody, and 25 domains at
 once mean 25 threads. Its bound is 20 seconds for each look-up. It gives a verdict, and no list of what a record leads

@@ -61,6 +61,7 @@ def junit(document: ChangeSetDocument) -> str:
     suite = ET.Element("testsuite", name=f"provisioner plan {visible(ours['tenant'])}", tests=str(len(names)))
     suite.set("failures", str(len(failures)))
     suite.set("errors", str(len(errors)))
+    suite.set("timestamp", document["timestamp"])
     for name in names:
         case = ET.SubElement(suite, "testcase", classname="provisioner", name=visible(name))
         for text in failures.get(name, ()):

@@ -240,6 +240,14 @@ def _profiles(start: Path) -> dict[str, list[_Written]]:
     return found
 
 
+def profile_names(start: Path) -> list[str]:
+    """The names of the profiles that count in a folder; none where a settings file cannot be read."""
+    try:
+        return sorted(_profiles(start))
+    except InputError:
+        return []
+
+
 def _tables(file: Path) -> Mapping[str, Any]:
     """The `profiles` of a file. Raises InputError for a file that cannot be read or says something else."""
     try:

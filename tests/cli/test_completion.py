@@ -50,6 +50,30 @@ def test_every_offer_has_a_tool_tip_on_its_line(monkeypatch: pytest.MonkeyPatch)
     assert all(found.values())
 
 
+def test_profiles_rules_and_addresses_are_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    header = "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
+    plan = header + "smtp_auth: { organization: disabled, mailboxes: { erp@contoso.com: enabled } }\n"
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "plan.yaml").write_text(plan, encoding="utf-8")
+    (tmp_path / "provisioner.toml").write_text("[profiles.prod]\n[profiles.pilot]\n[profiles.test]\n", encoding="utf-8")
+    assert set(offered(monkeypatch, "--profile", incomplete="p")) == {"prod", "pilot"}
+    assert set(offered(monkeypatch, "plan", "--allow", incomplete="SMTP-T")) == {"SMTP-TENANT-WIDE"}
+    wanted = {"smtp_auth/erp@contoso.com", "smtp_auth/organization"}
+    assert set(offered(monkeypatch, "plan", "--target", incomplete="smtp_auth/")) == wanted
+    assert set(offered(monkeypatch, "drift", "--exclude", incomplete="smtp_auth/e")) == {min(wanted)}
+
+
+def test_what_cannot_be_read_offers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "plan.yaml").write_text("smtp_auth: [", encoding="utf-8")
+    (tmp_path / "provisioner.toml").write_text("[profiles", encoding="utf-8")
+    assert offered(monkeypatch, "--profile", incomplete="p") == {}
+    assert offered(monkeypatch, "plan", "--target", incomplete="s") == {}
+
+
 def test_files_are_left_to_powershell(monkeypatch: pytest.MonkeyPatch) -> None:
     assert offered(monkeypatch, "plan", "-o", incomplete="cha") == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -69,8 +70,11 @@ def test_everything_that_is_not_as_expected_is_told(tmp_path: Path) -> None:
     assert "IP-PRIVATE was expected and not found" in done.stdout
     assert "SmtpClientAuthenticationDisabled is False, and True was expected" in done.stdout
     assert "Get-CASMailbox returns nothing" in done.stdout
-    (case,) = ET.parse(tmp_path / "j.xml").getroot()
+    suite = ET.parse(tmp_path / "j.xml").getroot()
+    (case,) = suite
     assert len(case) == 5
+    assert suite.get("time") == case.get("time") != "0.000"
+    assert dt.datetime.fromisoformat(suite.get("timestamp") or "").tzinfo is dt.UTC
 
 
 def test_a_plan_that_is_wrong_fails_its_case_and_no_sandbox_is_left(tmp_path: Path) -> None:

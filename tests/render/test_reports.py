@@ -25,6 +25,7 @@ def test_junit_fails_for_what_stops_apply_and_errs_for_what_cannot_be_read() -> 
     suite = ET.fromstring(reports.junit(unread()))
     assert suite.get("failures") == "1"
     assert suite.get("errors") == "1"
+    assert suite.get("timestamp") == unread()["timestamp"]
     assert int(suite.get("tests") or 0) == len(suite.findall("testcase")) == len(HOSTILE) + 2 + 1 + 1 + 1
 
 

@@ -15,7 +15,7 @@ _PAGE = Path(__file__).parents[2] / "docs" / "plan-language.md"
 
 
 def test_every_type_has_its_own_name_and_section() -> None:
-    assert len({t.name for t in TYPES}) == len({t.section for t in TYPES}) == len(TYPES) == 8
+    assert len({t.name for t in TYPES}) == len({t.section for t in TYPES}) == len(TYPES)
     assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector", "outbound_connector"]
     assert [t.name for t in TYPES if t.precondition] == ["domain", "mailbox"]
     assert [t.name for t in TYPES if t.deletable] == ["send_as", "inbound_connector", "outbound_connector"]
