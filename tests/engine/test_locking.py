@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -246,7 +245,7 @@ def test_a_file_system_without_locks_is_an_error(tmp_path: Path, monkeypatch: py
     def missing(*_: object) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(fcntl, "flock", missing)
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", missing)
     with pytest.raises(InputError, match="Function not implemented"):
         LocalLock(tmp_path / "lock").try_acquire(Holder.me("run-1", "anna"))
 
