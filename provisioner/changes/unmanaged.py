@@ -51,7 +51,7 @@ def reduced(observed: Observed, desired: Desired, types: Types) -> Observed:
         undeclared=kept,
         others=dict(others),
         unmanaged=counted,
-        evidence=rules.reduce_evidence(observed.evidence, desired),
+        evidence=rules.reduce_evidence(observed, desired),
         remembered=_remembered(observed, desired),
     )
 

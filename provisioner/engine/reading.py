@@ -7,6 +7,7 @@ planned, since each of its reads would fail, and for one reason.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -73,7 +74,12 @@ async def read(
     asked = rules.questions(desired) if evidence is None else evidence
     unmanaged = unmanaged and scope.whole and not desired.declared_only
     free = {t.name for t in types if unmanaged and _lists_anyway(t, wanted.get(t.name, {}))}
-    return await read_wanted(wanted, listed, types, ports, reads, asked, free=free, purpose=purpose)
+    found = await read_wanted(wanted, listed, types, ports, reads, asked, free=free, purpose=purpose)
+    more = rules.further_questions(desired, found)
+    if not more:
+        return found
+    told = {key: _evidence(answer) for key, answer in (await _ask(more, ports, reads, purpose)).items()}
+    return dataclasses.replace(found, evidence={**found.evidence, **told}, requests=found.requests + len(told))
 
 
 def _lists_anyway(kind: ResourceType[Any], wanted: Mapping[str, Any]) -> bool:

@@ -5,24 +5,24 @@ Nothing is asked that no device makes necessary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from provisioner.mailflow.picture import declared_in, questions_about
-from provisioner.model import Answer, Cmdlet, Desired, Request, Unknown
-from provisioner.model import request_key as key_of
+from provisioner.model import Address, Answer, Cmdlet, Desired, Observed, Present, Request, Unknown, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
 from provisioner.model.picture import Acceptance, Account, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
-    Answers,
     accepted_domain,
     access_policy,
     allow_block_list,
     authentication_policy,
     cas_mailbox,
     connection_filter,
+    membership,
     organization_config,
     recipient,
+    rows_of,
     security_defaults,
     transport_config,
     user,
@@ -52,6 +52,34 @@ def questions(desired: Desired) -> Sequence[Request]:
     if _needs_undeclared(desired):
         asked.append(accepted_domain.REQUEST)
     return asked
+
+
+def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]:
+    """What the first answers make necessary for the devices that sign in with a password.
+
+    The policy of a user whose mailbox is written by another name than its primary address, and the groups of each user
+    where a Conditional Access policy includes or spares groups.
+    """
+    mailboxes = _sign_ins(desired, "basic")
+    accounts = [a for m in sorted(mailboxes) for a in _accounts(m, observed) if a.sign_in or a.user_id]
+    rows = [row for m in mailboxes for row in rows_of(observed.evidence, user.look_up(m))]
+    rows += rows_of(observed.evidence, user.LISTING)
+    known = {name for row in rows for name in user.decode(row).addresses}
+    asked: list[Request] = []
+    if mailboxes and request_key(user.LISTING) not in observed.evidence:
+        asked += [user.look_up(a.sign_in) for a in accounts if a.sign_in and a.sign_in not in known]
+    policies = access_policy.decode(rows_of(observed.evidence, access_policy.REQUEST))
+    if any(p.groups or p.spared_groups for p in policies) and len(accounts) <= membership.MOST:
+        asked += [membership.look_up(a.user_id) for a in accounts if a.user_id]
+    return asked
+
+
+def _accounts(mailbox: str, observed: Observed) -> Iterator[Account]:
+    """The user of a mailbox, where it was read."""
+    for kind in (t for t in TYPES if Account in t.contributes):
+        there = observed.resources.get(Address(kind.name, mailbox))
+        if isinstance(there, Present):
+            yield from (c for c in kind.contribution(there.spec) if isinstance(c, Account))
 
 
 def _needs_undeclared(desired: Desired) -> bool:
@@ -122,12 +150,13 @@ _COLUMNS = {
 }
 
 
-def reduce_evidence(evidence: Answers, desired: Desired) -> dict[str, Answer | Unknown]:
+def reduce_evidence(observed: Observed, desired: Desired) -> dict[str, Answer | Unknown]:
     """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
+    evidence = observed.evidence
     mailboxes = {name for d in desired.devices.values() for name in (d.mailbox, d.account)}
     reduced: dict[str, Answer | Unknown] = dict(evidence)
-    for request in questions(desired):
-        key = key_of(request)
+    for request in (*questions(desired), *further_questions(desired, observed)):
+        key = request_key(request)
         answer = evidence.get(key)
         if not isinstance(answer, Answer):
             continue

@@ -20,14 +20,15 @@ from dataclasses import dataclass
 
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt, Refusal, refused
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
-from provisioner.mailflow.picture import Evidence, of_observed
-from provisioner.model import Answer, Observed, request_key
+from provisioner.mailflow.picture import Evidence, after, of_observed
+from provisioner.model import Answer, Change, Observed, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION
-from provisioner.model.picture import ORGANIZATION, Acceptance, Account, Picture, SendRight, SignIn
+from provisioner.model.picture import NONE, ORGANIZATION, Acceptance, Account, Picture, SendRight, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     access_policy,
     authentication_policy,
+    membership,
     organization_config,
     rows_of,
     security_defaults,
@@ -100,9 +101,9 @@ def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decisio
     return Decision(allowed, CLIENT_SUBMISSION, missing=missing, possible=possible, warning=warning, doubts=doubts)
 
 
-def sign_in(observed: Observed, mailbox: str, authentication: str) -> Decision:
-    """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read."""
-    picture = of_observed(observed, TYPES, (mailbox,))
+def sign_in(observed: Observed, mailbox: str, authentication: str, changes: Iterable[Change] = ()) -> Decision:
+    """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read, once `changes` are made."""
+    picture = after(of_observed(observed, TYPES, (mailbox,)), changes)
     return submitted(picture, Attempt("", False, authentication=authentication, mailbox=mailbox), observed.evidence)
 
 
@@ -282,14 +283,16 @@ def _limit_unknown(attempt: Attempt) -> Iterator[Doubt]:
 
 def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
     """How everything stands for a mailbox in a picture; what forbids passwords only is in the evidence."""
-    asked = (user.look_up(mailbox), user.LISTING)
+    account = next((c for _, c in picture.every(Account) if c.mailbox == mailbox), Account(mailbox))
+    names = [name for name in (account.sign_in, mailbox) if name]  # a mailbox may be written by an alias
+    asked = (*map(user.look_up, names), user.LISTING)
     rows = [row for request in asked for row in rows_of(evidence, request)]
-    policy = user.policy_of(mailbox, rows)
+    name = next((name for name in names if user.policy_of(name, rows) is not None), mailbox)
+    policy = user.policy_of(name, rows)
     if policy == "":  # of the user; the organization's default counts
         config = organization_config.decode(rows_of(evidence, organization_config.REQUEST))
         policy = config.default_authentication_policy
     policies = authentication_policy.decode(rows_of(evidence, authentication_policy.REQUEST))
-    account = next((c for _, c in picture.every(Account) if c.mailbox == mailbox), Account(mailbox))
     access, access_unknown = _access(evidence, account.user_id)
     switch = picture.switch(mailbox)
     return Switches(
@@ -303,7 +306,7 @@ def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
         switch is not None or not (picture.lacks(SignIn, mailbox) or picture.lacks(Account, mailbox)),
         account.enabled,
         account.licensed,
-        user.kind_of(mailbox, rows),
+        user.kind_of(name, rows),
     )
 
 
@@ -313,8 +316,10 @@ def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ..
     if not isinstance(answer, Answer):
         return None, (_ACCESS_UNREAD,)
     doubts = []
+    member = evidence.get(request_key(membership.look_up(user_id))) if user_id else None
+    groups = membership.decode(member.rows) if isinstance(member, Answer) else None
     for policy in access_policy.decode(answer.rows):
-        meant, why = _meant(policy, user_id)
+        meant, why = _meant(policy, user_id, groups)
         if meant is False:
             continue
         reasons = [*why, *policy.conditions]
@@ -324,17 +329,23 @@ def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ..
     return (None, tuple(doubts)) if doubts else ("", ())
 
 
-def _meant(policy: AccessPolicy, user_id: str) -> tuple[bool, Iterable[str]]:
-    """Whether a policy can be about a user, and what decides about it that was not read. Exclusions win."""
-    named = "all" in policy.users or bool(user_id and user_id in policy.users)
-    if user_id and user_id in policy.spared_users:
+def _meant(policy: AccessPolicy, user_id: str, groups: frozenset[str] | None) -> tuple[bool, Iterable[str]]:
+    """Whether a policy can be about a user, and what decides about it that was not read. Exclusions win.
+
+    `groups` are those that the user is in, None where they were not read.
+    """
+    if (user_id and user_id in policy.spared_users) or policy.spared_groups & (groups or NONE):
         return False, ()
+    named = "all" in policy.users or bool(user_id and user_id in policy.users) or bool(policy.groups & (groups or NONE))
+    unread = policy.groups if groups is None else NONE
     of_users = policy.users - {"none", "guestsorexternalusers"}
-    if not named and not policy.groups and (user_id or not of_users):
+    if not named and not unread | policy.roles and (user_id or not of_users):
         return False, ()
     doubts = []
     if not user_id and ((of_users and not named) or policy.spared_users):
         doubts.append("the user's id in Entra ID")
-    if policy.spared_groups or (policy.groups and not named):
+    if (policy.spared_groups and groups is None) or (unread and not named):
         doubts.append("the user's groups and roles")
+    elif policy.spared_roles or (policy.roles and not named):
+        doubts.append("the user's roles")
     return True, doubts

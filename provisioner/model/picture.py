@@ -179,13 +179,14 @@ class SignIn:
 class Account:
     """The user of a mailbox: whether it may sign in, and whether it has Exchange Online. None is not known.
 
-    `user_id` is its id in Entra ID, by which policies name it; "" where it was not read.
+    `user_id` is its id in Entra ID, by which policies name it, `sign_in` its sign-in name; "" where it was not read.
     """
 
     mailbox: str
     enabled: bool | None = None
     licensed: bool | None = None
     user_id: str = field(default="", compare=False, repr=False)
+    sign_in: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

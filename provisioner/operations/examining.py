@@ -36,7 +36,7 @@ from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
 from provisioner.operations.ssh_signatures import check_program
-from provisioner.operations.standing import standing
+from provisioner.operations.standing import advised, standing
 from provisioner.resources.rows import (
     accepted_domain,
     authentication_policy,
@@ -296,16 +296,18 @@ def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
 def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned: ChangeSet | None) -> Iterator[Check]:
     """Whether the mailboxes of the devices can sign in. `planned` read them by whichever name they have."""
     seen = planned.basis.observed.resources if planned is not None and planned.basis is not None else {}
-    observed = Observed(seen, evidence=answers)
+    asked = planned.basis.observed.evidence if planned is not None and planned.basis is not None else {}
+    observed = Observed(seen, evidence={**asked, **answers})
     for mailbox, authentication in _signing_in(desired).items():
         found = mailflow.sign_in(observed, mailbox, authentication)
+        then = mailflow.sign_in(observed, mailbox, authentication, planned.pending if planned else ())
         how = "OAuth" if authentication == "oauth" else "a password"
         what = f"{mailbox} with {how}"
         if found.reason == "no_mailbox":
             yield Check(mailbox, PROBLEM, found.sentence, found.mend)
         elif found.reason:
             blocked_by = ", ".join(reason.replace("_", " ") for reason in (found.reason, *found.others))
-            yield Check(what, PROBLEM, f"{found.sentence} (blocked by: {blocked_by})", found.mend)
+            yield Check(what, PROBLEM, f"{found.sentence} (blocked by: {blocked_by})", advised(found, then))
         elif found.missing:
             yield Check(what, WARNING, f"not known: {', '.join(found.missing)}")
         elif found.warning:

@@ -10,13 +10,13 @@ from provisioner import mailflow, rules
 from provisioner.devices import attempts, device_of, summary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow import Attempt, decide, naming
-from provisioner.mailflow.picture import of_observed
+from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
 from provisioner.model.picture import Exemption, Relay
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load_for_devices
-from provisioner.operations.standing import observe, part_for, standing
+from provisioner.operations.standing import advised, changes_of, observe, part_for, standing
 from provisioner.resources import TYPES
 
 Explanation = dict[str, Any]
@@ -55,16 +55,18 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
         user = observed.resources.get(Address("mailbox", device.mailbox))
         signs_in_as = user.spec.sign_in if isinstance(user, Present) else None
         document["sign_in"] = [
-            {**_verdict(device.mailbox, choice.authentication, observed), "signs_in_as": signs_in_as}
+            {**_verdict(device.mailbox, choice.authentication, observed, part), "signs_in_as": signs_in_as}
         ]
     if observed is not None and at_mx:
-        document["sending"] = [_sending(attempt, observed) for attempt in attempts(device, desired, choice)]
+        document["sending"] = [_sending(attempt, observed, part) for attempt in attempts(device, desired, choice)]
     return document
 
 
-def _sending(attempt: Attempt, observed: Observed) -> Explanation:
+def _sending(attempt: Attempt, observed: Observed, part: Desired) -> Explanation:
     """What the tenant decides about a message of a device now; `idle` are disabled connectors that name its source."""
-    found = decide(of_observed(observed), attempt, observed.evidence)
+    picture = of_observed(observed)
+    found = decide(picture, attempt, observed.evidence)
+    then = decide(after(picture, changes_of(part, observed)), attempt, observed.evidence)
     named = naming(observed, attempt)
     return {
         "network": attempt.network,
@@ -75,7 +77,7 @@ def _sending(attempt: Attempt, observed: Observed) -> Explanation:
         "reason": found.reason,
         "code": found.code,
         "sentence": found.sentence,
-        "mend": found.mend,
+        "mend": advised(found, then),
         "unknown": list(found.missing),
         "others": list(found.others),
         "idle": [a.short for a in named.idle],
@@ -100,12 +102,13 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
         found = [f for f in rules.lint(desired) if f.address == address]
         document["findings"] = [{"rule": f.rule, "summary": f.summary, "mend": f.mend} for f in found]
     if mailbox and observed is not None:
-        document["sign_in"] = [_verdict(mailbox, kind, observed) for kind in ("basic", "oauth")]
+        document["sign_in"] = [_verdict(mailbox, kind, observed, part) for kind in ("basic", "oauth")]
     return document
 
 
-def _verdict(mailbox: str, authentication: str, observed: Observed) -> Explanation:
+def _verdict(mailbox: str, authentication: str, observed: Observed, part: Desired) -> Explanation:
     found = mailflow.sign_in(observed, mailbox, authentication)
+    then = mailflow.sign_in(observed, mailbox, authentication, changes_of(part, observed))
     return {
         "mailbox": mailbox,
         "authentication": authentication,
@@ -113,7 +116,7 @@ def _verdict(mailbox: str, authentication: str, observed: Observed) -> Explanati
         "blocked_by": found.reason,
         "others": list(found.others),
         "sentence": found.sentence or "nothing that was looked at forbids it to sign in",
-        "mend": found.mend,
+        "mend": advised(found, then),
         "unknown": list(found.missing),
         "warning": found.warning,
     }

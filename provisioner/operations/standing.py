@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from provisioner import engine
+from provisioner.changes import planning
 from provisioner.changes.changeset import plain
-from provisioner.model import Address, Desired, Observed, Present, Request, Resource, Unknown, written
+from provisioner.mailflow.attempt import Decision
+from provisioner.model import Address, Change, Desired, Observed, Present, Request, Resource, Unknown, written
 from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -80,6 +82,23 @@ def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
     elif there is not None:
         state = f"unknown: {there.reason}" if isinstance(there, Unknown) else "absent"
     return {"address": resource.address.short, "declared": wanted, "state": state, "live": live, "not_in_force": idle}
+
+
+def changes_of(part: Desired, observed: Observed) -> Sequence[Change]:
+    """What the plan would change of a part of it, whatever else it would do."""
+    alone = dataclasses.replace(part, owner="", exclusive=frozenset(), absent={})
+    return planning.plan(alone, observed, TYPES).pending
+
+
+def advised(now: Decision, then: Decision) -> str:
+    """What to do about a refusal: to apply the plan where that lifts it, and what is left to do after that.
+
+    `then` is the decision once the plan's changes are made.
+    """
+    if now.allowed is not False or now.reason in then.certain:
+        return now.mend
+    left = f"; then {then.mend}" if then.allowed is False and then.mend else ""
+    return f"the plan changes that: provisioner apply{left}"
 
 
 def lacking(part: Desired, observed: Observed | None) -> Sequence[Address]:

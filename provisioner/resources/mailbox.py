@@ -133,7 +133,7 @@ class MailboxType(PreconditionType):
 
     def contribution(self, spec: Mailbox) -> Contributions:
         """The account that a sign-in needs."""
-        return (Account(spec.address, spec.enabled, spec.licensed, spec.user_id or ""),)
+        return (Account(spec.address, spec.enabled, spec.licensed, spec.user_id or "", spec.sign_in or ""),)
 
 
 _form = lenient(recipient_id)

@@ -4,7 +4,7 @@
 only by name: `allow:` in the plan, `--allow RULE[:pattern]` on the command line.
 """
 
-from provisioner.mailflow.asking import questions, reduce_evidence, sign_in_questions
+from provisioner.mailflow.asking import further_questions, questions, reduce_evidence, sign_in_questions
 from provisioner.rules.catalogue import CLOSE_BEFORE_OPEN, RULES, rule_of
 from provisioner.rules.plan_alone import lint
 from provisioner.rules.unmanaged import check_unmanaged
@@ -16,6 +16,7 @@ __all__ = [
     "RULES",
     "check",
     "check_unmanaged",
+    "further_questions",
     "lifted",
     "lint",
     "parse_allow",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from provisioner.sandbox.mail_directory import user_of
+from provisioner.sandbox.mail_directory import memberships, user_of
 from provisioner.sandbox.tenant import Row, Tenant
 
 KEPT_AS = "conditionalAccessPolicies"
@@ -25,13 +25,14 @@ def refuse_password(tenant: Tenant, owner: Row) -> bool:
     """Whether an enabled policy refuses passwords over SMTP to the user of a mailbox.
 
     Report-only policies refuse nothing. Not modelled: conditions of location, platform and risk; a policy that has one
-    refuses nobody here. Groups and roles are those that the user's row names in `memberOf` (ids).
+    refuses nobody here. Groups and roles are those of `mail_directory.memberships`.
     """
     user = user_of(tenant, owner)
-    return any(_refuses(policy, user) for policy in tenant.graph.get(KEPT_AS) or ())
+    groups = memberships(tenant, user)
+    return any(_refuses(policy, user, groups) for policy in tenant.graph.get(KEPT_AS) or ())
 
 
-def _refuses(policy: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
+def _refuses(policy: Mapping[str, Any], user: Mapping[str, Any], groups: Iterable[str]) -> bool:
     conditions = policy.get("conditions") or {}
     controls = policy.get("grantControls") or {}
     asks = any(controls.get(key) for key in ("builtInControls", "authenticationStrength", "termsOfUse"))
@@ -42,7 +43,7 @@ def _refuses(policy: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
         and not narrowed
         and bool(_LEGACY & _lower(conditions.get("clientAppTypes") or ("all",)))
         and _about(conditions.get("applications") or {}, "Applications", _EXCHANGE)
-        and _meant(conditions.get("users") or {}, user)
+        and _meant(conditions.get("users") or {}, user, groups)
     )
 
 
@@ -53,8 +54,8 @@ def _about(condition: Mapping[str, Any], noun: str, wanted: frozenset[str]) -> b
     )
 
 
-def _meant(condition: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
-    names = _lower([user.get("id"), *(user.get("memberOf") or ())])
+def _meant(condition: Mapping[str, Any], user: Mapping[str, Any], groups: Iterable[str]) -> bool:
+    names = _lower([user.get("id"), *groups])
 
     def listed(prefix: str) -> set[str]:
         return {text for kind in ("Users", "Groups", "Roles") for text in _lower(condition.get(f"{prefix}{kind}"))}

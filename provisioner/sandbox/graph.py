@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from provisioner.sandbox import access_policies
 from provisioner.sandbox.faults import facts
+from provisioner.sandbox.mail_directory import memberships
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
 
@@ -146,7 +147,7 @@ class GraphService:
         self._routes: Mapping[tuple[str, int], Callable[[Call], Reply]] = {
             ("users", 1): self._users,
             ("users", 2): self._user,
-            ("users", 3): self._license_details,
+            ("users", 3): self._of_user,
             ("domains", 1): self._domains,
             ("domains", 2): self._domain,
             ("domains", 3): self._domain_records,
@@ -235,9 +236,25 @@ class GraphService:
         self._tenant.changed()
         return Reply(204)
 
-    def _license_details(self, call: Call) -> Reply:
-        if call.path[2].lower() != "licensedetails":
+    def _of_user(self, call: Call) -> Reply:
+        parts = {"licensedetails": self._license_details, "transitivememberof": self._memberships}
+        part = parts.get(call.path[2].lower())
+        if part is None:
             raise _bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+        return part(call)
+
+    def _memberships(self, call: Call) -> Reply:
+        """Direct and nested groups and roles (Learn, "List a user's memberships (direct and transitive)")."""
+        call.need(_READ_USERS)
+        user = self._find_user(call.path[1])
+        rows: list[Row] = [{"id": name} for name in memberships(self._tenant, user)]
+        page, next_link = self._page(call, rows)
+        body: Row = {"@odata.context": _context(call, "directoryObjects")}
+        if next_link:
+            body["@odata.nextLink"] = next_link
+        return Reply(200, {**body, "value": [{"@odata.type": "#microsoft.graph.group", **row} for row in page]})
+
+    def _license_details(self, call: Call) -> Reply:
         call.need(_READ_USERS)
         user = self._find_user(call.path[1])
         skus = {str(sku.get("skuId")): sku for sku in self._rows("subscribedSkus")}

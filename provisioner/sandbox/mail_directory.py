@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from provisioner.sandbox.cmdlets import cas_mailbox, mailbox, recipient
@@ -37,6 +38,19 @@ def addresses(row: Row) -> set[str]:
 def primary(row: Row) -> str:
     """The primary address in lower case: what a mailbox is counted under."""
     return str(row["PrimarySmtpAddress"]).lower()
+
+
+def memberships(tenant: Tenant, user: Mapping[str, Any]) -> list[str]:
+    """The ids of the groups and roles that a user is in, by `memberOf` of its row and of the rows of its groups."""
+    groups = {str(row.get("id")).lower(): row for row in tenant.graph.get("groups") or ()}
+    found: dict[str, None] = {}
+    waiting = [str(name).lower() for name in user.get("memberOf") or ()]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = None
+            waiting += [str(above).lower() for above in groups.get(name, {}).get("memberOf") or ()]
+    return list(found)
 
 
 def user_of(tenant: Tenant, owner: Row) -> dict[str, Any]:

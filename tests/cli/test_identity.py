@@ -604,3 +604,74 @@ def test_an_export_without_the_role_for_rights_says_so_and_writes_the_rest(here:
     assert f"- {INVOICES}" in written.read_text() or f"[{INVOICES}]" in written.read_text()
     assert here.on_tenant("plan", str(written), "--detailed-exitcode").returncode == 0
     written.unlink()
+
+
+# --- who a device is, for what decides about passwords ---------------------------------------------------------------
+
+BASIC = """devices:
+  mfp:
+    from: {sender}
+    mailbox: {mailbox}
+    recipients: anyone
+    method: client_submission
+    supports: {{ tls: '1.2', authentication: [basic] }}
+"""
+GROUPS = {"inner": "0a1b2c3d-0000-4000-8000-00000000000a", "outer": "0a1b2c3d-0000-4000-8000-00000000000b"}
+
+
+def told(shop: Shop) -> dict[str, str]:
+    """The findings of a plan about sign-ins, by rule; what `doctor` says of the mailbox beside them."""
+    found = shop.on_tenant("plan", "plan.yaml", "--format", "json")
+    rules = {f["rule"]: f["summary"] for f in json.loads(found.stdout)["provisioner"]["findings"]}
+    return {rule: text for rule, text in rules.items() if rule.startswith("SMTP-AUTH")}
+
+
+@pytest.mark.parametrize("name", ["mfp@x.com", SCAN, "mfp01@contoso.onmicrosoft.com"])
+def test_the_policy_of_a_device_s_user_is_found_by_each_name_of_its_mailbox(here: Shop, name: str) -> None:
+    """Its alias is the sign-in name of a person, who has no such policy."""
+    policy = {"Name": "No basic", "AllowBasicAuthSmtp": False}
+    here.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"AuthenticationPolicy": [policy]}})
+    here.write(BASIC.format(sender=SCAN, mailbox=name))
+    assert told(here) == {}
+    here.tenant.cmdlet("Set-User", Identity="mfp01@contoso.onmicrosoft.com", AuthenticationPolicy="No basic")
+    assert 'the authentication policy "No basic"' in told(here)["SMTP-AUTH-BLOCKED"]
+    doctor = here.on_tenant("doctor", "plan.yaml").stdout
+    assert 'the authentication policy "No basic"' in doctor
+    assert "not known: the authentication policy" not in doctor
+    explained = here.on_tenant("explain", "device/mfp", "plan.yaml").stdout
+    assert "blocked by: organization, authentication_policy" in explained
+    advice = "the plan changes that: provisioner apply; then give the user a policy that allows it"
+    assert (advice in explained, advice in doctor) == (True, True)
+    assert "write enabled" not in explained + doctor, "the plan has that already"
+
+
+@pytest.mark.parametrize("transport", ["REST", "PSRP"])
+@pytest.mark.parametrize(("condition", "refused"), [("include", True), ("exclude", False)])
+def test_a_user_is_in_the_groups_of_a_conditional_access_policy_through_others(
+    here: Shop, condition: str, refused: bool, transport: str
+) -> None:
+    users = {"includeUsers": ["All"]} if condition == "exclude" else {"includeUsers": ["None"]}
+    policy = {
+        "id": "5a1c2a52-0000-4000-8000-0000000000ca",
+        "displayName": "Block legacy",
+        "state": "enabled",
+        "grantControls": {"builtInControls": ["block"]},
+        "conditions": {
+            "clientAppTypes": ["other"],
+            "applications": {"includeApplications": ["All"]},
+            "users": {**users, f"{condition}Groups": [GROUPS["outer"]]},
+        },
+    }
+    member = {"userPrincipalName": "svc-erp@contoso.onmicrosoft.com", "memberOf": [GROUPS["inner"]]}
+    nested = {"id": GROUPS["inner"], "memberOf": [GROUPS["outer"]]}
+    graph = {"conditionalAccessPolicies": [policy], "users": [member], "groups": [nested]}
+    here.tenant.control("POST", "/load", {"sandbox": 1, "graph": graph})
+    here.write(BASIC.format(sender=ERP, mailbox=ERP))
+    found = json.loads(over(here, transport, "plan", "plan.yaml", "--format", "json").stdout)["provisioner"]["findings"]
+    rules = {f["rule"]: f["summary"] for f in found if f["rule"].startswith("SMTP-AUTH")}
+    assert ('the Conditional Access policy "Block legacy"' in rules.get("SMTP-AUTH-BLOCKED", "")) is refused
+    assert "SMTP-AUTH-UNKNOWN" not in rules
+    here.write(BASIC.format(sender=SCAN, mailbox=SCAN))
+    found = json.loads(over(here, transport, "plan", "plan.yaml", "--format", "json").stdout)["provisioner"]["findings"]
+    other = {f["rule"] for f in found if f["rule"].startswith("SMTP-AUTH")}
+    assert other == (set() if refused else {"SMTP-AUTH-BLOCKED"}), "who is in no group"

@@ -6,15 +6,35 @@ from typing import Any
 
 import pytest
 
-from provisioner.mailflow.asking import mailbox_questions, questions, reduce_evidence, sign_in_questions
-from provisioner.model import Address, Answer, Cmdlet, Desired, GraphRequest, Request, Resource, Unknown, request_key
+from provisioner.mailflow.asking import (
+    further_questions,
+    mailbox_questions,
+    questions,
+    reduce_evidence,
+    sign_in_questions,
+)
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Desired,
+    GraphRequest,
+    Observed,
+    Present,
+    Request,
+    Resource,
+    Unknown,
+    request_key,
+)
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.rows import (
     access_policy,
     allow_block_list,
     authentication_policy,
     cas_mailbox,
     connection_filter,
+    membership,
     organization_config,
     security_defaults,
     transport_config,
@@ -119,7 +139,7 @@ def test_a_verdict_on_a_mailbox_needs_every_switch(desired: Desired | None, own:
 
 
 def reduced(desired: Desired, *answers: tuple[Request, Answer | Unknown]) -> dict[str, Answer | Unknown]:
-    return reduce_evidence({request_key(q): a for q, a in answers}, desired)
+    return reduce_evidence(Observed({}, evidence={request_key(q): a for q, a in answers}), desired)
 
 
 def test_columns_that_no_rule_reads_are_left_out() -> None:
@@ -190,3 +210,64 @@ def test_policies_are_kept_by_the_columns_that_decide_and_their_names() -> None:
         ),
         request_key(access_policy.REQUEST): Answer(({n: v for n, v in access.items() if n != "x"},)),
     }
+
+
+# --- what the first answers make necessary ---------------------------------------------------------------------------
+
+SIGN_IN = "erp01@contoso.onmicrosoft.com"
+POLICY = {
+    "state": "enabled",
+    "displayName": "Block legacy",
+    "grantControls": {"builtInControls": ["block"]},
+    "conditions": {"clientAppTypes": ["other"], "applications": {"includeApplications": ["All"]}},
+}
+
+
+def seen(users: list[dict[str, Any]], of_policy: dict[str, Any], listing: bool = False) -> Observed:
+    """The user of ERP was read; `users` is what Get-User answered."""
+    there = {Address("mailbox", ERP): Present(Mailbox(ERP, True, True, SIGN_IN, "id/erp"))}
+    policy = {**POLICY, "conditions": {**POLICY["conditions"], "users": of_policy}}  # type: ignore[dict-item]
+    answers = {
+        request_key(user.LISTING if listing else of_user(ERP)): Answer(tuple(users)),
+        request_key(access_policy.REQUEST): Answer((policy,)),
+    }
+    return Observed(there, evidence=answers)
+
+
+EVERYBODY: dict[str, Any] = {"includeUsers": ["All"]}
+GROUPS = GraphRequest("GET", "/users/id%2Ferp/transitiveMemberOf?$top=999", columns=frozenset({"id"}))
+
+
+@pytest.mark.parametrize(
+    ("users", "of_policy", "asked"),
+    [
+        ([{"UserPrincipalName": SIGN_IN, "WindowsEmailAddress": ERP}], EVERYBODY, []),
+        ([], EVERYBODY, [user.look_up(SIGN_IN)]),
+        # The alias is the sign-in name of another one.
+        ([{"UserPrincipalName": ERP, "WindowsEmailAddress": "bea@contoso.com"}], EVERYBODY, [user.look_up(SIGN_IN)]),
+        ([{"UserPrincipalName": SIGN_IN}], {"includeUsers": ["All"], "excludeGroups": ["g"]}, [GROUPS]),
+        ([{"UserPrincipalName": SIGN_IN}], {"includeGroups": ["g"]}, [GROUPS]),
+        ([{"UserPrincipalName": SIGN_IN}], {"includeUsers": ["All"], "excludeRoles": ["r"]}, []),
+    ],
+)
+def test_what_the_first_answers_leave_open_is_asked(
+    users: list[dict[str, Any]], of_policy: dict[str, Any], asked: list[Request]
+) -> None:
+    observed = seen(users, of_policy)
+    assert list(further_questions(plan((ERP,), erp=BASIC), observed)) == asked
+    assert list(further_questions(plan((ERP,), erp=OAUTH), observed)) == [], "it is about passwords"
+    listed = seen(users, of_policy, listing=True)
+    assert [q for q in further_questions(plan((ERP,), erp=BASIC), listed) if isinstance(q, Cmdlet)] == []
+
+
+def test_of_many_users_the_groups_are_not_asked_for() -> None:
+    names = [f"m{n}" for n in range(membership.MOST + 1)]
+    there = {
+        Address("mailbox", f"{n}@contoso.com"): Present(Mailbox(f"{n}@contoso.com", True, True, user_id=f"id-{n}"))
+        for n in names
+    }
+    policies = seen([], {"includeGroups": ["g"]}).evidence
+    for count, asked in ((membership.MOST, membership.MOST), (membership.MOST + 1, 0)):
+        desired = plan(**dict.fromkeys(names[:count], BASIC))
+        questions_ = further_questions(desired, Observed(there, evidence=policies))
+        assert sum(isinstance(q, GraphRequest) for q in questions_) == asked

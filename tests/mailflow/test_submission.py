@@ -32,6 +32,7 @@ from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.rows import (
     access_policy,
     authentication_policy,
+    membership,
     organization_config,
     security_defaults,
     transport_config,
@@ -338,6 +339,43 @@ PASSWORDS: list[tuple[dict[str, Any], bool | None, str, tuple[str, ...]]] = [
     ({ACCESS_POLICIES: [BLOCK_LEGACY, {**BLOCK_LEGACY, "displayName": "A", "conditions": {
         **BLOCK_LEGACY["conditions"], "locations": {"includeLocations": ["All"]}}}]}, False, "conditional_access", ()),
 ]  # fmt: skip
+
+
+GROUPS = request_key(membership.look_up("id-erp"))
+IN_G, IN_NONE = {GROUPS: [{"id": "G"}, {"id": "other"}]}, {GROUPS: []}
+HOLDS = 'whether the Conditional Access policy "Block legacy" holds (%s)'
+
+
+@pytest.mark.parametrize(
+    ("users", "member", "allowed", "missing"),
+    [
+        ({"includeUsers": ["None"], "includeGroups": ["g"]}, IN_G, False, ()),
+        ({"includeUsers": ["None"], "includeGroups": ["g"]}, IN_NONE, True, ()),
+        ({"includeUsers": ["All"], "excludeGroups": ["g"]}, IN_G, True, ()),
+        ({"includeUsers": ["All"], "excludeGroups": ["g"]}, IN_NONE, False, ()),
+        ({"includeGroups": ["g"], "excludeGroups": ["other"]}, IN_G, True, ()),
+        ({"includeGroups": ["g"]}, {GROUPS: "forbidden"}, None, (HOLDS % "the user's groups and roles",)),
+        ({"includeRoles": ["r"]}, IN_G, None, (HOLDS % "the user's roles",)),
+        ({"includeUsers": ["All"], "excludeRoles": ["r"]}, IN_NONE, None, (HOLDS % "the user's roles",)),
+    ],
+)
+def test_groups_of_a_user_decide_about_a_conditional_access_policy_where_they_were_read(
+    users: dict[str, Any], member: dict[str, Any], allowed: bool | None, missing: tuple[str, ...]
+) -> None:
+    found = decide(picture(), BASIC, evidence({**asked(users=users), **member}))
+    assert (found.allowed, found.missing) == (allowed, missing)
+    assert found.reason == ("conditional_access" if allowed is False else "")
+
+
+def test_a_policy_is_that_of_the_user_who_has_the_sign_in_name() -> None:
+    """The mailbox is written by an alias, which another user signs in by."""
+    tenant = picture(Account(ERP, True, True, "id-erp", "erp01@contoso.onmicrosoft.com"))
+    bea = {"UserPrincipalName": ERP, "WindowsEmailAddress": "bea@contoso.com", "AuthenticationPolicy": None}
+    his = {"UserPrincipalName": "erp01@contoso.onmicrosoft.com", "AuthenticationPolicy": "Block Basic"}
+    ask = request_key(user.look_up("erp01@contoso.onmicrosoft.com"))
+    assert decide(tenant, BASIC, evidence({ASK_USER: [bea], ask: [his]})).reason == "authentication_policy"
+    allowed = {**his, "AuthenticationPolicy": None}
+    assert decide(tenant, BASIC, evidence({ASK_USER: [bea], ask: [allowed]})).allowed
 
 
 @pytest.mark.parametrize(("answers", "allowed", "reason", "missing"), PASSWORDS)

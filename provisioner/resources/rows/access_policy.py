@@ -38,7 +38,7 @@ _ALL = "all"
 class AccessPolicy:
     """An enabled policy that refuses passwords over SMTP to those that it is about.
 
-    `users`, `groups` (and roles), `spared_users` and `spared_groups` are ids in lower case, {"all"} for everybody.
+    `users`, `groups` and `roles`, and those of them that it spares, are ids in lower case, {"all"} for everybody.
     `conditions` are those under which alone it refuses, in words; empty: it always does.
     """
 
@@ -47,6 +47,8 @@ class AccessPolicy:
     groups: frozenset[str]
     spared_users: frozenset[str]
     spared_groups: frozenset[str]
+    roles: frozenset[str] = frozenset()
+    spared_roles: frozenset[str] = frozenset()
     conditions: tuple[str, ...] = ()
 
 
@@ -71,9 +73,11 @@ def _policy(row: Row) -> AccessPolicy | None:
     return AccessPolicy(
         str(row.get("displayName") or row.get("id") or ""),
         _words(users, "includeUsers"),
-        _words(users, "includeGroups") | _words(users, "includeRoles"),
+        _words(users, "includeGroups"),
         _words(users, "excludeUsers"),
-        _words(users, "excludeGroups") | _words(users, "excludeRoles"),
+        _words(users, "excludeGroups"),
+        _words(users, "includeRoles"),
+        _words(users, "excludeRoles"),
         (*narrowed, *(["its filter for applications"] if applications.get("applicationFilter") else [])),
     )
 
