@@ -5,7 +5,7 @@
 a refusal.
 """
 
-from provisioner.devices.attempts import at_mx, attempts
+from provisioner.devices.attempts import at_mx, attempts, signs_in_as_application
 from provisioner.devices.choice import NAMES, Facts, choose, facts_of
 from provisioner.devices.expansion import egress, expand, odd_sources, worked_out_for
 from provisioner.devices.remedy import Remedy, remedy
@@ -28,6 +28,7 @@ __all__ = [
     "remedy",
     "report",
     "sheet",
+    "signs_in_as_application",
     "summary",
     "way",
     "way_of",

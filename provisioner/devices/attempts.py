@@ -34,9 +34,14 @@ def signing_in(device: Device, authentication: str) -> Attempt:
         device.recipients == "anyone",
         authentication=authentication,
         mailbox=device.mailbox,
-        application={"application": True, "user": False}.get(device.oauth) if authentication == "oauth" else None,
+        application=signs_in_as_application(device, authentication),
         recipients=device.recipients_per_message,
     )
+
+
+def signs_in_as_application(device: Device, authentication: str) -> bool | None:
+    """Whether an application signs in and not a person; None where the plan does not say, and with a password."""
+    return {"application": True, "user": False}.get(device.oauth) if authentication == "oauth" else None
 
 
 def at_mx(device: Device, desired: Desired) -> Sequence[Attempt]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from provisioner.devices.attempts import signs_in_as_application
 from provisioner.devices.choice import choose, facts_of
 from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.mailflow import Attempt, decide
@@ -124,7 +125,7 @@ class _Expansion:
             self._domain(domain, device)
         if choice.method == CLIENT_SUBMISSION:
             self._switch(device)
-            self._user(device)
+            self._user(device, application=signs_in_as_application(device, choice.authentication) is True)
             for sender in device.addresses:
                 if sender != device.mailbox:
                     right = pair_of(device.mailbox, sender)
@@ -152,11 +153,15 @@ class _Expansion:
         if spec != there.spec:
             self.resources[address] = dataclasses.replace(there, spec=spec)
 
-    def _user(self, device: Device) -> None:
-        address = Address("mailbox", device.mailbox)
-        self._add(address, Mailbox(device.mailbox, enabled=True, licensed=True), device)
+    def _user(self, device: Device, *, application: bool) -> None:
+        """The mailbox's user. An application signs in to a mailbox whose user may not, such as a shared mailbox.
+
+        Source: Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth", client credentials.
+        """
+        address, person = Address("mailbox", device.mailbox), None if application else True
+        self._add(address, Mailbox(device.mailbox, person, person), device)
         there = self.resources[address]
-        spec = Mailbox(device.mailbox, enabled=True, licensed=True)
+        spec = Mailbox(device.mailbox, there.spec.enabled or person, there.spec.licensed or person)
         if spec != there.spec:
             self.resources[address] = dataclasses.replace(there, spec=spec)
 

@@ -42,7 +42,9 @@ def questions(desired: Desired) -> Sequence[Request]:
     # Those that a narrower run leaves out: whoever takes something away must know what they have.
     asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
     if passwords:
-        asked += [*_OF_PASSWORDS, *user.look_ups(passwords)]
+        asked += _OF_PASSWORDS
+    if users := sorted({*passwords, *_of_applications(desired)}):
+        asked += user.look_ups(users)
     if passwords or DIRECT_SEND in methods:
         asked.append(organization_config.REQUEST)
     if methods & {SMTP_RELAY, DIRECT_SEND}:
@@ -55,13 +57,13 @@ def questions(desired: Desired) -> Sequence[Request]:
 
 
 def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]:
-    """What the first answers make necessary for the devices that sign in with a password.
+    """What the first answers make necessary for the devices that sign in with a password, or as an application.
 
-    The policy of a user whose mailbox is written by another name than its primary address, and the groups of each user
-    where a Conditional Access policy includes or spares groups.
+    The user of a mailbox that is written by another name than its primary address, and the groups of each user where a
+    Conditional Access policy includes or spares groups.
     """
-    mailboxes = _sign_ins(desired, "basic")
-    accounts = [a for m in sorted(mailboxes) for a in _accounts(m, observed) if a.sign_in or a.user_id]
+    mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired)}
+    accounts = [a for m in sorted(mailboxes) for a in _users_of(m, observed) if a.sign_in or a.user_id]
     rows = [row for m in mailboxes for row in rows_of(observed.evidence, user.look_up(m))]
     rows += rows_of(observed.evidence, user.LISTING)
     known = {name for row in rows for name in user.decode(row).addresses}
@@ -74,7 +76,7 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     return asked
 
 
-def _accounts(mailbox: str, observed: Observed) -> Iterator[Account]:
+def _users_of(mailbox: str, observed: Observed) -> Iterator[Account]:
     """The user of a mailbox, where it was read."""
     for kind in (t for t in TYPES if Account in t.contributes):
         there = observed.resources.get(Address(kind.name, mailbox))
@@ -134,6 +136,12 @@ def _accounts(desired: Desired) -> set[str]:
         for name, choice in desired.choices.items()
         if choice.method == HIGH_VOLUME_EMAIL and choice.authentication == "basic"
     }
+
+
+def _of_applications(desired: Desired) -> set[str]:
+    """The mailboxes that applications sign in to: of which kind each is decides whether it needs a licence."""
+    signing = _sign_ins(desired, "oauth")
+    return {d.mailbox for d in desired.devices.values() if d.oauth == "application" and d.mailbox in signing}
 
 
 # --- what of the answers is kept -------------------------------------------------------------------------------------

@@ -101,10 +101,18 @@ def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decisio
     return Decision(allowed, CLIENT_SUBMISSION, missing=missing, possible=possible, warning=warning, doubts=doubts)
 
 
-def sign_in(observed: Observed, mailbox: str, authentication: str, changes: Iterable[Change] = ()) -> Decision:
+def sign_in(
+    observed: Observed,
+    mailbox: str,
+    authentication: str,
+    changes: Iterable[Change] = (),
+    *,
+    application: bool | None = None,
+) -> Decision:
     """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read, once `changes` are made."""
     picture = after(of_observed(observed, TYPES, (mailbox,)), changes)
-    return submitted(picture, Attempt("", False, authentication=authentication, mailbox=mailbox), observed.evidence)
+    attempt = Attempt("", False, authentication=authentication, mailbox=mailbox, application=application)
+    return submitted(picture, attempt, observed.evidence)
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------

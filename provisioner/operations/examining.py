@@ -13,6 +13,7 @@ from pathlib import Path
 
 from provisioner import engine, mailflow, rules
 from provisioner.border import make_private
+from provisioner.devices import signs_in_as_application
 from provisioner.diagnostics import InputError, ProvisionerError, Severity, Untrusted
 from provisioner.engine import journal
 from provisioner.model import (
@@ -288,6 +289,13 @@ def _signing_in(desired: Desired) -> Mapping[str, str]:
     return dict(sorted(found.items()))
 
 
+def _application(desired: Desired, mailbox: str, authentication: str) -> bool | None:
+    """Whether an application signs in to a mailbox, where the plan says the same of all its devices."""
+    devices = [d for d in desired.devices.values() if d.mailbox == mailbox]
+    found = {signs_in_as_application(device, authentication) for device in devices}
+    return found.pop() if len(found) == 1 else None
+
+
 def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
     mailboxes = list(_signing_in(desired)) if desired else []
     return rules.sign_in_questions(mailboxes) if mailboxes else ()
@@ -299,8 +307,11 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned
     asked = planned.basis.observed.evidence if planned is not None and planned.basis is not None else {}
     observed = Observed(seen, evidence={**asked, **answers})
     for mailbox, authentication in _signing_in(desired).items():
-        found = mailflow.sign_in(observed, mailbox, authentication)
-        then = mailflow.sign_in(observed, mailbox, authentication, planned.pending if planned else ())
+        application = _application(desired, mailbox, authentication)
+        found, then = (
+            mailflow.sign_in(observed, mailbox, authentication, changes, application=application)
+            for changes in ((), planned.pending if planned else ())
+        )
         how = "OAuth" if authentication == "oauth" else "a password"
         what = f"{mailbox} with {how}"
         if found.reason == "no_mailbox":

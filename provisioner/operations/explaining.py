@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import mailflow, rules
-from provisioner.devices import attempts, device_of, summary
+from provisioner.devices import attempts, device_of, signs_in_as_application, summary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow import Attempt, decide, naming
 from provisioner.mailflow.picture import after, of_observed
@@ -55,7 +55,16 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
         user = observed.resources.get(Address("mailbox", device.mailbox))
         signs_in_as = user.spec.sign_in if isinstance(user, Present) else None
         document["sign_in"] = [
-            {**_verdict(device.mailbox, choice.authentication, observed, part), "signs_in_as": signs_in_as}
+            {
+                **_verdict(
+                    device.mailbox,
+                    choice.authentication,
+                    observed,
+                    part,
+                    application=signs_in_as_application(device, choice.authentication),
+                ),
+                "signs_in_as": signs_in_as,
+            }
         ]
     if observed is not None and at_mx:
         document["sending"] = [_sending(attempt, observed, part) for attempt in attempts(device, desired, choice)]
@@ -106,9 +115,13 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
     return document
 
 
-def _verdict(mailbox: str, authentication: str, observed: Observed, part: Desired) -> Explanation:
-    found = mailflow.sign_in(observed, mailbox, authentication)
-    then = mailflow.sign_in(observed, mailbox, authentication, changes_of(part, observed))
+def _verdict(
+    mailbox: str, authentication: str, observed: Observed, part: Desired, *, application: bool | None = None
+) -> Explanation:
+    found, then = (
+        mailflow.sign_in(observed, mailbox, authentication, changes, application=application)
+        for changes in ((), changes_of(part, observed))
+    )
     return {
         "mailbox": mailbox,
         "authentication": authentication,

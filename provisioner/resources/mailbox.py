@@ -124,8 +124,8 @@ class MailboxType(PreconditionType):
         return (
             f"it is {live.kind}, whose account should stay blocked. For a password or a person's token, let the device "
             "sign in to another mailbox (mailbox: …) that may send as this address; Send As is then planned. An "
-            "application (OAuth, client credentials) needs no account that may sign in: declare smtp_auth and send_as "
-            "for this mailbox in place of the device"
+            "application (client credentials) needs no account that may sign in: write oauth: { sign_in: application } "
+            "for the device"
         )
 
     def written_form(self, spec: Mailbox) -> None:

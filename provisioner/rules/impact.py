@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.devices import at_mx, choose, facts_of
+from provisioner.devices import at_mx, choose, facts_of, signs_in_as_application
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
@@ -28,6 +28,8 @@ _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 _TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing"}
 """What need not be asked for: DEVICE-RISK tells of every High Volume Email account that it takes a billing policy."""
 
+_OF_A_PERSON = frozenset({"account_disabled", "unlicensed"})
+"""What no precondition says of a device as which an application signs in."""
 
 _TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejected"})
 """Refusals that PRECONDITION, DOMAIN-SENDING-DISABLED and DIRECT-SEND-REJECTED report."""
@@ -77,14 +79,15 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
     blocked: dict[Decision, list[Device]] = {}
     unknown: dict[tuple[Doubt, ...], list[Device]] = {}
     for device, attempt in _signing_in(outlook.desired):
+        elsewhere = _TOLD_ELSEWHERE - (_OF_A_PERSON if attempt.application else frozenset())
         now, then = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
         if then.allowed is not False:
-            open_ = tuple(doubt for doubt in then.doubts if not set(doubt.reasons) <= _TOLD_ELSEWHERE)
+            open_ = tuple(doubt for doubt in then.doubts if not set(doubt.reasons) <= elsewhere)
             if open_:
                 unknown.setdefault(open_, []).append(device)
         elif then.reason in {"mailbox", "organization"} and now.allowed is not False:
             yield _loses(device, then.sentence, _switch_change(device, outlook))
-        elif then.reason not in _PRECONDITIONS:
+        elif then.reason not in elsewhere:
             blocked.setdefault(dataclasses.replace(then, missing=()), []).append(device)
     for decision, devices in blocked.items():
         summary = f"{_listed(devices)} cannot sign in: {decision.sentence}"
@@ -102,7 +105,11 @@ def _signing_in(desired: Desired) -> Iterator[tuple[Device, Attempt]]:
         for device in _by_method(desired, method):
             authentication, hve = desired.choices[device.name].authentication, method == HIGH_VOLUME_EMAIL
             mailbox = device.account if hve else device.mailbox
-            yield device, Attempt("", False, authentication=authentication, mailbox=mailbox, hve=hve)
+            application = signs_in_as_application(device, authentication)
+            yield (
+                device,
+                Attempt("", False, authentication=authentication, mailbox=mailbox, hve=hve, application=application),
+            )
 
 
 def _switch_change(device: Device, outlook: _Outlook) -> Address | None:

@@ -18,7 +18,7 @@ from provisioner.model import Address, Observed
 from provisioner.plan.export import export
 from provisioner.resources import TYPES
 from tests.advice.told import Said, Told
-from tests.advice.worlds import BRANCH, GUEST, SITE, TENANT, Command, World, joined
+from tests.advice.worlds import BRANCH, SITE, TENANT, Command, World, joined
 
 SECTIONS = {t.name: t.section for t in TYPES}
 MAILBOX, DOMAIN = "desk@contoso.com", "contoso.com"
@@ -344,9 +344,10 @@ def _account(r: Reading, other: str) -> Iterator[Way]:
 def _shared(r: Reading, other: str) -> Iterator[Way]:
     yield Way("a delegate", r.planned(_delegated(r)))
     plan = r.world.document_free
-    plan["devices"] = {n: d for n, d in plan["devices"].items() if d["from"] != r.address.key}
-    rights = {"smtp_auth": {"mailboxes": {r.address.key: "enabled"}}, "send_as": {GUEST: [r.address.key]}}
-    yield Way("an application", r.planned(joined(plan, rights)))
+    for device in plan["devices"].values():
+        if device.get("mailbox", device["from"]) == r.address.key:
+            device["oauth"] = {"sign_in": "application"}
+    yield Way("an application", r.planned(plan))
     yield from _else(r, other)
 
 

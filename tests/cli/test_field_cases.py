@@ -458,6 +458,10 @@ def test_a_shared_mailbox_that_cannot_sign_in_is_told_and_a_delegate_works(shop:
     assert apply(shop).returncode == 0
     assert overrides(shop)["svc.help@contoso.com"] is False
     assert plan(shop).returncode == 0
+    shop.write(APPLICATION % "oauth: { sign_in: application }, ")
+    assert apply(shop).returncode == 0, "an application needs no account that may sign in"
+    assert overrides(shop)["help@contoso.com"] is False
+    assert plan(shop).returncode == 0
 
 
 def test_a_device_signs_in_with_the_name_of_its_user_and_sends_as_another_mailbox(shop: Shop) -> None:

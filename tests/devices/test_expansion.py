@@ -58,6 +58,19 @@ def test_a_sign_in_takes_the_switch_the_user_and_the_domain(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.parametrize(("first", "second"), [("application", "user"), ("user", "application"), (None, "application")])
+def test_an_application_needs_no_account_that_may_sign_in_and_a_person_does(
+    tmp_path: Path, first: str | None, second: str
+) -> None:
+    """Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth"."""
+    erp = Address("mailbox", "erp@contoso.com")
+    alone = desired(tmp_path, devices={"a": {**OAUTH, "oauth": {"sign_in": "application"}}})
+    assert alone.resources[erp].spec == Mailbox("erp@contoso.com", None, None)
+    other = {**OAUTH, **({"oauth": {"sign_in": first}} if first else {})}
+    both = desired(tmp_path, devices={"a": other, "b": {**OAUTH, "oauth": {"sign_in": second}}})
+    assert both.resources[erp].spec == Mailbox("erp@contoso.com", True, True)
+
+
 def test_another_from_address_takes_send_as(tmp_path: Path) -> None:
     found = desired(tmp_path, devices={"erp": {**OAUTH, "from": "bills@fabrikam.com", "mailbox": "erp@contoso.com"}})
     right = pair_of("erp@contoso.com", "bills@fabrikam.com")

@@ -122,7 +122,7 @@ def test_the_account_of_a_shared_mailbox_is_not_to_be_unblocked(details: str, ki
     advice = KIND.fix(Mailbox("erp@contoso.com", True, True), live)
     assert advice.startswith(f"it is {kind}, whose account should stay blocked")
     assert "sign in to another mailbox" in advice
-    assert "An application (OAuth, client credentials) needs no account that may sign in" in advice
+    assert "An application (client credentials) needs no account that may sign in" in advice
 
 
 def test_the_account_of_a_user_mailbox_is_for_its_administrator() -> None:
