@@ -217,3 +217,88 @@ def test_ignore_and_protect_go_by_the_key_too(shop: Shop) -> None:
         assert pending(planned(shop)) == []
     shop.write("owner: mail/prod\nsmtp_auth: { organization: disabled }\n")
     assert pending(planned(shop)) == [("delete", 'inbound_connector["Firewall"]')]
+
+
+# --- marks of an older version, which name no key --------------------------------------------------------------------
+
+OLD_MARKS = """owner: mail/prod
+inbound_connectors:
+  hq: { type: on_premises, sender_ip_addresses: [52.202.8.242], require_tls: false, comment: Scanners }
+  depot: { type: on_premises, sender_ip_addresses: [54.84.80.162], require_tls: false }
+outbound_connectors:
+  bank: { type: partner, recipient_domains: [bank.example] }
+"""
+
+
+def old_mark(shop: Shop, name: str, address: str, **more: Any) -> str:
+    """A connector that an older version made."""
+    usual = {"ConnectorType": "OnPremises", "SenderDomains": ["*"], "RequireTls": False}
+    mark = {"Comment": f"{more.pop('Comment', '')} [provisioner: mail/prod]".strip()}
+    rows = shop.tenant.cmdlet(
+        "New-InboundConnector", Name=name, SenderIPAddresses=[address], **{**usual, **mark, **more}
+    )["rows"]
+    return str(rows[0]["Guid"])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("shape", ["another sender", "equal body", "as declared", "both"])
+def test_a_plan_is_empty_after_an_apply_beside_old_marks_and_missing_connectors(
+    shop: Shop, profile: str, shape: str
+) -> None:
+    """A connector whose mark names no key goes, is renamed or stays in the first apply, and not in a later one."""
+    shop.write(OLD_MARKS)
+    guid = ""
+    if shape in {"another sender", "both"}:
+        old_mark(shop, "Old branch", "93.184.216.9")
+    if shape in {"equal body", "both"}:
+        guid = old_mark(shop, "HQ scanners", "52.202.8.242", Comment="Scanners")
+    if shape == "as declared":
+        guid = old_mark(shop, "hq", "52.202.8.242", Comment="Scanners")
+    code, writes = apply(shop, profile, "plan.yaml", "--auto-approve", "--allow", "BLAST-RADIUS")
+    assert code == 0
+    assert ("Remove-InboundConnector" in writes) is (shape in {"another sender", "both"})
+    rows = {row["Name"]: row for row in shop.tenant.rows("InboundConnector")}
+    assert rows.keys() == {"hq", "depot"}
+    assert not guid or rows["hq"]["Guid"] == guid
+    assert len(shop.tenant.rows("OutboundConnector")) == 1
+    for again in PROFILES:
+        assert shop.run("--profile", again, "plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+    assert apply(shop, profile) == (0, [])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_old_mark_that_may_be_a_missing_connector_waits_and_is_told(shop: Shop, profile: str) -> None:
+    """It has a sender of the missing one and another body. It is kept, told, and gone once that is certain."""
+    shop.write(OLD_MARKS)
+    old_mark(shop, "Headquarters", "52.202.8.242", RequireTls=True)
+    said = shop.run("--profile", profile, "plan", "plan.yaml", "--detailed-exitcode")
+    assert (said.returncode, "RENAMED-UNCLEAR" in said.stdout) == (2, True)
+    code, writes = apply(shop, profile)
+    assert (code, "Remove-InboundConnector" in writes) == (0, False)
+    assert {row["Name"] for row in shop.tenant.rows("InboundConnector")} == {"Headquarters", "hq", "depot"}
+    assert apply(shop, profile, "plan.yaml", "--auto-approve", "--allow", "BLAST-RADIUS")[0] == 0
+    assert {row["Name"] for row in shop.tenant.rows("InboundConnector")} == {"hq", "depot"}
+    assert is_settled(shop)
+
+
+# --- what looks and changes nothing ----------------------------------------------------------------------------------
+
+
+def test_explain_and_the_sheet_show_a_renamed_connector_as_absent_until_apply(shop: Shop) -> None:
+    """They look at what the plan names; only a plan recognises the object under its other name."""
+    shop.write(SITE % ("hq", "hq"))
+    assert apply(shop)[0] == 0
+    shop.tenant.cmdlet("Set-InboundConnector", Identity="site-hq", Name="Firewall")
+
+    def state(name: str) -> dict[str, Any]:
+        found = json.loads(shop.on_tenant(*name.split(), "plan.yaml", "--format", "json").stdout)
+        return next(r for r in found["resources"] if r["address"] == "inbound_connector/site-hq")
+
+    explained = state("explain device/mfp")
+    assert (explained["state"], explained["live"]) == ("absent", None)
+    document = json.loads(shop.on_tenant("explain", "device/mfp", "plan.yaml", "--format", "json").stdout)
+    assert [(s["allowed"], s["by"]) for s in document["sending"]] == [(True, ["inbound_connector/Firewall"])]
+    assert state("explain inbound_connector/site-hq")["state"] == "absent"
+    assert shop.on_tenant("devices", "show", "mfp", "plan.yaml").returncode == 0
+    assert apply(shop) == (0, ["Set-InboundConnector"])
+    assert state("explain device/mfp")["state"] == "as declared"
