@@ -342,7 +342,9 @@ def _meant(policy: AccessPolicy, user_id: str, groups: frozenset[str] | None) ->
 
     `groups` are those that the user is in, None where they were not read.
     """
-    if (user_id and user_id in policy.spared_users) or policy.spared_groups & (groups or NONE):
+    if user_id and user_id in policy.spared_users:
+        return False, ()
+    if policy.spared_groups & (groups or NONE):
         return False, ()
     named = "all" in policy.users or bool(user_id and user_id in policy.users) or bool(policy.groups & (groups or NONE))
     unread = policy.groups if groups is None else NONE

@@ -275,6 +275,9 @@ def _of_devices() -> Iterator[World]:
     yield _world("no way", _device("fax"), "DEVICE-NO-METHOD")
     bulk = _device("erp", ["basic"], messages_per_day=50_000, method="client_submission", recipients="organization")
     yield _world("too much", bulk, "DEVICE-NO-METHOD")
+    refuses = {"inbound_connectors": {"filter": {"type": "partner", "sender_domains": ["*"], "require_tls": True,
+               "sender_ip_addresses": ["195.130.217.0/24"], "restrict_domains_to_ip_addresses": True}}}  # fmt: skip
+    yield _world("too much", bulk, "DEVICE-NO-METHOD") + _world("a filter", refuses)
     yield _world("old TLS", _device("fax", ["basic"], supports={"tls": "1.0", "authentication": ["basic"]}),
                  "DEVICE-NO-METHOD")  # fmt: skip
     closed = {"sites": {"hq": {"egress_ip_addresses": [SITE], "ports": [587]}}}

@@ -268,6 +268,6 @@ def test_of_many_users_the_groups_are_not_asked_for() -> None:
     }
     policies = seen([], {"includeGroups": ["g"]}).evidence
     for count, asked in ((membership.MOST, membership.MOST), (membership.MOST + 1, 0)):
-        desired = plan(**dict.fromkeys(names[:count], BASIC))
+        desired = plan((), **dict.fromkeys(names[:count], BASIC))  # type: ignore[arg-type]
         questions_ = further_questions(desired, Observed(there, evidence=policies))
         assert sum(isinstance(q, GraphRequest) for q in questions_) == asked

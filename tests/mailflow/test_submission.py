@@ -342,7 +342,8 @@ PASSWORDS: list[tuple[dict[str, Any], bool | None, str, tuple[str, ...]]] = [
 
 
 GROUPS = request_key(membership.look_up("id-erp"))
-IN_G, IN_NONE = {GROUPS: [{"id": "G"}, {"id": "other"}]}, {GROUPS: []}
+IN_G: dict[str, Any] = {GROUPS: [{"id": "G"}, {"id": "other"}]}
+IN_NONE: dict[str, Any] = {GROUPS: []}
 HOLDS = 'whether the Conditional Access policy "Block legacy" holds (%s)'
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from provisioner.sandbox import mail_directory
 from provisioner.sandbox.cmdlets import mailbox
+from provisioner.sandbox.graph import Call, GraphError, GraphService
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 
@@ -85,3 +86,34 @@ def test_a_seed_changes_a_user_that_it_names_by_sign_in_name() -> None:
     )
     (user,) = [user for user in found.graph["users"] if user["userPrincipalName"] == "anna@contoso.com"]
     assert (user["accountEnabled"], user["displayName"]) == (False, "anna")
+
+
+def test_a_user_is_in_the_groups_of_its_groups_and_a_circle_ends() -> None:
+    """Learn, "List a user's memberships (direct and transitive)"."""
+    shop = Tenant()
+    shop.graph["groups"] = [
+        {"id": "A", "memberOf": ["B"]},
+        {"id": "b", "memberOf": ["c", "a"]},
+        {"id": "other", "memberOf": ["d"]},
+    ]
+    assert mail_directory.memberships(shop, {"memberOf": ["a", "r"]}) == ["a", "r", "b", "c"]
+    assert mail_directory.memberships(shop, {}) == []
+
+
+def test_graph_shows_the_memberships_of_a_user_in_pages_to_who_may_read_users() -> None:
+    shop = Tenant()
+    shop.graph["users"] = [{"id": "u-1", "userPrincipalName": "erp@contoso.com", "memberOf": ["a", "b", "c"]}]
+    service = GraphService(shop)
+
+    def asked(*roles: str, **parameters: str) -> Any:
+        path = ("users", "u-1", "transitiveMemberOf")
+        base = "https://graph.example/v1.0"
+        return service.answer(Call("GET", path, parameters, {}, None, base, frozenset(roles))).body
+
+    whole = asked("User.Read.All")
+    assert sorted(row["id"] for row in whole["value"]) == ["a", "b", "c"]
+    first = asked("User.Read.All", **{"$top": "2"})
+    assert (len(first["value"]), "@odata.nextLink" in first) == (2, True)
+    with pytest.raises(GraphError) as refused:
+        asked("Policy.Read.All")
+    assert refused.value.status == 403
