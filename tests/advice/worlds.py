@@ -277,7 +277,10 @@ def _of_devices() -> Iterator[World]:
     yield _world("too much", bulk, "DEVICE-NO-METHOD")
     refuses = {"inbound_connectors": {"filter": {"type": "partner", "sender_domains": ["*"], "require_tls": True,
                "sender_ip_addresses": ["195.130.217.0/24"], "restrict_domains_to_ip_addresses": True}}}  # fmt: skip
-    yield _world("too much", bulk, "DEVICE-NO-METHOD") + _world("a filter", refuses)
+    many = _device("erp", ["basic"], messages_per_day=1_000, recipients_per_message=60, method="client_submission",
+                   recipients="organization")  # fmt: skip
+    yield _world("too many at once", many, "DEVICE-NO-METHOD")
+    yield _world("too many at once", many, "DEVICE-NO-METHOD") + _world("a filter", refuses)
     yield _world("old TLS", _device("fax", ["basic"], supports={"tls": "1.0", "authentication": ["basic"]}),
                  "DEVICE-NO-METHOD")  # fmt: skip
     closed = {"sites": {"hq": {"egress_ip_addresses": [SITE], "ports": [587]}}}
