@@ -174,6 +174,11 @@ def test_of_many_that_find_one_dead_at_once_one_takes_it(tmp_path: Path) -> None
 def test_a_claim_that_nobody_stands_by_is_taken_after_a_lifetime(tmp_path: Path) -> None:
     """Its holder was killed before he said who he is."""
     place = tmp_path / "tenant.lock"
+    earlier, record = PathLock(place), tmp_path / "tenant.lock.holder"
+    assert earlier.try_acquire(Holder.me("run-0", "anna")) is None
+    left = record.read_bytes()
+    earlier.release(Holder.me("run-0", "anna"))
+    record.write_bytes(left)  # it speaks of another claim
     killed = filelock.StrictSoftFileLock(place, thread_local=False)
     killed.acquire(blocking=False)
     there = PathLock(place).status()
