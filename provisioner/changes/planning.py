@@ -476,11 +476,14 @@ class _Draft:
             self._unmet(resource, "PRECONDITION", summary, mend)
 
     def _or_in_the_plan(self, resource: Resource, fix: str, verb: str) -> str:
-        """A fix in the tenant, or what the plan could say instead: in the entry, or in the device that it is for."""
-        device = worked_out_for(resource, self.desired)
-        names = "from" if device is None or device.mailbox in {"", *device.senders} else "from or mailbox"
-        other = f"correct {names} of {device.address}" if device else f"{verb} the plan"
-        return f"{fix}{'; or' if '. ' in fix else ', or'} {other}"
+        """A fix in the tenant, or what the plan could say instead: in the entry, and in all devices that it is for."""
+        devices = [self.desired.devices[name] for name in resource.devices if name in self.desired.devices]
+        written = worked_out_for(resource, self.desired) is None
+        others = [f"{verb} the plan"] if written else []
+        if devices:
+            names = "from" if all(d.mailbox in {"", *d.senders} for d in devices) else "from or mailbox"
+            others.append(f"correct {names} of {rules.listed([d.address for d in devices])}")
+        return f"{fix}{'; or' if '. ' in fix else ', or'} {', and '.join(others)}"
 
     def _unmet(self, resource: Resource, rule: str, summary: str, mend: str) -> None:
         self.findings.append(

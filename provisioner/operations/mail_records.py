@@ -84,7 +84,7 @@ async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Mappin
 def _of_devices(report: DomainReport) -> Iterator[Finding]:
     for found in report.findings:
         if found.id.partition("-")[0] in _OF_DEVICES:
-            mend = "; ".join([found.mend, *(f"publish {record}" for record in found.publish)])
+            mend = _mend(found)
             yield Finding(found.id, found.severity, found.summary, mend)
 
 
@@ -97,6 +97,13 @@ def _lacks(observed: Observed, domain: str) -> bool:
     """Whether the tenant certainly does not accept mail for a domain."""
     there = observed.resources.get(Address("domain", domain))
     return isinstance(there, Absent) or (isinstance(there, Present) and there.spec.accepted is False)
+
+
+def _mend(found: DnsFinding) -> str:
+    """What to do, with the records to publish; "publish it" says nothing beside them."""
+    publish = [f"publish {record}" for record in found.publish]
+    told = publish and found.mend in {"publish it", "publish one"}
+    return "; ".join(publish if told else [found.mend, *publish])
 
 
 async def answering(asked: Asked, domain: str) -> str:
@@ -145,7 +152,7 @@ def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, S
 def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
     """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
     yet = found.id == "DKIM-CNAME-MISSING" and not signs
-    mend = "; ".join([found.mend, *(f"publish {record}" for record in found.publish)])
+    mend = _mend(found)
     severity = Severity.WARNING if yet else found.severity
     return Finding(found.id, severity, found.summary, mend, resource.address, location=resource.location)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner import mailflow
-from provisioner.devices import NAMES, at_mx, odd_sources
+from provisioner.devices import NAMES, at_mx, odd_sources, worked_out_for
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired, Finding, Resource, ResourceType, Rule
 from provisioner.model.devices import DIRECT_SEND, Device
@@ -87,13 +87,27 @@ def listed(words: Sequence[str], most: int = 3) -> str:
 
 def _same_scope(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
     """Objects that take mail of the same domains from the same sources: which of them counts is chance."""
-    first: dict[object, Resource] = {}
+    scopes: dict[object, list[Resource]] = {}
     for resource in desired.resources.values():
         scope = mailflow.reach(types[resource.address.type].contribution(resource.spec))
-        other = first.setdefault(scope, resource) if scope else resource
-        if other is not resource:
-            summary = f"{resource.address} takes mail from the same senders and sources as {other.address}"
-            yield _finding(RULES["CONNECTOR-SAME-SCOPE"], resource, "", summary, "keep one of the two")
+        if scope:
+            scopes.setdefault(scope, []).append(resource)
+    for same in scopes.values():
+        first, *others = same
+        mend = _one_of(desired, same) if others else ""
+        for resource in others:
+            summary = f"{resource.address} takes mail from the same senders and sources as {first.address}"
+            yield _finding(RULES["CONNECTOR-SAME-SCOPE"], resource, "", summary, mend)
+
+
+def _one_of(desired: Desired, same: Sequence[Resource]) -> str:
+    """Which of the connectors to give up: not one that is worked out for devices, which the plan does not write."""
+    made = [r for r in same if worked_out_for(r, desired) is not None]
+    written = [str(r.address) for r in same if r not in made]
+    if made and written:
+        needed = listed([desired.devices[name].address for name in made[0].devices])
+        return f"take {listed(written)} out of the plan; {made[0].address} is needed by {needed}"
+    return "keep one of the two" if len(same) == 2 else f"keep only one of {listed([str(r.address) for r in same])}"
 
 
 def _contradictions(desired: Desired) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from provisioner.model import (
     Finding,
     Observed,
     Present,
+    Resource,
     ResourceType,
     goal_of,
     request_key,
@@ -26,6 +27,7 @@ from provisioner.resources.ownership import HYBRID_WIZARD
 from provisioner.resources.rows import accepted_domain
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
+from provisioner.rules.plan_alone import listed
 
 _SMALL = 10  # below this many objects of a type a share says nothing
 _SHARE = 0.30
@@ -183,10 +185,16 @@ def _unaccepted(desired: Desired, observed: Observed, changes: Sequence[Change],
             resource = desired.resources.get(change.address)
             device = worked_out_for(resource, desired) if resource else None
             summary = f"{change.address} needs the accepted domain {need.key}, which the tenant does not have"
-            other = f"correct certificate of {device.address}" if device else "correct the name"
+            other = (
+                f"correct certificate of {_devices(resource, desired)}" if resource and device else "correct the name"
+            )
             mend = f"add the domain in the Microsoft 365 admin center and verify it, or {other}"
             at = resource.location if resource else None
             yield Finding(rule.id, rule.severity, summary, mend, change.address, location=at)
+
+
+def _devices(resource: Resource, desired: Desired) -> str:
+    return listed([desired.devices[name].address for name in resource.devices])
 
 
 def _accepted(answer: Answer) -> frozenset[str] | None:

@@ -22,11 +22,12 @@ def main() -> int:
     steps = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        worlds = [*pieces(), *(combined(number) for number in range(arguments.worlds))]
-        for number, world in enumerate(worlds):
+        # Each in the order of the tests: what is right here does not fail there.
+        worlds = [*((1, piece) for piece in pieces()), *((n, combined(n)) for n in range(arguments.worlds))]
+        for seed, world in worlds:
             try:
                 follow_each(world, folder, counts)
-                steps += follow_all(world, folder, random.Random(number))
+                steps += follow_all(world, folder, random.Random(seed))
             except AssertionError as error:
                 wrong.append(str(error) or repr(error))
     table = [f"{r:28} followed {c.followed:6,}   by hand {c.by_hand:6,}" for r, c in sorted(counts.items())]

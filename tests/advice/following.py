@@ -13,7 +13,7 @@ from pathlib import Path
 from provisioner import engine
 from provisioner.changes import planning
 from provisioner.diagnostics import Diagnostic, InputError, Severity
-from provisioner.model import Finding, Observed
+from provisioner.model import Address, Finding, Observed
 from provisioner.model.clouds import CLOUDS
 from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
 from provisioner.plan import document
@@ -91,23 +91,34 @@ def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = No
                 count.by_hand += 1
                 continue
             count.followed += 1
-            problem = _problem(told, usual, world, way.world, folder)
+            after = said(way.world, folder)
+            again = _again(told, before, after)
+            problem = (
+                "it is told again" if again else _problem(told, usual, Reading(told, after, way.world), world, folder)
+            )
             if problem:
                 wrong.append(f"{told.rule} ({told.about}), {way.label}: {problem}; advice: {told.mend}")
     if wrong:
         raise Wrong(f"{world.name}:\n" + "\n".join(wrong))
 
 
-def _problem(told: Told, usual: Collection[tuple[str, str]], world: World, done: World, folder: Path) -> str:
+def _again(told: Told, before: Said, after: Said) -> bool:
+    """Whether a finding is still told. Its words may differ then; others of the same rule and place may remain."""
+    others = {t.summary for t in before.told if t.key == told.key and t != told}
+    return any(t.key == told.key and t.summary not in others for t in after.told)
+
+
+def _problem(told: Told, usual: Collection[tuple[str, str]], reading: Reading, world: World, folder: Path) -> str:
     """What is wrong with one way to follow one advice; "" for nothing.
 
     `usual` is what the world and its parts tell anyway: a plan with a mistake tells nothing else.
     """
-    after = said(done, folder)
-    if told.key in {t.key for t in after.told}:
-        return "it is told again"
+    after, done = reading.said, reading.world
     new = [t for t in after.told if t.key not in usual]
-    stopping = [t for t in new if t.stops and t.rule not in told.mend]
+    stopping = [t for t in new if t.stops and t.rule not in told.mend and not _meant(t, world, done)]
+    if stopping:
+        behind = _behind(world, folder)
+        stopping = [t for t in stopping if t.key not in behind]
     if stopping:
         return f"it raises what stops: {[t.summary for t in stopping]}"
     for one in (t for t in new if t.mend):
@@ -115,6 +126,22 @@ def _problem(told: Told, usual: Collection[tuple[str, str]], world: World, done:
         if back and all(way.world is not None and _same(way.world, world) for way in back):
             return f"the advice on what it raises leads back: {one.summary} ({one.mend})"
     return ""
+
+
+def _meant(told: Told, before: World, after: World) -> bool:
+    """Whether it is the guard on many deletions, and the advice was to take something out of the plan."""
+    entries = ({(s, k) for s, of in world.plan.items() for k in of} for world in (before, after))
+    return told.rule == "BLAST-RADIUS" and not next(entries) <= next(entries)
+
+
+def _behind(world: World, folder: Path) -> Collection[tuple[str, str]]:
+    """What is told without the entries that hold mistakes: a plan with a mistake tells nothing else of the tenant."""
+    now = said(world, folder)
+    while now.observed is None:
+        for about in {t.about for t in now.told if t.stops}:
+            world = Reading(now.told[0], now, world).without(Address.parse(about))
+        now = said(world, folder)
+    return {t.key for t in now.told}
 
 
 def _same(one: World, other: World) -> bool:

@@ -18,7 +18,7 @@ from provisioner.model import Address, Observed
 from provisioner.plan.export import export
 from provisioner.resources import TYPES
 from tests.advice.told import Said, Told
-from tests.advice.worlds import BRANCH, SITE, TENANT, Command, World, joined
+from tests.advice.worlds import BRANCH, FREE, SITE, TENANT, Command, World, joined
 
 SECTIONS = {t.name: t.section for t in TYPES}
 MAILBOX, DOMAIN = "desk@contoso.com", "contoso.com"
@@ -68,7 +68,7 @@ class Reading:
     def without(self, address: Address) -> World:
         """The plan without an entry. Fails where the plan has none: then nobody can take it out."""
         plan = self.world.document_free
-        section = plan.get(SECTIONS[address.type], {})
+        section = plan.get("devices" if address.type == "device" else SECTIONS[address.type], {})
         assert isinstance(section, dict)
         if address.type == "smtp_auth":
             section = section if address.key == "organization" else section.get("mailboxes", {})
@@ -175,6 +175,17 @@ def _one_of_two(r: Reading) -> Iterator[Way]:
         yield Way(f"without {address}", r.without(Address.parse(address)))
 
 
+def _only_one(r: Reading, made: str | None) -> Iterator[Way]:
+    """One of all that have the same scope: each is named by a finding with this advice."""
+    told = [t.summary for t in r.said.told if t.mend == r.told.mend]
+    same = dict.fromkeys(name for summary in told for name in re.findall(r'\w+\["[^"]+"\]', summary))
+    for kept in [made] if made else same:
+        world = r.world
+        for other in same.keys() - {kept}:
+            world = replace(r, world=world).without(Address.parse(other))
+        yield Way(f"only {kept}", world)
+
+
 def _real_address(r: Reading, *_: str) -> Iterator[Way]:
     wrong = next(word for word in re.findall(r"[\d./]+\d", r.told.summary.partition(": ")[2]))
     yield Way("the public address", r.renaming(wrong.removesuffix("/32"), BRANCH))
@@ -217,7 +228,9 @@ def _unmanaged(
         yield Way("removed", r.done(("Remove-InboundConnector", {"Identity": r.address.key, "Confirm": False})))
     (name,) = shlex.split(target)
     assert Address.parse(name) == r.address
-    world = r.without(Address.parse(instead)) if instead else r.world
+    world = r.world
+    for other in re.findall(r'\w+\["[^"]+"\]', instead or ""):
+        world = replace(r, world=world).without(Address.parse(other))
     yield Way("adopted", r.planned(joined(world.document_free, _exported(r, section))))
     yield Way("ignored", r.planned(joined(r.world.document_free, {"ignore": [ignored]})))
 
@@ -277,17 +290,12 @@ def _correct(r: Reading, other: str) -> Iterator[Way]:
 
 
 def _else(r: Reading, other: str) -> Iterator[Way]:
-    """What the plan could say instead: no entry, another name, or another address of the device."""
-    if other.startswith("correct") and other != "correct the plan":
-        yield Way("the device corrected", _corrected(r, other.rpartition("/")[2], "mailbox" in other))
-    else:
-        yield Way("taken out", _entry(r))
-
-
-def _corrected(r: Reading, device: str, mailbox: bool) -> World:
-    plan = r.world.document_free
-    plan["devices"][device] |= {"from": MAILBOX, **({"mailbox": MAILBOX} if mailbox else {})}
-    return r.planned(plan)
+    """What the plan could say instead: no entry, and another address of the devices."""
+    world = _entry(r) if "the plan" in other else r.world
+    plan = world.document_free
+    for device in re.findall(r"device/([\w-]+)", other):
+        plan["devices"][device] |= {"from": MAILBOX, **({"mailbox": MAILBOX} if "or mailbox" in other else {})}
+    yield Way("corrected in the plan", replace(world, plan=plan))
 
 
 def _name(r: Reading) -> str:
@@ -387,7 +395,7 @@ def _fixed(r: Reading) -> World:
         device.pop("site", None)
         if device.get("method", "auto") not in {"auto", "smtp_relay"}:
             device["method"] = "smtp_relay"
-        device["sender_ip_addresses"] = [BRANCH]
+        device["sender_ip_addresses"] = [FREE]
     return r.planned(plan)
 
 
@@ -396,7 +404,7 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
     (r"firmware that signs in with OAuth, with an application and its consent \(the sheet says what it takes\)",
      lambda r: [Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))]),
     ("a site with a fixed address, or a certificate: then SMTP relay, without a password",
-     lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [BRANCH]}},
+     lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [FREE]}},
                                          "devices": {n: {"site": "new"} for n in r.devices}}))]),
     (r"(client submission|SMTP relay|High Volume Email|direct send) would do: leave the method out",
      lambda r, _: [Way("without a method", r.without_of_devices("method"))]),
@@ -447,7 +455,8 @@ def _another_way(r: Reading) -> Iterator[Way]:
 
 def _policy(r: Reading) -> Iterator[Way]:
     name = {"AllowBasicAuthSmtp": True, "Name": "with basic"}
-    mailboxes = [d.get("mailbox", d["from"]) for d in r.world.plan["devices"].values()]
+    devices = [r.world.plan["devices"][name] for name in r.devices]
+    mailboxes = [d.get("mailbox", d["from"]) for d in devices]
     given = [("Set-User", {"Identity": m, "AuthenticationPolicy": "with basic"}) for m in mailboxes]
     yield Way("another policy", r.done(("load", {"objects": {"AuthenticationPolicy": [name]}}), *given))
     yield Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))
@@ -465,12 +474,19 @@ def _switched_on(r: Reading) -> Iterator[Way]:
 
 def _let_through(r: Reading, connectors: str) -> Iterator[Way]:
     yield Way("a connector", _fixed(r))
-    (name,) = re.findall(r'\["([^"]+)"\]', connectors)
-    row = next(row for row in r.world.service().tenant.rows("InboundConnector") if row["Name"] == name)
-    world = replace(r, world=_at(r, BRANCH)).done(
-        ("Set-InboundConnector", {"Identity": name, "SenderIPAddresses": [*row["SenderIPAddresses"], BRANCH]})
-    )
+    world = _at(r, FREE)
+    for name in re.findall(r'\["([^"]+)"\]', connectors):
+        world = _admitting(replace(r, world=world), name)
     yield Way("added to the filter", world)
+
+
+def _admitting(r: Reading, name: str) -> World:
+    """A connector that names the address too: in the plan where that declares it, else in the tenant."""
+    if name in r.world.plan.get("inbound_connectors", {}):
+        return r.writing({"inbound_connectors": {name: {"sender_ip_addresses": [FREE]}}})
+    row = next(row for row in r.world.service().tenant.rows("InboundConnector") if row["Name"] == name)
+    wider = {"Identity": name, "SenderIPAddresses": [*row["SenderIPAddresses"], FREE]}
+    return r.done(("Set-InboundConnector", wider))
 
 
 def _at(r: Reading, address: str) -> World:
@@ -499,12 +515,13 @@ def _clash(r: Reading, changes: str | None) -> Iterator[Way]:
         yield Way(f"{changes}", r.writing({"inbound_connectors": {name: fields}}))
 
 
-def _published(r: Reading, name: str, type_: str, value: str) -> Iterator[Way]:
-    yield Way(f"{type_} published", r.done(("dns", {name: {**_there(r, name), type_: [value]}})))
-
-
-def _there(r: Reading, name: str) -> dict[str, Any]:
-    return copy.deepcopy(r.world.service().tenant.dns.get(name, {}))
+def _published(r: Reading, records: str) -> Iterator[Way]:
+    zone: dict[str, Any] = {}
+    for record in records.removeprefix("publish ").split("; publish "):
+        name, type_, value = record.split(" ", 2)
+        there = {} if type_ == "CNAME" else copy.deepcopy(r.world.service().tenant.dns.get(name, {}))
+        zone[name] = zone.get(name, there) | {type_: [value]}
+    yield Way(f"{', '.join(zone)} published", r.done(("dns", zone)))
 
 
 # --- permissions -----------------------------------------------------------------------------------------------------
@@ -522,7 +539,8 @@ def _granted(r: Reading, text: str) -> Iterator[Way]:
     yield Way(f"granted {', '.join(names)}", r.granted(*names))
 
 
-_ELSE = r"(?:[,;] or (take it out of the plan|correct the plan|correct (?:from|from or mailbox) of device/\S+))"
+_DEVICES = r"correct (?:from|from or mailbox) of device/\S+(?:, device/\S+)*"
+_ELSE = f"(?:[,;] or ((?:take it out of|correct) the plan(?:, and {_DEVICES})?|{_DEVICES}))"
 
 _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("take it out of one of the two", _sections),
@@ -534,6 +552,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("write sender_ip_addresses or tls_sender_certificate_name", _without_senders),
     ("check that the list is meant to be empty; to end the connector, take it out or write enabled: false", _emptied),
     ("keep one of the two", _one_of_two),
+    (r'(?:keep only one of|take) \w+\["[^;]+(?: out of the plan; (\w+\["[^"]+"\]) is needed by device/.+)?', _only_one),
     ("write the public address that (?:the site sends from|the firewall translates to)", _real_address),
     (r"write the addresses that send, or the (\d+) networks of /24 in it if every one of them is yours", _networks),
     ("write enabled: true to switch it on, or enabled: false if that is intended", _enable),
@@ -576,7 +595,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("give it another way first, or take it out of the plan if it is gone", _another_way),
     ("give the user a policy that allows it, or let the device sign in with OAuth", _policy),
     ("OAuth or SMTP relay; it is not a setting of Exchange", _no_password),
-    (r"(?:add \S+|publish one); publish (\S+) (TXT|MX|CNAME) (.+)", _published),
+    (r"(?:[^;]+; )??(publish \S+ (?:TXT|MX|CNAME) .+)", _published),
     (r"(give the application a role that may run .+|grant the application .+)", _granted),
     ("((?:firmware|a fixed|a site|High Volume|SMTP relay would|direct send would|client submission would|port 25|newer|"
      "a From|bulk).*)", _advised),

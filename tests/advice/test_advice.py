@@ -42,6 +42,35 @@ def test_the_advice_of_every_rule_is_tried() -> None:
     assert raised >= RULES.keys() - AT_APPLY
 
 
+def test_a_record_to_publish_is_advised_once(tmp_path: Path) -> None:
+    """What this tool once said: "publish it; publish selector1…"."""
+    made = ("New-DkimSigningConfig", {"DomainName": "contoso.com", "Enabled": False, "KeySize": 2048})
+    world = World("to be published", {"dkim": {"contoso.com": {"enabled": True}}}, [made])
+    mends = {t.mend for t in said(world, tmp_path).told if t.rule == "DKIM-CNAME-MISSING"}
+    assert {mend.partition("-contoso-com")[0] for mend in mends} == {
+        f"publish selector{n}._domainkey.contoso.com CNAME selector{n}" for n in (1, 2)
+    }
+    follow_each(world, tmp_path)
+    follow_all(world, tmp_path, random.Random(1))
+
+
+def test_an_entry_that_devices_need_too_is_corrected_with_them(tmp_path: Path) -> None:
+    """Each of the three makes the same precondition: without the others' names it is told again."""
+    supports = {"tls": "1.2", "authentication": ["basic"]}
+    one = {"from": "erp@contoso.com", "recipients": "anyone", "supports": supports}
+    two = {**one, "from": "bills@contoso.com", "mailbox": "erp@contoso.com"}
+    blocked = ("load", {"graph": {"users": [{"userPrincipalName": "erp@contoso.com", "accountEnabled": False}]}})
+    entry = {"mailboxes": {"erp@contoso.com": {"enabled": True}}}
+    devices = {"devices": {"one": one, "two": two}}
+    both = "correct from or mailbox of device/one, device/two"
+    for plan, other in ((devices, both), (entry | devices, f"correct the plan, and {both}")):
+        world = World("needed by several", plan, [blocked])
+        told = [t for t in said(world, tmp_path).told if t.rule == "PRECONDITION"]
+        assert told
+        assert {t.mend.partition(" or ")[2] for t in told} == {other}
+        follow_each(world, tmp_path)
+
+
 def test_advice_that_leads_in_a_circle_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this tool once said: write 2048 where only creation sets the size, and then write 1024 again."""
     (world,) = (w for w in pieces() if w.name == "key to be")

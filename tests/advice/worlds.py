@@ -17,6 +17,7 @@ from tests.engine.lifecycle.port import Service, born, kept
 
 TENANT, OWNER, OTHERS = "contoso.onmicrosoft.com", "contoso/mail", "contoso/other"
 SITE, BRANCH, WAN = "81.2.69.142", "81.2.69.160", "81.2.70.0/24"
+FREE = "81.2.69.161"  # a public address that no piece uses: what a reader gives to a device
 GUEST = "5a1c2a52-0000-4000-8000-000000000001"
 
 Command = tuple[str, Mapping[str, Any]]
@@ -24,7 +25,7 @@ Command = tuple[str, Mapping[str, Any]]
 
 _SEED: dict[str, Any] = {
     "sandbox": 1,
-    "tenant": {"initial_domain": TENANT, "display_name": "Contoso"},
+    "tenant": {"initial_domain": TENANT, "display_name": "Contoso", "id": GUEST.replace("2a52", "2a54")},
     "objects": {
         "AcceptedDomain": [
             {"DomainName": TENANT, "InitialDomain": True},
@@ -48,7 +49,7 @@ _SEED: dict[str, Any] = {
     "dns": {
         "contoso.com": {
             "MX": ["0 contoso-com.mail.protection.outlook.com."],
-            "TXT": [f"v=spf1 ip4:{SITE} ip4:{BRANCH} include:spf.protection.outlook.com -all"],
+            "TXT": [f"v=spf1 ip4:{SITE} ip4:{BRANCH} ip4:{FREE} include:spf.protection.outlook.com -all"],
         },
         "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:40.92.0.0/15 -all"]},
     },

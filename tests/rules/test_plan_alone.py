@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -64,6 +65,35 @@ def test_two_connectors_of_one_scope_are_told_at_the_second() -> None:
     assert (told.address, told.location) == (Address("inbound_connector", "b"), AT)
     # What takes no mail has no scope.
     assert found(connector("a", enabled=False), connector("b", enabled=False)) == []
+
+
+def test_of_two_connectors_of_one_scope_the_one_that_is_written_is_named() -> None:
+    """The other one is worked out for a device: nobody can take it out of the plan."""
+    scan = device("scan")
+    made = dataclasses.replace(connector("site-hq"), location=scan.location, devices=("scan",))
+    for pair in ((connector("mfp"), made), (made, connector("mfp"))):
+        told = [f for f in found(*pair, devices={"scan": scan}) if f.rule == "CONNECTOR-SAME-SCOPE"]
+        assert [f.mend for f in told] == [
+            'take inbound_connector["mfp"] out of the plan; inbound_connector["site-hq"] is needed by device/scan'
+        ]
+    told = [f for f in found(connector("a"), made, connector("b"), devices={"scan": scan}) if "SCOPE" in f.rule]
+    assert [f.mend for f in told] == [
+        'take inbound_connector["a"], inbound_connector["b"] out of the plan; '
+        'inbound_connector["site-hq"] is needed by device/scan'
+    ] * 2
+
+
+def test_of_several_connectors_of_one_scope_only_one_is_kept() -> None:
+    (told,) = found(connector("a"), connector("b"))
+    assert told.mend == "keep one of the two"
+    second, third = found(connector("a"), connector("b"), connector("c"))
+    assert [(f.address.key, f.summary[-22:]) for f in (second, third) if f.address] == [
+        ("b", 'inbound_connector["a"]'),
+        ("c", 'inbound_connector["a"]'),
+    ]
+    assert {second.mend, third.mend} == {
+        'keep only one of inbound_connector["a"], inbound_connector["b"], inbound_connector["c"]'
+    }
 
 
 @pytest.mark.parametrize(

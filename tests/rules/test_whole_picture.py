@@ -253,3 +253,5 @@ def test_a_certificate_that_only_a_device_names_is_corrected_there() -> None:
               "supports": {"tls": "1.2", "authentication": []}}  # fmt: skip
     told = _needing("fabrikam.com", sections={"devices": {"scan": device}})
     assert told == [('inbound_connector["certificate-scan.contoso.com"]', ADD + "correct certificate of device/scan")]
+    told = _needing("fabrikam.com", sections={"devices": {"scan": device, "fax": device}})
+    assert [mend for _, mend in told] == [ADD + "correct certificate of device/scan, device/fax"]
