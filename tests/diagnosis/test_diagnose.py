@@ -6,9 +6,10 @@ import hashlib
 import html
 import json
 import quopri
+import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from provisioner.diagnosis.questions import (
 from provisioner.diagnosis.table import SIGNS
 from provisioner.model.clouds import CLOUDS
 from tests.clocks import costs
+from tests.generated import whole
 from tests.recordings import entries, load, recordings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,17 +107,22 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
 }
 
 
+def _some_known() -> Sequence[tuple[str, str]]:
+    """A quarter of the known lines, those that the seed of this run draws; all of them in the long profile."""
+    return KNOWN if whole() else random.sample(KNOWN, len(KNOWN) // 4)
+
+
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 def test_a_wrapped_line_never_gets_a_wrong_cause_and_mostly_its_own(wrapping: str) -> None:
     same, wrong = 0, []
-    for text, cause in KNOWN:
+    for text, cause in _some_known():
         found = diagnose(WRAPPINGS[wrapping](text)).cause
         same += found == cause
         quiet = (UNKNOWN, FOREIGN_CAUSE) if cause in (UNKNOWN, FOREIGN_CAUSE) else (UNKNOWN,)
         if found != cause and found not in quiet:
             wrong.append((cause, found, WRAPPINGS[wrapping](text)))
     assert wrong == []
-    assert same >= 0.95 * len(KNOWN)
+    assert same >= 0.95 * len(KNOWN) or not whole()
 
 
 VAGUE = {"login-refused", "smtp-auth-off", "not-logged-in", "recipient-unknown", "recipient-unavailable"}
@@ -123,7 +130,7 @@ VAGUE = {"login-refused", "smtp-auth-off", "not-logged-in", "recipient-unknown",
 
 @pytest.mark.parametrize("share", [0.9, 0.75, 0.6, 0.45])
 def test_a_cut_line_never_gets_a_wrong_cause(share: float) -> None:
-    for text, cause in KNOWN:
+    for text, cause in _some_known():
         found = diagnose(text[: int(len(text) * share)]).cause
         family = {cause, UNKNOWN, FOREIGN_CAUSE, *VAGUE}
         assert found in family, (cause, found, text[: int(len(text) * share)])
