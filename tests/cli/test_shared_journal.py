@@ -159,6 +159,7 @@ def test_what_one_job_applied_the_next_ones_know(jobs: Jobs, shop: Shop) -> None
     assert [r["results"] for r in listed] == [{"done": 1}, {"done": 2}]
 
 
+@FOLDER_FIRST
 def test_the_run_of_a_job_that_was_killed_counts_as_begun(jobs: Jobs, shop: Shop) -> None:
     killed = jobs.held(jobs.job(PROVISIONER_CONCURRENCY__WRITES="1"))
     os.kill(killed.pid, signal.SIGKILL)
@@ -208,6 +209,7 @@ def test_what_a_killed_job_wrote_is_not_called_changed_by_others(jobs: Jobs, sho
 # --- at the same time ------------------------------------------------------------------------------------------------
 
 
+@FOLDER_FIRST
 def test_of_two_jobs_at_once_one_is_refused_or_waits(jobs: Jobs, shop: Shop) -> None:
     first = jobs.held(jobs.job())
     refused = jobs.job().on_tenant("apply", "plan.yaml", "--auto-approve")
