@@ -99,7 +99,8 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
     if resource is None and not mailbox:
         mend = "see what it declares: provisioner plan; devices: provisioner devices list"
         raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", mend)])
-    part = dataclasses.replace(desired, resources={address: resource} if resource else {}, devices={}, choices={})
+    alone = {address: dataclasses.replace(resource, devices=())} if resource else {}
+    part = dataclasses.replace(desired, resources=alone, devices={}, choices={})
     observed = await observe(context, part, rules.sign_in_questions([mailbox], part) if mailbox else ())
     document: Explanation = {"subject": address.short, "at": str(resource.location or "") if resource else ""}
     if resource is not None:

@@ -53,7 +53,7 @@ def test_for_people_it_is_a_line_for_each_and_what_mends_it(shop: Shop) -> None:
     done = shop.on_tenant("doctor", "plan.yaml")
     assert done.returncode == 1
     assert "problem  erp@contoso.com with a password: SMTP AUTH is disabled for the mailbox itself" in done.stdout
-    assert "         write enabled for it under smtp_auth" in done.stdout
+    assert "         the plan changes that: provisioner apply" in done.stdout
 
 
 def test_without_a_profile_that_is_what_is_wrong(shop: Shop) -> None:

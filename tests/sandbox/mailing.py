@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def mail_tenant(folder: Path, **more: Any) -> Iterator[LocalTenant]:
     seeds[0].write_text(yaml.safe_dump(SEED))
     if more:
         seeds.append(folder / "more.yaml")
-        seeds[1].write_text(yaml.safe_dump({"sandbox": 1, **more}))
+        seeds[1].write_text(json.dumps({"sandbox": 1, **more}))  # YAML would have aliases for what stands twice
     with sandbox(folder / "state", *seeds, lag=0) as found:
         yield found
 

@@ -86,7 +86,15 @@ def test_users_groups_and_roles_are_named_by_their_ids() -> None:
         "excludeRoles": ["F"],
     }
     assert decode([changed("users", **users)]) == (
-        AccessPolicy("Block legacy", frozenset("a"), frozenset("bc"), frozenset("d"), frozenset("ef")),
+        AccessPolicy(
+            "Block legacy",
+            users=frozenset("a"),
+            groups=frozenset("b"),
+            spared_users=frozenset("d"),
+            spared_groups=frozenset("e"),
+            roles=frozenset("c"),
+            spared_roles=frozenset("f"),
+        ),
     )
 
 
