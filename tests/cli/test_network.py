@@ -56,7 +56,11 @@ class Proxy:
                 writer.close()
                 return
             self.decrypted.add(target)
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        try:
+            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        finally:
+            for end in (writer, far_writer):
+                end.transport.abort()
 
     def _certificate(self, host: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -87,6 +91,11 @@ def running() -> Iterator[Proxy]:
         ready.set()
         await stop.wait()
         server.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:  # clients keep connections open; a loop that ends with them warns in whatever runs next
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(work()), name=_THREAD)
     thread.start()
