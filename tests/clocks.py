@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import math
 import sys
 import threading
@@ -174,10 +175,15 @@ class _HastyDeadline:
 def costs(at_most_s: float) -> Iterator[None]:
     """Fails where a block takes more processor time of this thread: what other processes do counts for nothing.
 
+    Nor does what other tests have left in memory, which the garbage collector would look through.
     Where coverage is measured, the time is not: a trace of each line takes most of it.
     """
+    gc.freeze()
     began = time.thread_time()
-    yield
+    try:
+        yield
+    finally:
+        gc.unfreeze()
     took_s = time.thread_time() - began
     if sys.gettrace() is None:
         assert took_s < at_most_s, f"{took_s:.2f} s of processor time, where {at_most_s} s are allowed"

@@ -238,7 +238,7 @@ def test_what_a_checkout_names_on_another_drive_is_not_looked_at(
     ("path", "file", "uri"),
     [
         (r"plans\mail.yaml", "plans/mail.yaml", "plans/mail.yaml"),
-        (r"C:\work\my plans\mail.yaml", "C:/work/my plans/mail.yaml", "file:///C:/work/my%20plans/mail.yaml"),
+        (r"C:\git\my plans\mail.yaml", "C:/git/my plans/mail.yaml", "file:///C:/git/my%20plans/mail.yaml"),
         (r"plans\a#b.yaml", "plans/a#b.yaml", "plans/a%23b.yaml"),
     ],
 )

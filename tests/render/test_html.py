@@ -120,7 +120,7 @@ def test_it_follows_the_dark_mode_and_opens_everything_for_print(browser: webdri
 
 @pytest.mark.impure
 def test_ten_thousand_changes_are_made_in_time_and_stay_usable(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    with costs(at_most_s=6):  # 2 to 3 s where nothing shares the processor's core
+    with costs(at_most_s=3):
         text = page(10_000)
     opened(browser, text, tmp_path)
     browser.find_element(By.CSS_SELECTOR, "[type=search]").send_keys("m9999@")
