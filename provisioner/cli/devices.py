@@ -1,4 +1,4 @@
-"""`provisioner devices list|show|report`: the devices of a plan, without a tenant; sheets ask DNS for the MX."""
+"""`provisioner devices list|show|report|import`: the devices of a plan; sheets ask DNS for the MX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from provisioner.border import Border
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.devices import device_of, sheet, summary
@@ -17,7 +18,9 @@ from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_hosts import mail_hosts
+from provisioner.operations.proposing import read_list, written
 from provisioner.operations.standing import sign_in_name
+from provisioner.plan.device_lists import proposal
 from provisioner.render import sheets
 from provisioner.render.escape import json_text
 
@@ -86,6 +89,65 @@ def report(session: Session, path: Path, format_: str) -> None:
     document = report_of(load_for_devices(session, path), session.today())
     forms = {"text": sheets.report_text, "csv": sheets.report_csv, "html": sheets.report_html, "json": _json}
     session.result(forms[format_](document), data=format_ != "text")
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="HEADER=FIELD",
+    help="Read the column HEADER as this field of a device; HEADER= ignores the column (repeatable).",
+)
+@click.option(
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Your answer for every row that does not state the field (repeatable).",
+)
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write the sites and devices here."
+)
+@click.option("--tenant", default="", metavar="DOMAIN", help="Write the header of a new plan for this tenant.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.pass_obj
+def import_(
+    session: Session,
+    file: Path,
+    maps: tuple[str, ...],
+    defaults: tuple[str, ...],
+    out: Path | None,
+    tenant: str,
+    *,
+    overwrite: bool,
+) -> int:
+    """Turn a list of devices (CSV or TSV) into sites and devices of a plan.
+
+    FILE has a header line, separated by commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252. Columns are
+    recognised by their headers. What the list does not state is not invented: it is asked for in a comment. Rows with
+    mistakes are reported with line and column and left out; the others are written, and the exit code is 3.
+    """
+    session.border = Border(())  # no line of a list is quoted: it may hold a column of passwords
+    found = read_list(file, dict(_pair("--map", text) for text in maps))
+    if found.unused:
+        session.note(f"Columns not used: {', '.join(found.unused)}. To use one: --map HEADER=FIELD")
+    proposed, mistakes = proposal(found, dict(_pair("--default", text) for text in defaults))
+    text = written(session, proposed, out, tenant=tenant, overwrite=overwrite)
+    if out is None:
+        session.result(text, data=True)
+    session.diagnose(mistakes)
+    if mistakes:
+        session.note(f"{len(mistakes):,} of {len(found.rows):,} rows were left out.")
+    return 3 if mistakes else 0
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=") if option == "--map" else text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f'{option} "{text}": write NAME=VALUE')
+    return name.strip(), value.strip()
 
 
 def _json(document: Mapping[str, Any]) -> str:

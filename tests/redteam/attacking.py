@@ -16,6 +16,7 @@ NEEDS_NO_TENANT: Sequence[tuple[str, ...]] = (
     ("lint", "plans", "--format", "github"),
     ("devices", "list", "plans"),
     ("devices", "show", "mfp", "plans", "--format", "html"),
+    ("devices", "import", "log.txt", "-o", "plans/imported.yaml"),
     ("test", "plans"),
     ("show", "changes.json"),
     ("show", "changes.json", "--format", "markdown"),

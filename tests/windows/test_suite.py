@@ -88,6 +88,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "devices list plans"),
     (0, "devices show scanner plans"),
     (0, "devices report plans --format csv"),
+    (0, "devices import list.csv -o imported/devices.yaml --tenant contoso.com"),
     (0, "test tests --junit tests.xml"),
     (0, "sandbox load seed.json"),
     (0, "sandbox run Get-AcceptedDomain"),
@@ -139,6 +140,7 @@ class Done:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("windows")
     (folder / "seed.json").write_text(json.dumps(SEED), encoding="utf-8")
+    (folder / "list.csv").write_text("Device;E-Mail\r\nmfp;mfp@contoso.com\r\n", encoding="utf-16")
     (folder / "plans").mkdir()
     (folder / "tests").mkdir()
     files = {"plans/mail.yaml": PLAN, "tests/it.test.yaml": CASE, "refused.log": f"{REFUSED}\n"}

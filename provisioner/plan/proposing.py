@@ -1,0 +1,158 @@
+"""Sites and devices that are proposed: as text of the plan language, with what only a person can answer. Pure.
+
+Nothing is invented: a field that is not known is not written, and a comment that begins with `# ?` asks for it. An
+entry without which the plan language would not take (a device whose abilities nobody has written down) is commented out
+until it is answered, so that what is proposed validates as it is. Lists that people keep are read in `device_lists`,
+evidence of use in `senders`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from provisioner.devices import sections
+from provisioner.model import Desired, yaml_text
+from provisioner.model.checking import adapter_of
+from provisioner.model.devices import NOT_SMTP_HERE
+from provisioner.model.runner_commands import COMMAND
+from provisioner.plan.header import LANGUAGE
+from provisioner.resources.canonical import sender_network
+
+QUESTION = "# ? "
+"""How a line begins that asks a person for something."""
+
+_REQUIRED = {
+    "from": "from: which address stands in From?",
+    "recipients": "recipients: organization, or anyone? Does it mail addresses outside of the organization?",
+    "supports.tls": 'supports.tls: the newest TLS that it speaks, see its manual: none, "1.0", "1.1", "1.2" or "1.3"',
+    "supports.authentication": "supports.authentication: how it can sign in, see its manual: basic, oauth or none",
+}
+"""The questions about a device that the plan language cannot do without, by the field that is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One proposed site or device. `body` holds what is known, in the plan's words.
+
+    `notes` say where that is known from. `questions` are what a person should answer and the plan can do without.
+    """
+
+    name: str
+    body: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """`title` says what it was made from; `passed_over` what was left out, a sentence each."""
+
+    title: str
+    sites: tuple[Entry, ...] = ()
+    devices: tuple[Entry, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def incomplete(self) -> tuple[Entry, ...]:
+        """The devices that are commented out until somebody answers."""
+        return tuple(device for device in self.devices if unanswered(device))
+
+
+def unanswered(device: Entry) -> list[str]:
+    """The questions without whose answers the plan language does not take the device."""
+    try:
+        adapter_of(sections.DeviceBody).validate_python(dict(device.body))
+    except ValidationError as error:
+        paths = [".".join(map(str, e["loc"])) for e in error.errors(include_url=False) if e["type"] == "missing"]
+    else:
+        paths = []
+    elsewhere = "via" in device.body or device.body.get("method") in NOT_SMTP_HERE
+    if "supports" not in device.body and not elsewhere:
+        paths += ["supports.tls", "supports.authentication"]
+    return [_REQUIRED[path] for path in paths]
+
+
+def text(proposal: Proposal, *, tenant: str = "") -> str:
+    """A file of a plan; with `tenant` it has the header that a plan of its own needs."""
+    open_ = len(proposal.incomplete)
+    lines = [f"# {proposal.title}", "# Nothing here is a guess: what is not known is not written."]
+    lines.append("# A line that begins with '# ?' asks for something that only a person knows.")
+    if open_:
+        lines.append(f"# {open_:,} of {len(proposal.devices):,} devices are commented out: answer their questions, and")
+        lines.append("# remove the '# ' in front of each of their lines.")
+    if tenant:
+        lines += yaml_text.write({"provisioner": LANGUAGE, "tenant": tenant}).splitlines()
+    lines += _section("sites", [(site, []) for site in proposal.sites])
+    if not tenant and not proposal.sites and open_ == len(proposal.devices):
+        lines.append("sites: {}")  # a file that declares nothing is a mistake
+    lines += _section("devices", [(device, unanswered(device)) for device in proposal.devices])
+    return "\n".join(map(_harmless, lines)) + "\n"
+
+
+def _section(name: str, entries: Sequence[tuple[Entry, Sequence[str]]]) -> list[str]:
+    if not entries:
+        return []
+    none_stands = all(missing for _, missing in entries)
+    lines = ["", f"# {name}:" if none_stands else f"{name}:"]
+    for entry, missing in entries:
+        lines += (f"  {'# ' if missing else ''}{line}" for line in _entry(entry, missing))
+    return lines
+
+
+def _entry(entry: Entry, missing: Sequence[str]) -> Iterator[str]:
+    """The lines of an entry, its comments below its name: there they stay with it when entries are sorted."""
+    named, *fields = yaml_text.write({entry.name: dict(entry.body)}).splitlines()
+    yield named
+    for asked in (*missing, *entry.questions):
+        yield f"  {QUESTION}{asked}"
+    for note in entry.notes:
+        yield f"  # {note}"
+    yield from fields
+
+
+def _harmless(line: str) -> str:
+    """A line whose comment a CI runner would not obey, and that holds nothing that acts on a terminal."""
+    if not line.lstrip().startswith("#"):
+        return line  # the writer of YAML saw to it
+    return COMMAND.sub("# #", "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+
+
+def beside(proposal: Proposal, declared: Desired) -> Proposal:
+    """The proposal without what a plan declares already, by name or From address; its sites are used by their names."""
+    by_networks = {site.egress_ip_addresses: name for name, site in declared.sites.items()}
+    renamed: dict[str, str] = {}
+    for site in proposal.sites:
+        networks = frozenset(sender_network(a) for a in site.body["egress_ip_addresses"])
+        renamed[site.name] = by_networks.get(networks) or unused(site.name, (*declared.sites, *renamed.values()))
+    taken = {name.casefold() for name in declared.devices}
+    senders = {sender: device.name for device in declared.devices.values() for sender in device.addresses}
+    told, devices = list(proposal.passed_over), []
+    for device in proposal.devices:
+        twin = next((senders[a] for a in addresses_of(device) if a in senders), None)
+        if twin or device.name.casefold() in taken:
+            told.append(f"{device.name}: the plan declares device/{twin or device.name} already")
+        else:
+            at = device.body.get("site")
+            body = {**device.body, "site": renamed[at]} if at in renamed else device.body
+            devices.append(dataclasses.replace(device, body=body))
+    used = {device.body.get("site") for device in devices} - declared.sites.keys()
+    sites = [dataclasses.replace(s, name=renamed[s.name]) for s in proposal.sites if renamed[s.name] in used]
+    return dataclasses.replace(proposal, sites=tuple(sites), devices=tuple(devices), passed_over=tuple(told))
+
+
+def addresses_of(device: Entry) -> tuple[str, ...]:
+    """The From addresses of a proposed device."""
+    written = device.body.get("from", ())
+    return (written,) if isinstance(written, str) else tuple(written)
+
+
+def unused(name: str, taken: Iterable[str]) -> str:
+    """A name, or the same with a number, that nothing has yet. Capitals count for nothing, as in a plan."""
+    known = {other.casefold() for other in taken}
+    candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(known) + 2))
+    return next(c for c in candidates if c.casefold() not in known)
