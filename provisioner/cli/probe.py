@@ -15,6 +15,7 @@ from provisioner.cli.diagnose import in_plan, lines, plain
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
+from provisioner.operations.device_secrets import Given
 from provisioner.operations.probing import Probed, Probing, probe
 from provisioner.render.escape import visible
 from provisioner.resources.canonical import email_address
@@ -44,12 +45,25 @@ def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | No
 @click.option(
     "--source", metavar="IP", callback=_source, help="Speak from this address of this machine, as the device would."
 )
-@click.option("--password", "password", metavar="REFERENCE", help="Where the password is: env:NAME or file:PATH.")
+@click.option("--password", "password", metavar="REFERENCE", help="Read the password from env:NAME or file:PATH.")
+@click.option("--client-id", "client_id", metavar="ID", help="Sign in as this application; the plan's by default.")
+@click.option(
+    "--client-secret",
+    "client_secret",
+    metavar="REFERENCE",
+    help="Read the client secret of the device's application from env:NAME or file:PATH.",
+)
+@click.option(
+    "--token",
+    "token",
+    metavar="REFERENCE",
+    help="Read an access token that a person got for the device from env:NAME or file:PATH.",
+)
 @click.option(
     "--certificate",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Show this certificate (PEM, with its key), as a device does that is known by one.",
+    help="Present this client certificate (PEM, with its private key).",
 )
 @click.option(
     "--timeout",
@@ -58,7 +72,7 @@ def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | No
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="For all of it.",
+    help="Overall time limit, in seconds.",
 )
 @output_format
 @click.pass_obj
@@ -70,16 +84,21 @@ def command(
     send: bool,
     source: str | None,
     password: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    token: str | None,
     certificate: Path | None,
     timeout_s: int,
     format_: str,
 ) -> int:
     """Speak SMTP as DEVICE of the plan would, and say what it means when it is refused.
 
-    The password is a reference and is never shown. Exit 0: accepted; 1: refused, or the server could not be spoken to.
+    A device that uses OAuth signs in as its own application, with a token from the authority of the tenant's cloud.
+    Secrets are references and are never shown. Exit 0: accepted; 1: refused, or the server could not be reached.
     """
     session.format = format_
-    probing = Probing(device, recipient, source, password, certificate, send, timeout_s)
+    given = Given(password, client_id, client_secret, token)
+    probing = Probing(device, recipient, source, given, certificate, send, timeout_s)
 
     def heard(who: str, line: str) -> None:
         session.result(visible(f"{who}: {line}") + "\n")
@@ -102,6 +121,8 @@ def _facts(found: Probed) -> dict[str, Any]:
         "dialogue": [{"from": "client" if who == "C" else "server", "text": text} for who, text in said.lines],
         "diagnosis": plain(found.diagnosis, found.evidence) if found.diagnosis else None,
         "remedy": dataclasses.asdict(found.remedy) if found.remedy else None,
+        "limits": list(found.limits),
+        "network": list(found.network),
     }
 
 
@@ -111,9 +132,11 @@ def _lines(found: Probed, *, sent: bool) -> Iterator[str]:
         yield "Accepted: one message was delivered." if sent else "Accepted, and ended before the message (--send)."
     elif found.said.error:
         yield visible(f"Not accepted: {found.said.error}")
+        yield from lines(found.diagnosis, ()) if found.diagnosis else ()
     elif found.diagnosis is not None:
         yield "Refused."
         yield from lines(found.diagnosis, found.evidence, instead=found.remedy is not None)
         if found.remedy is not None:
             yield visible(f"  for this device: {found.remedy.sentence}")
             yield from in_plan(found.remedy.plan) if found.remedy.plan else ()
+    yield from (visible(f"  {line}") for line in (*found.network, *found.limits))

@@ -17,9 +17,10 @@ class Way:
     """How a device sends.
 
     `host` is None where it is the MX of the sender's domain, which has to be looked up, and "" where the tenant's cloud
-    has none for the method. `starttls` is false where the device speaks no TLS that Exchange takes. `user` is ""
-    without a sign-in. `source_addresses` are canonical networks. `sender` is one of its From addresses; for a device
-    that sends as any, an address that every domain has (RFC 5321, 4.5.1).
+    has none for the method. `starttls` is false where the device speaks no TLS that Exchange takes; `tls` is the newest
+    version that it speaks, "none" for none. `user` is "" without a sign-in. `source_addresses` are canonical networks.
+    `sender` is one of its From addresses; for a device that sends as any, an address that every domain has (RFC 5321,
+    4.5.1).
     """
 
     method: str
@@ -30,6 +31,7 @@ class Way:
     user: str
     sender: str
     source_addresses: tuple[str, ...]
+    tls: str = "1.3"
 
     @property
     def domain(self) -> str:
@@ -77,4 +79,5 @@ def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: froze
         user=users.get(choice.method or "", ""),
         sender=next(iter(device.addresses), f"postmaster@{device.domains[0]}"),
         source_addresses=tuple(sorted(sources)),
+        tls=device.tls,
     )

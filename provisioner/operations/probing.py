@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from provisioner.devices import Remedy, Way, device_of, remedy, way
+from provisioner.devices import NAMES, Remedy, Way, device_of, remedy, way
 from provisioner.diagnosis.diagnose import Diagnosis, diagnose
 from provisioner.diagnosis.evidence import Evidence
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Desired
-from provisioner.model.clouds import CLOUDS, cloud_of_mail
+from provisioner.model.clouds import Cloud, cloud_of_mail
 from provisioner.model.devices import Device
 from provisioner.operations.context import Context
+from provisioner.operations.device_secrets import Given, secret_of
 from provisioner.operations.diagnosing import evidence_of
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_hosts import mail_hosts
 from provisioner.operations.standing import lacking, observe, part_for, sign_in_name
-from provisioner.settings import reference
-from provisioner.tenant.credentials import Tokens, make_credential, secret_value
-from provisioner.tenant.network import Network
-from provisioner.tenant.smtp import Attempt, Dialogue, converse, tls_context
+from provisioner.tenant.smtp import (
+    REFUSED,
+    TAKEN,
+    Attempt,
+    Dialogue,
+    answers,
+    converse,
+    old_handshake,
+    tls_context,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Probing:
     """What to try. `recipient` is the device's own address by default, `source` an IP address of this machine.
 
-    `password` is a reference (env:NAME or file:PATH), `certificate` a PEM file with its key. Without `send` the
-    dialogue ends before DATA.
+    `given` are the references to its secrets, `certificate` is a PEM file with its key. Without `send` the dialogue
+    ends before DATA.
     """
 
     device: str
     recipient: str | None = None
     source: str | None = None
-    password: str | None = None
+    given: Given = field(default_factory=Given)
     certificate: Path | None = None
     send: bool = False
     timeout_s: int = 60
@@ -46,13 +54,18 @@ class Probing:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The dialogue, and where the server refused: the diagnosis, the tenant's evidence and the remedy."""
+    """The dialogue, and where the server refused: the diagnosis, the tenant's evidence and the remedy.
+
+    `limits` say what the device's abilities leave untried, `network` what to ask those who run the network.
+    """
 
     how: Way
     said: Dialogue
     diagnosis: Diagnosis | None = None
     evidence: Sequence[Evidence] = ()
     remedy: Remedy | None = None
+    limits: Sequence[str] = ()
+    network: Sequence[str] = ()
 
 
 async def probe(
@@ -63,38 +76,111 @@ async def probe(
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     device, how = device_of(probing.device, desired), way(probing.device, desired, cloud)
     how = dataclasses.replace(how, user=await sign_in_name(context, desired, device.name) or how.user)
-    attempt = await _attempt(context, desired, how, probing, cloud.mail_scope)
+    attempt = await _attempt(context, desired, how, probing, cloud)
     context.note(f"Probing as {device.name}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
     said = await converse(attempt, heard)
+    if said.unreachable:
+        return await _blocked(context, how, attempt, said, cloud)
+    found = Probed(how, said, limits=[line async for line in _limits(how, attempt)])
     if not said.refused:
-        return Probed(how, said)
+        return found
     # Who signed in and in whose name is told by the dialogue; so it is read whole.
     text = "\n".join([*(f"user={how.user}" for _ in [0] if how.user), *(line for _, line in said.lines)])
-    found = diagnose(text, cloud)
-    evidence = await evidence_of(context, found)
-    return Probed(how, said, found, evidence, await _remedy(context, device, desired, found))
+    meant = diagnose(text, cloud)
+    return dataclasses.replace(
+        found,
+        diagnosis=meant,
+        evidence=await evidence_of(context, meant),
+        remedy=await _remedy(context, device, desired, meant),
+    )
 
 
-async def _attempt(context: Context, desired: Desired, how: Way, probing: Probing, scope: str) -> Attempt:
-    """What to try: where, as whom, from where; a token is for `scope`.
+# --- what cannot be tried --------------------------------------------------------------------------------------------
 
-    Raises InputError for a password that is missing or misplaced.
+
+async def _limits(how: Way, attempt: Attempt) -> AsyncIterator[str]:
+    """What the dialogue does not prove, since it is not the device that spoke."""
+    if how.tls not in {"1.0", "1.1"}:
+        return
+    # Exchange Online ended TLS 1.0 and 1.1 (Learn, "TLS 1.0 and 1.1 deprecation for Office 365").
+    outcome = await old_handshake(attempt, how.tls)
+    setting = "set the device to no encryption, or to STARTTLS only if it goes on in clear text without it"
+    if outcome == REFUSED:
+        yield f"TLS {how.tls}: the server refuses STARTTLS with it, so the dialogue is in clear text: {setting}"
+    elif outcome == TAKEN:
+        yield f"TLS {how.tls}: the server accepts STARTTLS with it; the dialogue above is in clear text all the same"
+    else:
+        yield (
+            f"TLS {how.tls}: not tried, since the OpenSSL of this machine does not speak it or the server offers no "
+            f"STARTTLS; Exchange Online refuses it: {setting}"
+        )
+
+
+_CONNECT_S = 5.0
+
+
+async def _blocked(context: Context, how: Way, attempt: Attempt, said: Dialogue, cloud: Cloud) -> Probed:
+    """Nothing answered at the port: a blocked port where others answer, else no way out at all."""
+    profile = context.profile
+    authority = urlsplit(profile.endpoints.authority or cloud.authority)
+    sign_in = f"{authority.hostname}:{authority.port or 443}"
+    others = {
+        f"{cloud.smtp}:587": profile.endpoints.smtp_submission or f"{cloud.smtp}:587",
+        sign_in: sign_in,
+    }
+    open_ = [name for name, place in others.items() if place != attempt.place and await _answers(place)]
+    if not open_:
+        tried = " and ".join(others)
+        return Probed(how, said, network=[f"{tried} do not answer either: this machine has no way out to them"])
+    found = diagnose(f"connect to {attempt.tls_name}:{how.port}: Connection timed out", cloud)
+    return Probed(how, said, found, network=list(_questions(how, attempt, open_)))
+
+
+async def _answers(place: str) -> bool:
+    host, _, port = place.rpartition(":")
+    return await answers(host.strip("[]"), int(port), _CONNECT_S)
+
+
+def _questions(how: Way, attempt: Attempt, open_: Sequence[str]) -> Iterator[str]:
+    """What to ask the network team. The addresses of a host change: Microsoft publishes the ranges."""
+    source = attempt.source or ", ".join(a.removesuffix("/32") for a in how.source_addresses) or "this network"
+    yield f"{' and '.join(open_)} answer from here, so that the network works and port {how.port} alone does not"
+    yield f"ask the network team to allow TCP from {source} to {attempt.tls_name}, port {how.port}, outbound"
+    yield 'the ranges of Exchange Online are in "Office 365 URLs and IP address ranges" (Microsoft Learn)'
+    if how.port == 25:
+        yield "ask whether the provider blocks port 25: Azure, other clouds and many internet providers do by default"
+        yield "ask whether a proxy or mail gateway is meant to take mail on port 25 instead"
+
+
+# --- the attempt -----------------------------------------------------------------------------------------------------
+
+
+async def _attempt(context: Context, desired: Desired, how: Way, probing: Probing, cloud: Cloud) -> Attempt:
+    """What to try: where, as whom, from where, with a token of the `cloud`.
+
+    Raises InputError for a secret that is missing or misplaced.
     """
     recipient, profile = probing.recipient or how.sender, context.profile
     own = profile.endpoints.smtp_submission if how.host else profile.endpoints.smtp_mx
+    if how.host == "":
+        what = f"device/{probing.device}: {NAMES[how.method]} is not offered in the cloud of this tenant"
+        raise InputError([Diagnostic("DEVICE-NO-HOST", what, "choose another method for the device")])
     named = how.host or await _mail_host(context, desired, how.domain) or own
     if not named:
         raise InputError([_nowhere(how.domain, context.profile.tenant is not None)])
     host, _, port = (own or f"{named}:{how.port}").rpartition(":")
+    device = device_of(probing.device, desired)
+    secret = await secret_of(context, device, how.user, how.authentication, probing.given, cloud) if how.user else ""
     return Attempt(
         host,
         int(port),
         how.sender,
         recipient,
         how.starttls,
+        how.tls,
         how.authentication if how.user else "none",
         how.user,
-        await _secret(context, how, probing.password, scope) if how.user else "",
+        secret,
         probing.source,
         named,
         str(profile.ca) if profile.ca else None,
@@ -129,29 +215,6 @@ def _nowhere(domain: str, asked: bool) -> Diagnostic:
     if not asked:
         mend = "give --profile: the tenant names it, also where a mail filter stands in front"
     return Diagnostic("MX-MISSING", what, mend)
-
-
-async def _secret(context: Context, how: Way, password: str | None, scope: str) -> str:
-    if how.authentication == "oauth":
-        return await _token(context, scope)
-    if password is None:
-        what = f"the device signs in as {how.user}, and no password is given"
-        raise InputError([Diagnostic("PASSWORD-MISSING", what, "--password env:NAME or --password file:PATH")])
-    try:
-        return secret_value(reference(password))
-    except ValueError:
-        what = "--password takes a reference, not the password itself"
-        raise InputError([Diagnostic("PASSWORD-MISPLACED", what, "write env:NAME or file:PATH")]) from None
-
-
-async def _token(context: Context, scope: str) -> str:
-    profile = context.profile
-    authority = profile.endpoints.authority or CLOUDS[profile.cloud].authority
-    tokens = Tokens(make_credential(profile, authority, profile.endpoints.authority is not None, Network.of(profile)))
-    try:
-        return await tokens.token(scope)
-    finally:
-        await tokens.close()
 
 
 def _message(sender: str, recipient: str, device: str) -> bytes:

@@ -223,6 +223,18 @@ class Approval(_Part):
     key: Path | None = None
 
 
+class DeviceSecrets(_Part):
+    """Where the secrets of a device are, for a program that signs in in its place (`provisioner probe`).
+
+    `secret` is the client secret of the device's own application, `token` an access token that a person got.
+    """
+
+    client_id: str | None = None
+    secret: Reference | None = None
+    password: Reference | None = None
+    token: Reference | None = None
+
+
 class Profile(BaseSettings):
     """One way to reach one tenant."""
 
@@ -241,6 +253,7 @@ class Profile(BaseSettings):
     ca: Path | None = None
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     approval: Approval = Approval()
+    devices: dict[str, DeviceSecrets] = {}
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)

@@ -313,6 +313,11 @@ def _with_files_beside(values: Mapping[str, Any], file: Path | None) -> dict[str
     for name in ("approval", "credential", "psrp"):
         if isinstance(moved.get(name), dict):
             moved[name] = {k: _beside(folder, k, v) for k, v in moved[name].items()}
+    if isinstance(moved.get("devices"), dict):
+        moved["devices"] = {
+            name: {k: _beside(folder, k, v) for k, v in of.items()} if isinstance(of, dict) else of
+            for name, of in moved["devices"].items()
+        }
     return moved
 
 

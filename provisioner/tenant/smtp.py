@@ -8,7 +8,9 @@ byte a minute, ends in an error within `timeout_s`. Secrets stand in no line.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,7 +24,8 @@ _LONGEST_REPLY = 4096  # characters of a reply that are kept
 class Attempt:
     """What to try. `secret` is a password or a token; without `content` it stops before DATA.
 
-    `certificate` is a PEM file with its key, shown to a server that asks for one.
+    `certificate` is a PEM file with its key, shown to a server that asks for one. `newest_tls` is "1.2" for a device
+    that speaks nothing newer.
     """
 
     host: str
@@ -30,6 +33,7 @@ class Attempt:
     sender: str
     recipient: str
     starttls: bool = True
+    newest_tls: str = ""
     authentication: str = "none"
     user: str = ""
     secret: str = field(default="", repr=False)
@@ -40,19 +44,25 @@ class Attempt:
     content: bytes | None = field(default=None, repr=False)
     timeout_s: float = 60.0
 
+    @property
+    def place(self) -> str:
+        """Where it connects to."""
+        return f"{self.host}:{self.port}"
+
 
 @dataclass(slots=True)
 class Dialogue:
     """What was said: lines with "C" (we) or "S" (the server). `accepted`: it got as far as was asked.
 
-    `refused` is the server's answer that ended it, `error` what went wrong otherwise; both "" when accepted. `told`
-    hears each line as it is said.
+    `refused` is the server's answer that ended it, `error` what went wrong otherwise; both "" when accepted.
+    `unreachable`: nothing answered at the port. `told` hears each line as it is said.
     """
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     accepted: bool = False
     refused: str = ""
     error: str = ""
+    unreachable: bool = False
     told: Callable[[str, str], None] | None = field(default=None, repr=False)
 
     def client(self, text: str) -> None:
@@ -82,10 +92,10 @@ async def converse(attempt: Attempt, told: Callable[[str, str], None] | None = N
     client = aiosmtplib.SMTP(
         hostname=attempt.host,
         port=attempt.port,
-        timeout=min(_STEP_S, attempt.timeout_s),
+        timeout=min(_STEP_S, 0.9 * attempt.timeout_s),
         start_tls=False,
         source_address=(attempt.source, 0) if attempt.source else None,
-        local_hostname=attempt.sender.rpartition("@")[2] or "device",
+        local_hostname=_greeting(attempt),
     )
     try:
         async with asyncio.timeout(attempt.timeout_s):
@@ -100,10 +110,15 @@ async def converse(attempt: Attempt, told: Callable[[str, str], None] | None = N
     except ssl.SSLCertVerificationError as error:
         said.error = f"the certificate of {attempt.host} is not trusted: {error.verify_message}"
     except (aiosmtplib.SMTPException, OSError, ValueError, UnicodeError) as error:
-        said.error = _words(error, attempt)
+        said.error, said.unreachable = _words(error, attempt), _unanswered(error)
     finally:
         await _hang_up(client)
     return said
+
+
+def _greeting(attempt: Attempt) -> str:
+    """What it calls itself."""
+    return attempt.sender.rpartition("@")[2] or "device"
 
 
 async def _hang_up(client: object) -> None:
@@ -130,7 +145,7 @@ async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
         if not client.supports_extension("starttls"):
             raise ValueError(f"{attempt.host} offers no STARTTLS")
         said.client("STARTTLS")
-        context = tls_context(attempt.ca, attempt.certificate)
+        context = tls_context(attempt.ca, attempt.certificate, attempt.newest_tls)
         reply = await client.starttls(server_hostname=attempt.tls_name or attempt.host, tls_context=context)
         said.server(reply.code, reply.message)
         await _ehlo(client, attempt, said)
@@ -149,9 +164,11 @@ async def _talk(client: object, attempt: Attempt, said: Dialogue) -> None:
     _taken(said, await client.execute_command(b"QUIT"))
 
 
-def tls_context(ca: str | None, certificate: str | None) -> ssl.SSLContext:
+def tls_context(ca: str | None, certificate: str | None, newest: str = "") -> ssl.SSLContext:
     """How the server is trusted, and who we say we are. Raises OSError (ssl.SSLError) for a file that will not do."""
     context = Network(ca).tls()
+    if newest == "1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None:
         context.load_cert_chain(certificate, password=_no_password)
     return context
@@ -166,7 +183,7 @@ async def _ehlo(client: object, attempt: Attempt, said: Dialogue) -> None:
     import aiosmtplib
 
     assert isinstance(client, aiosmtplib.SMTP)  # noqa: S101
-    said.client(f"EHLO {attempt.sender.rpartition('@')[2] or 'device'}")
+    said.client(f"EHLO {_greeting(attempt)}")
     _taken(said, await client.ehlo())
 
 
@@ -191,11 +208,94 @@ def _taken(said: Dialogue, reply: object) -> None:
         raise _Refused(whole)
 
 
+def _unanswered(error: BaseException) -> bool:
+    """Whether no connection came about at all: a timeout, a refusal or no way there; but not an unknown host name."""
+    import aiosmtplib
+
+    cause = error.__cause__
+    if not isinstance(error, (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPConnectTimeoutError)):
+        return False
+    if isinstance(cause, (aiosmtplib.SMTPException, socket.gaierror)) or _not_ours(error):
+        return False
+    return isinstance(cause, OSError)
+
+
+def _not_ours(error: BaseException) -> bool:
+    return "cannot assign requested address" in str(error).lower()
+
+
 def _words(error: BaseException, attempt: Attempt) -> str:
-    if "cannot assign requested address" in str(error).lower():
+    if _not_ours(error):
         return f"{attempt.source} is no address of this machine: probe from where the device is, or leave --source out"
     cause = error.__cause__ if error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"the certificate of {attempt.host} is not trusted: {cause.verify_message}"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"{attempt.host}:{attempt.port}: {text[:300]}"
+
+
+# --- what else a network and a server let through --------------------------------------------------------------------
+
+
+async def answers(host: str, port: int, timeout_s: float) -> bool:
+    """Whether a TCP connection to a port comes about."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, UnicodeError):
+        return False
+    writer.close()
+    return True
+
+
+TAKEN, REFUSED, UNTRIED = "taken", "refused", "untried"
+_OLD = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}
+
+
+async def old_handshake(attempt: Attempt, version: str) -> str:
+    """What becomes of STARTTLS with TLS 1.0 or 1.1 alone: TAKEN, REFUSED, or UNTRIED with a local OpenSSL without it.
+
+    Nothing but the handshake is done, and nothing is sent in it: the server need not be trusted for that.
+    """
+    import aiosmtplib
+
+    context = _old_context(version)
+    if context is None:
+        return UNTRIED
+    timeout_s = min(_STEP_S, attempt.timeout_s)
+    client = aiosmtplib.SMTP(
+        hostname=attempt.host, port=attempt.port, timeout=timeout_s, start_tls=False,
+        source_address=(attempt.source, 0) if attempt.source else None, local_hostname=_greeting(attempt),
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(attempt.timeout_s):
+            await client.connect()
+            await client.ehlo()
+            if not client.supports_extension("starttls"):
+                return UNTRIED
+            await client.starttls(tls_context=context)
+    except (ssl.SSLError, aiosmtplib.SMTPServerDisconnected, ConnectionError):
+        return REFUSED
+    except (aiosmtplib.SMTPException, OSError, ValueError, UnicodeError):
+        return UNTRIED
+    else:
+        return TAKEN
+    finally:
+        await _hang_up(client)
+
+
+def _old_context(version: str) -> ssl.SSLContext | None:
+    """A context that speaks one old version; None where OpenSSL was built or configured without it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 has these versions at level 0 alone
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = _OLD[version]
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()).do_handshake()
+    except ssl.SSLWantReadError:
+        return context  # it has said hello, and waits for the server
+    except (ssl.SSLError, ValueError):
+        pass
+    return None

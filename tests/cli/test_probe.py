@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from provisioner.tenant import smtp
 from provisioner.tenant.smtp import Attempt, converse
 from tests.cli.shop import Shop, open_shop
 
+CLIENT, SECRET = "6f1c0000-0000-4000-8000-000000000001", "device-secret-canary"
 SEED: dict[str, Any] = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
@@ -63,6 +68,19 @@ devices:
     method: smtp_relay
 """
 PASSWORD = {"ERP_PASSWORD": "right"}
+APPLICATION = f"""devices:
+  crm:
+    from: erp@contoso.com
+    recipients: anyone
+    supports: {{ tls: "1.2", authentication: [oauth] }}
+    oauth: {{ sign_in: application, client_id: {CLIENT} }}
+"""
+PERSON = APPLICATION.replace("application", "user")
+OLD = """owner: team
+sites: { hq: { egress_ip_addresses: [93.184.216.10] } }
+devices:
+  label: { site: hq, from: l@contoso.com, recipients: anyone, supports: { tls: "1.0", authentication: [] } }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -324,3 +342,121 @@ def test_without_a_tenant_the_endpoint_behind_a_filter_is_unknown_and_never_gues
     assert "MX-MISSING" in refused.stderr
     assert "give --profile" in refused.stderr
     assert "dns check" not in refused.stderr, "to publish Microsoft's MX would go round the filter"
+
+
+# --- an application of its own ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registered(shop: Shop) -> Iterator[Shop]:
+    """The device's application: it may send as an application, and Exchange knows it."""
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    principal = {"AppId": CLIENT, "ObjectId": CLIENT, "DisplayName": "crm"}
+    app = {
+        "displayName": "crm",
+        "appId": CLIENT,
+        "objectId": CLIENT,
+        "appRoles": {"https://outlook.office365.com": ["SMTP.SendAsApp"]},
+        "secrets": [{"sha256": digest}],
+    }
+    right = {"Identity": "erp@contoso.com", "User": CLIENT, "AccessRights": ["FullAccess"]}
+    objects = {"ServicePrincipal": [principal], "MailboxPermission": [right]}
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [app], "objects": objects})
+    yield shop
+    shop.reset()
+
+
+def test_an_oauth_device_signs_in_as_its_own_application(registered: Shop) -> None:
+    """Not as the profile's, which is an administrator's: that would prove nothing for the device."""
+    shop, plan = registered, registered.write(APPLICATION)
+    to = ("--to", "someone@fabrikam.com")
+    missing = shop.on_tenant("probe", "crm", plan, *to)
+    assert missing.returncode == 3
+    assert "CLIENT-SECRET-MISSING" in missing.stderr
+    assert CLIENT in missing.stderr
+    known = {"PROVISIONER_DEVICES__CRM__SECRET": "env:CRM_SECRET", "CRM_SECRET": SECRET}
+    assert "disabled for the Tenant" in probe(shop, "crm", *to, **known)["refused"], "the application was let in"
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    since = shop.tenant.seen()
+    for how, environment in (("--client-secret", {"CRM_SECRET": SECRET}), ("--timeout", known)):
+        option = ("--client-secret", "env:CRM_SECRET") if how == "--client-secret" else (how, "60")
+        done = shop.on_tenant("-vv", "probe", "crm", plan, *to, *option, "--send", **environment)
+        assert (done.returncode, SECRET in done.stdout + done.stderr) == (0, False), done.stdout + done.stderr
+    tokens = [r["caller"] for r in shop.tenant.requests("entra", since) if r["path"].endswith("/token")]
+    assert tokens.count(CLIENT) == 2
+
+
+def test_a_wrong_secret_and_a_bare_one_are_told_without_it(registered: Shop) -> None:
+    plan = registered.write(APPLICATION)
+    wrong = registered.on_tenant("probe", "crm", plan, "--client-secret", "env:S", S="wrong-canary")
+    assert wrong.returncode == 4, wrong.stderr
+    assert "AADSTS7000215" in wrong.stderr
+    bare = registered.on_tenant("probe", "crm", plan, "--client-secret", "bare-canary")
+    assert (bare.returncode, "PASSWORD-MISPLACED" in bare.stderr) == (3, True)
+    assert "canary" not in wrong.stdout + wrong.stderr + bare.stdout + bare.stderr
+
+
+def test_nobody_signs_in_for_a_person(registered: Shop) -> None:
+    plan = registered.write(PERSON)
+    missing = registered.on_tenant("probe", "crm", plan)
+    assert (missing.returncode, "TOKEN-MISSING" in missing.stderr) == (3, True)
+    refused = probe(registered, "crm", "--token", "env:T", T="expired-canary")
+    assert refused["refused"].startswith("535 5.7.3")
+    assert "canary" not in json.dumps(refused)
+
+
+# --- what the device can do, and what its network lets through -------------------------------------------------------
+
+
+def test_an_old_device_speaks_in_clear_text_and_its_handshake_is_tried(shop: Shop) -> None:
+    plan = shop.write(OLD)
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    found = probe(shop, "label", "--source", "127.0.0.10", "--to", "someone@fabrikam.com")
+    assert found["accepted"]
+    assert {"from": "client", "text": "STARTTLS"} not in found["dialogue"]
+    (limit,) = found["limits"]
+    assert limit.startswith("TLS 1.0: the server refuses STARTTLS with it")
+
+
+def test_an_openssl_without_old_tls_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "_old_context", lambda _: None)
+    attempt = Attempt("127.0.0.1", 9, "a@contoso.com", "b@contoso.com")
+    assert asyncio.run(smtp.old_handshake(attempt, "1.0")) == smtp.UNTRIED
+
+
+@pytest.mark.parametrize("newest", ["1.2", "1.3"])
+def test_no_newer_tls_is_spoken_than_the_device_has(newest: str) -> None:
+    limited = smtp.tls_context(None, None, newest).maximum_version is ssl.TLSVersion.TLSv1_2
+    assert limited == (newest == "1.2")
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+def test_a_blocked_port_25_is_named_with_what_to_ask(shop: Shop) -> None:
+    shop.write(RELAY)
+    found = probe(shop, "scanner", PROVISIONER_ENDPOINTS__SMTP_MX=f"127.0.0.1:{closed_port()}")
+    assert found["diagnosis"]["cause"] == "port-25-blocked"
+    told = " ".join(found["network"])
+    assert "smtp.office365.com:587 and 127.0.0.1:" in told
+    assert "allow TCP from 93.184.216.10 to contoso-com.mail.protection.outlook.com, port 25, outbound" in told
+    assert "Azure" in told
+
+
+def test_a_machine_without_a_way_out_is_not_told_of_a_blocked_port(shop: Shop) -> None:
+    plan, nowhere = shop.write(RELAY), f"127.0.0.1:{closed_port()}"
+    done = shop.run(
+        "probe", "scanner", plan, "--format", "json",
+        PROVISIONER_ENDPOINTS__DNS_SERVERS=json.dumps([shop.tenant.endpoints["dns"]]),
+        PROVISIONER_ENDPOINTS__SMTP_MX=nowhere, PROVISIONER_ENDPOINTS__SMTP_SUBMISSION=nowhere,
+        PROVISIONER_ENDPOINTS__AUTHORITY=f"https://{nowhere}",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["diagnosis"] is None
+    assert "do not answer either" in found["network"][0]
