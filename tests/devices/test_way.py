@@ -49,7 +49,7 @@ devices:
 def test_a_relay_speaks_to_the_mx_from_the_addresses_of_its_site(tmp_path: Path) -> None:
     found = way("scanner", load(tmp_path, FLEET), CLOUDS["worldwide"])
     addresses = ("203.0.113.10/32", "203.0.113.11/32")
-    assert found == Way("smtp_relay", None, 25, True, "none", "", "scanner@contoso.com", addresses)
+    assert found == Way("smtp_relay", None, 25, True, "none", "", "scanner@contoso.com", addresses, "1.2")
     assert found.domain == "contoso.com"
 
 
