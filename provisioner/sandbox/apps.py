@@ -26,7 +26,14 @@ FEDERATED_LIFETIME_S = 3600
 
 _APP_ROLES = {
     EXCHANGE: ["Exchange.ManageAsApp"],
-    GRAPH: ["Organization.Read.All", "Domain.Read.All", "User.Read.All", "Policy.Read.All"],
+    GRAPH: [
+        "Organization.Read.All",
+        "Domain.Read.All",
+        "User.Read.All",
+        "Policy.Read.All",
+        "AuditLog.Read.All",
+        "ExchangeMessageTrace.Read.All",
+    ],
 }
 _STANDARD: Mapping[str, list[str]] = {"app": ["Exchange Administrator"], "reader_app": ["Global Reader"]}
 

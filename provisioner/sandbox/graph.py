@@ -1,5 +1,6 @@
 """Microsoft Graph v1.0 as far as mail administration reads it: users and licences, domains with their DNS records, the
-organization, subscribed SKUs, the security defaults, the policies of Conditional Access, `$batch`.
+organization, subscribed SKUs, the security defaults, the policies of Conditional Access, sign-ins (beta too), message
+traces, `$batch`.
 
 Rows are raw Graph JSON kept in `tenant.graph`. `GraphService.answer` is free of HTTP, so that the front and the items
 of a batch take the same way. Paging is opaque and lists turn between reads: nothing may rest on the order of rows.
@@ -13,7 +14,6 @@ import json
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -21,6 +21,8 @@ from starlette.responses import Response
 
 from provisioner.sandbox import access_policies
 from provisioner.sandbox.faults import facts
+from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found
+from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
 from provisioner.sandbox.mail_directory import memberships
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
     from provisioner.sandbox.faults import Faults
     from provisioner.sandbox.tenant import Tenant
-
-Row = dict[str, Any]
 
 # What a user answers without $select (https://learn.microsoft.com/graph/api/user-list, "default set of properties").
 _USER_DEFAULT = (
@@ -76,6 +76,9 @@ _READ_POLICIES = ("Policy.Read.All",)
 # https://learn.microsoft.com/graph/api/conditionalaccessroot-list-policies, "Permissions" (application).
 _READ_ACCESS = ("Policy.Read.ConditionalAccess", "Policy.Read.All", "Policy.ReadWrite.ConditionalAccess")
 
+# What is modelled of beta: the rest is asked of v1.0.
+_IN_BETA = frozenset({"auditlogs"})
+
 _DEFAULT_PAGE, _LARGEST_PAGE, _LARGEST_BATCH = 100, 999, 20
 
 _SECURITY_DEFAULTS: Row = {
@@ -86,56 +89,6 @@ _SECURITY_DEFAULTS: Row = {
     "be better protected from common identity related attacks.",
     "isEnabled": False,
 }
-
-
-class GraphError(Exception):
-    """One refusal in Graph's shape: HTTP status, error code, message."""
-
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
-
-    def body(self, request_ids: Mapping[str, str]) -> Row:
-        return {"error": {"code": self.code, "message": self.message, "innerError": dict(request_ids)}}
-
-
-def _not_found(name: str) -> GraphError:
-    text = f"Resource '{name}' does not exist or one of its queried reference-property objects are not present."
-    return GraphError(404, "Request_ResourceNotFound", text)
-
-
-def _bad_request(message: str, code: str = "Request_BadRequest") -> GraphError:
-    return GraphError(400, code, message)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request without its transport. `path` is split at slashes, empty segments dropped; `base` ends in `/v1.0`."""
-
-    method: str
-    path: tuple[str, ...]
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: Any
-    base: str
-    roles: frozenset[str]
-
-    def need(self, roles: Sequence[str]) -> None:
-        """Raise the 403 unless the token holds one of `roles`.
-
-        Graph's body does not say which permission is missing; a header of the sandbox's own does, for whoever debugs.
-        """
-        if self.roles.isdisjoint(roles):
-            text = "Insufficient privileges to complete the operation."
-            raise GraphError(403, "Authorization_RequestDenied", text, {"x-ms-sandbox-needs": " | ".join(roles)})
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Status and JSON body (None: no body)."""
-
-    status: int
-    body: Any = None
 
 
 class GraphService:
@@ -158,15 +111,18 @@ class GraphService:
             ("policies", 2): self._security_defaults,
             ("identity", 3): self._access_policies,
             ("identity", 4): self._access_policy,
+            ("auditlogs", 2): lambda call: sign_ins_answer(tenant, call),
+            ("admin", 4): lambda call: message_traces_answer(tenant, call),
+            ("admin", 6): lambda call: message_traces_answer(tenant, call),
         }
 
     def answer(self, call: Call) -> Reply:
         """Reply to one call. Raises GraphError."""
         if not call.path:
-            raise _bad_request("Resource not found for the segment ''.", "BadRequest")
+            raise bad_request("Resource not found for the segment ''.", "BadRequest")
         route = self._routes.get((call.path[0].lower(), len(call.path)))
-        if route is None:
-            raise _bad_request(f"Resource not found for the segment '{call.path[0]}'.", "BadRequest")
+        if route is None or (call.beta and call.path[0].lower() not in _IN_BETA):
+            raise bad_request(f"Resource not found for the segment '{call.path[0]}'.", "BadRequest")
         writable = route == self._user and call.method == "PATCH"
         if call.method != "GET" and not writable:
             raise GraphError(405, "BadRequest", "Specified HTTP method is not allowed for the request target.")
@@ -185,7 +141,7 @@ class GraphService:
         select = _selection(call, _USER_DEFAULT, _USER_KNOWN)
         matches = _user_filter(call.params.get("$filter"), advanced=counting)
         rows = [row for row in self._rows("users") if matches(row)] if matches else self._rows("users")
-        body: Row = {"@odata.context": _context(call, "users")}
+        body: Row = {"@odata.context": context_of(call, "users")}
         if counting and "$skiptoken" not in call.params:
             body["@odata.count"] = len(rows)
         page, next_link = self._page(call, rows)
@@ -202,12 +158,12 @@ class GraphService:
         if call.method == "PATCH":
             return self._patch_user(call, user)
         select = _selection(call, _USER_DEFAULT, _USER_KNOWN)
-        return Reply(200, {"@odata.context": _context(call, "users", entity=True), **_project(user, select)})
+        return Reply(200, {"@odata.context": context_of(call, "users", entity=True), **_project(user, select)})
 
     def _user_count(self, call: Call) -> Reply:
         call.need(_READ_USERS)
         if call.headers.get("consistencylevel", "").lower() != "eventual":
-            raise _bad_request("$count is not currently supported.")
+            raise bad_request("$count is not currently supported.")
         matches = _user_filter(call.params.get("$filter"), advanced=True)
         return Reply(200, sum(1 for row in self._rows("users") if matches is None or matches(row)))
 
@@ -216,22 +172,22 @@ class GraphService:
         for row in self._rows("users"):
             if str(row.get("id", "")).lower() == wanted or str(row.get("userPrincipalName", "")).lower() == wanted:
                 return row
-        raise _not_found(name)
+        raise not_found(name)
 
     def _patch_user(self, call: Call, user: Row) -> Reply:
         if not isinstance(call.body, dict):
-            raise _bad_request(
+            raise bad_request(
                 "Unable to read JSON request payload. Please ensure Content-Type header is set.", "BadRequest"
             )
         changes = {key: value for key, value in call.body.items() if "@odata." not in key}
         for key in changes:
             if key not in _USER_KNOWN:
                 text = f"Property '{key}' does not exist as a declared property or extension property."
-                raise _bad_request(text)
+                raise bad_request(text)
             if key not in _USER_WRITABLE:
-                raise _bad_request(f"Property '{key}' is read-only and cannot be set.")
+                raise bad_request(f"Property '{key}' is read-only and cannot be set.")
         if "accountEnabled" in changes and not isinstance(changes["accountEnabled"], bool):
-            raise _bad_request("Cannot convert the value of property 'accountEnabled' to the type 'Edm.Boolean'.")
+            raise bad_request("Cannot convert the value of property 'accountEnabled' to the type 'Edm.Boolean'.")
         user.update(changes)
         self._tenant.changed()
         return Reply(204)
@@ -240,7 +196,7 @@ class GraphService:
         parts = {"licensedetails": self._license_details, "transitivememberof": self._memberships}
         part = parts.get(call.path[2].lower())
         if part is None:
-            raise _bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+            raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
         return part(call)
 
     def _memberships(self, call: Call) -> Reply:
@@ -249,7 +205,7 @@ class GraphService:
         user = self._find_user(call.path[1])
         rows: list[Row] = [{"id": name} for name in memberships(self._tenant, user)]
         page, next_link = self._page(call, rows)
-        body: Row = {"@odata.context": _context(call, "directoryObjects")}
+        body: Row = {"@odata.context": context_of(call, "directoryObjects")}
         if next_link:
             body["@odata.nextLink"] = next_link
         return Reply(200, {**body, "value": [{"@odata.type": "#microsoft.graph.group", **row} for row in page]})
@@ -268,7 +224,7 @@ class GraphService:
             }
             for sku in held
         ]
-        return Reply(200, {"@odata.context": _context(call, f"users('{user['id']}')/licenseDetails"), "value": value})
+        return Reply(200, {"@odata.context": context_of(call, f"users('{user['id']}')/licenseDetails"), "value": value})
 
     # domains
 
@@ -276,12 +232,12 @@ class GraphService:
         call.need(_READ_DOMAINS)
         select = _selection(call, None, None)
         rows = [_project(_without_children(row), select) for row in self._rows("domains")]
-        return Reply(200, {"@odata.context": _context(call, "domains"), "value": rows})
+        return Reply(200, {"@odata.context": context_of(call, "domains"), "value": rows})
 
     def _domain(self, call: Call) -> Reply:
         call.need(_READ_DOMAINS)
         row = _project(_without_children(self._find(call.path[1], "domains")), _selection(call, None, None))
-        return Reply(200, {"@odata.context": _context(call, "domains", entity=True), **row})
+        return Reply(200, {"@odata.context": context_of(call, "domains", entity=True), **row})
 
     def _domain_records(self, call: Call) -> Reply:
         child = {
@@ -290,11 +246,11 @@ class GraphService:
         }
         name = child.get(call.path[2].lower())
         if name is None:
-            raise _bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+            raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
         call.need(_READ_DOMAINS)
         domain = self._find(call.path[1], "domains")
         records = [_typed_record(row) for row in domain.get(name) or []]
-        return Reply(200, {"@odata.context": _context(call, f"domains('{domain['id']}')/{name}"), "value": records})
+        return Reply(200, {"@odata.context": context_of(call, f"domains('{domain['id']}')/{name}"), "value": records})
 
     # the rest
 
@@ -302,12 +258,12 @@ class GraphService:
         call.need(_READ_ORGANIZATION)
         select = _selection(call, None, None)
         rows = [_project(row, select) for row in self._as_rows(name)]
-        return Reply(200, {"@odata.context": _context(call, name), "value": rows})
+        return Reply(200, {"@odata.context": context_of(call, name), "value": rows})
 
     def _plain_row(self, call: Call, name: str) -> Reply:
         call.need(_READ_ORGANIZATION)
         row = _project(self._find(call.path[1], name), _selection(call, None, None))
-        return Reply(200, {"@odata.context": _context(call, name, entity=True), **row})
+        return Reply(200, {"@odata.context": context_of(call, name, entity=True), **row})
 
     def _as_rows(self, name: str) -> list[Row]:
         rows = self._tenant.graph.get(name) or []
@@ -317,21 +273,21 @@ class GraphService:
         for row in self._as_rows(name):
             if str(row.get("id", "")).lower() == key.lower():
                 return row
-        raise _not_found(key)
+        raise not_found(key)
 
     def _security_defaults(self, call: Call) -> Reply:
         if call.path[1].lower() != "identitysecuritydefaultsenforcementpolicy":
-            raise _bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+            raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
         call.need(_READ_POLICIES)
         row = {**_SECURITY_DEFAULTS, **(self._tenant.graph.get("securityDefaults") or {})}
-        context = _context(call, "policies/identitySecurityDefaultsEnforcementPolicy", entity=True)
+        context = context_of(call, "policies/identitySecurityDefaultsEnforcementPolicy", entity=True)
         return Reply(200, {"@odata.context": context, **row})
 
     def _access_policies(self, call: Call) -> Reply:
         _need_access_segment(call)
         select = _selection(call, None, None)
         page, next_link = self._page(call, self._rows(access_policies.KEPT_AS))
-        body: Row = {"@odata.context": _context(call, "identity/conditionalAccess/policies")}
+        body: Row = {"@odata.context": context_of(call, "identity/conditionalAccess/policies")}
         if next_link:
             body["@odata.nextLink"] = next_link
         return Reply(200, {**body, "value": [_project(row, select) for row in page]})
@@ -339,7 +295,9 @@ class GraphService:
     def _access_policy(self, call: Call) -> Reply:
         _need_access_segment(call)
         row = _project(self._find(call.path[3], access_policies.KEPT_AS), _selection(call, None, None))
-        return Reply(200, {"@odata.context": _context(call, "identity/conditionalAccess/policies", entity=True), **row})
+        return Reply(
+            200, {"@odata.context": context_of(call, "identity/conditionalAccess/policies", entity=True), **row}
+        )
 
     # paging
 
@@ -369,7 +327,7 @@ def _page_size(top: str | None) -> int:
         return _DEFAULT_PAGE
     if not top.isdigit() or not 1 <= int(top) <= _LARGEST_PAGE:
         text = f"Invalid page size specified: '{top}'. Must be between 1 and {_LARGEST_PAGE} inclusive."
-        raise _bad_request(text)
+        raise bad_request(text)
     return int(top)
 
 
@@ -386,7 +344,7 @@ def _read_skip_token(token: str, digest: int) -> tuple[int, int]:
         start, turn, of_query = 0, 0, None
     if of_query != digest:
         text = "The specified page token value has expired and can no longer be included in your request."
-        raise _bad_request(text, "Directory_ExpiredPageToken")
+        raise bad_request(text, "Directory_ExpiredPageToken")
     return int(start), int(turn)
 
 
@@ -396,9 +354,9 @@ def _user_filter(text: str | None, *, advanced: bool) -> Predicate | None:
     try:
         return parse_filter(text, known=_USER_KNOWN, filterable=_USER_FILTERABLE, advanced=advanced)
     except BadFilter as error:
-        raise _bad_request(str(error), "BadRequest") from None
+        raise bad_request(str(error), "BadRequest") from None
     except UnsupportedFilter as error:
-        raise _bad_request(str(error), "Request_UnsupportedQuery") from None
+        raise bad_request(str(error), "Request_UnsupportedQuery") from None
 
 
 def _selection(call: Call, default: Sequence[str] | None, known: frozenset[str] | None) -> Sequence[str] | None:
@@ -410,7 +368,7 @@ def _selection(call: Call, default: Sequence[str] | None, known: frozenset[str] 
     for name in names:
         if known is not None and name not in known:
             problem = f"Could not find a property named '{name}' on type 'microsoft.graph.user'."
-            raise _bad_request(f"Parsing OData Select and Expand failed: {problem}", "BadRequest")
+            raise bad_request(f"Parsing OData Select and Expand failed: {problem}", "BadRequest")
     return [*names, *([] if "id" in names or known is None else ["id"])]
 
 
@@ -432,12 +390,6 @@ def _typed_record(row: Row) -> Row:
         row.get("@odata.type") or f"microsoft.graph.domainDns{str(row.get('recordType', '')).capitalize()}Record"
     )
     return {"@odata.type": "#" + kind.lstrip("#"), **{key: value for key, value in row.items() if key != "@odata.type"}}
-
-
-def _context(call: Call, name: str, *, entity: bool = False) -> str:
-    select = call.params.get("$select")
-    columns = f"({select})" if select else ""
-    return f"{call.base}/$metadata#{name}{columns}{'/$entity' if entity else ''}"
 
 
 class _GraphFront:
@@ -486,9 +438,9 @@ class _GraphFront:
         columns |= {"caller": claims["appid"], "write": request.method == "PATCH"}
         # The SDK asks for `/v1.0//users`; the service forgives the second slash, so empty segments are dropped.
         segments = _split_path(request.scope.get("raw_path", b"").decode("ascii") or request.url.path)
-        if not segments or segments[0] != "v1.0":
-            raise _bad_request(f"Invalid version: {segments[0] if segments else ''}", "BadRequest")
-        base = f"{request.url.scheme}://{request.url.netloc}/v1.0"
+        if not segments or segments[0] not in {"v1.0", "beta"}:
+            raise bad_request(f"Invalid version: {segments[0] if segments else ''}", "BadRequest")
+        base = f"{request.url.scheme}://{request.url.netloc}/{segments[0]}"
         call = Call(
             method=request.method,
             path=segments[1:],
@@ -519,14 +471,14 @@ class _GraphFront:
             raise GraphError(405, "BadRequest", "Specified HTTP method is not allowed for the request target.")
         items = call.body.get("requests") if isinstance(call.body, dict) else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise _bad_request("Invalid batch payload format.", "BadRequest")
+            raise bad_request("Invalid batch payload format.", "BadRequest")
         if len(items) > _LARGEST_BATCH:
-            raise _bad_request(
+            raise bad_request(
                 f"Number of batch request steps exceeds the maximum value of {_LARGEST_BATCH}.", "BadRequest"
             )
         names = [str(item.get("id", "")) for item in items]
         if "" in names or len({name.lower() for name in names}) < len(names):
-            raise _bad_request("Every request in a batch needs an id of its own.", "BadRequest")
+            raise bad_request("Every request in a batch needs an id of its own.", "BadRequest")
         methods = [str(item.get("method", "")).upper() for item in items]
         columns["parameters"] = {n: f"{m} {item.get('url')}" for n, m, item in zip(names, methods, items, strict=True)}
         columns["write"] = "PATCH" in methods
@@ -563,16 +515,16 @@ def _need_access_segment(call: Call) -> None:
     """Raise where the path is not the one of Conditional Access policies, or the token may not read them."""
     segments = [part.lower() for part in call.path[1:3]]
     if segments != ["conditionalaccess", "policies"]:
-        raise _bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+        raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
     call.need(_READ_ACCESS)
 
 
 def _item_call(call: Call, item: Row) -> Call:
     url, method = item.get("url"), str(item.get("method", "")).upper()
     if not isinstance(url, str) or not method:
-        raise _bad_request("Invalid batch payload format.", "BadRequest")
+        raise bad_request("Invalid batch payload format.", "BadRequest")
     if "://" in url:  # the documentation wants relative addresses; an absolute one names no segment
-        raise _bad_request(f"Resource not found for the segment '{url.partition('/')[0]}'.", "BadRequest")
+        raise bad_request(f"Resource not found for the segment '{url.partition('/')[0]}'.", "BadRequest")
     path, _, query = url.partition("?")
     headers = {str(key).lower(): str(value) for key, value in (item.get("headers") or {}).items()}
     return Call(
@@ -596,7 +548,7 @@ def _json(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except ValueError:
-        raise _bad_request("Unable to read JSON request payload.", "BadRequest") from None
+        raise bad_request("Unable to read JSON request payload.", "BadRequest") from None
 
 
 def graph_app(tenant: Tenant, faults: Faults, verifier: TokenVerifier) -> ASGIApp:

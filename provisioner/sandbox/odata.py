@@ -1,21 +1,25 @@
 """The part of OData's query language that Graph answers for users: $filter as a predicate over raw rows.
 
-Grammar: `eq`, `ne`, `in`, `startswith`, `endswith`, `and`, `or`, `not`, parentheses, `any`, `/$count`.
+Grammar: `eq`, `ne`, `in`, `startswith`, `endswith`, `and`, `or`, `not`, parentheses, `any`, `/$count`; `ge`, `gt`, `le`
+and `lt` for the dates of logs.
 Strings compare without case, as the directory does. What needs "advanced query capabilities" is refused without them
 (https://learn.microsoft.com/graph/aad-advanced-queries).
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from provisioner.sandbox.clock import stored_time
 
 Row = Mapping[str, Any]
 Predicate = Callable[[Row], bool]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<guid>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})|(?P<number>-?\d+)"
+    r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<date>\d{4}-\d\d-\d\d(?:T[\d:.]+Z?)?)|(?P<guid>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})|(?P<number>-?\d+)"
     r"|(?P<word>[A-Za-z_$][\w$]*(?:/[A-Za-z_$][\w$]*)*)|(?P<mark>[(),:]))"
 )
 _ADVANCED = "Unsupported property filter clause operator '{}'."
@@ -29,21 +33,32 @@ class UnsupportedFilter(ValueError):
     """A well-formed filter that the directory does not serve: 400 with code Request_UnsupportedQuery."""
 
 
-def parse_filter(text: str, *, known: frozenset[str], filterable: frozenset[str], advanced: bool) -> Predicate:
+def parse_filter(
+    text: str,
+    *,
+    known: frozenset[str],
+    filterable: frozenset[str],
+    advanced: bool,
+    ordered: frozenset[str] = frozenset(),
+) -> Predicate:
     """Predicate of one $filter text.
 
-    `known` are all properties of the type, `filterable` those that may be filtered on, `advanced` whether the request
-    carries `ConsistencyLevel: eventual` and `$count=true`. Raises BadFilter or UnsupportedFilter.
+    `known` are all properties of the type, `filterable` those that may be filtered on, `ordered` those that compare
+    with `ge` and its kin, `advanced` whether the request carries `ConsistencyLevel: eventual` and `$count=true`. Raises
+    BadFilter or UnsupportedFilter.
     """
-    parser = _Parser(text, known, filterable, advanced)
+    parser = _Parser(text, known, filterable, advanced, ordered)
     predicate = parser.expression()
     parser.end()
     return predicate
 
 
 class _Parser:
-    def __init__(self, text: str, known: frozenset[str], filterable: frozenset[str], advanced: bool) -> None:
+    def __init__(
+        self, text: str, known: frozenset[str], filterable: frozenset[str], advanced: bool, ordered: frozenset[str]
+    ) -> None:
         self._text, self._known, self._filterable, self._advanced = text, known, filterable, advanced
+        self._ordered = ordered
         self._tokens = self._split(text)
         self._at = 0
         self._variable: str | None = None  # the range variable inside any(x: ...)
@@ -137,12 +152,14 @@ class _Parser:
         read = self._property(name.removesuffix("/$count"))
         if counting:
             self._require_advanced("Count")
-        operator = self._next("word").lower()
-        if operator == "in":
+        word = self._next("word").lower()
+        if word == "in":
             return self._membership(read)
-        if operator not in {"eq", "ne"}:
-            raise UnsupportedFilter(_ADVANCED.format(operator))
-        if operator == "ne" and not counting:
+        if word in _ORDERING and name in self._ordered:
+            return _ordering(word, read, str(self._literal()))
+        if word not in {"eq", "ne"}:
+            raise UnsupportedFilter(_ADVANCED.format(word))
+        if word == "ne" and not counting:
             self._require_advanced("NotEqualsMatch")
         wanted = _folded(self._literal())
 
@@ -150,7 +167,7 @@ class _Parser:
             value = read(row)
             return bool(_folded(len(value or []) if counting else value) == wanted)
 
-        return equal if operator == "eq" else lambda row: not equal(row)
+        return equal if word == "eq" else lambda row: not equal(row)
 
     def _membership(self, read: Callable[[Row], Any]) -> Predicate:
         self._next("mark", "(")
@@ -176,14 +193,14 @@ class _Parser:
         if path not in self._filterable:
             message = f"Unsupported or invalid query filter clause specified for property '{path}' of resource 'User'."
             raise UnsupportedFilter(message)
-        return lambda row: row.get(path)
+        return lambda row: _within(row, path)
 
     def _literal(self) -> Any:
         kind, text, position = self._peek()
         self._at += 1
         if kind == "string":
             return text[1:-1].replace("''", "'")
-        if kind == "guid":
+        if kind in {"guid", "date"}:
             return text
         if kind == "number":
             return int(text)
@@ -191,9 +208,36 @@ class _Parser:
             return {"true": True, "false": False, "null": None}[text]
         raise self._syntax(position)
 
-    def _require_advanced(self, operator: str) -> None:
+    def _require_advanced(self, what: str) -> None:
         if not self._advanced:
-            raise UnsupportedFilter(_ADVANCED.format(operator))
+            raise UnsupportedFilter(_ADVANCED.format(what))
+
+
+_ORDERING: Mapping[str, Callable[[Any, Any], bool]] = {
+    "ge": operator.ge,
+    "gt": operator.gt,
+    "le": operator.le,
+    "lt": operator.lt,
+}
+
+
+def _ordering(word: str, read: Callable[[Row], Any], wanted: str) -> Predicate:
+    """Dates compare as moments, whatever their fraction."""
+    limit, compare = stored_time(wanted) or stored_time(f"{wanted}T00:00:00Z"), _ORDERING[word]
+
+    def fits(row: Row) -> bool:
+        moment = stored_time(read(row))
+        return moment is not None and limit is not None and bool(compare(moment, limit))
+
+    return fits
+
+
+def _within(row: Row, path: str) -> Any:
+    """A property, also one inside of another: "status/errorCode"."""
+    value: Any = row
+    for part in path.split("/"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _folded(value: Any) -> Any:

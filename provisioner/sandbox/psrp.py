@@ -65,8 +65,9 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 
 # What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
 _JEA_NOUNS = (
-    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HostedConnectionFilterPolicy",
-    "InboundConnector", "Mailbox", "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
+    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HistoricalSearch",
+    "HostedConnectionFilterPolicy", "InboundConnector", "Mailbox", "MessageTraceDetailV2", "MessageTraceV2",
+    "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
     "RemoteDomain", "TenantAllowBlockListItems", "TransportConfig", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.

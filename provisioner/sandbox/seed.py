@@ -7,13 +7,15 @@ and get the service's defaults; rows of an export stay exactly as they are (expo
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.sandbox import exports, passwords
+from provisioner.sandbox import exports, message_traces, passwords, sign_in_log
+from provisioner.sandbox.clock import wire_time
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
 from provisioner.sandbox.cmdlets.running import NOUNS, complete
@@ -163,6 +165,7 @@ class _Document:
             own = ({column: value for column, value in row.items() if column not in foreign} for row in mailboxes)
             _merge_rows(tenant, name, own, exact=False)
         _keep_passwords(tenant, seed.get("mailboxes"))
+        _complete_records(tenant)
         complete(tenant)
         self._derive(tenant)
         _add_default_zones(tenant, known, seed)
@@ -189,6 +192,19 @@ class _Document:
         _derive_graph_domains(tenant, complete_all=self.exact)
         _derive_users(tenant)
         tenant.forget_indexes()
+
+
+def _complete_records(tenant: Tenant) -> None:
+    """Message traces and sign-ins with all their columns. `_DaysAgo` (a number) stands for their time."""
+    now = tenant.clock.now()
+    for rows, column, whole in (
+        (tenant.objects.get(message_traces.KEPT_AS), "Received", message_traces.complete),
+        (tenant.graph.get(sign_in_log.KEPT_AS), "createdDateTime", sign_in_log.complete),
+    ):
+        for row in rows or ():
+            if "_DaysAgo" in row:
+                row[column] = wire_time(now - dt.timedelta(days=float(row.pop("_DaysAgo"))), whole_seconds=True)
+            row.update(whole(tenant, dict(row)))
 
 
 def _keep_passwords(tenant: Tenant, given: Any) -> None:

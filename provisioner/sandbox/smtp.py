@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from provisioner.sandbox.message_traces import Taken, record
 from provisioner.sandbox.smtp_ports import Exchange, Submission
 from provisioner.sandbox.smtp_protocol import Server
 from provisioner.sandbox.submission_rules import Lockout, MessageRate
@@ -62,9 +63,9 @@ class SmtpFront:
         for server in self._servers:
             server.close()
 
-    def source(self, session: Session) -> str:
+    def source(self, session: Session | None) -> str:
         """The address that a client has on the internet."""
-        peer = session.peer[0] if session.peer else "127.0.0.1"
+        peer = session.peer[0] if session and session.peer else "127.0.0.1"
         return str(self.tenant.settings.get("smtp_source_addresses", {}).get(peer, peer))
 
     def log(self, verb: str, port: str, answer: str, caller: str = "", **facts: Any) -> None:
@@ -89,9 +90,30 @@ class SmtpFront:
         route: str,
         folders: dict[str, str],
         due: dt.datetime | None = None,
+        *,
+        connector: str = "",
+        authentication: str = "",
+        login: str = "",
     ) -> None:
-        """Keep a message; it is there from `due` on."""
+        """Keep a message, and its trace; it is there from `due` on. `connector` is the one that took it, if any."""
         message = email.message_from_bytes(content, policy=email.policy.default)
+        tls = (session.ssl or {}).get("ssl_object")
+        record(
+            self.tenant,
+            Taken(
+                sender or "<>",
+                folders,
+                self.source(session),
+                " ".join(str(message.get("Message-ID", "")).split()),
+                str(message.get("Subject", "")),
+                len(content),
+                str(tls.version() or "") if tls is not None else "",
+                connector,
+                authentication,
+                login,
+                due,
+            ),
+        )
         self.store.add({
             "time": (due or self.tenant.clock.now()).isoformat(),
             "route": route,

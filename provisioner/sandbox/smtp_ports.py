@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
-from provisioner.sandbox import mail_rules, submission_rules
-from provisioner.sandbox.mail_directory import accepted, domain_of, owner_of, primary, unknown_here
+from provisioner.sandbox import mail_rules, sign_in_log, submission_rules
+from provisioner.sandbox.mail_directory import accepted, domain_of, owner_of, primary, unknown_here, user_of
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.tokens import EXCHANGE, InvalidToken
 
@@ -94,6 +94,7 @@ class Submission(_Port):
         self._mailbox = ""  # primary address of who signed in
         self._application: Mapping[str, Any] | None = None  # claims of its token, where it is one
         self._refusal = ""
+        self._authentication = ""  # "Basic" or "OAuth", as the SMTP AUTH report has it
 
     # --- signing in ---------------------------------------------------------------------------------------------
 
@@ -103,9 +104,11 @@ class Submission(_Port):
         if user is None or password is None:
             return _ANSWERED
         tenant, lockout = self._front.tenant, self._front.lockout
-        return await self._ended(
-            server, user, "basic", submission_rules.password_refusal(tenant, lockout, user, password)
-        )
+        refusal = submission_rules.password_refusal(tenant, lockout, user, password)
+        owner, status = owner_of(tenant, user), submission_rules.logged_as(refusal)
+        if owner is not None and status is not None:
+            sign_in_log.record_password(tenant, user_of(tenant, owner), self._front.source(server.session), status)
+        return await self._ended(server, user, "basic", refusal)
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
         response = await _response(server, args, "")
@@ -118,6 +121,10 @@ class Submission(_Port):
         except InvalidToken:
             return await self._ended(server, user, "XOAUTH2", submission_rules.REFUSED)
         refusal = submission_rules.token_refusal(self._front.tenant, user, claims)
+        owner = owner_of(self._front.tenant, user)
+        if owner is not None:
+            account = user_of(self._front.tenant, owner)
+            sign_in_log.record_token(self._front.tenant, claims, account, self._front.source(server.session))
         if refusal is None and "scp" not in claims:
             self._application = claims
         return await self._ended(server, user, "XOAUTH2", refusal)
@@ -130,6 +137,7 @@ class Submission(_Port):
             await server.push(self._refusal)
             return _ANSWERED
         self._user, self._mailbox = user, primary(owner)
+        self._authentication = "Basic" if how == "basic" else "OAuth"
         self._front.signed_in[self._mailbox] += 1
         return AuthResult(success=True, auth_data=user)
 
@@ -170,7 +178,16 @@ class Submission(_Port):
         inside = "quarantine" if held else "inbox"
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
         due = self._front.rate.due(self._mailbox, self._front.tenant.clock.now())
-        self._front.deliver(session, envelope.mail_from, _content(envelope), "client_submission", folders, due)
+        self._front.deliver(
+            session,
+            envelope.mail_from,
+            _content(envelope),
+            "client_submission",
+            folders,
+            due,
+            authentication=self._authentication,
+            login=self._mailbox,
+        )
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
         return self._said("DATA", answer, self._user)
 
@@ -241,7 +258,8 @@ class Exchange(_Port):
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
         known = mail_rules.known_connector(tenant, source, sender)
         route = "smtp_relay" if known is not None else "direct_send"
-        self._front.deliver(session, envelope.mail_from, _content(envelope), route, folders)
+        taker = "" if known is None else str(known.get("Name") or known.get("Identity") or "")
+        self._front.deliver(session, envelope.mail_from, _content(envelope), route, folders, connector=taker)
         answer = (
             f"250 2.6.0 {_header(envelope, 'Message-ID') or '<>'} [InternalId={secrets.randbits(45)}, "
             f"Hostname={server.name_in_refusals}] {size} bytes in 0.100, {size / 102.4:.3f} KB/sec "

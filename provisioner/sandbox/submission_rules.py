@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from provisioner.sandbox import access_policies, mail_rules, passwords
+from provisioner.sandbox import access_policies, mail_rules, passwords, sign_in_log
 from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.mail_directory import addresses, client_access, owner_of, primary, user_of
 from provisioner.sandbox.tenant import Row, Tenant
@@ -104,6 +104,19 @@ class Lockout:
 
     def succeeded(self, address: str) -> None:
         self._failures.pop(address, None)
+
+
+def logged_as(refusal: str | None) -> tuple[int, str] | None:
+    """The status with which Entra logs a login that was answered so; None where Exchange refused it before Entra."""
+    statuses = {
+        None: sign_in_log.SUCCESS,
+        _BAD_CREDENTIALS: sign_in_log.BAD_PASSWORD,
+        _LOCKED: sign_in_log.LOCKED,
+        _ACCOUNT: sign_in_log.DISABLED,
+        _SECURITY_DEFAULTS: sign_in_log.BLOCKED,
+        _CONDITIONAL_ACCESS: sign_in_log.BLOCKED,
+    }
+    return statuses.get(refusal)
 
 
 def password_refusal(tenant: Tenant, lockout: Lockout, user: str, password: str) -> str | None:

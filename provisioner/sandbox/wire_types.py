@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 GUIDS = frozenset(
-    {"Guid", "ExchangeObjectId", "ExchangeGuid", "ArchiveGuid", "NameHashGuid", "LinkForModifiedConnector"}
+    {
+        "ArchiveGuid",
+        "ExchangeGuid",
+        "ExchangeObjectId",
+        "Guid",
+        "JobId",
+        "LinkForModifiedConnector",
+        "MessageTraceId",
+        "NameHashGuid",
+    }
 )
 """System.Guid, kept as text."""
 

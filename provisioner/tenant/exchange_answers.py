@@ -10,7 +10,8 @@ from provisioner.model import Cmdlet, Parameter, Row
 TRUNCATED = "There are more results available than are currently displayed"
 """The warning of a listing that ResultSize cut."""
 
-BUSY = "maximum number of concurrent requests"
+BUSY = ("maximum number of concurrent requests", "surpassed the permitted limit")
+"""Of all cmdlets, and of message traces (100 queries in five minutes: Learn, Get-MessageTraceV2)."""
 
 # Errors that Microsoft's module repeats: the cmdlet did not run.
 _TRANSIENT = (
@@ -25,6 +26,13 @@ _CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
 # One of these is in every row of a Get cmdlet. Exports of real tenants (ScubaGear reports, 2023 to 2026) have all four
 # for connectors, DKIM, domains and the transport configuration, and Name alone for the organization.
 _IDENTIFIERS = ("Identity", "Name", "Guid", "Id")
+
+# Records are no objects of the directory, and have an id of their own.
+_RECORD_IDS = {
+    "Get-MessageTraceV2": ("MessageTraceId",),
+    "Get-MessageTraceDetailV2": ("MessageTraceId",),
+    "Get-HistoricalSearch": ("JobId",),
+}
 
 # One object in every tenant, which no permission hides in part (Get-TransportConfig, Get-OrganizationConfig).
 _SINGLETONS = frozenset({"Get-TransportConfig", "Get-OrganizationConfig"})
@@ -42,7 +50,11 @@ def confirmed(cmdlet: Cmdlet) -> Mapping[str, Parameter]:
 
 def wanted_columns(cmdlet: Cmdlet) -> frozenset[str]:
     """The columns that its rows are cut to; none for all. What a row is known by always stays."""
-    return cmdlet.columns | frozenset(_IDENTIFIERS) if cmdlet.columns and cmdlet.reads else frozenset()
+    return cmdlet.columns | frozenset(_known_by(cmdlet)) if cmdlet.columns and cmdlet.reads else frozenset()
+
+
+def _known_by(cmdlet: Cmdlet) -> tuple[str, ...]:
+    return _RECORD_IDS.get(cmdlet.name, _IDENTIFIERS)
 
 
 def cut(columns: frozenset[str], row: Row) -> Row:
@@ -57,9 +69,10 @@ def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
     """
     if not cmdlet.name.startswith("Get-"):
         return
-    nameless = sum(not any(row.get(column) for column in _IDENTIFIERS) for row in rows)
+    known_by = _known_by(cmdlet)
+    nameless = sum(not any(row.get(column) for column in known_by) for row in rows)
     if nameless:
-        what = f"{nameless:,} of {len(rows):,} rows have none of {', '.join(_IDENTIFIERS)}"
+        what = f"{nameless:,} of {len(rows):,} rows have none of {', '.join(known_by)}"
         raise Malformed(what, cmdlet.name)
     if cmdlet.name in _SINGLETONS and len(rows) != 1:
         raise Malformed(f"the answer has {len(rows):,} rows, and every tenant has exactly one", cmdlet.name)
@@ -73,7 +86,7 @@ def error_by_type(
     """The exception by the service's own type of error; by its text where there is no type."""
     facts = (message or reason or "refused without a reason", cmdlet.name, type_, status, request_id)
     both = f"{type_} {message}"
-    if BUSY in message:
+    if any(text in message for text in BUSY):
         return Throttled(*facts)
     if (
         "ManagementObjectNotFoundException" in both

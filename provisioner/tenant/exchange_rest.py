@@ -397,7 +397,7 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
         what = message or diagnostics or "refused: no role of this app holds the cmdlet, or the token is too old"
         return PermissionMissing(what, cmdlet.name, type_, status, request_id, role_mend(cmdlet))
     text = content[:4096].decode("utf-8", "replace")
-    if status == 429 or BUSY in text:
+    if status == 429 or any(busy in text for busy in BUSY):
         return Throttled(
             message or "the service asks to wait", cmdlet.name, type_, status, request_id, "", retry_after_s(headers)
         )

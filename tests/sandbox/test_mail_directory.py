@@ -8,7 +8,8 @@ import pytest
 
 from provisioner.sandbox import mail_directory
 from provisioner.sandbox.cmdlets import mailbox
-from provisioner.sandbox.graph import Call, GraphError, GraphService
+from provisioner.sandbox.graph import GraphService
+from provisioner.sandbox.graph_calls import Call, GraphError
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 

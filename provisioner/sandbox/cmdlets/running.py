@@ -15,6 +15,7 @@ from provisioner.sandbox.cmdlets import (
     errors,
     inbound_connector,
     mailbox,
+    message_trace,
     organization_config,
     outbound_connector,
     recipient,
@@ -48,8 +49,9 @@ _MODULES = (
     user,
 )
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *recipient.NOUNS)}
+_RECORDS = (message_trace,)  # cmdlets about records, which are no objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
-    cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient) for cmdlet in module.CMDLETS
+    cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS
 }
 
 DEFAULT_RESULT_SIZE = 1000

@@ -24,7 +24,8 @@ from provisioner.sandbox.clock import Clock
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.dns import find
 from provisioner.sandbox.exchange_rest import decode_parameters
-from provisioner.sandbox.graph import Call, GraphError, GraphService
+from provisioner.sandbox.graph import GraphService
+from provisioner.sandbox.graph_calls import Call, GraphError
 from provisioner.sandbox.public_dns import names
 from provisioner.sandbox.tenant import Tenant
 from provisioner.tenant.exchange_answers import check_rows, error_by_type

@@ -1,0 +1,71 @@
+"""One call of Microsoft Graph without its transport: who may, what comes back, and how it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class GraphError(Exception):
+    """One refusal in Graph's shape: HTTP status, error code, message."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
+
+    def body(self, request_ids: Mapping[str, str]) -> Row:
+        return {"error": {"code": self.code, "message": self.message, "innerError": dict(request_ids)}}
+
+
+def not_found(name: str) -> GraphError:
+    text = f"Resource '{name}' does not exist or one of its queried reference-property objects are not present."
+    return GraphError(404, "Request_ResourceNotFound", text)
+
+
+def bad_request(message: str, code: str = "Request_BadRequest") -> GraphError:
+    return GraphError(400, code, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request without its transport. `path` is split at slashes, empty segments dropped; `base` ends in the version
+    (`/v1.0` or `/beta`)."""
+
+    method: str
+    path: tuple[str, ...]
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    base: str
+    roles: frozenset[str]
+
+    @property
+    def beta(self) -> bool:
+        """Whether the beta version is asked."""
+        return self.base.endswith("/beta")
+
+    def need(self, roles: Sequence[str]) -> None:
+        """Raise the 403 unless the token holds one of `roles`.
+
+        Graph's body does not say which permission is missing; a header of the sandbox's own does, for whoever debugs.
+        """
+        if self.roles.isdisjoint(roles):
+            text = "Insufficient privileges to complete the operation."
+            raise GraphError(403, "Authorization_RequestDenied", text, {"x-ms-sandbox-needs": " | ".join(roles)})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status and JSON body (None: no body)."""
+
+    status: int
+    body: Any = None
+
+
+def context_of(call: Call, name: str, *, entity: bool = False) -> str:
+    select = call.params.get("$select")
+    columns = f"({select})" if select else ""
+    return f"{call.base}/$metadata#{name}{columns}{'/$entity' if entity else ''}"
