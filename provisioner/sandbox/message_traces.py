@@ -19,7 +19,6 @@ from html import escape
 from typing import Any
 
 from provisioner.sandbox.clock import stored_time, wire_time
-from provisioner.sandbox.cmdlets.objects import stable_guid
 from provisioner.sandbox.tenant import Row, Tenant
 
 KEPT_AS = "MessageTrace"
@@ -117,8 +116,8 @@ def complete(tenant: Tenant, row: Mapping[str, Any]) -> Row:
     """A row of a seed with every column; ids follow from what it says, so that a seed gives the same ids twice."""
     sender, recipient = str(row.get("SenderAddress", "")).lower(), str(row.get("RecipientAddress", "")).lower()
     received = str(row.get("Received", wire_time(tenant.clock.now())))
-    seed = (tenant.tenant_id, "trace", received, sender, str(row.get("Subject", "")))
-    trace_id = str(row.get("MessageTraceId") or stable_guid(*seed))
+    known_by = "/".join((tenant.tenant_id, "trace", received, sender, str(row.get("Subject", ""))))
+    trace_id = str(row.get("MessageTraceId") or uuid.uuid5(uuid.NAMESPACE_URL, known_by))
     whole = {
         "MessageTraceId": trace_id,
         "MessageId": f"<{trace_id}@{_SERVER}>",

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from provisioner.sandbox.clock import stored_time
-from provisioner.sandbox.cmdlets.objects import stable_guid
 from provisioner.sandbox.tenant import Row, Tenant
 
 KEPT_AS = "signIns"
@@ -95,7 +94,9 @@ def complete(tenant: Tenant, row: Mapping[str, Any]) -> Row:
     status = {"errorCode": 0, "failureReason": "Other.", "additionalDetails": None, **(row.get("status") or {})}
     interactive = row.get("isInteractive", "signInEventTypes" not in row)
     return {
-        "id": stable_guid(tenant.tenant_id, "sign-in", created, who, str(row.get("ipAddress", ""))),
+        "id": str(
+            uuid.uuid5(uuid.NAMESPACE_URL, "/".join((tenant.tenant_id, created, who, str(row.get("ipAddress")))))
+        ),
         "userDisplayName": "",
         "userId": "",
         "appId": _EXCHANGE_ID,
