@@ -11,15 +11,12 @@ import click
 from provisioner.border import Border
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
-from provisioner.devices import device_of, sheet, summary
+from provisioner.devices import device_of, summary
 from provisioner.devices import report as report_of
-from provisioner.model.clouds import cloud_of_mail
-from provisioner.model.devices import DIRECT_SEND, SMTP_RELAY
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
-from provisioner.operations.mail_hosts import mail_hosts
 from provisioner.operations.proposing import read_list, written
-from provisioner.operations.standing import sign_in_name
+from provisioner.operations.sheets import sheet_of
 from provisioner.plan.device_lists import proposal
 from provisioner.render import sheets
 from provisioner.render.escape import json_text
@@ -62,13 +59,7 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     session.format = format_
     desired = load_for_devices(session, path)
     device = device_of(name.removeprefix("device/"), desired)
-    found: Mapping[str, str] = {}
-    if desired.choices[device.name].method in {SMTP_RELAY, DIRECT_SEND}:
-        found = run(mail_hosts(session, desired, device.domains))
-    sign_in = run(sign_in_name(session, desired, device.name))
-    document = sheet(
-        device, desired, found, cloud_of_mail(session.profile.cloud, desired.tenant), sign_in, session.today()
-    )
+    document = run(sheet_of(session, device, desired))
     forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
     session.result(forms[format_](document), data=format_ != "text")
 

@@ -43,6 +43,9 @@ from provisioner.model.picture import ORGANIZATION, SignIn
 
 Document = dict[str, Any]
 
+NO_COPY = "no copy appears in Sent Items: the device has to keep what it must prove"
+"""Learn, "How to set up a multifunction device or application to send email", the comparison of the methods."""
+
 _TO_ONE_DOMAIN = 200  # envelope recipients of one domain in a message from outside (452 4.5.3)
 
 
@@ -73,15 +76,17 @@ def sheet(
     cloud: Cloud,
     sign_in: str | None = None,
     today: datetime.date | None = None,
+    tenant_id: str = "",
 ) -> Document:
     """The settings sheet. `mx` holds the host at Microsoft that takes mail, by domain, as far as it is known.
 
     `cloud` is the one whose hosts the tenant's mail takes, `sign_in` the name that the mailbox's user signs in with,
-    None where it is not known. `today` is the sheet's date, which changes nothing else in it.
+    None where it is not known; `tenant_id` the tenant's id, "" likewise. `today` is the sheet's date, which changes
+    nothing else in it.
     """
     facts = facts_of(device, desired)
     choice = choose(device, facts)
-    document = {**summary(device, desired), "about": _about(device, desired.tenant, today)}
+    document = {**summary(device, desired), "about": _about(device, desired, today)}
     if choice.method is None:
         return {**document, "settings": [], "from_rules": [], "limits": [], "check": []}
     if choice.method in NOT_SMTP_HERE:
@@ -92,7 +97,7 @@ def sheet(
         **document,
         "settings": [
             {"name": n, "value": v, "note": note}
-            for n, v, note in _settings(device, desired, way, choice, mx, cloud, sign_in)
+            for n, v, note in _settings(device, desired, way, choice, mx, cloud, sign_in, tenant_id)
         ],
         "from_rules": list(_from_rules(device, choice, desired)),
         "limits": list(_limits(choice)),
@@ -100,12 +105,12 @@ def sheet(
     }
 
 
-def _about(device: Device, tenant: str, today: datetime.date | None) -> list[dict[str, str]]:
+def _about(device: Device, desired: Desired, today: datetime.date | None) -> list[dict[str, str]]:
     """Where the sheet belongs: what a technician has to know who finds it beside a device."""
     facts = {
         "Site": device.site or "",
-        "Tenant": tenant,
-        "Ask": ", ".join(filter(None, (device.owner, device.ticket))),
+        "Tenant": desired.tenant,
+        "Ask": ", ".join(filter(None, (device.owner or desired.owner, device.ticket))),
         "Replace by": device.until,
         "Date": today.isoformat() if today else "",
     }
@@ -113,7 +118,14 @@ def _about(device: Device, tenant: str, today: datetime.date | None) -> list[dic
 
 
 def _settings(
-    device: Device, desired: Desired, way: Way, choice: Choice, mx: Mapping[str, str], cloud: Cloud, sign_in: str | None
+    device: Device,
+    desired: Desired,
+    way: Way,
+    choice: Choice,
+    mx: Mapping[str, str],
+    cloud: Cloud,
+    sign_in: str | None,
+    tenant_id: str,
 ) -> Iterator[tuple[str, str, str]]:
     host = mx.get(way.domain, "") if way.host is None else way.host
     note = "the name, not an IP address"
@@ -127,7 +139,7 @@ def _settings(
     if way.user:
         yield "User", *_user(way.user, sign_in)
         if way.authentication == "oauth":
-            yield from _oauth(device, desired.tenant, cloud)
+            yield from _oauth(device, desired.tenant, tenant_id, cloud)
         else:
             yield "Authentication", "user and password (LOGIN)", "PLAIN is not offered (504 5.7.4)"
             yield (
@@ -164,11 +176,11 @@ def _elsewhere(device: Device, desired: Desired, cloud: Cloud) -> Iterator[tuple
     yield "From", ", ".join(device.senders), ""
 
 
-def _oauth(device: Device, tenant: str, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
+def _oauth(device: Device, tenant: str, tenant_id: str, cloud: Cloud) -> Iterator[tuple[str, str, str]]:
     """What a device needs to get its token (Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth")."""
     yield "Authentication", "OAuth 2.0 (XOAUTH2)", _WHOSE_TOKEN[device.oauth]
-    yield "Authority", f"{cloud.authority}/{tenant}", ""
-    yield "Tenant", tenant, "or its id, the Directory (tenant) ID"
+    yield "Authority", f"{cloud.authority}/{tenant_id or tenant}", ""
+    yield "Tenant", tenant_id or tenant, f"the id of {tenant}" if tenant_id else "or its id, the Directory (tenant) ID"
     yield "Client id", device.client_id, "" if device.client_id else _OF_REGISTRATION
     scopes = {"application": cloud.mail_scope, "user": cloud.delegated_mail_scope}
     for whose, scope in scopes.items():
@@ -241,13 +253,16 @@ def _limits(choice: Choice) -> Iterator[str]:
     elif choice.method == HIGH_VOLUME_EMAIL:
         yield f"{HVE_RECIPIENTS_PER_MESSAGE} recipients and 10 MB a message"
         yield "no limit a day; billed by recipients"
+        yield NO_COPY
     elif choice.method == SMTP_RELAY:
         first = f"{TENANT_EXTERNAL:,} with one licence, more with more"
         yield f"the external recipients a day of the whole tenant: {first} (550 5.7.233)"
         yield "not meant for bulk mail"
+        yield NO_COPY
     else:
         yield "throttled like any sender on the internet (451 4.7.500)"
         yield f"{_TO_ONE_DOMAIN} recipients of one domain a message (452 4.5.3)"
+        yield NO_COPY
 
 
 def _checks(way: Way, mx: Mapping[str, str]) -> Iterator[str]:

@@ -32,6 +32,22 @@ def source(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 
+def qr_code(text: str) -> Markup:
+    """A QR code as inline SVG, which a page may hold without fetching anything; "" for a text too long for one.
+
+    segno is small, needs nothing else and takes 0.1 s to load, so that only a page with a code loads it.
+    """
+    import segno
+    from markupsafe import Markup
+
+    try:
+        code = segno.make_qr(text, error="l", encoding="utf-8")
+    except segno.DataOverflowError:
+        return Markup()
+    # What is drawn are modules, so that nothing of the text stands in the markup.
+    return Markup(code.svg_inline(scale=3, omitsize=True, svgclass="code"))  # noqa: S704
+
+
 @functools.cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

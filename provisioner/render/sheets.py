@@ -12,7 +12,7 @@ from typing import Any
 
 from provisioner.render.escape import visible
 from provisioner.render.markdown import code, escape
-from provisioner.render.pages import page, source
+from provisioner.render.pages import page, qr_code, source
 
 Document = Mapping[str, Any]
 
@@ -67,8 +67,18 @@ def sheet_markdown(document: Document) -> str:
 
 def sheet_html(document: Document) -> str:
     """The sheet as a page that can be printed and hung beside the device."""
-    facts = {"headline": _headline(document), "sections": list(_sections(document))}
+    facts = {
+        "headline": _headline(document),
+        "sections": list(_sections(document)),
+        "code": qr_code(_typed(document)) if document["settings"] else "",
+    }
     return page("sheet.html.jinja", sheet=document, style=source("sheet.css"), **facts)
+
+
+def _typed(document: Document) -> str:
+    """What is typed in, a line each, for the QR code. A setting without a value has none here: so no secret has one."""
+    settings = [f"{s['name']}: {visible(s['value'])}" for s in document["settings"] if s["value"]]
+    return "\n".join([visible(document["device"]), *settings])
 
 
 def _headline(document: Document) -> str:

@@ -188,3 +188,19 @@ def test_a_sheet_lists_every_name_that_a_device_may_send_in(tmp_path: Path) -> N
     settings, document = of(load(tmp_path, text), "scanner")
     assert settings["From"] == document["from"] == "*@contoso.com, hr@fabrikam.com"
     assert document["from_rules"][0].startswith("any address in contoso.com or fabrikam.com, or in another")
+
+
+@pytest.mark.parametrize(("name", "copies"), [("erp", "a copy of each message stays"), ("scanner", "no copy appears")])
+def test_a_sheet_says_whether_copies_appear_in_sent_items(fleet: Desired, name: str, copies: str) -> None:
+    """Learn, "How to set up a multifunction device or application to send email": the comparison of the methods."""
+    told = [limit for limit in of(fleet, name)[1]["limits"] if "Sent Items" in limit]
+    assert [limit.startswith(copies) for limit in told] == [True]
+
+
+def test_the_tenant_s_id_is_typed_in_where_it_is_known(fleet: Desired) -> None:
+    document = sheet(
+        fleet.devices["erp"], fleet, MX, CLOUDS["worldwide"], tenant_id="0f9c3a52-0000-4000-8000-000000000001"
+    )
+    shown = {s["name"]: (s["value"], s["note"]) for s in document["settings"]}
+    assert shown["Tenant"] == ("0f9c3a52-0000-4000-8000-000000000001", "the id of contoso.onmicrosoft.com")
+    assert shown["Authority"][0].endswith("/0f9c3a52-0000-4000-8000-000000000001")

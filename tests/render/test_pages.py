@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,24 @@ def test_no_template_marks_a_value_as_safe() -> None:
         marked = re.findall(r"\{\{([^}]*)\|\s*safe\s*\}\}", template.read_text(encoding="utf-8"))
         assert [m.strip() for m in marked] in ([], ['"\\n"']), template.name
         assert "autoescape" not in template.read_text(encoding="utf-8")
+
+
+@pytest.mark.impure
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is missing")
+def test_a_sheet_is_printed_on_one_page(tmp_path: Path) -> None:
+    """The longest one: OAuth of which the plan does not say whose, with everything that is to be checked."""
+    (tmp_path / "plan.yaml").write_text(
+        "provisioner: 1\ntenant: contoso.onmicrosoft.com\ndevices:\n  crm: { from: crm@contoso.com, recipients: anyone, "
+        'supports: { tls: "1.2", authentication: [basic, oauth] }, description: Invoices and reminders }\n'
+    )
+    show = [sys.executable, "-m", "provisioner", "devices", "show", "crm", "plan.yaml", "--format", "html"]
+    done = subprocess.run(show, cwd=tmp_path, capture_output=True, check=True)
+    (tmp_path / "sheet.html").write_bytes(done.stdout)
+    printing = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    printing += [f"--print-to-pdf={tmp_path / 'sheet.pdf'}", f"--user-data-dir={tmp_path / 'browser'}"]
+    subprocess.run([*printing, (tmp_path / "sheet.html").as_uri()], capture_output=True, check=True, timeout=60)
+    assert len(re.findall(rb"/Type /Page\b", (tmp_path / "sheet.pdf").read_bytes())) == 1
 
 
 @pytest.mark.impure

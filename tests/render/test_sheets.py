@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provisioner.render import sheets
+from provisioner.render import pages, sheets
 
 EVIL = '<script>alert(1)</script>|`x`\x1b[31m\u202e=HYPERLINK("x")'
 SHEET: dict[str, Any] = {
@@ -65,6 +66,30 @@ def test_a_page_runs_nothing_and_fetches_nothing() -> None:
     for page in (sheets.sheet_html(SHEET), sheets.report_html(REPORT)):
         assert "default-src 'none'" in page
         assert page.count("<script") == 0
+
+
+def test_a_page_has_a_code_of_what_is_typed_and_of_no_secret() -> None:
+    settings = [
+        {"name": "Server", "value": "smtp.office365.com", "note": "the name"},
+        {"name": "User", "value": "scan\u202e@contoso.com", "note": ""},
+        {"name": "Password", "value": "", "note": "that of the user"},
+    ]
+    document = {**SHEET, "device": "scanner", "settings": settings}
+    assert sheets._typed(document).splitlines() == [
+        "scanner", "Server: smtp.office365.com", "User: scan\\u{202e}@contoso.com",
+    ]  # fmt: skip
+    page = sheets.sheet_html(document)
+    assert page.count('<svg viewBox="0 0 ') == 1
+    svg = page[page.index("<svg") : page.index("</svg>")]
+    assert "smtp" not in svg
+    assert svg != sheets.sheet_html(SHEET)[page.index("<svg") :], "another sheet has another code"
+    assert "<svg" not in sheets.sheet_html({**document, "settings": []})
+    assert pages.qr_code("x" * 5000) == "", "what no code can hold is left out"
+
+
+def test_the_library_for_codes_is_loaded_only_for_a_page() -> None:
+    assert "segno" not in Path(sheets.__file__).read_text("utf-8")
+    assert "import segno\n" not in Path(pages.__file__).read_text("utf-8").partition("def qr_code")[0]
 
 
 def test_the_list_is_a_table_that_lines_up() -> None:
