@@ -58,7 +58,8 @@ def test_no_template_marks_a_value_as_safe() -> None:
 def test_a_sheet_is_printed_on_one_page(tmp_path: Path) -> None:
     """The longest one: OAuth of which the plan does not say whose, with everything that is to be checked."""
     (tmp_path / "plan.yaml").write_text(
-        "provisioner: 1\ntenant: contoso.onmicrosoft.com\ndevices:\n  crm: { from: crm@contoso.com, recipients: anyone, "
+        "provisioner: 1\ntenant: contoso.onmicrosoft.com\n"
+        "devices:\n  crm: { from: crm@contoso.com, recipients: anyone, "
         'supports: { tls: "1.2", authentication: [basic, oauth] }, description: Invoices and reminders }\n'
     )
     show = [sys.executable, "-m", "provisioner", "devices", "show", "crm", "plan.yaml", "--format", "html"]
