@@ -244,6 +244,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
         "sites": _encoded(desired.sites),
         "devices": _encoded(desired.devices),
         "choices": _encoded(desired.choices),
+        **({"traffic": _encoded(desired.traffic)} if desired.traffic else {}),
         "observed": [
             {"address": str(a), "spec": _observed(o.spec) if isinstance(o, Present) else None}
             for a, o in everything.items()

@@ -13,6 +13,7 @@ from typing import Any
 
 from provisioner import mailflow, rules
 from provisioner.model import Absent, Address, Desired, Observed, ResourceType, Undeclared, Unmanaged, matches
+from provisioner.model.picture import Acceptance
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Mapping[str, ResourceType[Any]]
@@ -29,7 +30,8 @@ def fate(kind: ResourceType[Any], spec: Any, desired: Desired) -> Any:
 def reduced(observed: Observed, desired: Desired, types: Types) -> Observed:
     """What a change, a rule or the report can rest on; of the other undeclared objects only how many they are.
 
-    Those of a type with ownership marks stay, since rules look at every one of them (connectors that let a device in).
+    Those of a type with ownership marks stay, since rules look at every one of them (connectors that let a device in),
+    and the accepted domains that observed mail is judged by.
     Reducing what was reduced already changes nothing.
     """
     kept: dict[Address, Any] = {}
@@ -40,7 +42,8 @@ def reduced(observed: Observed, desired: Desired, types: Types) -> Observed:
         counts = is_unmanaged(kind, address, spec, desired)
         reported[address.type] += counts
         named = counts and reported[address.type] <= _MOST_KEPT
-        if kind.marks_ownership or named or fate(kind, spec, desired) is not Undeclared.KEEP:
+        tried = bool(desired.traffic) and Acceptance in kind.contributes
+        if kind.marks_ownership or named or tried or fate(kind, spec, desired) is not Undeclared.KEEP:
             kept[address] = spec
         else:
             others[address.type] += 1

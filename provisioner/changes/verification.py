@@ -43,6 +43,7 @@ from provisioner.model import (
 from provisioner.model.checking import adapter_of
 from provisioner.model.devices import Choice, Device, Site
 from provisioner.model.document import ChangeSetDocument
+from provisioner.model.traffic import Traffic
 from provisioner.rules import RULES
 
 Types = Sequence[ResourceType[Any]]
@@ -69,12 +70,12 @@ def against_plan(
 
     `desired` is as `planning.narrow` left it, `waivers` are those of the command line, `remembered` the ids of earlier
     runs by the journal: the file's own are not believed. Places in the plan's files and its digest may differ, since a
-    comment changes them, and ids that decide nothing.
+    comment changes them, and ids that decide nothing. Observed mail is not written in a plan: the file's counts.
     """
     if found.basis is None:
         return ["$.provisioner.basis"]
     again = planning.plan(
-        desired,
+        dataclasses.replace(desired, traffic=found.basis.desired.traffic),
         dataclasses.replace(found.basis.observed, remembered=remembered),
         types,
         scope=scope,
@@ -233,6 +234,7 @@ class _Basis:
     unmanaged: dict[str, int]
     remembered: dict[str, str]
     evidence: dict[str, _Evidence]
+    traffic: tuple[Traffic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +393,7 @@ class _Reading:
             sites=basis.sites,
             devices=basis.devices,
             choices=basis.choices,
+            traffic=basis.traffic,
             variables={name: item.value for name, item in facts.variables.items()},
         )
 

@@ -24,6 +24,7 @@ from provisioner.cli.options import (
     duration,
     excludes,
     plan_path,
+    replay,
     targets,
 )
 from provisioner.cli.output import STREAM, print_plan
@@ -35,6 +36,7 @@ from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms,
 from provisioner.operations.approving import Demand
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
+from provisioner.operations.replaying import observed_mail
 from provisioner.render import stream, text
 from provisioner.render.diagnostics import diagnostics_json
 
@@ -71,6 +73,7 @@ from provisioner.render.diagnostics import diagnostics_json
 @targets
 @excludes
 @allows
+@replay
 @apply_format
 @detailed_exitcode
 @click.pass_obj
@@ -88,6 +91,7 @@ def command(
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     allows: tuple[str, ...],
+    replay: str | None,
     format_: str,
     detailed_exitcode: bool,
 ) -> int:
@@ -109,6 +113,10 @@ def command(
     )
     selection = Selection(targets, excludes, allows)
     if path.is_file() and changeset.is_changeset(path):
+        if replay:
+            raise click.UsageError(
+                "--replay is for a plan: a saved change set keeps the mail that it was tried against"
+            )
         demand = Demand(people or 0, approvals)
         terms = Terms(duration(max_age) if max_age else None, expect_digest, plan, selection, demand)
         saved = _reviewed(session, path, terms, view)
@@ -118,6 +126,7 @@ def command(
             "--max-age, --expect-digest, --plan, --require-approval and --approval are for a saved change set, and "
             "this is a plan"
         )
+    selection = dataclasses.replace(selection, traffic=observed_mail(session, replay))
     return view.account(run(apply(session, path, selection, options)))
 
 

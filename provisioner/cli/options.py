@@ -117,6 +117,12 @@ def plan_path(function: Any) -> Any:
     return decorated
 
 
+replay = click.option(
+    "--replay",
+    "replay",
+    metavar="FILE|TIME",
+    help="Try the plan against observed mail: an inventory (senders discover), or that of the last TIME (30d, 90d).",
+)
 _ENVIRONMENT = "PROVISIONER_VAR_"
 
 

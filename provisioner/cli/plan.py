@@ -14,6 +14,7 @@ from provisioner.cli.options import (
     excludes,
     live_plan_format,
     plan_path,
+    replay,
     reports,
     targets,
 )
@@ -23,6 +24,7 @@ from provisioner.model import ChangeSet
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.operations.planning import plan
+from provisioner.operations.replaying import observed_mail
 
 
 @click.command("plan")
@@ -34,6 +36,7 @@ from provisioner.operations.planning import plan
 @targets
 @excludes
 @allows
+@replay
 @live_plan_format
 @detailed_exitcode
 @click.pass_obj
@@ -47,15 +50,19 @@ def command(
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     allows: tuple[str, ...],
+    replay: str | None,
     format_: str,
     detailed_exitcode: bool,
 ) -> int:
     """Show what would change in the tenant.
 
-    PATH is a plan file or a folder of them, plans/ if not given. Guards never stop a plan from being shown.
+    PATH is a plan file or a folder of them, plans/ if not given. Guards never stop a plan from being shown. With
+    --replay the mail that was observed is tried against the tenant as it is and as the plan leaves it: senders that
+    would be refused or would send in another way are findings, and the first ones stop apply.
     """
     session.format, session.detailed = format_, detailed_exitcode
-    found = run(plan(session, path, Selection(targets, excludes, allows, duration(expires))))
+    selection = Selection(targets, excludes, allows, duration(expires), observed_mail(session, replay))
+    found = run(plan(session, path, selection))
     document = changeset.to_document(found)
     if out:
         changeset.save(document, out)

@@ -36,6 +36,7 @@ from provisioner.model import (
     tells,
     united,
 )
+from provisioner.model.picture import Acceptance, Relay
 from provisioner.tenant.ports import Ports
 
 Types = Sequence[ResourceType[Any]]
@@ -66,6 +67,8 @@ async def read(
     scope = scope or planning.Scope()
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)} if not desired.declared_only else set()
+    if desired.traffic:
+        listed |= {t.name for t in types if {Relay, Acceptance} & set(t.contributes)}
     wanted: Wanted = {}
     for address, resource in {**planning.bystanders(desired, listed, scope), **desired.resources}.items():
         wanted.setdefault(address.type, {})[address.key] = resource.spec

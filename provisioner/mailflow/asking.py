@@ -53,7 +53,24 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(allow_block_list.REQUEST)
     if _needs_undeclared(desired):
         asked.append(accepted_domain.REQUEST)
-    return asked
+    return [*asked, *_of_traffic(desired)]
+
+
+def _of_traffic(desired: Desired) -> Sequence[Request]:
+    """What the decisions about observed mail rest on, besides connectors and accepted domains, which are listed."""
+    if not desired.traffic:
+        return ()
+    return [
+        *sign_in_questions(sorted(_signing_in(desired)), desired),
+        transport_config.REQUEST,
+        organization_config.REQUEST,
+        connection_filter.REQUEST,
+    ]
+
+
+def _signing_in(desired: Desired, *kinds: str) -> set[str]:
+    """The mailboxes that were observed to sign in, with these kinds of authentication or with any."""
+    return {t.mailbox for t in desired.traffic if t.mailbox and (not kinds or t.authentication in kinds)}
 
 
 def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]:
@@ -62,7 +79,7 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     The user of a mailbox that is written by another name than its primary address, and the groups of each user where a
     Conditional Access policy includes or spares groups.
     """
-    mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired)}
+    mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired), *_signing_in(desired, "basic", "any")}
     accounts = [a for m in sorted(mailboxes) for a in _users_of(m, observed) if a.sign_in or a.user_id]
     rows = [row for m in mailboxes for row in rows_of(observed.evidence, user.look_up(m))]
     rows += rows_of(observed.evidence, user.LISTING)
@@ -161,7 +178,7 @@ _COLUMNS = {
 def reduce_evidence(observed: Observed, desired: Desired) -> dict[str, Answer | Unknown]:
     """The same answers to these rules, without what they do not read: other columns, and users that no device is."""
     evidence = observed.evidence
-    mailboxes = {name for d in desired.devices.values() for name in (d.mailbox, d.account)}
+    mailboxes = {name for d in desired.devices.values() for name in (d.mailbox, d.account)} | _signing_in(desired)
     reduced: dict[str, Answer | Unknown] = dict(evidence)
     for request in (*questions(desired), *further_questions(desired, observed)):
         key = request_key(request)

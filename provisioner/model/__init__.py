@@ -18,6 +18,7 @@ from provisioner.diagnostics import Location, Severity
 from provisioner.model import consequence
 from provisioner.model.devices import Choice, Device, Site
 from provisioner.model.picture import Contribution, Contributions
+from provisioner.model.traffic import Traffic
 
 Row = Mapping[str, Any]
 """One object as the wire gives it (property name -> plain JSON value). The only place where Any is at home."""
@@ -376,6 +377,7 @@ class Desired:
     `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
     to send. `set_aside` is what the plan declares outside the scope of the run: never changed, but never taken for
     undeclared either. `declared_only`: undeclared objects are no part of it, whatever mark they carry (a rollback).
+    `traffic` is observed mail that the plan is tried against; it is not written in the plan and changes nothing.
     """
 
     tenant: str
@@ -394,6 +396,7 @@ class Desired:
     variables: Mapping[str, Any] = field(default_factory=dict)
     set_aside: Mapping[Address, Resource] = field(default_factory=dict)
     declared_only: bool = False
+    traffic: tuple[Traffic, ...] = ()
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

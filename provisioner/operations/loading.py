@@ -12,6 +12,7 @@ from provisioner import rules
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.model import Address, Desired, Finding, Waiver
+from provisioner.model.traffic import Traffic
 from provisioner.operations.context import Context
 from provisioner.plan import document
 from provisioner.resources import TYPES
@@ -19,12 +20,16 @@ from provisioner.resources import TYPES
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which resources an operation covers, which guards it waives, and how long a saved change set is valid."""
+    """Which resources an operation covers, which guards it waives, and how long a saved change set is valid.
+
+    `traffic` is observed mail that the plan is tried against.
+    """
 
     targets: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     allows: tuple[str, ...] = ()
     expires_s: float = 7 * 86400.0
+    traffic: tuple[Traffic, ...] = ()
 
     def waivers(self) -> Sequence[Waiver]:
         """The waivers of `allows`. Raises InputError for one that names no rule."""

@@ -57,7 +57,8 @@ def prepare(context: Context, path: Path, selection: Selection) -> Prepared:
     scope = selection.scope()
     loaded = load(context, path, selection.waivers())
     context.diagnose(loaded.diagnostics)
-    return Prepared(path, selection, planning.narrow(loaded.desired, TYPES, scope))
+    desired = dataclasses.replace(loaded.desired, traffic=selection.traffic)
+    return Prepared(path, selection, planning.narrow(desired, TYPES, scope))
 
 
 async def plan(

@@ -28,6 +28,7 @@ from provisioner.resources.rows import accepted_domain
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
 from provisioner.rules.plan_alone import listed
+from provisioner.rules.replay import replay_findings
 
 _SMALL = 10  # below this many objects of a type a share says nothing
 _SHARE = 0.30
@@ -46,6 +47,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _blast_radius(desired, observed, changes, types)
     yield from _unaccepted(desired, observed, changes, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
+    yield from replay_findings(desired, observed, changes, tuple(types.values()))
 
 
 def _advice(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
