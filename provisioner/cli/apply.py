@@ -104,13 +104,7 @@ def command(
     session.format, session.detailed = format_, detailed_exitcode
     view = _View(session, auto_approve)
     session.observers.append(view.tell)
-    options = ApplyOptions(
-        wait_s=duration(wait_s),
-        lock_wait_s=duration(lock_wait_s),
-        shown=view.show,
-        approve=view.approve,
-        stopping=_interruptible,
-    )
+    options = _options(view, wait_s, lock_wait_s)
     selection = Selection(targets, excludes, allows)
     if path.is_file() and changeset.is_changeset(path):
         if replay:
@@ -128,6 +122,16 @@ def command(
         )
     selection = dataclasses.replace(selection, traffic=observed_mail(session, replay))
     return view.account(run(apply(session, path, selection, options)))
+
+
+def _options(view: _View, wait_s: str, lock_wait_s: str) -> ApplyOptions:
+    return ApplyOptions(
+        wait_s=duration(wait_s),
+        lock_wait_s=duration(lock_wait_s),
+        shown=view.show,
+        approve=view.approve,
+        stopping=_interruptible,
+    )
 
 
 def _reviewed(session: Session, path: Path, terms: Terms, view: _View) -> Saved:
