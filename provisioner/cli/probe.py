@@ -17,8 +17,10 @@ from provisioner.cli.session import Session
 from provisioner.operations.connection import run
 from provisioner.operations.device_secrets import Given
 from provisioner.operations.probing import Probed, Probing, probe
+from provisioner.operations.tracing import Trace
 from provisioner.render.escape import visible
 from provisioner.resources.canonical import email_address
+from provisioner.resources.rows.message_trace import DELIVERED, EXPANDED, FAILED, JUNK, PENDING, QUARANTINE
 
 
 def _recipient(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
@@ -74,6 +76,20 @@ def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | No
     metavar="SECONDS",
     help="Overall time limit, in seconds.",
 )
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="With --send: follow the message through the message trace to delivered, junk, quarantine or failed.",
+)
+@click.option(
+    "--trace-timeout",
+    "trace_s",
+    type=click.IntRange(1, 86400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait up to SECONDS for the message trace.",
+)
 @output_format
 @click.pass_obj
 def command(
@@ -89,16 +105,23 @@ def command(
     token: str | None,
     certificate: Path | None,
     timeout_s: int,
+    trace: bool,
+    trace_s: int,
     format_: str,
 ) -> int:
     """Speak SMTP as DEVICE of the plan would, and say what it means when it is refused.
 
     A device that uses OAuth signs in as its own application, with a token from the authority of the tenant's cloud.
-    Secrets are references and are never shown. Exit 0: accepted; 1: refused, or the server could not be reached.
+    Secrets are references and are never shown. Exit 0: accepted, and with --trace delivered; 1:
+    refused, not delivered, or the server could not be reached.
     """
+    if trace and not send:
+        raise click.UsageError("--trace follows a message that is sent: give --send too")
+    if trace and session.profile.tenant is None:
+        raise click.UsageError("--trace asks the tenant: give --profile")
     session.format = format_
     given = Given(password, client_id, client_secret, token)
-    probing = Probing(device, recipient, source, given, certificate, send, timeout_s)
+    probing = Probing(device, recipient, source, given, certificate, send, timeout_s, trace_s if trace else 0)
 
     def heard(who: str, line: str) -> None:
         session.result(visible(f"{who}: {line}") + "\n")
@@ -108,7 +131,7 @@ def command(
         session.json(_facts(found))
     else:
         session.result("".join(f"{line}\n" for line in _lines(found, sent=send)))
-    return 0 if found.said.accepted else 1
+    return 0 if found.said.accepted and (found.trace is None or found.trace.arrived) else 1
 
 
 def _facts(found: Probed) -> dict[str, Any]:
@@ -123,6 +146,7 @@ def _facts(found: Probed) -> dict[str, Any]:
         "remedy": dataclasses.asdict(found.remedy) if found.remedy else None,
         "limits": list(found.limits),
         "network": list(found.network),
+        "trace": dataclasses.asdict(found.trace) if found.trace else None,
     }
 
 
@@ -140,3 +164,31 @@ def _lines(found: Probed, *, sent: bool) -> Iterator[str]:
             yield visible(f"  for this device: {found.remedy.sentence}")
             yield from in_plan(found.remedy.plan) if found.remedy.plan else ()
     yield from (visible(f"  {line}") for line in (*found.network, *found.limits))
+    yield from map(visible, _traced(found.trace) if found.trace else ())
+
+
+def _traced(trace: Trace) -> Iterator[str]:
+    yield f"Traced: {trace.message_id}"
+    if not trace.fates and not trace.unread:
+        yield "  the message trace does not show it yet: look again later, or wait longer with --trace-timeout"
+    for fate in trace.fates:
+        yield f"  {fate.recipient}: {_STATES[fate.state]}"
+        yield from [f"    {fate.detail}"] if fate.detail else ()
+    if trace.results:
+        said = ", ".join(f"{name} {word}" for name, word in trace.results.items())
+        yield f"  {said} ({_SOURCES[trace.source]})"
+    yield from (f"  not read: {why}" for why in trace.unread)
+
+
+_STATES = {
+    DELIVERED: "delivered",
+    JUNK: "delivered to the Junk Email folder",
+    QUARANTINE: "held in quarantine",
+    FAILED: "not delivered",
+    EXPANDED: "expanded to the members of a group",
+    PENDING: "still pending",
+}
+_SOURCES = {
+    "header": "Authentication-Results of the delivered message",
+    "dns": "evaluated by DNS for the address that the service saw",
+}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import email
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -23,6 +25,7 @@ from provisioner.operations.diagnosing import evidence_of
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_hosts import mail_hosts
 from provisioner.operations.standing import lacking, observe, part_for, sign_in_name
+from provisioner.operations.tracing import Trace, follow
 from provisioner.tenant.smtp import (
     REFUSED,
     TAKEN,
@@ -40,7 +43,7 @@ class Probing:
     """What to try. `recipient` is the device's own address by default, `source` an IP address of this machine.
 
     `given` are the references to its secrets, `certificate` is a PEM file with its key. Without `send` the dialogue
-    ends before DATA.
+    ends before DATA; a message that was sent is followed for `trace_s` seconds at most, 0 for not at all.
     """
 
     device: str
@@ -50,6 +53,7 @@ class Probing:
     certificate: Path | None = None
     send: bool = False
     timeout_s: int = 60
+    trace_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Probed:
     remedy: Remedy | None = None
     limits: Sequence[str] = ()
     network: Sequence[str] = ()
+    trace: Trace | None = None
 
 
 async def probe(
@@ -82,6 +87,10 @@ async def probe(
     if said.unreachable:
         return await _blocked(context, how, attempt, said, cloud)
     found = Probed(how, said, limits=[line async for line in _limits(how, attempt)])
+    if said.accepted and probing.trace_s:
+        spf_domain = "" if how.user else how.domain
+        trace = await follow(context, desired.tenant, _message_id(attempt, said), spf_domain, probing.trace_s)
+        return dataclasses.replace(found, trace=trace)
     if not said.refused:
         return found
     # Who signed in and in whose name is told by the dialogue; so it is read whole.
@@ -224,6 +233,17 @@ def _message(sender: str, recipient: str, device: str) -> bytes:
     message["Date"], message["Message-ID"] = formatdate(localtime=False), make_msgid(domain=sender.rpartition("@")[2])
     message.set_content(f"Sent by provisioner probe, as {device} would send.\n")
     return message.as_bytes()
+
+
+_SAID_ID = re.compile(r"<[^<>\s]+@[^<>\s]+>")
+
+
+def _message_id(attempt: Attempt, said: Dialogue) -> str:
+    """The Message-ID that the service answered with, which counts where it gave one of its own; else ours."""
+    at = max(i for i, (who, line) in enumerate(said.lines) if who == "C" and line.startswith("DATA"))
+    answer = next((line for who, line in said.lines[at:] if who == "S"), "")
+    named = _SAID_ID.search(answer)
+    return named[0] if named else str(email.message_from_bytes(attempt.content or b"")["Message-ID"])
 
 
 async def _remedy(context: Context, device: Device, desired: Desired, found: Diagnosis) -> Remedy | None:

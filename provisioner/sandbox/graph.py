@@ -23,6 +23,7 @@ from provisioner.sandbox import access_policies
 from provisioner.sandbox.faults import facts
 from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
+from provisioner.sandbox.graph_mail import messages_answer
 from provisioner.sandbox.mail_directory import memberships
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
@@ -193,7 +194,11 @@ class GraphService:
         return Reply(204)
 
     def _of_user(self, call: Call) -> Reply:
-        parts = {"licensedetails": self._license_details, "transitivememberof": self._memberships}
+        parts: Mapping[str, Callable[[Call], Reply]] = {
+            "licensedetails": self._license_details,
+            "transitivememberof": self._memberships,
+            "messages": lambda call: messages_answer(self._tenant, call),
+        }
         part = parts.get(call.path[2].lower())
         if part is None:
             raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")

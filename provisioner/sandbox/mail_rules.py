@@ -226,14 +226,19 @@ def message_refusal(tenant: Tenant, source: Source, sender: str, author: str) ->
     domain = domain_of(author)
     if known_connector(tenant, source, sender) is not None or spf(tenant, domain, source.ip) == "pass":
         return None
-    record = next((t for t in _texts(tenant, f"_dmarc.{domain}") if t.lower().startswith("v=dmarc1")), "")
-    tags = dict(tag.strip().partition("=")[::2] for tag in record.lower().split(";"))
-    if {name.strip(): value.strip() for name, value in tags.items()}.get("p") != "reject":
+    if dmarc_policy(tenant, domain) != "reject":
         return None
     return (
         f"550 5.7.509 Access denied, sending domain [{domain}] does not pass DMARC verification and has a DMARC "
         "policy of reject."
     )
+
+
+def dmarc_policy(tenant: Tenant, domain: str) -> str:
+    """What a domain asks to be done with mail that fails DMARC: "none", "quarantine", "reject"; "" without a record."""
+    record = next((t for t in _texts(tenant, f"_dmarc.{domain}") if t.lower().startswith("v=dmarc1")), "")
+    tags = dict(tag.strip().partition("=")[::2] for tag in record.lower().split(";"))
+    return {name.strip(): value.strip() for name, value in tags.items()}.get("p", "none" if record else "")
 
 
 def doubtful(tenant: Tenant, source: Source, sender: str) -> bool:

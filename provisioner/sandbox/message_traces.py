@@ -3,7 +3,8 @@
 A row is one recipient of one message, as Get-MessageTraceV2 gives it (public captures, 2026). Columns that begin with
 "_" are the sandbox's own and never leave: `_Connector` (the inbound connector that took it, "" for none),
 `_Authentication` ("Basic" or "OAuth" for a login), `_Tls` ("TLS1.2", "" without), `_Login`, `_Folder`, `_Reason` (of a
-failure), `_Due` (when it is delivered). A seed has rows as `objects: { MessageTrace: [...] }`, whole or terse.
+failure), `_Due` (when it is delivered), `_Results` (its header Authentication-Results). A seed has rows
+as `objects: { MessageTrace: [...] }`, whole or terse.
 
 Settings: `message_trace_delay_s`, after which a message shows (Microsoft states none; minutes are usual);
 `message_trace_quota`, queries in five minutes (Learn, Get-MessageTraceV2: 100).
@@ -81,6 +82,7 @@ class Taken:
     login: str = ""
     due: dt.datetime | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+    results: str = ""
 
 
 def record(tenant: Tenant, taken: Taken) -> str:
@@ -105,6 +107,7 @@ def record(tenant: Tenant, taken: Taken) -> str:
             "_Login": taken.login,
             "_Folder": folder,
             "_Reason": taken.reasons.get(recipient, ""),
+            "_Results": taken.results,
             **({"_Due": wire_time(taken.due)} if taken.due and taken.due > now else {}),
         })  # fmt: skip
     del rows[: max(0, len(rows) - _KEPT_ROWS)]

@@ -94,6 +94,7 @@ class SmtpFront:
         connector: str = "",
         authentication: str = "",
         login: str = "",
+        results: str = "",
     ) -> None:
         """Keep a message, and its trace; it is there from `due` on. `connector` is the one that took it, if any."""
         message = email.message_from_bytes(content, policy=email.policy.default)
@@ -112,6 +113,7 @@ class SmtpFront:
                 authentication,
                 login,
                 due,
+                results=results,
             ),
         )
         self.store.add({

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
-from provisioner.sandbox import mail_rules, sign_in_log, submission_rules
+from provisioner.sandbox import authentication_results, mail_rules, sign_in_log, submission_rules
 from provisioner.sandbox.mail_directory import accepted, domain_of, owner_of, primary, unknown_here, user_of
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.tokens import EXCHANGE, InvalidToken
@@ -187,6 +187,7 @@ class Submission(_Port):
             due,
             authentication=self._authentication,
             login=self._mailbox,
+            results=authentication_results.of_tenant(_author(envelope) or self._user),
         )
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
         return self._said("DATA", answer, self._user)
@@ -259,7 +260,12 @@ class Exchange(_Port):
         known = mail_rules.known_connector(tenant, source, sender)
         route = "smtp_relay" if known is not None else "direct_send"
         taker = "" if known is None else str(known.get("Name") or known.get("Identity") or "")
-        self._front.deliver(session, envelope.mail_from, _content(envelope), route, folders, connector=taker)
+        results = authentication_results.of_internet(
+            tenant, source.ip, sender, _author(envelope), signed=bool(_header(envelope, "DKIM-Signature"))
+        )
+        self._front.deliver(
+            session, envelope.mail_from, _content(envelope), route, folders, connector=taker, results=results
+        )
         answer = (
             f"250 2.6.0 {_header(envelope, 'Message-ID') or '<>'} [InternalId={secrets.randbits(45)}, "
             f"Hostname={server.name_in_refusals}] {size} bytes in 0.100, {size / 102.4:.3f} KB/sec "

@@ -83,9 +83,21 @@ devices:
 """
 
 
+READS_MAIL = {
+    "displayName": "app",
+    "directoryRoles": ["Exchange Administrator"],
+    "appRoles": {
+        "https://outlook.office365.com": ["Exchange.ManageAsApp"],
+        "https://graph.microsoft.com": [
+            "Organization.Read.All", "Domain.Read.All", "User.Read.All", "Policy.Read.All", "Mail.ReadBasic.All",
+        ],
+    },
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("shop"), SEED) as here:
+    with open_shop(tmp_path_factory.mktemp("shop"), {**SEED, "apps": [READS_MAIL]}) as here:
         yield here
 
 
@@ -460,3 +472,58 @@ def test_a_machine_without_a_way_out_is_not_told_of_a_blocked_port(shop: Shop) -
     found = json.loads(done.stdout)
     assert found["diagnosis"] is None
     assert "do not answer either" in found["network"][0]
+
+
+# --- what becomes of an accepted message -----------------------------------------------------------------------------
+
+TRACED = ("--send", "--trace")
+
+
+def test_a_relayed_message_is_followed_until_it_left(shop: Shop) -> None:
+    plan = shop.write(RELAY)
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "settings": {"message_trace_delay_s": 90}})
+    options = ("--source", "127.0.0.10", "--to", "someone@fabrikam.com", *TRACED)
+    done = shop.run("--profile", "sandbox-psrp", "probe", "scanner", plan, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "someone@fabrikam.com: delivered" in done.stdout
+    assert "Message sent to mx.fabrikam.com" in done.stdout
+    assert "spf pass (evaluated by DNS for the address that the service saw)" in done.stdout
+    late = shop.on_tenant("probe", "scanner", plan, *options, "--trace-timeout", "20")
+    assert (late.returncode, "does not show it yet" in late.stdout) == (1, True), late.stdout
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "settings": {"message_trace_delay_s": 0}})
+
+
+def test_a_message_in_junk_is_no_delivery_and_its_checks_are_read(shop: Shop) -> None:
+    shop.write(DIRECT)
+    found = json.loads(
+        shop.on_tenant("probe", "monitor", "plan.yaml", "--to", "anna@contoso.com", *TRACED, "--format", "json").stdout
+    )
+    assert found["accepted"]
+    assert [fate["state"] for fate in found["trace"]["fates"]] == ["junk"]
+    assert (found["trace"]["source"], found["trace"]["results"]) == (
+        "header", {"dmarc": "none", "dkim": "none", "spf": "fail"},
+    )  # fmt: skip
+    reader = shop.run(
+        "--profile", "sandbox-reader", "probe", "monitor", "plan.yaml", "--to", "anna@contoso.com", *TRACED
+    )
+    assert reader.returncode == 1
+    assert "anna@contoso.com: delivered to the Junk Email folder" in reader.stdout
+    assert "spf fail (evaluated by DNS" in reader.stdout
+    assert "grant Mail.ReadBasic.All, limited to anna@contoso.com" in reader.stdout
+
+
+def test_a_message_that_bounces_later_is_told_with_its_reason(shop: Shop) -> None:
+    plan = shop.write(SUBMISSION)
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    options = ("--password", "env:ERP_PASSWORD", "--to", "nobody@contoso.com", *TRACED)
+    done = shop.on_tenant("probe", "erp-server", plan, *options, **PASSWORD)
+    assert done.returncode == 1
+    assert "nobody@contoso.com: not delivered\n    550 5.1.10 RESOLVER.ADR.RecipientNotFound" in done.stdout
+
+
+@pytest.mark.parametrize("options", [("--trace",), ("--send", "--trace")])
+def test_a_trace_needs_a_message_and_a_tenant(shop: Shop, options: tuple[str, ...]) -> None:
+    done = shop.run("probe", "monitor", shop.write(DIRECT), *options)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "give --send" in done.stderr or "give --profile" in done.stderr
