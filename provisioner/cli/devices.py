@@ -16,10 +16,13 @@ from provisioner.devices import report as report_of
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.proposing import read_list, written
+from provisioner.operations.replaying import read_inventory
+from provisioner.operations.reporting import used
 from provisioner.operations.sheets import sheet_of
 from provisioner.plan.device_lists import proposal
 from provisioner.render import sheets
 from provisioner.render.escape import json_text
+from provisioner.render.usage import usage_csv, usage_text
 
 
 @click.group("devices")
@@ -73,13 +76,37 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
     default="text",
     help="How to print the report.",
 )
+@click.option(
+    "--inventory",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Compare the plan with this evidence of use (provisioner senders discover).",
+)
 @click.pass_obj
-def report(session: Session, path: Path, format_: str) -> None:
-    """Say who still depends on basic authentication, and what each should move to before it is switched off."""
+def report(session: Session, path: Path, format_: str, inventory: Path | None) -> None:
+    """Say who still depends on basic authentication, and what each should move to before it is switched off.
+
+    With --inventory also which devices are in use, which no source saw, and which senders nobody declared, each with
+    what to do; with a profile (--profile) whether the tenant accepts the mail of each device today. As CSV that is then
+    the whole report.
+    """
     session.format = format_
-    document = report_of(load_for_devices(session, path), session.today())
-    forms = {"text": sheets.report_text, "csv": sheets.report_csv, "html": sheets.report_html, "json": _json}
+    desired = load_for_devices(session, path)
+    document = report_of(desired, session.today())
+    if inventory is not None:
+        document["evidence"] = run(used(session, desired, read_inventory(inventory)))
+    forms = {"text": _report_text, "csv": _report_csv, "html": sheets.report_html, "json": _json}
     session.result(forms[format_](document), data=format_ != "text")
+
+
+def _report_text(document: Mapping[str, Any]) -> str:
+    found = document.get("evidence")
+    return sheets.report_text(document) + ("\n" + usage_text(found) if found else "")
+
+
+def _report_csv(document: Mapping[str, Any]) -> str:
+    found = document.get("evidence")
+    return usage_csv(found) if found else sheets.report_csv(document)
 
 
 @command.command("import")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from provisioner.border import Border, read_ordinary, write_file
 from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.model import Desired
 from provisioner.operations.context import Context
-from provisioner.plan import device_lists, document, proposing
+from provisioner.plan import device_lists, document, evidence, proposing
 from provisioner.plan.device_lists import List
 from provisioner.plan.files import is_plan_file
 from provisioner.plan.proposing import Proposal
 from provisioner.plan.yaml_nodes import LARGEST_BYTES
 from provisioner.resources import TYPES
+from provisioner.senders.inventory import Inventory
 
 
 def read_list(path: Path, mapped: dict[str, str]) -> List:
@@ -38,26 +40,46 @@ def written(context: Context, found: Proposal, out: Path | None, *, tenant: str 
     """
     if out is None:
         return proposing.text(found, tenant=tenant)
-    if os.path.lexists(out) and not overwrite:
-        what = f"{out} exists, and is not overwritten"
-        raise InputError([Diagnostic("OUT-EXISTS", what, "name another file, or use --overwrite")])
-    declared = _beside(context, out)
+    _refuse(out, overwrite=overwrite)
+    declared = declared_beside(context, out)
     if declared is not None:
         found = proposing.beside(found, declared)
     for sentence in found.passed_over:
         context.note(f"Left out: {sentence}")
-    text = proposing.text(found, tenant="" if declared is not None and declared.tenant else tenant)
+    headed = declared is not None and bool(declared.tenant)
+    text = proposing.text(found, tenant="" if headed else tenant)
     _write(out, text)
-    open_ = len(found.incomplete)
     context.note(f"Written to {out}: {_counted(len(found.sites), 'site')}, {_counted(len(found.devices), 'device')}.")
-    if open_:
-        context.note(f"{open_} of the devices are commented out until the questions in the file are answered.")
-    if not tenant and not (declared is not None and declared.tenant):
+    if found.incomplete:
+        open_ = _counted(len(found.incomplete), "device")
+        context.note(f"Commented out until the questions in the file are answered: {open_}.")
+    if not tenant and not headed:
         context.note("The plan still needs its header: provisioner: 1 and tenant: (or use --tenant).")
     return text
 
 
-def _beside(context: Context, out: Path) -> Desired | None:
+def propose(
+    context: Context, inventory: Inventory, place: Path, answers: Mapping[str, str], *, overwrite: bool = False
+) -> Path:
+    """Write what an inventory proposes beside what the folder declares, and say where. Raises as `written`.
+
+    `place` is a file, or the folder of a plan, where it is `senders.yaml`.
+    """
+    out = place if is_plan_file(place.name) and not place.is_dir() else place / "senders.yaml"
+    _refuse(out, overwrite=overwrite)
+    given = device_lists.answers(answers)
+    found = evidence.answered(evidence.proposal(inventory, declared_beside(context, out)), given)
+    written(context, found, out, tenant=inventory.tenant, overwrite=overwrite)
+    return out
+
+
+def _refuse(out: Path, *, overwrite: bool) -> None:
+    if os.path.lexists(out) and not overwrite:
+        what = f"{out} exists, and is not overwritten"
+        raise InputError([Diagnostic("OUT-EXISTS", what, "name another file, or use --overwrite")])
+
+
+def declared_beside(context: Context, out: Path) -> Desired | None:
     """What the other files of the folder declare; None where there are none."""
     try:
         others = sorted(p for p in out.parent.iterdir() if is_plan_file(p.name) and p.name != out.name)

@@ -263,6 +263,11 @@ def proposal(read_: List, defaults: Mapping[str, str] | None = None) -> tuple[Pr
     return Proposal(f"Imported from {read_.file}.", *reading.entries()), reading.found
 
 
+def answers(given: Mapping[str, str]) -> Mapping[str, Any]:
+    """A person's answers for every device, as the body of one. Raises InputError for what is no value of its field."""
+    return _body(_defaults(given))
+
+
 def _defaults(given: Mapping[str, str]) -> Mapping[str, Cell]:
     wrong = [
         Diagnostic("LIST-FIELD", f'--default: there is no field "{name}"', f"fields: {', '.join(_COMMON)}")

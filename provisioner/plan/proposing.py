@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,23 +39,33 @@ _REQUIRED = {
 class Entry:
     """One proposed site or device. `body` holds what is known, in the plan's words.
 
-    `notes` say where that is known from. `questions` are what a person should answer and the plan can do without.
+    `networks` are addresses that are known to be a device's own.
+    `notes` say where that is known from. `questions` are what a person should answer and the plan can do without,
+    `blocking` those without whose answer the entry must not stand. `confirmed` are fields to add once they are
+    answered: they are written as comments.
     """
 
     name: str
     body: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
+    blocking: tuple[str, ...] = ()
+    confirmed: Mapping[str, Any] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`title` says what it was made from; `passed_over` what was left out, a sentence each."""
+    """`title` says what it was made from; `passed_over` what was left out, a sentence each.
+
+    `not_proposed` are senders that were observed and are no device, a sentence each: they stand in the file.
+    """
 
     title: str
     sites: tuple[Entry, ...] = ()
     devices: tuple[Entry, ...] = ()
     passed_over: tuple[str, ...] = ()
+    not_proposed: tuple[str, ...] = ()
 
     @property
     def incomplete(self) -> tuple[Entry, ...]:
@@ -64,7 +74,7 @@ class Proposal:
 
 
 def unanswered(device: Entry) -> list[str]:
-    """The questions without whose answers the plan language does not take the device."""
+    """The questions without whose answers the device cannot stand, most of them since the plan language needs them."""
     try:
         adapter_of(sections.DeviceBody).validate_python(dict(device.body))
     except ValidationError as error:
@@ -74,7 +84,7 @@ def unanswered(device: Entry) -> list[str]:
     elsewhere = "via" in device.body or device.body.get("method") in NOT_SMTP_HERE
     if "supports" not in device.body and not elsewhere:
         paths += ["supports.tls", "supports.authentication"]
-    return [_REQUIRED[path] for path in paths]
+    return [*(_REQUIRED[path] for path in paths), *device.blocking]
 
 
 def text(proposal: Proposal, *, tenant: str = "") -> str:
@@ -87,10 +97,13 @@ def text(proposal: Proposal, *, tenant: str = "") -> str:
         lines.append("# remove the '# ' in front of each of their lines.")
     if tenant:
         lines += yaml_text.write({"provisioner": LANGUAGE, "tenant": tenant}).splitlines()
-    lines += _section("sites", [(site, []) for site in proposal.sites])
-    if not tenant and not proposal.sites and open_ == len(proposal.devices):
-        lines.append("sites: {}")  # a file that declares nothing is a mistake
+    sites = [(site, site.blocking) for site in proposal.sites]
+    lines += _section("sites", sites)
+    if not tenant and all(missing for _, missing in sites) and open_ == len(proposal.devices):
+        lines.append("allow: []")  # a file that declares nothing is a mistake
     lines += _section("devices", [(device, unanswered(device)) for device in proposal.devices])
+    if proposal.not_proposed:
+        lines += ["", "# Not proposed:", *(f"# - {sentence}" for sentence in proposal.not_proposed)]
     return "\n".join(map(_harmless, lines)) + "\n"
 
 
@@ -113,6 +126,8 @@ def _entry(entry: Entry, missing: Sequence[str]) -> Iterator[str]:
     for note in entry.notes:
         yield f"  # {note}"
     yield from fields
+    if entry.confirmed:
+        yield from (f"  # {line}" for line in yaml_text.write(dict(entry.confirmed)).splitlines())
 
 
 def _harmless(line: str) -> str:
@@ -137,12 +152,16 @@ def beside(proposal: Proposal, declared: Desired) -> Proposal:
         if twin or device.name.casefold() in taken:
             told.append(f"{device.name}: the plan declares device/{twin or device.name} already")
         else:
-            at = device.body.get("site")
-            body = {**device.body, "site": renamed[at]} if at in renamed else device.body
-            devices.append(dataclasses.replace(device, body=body))
-    used = {device.body.get("site") for device in devices} - declared.sites.keys()
+            body, confirmed = (_at(fields, renamed) for fields in (device.body, device.confirmed))
+            devices.append(dataclasses.replace(device, body=body, confirmed=confirmed))
+    used = {f.get("site") for d in devices for f in (d.body, d.confirmed)} - declared.sites.keys()
     sites = [dataclasses.replace(s, name=renamed[s.name]) for s in proposal.sites if renamed[s.name] in used]
     return dataclasses.replace(proposal, sites=tuple(sites), devices=tuple(devices), passed_over=tuple(told))
+
+
+def _at(fields: Mapping[str, Any], renamed: Mapping[str, str]) -> Mapping[str, Any]:
+    site = str(fields.get("site", ""))
+    return {**fields, "site": renamed[site]} if site in renamed else fields
 
 
 def addresses_of(device: Entry) -> tuple[str, ...]:

@@ -48,6 +48,12 @@ def json_text(value: Any, *, indent: int | None = 1) -> str:
     return COMMAND.sub(r"#\\u0023", text.translate(odd))
 
 
+def csv_cell(value: Any) -> str:
+    """A cell of CSV that no spreadsheet takes for a formula (OWASP, "CSV Injection")."""
+    text = visible(str(value))
+    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} else text
+
+
 def whole(text: str, *, color: bool = False, commands: bool = False) -> str:
     """A whole output at its exit, whoever made it: lines and tabs stay, and the codes of colours where `color`.
 

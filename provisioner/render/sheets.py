@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from provisioner.render.escape import visible
+from provisioner.render.escape import csv_cell, visible
 from provisioner.render.markdown import code, escape
 from provisioner.render.pages import page, qr_code, source
 
@@ -116,6 +116,12 @@ def list_text(documents: Sequence[Document]) -> str:
 _COLUMNS = ("device", "site", "from", "mailbox", "recipients", "messages_per_day", "move_to", "how")
 
 
+USED_COLUMNS = (
+    "state", "device", "sender", "uses", "ip_addresses", "messages", "last_seen", "recommended", "advice", "tenant",
+)  # fmt: skip
+"""The columns of the evidence of use, where the report has any."""
+
+
 def report_text(document: Document) -> str:
     """The report for a terminal."""
     lines = [_report_head(document)]
@@ -137,16 +143,16 @@ def report_csv(document: Document) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in document["depending"]:
-        writer.writerow([_cell(row[column]) for column in _COLUMNS])
+        writer.writerow([csv_cell(row[column]) for column in _COLUMNS])
     for address in document["undeclared_mailboxes"]:
         how = "no device of the plan signs in as it: find out who does, or switch it off"
-        writer.writerow(["", "", "", _cell(address), "", "", "", how])
+        writer.writerow(["", "", "", csv_cell(address), "", "", "", how])
     return out.getvalue()
 
 
 def report_html(document: Document) -> str:
     """The report as a page."""
-    facts = {"head": _report_head(document), "columns": _COLUMNS}
+    facts = {"head": _report_head(document), "columns": _COLUMNS, "used": USED_COLUMNS}
     return page("report.html.jinja", report=document, style=source("sheet.css"), **facts)
 
 
@@ -157,9 +163,3 @@ def _report_head(document: Document) -> str:
         f"{count:,} of {document['devices']:,} devices depend on basic authentication, which is off by default from "
         f"{ends} ({left})."
     )
-
-
-def _cell(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    text = visible(str(value))
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
