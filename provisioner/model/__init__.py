@@ -166,8 +166,15 @@ Request = Cmdlet | GraphRequest | DnsQuery
 
 def request_key(request: Request) -> str:
     """A text that is equal for equal requests: what duplicates are merged by."""
-    facts = {name: value for name, value in dataclasses.asdict(request).items() if name != "columns"}
-    return f"{type(request).__name__}:{json.dumps(facts, sort_keys=True, default=str)}"
+    facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.name != "columns"}
+    return f"{type(request).__name__}:{json.dumps(facts, sort_keys=True, default=_plain)}"
+
+
+def _plain(value: object) -> object:
+    """What JSON cannot hold, as what it can: a parameter that is a value of ours by its fields, a mapping as a dict."""
+    if isinstance(value, Delta | Ref | Secret):
+        return dataclasses.asdict(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def united(requests: Iterable[Request]) -> Mapping[str, Request]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from provisioner.sandbox.mail_directory import accepted, domain_of, unknown_here
@@ -121,6 +122,7 @@ def _restricted(row: Row, source: Source) -> bool:
     )
 
 
+@lru_cache(maxsize=10_000)
 def holds(text: str, ip: str) -> bool:
     """Whether a stored address, network or range of two addresses holds an address."""
     try:
