@@ -32,7 +32,7 @@ from provisioner.model import Absent, Address, Observation, Observed, Present, R
 from provisioner.resources import TYPES
 from provisioner.resources.organization import SETTINGS
 from provisioner.resources.rows import accepted_domain, recipient, rows_of
-from provisioner.resources.send_as import pair_of
+from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION
 
 _CONNECTORS = "inbound_connector"
@@ -238,9 +238,11 @@ def _accepted(domain: str, domains: Mapping[str, Any]) -> Evidence:
 def _send_as(mailbox: str, sender: str, there: Observation | None) -> Evidence:
     if isinstance(there, Absent) and there.reason:
         return Evidence("yes", there.reason, there.fix)
-    names = getattr(there.known, "names", ()) if isinstance(there, Absent) else ()
-    if names:
-        groups = ", ".join(sorted(name.rpartition(" as ")[0] for name in names))
+    right = there.known if isinstance(there, Absent) and isinstance(there.known, SendAs) else None
+    groups = right.groups if right else ""
+    if right and right.is_member:
+        return Evidence("no", f"{mailbox} may send as {sender}, as a member of {groups}")
+    if groups:
         what = f"{mailbox} has no right of its own to send as {sender}; {groups} has one, which holds for its members"
         return Evidence("unknown", what, f"check that it is a member of {groups}, or give it the right under send_as")
     if isinstance(there, Present):

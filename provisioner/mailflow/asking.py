@@ -22,6 +22,7 @@ from provisioner.resources.rows import (
     membership,
     organization_config,
     recipient,
+    role_assignment,
     rows_of,
     security_defaults,
     transport_config,
@@ -76,8 +77,8 @@ def _signing_in(desired: Desired, *kinds: str) -> set[str]:
 def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]:
     """What the first answers make necessary for the devices that sign in with a password, or as an application.
 
-    The user of a mailbox that is written by another name than its primary address, and the groups of each user where a
-    Conditional Access policy includes or spares groups.
+    The user of a mailbox that is written by another name than its primary address; where a Conditional Access policy
+    includes or spares groups or roles, the groups of each user, and who holds a role.
     """
     mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired), *_signing_in(desired, "basic", "any")}
     accounts = [a for m in sorted(mailboxes) for a in _users_of(m, observed) if a.sign_in or a.user_id]
@@ -88,9 +89,20 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     if mailboxes and request_key(user.LISTING) not in observed.evidence:
         asked += [user.look_up(a.sign_in) for a in accounts if a.sign_in and a.sign_in not in known]
     policies = access_policy.decode(rows_of(observed.evidence, access_policy.REQUEST))
-    if any(p.groups or p.spared_groups for p in policies) and len(accounts) <= membership.MOST:
+    roles = any(p.roles or p.spared_roles for p in policies)
+    if (roles or any(p.groups or p.spared_groups for p in policies)) and len(accounts) <= membership.MOST:
         asked += [membership.look_up(a.user_id) for a in accounts if a.user_id]
+    if roles and any(a.user_id for a in accounts):
+        asked.append(role_assignment.REQUEST)
     return asked
+
+
+def _principals(desired: Desired, observed: Observed) -> frozenset[str]:
+    """The ids of the users that the plan's devices sign in as, and of their groups."""
+    mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired)}
+    ids = {account.user_id for mailbox in mailboxes for account in _users_of(mailbox, observed)} - {""}
+    groups = (membership.decode(rows_of(observed.evidence, membership.look_up(name))) for name in ids)
+    return frozenset(ids).union(*groups)
 
 
 def _users_of(mailbox: str, observed: Observed) -> Iterator[Account]:
@@ -186,6 +198,8 @@ def reduce_evidence(observed: Observed, desired: Desired) -> dict[str, Answer | 
         if not isinstance(answer, Answer):
             continue
         rows = answer.rows
+        if request == role_assignment.REQUEST:
+            rows = role_assignment.of(rows, _principals(desired, observed))
         if request == access_policy.REQUEST:
             rows = tuple({n: v for n, v in row.items() if n in access_policy.COLUMNS} for row in rows)
         if isinstance(request, Cmdlet):

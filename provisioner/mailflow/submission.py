@@ -30,6 +30,7 @@ from provisioner.resources.rows import (
     authentication_policy,
     membership,
     organization_config,
+    role_assignment,
     rows_of,
     security_defaults,
     user,
@@ -52,6 +53,8 @@ _ACCESS_UNREAD = f"the Conditional Access policies (Graph permission {access_pol
 _OF_POLICY = ("Get-User", "Get-AuthenticationPolicy", "Get-OrganizationConfig")
 _GRANT_POLICIES = "grant the application the Graph permission Policy.Read.All"
 _GRANT_USERS = "grant the application the Graph permission User.Read.All"
+_ROLES_UNREAD = f"the user's roles (Graph permission {role_assignment.PERMISSION})"
+_GRANT_ROLES = f"grant the application the Graph permission {role_assignment.PERMISSION}"
 _ROLE_OF_RIGHTS = (
     "give the application a role that may run Get-RecipientPermission: Exchange Recipient Administrator (Entra) or "
     "Mail Recipients (Exchange)"
@@ -200,8 +203,8 @@ def _unknown_of_passwords(switches: Switches) -> Iterator[Doubt]:
     if switches.security_defaults is None:
         yield Doubt("the security defaults", ("security_defaults",), _GRANT_POLICIES)
     for missing in switches.access_unknown:
-        fix = _GRANT_POLICIES if missing == _ACCESS_UNREAD else _LOOK_AT_ACCESS
-        yield Doubt(missing, ("conditional_access",), fix)
+        fix = _GRANT_ROLES if _ROLES_UNREAD in missing else _LOOK_AT_ACCESS
+        yield Doubt(missing, ("conditional_access",), _GRANT_POLICIES if missing == _ACCESS_UNREAD else fix)
 
 
 # --- sending ---------------------------------------------------------------------------------------------------------
@@ -252,11 +255,13 @@ def sending_unknown(picture: Picture, attempt: Attempt) -> bool:
 def _may_send_as(picture: Picture, attempt: Attempt) -> bool | None:
     """Whether From is an address of the mailbox itself (primary or alias), or one that it holds Send As for.
 
-    None where that was not read, or only a group holds the right.
+    None where that was not read, or only a group holds the right whose members were not.
     """
     own = [s.addresses for _, s in picture.every(SignIn) if s.mailbox == attempt.mailbox]
     rights = _rights(picture, attempt)
-    if attempt.sender in {"", attempt.mailbox}.union(*own) or any(not right.through for right in rights):
+    if attempt.sender in {"", attempt.mailbox}.union(*own) or any(
+        not right.through or right.member for right in rights
+    ):
         return True
     denied = any(own) and not rights and picture.lacks(SendRight, f"{attempt.mailbox} as {attempt.sender}")
     return False if denied else None
@@ -324,10 +329,9 @@ def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ..
     if not isinstance(answer, Answer):
         return None, (_ACCESS_UNREAD,)
     doubts = []
-    member = evidence.get(request_key(membership.look_up(user_id))) if user_id else None
-    groups = membership.decode(member.rows) if isinstance(member, Answer) else None
+    entra_user = _entra_user(evidence, user_id)
     for policy in access_policy.decode(answer.rows):
-        meant, why = _meant(policy, user_id, groups)
+        meant, why = _meant(policy, entra_user)
         if meant is False:
             continue
         reasons = [*why, *policy.conditions]
@@ -337,25 +341,54 @@ def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ..
     return (None, tuple(doubts)) if doubts else ("", ())
 
 
-def _meant(policy: AccessPolicy, user_id: str, groups: frozenset[str] | None) -> tuple[bool, Iterable[str]]:
-    """Whether a policy can be about a user, and what decides about it that was not read. Exclusions win.
+@dataclass(frozen=True, slots=True)
+class _EntraUser:
+    """Whom policies name: an id, "" where it was not read; the groups and roles, as far as they are known.
 
-    `groups` are those that the user is in, None where they were not read.
+    `unread_roles` says why the user may hold more roles, "" where all are known.
     """
-    if user_id and user_id in policy.spared_users:
+
+    id: str
+    groups: frozenset[str] | None
+    roles: frozenset[str]
+    unread_roles: str
+
+    @property
+    def in_groups(self) -> frozenset[str]:
+        return self.groups or NONE
+
+
+def groups_of(evidence: Evidence, user_id: str) -> frozenset[str] | None:
+    """The ids of the groups that a user is in; None where they were not read."""
+    member = evidence.get(request_key(membership.look_up(user_id))) if user_id else None
+    return membership.decode(member.rows) if isinstance(member, Answer) else None
+
+
+def _entra_user(evidence: Evidence, user_id: str) -> _EntraUser:
+    groups, assigned = groups_of(evidence, user_id), evidence.get(request_key(role_assignment.REQUEST))
+    if not (user_id and isinstance(assigned, Answer)):
+        return _EntraUser(user_id, groups, NONE, _ROLES_UNREAD if user_id else "the user's roles")
+    roles = role_assignment.decode(assigned.rows, {user_id, *(groups or ())})
+    return _EntraUser(user_id, groups, roles, "" if groups is not None else "the user's roles")
+
+
+def _meant(policy: AccessPolicy, who: _EntraUser) -> tuple[bool, Iterable[str]]:
+    """Whether a policy can be about a user, and what decides about it that was not read. Exclusions win."""
+    if who.id and who.id in policy.spared_users:
         return False, ()
-    if policy.spared_groups & (groups or NONE):
+    if policy.spared_groups & who.in_groups or policy.spared_roles & who.roles:
         return False, ()
-    named = "all" in policy.users or bool(user_id and user_id in policy.users) or bool(policy.groups & (groups or NONE))
-    unread = policy.groups if groups is None else NONE
+    named = "all" in policy.users or bool(who.id and who.id in policy.users)
+    named = named or bool(policy.groups & who.in_groups or policy.roles & who.roles)
+    unread = (policy.groups if who.groups is None else NONE) | (policy.roles if who.unread_roles else NONE)
     of_users = policy.users - {"none", "guestsorexternalusers"}
-    if not named and not unread | policy.roles and (user_id or not of_users):
+    if not named and not unread and (who.id or not of_users):
         return False, ()
     doubts = []
-    if not user_id and ((of_users and not named) or policy.spared_users):
+    if not who.id and ((of_users and not named) or policy.spared_users):
         doubts.append("the user's id in Entra ID")
-    if (policy.spared_groups and groups is None) or (unread and not named):
+    if who.groups is None and (policy.spared_groups or (policy.groups and not named)):
         doubts.append("the user's groups and roles")
-    elif policy.spared_roles or (policy.roles and not named):
-        doubts.append("the user's roles")
+    elif who.unread_roles and (policy.spared_roles or (policy.roles and not named)):
+        doubts.append(who.unread_roles)
     return True, doubts

@@ -193,12 +193,14 @@ class Account:
 class SendRight:
     """The right to send in the name of another address (Add-RecipientPermission, SendAs).
 
-    `through` names the groups that hold it, where the trustee has it only if it is a member of one; "" for its own.
+    `through` names the groups that hold it, where the trustee has it only as a member of one; "" for its own. `member`:
+    it certainly is one.
     """
 
     trustee: str
     sender: str
     through: str = ""
+    member: bool = False
 
 
 # --- mail that leaves ------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
+    GraphRequest,
     Guard,
     Parameter,
     Query,
@@ -44,7 +45,7 @@ from provisioner.resources.canonical import (
     recipient_name,
 )
 from provisioner.resources.identities import Directory
-from provisioner.resources.rows import recipient, recipient_permission, service_principal
+from provisioner.resources.rows import membership, recipient, recipient_permission, service_principal
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.recipient_permission import SendAsRight
 
@@ -56,7 +57,8 @@ class SendAs:
     """`trustee` may send as `sender`. The key is `erp@contoso.com as invoices@contoso.com`.
 
     Observed: the Guid of each party; of an application, its object id. `names` are the other names of the right; of one
-    that nobody has granted, the rights of groups on the sender, which give it to their members.
+    that nobody has granted, the rights of groups on the sender, which give it to their members. The pair's own name is
+    then among them where the trustee certainly is one.
     """
 
     pair: str
@@ -65,6 +67,16 @@ class SendAs:
     trustee_id: str | None = read_only()
     sender_id: str | None = read_only()
     names: frozenset[str] = known_names()
+
+    @property
+    def groups(self) -> str:
+        """The groups of which a member has a right that is not granted to the trustee itself, as a text."""
+        return ", ".join(sorted(_parties(name)[0] for name in self.names - {self.pair})) if self.trustee is None else ""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the trustee certainly is a member of one of the groups."""
+        return self.trustee is None and self.pair in self.names
 
 
 def pair_of(trustee: str, sender: str) -> SendAs:
@@ -112,7 +124,11 @@ class SendAsType(BaseType):
         answers: Sequence[tuple[Query, Answer]],
         /,
     ) -> Sequence[Query]:
-        """The rights on each sender, by its Guid; then whom their rows mean by a name that several may have."""
+        """The rights on each sender, by its Guid; then whom their rows mean by a name that several may have.
+
+        Where such a name may be that of a group, also the groups of those who have no right of their own. Nothing rests
+        on that answer: without it the right is perhaps theirs.
+        """
         if everything:
             return ()
         directory = Directory(answers)
@@ -121,19 +137,20 @@ class SendAsType(BaseType):
             for sender, keys in _keys_by_sender(wanted, directory).items()
         ]
         plain = {name for right in _rights(answers) for name in _plain_names(right)}
-        return [*queries, *identities.look_ups(dict.fromkeys(plain, ()), recipients_only=True)]
+        members = _without_own(wanted, answers, directory)
+        return [*queries, *identities.look_ups(dict.fromkeys(plain, ()), recipients_only=True), *members]
 
     def decode(
         self, wanted: Mapping[str, SendAs | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, SendAs | Absent | Unknown]:
         directory = Directory(answers)
         covered = {key for query, _ in answers for key in query.covers}
-        by_sender = {_identity(query): answer.rows for query, answer in _of_rights(answers)}
+        by_sender = _rows_by_sender(answers)
         if "" in by_sender:
             return dict(_listed(by_sender[""], directory))
         found: dict[str, SendAs | Absent | Unknown] = {}
         for key in wanted.keys() & covered:
-            pair = _Pair(key, directory, revoked=wanted[key] is None)
+            pair = _Pair(key, directory, _groups_by_user(answers), revoked=wanted[key] is None)
             sender = pair.sender_id
             found[key] = pair.judge(by_sender.get(sender, ())) if isinstance(sender, str) else sender
         return found
@@ -161,9 +178,7 @@ class SendAsType(BaseType):
     def contribution(self, spec: SendAs) -> Contributions:
         """One more sender who may use another's address."""
         trustee, sender = _parties(spec.pair)
-        if spec.trustee is None and spec.names:  # not granted itself, but to groups
-            return (SendRight(trustee, sender, ", ".join(sorted(_parties(name)[0] for name in spec.names))),)
-        return (SendRight(trustee, sender),)
+        return (SendRight(trustee, sender, spec.groups, spec.is_member),)
 
     def identity(self, spec: SendAs) -> str:
         """The ids of its two parties."""
@@ -221,6 +236,31 @@ def _identity(query: Query) -> str:
     return str(query.request.parameters.get("Identity", "")) if isinstance(query.request, Cmdlet) else ""
 
 
+def _rows_by_sender(answers: Iterable[tuple[Query, Answer]]) -> Mapping[str, Sequence[Row]]:
+    """The rows of each sender that was asked about, by its Guid."""
+    return {_identity(query): answer.rows for query, answer in _of_rights(answers)}
+
+
+def _groups_by_user(answers: Iterable[tuple[Query, Answer]]) -> Mapping[GraphRequest, frozenset[str]]:
+    """The ids of the groups that users are in, by the look-up of each."""
+    asked = ((query.request, answer) for query, answer in answers)
+    return {request: membership.decode(answer.rows) for request, answer in asked if isinstance(request, GraphRequest)}
+
+
+def _without_own(
+    wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]], directory: Directory
+) -> Iterator[Query]:
+    """The look-ups of the groups of those trustees that a right of a group may let send."""
+    rows, asked = _rows_by_sender(answers), set()
+    for key in sorted(wanted):
+        pair = _Pair(key, directory, {}, revoked=False)  # whom a name means is asked for at the same time
+        there = pair.judge(rows[pair.sender_id]) if pair.sender_id in rows else None
+        if isinstance(there, Absent) and there.known is not None and there.known.groups and pair.directory_id:
+            asked.add(pair.directory_id)
+    if len(asked) <= membership.MOST:
+        yield from (Query(membership.look_up(user), frozenset(), may_be_missing=True) for user in sorted(asked))
+
+
 def _rights(answers: Iterable[tuple[Query, Answer]]) -> Iterator[SendAsRight]:
     """The rights of others on a sender."""
     for _, answer in _of_rights(answers):
@@ -251,8 +291,10 @@ class _Pair:
     there already does no harm: Exchange answers with a warning.
     """
 
-    def __init__(self, key: str, directory: Directory, *, revoked: bool) -> None:
-        self._key, self._directory, self._revoked = key, directory, revoked
+    def __init__(
+        self, key: str, directory: Directory, groups: Mapping[GraphRequest, frozenset[str]], *, revoked: bool
+    ) -> None:
+        self._key, self._directory, self._groups, self._revoked = key, directory, groups, revoked
         self._trustee, self._sender = _parties(key)
         self._holder, self._owner = directory.meant(self._trustee), directory.meant(self._sender)
 
@@ -267,6 +309,11 @@ class _Pair:
             return Absent()
         reason = f"the tenant has no recipient {self._sender} to send as"
         return Absent(reason, "create the recipient first, or correct the name")
+
+    @property
+    def directory_id(self) -> str:
+        """The id of the trustee's user in Entra ID; "" where it has none, or is not known."""
+        return self._holder.directory_id if isinstance(self._holder, Recipient) else ""
 
     def judge(self, rows: Sequence[Row]) -> SendAs | Absent | Unknown:
         """What the rows of the sender say of the right."""
@@ -289,13 +336,31 @@ class _Pair:
             fix = f"remove what is stale (Remove-RecipientPermission -Identity {self._sender} -Trustee …), or rename it"
             what = f"{self._sender} has a Send As right whose trustee cannot be identified ({', '.join(doubtful)})"
             return Unknown(f"{what}, so that it may be the right of {self._trustee}: {fix}", "ambiguous")
-        groups = frozenset(f"{right.shown.lower()} as {self._sender}" for right in rights if self._may_be_group(right))
-        return self._refused() or Absent(known=dataclasses.replace(self._ids(), names=groups))
+        return self._refused() or Absent(known=dataclasses.replace(self._ids(), names=self._through_groups(rights)))
 
     def _is_itself(self) -> bool:
         """Whether both are one mailbox under two names: it may send as itself (NT AUTHORITY\\SELF)."""
         both = (self._holder, self._owner)
         return all(isinstance(party, Recipient) for party in both) and self._holder == self._owner
+
+    def _through_groups(self, rights: Iterable[SendAsRight]) -> frozenset[str]:
+        """The rights of groups that may be the trustee's too; where one certainly is, those and the pair itself."""
+        holds: dict[bool | None, set[str]] = {True: set(), False: set(), None: set()}
+        for right in filter(self._may_be_group, rights):
+            holds[self._is_member(right)].add(f"{right.shown.lower()} as {self._sender}")
+        return frozenset({*holds[True], self._key} if holds[True] else holds[None])
+
+    def _is_member(self, right: SendAsRight) -> bool | None:
+        """Whether the trustee is in the group that a right names; None where that was not read or is not certain.
+
+        Source: Learn, "Manage permissions for recipients in Exchange Online": a group's right is that of its members.
+        """
+        mine = self._groups.get(membership.look_up(self.directory_id))
+        found = {party.id: party for name in right.trustees for party in self._directory.named(name)}
+        ids = {party.directory_id for party in found.values() if isinstance(party, Recipient)} - {""}
+        if mine is None or not found or len(ids) < len(found):
+            return None
+        return None if len(ids) > 1 and ids & mine else bool(ids & mine)
 
     def _may_be_group(self, right: SendAsRight) -> bool:
         """Whether a trustee may be a group: it has no sign-in name, and is not known to be something else."""
@@ -382,7 +447,8 @@ def _listed(rows: Iterable[Row], directory: Directory) -> Iterator[tuple[str, Se
         for right in recipient_permission.decode(mine):
             if not right.own:
                 trustee = _exported(right, directory)
-                yield f"{trustee} as {sender}", _Pair(f"{trustee} as {sender}", directory, revoked=False).exported()
+                pair = f"{trustee} as {sender}"
+                yield pair, _Pair(pair, directory, {}, revoked=False).exported()
 
 
 def _exported(right: SendAsRight, directory: Directory) -> str:

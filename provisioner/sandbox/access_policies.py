@@ -7,10 +7,10 @@ Learn, "Conditional Access: Conditions", "Client apps"; "Block legacy authentica
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from provisioner.sandbox.mail_directory import memberships, user_of
+from provisioner.sandbox.mail_directory import directory_roles, memberships, user_of
 from provisioner.sandbox.tenant import Row, Tenant
 
 KEPT_AS = "conditionalAccessPolicies"
@@ -25,14 +25,15 @@ def refuse_password(tenant: Tenant, owner: Row) -> bool:
     """Whether an enabled policy refuses passwords over SMTP to the user of a mailbox.
 
     Report-only policies refuse nothing. Not modelled: conditions of location, platform and risk; a policy that has one
-    refuses nobody here. Groups and roles are those of `mail_directory.memberships`.
+    refuses nobody here. Groups and roles are those of `mail_directory`.
     """
     user = user_of(tenant, owner)
-    groups = memberships(tenant, user)
-    return any(_refuses(policy, user, groups) for policy in tenant.graph.get(KEPT_AS) or ())
+    own = {str(user.get("id") or "").lower(), *memberships(tenant, user)} - {""}
+    roles = directory_roles(tenant, own)
+    return any(_refuses(policy, own, roles) for policy in tenant.graph.get(KEPT_AS) or ())
 
 
-def _refuses(policy: Mapping[str, Any], user: Mapping[str, Any], groups: Iterable[str]) -> bool:
+def _refuses(policy: Mapping[str, Any], own: Collection[str], roles: Collection[str]) -> bool:
     conditions = policy.get("conditions") or {}
     controls = policy.get("grantControls") or {}
     asks = any(controls.get(key) for key in ("builtInControls", "authenticationStrength", "termsOfUse"))
@@ -43,7 +44,7 @@ def _refuses(policy: Mapping[str, Any], user: Mapping[str, Any], groups: Iterabl
         and not narrowed
         and bool(_LEGACY & _lower(conditions.get("clientAppTypes") or ("all",)))
         and _about(conditions.get("applications") or {}, "Applications", _EXCHANGE)
-        and _meant(conditions.get("users") or {}, user, groups)
+        and _meant(conditions.get("users") or {}, own, roles)
     )
 
 
@@ -54,13 +55,14 @@ def _about(condition: Mapping[str, Any], noun: str, wanted: frozenset[str]) -> b
     )
 
 
-def _meant(condition: Mapping[str, Any], user: Mapping[str, Any], groups: Iterable[str]) -> bool:
-    names = _lower([user.get("id"), *groups])
+def _meant(condition: Mapping[str, Any], own: Collection[str], roles: Collection[str]) -> bool:
+    """Whether users are meant by the ids of theirs and of their groups (`own`), or of their roles."""
 
-    def listed(prefix: str) -> set[str]:
-        return {text for kind in ("Users", "Groups", "Roles") for text in _lower(condition.get(f"{prefix}{kind}"))}
+    def named(prefix: str, *everybody: str) -> bool:
+        users, groups, of_roles = (_lower(condition.get(f"{prefix}{kind}")) for kind in ("Users", "Groups", "Roles"))
+        return bool(users.intersection((*own, *everybody)) or groups.intersection(own) or of_roles.intersection(roles))
 
-    return bool((names | {"all"}) & listed("include")) and not names & listed("exclude")
+    return named("include", "all") and not named("exclude")
 
 
 def _lower(texts: Iterable[object] | None) -> set[str]:

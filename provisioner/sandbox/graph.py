@@ -1,6 +1,6 @@
 """Microsoft Graph v1.0 as far as mail administration reads it: users and licences, domains with their DNS records, the
-organization, subscribed SKUs, the security defaults, the policies of Conditional Access, sign-ins (beta too), message
-traces, `$batch`.
+organization, subscribed SKUs, the security defaults, the policies of Conditional Access, role assignments, sign-ins (beta
+too), message traces, `$batch`.
 
 Rows are raw Graph JSON kept in `tenant.graph`. `GraphService.answer` is free of HTTP, so that the front and the items
 of a batch take the same way. Paging is opaque and lists turn between reads: nothing may rest on the order of rows.
@@ -80,6 +80,12 @@ _READ_ACCESS = ("Policy.Read.ConditionalAccess", "Policy.Read.All", "Policy.Read
 # What is modelled of beta: the rest is asked of v1.0.
 _IN_BETA = frozenset({"auditlogs"})
 
+# https://learn.microsoft.com/graph/api/rbacapplication-list-roleassignments, "Permissions" (directory, application).
+_READ_ROLES = (
+    "RoleManagement.Read.Directory", "RoleManagement.Read.All", "Directory.Read.All",
+    "RoleManagement.ReadWrite.Directory", "Directory.ReadWrite.All",
+)  # fmt: skip
+
 _DEFAULT_PAGE, _LARGEST_PAGE, _LARGEST_BATCH = 100, 999, 20
 
 _SECURITY_DEFAULTS: Row = {
@@ -115,6 +121,7 @@ class GraphService:
             ("auditlogs", 2): lambda call: sign_ins_answer(tenant, call),
             ("admin", 4): lambda call: message_traces_answer(tenant, call),
             ("admin", 6): lambda call: message_traces_answer(tenant, call),
+            ("rolemanagement", 3): self._role_assignments,
         }
 
     def answer(self, call: Call) -> Reply:
@@ -205,7 +212,7 @@ class GraphService:
         return part(call)
 
     def _memberships(self, call: Call) -> Reply:
-        """Direct and nested groups and roles (Learn, "List a user's memberships (direct and transitive)")."""
+        """Direct and nested groups (Learn, "List a user's memberships (direct and transitive)")."""
         call.need(_READ_USERS)
         user = self._find_user(call.path[1])
         rows: list[Row] = [{"id": name} for name in memberships(self._tenant, user)]
@@ -303,6 +310,17 @@ class GraphService:
         return Reply(
             200, {"@odata.context": context_of(call, "identity/conditionalAccess/policies", entity=True), **row}
         )
+
+    def _role_assignments(self, call: Call) -> Reply:
+        """Who holds which role (Learn, "List unifiedRoleAssignments", directory provider)."""
+        if [part.lower() for part in call.path[1:]] != ["directory", "roleassignments"]:
+            raise _bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+        call.need(_READ_ROLES)
+        page, next_link = self._page(call, self._rows("roleAssignments"))
+        body: Row = {"@odata.context": context_of(call, "roleManagement/directory/roleAssignments")}
+        if next_link:
+            body["@odata.nextLink"] = next_link
+        return Reply(200, {**body, "value": page})
 
     # paging
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from provisioner.sandbox.cmdlets import cas_mailbox, mailbox, recipient
@@ -41,7 +41,7 @@ def primary(row: Row) -> str:
 
 
 def memberships(tenant: Tenant, user: Mapping[str, Any]) -> list[str]:
-    """The ids of the groups and roles that a user is in, by `memberOf` of its row and of the rows of its groups."""
+    """The ids of the groups that a user is in, by `memberOf` of its row and of the rows of its groups."""
     groups = {str(row.get("id")).lower(): row for row in tenant.graph.get("groups") or ()}
     found: dict[str, None] = {}
     waiting = [str(name).lower() for name in user.get("memberOf") or ()]
@@ -51,6 +51,29 @@ def memberships(tenant: Tenant, user: Mapping[str, Any]) -> list[str]:
             found[name] = None
             waiting += [str(above).lower() for above in groups.get(name, {}).get("memberOf") or ()]
     return list(found)
+
+
+def groups_of(tenant: Tenant, owner: Row) -> set[str]:
+    """The names and addresses, in lower case, of the mail-enabled groups that a mailbox's user is in."""
+    ids = memberships(tenant, user_of(tenant, owner))
+    rows = (row for noun in ("DistributionGroup", "UnifiedGroup") for row in tenant.visible(noun) if ids)
+    mine = [row for row in rows if str(row.get("ExternalDirectoryObjectId") or "-").lower() in ids]
+    return {
+        str(row[name]).lower() for row in mine for name in ("Identity", "Name", "DisplayName") if row.get(name)
+    }.union(*map(addresses, mine))
+
+
+def directory_roles(tenant: Tenant, principals: Collection[str]) -> set[str]:
+    """The ids of the roles that these users and groups hold in the whole directory, by Graph's role assignments.
+
+    Conditional Access is not enforced for roles of an administrative unit (Microsoft Learn, "Conditional Access: Users,
+    groups, agents, and workload identities").
+    """
+    return {
+        str(row.get("roleDefinitionId")).lower()
+        for row in tenant.graph.get("roleAssignments") or ()
+        if str(row.get("principalId")).lower() in principals and row.get("directoryScopeId") == "/"
+    }
 
 
 def user_of(tenant: Tenant, owner: Row) -> dict[str, Any]:

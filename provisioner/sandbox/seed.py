@@ -334,7 +334,7 @@ def _zone_of(owner: str, domains: Iterable[str]) -> str:
 
 def _merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
     for name, value in graph.items():
-        if name in {"users", "domains", "groups", "subscribedSkus", "conditionalAccessPolicies"}:
+        if name in {"users", "domains", "groups", "subscribedSkus", "conditionalAccessPolicies", "roleAssignments"}:
             _merge_entities(tenant.graph.setdefault(name, []), exports.rows_of(value))
         elif isinstance(value, Mapping) and isinstance(tenant.graph.get(name), Mapping):
             tenant.graph[name] = {**tenant.graph[name], **value}

@@ -15,7 +15,7 @@ from typing import Any
 
 from provisioner.sandbox import access_policies, mail_rules, passwords, sign_in_log
 from provisioner.sandbox.clock import stored_time
-from provisioner.sandbox.mail_directory import addresses, client_access, owner_of, primary, user_of
+from provisioner.sandbox.mail_directory import addresses, client_access, groups_of, owner_of, primary, user_of
 from provisioner.sandbox.tenant import Row, Tenant
 
 _UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
@@ -258,12 +258,15 @@ def _has_full_access(tenant: Tenant, owner: Row, names: set[str]) -> bool:
 
 
 def send_as_refusal(tenant: Tenant, user: str, sender: str) -> str | None:
-    """Why a mailbox may not send in a name; None where it is its own, or it holds Send As on its owner."""
+    """Why a mailbox may not send in a name; None where it is its own, or it or a group of its user holds Send As.
+
+    The right of a group is that of its members (Microsoft Learn, "Manage permissions for recipients").
+    """
     own, owner = owner_of(tenant, user), owner_of(tenant, sender)
     if own is not None and owner is not None and primary(own) == primary(owner):
         return None
     recipient = addresses(owner) | {str(owner["Identity"]).lower()} if owner is not None else set()
-    trustee = addresses(own) | {str(own["Identity"]).lower()} if own is not None else set()
+    trustee = addresses(own) | {str(own["Identity"]).lower()} | groups_of(tenant, own) if own is not None else set()
     for right in tenant.visible("RecipientPermission"):
         if str(right["Identity"]).lower() in recipient and str(right["Trustee"]).lower() in trustee:
             return None

@@ -46,6 +46,8 @@ _PERMISSIONS = {
     "organization": "Organization.Read.All",
     "subscribedSkus": "Organization.Read.All",
     "policies": "Policy.Read.All",
+    "identity": "Policy.Read.All",
+    "roleManagement": "RoleManagement.Read.Directory",
 }
 
 

@@ -357,13 +357,16 @@ def test_a_device_is_told_the_name_that_its_mailbox_s_user_signs_in_with(tenant:
 
 SCAN, ERP, INVOICES, BOOKINGS = "scan@x.com", "erp@x.com", "invoices@x.com", "bookings@x.com"
 APPLICATION, REGISTRATION = "5a1c2a52-0000-4000-8000-000000000001", "5a1c2a52-0000-4000-8000-000000000002"
+HELPDESK = "5a1c2a52-0000-4000-8000-000000000003"
 NAMED: dict[str, Any] = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
     "objects": {
         "AcceptedDomain": [{"DomainName": "x.com"}],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
-        "DistributionGroup": [{"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@x.com"}],
+        "DistributionGroup": [
+            {"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@x.com", "ExternalDirectoryObjectId": HELPDESK}
+        ],
         "UnifiedGroup": [{"Name": "Plant", "PrimarySmtpAddress": "plant@x.com"}],
         "MailContact": [{"Name": "Supplier", "ExternalEmailAddress": "SMTP:supplier@y.com"}],
         "MailUser": [{"Name": "HVE1", "PrimarySmtpAddress": "hve1@x.com", "RecipientTypeDetails": "MailUser"}],
@@ -559,6 +562,12 @@ def test_a_device_signs_in_to_a_mailbox_by_each_of_its_names(here: Shop, name: s
 def test_a_group_s_right_is_not_denied_to_its_members(here: Shop) -> None:
     here.tenant.cmdlet("Add-RecipientPermission", Identity=INVOICES, Trustee="helpdesk@x.com", AccessRights=["SendAs"])
     line = f"554 5.2.252 SendAsDenied; {ERP} not allowed to send as {INVOICES}"
+    for groups, said in (([HELPDESK], "as a member of helpdesk team"), ([], f"{ERP} has no right to send as")):
+        user = {"userPrincipalName": "svc-erp@contoso.onmicrosoft.com", "memberOf": groups}
+        here.tenant.control("POST", "/load", {"sandbox": 1, "graph": {"users": [user]}})
+        assert said in here.on_tenant("diagnose", line).stdout
+    fault = {"front": "graph", "match": {}, "times": 9, "do": {"status": 403}}
+    here.tenant.control("POST", "/faults", [fault])
     found = here.on_tenant("diagnose", line).stdout
     assert "has no right of its own to send as" in found
     assert "helpdesk team has one, which holds for its members" in found

@@ -23,7 +23,13 @@ from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.asking import sign_in_questions
 from provisioner.model import Address, Observed, Unknown
 from provisioner.resources import TYPES
-from provisioner.resources.rows import allow_block_list, connection_filter, organization_config
+from provisioner.resources.rows import (
+    allow_block_list,
+    connection_filter,
+    membership,
+    organization_config,
+    role_assignment,
+)
 from provisioner.sandbox import mail_rules, submission_rules
 from provisioner.sandbox.mail_directory import owner_of, primary
 from provisioner.sandbox.mail_rules import Source
@@ -41,7 +47,7 @@ SPACES = (["*"], ["contoso.com"], ["*.contoso.com"], ["elsewhere.example", "fabr
 ERP, BILLS, ALIAS, SHARED, NOBODY = (
     f"{name}@contoso.com" for name in ("erp", "bills", "erp.alias", "shared", "nobody")
 )
-ERP_ID, SHARED_ID, GROUP = (f"{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000001" for n in "127")
+ERP_ID, SHARED_ID, GROUP, ROLE = (f"{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000001" for n in "1278")
 
 # A reason of ours by the words with which the sandbox gives it.
 REASONS = {
@@ -76,7 +82,6 @@ UNDECIDED = (
     "makes it mail of the tenant",
     "IPBlockList holds for mail that is relayed",
     "SendingFromDomainDisabled of",
-    "the user's groups and roles",
     "its locations",
     "allows 600 recipients",
 )
@@ -168,6 +173,8 @@ def _access_policy(choose: random.Random) -> dict[str, Any]:
         {"includeUsers": [choose.choice((ERP_ID, SHARED_ID))]},
         {"includeUsers": [], "includeGroups": [GROUP]},
         {"includeUsers": ["All"], "excludeGroups": [GROUP]},
+        {"includeUsers": [], "includeRoles": [ROLE]},
+        {"includeUsers": ["All"], "excludeRoles": [ROLE]},
     ))  # fmt: skip
     return {
         "displayName": choose.choice("PQ"),
@@ -257,6 +264,12 @@ def tenant_of(choose: random.Random) -> Tenant:
                 "conditionalAccessPolicies": [
                     {"id": f"p{n}", **_access_policy(choose)} for n in range(choose.choice((0, 1, 1, 2)))
                 ],
+                "roleAssignments": [
+                    {"id": holder, "principalId": holder, "roleDefinitionId": ROLE, "directoryScopeId": scope}
+                    for holder in (ERP_ID, SHARED_ID, GROUP)
+                    for scope in ("/", "/administrativeUnits/u")
+                    if choose.random() < 0.25
+                ],
             },
         })
     )  # fmt: skip
@@ -301,6 +314,8 @@ _OBJECTS = frozenset({
 _LISTED = ("inbound_connector", "domain")
 _EVIDENCE = (
     *sign_in_questions([ERP, SHARED]),
+    *map(membership.look_up, (ERP_ID, SHARED_ID)),
+    role_assignment.REQUEST,
     connection_filter.REQUEST,
     allow_block_list.REQUEST,
     organization_config.REQUEST,

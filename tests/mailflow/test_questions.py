@@ -36,6 +36,7 @@ from provisioner.resources.rows import (
     connection_filter,
     membership,
     organization_config,
+    role_assignment,
     security_defaults,
     transport_config,
     user,
@@ -247,7 +248,12 @@ GROUPS = GraphRequest("GET", "/users/id%2Ferp/transitiveMemberOf?$top=999", colu
         ([{"UserPrincipalName": ERP, "WindowsEmailAddress": "bea@contoso.com"}], EVERYBODY, [user.look_up(SIGN_IN)]),
         ([{"UserPrincipalName": SIGN_IN}], {"includeUsers": ["All"], "excludeGroups": ["g"]}, [GROUPS]),
         ([{"UserPrincipalName": SIGN_IN}], {"includeGroups": ["g"]}, [GROUPS]),
-        ([{"UserPrincipalName": SIGN_IN}], {"includeUsers": ["All"], "excludeRoles": ["r"]}, []),
+        (
+            [{"UserPrincipalName": SIGN_IN}],
+            {"includeUsers": ["All"], "excludeRoles": ["r"]},
+            [GROUPS, role_assignment.REQUEST],
+        ),
+        ([{"UserPrincipalName": SIGN_IN}], {"includeRoles": ["r"]}, [GROUPS, role_assignment.REQUEST]),
     ],
 )
 def test_what_the_first_answers_leave_open_is_asked(

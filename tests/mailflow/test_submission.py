@@ -34,6 +34,7 @@ from provisioner.resources.rows import (
     authentication_policy,
     membership,
     organization_config,
+    role_assignment,
     security_defaults,
     transport_config,
     user,
@@ -344,7 +345,15 @@ PASSWORDS: list[tuple[dict[str, Any], bool | None, str, tuple[str, ...]]] = [
 GROUPS = request_key(membership.look_up("id-erp"))
 IN_G: dict[str, Any] = {GROUPS: [{"id": "G"}, {"id": "other"}]}
 IN_NONE: dict[str, Any] = {GROUPS: []}
+ROLES = request_key(role_assignment.REQUEST)
+
+
+def holding(role: str, by: str = "ID-ERP", scope: str = "/") -> dict[str, Any]:
+    return {ROLES: [{"principalId": by, "roleDefinitionId": role, "directoryScopeId": scope}]}
+
+
 HOLDS = 'whether the Conditional Access policy "Block legacy" holds (%s)'
+ROLES_UNREAD = "the user's roles (Graph permission RoleManagement.Read.Directory)"
 
 
 @pytest.mark.parametrize(
@@ -356,8 +365,18 @@ HOLDS = 'whether the Conditional Access policy "Block legacy" holds (%s)'
         ({"includeUsers": ["All"], "excludeGroups": ["g"]}, IN_NONE, False, ()),
         ({"includeGroups": ["g"], "excludeGroups": ["other"]}, IN_G, True, ()),
         ({"includeGroups": ["g"]}, {GROUPS: "forbidden"}, None, (HOLDS % "the user's groups and roles",)),
-        ({"includeRoles": ["r"]}, IN_G, None, (HOLDS % "the user's roles",)),
-        ({"includeUsers": ["All"], "excludeRoles": ["r"]}, IN_NONE, None, (HOLDS % "the user's roles",)),
+        ({"includeRoles": ["r"]}, IN_G, None, (HOLDS % ROLES_UNREAD,)),
+        ({"includeUsers": ["All"], "excludeRoles": ["r"]}, IN_NONE, None, (HOLDS % ROLES_UNREAD,)),
+        ({"includeRoles": ["r"]}, IN_G | holding("R"), False, ()),
+        ({"includeRoles": ["r"]}, IN_G | holding("R", by="g"), False, ()),
+        ({"includeRoles": ["r"]}, IN_G | holding("R", by="another"), True, ()),
+        ({"includeRoles": ["r"]}, IN_G | holding("R", scope="/administrativeUnits/u"), True, ()),
+        ({"includeRoles": ["r", "s"]}, IN_G | holding("s"), False, ()),
+        ({"includeUsers": ["All"], "excludeRoles": ["r"]}, IN_G | holding("r"), True, ()),
+        ({"includeUsers": ["All"], "excludeRoles": ["r"]}, IN_G | holding("s"), False, ()),
+        ({"includeRoles": ["r"]}, {GROUPS: "forbidden"} | holding("r"), False, ()),
+        ({"includeRoles": ["r"]}, {GROUPS: "forbidden"} | holding("s"), None, (HOLDS % "the user's roles",)),
+        ({"includeRoles": ["r"]}, IN_G | {ROLES: "forbidden"}, None, (HOLDS % ROLES_UNREAD,)),
     ],
 )
 def test_groups_of_a_user_decide_about_a_conditional_access_policy_where_they_were_read(
@@ -366,6 +385,10 @@ def test_groups_of_a_user_decide_about_a_conditional_access_policy_where_they_we
     found = decide(picture(), BASIC, evidence({**asked(users=users), **member}))
     assert (found.allowed, found.missing) == (allowed, missing)
     assert found.reason == ("conditional_access" if allowed is False else "")
+    fixes = [doubt.mend for doubt in found.doubts]
+    assert any("permission RoleManagement.Read.Directory" in fix for fix in fixes) is any(
+        "RoleManagement" in what for what in missing
+    )
 
 
 def test_a_policy_is_that_of_the_user_who_has_the_sign_in_name() -> None:
@@ -474,6 +497,15 @@ def test_a_mailbox_sends_as_its_own_addresses_and_those_it_has_the_right_for(
     tenant = picture(SendRight(ERP, BILLS))
     found = decide(tenant, dataclasses.replace(OAUTH, sender=sender), evidence())
     assert (found.allowed, found.missing) == (allowed, missing)
+
+
+@pytest.mark.parametrize(("member", "allowed"), [(True, True), (False, None)])
+def test_a_group_s_right_lets_its_members_send(member: bool, allowed: bool | None) -> None:
+    tenant = picture(SendRight(ERP, BILLS, "helpdesk", member))
+    found = decide(tenant, dataclasses.replace(OAUTH, sender=BILLS), evidence())
+    assert found.allowed is allowed
+    words = f"whether {ERP} may send as {BILLS} (as a member of helpdesk)"
+    assert found.missing == (() if member else (words,))
 
 
 @pytest.mark.parametrize(("recipients", "allowed"), [(500, True), (501, None), (1000, None), (1001, False)])

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from provisioner.model import Absent, Answer, Cmdlet, Query, Unknown
+from provisioner.model import Absent, Answer, Cmdlet, GraphRequest, Query, Unknown
 from provisioner.model.picture import SendRight
+from provisioner.resources.rows import membership
 from provisioner.resources.send_as import SendAs, SendAsType, pair_of
 from tests.recordings import load, recordings
 from tests.resources.recorded import asked, declared, mistakes
@@ -198,7 +199,7 @@ def test_self_in_any_language_is_nobody() -> None:
 
 GROUP: dict[str, Any] = {
     "Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@contoso.com", "Guid": "G-5",
-    "RecipientType": "MailUniversalSecurityGroup",
+    "ExternalDirectoryObjectId": "ENTRA-5", "RecipientType": "MailUniversalSecurityGroup",
 }  # fmt: skip
 
 
@@ -211,6 +212,43 @@ def test_a_right_that_a_group_holds_may_be_that_of_its_members() -> None:
     assert KIND.contribution(RIGHT) == (SendRight("erp@contoso.com", "invoices@contoso.com"),)
     held = seen([row("Helpdesk Team")], people, key="helpdesk@contoso.com as invoices@contoso.com")
     assert held.trustee_id == "g-5"
+
+
+@pytest.mark.parametrize(
+    ("member_of", "group", "through"),
+    [
+        (["X", "Entra-5"], GROUP, ("helpdesk team", True)),
+        (["entra-6"], GROUP, None),
+        ([], GROUP, None),
+        (None, GROUP, ("helpdesk team", False)),
+        (["entra-6"], GROUP | {"ExternalDirectoryObjectId": ""}, ("helpdesk team", False)),
+    ],
+)
+def test_a_right_of_a_group_is_that_of_its_members_where_they_were_read(
+    member_of: list[str] | None, group: dict[str, Any], through: tuple[str, bool] | None
+) -> None:
+    people = [{**ERP, "ExternalDirectoryObjectId": "Entra-1"}, INVOICES, group]
+    rights = [ROWS[0], row("Helpdesk Team")]
+    wanted = {KEY: None}
+    first = [(query, Answer(tuple(people[:2]))) for query in KIND.queries(wanted, False)]
+    held = [(query, Answer(tuple(rights))) for query in KIND.follow_up(wanted, False, first)]
+    more = KIND.follow_up(wanted, False, [*first, *held])[len(held) :]
+    assert [str(query.request) for query in more] == ["Get-Recipient", str(membership.look_up("entra-1"))]
+    named, groups = Answer((group,)), Answer(tuple({"id": name} for name in member_of or ()))
+    told = zip(more, (named, groups) if member_of is not None else (named,), strict=False)
+    known = KIND.decode(wanted, [*first, *held, *told])[KEY]
+    assert isinstance(known, Absent)
+    expected = () if through is None else (SendRight("erp@contoso.com", "invoices@contoso.com", *through),)
+    assert (KIND.contribution(known.known) if known.known.names else ()) == expected
+
+
+def test_the_groups_of_one_who_holds_the_right_are_not_asked_for() -> None:
+    people = [{**ERP, "ExternalDirectoryObjectId": "Entra-1"}, INVOICES, GROUP]
+    first = [(query, Answer(tuple(people))) for query in KIND.queries({KEY: None}, False)]
+    for rights in ([row("Helpdesk Team"), row("ERP@contoso.com")], [row("fax@contoso.com")]):
+        held = [(query, Answer((ROWS[0], *rights))) for query in KIND.follow_up({KEY: None}, False, first)]
+        asked = [query.request for query in KIND.follow_up({KEY: None}, False, [*first, *held])]
+        assert not any(isinstance(request, GraphRequest) for request in asked)
 
 
 def test_a_mailbox_may_send_as_its_own_aliases() -> None:

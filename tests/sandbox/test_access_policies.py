@@ -12,6 +12,13 @@ from provisioner.sandbox.tenant import Tenant
 
 USER = "11111111-0000-4000-8000-000000000001"
 GROUP = "22222222-0000-4000-8000-000000000002"
+ROLE, OF_GROUP, OF_UNIT, OF_ANOTHER = (f"44444444-0000-4000-8000-00000000000{n}" for n in range(4))
+ASSIGNED = [
+    {"id": "a1", "principalId": USER, "roleDefinitionId": ROLE, "directoryScopeId": "/"},
+    {"id": "a2", "principalId": GROUP, "roleDefinitionId": OF_GROUP, "directoryScopeId": "/"},
+    {"id": "a3", "principalId": USER, "roleDefinitionId": OF_UNIT, "directoryScopeId": "/administrativeUnits/u"},
+    {"id": "a4", "principalId": "another", "roleDefinitionId": OF_ANOTHER, "directoryScopeId": "/"},
+]
 
 BLOCK: dict[str, Any] = {
     "id": "33333333-0000-4000-8000-000000000003",
@@ -65,6 +72,11 @@ def conditions() -> dict[str, Any]:
         (changed("conditions", "users", "excludeGroups", to=[GROUP]), False),
         (changed("conditions", "users", to={"includeUsers": [], "includeGroups": [GROUP]}), True),
         (changed("conditions", "users", to={"includeUsers": [], "includeGroups": [USER[:-1] + "9"]}), False),
+        (changed("conditions", "users", to={"includeRoles": [ROLE]}), True),
+        (changed("conditions", "users", to={"includeRoles": [OF_GROUP]}), True),
+        (changed("conditions", "users", to={"includeRoles": [OF_UNIT, OF_ANOTHER, GROUP]}), False),
+        (changed("conditions", "users", "excludeRoles", to=[OF_GROUP.upper()]), False),
+        (changed("conditions", "users", "excludeRoles", to=[OF_UNIT]), True),
         (changed("conditions", "locations", to={"includeLocations": ["All"], "excludeLocations": ["AllTrusted"]}),
          False),
     ],
@@ -72,7 +84,7 @@ def conditions() -> dict[str, Any]:
 def test_which_policies_refuse(policy: dict[str, Any], refuses: bool) -> None:
     tenant = Tenant()
     user = {"id": USER, "userPrincipalName": "erp@contoso.com", "mail": "erp@contoso.com", "memberOf": [GROUP]}
-    graph = {"users": [user], "conditionalAccessPolicies": [policy]}
+    graph = {"users": [user], "conditionalAccessPolicies": [policy], "roleAssignments": ASSIGNED}
     tenant.merge(load_seed({"sandbox": 1, "mailboxes": ["erp@contoso.com"], "graph": graph}))
     (owner,) = [row for row in tenant.rows("Mailbox") if row["PrimarySmtpAddress"] == "erp@contoso.com"]
     assert refuse_password(tenant, owner) is refuses

@@ -2,7 +2,8 @@
 
 User.Read.All suffices (Learn, "List a user's memberships (direct and transitive)"): of kinds that the application may
 not read the answer has the ids alone, which is all that is asked for. Groups with a hidden membership are left out
-without Member.Read.Hidden. Directory roles come by ids that policies do not name: those name role templates.
+without Member.Read.Hidden. Directory roles come by ids that policies do not name: those name role templates
+(`role_assignment`).
 """
 
 from __future__ import annotations

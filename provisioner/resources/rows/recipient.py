@@ -67,7 +67,7 @@ class Recipient:
     """`id` is the Guid. `names` are all its names in lower case; a display name may be that of another one too.
 
     `own` are those that mean this recipient only. `type` is MAILBOX, GROUP … ("" for another one), `kind` a phrase for
-    the details: "a shared mailbox".
+    the details: "a shared mailbox". `directory_id` is the id of its user or group in Entra ID, "" where it has none.
     """
 
     id: str
@@ -78,6 +78,7 @@ class Recipient:
     own: frozenset[str]
     type: str
     kind: str
+    directory_id: str = ""
 
     @property
     def called(self) -> str:
@@ -130,4 +131,5 @@ def decode(row: Row) -> Recipient:
     kind = _KINDS.get(details) or _KINDS.get(broad) or "a recipient of an unknown kind"
     own = mail | ids | ({sign_in} - {""})
     broad_type = GROUP if details == "groupmailbox" else _CLASSES.get(broad, "")
-    return Recipient(guid(row), primary, mail, sign_in, names(row), own, broad_type, kind)
+    directory_id = str(row.get("ExternalDirectoryObjectId") or "").lower()
+    return Recipient(guid(row), primary, mail, sign_in, names(row), own, broad_type, kind, directory_id)
