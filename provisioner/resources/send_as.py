@@ -258,7 +258,7 @@ def _without_own(
         if isinstance(there, Absent) and there.known is not None and there.known.groups and pair.directory_id:
             asked.add(pair.directory_id)
     if len(asked) <= membership.MOST:
-        yield from (Query(membership.look_up(user), frozenset(), may_be_missing=True) for user in sorted(asked))
+        yield from (Query(membership.look_up(user), frozenset()) for user in sorted(asked))
 
 
 def _rights(answers: Iterable[tuple[Query, Answer]]) -> Iterator[SendAsRight]:

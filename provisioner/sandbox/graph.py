@@ -1,6 +1,6 @@
 """Microsoft Graph v1.0 as far as mail administration reads it: users and licences, domains with their DNS records, the
-organization, subscribed SKUs, the security defaults, the policies of Conditional Access, role assignments, sign-ins (beta
-too), message traces, `$batch`.
+organization, subscribed SKUs, the security defaults, the policies of Conditional Access, role assignments, sign-ins
+(beta too), message traces, `$batch`.
 
 Rows are raw Graph JSON kept in `tenant.graph`. `GraphService.answer` is free of HTTP, so that the front and the items
 of a batch take the same way. Paging is opaque and lists turn between reads: nothing may rest on the order of rows.
@@ -314,7 +314,7 @@ class GraphService:
     def _role_assignments(self, call: Call) -> Reply:
         """Who holds which role (Learn, "List unifiedRoleAssignments", directory provider)."""
         if [part.lower() for part in call.path[1:]] != ["directory", "roleassignments"]:
-            raise _bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+            raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
         call.need(_READ_ROLES)
         page, next_link = self._page(call, self._rows("roleAssignments"))
         body: Row = {"@odata.context": context_of(call, "roleManagement/directory/roleAssignments")}

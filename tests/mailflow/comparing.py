@@ -227,7 +227,10 @@ def _objects(choose: random.Random) -> dict[str, Any]:
             {"Name": "Yes", "AllowBasicAuthSmtp": True},
         ],
         "User": [{"Identity": name, "AuthenticationPolicy": _some(choose, "No", "Yes")} for name in ("erp", "shared")],
-        "RecipientPermission": [{"Identity": BILLS, "Trustee": ERP}] if choose.random() < 0.4 else [],
+        "DistributionGroup": [{"Name": "Team", "ExternalDirectoryObjectId": GROUP}],
+        "RecipientPermission": [
+            {"Identity": BILLS, "Trustee": trustee} for trustee in (ERP, "Team") if choose.random() < 0.3
+        ],
         "HostedConnectionFilterPolicy": [
             {
                 "Name": "Default",
@@ -273,6 +276,8 @@ def tenant_of(choose: random.Random) -> Tenant:
             },
         })
     )  # fmt: skip
+    for row in tenant.rows("Mailbox"):  # one user has one id in Exchange and in Entra ID
+        row["ExternalDirectoryObjectId"] = {ERP: ERP_ID, SHARED: SHARED_ID}.get(row["PrimarySmtpAddress"], "")
     return tenant
 
 
