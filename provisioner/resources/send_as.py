@@ -254,7 +254,8 @@ def _without_own(
     rows, asked = _rows_by_sender(answers), set()
     for key in sorted(wanted):
         pair = _Pair(key, directory, {}, revoked=False)  # whom a name means is asked for at the same time
-        there = pair.judge(rows[pair.sender_id]) if pair.sender_id in rows else None
+        mine = rows.get(pair.sender_id) if isinstance(pair.sender_id, str) else None
+        there = pair.judge(mine) if mine is not None else None
         if isinstance(there, Absent) and there.known is not None and there.known.groups and pair.directory_id:
             asked.add(pair.directory_id)
     if len(asked) <= membership.MOST:

@@ -238,6 +238,7 @@ def test_a_right_of_a_group_is_that_of_its_members_where_they_were_read(
     told = zip(more, (named, groups) if member_of is not None else (named,), strict=False)
     known = KIND.decode(wanted, [*first, *held, *told])[KEY]
     assert isinstance(known, Absent)
+    assert isinstance(known.known, SendAs)
     expected = () if through is None else (SendRight("erp@contoso.com", "invoices@contoso.com", *through),)
     assert (KIND.contribution(known.known) if known.known.names else ()) == expected
 
