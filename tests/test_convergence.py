@@ -135,75 +135,111 @@ def test_smtp_auth_converges_through_every_state(tenant: LocalTenant, session: S
 
 # --- inbound_connectors ----------------------------------------------------------------------------------------------
 
-CONNECTOR: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {"ConnectorType": "Partner", "SenderDomains": ["smtp:*;1"], "RequireTls": True, "Enabled": True}),
-    ({"type": "on_premises", "require_tls": False}, {"ConnectorType": "OnPremises", "RequireTls": False}),
-    (
-        {"sender_ip_addresses": ["203.0.113.10", "198.51.100.0/24"]},
-        {"SenderIPAddresses": {"203.0.113.10", "198.51.100.0/24"}},
-    ),
-    (
-        {"sender_ip_addresses": ["198.51.100.77/24", "203.0.113.10/32"]},
-        {"SenderIPAddresses": {"203.0.113.10", "198.51.100.0/24"}},
-    ),
-    ({"sender_ip_addresses": ["203.0.113.64/28"]}, {"SenderIPAddresses": {"203.0.113.64/28"}}),
-    ({"sender_ip_addresses": []}, {"SenderIPAddresses": set()}),
-    (
-        {"sender_domains": ["contoso.com", "*.Fabrikam.com"]},
-        {"SenderDomains": {"smtp:contoso.com;1", "smtp:*.fabrikam.com;1"}},
-    ),
-    (
-        {"sender_domains": ["smtp:*.fabrikam.com;1", "CONTOSO.com"]},
-        {"SenderDomains": {"smtp:contoso.com;1", "smtp:*.fabrikam.com;1"}},
-    ),
-    ({"sender_domains": ["*"]}, {"SenderDomains": {"smtp:*;1"}}),
-    (
-        {"require_tls": True, "tls_sender_certificate_name": "*.contoso.com"},
-        {"TlsSenderCertificateName": "*.contoso.com"},
-    ),
-    ({"tls_sender_certificate_name": ""}, {"TlsSenderCertificateName": None}),
-    ({"enabled": False}, {"Enabled": False}),
-    ({"enabled": True, "comment": "scanners [3rd floor] & <more>, ünïcode"}, {"Enabled": True}),
-    ({"comment": "[provisional] not a mark"}, {}),
-    ({"comment": ""}, {"Comment": "[provisioner: contoso/test [hq %5B1%5D]]"}),
-    ({"treat_messages_as_internal": True}, {"TreatMessagesAsInternal": True}),
-    ({"treat_messages_as_internal": False, "cloud_services_mail_enabled": True}, {"CloudServicesMailEnabled": True}),
-    ({"cloud_services_mail_enabled": False}, {"CloudServicesMailEnabled": False}),
-    (
-        {"associated_accepted_domains": ["contoso.com", "FABRIKAM.com"]},
-        {"AssociatedAcceptedDomains": {"contoso.com", "fabrikam.com"}},
-    ),
-    ({"associated_accepted_domains": []}, {"AssociatedAcceptedDomains": set()}),
-    ({"ef_skip_last_ip": True}, {"EFSkipLastIP": True}),
-    (
-        {"ef_skip_last_ip": False, "ef_skip_ips": ["192.0.2.1", "192.0.2.8-192.0.2.9", "198.51.100.0/30"]},
-        {"EFSkipLastIP": False},
-    ),
-    ({"ef_skip_ips": [], "ef_users": ["erp@contoso.com"]}, {"EFSkipIPs": set()}),
-    ({"ef_users": [], "ef_test_mode": True}, {"EFUsers": set(), "EFTestMode": True}),
-    (
-        {
-            "ef_test_mode": False,
-            "type": "partner",
-            "restrict_domains_to_ip_addresses": True,
-            "sender_domains": ["partner.example"],
-            "sender_ip_addresses": ["192.0.2.5"],
-        },
-        {"RestrictDomainsToIPAddresses": True, "ConnectorType": "Partner"},
-    ),
-    (
-        {
-            "restrict_domains_to_ip_addresses": False,
-            "restrict_domains_to_certificate": True,
-            "sender_domains": ["partner.example"],
-            "tls_sender_certificate_name": "mail.partner.example",
-        },
-        {"RestrictDomainsToCertificate": True},
-    ),
-    (
-        {"restrict_domains_to_certificate": False, "tls_sender_certificate_name": "", "require_tls": False},
-        {"RequireTls": False},
-    ),
+States = list[tuple[dict[str, Any], dict[str, Any]]]
+MARK = "[provisioner: contoso/test [NAME]]"
+
+
+def walk_side_by_side(tenant: LocalTenant, session: Session, section: str, noun: str, walks: list[States]) -> None:
+    """Each walk is one connector's way through states; all connectors take a step in one run, and the last one goes."""
+    names = [f"{noun} [{number}]" for number in range(len(walks))]
+    last: dict[str, dict[str, Any]] = {}
+    for turn in range(max(map(len, walks))):
+        steps = {name: walk[turn] for name, walk in zip(names, walks, strict=True) if turn < len(walk)}
+        last |= {name: fields for name, (fields, _) in steps.items()}
+        session.converge(plan_of({section: last}))
+        for name, (fields, expected) in steps.items():
+            row = _row(tenant, name, noun)
+            live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
+            mark = MARK.replace("NAME", name.replace("[", "%5B").replace("]", "%5D"))
+            assert live == {k: mark if v == MARK else v for k, v in expected.items()}, (name, fields)
+            assert row["Comment"].endswith(mark)
+    gone = session.converge(plan_of({section: {}}))
+    assert {(c.address.key, c.action.value) for c in gone.pending} == {(name, "delete") for name in names}
+
+
+INBOUND: list[States] = [
+    [
+        ({}, {"ConnectorType": "Partner", "SenderDomains": ["smtp:*;1"], "RequireTls": True, "Enabled": True}),
+        ({"type": "on_premises", "require_tls": False}, {"ConnectorType": "OnPremises", "RequireTls": False}),
+        (
+            {"sender_ip_addresses": ["203.0.113.10", "198.51.100.0/24"]},
+            {"SenderIPAddresses": {"203.0.113.10", "198.51.100.0/24"}},
+        ),
+        (
+            {"sender_ip_addresses": ["198.51.100.77/24", "203.0.113.10/32"]},
+            {"SenderIPAddresses": {"203.0.113.10", "198.51.100.0/24"}},
+        ),
+        ({"sender_ip_addresses": ["203.0.113.64/28"]}, {"SenderIPAddresses": {"203.0.113.64/28"}}),
+        ({"sender_ip_addresses": []}, {"SenderIPAddresses": set()}),
+    ],
+    [
+        (
+            {"sender_domains": ["contoso.com", "*.Fabrikam.com"]},
+            {"SenderDomains": {"smtp:contoso.com;1", "smtp:*.fabrikam.com;1"}},
+        ),
+        (
+            {"sender_domains": ["smtp:*.fabrikam.com;1", "CONTOSO.com"]},
+            {"SenderDomains": {"smtp:contoso.com;1", "smtp:*.fabrikam.com;1"}},
+        ),
+        ({"sender_domains": ["*"]}, {"SenderDomains": {"smtp:*;1"}}),
+        (
+            {"require_tls": True, "tls_sender_certificate_name": "*.contoso.com"},
+            {"TlsSenderCertificateName": "*.contoso.com"},
+        ),
+        ({"tls_sender_certificate_name": ""}, {"TlsSenderCertificateName": None}),
+    ],
+    [
+        ({"enabled": False}, {"Enabled": False}),
+        ({"enabled": True, "comment": "scanners [3rd floor] & <more>, ünïcode"}, {"Enabled": True}),
+        ({"comment": "[provisional] not a mark"}, {}),
+        ({"comment": ""}, {"Comment": MARK}),
+    ],
+    [
+        ({"type": "on_premises", "treat_messages_as_internal": True}, {"TreatMessagesAsInternal": True}),
+        (
+            {"treat_messages_as_internal": False, "cloud_services_mail_enabled": True},
+            {"CloudServicesMailEnabled": True},
+        ),
+        ({"cloud_services_mail_enabled": False}, {"CloudServicesMailEnabled": False}),
+        (
+            {"associated_accepted_domains": ["contoso.com", "FABRIKAM.com"]},
+            {"AssociatedAcceptedDomains": {"contoso.com", "fabrikam.com"}},
+        ),
+        ({"associated_accepted_domains": []}, {"AssociatedAcceptedDomains": set()}),
+    ],
+    [
+        ({"ef_skip_last_ip": True}, {"EFSkipLastIP": True}),
+        (
+            {"ef_skip_last_ip": False, "ef_skip_ips": ["192.0.2.1", "192.0.2.8-192.0.2.9", "198.51.100.0/30"]},
+            {"EFSkipLastIP": False},
+        ),
+        ({"ef_skip_ips": [], "ef_users": ["erp@contoso.com"]}, {"EFSkipIPs": set()}),
+        ({"ef_users": [], "ef_test_mode": True}, {"EFUsers": set(), "EFTestMode": True}),
+    ],
+    [
+        (
+            {
+                "type": "partner",
+                "restrict_domains_to_ip_addresses": True,
+                "sender_domains": ["partner.example"],
+                "sender_ip_addresses": ["192.0.2.5"],
+            },
+            {"RestrictDomainsToIPAddresses": True, "ConnectorType": "Partner"},
+        ),
+        (
+            {
+                "restrict_domains_to_ip_addresses": False,
+                "restrict_domains_to_certificate": True,
+                "sender_domains": ["partner.example"],
+                "tls_sender_certificate_name": "mail.partner.example",
+            },
+            {"RestrictDomainsToCertificate": True},
+        ),
+        (
+            {"restrict_domains_to_certificate": False, "tls_sender_certificate_name": "", "require_tls": False},
+            {"RequireTls": False},
+        ),
+    ],
 ]
 
 
@@ -211,14 +247,7 @@ def test_inbound_connectors_converge_through_every_state(tenant: LocalTenant, se
     tenant.cmdlet("New-InboundConnector", Name="Stranger", ConnectorType="Partner", SenderDomains=["x.example"])
     tenant.clock.advance(LAG_S)
     stranger = _row(tenant, "Stranger")
-    for fields, expected in CONNECTOR:
-        session.converge(plan_of({"inbound_connectors": {"hq [1]": fields}}))
-        row = _row(tenant, "hq [1]")
-        live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
-        assert live == expected, fields
-        assert row["Comment"].endswith("[provisioner: contoso/test [hq %5B1%5D]]")
-    gone = session.converge(plan_of({"inbound_connectors": {}}))
-    assert [(str(c.address), c.action.value) for c in gone.pending] == [('inbound_connector["hq [1]"]', "delete")]
+    walk_side_by_side(tenant, session, "inbound_connectors", "InboundConnector", INBOUND)
     assert _row(tenant, "Stranger") == stranger, "what the plan did not own was never touched"
     tenant.cmdlet("Remove-InboundConnector", Identity="Stranger", Confirm=False)
 
@@ -248,64 +277,87 @@ def _row(tenant: LocalTenant, name: str, noun: str = "InboundConnector") -> dict
 # --- outbound_connectors ---------------------------------------------------------------------------------------------
 
 ZEROS = "00000000-0000-0000-0000-000000000000"
-OUTBOUND: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    (
-        {"recipient_domains": ["Partner.example"]},
-        {"ConnectorType": "Partner", "RecipientDomains": {"partner.example"}, "UseMXRecord": True, "TlsSettings": None},
-    ),
-    ({"recipient_domains": ["*.partner.example", "partner.example."]}, {"IsTransportRuleScoped": False}),
-    ({"tls": "encryption_only"}, {"TlsSettings": "EncryptionOnly", "TlsDomain": None}),
-    (
-        {"tls": "domain_validation", "tls_domain": "*.Partner.example"},
-        {"TlsSettings": "DomainValidation", "TlsDomain": "*.partner.example"},
-    ),
-    ({"tls": "certificate_validation"}, {"TlsSettings": "CertificateValidation", "TlsDomain": None}),
-    ({"tls": "opportunistic"}, {"TlsSettings": None}),
-    ({"smart_hosts": ["MX.partner.example"]}, {"UseMXRecord": False, "SmartHosts": {"mx.partner.example"}}),
-    (
-        {"smart_hosts": ["mx.partner.example", "192.0.2.5", "198.51.100.9/25"]},
-        {"SmartHosts": {"mx.partner.example", "192.0.2.5", "198.51.100.0/25"}},
-    ),
-    ({"smart_hosts": []}, {"UseMXRecord": True, "SmartHosts": set()}),
-    ({"mta_sts_mode": "none", "smtp_dane_mode": "mandatory"}, {"MtaStsMode": "None", "SmtpDaneMode": "Mandatory"}),
-    (
-        {"mta_sts_mode": "opportunistic", "smtp_dane_mode": "none"},
-        {"MtaStsMode": "Opportunistic", "SmtpDaneMode": "None"},
-    ),
-    ({"smtp_dane_mode": "opportunistic", "enabled": False}, {"SmtpDaneMode": "Opportunistic", "Enabled": False}),
-    ({"enabled": True, "test_mode": True}, {"Enabled": True, "TestMode": True}),
-    ({"comment": "in test mode"}, {"TestMode": True}),
-    ({"test_mode": False, "comment": "bank [3rd floor] & <more>, ünïcode"}, {"TestMode": False}),
-    ({"comment": ""}, {"Comment": "[provisioner: contoso/test [to %5B1%5D]]"}),
-    ({"validation_recipients": ["CFO@partner.example"]}, {"ValidationRecipients": {"cfo@partner.example"}}),
-    ({"validation_recipients": []}, {"ValidationRecipients": None}),
-    ({"recipient_domains": ["*"]}, {"RecipientDomains": {"*"}}),
-    (
-        {"is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]},
-        {"IsTransportRuleScoped": True, "RecipientDomains": set(), "UseMXRecord": False},
-    ),
-    ({"type": "on_premises", "cloud_services_mail_enabled": True}, {"CloudServicesMailEnabled": True}),
-    (
-        {"type": "on_premises", "all_accepted_domains": True},
-        {"AllAcceptedDomains": True, "IsTransportRuleScoped": False, "ConnectorType": "OnPremises"},
-    ),
-    (
-        {"route_all_messages_via_on_premises": True, "sender_rewriting_enabled": True},
-        {"RouteAllMessagesViaOnPremises": True, "SenderRewritingEnabled": True},
-    ),
-    (
-        {
-            "type": "partner",
-            "smart_hosts": [],
-            "recipient_domains": ["partner.example"],
-            "all_accepted_domains": False,
-            "route_all_messages_via_on_premises": False,
-            "sender_rewriting_enabled": False,
-            "cloud_services_mail_enabled": False,
-        },
-        {"ConnectorType": "Partner", "UseMXRecord": True, "AllAcceptedDomains": False, "SmartHosts": set()},
-    ),
-    ({"link_for_modified_connector": ZEROS}, {"LinkForModifiedConnector": ZEROS}),
+TO_PARTNER: dict[str, Any] = {"recipient_domains": ["partner.example"]}
+OUTBOUND: list[States] = [
+    [
+        (
+            {"recipient_domains": ["Partner.example"]},
+            {
+                "ConnectorType": "Partner",
+                "RecipientDomains": {"partner.example"},
+                "UseMXRecord": True,
+                "TlsSettings": None,
+            },
+        ),
+        ({"recipient_domains": ["*.partner.example", "partner.example."]}, {"IsTransportRuleScoped": False}),
+        ({"tls": "encryption_only"}, {"TlsSettings": "EncryptionOnly", "TlsDomain": None}),
+        (
+            {"tls": "domain_validation", "tls_domain": "*.Partner.example"},
+            {"TlsSettings": "DomainValidation", "TlsDomain": "*.partner.example"},
+        ),
+        ({"tls": "certificate_validation"}, {"TlsSettings": "CertificateValidation", "TlsDomain": None}),
+        ({"tls": "opportunistic"}, {"TlsSettings": None}),
+    ],
+    [
+        (TO_PARTNER, {"Enabled": True}),
+        ({"smart_hosts": ["MX.partner.example"]}, {"UseMXRecord": False, "SmartHosts": {"mx.partner.example"}}),
+        (
+            {"smart_hosts": ["mx.partner.example", "192.0.2.5", "198.51.100.9/25"]},
+            {"SmartHosts": {"mx.partner.example", "192.0.2.5", "198.51.100.0/25"}},
+        ),
+        ({"smart_hosts": []}, {"UseMXRecord": True, "SmartHosts": set()}),
+    ],
+    [
+        (TO_PARTNER, {"Enabled": True}),
+        ({"mta_sts_mode": "none", "smtp_dane_mode": "mandatory"}, {"MtaStsMode": "None", "SmtpDaneMode": "Mandatory"}),
+        (
+            {"mta_sts_mode": "opportunistic", "smtp_dane_mode": "none"},
+            {"MtaStsMode": "Opportunistic", "SmtpDaneMode": "None"},
+        ),
+        ({"smtp_dane_mode": "opportunistic", "enabled": False}, {"SmtpDaneMode": "Opportunistic", "Enabled": False}),
+        ({"enabled": True, "test_mode": True}, {"Enabled": True, "TestMode": True}),
+        ({"comment": "in test mode"}, {"TestMode": True}),
+        ({"test_mode": False, "comment": "bank [3rd floor] & <more>, ünïcode"}, {"TestMode": False}),
+        ({"comment": ""}, {"Comment": MARK}),
+    ],
+    [
+        (TO_PARTNER, {"Enabled": True}),
+        ({"validation_recipients": ["CFO@partner.example"]}, {"ValidationRecipients": {"cfo@partner.example"}}),
+        ({"validation_recipients": []}, {"ValidationRecipients": None}),
+        ({"recipient_domains": ["*"]}, {"RecipientDomains": {"*"}}),
+        (
+            {"is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]},
+            {"IsTransportRuleScoped": True, "RecipientDomains": set(), "UseMXRecord": False},
+        ),
+    ],
+    [
+        (
+            {"is_transport_rule_scoped": True, "smart_hosts": ["mx.signatures.example"]},
+            {"IsTransportRuleScoped": True, "UseMXRecord": False},
+        ),
+        ({"type": "on_premises", "cloud_services_mail_enabled": True}, {"CloudServicesMailEnabled": True}),
+        (
+            {"type": "on_premises", "all_accepted_domains": True},
+            {"AllAcceptedDomains": True, "IsTransportRuleScoped": False, "ConnectorType": "OnPremises"},
+        ),
+        (
+            {"route_all_messages_via_on_premises": True, "sender_rewriting_enabled": True},
+            {"RouteAllMessagesViaOnPremises": True, "SenderRewritingEnabled": True},
+        ),
+        (
+            {
+                "type": "partner",
+                "smart_hosts": [],
+                "recipient_domains": ["partner.example"],
+                "all_accepted_domains": False,
+                "route_all_messages_via_on_premises": False,
+                "sender_rewriting_enabled": False,
+                "cloud_services_mail_enabled": False,
+            },
+            {"ConnectorType": "Partner", "UseMXRecord": True, "AllAcceptedDomains": False, "SmartHosts": set()},
+        ),
+        ({"link_for_modified_connector": ZEROS}, {"LinkForModifiedConnector": ZEROS}),
+    ],
 ]
 
 
@@ -313,14 +365,7 @@ def test_outbound_connectors_converge_through_every_state(tenant: LocalTenant, s
     tenant.cmdlet("New-OutboundConnector", Name="Stranger", RecipientDomains=["x.example"])
     tenant.clock.advance(LAG_S)
     stranger = _row(tenant, "Stranger", "OutboundConnector")
-    for fields, expected in OUTBOUND:
-        session.converge(plan_of({"outbound_connectors": {"to [1]": fields}}))
-        row = _row(tenant, "to [1]", "OutboundConnector")
-        live = {k: set(row[k]) if isinstance(v, set) else row[k] for k, v in expected.items()}
-        assert live == expected, fields
-        assert row["Comment"].endswith("[provisioner: contoso/test [to %5B1%5D]]")
-    gone = session.converge(plan_of({"outbound_connectors": {}}))
-    assert [(str(c.address), c.action.value) for c in gone.pending] == [('outbound_connector["to [1]"]', "delete")]
+    walk_side_by_side(tenant, session, "outbound_connectors", "OutboundConnector", OUTBOUND)
     assert _row(tenant, "Stranger", "OutboundConnector") == stranger, "what the plan did not own was never touched"
     session.converge(plan_of({"absent": ["outbound_connector/Stranger"]}, owner=None))
     assert not tenant.rows("OutboundConnector")
