@@ -87,32 +87,29 @@ _UNSAFE = re.compile("[^\x20-\x7e\xa1-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\uf
 # --- smtp_auth -------------------------------------------------------------------------------------------------------
 
 COLUMN = "SmtpClientAuthenticationDisabled"
+EIGHT = [f"m{i:05d}@contoso.com" for i in range(8, 0, -1)]
 SMTP_AUTH: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"organization": "disabled"}, {"organization": True}),
-    ({"organization": "enabled"}, {"organization": False}),
+    (
+        {"organization": "disabled", "mailboxes": dict.fromkeys(EIGHT, "enabled")},
+        {"organization": True, **dict.fromkeys(EIGHT, False)},
+    ),
+    (
+        {"organization": "enabled", "mailboxes": {m: ("disabled", "inherit")[i % 2] for i, m in enumerate(EIGHT)}},
+        {"organization": False, **{m: (True, None)[i % 2] for i, m in enumerate(EIGHT)}},
+    ),
     ({"mailboxes": {"erp@contoso.com": "enabled"}}, {"organization": False, "erp@contoso.com": False}),
-    ({"mailboxes": {"erp@contoso.com": "disabled"}}, {"erp@contoso.com": True}),
-    ({"mailboxes": {"erp@contoso.com": "inherit"}}, {"erp@contoso.com": None}),
+    (
+        {"mailboxes": {"erp@contoso.com": "disabled", "fax@contoso.com": "disabled", "scanner@contoso.com": "enabled"}},
+        {"scanner@contoso.com": False, "fax@contoso.com": True, "erp@contoso.com": True},
+    ),
+    (
+        {"mailboxes": {"erp@contoso.com": "inherit", "fax@contoso.com": "enabled", "scanner@contoso.com": "inherit"}},
+        {"scanner@contoso.com": None, "fax@contoso.com": False, "erp@contoso.com": None},
+    ),
     ({"mailboxes": {"ERP@Contoso.COM": "enabled"}}, {"erp@contoso.com": False}),
     ({"mailboxes": {"erp-old@contoso.com": "disabled"}}, {"erp@contoso.com": True}),
     ({"mailboxes": {"erp-old@contoso.com": "inherit"}}, {"erp@contoso.com": None}),
     ({"organization": "disabled", "mailboxes": {"erp@contoso.com": "enabled"}}, {"organization": True}),
-    (
-        {"mailboxes": {"scanner@contoso.com": "enabled", "fax@contoso.com": "disabled", "erp@contoso.com": "enabled"}},
-        {"scanner@contoso.com": False, "fax@contoso.com": True, "erp@contoso.com": False},
-    ),
-    (
-        {"mailboxes": {"erp@contoso.com": "disabled", "fax@contoso.com": "enabled", "scanner@contoso.com": "inherit"}},
-        {"scanner@contoso.com": None, "fax@contoso.com": False, "erp@contoso.com": True},
-    ),
-    (
-        {"mailboxes": {f"m{i:05d}@contoso.com": "enabled" for i in range(1, 9)}},
-        {f"m{i:05d}@contoso.com": False for i in range(1, 9)},
-    ),
-    (
-        {"mailboxes": {f"m{i:05d}@contoso.com": ("disabled", "inherit")[i % 2] for i in range(8, 0, -1)}},
-        {f"m{i:05d}@contoso.com": (True, None)[i % 2] for i in range(1, 9)},
-    ),
     (
         {"exclusive": True, "mailboxes": {"m00002@contoso.com": "disabled"}},
         {"m00002@contoso.com": True, "m00004@contoso.com": None},
@@ -387,32 +384,47 @@ def test_a_whole_outbound_connector_is_made_in_one_run_even_in_test_mode(tenant:
 
 # --- dkim and domains ------------------------------------------------------------------------------------------------
 
-DKIM: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"enabled": False}, {"Enabled": False, "Selector1KeySize": 2048}),
-    ({"enabled": False, "header_canonicalization": "simple"}, {"HeaderCanonicalization": "Simple"}),
-    ({"body_canonicalization": "simple"}, {"BodyCanonicalization": "Simple"}),
-    ({"header_canonicalization": "relaxed", "body_canonicalization": "relaxed"}, {"HeaderCanonicalization": "Relaxed"}),
-    ({"key_size": 2048}, {"Selector1KeySize": 2048}),
-    ({"key_size": 1024}, {"Selector1KeySize": 2048}),
-    ({"enabled": True}, {"Enabled": True, "Status": "Valid"}),
-    ({"enabled": True, "body_canonicalization": "simple"}, {"Enabled": True, "BodyCanonicalization": "Simple"}),
-    ({"enabled": False, "body_canonicalization": "relaxed"}, {"Enabled": False}),
-    ({"enabled": True, "header_canonicalization": "simple"}, {"Enabled": True, "HeaderCanonicalization": "Simple"}),
-    ({"enabled": True}, {"HeaderCanonicalization": "Simple"}),
-    ({}, {"Enabled": True}),
-    ({"enabled": False}, {"Enabled": False}),
-    ({"enabled": True, "key_size": 2048, "header_canonicalization": "relaxed"}, {"HeaderCanonicalization": "Relaxed"}),
-    ({"header_canonicalization": "relaxed"}, {"Enabled": True}),
+DKIM: list[States] = [
+    [
+        ({"enabled": False}, {"Enabled": False, "Selector1KeySize": 2048}),
+        ({"enabled": False, "header_canonicalization": "simple"}, {"HeaderCanonicalization": "Simple"}),
+        ({"body_canonicalization": "simple"}, {"BodyCanonicalization": "Simple"}),
+        (
+            {"header_canonicalization": "relaxed", "body_canonicalization": "relaxed"},
+            {"BodyCanonicalization": "Relaxed"},
+        ),
+        ({"key_size": 2048}, {"Selector1KeySize": 2048}),
+        ({"key_size": 1024}, {"Selector1KeySize": 2048}),
+    ],
+    [
+        ({"enabled": False}, {"Enabled": False}),
+        ({"enabled": True}, {"Enabled": True, "Status": "Valid"}),
+        ({"enabled": True, "body_canonicalization": "simple"}, {"Enabled": True, "BodyCanonicalization": "Simple"}),
+        ({"enabled": False, "body_canonicalization": "relaxed"}, {"Enabled": False, "BodyCanonicalization": "Relaxed"}),
+        ({"enabled": True, "header_canonicalization": "simple"}, {"Enabled": True, "HeaderCanonicalization": "Simple"}),
+        ({"enabled": True}, {"HeaderCanonicalization": "Simple"}),
+    ],
+    [
+        ({"enabled": False}, {"Enabled": False}),
+        ({"enabled": True}, {"Enabled": True}),
+        ({}, {"Enabled": True}),
+        ({"enabled": False, "header_canonicalization": "simple"}, {"Enabled": False}),
+        ({"enabled": True, "key_size": 2048, "header_canonicalization": "relaxed"}, {"Enabled": True}),
+        ({"header_canonicalization": "relaxed"}, {"Enabled": True, "HeaderCanonicalization": "Relaxed"}),
+    ],
 ]
 
 
 def test_dkim_converges_through_every_state(tenant: LocalTenant, session: Session) -> None:
-    for fields, expected in DKIM:
-        if fields.get("enabled"):
-            _publish(tenant, "sign1.example")
-        session.converge(plan_of({"dkim": {"Sign1.example.": fields}}))
-        row = next(r for r in tenant.rows("DkimSigningConfig") if r["Domain"] == "sign1.example")
-        assert {k: row[k] for k in expected} == expected, fields
+    for turn, steps in enumerate(zip(*DKIM, strict=True)):
+        for number, (fields, _) in enumerate(steps, 3):
+            if fields.get("enabled") and turn:
+                _publish(tenant, f"sign{number}.example")
+        session.converge(plan_of({"dkim": {f"Sign{n}.example.": fields for n, (fields, _) in enumerate(steps, 3)}}))
+        rows = {r["Domain"]: r for r in tenant.rows("DkimSigningConfig")}
+        for number, (fields, expected) in enumerate(steps, 3):
+            row = rows[f"sign{number}.example"]
+            assert {k: row[k] for k in expected} == expected, fields
 
 
 def test_dkim_of_a_new_domain_waits_for_dns_and_the_next_run_goes_on(tenant: LocalTenant, session: Session) -> None:

@@ -226,22 +226,17 @@ def test_every_command_is_tried() -> None:
     assert {line.split()[0] for line, _ in LINES} == set(COMMANDS)
 
 
-@pytest.mark.parametrize(("line", "code"), LINES)
-def test_a_command_needs_the_extra_and_names_it_or_works_without(
-    results: Mapping[str, tuple[int, str, str]], line: str, code: int
+def test_each_command_needs_the_extra_and_names_it_or_works_without(
+    shop: Shop, results: Mapping[str, tuple[int, str, str]]
 ) -> None:
-    found, out, err = results[line]
-    assert found == code, out + err
-    needed = line.startswith(("sandbox start", "test"))
-    assert ("EXTRA-MISSING" in err) == needed
-    if needed:
-        assert "the sandbox needs the extra [sandbox]" in err
-        assert HINT in err
-
-
-def test_what_cannot_start_leaves_no_folder(shop: Shop, results: Mapping[str, tuple[int, str, str]]) -> None:
-    assert results
-    assert not (shop.folder / "other").exists()
+    """One test for all: they ran in one process, which another worker would have to run again."""
+    assert {line: results[line][0] for line, _ in LINES} == dict(LINES), results
+    needing = [line for line, _ in LINES if line.startswith(("sandbox start", "test"))]
+    assert [line for line, _ in LINES if "EXTRA-MISSING" in results[line][2]] == needing
+    for line in needing:
+        assert "the sandbox needs the extra [sandbox]" in results[line][2]
+        assert HINT in results[line][2]
+    assert not (shop.folder / "other").exists(), "what cannot start leaves no folder"
 
 
 def test_the_sandbox_s_own_program_names_its_extra(shop: Shop) -> None:

@@ -433,7 +433,13 @@ def fifty(value: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("after", "deed"), [(0, "close"), (7, "run_then_close"), (23, "close"), (49, "run_then_close")]
+    ("after", "deed"),
+    [
+        pytest.param(0, "close", marks=pytest.mark.long),
+        (7, "run_then_close"),
+        (23, "close"),
+        pytest.param(49, "run_then_close", marks=pytest.mark.long),
+    ],
 )
 def test_a_shell_that_dies_in_the_middle_of_fifty_changes_ends_in_a_true_account(
     tenant: LocalTenant, tmp_path: Path, after: int, deed: str
