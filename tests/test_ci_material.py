@@ -22,6 +22,7 @@ import yaml
 
 from provisioner.cli.main import cli
 from tests.cli.shop import Shop, open_shop
+from tests.preloaded import preloaded
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / ".github" / "actions" / "provisioner" / "action.yml"
@@ -154,11 +155,8 @@ def test_python_in_a_pipeline_imports_nothing_from_the_checkout() -> None:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("shop")
-    tool = folder / "bin" / "provisioner"
-    tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m provisioner "$@"\n')
-    tool.chmod(0o755)
-    with open_shop(folder) as here:
+    (folder / "bin").mkdir()
+    with preloaded(folder / "bin"), open_shop(folder) as here:
         yield here
 
 
