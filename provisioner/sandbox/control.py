@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
+from provisioner.sandbox.cmdlets.historical_search import report
 from provisioner.sandbox.dns import rdata
 
 if TYPE_CHECKING:
@@ -136,6 +137,15 @@ class _Control:
             return Response(None, 204)
         return JSONResponse(self._actions.mail.all())
 
+    async def report(self, request: Request) -> Response:
+        """The file of a historical search, as a person's browser saves it from FileUrl."""
+        found = report(self._tenant, request.path_params["job"])
+        if found is None:
+            return JSONResponse({"error": "there is no such search, or it is not done"}, 404)
+        name, content = found
+        disposition = f'attachment; filename="{name}"'
+        return Response(content, media_type="text/csv", headers={"Content-Disposition": disposition})
+
     async def certificate(self, request: Request) -> Response:
         name = _object(await _body(request)).get("name")
         if not isinstance(name, str) or not name:
@@ -207,6 +217,7 @@ def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) ->
         Route("/dns", control.dns, methods=["POST"]),
         Route("/lag", control.lag, methods=["POST"]),
         Route("/mail", control.mail, methods=["GET", "DELETE"]),
+        Route("/historical-searches/{job}", control.report),
         Route("/certificate", control.certificate, methods=["POST"]),
         Route("/stop", control.stop, methods=["POST"]),
     ]

@@ -13,6 +13,7 @@ from provisioner.sandbox.cmdlets import (
     connection_filter,
     dkim_signing_config,
     errors,
+    historical_search,
     inbound_connector,
     mailbox,
     message_trace,
@@ -49,7 +50,7 @@ _MODULES = (
     user,
 )
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *recipient.NOUNS)}
-_RECORDS = (message_trace,)  # cmdlets about records, which are no objects of the directory
+_RECORDS = (message_trace, historical_search)  # cmdlets about records, which are no objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
     cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS
 }
