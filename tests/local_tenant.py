@@ -80,6 +80,11 @@ class LocalTenant:
         return Profile(**{**values, **rest})
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
+        content = self.bytes_of(method, path, body)
+        return json.loads(content) if content else None
+
+    def bytes_of(self, method: str, path: str, body: Any = None) -> bytes:
+        """What the control front answers, as it comes."""
         token = Path(self.endpoints["control_token_file"]).read_text().strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         line = _line(self.endpoints["control"], self.endpoints["ca"])
@@ -91,7 +96,7 @@ class LocalTenant:
             line.close()  # the next request begins anew
             raise
         assert answer.status < 400, f"{method} {path}: {content.decode()}"
-        return json.loads(content) if content else None
+        return content
 
     def cmdlet(self, name: str, **parameters: Any) -> Any:
         return self.control("POST", "/cmdlet", {"name": name, "parameters": parameters})

@@ -38,6 +38,7 @@ COMMANDS = {
     "rollback": "Make the change set that undoes a run of apply.",
     "lock": "Show and release the locks of a tenant.",
     "devices": "The plan's devices: how each sends, what to type into it, who depends on basic authentication.",
+    "senders": "Who sends mail through a tenant: the evidence that the service recorded, as one inventory.",
     "explain": "Say how a device sends and why, or what a resource is for and what stands in its way.",
     "probe": "Speak SMTP as a device of the plan would, and say what a refusal means.",
     "diagnose": "Say what a mail server's answer means, and what mends it.",

@@ -122,13 +122,14 @@ class Cmdlet:
 class GraphRequest:
     """One Microsoft Graph request; `path` is below the version (`/users?$top=999`). A GET follows its pages.
 
-    `columns` are those of a cmdlet: the properties of `$select`.
+    `columns` are those of a cmdlet: the properties of `$select`. `beta`: the version is beta, for what v1.0 lacks.
     """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
     columns: frozenset[str] = field(default=frozenset(), compare=False)
+    beta: bool = False
 
     @property
     def reads(self) -> bool:
@@ -139,7 +140,7 @@ class GraphRequest:
         return self.method in {"GET", "PATCH", "PUT"}
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        return f"{self.method} {'/beta' if self.beta else ''}{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,8 @@ Request = Cmdlet | GraphRequest | DnsQuery
 def request_key(request: Request) -> str:
     """A text that is equal for equal requests: what duplicates are merged by."""
     facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.name != "columns"}
+    if not facts.get("beta", True):
+        del facts["beta"]  # saved change sets know the key without it
     return f"{type(request).__name__}:{json.dumps(facts, sort_keys=True, default=_plain)}"
 
 

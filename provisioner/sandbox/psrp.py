@@ -68,7 +68,7 @@ _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HistoricalSearch",
     "HostedConnectionFilterPolicy", "InboundConnector", "Mailbox", "MessageTraceDetailV2", "MessageTraceV2",
     "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
-    "RemoteDomain", "TenantAllowBlockListItems", "TransportConfig", "User",
+    "RemoteDomain", "ServicePrincipal", "TenantAllowBlockListItems", "TransportConfig", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")

@@ -137,9 +137,10 @@ class Sender:
     may_log_in: Literal["", "allowed", "blocked", "unknown"] = ""
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """What tells it from every other sender."""
-        return (self.address, self.mailbox, self.protocol)
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells it from every other sender; an application of which no mail is known, by its id."""
+        nameless = not self.address and not self.mailbox
+        return (self.address, self.mailbox, self.protocol, ",".join(self.client_ids) if nameless else "")
 
     @property
     def ip_addresses(self) -> tuple[str, ...]:

@@ -48,6 +48,8 @@ _PERMISSIONS = {
     "policies": "Policy.Read.All",
     "identity": "Policy.Read.All",
     "roleManagement": "RoleManagement.Read.Directory",
+    "auditLogs": "AuditLog.Read.All",
+    "admin": "ExchangeMessageTrace.Read.All",
 }
 
 
@@ -63,7 +65,7 @@ class SdkDirectory:
     async def send(self, request: GraphRequest) -> Answer:
         """Send one request; of a collection all pages. Raises what `diagnostics` has for a TenantError."""
         rows: list[Row] = []
-        links = [f"{self._base}/v1.0{_path(request)}"]
+        links = [f"{self._base}/{'beta' if request.beta else 'v1.0'}{_path(request)}"]
         while True:
             page = await self._retry.call(request, partial(self._once, request, links[-1]))
             if not request.reads:

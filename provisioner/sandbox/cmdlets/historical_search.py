@@ -172,7 +172,7 @@ CMDLETS = (
                 *_TYPES,
                 stored=False,
                 required=True,
-            ),  # fmt: skip
+            ),
             *(string(n, stored=False) for n in ("ConnectorType", "DeliveryStatus", "Direction", "OriginalClientIP")),
             *(string(n, stored=False) for n in ("Locale", "SmtpSecurityError", "TLSUsed", "Url", "BlockStatus")),
             *(array(n) for n in ("MessageID", "NotifyAddress", "RecipientAddress", "SenderAddress", "TransportRule")),

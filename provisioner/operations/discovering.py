@@ -1,0 +1,388 @@
+"""Who sends through the tenant: the sources of evidence asked as far as permissions allow, merged into an inventory.
+
+A source that could not be read is named with what it lacks; nothing is concluded from it. Nothing is written, but that
+historical searches are started for the reports that come in no other way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from provisioner import engine
+from provisioner.border import read_ordinary
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.mailflow.attempt import Attempt
+from provisioner.mailflow.picture import of_observed
+from provisioner.mailflow.submission import submitted
+from provisioner.model import Answer, Cmdlet, Observed, Request, Row, Unknown, request_key
+from provisioner.model.picture import Picture, Relay, SignIn
+from provisioner.operations.connection import Tenant, signed_in
+from provisioner.operations.context import Context
+from provisioner.resources import TYPES
+from provisioner.resources.rows import (
+    accepted_domain,
+    access_policy,
+    authentication_policy,
+    cas_mailbox,
+    organization_config,
+    rows_of,
+    security_defaults,
+    service_principal,
+    transport_config,
+    user,
+)
+from provisioner.senders import reports, sign_ins, traces
+from provisioner.senders.inventory import OAUTH, SIGNING_IN, Evidence, Inventory, Sender, Source, State
+from provisioner.senders.merging import Knowledge, judged, merged
+from provisioner.senders.observing import Observation, earliest
+from provisioner.tenant.ports import Ports
+
+_READER = "Global Reader (Entra), or View-Only Configuration and View-Only Recipients (Exchange)"
+_SWITCHES: Mapping[Evidence, tuple[Request, ...]] = {
+    "accepted_domains": (accepted_domain.REQUEST,),
+    "mailboxes": (cas_mailbox.LISTING, user.LISTING),
+    "organization": (transport_config.REQUEST, organization_config.REQUEST),
+    "authentication_policies": (authentication_policy.REQUEST,),
+    "security_defaults": (security_defaults.REQUEST,),
+    "conditional_access": (access_policy.REQUEST,),
+}
+_NEEDS: Mapping[Evidence, str] = {
+    "security_defaults": "Policy.Read.All (Graph), with admin consent",
+    "conditional_access": f"{access_policy.PERMISSION} (Graph), with admin consent",
+    "sign_ins": sign_ins.PERMISSION,
+    "service_principal_sign_ins": sign_ins.PERMISSION,
+    "smtp_auth_report": reports.ROLE,
+    "connector_report": reports.ROLE,
+    "message_traces": traces.ROLE,
+    "trace_details": traces.ROLE.replace("TraceV2", "TraceDetailV2"),
+}
+USE: frozenset[Evidence] = frozenset({"sign_ins", "smtp_auth_report", "message_traces", "connector_report"})
+"""The sources that say who sends; the others say who may."""
+
+_MARGIN = dt.timedelta(hours=1)
+"""Before the limit of 90 days: the service counts by its own clock, and the queries take a while."""
+
+_LISTED = frozenset(t.name for t in TYPES if {Relay, SignIn} & set(t.contributes))
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What to look at: so many days, files of reports, and whether to start historical searches."""
+
+    days: int = traces.DAYS
+    files: tuple[Path, ...] = ()
+    searches: bool = True
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was observed so far, and how each source was read."""
+
+    observations: list[Observation] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+
+    def add(self, source: Source, observations: Iterable[Observation] = ()) -> None:
+        self.sources.append(source)
+        self.observations += observations
+
+
+async def discover(context: Context, asking: Asking, tenant: Tenant | None = None) -> Inventory:
+    """The inventory of the profile's tenant. Raises InputError for a report that cannot be read, before signing in."""
+    files = [_report(path) for path in asking.files]
+    end = context.clock.now().astimezone(dt.UTC).replace(microsecond=0)
+    span = min(dt.timedelta(days=asking.days), dt.timedelta(days=traces.DAYS) - _MARGIN)
+    period = _Period(_text(end - span), _text(end))
+    async with signed_in(context, tenant) as opened:
+        reads = context.profile.reads_at_once
+        evidence = [request for requests in _SWITCHES.values() for request in requests]
+        observed = await engine.consult(
+            (), _LISTED, [*evidence, service_principal.LISTING], TYPES, opened.ports, reads=reads
+        )
+        found, known = _Found(), _Tenant(observed)
+        for source in known.sources():
+            found.add(source)
+        await _sign_ins(opened.ports, found, known, period, reads)
+        await _reports(opened.ports, found, files, asking, period)
+        await _traces(context, opened.ports, found, known, period)
+        inventory = merged(
+            found.observations, known.knowledge, found.sources, (opened.identity.initial_domain, *period.ends)
+        )
+    return judged(inventory, known.verdicts(inventory.senders))
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    begin: str
+    end: str
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        return (self.begin, self.end)
+
+    def last(self, days: int) -> str:
+        """The begin of its last days, where it is longer."""
+        return max(self.begin, _text(dt.datetime.fromisoformat(self.end) - dt.timedelta(days=days)))
+
+
+def _text(moment: dt.datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+# --- what the tenant has ---------------------------------------------------------------------------------------------
+
+
+class _Tenant:
+    """Switches, mailboxes, domains and connectors, as far as they were read."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+        self._boxes = rows_of(observed.evidence, cas_mailbox.LISTING)
+        domains = observed.evidence.get(request_key(accepted_domain.REQUEST))
+        self.domains = (
+            frozenset(str(row.get("DomainName") or row.get("Name")).lower() for row in domains.rows)
+            if isinstance(domains, Answer)
+            else None
+        )
+        registered = observed.evidence.get(request_key(service_principal.LISTING))
+        self.applications = (
+            frozenset(str(row.get("AppId")).lower() for row in registered.rows)
+            if isinstance(registered, Answer)
+            else None
+        )
+        self.knowledge = Knowledge(self._names(), self._relays(), self._enabled())
+
+    def _names(self) -> Mapping[str, str]:
+        """Every name of a mailbox, and its primary address. Sign-in names are in Get-User, under the same Guid."""
+        found = {name: cas_mailbox.primary(row) for row in self._boxes for name in cas_mailbox.names(row)}
+        for row in rows_of(self._observed.evidence, user.LISTING):
+            person = user.decode(row)
+            if person.id in found and person.sign_in:
+                found.setdefault(person.sign_in, found[person.id])
+        return found
+
+    def _enabled(self) -> frozenset[str]:
+        return frozenset(cas_mailbox.primary(row) for row in self._boxes if row.get(transport_config.SWITCH) is False)
+
+    def _relays(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        objects = of_observed(self._observed, TYPES).every(Relay)
+        return tuple(sorted((address.key, tuple(sorted(relay.networks))) for address, relay in objects))
+
+    def sources(self) -> Iterable[Source]:
+        """How each switch was read."""
+        for name, requests in _SWITCHES.items():
+            answers = [self._observed.evidence[request_key(request)] for request in requests]
+            yield _source(name, answers, _NEEDS.get(name, _READER), ("", ""))
+        unlisted = [self._observed.unlisted[name] for name in sorted(self._observed.unlisted)]
+        relays = sum(1 for _ in of_observed(self._observed, TYPES).every(Relay))
+        answers = [*unlisted] if unlisted else [Answer(tuple({} for _ in range(relays)))]
+        yield _source("connectors", answers, _READER, ("", ""))
+
+    def verdicts(self, senders: Sequence[Sender]) -> Callable[[Sender], Literal["", "allowed", "blocked", "unknown"]]:
+        """What the switches say about the login of a sender."""
+        mailboxes = sorted({s.mailbox for s in senders if s.protocol in SIGNING_IN and s.mailbox})
+        picture = of_observed(self._observed, TYPES, mailboxes)
+        evidence = {**self._observed.evidence, request_key(user.LISTING): self._users(mailboxes)}
+
+        def verdict(sender: Sender) -> Literal["", "allowed", "blocked", "unknown"]:
+            if sender.protocol not in SIGNING_IN or not sender.mailbox:
+                return ""
+            return _verdict(picture, evidence, sender)
+
+        return verdict
+
+    def _users(self, mailboxes: Iterable[str]) -> Answer | Unknown:
+        """The users of these mailboxes alone: a decision about each looks through all rows."""
+        answer = self._observed.evidence[request_key(user.LISTING)]
+        if not isinstance(answer, Answer):
+            return answer
+        wanted = set(mailboxes)
+        return Answer(tuple(row for row in answer.rows if wanted & user.decode(row).addresses))
+
+
+def _verdict(
+    picture: Picture, evidence: Mapping[str, Answer | Unknown], sender: Sender
+) -> Literal["allowed", "blocked", "unknown"]:
+    kind = "oauth" if sender.protocol == OAUTH else "basic"
+    attempt = Attempt("", False, authentication=kind, mailbox=sender.mailbox, application=kind == "oauth" or None)
+    allowed = submitted(picture, attempt, evidence).allowed
+    return "unknown" if allowed is None else "allowed" if allowed else "blocked"
+
+
+def _source(
+    name: Evidence, answers: Sequence[Answer | Unknown], needs: str, covers: tuple[str, str], note: str = ""
+) -> Source:
+    """How a source was read by all its answers; what is missing, and what grants it."""
+    failed = [answer for answer in answers if isinstance(answer, Unknown)]
+    read = [answer for answer in answers if isinstance(answer, Answer)]
+    rows = sum(len(answer.rows) for answer in read)
+    if not failed:
+        return Source(name, "read", note, "", *covers, rows=rows)
+    state: State = "partial" if read else "not_read"
+    reason = "; ".join(dict.fromkeys([*(answer.reason for answer in failed), *([note] if note else [])]))
+    missing = needs if any(answer.kind in {"permission", "sign_in"} for answer in failed) else ""
+    return Source(name, state, reason, missing, *(covers if read else ("", "")), rows=rows)
+
+
+# --- sign-in logs ----------------------------------------------------------------------------------------------------
+
+
+async def _sign_ins(ports: Ports, found: _Found, known: _Tenant, period: _Period, reads: int) -> None:
+    since = period.last(sign_ins.DAYS)
+    plain, kinds, applications = (
+        sign_ins.interactive(since),
+        sign_ins.every_kind(since),
+        sign_ins.of_applications(since),
+    )
+    answers = await engine.ask([plain, *kinds, applications], ports, reads=reads)
+
+    def told(request: Request) -> Answer | Unknown:
+        return answers[request_key(request)]
+
+    users = [told(request) for request in (plain, *kinds)]
+    rows = [row for answer in users if isinstance(answer, Answer) for row in answer.rows]
+    beta = [answer for answer in users[1:] if isinstance(answer, Answer)]
+    note = "" if beta else "v1.0 has interactive sign-ins only; the others are in beta"
+    covers = (since, period.end)
+    found.add(_licensed(_source("sign_ins", users, sign_ins.PERMISSION, covers, note)), sign_ins.decode(rows))
+    tokens = told(applications)
+    source = _licensed(_source("service_principal_sign_ins", [tokens], sign_ins.PERMISSION, covers))
+    if source.state == "read" and known.applications is None:
+        why = "which applications are registered with Exchange could not be read, so that all are listed"
+        needs = "a role that holds Get-ServicePrincipal (Global Reader)"
+        source = dataclasses.replace(source, state="partial", reason=why, needs=needs)
+    found.add(
+        source,
+        sign_ins.decode_applications(tokens.rows if isinstance(tokens, Answer) else (), known.applications),
+    )
+
+
+def _licensed(source: Source) -> Source:
+    """The same, with the licence as what is missing where the service says so."""
+    if source.state == "read" or not sign_ins.unlicensed(source.reason):
+        return source
+    return dataclasses.replace(source, needs=sign_ins.LICENCE)
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+def _report(path: Path) -> reports.Report:
+    try:
+        content = read_ordinary(path, reports.LARGEST_BYTES)
+    except OSError as error:
+        what = f"--report: {path} cannot be read: {error.strerror or error}"
+        raise InputError([Diagnostic("REPORT-INVALID", what, "give the CSV file of a report")]) from None
+    return reports.decode(content, str(path))
+
+
+async def _reports(
+    ports: Ports, found: _Found, files: Sequence[reports.Report], asking: Asking, period: _Period
+) -> None:
+    """Files first; what is in none of them is looked for among the searches, and asked for."""
+    for file in files:
+        covers = (earliest(*(o.first for o in file.observations)), max((o.last for o in file.observations), default=""))
+        state: State = "partial" if file.passed_over else "read"
+        reason = f"{file.passed_over:,} rows name no sender" if file.passed_over else ""
+        found.add(Source(file.kind, state, reason, "", *covers, rows=file.rows), file.observations)
+    given = {file.kind for file in files}
+    wanted: Mapping[Evidence, str] = {"smtp_auth_report": reports.SMTP_AUTH, "connector_report": reports.NO_CONNECTOR}
+    left = {name: kind for name, kind in wanted.items() if name not in given}
+    if not left:
+        return
+    listed = (await engine.ask([reports.LISTING], ports))[request_key(reports.LISTING)]
+    for name, kind in left.items():
+        found.add(await _search(ports, name, kind, listed, asking, period))
+
+
+async def _search(
+    ports: Ports, name: Evidence, kind: str, listed: Answer | Unknown, asking: Asking, period: _Period
+) -> Source:
+    if isinstance(listed, Unknown):
+        return _source(name, [listed], _NEEDS[name], ("", ""), _BY_HAND)
+    last = reports.newest(listed.rows, kind)
+    if last and last.done:
+        reason = f"its file is ready: open {last.url} in a browser, and give it with --report FILE"
+        return Source(name, "not_read", reason, "a person's sign-in in a browser")
+    if last:
+        reason = f"historical search {last.job} still runs; it takes 1 to 4 hours: run this command again then"
+        return Source(name, "not_read", reason)
+    if not asking.searches:
+        return Source(name, "not_read", f"no historical search was started; {_BY_HAND}")
+    request = reports.search(kind, period.begin, period.end)
+    answer = (await engine.ask([request], ports))[request_key(request)]
+    if isinstance(answer, Unknown):
+        return _source(name, [answer], _NEEDS[name], ("", ""), _BY_HAND)
+    job = next((str(row.get("JobId")) for row in answer.rows), "")
+    reason = f"asked for as historical search {job}; it takes 1 to 4 hours: run this command again then"
+    return Source(name, "not_read", reason)
+
+
+_BY_HAND = "export it in the Exchange admin center (Reports > Mail flow) as CSV, and give it with --report FILE"
+
+
+# --- message traces --------------------------------------------------------------------------------------------------
+
+
+async def _traces(context: Context, ports: Ports, found: _Found, known: _Tenant, period: _Period) -> None:
+    rows, reached, failure = await _listed(context, ports, period)
+    answers: list[Answer | Unknown] = [Answer(tuple(rows))] if rows or failure is None else []
+    answers += [failure] if failure else []
+    source = _source("message_traces", answers, traces.ROLE, (reached, period.end))
+    how, details = await _details(context, ports, rows, known.domains)
+    found.add(source, traces.decode(rows, how, known.domains))
+    if rows:
+        found.add(details)
+
+
+async def _listed(context: Context, ports: Ports, period: _Period) -> tuple[list[Row], str, Unknown | None]:
+    """The rows, how far back they reach, and what ended the listing before its end."""
+    rows: list[Row] = []
+    reached, asked = period.end, 0
+    for window in traces.windows(*period.ends):
+        context.note(f"Reading message traces from {window.begin[:10]} to {window.end[:10]}")
+        place: traces.Window | None = window
+        while place is not None:
+            if asked >= traces.MOST_QUERIES:
+                return rows, reached, Unknown(f"{asked} queries were made, which reach back to {reached}", "limit")
+            asked += 1
+            answer = await _one(ports, place.request)
+            if isinstance(answer, Unknown):
+                return rows, reached, answer
+            rows += answer.rows
+            reached = str(answer.rows[-1].get("Received"))[:19] + "Z" if answer.rows else reached
+            place = place.after(answer.rows)
+        reached = window.begin
+    return rows, reached, None
+
+
+async def _details(
+    context: Context, ports: Ports, rows: Sequence[Row], domains: frozenset[str] | None
+) -> tuple[Mapping[traces.Pair, traces.Taken], Source]:
+    """How the newest message of each sender and address came in, as far as the quota goes."""
+    samples = traces.samples(rows, domains)
+    context.note(f"Reading the details of {min(len(samples), traces.MOST_DETAILS):,} messages")
+    found: dict[traces.Pair, traces.Taken] = {}
+    failed: Unknown | None = None
+    asked = list(samples.items())[: traces.MOST_DETAILS]
+    for pair, row in asked:
+        answer = await _one(ports, traces.detail(row))
+        if isinstance(answer, Unknown):
+            failed = answer
+            break
+        taken = traces.taken(answer.rows)
+        if taken is not None:
+            found[pair] = taken
+    left = len(samples) - len(asked)
+    if left and failed is None:
+        failed = Unknown(f"{left:,} senders at their addresses have more details than a run may ask for", "limit")
+    answers: list[Answer | Unknown] = [Answer(tuple({} for _ in found))] if found or failed is None else []
+    return found, _source("trace_details", [*answers, *([failed] if failed else [])], _NEEDS["trace_details"], ("", ""))
+
+
+async def _one(ports: Ports, request: Cmdlet) -> Answer | Unknown:
+    return (await engine.ask([request], ports))[request_key(request)]
