@@ -48,10 +48,10 @@ def test_every_sender_is_found_with_its_protocol_once_the_report_is_there(shop: 
     asked = source(found(shop), "smtp_auth_report")
     assert asked["state"] == "not_read"
     job = job_in(asked["reason"])
-    assert f"{job} still runs" in source(found(shop), "smtp_auth_report")["reason"]
+    assert f"{job} still runs" in source(found(shop, "--days", "1"), "smtp_auth_report")["reason"]
     assert len(shop.tenant.rows("HistoricalSearch")) == 2, "the second run starts no other search"
     shop.tenant.control("POST", "/clock", {"advance": 7300})
-    ready = source(found(shop, "--days", "60"), "smtp_auth_report")
+    ready = source(found(shop, "--days", "1"), "smtp_auth_report")
     assert "--report FILE" in ready["reason"]
     assert ready["needs"] == "a person's sign-in in a browser"
     (shop.folder / "report.csv").write_bytes(shop.tenant.bytes_of("GET", f"/historical-searches/{job}"))
@@ -86,7 +86,7 @@ def test_without_a_report_logins_and_traces_tell_and_what_they_leave_open_is_sai
 
 
 def test_it_reads_over_remote_powershell_alike(shop: Shop) -> None:
-    options = ("--no-search", "--days", "3")
+    options = ("--no-search", "--days", "2")
     over_rest, over_psrp = found(shop, *options), found(shop, *options, profile="sandbox-psrp")
     assert over_psrp["senders"] == over_rest["senders"]
     assert [(row["name"], row["state"]) for row in over_psrp["sources"]] == [
@@ -101,7 +101,7 @@ def test_each_source_that_is_refused_is_named_with_what_it_lacks(shop: Shop) -> 
     }
     app = {"displayName": "app", "appRoles": roles, "directoryRoles": ["Security Reader"]}
     shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [app]})
-    document = found(shop)
+    document = found(shop, "--days", "1")
     needs = {row["name"]: row["needs"] for row in document["sources"] if row["state"] != "read"}
     assert needs["sign_ins"].startswith("AuditLog.Read.All")
     assert needs["security_defaults"].startswith("Policy.Read.All")
@@ -109,7 +109,7 @@ def test_each_source_that_is_refused_is_named_with_what_it_lacks(shop: Shop) -> 
     assert "Start-HistoricalSearch" in needs["smtp_auth_report"]
     shop.fault("Get-MessageTraceV2", {"status": 403})
     shop.tenant.control("POST", "/load", {"sandbox": 1, "settings": {"entra_id_premium": False}})
-    nothing = found(shop, code=5)
+    nothing = found(shop, "--days", "1", code=5)
     assert nothing["senders"] == []
     assert "Get-MessageTraceV2" in source(nothing, "message_traces")["needs"]
 
@@ -125,17 +125,16 @@ def test_a_tenant_without_entra_id_p1_lacks_a_licence_and_beta_that_is_away_leav
     assert (licence["state"], licence["needs"]) == ("not_read", "a licence with Microsoft Entra ID P1 or P2")
 
 
-def test_every_format_has_every_sender_and_a_file_gets_what_would_be_printed(shop: Shop) -> None:
-    options = ("senders", "discover", "--no-search", "--days", "30")
-    table = shop.on_tenant(*options)
+def test_the_table_has_every_sender_and_a_file_gets_what_would_be_printed(shop: Shop) -> None:
+    options = ("senders", "discover", "--no-search", "--days")
+    table = shop.on_tenant(*options, "3")
     assert all(sender in table.stdout for sender in [*SCANNERS, LABELS, DOOR, FROZEN])
     assert "SMTP AUTH report: not read: no historical search was started" in table.stdout
-    written = shop.on_tenant(*options, "--format", "csv", "--output", "senders.csv")
+    written = shop.on_tenant(*options, "2", "--format", "csv", "--output", "senders.csv")
     rows = list(csv.DictReader(io.StringIO((shop.folder / "senders.csv").read_text(encoding="utf-8"))))
-    assert {LABELS, DOOR, *SCANNERS} <= {row["address"] for row in rows}
+    assert {LABELS, DOOR, ERP} <= {row["address"] for row in rows}
     assert written.stdout == ""
     assert f"Wrote {len(rows)} senders to senders.csv" in written.stderr
-    assert "<td>labels@contoso.com</td>" in shop.on_tenant(*options, "--format", "html").stdout
 
 
 @pytest.mark.parametrize(

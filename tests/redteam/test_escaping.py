@@ -34,8 +34,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
              "SenderDomains": ["smtp:*;1"], "RequireTls": False, "Enabled": True}
             for name in (NAME, f"{OLD}9")
         ],
+        "MessageTrace": [
+            {"_DaysAgo": 0.1, "SenderAddress": "erp@contoso.com", "RecipientAddress": "a@contoso.com", "Subject": name,
+             "FromIP": "203.0.113.9", "_Connector": name} for name in (NAME, "=cmd|x")
+        ],
     }  # fmt: skip
-    with open_shop(tmp_path_factory.mktemp("shop"), {**SEED, "objects": objects}) as here:
+    sign_in = {"_DaysAgo": 0.1, "userPrincipalName": "erp@contoso.com", "userAgent": HOSTILE, "status": {"errorCode": 9,
+               "failureReason": HOSTILE}}  # fmt: skip
+    seed = {**SEED, "objects": objects, "graph": {"signIns": [sign_in]}}
+    with open_shop(tmp_path_factory.mktemp("shop"), seed) as here:
         yield here
 
 
@@ -80,6 +87,7 @@ COMMANDS = [
     ("apply", "PLAN", "--auto-approve"),
     ("history",), ("history", "--format", "json"),
     ("lock", "status"),
+    *(("senders", "discover", "--days", "1", "--no-search", "--format", f) for f in ("text", "csv", "json", "html")),
 ]  # fmt: skip
 
 
