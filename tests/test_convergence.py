@@ -506,6 +506,47 @@ def test_send_as_converges_and_what_is_not_listed_is_left_alone(tenant: LocalTen
     assert not session.converge(plan_of({"absent": absent})).pending
 
 
+HVE_APP, HVE_POLICY = "6f0a3c1e-0000-4000-8000-000000000001", "6f0a3c1e-0000-4000-8000-000000000002"
+HVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {
+            "display_name": "News",
+            "reply_to": "erp@contoso.com",
+            "applications": [HVE_APP],
+            "billing_policy": HVE_POLICY,
+        },
+        {"ReplyTo": "erp@contoso.com", "AllowedApps": [HVE_APP], "BillingPolicyId": HVE_POLICY},
+    ),
+    (
+        {"reply_to": "Fax@contoso.com", "applications": [HVE_POLICY, HVE_APP.upper()]},
+        {"ReplyTo": "fax@contoso.com", "AllowedApps": [HVE_APP, HVE_POLICY], "BillingPolicyId": HVE_POLICY},
+    ),
+    ({"reply_to": "", "applications": [HVE_POLICY]}, {"ReplyTo": "", "AllowedApps": [HVE_POLICY]}),
+    ({"display_name": "Our news", "applications": []}, {"ReplyTo": "", "AllowedApps": []}),
+]
+
+
+def test_an_hve_account_converges_and_its_password_is_of_use_once(
+    tenant: LocalTenant, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HVE_PASSWORD", "Secret-of-the-account-1")
+    tenant.control("POST", "/load", {"sandbox": 1, "objects": {"BillingPolicy": [{"Id": HVE_POLICY, "Name": "Mail"}]}})
+    for body, expected in HVE:
+        session.converge(plan_of({"hve_accounts": {"news@contoso.com": {"password": "env:HVE_PASSWORD", **body}}}))
+        (row,) = tenant.rows("HVEAccountSettings")
+        assert {
+            **expected,
+            **{n: sorted(v) if isinstance(v, list) else v for n, v in row.items() if n in expected},
+        } == expected
+        monkeypatch.delenv("HVE_PASSWORD", raising=False)  # only the creation reads it
+    assert [r["DisplayName"] for r in tenant.rows("MailUser")] == ["Our news"]
+    gone = session.converge(plan_of({"absent": ["hve_account/news@contoso.com"]}))
+    assert {c.action.value for c in gone.pending} == {"delete"}
+    assert tenant.rows("HVEAccountSettings") == tenant.rows("MailUser") == []
+    kept = [p for p in session.folder.rglob("*") if p.is_file() and b"Secret-of-the-account-1" in p.read_bytes()]
+    assert kept == []
+
+
 def test_reject_direct_send_converges_and_is_left_alone_where_it_is_not_written(
     tenant: LocalTenant, session: Session
 ) -> None:

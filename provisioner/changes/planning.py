@@ -430,7 +430,11 @@ class _Draft:
         self.findings.extend(_create_only_findings(resource, live, fixed))
         wanted = dataclasses.replace(resource.spec, **{n: getattr(live, n) for n in fixed}) if fixed else resource.spec
         goal = overlay(wanted, live)
-        self.findings.extend(_not_in_force(resource, kind.in_force(resource.spec, goal)))
+        fix = (
+            kind.fix(resource.spec, goal)
+            or "write enabled: true to switch it on, or enabled: false if that is intended"
+        )
+        self.findings.extend(_not_in_force(resource, kind.in_force(resource.spec, goal), fix))
         if kind.settled(goal, live):
             same = project(live, wanted)
             needs = tuple(kind.needs(wanted))
@@ -532,15 +536,14 @@ def _unclear(address: Address, reason: str) -> Finding:
     return Finding("RENAMED-UNCLEAR", Severity.WARNING, summary, fix, address)
 
 
-def _not_in_force(resource: Resource, reason: str) -> Iterator[Finding]:
+def _not_in_force(resource: Resource, reason: str, fix: str) -> Iterator[Finding]:
     """A declared object that has no effect in the tenant, with the devices that depend on it."""
     if not reason:
         return
     devices = ", ".join(f"device/{name}" for name in resource.devices[:5])
     more = f" and {len(resource.devices) - 5:,} more" if len(resource.devices) > 5 else ""
     summary = f"{resource.address}: {reason}" + (f"; {devices}{more} cannot send through it" if devices else "")
-    mend = "write enabled: true to switch it on, or enabled: false if that is intended"
-    yield Finding("NOT-IN-FORCE", Severity.WARNING, summary, mend, resource.address, location=resource.location)
+    yield Finding("NOT-IN-FORCE", Severity.WARNING, summary, fix, resource.address, location=resource.location)
 
 
 def _create_only_findings(resource: Resource, live: Any, names: Iterable[str]) -> Iterator[Finding]:

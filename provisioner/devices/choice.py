@@ -16,6 +16,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from provisioner.mailflow import high_volume
 from provisioner.mailflow.basic_authentication import BASIC_ENDING, HVE_BASIC_ENDING
 from provisioner.mailflow.deciding import rejects_direct_send
 from provisioner.mailflow.picture import of_declared
@@ -45,7 +46,7 @@ CONNECTIONS = 3  # per mailbox, at once
 RECIPIENTS_PER_MESSAGE, MOST_RECIPIENTS_PER_MESSAGE = 500, 1_000  # as it comes, and as an administrator may set it
 INITIAL_DOMAIN_EXTERNAL = 100  # external recipients in 24 hours from all *.onmicrosoft.com senders together
 TENANT_EXTERNAL = 10_000  # external recipients of a tenant with one licence; it grows with the licences
-HVE_RECIPIENTS_PER_MESSAGE = 50
+HVE_RECIPIENTS_PER_MESSAGE = high_volume.RECIPIENTS
 
 NAMES = {
     CLIENT_SUBMISSION: "client submission",
@@ -261,8 +262,8 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
     found.reasons.append(f"it mails the organization only, and can sign in with {_sign_in(device)}")
     found.reasons.append("High Volume Email has no daily limit")
     found.warnings.append(
-        f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) and "
-        "a billing policy, which are not made by this tool"
+        f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount), "
+        "whose mail is billed: its billing policy and, to make it, where its password is belong under hve_accounts"
     )
     if device.authentication == {"basic"}:
         found.warnings.append(HVE_BASIC_ENDING)

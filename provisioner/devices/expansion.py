@@ -2,7 +2,8 @@
 
 A sign-in takes the mailbox's SMTP AUTH exception, its user, and Send As where the From address is another. A relay
 takes a connector that names where it comes from: one for each site, one for each certificate, one for a device with
-addresses of its own; a declared connector that covers the addresses serves as well. All take a From domain of ours.
+addresses of its own; a declared connector that covers the addresses serves as well. High Volume Email takes an account.
+All take a From domain of ours.
 What the plan says otherwise in another place is a mistake that names both places.
 """
 
@@ -20,9 +21,18 @@ from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.mailflow import Attempt, decide
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Advice, Desired, Resource
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, THIRD_PARTY, Choice, Device
+from provisioner.model.devices import (
+    CLIENT_SUBMISSION,
+    DIRECT_SEND,
+    HIGH_VOLUME_EMAIL,
+    SMTP_RELAY,
+    THIRD_PARTY,
+    Choice,
+    Device,
+)
 from provisioner.model.picture import Picture
 from provisioner.resources.domain import Domain
+from provisioner.resources.hve_account import HveAccount
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.send_as import pair_of
@@ -130,6 +140,8 @@ class _Expansion:
                 if sender != device.mailbox:
                     right = pair_of(device.mailbox, sender)
                     self._add(Address("send_as", right.pair), right, device)
+        elif choice.method == HIGH_VOLUME_EMAIL:
+            self._add(Address("hve_account", device.account), HveAccount(device.account), device)
         elif choice.method == SMTP_RELAY:
             source = self._source(device)
             self.sharing.setdefault((source.addresses, source.certificate), (source, []))[1].append(device)

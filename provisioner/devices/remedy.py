@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner.devices.choice import NAMES, choose, facts_of, without_password
 from provisioner.model import Address, Desired, yaml_text
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice, Device
 
 _NO_PASSWORDS = frozenset({
     "security-defaults", "basic-auth-off", "basic-auth-retired", "conditional-access",
@@ -42,12 +42,16 @@ def remedy(
     *,
     seen_ip: str = "",
     lacking: Sequence[Address] = (),
+    idle: Mapping[Address, str] | None = None,
 ) -> Remedy | None:
     """What mends a cause (an id of docs/causes.md) for a device; None where the cause's own words are all there is.
 
     `seen_ip` is the address that the server saw, `lacking` are the device's resources that the tenant does not have as
-    the plan declares them.
+    the plan declares them, `idle` says of those that exist and have no effect why.
     """
+    account = Address("hve_account", device.account)
+    if _choice(device, desired).method == HIGH_VOLUME_EMAIL:
+        return _of_account(account, device, desired, cause, lacking, (idle or {}).get(account, ""))
     if cause in _IN_THE_PLAN and lacking:
         what = ", ".join(a.short for a in lacking)
         if all(a.type in _PRECONDITIONS for a in lacking):
@@ -58,12 +62,32 @@ def remedy(
     if cause == "direct-send-rejected" and device.method != SMTP_RELAY:
         return _through_a_connector(device, desired)
     if cause == "relay-denied" and _sends_direct(device, desired):
-        return _to_anyone(device, desired)
+        return _to_anyone(device, desired, NAMES[DIRECT_SEND])
     if cause in _BY_ADDRESS or cause == "direct-send-rejected":
         return _address(device, desired, seen_ip)
     if cause.startswith("smtp-auth-off"):
         return Remedy("the tenant has it as the plan declares; a change takes up to an hour until it is in force")
     return None
+
+
+def _choice(device: Device, desired: Desired) -> Choice:
+    return choose(device, facts_of(device, desired))
+
+
+def _of_account(
+    account: Address, device: Device, desired: Desired, cause: str, lacking: Sequence[Address], idle: str
+) -> Remedy | None:
+    """What mends a refusal at the host of High Volume Email. What an account lacks comes before what the text says."""
+    if account in lacking:
+        return Remedy(f"the plan has what it takes, and the tenant has not ({account.short}): provisioner apply")
+    if idle:
+        return Remedy(f"{account.short}: {idle}; the plan assigns a policy by billing_policy under hve_accounts")
+    if cause == "hve-app-not-allowed":
+        sentence = "allow its application: the object id of the enterprise application, as OBJECT-ID here"
+        return Remedy(sentence, yaml_text.write({"hve_accounts": {account.key: {"applications": ["OBJECT-ID"]}}}))
+    if cause == "hve-external-recipient":
+        return _to_anyone(device, desired, NAMES[HIGH_VOLUME_EMAIL])
+    return _without_password(device, desired) if cause in _NO_PASSWORDS else None
 
 
 def _without_password(device: Device, desired: Desired) -> Remedy:
@@ -78,17 +102,17 @@ def _without_password(device: Device, desired: Desired) -> Remedy:
 
 
 def _sends_direct(device: Device, desired: Desired) -> bool:
-    return choose(device, facts_of(device, desired)).method == DIRECT_SEND
+    return _choice(device, desired).method == DIRECT_SEND
 
 
-def _to_anyone(device: Device, desired: Desired) -> Remedy:
-    """Direct send that was to leave the organization."""
+def _to_anyone(device: Device, desired: Desired, method: str) -> Remedy:
+    """Mail that was to leave the organization by a method that reaches nobody outside."""
     able = dataclasses.replace(device, method="auto", recipients="anyone")
     choice = choose(able, facts_of(able, desired))
     if choice.method is None:
-        why = "direct send reaches the organization's own recipients only, and no other way will do for it"
+        why = f"{method} reaches the organization's own recipients only, and no other way will do for it"
         return Remedy("; or ".join([why, *choice.advice]))
-    sentence = f"direct send reaches the organization's own recipients only; {NAMES[choice.method]} reaches anyone"
+    sentence = f"{method} reaches the organization's own recipients only; {NAMES[choice.method]} reaches anyone"
     return Remedy(sentence, _device(device, recipients="anyone", method=choice.method))
 
 

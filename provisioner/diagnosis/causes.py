@@ -165,6 +165,7 @@ CAUSES: tuple[Cause, ...] = (
         "Add-HVEAppAccess with the enterprise application's object id",
         "after-fix",
         HVE,
+        "hve_account",
     ),
     Cause(
         "hve-external-recipient",

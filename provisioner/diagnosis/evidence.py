@@ -18,6 +18,7 @@ from provisioner.diagnosis.questions import (
     AskAcceptedDomain,
     AskConnectorFor,
     AskDkim,
+    AskHveAccount,
     AskRecipient,
     AskRejectDirectSend,
     AskSendAs,
@@ -87,6 +88,8 @@ def needed(question: Question) -> Needed:
             return Needed(frozenset({_ORGANIZATION}))
         case AskDkim(domain) if domain:
             return Needed(frozenset({Address("dkim", domain)}))
+        case AskHveAccount(account) if account:
+            return Needed(frozenset({_account(account)}))
         case AskRecipient(address):
             return Needed(requests=(accepted_domain.REQUEST, recipient.mailbox(address)))
         case _:
@@ -113,6 +116,8 @@ def conclude(question: Question, observed: Observed) -> Sequence[Evidence]:
             return (_direct_send(rejects_direct_send(of_observed(observed))),)
         case AskDkim(domain) if domain:
             return (_dkim(domain, _spec(observed, Address("dkim", domain))),)
+        case AskHveAccount(account) if account:
+            return (_hve_account(account, observed.resources.get(_account(account))),)
         case AskRecipient(address):
             there = any(address in names for names in _mailboxes(address, observed))
             return (_about_domains(observed, lambda domains: _recipient(address, domains, there=there)),)
@@ -129,6 +134,10 @@ def _switch(mailbox: str) -> Address:
 
 def _right(mailbox: str, sender: str) -> Address:
     return Address("send_as", pair_of(mailbox.lower(), sender.lower()).pair)
+
+
+def _account(address: str) -> Address:
+    return Address("hve_account", address.lower())
 
 
 def _spec(observed: Observed, address: Address) -> Any:
@@ -177,6 +186,17 @@ def _sign_in(mailbox: str, observed: Observed) -> Sequence[Evidence]:
     if decision.warning:
         found.append(Evidence("unknown", decision.warning))
     return found
+
+
+def _hve_account(address: str, there: Observation | None) -> Evidence:
+    """Which applications an account of High Volume Email admits, or why it can send nothing at all."""
+    if isinstance(there, Absent):
+        fix = "check the user name, and the host: accounts of High Volume Email have one of their own"
+        return Evidence("yes", there.reason or f"the tenant has no account {address} of High Volume Email", fix, "")
+    if not isinstance(there, Present) or there.spec.applications is None:
+        return Evidence("unknown", f"the settings of the account {address} could not be read")
+    known = ", ".join(sorted(there.spec.applications))
+    return Evidence("yes", f"{address} admits {f'the applications {known} only' if known else 'no application'}")
 
 
 def _connector(ip: str, observed: Observed, *, relay: bool) -> Evidence:

@@ -70,6 +70,13 @@ class AskRecipient:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class AskHveAccount:
+    """Is this an account of High Volume Email that can send, and which applications may sign in as it?"""
+
+    account: str
+
+
 Question = (
     AskSmtpAuth
     | AskConnectorFor
@@ -79,6 +86,7 @@ Question = (
     | AskSpf
     | AskDkim
     | AskRecipient
+    | AskHveAccount
 )
 
 
@@ -123,12 +131,20 @@ def _dkim(facts: Facts) -> tuple[str, tuple[str, ...]]:
     return text, () if facts.domain else ("DOMAIN: the domain of the From address",)
 
 
+def _hve_account(facts: Facts) -> tuple[str, tuple[str, ...]]:
+    account = facts.mailbox or facts.sender
+    text = yaml_text.write({"hve_accounts": {account or "ACCOUNT": {"applications": ["OBJECT-ID"]}}})
+    lacks = ("OBJECT-ID: the object id of the enterprise application, beside those that are allowed already",)
+    return text, lacks if account else ("ACCOUNT: the address that the application signs in with", *lacks)
+
+
 _PLANS: dict[str, Callable[[Facts], tuple[str, tuple[str, ...]]]] = {
     "smtp_auth": _smtp_auth,
     "connector": _connector,
     "send_as": _send_as,
     "domain": _domain,
     "dkim": _dkim,
+    "hve_account": _hve_account,
 }
 
 
@@ -141,6 +157,8 @@ def questions_for(cause: Cause, facts: Facts) -> tuple[Question, ...]:
     found: list[Question] = []
     if cause.mend == "smtp_auth" or cause.id in _LOGIN_CAUSES:
         found += [AskSmtpAuth(mailbox)]
+    elif cause.mend == "hve_account":
+        found += [AskHveAccount(mailbox)]
     elif cause.mend == "connector" and cause.id != "basic-auth-retired":
         found += [AskConnectorFor(facts.ip, relay=cause.id == "relay-denied")]
         found += [AskRejectDirectSend()] if cause.id == "direct-send-rejected" else []

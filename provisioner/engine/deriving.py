@@ -6,6 +6,8 @@ is sent; here, where steps are sent, it is made sure once more that a request is
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from provisioner.changes.splitting import steps_of
@@ -33,17 +35,28 @@ def foreign(kind: ResourceType[Any], change: Change, number: int) -> str:
         return ""
     if _noun(step.request) not in _nouns(kind, change):
         return f"{kind.name} writes only what it reads, which {step.request.name} does not"
-    known = {value for spec in objects for value in written(spec).values() if isinstance(value, Secret)}
+    known = {secret for spec in objects for secret in _secrets(spec)}
     if any(isinstance(value, Secret) and value not in known for value in step.request.parameters.values()):
         return "it names a secret that the object does not have"
     return ""
 
 
+def _secrets(spec: Any) -> Iterator[Secret]:
+    """The secrets that an object names, in fields that hold references."""
+    names = {f.name for f in dataclasses.fields(spec) if f.metadata.get("secret")}
+    for name, value in written(spec).items():
+        if isinstance(value, Secret) or name in names:
+            yield value if isinstance(value, Secret) else Secret(value)
+
+
 def _nouns(kind: ResourceType[Any], change: Change) -> set[str]:
-    """The nouns of Exchange that the type reads its objects with, one by one or by a listing: InboundConnector."""
+    """The nouns of Exchange that the type reads its objects with, one by one or by a listing: InboundConnector.
+
+    Of a part of an object that is read by another cmdlet than it is written by, the type says so (`more_nouns`).
+    """
     wanted = {change.address.key: change.after}
     queries = (*kind.queries(wanted, False), *kind.queries(wanted, True))
-    return {_noun(query.request) for query in queries if isinstance(query.request, Cmdlet)}
+    return {_noun(query.request) for query in queries if isinstance(query.request, Cmdlet)} | kind.more_nouns
 
 
 def _noun(request: Cmdlet) -> str:

@@ -156,8 +156,9 @@ async def read_wanted(
     requests = united([*(q.request for queries in asked.values() for q in queries), *evidence])
     ask = functools.partial(_ask, ports=ports, reads=reads, purpose=purpose)
     answers = _trusted(await ask(requests.values()), purpose)
-    if resolve:
-        asked = await _resolve(wanted, listed, [t for t in types if t.name in asked], asked, answers, requests, ask)
+    further = [t for t in types if t.name in asked and (resolve or t.listed_in_parts)]
+    if further:
+        asked = {**asked, **await _resolve(wanted, listed, further, asked, answers, requests, ask)}
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
@@ -187,10 +188,10 @@ async def _resolve(
     requests: Mapping[str, Request],
     ask: Callable[[Iterable[Request]], Awaitable[Mapping[str, Answer | TenantError]]],
 ) -> Mapping[str, Sequence[Query]]:
-    """Ask what the answers call for, and add it to them; the queries of each type with those that were added."""
+    """Ask what the answers call for, and add it to them; the queries of these types with those that were added."""
     for _ in range(_FOLLOW_UPS):
         more = {t.name: _follow_up(t, wanted, t.name in listed, asked[t.name], answers) for t in types}
-        asked = {name: _joined(queries, more[name]) for name, queries in asked.items()}
+        asked = {name: _joined(asked[name], queries) for name, queries in more.items()}
         new = _unanswered((q.request for queries in more.values() for q in queries), requests)
         if not new:
             break

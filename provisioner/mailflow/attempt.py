@@ -16,8 +16,9 @@ class Attempt:
     `network` is where it comes from (a canonical network, all of whose addresses are meant), "" where it is not known.
     `certificate` is the name in the client certificate. `authentication` is "basic" or "oauth" with the `mailbox` that
     signs in, "" for a message that is handed to the MX endpoint. `application`: the token is of an application and not
-    of a person; None is not known. `hve`: the account signs in to the endpoint of High Volume Email. `recipients` are
-    those of this message, `sent_before` those of the mailbox in the 24 hours before it.
+    of a person; None is not known, nor is `client_id` where it is "". `hve`: the account signs in to the endpoint of
+    High Volume Email. `recipients` are those of this message, `sent_before` those of the mailbox in the 24 hours before
+    it.
     """
 
     sender: str
@@ -29,6 +30,7 @@ class Attempt:
     mailbox: str = ""
     application: bool | None = None
     hve: bool = False
+    client_id: str = ""
     recipients: int = 1
     sent_before: int = 0
 

@@ -23,6 +23,7 @@ from provisioner.model.picture import (
     Acceptance,
     Contribution,
     Exemption,
+    HighVolume,
     Privilege,
     Rejection,
     Relay,
@@ -153,6 +154,7 @@ def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
         *_of_connectors(contributions),
         *_of_privileges(contributions),
         *_of_routes(contributions),
+        *_of_accounts(contributions),
         *(_Admission("domain", frozenset({a.domain}), Group(domains=frozenset({a.domain})))
           for a in _of(Acceptance, contributions)),
         *(_Admission("right", frozenset({f"{r.trustee} as {r.sender}"}), Group(frozenset({r.trustee, r.sender})))
@@ -184,6 +186,16 @@ def _of_routes(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
     for route in _of(Route, contributions):
         yield _Admission("hosts", route.hosts, Group(recipients=route.mail or ANY))
         yield _Admission("mail of hosts", route.mail if route.hosts else NONE, Group(recipients=route.mail or ANY))
+
+
+def _of_accounts(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
+    """Accounts of High Volume Email, as far as their billing lets them send, and who may sign in as them."""
+    for account in _of(HighVolume, contributions):
+        if account.billing is not False:
+            group = Group(frozenset({account.account}))
+            yield _Admission("account", frozenset({account.account}), group)
+            applications = frozenset(f"{one} at {account.account}" for one in account.applications or NONE)
+            yield _Admission("application", applications, group)
 
 
 def _connectors(contributions: frozenset[Contribution]) -> Sequence[Relay | Exemption]:

@@ -13,6 +13,7 @@ from provisioner.model.picture import (
     Contributions,
     Doubt,
     Exemption,
+    HighVolume,
     Privilege,
     Rejection,
     Relay,
@@ -53,6 +54,9 @@ def _phrase(contribution: Contribution) -> str:
         case SignIn():
             whose = " for the organization" if contribution.mailbox == ORGANIZATION else ""
             return f"SMTP AUTH {contribution.switch}{whose}"
+        case HighVolume():
+            state = " without a valid billing policy" if contribution.billing is False else ""
+            return f"sends as {contribution.account} through High Volume Email{state}"
         case Route():
             hosts = f" to {listed(contribution.hosts)}" if contribution.hosts else ""
             return f"routes mail for {listed(contribution.mail) or 'no domain'}{hosts}"

@@ -26,6 +26,7 @@ from provisioner.model.picture import (
     Account,
     Contribution,
     Contributions,
+    HighVolume,
     Picture,
     Rejection,
     SendRight,
@@ -36,7 +37,7 @@ from provisioner.resources import TYPES
 Types = Iterable[ResourceType[Any]]
 Evidence = Mapping[str, Answer | Unknown]
 
-_BY_KEY: tuple[type[Contribution], ...] = (Acceptance, Account, SignIn, SendRight)
+_BY_KEY: tuple[type[Contribution], ...] = (Acceptance, Account, SignIn, SendRight, HighVolume)
 """The words whose objects are looked up by key, so that a key that is read and contributes none is a fact."""
 
 

@@ -18,10 +18,11 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from provisioner.mailflow import high_volume
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt, Refusal, refused
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.mailflow.picture import Evidence, after, of_observed
-from provisioner.model import Answer, Change, Observed, request_key
+from provisioner.model import Answer, Change, Observed, Request, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.model.picture import NONE, ORGANIZATION, Acceptance, Account, Picture, SendRight, SignIn
 from provisioner.resources import TYPES
@@ -43,9 +44,6 @@ MOST_RECIPIENTS_A_DAY = 10_000
 DEFAULT_RECIPIENTS, MOST_RECIPIENTS = 500, 1_000
 """Recipients of one message: as it comes, and as an administrator may set it (RecipientLimits). A lower limit of the
 mailbox is not read."""
-
-HVE_RECIPIENTS = 50
-"""Recipients of one message of an HVE account (Learn, "Manage high volume emails for Microsoft 365")."""
 
 _REFUSED = "535 5.7.139"
 _USER_MAILBOX = "usermailbox"
@@ -91,7 +89,7 @@ def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decisio
     The account and its licence are judged as far as they were read: a plan that rests on them declares them.
     """
     switches = switches_in(picture, attempt.mailbox, evidence)
-    if not switches.exists:
+    if not switches.exists and not attempt.hve:
         fix = "create and license it, or correct mailbox in the device"
         return refused(CLIENT_SUBMISSION, [Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", mend=fix)])
     refusals = [*_sign_in(picture, attempt, switches), *_message(picture, attempt)]
@@ -111,10 +109,14 @@ def sign_in(
     changes: Iterable[Change] = (),
     *,
     application: bool | None = None,
+    hve: bool = False,
 ) -> Decision:
-    """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read, once `changes` are made."""
-    picture = after(of_observed(observed, TYPES, (mailbox,)), changes)
-    attempt = Attempt("", False, authentication=authentication, mailbox=mailbox, application=application)
+    """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read, once `changes` are made.
+
+    `hve`: it is an account of High Volume Email.
+    """
+    picture = after(of_observed(observed, TYPES, () if hve else (mailbox,)), changes)
+    attempt = Attempt("", False, authentication=authentication, mailbox=mailbox, application=application, hve=hve)
     return submitted(picture, attempt, observed.evidence)
 
 
@@ -193,8 +195,7 @@ def _unknown(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator
     if attempt.authentication == "basic":
         yield from _unknown_of_passwords(switches)
     if attempt.hve:
-        fix = "look at the billing policy of the HVE account in the Exchange admin center"
-        yield Doubt("whether the HVE account has a valid billing policy", ("hve_billing",), fix)
+        yield from high_volume.doubts(picture, attempt)
 
 
 def _unknown_of_passwords(switches: Switches) -> Iterator[Doubt]:
@@ -216,7 +217,7 @@ def _message(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
         what = f"{attempt.mailbox} may not send as {attempt.sender}"
         yield Refusal("send_as_denied", "554 5.2.252", what, mend="declare it under send_as, or send as the mailbox")
     if attempt.hve:
-        yield from _of_hve(attempt)
+        yield from high_volume.refusals(picture, attempt)
         return
     if attempt.recipients > MOST_RECIPIENTS:
         what = f"one message may have {MOST_RECIPIENTS:,} recipients at most"
@@ -224,16 +225,6 @@ def _message(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     if attempt.sent_before + attempt.recipients > MOST_RECIPIENTS_A_DAY:
         what = f"{attempt.mailbox} has reached {MOST_RECIPIENTS_A_DAY:,} recipients in 24 hours"
         yield Refusal("daily_limit", "554 5.2.0", what, mend="let several mailboxes share the mail")
-
-
-def _of_hve(attempt: Attempt) -> Iterator[Refusal]:
-    """HVE accounts reach the organization only. With which reply they refuse too many recipients is not published."""
-    if attempt.external:
-        what = "High Volume Email reaches recipients of the organization only"
-        yield Refusal("hve_external", "550 5.5.105", what, mend="use client submission or SMTP relay")
-    if attempt.recipients > HVE_RECIPIENTS:
-        what = f"one message of an HVE account may have {HVE_RECIPIENTS} recipients at most"
-        yield Refusal("too_many_recipients", "", what, mend="send several messages")
 
 
 def sending_disabled(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
@@ -297,16 +288,19 @@ def _limit_unknown(attempt: Attempt) -> Iterator[Doubt]:
 def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
     """How everything stands for a mailbox in a picture; what forbids passwords only is in the evidence."""
     account = next((c for _, c in picture.every(Account) if c.mailbox == mailbox), Account(mailbox))
+    user_id = account.user_id or high_volume.user_of(picture, mailbox)
     names = [name for name in (account.sign_in, mailbox) if name]  # a mailbox may be written by an alias
     asked = (*map(user.look_up, names), user.LISTING)
     rows = [row for request in asked for row in rows_of(evidence, request)]
     name = next((name for name in names if user.policy_of(name, rows) is not None), mailbox)
     policy = user.policy_of(name, rows)
+    if policy is None and high_volume.is_new(picture, mailbox) and _asked(evidence, *asked):
+        policy = ""
     if policy == "":  # of the user; the organization's default counts
         config = organization_config.decode(rows_of(evidence, organization_config.REQUEST))
         policy = config.default_authentication_policy
     policies = authentication_policy.decode(rows_of(evidence, authentication_policy.REQUEST))
-    access, access_unknown = _access(evidence, account.user_id)
+    access, access_unknown = _access(evidence, user_id)
     switch = picture.switch(mailbox)
     return Switches(
         switch,
@@ -321,6 +315,11 @@ def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
         account.licensed,
         user.kind_of(name, rows),
     )
+
+
+def _asked(evidence: Evidence, *requests: Request) -> bool:
+    """Whether one of these questions was answered."""
+    return any(isinstance(evidence.get(request_key(request)), Answer) for request in requests)
 
 
 def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ...]]:

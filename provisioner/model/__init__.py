@@ -730,6 +730,14 @@ class ResourceType(Protocol[S]):
     def privileged(self) -> bool:
         """True when roles that read everything else do not show its objects: an export goes on without them."""
 
+    @property
+    def listed_in_parts(self) -> bool:
+        """True when a listing lacks columns that `follow_up` reads object by object, for an export too."""
+
+    @property
+    def more_nouns(self) -> frozenset[str]:
+        """The nouns that its steps may write besides those that `queries` reads: HVEAppAccess has no Get."""
+
     def written_form(self, spec: S, /) -> tuple[tuple[str, ...], Any] | None:
         """How a plan would declare what is there: the path from the section to the entry, and its plain value.
 
@@ -785,7 +793,10 @@ class ResourceType(Protocol[S]):
         """
 
     def fix(self, wanted: S, live: S | None, /) -> str:
-        """Of a precondition that is not met: what to do about it. `live` is None for an object that does not exist."""
+        """What to do about a precondition that is not met, or an object that is not in force; "" for the usual.
+
+        `live` is None for an object that does not exist.
+        """
 
     def in_force(self, wanted: S, live: S, /) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""

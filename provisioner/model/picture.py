@@ -203,6 +203,21 @@ class SendRight:
     member: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HighVolume:
+    """An account of High Volume Email (New-MailUser, -HVEAccount): it signs in at a host of its own.
+
+    `billing`: whether a valid billing policy lets it send (Get-HVEAccountBillingPolicy). `applications` are the ids of
+    those that may sign in as it (Add-HVEAppAccess), under every id that is known of them. None is not known. `user_id`
+    is the id of its user in Entra ID, "" where it was not read.
+    """
+
+    account: str
+    billing: bool | None = None
+    applications: Scope | None = None
+    user_id: str = field(default="", compare=False, repr=False)
+
+
 # --- mail that leaves ------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +265,7 @@ Contribution = (
     | SignIn
     | Account
     | SendRight
+    | HighVolume
     | Route
     | Signature
     | Doubt

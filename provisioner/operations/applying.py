@@ -28,7 +28,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.engine import Outcome, journal, locking
 from provisioner.mailflow.senders import Sender
-from provisioner.model import Address, ChangeSet, Waiver
+from provisioner.model import Address, ChangeSet, Secret, Send, Waiver
 from provisioner.model.document import ChangeSetDocument
 from provisioner.operations import journals
 from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
@@ -40,6 +40,7 @@ from provisioner.operations.planning import plan_prepared, prepare, remembered
 from provisioner.operations.rejudging import Judged, rejudge
 from provisioner.operations.sending import known_senders, recorded
 from provisioner.resources import TYPES
+from provisioner.tenant.credentials import secret_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,13 @@ def refuse(found: ChangeSet, *, since: str = "") -> None:
         raise GuardRefused(f"{count} this apply{since}; nothing was changed", said)
 
 
+def _find_secrets(found: ChangeSet) -> None:
+    """Look whether every secret that the steps name is there; it is read again when it is sent, and kept nowhere."""
+    sends = (step.request for change in found.pending for step in change.steps if isinstance(step, Send))
+    for reference in sorted({v.reference for r in sends for v in r.parameters.values() if isinstance(v, Secret)}):
+        secret_value(reference)
+
+
 async def _carry_out(
     context: Context,
     found: ChangeSet,
@@ -248,8 +256,11 @@ async def _carry_out(
 ) -> Applied:
     """Under the locks of the tenant, with the journal open: every event is on disk before the context is told.
 
+    Raises InputError before anything is written where a secret that is to be sent is not where the plan says.
+
     `waivers` are those of this run for a change set that was made before, which is then judged again.
     """
+    _find_secrets(found)
     run_id = context.new_run()
     holder = locking.Holder.me(run_id, platforms.user(), context.clock)
     stopping = _Stopping(context, asyncio.get_running_loop())

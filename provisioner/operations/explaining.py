@@ -12,7 +12,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow import Attempt, decide, naming
 from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
 from provisioner.model.picture import Exemption, Relay
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load_for_devices
@@ -51,6 +51,10 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
         **summary(device, desired),
     }
     document["resources"] = [standing(resource, observed) for resource in part.resources.values()]
+    if observed is not None and choice.method == HIGH_VOLUME_EMAIL:
+        application = signs_in_as_application(device, choice.authentication)
+        told = _verdict(device.account, choice.authentication, observed, part, application=application, hve=True)
+        document["sign_in"] = [{**told, "signs_in_as": None}]
     if observed is not None and choice.method == CLIENT_SUBMISSION:
         user = observed.resources.get(Address("mailbox", device.mailbox))
         signs_in_as = user.spec.sign_in if isinstance(user, Present) else None
@@ -117,10 +121,16 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
 
 
 def _verdict(
-    mailbox: str, authentication: str, observed: Observed, part: Desired, *, application: bool | None = None
+    mailbox: str,
+    authentication: str,
+    observed: Observed,
+    part: Desired,
+    *,
+    application: bool | None = None,
+    hve: bool = False,
 ) -> Explanation:
     found, then = (
-        mailflow.sign_in(observed, mailbox, authentication, changes, application=application)
+        mailflow.sign_in(observed, mailbox, authentication, changes, application=application, hve=hve)
         for changes in ((), changes_of(part, observed))
     )
     return {

@@ -18,14 +18,15 @@ from provisioner.diagnosis.evidence import Evidence
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Desired
 from provisioner.model.clouds import Cloud, cloud_of_mail
-from provisioner.model.devices import Device
+from provisioner.model.devices import HIGH_VOLUME_EMAIL, Device
 from provisioner.operations.context import Context
 from provisioner.operations.device_secrets import Given, secret_of
 from provisioner.operations.diagnosing import evidence_of
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_hosts import mail_hosts
-from provisioner.operations.standing import lacking, observe, part_for, sign_in_name
+from provisioner.operations.standing import lacking, observe, part_for, sign_in_name, standing
 from provisioner.operations.tracing import Trace, follow
+from provisioner.settings import Endpoints
 from provisioner.tenant.smtp import (
     REFUSED,
     TAKEN,
@@ -100,7 +101,7 @@ async def probe(
         found,
         diagnosis=meant,
         evidence=await evidence_of(context, meant),
-        remedy=await _remedy(context, device, desired, meant),
+        remedy=await _remedy(context, device, desired, meant, how),
     )
 
 
@@ -170,8 +171,8 @@ async def _attempt(context: Context, desired: Desired, how: Way, probing: Probin
     Raises InputError for a secret that is missing or misplaced.
     """
     recipient, profile = probing.recipient or how.sender, context.profile
-    own = profile.endpoints.smtp_submission if how.host else profile.endpoints.smtp_mx
-    if how.host == "":
+    own = _endpoint(profile.endpoints, how)
+    if how.host == "" and not own:
         what = f"device/{probing.device}: {NAMES[how.method]} is not offered in the cloud of this tenant"
         raise InputError([Diagnostic("DEVICE-NO-HOST", what, "choose another method for the device")])
     named = how.host or await _mail_host(context, desired, how.domain) or own
@@ -197,6 +198,13 @@ async def _attempt(context: Context, desired: Desired, how: Way, probing: Probin
         timeout_s=probing.timeout_s,
         content=_message(how.sender, recipient, probing.device) if probing.send else None,
     )
+
+
+def _endpoint(endpoints: Endpoints, how: Way) -> str | None:
+    """The address that the profile has for a way; None for the cloud's own."""
+    if how.method == HIGH_VOLUME_EMAIL:
+        return endpoints.smtp_hve
+    return endpoints.smtp_submission if how.host else endpoints.smtp_mx
 
 
 def _usable(certificate: Path | None) -> str | None:
@@ -246,10 +254,12 @@ def _message_id(attempt: Attempt, said: Dialogue) -> str:
     return named[0] if named else str(email.message_from_bytes(attempt.content or b"")["Message-ID"])
 
 
-async def _remedy(context: Context, device: Device, desired: Desired, found: Diagnosis) -> Remedy | None:
+async def _remedy(context: Context, device: Device, desired: Desired, found: Diagnosis, how: Way) -> Remedy | None:
     """What corrects the fault for this device, by what its tenant has of what the plan declares for it."""
-    if not found.known:
+    if not found.known and how.method != HIGH_VOLUME_EMAIL:
         return None
     part = part_for(desired, device.name)
-    missing = lacking(part, await observe(context, part))
-    return remedy(device, desired, found.cause, seen_ip=found.facts.ip, lacking=missing)
+    observed = await observe(context, part)
+    missing = lacking(part, observed)
+    stands = {a: standing(r, observed)["not_in_force"] for a, r in part.resources.items()}
+    return remedy(device, desired, found.cause, seen_ip=found.facts.ip, lacking=missing, idle=stands)

@@ -245,6 +245,7 @@ def profile_values(endpoints: Mapping[str, Any], application: str, transport: st
             "graph": endpoints["graph"],
             "exchange": endpoints["exchange"],
             "smtp_submission": endpoints["smtp_submission"],
+            "smtp_hve": endpoints["smtp_hve"],
             "smtp_mx": endpoints["smtp_mx"],
             "dns_servers": [endpoints["dns"]],
         },

@@ -69,10 +69,11 @@ def standing(resource: Resource, observed: Observed | None) -> dict[str, Any]:
     """A resource as it is declared, and as it is in the tenant where that was asked.
 
     `state` is "as declared", "differs", "absent", "unknown: …" or "not asked". `not_in_force` says why an object that
-    exists has no effect, "" where it has.
+    exists has no effect, "" where it has. A secret is not part of it: nothing returns one.
     """
     there = observed.resources.get(resource.address) if observed else None
-    wanted = {n: plain(v) for n, v in written(resource.spec).items()}
+    secret = {f.name for f in dataclasses.fields(resource.spec) if f.metadata.get("secret")}
+    wanted = {n: plain(v) for n, v in written(resource.spec).items() if n not in secret}
     live: Any = None
     state, idle = "not asked", ""
     if isinstance(there, Present):

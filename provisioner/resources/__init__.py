@@ -7,6 +7,7 @@ from typing import Any
 from provisioner.model import ResourceType
 from provisioner.resources.dkim import DkimType
 from provisioner.resources.domain import DomainType
+from provisioner.resources.hve_account import HveAccountType
 from provisioner.resources.inbound_connector import InboundConnectorType
 from provisioner.resources.mailbox import MailboxType
 from provisioner.resources.organization import OrganizationType
@@ -20,6 +21,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     OrganizationType(),
     SmtpAuthType(),
     SendAsType(),
+    HveAccountType(),
     InboundConnectorType(),
     OutboundConnectorType(),
     DkimType(),

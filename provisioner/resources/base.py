@@ -31,6 +31,8 @@ class BaseType:
     rules: ClassVar[tuple[Rule, ...]] = ()
     contributes: ClassVar[tuple[type[Contribution], ...]] = ()
     privileged: ClassVar[bool] = False
+    listed_in_parts: ClassVar[bool] = False
+    more_nouns: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         """`abstract`: what several types share, which is not a type itself."""
@@ -94,7 +96,7 @@ class BaseType:
         return ""
 
     def fix(self, _wanted: Any, _live: Any | None, /) -> str:
-        """It is no precondition."""
+        """It is no precondition, and is switched on and off by its own field."""
         return ""
 
     def names(self, spec: Any, /) -> Collection[str]:

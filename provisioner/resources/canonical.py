@@ -26,6 +26,7 @@ _DISPLAY_NAME = re.compile(r"[^\s@<>\\:\"/][^@<>\\:\"/\n]*\s[^@<>\\:\"/\n]*[^\s@
 _IPV4_NETWORK = re.compile(r"([0-9.]+)(?:/([0-9]{1,2}))?", re.ASCII)
 _IPV4_RANGE = re.compile(r"([0-9.]+)\s*[-\u2013]\s*([0-9.]+)", re.ASCII)
 _LAST_NUMBERS = re.compile(r"((?:[0-9]+\.){3})([0-9]+)\s*[-\u2013]\s*([0-9]+)", re.ASCII)
+_SECRET_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*")
 _STORED_DOMAIN = re.compile(r"smtp:(.*?)(?:;1)?", re.IGNORECASE)
 _COST = re.compile(r"smtp:(.*);(?!1$)[0-9]+", re.IGNORECASE)
 _WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
@@ -303,6 +304,17 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def secret_reference(text: str) -> str:
+    """Where a secret is: `env:NAME` or `file:PATH`. Raises SECRET-MISPLACED, without a word of the text."""
+    if not _SECRET_REFERENCE.fullmatch(text):
+        what = "a secret does not belong in a plan: write where it is"
+        raise refusal("SECRET-MISPLACED", what, "write env:NAME or file:PATH, which is read when it is sent")
+    return text
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------

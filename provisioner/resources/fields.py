@@ -24,8 +24,8 @@ import pydantic
 from pydantic import AfterValidator, ConfigDict
 from typing_extensions import TypedDict
 
-from provisioner.model import Delta, Parameter, Row
-from provisioner.resources.canonical import Canonical, Flag, flag, lenient, refusal, texts, word
+from provisioner.model import Delta, Parameter, Row, Secret
+from provisioner.resources.canonical import Canonical, Flag, flag, lenient, refusal, secret_reference, texts, word
 
 S = TypeVar("S")
 
@@ -194,6 +194,28 @@ class Texts:
         return frozenset(text for text in stored if form(text) in respelled) if not self.respelled else frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Reference(_Single):
+    """A secret, by its reference: the service takes it and never gives it back, so that it is compared with nothing."""
+
+    @property
+    def schema(self) -> Any:
+        return Annotated[str, AfterValidator(secret_reference), pydantic.Field(examples=["env:HVE_PASSWORD"])]
+
+    @property
+    def values(self) -> str:
+        return "`env:NAME` or `file:PATH`"
+
+    def read(self, _row: Row, _column: str) -> None:
+        return None
+
+    def sent(self, value: Any) -> Any:
+        return Secret(value)
+
+
+REFERENCE = Reference()
+
+
 def _literal(values: tuple[Any, ...]) -> Any:
     form: Any = _Literal
     return form[values]
@@ -241,8 +263,9 @@ def column(
     """A field of a spec, for `field: type = column("WireName", FORM, "…")`."""
     taken = frozenset(cmdlets)
     declaration = Column(name, form, description, default, sent, taken, paths)
-    marks = {"read_only": not taken, "create_only": taken == {"New"}}
-    return dataclasses.field(default=None, metadata={"column": declaration, **marks})
+    secret = isinstance(form, Reference)
+    marks = {"read_only": not taken, "create_only": taken == {"New"}, "secret": secret}
+    return dataclasses.field(default=None, compare=not secret, metadata={"column": declaration, **marks})
 
 
 def columns(spec: Any) -> Mapping[str, Column]:

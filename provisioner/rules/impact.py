@@ -25,8 +25,11 @@ from provisioner.rules.catalogue import RULES
 _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 """Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
 
-_TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing"}
-"""What need not be asked for: DEVICE-RISK tells of every High Volume Email account that it takes a billing policy."""
+_TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing", "no_hve_account"}
+"""What need not be asked for: that an HVE account is missing, or cannot send, is told of the account (NOT-IN-FORCE)."""
+
+_OF_ACCOUNTS = frozenset({"hve_billing", "no_hve_account", "hve_app_not_allowed"})
+"""What an HVE account lacks: a change that takes it away takes the way of a device."""
 
 _OF_A_PERSON = frozenset({"account_disabled", "unlicensed"})
 """What no precondition says of a device as which an application signs in."""
@@ -87,6 +90,8 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
                 unknown.setdefault(open_, []).append(device)
         elif then.reason in {"mailbox", "organization"} and now.allowed is not False:
             yield _loses(device, then.sentence, _switch_change(device, outlook))
+        elif then.reason in _OF_ACCOUNTS and now.allowed is not False and outlook.pending.keys() & set(then.by):
+            yield _loses(device, then.sentence, next(a for a in then.by if a in outlook.pending))
         elif then.reason not in elsewhere:
             blocked.setdefault(dataclasses.replace(then, missing=()), []).append(device)
     for decision, devices in blocked.items():

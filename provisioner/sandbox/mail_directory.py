@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from provisioner.sandbox.cmdlets import cas_mailbox, mailbox, recipient
+from provisioner.sandbox.cmdlets import cas_mailbox, hve_account, mailbox, recipient
 from provisioner.sandbox.cmdlets.objects import Noun
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 
@@ -13,6 +13,12 @@ from provisioner.sandbox.tenant import Row, Tenant, row_key
 def owner_of(tenant: Tenant, address: str) -> Row | None:
     """The mailbox that an address or a sign-in name means, as reads see it."""
     return _addressed(tenant, mailbox.NOUN, address)
+
+
+def account_of(tenant: Tenant, address: str) -> Row | None:
+    """The account of High Volume Email that an address or a sign-in name means, as reads see it."""
+    found = _addressed(tenant, recipient.MAIL_USER, address)
+    return found if found is not None and hve_account.settings_of(tenant, found) is not None else None
 
 
 def client_access(tenant: Tenant, owner: Row) -> Row | None:

@@ -1,4 +1,4 @@
-"""SMTP of the tenant on loopback: the submission port (smtp.office365.com:587) and the MX port of its domains.
+"""SMTP of the tenant on loopback: the submission port, that of High Volume Email, and the MX port of its domains.
 
 aiosmtpd speaks the protocol, in Exchange Online's words (smtp_protocol.py); what is answered is decided in
 submission_rules.py and mail_rules.py. Source addresses in 127.0.0.0/8 stand for static IPs:
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from provisioner.sandbox.message_traces import Taken, record
-from provisioner.sandbox.smtp_ports import Exchange, Submission
+from provisioner.sandbox.smtp_ports import Exchange, HighVolume, Submission
 from provisioner.sandbox.smtp_protocol import Server
 from provisioner.sandbox.submission_rules import Lockout, MessageRate
 
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from provisioner.sandbox.tokens import TokenVerifier
 
 SUBMISSION_HOST = "SBX0PR01CA0063.outlook.office365.com"
+HVE_HOST = "SBX0PR01HV0009.hve.mx.microsoft"
 EXCHANGE_HOST = "SBX0EPF0001CA17.mail.protection.outlook.com"
 
 
 class SmtpFront:
-    """Both ports, and what their connections share."""
+    """The ports, and what their connections share."""
 
     def __init__(self, tenant: Tenant, faults: Faults, verifier: TokenVerifier, store: MailStore) -> None:
         self.tenant, self.faults, self.verifier, self.store = tenant, faults, verifier, store
@@ -45,13 +46,15 @@ class SmtpFront:
         self._servers: list[asyncio.Server] = []
 
     async def start(self, files: ListenerFiles) -> dict[str, str]:
-        """Listen; the addresses of `smtp_submission` and `smtp_mx`."""
+        """Listen; the addresses of `smtp_submission`, `smtp_hve` and `smtp_mx`."""
         submission, exchange = _context(files), _context(files, clients=True)
         loop = asyncio.get_running_loop()
         found = {}
         for name, make in (
             ("smtp_submission", lambda: Server(
                 Submission(self), SUBMISSION_HOST, submission, ("LOGIN", "XOAUTH2"), tls_first=True)),
+            ("smtp_hve", lambda: Server(
+                HighVolume(self), HVE_HOST, submission, ("LOGIN", "XOAUTH2"), tls_first=True)),
             ("smtp_mx", lambda: Server(Exchange(self), EXCHANGE_HOST, exchange, (), tls_first=False)),
         ):  # fmt: skip
             server = await loop.create_server(make, "127.0.0.1", 0)

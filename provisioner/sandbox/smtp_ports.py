@@ -6,6 +6,7 @@ They ask the rules, keep who signed in, and log. Every answer to a message goes 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import email
 import email.policy
 import secrets
@@ -14,8 +15,16 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
-from provisioner.sandbox import authentication_results, mail_rules, sign_in_log, submission_rules
-from provisioner.sandbox.mail_directory import accepted, domain_of, owner_of, primary, unknown_here, user_of
+from provisioner.sandbox import authentication_results, hve_rules, mail_rules, sign_in_log, submission_rules
+from provisioner.sandbox.mail_directory import (
+    accepted,
+    account_of,
+    domain_of,
+    owner_of,
+    primary,
+    unknown_here,
+    user_of,
+)
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.tokens import EXCHANGE, InvalidToken
 
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 
     from provisioner.sandbox.smtp import SmtpFront
     from provisioner.sandbox.smtp_protocol import Server
+    from provisioner.sandbox.tenant import Row
 
 _SENDER_OK = "250 2.1.0 Sender OK"
 _RECIPIENT_OK = "250 2.1.5 Recipient OK"
@@ -87,6 +97,7 @@ class Submission(_Port):
     """Client submission: whoever signed in sends as who it is."""
 
     name = "submission"
+    route = "client_submission"
 
     def __init__(self, front: SmtpFront) -> None:
         super().__init__(front)
@@ -103,11 +114,11 @@ class Submission(_Port):
         password = None if user is None else await _response(server, [], "Password:")
         if user is None or password is None:
             return _ANSWERED
-        tenant, lockout = self._front.tenant, self._front.lockout
-        refusal = submission_rules.password_refusal(tenant, lockout, user, password)
-        owner, status = owner_of(tenant, user), submission_rules.logged_as(refusal)
+        refusal = self._password_refusal(user, password)
+        owner, status = self._owner(user), submission_rules.logged_as(refusal)
         if owner is not None and status is not None:
-            sign_in_log.record_password(tenant, user_of(tenant, owner), self._front.source(server.session), status)
+            account = user_of(self._front.tenant, owner)
+            sign_in_log.record_password(self._front.tenant, account, self._front.source(server.session), status)
         return await self._ended(server, user, "basic", refusal)
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
@@ -120,8 +131,8 @@ class Submission(_Port):
             claims = self._front.verifier.claims(fields.get("auth", ""), EXCHANGE)
         except InvalidToken:
             return await self._ended(server, user, "XOAUTH2", submission_rules.REFUSED)
-        refusal = submission_rules.token_refusal(self._front.tenant, user, claims)
-        owner = owner_of(self._front.tenant, user)
+        refusal = self._token_refusal(user, claims)
+        owner = self._owner(user)
         if owner is not None:
             account = user_of(self._front.tenant, owner)
             sign_in_log.record_token(self._front.tenant, claims, account, self._front.source(server.session))
@@ -129,9 +140,19 @@ class Submission(_Port):
             self._application = claims
         return await self._ended(server, user, "XOAUTH2", refusal)
 
+    def _owner(self, user: str) -> Row | None:
+        """Whom a user name means here."""
+        return owner_of(self._front.tenant, user)
+
+    def _password_refusal(self, user: str, password: str) -> str | None:
+        return submission_rules.password_refusal(self._front.tenant, self._front.lockout, user, password)
+
+    def _token_refusal(self, user: str, claims: Mapping[str, Any]) -> str | None:
+        return submission_rules.token_refusal(self._front.tenant, user, claims)
+
     async def _ended(self, server: SMTP, user: str, how: str, refusal: str | None) -> AuthResult:
         self._front.log("AUTH", self.name, refusal or "235", user, authentication=how)
-        owner = owner_of(self._front.tenant, user)
+        owner = self._owner(user)
         if refusal is not None or owner is None:
             self._refusal = refusal or submission_rules.REFUSED
             await server.push(self._refusal)
@@ -177,20 +198,23 @@ class Submission(_Port):
         held = mail_rules.quarantined(self._front.tenant, str(envelope.mail_from), _author(envelope))
         inside = "quarantine" if held else "inbox"
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
-        due = self._front.rate.due(self._mailbox, self._front.tenant.clock.now())
         self._front.deliver(
             session,
             envelope.mail_from,
             _content(envelope),
-            "client_submission",
+            self.route,
             folders,
-            due,
+            self._due(),
             authentication=self._authentication,
             login=self._mailbox,
             results=authentication_results.of_tenant(_author(envelope) or self._user),
         )
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
         return self._said("DATA", answer, self._user)
+
+    def _due(self) -> dt.datetime:
+        """When a message that is taken now is delivered."""
+        return self._front.rate.due(self._mailbox, self._front.tenant.clock.now())
 
     def _message_refusal(self, envelope: Envelope) -> str | None:
         tenant = self._front.tenant
@@ -205,6 +229,51 @@ class Submission(_Port):
         refusal = refusal or submission_rules.size_refusal(owner, len(_content(envelope)))
         # Last, because it counts.
         return refusal or submission_rules.quota_refusal(tenant, self._mailbox, len(envelope.rcpt_tos))
+
+
+class HighVolume(Submission):
+    """The host of High Volume Email: an account sends in its own name to recipients of the organization."""
+
+    name = "hve"
+    route = "high_volume_email"
+
+    def _owner(self, user: str) -> Row | None:
+        return account_of(self._front.tenant, user)
+
+    def _password_refusal(self, user: str, password: str) -> str | None:
+        return hve_rules.password_refusal(self._front.tenant, self._front.lockout, user, password)
+
+    def _token_refusal(self, user: str, claims: Mapping[str, Any]) -> str | None:
+        return hve_rules.token_refusal(self._front.tenant, user, claims)
+
+    def _due(self) -> dt.datetime:
+        """An account has no limit a minute."""
+        return self._front.tenant.clock.now()
+
+    async def handle_MAIL(
+        self, server: Server, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        account = account_of(self._front.tenant, self._mailbox) if self._mailbox else None
+        refusal = hve_rules.sender_refusal(self._front.tenant, account) if account is not None else None
+        if refusal:
+            return self._said("MAIL", refusal, self._user)
+        return await super().handle_MAIL(server, session, envelope, address, options)
+
+    async def handle_RCPT(
+        self, server: Server, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        full = len(envelope.rcpt_tos) >= hve_rules.MOST_RECIPIENTS
+        refusal = hve_rules.recipient_refusal(self._front.tenant, address)
+        refusal = submission_rules.TOO_MANY_RECIPIENTS if full else refusal
+        if refusal:
+            return self._said("RCPT", refusal, self._user)
+        envelope.rcpt_tos.append(address)
+        return _RECIPIENT_OK
+
+    def _message_refusal(self, envelope: Envelope) -> str | None:
+        names = {str(envelope.mail_from).lower(), _author(envelope).lower() or self._mailbox} - {_NOBODY}
+        denied = (submission_rules.send_as_denied(self._mailbox, name) for name in sorted(names - {self._mailbox}))
+        return next(denied, None) or hve_rules.size_refusal(len(_content(envelope)))
 
 
 async def _response(server: SMTP, args: list[str], challenge: str) -> str | None:

@@ -122,6 +122,12 @@ def logged_as(refusal: str | None) -> tuple[int, str] | None:
 def password_refusal(tenant: Tenant, lockout: Lockout, user: str, password: str) -> str | None:
     """Why a sign-in with a password is refused; None where it is not."""
     owner = owner_of(tenant, user)
+    wrong = credential_refusal(tenant, lockout, owner, password)
+    return wrong if wrong or owner is None else next(account_refusals(tenant, owner), None)
+
+
+def credential_refusal(tenant: Tenant, lockout: Lockout, owner: Row | None, password: str) -> str | None:
+    """Why a password is not that of an account, or is not looked at; None where it is right."""
     if owner is None:
         return _BAD_CREDENTIALS
     address = primary(owner)
@@ -131,27 +137,35 @@ def password_refusal(tenant: Tenant, lockout: Lockout, user: str, password: str)
         lockout.failed(address, password)
         return _BAD_CREDENTIALS
     lockout.succeeded(address)
-    return next(account_refusals(tenant, owner), None)
+    return None
 
 
 def account_refusals(tenant: Tenant, owner: Row) -> Iterator[str]:
     """Every reason for which a mailbox may not sign in with its right password, in the order in which they speak."""
-    account = user_of(tenant, owner)
-    if account.get("accountEnabled") is False or owner.get("AccountDisabled") is True:
-        yield _ACCOUNT
-    yield from _basic_refusals(tenant, owner)
+    yield from disabled_refusals(tenant, owner)
+    yield from basic_refusals(tenant, owner, _SECURITY_DEFAULTS, _BASIC_DISABLED)
+    yield from _retirement(tenant)
     yield from mailbox_refusals(tenant, owner)
 
 
-def _basic_refusals(tenant: Tenant, owner: Row) -> Iterator[str]:
-    """What forbids passwords, and passwords only."""
+def disabled_refusals(tenant: Tenant, owner: Row) -> Iterator[str]:
+    """That an account is blocked from signing in."""
+    if user_of(tenant, owner).get("accountEnabled") is False or owner.get("AccountDisabled") is True:
+        yield _ACCOUNT
+
+
+def basic_refusals(tenant: Tenant, owner: Row, defaults: str, policy: str) -> Iterator[str]:
+    """What forbids passwords, and passwords only; the answers for security defaults and authentication policies."""
     if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
-        yield _SECURITY_DEFAULTS
+        yield defaults
     blocked = {str(address).lower() for address in tenant.settings.get("conditional_access_blocks", ())}
     if blocked & (addresses(owner) | {"*"}) or access_policies.refuse_password(tenant, owner):
         yield _CONDITIONAL_ACCESS
     if not _policy_allows(tenant, owner):
-        yield _BASIC_DISABLED
+        yield policy
+
+
+def _retirement(tenant: Tenant) -> Iterator[str]:
     off = tenant.settings.get("basic_smtp_auth_retired_from")
     if off and tenant.clock.now().date() >= dt.date.fromisoformat(str(off)):
         yield _RETIRED
@@ -270,6 +284,11 @@ def send_as_refusal(tenant: Tenant, user: str, sender: str) -> str | None:
     for right in tenant.visible("RecipientPermission"):
         if str(right["Identity"]).lower() in recipient and str(right["Trustee"]).lower() in trustee:
             return None
+    return send_as_denied(user, sender)
+
+
+def send_as_denied(user: str, sender: str) -> str:
+    """The answer to who may not send in a name."""
     return (
         f"554 5.2.252 SendAsDenied; {user} not allowed to send as {sender}; "
         "STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed to process message due "

@@ -30,7 +30,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from provisioner.sandbox.platforms import replace
 
-_LEAF_NAMES = ("127.0.0.1", "localhost", "smtp.office365.com", "outlook.office365.com", "*.mail.protection.outlook.com")
+_LEAF_NAMES = (
+    "127.0.0.1", "localhost", "smtp.office365.com", "outlook.office365.com", "smtp.hve.mx.microsoft",
+    "*.mail.protection.outlook.com",
+)  # fmt: skip
 """Loopback, and the names by which devices know the SMTP ports: what checks the name must find it."""
 
 

@@ -139,13 +139,15 @@ SmtpAddress = Annotated[str, AfterValidator(_host_and_port)]
 class Endpoints(_Part):
     """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`.
 
-    `smtp_submission` and `smtp_mx` are `host:port` of SMTP instead of the cloud's submission host and the MX hosts.
+    `smtp_submission`, `smtp_hve` and `smtp_mx` are `host:port` of SMTP instead of the cloud's submission host, its
+    host of High Volume Email, and the MX hosts.
     """
 
     authority: BaseAddress | None = None
     graph: BaseAddress | None = None
     exchange: BaseAddress | None = None
     smtp_submission: SmtpAddress | None = None
+    smtp_hve: SmtpAddress | None = None
     smtp_mx: SmtpAddress | None = None
     dns_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = ()
 

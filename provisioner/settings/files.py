@@ -91,7 +91,7 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
     A settings file of a checkout can come from a pull request: an address in it would get client secrets, tokens and
     passwords, and a certificate to trust would let somebody on the way read them. Raises SETTINGS-UNTRUSTED.
     """
-    names = ("authority", "graph", "exchange", "smtp_submission")
+    names = ("authority", "graph", "exchange", "smtp_submission", "smtp_hve")
     addresses = {f"endpoints.{name}": getattr(profile.endpoints, name) for name in names}
     addresses["psrp.endpoint"] = profile.psrp.endpoint if profile.exchange == "psrp" else None
     far = {key: address for key, address in addresses.items() if address and not _is_loopback(address)}

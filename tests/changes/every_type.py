@@ -90,6 +90,19 @@ def _columns(kind: ResourceType[Any]) -> Objects:
     return drawn
 
 
+def _hve_account(draw: random.Random) -> tuple[Any, Any]:
+    """A creation names its password, and what the tenant shows has none."""
+    wanted, live = _columns(next(t for t in TYPES if t.name == "hve_account"))(draw)
+    key, more = "hr-news@contoso.com", {"id": _GUID, "billing": draw.choice([None, " NoProperBillingPolicyStored"])}
+    return (
+        dataclasses.replace(wanted, address=key, password="env:HVE_PASSWORD"),
+        dataclasses.replace(live, address=key, password=None, **more),
+    )
+
+
+_OBJECTS["hve_account"] = _hve_account
+
+
 def _value(form: fields.Form, draw: random.Random) -> Any:
     """A canonical value of a form."""
     if isinstance(form, fields.Boolean):
@@ -98,6 +111,8 @@ def _value(form: fields.Form, draw: random.Random) -> Any:
         return draw.choice([word for word in form.wire if word is not None])
     if isinstance(form, fields.Texts):
         return frozenset(_text(form.item, draw) for _ in range(draw.randint(1 if form.needs_one else 0, 3)))
+    if isinstance(form, fields.Reference):
+        return "env:PASSWORD"
     assert isinstance(form, fields.Text)
     return _text(form, draw)
 

@@ -26,7 +26,16 @@ from provisioner.model import (
     Unknown,
     request_key,
 )
-from provisioner.model.picture import ORGANIZATION, Acceptance, Account, Contribution, Picture, SendRight, SignIn
+from provisioner.model.picture import (
+    ORGANIZATION,
+    Acceptance,
+    Account,
+    Contribution,
+    HighVolume,
+    Picture,
+    SendRight,
+    SignIn,
+)
 from provisioner.resources import TYPES
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.rows import (
@@ -523,14 +532,16 @@ def test_a_mailbox_reaches_ten_thousand_recipients_a_day(before: int, allowed: b
 
 HVE = dataclasses.replace(BASIC, hve=True, external=False)
 BILLING = ("whether the HVE account has a valid billing policy",)
+UNREAD = ("hve_billing", "no_hve_account")
+ACCOUNT = HighVolume(ERP, True, frozenset())
 
 
 @pytest.mark.parametrize(
     ("tenant", "attempt", "answers", "decision"),
     [
-        (Picture({}), HVE, {}, Decision(None, "client_submission", missing=BILLING, possible=('hve_billing',))),
+        (Picture({}), HVE, {}, Decision(None, "client_submission", missing=BILLING, possible=UNREAD)),
         (picture(SignIn(ERP, "disabled"), Account(ERP, True, False)), HVE, {},
-         Decision(None, "client_submission", missing=BILLING, possible=('hve_billing',))),
+         Decision(None, "client_submission", missing=BILLING, possible=UNREAD)),
         (
             Picture({}),
             dataclasses.replace(HVE, external=True),
@@ -538,7 +549,7 @@ BILLING = ("whether the HVE account has a valid billing policy",)
             Decision(
                 False, "client_submission", (), "hve_external", "550 5.5.105",
                 "High Volume Email reaches recipients of the organization only", BILLING,
-                "use client submission or SMTP relay", possible=('hve_billing',)),
+                "use client submission or SMTP relay", possible=UNREAD),
         ),
         (
             Picture({}),
@@ -547,11 +558,11 @@ BILLING = ("whether the HVE account has a valid billing policy",)
             Decision(
                 False, "client_submission", (), "too_many_recipients", "",
                 "one message of an HVE account may have 50 recipients at most", BILLING, "send several messages",
-                possible=("hve_billing",),
+                possible=UNREAD,
             ),
         ),
         (Picture({}), dataclasses.replace(HVE, recipients=50, sent_before=20_000), {},
-         Decision(None, "client_submission", missing=BILLING, possible=('hve_billing',))),
+         Decision(None, "client_submission", missing=BILLING, possible=UNREAD)),
     ],
 )  # fmt: skip
 def test_an_hve_account_has_no_switch_and_limits_of_its_own(
@@ -563,6 +574,31 @@ def test_an_hve_account_has_no_switch_and_limits_of_its_own(
 @pytest.mark.parametrize("answers", [DEFAULTS_ON, {ACCESS_POLICIES: [BLOCK_LEGACY]}])
 def test_what_forbids_passwords_forbids_them_to_hve_accounts_too(answers: dict[str, Any]) -> None:
     assert decide(Picture({}), HVE, evidence(answers)).allowed is False
+
+
+@pytest.mark.parametrize(
+    ("account", "attempt", "allowed", "reason"),
+    [
+        (ACCOUNT, HVE, True, ""),
+        (dataclasses.replace(ACCOUNT, billing=None), HVE, None, ""),
+        (dataclasses.replace(ACCOUNT, billing=False), HVE, False, "hve_billing"),
+        (None, HVE, False, "no_hve_account"),
+        (ACCOUNT, dataclasses.replace(HVE, authentication="oauth", application=False), True, ""),
+        (ACCOUNT, dataclasses.replace(HVE, authentication="oauth", application=True), False, "hve_app_not_allowed"),
+        (ACCOUNT, dataclasses.replace(HVE, authentication="oauth"), None, ""),
+        (dataclasses.replace(ACCOUNT, applications=frozenset({"a1"})),
+         dataclasses.replace(HVE, authentication="oauth", application=True, client_id="a1"), True, ""),
+        (dataclasses.replace(ACCOUNT, applications=frozenset({"a1"})),
+         dataclasses.replace(HVE, authentication="oauth", application=True, client_id="b2"), None, ""),
+    ],
+)  # fmt: skip
+def test_an_account_needs_its_billing_policy_and_its_applications(
+    account: HighVolume | None, attempt: Attempt, allowed: bool | None, reason: str
+) -> None:
+    there = {Address("hve_account", ERP): (account,)} if account else {}
+    tenant = Picture(there, lacking={} if account else {HighVolume: frozenset({ERP})})
+    found = decide(tenant, attempt, evidence({}))
+    assert (found.allowed, found.reason) == (allowed, reason)
 
 
 # --- from what was read ----------------------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ def test_every_type_has_its_own_name_and_section() -> None:
     assert len({t.name for t in TYPES}) == len({t.section for t in TYPES}) == len(TYPES)
     assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector", "outbound_connector"]
     assert [t.name for t in TYPES if t.precondition] == ["domain", "mailbox"]
-    assert [t.name for t in TYPES if t.deletable] == ["send_as", "inbound_connector", "outbound_connector"]
+    assert [t.name for t in TYPES if t.deletable] == [
+        "send_as", "hve_account", "inbound_connector", "outbound_connector",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [t for t in TYPES if t.marks_ownership], ids=lambda kind: kind.name)

@@ -133,8 +133,8 @@ def token(tenant: LocalTenant, app: str) -> str:
 
     credential = ClientSecretCredential(
         tenant.endpoints["initial_domain"],
-        tenant.endpoints[app]["client_id"],
-        Path(tenant.endpoints[app]["secret_file"]).read_text(),
+        tenant.endpoints["apps"][app]["client_id"],
+        Path(tenant.endpoints["apps"][app]["secret_file"]).read_text(),
         authority=tenant.endpoints["authority"],
         disable_instance_discovery=True,
         connection_verify=tenant.endpoints["ca"],

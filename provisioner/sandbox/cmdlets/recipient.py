@@ -133,6 +133,6 @@ _FILTERABLE = {
 }
 
 CMDLETS = (
-    *map(get_cmdlet, NOUNS),
+    *(get_cmdlet(noun) for noun in NOUNS if noun is not MAIL_USER),  # Get-MailUser is that of hve_account
     Cmdlet("Get-Recipient", (identity(required=False), opath_filter()), _get),
 )

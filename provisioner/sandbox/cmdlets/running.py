@@ -14,6 +14,7 @@ from provisioner.sandbox.cmdlets import (
     dkim_signing_config,
     errors,
     historical_search,
+    hve_account,
     inbound_connector,
     mailbox,
     message_trace,
@@ -39,6 +40,7 @@ _MODULES = (
     allow_block_list,
     connection_filter,
     dkim_signing_config,
+    hve_account,
     inbound_connector,
     mailbox,
     organization_config,
@@ -49,7 +51,8 @@ _MODULES = (
     transport_config,
     user,
 )
-NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *recipient.NOUNS)}
+_OTHER_NOUNS = (*recipient.NOUNS, hve_account.BILLING_POLICY)
+NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *_OTHER_NOUNS)}
 _RECORDS = (message_trace, historical_search)  # cmdlets about records, which are no objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
     cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS

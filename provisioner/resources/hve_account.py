@@ -1,0 +1,363 @@
+"""Accounts of High Volume Email (HVE): mail users that send much mail within the organization, at a host of their own.
+
+An account is made with a password that nothing gives back, and cannot send until a billing policy is assigned to it.
+Which applications may sign in as it is a list of its own. Sources: the pages of New-MailUser, Set-HVEAccountSettings,
+Add-HVEAppAccess and Get-HVEAccountBillingPolicy (2026); Learn, "Manage high volume emails for Microsoft 365".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from provisioner.diagnostics import Severity
+from provisioner.model import (
+    Absent,
+    Address,
+    Answer,
+    Cmdlet,
+    Declared,
+    Guard,
+    Parameter,
+    Query,
+    ReadBack,
+    Row,
+    Rule,
+    Send,
+    Step,
+    Unknown,
+)
+from provisioner.model.picture import Contribution, Contributions, HighVolume
+from provisioner.resources import fields, identities
+from provisioner.resources.base import BaseType
+from provisioner.resources.canonical import (
+    EmailKey,
+    answered,
+    email_address,
+    guid,
+    is_guid,
+    known_names,
+    lenient,
+    only,
+    prose,
+    read_only,
+    refusal,
+    texts,
+)
+from provisioner.resources.fields import REFERENCE, Text, Texts, column
+from provisioner.resources.identities import Directory
+from provisioner.resources.rows import hve_account, recipient
+from provisioner.resources.rows.recipient import Recipient
+
+MOST_APPLICATIONS = 10
+"""Allowed applications of one account (Add-HVEAppAccess)."""
+
+
+def _id(text: str) -> str:
+    """A GUID in lower case. Raises ID-INVALID."""
+    if not is_guid(text):
+        mend = 'write an id, as 6f0a3c1e-0000-4000-8000-000000000001: the "Object ID" under Enterprise applications'
+        raise refusal("ID-INVALID", f'"{text}" is not an id', mend)
+    return text.lower()
+
+
+def _policy(text: str) -> str:
+    """The GUID of a billing policy, "" for none. Raises ID-INVALID."""
+    return _id(text) if text else ""
+
+
+_EXAMPLE = "6f0a3c1e-0000-4000-8000-000000000001"
+_APPLICATIONS = Texts(Text(_id, "object ids of enterprise applications", examples=(_EXAMPLE,)), plain=True)
+_ADDRESS = Text(
+    lambda text: email_address(text) if text else "",
+    'an address, `""` for none',
+    examples=("hr@contoso.com",),
+    nullable=False,
+)
+_POLICY = Text(_policy, 'an id, `""` for none', examples=(_EXAMPLE,), nullable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HveAccount:
+    """`password` is a reference, of use at creation only.
+
+    Observed only: `id` is the Guid, `user_id` that of its user in Entra ID, `billing` the billing policy that was read
+    and its status ("6f0a… BillingPolicyValid"): a status says nothing of another policy.
+    """
+
+    address: str
+    display_name: str | None = column(
+        "DisplayName", Text(prose, "your text", examples=("HR News",), nullable=False), "Name that recipients see."
+    )
+    reply_to: str | None = column("ReplyTo", _ADDRESS, 'Where replies go; "" for the account itself.')
+    applications: frozenset[str] | None = column(
+        "AllowedApps",
+        _APPLICATIONS,
+        "Applications that may sign in as it with OAuth: the object ids of the enterprise applications, ten at most.",
+    )
+    billing_policy: str | None = column(
+        "BillingPolicyId",
+        _POLICY,
+        "Billing policy that pays for its mail (`Get-BillingPolicy -ResourceType HVE`). Without one it cannot send.",
+    )
+    password: str | None = column(
+        "Password",
+        REFERENCE,
+        "Where its password is. It is read when the account is created, and never compared.",
+        cmdlets=("New",),
+    )
+    id: str | None = read_only()
+    user_id: str | None = read_only()
+    billing: str | None = read_only()
+    names: frozenset[str] = known_names()
+
+
+def _agree(account: HveAccount) -> None:
+    if len(account.applications or ()) > MOST_APPLICATIONS:
+        what = f"an account takes {MOST_APPLICATIONS} applications at most"
+        raise refusal("HVE-APPLICATIONS", what, "make a further account for the others")
+
+
+_DESCRIPTION = "One account of High Volume Email. What is not written is left as it is; a list is the whole list."
+_DELETED, _UNBILLED = "HVE-ACCOUNT-DELETED", "HVE-BILLING"
+_ASSIGN = (
+    "write billing_policy: and its id (Get-BillingPolicy -ResourceType HVE lists them), or assign one in the Exchange "
+    "admin center"
+)
+
+
+class HveAccountType(BaseType):
+    """hve_account["hr-news@contoso.com"]."""
+
+    name: ClassVar[str] = "hve_account"
+    section: ClassVar[str] = "hve_accounts"
+    section_type: ClassVar[Any] = fields.section(
+        EmailKey,
+        fields.entry(HveAccount, "HveAccountBody", _DESCRIPTION, _agree),
+        "Accounts of High Volume Email, by address.",
+        {"hr-news@contoso.com": {"display_name": "HR News", "reply_to": "hr@contoso.com"}},
+    )
+    spec: ClassVar[type[HveAccount]] = HveAccount
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (HighVolume,)
+    listed_in_parts: ClassVar[bool] = True
+    more_nouns: ClassVar[frozenset[str]] = frozenset({"HVEAccountSettings", "HVEAppAccess", "HVEAccountBillingPolicy"})
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(_DELETED, Severity.ERROR, "apply", "An account of High Volume Email would be deleted."),
+        Rule(_UNBILLED, Severity.ERROR, "apply", "An account of High Volume Email would be made that cannot send."),
+    )
+
+    def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
+        for written, body in section.items():
+            key = email_address(written)
+            yield Declared(key, fields.declared(HveAccount, key, body), (written,))
+
+    def queries(self, wanted: Mapping[str, HveAccount | None], everything: bool, /) -> Sequence[Query]:
+        """One listing: there are few accounts."""
+        return [Query(hve_account.LISTING, frozenset(wanted))] if wanted or everything else ()
+
+    def follow_up(
+        self, wanted: Mapping[str, HveAccount | None], everything: bool, answers: Sequence[tuple[Query, Answer]], /
+    ) -> Sequence[Query]:
+        """Settings and billing of each account, by its Guid; and who has the address of one that does not exist.
+
+        Whether the billing of an account could be read matters to a plan that writes its policy.
+        """
+        rows = _accounts(answers)
+        by_key = _by_key(wanted, rows)
+        queries: list[Query] = []
+        for row in rows if everything else [row for found in by_key.values() for row in found]:
+            keys = frozenset(key for key, found in by_key.items() if row in found)
+            paying = frozenset(key for key in keys if (spec := wanted[key]) and spec.billing_policy is not None)
+            queries.append(Query(hve_account.settings(guid(row)), keys))
+            queries.append(Query(hve_account.billing(guid(row)), paying))
+        missing = {key: (key,) for key, spec in wanted.items() if spec is not None and key not in by_key}
+        return [*queries, *identities.look_ups(missing, recipients_only=True)]
+
+    def decode(
+        self, wanted: Mapping[str, HveAccount | None], answers: Sequence[tuple[Query, Answer]], /
+    ) -> Mapping[str, HveAccount | Absent | Unknown]:
+        """The wanted ones under their wanted keys, by any address; the others under their primary address."""
+        rows = _accounts(answers)
+        by_key = _by_key(wanted, rows)
+        found: dict[str, HveAccount | Absent | Unknown] = {}
+        for key, mine in by_key.items():
+            row = only(mine)
+            found[key] = row if isinstance(row, Unknown) else answered(wanted[key], _decode(key, row, answers))
+        claimed = {guid(row) for mine in by_key.values() for row in mine}
+        for row in rows:
+            if guid(row) not in claimed:
+                person = recipient.decode(row)
+                found[person.primary] = _decode(person.primary, row, answers)
+        directory = Directory(answers)
+        for key, spec in wanted.items():
+            if spec is not None and key not in by_key and answers:
+                found[key] = _missing(key, spec, directory)
+        return found
+
+    def steps(self, before: HveAccount | None, after: HveAccount | None, /) -> Sequence[Step]:
+        """Creation, then what other cmdlets set of it; of a change what differs."""
+        if after is None:
+            return (_send("Remove-MailUser", before, {"Confirm": False}),) if before else ()
+        if before is None:
+            name = after.address
+            new: dict[str, Parameter] = {"HVEAccount": True, "Name": name[:64], "PrimarySmtpAddress": name}
+            mine = {n: v for n, v in fields.creation(after).items() if n in {"DisplayName", "Password"}}
+            return (Send(Cmdlet("New-MailUser", {**new, **mine})), *_settings(HveAccount(name), after))
+        renamed = _differs(before.display_name, after.display_name)
+        shown: dict[str, Parameter] = {"HVEAccount": True, "DisplayName": after.display_name}
+        first = [_send("Set-MailUser", before, shown)] if renamed else []
+        return (*first, *_settings(before, after))
+
+    def needs(self, spec: HveAccount) -> Sequence[Address]:
+        """Its domain must be accepted."""
+        return (Address("domain", spec.address.rpartition("@")[2]),)
+
+    def written_form(self, spec: HveAccount) -> tuple[tuple[str, ...], Any] | None:
+        return (spec.address,), fields.written_body(spec)
+
+    def unwritable(self, _spec: HveAccount) -> Iterable[str]:
+        return ["its password, which nothing returns: a new account needs password: env:NAME"]
+
+    def contribution(self, spec: HveAccount) -> Contributions:
+        """A way of its own to send within the organization, for whoever knows the password or is allowed."""
+        status = _status(spec)
+        billing = None if status is None else status == hve_account.VALID
+        return (HighVolume(spec.address, billing, spec.applications, spec.user_id or ""),)
+
+    def guards(self, before: HveAccount | None, after: HveAccount | None, /) -> Iterable[Guard]:
+        if after is None:
+            summary = "whoever signs in as it can no longer send, and its address fails"
+            yield Guard(_DELETED, summary, f"make sure that nothing signs in as it any more, then --allow {_DELETED}")
+        if before is None and after is not None and not after.billing_policy:
+            summary = "it could not send: the plan assigns no billing policy to it"
+            yield Guard(_UNBILLED, summary, _ASSIGN)
+
+    def in_force(self, _wanted: HveAccount, live: HveAccount, /) -> str:
+        """Without a valid billing policy it cannot send (Get-HVEAccountBillingPolicy)."""
+        status = _status(live)
+        reason = hve_account.why(status) if status is not None else ""
+        return f"it cannot send: {reason} ({status})" if reason else ""
+
+    def fix(self, _wanted: HveAccount, _live: HveAccount | None, /) -> str:
+        """What lets an account send that is not in force."""
+        return _ASSIGN
+
+    def working(self, live: HveAccount) -> HveAccount:
+        """As if its billing were not known."""
+        return dataclasses.replace(live, billing=None)
+
+    def read_back(self, spec: HveAccount) -> ReadBack:
+        request = Cmdlet(hve_account.BILLING, {"Identity": spec.id or spec.address})
+        return ReadBack(request, {"BillingPolicyStatus": hve_account.VALID})
+
+    def identity(self, spec: HveAccount) -> str:
+        """The Guid: a plan may write any of its addresses."""
+        return spec.id or ""
+
+
+_form = lenient(email_address)
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+def _send(cmdlet: str, account: HveAccount | None, parameters: Mapping[str, Parameter]) -> Send:
+    identity = (account.id or account.address) if account else ""
+    return Send(Cmdlet(cmdlet, {"Identity": identity, **parameters}))
+
+
+def _settings(before: HveAccount, after: HveAccount) -> Iterator[Send]:
+    """What of an account its own cmdlets set. Who loses access comes last."""
+    if _differs(before.reply_to, after.reply_to):
+        yield _send("Set-HVEAccountSettings", before, {"ReplyTo": after.reply_to})
+    if _differs(before.billing_policy, after.billing_policy):
+        yield _send("Set-HVEAccountBillingPolicy", before, {"BillingPolicyId": after.billing_policy})
+    if after.applications is not None:
+        had = before.applications or frozenset()
+        for verb, ids in (("Add", after.applications - had), ("Remove", had - after.applications)):
+            if ids:
+                yield _send(f"{verb}-HVEAppAccess", before, {"AppIds": tuple(sorted(ids))})
+
+
+def _differs(before: str | None, after: str | None) -> bool:
+    """Whether a text is to be set; what nobody wrote at a creation is empty."""
+    return after is not None and after != (before or "")
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _accounts(answers: Iterable[tuple[Query, Answer]]) -> list[Row]:
+    """The rows of the listing. Raises ValueError for one without an id."""
+    rows = [row for query, answer in answers if query.request == hve_account.LISTING for row in answer.rows]
+    if any(not guid(row) for row in rows):
+        raise ValueError("a row has no Guid or ExchangeObjectId")
+    return rows
+
+
+def _by_key(wanted: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each wanted address: that of the account, or another one of it."""
+    by_form = {_form(key): key for key in wanted}
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        for address in recipient.decode(row).addresses & by_form.keys():
+            found.setdefault(by_form[address], []).append(row)
+    return found
+
+
+def _decode(key: str, row: Row, answers: Sequence[tuple[Query, Answer]]) -> HveAccount:
+    """An account by its rows. What was not asked, or not answered, is None."""
+    account, identity = recipient.decode(row), guid(row)
+    values: dict[str, Any] = {"display_name": str(row["DisplayName"] or "") if "DisplayName" in row else None}
+    settings = hve_account.about(hve_account.SETTINGS, answers).get(identity)
+    if settings is not None:
+        one = _one(settings, hve_account.SETTINGS)
+        reply_to, applications = one.get("ReplyTo"), texts(one, "AllowedApps")
+        values["reply_to"] = _form(str(reply_to)) if reply_to else ("" if "ReplyTo" in one else None)
+        values["applications"] = None if applications is None else frozenset(app.lower() for app in applications)
+    billing = hve_account.about(hve_account.BILLING, answers).get(identity)
+    if billing is not None:
+        one = _one(billing, hve_account.BILLING)
+        policy, status = str(one.get("BillingPolicyId") or "").lower(), one.get("BillingPolicyStatus")
+        values["billing_policy"] = policy if "BillingPolicyId" in one else None
+        values["billing"] = f"{policy} {status}" if isinstance(status, str) and status else None
+    user_id = str(row.get("ExternalDirectoryObjectId") or "").lower() or None
+    names = account.own | {identity}
+    return HveAccount(key, **values, id=identity, user_id=user_id, names=names)
+
+
+def _one(answer: Answer, cmdlet: str) -> Row:
+    """The one row about an account. Raises ValueError for another number of rows."""
+    if len(answer.rows) != 1:
+        raise ValueError(f"{cmdlet} gave {len(answer.rows)} rows for one account")
+    return answer.rows[0]
+
+
+def _status(spec: HveAccount) -> str | None:
+    """The status of the account's billing; None where it is not known, as after another policy was assigned."""
+    if spec.billing_policy == "":
+        return hve_account.NONE_STORED
+    if spec.billing is None:
+        return None
+    policy, _, status = spec.billing.partition(" ")
+    return status if spec.billing_policy in {None, policy} else None
+
+
+def _missing(key: str, wanted: HveAccount, directory: Directory) -> Absent | Unknown:
+    """What it means that the tenant has no such account."""
+    holder = directory.meant(_form(key))
+    if isinstance(holder, Unknown):
+        return holder
+    if isinstance(holder, Recipient):
+        fix = "choose another address for the account, or take this one from its holder"
+        return Absent(f"{key} is an address of {holder.called}, and not of an account of High Volume Email", fix)
+    if wanted.password is None:
+        reason = f"the tenant has no account {key} of High Volume Email, and the plan names no password for it"
+        fix = (
+            "write password: env:NAME (or file:PATH) and billing_policy: ID for it under hve_accounts, or create it in "
+            "the Exchange admin center"
+        )
+        return Absent(reason, fix)
+    return Absent()
