@@ -262,8 +262,8 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
     found.reasons.append(f"it mails the organization only, and can sign in with {_sign_in(device)}")
     found.reasons.append("High Volume Email has no daily limit")
     found.warnings.append(
-        f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount), "
-        "whose mail is billed: its billing policy and, to make it, where its password is belong under hve_accounts"
+        f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) "
+        "with a billing policy: its mail is billed by recipients"
     )
     if device.authentication == {"basic"}:
         found.warnings.append(HVE_BASIC_ENDING)
@@ -399,11 +399,13 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
         yield from _after_basic(device)
     if method == DIRECT_SEND:
         yield from _after_direct_send(device, facts)
+    if method == HIGH_VOLUME_EMAIL:
+        yield "High Volume Email takes an entry under hve_accounts: billing_policy, and password to make the account"
     if method is not None:
         return
     if device.method != "auto":
         other = choose(dataclasses.replace(device, method="auto"), facts).method
-        yield from [f"{NAMES[other]} would do: leave the method out"] if other else []
+        yield from [_without_the_method(other)] if other else []
     if _from_initial_domain(device) and _external(device) > INITIAL_DOMAIN_EXTERNAL:
         yield "a From address in a domain of your own"
     if device.recipients == "anyone" and device.recipients_per_day > RECIPIENTS_PER_DAY:
@@ -420,6 +422,15 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
         yield "port 25 to Microsoft's MX opened, or a relay server at a site where it is open"
 
 
+def _without_the_method(other: str) -> str:
+    if other == HIGH_VOLUME_EMAIL:
+        return (
+            "High Volume Email would do, from an address that is not that of a mailbox: leave the method out, and "
+            "write the account under hve_accounts"
+        )
+    return f"{NAMES[other]} would do: leave the method out"
+
+
 _FIXED_ADDRESS = "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
 
 
@@ -427,7 +438,7 @@ def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:
     """A device that sends direct could be one that Exchange knows."""
     if device.method != "auto":
         other = choose(dataclasses.replace(device, method="auto"), facts).method
-        yield from [f"{NAMES[other]} would do: leave the method out"] if other not in {None, DIRECT_SEND} else []
+        yield from [_without_the_method(other)] if other and other != DIRECT_SEND else []
     if not facts.sources or facts.shared:
         yield _FIXED_ADDRESS
 

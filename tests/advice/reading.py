@@ -20,6 +20,7 @@ from provisioner.resources import TYPES
 from tests.advice.told import Said, Told
 from tests.advice.worlds import BRANCH, FREE, SITE, TENANT, Command, World, joined
 
+PAYS = "6f0a3c1e-0000-4000-8000-000000000002"
 SECTIONS = {t.name: t.section for t in TYPES}
 MAILBOX, DOMAIN = "desk@contoso.com", "contoso.com"
 
@@ -184,6 +185,12 @@ def _only_one(r: Reading, made: str | None) -> Iterator[Way]:
         for other in same.keys() - {kept}:
             world = replace(r, world=world).without(Address.parse(other))
         yield Way(f"only {kept}", world)
+
+
+def _new_account(r: Reading, *_: str) -> Iterator[Way]:
+    """The rest of the words is of entries that are taken out, or of addresses that are corrected."""
+    account = {"password": "env:HVE_PASSWORD", "billing_policy": PAYS}
+    yield Way("an account", r.writing({"hve_accounts": {r.address.key: account}}))
 
 
 def _real_address(r: Reading, *_: str) -> Iterator[Way]:
@@ -406,7 +413,11 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
     ("a site with a fixed address, or a certificate: then SMTP relay, without a password",
      lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [FREE]}},
                                          "devices": {n: {"site": "new"} for n in r.devices}}))]),
-    (r"(client submission|SMTP relay|High Volume Email|direct send) would do: leave the method out",
+    ("High Volume Email takes an entry under hve_accounts: billing_policy, and password to make the account",
+     by_hand("an account of its own")),
+    ("High Volume Email would do, from an address that is not that of a mailbox: leave the method out, and write the "
+     "account under hve_accounts", by_hand("an account of its own")),
+    (r"(client submission|SMTP relay|direct send) would do: leave the method out",
      lambda r, _: [Way("without a method", r.without_of_devices("method"))]),
     ("a From address in a domain of your own", by_hand("another From address")),
     ("for a service that sends from its own servers: method: third_party, and DKIM for the From domain there",
@@ -566,6 +577,12 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r'(remove it if no system needs it; )?it belongs to the plan ".+": change it there, or list "(.+)" under ignore',
      _of_another_plan),
     ("to keep it, give it its name in the plan; to delete it, list it under absent", _renamed),
+    ("make sure that nothing signs in as it any more, then --allow HVE-ACCOUNT-DELETED", by_hand("it is not used")),
+    (r"write billing_policy: and its id \(Get-BillingPolicy -ResourceType HVE lists them\), or assign one in the "
+     "Exchange admin center", lambda r: [Way("a billing policy", r.writing_field("billing_policy", PAYS))]),
+    (r"write password: env:NAME \(or file:PATH\) and billing_policy: ID for it under hve_accounts, or create it in the "
+     f"Exchange admin center{_ELSE}", _new_account),
+    (f"choose another address for the account, or take this one from its holder{_ELSE}", by_hand("another address")),
     ("make sure that these hosts deliver mail for every domain, or write the recipient_domains that are meant",
      _all_mail),
     ("keep one of them, best the one with the primary address", _primary),

@@ -280,6 +280,14 @@ def _of_devices() -> Iterator[World]:
                "sender_ip_addresses": ["195.130.217.0/24"], "restrict_domains_to_ip_addresses": True}}}  # fmt: skip
     many = _device("erp", ["basic"], messages_per_day=1_000, recipients_per_message=60, method="client_submission",
                    recipients="organization")  # fmt: skip
+    news = {"news@contoso.com": {"password": "env:HVE_PASSWORD"}}
+    yield _world("nobody pays", {"hve_accounts": news}, "HVE-BILLING")
+    made = ("New-MailUser", {"HVEAccount": True, "Name": "n", "PrimarySmtpAddress": "news@contoso.com",
+            "Password": "Secret123"})  # fmt: skip
+    yield _world("an account goes", {"absent": ["hve_account/news@contoso.com"]}, "HVE-ACCOUNT-DELETED", done=[made])
+    yield _world("an account without billing", {"hve_accounts": news}, "NOT-IN-FORCE", done=[made])
+    letters = _device("letters", ["basic"], messages_per_day=50_000, recipients="organization", mailbox="")
+    yield _world("an account to be made", letters, "RESOURCE-MISSING")
     yield _world("too many at once", many, "DEVICE-NO-METHOD")
     yield _world("too many at once", many, "DEVICE-NO-METHOD") + _world("a filter", refuses)
     yield _world("old TLS", _device("fax", ["basic"], supports={"tls": "1.0", "authentication": ["basic"]}),

@@ -174,7 +174,7 @@ def test_high_volume_email_has_its_own_server_account_and_prerequisites(
     assert ("Add-HVEAppAccess" in told, "SMTP.SendAsApp" in told) == (sign_in == "oauth", False)
     assert "smtp_auth" not in told, "the switches do not hold for these accounts"
     assert document["from_rules"][1] == "recipients in the organization only (550 5.5.105)"
-    assert {a.short for a in desired.resources} == {"domain/contoso.com"}
+    assert {a.short for a in desired.resources} == {"domain/contoso.com", "hve_account/digest@contoso.com"}
 
 
 def test_a_cloud_without_high_volume_email_is_told(tmp_path: Path) -> None:
