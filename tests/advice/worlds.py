@@ -282,10 +282,10 @@ def _of_devices() -> Iterator[World]:
                    recipients="organization")  # fmt: skip
     news = {"news@contoso.com": {"password": "env:HVE_PASSWORD"}}
     yield _world("nobody pays", {"hve_accounts": news}, "HVE-BILLING")
-    made = ("New-MailUser", {"HVEAccount": True, "Name": "n", "PrimarySmtpAddress": "news@contoso.com",
+    account: Command = ("New-MailUser", {"HVEAccount": True, "Name": "n", "PrimarySmtpAddress": "news@contoso.com",
             "Password": "Secret123"})  # fmt: skip
-    yield _world("an account goes", {"absent": ["hve_account/news@contoso.com"]}, "HVE-ACCOUNT-DELETED", done=[made])
-    yield _world("an account without billing", {"hve_accounts": news}, "NOT-IN-FORCE", done=[made])
+    yield _world("an account goes", {"absent": ["hve_account/news@contoso.com"]}, "HVE-ACCOUNT-DELETED", done=[account])
+    yield _world("an account without billing", {"hve_accounts": news}, "NOT-IN-FORCE", done=[account])
     letters = _device("letters", ["basic"], messages_per_day=50_000, recipients="organization", mailbox="")
     yield _world("an account to be made", letters, "RESOURCE-MISSING")
     yield _world("too many at once", many, "DEVICE-NO-METHOD")
