@@ -35,6 +35,7 @@ def signing_in(device: Device, authentication: str) -> Attempt:
         authentication=authentication,
         mailbox=device.mailbox,
         application=signs_in_as_application(device, authentication),
+        client_id=device.client_id if authentication == "oauth" else "",
         recipients=device.recipients_per_message,
     )
 

@@ -1,6 +1,7 @@
 """What the devices of a plan take: resources, merged with those that the plan declares itself.
 
-A sign-in takes the mailbox's SMTP AUTH exception, its user, and Send As where the From address is another. A relay
+A sign-in takes the mailbox's SMTP AUTH exception, its user, and Send As where the From address is another; that of an
+application its service principal and FullAccess to the mailbox too. A relay
 takes a connector that names where it comes from: one for each site, one for each certificate, one for a device with
 addresses of its own; a declared connector that covers the addresses serves as well. High Volume Email takes an account.
 All take a From domain of ours.
@@ -35,7 +36,9 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.hve_account import HveAccount
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.mailbox import Mailbox
+from provisioner.resources.mailbox_permission import permission_of
 from provisioner.resources.send_as import pair_of
+from provisioner.resources.service_principal import ServicePrincipal
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 
 _CONNECTOR = "inbound_connector"
@@ -135,7 +138,10 @@ class _Expansion:
             self._domain(domain, device)
         if choice.method == CLIENT_SUBMISSION:
             self._switch(device)
-            self._user(device, application=signs_in_as_application(device, choice.authentication) is True)
+            application = signs_in_as_application(device, choice.authentication) is True
+            self._user(device, application=application)
+            if application and device.client_id:
+                self._application(device)
             for sender in device.addresses:
                 if sender != device.mailbox:
                     right = pair_of(device.mailbox, sender)
@@ -176,6 +182,12 @@ class _Expansion:
         spec = Mailbox(device.mailbox, there.spec.enabled or person, there.spec.licensed or person)
         if spec != there.spec:
             self.resources[address] = dataclasses.replace(there, spec=spec)
+
+    def _application(self, device: Device) -> None:
+        """The application in Exchange, and its right on the mailbox. Consent in Entra ID is not ours to give."""
+        self._add(Address("service_principal", device.client_id), ServicePrincipal(device.client_id), device)
+        right = permission_of(device.client_id, device.mailbox)
+        self._add(Address("mailbox_permission", right.pair), right, device)
 
     def _switch(self, device: Device) -> None:
         """SMTP AUTH on for the mailbox. A plan that says otherwise in smtp_auth contradicts itself."""

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Required
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, with_config
 from typing_extensions import TypedDict
 
+from provisioner.devices.applications import ApplicationBody
 from provisioner.diagnostics import Location
-from provisioner.model.devices import ALL_PORTS, GRAPH, NOT_SMTP_HERE, SMART_HOST, Device, Site, is_pattern
+from provisioner.model.devices import (
+    ALL_PORTS,
+    GRAPH,
+    MAILBOX_PERMISSION,
+    NOT_SMTP_HERE,
+    SMART_HOST,
+    Application,
+    Device,
+    Site,
+    is_pattern,
+)
 from provisioner.resources.canonical import (
     Flag,
     certificate_name,
+    client_id,
     domain_name,
     email_address,
-    is_guid,
     prose,
     refusal,
     sender_network,
@@ -49,13 +61,6 @@ def _some_senders(senders: list[str]) -> list[str]:
 
 
 _Sender = Annotated[str, AfterValidator(_sender)]
-
-
-def _client_id(text: str) -> str:
-    if not is_guid(text):
-        mend = "copy the Application (client) ID of the app registration from the Entra admin center"
-        raise refusal("CLIENT-ID-INVALID", f'"{text}" is not a client id', mend)
-    return text.lower()
 
 
 def _day(text: str) -> str:
@@ -146,7 +151,7 @@ class OAuthBody(TypedDict, total=False):
         ]
     ]
     client_id: Annotated[
-        str, AfterValidator(_client_id), Field(description="The application (client) id of the app registration.")
+        str, AfterValidator(client_id), Field(description="The application (client) id of the app registration.")
     ]
 
 
@@ -215,6 +220,13 @@ class DeviceBody(_From, total=False):
     recipients_per_message: Annotated[_Count, Field(description="At most; 1 if not written.")]
     connections: Annotated[_Count, Field(description="How many it opens at once; 1 if not written.")]
     oauth: Annotated[OAuthBody, Field(description="Whose token it gets, where it signs in with OAuth.")]
+    application: Annotated[
+        str,
+        Field(
+            description="The application of the section applications as which it signs in, with client credentials.",
+            examples=["erp"],
+        ),
+    ]
     owner: Annotated[str, AfterValidator(prose), Field(description="Who answers for it.", examples=["facilities"])]
     ticket: Annotated[str, AfterValidator(prose), Field(description="Where it is tracked.", examples=["CHG-8812"])]
     until: Annotated[
@@ -252,7 +264,19 @@ DevicesSection = Annotated[
         ],
     ),
 ]
-SECTIONS: Mapping[str, Any] = {"sites": SitesSection, "devices": DevicesSection}
+ApplicationsSection = Annotated[
+    dict[Name, ApplicationBody],
+    Field(
+        description="What sends with a token of its own (OAuth client credentials), by name. Consent is checked, and "
+        "never granted.",
+        examples=[{"erp": {"client_id": "6f1c0d1e-0000-4000-8000-000000000001", "send_as": ["invoices@contoso.com"]}}],
+    ),
+]
+SECTIONS: Mapping[str, Any] = {
+    "sites": SitesSection,
+    "applications": ApplicationsSection,
+    "devices": DevicesSection,
+}
 """The keys of a plan and what pydantic validates them against."""
 
 Places = Mapping[str, Location]
@@ -273,8 +297,15 @@ def site(name: str, body: Mapping[str, Any], location: Location | None) -> Site:
     )
 
 
-def device(name: str, body: Mapping[str, Any], location: Location | None, fields: Places) -> Device:
-    """A validated entry of `devices`."""
+def device(
+    name: str,
+    body: Mapping[str, Any],
+    location: Location | None,
+    fields: Places,
+    applications: Mapping[str, Application] = MappingProxyType({}),
+) -> Device:
+    """A validated entry of `devices`; the application that it names is among `applications`, or a mistake."""
+    application = applications.get(body.get("application", ""))
     abilities, written = body.get("supports", {"tls": "none", "authentication": []}), body["from"]
     senders = tuple(dict.fromkeys([written] if isinstance(written, str) else written))
     return Device(
@@ -297,8 +328,10 @@ def device(name: str, body: Mapping[str, Any], location: Location | None, fields
         connections=body.get("connections", 1),
         description=body.get("description", ""),
         other_mechanisms=frozenset(abilities["authentication"]) - frozenset(_KINDS) - {"none"},
-        oauth=body.get("oauth", {}).get("sign_in", ""),
-        client_id=body.get("oauth", {}).get("client_id", ""),
+        oauth="application" if "application" in body else body.get("oauth", {}).get("sign_in", ""),
+        client_id=application.client_id if application else body.get("oauth", {}).get("client_id", ""),
+        application=body.get("application", ""),
+        access=application.access if application else MAILBOX_PERMISSION,
         owner=body.get("owner", ""),
         ticket=body.get("ticket", ""),
         until=body.get("until", ""),
@@ -307,8 +340,17 @@ def device(name: str, body: Mapping[str, Any], location: Location | None, fields
     )
 
 
-def contradictions(one: Device, sites: Mapping[str, Site]) -> Iterator[tuple[str, str, str, str]]:
+def contradictions(
+    one: Device, sites: Mapping[str, Site], applications: Mapping[str, Application]
+) -> Iterator[tuple[str, str, str, str]]:
     """What cannot be right in a device: (id, field that it is about, what, how to mend it)."""
+    if one.application and one.application not in applications:
+        known = ", ".join(sorted(applications)) or "none is declared"
+        what = f'{one.address}: there is no application "{one.application}"'
+        yield "APPLICATION-UNKNOWN", "application", what, f"known applications: {known}"
+    if one.application and "oauth" in one.fields:
+        what = f"{one.address} names an application, and says under oauth whose token it gets"
+        yield "DEVICE-APPLICATION-TWICE", "application", what, "keep one of the two"
     if one.site is not None and one.site not in sites:
         known = ", ".join(sorted(sites)) or "none is declared"
         yield "SITE-UNKNOWN", "site", f'{one.address}: there is no site "{one.site}"', f"known sites: {known}"
@@ -325,5 +367,6 @@ def contradictions(one: Device, sites: Mapping[str, Site]) -> Iterator[tuple[str
         what = f"{one.address} sends through {one.via}, and says how it reaches Exchange itself"
         yield "DEVICE-VIA-TWICE", "via", what, "keep via, or its own method, site, addresses and certificate"
     if one.oauth and "oauth" not in one.authentication and one.method != GRAPH:
-        what = f"{one.address}: oauth says whose token it gets, and supports.authentication does not have oauth"
-        yield "DEVICE-OAUTH-UNSUPPORTED", "oauth", what, "add oauth to supports.authentication, or take oauth out"
+        part = "application" if one.application else "oauth"
+        what = f"{one.address}: {part} says whose token it gets, and supports.authentication does not have oauth"
+        yield "DEVICE-OAUTH-UNSUPPORTED", part, what, f"add oauth to supports.authentication, or take {part} out"

@@ -146,7 +146,7 @@ async def read_wanted(
 
     `free` are types whose other objects are kept as far as the same answers show them: where they do not, nothing is
     missing. `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of
-    the tenant, has none.
+    the tenant, has none; only what a type lists by parts is asked for.
     """
     asked: Mapping[str, Sequence[Query]] = {
         t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))

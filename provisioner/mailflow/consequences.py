@@ -24,7 +24,9 @@ from provisioner.model.picture import (
     Contribution,
     Exemption,
     HighVolume,
+    MailboxRight,
     Privilege,
+    Registration,
     Rejection,
     Relay,
     Restriction,
@@ -157,6 +159,7 @@ def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
         *_of_accounts(contributions),
         *(_Admission("domain", frozenset({a.domain}), Group(domains=frozenset({a.domain})))
           for a in _of(Acceptance, contributions)),
+        *_of_applications(contributions),
         *(_Admission("right", frozenset({f"{r.trustee} as {r.sender}"}), Group(frozenset({r.trustee, r.sender})))
           for r in _of(SendRight, contributions)),
     )  # fmt: skip
@@ -180,6 +183,15 @@ def _of_privileges(contributions: frozenset[Contribution]) -> Iterator[_Admissio
     for privilege in _of(Privilege, contributions):
         for group in whose or {EVERYONE}:
             yield _Admission(f"privilege {privilege.name}", privilege.mail, group)
+
+
+def _of_applications(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
+    """Applications stand among the senders by their client id, as far as no mailbox of theirs is known."""
+    for known in _of(Registration, contributions):
+        yield _Admission("application", frozenset({known.application}), Group(frozenset({known.application})))
+    for right in _of(MailboxRight, contributions):
+        both = frozenset({right.application, right.mailbox})
+        yield _Admission("mailbox right", frozenset({f"{right.application} on {right.mailbox}"}), Group(both))
 
 
 def _of_routes(contributions: frozenset[Contribution]) -> Iterator[_Admission]:

@@ -14,7 +14,9 @@ from provisioner.model.picture import (
     Doubt,
     Exemption,
     HighVolume,
+    MailboxRight,
     Privilege,
+    Registration,
     Rejection,
     Relay,
     Restriction,
@@ -66,7 +68,9 @@ def _phrase(contribution: Contribution) -> str:
             return _of_preconditions(contribution)
 
 
-def _of_preconditions(contribution: Acceptance | Account | Rejection | SendRight | Doubt) -> str:
+def _of_preconditions(
+    contribution: Acceptance | Account | Rejection | SendRight | Registration | MailboxRight | Doubt,
+) -> str:
     match contribution:
         case Acceptance():
             return "accepted domain"
@@ -76,6 +80,10 @@ def _of_preconditions(contribution: Acceptance | Account | Rejection | SendRight
             return "rejects direct send" if contribution.rejects else "accepts direct send"
         case SendRight():
             return f"{contribution.trustee} may send as {contribution.sender}"
+        case Registration():
+            return f"the application {contribution.application} is registered"
+        case MailboxRight():
+            return f"the application {contribution.application} may open {contribution.mailbox}"
         case Doubt():
             return contribution.reason
 

@@ -27,7 +27,9 @@ from provisioner.model.picture import (
     Contribution,
     Contributions,
     HighVolume,
+    MailboxRight,
     Picture,
+    Registration,
     Rejection,
     SendRight,
     SignIn,
@@ -37,7 +39,15 @@ from provisioner.resources import TYPES
 Types = Iterable[ResourceType[Any]]
 Evidence = Mapping[str, Answer | Unknown]
 
-_BY_KEY: tuple[type[Contribution], ...] = (Acceptance, Account, SignIn, SendRight, HighVolume)
+_BY_KEY: tuple[type[Contribution], ...] = (
+    Acceptance,
+    Account,
+    SignIn,
+    SendRight,
+    HighVolume,
+    Registration,
+    MailboxRight,
+)
 """The words whose objects are looked up by key, so that a key that is read and contributes none is a fact."""
 
 

@@ -95,11 +95,11 @@ class Sender:
 def sender_of(device: Device, site: Site | None) -> Sender:
     """A device as a sender. The address that it sends from counts as a mailbox: it may sign in to it."""
     addresses = frozenset(filter(None, (device.mailbox, *device.addresses)))
+    application = frozenset({device.client_id} if device.client_id else ())
     networks = site.egress_ip_addresses if site else device.sender_ip_addresses
     certificate = frozenset({device.certificate}) if device.certificate else NONE
-    return Sender(
-        device.name, addresses, networks, certificate, frozenset(map(_domain, addresses)).union(device.domains)
-    )
+    domains = frozenset(map(_domain, addresses)).union(device.domains)
+    return Sender(device.name, addresses | application, networks, certificate, domains)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ SMTP submission"; "Disable basic authentication in Exchange Online"). What could
 blocks nothing.
 
 Which of several refusals the service names first is not published: the order here is ours, and `Decision.others` has
-the rest. Not in the picture: the permissions of an application (SMTP.SendAsApp, its service principal, FullAccess),
-per-user MFA, locks after wrong passwords. From the end of 2026 an administrator must have turned basic authentication
-on again, which no documented setting shows (MC786329): that is a warning, and no date decides.
+the rest. What an application needs is in `applications`. Not in the picture: per-user MFA, locks after wrong
+passwords. From the end of 2026 an administrator must have turned basic authentication on again, which no documented
+setting shows (MC786329): that is a warning, and no date decides.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provisioner.mailflow import high_volume
+from provisioner.mailflow import applications, high_volume
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt, Refusal, refused
 from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.mailflow.picture import Evidence, after, of_observed
@@ -129,6 +129,7 @@ def _sign_in(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator
     if attempt.authentication == "basic":
         yield from _password(switches)
     yield from _account(picture, attempt, switches)
+    yield from applications.refusals(picture, attempt)
 
 
 def _switched_off(switches: Switches) -> Iterator[Refusal]:
@@ -192,6 +193,7 @@ def _unknown(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator
     if switches.licensed is False and not switches.kind and not attempt.hve:
         what = "whether the mailbox needs a licence (it has none)"
         yield Doubt(what, ("unlicensed",), "assign a licence with an Exchange Online plan to a user mailbox")
+    yield from applications.doubts(picture, attempt)
     if attempt.authentication == "basic":
         yield from _unknown_of_passwords(switches)
     if attempt.hve:

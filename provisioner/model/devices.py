@@ -47,6 +47,26 @@ def is_pattern(sender: str) -> bool:
     return sender.startswith("*@")
 
 
+MAILBOX_PERMISSION = "mailbox_permission"
+"""How an application gets at a mailbox: FullAccess to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What sends with a token of its own.
+
+    `send_as` are the mailboxes that it signs in as, `access` how it gets at them. `display_name` is None where the plan
+    does not say what Exchange shows.
+    """
+
+    name: str
+    client_id: str
+    send_as: tuple[str, ...] = ()
+    access: str = MAILBOX_PERMISSION
+    display_name: str | None = None
+    location: Location | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """What sends, whom it mails, what it can do, how much.
@@ -56,8 +76,9 @@ class Device:
     as it can sign in to Exchange; `other_mechanisms` are those that it can use and Exchange does not offer ("plain",
     "cram-md5"). `mailbox` is the user it signs in as, "" when there is none. `method` is "auto", one of METHODS
     or of NOT_SMTP_HERE; `via` is the device that it hands its mail to, with SMART_HOST.
-    `oauth` says whose token it gets: "application", "user" or, where the plan does not say, "". `owner`, `ticket` and
-    `until` (the day by which it is to be replaced, ISO 8601) are for people; they decide nothing.
+    `oauth` says whose token it gets: "application", "user" or, where the plan does not say, "". `client_id` is that of
+    the application, `application` its name in the plan where it has one, `access` how it gets at the mailbox. `owner`,
+    `ticket` and `until` (the day by which it is to be replaced, ISO 8601) are for people; they decide nothing.
     """
 
     name: str
@@ -81,6 +102,8 @@ class Device:
     via: str = ""
     oauth: str = ""
     client_id: str = ""
+    application: str = ""
+    access: str = MAILBOX_PERMISSION
     owner: str = ""
     ticket: str = ""
     until: str = ""

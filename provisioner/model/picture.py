@@ -218,6 +218,29 @@ class HighVolume:
     user_id: str = field(default="", compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An application that Exchange knows and whose tokens it can take (New-ServicePrincipal), by its client id.
+
+    `object_id` is that of its enterprise application, "" where it was not read.
+
+    `permissions` are its application permissions with admin consent in Entra ID ("exchange/SMTP.SendAsApp"), None where
+    they were not read.
+    """
+
+    application: str
+    permissions: Scope | None = field(default=None, compare=False)
+    object_id: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRight:
+    """FullAccess of an application to a mailbox (Add-MailboxPermission): it may sign in as the mailbox over SMTP."""
+
+    application: str
+    mailbox: str
+
+
 # --- mail that leaves ------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +289,8 @@ Contribution = (
     | Account
     | SendRight
     | HighVolume
+    | Registration
+    | MailboxRight
     | Route
     | Signature
     | Doubt

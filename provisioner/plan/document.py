@@ -22,11 +22,12 @@ from typing_extensions import is_typeddict
 
 from provisioner import devices, rules
 from provisioner.border import Border
+from provisioner.devices import applications as apps
 from provisioner.devices import hubs, sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.model.checking import adapter_of
-from provisioner.model.devices import Device, Site
+from provisioner.model.devices import Application, Device, Site
 from provisioner.plan import files as plan_files
 from provisioner.plan import variables as plan_variables
 from provisioner.plan.files import PlanFile
@@ -275,6 +276,9 @@ class _Reading:
         resources: dict[Address, Resource] = {}
         exclusive = frozenset(kind.name for kind in self.types if self._section(kind, whole, owner, resources))
         sites = self._sites(whole)
+        applications = self._applications(whole)
+        for resource in (r for one in applications.values() for r in apps.resources(one)):
+            resources.setdefault(resource.address, resource)
         return Desired(
             tenant=header.get("tenant", ""),
             owner=owner,
@@ -285,7 +289,7 @@ class _Reading:
             ignore=self._patterns(whole, "ignore"),
             waivers=tuple(self._waivers(whole)),
             sites=sites,
-            devices=self._devices(whole, sites),
+            devices=self._devices(whole, sites, applications),
             variables=variables,
         )
 
@@ -303,18 +307,38 @@ class _Reading:
             self._tell("SITE-DUPLICATE", f'"{name}" is declared already', "keep one of the two", at.head, related)
         return found
 
-    def _devices(self, whole: Node, sites: Mapping[str, Site]) -> dict[str, Device]:
+    def _applications(self, whole: Node) -> dict[str, Application]:
+        node, entries = self._fleet(whole, "applications")
+        found: dict[str, Application] = {}
+        by_id: dict[str, Application] = {}
+        for name, body in entries.items():
+            at = node.child(name) or node
+            one = apps.application(name, body, at.head.location)
+            first = by_id.setdefault(one.client_id, one)
+            if first is one:
+                found[name] = one
+                continue
+            related = ((first.location, "the first one"),) if first.location else ()
+            what = f'"{name}" has the client id of "{first.name}"'
+            self._tell("APPLICATION-DUPLICATE", what, "keep one of the two", at.child("client_id") or at.head, related)
+        return found
+
+    def _devices(
+        self, whole: Node, sites: Mapping[str, Site], applications: Mapping[str, Application]
+    ) -> dict[str, Device]:
         node, entries = self._fleet(whole, "devices")
         found: dict[str, Device] = {}
         for name, body in entries.items():
             at = node.child(name) or node
             fields = at.children.items() if isinstance(at.children, dict) else ()
             places = {part: child.head.location for part, child in fields}
-            device = sections.device(name, body, at.head.location, places)
-            wrong = list(sections.contradictions(device, sites))
+            device = sections.device(name, body, at.head.location, places, applications)
+            wrong = list(sections.contradictions(device, sites, applications))
             for identifier, part, what, mend in wrong:
                 if identifier == "SITE-UNKNOWN" and device.site is not None and sites:
                     mend = unknown_word(device.site, sorted(sites))
+                if identifier == "APPLICATION-UNKNOWN" and applications:
+                    mend = unknown_word(device.application, sorted(applications))
                 self._tell(identifier, what, mend, at.child(part) or at.head)
             if device.until:
                 self._tell_until(device, at.child("until") or at.head)

@@ -10,9 +10,11 @@ from provisioner.resources.domain import DomainType
 from provisioner.resources.hve_account import HveAccountType
 from provisioner.resources.inbound_connector import InboundConnectorType
 from provisioner.resources.mailbox import MailboxType
+from provisioner.resources.mailbox_permission import MailboxPermissionType
 from provisioner.resources.organization import OrganizationType
 from provisioner.resources.outbound_connector import OutboundConnectorType
 from provisioner.resources.send_as import SendAsType
+from provisioner.resources.service_principal import ServicePrincipalType
 from provisioner.resources.smtp_auth import SmtpAuthType
 
 TYPES: tuple[ResourceType[Any], ...] = (
@@ -22,6 +24,8 @@ TYPES: tuple[ResourceType[Any], ...] = (
     SmtpAuthType(),
     SendAsType(),
     HveAccountType(),
+    ServicePrincipalType(),
+    MailboxPermissionType(),
     InboundConnectorType(),
     OutboundConnectorType(),
     DkimType(),

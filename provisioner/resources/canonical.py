@@ -162,6 +162,14 @@ def is_guid(text: str) -> bool:
     return bool(_GUID.fullmatch(text))
 
 
+def client_id(text: str) -> str:
+    """The id of an application, in lower case. Raises CLIENT-ID-INVALID."""
+    if not is_guid(text):
+        mend = "copy the Application (client) ID of the app registration from the Entra admin center"
+        raise refusal("CLIENT-ID-INVALID", f'"{text}" is not a client id', mend)
+    return text.lower()
+
+
 def sender_domain(text: str) -> str:
     """A connector's sender domain: `contoso.com`, `*.contoso.com` (it and all below) or `*`.
 

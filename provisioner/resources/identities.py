@@ -66,6 +66,27 @@ class Directory:
                 for name in found.names:
                     self._by_name.setdefault(name, []).append(found.id)
 
+    @property
+    def listed(self) -> bool:
+        """Whether all recipients were listed."""
+        return self._listed
+
+    def recipients(self) -> Collection[Recipient]:
+        """Every recipient that was found."""
+        return self._recipients.values()
+
+    def named_recipients(self, name: str) -> Sequence[Recipient]:
+        """The recipients that go by a name."""
+        return [self._recipients[identity] for identity in self._by_name.get(name, ())]
+
+    def every_application(self) -> Collection[ServicePrincipal]:
+        """Every application that Exchange knows."""
+        return self._applications.values()
+
+    def applications(self, name: str) -> Sequence[ServicePrincipal]:
+        """The applications that go by a name or an id."""
+        return list(self._applied(name))
+
     def asked(self, name: str) -> bool:
         """Whether a name was looked up, so that what nobody has is known to be nobody's."""
         return self._listed or any(recipient.condition(name) in text for text in self._filters)
@@ -84,7 +105,7 @@ class Directory:
 
     def named(self, name: str) -> Sequence[Party]:
         """All objects that a name can mean: those with the address before those that sign in by it."""
-        parties = [self._recipients[identity] for identity in self._by_name.get(name, ())]
+        parties = self.named_recipients(name)
         if "@" in name:
             holders = [party for party in parties if name in party.addresses]
             return holders or [party for party in parties if name == party.sign_in]

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.devices import at_mx, choose, facts_of, signs_in_as_application
+from provisioner.devices import at_mx, choose, facts_of
+from provisioner.devices.attempts import signing_in
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
+from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import decide, naming, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
@@ -25,8 +27,9 @@ from provisioner.rules.catalogue import RULES
 _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 """Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
 
-_TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing", "no_hve_account"}
-"""What need not be asked for: that an HVE account is missing, or cannot send, is told of the account (NOT-IN-FORCE)."""
+_TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing", "no_hve_account", NO_CONSENT}
+"""What need not be asked for: that an HVE account is missing, or cannot send, is told of the account (NOT-IN-FORCE),
+and APPLICATION-CONSENT tells of every application without consent."""
 
 _OF_ACCOUNTS = frozenset({"hve_billing", "no_hve_account", "hve_app_not_allowed"})
 """What an HVE account lacks: a change that takes it away takes the way of a device."""
@@ -110,11 +113,8 @@ def _signing_in(desired: Desired) -> Iterator[tuple[Device, Attempt]]:
         for device in _by_method(desired, method):
             authentication, hve = desired.choices[device.name].authentication, method == HIGH_VOLUME_EMAIL
             mailbox = device.account if hve else device.mailbox
-            application = signs_in_as_application(device, authentication)
-            yield (
-                device,
-                Attempt("", False, authentication=authentication, mailbox=mailbox, hve=hve, application=application),
-            )
+            own = signing_in(device, authentication)
+            yield device, dataclasses.replace(own, sender="", external=False, mailbox=mailbox, hve=hve, recipients=1)
 
 
 def _switch_change(device: Device, outlook: _Outlook) -> Address | None:

@@ -22,9 +22,10 @@ from provisioner.model import (
     goal_of,
     request_key,
 )
-from provisioner.model.picture import Signature
+from provisioner.model.picture import Acceptance, Signature
 from provisioner.resources.ownership import HYBRID_WIZARD
 from provisioner.resources.rows import accepted_domain
+from provisioner.rules.applications import application_findings
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
 from provisioner.rules.plan_alone import listed
@@ -46,6 +47,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _same_mailbox(desired, observed, types)
     yield from _blast_radius(desired, observed, changes, types)
     yield from _unaccepted(desired, observed, changes, types)
+    yield from application_findings(desired, observed, changes, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
     yield from replay_findings(desired, observed, changes, tuple(types.values()))
 
@@ -181,6 +183,8 @@ def _unaccepted(desired: Desired, observed: Observed, changes: Sequence[Change],
             continue
         had = () if change.observed is None else kind.needs(change.observed)
         for need in kind.needs(goal):
+            if Acceptance not in types[need.type].contributes:
+                continue
             names = {need.key} if Signature in kind.contributes else {need.key, *_parents(need.key)}
             if accepted is None or need in desired.resources or need in had or names & accepted:
                 continue

@@ -33,6 +33,7 @@ _APP_ROLES = {
         "Policy.Read.All",
         "AuditLog.Read.All",
         "ExchangeMessageTrace.Read.All",
+        "Application.Read.All",
     ],
 }
 _STANDARD: Mapping[str, list[str]] = {"app": ["Exchange Administrator"], "reader_app": ["Global Reader"]}

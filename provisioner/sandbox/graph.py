@@ -1,6 +1,6 @@
 """Microsoft Graph v1.0 as far as mail administration reads it: users and licences, domains with their DNS records, the
-organization, subscribed SKUs, the security defaults, the policies of Conditional Access, role assignments, sign-ins
-(beta too), message traces, `$batch`.
+organization, subscribed SKUs, the security defaults, the policies of Conditional Access, role assignments, service
+principals with the permissions that they have, sign-ins (beta too), message traces, `$batch`.
 
 Rows are raw Graph JSON kept in `tenant.graph`. `GraphService.answer` is free of HTTP, so that the front and the items
 of a batch take the same way. Paging is opaque and lists turn between reads: nothing may rest on the order of rows.
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.responses import Response
 
-from provisioner.sandbox import access_policies
+from provisioner.sandbox import access_policies, enterprise_apps
 from provisioner.sandbox.faults import facts
 from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
@@ -122,6 +122,9 @@ class GraphService:
             ("admin", 4): lambda call: message_traces_answer(tenant, call),
             ("admin", 6): lambda call: message_traces_answer(tenant, call),
             ("rolemanagement", 3): self._role_assignments,
+            ("serviceprincipals", 1): self._principals,
+            ("serviceprincipals", 2): self._principal,
+            ("serviceprincipals", 3): self._app_role_assignments,
         }
 
     def answer(self, call: Call) -> Reply:
@@ -322,6 +325,44 @@ class GraphService:
             body["@odata.nextLink"] = next_link
         return Reply(200, {**body, "value": page})
 
+    # enterprise applications
+
+    def _principals(self, call: Call) -> Reply:
+        call.need(enterprise_apps.READ)
+        select = _selection(call, None, None)
+        known, filterable = enterprise_apps.KNOWN, enterprise_apps.FILTERABLE
+        matches = _filter(call.params.get("$filter"), known, filterable, advanced=False)
+        rows = [row for row in enterprise_apps.principals(self._tenant) if matches is None or matches(row)]
+        return self._listed(call, "servicePrincipals", [_project(row, select) for row in rows])
+
+    def _principal(self, call: Call) -> Reply:
+        call.need(enterprise_apps.READ)
+        row = _project(self._find_principal(call.path[1]), _selection(call, None, None))
+        return Reply(200, {"@odata.context": context_of(call, "servicePrincipals", entity=True), **row})
+
+    def _app_role_assignments(self, call: Call) -> Reply:
+        if call.path[2].lower() != "approleassignments":
+            raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+        call.need(enterprise_apps.READ)
+        found = str(self._find_principal(call.path[1])["id"])
+        select = _selection(call, None, None)
+        rows = [_project(row, select) for row in enterprise_apps.assignments(self._tenant, found)]
+        return self._listed(call, "appRoleAssignments", rows)
+
+    def _find_principal(self, key: str) -> Row:
+        for row in enterprise_apps.principals(self._tenant):
+            if str(row["id"]).lower() == key.lower():
+                return row
+        raise not_found(key)
+
+    def _listed(self, call: Call, name: str, rows: list[Row]) -> Reply:
+        """A page of rows as a collection answers it."""
+        page, next_link = self._page(call, rows)
+        body: Row = {"@odata.context": context_of(call, name)}
+        if next_link:
+            body["@odata.nextLink"] = next_link
+        return Reply(200, {**body, "value": page})
+
     # paging
 
     def _page(self, call: Call, rows: list[Row]) -> tuple[list[Row], str | None]:
@@ -372,10 +413,14 @@ def _read_skip_token(token: str, digest: int) -> tuple[int, int]:
 
 
 def _user_filter(text: str | None, *, advanced: bool) -> Predicate | None:
+    return _filter(text, _USER_KNOWN, _USER_FILTERABLE, advanced=advanced)
+
+
+def _filter(text: str | None, known: frozenset[str], filterable: frozenset[str], *, advanced: bool) -> Predicate | None:
     if text is None:
         return None
     try:
-        return parse_filter(text, known=_USER_KNOWN, filterable=_USER_FILTERABLE, advanced=advanced)
+        return parse_filter(text, known=known, filterable=filterable, advanced=advanced)
     except BadFilter as error:
         raise bad_request(str(error), "BadRequest") from None
     except UnsupportedFilter as error:

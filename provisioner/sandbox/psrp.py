@@ -67,7 +67,7 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
-    "InboundConnector", "Mailbox", "MailUser", "MessageTraceDetailV2", "MessageTraceV2",
+    "InboundConnector", "Mailbox", "MailboxPermission", "MailUser", "MessageTraceDetailV2", "MessageTraceV2",
     "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
     "RemoteDomain", "ServicePrincipal", "TenantAllowBlockListItems", "TransportConfig", "User",
 )  # fmt: skip

@@ -251,7 +251,7 @@ def opening_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str
     owner, principal = owner_of(tenant, user), service_principal(tenant, claims)
     if owner is None or principal is None:
         return _NO_MAILBOX_RIGHT
-    columns = ("Identity", "Name", "DisplayName", "ObjectId", "AppId", "Guid")
+    columns = ("Identity", "Name", "DisplayName", "ObjectId", "AppId", "Guid", "Sid")
     names = {str(principal.get(column) or "").lower() for column in columns} - {""}
     return None if _has_full_access(tenant, owner, names) else _NO_MAILBOX_RIGHT
 

@@ -50,6 +50,7 @@ _PERMISSIONS = {
     "roleManagement": "RoleManagement.Read.Directory",
     "auditLogs": "AuditLog.Read.All",
     "admin": "ExchangeMessageTrace.Read.All",
+    "servicePrincipals": "Application.Read.All",
 }
 
 

@@ -550,6 +550,11 @@ def _granted(r: Reading, text: str) -> Iterator[Way]:
     yield Way(f"granted {', '.join(names)}", r.granted(*names))
 
 
+def _consented(r: Reading, object_id: str, role: str) -> Iterator[Way]:
+    app = {"objectId": object_id, "appId": r.address.key, "appRoles": {"https://outlook.office365.com": [role]}}
+    yield Way("consent", r.done(("load", {"apps": [app]})))
+
+
 _DEVICES = r"correct (?:from|from or mailbox) of device/\S+(?:, device/\S+)*"
 _ELSE = f"(?:[,;] or ((?:take it out of|correct) the plan(?:, and {_DEVICES})?|{_DEVICES}))"
 
@@ -612,6 +617,13 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("give it another way first, or take it out of the plan if it is gone", _another_way),
     ("give the user a policy that allows it, or let the device sign in with OAuth", _policy),
     ("OAuth or SMTP relay; it is not a setting of Exchange", _no_password),
+    (r"a Cloud Application Administrator consents: .+ -ServicePrincipalId (\S+) .+ -eq '(\S+)'\)\.Id; where .+",
+     _consented),
+    (r"declare it: applications, or (\w+): \{ (\S+): \{\} \}",
+     lambda r, section, key: [Way("registered", r.writing({section: {key: {}}}))]),
+    (r"Remove-ServicePrincipal -Identity (\S+), then apply: .+",
+     lambda r, key: [Way("registered anew", r.done(("Remove-ServicePrincipal", {"Identity": key})))]),
+    ("declare the application under applications, with the mailbox under send_as", by_hand("it is declared")),
     (r"(?:[^;]+; )??(publish \S+ (?:TXT|MX|CNAME) .+)", _published),
     (r"(give the application a role that may run .+|grant the application .+)", _granted),
     ("((?:firmware|a fixed|a site|High Volume|SMTP relay would|direct send would|client submission would|port 25|newer|"

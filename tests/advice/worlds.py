@@ -19,6 +19,12 @@ TENANT, OWNER, OTHERS = "contoso.onmicrosoft.com", "contoso/mail", "contoso/othe
 SITE, BRANCH, WAN = "81.2.69.142", "81.2.69.160", "81.2.70.0/24"
 FREE = "81.2.69.161"  # a public address that no piece uses: what a reader gives to a device
 GUEST = "5a1c2a52-0000-4000-8000-000000000001"
+CLIENT = "5a1c2a52-0000-4000-8000-000000000003"  # an application that Entra ID has, and Exchange does not know
+MISTAKEN = CLIENT.replace("0003", "0009")  # another application, registered with the id of its app registration
+_APPS = [
+    {"displayName": "erp", "appId": CLIENT, "objectId": CLIENT.replace("0003", "0004")},
+    {"displayName": "old", "appId": MISTAKEN, "objectId": CLIENT.replace("0003", "0008")},
+]
 
 Command = tuple[str, Mapping[str, Any]]
 """A cmdlet with its parameters; or `load` (a seed) or `dns` (a zone), with what it adds."""
@@ -37,8 +43,12 @@ _SEED: dict[str, Any] = {
         "MailUser": [{"Name": "bulk", "PrimarySmtpAddress": "bulk@contoso.com"}],
         "MailContact": [{"Name": "Supplier", "ExternalEmailAddress": "SMTP:supplier@fabrikam.com"}],
         "DistributionGroup": [{"Name": "Helpdesk Team", "PrimarySmtpAddress": "helpdesk@contoso.com"}],
-        "ServicePrincipal": [{"AppId": GUEST.replace("2a52", "2a53"), "ObjectId": GUEST}],
+        "ServicePrincipal": [
+            {"AppId": GUEST.replace("2a52", "2a53"), "ObjectId": GUEST},
+            {"AppId": MISTAKEN, "ObjectId": MISTAKEN},
+        ],
     },
+    "apps": _APPS,
     "mailboxes": [
         *(f"{name}@contoso.com" for name in ("erp", "fax", "scan", "bills", "desk")),
         {"address": "mfp@contoso.com", "aliases": ["printer@contoso.com"], "upn": f"mfp01@{TENANT}"},
@@ -348,6 +358,11 @@ def _of_sign_ins() -> Iterator[World]:
     off = joined({"smtp_auth": {"organization": "disabled", "mailboxes": {"erp@contoso.com": "inherit"}}}, basic)
     yield _world("its switch is to be off", off)
     send_as = _device("erp", ["oauth"], mailbox="erp@contoso.com", **{"from": "bills@contoso.com"})
+    erp = {"applications": {"erp": {"client_id": CLIENT, "send_as": ["erp@contoso.com"]}}}
+    yield _world("nobody consented", erp, "APPLICATION-CONSENT")
+    yield _world("not registered", {"mailbox_permissions": {CLIENT: ["erp@contoso.com"]}}, "APPLICATION-UNREGISTERED")
+    wrong = joined({"applications": {"old": {"client_id": MISTAKEN}}}, _device("erp", ["oauth"], application="old"))
+    yield _world("registered with another id", wrong, "NOT-IN-FORCE", "SMTP-AUTH-BLOCKED")
     yield _world("rights unread", send_as, denied=frozenset({"Get-RecipientPermission"}))
 
 

@@ -16,10 +16,11 @@ PAGE = (DOCS / "devices.md").read_text(encoding="utf-8")
 
 
 def test_the_plan_on_the_page_is_valid_and_sends_as_told(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    example, of_application = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     desired = load(tmp_path, example)
     methods = {name: choice.method for name, choice in desired.choices.items()}
     assert methods == {"scanner-3f": "smtp_relay", "erp": "client_submission"}
+    assert {a.type for a in load(tmp_path, of_application).resources} >= {"service_principal", "mailbox_permission"}
 
 
 def test_every_field_has_its_row() -> None:

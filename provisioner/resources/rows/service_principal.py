@@ -23,13 +23,15 @@ LISTING = Cmdlet(NAME, {}, COLUMNS)
 class ServicePrincipal:
     """`id` is the object id of the service principal in Entra. `names` are all its names and ids in lower case.
 
-    `own` are those that mean this one only: its ids and its SID.
+    `own` are those that mean this one only: its ids and its SID. `client_id` is the application's own id.
     """
 
     id: str
     names: frozenset[str]
     own: frozenset[str]
     called: str
+    client_id: str = ""
+    display_name: str = ""
 
 
 def decode(row: Row) -> ServicePrincipal:
@@ -39,4 +41,5 @@ def decode(row: Row) -> ServicePrincipal:
         frozenset(str(row[column]).strip().lower() for column in columns if row.get(column))
         for columns in (_NAMES, _IDS)
     )
-    return ServicePrincipal(object_id, names, own, f"the application {row.get('DisplayName') or object_id}")
+    client_id, shown = str(row.get("AppId") or "").lower(), str(row.get("DisplayName") or "")
+    return ServicePrincipal(object_id, names, own, f"the application {shown or object_id}", client_id, shown)

@@ -20,6 +20,8 @@ _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
         "set-casmailbox",
         "add-recipientpermission",
         "remove-recipientpermission",
+        "add-mailboxpermission",
+        "remove-mailboxpermission",
     ),
     "Global Reader": ("get-",),
     "Security Reader": ("get-",),

@@ -1,0 +1,68 @@
+"""The plan's section `applications`: what sends with a token of its own, and what that takes in the tenant.
+
+An application is written once, with the mailboxes that it sends as, and devices name it. What it takes are resources:
+its service principal in Exchange, and FullAccess to each mailbox. Consent in Entra ID is checked and never granted.
+
+Source: Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth", client credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from provisioner.diagnostics import Location
+from provisioner.model import Address, Resource
+from provisioner.model.devices import MAILBOX_PERMISSION, Application
+from provisioner.resources.canonical import EmailText, client_id, prose
+from provisioner.resources.mailbox_permission import permission_of
+from provisioner.resources.service_principal import ServicePrincipal
+
+
+@with_config(ConfigDict(extra="forbid"))
+class ApplicationBody(TypedDict, total=False):
+    """An application that sends with client credentials."""
+
+    client_id: Required[
+        Annotated[
+            str,
+            AfterValidator(client_id),
+            Field(
+                description="The Application (client) ID of its app registration.",
+                examples=["6f1c0d1e-0000-4000-8000-000000000001"],
+            ),
+        ]
+    ]
+    send_as: Annotated[
+        list[EmailText],
+        Field(description="The mailboxes that it signs in as. Those of its devices need not be listed."),
+    ]
+    access: Annotated[
+        Literal["mailbox_permission"],
+        Field(description="How it gets at them: FullAccess to each mailbox (as if not written)."),
+    ]
+    display_name: Annotated[str, AfterValidator(prose), Field(description="What Exchange shows of it.")]
+
+
+def application(name: str, body: Mapping[str, Any], location: Location | None) -> Application:
+    """A validated entry of `applications`."""
+    return Application(
+        name,
+        body["client_id"],
+        tuple(dict.fromkeys(body.get("send_as", ()))),
+        body.get("access", MAILBOX_PERMISSION),
+        body.get("display_name"),
+        location,
+    )
+
+
+def resources(one: Application) -> Iterator[Resource]:
+    """What an application takes, whatever devices use it."""
+    principal = ServicePrincipal(one.client_id, one.display_name)
+    yield Resource(Address("service_principal", one.client_id), principal, one.location)
+    for mailbox in one.send_as:
+        right = permission_of(one.client_id, mailbox)
+        yield Resource(Address("mailbox_permission", right.pair), right, one.location)

@@ -1,0 +1,87 @@
+"""What an application needs to sign in to a mailbox over SMTP with a token of its own (client credentials). Pure.
+
+Exchange knows it by the object id of its enterprise application; an administrator has consented to its application
+permission SMTP.SendAsApp; and it holds FullAccess to the mailbox (Learn, "Authenticate an IMAP, POP or SMTP connection
+using OAuth"). Without the first two the sign-in is refused (535 5.7.3), without the third the message (430 4.2.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from provisioner.mailflow.attempt import Attempt, Doubt, Refusal
+from provisioner.model.picture import MailboxRight, Picture, Registration
+from provisioner.resources.rows.enterprise_application import EXCHANGE_API, GRAPH_API, PERMISSION, SEND_AS_APP
+
+_DECLARE = "declare the application under applications, with the mailbox under send_as"
+NO_CONSENT = "no_consent"
+
+
+def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
+    """Every reason for which an application is refused; nothing for a person, or an application that nobody names."""
+    if not _concerns(attempt):
+        return
+    who, known = attempt.client_id, _registered(picture, attempt)
+    if known is None and picture.lacks(Registration, who):
+        what = f"Exchange does not know the application {who} by the object id of its enterprise application"
+        yield Refusal("application_unregistered", "535 5.7.3", what, mend=_DECLARE)
+    if known is not None and known.permissions is not None and SEND_AS_APP not in known.permissions:
+        what = f"nobody has consented to SMTP.SendAsApp for the application {who}"
+        yield Refusal(NO_CONSENT, "535 5.7.3", what, mend=consent_command(SEND_AS_APP, known.object_id))
+    if not _may_open(picture, attempt) and picture.lacks(MailboxRight, _key(attempt)):
+        what = f"the application {who} may not open {attempt.mailbox} (FullAccess)"
+        yield Refusal("no_mailbox_right", "430 4.2.0", what, mend=_DECLARE)
+
+
+def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
+    """What was not read of an application."""
+    if not _concerns(attempt):
+        return
+    known = _registered(picture, attempt)
+    if known is None and not picture.lacks(Registration, attempt.client_id):
+        yield Doubt("whether Exchange knows the application", ("application_unregistered", NO_CONSENT), _READ)
+    elif known is not None and known.permissions is None:
+        yield Doubt("whether somebody has consented to SMTP.SendAsApp", (NO_CONSENT,), _READ)
+    if not _may_open(picture, attempt) and not picture.lacks(MailboxRight, _key(attempt)):
+        what = f"whether the application may open {attempt.mailbox}"
+        yield Doubt(what, ("no_mailbox_right",), "give the application a role that may run Get-MailboxPermission")
+
+
+_READ = f"grant the application that runs this tool the Graph permission {PERMISSION}"
+
+
+def consent_command(permission: str, object_id: str) -> str:
+    """What an administrator runs to consent; the API and the role are found by their names.
+
+    For permissions of Microsoft Graph that takes a Privileged Role Administrator, for those of Exchange a Cloud
+    Application Administrator is enough (Learn, "Grant tenant-wide admin consent to an application").
+    """
+    api, _, role = permission.partition("/")
+    app_id = EXCHANGE_API if api == "exchange" else GRAPH_API
+    principal = object_id or "<object id of the enterprise application>"
+    who = "a Cloud Application Administrator" if api == "exchange" else "a Privileged Role Administrator"
+    return (
+        f"{who} consents: Connect-MgGraph -Scopes Application.Read.All,AppRoleAssignment.ReadWrite.All; "
+        f"$api = Get-MgServicePrincipal -Filter \"appId eq '{app_id}'\"; "
+        f"New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId {principal} -PrincipalId {principal} "
+        f"-ResourceId $api.Id -AppRoleId ($api.AppRoles | Where-Object Value -eq '{role}').Id"
+    )
+
+
+def _concerns(attempt: Attempt) -> bool:
+    """Whether an application signs in over SMTP. High Volume Email takes other rights."""
+    application = attempt.authentication == "oauth" and attempt.application is True
+    return application and bool(attempt.client_id) and not attempt.hve
+
+
+def _registered(picture: Picture, attempt: Attempt) -> Registration | None:
+    return next((r for _, r in picture.every(Registration) if r.application == attempt.client_id), None)
+
+
+def _may_open(picture: Picture, attempt: Attempt) -> bool:
+    wanted = MailboxRight(attempt.client_id, attempt.mailbox)
+    return any(right == wanted for _, right in picture.every(MailboxRight))
+
+
+def _key(attempt: Attempt) -> str:
+    return f"{attempt.client_id} on {attempt.mailbox}"

@@ -1,0 +1,166 @@
+"""Applications that send with a token of their own: refused, applied, sent over SMTP with XOAUTH2, and taken back."""
+
+from __future__ import annotations
+
+import json
+import smtplib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.shop import Shop, open_shop
+from tests.sandbox.mailing import connection, message, token, words, xoauth2
+
+CLIENT, OBJECT = "6f1c0d1e-0000-4000-8000-000000000001", "6f1c0d1e-0000-4000-8000-000000000002"
+ROLE = "SMTP.SendAsApp"
+EXCHANGE = "https://outlook.office365.com"
+SEED: dict[str, Any] = {
+    "sandbox": 1,
+    "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
+    "objects": {
+        "AcceptedDomain": [{"DomainName": "contoso.com", "Default": True}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+    },
+    "mailboxes": ["invoices@contoso.com", "anna@contoso.com"],
+    "apps": [
+        {
+            "displayName": "erp",
+            "appId": CLIENT,
+            "objectId": OBJECT,
+            "appRoles": {EXCHANGE: [ROLE]},
+        }
+    ],
+}
+PLAN = f"""
+applications:
+  erp: {{ client_id: {CLIENT.upper()} }}
+devices:
+  erp:
+    from: invoices@contoso.com
+    recipients: anyone
+    supports: {{ tls: "1.3", authentication: [oauth] }}
+    application: erp
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop"), SEED) as here:
+        yield here
+
+
+@pytest.fixture(autouse=True)
+def anew(shop: Shop) -> Iterator[None]:
+    shop.write(PLAN)
+    yield
+    shop.reset()
+
+
+def send(shop: Shop, mailbox: str = "invoices@contoso.com") -> str:
+    """A message of the application over the submission port, with a token of its own; "" where it was taken."""
+    endpoints = shop.tenant.endpoints
+    tenant = type(shop.tenant)(shop.tenant.folder, {**endpoints, "erp": endpoints["apps"]["erp"]})
+    with connection(tenant, "smtp_submission") as client:
+        code, text = client.docmd("AUTH", "XOAUTH2 " + xoauth2(mailbox, token(tenant, "erp")))
+        if code != 235:
+            return f"{code} {text.decode()}"
+        try:
+            client.send_message(message(mailbox, "someone@fabrikam.com"))
+        except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+            return words(error)
+    return ""
+
+
+def run(shop: Shop, *arguments: str, profile: str = "sandbox", code: int = 0, **environment: str) -> str:
+    done = shop.run("--profile", profile, *arguments, PROVISIONER_TIMEOUTS__CONFIRM_S="5", **environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def findings(shop: Shop, code: int = 2) -> dict[str, dict[str, Any]]:
+    document = json.loads(run(shop, "plan", "plan.yaml", "--format", "json", "--detailed-exitcode", code=code))
+    return {d["rule"]: d for d in document["provisioner"]["findings"]}
+
+
+@pytest.mark.parametrize("profile", ["sandbox", "sandbox-psrp"])
+def test_an_application_that_was_refused_sends_and_a_rollback_takes_it_back(shop: Shop, profile: str) -> None:
+    assert send(shop).startswith("535 5.7.3 Authentication unsuccessful")
+    before = shop.tenant.seen()
+    run(shop, "apply", "plan.yaml", "--auto-approve", profile=profile)
+    (principal,) = shop.tenant.rows("ServicePrincipal")
+    assert (principal["AppId"], principal["ObjectId"]) == (CLIENT, OBJECT), "the id of the enterprise application"
+    (right,) = shop.tenant.rows("MailboxPermission")
+    assert right["AccessRights"] == ["FullAccess"]
+    (added,) = (r for r in shop.tenant.writes(since=before) if r["cmdlet"] == "Add-MailboxPermission")
+    assert added["parameters"]["AutoMapping"] is False
+    assert send(shop) == ""
+    assert shop.tenant.control("GET", "/mail")[-1]["mail_from"] == "invoices@contoso.com"
+    run(shop, "plan", "plan.yaml", "--detailed-exitcode", profile=profile)
+    run(shop, "rollback", "last", "-o", "back.json", profile=profile)
+    saved = shop.reviewed("back.json")
+    run(shop, "apply", *saved, "--auto-approve", profile=profile)
+    assert shop.tenant.rows("ServicePrincipal") == shop.tenant.rows("MailboxPermission") == []
+    assert send(shop).startswith("535 5.7.")
+
+
+def test_what_lacks_is_told_with_the_command_for_who_must_give_it(shop: Shop) -> None:
+    """Consent is nothing that the plan could give: it is a warning, and everything else is done."""
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [{"appId": CLIENT, "appRoles": {}}]})
+    told = findings(shop)["APPLICATION-CONSENT"]
+    assert f"-ServicePrincipalId {OBJECT} -PrincipalId {OBJECT}" in told["mend"]
+    assert "00000002-0000-0ff1-ce00-000000000000" in told["mend"]
+    assert "'SMTP.SendAsApp'" in told["mend"]
+    assert f"/contoso.onmicrosoft.com/adminconsent?client_id={CLIENT}" in told["mend"]
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    assert send(shop).startswith("535 5.7.3")
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [{"appId": CLIENT, "appRoles": {EXCHANGE: [ROLE]}}]})
+    assert "APPLICATION-CONSENT" not in findings(shop, code=0)
+    assert send(shop) == ""
+
+
+def test_a_registration_with_a_wrong_object_id_is_found_and_never_deleted(shop: Shop) -> None:
+    wrong = OBJECT.replace("0002", "0009")
+    shop.tenant.cmdlet("New-ServicePrincipal", AppId=CLIENT, ObjectId=wrong)
+    told = findings(shop)
+    assert told["NOT-IN-FORCE"]["severity"] == "warning"
+    assert f"Remove-ServicePrincipal -Identity {wrong}" in told["NOT-IN-FORCE"]["mend"]
+    assert "does not know the application" in told["SMTP-AUTH-BLOCKED"]["summary"]
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    assert [row["ObjectId"] for row in shop.tenant.rows("ServicePrincipal")] == [wrong]
+    shop.tenant.cmdlet("Remove-ServicePrincipal", Identity=wrong)
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    assert send(shop) == ""
+
+
+def test_without_the_permission_to_read_applications_nothing_is_registered(shop: Shop) -> None:
+    denied = {"status": 403, "body": {"error": {"code": "Authorization_RequestDenied", "message": "no"}}}
+    shop.tenant.control("POST", "/faults", [{"front": "graph", "match": {"path": "/v1.0/servicePrincipals"},
+                                             "times": 9, "do": denied}])  # fmt: skip
+    said = run(shop, "apply", "plan.yaml", "--auto-approve", code=5)
+    assert "grant the app the Graph permission Application.Read.All" in said
+    assert shop.tenant.rows("ServicePrincipal") == []
+
+
+def test_what_was_exported_plans_empty(shop: Shop) -> None:
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    run(shop, "export", "-o", "live.yaml")
+    written = (shop.folder / "live.yaml").read_text()
+    assert f"{CLIENT}: {{display_name: erp}}" in written.replace("'", "") or "display_name: erp" in written
+    assert "mailbox_permissions:" in written
+    assert "- invoices@contoso.com" in written
+    run(shop, "plan", "live.yaml", "--detailed-exitcode")
+    (shop.folder / "live.yaml").unlink()
+
+
+@pytest.mark.parametrize("way", ["mailbox_permission", "service_principal"])
+def test_what_leaves_the_plan_stays_and_absent_takes_it_away(shop: Shop, way: str) -> None:
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    shop.write("owner: mail/prod\n")
+    run(shop, "plan", "plan.yaml", "--detailed-exitcode")
+    key = CLIENT if way == "service_principal" else f"{CLIENT} on invoices@contoso.com"
+    shop.write(f"absent: ['{way}/{key}']\n")
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    rows = {"service_principal": "ServicePrincipal", "mailbox_permission": "MailboxPermission"}
+    assert shop.tenant.rows(rows[way]) == []
+    assert send(shop) != ""

@@ -1,0 +1,76 @@
+"""What an application needs to sign in: its registration, consent, and FullAccess; and what is not known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from provisioner.mailflow.applications import consent_command, doubts, refusals
+from provisioner.mailflow.attempt import Attempt
+from provisioner.model import Address
+from provisioner.model.picture import Contribution, Contributions, MailboxRight, Picture, Registration
+
+CLIENT, BOX = "6f1c0d1e-0000-4000-8000-000000000001", "invoices@contoso.com"
+APP = Attempt(BOX, True, authentication="oauth", mailbox=BOX, application=True, client_id=CLIENT)
+KNOWN = Registration(CLIENT, frozenset({"exchange/SMTP.SendAsApp"}), "object")
+RIGHT = MailboxRight(CLIENT, BOX)
+NEITHER: Mapping[type[Contribution], frozenset[str]] = {
+    Registration: frozenset({CLIENT}),
+    MailboxRight: frozenset({f"{CLIENT} on {BOX}"}),
+}
+
+
+def picture(*words: Contribution, lacking: Mapping[type[Contribution], frozenset[str]] = NEITHER) -> Picture:
+    objects: dict[Address, Contributions] = {Address("x", str(n)): (word,) for n, word in enumerate(words)}
+    return Picture(objects, lacking=lacking)
+
+
+@pytest.mark.parametrize(
+    ("words", "reasons"),
+    [
+        ((KNOWN, RIGHT), []),
+        ((), ["application_unregistered", "no_mailbox_right"]),
+        ((KNOWN,), ["no_mailbox_right"]),
+        ((RIGHT,), ["application_unregistered"]),
+        ((replace(KNOWN, permissions=frozenset({"graph/Mail.Send"})), RIGHT), ["no_consent"]),
+        ((KNOWN, MailboxRight(CLIENT, "anna@contoso.com")), ["no_mailbox_right"]),
+        ((replace(KNOWN, application="another"), RIGHT), ["application_unregistered"]),
+    ],
+)
+def test_what_lacks_is_refused_by_name(words: Contributions, reasons: list[str]) -> None:
+    assert [refusal.reason for refusal in refusals(picture(*words), APP)] == reasons
+
+
+def test_what_was_not_read_is_a_doubt_and_no_refusal() -> None:
+    unread = picture(lacking={})
+    assert list(refusals(unread, APP)) == []
+    found = {reason for doubt in doubts(unread, APP) for reason in doubt.reasons}
+    assert found == {"application_unregistered", "no_consent", "no_mailbox_right"}
+    (consent,) = doubts(picture(replace(KNOWN, permissions=None), RIGHT), APP)
+    assert consent.reasons == ("no_consent",)
+    assert "Application.Read.All" in consent.mend
+    assert list(doubts(picture(KNOWN, RIGHT), APP)) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(APP, application=False),
+        replace(APP, application=None),
+        replace(APP, client_id=""),
+        replace(APP, authentication="basic"),
+        replace(APP, hve=True),
+    ],
+)
+def test_nobody_else_is_concerned(other: Attempt) -> None:
+    assert [*refusals(picture(), other), *doubts(picture(), other)] == []
+
+
+def test_the_command_names_who_may_consent_and_finds_the_role_by_name() -> None:
+    command = consent_command("exchange/SMTP.SendAsApp", "object")
+    assert command.startswith("a Cloud Application Administrator consents: Connect-MgGraph")
+    assert "-ServicePrincipalId object -PrincipalId object" in command
+    assert "Where-Object Value -eq 'SMTP.SendAsApp').Id" in command
+    assert consent_command("graph/Mail.Send", "").startswith("a Privileged Role Administrator")
