@@ -39,7 +39,7 @@ from provisioner.resources.rows import (
 from provisioner.senders import reports, sign_ins, traces
 from provisioner.senders.inventory import OAUTH, SIGNING_IN, Evidence, Inventory, Sender, Source, State
 from provisioner.senders.merging import Knowledge, judged, merged
-from provisioner.senders.observing import Observation, earliest
+from provisioner.senders.observing import Observation, earliest, moment
 from provisioner.tenant.ports import Ports
 
 _READER = "Global Reader (Entra), or View-Only Configuration and View-Only Recipients (Exchange)"
@@ -129,8 +129,8 @@ class _Period:
         return max(self.begin, _text(dt.datetime.fromisoformat(self.end) - dt.timedelta(days=days)))
 
 
-def _text(moment: dt.datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+def _text(when: dt.datetime) -> str:
+    return f"{when:%Y-%m-%dT%H:%M:%SZ}"
 
 
 # --- what the tenant has ---------------------------------------------------------------------------------------------
@@ -141,7 +141,11 @@ class _Tenant:
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
-        self._boxes = rows_of(observed.evidence, cas_mailbox.LISTING)
+        rows = rows_of(observed.evidence, cas_mailbox.LISTING)
+        self._boxes = [box for box in map(_mailbox, rows) if box is not None]
+        people = rows_of(observed.evidence, user.LISTING)
+        self._people = [(row, person) for row in people if (person := _person(row)) is not None]
+        self._odd = len(rows) - len(self._boxes) + len(people) - len(self._people)
         domains = observed.evidence.get(request_key(accepted_domain.REQUEST))
         self.domains = (
             frozenset(str(row.get("DomainName") or row.get("Name")).lower() for row in domains.rows)
@@ -158,15 +162,14 @@ class _Tenant:
 
     def _names(self) -> Mapping[str, str]:
         """Every name of a mailbox, and its primary address. Sign-in names are in Get-User, under the same Guid."""
-        found = {name: cas_mailbox.primary(row) for row in self._boxes for name in cas_mailbox.names(row)}
-        for row in rows_of(self._observed.evidence, user.LISTING):
-            person = user.decode(row)
+        found = {name: box.primary for box in self._boxes for name in box.names}
+        for _, person in self._people:
             if person.id in found and person.sign_in:
                 found.setdefault(person.sign_in, found[person.id])
         return found
 
     def _enabled(self) -> frozenset[str]:
-        return frozenset(cas_mailbox.primary(row) for row in self._boxes if row.get(transport_config.SWITCH) is False)
+        return frozenset(box.primary for box in self._boxes if box.enabled)
 
     def _relays(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         objects = of_observed(self._observed, TYPES).every(Relay)
@@ -176,6 +179,10 @@ class _Tenant:
         """How each switch was read."""
         for name, requests in _SWITCHES.items():
             answers = [self._observed.evidence[request_key(request)] for request in requests]
+            if name == "mailboxes" and self._odd:
+                answers.append(
+                    Unknown(f"{self._odd:,} rows are of a form that this version does not know", "malformed")
+                )
             yield _source(name, answers, _NEEDS.get(name, _READER), ("", ""))
         unlisted = [self._observed.unlisted[name] for name in sorted(self._observed.unlisted)]
         relays = sum(1 for _ in of_observed(self._observed, TYPES).every(Relay))
@@ -201,7 +208,31 @@ class _Tenant:
         if not isinstance(answer, Answer):
             return answer
         wanted = set(mailboxes)
-        return Answer(tuple(row for row in answer.rows if wanted & user.decode(row).addresses))
+        return Answer(tuple(row for row, person in self._people if wanted & person.addresses))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mailbox:
+    """A mailbox: its primary address, every name of it, and whether its own switch allows SMTP AUTH."""
+
+    primary: str
+    names: frozenset[str]
+    enabled: bool
+
+
+def _mailbox(row: Row) -> _Mailbox | None:
+    """A row of Get-CASMailbox; None for one that names no mailbox."""
+    try:
+        return _Mailbox(cas_mailbox.primary(row), cas_mailbox.names(row), row.get(transport_config.SWITCH) is False)
+    except ValueError:
+        return None
+
+
+def _person(row: Row) -> user.User | None:
+    try:
+        return user.decode(row)
+    except ValueError:
+        return None
 
 
 def _verdict(
@@ -330,7 +361,8 @@ _BY_HAND = "export it in the Exchange admin center (Reports > Mail flow) as CSV,
 
 async def _traces(context: Context, ports: Ports, found: _Found, known: _Tenant, period: _Period) -> None:
     rows, reached, failure = await _listed(context, ports, period)
-    answers: list[Answer | Unknown] = [Answer(tuple(rows))] if rows or failure is None else []
+    some = rows or failure is None or reached < period.end
+    answers: list[Answer | Unknown] = [Answer(tuple(rows))] if some else []
     answers += [failure] if failure else []
     source = _source("message_traces", answers, traces.ROLE, (reached, period.end))
     how, details = await _details(context, ports, rows, known.domains)
@@ -354,7 +386,7 @@ async def _listed(context: Context, ports: Ports, period: _Period) -> tuple[list
             if isinstance(answer, Unknown):
                 return rows, reached, answer
             rows += answer.rows
-            reached = str(answer.rows[-1].get("Received"))[:19] + "Z" if answer.rows else reached
+            reached = (moment(answer.rows[-1].get("Received")) if answer.rows else "") or reached
             place = place.after(answer.rows)
         reached = window.begin
     return rows, reached, None

@@ -59,6 +59,11 @@ def ip_address(text: str) -> str:
     return str(mapped or address)
 
 
+def unicode_text(text: str) -> str:
+    """A text as UTF-8 can hold it: half of a surrogate pair, which JSON of the wire may have, becomes "?"."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _lower(text: str) -> str:
     return text.lower()
 
@@ -201,9 +206,9 @@ def ordered(inventory: Inventory) -> Inventory:
     return dataclasses.replace(
         inventory,
         senders=tuple(sorted((_ordered(s) for s in inventory.senders), key=lambda s: s.key)),
-        sources=tuple(sorted(set(inventory.sources))),
-        idle_mailboxes=tuple(sorted(set(inventory.idle_mailboxes))),
-        idle_connectors=tuple(sorted(set(inventory.idle_connectors))),
+        sources=tuple(sorted({dataclasses.replace(s, reason=unicode_text(s.reason)) for s in inventory.sources})),
+        idle_mailboxes=tuple(sorted({unicode_text(name) for name in inventory.idle_mailboxes})),
+        idle_connectors=tuple(sorted({unicode_text(name) for name in inventory.idle_connectors})),
     )
 
 

@@ -34,6 +34,7 @@ from provisioner.senders.inventory import (
     Source,
     SourceAddress,
     ordered,
+    unicode_text,
 )
 from provisioner.senders.observing import Observation, counted, earliest
 
@@ -53,7 +54,8 @@ class Knowledge:
 
     def primary(self, *names: str) -> str:
         """The primary address of the mailbox that goes by one of these names; the first name where none does."""
-        return next((self.mailboxes[name] for name in names if name in self.mailboxes), names[0] if names else "")
+        found = (self.mailboxes[name] for name in names if name in self.mailboxes)
+        return unicode_text(next(found, names[0] if names else ""))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -245,9 +247,16 @@ def _of_application(o: Observation, submitting: Mapping[_Key, frozenset[str]]) -
 
 
 def _any(addresses: Iterable[str], networks: Iterable[str]) -> bool:
-    """Whether one of the addresses is in one of the networks."""
-    spaces = [ipaddress.ip_network(network) for network in networks]
+    """Whether one of the addresses is in one of the networks. Text that is not a network holds nothing."""
+    spaces = [space for space in map(_network, networks) if space is not None]
     return any(ipaddress.ip_address(address) in space for address in addresses if address for space in spaces)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None
 
 
 # --- what is known of a sender ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from provisioner.senders.inventory import UNKNOWN, Evidence, Protocol, TlsVersion, ip_address
+from provisioner.senders.inventory import UNKNOWN, Evidence, Protocol, TlsVersion, ip_address, unicode_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ class Observation:
     first: str = ""
     last: str = ""
 
+    def __post_init__(self) -> None:
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if value and not value.isascii():
+                object.__setattr__(self, name, unicode_text(value))
+
     @property
     def kind(self) -> tuple[object, ...]:
         """Everything but its counts and times."""
@@ -48,6 +54,7 @@ class Observation:
         return tuple(value for name, value in values.items() if name not in _COUNTED)
 
 
+_TEXTS = ("sender", "login", "login_id", "connector", "application", "client_id", "user_agent", "code", "reason")
 _COUNTED = frozenset({"messages", "logins", "failures", "first", "last"})
 
 
