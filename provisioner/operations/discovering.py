@@ -29,7 +29,9 @@ from provisioner.resources.rows import (
     access_policy,
     authentication_policy,
     cas_mailbox,
+    hve_account,
     organization_config,
+    recipient,
     rows_of,
     security_defaults,
     service_principal,
@@ -37,7 +39,7 @@ from provisioner.resources.rows import (
     user,
 )
 from provisioner.senders import reports, sign_ins, traces
-from provisioner.senders.inventory import OAUTH, SIGNING_IN, Evidence, Inventory, Sender, Source, State
+from provisioner.senders.inventory import HVE, OAUTH, SIGNING_IN, Evidence, Inventory, Sender, Source, State
 from provisioner.senders.merging import Knowledge, judged, merged
 from provisioner.senders.observing import Observation, earliest, moment
 from provisioner.tenant.ports import Ports
@@ -45,6 +47,7 @@ from provisioner.tenant.ports import Ports
 _READER = "Global Reader (Entra), or View-Only Configuration and View-Only Recipients (Exchange)"
 _SWITCHES: Mapping[Evidence, tuple[Request, ...]] = {
     "accepted_domains": (accepted_domain.REQUEST,),
+    "high_volume_accounts": (hve_account.LISTING,),
     "mailboxes": (cas_mailbox.LISTING, user.LISTING),
     "organization": (transport_config.REQUEST, organization_config.REQUEST),
     "authentication_policies": (authentication_policy.REQUEST,),
@@ -158,7 +161,9 @@ class _Tenant:
             if isinstance(registered, Answer)
             else None
         )
-        self.knowledge = Knowledge(self._names(), self._relays(), self._enabled())
+        accounts = rows_of(observed.evidence, hve_account.LISTING)
+        high_volume = frozenset(address for row in accounts for address in recipient.addresses(row))
+        self.knowledge = Knowledge(self._names(), self._relays(), self._enabled(), high_volume)
 
     def _names(self) -> Mapping[str, str]:
         """Every name of a mailbox, and its primary address. Sign-in names are in Get-User, under the same Guid."""
@@ -239,7 +244,14 @@ def _verdict(
     picture: Picture, evidence: Mapping[str, Answer | Unknown], sender: Sender
 ) -> Literal["allowed", "blocked", "unknown"]:
     kind = "oauth" if sender.protocol == OAUTH else "basic"
-    attempt = Attempt("", False, authentication=kind, mailbox=sender.mailbox, application=kind == "oauth" or None)
+    attempt = Attempt(
+        "",
+        False,
+        authentication=kind,
+        mailbox=sender.mailbox,
+        application=kind == "oauth" or None,
+        hve=sender.protocol == HVE,
+    )
     allowed = submitted(picture, attempt, evidence).allowed
     return "unknown" if allowed is None else "allowed" if allowed else "blocked"
 

@@ -36,6 +36,7 @@ SOURCES = {
     "conditional_access": "Conditional Access policies",
     "connectors": "connectors",
     "accepted_domains": "accepted domains",
+    "high_volume_accounts": "High Volume Email accounts",
 }
 _STATES = {"read": "read", "partial": "read in part", "not_read": "not read"}
 _COLUMNS = (

@@ -43,7 +43,7 @@ State = Literal["read", "partial", "not_read"]
 
 Evidence = Literal["sign_ins", "service_principal_sign_ins", "smtp_auth_report", "message_traces", "trace_details",
                    "connector_report", "mailboxes", "organization", "authentication_policies", "security_defaults",
-                   "conditional_access", "connectors", "accepted_domains"]  # fmt: skip
+                   "conditional_access", "connectors", "accepted_domains", "high_volume_accounts"]  # fmt: skip
 """A source by its name."""
 
 

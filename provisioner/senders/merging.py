@@ -228,12 +228,14 @@ def _of_login(o: Observation, knowledge: Knowledge, by_mailbox: _Places) -> _Pla
     """A login belongs to the mail of its mailbox from the same address, else to any of its mail."""
     mailbox = knowledge.primary(o.login, o.login_id)
     known = by_mailbox.get(mailbox, {})
-    alike = sorted(key for key in known if key.protocol in {BASIC, SUBMISSION})
+    alike = sorted(key for key in known if key.protocol in {BASIC, SUBMISSION, HVE})
     here = [key for key in alike if o.ip_address in known[key]]
     own = [key for key in alike if key.address == mailbox]
     for candidates in (here, own, alike):
         if candidates:
             return _Placed(candidates[0], o)
+    if mailbox in knowledge.high_volume:
+        return _Placed(_Key(mailbox, mailbox, HVE), o)
     return _Placed(_Key("", mailbox, BASIC), o, "only its logins are known: which From address it uses is not")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from provisioner.senders.inventory import (
     BASIC,
     DIRECT,
+    HVE,
     OAUTH,
     RELAY,
     SUBMISSION,
@@ -127,6 +128,13 @@ def test_what_nothing_shows_in_use_is_idle() -> None:
 def test_only_logins_are_judged_by_the_switches() -> None:
     found = judged(_merged(_report(), _mail("plant", ip=_PLANT)), lambda s: "blocked" if s.mailbox else "")
     assert {s.protocol: s.may_log_in for s in found.senders} == {BASIC: "blocked", RELAY: ""}
+
+
+def test_an_account_of_high_volume_email_is_known_by_its_address() -> None:
+    known = Knowledge(high_volume=frozenset({"bulk@contoso.com"}))
+    sender = _only(_login("bulk@contoso.com"), _mail("", "bulk@contoso.com"), knowledge=known)
+    assert (sender.protocol, sender.mailbox) == (HVE, "bulk@contoso.com")
+    assert _only(_login("bulk@contoso.com"), knowledge=known).protocol == HVE
 
 
 # --- properties ------------------------------------------------------------------------------------------------------
