@@ -62,6 +62,7 @@ def _method(document: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"    because {visible(reason)}" for reason in document["why"])
     yield from (f"  not by {r['method_name']}: {visible(r['why'])}" for r in document["refused"])
     yield from (f"  mind: {visible(warning)}" for warning in document["warnings"])
+    yield from (f"  after it is accepted: {visible(sentence)}" for sentence in document["after"])
     yield from (f"  better, or instead: {visible(advice)}" for advice in document["advice"])
 
 

@@ -145,6 +145,7 @@ def _facts(found: Probed) -> dict[str, Any]:
         "diagnosis": plain(found.diagnosis, found.evidence) if found.diagnosis else None,
         "remedy": dataclasses.asdict(found.remedy) if found.remedy else None,
         "limits": list(found.limits),
+        "after": list(found.after),
         "network": list(found.network),
         "trace": dataclasses.asdict(found.trace) if found.trace else None,
     }
@@ -163,7 +164,7 @@ def _lines(found: Probed, *, sent: bool) -> Iterator[str]:
         if found.remedy is not None:
             yield visible(f"  for this device: {found.remedy.sentence}")
             yield from in_plan(found.remedy.plan) if found.remedy.plan else ()
-    yield from (visible(f"  {line}") for line in (*found.network, *found.limits))
+    yield from (visible(f"  {line}") for line in (*found.network, *found.limits, *found.after))
     yield from map(visible, _traced(found.trace) if found.trace else ())
 
 

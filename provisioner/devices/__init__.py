@@ -5,6 +5,7 @@
 a refusal.
 """
 
+from provisioner.devices.afterwards import afterwards
 from provisioner.devices.attempts import at_mx, attempts, signs_in_as_application
 from provisioner.devices.choice import NAMES, Facts, choose, facts_of
 from provisioner.devices.expansion import egress, expand, odd_sources, worked_out_for
@@ -17,6 +18,7 @@ __all__ = [
     "Facts",
     "Remedy",
     "Way",
+    "afterwards",
     "at_mx",
     "attempts",
     "choose",

@@ -48,7 +48,7 @@ def signs_in_as_application(device: Device, authentication: str) -> bool | None:
 def at_mx(device: Device, desired: Desired) -> Sequence[Attempt]:
     """Mail of a device at the MX endpoint: for each domain one attempt a network, and one where none is known."""
     site = desired.sites.get(device.site or "")
-    networks = site.egress_ip_addresses if site else device.sender_ip_addresses
+    networks = site.fixed if site else device.sender_ip_addresses
     certificate = device.certificate if device.modern_tls else ""
     return [
         Attempt(sender, device.recipients == "anyone", network, certificate, device.tls != "none")

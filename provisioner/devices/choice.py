@@ -82,7 +82,7 @@ def facts_of(device: Device, desired: Desired) -> Facts:
     site = desired.sites.get(device.site or "")
     organization = desired.resources.get(Address("organization", "settings"))
     return Facts(
-        site.egress_ip_addresses if site else device.sender_ip_addresses,
+        site.fixed if site else device.sender_ip_addresses,
         site.shared if site else False,
         device.ports & (site.ports | {IMPLICIT_TLS}) if site else device.ports,
         rejects_direct_send(of_declared([organization])) if organization else None,

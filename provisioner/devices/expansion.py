@@ -87,7 +87,7 @@ def egress(desired: Desired) -> Mapping[str, frozenset[str]]:
         if choice is None or choice.method not in {SMTP_RELAY, DIRECT_SEND, THIRD_PARTY}:
             continue
         site = desired.sites.get(device.site or "")
-        sources = site.egress_ip_addresses if site else device.sender_ip_addresses
+        sources = site.fixed if site else device.sender_ip_addresses
         for domain in device.domains:
             found.setdefault(domain, set()).update(sources)
     return {domain: frozenset(networks) for domain, networks in found.items()}

@@ -112,6 +112,13 @@ class SiteBody(TypedDict, total=False):
         Flag,
         Field(description="true: other organizations send from these addresses too. A connector must not name them."),
     ]
+    address: Annotated[
+        Literal["fixed", "shared", "changing"],
+        Field(
+            description="shared: others send from these addresses too; changing: they are not the same tomorrow (a "
+            "provider's pool, CGNAT, SD-WAN, satellite). Either is never named by a connector. fixed if not written.",
+        ),
+    ]
     ports: _Ports
     description: _Text
 
@@ -290,10 +297,11 @@ def site(name: str, body: Mapping[str, Any], location: Location | None) -> Site:
     return Site(
         name,
         frozenset(body["egress_ip_addresses"]),
-        body.get("shared", False),
+        body.get("shared", False) or body.get("address") == "shared",
         frozenset(body.get("ports", ALL_PORTS)),
         body.get("description", ""),
         location,
+        body.get("address") == "changing",
     )
 
 

@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from provisioner.devices.afterwards import afterwards
 from provisioner.devices.choice import (
     CONNECTIONS,
     HVE_RECIPIENTS_PER_MESSAGE,
@@ -66,6 +67,7 @@ def summary(device: Device, desired: Desired) -> Document:
         "refused": [{"method": m, "method_name": NAMES[m], "why": why} for m, why in choice.refused.items()],
         "warnings": list(choice.warnings),
         "advice": list(choice.advice),
+        "after": list(afterwards(device, choice, desired)),
     }
 
 

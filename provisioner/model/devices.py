@@ -30,8 +30,9 @@ IMPLICIT_TLS = 465
 class Site:
     """A place with an internet connection of its own.
 
-    `egress_ip_addresses` are canonical networks; `shared` says that other organizations send from them too; `ports` are
-    the TCP ports that its firewall lets out.
+    `egress_ip_addresses` are canonical networks; `shared` says that other organizations send from them too, `changing`
+    that they are not the same tomorrow (a provider's pool, CGNAT, SD-WAN, satellite); `ports` are the TCP ports that
+    its firewall lets out.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Site:
     ports: frozenset[int] = ALL_PORTS
     description: str = ""
     location: Location | None = None
+    changing: bool = False
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The networks that it sends from on any day."""
+        return frozenset() if self.changing else self.egress_ip_addresses
 
 
 def is_pattern(sender: str) -> bool:

@@ -12,7 +12,7 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from provisioner.devices import NAMES, Remedy, Way, device_of, remedy, way
+from provisioner.devices import NAMES, Remedy, Way, afterwards, device_of, remedy, way
 from provisioner.diagnosis.diagnose import Diagnosis, diagnose
 from provisioner.diagnosis.evidence import Evidence
 from provisioner.diagnostics import Diagnostic, InputError
@@ -61,7 +61,8 @@ class Probing:
 class Probed:
     """The dialogue, and where the server refused: the diagnosis, the tenant's evidence and the remedy.
 
-    `limits` say what the device's abilities leave untried, `network` what to ask those who run the network.
+    `limits` say what the device's abilities leave untried, `network` what to ask those who run the network, `after`
+    what becomes of mail that was accepted.
     """
 
     how: Way
@@ -72,6 +73,7 @@ class Probed:
     limits: Sequence[str] = ()
     network: Sequence[str] = ()
     trace: Trace | None = None
+    after: Sequence[str] = ()
 
 
 async def probe(
@@ -87,7 +89,8 @@ async def probe(
     said = await converse(attempt, heard)
     if said.unreachable:
         return await _blocked(context, how, attempt, said, cloud)
-    found = Probed(how, said, limits=[line async for line in _limits(how, attempt)])
+    after = list(afterwards(device, desired.choices[device.name], desired)) if said.accepted else []
+    found = Probed(how, said, after=after, limits=[line async for line in _limits(how, attempt)])
     if said.accepted and probing.trace_s:
         spf_domain = "" if how.user else how.domain
         trace = await follow(context, desired.tenant, _message_id(attempt, said), spf_domain, probing.trace_s)

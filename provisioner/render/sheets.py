@@ -21,6 +21,7 @@ _PARTS = (
     ("from_rules", "From address"),
     ("limits", "Limits"),
     ("check", "What to check"),
+    ("after", "After it is accepted"),
     ("warnings", "Mind"),
     ("advice", "Better, or instead"),
 )

@@ -198,6 +198,7 @@ _RULES = (
     Rule("CONNECTOR-EMPTIED", Severity.ERROR, "apply", "A connector would let nobody in any more."),
     Rule("CONNECTOR-TYPE-MISSING", Severity.INFO, "", "A connector names senders, but not its type."),
     Rule("CONNECTOR-WITHOUT-SENDERS", Severity.INFO, "", "A connector names neither an address nor a certificate."),
+    Rule("CERTIFICATE-WILDCARD", Severity.WARNING, "", "A wildcard certificate identifies an own system."),
     Rule("CERTIFICATE-UNUSED", Severity.INFO, "", "A certificate is named, but nothing makes the connector use it."),
     Rule("IP-COVERED", Severity.INFO, "", "An address is part of another entry of the same list."),
     Rule("IP-DOCUMENTATION", Severity.WARNING, "", "An address is reserved for documentation (RFC 5737)."),
@@ -270,6 +271,7 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
             summary = "mail from this connector is taken for internal and skips the spam filter"
             yield Advice("TREAT-AS-INTERNAL", summary, "leave it out", "treat_messages_as_internal")
         yield from _unused_certificate(spec)
+        yield from _wildcard(spec)
         yield from _without_effect(spec)
 
     def guards(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Guard]:
@@ -312,6 +314,15 @@ def _odd_network(text: str) -> Iterator[Advice]:
     elif not network.is_global or network.overlaps(_SHARED):
         summary = f"{text} is not a public address: mail from the internet never comes from there"
         yield Advice("IP-PRIVATE", summary, "write the public address that the firewall translates to", name)
+
+
+def _wildcard(spec: InboundConnector) -> Iterator[Advice]:
+    """A certificate counts before MAIL FROM and the recipient when Exchange asks whose mail it is (MC1226222)."""
+    name = spec.tls_sender_certificate_name or ""
+    if spec.type == "on_premises" and name.startswith("*."):
+        summary = f"a host that shows {name} has mail for other tenants of Microsoft 365 attributed to this one, too"
+        mend = f"give the sending system a certificate of its own, such as relay.{name[2:]}, and name that one"
+        yield Advice("CERTIFICATE-WILDCARD", summary, mend, "tls_sender_certificate_name")
 
 
 def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:

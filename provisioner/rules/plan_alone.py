@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from provisioner import mailflow
 from provisioner.devices import NAMES, at_mx, odd_sources, worked_out_for
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired, Finding, Resource, ResourceType, Rule
-from provisioner.model.devices import DIRECT_SEND, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
+from provisioner.model.picture import Relay, shared
 from provisioner.resources import TYPES
 from provisioner.rules.catalogue import RULES, rule_of
 
@@ -32,6 +34,8 @@ def lint(desired: Desired, types: Types = TYPES) -> Iterator[Finding]:
     yield from _same_scope(desired, by_name)
     yield from _lost_devices(desired)
     yield from _risks(desired)
+    yield from _named_by_connectors(desired, by_name)
+    yield from _external_limit(desired)
 
 
 def _odd_sources(desired: Desired) -> Iterator[Finding]:
@@ -77,6 +81,46 @@ def _risks(desired: Desired) -> Iterator[Finding]:
         summary = f"{listed([desired.devices[n].address for n in names])}: {warning}"
         mend = "; or ".join(desired.choices[names[0]].advice)
         yield Finding(rule.id, rule.severity, summary, mend, location=desired.devices[names[0]].location)
+
+
+def _named_by_connectors(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
+    """Connectors that relay for addresses of sites that share them, or whose addresses change (MC1226222)."""
+    loose = {s.name: s.egress_ip_addresses for s in desired.sites.values() if s.shared or s.changing}
+    for resource in desired.resources.values() if loose else ():
+        relays = mailflow.contributions(types[resource.address.type], resource.spec)
+        networks = frozenset[str]().union(*(relay.networks for relay in relays if isinstance(relay, Relay)))
+        for name, addresses in loose.items():
+            if shared(networks, addresses):
+                how = "others send from, too" if desired.sites[name].shared else "are not the same tomorrow"
+                summary = f"{resource.address} relays for addresses of site/{name}, which {how}"
+                mend = "let its devices sign in or show a certificate, and take the addresses out of the connector"
+                yield _finding(RULES["CONNECTOR-SHARED-ADDRESS"], resource, "sender_ip_addresses", summary, mend)
+
+
+_FIRST_LICENCE, _OF_EACH, _POWER, _BASE = 10_000, 500, 0.7, 9_500
+"""The tenant's external recipients in 24 hours: 500 x licences^0.7 + 9,500 (Exchange Team Blog, 24 February 2025)."""
+
+
+def _external_limit(desired: Desired) -> Iterator[Finding]:
+    """What the devices that relay or sign in may reach together outside, against the limit of the whole tenant.
+
+    High Volume Email is not counted by it, nor is mail within the organization.
+    """
+    counted = {CLIENT_SUBMISSION, SMTP_RELAY}
+    senders = [desired.devices[name] for name, choice in desired.choices.items() if choice.method in counted]
+    outside = [d for d in senders if d.recipients == "anyone" and d.recipients_per_day]
+    total = sum(d.recipients_per_day for d in outside)
+    if total <= _FIRST_LICENCE:
+        return
+    rule = RULES["TENANT-EXTERNAL-LIMIT"]
+    licences = math.ceil(((total - _BASE) / _OF_EACH) ** (1 / _POWER))
+    most = max(outside, key=lambda d: d.recipients_per_day)
+    summary = (
+        f"the devices may reach {total:,} external recipients a day, {most.address} the most; a tenant may with "
+        f"{licences:,} licences or more (550 5.7.233), mail of people included"
+    )
+    mend = "compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail"
+    yield Finding(rule.id, rule.severity, summary, mend, blocks=rule.blocks, location=most.location)
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:

@@ -582,6 +582,11 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r'(remove it if no system needs it; )?it belongs to the plan ".+": change it there, or list "(.+)" under ignore',
      _of_another_plan),
     ("to keep it, give it its name in the plan; to delete it, list it under absent", _renamed),
+    (r"give the sending system a certificate of its own, such as (\S+), and name that one", by_hand("a certificate")),
+    ("let its devices sign in or show a certificate, and take the addresses out of the connector",
+     by_hand("another way for the site")),
+    ("compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail",
+     by_hand("licences are counted")),
     ("make sure that nothing signs in as it any more, then --allow HVE-ACCOUNT-DELETED", by_hand("it is not used")),
     (r"write billing_policy: and its id \(Get-BillingPolicy -ResourceType HVE lists them\), or assign one in the "
      "Exchange admin center", lambda r: [Way("a billing policy", r.writing_field("billing_policy", PAYS))]),

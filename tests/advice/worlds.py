@@ -291,6 +291,14 @@ def _of_devices() -> Iterator[World]:
     many = _device("erp", ["basic"], messages_per_day=1_000, recipients_per_message=60, method="client_submission",
                    recipients="organization")  # fmt: skip
     news = {"news@contoso.com": {"password": "env:HVE_PASSWORD"}}
+    wildcard = _relay("relay", tls_sender_certificate_name="*.contoso.com")
+    wildcard["relay"]["require_tls"] = True
+    yield _world("a wildcard", {"inbound_connectors": wildcard}, "CERTIFICATE-WILDCARD")
+    pool = {"sites": {"pool": {"egress_ip_addresses": [BRANCH], "address": "changing"}}}
+    yield _world("a pool", joined(pool, {"inbound_connectors": _relay("pool", sender_ip_addresses=[BRANCH])}),
+                 "CONNECTOR-SHARED-ADDRESS")  # fmt: skip
+    both = joined(*(_device(name, site="hq", messages_per_day=8_000) for name in ("fax", "scan")))
+    yield _world("a tenant's limit", joined(HQ, both), "TENANT-EXTERNAL-LIMIT")
     yield _world("nobody pays", {"hve_accounts": news}, "HVE-BILLING")
     account: Command = ("New-MailUser", {"HVEAccount": True, "Name": "n", "PrimarySmtpAddress": "news@contoso.com",
             "Password": "Secret123"})  # fmt: skip
