@@ -3,8 +3,8 @@
 A rule waits for requests that it matches, lets `after` of them pass, then strikes `times` of them. What a rule does
 stands in `_DEEDS`: `inflate` is a body of gzip and `flood` a plain one that have so many bytes, `drip` sends the true
 answer one byte each so many seconds. Some deeds only the front can do (answers with `@adminapi.errors`, a row that
-reads miss for a while, other rows than the cmdlet's, a pipeline that ends without an error): for these the front asks
-`deed(scope)`.
+reads miss for a while, other rows than the cmdlet's, a pipeline that ends without an error, another body in the
+envelope of WS-Management): for these the front asks `deed(scope)`.
 Secrets never reach the log.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from provisioner.sandbox.clock import Clock
+from provisioner.sandbox.wsman import Pipelines
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,9 +30,11 @@ FRONTS = ("exchange", "psrp", "wsman", "graph", "entra", "dns", "smtp")
 """`psrp` are the cmdlets of remote PowerShell, `wsman` the requests of HTTP that carry them."""
 _DEEDS = frozenset({
     "status", "headers", "body", "delay", "hold", "close", "run_then_close", "html", "truncate", "adminapi_errors",
-    "read_after_write_404", "rows", "end", "inflate", "flood", "drip",
+    "read_after_write_404", "rows", "end", "inflate", "flood", "drip", "soap",
 })  # fmt: skip
 _MATCHES = frozenset({"cmdlet", "path", "method"})
+"""For `wsman` the method is the verb of WS-Management (Create, Command, Receive, Signal, Delete), and the cmdlet one of
+those that the pipeline of a Command, Receive or Signal runs."""
 _HTML = (
     "<!DOCTYPE html><html><head><title>Sign in to your account</title></head>"
     "<body><p>Please enable JavaScript to continue.</p></body></html>"
@@ -58,7 +61,7 @@ class _Rule:
     times: int | None
     do: Mapping[str, Any]
 
-    def takes(self, front: str, method: str, path: str, cmdlet: str | None) -> bool:
+    def takes(self, front: str, method: str, path: str, cmdlets: Iterable[str]) -> bool:
         """Whether the rule strikes this request; counts it if it matches."""
         wanted = self.match
         if front != self.front or self.times == 0:
@@ -67,7 +70,7 @@ class _Rule:
             return False
         if "path" in wanted and wanted["path"].lower() not in path.lower():
             return False
-        if "cmdlet" in wanted and wanted["cmdlet"].lower() != (cmdlet or "").lower():
+        if "cmdlet" in wanted and wanted["cmdlet"].lower() not in (name.lower() for name in cmdlets):
             return False
         if self.after > 0:
             self.after -= 1
@@ -135,10 +138,13 @@ class Faults:
         if do.get("hold"):
             await self._lifted.wait()
 
-    def take(self, front: str, *, method: str = "", path: str = "", cmdlet: str | None = None) -> Mapping[str, Any]:
+    def take(
+        self, front: str, *, method: str = "", path: str = "", cmdlet: str | Iterable[str] | None = None
+    ) -> Mapping[str, Any]:
         """What shall happen to this request: the deed of the first rule that strikes it, or {}."""
+        cmdlets = tuple(cmdlet or ()) if not isinstance(cmdlet, str) else (cmdlet,)
         for rule in self._rules:
-            if rule.takes(front, method, path, cmdlet):
+            if rule.takes(front, method, path, cmdlets):
                 return rule.do
         return {}
 
@@ -222,6 +228,7 @@ def facts(scope: MutableMapping[str, Any]) -> dict[str, Any]:
 class _Layer:
     def __init__(self, faults: Faults, app: ASGIApp, front: str) -> None:
         self._faults, self._app, self._front = faults, app, front
+        self._pipelines = Pipelines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -229,15 +236,21 @@ class _Layer:
             return
         query = scope["query_string"].decode("latin-1")
         path = scope["path"] + (f"?{query}" if query else "")
-        cmdlet = None
-        if self._front == "exchange" and scope["method"] == "POST":
+        method, cmdlet, runs = scope["method"], None, ()
+        if self._front in ("exchange", "wsman") and method == "POST":
             body = await whole_body(receive)
-            cmdlet, receive = _cmdlet_name(body), _again(body, receive)
+            receive = _again(body, receive)
+            if self._front == "exchange":
+                cmdlet = _cmdlet_name(body)
+            else:
+                method, runs = self._pipelines.glimpse(body)
         columns = facts(scope)
-        columns.update(method=scope["method"], path=path, cmdlet=cmdlet)
+        columns.update(method=method, path=path, cmdlet=cmdlet)
+        if runs:
+            columns["runs"] = runs
         columns["client_request_id"] = dict(scope["headers"]).get(b"client-request-id", b"").decode("latin-1") or None
         columns["write"] = scope["method"] in {"POST", "PATCH", "PUT", "DELETE"} and self._front == "graph"
-        do = self._faults.take(self._front, method=scope["method"], path=path, cmdlet=cmdlet)
+        do = self._faults.take(self._front, method=method, path=path, cmdlet=runs or cmdlet)
         scope["sandbox.deed"] = do
         exchange = _Exchange(self._app, scope, receive, send, self._front, self._faults)
         try:

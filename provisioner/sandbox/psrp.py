@@ -47,7 +47,7 @@ from psrpcore.types import (
 
 from provisioner.sandbox import wsman
 from provisioner.sandbox.cmdlets import CmdletError, catalogue, run_cmdlet
-from provisioner.sandbox.faults import Faults, whole_body
+from provisioner.sandbox.faults import Faults, deed, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_values import plain, powershell_row
 from provisioner.sandbox.tenant import Tenant
@@ -527,6 +527,8 @@ class _Front:
             request = wsman.parse(body)
             message_id = request.message_id
             content, status = await self._shells.handle(request, user), 200
+            if (body := deed(scope).get("soap")) is not None:
+                content, status = wsman.scripted(request, body), 500 if "Fault" in body else 200
         except WsmanFault as fault:
             fault.message_id = fault.message_id or message_id
             content, status = wsman.refused(fault), fault.status

@@ -177,6 +177,37 @@ def _seconds(text: str) -> float:
     return int(found[1] or 0) * 3600 + int(found[2] or 0) * 60 + float(found[3] or 0)
 
 
+_ACTION = re.compile(rb"Action[^>]*>([^<]+)<")
+_COMMAND_ID = re.compile(rb'CommandId="([^"]+)"')
+_ARGUMENTS = re.compile(rb"Arguments[^>]*>([^<]+)<")
+_CMD = re.compile(rb'<S N="Cmd">(\w+-\w+)</S>')
+_BETWEEN = frozenset({"Select-Object"})
+
+
+class Pipelines:
+    """What goes by on a host: the verb of each request, and which cmdlets the pipeline runs that it belongs to."""
+
+    def __init__(self) -> None:
+        self._runs: dict[bytes, tuple[str, ...]] = {}
+
+    def glimpse(self, body: bytes) -> tuple[str, tuple[str, ...]]:
+        """The verb and the cmdlets of a request; what cannot be read is POST. Select-Object, which separates, is none.
+
+        A Command carries its pipeline (CREATE_PIPELINE of MS-PSRP 2.2.2.10) in base64; what is about it has its id.
+        """
+        action, command = _ACTION.search(body), _COMMAND_ID.search(body)
+        verb = _ACTIONS.get(action[1].decode("latin-1").strip(), "POST") if action else "POST"
+        if command is None:
+            return verb, ()
+        if verb == "Command" and (arguments := _ARGUMENTS.search(body)) is not None:
+            names = (name.decode() for name in _CMD.findall(base64.b64decode(arguments[1], validate=False)))
+            self._runs[command[1]] = tuple(name for name in dict.fromkeys(names) if name not in _BETWEEN)
+        found = self._runs.get(command[1], ())
+        if verb == "Signal":
+            self._runs.pop(command[1], None)
+        return verb, found
+
+
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +266,11 @@ def described(request: WsmanRequest, shell_id: str, owner: str) -> bytes:
         "<rsp:State>Connected</rsp:State></rsp:Shell>"
     )
     return _envelope(f"{TRANSFER}/GetResponse", request.message_id, body)
+
+
+def scripted(request: WsmanRequest, body: str) -> bytes:
+    """An answer to a request with this in its envelope."""
+    return _envelope(f"{SHELL}/{request.action}Response", request.message_id, body)
 
 
 def refused(fault: WsmanFault) -> bytes:

@@ -116,6 +116,7 @@ def bound(connection: WSMan, network: Network, fingerprint: str | None) -> Bound
     transport = connection.transport
     bounds = Bounds(transport.read_timeout)
     session = transport._build_session()
+    session.trust_env = False  # the proxy is chosen; requests would read the environment, and .netrc, at every exchange
     adapter = _adapter(bounds, network, fingerprint)
     session.mount("https://", adapter)
     session.mount("http://", adapter)

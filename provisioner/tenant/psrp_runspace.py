@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import random
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,14 @@ if TYPE_CHECKING:
 _NO_SHELL = 2150858843  # ERROR_WINRS_SHELL_DOES_NOT_EXIST
 _MAX_SHELLS = 2150859173  # ERROR_WSMAN_QUOTA_MAX_SHELLS
 _MAX_OPERATIONS = 2150859174  # ERROR_WSMAN_QUOTA_MAX_OPERATIONS
+_NOT_RUN = frozenset({
+    5,  # ERROR_ACCESS_DENIED
+    _NO_SHELL, _MAX_SHELLS, _MAX_OPERATIONS,
+    2150858752,  # ERROR_WSMAN_INVALID_RESOURCE_URI
+    2150858755,  # ERROR_WSMAN_ACTION_NOT_SUPPORTED
+    2150858817,  # ERROR_WSMAN_SOAP_INVALID_XML
+})  # fmt: skip
+"""Faults of WS-Management with which a host refuses a request before it does anything (Windows SDK, wsmerror.h)."""
 _ENDING_S = 3.0
 _SEPARATOR = "Select-Object"
 _SILENT = frozenset({"Set", "Enable", "Disable"})  # give no rows, and may be repeated
@@ -186,6 +195,8 @@ class Runspace:
             self._receive(shell, heard, mark)
             shell.close()
         except Exception as error:
+            # What only reads may be sent again, even if it ran.
+            begun = begun or (_may_have_run(error) and not all(c.reads for c in cmdlets))
             lost = self._failure(error, cmdlets[0].name, sent=begun)
             self._pool = None
             if isinstance(error, TimeoutError | Malformed):
@@ -265,6 +276,33 @@ class Runspace:
         if isinstance(error, requests.exceptions.RequestException) and not sent:
             return kind(f"{host} cannot be reached: {_short(error)}", call)
         return kind(f"the session with {host} broke: {_short(error)}", call)
+
+
+def _may_have_run(error: Exception) -> bool:
+    """Whether a pipeline may have run whose Command was not answered as it should have been.
+
+    It did not where no connection came about, and where HTTP (4xx; 429, 503 and redirects are found in the answer's
+    head) or WS-Management refuses the request by a code that says so. Everything else leaves it open: a connection
+    that was cut, a gateway's 502 or 504, an answer that cannot be read, a fault that says the time is over.
+    """
+    import requests
+    from pypsrp.exceptions import AuthenticationError, WinRMTransportError, WSManFaultError
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+
+    match error:
+        case TenantError():
+            return error.status is None
+        case AuthenticationError() | requests.exceptions.ConnectTimeout() | requests.exceptions.ProxyError():
+            return False
+        case WSManFaultError():
+            return error.code not in _NOT_RUN
+        case WinRMTransportError():
+            return not 400 <= error.code < 500
+        case requests.exceptions.RequestException():
+            reason = getattr(error.args[0] if error.args else None, "reason", None)
+            return not isinstance(reason, NewConnectionError | ConnectTimeoutError | ProxyError | ssl.SSLError)
+        case _:
+            return True
 
 
 def _hear(heard: _Heard, kind: str, value: Any) -> None:

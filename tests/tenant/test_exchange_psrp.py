@@ -244,6 +244,28 @@ def test_a_reader_may_not_write(tenant: LocalTenant) -> None:
     assert isinstance(found, PermissionMissing)
 
 
+_TIMED_OUT = (
+    '<s:Fault><s:Detail><f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" '
+    'Code="2150858793"/></s:Detail></s:Fault>'
+)
+"""ERROR_WSMAN_OPERATION_TIMEDOUT, in answer to a Command that was begun."""
+
+
+@pytest.mark.parametrize("do", [{"run_then_close": True}, {"soap": _TIMED_OUT}, {"soap": "<s:Fault/>"}], ids=str)
+def test_a_pipeline_whose_command_was_not_answered_clearly_is_not_sent_again(
+    tenant: LocalTenant, do: dict[str, Any]
+) -> None:
+    name = f"once-{len(str(do))}"
+    cmdlet = Cmdlet("New-InboundConnector", {"Name": name, "ConnectorType": "OnPremises", "SenderDomains": ("*",)})
+    rule = {"front": "wsman", "match": {"method": "Command", "cmdlet": cmdlet.name}, "times": 1, "do": do}
+    tenant.control("POST", "/faults", [rule])
+    seen = tenant.seen()
+    written, read = run(profile_of(tenant, runspaces=1), cmdlet, Cmdlet("Get-TransportConfig"))
+    assert isinstance(written, Unclear)
+    assert isinstance(read, Answer)
+    assert [w["parameters"]["Name"] for w in tenant.writes("psrp", seen)] == [name]
+
+
 def test_a_warning_is_told(tenant: LocalTenant) -> None:
     for transport in TRANSPORTS:
         profile = tenant.profile(transport)
