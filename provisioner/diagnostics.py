@@ -144,7 +144,12 @@ class NotFound(TenantError):
 
 @dataclass(eq=False)
 class Refused(TenantError):
-    """The service understood the request and refused it; repeating it would change nothing."""
+    """The service understood the request and refused it; repeating it would change nothing.
+
+    `beside_success`: the error came beside a success, so that a write may have been carried out all the same.
+    """
+
+    beside_success: bool = False
 
     kind = "refused"
 

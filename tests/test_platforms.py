@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
@@ -173,6 +174,28 @@ def test_the_first_signal_acts_and_the_second_ends() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_closed_window_lets_the_block_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Windows does it: the handler is called in a thread of its own, and the process ends when it returns."""
+    handlers, acts, returned = list[Callable[[int], bool]](), list[int](), list[bool]()
+
+    def register(handler: Callable[[int], bool], add: bool) -> None:
+        handlers.append(handler) if add else handlers.remove(handler)
+
+    monkeypatch.setattr(platforms.processes, "_console_setting", lambda: (lambda told: told, register))
+    ended, asked = threading.Event(), threading.Event()
+    monkeypatch.setattr(platforms.processes, "_NEVER", ended)
+    with platforms.on_endings(lambda: (acts.append(1), asked.set())):
+        (handler,) = handlers
+        assert [handler(event) for event in (0, 1)] == [False, False]  # Ctrl-C and Ctrl-Break are signals
+        closing = threading.Thread(target=lambda: returned.append(handler(2)))
+        closing.start()
+        assert asked.wait(60)
+    assert not returned, "Windows would have ended the process by now"
+    ended.set()
+    closing.join()
+    assert (acts, returned, handlers) == ([1], [True], [])
 
 
 def test_the_endings_are_those_that_the_system_has() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from provisioner import __version__
 from provisioner.cli.log import asked
@@ -162,9 +162,9 @@ class Telemetry:
         span.end()
 
     def _status(self, request: Request, answer: Any) -> int | None:
-        """The status of HTTP, where it is known: a read is answered by 200 only, a write by another one too."""
-        if isinstance(answer, TenantError):
-            return answer.status
+        """The status of HTTP, where it is known. What was read in a batch, or through Graph, was answered by 200."""
+        if answer.status is not None or isinstance(answer, TenantError):
+            return cast("int | None", answer.status)
         over_http = isinstance(request, GraphRequest) or (isinstance(request, Cmdlet) and self.over_http)
         return 200 if over_http and request.reads else None
 

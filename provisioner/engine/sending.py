@@ -108,8 +108,7 @@ class Sender:
             return Answer()
         if isinstance(error, Refused) and _has(step.waits_on, error.summary):
             return self._ended(WAITING, error.summary)
-        if isinstance(error, Refused) and error.status == 200 and last:
-            # The admin API gives errors beside a success, and may have carried it out all the same.
+        if isinstance(error, Refused) and error.beside_success and last:
             return Answer(warnings=(f"{error}; the tenant was read to see whether it was carried out",))
         if isinstance(error, Unclear) and last:
             # It is not sent again: reading back tells whether it was carried out.

@@ -204,6 +204,8 @@ def tells(asked: Request, request: Request) -> bool:
 class Answer:
     """What came back: all rows of all pages, warnings, the service's request ids, how many requests it took.
 
+    `status` is that of HTTP in the last answer, where a transport knows it.
+
     Rows of a `DnsQuery` have one property, `value`, the record's text; no row means that the name or type is not there.
     """
 
@@ -211,6 +213,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
     request_ids: tuple[str, ...] = ()
     requests: int = 1
+    status: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import getpass
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,10 @@ ENDINGS: Sequence[int] = tuple(
     number for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if (number := getattr(signal, name, None))
 )
 """Ctrl-C, the end that a pipeline sends, that of a terminal that is closed, and Ctrl-Break of Windows."""
+
+_CLOSINGS = frozenset({2, 5, 6})
+"""CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT and CTRL_SHUTDOWN_EVENT of a console (HandlerRoutine callback function)."""
+_NEVER = threading.Event()
 
 
 @contextlib.contextmanager
@@ -35,10 +40,56 @@ def on_endings(act: Callable[[], object]) -> Iterator[None]:
 
     before = {number: signal.signal(number, told) for number in ENDINGS}
     try:
-        yield
+        with _window_closed(act):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextlib.contextmanager
+def _window_closed(act: Callable[[], object]) -> Iterator[None]:
+    """On Windows, call `act` when the console's window is closed, the user signs out or the system ends.
+
+    Windows ends the process as soon as a handler of these has returned, and some 5 s after it was called
+    (HandlerRoutine callback function, "Remarks"). That of the C runtime makes them SIGBREAK and returns, before Python
+    has run a handler of its own. So this one, which is asked first, never returns: it is ended with the process.
+    """
+    setting = _console_setting()
+    if setting is None:
+        yield
+        return
+    kind, register = setting
+
+    def told(event: int) -> bool:
+        if event not in _CLOSINGS:
+            return False
+        with contextlib.suppress(RuntimeError):  # the event loop has just ended
+            act()
+        _NEVER.wait()
+        return True
+
+    handler = kind(told)
+    register(handler, True)
+    try:
+        yield
+    finally:
+        register(handler, False)
+
+
+def _console_setting() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """The type of a handler, and SetConsoleCtrlHandler; None where the system has no such thing."""
+    if not WINDOWS:
+        return None
+    import ctypes
+
+    kernel = getattr(ctypes, "windll", None)
+    if kernel is None:
+        return None
+    from ctypes import wintypes
+
+    kind: Any = getattr(ctypes, "WINFUNCTYPE")  # noqa: B009 - only Windows has it
+    return kind(wintypes.BOOL, wintypes.DWORD), kernel.kernel32.SetConsoleCtrlHandler
 
 
 def detached() -> dict[str, Any]:

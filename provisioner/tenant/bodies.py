@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import AsyncIterable
 from typing import Any
@@ -11,6 +12,7 @@ from provisioner.tenant import limits
 
 _GZIP = 16 + zlib.MAX_WBITS
 _ANY = 32 + zlib.MAX_WBITS  # gzip or zlib, by its first bytes
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_MEMBERS = 64  # a server that packs while it sends ends one now and then; each is copied once for every one before
 
 
@@ -82,17 +84,33 @@ def _inflated(content: bytes, form: int, most: int) -> bytes:
 
 
 def document(content: bytes) -> Any:
-    """The JSON value of a body. Raises TooLarge where it is nested too deeply, ValueError for other text."""
+    """The JSON value of a body. Raises TooLarge where it is nested too deeply, ValueError for other text.
+
+    Half of a surrogate pair is not text (RFC 8259, 8.2): nothing could name the object that has it in its name.
+    """
     try:
         found = json.loads(content)
     except RecursionError:
         raise _too_deep() from None
+    if _SURROGATE.search(content) and not _is_text(found):
+        raise OddBody("the answer holds half of a character")
     level = [found]
     for _ in range(limits.MOST_DEPTH):
         level = [item for value in level for item in _items(value) if isinstance(item, dict | list)]
         if not level:
             return found
     raise _too_deep()
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every name and text in a JSON value consists of whole characters."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except RecursionError:
+        raise _too_deep() from None
+    return True
 
 
 def _too_deep() -> TooLarge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError, Throttled, Unavailable, Unclear
@@ -105,6 +106,11 @@ def error_by_type(
     if status in (500, 502, 504) and not type_:
         return Unclear(*facts)
     return Refused(*facts)
+
+
+def beside_success(error: TenantError) -> TenantError:
+    """An error that the service gave beside a success. A write may have been carried out all the same."""
+    return dataclasses.replace(error, beside_success=True) if isinstance(error, Refused) else error
 
 
 _NOT_VIEW_ONLY = frozenset({"Get-RecipientPermission"})

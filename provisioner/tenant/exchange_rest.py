@@ -34,6 +34,7 @@ from provisioner.tenant.credentials import Tokens, claims_of, secret_value
 from provisioner.tenant.exchange_answers import (
     BUSY,
     TRUNCATED,
+    beside_success,
     check_rows,
     confirmed,
     cut,
@@ -149,7 +150,7 @@ class RestExchange:
         links: list[str] = []
         columns = wanted_columns(cmdlet)
         while True:
-            page, request_id = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, links))
+            page, request_id, status = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, links))
             rows += [cut(columns, decode_row(row)) for row in page.get("value") or ()]
             if len(rows) > limits.MOST_ROWS:
                 raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows", cmdlet.name)
@@ -162,7 +163,7 @@ class RestExchange:
         if any(TRUNCATED in w for w in warnings) and len(ids) == 1:
             raise Malformed("the answer is cut short and names no further page", cmdlet.name)
         check_rows(cmdlet, rows)
-        return Answer(tuple(rows), tuple(w for w in warnings if TRUNCATED not in w), tuple(ids), len(ids))
+        return Answer(tuple(rows), tuple(w for w in warnings if TRUNCATED not in w), tuple(ids), len(ids), status)
 
     def _next_page(self, cmdlet: Cmdlet, link: Any, followed: Sequence[str]) -> str:
         """The address of the page after those followed. A list that can't be had to its end is an error.
@@ -182,8 +183,11 @@ class RestExchange:
             raise Malformed(f"the answer has more than {limits.MOST_PAGES:,} pages", cmdlet.name)
         return link
 
-    async def _post(self, cmdlet: Cmdlet, body: Mapping[str, Any], links: Sequence[str]) -> tuple[dict[str, Any], str]:
-        """The page of the last link, or the first: its JSON and request id. After a 401 one try with a new token."""
+    async def _post(
+        self, cmdlet: Cmdlet, body: Mapping[str, Any], links: Sequence[str]
+    ) -> tuple[dict[str, Any], str, int]:
+        """The page of the last link, or the first: its JSON, request id and status. After a 401 one try with
+        a new token."""
         challenge: str | None = None
         url = links[-1] if links else None
         for attempt in (1, 2):
@@ -193,9 +197,9 @@ class RestExchange:
                 continue
             break
         if status == 204 and not cmdlet.reads:
-            return {}, headers.get("request-id", "")
+            return {}, headers.get("request-id", ""), status
         if status in (200, 204):
-            return _page(cmdlet, content), headers.get("request-id", "")
+            return _page(cmdlet, content), headers.get("request-id", ""), status
         raise error_of(cmdlet, status, headers, content)
 
     async def _exchange(
@@ -364,7 +368,7 @@ def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
         raise _foreign(cmdlet, f"the answer is not the service's: {_looks(content)}") from error
     errors = _texts(page.get("@adminapi.errors"))
     if errors:
-        raise error_by_type(cmdlet, "", "; ".join(errors), status=200)
+        raise beside_success(error_by_type(cmdlet, "", "; ".join(errors), status=200))
     rows = page.get("value")
     without_output = rows is None and not cmdlet.reads and ("value" in page or "@odata.context" in page)
     if not isinstance(rows, list) and not without_output:

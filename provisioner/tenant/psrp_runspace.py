@@ -37,6 +37,7 @@ from provisioner.tenant import limits
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.exchange_answers import (
     TRUNCATED,
+    beside_success,
     check_rows,
     confirmed,
     cut,
@@ -65,6 +66,7 @@ _NOT_RUN = frozenset({
 })  # fmt: skip
 """Faults of WS-Management with which a host refuses a request before it does anything (Windows SDK, wsmerror.h)."""
 _ENDING_S = 3.0
+_NO_TYPE = ("", "System.Exception")
 _SEPARATOR = "Select-Object"
 _SILENT = frozenset({"Set", "Enable", "Disable"})  # give no rows, and may be repeated
 _REQUEST_ID = re.compile(r"RequestId=([0-9a-fA-F-]{36})")
@@ -375,7 +377,7 @@ def _named(cmdlets: Sequence[Cmdlet], text: str) -> int | None:
 def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outcome:
     """What became of a cmdlet by what was heard of it; `failure` broke the session."""
     if heard.settled and heard.errors:
-        return error_of(cmdlet, heard.errors[0])
+        return error_of(cmdlet, heard.errors[0], beside_rows=bool(heard.rows))
     if heard.odd:
         return (Malformed if cmdlet.reads else Unclear)(heard.odd, cmdlet.name)
     if not heard.settled:
@@ -393,10 +395,12 @@ def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outc
     return Answer(tuple(heard.rows), tuple(heard.warnings))
 
 
-def error_of(cmdlet: Cmdlet, record: Any) -> TenantError:
+def error_of(cmdlet: Cmdlet, record: Any, *, beside_rows: bool = False) -> TenantError:
     """The exception for an error record (forms: exchange-admin-api, "PSRP/module form").
 
-    The module writes `ExXXXXXX|Type|text`; what PowerShell itself refuses has the type on the exception.
+    The module writes `ExXXXXXX|Type|text`; what PowerShell itself refuses has the type on the exception. An error of no
+    type, or beside rows, is one that the service gives beside a success (`@adminapi.errors`): nothing in a record tells
+    whether it ended the cmdlet, so the tenant has to be read.
     """
     text = str(record)
     type_ = (getattr(record.exception, "types", None) or [""])[0]
@@ -412,7 +416,8 @@ def error_of(cmdlet: Cmdlet, record: Any) -> TenantError:
             "an Exchange Server has neither inbound connectors nor DKIM: they are of Exchange Online"
         )
         return PermissionMissing(what, cmdlet.name, type_, request_id=request_id, mend=mend)
-    return error_by_type(cmdlet, type_, text.strip(), request_id=request_id)
+    error = error_by_type(cmdlet, type_, text.strip(), request_id=request_id)
+    return beside_success(error) if beside_rows or type_ in _NO_TYPE else error
 
 
 def _refused_by_host(fault: Any, call: str, configuration: str) -> TenantError:

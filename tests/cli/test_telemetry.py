@@ -150,7 +150,7 @@ def test_a_run_is_a_span_and_each_request_one_below_it(shop: Shop, collector: Co
     (write,) = [s for s in requests if s["name"] == "Set-CASMailbox"]
     assert write["provisioner.address"] == 'smtp_auth["a@contoso.com"]'
     assert (write["http.request.method"], write["server.address"]) == ("POST", "127.0.0.1")
-    assert write["provisioner.outcome"] == "ok"
+    assert (write["provisioner.outcome"], write["http.response.status_code"]) == ("ok", 200)
     reads = [s for s in requests if s["name"].startswith("Get-")]
     assert {(s["http.response.status_code"], s["http.request.method"]) for s in reads} == {(200, "POST")}
     from opentelemetry import trace

@@ -344,7 +344,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, Loop(Path(folder)) as loop:
         count, chosen = drawn(loop, transports, given.share, given.only, every=given.all)
         sys.stdout.write(f"{count:,} cases; {len(chosen):,} chosen\n")
+        known = Path(given.but).read_text(encoding="utf-8").splitlines() if given.but else ()
+        lived = {line.partition(" s: ")[2] for line in known}
         for case in chosen[part - 1 :: parts]:
+            if str(case) in lived:
+                continue
             if time.monotonic() - began > given.seconds:
                 break
             cpu = time.process_time()
@@ -372,6 +376,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--transport", choices=["rest", "psrp", "both"], default="both")
     parser.add_argument("--share", type=float, default=1.0, help="This share of the cases, drawn by --seed.")
     parser.add_argument("--part", default="1/1", help="N/M: every M-th case from the N-th, for M processes.")
+    parser.add_argument("--but", default="", metavar="FILE", help="Pass over the cases of an output of --verbose.")
     parser.add_argument("--verbose", action="store_true", help="Print each case with its processor time.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="Stop after this time.")

@@ -25,6 +25,19 @@ async def chunks(*sizes: int) -> AsyncIterator[bytes]:
         yield b"x" * size
 
 
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"\\uDFFF": 1}', '[["\\udc00\\ud800"]]'])
+def test_half_of_a_character_is_not_text(text: str) -> None:
+    with pytest.raises(OddBody, match="half of a character"):
+        document(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [('"\\ud83d\\ude00"', "😀"), ('"\\\\ud800"', "\\ud800"), ('"\\u00e4"', "ä")]
+)
+def test_whole_characters_are_text(text: str, value: str) -> None:
+    assert document(text.encode()) == value
+
+
 def test_a_body_is_the_sum_of_its_chunks() -> None:
     assert asyncio.run(collected(chunks(3, 0, 4), 7)) == b"x" * 7
 

@@ -162,6 +162,33 @@ def test_a_management_host_may_ask_to_wait(tenant: LocalTenant, status: int, kin
     assert isinstance(ask(tenant, "psrp", READ, retry_s=30.0), Answer)
 
 
+_TIMED_OUT = (
+    '<s:Fault><s:Detail><f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" '
+    'Code="2150858793"/></s:Detail></s:Fault>'
+)
+"""ERROR_WSMAN_OPERATION_TIMEDOUT."""
+
+
+@pytest.mark.parametrize("do", [{"run_then_close": True}, {"soap": _TIMED_OUT}, {"soap": "<s:Fault/>"}], ids=str)
+def test_a_pipeline_whose_command_had_no_clear_answer_is_not_sent_again(
+    tenant: LocalTenant, do: dict[str, Any]
+) -> None:
+    rule = {"front": "wsman", "match": {"method": "Command", "cmdlet": NEW.name}, "times": 1, "do": do}
+    tenant.control("POST", "/faults", [rule])
+    found = ask(tenant, "psrp", NEW, retry_s=30.0)
+    assert isinstance(found, Unclear), found
+    assert len(tenant.writes("psrp")) == 1
+
+
+def test_a_pipeline_that_only_reads_is_sent_again(tenant: LocalTenant) -> None:
+    rule = {"front": "wsman", "match": {"method": "Command"}, "times": 1, "do": {"run_then_close": True}}
+    tenant.control("POST", "/faults", [rule])
+    assert isinstance(ask(tenant, "psrp", READ), Answer)
+    assert [(r["method"], r["runs"]) for r in tenant.requests("wsman") if r["method"] == "Command"] == [
+        ("Command", [READ.name])
+    ] * 2
+
+
 def test_a_port_closes_in_time_while_a_host_still_drips(tenant: LocalTenant) -> None:
     fault(tenant, "wsman", {"drip": 0.2}, after=2)
 

@@ -244,28 +244,6 @@ def test_a_reader_may_not_write(tenant: LocalTenant) -> None:
     assert isinstance(found, PermissionMissing)
 
 
-_TIMED_OUT = (
-    '<s:Fault><s:Detail><f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" '
-    'Code="2150858793"/></s:Detail></s:Fault>'
-)
-"""ERROR_WSMAN_OPERATION_TIMEDOUT, in answer to a Command that was begun."""
-
-
-@pytest.mark.parametrize("do", [{"run_then_close": True}, {"soap": _TIMED_OUT}, {"soap": "<s:Fault/>"}], ids=str)
-def test_a_pipeline_whose_command_was_not_answered_clearly_is_not_sent_again(
-    tenant: LocalTenant, do: dict[str, Any]
-) -> None:
-    name = f"once-{len(str(do))}"
-    cmdlet = Cmdlet("New-InboundConnector", {"Name": name, "ConnectorType": "OnPremises", "SenderDomains": ("*",)})
-    rule = {"front": "wsman", "match": {"method": "Command", "cmdlet": cmdlet.name}, "times": 1, "do": do}
-    tenant.control("POST", "/faults", [rule])
-    seen = tenant.seen()
-    written, read = run(profile_of(tenant, runspaces=1), cmdlet, Cmdlet("Get-TransportConfig"))
-    assert isinstance(written, Unclear)
-    assert isinstance(read, Answer)
-    assert [w["parameters"]["Name"] for w in tenant.writes("psrp", seen)] == [name]
-
-
 def test_a_warning_is_told(tenant: LocalTenant) -> None:
     for transport in TRANSPORTS:
         profile = tenant.profile(transport)
@@ -282,6 +260,21 @@ def test_a_non_terminating_error_is_an_error(tenant: LocalTenant) -> None:
         found = run(tenant.profile(transport), Cmdlet("Get-CASMailbox", {"Identity": "erp@contoso.com"}))[0]
         assert isinstance(found, Refused)
         assert "the mailbox is corrupt" in found.summary
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_error_beside_a_success_is_told_from_a_refusal(tenant: LocalTenant, transport: str) -> None:
+    rule = {"front": FRONT_OF[transport], "match": {"cmdlet": "Set-CASMailbox"}, "times": 1}
+    tenant.control("POST", "/faults", [{**rule, "do": {"adminapi_errors": ["Something went wrong."]}}])
+    profile, seen = tenant.profile(transport), tenant.seen()
+    beside, refused = (run(profile, set_auth(m, True))[0] for m in ("erp@contoso.com", "nobody@contoso.com"))
+    assert isinstance(beside, Refused)
+    assert beside.beside_success
+    assert len(tenant.writes(since=seen)) == 1
+    assert isinstance(refused, NotFound)
+    (unknown,) = run(profile, Cmdlet("New-InboundConnector", {"Name": "x", "ConnectorType": "Sideways"}))
+    assert isinstance(unknown, Refused)
+    assert not unknown.beside_success
 
 
 def test_a_listing_that_was_cut_is_an_error_and_no_short_list(tenant: LocalTenant) -> None:
