@@ -186,7 +186,12 @@ def test_a_closed_window_lets_the_block_end(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(platforms.processes, "_console_setting", lambda: (lambda told: told, register))
     ended, asked = threading.Event(), threading.Event()
     monkeypatch.setattr(platforms.processes, "_NEVER", ended)
-    with platforms.on_endings(lambda: (acts.append(1), asked.set())):
+
+    def act() -> None:
+        acts.append(1)
+        asked.set()
+
+    with platforms.on_endings(act):
         (handler,) = handlers
         assert [handler(event) for event in (0, 1)] == [False, False]  # Ctrl-C and Ctrl-Break are signals
         closing = threading.Thread(target=lambda: returned.append(handler(2)))

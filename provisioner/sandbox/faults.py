@@ -236,7 +236,8 @@ class _Layer:
             return
         query = scope["query_string"].decode("latin-1")
         path = scope["path"] + (f"?{query}" if query else "")
-        method, cmdlet, runs = scope["method"], None, ()
+        method, cmdlet = scope["method"], None
+        runs: tuple[str, ...] = ()
         if self._front in ("exchange", "wsman") and method == "POST":
             body = await whole_body(receive)
             receive = _again(body, receive)

@@ -527,8 +527,9 @@ class _Front:
             request = wsman.parse(body)
             message_id = request.message_id
             content, status = await self._shells.handle(request, user), 200
-            if (body := deed(scope).get("soap")) is not None:
-                content, status = wsman.scripted(request, body), 500 if "Fault" in body else 200
+            scripted = deed(scope).get("soap")
+            if scripted is not None:
+                content, status = wsman.scripted(request, scripted), 500 if "Fault" in scripted else 200
         except WsmanFault as fault:
             fault.message_id = fault.message_id or message_id
             content, status = wsman.refused(fault), fault.status

@@ -63,7 +63,7 @@ def _name(entry: Entry) -> str:
     if entry["front"] == "wsman":
         runs = entry.get("runs", ())
         return f"{entry['method']} of {runs[0]}" if runs else str(entry["method"])
-    return entry["cmdlet"] or entry["path"].partition("?")[0].rpartition("/")[2]
+    return str(entry["cmdlet"] or entry["path"].partition("?")[0].rpartition("/")[2])
 
 
 def _match(entry: Entry) -> dict[str, str]:
