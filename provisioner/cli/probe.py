@@ -143,7 +143,7 @@ def _facts(found: Probed) -> dict[str, Any]:
         "error": said.error,
         "dialogue": [{"from": "client" if who == "C" else "server", "text": text} for who, text in said.lines],
         "diagnosis": plain(found.diagnosis, found.evidence) if found.diagnosis else None,
-        "remedy": dataclasses.asdict(found.remedy) if found.remedy else None,
+        "remedy": {"sentence": found.remedy.sentence, "plan": found.remedy.plan} if found.remedy else None,
         "limits": list(found.limits),
         "after": list(found.after),
         "network": list(found.network),

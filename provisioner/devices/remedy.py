@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provisioner.devices.choice import NAMES, choose, facts_of, without_password
-from provisioner.model import Address, Desired, yaml_text
+from provisioner.devices.expansion import expand, worked_out_for
+from provisioner.model import Address, Desired, Resource, yaml_text
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice, Device
+from provisioner.resources.canonical import sender_network
+from provisioner.resources.organization import Organization
 
 _NO_PASSWORDS = frozenset({
     "security-defaults", "basic-auth-off", "basic-auth-retired", "conditional-access",
@@ -29,10 +32,14 @@ _PRECONDITIONS = frozenset({"domain", "mailbox"})
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to do, and the part of the plan to write where there is one. It goes into the entries that are there."""
+    """What to do, and the part of the plan to write where there is one. It goes into the entries that are there.
+
+    `then` is the plan with it, and with what its devices take then: whether that does is for the tenant to say.
+    """
 
     sentence: str
     plan: str = ""
+    then: Desired | None = field(default=None, repr=False, compare=False)
 
 
 def remedy(
@@ -56,7 +63,7 @@ def remedy(
         what = ", ".join(a.short for a in lacking)
         if all(a.type in _PRECONDITIONS for a in lacking):
             return Remedy(f"the tenant lacks what no plan can give it ({what}): provisioner plan says what to do")
-        return Remedy(f"the plan has what it takes, and the tenant has not ({what}): provisioner apply")
+        return Remedy(f"the plan has what it takes, and the tenant has not ({what}): provisioner apply", then=desired)
     if cause in _NO_PASSWORDS:
         return _without_password(device, desired)
     if cause == "direct-send-rejected" and device.method != SMTP_RELAY:
@@ -97,8 +104,10 @@ def _without_password(device: Device, desired: Desired) -> Remedy:
     if choice.method is None:
         return Remedy("; or ".join(["no other way will do for it as it is declared", *choice.advice]))
     if choice.method == CLIENT_SUBMISSION:
-        return Remedy("let it sign in with OAuth", _device(device, supports={"authentication": ["oauth"]}))
-    return _another_method(device, choice)
+        then = dataclasses.replace(device, authentication=able.authentication)
+        proposed = _device(device, supports={"authentication": ["oauth"]})
+        return Remedy("let it sign in with OAuth", proposed, _with(desired, then))
+    return _another_method(device, desired, choice)
 
 
 def _sends_direct(device: Device, desired: Desired) -> bool:
@@ -113,13 +122,15 @@ def _to_anyone(device: Device, desired: Desired, method: str) -> Remedy:
         why = f"{method} reaches the organization's own recipients only, and no other way will do for it"
         return Remedy("; or ".join([why, *choice.advice]))
     sentence = f"{method} reaches the organization's own recipients only; {NAMES[choice.method]} reaches anyone"
-    return Remedy(sentence, _device(device, recipients="anyone", method=choice.method))
+    then = dataclasses.replace(device, recipients="anyone", method=choice.method)
+    return Remedy(sentence, _device(device, recipients="anyone", method=choice.method), _with(desired, then))
 
 
-def _another_method(device: Device, choice: Choice) -> Remedy:
+def _another_method(device: Device, desired: Desired, choice: Choice) -> Remedy:
     assert choice.method is not None  # noqa: S101 - asked by whoever calls
     sentence = f"send by {NAMES[choice.method]}: {'; '.join(choice.reasons)}"
-    return Remedy(sentence, _device(device, method=choice.method))
+    then = _with(desired, dataclasses.replace(device, method=choice.method))
+    return Remedy(sentence, _device(device, method=choice.method), then)
 
 
 def _through_a_connector(device: Device, desired: Desired) -> Remedy:
@@ -128,12 +139,19 @@ def _through_a_connector(device: Device, desired: Desired) -> Remedy:
     choice = choose(able, facts_of(able, desired))
     if choice.method is not None:
         why = "a connector that names where it comes from makes it more than direct send"
-        return Remedy(why, _device(device, method=choice.method))
+        return Remedy(why, _device(device, method=choice.method), _with(desired, able))
     sentence = (
         "let the organization take direct send again. Better, since that is for anybody who writes in its name: a "
         "fixed address or a certificate, so that a connector can tell the device"
     )
-    return Remedy(sentence, yaml_text.write({"organization": {"reject_direct_send": False}}))
+    proposed = yaml_text.write({"organization": {"reject_direct_send": False}})
+    address = Address("organization", "settings")
+    declared = desired.resources.get(address)
+    written = dataclasses.replace(declared.spec if declared else Organization(address.key), reject_direct_send=False)
+    resource = Resource(address, written, declared.location if declared else None)
+    return Remedy(
+        sentence, proposed, _expanded(dataclasses.replace(desired, resources={**desired.resources, address: resource}))
+    )
 
 
 def _address(device: Device, desired: Desired, seen_ip: str) -> Remedy | None:
@@ -143,9 +161,24 @@ def _address(device: Device, desired: Desired, seen_ip: str) -> Remedy | None:
         return None
     listed = sorted([*(n.removesuffix("/32") for n in known), seen_ip])
     sentence = f"its mail comes from {seen_ip}, which the plan does not name for it; if that address is yours alone"
+    networks = known | {sender_network(seen_ip)}
     if device.site is not None:
-        return Remedy(sentence, yaml_text.write({"sites": {device.site: {"egress_ip_addresses": listed}}}))
-    return Remedy(sentence, _device(device, sender_ip_addresses=listed))
+        site = dataclasses.replace(desired.sites[device.site], egress_ip_addresses=networks)
+        then = _expanded(dataclasses.replace(desired, sites={**desired.sites, device.site: site}))
+        return Remedy(sentence, yaml_text.write({"sites": {device.site: {"egress_ip_addresses": listed}}}), then)
+    then = _with(desired, dataclasses.replace(device, sender_ip_addresses=networks))
+    return Remedy(sentence, _device(device, sender_ip_addresses=listed), then)
+
+
+def _with(desired: Desired, device: Device) -> Desired:
+    """The plan with another description of a device."""
+    return _expanded(dataclasses.replace(desired, devices={**desired.devices, device.name: device}))
+
+
+def _expanded(desired: Desired) -> Desired:
+    """The plan with what its devices take now, and without what was worked out for them before."""
+    own = {a: r for a, r in desired.resources.items() if worked_out_for(r, desired) is None}
+    return expand(dataclasses.replace(desired, resources=own))[0]
 
 
 def _holds(networks: Iterable[str], ip: str) -> bool:

@@ -13,16 +13,11 @@ from provisioner.mailflow import Attempt, decide, naming
 from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
-from provisioner.model.picture import Exemption, Relay
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load_for_devices
-from provisioner.operations.standing import advised, changes_of, observe, part_for, standing
-from provisioner.resources import TYPES
+from provisioner.operations.standing import CONNECTORS, advised, changes_of, observe, part_for, standing
 
 Explanation = dict[str, Any]
-
-_CONNECTORS = frozenset(t.name for t in TYPES if {Relay, Exemption} & set(t.contributes))
-"""The types whose objects decide about mail at the MX endpoint, declared or not."""
 
 
 async def explain(context: Context, path: Path, subject: str) -> Explanation:
@@ -44,7 +39,7 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
     device, choice = desired.devices[name], desired.choices[name]
     part = part_for(desired, name)
     at_mx = choice.method in {SMTP_RELAY, DIRECT_SEND}
-    observed = await observe(context, part, rules.questions(part), listed=_CONNECTORS if at_mx else frozenset())
+    observed = await observe(context, part, rules.questions(part), listed=CONNECTORS if at_mx else frozenset())
     document: Explanation = {
         "subject": device.address,
         "at": str(device.location or ""),

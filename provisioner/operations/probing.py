@@ -24,6 +24,7 @@ from provisioner.operations.device_secrets import Given, secret_of
 from provisioner.operations.diagnosing import evidence_of
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.mail_hosts import mail_hosts
+from provisioner.operations.proposals import best
 from provisioner.operations.standing import lacking, observe, part_for, sign_in_name, standing
 from provisioner.operations.tracing import Trace, follow
 from provisioner.settings import Endpoints
@@ -263,6 +264,10 @@ async def _remedy(context: Context, device: Device, desired: Desired, found: Dia
         return None
     part = part_for(desired, device.name)
     observed = await observe(context, part)
-    missing = lacking(part, observed)
+    missing = tuple(lacking(part, observed))
     stands = {a: standing(r, observed)["not_in_force"] for a, r in part.resources.items()}
-    return remedy(device, desired, found.cause, seen_ip=found.facts.ip, lacking=missing, idle=stands)
+    proposed = [
+        remedy(device, desired, found.cause, seen_ip=found.facts.ip, lacking=lacks, idle=stands)
+        for lacks in dict.fromkeys([missing, ()])
+    ]
+    return await best(context, device.name, desired, [one for one in proposed if one], found.facts.ip)

@@ -12,10 +12,14 @@ from provisioner.changes.changeset import plain
 from provisioner.mailflow.attempt import Decision
 from provisioner.model import Address, Change, Desired, Observed, Present, Request, Resource, Unknown, written
 from provisioner.model.devices import CLIENT_SUBMISSION
+from provisioner.model.picture import Exemption, Relay
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
+
+CONNECTORS = frozenset(t.name for t in TYPES if {Relay, Exemption} & set(t.contributes))
+"""The types whose objects decide about mail at the MX endpoint, declared or not."""
 
 
 def part_for(desired: Desired, device: str) -> Desired:

@@ -356,6 +356,40 @@ def test_without_a_tenant_the_endpoint_behind_a_filter_is_unknown_and_never_gues
     assert "dns check" not in refused.stderr, "to publish Microsoft's MX would go round the filter"
 
 
+# --- a proposal is tried before it is made ---------------------------------------------------------------------------
+
+
+def test_what_would_not_help_is_not_proposed(shop: Shop) -> None:
+    """The connector of the site would not name the address that the server saw."""
+    relay = "sites: { hq: { egress_ip_addresses: [93.184.216.11] } }\nowner: team\n"
+    shop.write(relay + DIRECT.replace("    from: monitor", "    site: hq\n    from: monitor"))
+    shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
+    found = probe(shop, "monitor", "--source", "127.0.0.10", "--to", "anna@contoso.com")
+    assert found["diagnosis"]["cause"] == "direct-send-rejected"
+    assert found["remedy"]["plan"] == ""
+    assert (
+        "nothing that the plan could change for it lifts this: the organization rejects" in found["remedy"]["sentence"]
+    )
+    assert "direct send" in found["remedy"]["sentence"]
+
+
+def test_what_is_not_enough_says_what_is_left(shop: Shop) -> None:
+    """SMTP relay is the way without a password, and the site's connector would not name the address yet."""
+    site = "owner: team\nsites: { hq: { egress_ip_addresses: [93.184.216.11] } }\n"
+    shop.write(site + SUBMISSION.replace("    from: erp", "    site: hq\n    from: erp"))
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "graph": {"securityDefaults": {"isEnabled": True}}})
+    try:
+        options = ("--password", "env:ERP_PASSWORD", "--to", "x@fabrikam.com", "--source", "127.0.0.10")
+        found = probe(shop, "erp-server", *options, **PASSWORD)
+        assert found["diagnosis"]["cause"] == "security-defaults"
+        assert found["remedy"]["plan"] == "devices:\n  erp-server:\n    method: smtp_relay\n"
+        assert (
+            "; then no connector of type on_premises that is in force names its address" in found["remedy"]["sentence"]
+        )
+    finally:
+        shop.reset()
+
+
 # --- an application of its own ---------------------------------------------------------------------------------------
 
 
