@@ -33,6 +33,8 @@ from provisioner.sandbox.platforms import replace
 _LEAF_NAMES = (
     "127.0.0.1", "localhost", "smtp.office365.com", "outlook.office365.com", "smtp.hve.mx.microsoft",
     "*.mail.protection.outlook.com",
+    "smtp.office365.us", "*.mail.protection.office365.us",
+    "smtp.partner.outlook.cn", "*.mail.protection.partner.outlook.cn",
 )  # fmt: skip
 """Loopback, and the names by which devices know the SMTP ports: what checks the name must find it."""
 
