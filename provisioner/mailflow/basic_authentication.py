@@ -13,5 +13,20 @@ BASIC_ENDING = (
 )
 """True on any day, before and after. Which of the two holds for a tenant, no documented setting shows."""
 
+
+def countdown(day: datetime.date, today: datetime.date) -> str:
+    """How far a day is from today, in words."""
+    left = (day - today).days
+    days = "1 day" if abs(left) == 1 else f"{abs(left):,} days"
+    return f"{days} left" if left > 0 else "today" if left == 0 else f"{days} ago"
+
+
+def counted(text: str, today: datetime.date) -> str:
+    """A text that tells of the end, with a countdown beside its date; for a person, and for nothing that is saved."""
+    return text.replace(
+        BASIC_ENDING, BASIC_ENDING.replace(f"{BASIC_ENDS}", f"{BASIC_ENDS} ({countdown(BASIC_ENDS, today)})")
+    )
+
+
 HVE_BASIC_ENDING = "basic authentication for High Volume Email ends in September 2028"
 """Learn, "Manage high volume emails for Microsoft 365"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from provisioner import rules
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import Diagnostic, InputError, Severity
+from provisioner.mailflow.basic_authentication import counted
 from provisioner.model import Address, Desired, Finding, Waiver
 from provisioner.model.traffic import Traffic
 from provisioner.operations.context import Context
@@ -63,7 +65,7 @@ def validate(context: Context, path: Path, selection: Selection = EVERYTHING) ->
     """As `load`, with the findings of the rules that need no tenant. Raises InputError for a plan with mistakes."""
     waivers = selection.waivers()
     loaded = load(context, path, waivers)
-    return Loaded(loaded.desired, [*loaded.diagnostics, *_standing(loaded.desired, waivers)])
+    return Loaded(loaded.desired, [*loaded.diagnostics, *_standing(loaded.desired, waivers, context.today())])
 
 
 def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, strict_dates: bool = False) -> Loaded:
@@ -77,7 +79,7 @@ def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, str
     )
     if strict_dates:
         found = [dataclasses.replace(d, severity=Severity.ERROR) if _has_passed(d) else d for d in found]
-    return Loaded(desired, [*found, *_standing(desired, waivers)])
+    return Loaded(desired, [*found, *_standing(desired, waivers, context.today())])
 
 
 def _has_passed(told: Diagnostic) -> bool:
@@ -92,10 +94,14 @@ def load_for_devices(context: Context, path: Path) -> Desired:
     return loaded.desired
 
 
-def _standing(desired: Desired, waivers: Sequence[Waiver]) -> Sequence[Diagnostic]:
-    """The findings that no waiver covers. A guard is for apply to enforce: here it is only shown."""
+def _standing(desired: Desired, waivers: Sequence[Waiver], today: datetime.date) -> Sequence[Diagnostic]:
+    """The findings that no waiver covers. A guard is for apply to enforce: here it is only shown.
+
+    The end of basic authentication is counted down to: nothing of this is saved, and no exit code rests on the day.
+    """
     found = rules.waive(rules.lint(desired), (*desired.waivers, *waivers))
-    return [diagnostic(f) for f in found if not f.waived]
+    told = (diagnostic(f) for f in found if not f.waived)
+    return [dataclasses.replace(d, summary=counted(d.summary, today)) for d in told]
 
 
 def diagnostic(finding: Finding) -> Diagnostic:

@@ -25,6 +25,7 @@ from provisioner.border import Border
 from provisioner.devices import applications as apps
 from provisioner.devices import hubs, sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
+from provisioner.mailflow.basic_authentication import countdown
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.model.checking import adapter_of
 from provisioner.model.devices import Application, Device, Site
@@ -357,7 +358,7 @@ class _Reading:
     def _tell_until(self, device: Device, at: Node) -> None:
         """The day by which a device is to be replaced: it is told, and decides nothing."""
         left = (datetime.date.fromisoformat(device.until) - self.today).days
-        when = f"{left:,} days left" if left > 0 else "today" if left == 0 else f"{-left:,} days ago"
+        when = countdown(datetime.date.fromisoformat(device.until), self.today)
         whose = ", ".join(text for text in (device.owner, device.ticket) if text)
         what = f"{device.address} is to be replaced by {device.until} ({when})" + (f": {whose}" if whose else "")
         mend = "replace it and take it out of the plan, or give it a later day"

@@ -131,6 +131,65 @@ def test_every_command_ends_alike_on_any_day(fault: str, run: Run) -> None:
         assert {run(day, *command) for day in DAYS} == {0}, command
 
 
+DATED = """
+owner: mail/prod
+sites: { hq: { egress_ip_addresses: [81.2.69.160] } }
+smtp_auth: { organization: disabled }
+devices:
+  nas:
+    from: nas@contoso.com
+    recipients: anyone
+    supports: { tls: "1.2", authentication: [basic] }
+    until: 2027-01-15
+    owner: facilities
+  mfp: { site: hq, from: scan@contoso.com, recipients: anyone, supports: { tls: "1.0", authentication: [basic] } }
+  digest:
+    from: digest@contoso.com
+    recipients: organization
+    messages_per_day: 20000
+    method: high_volume_email
+    supports: { tls: "1.2", authentication: [basic] }
+"""
+LEFT = ("1 day left", "today", "32 days ago")
+
+
+def test_one_plan_with_dates_is_the_same_on_any_day_but_for_its_findings(
+    run: Run, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through validate, lint, plan, apply and drift: byte-equal changes, equal exit codes, the same tenant."""
+    Path("plan.yaml").write_text(HEADER + DATED)
+
+    def told(day: dt.date, *command: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run(day, *command)
+        return code, capsys.readouterr().err
+
+    def changes(day: dt.date) -> tuple[int, bytes]:
+        code, document = planned(run, day)
+        return code, json.dumps(document).encode()
+
+    for command in ("validate", "lint"):
+        found = [told(day, command, "plan.yaml") for day in DAYS]
+        assert {code for code, _ in found} == {0}
+        for (_, said), left in zip(found, LEFT, strict=True):
+            assert f"off by default from 2026-12-31 ({left})" in said
+        assert ["warning[DEVICE-UNTIL]" in said for _, said in found] == [False, False, True]
+    assert [told(day, "lint", "plan.yaml", "--strict-dates")[0] for day in DAYS] == [0, 0, 3]
+    first = [changes(day) for day in DAYS]
+    assert first[0][0] == 2
+    assert len(set(first)) == 1
+    sent = []
+    for day in DAYS:
+        tenant.control("POST", "/reset")
+        since = tenant.seen()
+        assert run(day, "apply", "plan.yaml", "--auto-approve") == 0
+        sent.append([(r["cmdlet"], r["parameters"]) for r in tenant.writes("exchange", since)])
+        assert told(day, "drift", "plan.yaml")[0] == 0
+        assert changes(DAYS[-1])[0] == 0
+    assert len(sent[0]) == 2
+    assert sent[1:] == sent[:-1], "the writes of two days differ"
+
+
 def test_a_switch_that_is_taken_away_stops_apply_on_any_day(run: Run, tenant: LocalTenant) -> None:
     """What the rules say of the tenant depends on no date either: DEVICE-LOSES-WAY was silent after the end."""
     tenant.cmdlet("Set-TransportConfig", SmtpClientAuthenticationDisabled=False)

@@ -52,6 +52,14 @@ def test_no_other_module_names_a_host_of_a_cloud() -> None:
     assert found == []
 
 
+def test_no_template_or_other_file_of_the_package_names_a_host_of_a_cloud() -> None:
+    kinds = {".py", ".pyc"}
+    files = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and path.suffix not in kinds]
+    files = [path for path in files if not path.relative_to(PACKAGE).as_posix().startswith("sandbox/")]
+    assert [path.suffix for path in files].count(".jinja") > 2
+    assert [path.name for path in files if HOSTS.search(path.read_text("utf-8"))] == []
+
+
 @pytest.mark.parametrize("name", CLOUDS)
 def test_a_cloud_has_hosts_of_its_own_top_level_domain(name: str) -> None:
     cloud = CLOUDS[name]
