@@ -60,8 +60,10 @@ def remedy(
     if _choice(device, desired).method == HIGH_VOLUME_EMAIL:
         return _of_account(account, device, desired, cause, lacking, (idle or {}).get(account, ""))
     if cause in _IN_THE_PLAN and lacking:
-        what = ", ".join(a.short for a in lacking)
-        if all(a.type in _PRECONDITIONS for a in lacking):
+        # An apply refuses before anything is done where these are not met.
+        first = [a for a in lacking if a.type in _PRECONDITIONS]
+        what = ", ".join(a.short for a in first or lacking)
+        if first:
             return Remedy(f"the tenant lacks what no plan can give it ({what}): provisioner plan says what to do")
         return Remedy(f"the plan has what it takes, and the tenant has not ({what}): provisioner apply", then=desired)
     if cause in _NO_PASSWORDS:

@@ -143,12 +143,6 @@ devices:
     until: 2027-01-15
     owner: facilities
   mfp: { site: hq, from: scan@contoso.com, recipients: anyone, supports: { tls: "1.0", authentication: [basic] } }
-  digest:
-    from: digest@contoso.com
-    recipients: organization
-    messages_per_day: 20000
-    method: high_volume_email
-    supports: { tls: "1.2", authentication: [basic] }
 """
 LEFT = ("1 day left", "today", "32 days ago")
 
