@@ -90,6 +90,7 @@ READS_MAIL = {
         "https://outlook.office365.com": ["Exchange.ManageAsApp"],
         "https://graph.microsoft.com": [
             "Organization.Read.All", "Domain.Read.All", "User.Read.All", "Policy.Read.All", "Mail.ReadBasic.All",
+            "Application.Read.All",
         ],
     },
 }  # fmt: skip
