@@ -19,7 +19,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow.attempt import Attempt
 from provisioner.mailflow.picture import of_observed
 from provisioner.mailflow.submission import submitted
-from provisioner.model import Answer, Cmdlet, Observed, Request, Row, Unknown, request_key
+from provisioner.model import Answer, GraphRequest, Observed, Request, Row, Unknown, request_key
 from provisioner.model.picture import Picture, Relay, SignIn
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -61,8 +61,8 @@ _NEEDS: Mapping[Evidence, str] = {
     "service_principal_sign_ins": sign_ins.PERMISSION,
     "smtp_auth_report": reports.ROLE,
     "connector_report": reports.ROLE,
-    "message_traces": traces.ROLE,
-    "trace_details": traces.ROLE.replace("TraceV2", "TraceDetailV2"),
+    "message_traces": f"{traces.ROLE}, or {traces.PERMISSION}",
+    "trace_details": f"{traces.ROLE.replace('TraceV2', 'TraceDetailV2')}, or {traces.PERMISSION}",
 }
 USE: frozenset[Evidence] = frozenset({"sign_ins", "smtp_auth_report", "message_traces", "connector_report"})
 """The sources that say who sends; the others say who may."""
@@ -371,62 +371,97 @@ _BY_HAND = "export it in the Exchange admin center (Reports > Mail flow) as CSV,
 # --- message traces --------------------------------------------------------------------------------------------------
 
 
+class _Tracing:
+    """Message traces through Exchange; through Microsoft Graph where no role of the application holds the cmdlets."""
+
+    def __init__(self, context: Context, ports: Ports) -> None:
+        self._context, self._ports = context, ports
+        self._graph = False
+        self._asked = 0
+
+    async def rows(self, period: _Period) -> tuple[list[Row], str, Unknown | None]:
+        """The rows, how far back they reach, and what ended the listing before its end."""
+        rows: list[Row] = []
+        reached = period.end
+        for window in traces.windows(*period.ends):
+            self._context.note(f"Reading message traces from {window.begin[:10]} to {window.end[:10]}")
+            place: traces.Window | None = window
+            while place is not None:
+                if self._asked >= traces.MOST_QUERIES:
+                    limit = f"{self._asked} queries were made, which reach back to {reached}"
+                    return rows, reached, Unknown(limit, "limit")
+                answer = await self._page(place)
+                if isinstance(answer, Unknown):
+                    return rows, reached, answer
+                rows += answer.rows
+                reached = (moment(answer.rows[-1].get("Received")) if answer.rows else "") or reached
+                place = None if self._graph else place.after(answer.rows)
+            reached = window.begin
+        return rows, reached, None
+
+    async def _page(self, place: traces.Window) -> Answer | Unknown:
+        self._asked += 1
+        if self._graph:
+            return await self._over_graph(place.over_graph)
+        answer = await _one(self._ports, place.request)
+        if not isinstance(answer, Unknown) or answer.kind != "permission":
+            return answer
+        other = await self._over_graph(place.over_graph)
+        self._graph = isinstance(other, Answer)
+        return other if isinstance(other, Answer) else Unknown(f"{answer.reason}; {other.reason}", answer.kind)
+
+    async def details(self, rows: Sequence[Row], domains: frozenset[str] | None) -> tuple[_How, Source]:
+        """How the newest message of each sender and address came in, as far as the quota goes."""
+        samples = traces.samples(rows, domains)
+        asked = list(samples.items())[: traces.MOST_DETAILS]
+        self._context.note(f"Reading the details of {len(asked):,} messages")
+        found: dict[traces.Pair, traces.Taken] = {}
+        failed: Unknown | None = None
+        for pair, row in asked:
+            answer = await self._detail(row)
+            if isinstance(answer, Unknown):
+                failed = answer
+                break
+            taken = traces.taken(answer.rows)
+            if taken is not None:
+                found[pair] = taken
+        left = len(samples) - len(asked)
+        if left and failed is None:
+            failed = Unknown(f"{left:,} senders at their addresses have more details than a run may ask for", "limit")
+        answers: list[Answer | Unknown] = [Answer(tuple({} for _ in found))] if found or failed is None else []
+        answers += [failed] if failed else []
+        return found, _source("trace_details", answers, _NEEDS["trace_details"], ("", ""))
+
+    async def _detail(self, row: Row) -> Answer | Unknown:
+        if self._graph:
+            return await self._over_graph(traces.detail_over_graph(row))
+        return await _one(self._ports, traces.detail(row))
+
+    async def _over_graph(self, request: GraphRequest) -> Answer | Unknown:
+        answer = await _one(self._ports, request)
+        return Answer(tuple(map(traces.of_graph, answer.rows))) if isinstance(answer, Answer) else answer
+
+
+_How = Mapping[traces.Pair, traces.Taken]
+
+
 async def _traces(context: Context, ports: Ports, found: _Found, known: _Tenant, period: _Period) -> None:
-    rows, reached, failure = await _listed(context, ports, period)
+    tracing = _Tracing(context, ports)
+    rows, reached, failure = await tracing.rows(period)
     some = rows or failure is None or reached < period.end
     answers: list[Answer | Unknown] = [Answer(tuple(rows))] if some else []
     answers += [failure] if failure else []
-    source = _source("message_traces", answers, traces.ROLE, (reached, period.end))
-    how, details = await _details(context, ports, rows, known.domains)
+    source = _source("message_traces", answers, _NEEDS["message_traces"], (reached, period.end))
+    if traces.SERVICE_PRINCIPAL in source.reason:
+        source = dataclasses.replace(source, needs=f"{source.needs}, and {_PROVISIONED}")
+    how, details = await tracing.details(rows, known.domains)
     found.add(source, traces.decode(rows, how, known.domains))
     if rows:
         found.add(details)
 
 
-async def _listed(context: Context, ports: Ports, period: _Period) -> tuple[list[Row], str, Unknown | None]:
-    """The rows, how far back they reach, and what ended the listing before its end."""
-    rows: list[Row] = []
-    reached, asked = period.end, 0
-    for window in traces.windows(*period.ends):
-        context.note(f"Reading message traces from {window.begin[:10]} to {window.end[:10]}")
-        place: traces.Window | None = window
-        while place is not None:
-            if asked >= traces.MOST_QUERIES:
-                return rows, reached, Unknown(f"{asked} queries were made, which reach back to {reached}", "limit")
-            asked += 1
-            answer = await _one(ports, place.request)
-            if isinstance(answer, Unknown):
-                return rows, reached, answer
-            rows += answer.rows
-            reached = (moment(answer.rows[-1].get("Received")) if answer.rows else "") or reached
-            place = place.after(answer.rows)
-        reached = window.begin
-    return rows, reached, None
+_PROVISIONED = f"for Graph the service principal {traces.SERVICE_PRINCIPAL} in the tenant"
 
 
-async def _details(
-    context: Context, ports: Ports, rows: Sequence[Row], domains: frozenset[str] | None
-) -> tuple[Mapping[traces.Pair, traces.Taken], Source]:
-    """How the newest message of each sender and address came in, as far as the quota goes."""
-    samples = traces.samples(rows, domains)
-    context.note(f"Reading the details of {min(len(samples), traces.MOST_DETAILS):,} messages")
-    found: dict[traces.Pair, traces.Taken] = {}
-    failed: Unknown | None = None
-    asked = list(samples.items())[: traces.MOST_DETAILS]
-    for pair, row in asked:
-        answer = await _one(ports, traces.detail(row))
-        if isinstance(answer, Unknown):
-            failed = answer
-            break
-        taken = traces.taken(answer.rows)
-        if taken is not None:
-            found[pair] = taken
-    left = len(samples) - len(asked)
-    if left and failed is None:
-        failed = Unknown(f"{left:,} senders at their addresses have more details than a run may ask for", "limit")
-    answers: list[Answer | Unknown] = [Answer(tuple({} for _ in found))] if found or failed is None else []
-    return found, _source("trace_details", [*answers, *([failed] if failed else [])], _NEEDS["trace_details"], ("", ""))
-
-
-async def _one(ports: Ports, request: Cmdlet) -> Answer | Unknown:
+async def _one(ports: Ports, request: Request) -> Answer | Unknown:
     return (await engine.ask([request], ports))[request_key(request)]

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
+from urllib.parse import quote
 
-from provisioner.model import Cmdlet, Parameter, Row
+from provisioner.model import Cmdlet, GraphRequest, Parameter, Row
 from provisioner.senders.inventory import TlsVersion
 from provisioner.senders.observing import Observation, address, moment, source_ip, tls_version
 
@@ -27,6 +28,21 @@ ROLE = "a role that holds Get-MessageTraceV2 (View-Only Recipients in Exchange, 
 COLUMNS = frozenset({
     "MessageTraceId", "Received", "SenderAddress", "RecipientAddress", "FromIP", "Status", "MessageId",
 })  # fmt: skip
+PERMISSION = "ExchangeMessageTrace.Read.All (Graph), with admin consent"
+SERVICE_PRINCIPAL = "8bd644d1-64a1-4d4b-ae52-2e0cbf64e373"
+"""Microsoft's application that answers for Graph. Without its service principal in the tenant Graph answers 401."""
+_PATH = "/admin/exchange/tracing/messageTraces"
+_OF_GRAPH = {
+    "id": "MessageTraceId",
+    "receivedDateTime": "Received",
+    "senderAddress": "SenderAddress",
+    "recipientAddress": "RecipientAddress",
+    "fromIP": "FromIP",
+    "status": "Status",
+    "messageId": "MessageId",
+    "event": "Event",
+    "data": "Data",
+}
 _CONNECTOR = re.compile(r"S:InboundConnectorData=Name=([^;\"<]*)")
 _TLS = re.compile(r"S:tlsversion=([A-Za-z0-9_.]+)")
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
@@ -54,6 +70,17 @@ class Window:
         last = rows[-1]
         further = Window(self.begin, str(last.get("Received")), str(last.get("RecipientAddress")))
         return further if further != self else None
+
+    @property
+    def over_graph(self) -> GraphRequest:
+        """The same question to Microsoft Graph, whose pages the adapter follows (Learn, "List messageTraces")."""
+        condition = f"receivedDateTime ge {self.begin} and receivedDateTime le {self.end}"
+        return GraphRequest("GET", f"{_PATH}?$filter={condition.replace(' ', '%20')}&$top={MOST_ROWS}")
+
+
+def of_graph(row: Row) -> Row:
+    """A row of Graph (exchangeMessageTrace, or a detail of one) in the columns of the cmdlets."""
+    return {_OF_GRAPH.get(name, name): value for name, value in row.items()}
 
 
 def windows(begin: str, end: str) -> tuple[Window, ...]:
@@ -108,6 +135,14 @@ def detail(row: Row) -> Cmdlet:
         {"MessageTraceId": str(row.get("MessageTraceId")), "RecipientAddress": str(row.get("RecipientAddress"))},
         frozenset({"MessageTraceId", "Event", "Data"}),
     )
+
+
+def detail_over_graph(row: Row) -> GraphRequest:
+    """The same question to Microsoft Graph (Learn, "exchangeMessageTrace: getDetailsByRecipient")."""
+    trace, recipient = (
+        quote(str(row.get(column)).replace("'", "''"), safe="@") for column in ("MessageTraceId", "RecipientAddress")
+    )
+    return GraphRequest("GET", f"{_PATH}/{trace}/getDetailsByRecipient(recipientAddress='{recipient}')")
 
 
 def taken(events: Iterable[Row]) -> Taken | None:

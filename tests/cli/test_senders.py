@@ -45,6 +45,9 @@ def job_in(reason: str) -> str:
 
 def test_every_sender_is_found_with_its_protocol_once_the_report_is_there(shop: Shop) -> None:
     """Asked for, not done yet, done, downloaded by a person, given: then the inventory is the truth."""
+    shop.fault(
+        "Get-MessageTraceV2", {"status": 400, "body": {"error": {"code": "BadRequest", "message": "x"}}}, times=1
+    )
     asked = source(found(shop), "smtp_auth_report")
     assert asked["state"] == "not_read"
     job = job_in(asked["reason"])
@@ -111,7 +114,24 @@ def test_each_source_that_is_refused_is_named_with_what_it_lacks(shop: Shop) -> 
     shop.tenant.control("POST", "/load", {"sandbox": 1, "settings": {"entra_id_premium": False}})
     nothing = found(shop, "--days", "1", code=5)
     assert nothing["senders"] == []
-    assert "Get-MessageTraceV2" in source(nothing, "message_traces")["needs"]
+    needs = source(nothing, "message_traces")["needs"]
+    assert "Get-MessageTraceV2" in needs
+    assert "ExchangeMessageTrace.Read.All" in needs
+
+
+def test_traces_come_through_graph_where_no_role_holds_the_cmdlet(shop: Shop) -> None:
+    options = ("--no-search", "--days", "2")
+    expected = found(shop, *options)
+    refused = {"front": "exchange", "match": {"cmdlet": "Get-MessageTraceV2"}, "times": 50, "do": {"status": 403}}
+    shop.tenant.control("POST", "/faults", refused)
+    over_graph = found(shop, *options)
+    assert [(row["address"], row["protocol"]) for row in over_graph["senders"]] == [
+        (row["address"], row["protocol"]) for row in expected["senders"]
+    ]
+    assert source(over_graph, "message_traces")["state"] == source(over_graph, "trace_details")["state"] == "read"
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "settings": {"message_trace_provisioned": False}})
+    unread = source(found(shop, *options), "message_traces")
+    assert (unread["state"], "service principal 8bd644d1-64a1" in unread["needs"]) == ("not_read", True)
 
 
 def test_a_tenant_without_entra_id_p1_lacks_a_licence_and_beta_that_is_away_leaves_a_part(shop: Shop) -> None:
