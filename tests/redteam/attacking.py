@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tests.redteam.attacks.base import Attack, real_change_set, tenant_of
 from tests.redteam.world import WRONG, World
@@ -67,6 +68,27 @@ ON_TENANT: Sequence[tuple[str, ...]] = (
 )  # fmt: skip
 """With the profile of the attack. Where `changes.json` is not the attack's, it is that of the plan."""
 
+READERS: Mapping[str, frozenset[str]] = {
+    "text of a plan": frozenset({"plans"}),
+    "includes and links": frozenset({"plans"}),
+    "variables": frozenset({"plans"}),
+    "tests of plans": frozenset({"test", "validate", "lint"}),
+    "sandbox's folder": frozenset({"sandbox"}),
+    "places to write to": frozenset({"--out-json", "--log-file", "-o", "approve", "apply"}),
+    "change sets": frozenset({"changes.json"}),
+    "journals": frozenset({"history", "rollback", "plan", "drift", "apply", "doctor"}),
+    "locks": frozenset({"lock", "apply", "doctor"}),
+}
+"""By kind of attack, words of the command lines that read what it attacks. What every command reads (settings, the
+checkout's git, the answers of servers, files handed over) has no entry: there every command line is one of them."""
+_OTHERS = 0.1
+
+
+def reading(kind: str) -> Callable[[Sequence[str]], bool]:
+    """Chooses the command lines that read what a kind of attack makes hostile, and a drawn tenth of the others."""
+    words = READERS.get(kind)
+    return lambda line: words is None or not words.isdisjoint(line) or random.random() < _OTHERS
+
 
 def attack(world: World, one: Attack, chosen: Callable[[Sequence[str]], bool] = lambda _: True) -> None:
     """One attack: the world made hostile, and every command run in it, or those that are chosen."""
@@ -81,7 +103,8 @@ def attack(world: World, one: Attack, chosen: Callable[[Sequence[str]], bool] = 
         return
     world.settle()
     name = f"{one.kind}: {one.name}"
-    for arguments in filter(chosen, _commands(world, one)):
+    lines = [*filter(chosen, _commands(world, one)), *one.commands]  # its own are always run
+    for arguments in lines:
         for rule in one.faults:
             world.shop.tenant.control("POST", "/faults", [dict(rule)])
         world.run(name, arguments, one.environment)
@@ -91,12 +114,12 @@ def attack(world: World, one: Attack, chosen: Callable[[Sequence[str]], bool] = 
 
 
 def _commands(world: World, one: Attack) -> Iterator[Sequence[str]]:
+    """The command lines that are tried with every attack."""
     profile = () if one.profile == "default" else ("--profile", one.profile)
     yield from NEEDS_NO_TENANT
     for arguments in ON_TENANT:
         known = [tenant_of(world) if word == "ID" else word for word in arguments]
         yield (*profile, *known)
-    yield from one.commands
 
 
 def table(counts: dict[str, Counter[str]]) -> Iterator[str]:
@@ -115,13 +138,13 @@ def _line(title: str, found: Counter[str], names: Sequence[str], width: int) -> 
     return f"{title:<{width}}" + "  ".join(f"{found[name]:>{len(name)}}" for name in names)
 
 
-def all_of(world: World, attacks: Iterable[Attack]) -> dict[str, Counter[str]]:
-    """The counts by kind."""
+def all_of(world: World, attacks: Iterable[Attack], *, every_line: bool = True) -> dict[str, Counter[str]]:
+    """The counts by kind, of every command line or of those that read what is attacked."""
     found: dict[str, Counter[str]] = {}
     for one in attacks:
         world.counts = found.setdefault(one.kind, Counter())
         world.counts["attacks"] += 1
-        attack(world, one)
+        attack(world, one, (lambda _: True) if every_line else reading(one.kind))
     return found
 
 

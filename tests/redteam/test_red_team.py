@@ -10,7 +10,7 @@ import pytest
 
 from provisioner.cli.main import COMMANDS
 from tests.generated import whole
-from tests.redteam.attacking import NEEDS_NO_TENANT, ON_TENANT, attack
+from tests.redteam.attacking import NEEDS_NO_TENANT, ON_TENANT, READERS, attack, reading
 from tests.redteam.attacks import all_attacks
 from tests.redteam.world import WRONG, World, commands, open_world, raw
 
@@ -43,6 +43,16 @@ def _chosen(drawn: Sequence[tuple[str, ...]]) -> Callable[[Sequence[str]], bool]
 def test_every_command_is_run() -> None:
     known = {word for arguments in (*NEEDS_NO_TENANT, *ON_TENANT) for word in arguments}
     assert set(COMMANDS) <= known
+
+
+def test_the_lines_that_read_a_kind_are_chosen() -> None:
+    lines = [*NEEDS_NO_TENANT, *ON_TENANT]
+    assert set(READERS) <= {one.kind for one in all_attacks()}
+    for kind, words in READERS.items():
+        chosen = list(filter(reading(kind), lines))
+        assert all(line in chosen for line in lines if words & set(line)), kind
+        assert words <= {word for line in lines for word in line}, kind
+    assert list(filter(reading("settings"), lines)) == lines
 
 
 def test_attacks_are_told_apart() -> None:
