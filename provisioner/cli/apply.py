@@ -120,7 +120,7 @@ def command(
             "--max-age, --expect-digest, --plan, --require-approval and --approval are for a saved change set, and "
             "this is a plan"
         )
-    selection = dataclasses.replace(selection, traffic=observed_mail(session, replay))
+    selection = dataclasses.replace(selection, traffic=run(observed_mail(session, replay)))
     return view.account(run(apply(session, path, selection, options)))
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 from provisioner.border import Border
-from provisioner.cli.options import output_format, plan_path
+from provisioner.cli.options import output_format, pair, plan_path
 from provisioner.cli.session import Session
 from provisioner.devices import device_of, summary
 from provisioner.devices import report as report_of
 from provisioner.operations.connection import run
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.proposing import read_list, written
-from provisioner.operations.replaying import read_inventory
 from provisioner.operations.reporting import used
 from provisioner.operations.sheets import sheet_of
 from provisioner.plan.device_lists import proposal
@@ -78,12 +77,11 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
 )
 @click.option(
     "--inventory",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Compare the plan with this evidence of use (provisioner senders discover).",
+    metavar="FILE|TIME",
+    help="Compare the plan with evidence of use: an inventory (senders discover), or that of the last TIME (90d).",
 )
 @click.pass_obj
-def report(session: Session, path: Path, format_: str, inventory: Path | None) -> None:
+def report(session: Session, path: Path, format_: str, inventory: str | None) -> None:
     """Say who still depends on basic authentication, and what each should move to before it is switched off.
 
     With --inventory also which devices are in use, which no source saw, and which senders nobody declared, each with
@@ -94,7 +92,7 @@ def report(session: Session, path: Path, format_: str, inventory: Path | None) -
     desired = load_for_devices(session, path)
     document = report_of(desired, session.today())
     if inventory is not None:
-        document["evidence"] = run(used(session, desired, read_inventory(inventory)))
+        document["evidence"] = run(used(session, desired, inventory))
     forms = {"text": _report_text, "csv": _report_csv, "html": sheets.report_html, "json": _json}
     session.result(forms[format_](document), data=format_ != "text")
 
@@ -148,10 +146,10 @@ def import_(
     mistakes are reported with line and column and left out; the others are written, and the exit code is 3.
     """
     session.border = Border(())  # no line of a list is quoted: it may hold a column of passwords
-    found = read_list(file, dict(_pair("--map", text) for text in maps))
+    found = read_list(file, dict(pair("--map", text) for text in maps))
     if found.unused:
         session.note(f"Columns not used: {', '.join(found.unused)}. To use one: --map HEADER=FIELD")
-    proposed, mistakes = proposal(found, dict(_pair("--default", text) for text in defaults))
+    proposed, mistakes = proposal(found, dict(pair("--default", text) for text in defaults))
     text = written(session, proposed, out, tenant=tenant, overwrite=overwrite)
     if out is None:
         session.result(text, data=True)
@@ -159,13 +157,6 @@ def import_(
     if mistakes:
         session.note(f"{len(mistakes):,} of {len(found.rows):,} rows were left out.")
     return 3 if mistakes else 0
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.rpartition("=") if option == "--map" else text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f'{option} "{text}": write NAME=VALUE')
-    return name.strip(), value.strip()
 
 
 def _json(document: Mapping[str, Any]) -> str:

@@ -198,3 +198,11 @@ def duration(text: str) -> float:
     if not number.replace(".", "", 1).isdigit():
         raise click.UsageError(f'"{text}" is no length of time: write 90s, 30m, 12h or 7d')
     return float(number) * unit
+
+
+def pair(option: str, text: str) -> tuple[str, str]:
+    """NAME and VALUE of an option NAME=VALUE; a header may hold an equals sign itself. Raises UsageError."""
+    name, equals, value = text.rpartition("=") if option == "--map" else text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f'{option} "{text}": write NAME=VALUE')
+    return name.strip(), value.strip()

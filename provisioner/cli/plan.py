@@ -61,7 +61,7 @@ def command(
     would be refused or would send in another way are findings, and the first ones stop apply.
     """
     session.format, session.detailed = format_, detailed_exitcode
-    selection = Selection(targets, excludes, allows, duration(expires), observed_mail(session, replay))
+    selection = Selection(targets, excludes, allows, duration(expires), run(observed_mail(session, replay)))
     found = run(plan(session, path, selection))
     document = changeset.to_document(found)
     if out:

@@ -7,10 +7,13 @@ from pathlib import Path
 import click
 
 from provisioner.border import write_file
+from provisioner.cli.options import pair
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.discovering import USE, Asking, discover
+from provisioner.operations.proposing import propose
+from provisioner.operations.replaying import read_inventory
 from provisioner.render import senders
 from provisioner.senders.inventory import Inventory, document
 from provisioner.senders.traces import DAYS
@@ -51,9 +54,41 @@ def command() -> None:
     help="How to print the inventory.",
 )
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the inventory to FILE.")
+@click.option(
+    "--inventory",
+    "saved",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read a saved inventory (JSON), and ask no tenant.",
+)
+@click.option(
+    "--propose",
+    "place",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write sites and devices for the senders to this file, or to senders.yaml of this folder.",
+)
+@click.option(
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Your answer for every proposed device of which the field was not observed (repeatable).",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the proposed file if it exists.")
 @click.pass_obj
 def discover_(
-    session: Session, days: int, files: tuple[Path, ...], searches: bool, format_: str, output: Path | None
+    session: Session,
+    days: int,
+    files: tuple[Path, ...],
+    searches: bool,
+    format_: str,
+    output: Path | None,
+    saved: Path | None,
+    place: Path | None,
+    defaults: tuple[str, ...],
+    *,
+    overwrite: bool,
 ) -> int:
     """List who sends through the tenant of the profile, with what each source could tell.
 
@@ -61,10 +96,16 @@ def discover_(
     is changed, except that historical searches are started (--no-search). Exit 0, also where a source could not be
     read: the inventory names it, with the permission that is missing. Exit 5 where none of the sources could be read
     that record who sends.
+
+    With --propose the senders become sites and devices of a plan: what was observed is written, and a comment asks a
+    person for the rest. No file is overwritten without --overwrite.
     """
     session.format = format_
-    found = run(discover(session, Asking(days, files, searches)))
-    _print(session, found, format_, output)
+    found = read_inventory(saved) if saved else run(discover(session, Asking(days, files, searches)))
+    if place is None or output is not None:
+        _print(session, found, format_, output)
+    if place is not None:
+        propose(session, found, place, dict(pair("--default", text) for text in defaults), overwrite=overwrite)
     return 0 if any(s.state != "not_read" for s in found.sources if s.name in USE) else 5
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from provisioner.border import read_ordinary
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model.traffic import Traffic
 from provisioner.operations.context import Context
+from provisioner.operations.discovering import Asking, discover
 from provisioner.senders import inventory
 from provisioner.senders.inventory import Inventory
+from provisioner.senders.traces import DAYS
 from provisioner.senders.traffic import traffic
 
 _LARGEST_BYTES = 256 * 2**20
@@ -47,6 +50,20 @@ def replayed(context: Context, found: Inventory) -> tuple[Traffic, ...]:
     return mail
 
 
-def observed_mail(context: Context, replay: str | None) -> tuple[Traffic, ...]:
-    """What `--replay` names: the mail of an inventory's file. Raises InputError for one that cannot be read."""
-    return replayed(context, read_inventory(Path(replay))) if replay else ()
+async def inventory_of(context: Context, text: str) -> Inventory:
+    """The inventory that an option names: of the tenant of the profile for `30d` or `90d`, else that of a file.
+
+    Raises InputError for a file that is none, and for more days than the service keeps.
+    """
+    days = re.fullmatch(r"(\d{1,4})d", text)
+    if not days:
+        return read_inventory(Path(text))
+    if not 0 < int(days[1]) <= DAYS:
+        what = f"{text}: the service keeps {DAYS} days of message traces"
+        raise InputError([Diagnostic("INVENTORY-PERIOD", what, f"write {DAYS}d at most")])
+    return await discover(context, Asking(int(days[1]), searches=False))
+
+
+async def observed_mail(context: Context, replay: str | None) -> tuple[Traffic, ...]:
+    """The mail that `--replay` names. Raises as `inventory_of`."""
+    return replayed(context, await inventory_of(context, replay)) if replay else ()

@@ -9,16 +9,18 @@ from provisioner.mailflow.picture import of_observed
 from provisioner.model import Desired
 from provisioner.operations.connection import Tenant
 from provisioner.operations.context import Context
+from provisioner.operations.replaying import inventory_of
 from provisioner.operations.standing import observe
 from provisioner.plan.usage import usage
 from provisioner.resources import TYPES
-from provisioner.senders.inventory import Inventory
 
 
-async def used(
-    context: Context, desired: Desired, inventory: Inventory, tenant: Tenant | None = None
-) -> dict[str, Any]:
-    """The comparison as a document; with a profile, whether the tenant takes each device's mail today."""
+async def used(context: Context, desired: Desired, evidence: str, tenant: Tenant | None = None) -> dict[str, Any]:
+    """The comparison as a document; with a profile, whether the tenant takes each device's mail today.
+
+    `evidence` is what `inventory_of` takes. Raises as that does.
+    """
+    inventory = await inventory_of(context, evidence)
     observed = await observe(context, desired, rules.questions(desired), tenant)
     if observed is None:
         return usage(desired, inventory)

@@ -180,12 +180,18 @@ def _body(sender: Sender) -> Iterator[tuple[str, Any]]:
         yield "supports", abilities
     if sender.protocol == kinds.OAUTH and (oauth := _oauth(sender)):
         yield "oauth", oauth
-    if sender.messages and sender.days:
-        yield "messages_per_day", math.ceil(sender.messages / sender.days)
+    if average := _average(sender):
+        yield "messages_per_day", average
+
+
+def _average(sender: Sender) -> int:
+    """Messages on an average day, by the source that counted the most; 0 for not counted."""
+    counts = [(sender.messages or 0, sender.days), *((s.messages or 0, s.days) for s in sender.known_from)]
+    return max((math.ceil(messages / days) for messages, days in counts if days), default=0)
 
 
 def _abilities(sender: Sender) -> Iterator[tuple[str, Any]]:
-    if sender.tls:
+    if set(sender.tls) - {"none"}:  # who sent in clear text may be able to do more
         yield "tls", max(sender.tls, key=lambda version: ("none", "1.0", "1.1", "1.2", "1.3").index(version))
     if sender.protocol in _AUTHENTICATION:
         yield "authentication", _AUTHENTICATION[sender.protocol]
@@ -205,6 +211,8 @@ def _questions(sender: Sender, body: Mapping[str, Any]) -> Iterator[str]:
         yield "oauth: does an application sign in (with a secret or certificate of its own), or a person?"
     if not sender.address:
         yield f"from: {sender.mailbox} signs in; its own address is usual"
+    if sender.tls == ("none",):
+        yield "supports.tls: it sent in clear text; can it speak TLS?"
     if len(sender.tls) > 1:
         yield f"supports.tls: {' and '.join(sender.tls)} were seen; do several systems send as it?"
     if sender.protocol == kinds.BASIC:
@@ -216,7 +224,8 @@ def _questions(sender: Sender, body: Mapping[str, Any]) -> Iterator[str]:
 def _notes(sender: Sender, place: SourceAddress | None) -> Iterator[str]:
     parts = [f"sends by {_HOW[sender.protocol]}"]
     if sender.messages is not None:
-        parts.append(f"{sender.messages:,} messages on {sender.days:,} days")
+        plural = "" if sender.messages == 1 else "s"
+        parts.append(f"{sender.messages:,} message{plural} in {sender.days:,} days")
     if sender.last_seen:
         parts.append(f"last seen {sender.last_seen[:10]}")
     if place:
@@ -226,6 +235,8 @@ def _notes(sender: Sender, place: SourceAddress | None) -> Iterator[str]:
     yield f"{sender.confidence}: known from {sources or 'the inventory'}" + "".join(f"; {b}" for b in sender.basis)
     if sender.user_agents or sender.applications:
         yield f"calls itself {', '.join((*sender.applications, *sender.user_agents)[:3])}"
+    if _average(sender):
+        yield "messages_per_day is the average: a busy day has more"
     if sender.may_log_in == "blocked":
         yield "by the switches it may not log in any more"
 

@@ -119,7 +119,8 @@ def _section(name: str, entries: Sequence[tuple[Entry, Sequence[str]]]) -> list[
 
 def _entry(entry: Entry, missing: Sequence[str]) -> Iterator[str]:
     """The lines of an entry, its comments below its name: there they stay with it when entries are sorted."""
-    named, *fields = yaml_text.write({entry.name: dict(entry.body)}).splitlines()
+    body = {name: entry.body[name] for name in sorted(entry.body, key=_place)}
+    named, *fields = yaml_text.write({entry.name: body}).splitlines()
     yield named
     for asked in (*missing, *entry.questions):
         yield f"  {QUESTION}{asked}"
@@ -128,6 +129,14 @@ def _entry(entry: Entry, missing: Sequence[str]) -> Iterator[str]:
     yield from fields
     if entry.confirmed:
         yield from (f"  # {line}" for line in yaml_text.write(dict(entry.confirmed)).splitlines())
+
+
+_ORDER = ("site", "egress_ip_addresses", "from", "mailbox", "recipients", "method", "via", "supports", "oauth")
+
+
+def _place(name: str) -> tuple[int, str]:
+    """What a reviewer looks for first stands first."""
+    return (_ORDER.index(name), "") if name in _ORDER else (len(_ORDER), name)
 
 
 def _harmless(line: str) -> str:
