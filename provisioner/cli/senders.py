@@ -106,7 +106,7 @@ def discover_(
         _print(session, found, format_, output)
     if place is not None:
         propose(session, found, place, dict(pair("--default", text) for text in defaults), overwrite=overwrite)
-    return 0 if any(s.state != "not_read" for s in found.sources if s.name in USE) else 5
+    return 0 if saved or any(s.state != "not_read" for s in found.sources if s.name in USE) else 5
 
 
 def _print(session: Session, found: Inventory, format_: str, output: Path | None) -> None:

@@ -82,3 +82,30 @@ def test_every_form_of_the_report_names_every_sender(shop: Shop) -> None:
             assert word in done.stdout
         assert "guess@contoso.com" not in done.stdout
         assert form == "csv" or "the role Global Reader is missing" in done.stdout
+
+
+def test_a_proposal_of_a_saved_inventory_validates_and_is_never_overwritten(shop: Shop) -> None:
+    line = ("senders", "discover", "--inventory", "seen.json", "--propose")
+    first = shop.run(*line, "plans")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == ""
+    written = (shop.folder / "plans/senders.yaml").read_text(encoding="utf-8")
+    assert shop.run("validate").returncode == 0
+    assert "\n  # mfp:\n" in written, "what it can do was not observed"
+    again = shop.run(*line, "plans")
+    assert (again.returncode, "OUT-EXISTS" in again.stderr) == (3, True)
+    assert (shop.folder / "plans/senders.yaml").read_text(encoding="utf-8") == written
+    # In another file of the same plan only what is not declared yet is proposed.
+    more = shop.run(*line, "plans/more.yaml", "--default", "recipients=anyone")
+    assert "the plan declares device/erp already" in more.stderr
+    assert shop.run("validate").returncode == 0
+
+
+def test_evidence_of_the_tenant_itself_is_read_for_a_number_of_days(shop: Shop) -> None:
+    done = shop.on_tenant("devices", "report", "plan.yaml", "--inventory", "30d", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["evidence"]["rows"]
+    assert {row["state"] for row in rows} == {"declared and silent"}
+    replayed = shop.on_tenant("plan", "plan.yaml", "--replay", "2d")
+    assert (replayed.returncode, "Replaying the mail of 0 senders" in replayed.stderr) == (0, True)
+    assert shop.on_tenant("plan", "plan.yaml", "--replay", "91d").returncode == 3
