@@ -16,7 +16,7 @@ from provisioner.devices import NAMES, Remedy, Way, afterwards, device_of, remed
 from provisioner.diagnosis.diagnose import Diagnosis, diagnose
 from provisioner.diagnosis.evidence import Evidence
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.model import Desired
+from provisioner.model import Answer, Desired, Unknown, request_key
 from provisioner.model.clouds import Cloud, cloud_of_mail
 from provisioner.model.devices import HIGH_VOLUME_EMAIL, Device
 from provisioner.operations.context import Context
@@ -27,6 +27,7 @@ from provisioner.operations.mail_hosts import mail_hosts
 from provisioner.operations.proposals import best
 from provisioner.operations.standing import lacking, observe, part_for, sign_in_name, standing
 from provisioner.operations.tracing import Trace, follow
+from provisioner.resources.rows import group
 from provisioner.settings import Endpoints
 from provisioner.tenant.smtp import (
     REFUSED,
@@ -91,6 +92,7 @@ async def probe(
     if said.unreachable:
         return await _blocked(context, how, attempt, said, cloud)
     after = list(afterwards(device, desired.choices[device.name], desired)) if said.accepted else []
+    after += [line async for line in _group(context, desired, how, probing.recipient)] if said.accepted else []
     found = Probed(how, said, after=after, limits=[line async for line in _limits(how, attempt)])
     if said.accepted and probing.trace_s:
         spf_domain = "" if how.user else how.domain
@@ -128,6 +130,27 @@ async def _limits(how: Way, attempt: Attempt) -> AsyncIterator[str]:
             f"TLS {how.tls}: not tried, since the OpenSSL of this machine does not speak it or the server offers no "
             f"STARTTLS; Exchange Online refuses it: {setting}"
         )
+
+
+async def _group(context: Context, desired: Desired, how: Way, address: str | None) -> AsyncIterator[str]:
+    """What a group does with accepted mail: it may refuse who has not signed in, or hold it for a moderator."""
+    if address is None or context.profile.tenant is None:
+        return
+    request = group.look_up(address)
+    nothing = dataclasses.replace(desired, resources={}, devices={}, choices={})
+    observed = await observe(context, nothing, (request,))
+    answer = observed.evidence.get(request_key(request)) if observed else None
+    if isinstance(answer, Unknown):
+        yield f"whether {address} is a group that refuses or holds it could not be read: {answer.reason}"
+    found = group.decode(answer.rows, address) if isinstance(answer, Answer) else None
+    if found and found.authenticated_only and not how.user:
+        yield (
+            f"{address} is a group that takes mail of authenticated senders only, so that this mail comes back "
+            f"(5.7.133): Set-DistributionGroup {address} -RequireSenderAuthenticationEnabled $false, or let the device "
+            "sign in"
+        )
+    if found and found.moderated:
+        yield f"{address} is a moderated group: a moderator has to approve each message of the device"
 
 
 _CONNECT_S = 5.0

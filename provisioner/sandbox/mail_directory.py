@@ -21,6 +21,12 @@ def account_of(tenant: Tenant, address: str) -> Row | None:
     return found if found is not None and hve_account.settings_of(tenant, found) is not None else None
 
 
+def refuses_strangers(tenant: Tenant, address: str) -> bool:
+    """Whether an address is that of a group that takes mail of authenticated senders only (5.7.133)."""
+    group = _addressed(tenant, recipient.GROUP, address)
+    return group is not None and group.get("RequireSenderAuthenticationEnabled") is not False
+
+
 def client_access(tenant: Tenant, owner: Row) -> Row | None:
     """A mailbox's row of client access settings (CASMailbox)."""
     return _addressed(tenant, cas_mailbox.NOUN, str(owner.get("PrimarySmtpAddress")))

@@ -65,7 +65,8 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 
 # What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
 _JEA_NOUNS = (
-    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DkimSigningConfig", "HistoricalSearch",
+    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup", "DkimSigningConfig",
+    "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
     "InboundConnector", "Mailbox", "MailboxPermission", "MailUser", "MessageTraceDetailV2", "MessageTraceV2",
     "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",

@@ -22,6 +22,7 @@ from provisioner.sandbox.mail_directory import (
     domain_of,
     owner_of,
     primary,
+    refuses_strangers,
     unknown_here,
     user_of,
 )
@@ -326,6 +327,8 @@ class Exchange(_Port):
         if mail_rules.quarantined(tenant, sender, _author(envelope)):
             inside = "quarantine"
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
+        # Nobody has signed in: a group that wants that sends the message back (5.7.133).
+        folders |= {recipient: "bounced" for recipient in folders if refuses_strangers(tenant, recipient)}
         known = mail_rules.known_connector(tenant, source, sender)
         route = "smtp_relay" if known is not None else "direct_send"
         taker = "" if known is None else str(known.get("Name") or known.get("Identity") or "")

@@ -321,6 +321,32 @@ def test_a_port_where_nobody_listens_is_told() -> None:
 # --- a mail filter in front of Exchange ------------------------------------------------------------------------------
 
 
+def test_a_group_that_wants_authenticated_senders_is_named_after_the_acceptance(shop: Shop) -> None:
+    groups = [
+        {"Name": "desk", "PrimarySmtpAddress": "desk@contoso.com"},
+        {"Name": "open", "PrimarySmtpAddress": "open@contoso.com", "RequireSenderAuthenticationEnabled": False,
+         "ModerationEnabled": True},
+    ]  # fmt: skip
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"DistributionGroup": groups}})
+    name = shop.write(DIRECT)
+    told = {}
+    for group in ("desk", "open"):
+        said = shop.on_tenant("probe", "monitor", name, "--to", f"{group}@contoso.com", "--source", "127.0.0.10",
+                              "--send", "--format", "json")  # fmt: skip
+        told[group] = (said.returncode, " ".join(json.loads(said.stdout)["after"]))
+    assert told["desk"][0] == told["open"][0] == 0
+    assert (
+        "authenticated senders only, so that this mail comes back" in told["desk"][1],
+        "moderator has" in told["desk"][1],
+    ) == (True, False)
+    assert ("so that this mail comes back" in told["open"][1], "moderator has to approve" in told["open"][1]) == (
+        False,
+        True,
+    )
+    delivered = {r: folder for m in shop.tenant.control("GET", "/mail") for r, folder in m["recipients"].items()}
+    assert delivered == {"desk@contoso.com": "bounced", "open@contoso.com": "inbox"}
+
+
 @pytest.fixture
 def behind_a_filter(shop: Shop) -> Iterator[Shop]:
     """The published MX is that of a filter service; Microsoft's own record says where Exchange takes the mail."""

@@ -52,9 +52,15 @@ def _derive(tenant: Tenant, row: Row) -> None:
 
 _SECURITY_GROUP = "MailUniversalSecurityGroup"
 _LIST = "MailUniversalDistributionGroup"
+_GROUP_COLUMNS = {
+    "GroupType": "Universal, SecurityEnabled",
+    "RequireSenderAuthenticationEnabled": True,  # New-DistributionGroup's default
+    "ModerationEnabled": False,
+}
+GROUP = _noun("DistributionGroup", _SECURITY_GROUP, _SECURITY_GROUP, **_GROUP_COLUMNS)
 MAIL_USER = _noun("MailUser", "MailUser", "MailUser", ExternalEmailAddress="", UserPrincipalName="")
 NOUNS = (
-    _noun("DistributionGroup", _SECURITY_GROUP, _SECURITY_GROUP, GroupType="Universal, SecurityEnabled"),
+    GROUP,
     _noun("UnifiedGroup", _LIST, "GroupMailbox", GroupType="Universal", AccessType="Public"),
     _noun("MailContact", "MailContact", "MailContact", ExternalEmailAddress=""),
     MAIL_USER,
