@@ -138,7 +138,15 @@ def _sarif_results(findings: Sequence[FindingDocument]) -> Iterator[dict[str, An
 def _uri(file: str) -> str:
     """A path with `/` as a reference (RFC 3986, 4.1), one with a drive of Windows as a URI (RFC 8089, appendix E.2)."""
     drive = _DRIVE.match(file)
-    return f"file:///{drive[0]}{quote(file[2:])}" if drive else quote(file)
+    return f"file:///{drive[0]}{_quoted(file[2:])}" if drive else _quoted(file)
+
+
+def _quoted(path: str) -> str:
+    """A path percent-encoded: by its bytes where they are not text (PEP 383), with `?` for any other half character."""
+    try:
+        return quote(path.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return quote(path, errors="replace")
 
 
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from provisioner.render import reports
 from tests.render.documents import HOSTILE, document, empty, unread
 
@@ -35,6 +37,18 @@ def test_sarif_tells_places_levels_and_waivers() -> None:
     assert [bool(r.get("suppressions")) for r in run["results"]] == [False, False, True]
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("plans/a.yaml", 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "uri"),
+    [
+        ("plans/b\udcff.yaml", "plans/b%FF.yaml"),
+        ("C:/plans/\ud800.yaml", "file:///C:/plans/%3F.yaml"),
+        ("plans/ä b.yaml", "plans/%C3%A4%20b.yaml"),
+    ],
+)
+def test_a_name_that_is_no_text_is_a_reference_all_the_same(file: str, uri: str) -> None:
+    assert reports._uri(file) == uri
 
 
 def test_an_empty_change_set_makes_empty_reports() -> None:

@@ -6,6 +6,7 @@ The limits are lowered for the tests: that they hold is what counts.
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from provisioner.diagnostics import Malformed, TenantError, Throttled, Unavailab
 from provisioner.model import Answer, Cmdlet, GraphRequest, Request
 from provisioner.tenant import limits
 from provisioner.tenant.connect import connect
+from provisioner.tenant.psrp_connection import Bounds
 from tests.clocks import FastClock
 from tests.local_tenant import LocalTenant, hang_up, sandbox
 
@@ -187,6 +189,18 @@ def test_a_pipeline_that_only_reads_is_sent_again(tenant: LocalTenant) -> None:
     assert [(r["method"], r["runs"]) for r in tenant.requests("wsman") if r["method"] == "Command"] == [
         ("Command", [READ.name])
     ] * 2
+
+
+def test_an_exchange_is_cut_when_its_time_is_over() -> None:
+    ours, theirs = socket.socketpair()
+    bounds = Bounds(0.05)
+    with ours, theirs:
+        ours.settimeout(60)
+        handle = bounds.opened(ours)
+        bounds.begin()
+        assert ours.recv(1) == b""
+        bounds.closed(handle)
+    bounds.close()
 
 
 def test_a_port_closes_in_time_while_a_host_still_drips(tenant: LocalTenant) -> None:
