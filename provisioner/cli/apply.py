@@ -29,7 +29,7 @@ from provisioner.cli.options import (
 )
 from provisioner.cli.output import STREAM, print_plan
 from provisioner.cli.session import Session, crash_file, moment
-from provisioner.diagnostics import ApplyIncomplete, Declined, Diagnostic, ProvisionerError
+from provisioner.diagnostics import ApplyIncomplete, Declined, Diagnostic, PermissionMissing, ProvisionerError
 from provisioner.model import Address, ChangeSet
 from provisioner.model.document import ChangeSetDocument, ResultDocument
 from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms, admitted, apply, load_saved
@@ -224,13 +224,17 @@ class _View:
     def account(self, applied: Applied) -> int:
         """Print how it ended, and give the exit code."""
         results, whole = tuple(map(_result, applied.outcome.results)), applied.outcome.converged
-        broken = self._broken(applied.outcome.failure)
+        failure = applied.outcome.failure
+        broken = self._broken(failure)
+        how: ProvisionerError | type[ProvisionerError] = (
+            failure if isinstance(failure, PermissionMissing) else ApplyIncomplete
+        )
         if self.session.format == "json":
             facts: dict[str, Any] = {"digest": applied.digest, "converged": whole, "results": list(results)}
             facts |= {"approved_by": [dataclasses.asdict(a) for a in applied.approvals]} if applied.approvals else {}
             if not whole:
                 said = [Diagnostic("APPLY-BROKEN-OFF", broken)] if broken else []
-                error = {"kind": ApplyIncomplete.kind, "exit_code": ApplyIncomplete.exit_code}
+                error = {"kind": how.kind, "exit_code": how.exit_code}
                 facts["error"] = {**error, "diagnostics": diagnostics_json(said)}
             self.session.json(facts)
         elif self.session.format == STREAM:
@@ -243,12 +247,14 @@ class _View:
             self.session.result(text.account(results, broken=broken, color=self.session.colored(sys.stdout)))
         if whole:
             return 0
-        return 1 if self.session.detailed else ApplyIncomplete.exit_code
+        return 1 if self.session.detailed else how.exit_code
 
     def _broken(self, failure: Exception | None) -> str:
         """Why the run broke off, in words; "" where it did not."""
         if failure is None:
             return ""
+        if isinstance(failure, PermissionMissing):
+            return f"{failure}. Nothing else was sent. {failure.mend}"
         if isinstance(failure, ProvisionerError):
             return str(failure)
         if isinstance(failure, OSError):

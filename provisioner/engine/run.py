@@ -39,6 +39,10 @@ class Run:
     """The changes of which a write was sent, whatever became of it."""
     failure: Exception | None = None
     """What broke the run off; the first of several."""
+    may_write: bool = False
+    """Whether the service has taken a write, or refused one for another reason than a missing permission."""
+    first: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the write that finds out."""
 
     def tell(self, event: Event) -> None:
         """Tell the observers. Where one of them fails the run is broken off, and what would be sent next is not.
@@ -112,6 +116,15 @@ class Run:
             yield
         finally:
             await self.gate.acquire()
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """One write at a time, until it is known that the account may write at all: what may not is refused once."""
+        if self.may_write:
+            yield
+            return
+        async with self.first:
+            yield
 
     async def pause(self, seconds: float) -> None:
         """Wait, but no longer than until the run is interrupted."""

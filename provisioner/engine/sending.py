@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from provisioner.diagnostics import NotFound, Refused, TenantError, Unclear
+from provisioner.diagnostics import NotFound, PermissionMissing, Refused, TenantError, Unclear
 from provisioner.engine.deriving import foreign
 from provisioner.engine.events import DONE, FAILED, LEFT, UNCONFIRMED, WAITING, Answered, Result, Sending
 from provisioner.engine.reading import send
@@ -93,14 +93,24 @@ class Sender:
             request = resolve(step.request, self._answers)
         except LookupError as error:
             return self._ended(FAILED, str(error))
+        async with self._run.alone():
+            if isinstance(self._run.failure, PermissionMissing):
+                return self._ended(LEFT, f"not sent, because the account may not write: {self._run.failure}")
+            answer = await self._asked(number, request)
+        return self._refusal(step, answer, last=last) if isinstance(answer, TenantError) else answer
+
+    async def _asked(self, number: int, request: Cmdlet) -> Answer | TenantError:
+        """The answer to one write. Where the very first is refused for want of a permission, nothing else is sent."""
         self._run.tell(Sending(self._change, number, request))
         self._run.sent.add(self._change.address)
         try:
-            answer = await send(self._run.ports, request)
+            answer: Answer | TenantError = await send(self._run.ports, request)
         except TenantError as error:
-            self._run.tell(Answered(self._change, number, request, error))
-            return self._refusal(step, error, last=last)
+            answer = error
         self._run.tell(Answered(self._change, number, request, answer))
+        if isinstance(answer, PermissionMissing) and not self._run.may_write:
+            self._run.break_off(answer)
+        self._run.may_write |= isinstance(answer, Answer | Refused)
         return answer
 
     def _refusal(self, step: Send, error: TenantError, *, last: bool) -> Answer | Result:

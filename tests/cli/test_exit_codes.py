@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,23 @@ def test_a_wrong_secret_and_another_tenants_plan_are_4(shop: Shop) -> None:
     foreign = shop.on_tenant("plan", "other.yaml")
     assert foreign.returncode == 4
     assert "the plan is for fabrikam.onmicrosoft.com" in foreign.stderr
+
+
+def test_an_apply_that_may_not_write_is_4_after_one_refusal(shop: Shop) -> None:
+    mailboxes = ", ".join(f"{name}@contoso.com: enabled" for name in ("erp", "fax", "a"))
+    plan = shop.write(f"smtp_auth: {{ organization: disabled, mailboxes: {{ {mailboxes} }} }}\n")
+    before, since = shop.tenant.rows("CASMailbox"), shop.tenant.seen()
+    done = shop.run("--profile", "sandbox-reader", "apply", plan, "--auto-approve", "--format", "json")
+    assert done.returncode == 4, done.stdout + done.stderr
+    tried = [r["cmdlet"] for r in shop.tenant.requests("exchange", since) if r["write"]]
+    assert tried == ["Set-CASMailbox"]
+    assert shop.tenant.rows("CASMailbox") == before
+    said = error_of(done)
+    assert (said["kind"], said["exit_code"]) == ("permission", 4)
+    assert "Exchange Administrator" in json.dumps(said)
+    told = Counter(result["status"] for result in json.loads(done.stdout)["results"])
+    assert told.pop("failed") == 1
+    assert told.keys() <= {"left", "skipped"}
 
 
 def test_what_cannot_be_read_is_5_and_never_absent(shop: Shop) -> None:

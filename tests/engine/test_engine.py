@@ -301,6 +301,30 @@ def test_one_failure_leaves_the_independent_to_finish_and_holds_back_what_closes
     assert tenant.organization is False
 
 
+def test_who_may_not_write_is_refused_once() -> None:
+    tenant = Tenant({f"m{i}@x.com": None for i in range(12)}, delay_s=0.02)
+    denied = PermissionMissing("the role is missing", "Set-CASMailbox", mend="give it")
+    tenant.faults["Set-CASMailbox"] = [lambda _: denied] * 12
+    changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
+    outcome = asyncio.run(engine.apply(changes, TYPES, ports(tenant), writes=4, confirm_s=1.0, clock=FastClock()))
+    assert tenant.writes == {"Set-CASMailbox": 1}
+    assert outcome.failure is denied
+    assert Counter(r.status for r in outcome.results) == {"failed": 1, "left": 11}
+    assert not outcome.converged
+
+
+def test_who_may_write_some_things_is_refused_only_the_others() -> None:
+    tenant = Tenant({"a@x.com": None, "b@x.com": None, "c@x.com": None})
+    tenant.faults["Set-CASMailbox"] = [
+        lambda c: PermissionMissing("out of scope") if c.parameters["Identity"] == "b@x.com" else None
+    ] * 3
+    changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
+    result = carry_out(tenant, changes, writes=1)
+    assert {name: status for name, (status, _) in result.items()} == {
+        "a@x.com": "done", "b@x.com": "failed", "c@x.com": "done",
+    }  # fmt: skip
+
+
 def test_an_unclear_create_is_settled_by_reading_and_never_sent_again() -> None:
     def carried_out_then_lost(cmdlet: Cmdlet) -> TenantError:
         tenant.new_inboundconnector(dict(cmdlet.parameters))
