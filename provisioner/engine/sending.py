@@ -40,7 +40,9 @@ class Sender:
 
     @property
     def interrupted(self) -> str:
-        """How far the change came, for a run that is interrupted now."""
+        """How far the change came, for a run that is interrupted now, or may not write."""
+        if isinstance(self._run.failure, PermissionMissing):
+            return f"not sent, because the account may not write: {self._run.failure}"
         if not self._answers:
             return "interrupted before it was begun"
         return f"interrupted after {len(self._answers)} of {len(self._change.steps)} steps"
@@ -94,8 +96,8 @@ class Sender:
         except LookupError as error:
             return self._ended(FAILED, str(error))
         async with self._run.alone():
-            if isinstance(self._run.failure, PermissionMissing):
-                return self._ended(LEFT, f"not sent, because the account may not write: {self._run.failure}")
+            if self._run.stop.is_set():
+                return self._ended(LEFT, self.interrupted)
             answer = await self._asked(number, request)
         return self._refusal(step, answer, last=last) if isinstance(answer, TenantError) else answer
 
