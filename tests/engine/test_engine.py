@@ -341,11 +341,11 @@ def test_an_unclear_create_is_settled_by_reading_and_never_sent_again() -> None:
 def test_an_error_beside_a_success_is_settled_by_reading() -> None:
     def carried_out(cmdlet: Cmdlet) -> TenantError:
         tenant.new_inboundconnector(dict(cmdlet.parameters))
-        return Refused("something went wrong", status=200)
+        return Refused("something went wrong", beside_success=True)
 
     tenant = Tenant(faults={"New-InboundConnector": [carried_out]})
     changes = plan(tenant, desired(connector("hq"), connector("not made")))
-    tenant.faults["New-InboundConnector"].append(lambda _: Refused("something went wrong", status=200))
+    tenant.faults["New-InboundConnector"].append(lambda _: Refused("something went wrong", beside_success=True))
     result = carry_out(tenant, changes, confirm_s=0.3)
     assert [s for s, _ in result.values()] == ["done", "unconfirmed"]
     assert tenant.writes == {"New-InboundConnector": 2}
