@@ -258,7 +258,7 @@ def _merge_rows(tenant: Tenant, name: str, given: Iterable[Row], *, exact: bool)
 
 
 def _labels(row: Row, noun: Noun | None) -> Iterator[tuple[str, str]]:
-    holder = row.get("Trustee") or (noun is None and row.get("User"))
+    holder = _holder(row, noun)
     if holder:  # one mailbox has a row for each of those who hold a right on it
         yield "Trustee", f"{row.get('Identity')}\n{holder}".lower()
         return
@@ -267,14 +267,20 @@ def _labels(row: Row, noun: Noun | None) -> Iterator[tuple[str, str]]:
             yield column, str(row[column]).lower()
 
 
+def _holder(row: Row, noun: Noun | None) -> str:
+    """Who holds the right that a row gives; "" for a row of another kind."""
+    rights = noun is None or noun.name == "MailboxPermission"
+    return str(row.get("Trustee") or (rights and row.get("User")) or "")
+
+
 def _matching(known: Mapping[tuple[str, str], Row], row: Row, noun: Noun | None) -> Row | None:
     return next((known[label] for label in _labels(row, noun) if label in known), None)
 
 
 def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], Row]) -> Row:
     """A complete row. A mailbox is named after its address; where that name is taken, something is put behind it."""
-    if row.get("Trustee"):
-        return {**noun.columns, **row, "Guid": stable_guid(noun.name, str(row.get("Identity")), str(row["Trustee"]))}
+    if holder := _holder(row, noun):
+        return {**noun.columns, **row, "Guid": stable_guid(noun.name, str(row.get("Identity")), holder)}
     if noun.key != "PrimarySmtpAddress":
         return new_row(tenant, noun, row)
     address = str(row.get("PrimarySmtpAddress") or row.get("UserPrincipalName") or row.get("Name") or "")

@@ -67,6 +67,12 @@ def test_full_access_is_given_once_shown_joined_and_taken_away(tenant: Tenant) -
     assert "ACE doesn't exist" in run(tenant, "Remove-MailboxPermission", **right).warnings[0]
 
 
+def test_a_mailbox_may_be_seeded_with_the_rights_of_several(tenant: Tenant) -> None:
+    rights = [{"Identity": BOX, "User": user, "AccessRights": ["FullAccess"]} for user in ("anna@contoso.com", "ERP")]
+    tenant.merge(load_seed({"sandbox": 1, "objects": {"MailboxPermission": [*rights, rights[0]]}}))
+    assert sorted(row["User"] for row in tenant.rows("MailboxPermission")) == ["ERP", "anna@contoso.com"]
+
+
 def test_what_exchange_refuses_of_mailbox_permissions(tenant: Tenant) -> None:
     right = {"Identity": BOX, "User": OBJECT, "AccessRights": ["FullAccess"]}
     assert "couldn't be found" in refused(tenant, "Add-MailboxPermission", **right).message
