@@ -1,7 +1,8 @@
 """The plan's section `applications`: what sends with a token of its own, and what that takes in the tenant.
 
 An application is written once, with the mailboxes that it sends as, and devices name it. What it takes are resources:
-its service principal in Exchange, and FullAccess to each mailbox. Consent in Entra ID is checked and never granted.
+its service principal in Exchange, and FullAccess to each mailbox or a role on them. Consent in Entra ID is checked and
+never granted.
 
 Source: Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth", client credentials.
 """
@@ -16,7 +17,8 @@ from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Location
 from provisioner.model import Address, Resource
-from provisioner.model.devices import MAILBOX_PERMISSION, Application
+from provisioner.model.devices import MAILBOX_PERMISSION, ROLE_ASSIGNMENT, Application
+from provisioner.resources.application_role_assignment import assignment_of
 from provisioner.resources.canonical import EmailText, client_id, prose
 from provisioner.resources.mailbox_permission import permission_of
 from provisioner.resources.service_principal import ServicePrincipal
@@ -41,8 +43,11 @@ class ApplicationBody(TypedDict, total=False):
         Field(description="The mailboxes that it signs in as. Those of its devices need not be listed."),
     ]
     access: Annotated[
-        Literal["mailbox_permission"],
-        Field(description="How it gets at them: FullAccess to each mailbox (as if not written)."),
+        Literal["mailbox_permission", "role_assignment"],
+        Field(
+            description="How it gets at them: FullAccess to each mailbox, with consent in Entra ID (as if not "
+            "written), or a role of Exchange on these mailboxes alone (RBAC for Applications), without consent."
+        ),
     ]
     display_name: Annotated[str, AfterValidator(prose), Field(description="What Exchange shows of it.")]
 
@@ -63,6 +68,9 @@ def resources(one: Application) -> Iterator[Resource]:
     """What an application takes, whatever devices use it."""
     principal = ServicePrincipal(one.client_id, one.display_name)
     yield Resource(Address("service_principal", one.client_id), principal, one.location)
-    for mailbox in one.send_as:
+    if one.access == ROLE_ASSIGNMENT and one.send_as:
+        role = assignment_of(one.client_id, "SMTP.SendAsApp", one.send_as)
+        yield Resource(Address("application_role_assignment", role.assignment), role, one.location)
+    for mailbox in one.send_as if one.access == MAILBOX_PERMISSION else ():
         right = permission_of(one.client_id, mailbox)
         yield Resource(Address("mailbox_permission", right.pair), right, one.location)

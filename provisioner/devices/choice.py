@@ -139,10 +139,11 @@ def _written(device: Device) -> Choice:
         reasons = [f"it hands its mail to device/{device.via}, whose own way out counts"]
     elif device.method == GRAPH:
         reasons.append("Microsoft Graph takes mail without SMTP, from software that can be changed")
-        warnings.append(
-            "it takes the role Application Mail.Send, limited to its mailbox by RBAC for Applications; this tool "
-            "does not make it"
-        )
+        if not device.client_id:
+            warnings.append(
+                "it takes the role Application Mail.Send, limited to its mailbox by RBAC for Applications: name its "
+                "application, and the plan assigns it"
+            )
     else:
         reasons.append("its mail leaves from servers of others, and not through Exchange")
         if not device.sender_ip_addresses:

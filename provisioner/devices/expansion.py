@@ -25,13 +25,16 @@ from provisioner.model import Address, Advice, Desired, Resource
 from provisioner.model.devices import (
     CLIENT_SUBMISSION,
     DIRECT_SEND,
+    GRAPH,
     HIGH_VOLUME_EMAIL,
+    ROLE_ASSIGNMENT,
     SMTP_RELAY,
     THIRD_PARTY,
     Choice,
     Device,
 )
 from provisioner.model.picture import Picture
+from provisioner.resources.application_role_assignment import assignment_of
 from provisioner.resources.domain import Domain
 from provisioner.resources.hve_account import HveAccount
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
@@ -148,6 +151,10 @@ class _Expansion:
                     self._add(Address("send_as", right.pair), right, device)
         elif choice.method == HIGH_VOLUME_EMAIL:
             self._add(Address("hve_account", device.account), HveAccount(device.account), device)
+        elif choice.method == GRAPH and device.client_id and device.mailbox:
+            self._add(Address("service_principal", device.client_id), ServicePrincipal(device.client_id), device)
+            self._user(device, application=True)
+            self._role("Mail.Send", device)
         elif choice.method == SMTP_RELAY:
             source = self._source(device)
             self.sharing.setdefault((source.addresses, source.certificate), (source, []))[1].append(device)
@@ -186,8 +193,23 @@ class _Expansion:
     def _application(self, device: Device) -> None:
         """The application in Exchange, and its right on the mailbox. Consent in Entra ID is not ours to give."""
         self._add(Address("service_principal", device.client_id), ServicePrincipal(device.client_id), device)
+        if device.access == ROLE_ASSIGNMENT:
+            self._role("SMTP.SendAsApp", device)
+            return
         right = permission_of(device.client_id, device.mailbox)
         self._add(Address("mailbox_permission", right.pair), right, device)
+
+    def _role(self, permission: str, device: Device) -> None:
+        """A role of the application, on the mailboxes of all devices that use it."""
+        role = assignment_of(device.client_id, permission, [device.mailbox])
+        address = Address("application_role_assignment", role.assignment)
+        self._add(address, role, device)
+        there = self.resources[address]
+        mailboxes = (there.spec.mailboxes or frozenset()) | {device.mailbox}
+        if mailboxes != there.spec.mailboxes:
+            self.resources[address] = dataclasses.replace(
+                there, spec=dataclasses.replace(there.spec, mailboxes=mailboxes)
+            )
 
     def _switch(self, device: Device) -> None:
         """SMTP AUTH on for the mailbox. A plan that says otherwise in smtp_auth contradicts itself."""

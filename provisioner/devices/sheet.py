@@ -34,6 +34,7 @@ from provisioner.model.devices import (
     GRAPH,
     HIGH_VOLUME_EMAIL,
     NOT_SMTP_HERE,
+    ROLE_ASSIGNMENT,
     SIGNING_IN,
     SMART_HOST,
     SMTP_RELAY,
@@ -293,6 +294,10 @@ def _consent(device: Device, way: Way) -> Iterator[str]:
     if way.method == HIGH_VOLUME_EMAIL:
         yield "the application has Mail.Send of Office 365 Exchange Online (application permission) with admin consent"
         yield f"it may use {way.user}: Add-HVEAppAccess with the object id of the enterprise application"
+        return
+    if device.oauth == "application" and device.access == ROLE_ASSIGNMENT:
+        yield "Exchange knows it: New-ServicePrincipal with the object id of the enterprise application"
+        yield f"it has the role Application SMTP.SendAsApp on {way.user}: Test-ServicePrincipalAuthorization tells"
         return
     if device.oauth != "user":
         who = "" if device.oauth else "for an application: "

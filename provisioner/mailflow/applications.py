@@ -2,19 +2,21 @@
 
 Exchange knows it by the object id of its enterprise application; an administrator has consented to its application
 permission SMTP.SendAsApp; and it holds FullAccess to the mailbox (Learn, "Authenticate an IMAP, POP or SMTP connection
-using OAuth"). Without the first two the sign-in is refused (535 5.7.3), without the third the message (430 4.2.0).
+using OAuth"). Without the first two the sign-in is refused (535 5.7.3), without the third the message (430 4.2.0). In
+place of consent and FullAccess it may have the role Application SMTP.SendAsApp on the mailbox (MC1158911).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from provisioner.mailflow.attempt import Attempt, Doubt, Refusal
-from provisioner.model.picture import MailboxRight, Picture, Registration
+from provisioner.model.picture import AppRole, MailboxRight, Picture, Registration, holds
 from provisioner.resources.rows.enterprise_application import EXCHANGE_API, GRAPH_API, PERMISSION, SEND_AS_APP
 
 _DECLARE = "declare the application under applications, with the mailbox under send_as"
 NO_CONSENT = "no_consent"
+SMTP_ROLE = "SMTP.SendAsApp"
 
 
 def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
@@ -25,6 +27,12 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     if known is None and picture.lacks(Registration, who):
         what = f"Exchange does not know the application {who} by the object id of its enterprise application"
         yield Refusal("application_unregistered", "535 5.7.3", what, mend=_DECLARE)
+    if _has_role(picture, attempt):
+        return
+    if picture.lacks(AppRole, f"{who} {SMTP_ROLE}") or _other_mailboxes(picture, attempt):
+        what = f"the role Application {SMTP_ROLE} of the application {who} is not about {attempt.mailbox}"
+        yield Refusal("not_in_scope", "535 5.7.3", what, mend=_DECLARE)
+        return
     if known is not None and known.permissions is not None and SEND_AS_APP not in known.permissions:
         what = f"nobody has consented to SMTP.SendAsApp for the application {who}"
         yield Refusal(NO_CONSENT, "535 5.7.3", what, mend=consent_command(SEND_AS_APP, known.object_id))
@@ -40,7 +48,11 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
     known = _registered(picture, attempt)
     if known is None and not picture.lacks(Registration, attempt.client_id):
         yield Doubt("whether Exchange knows the application", ("application_unregistered", NO_CONSENT), _READ)
-    elif known is not None and known.permissions is None:
+    if _has_role(picture, attempt) or _other_mailboxes(picture, attempt):
+        return
+    if picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}"):
+        return
+    if known is not None and known.permissions is None:
         yield Doubt("whether somebody has consented to SMTP.SendAsApp", (NO_CONSENT,), _READ)
     if not _may_open(picture, attempt) and not picture.lacks(MailboxRight, _key(attempt)):
         what = f"whether the application may open {attempt.mailbox}"
@@ -81,6 +93,20 @@ def _registered(picture: Picture, attempt: Attempt) -> Registration | None:
 def _may_open(picture: Picture, attempt: Attempt) -> bool:
     wanted = MailboxRight(attempt.client_id, attempt.mailbox)
     return any(right == wanted for _, right in picture.every(MailboxRight))
+
+
+def _roles(picture: Picture, attempt: Attempt) -> Sequence[AppRole]:
+    return [r for _, r in picture.every(AppRole) if (r.application, r.role) == (attempt.client_id, SMTP_ROLE)]
+
+
+def _has_role(picture: Picture, attempt: Attempt) -> bool:
+    """Whether a role of Exchange lets the application sign in as the mailbox."""
+    return any(holds(held.mailboxes, attempt.mailbox) for held in _roles(picture, attempt))
+
+
+def _other_mailboxes(picture: Picture, attempt: Attempt) -> bool:
+    """Whether the application has the role, on other mailboxes alone, and no right on this one."""
+    return bool(_roles(picture, attempt)) and not _may_open(picture, attempt)
 
 
 def _key(attempt: Attempt) -> str:

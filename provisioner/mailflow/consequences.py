@@ -21,6 +21,7 @@ from provisioner.model.picture import (
     NONE,
     ORGANIZATION,
     Acceptance,
+    AppRole,
     Contribution,
     Exemption,
     HighVolume,
@@ -192,6 +193,9 @@ def _of_applications(contributions: frozenset[Contribution]) -> Iterator[_Admiss
     for right in _of(MailboxRight, contributions):
         both = frozenset({right.application, right.mailbox})
         yield _Admission("mailbox right", frozenset({f"{right.application} on {right.mailbox}"}), Group(both))
+    for held in _of(AppRole, contributions):
+        senders = held.mailboxes | {held.application}
+        yield _Admission(f"role {held.role} of {held.application}", held.mailboxes, Group(senders))
 
 
 def _of_routes(contributions: frozenset[Contribution]) -> Iterator[_Admission]:

@@ -9,6 +9,7 @@ from provisioner.model.picture import (
     ORGANIZATION,
     Acceptance,
     Account,
+    AppRole,
     Contribution,
     Contributions,
     Doubt,
@@ -69,7 +70,7 @@ def _phrase(contribution: Contribution) -> str:
 
 
 def _of_preconditions(
-    contribution: Acceptance | Account | Rejection | SendRight | Registration | MailboxRight | Doubt,
+    contribution: Acceptance | Account | Rejection | SendRight | Registration | MailboxRight | AppRole | Doubt,
 ) -> str:
     match contribution:
         case Acceptance():
@@ -84,6 +85,9 @@ def _of_preconditions(
             return f"the application {contribution.application} is registered"
         case MailboxRight():
             return f"the application {contribution.application} may open {contribution.mailbox}"
+        case AppRole():
+            whose = listed(contribution.mailboxes)
+            return f"the application {contribution.application} has {contribution.role} for {whose}"
         case Doubt():
             return contribution.reason
 

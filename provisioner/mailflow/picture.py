@@ -24,6 +24,7 @@ from provisioner.model import (
 from provisioner.model.picture import (
     Acceptance,
     Account,
+    AppRole,
     Contribution,
     Contributions,
     HighVolume,
@@ -47,6 +48,7 @@ _BY_KEY: tuple[type[Contribution], ...] = (
     HighVolume,
     Registration,
     MailboxRight,
+    AppRole,
 )
 """The words whose objects are looked up by key, so that a key that is read and contributes none is a fact."""
 

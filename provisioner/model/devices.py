@@ -54,8 +54,8 @@ def is_pattern(sender: str) -> bool:
     return sender.startswith("*@")
 
 
-MAILBOX_PERMISSION = "mailbox_permission"
-"""How an application gets at a mailbox: FullAccess to it."""
+MAILBOX_PERMISSION, ROLE_ASSIGNMENT = "mailbox_permission", "role_assignment"
+"""How an application gets at a mailbox: FullAccess to it, or a role of RBAC for Applications."""
 
 
 @dataclass(frozen=True, slots=True)

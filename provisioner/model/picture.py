@@ -241,6 +241,18 @@ class MailboxRight:
     mailbox: str
 
 
+@dataclass(frozen=True, slots=True)
+class AppRole:
+    """A role of RBAC for Applications on some mailboxes (New-ManagementRoleAssignment, -App, -CustomResourceScope).
+
+    `role` is its permission: "SMTP.SendAsApp" or "Mail.Send".
+    """
+
+    application: str
+    role: str
+    mailboxes: Scope
+
+
 # --- mail that leaves ------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +303,7 @@ Contribution = (
     | HighVolume
     | Registration
     | MailboxRight
+    | AppRole
     | Route
     | Signature
     | Doubt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from provisioner.model import ResourceType
+from provisioner.resources.application_role_assignment import ApplicationRoleAssignmentType
 from provisioner.resources.dkim import DkimType
 from provisioner.resources.domain import DomainType
 from provisioner.resources.hve_account import HveAccountType
@@ -26,6 +27,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     HveAccountType(),
     ServicePrincipalType(),
     MailboxPermissionType(),
+    ApplicationRoleAssignmentType(),
     InboundConnectorType(),
     OutboundConnectorType(),
     DkimType(),

@@ -12,7 +12,7 @@ from provisioner.mailflow import applications
 from provisioner.mailflow import picture as pictures
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, goal_of
 from provisioner.model.clouds import cloud_of_mail
-from provisioner.model.picture import MailboxRight, Picture, Registration
+from provisioner.model.picture import AppRole, MailboxRight, Picture, Registration
 from provisioner.resources.rows.enterprise_application import SEND_AS_APP
 from provisioner.rules.catalogue import RULES
 
@@ -25,9 +25,10 @@ def application_findings(
     """All findings about the applications that the plan speaks of."""
     pending = [c for c in changes if c.action is not Action.NO_OP]
     kinds = tuple(types.values())
-    if any(_declares(desired, word, types) for word in (Registration, MailboxRight)):
+    if any(_declares(desired, word, types) for word in (Registration, MailboxRight, AppRole)):
         then = pictures.after(pictures.of_observed(observed, kinds), pending, kinds)
         yield from _without_consent(desired, then)
+        yield from _unscoped(desired, then)
     yield from _unregistered(desired, pending, types)
 
 
@@ -40,15 +41,36 @@ def _without_consent(desired: Desired, picture: Picture) -> Iterator[Finding]:
     opens: dict[str, list[str]] = {}
     for _, right in picture.every(MailboxRight):
         opens.setdefault(right.application, []).append(right.mailbox)
+    scoped = {held.application for _, held in picture.every(AppRole) if held.role == applications.SMTP_ROLE}
     for address, known in picture.every(Registration):
         lacks = known.permissions is not None and SEND_AS_APP not in known.permissions
-        if lacks and known.application in opens:
+        if lacks and known.application in opens.keys() - scoped:
             what = f"nobody has consented to SMTP.SendAsApp for {_called(address, desired)}: its sign-ins are refused"
             authority = cloud_of_mail("worldwide", desired.tenant).authority
             page = f"{authority}/{desired.tenant}/adminconsent?client_id={known.application}"
             command = applications.consent_command(SEND_AS_APP, known.object_id)
             fix = f"{command}; where its app registration asks for it, {page} does the same"
             yield _finding("APPLICATION-CONSENT", what, fix, address, desired)
+
+
+def _unscoped(desired: Desired, picture: Picture) -> Iterator[Finding]:
+    """Applications whose role is limited to some mailboxes, and that have the permission in Entra ID without a limit.
+
+    The two add up: what Entra ID grants, no scope takes away (Learn, "Role Based Access Control for Applications").
+    """
+    for address, known in picture.every(Registration):
+        for _, held in picture.every(AppRole):
+            both = {f"exchange/{held.role}", f"graph/{held.role}"} & (known.permissions or frozenset())
+            if held.application != known.application or not both:
+                continue
+            granted = " and ".join(sorted(both))
+            what = f"{_called(address, desired)} has {granted} in Entra ID too, which its scope does not limit"
+            fix = (
+                "once the application gets on without it, an administrator takes it away: Get-MgServicePrincipal"
+                f"AppRoleAssignment -ServicePrincipalId {known.object_id}, then Remove-MgServicePrincipalAppRole"
+                f"Assignment -ServicePrincipalId {known.object_id} -AppRoleAssignmentId <its id>"
+            )
+            yield _finding("APPLICATION-UNSCOPED", what, fix, address, desired)
 
 
 def _unregistered(desired: Desired, pending: Sequence[Change], types: Types) -> Iterator[Finding]:

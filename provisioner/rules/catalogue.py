@@ -19,6 +19,7 @@ CLOSE_BEFORE_OPEN = "CLOSE-BEFORE-OPEN"
 _GENERAL = (
     Rule("APPLICATION-CONSENT", _WARNING, "", "Nobody has consented to what an application needs in Entra ID."),
     Rule("APPLICATION-UNREGISTERED", _WARNING, "", "A right is for an application that Exchange does not know."),
+    Rule("APPLICATION-UNSCOPED", _WARNING, "", "An application has a permission for all mailboxes beside its role."),
     Rule("ABSENT-DECLARED", _ERROR, "input", "One object is declared and listed under absent."),
     Rule("BLAST-RADIUS", _ERROR, "apply", "Much of a tenant, or of what the plan owns, would go or change."),
     Rule(CLOSE_BEFORE_OPEN, _ERROR, "change", "A change takes a sending path away before its replacement works."),

@@ -68,9 +68,10 @@ _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup", "DkimSigningConfig",
     "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
-    "InboundConnector", "Mailbox", "MailboxPermission", "MailUser", "MessageTraceDetailV2", "MessageTraceV2",
-    "OrganizationConfig", "OutboundConnector", "Recipient", "RecipientPermission",
-    "RemoteDomain", "ServicePrincipal", "TenantAllowBlockListItems", "TransportConfig", "User",
+    "InboundConnector", "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",
+    "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OutboundConnector", "Recipient",
+    "RecipientPermission", "RemoteDomain", "ServicePrincipal", "ServicePrincipalAuthorization",
+    "TenantAllowBlockListItems", "TransportConfig", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")

@@ -15,6 +15,7 @@ from typing import Any
 
 from provisioner.sandbox import access_policies, mail_rules, passwords, sign_in_log
 from provisioner.sandbox.clock import stored_time
+from provisioner.sandbox.cmdlets import management_role
 from provisioner.sandbox.mail_directory import addresses, client_access, groups_of, owner_of, primary, user_of
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -214,8 +215,9 @@ def _policy_allows(tenant: Tenant, owner: Row) -> bool:
 def token_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str | None:
     """Why a token that is genuine, in time and meant for Exchange does not sign in as `user`; None where it does.
 
-    An application's needs the role SMTP.SendAsApp and a service principal in Exchange (New-ServicePrincipal) with the
-    object id of the enterprise application; a person's the scope SMTP.Send. All lacks are answered alike.
+    An application's needs a service principal in Exchange (New-ServicePrincipal) with the object id of the enterprise
+    application, and the role SMTP.SendAsApp: in the token, or assigned in Exchange for the mailbox; a person's the
+    scope SMTP.Send. All lacks are answered alike.
     """
     owner = owner_of(tenant, user)
     if owner is None:
@@ -223,7 +225,9 @@ def token_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str |
     if "scp" in claims:
         allowed = "SMTP.Send" in str(claims["scp"]).split() and _speaks_for(tenant, claims, owner)
     else:
-        allowed = "SMTP.SendAsApp" in claims.get("roles", ()) and service_principal(tenant, claims) is not None
+        principal = service_principal(tenant, claims)
+        consented = "SMTP.SendAsApp" in claims.get("roles", ())
+        allowed = principal is not None and (consented or _assigned(tenant, principal, owner))
     return next(mailbox_refusals(tenant, owner), None) if allowed else REFUSED
 
 
@@ -253,7 +257,15 @@ def opening_refusal(tenant: Tenant, user: str, claims: Mapping[str, Any]) -> str
         return _NO_MAILBOX_RIGHT
     columns = ("Identity", "Name", "DisplayName", "ObjectId", "AppId", "Guid", "Sid")
     names = {str(principal.get(column) or "").lower() for column in columns} - {""}
-    return None if _has_full_access(tenant, owner, names) else _NO_MAILBOX_RIGHT
+    allowed = _assigned(tenant, principal, owner) or _has_full_access(tenant, owner, names)
+    return None if allowed else _NO_MAILBOX_RIGHT
+
+
+def _assigned(tenant: Tenant, principal: Row, owner: Row) -> bool:
+    """Whether an application has the role to send as a mailbox (RBAC for Applications, MC1158911)."""
+    held = management_role.assigned(tenant, principal)
+    mine = (row for row in held if row["Role"] == "Application SMTP.SendAsApp")
+    return any(management_role.in_scope(tenant, row, owner) for row in mine)
 
 
 def _has_full_access(tenant: Tenant, owner: Row, names: set[str]) -> bool:

@@ -628,6 +628,9 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
      lambda r, section, key: [Way("registered", r.writing({section: {key: {}}}))]),
     (r"Remove-ServicePrincipal -Identity (\S+), then apply: .+",
      lambda r, key: [Way("registered anew", r.done(("Remove-ServicePrincipal", {"Identity": key})))]),
+    (r"once the application gets on without it, .+ -ServicePrincipalId (\S+), then Remove-.+",
+     lambda r, key: [Way("limited", r.done(("load", {"apps": [
+         {"objectId": key, "appId": r.address.key, "appRoles": {}}]})))]),
     ("declare the application under applications, with the mailbox under send_as", by_hand("it is declared")),
     (r"(?:[^;]+; )??(publish \S+ (?:TXT|MX|CNAME) .+)", _published),
     (r"(give the application a role that may run .+|grant the application .+)", _granted),

@@ -368,6 +368,9 @@ def _of_sign_ins() -> Iterator[World]:
     send_as = _device("erp", ["oauth"], mailbox="erp@contoso.com", **{"from": "bills@contoso.com"})
     erp = {"applications": {"erp": {"client_id": CLIENT, "send_as": ["erp@contoso.com"]}}}
     yield _world("nobody consented", erp, "APPLICATION-CONSENT")
+    scoped = {"applications": {"erp": {**erp["applications"]["erp"], "access": "role_assignment"}}}
+    granted = {"apps": [{"appId": CLIENT, "appRoles": {"https://outlook.office365.com": ["SMTP.SendAsApp"]}}]}
+    yield _world("a role and a permission", scoped, "APPLICATION-UNSCOPED", done=[("load", granted)])
     yield _world("not registered", {"mailbox_permissions": {CLIENT: ["erp@contoso.com"]}}, "APPLICATION-UNREGISTERED")
     wrong = joined({"applications": {"old": {"client_id": MISTAKEN}}}, _device("erp", ["oauth"], application="old"))
     yield _world("registered with another id", wrong, "NOT-IN-FORCE", "SMTP-AUTH-BLOCKED")

@@ -164,3 +164,65 @@ def test_what_leaves_the_plan_stays_and_absent_takes_it_away(shop: Shop, way: st
     rows = {"service_principal": "ServicePrincipal", "mailbox_permission": "MailboxPermission"}
     assert shop.tenant.rows(rows[way]) == []
     assert send(shop) != ""
+
+
+# --- RBAC for Applications -------------------------------------------------------------------------------------------
+
+SCOPED = PLAN.replace(f"{CLIENT.upper()} }}", f"{CLIENT}, access: role_assignment }}")
+NOBODY_CONSENTED = {"sandbox": 1, "apps": [{"appId": CLIENT, "appRoles": {}}]}
+
+
+def test_a_role_lets_an_application_send_as_its_mailboxes_alone(shop: Shop) -> None:
+    """Without consent in Entra ID: refused, applied, sent, nobody else's mailbox, and taken back."""
+    shop.tenant.control("POST", "/load", NOBODY_CONSENTED)
+    shop.write(SCOPED)
+    assert send(shop).startswith("535 5.7.3 Authentication unsuccessful")
+    assert "APPLICATION-CONSENT" not in findings(shop)
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    (scope,) = shop.tenant.rows("ManagementScope")
+    assert scope["RecipientFilter"] == "EmailAddresses -eq 'invoices@contoso.com'"
+    assert shop.tenant.rows("MailboxPermission") == []
+    assert send(shop) == ""
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="anna@contoso.com", SmtpClientAuthenticationDisabled=False)
+    assert send(shop, "anna@contoso.com").startswith("535 5.7.3")
+    (tested,) = shop.tenant.cmdlet(
+        "Test-ServicePrincipalAuthorization", Identity=OBJECT, Resource="invoices@contoso.com"
+    )["rows"]
+    assert (tested["RoleName"], tested["InScope"]) == ("Application SMTP.SendAsApp", "True")
+    run(shop, "plan", "plan.yaml", "--detailed-exitcode")
+    shop.write(SCOPED.replace("role_assignment }", "role_assignment, send_as: [anna@contoso.com] }"))
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    assert send(shop, "anna@contoso.com") == ""
+    run(shop, "rollback", "last", "-o", "back.json")
+    run(shop, "apply", *shop.reviewed("back.json"), "--auto-approve")
+    assert send(shop, "anna@contoso.com").startswith("535 5.7.3")
+    assert send(shop) == ""
+    key = f"application_role_assignment/{CLIENT} SMTP.SendAsApp"
+    shop.write(f"absent: ['{key}']\n")
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    assert shop.tenant.rows("ManagementRoleAssignment") == shop.tenant.rows("ManagementScope") == []
+
+
+def test_a_permission_for_all_mailboxes_beside_the_role_is_told(shop: Shop) -> None:
+    shop.write(SCOPED)
+    told = findings(shop)["APPLICATION-UNSCOPED"]
+    assert "exchange/SMTP.SendAsApp" in told["summary"]
+    assert f"-ServicePrincipalId {OBJECT}" in told["mend"]
+
+
+def test_software_that_sends_through_graph_gets_a_role_on_its_mailbox(shop: Shop) -> None:
+    shop.write(f"""
+applications:
+  erp: {{ client_id: {CLIENT} }}
+devices:
+  script: {{ from: invoices@contoso.com, recipients: anyone, method: graph, application: erp }}
+""")
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    (assignment,) = shop.tenant.rows("ManagementRoleAssignment")
+    assert assignment["Role"] == "Application Mail.Send"
+    assert shop.tenant.rows("MailboxPermission") == []
+    run(shop, "plan", "plan.yaml", "--detailed-exitcode")
+    run(shop, "export", "-o", "live.yaml")
+    assert "Mail.Send:" in (shop.folder / "live.yaml").read_text()
+    run(shop, "plan", "live.yaml", "--detailed-exitcode")
+    (shop.folder / "live.yaml").unlink()

@@ -149,6 +149,16 @@ def test_a_sheet_says_whose_token_and_what_it_takes(tmp_path: Path, sign_in: str
     assert sum("SMTP.Send" in line for line in document["check"]) == 1
 
 
+def test_the_sheet_of_an_application_with_a_role_asks_for_no_consent(tmp_path: Path) -> None:
+    client = "6f1c0000-0000-4000-8000-000000000001"
+    text = FLEET.replace("authentication: [basic, oauth] }", "authentication: [oauth] }\n    application: erp")
+    text = f"applications: {{ erp: {{ client_id: {client}, access: role_assignment }} }}\n" + text
+    settings, document = of(load(tmp_path, text), "erp")
+    assert settings["Client id"] == client
+    assert not [line for line in document["check"] if "consent" in line or "FullAccess" in line]
+    assert [line for line in document["check"] if "Application SMTP.SendAsApp on erp@contoso.com" in line]
+
+
 DIGEST = """devices:
   digest:
     from: digest@contoso.com

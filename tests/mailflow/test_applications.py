@@ -10,12 +10,13 @@ import pytest
 from provisioner.mailflow.applications import consent_command, doubts, refusals
 from provisioner.mailflow.attempt import Attempt
 from provisioner.model import Address
-from provisioner.model.picture import Contribution, Contributions, MailboxRight, Picture, Registration
+from provisioner.model.picture import AppRole, Contribution, Contributions, MailboxRight, Picture, Registration
 
 CLIENT, BOX = "6f1c0d1e-0000-4000-8000-000000000001", "invoices@contoso.com"
 APP = Attempt(BOX, True, authentication="oauth", mailbox=BOX, application=True, client_id=CLIENT)
 KNOWN = Registration(CLIENT, frozenset({"exchange/SMTP.SendAsApp"}), "object")
 RIGHT = MailboxRight(CLIENT, BOX)
+ROLE = AppRole(CLIENT, "SMTP.SendAsApp", frozenset({BOX}))
 NEITHER: Mapping[type[Contribution], frozenset[str]] = {
     Registration: frozenset({CLIENT}),
     MailboxRight: frozenset({f"{CLIENT} on {BOX}"}),
@@ -37,6 +38,14 @@ def picture(*words: Contribution, lacking: Mapping[type[Contribution], frozenset
         ((replace(KNOWN, permissions=frozenset({"graph/Mail.Send"})), RIGHT), ["no_consent"]),
         ((KNOWN, MailboxRight(CLIENT, "anna@contoso.com")), ["no_mailbox_right"]),
         ((replace(KNOWN, application="another"), RIGHT), ["application_unregistered"]),
+        ((replace(KNOWN, permissions=frozenset()), ROLE), []),
+        ((KNOWN, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), ["not_in_scope"]),
+        ((KNOWN, RIGHT, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), []),
+        ((KNOWN, replace(ROLE, role="Mail.Send")), ["no_mailbox_right"]),
+        (
+            (replace(KNOWN, permissions=frozenset()), replace(ROLE, application="another")),
+            ["no_consent", "no_mailbox_right"],
+        ),
     ],
 )
 def test_what_lacks_is_refused_by_name(words: Contributions, reasons: list[str]) -> None:
@@ -52,6 +61,13 @@ def test_what_was_not_read_is_a_doubt_and_no_refusal() -> None:
     assert consent.reasons == ("no_consent",)
     assert "Application.Read.All" in consent.mend
     assert list(doubts(picture(KNOWN, RIGHT), APP)) == []
+
+
+def test_a_role_that_was_read_and_is_not_there_refuses() -> None:
+    lacking: Mapping[type[Contribution], frozenset[str]] = {AppRole: frozenset({f"{CLIENT} SMTP.SendAsApp"})}
+    (refusal,) = refusals(picture(KNOWN, lacking=lacking), APP)
+    assert refusal.reason == "not_in_scope"
+    assert list(doubts(picture(KNOWN, lacking=lacking), APP)) == []
 
 
 @pytest.mark.parametrize(

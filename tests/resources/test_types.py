@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from provisioner.model import ResourceType, field_names
 from provisioner.resources import TYPES
 
+_NAMES_ONLY = {"send_as", "mailbox_permission", "application_role_assignment"}
 _PAGE = Path(__file__).parents[2] / "docs" / "plan-language.md"
 
 
@@ -19,7 +20,8 @@ def test_every_type_has_its_own_name_and_section() -> None:
     assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector", "outbound_connector"]
     assert [t.name for t in TYPES if t.precondition] == ["domain", "mailbox"]
     assert [t.name for t in TYPES if t.deletable] == [
-        "send_as", "hve_account", "service_principal", "mailbox_permission", "inbound_connector", "outbound_connector",
+        "send_as", "hve_account", "service_principal", "mailbox_permission", "application_role_assignment",
+        "inbound_connector", "outbound_connector",
     ]  # fmt: skip
 
 
@@ -57,7 +59,11 @@ def test_every_field_of_every_section_has_its_row_on_the_language_page() -> None
         schema = TypeAdapter(kind.section_type).json_schema()
         bodies = [schema, *schema.get("$defs", {}).values()]
         fields = {name for body in bodies for name in body.get("properties", {})}
-        assert fields or kind.name in {"send_as", "mailbox_permission"}  # which hold names only
+        assert fields or kind.name in {
+            "send_as",
+            "mailbox_permission",
+            "application_role_assignment",
+        }  # which hold names only
         assert [name for name in sorted(fields) if f"`{name}`" not in page] == []
 
 

@@ -18,6 +18,7 @@ from provisioner.sandbox.cmdlets import (
     inbound_connector,
     mailbox,
     mailbox_permission,
+    management_role,
     message_trace,
     organization_config,
     outbound_connector,
@@ -45,6 +46,7 @@ _MODULES = (
     inbound_connector,
     mailbox,
     mailbox_permission,
+    management_role,
     organization_config,
     outbound_connector,
     recipient_permission,
@@ -53,7 +55,7 @@ _MODULES = (
     transport_config,
     user,
 )
-_OTHER_NOUNS = (*recipient.NOUNS, hve_account.BILLING_POLICY)
+_OTHER_NOUNS = (*recipient.NOUNS, hve_account.BILLING_POLICY, management_role.SCOPE)
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *_OTHER_NOUNS)}
 _RECORDS = (message_trace, historical_search)  # cmdlets about records, which are no objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {

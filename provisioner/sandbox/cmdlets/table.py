@@ -21,7 +21,7 @@ class Cmdlet:
     @property
     def writes(self) -> bool:
         """Whether it may change the tenant."""
-        return not self.name.startswith("Get-")
+        return not self.name.startswith(("Get-", "Test-"))
 
 
 def get_cmdlet(noun: Noun, *parameters: Parameter) -> Cmdlet:
