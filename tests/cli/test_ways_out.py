@@ -79,7 +79,7 @@ def has_a_token(shop: Shop) -> None:
         "scp": "openid SMTP.Send", "upn": "erp@contoso.com", "oid": CLIENT, "appid": CLIENT,
         "iat": now, "nbf": now - 60, "exp": now + 3600,
     }  # fmt: skip
-    (shop.folder / "token").write_text(jwt.encode(claims, key, "RS256"))
+    (shop.folder / "token").write_text(jwt.encode(claims, key, "RS256"))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
