@@ -521,8 +521,7 @@ HVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"reply_to": "Fax@contoso.com", "applications": [HVE_POLICY, HVE_APP.upper()]},
         {"ReplyTo": "fax@contoso.com", "AllowedApps": [HVE_APP, HVE_POLICY], "BillingPolicyId": HVE_POLICY},
     ),
-    ({"reply_to": "", "applications": [HVE_POLICY]}, {"ReplyTo": "", "AllowedApps": [HVE_POLICY]}),
-    ({"display_name": "Our news", "applications": []}, {"ReplyTo": "", "AllowedApps": []}),
+    ({"display_name": "Our news", "reply_to": "", "applications": []}, {"ReplyTo": "", "AllowedApps": []}),
 ]
 
 
