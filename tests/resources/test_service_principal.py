@@ -21,7 +21,7 @@ EXCHANGE = {
     "id": "api", "appId": enterprise_application.EXCHANGE_API,
     "appRoles": [{"id": "r1", "value": "SMTP.SendAsApp"}, {"id": "r2", "value": "IMAP.AccessAsApp"}],
 }  # fmt: skip
-GRANTED = [{"id": "a", "appRoleId": "R1", "resourceId": "API"}, {"id": "b", "appRoleId": "r1", "resourceId": "other"}]
+GRANTED = [{"id": "a", "appRoleId": "R1", "resourceId": "API"}, {"id": "b", "appRoleId": "r2", "resourceId": "other"}]
 
 
 def seen(
