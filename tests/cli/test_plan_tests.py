@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.in_process import run_in_process
+
 ROOT = Path(__file__).parents[2]
 HEAD = """provisioner_test: 1
 cases:
@@ -27,10 +29,13 @@ PLAN = """    plan: |
 
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "it.test.yaml").write_text(text)
-    command = [sys.executable, "-m", "provisioner", "test", "it.test.yaml", *options]
+    return run_tests(folder, "it.test.yaml", *options)
+
+
+def run_tests(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k.startswith("PROVISIONER_")}
     place = {**kept, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=120)
+    return run_in_process(["test", *arguments], folder, place)
 
 
 def test_the_example_passes() -> None:
@@ -99,8 +104,5 @@ def test_a_test_file_that_is_wrong_is_told_with_its_place(tmp_path: Path, text: 
 
 
 def test_a_place_without_tests_is_told(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "provisioner", "test", "."]
-    kept = {k: v for k, v in os.environ.items() if k.startswith("PROVISIONER_")}
-    place = {**kept, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=60)
+    done = run_tests(tmp_path, ".")
     assert (done.returncode, "no *.test.yaml" in done.stderr) == (3, True)
