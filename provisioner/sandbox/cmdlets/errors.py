@@ -135,3 +135,9 @@ def null_argument(parameter: str) -> CmdletError:
     """null for a mandatory parameter (PowerShell's own sentence)."""
     text = f"Cannot bind argument to parameter '{parameter}' because it is null."
     return CmdletError("System.Management.Automation.ParameterBindingException", text, binding=True)
+
+
+def null_reference() -> CmdletError:
+    """A fault of the service itself, as Set-AuthenticationPolicy had it (Microsoft365DSC issue 4819)."""
+    text = "Object reference not set to an instance of an object."
+    return CmdletError("System.NullReferenceException", text, "NotSpecified", 500)

@@ -5,6 +5,8 @@ Every mailbox has a user, and every mail user is one. What is kept here is only 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from provisioner.sandbox.cmdlets import authentication_policy, errors, mailbox, opath
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import Noun, Rows, filtered, find, new_row, no_change, shuffled
@@ -45,7 +47,24 @@ def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
     owners = [_named(tenant, wanted)] if wanted else [row for noun in _KINDS for row in tenant.rows(noun.name)]
     policies = {str(row["Identity"]).lower(): row["AuthenticationPolicy"] for row in tenant.visible(NOUN.name)}
-    return shuffled(tenant, [_shown(owner, policies) for owner in filtered(call, owners, _FILTERABLE)])
+    properties = {**_FILTERABLE, "authenticationpolicy": _policy_names(tenant, policies)}
+    return shuffled(tenant, [_shown(owner, policies) for owner in filtered(call, owners, properties)])
+
+
+def _policy_names(tenant: Tenant, policies: Mapping[str, object]) -> opath.Values:
+    """The distinguished name of a user's policy, by which alone it is filtered.
+
+    Source: Learn, "Disable Basic authentication in Exchange Online", on finding the users of a policy.
+    """
+    named = {
+        str(row.get("Name")).lower(): row.get("DistinguishedName") for row in tenant.visible("AuthenticationPolicy")
+    }
+
+    def values(owner: Row) -> Iterable[object]:
+        policy = policies.get(str(owner["Identity"]).lower())
+        return [named.get(str(policy).lower())] if policy else []
+
+    return values
 
 
 _FILTERABLE = {
