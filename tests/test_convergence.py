@@ -130,6 +130,47 @@ def test_smtp_auth_converges_through_every_state(tenant: LocalTenant, session: S
         assert {key: live[key] for key in expected} == expected, section
 
 
+# --- authentication policies -----------------------------------------------------------------------------------------
+
+BY = "authentication_policy"
+POLICIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"authentication_policies": {"devices": {"allow_basic_smtp": True}, "Block all": {}}}, {"devices": True}),
+    ({"authentication_policies": {"Devices": {"allow_basic_pop": True}}}, {"devices": True}),
+    ({"authentication_policies": {"devices": {"allow_basic_smtp": False}}}, {"devices": False}),
+    ({"assignments": {BY: {"mailboxes": {"ERP@contoso.com": "block basic"}}}}, {"erp": "Block Basic"}),
+    ({"assignments": {BY: {"mailboxes": {"erp-old@contoso.com": "Devices"}}}}, {"erp": "devices"}),
+    ({"assignments": {BY: {"default": "Block Basic"}}}, {"erp": "devices", "default": "Block Basic"}),
+    (
+        {
+            "authentication_policies": {"new": {"allow_basic_smtp": True}},
+            "assignments": {BY: {"default": "none", "mailboxes": {"fax@contoso.com": "new", "erp@contoso.com": "New"}}},
+        },
+        {"erp": "new", "fax": "new", "default": None, "new": True},
+    ),
+    (
+        {"assignments": {BY: {"mailboxes": {f"m{i:05d}@contoso.com": "devices" for i in range(1, 9)}}}},
+        {"m00001": "devices", "m00008": "devices"},
+    ),
+    (
+        {
+            "assignments": {BY: {"exclusive": True, "mailboxes": {"erp-old@contoso.com": "inherit"}}},
+            "absent": ["authentication_policy/new", "authentication_policy/devices"],
+        },
+        {"erp": None, "fax": None, "m00008": None},
+    ),
+]
+
+
+def test_authentication_policies_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    for sections, expected in POLICIES:
+        session.converge(plan_of(sections))
+        live = {r["Identity"].lower(): r["AuthenticationPolicy"] for r in tenant.rows("User")}
+        live |= {r["Name"].lower(): r["AllowBasicAuthSmtp"] for r in tenant.rows("AuthenticationPolicy")}
+        live["default"] = tenant.rows("OrganizationConfig")[0]["DefaultAuthenticationPolicy"]
+        assert {key: live.get(key) for key in expected} == expected, sections
+    assert {r["Name"] for r in tenant.rows("AuthenticationPolicy")} == {"Block Basic", "Block all"}
+
+
 # --- inbound_connectors ----------------------------------------------------------------------------------------------
 
 States = list[tuple[dict[str, Any], dict[str, Any]]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import mailflow, rules
-from provisioner.changes import renaming, unmanaged
+from provisioner.changes import linking, renaming, unmanaged
 from provisioner.changes.renaming import Recognised
 from provisioner.changes.splitting import steps_of
 from provisioner.devices import worked_out_for
@@ -164,6 +164,7 @@ def plan(
     desired = rescope(desired, observed, types, scope)
     by_name = {t.name: t for t in types}
     observed = unmanaged.reduced(_meant(observed, desired), desired, by_name)  # nothing rests on what is not kept
+    desired = linking.planned(desired, observed, types)
     recognised = renaming.recognise(desired, observed, by_name)
     desired = renaming.without_excluded(desired, recognised, by_name, scope.excludes)
     draft = _Draft(desired, recognised.observed, by_name, scope, recognised)
@@ -286,10 +287,13 @@ def order(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 
 def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
-    """Which changes of these each one must come after: what it needs, and for a delete what needs it."""
+    """Which changes of these each one must come after: what it needs, and for a delete what needs it, or did so far."""
     by_address = {c.address: c for c in changes}
     graph: dict[Address, set[Address]] = {a: set() for a in by_address}
     for change in by_address.values():
+        for need in change.releases:
+            if need in by_address and by_address[need].action is Action.DELETE:
+                graph[need].add(change.address)
         for need in change.needs:
             if need not in by_address:
                 continue
@@ -514,6 +518,7 @@ def update(kind: ResourceType[Any], address: Address, live: Any, goal: Any, want
         tuple(kind.needs(wanted)),
         reason,
         observed=live,
+        releases=tuple(need for need in kind.needs(live) if need not in kind.needs(goal)),
     )
 
 

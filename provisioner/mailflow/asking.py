@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from provisioner.mailflow.picture import declared_in, questions_about
 from provisioner.model import Address, Answer, Cmdlet, Desired, Observed, Present, Request, Unknown, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
-from provisioner.model.picture import Acceptance, Account, SignIn
+from provisioner.model.picture import Acceptance, Account, Contribution, PasswordPolicy, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     accepted_domain,
@@ -44,6 +44,8 @@ def questions(desired: Desired) -> Sequence[Request]:
     asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
     if passwords:
         asked += _OF_PASSWORDS
+    elif _needs_undeclared(desired, PasswordPolicy):
+        asked.append(authentication_policy.REQUEST)
     if users := sorted({*passwords, *_of_applications(desired)}):
         asked += user.look_ups(users)
     if passwords or DIRECT_SEND in methods:
@@ -52,7 +54,7 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(connection_filter.REQUEST)
     if _within_the_tenant(desired):
         asked.append(allow_block_list.REQUEST)
-    if _needs_undeclared(desired):
+    if _needs_undeclared(desired, Acceptance):
         asked.append(accepted_domain.REQUEST)
     return [*asked, *_of_traffic(desired)]
 
@@ -113,12 +115,15 @@ def _users_of(mailbox: str, observed: Observed) -> Iterator[Account]:
             yield from (c for c in kind.contribution(there.spec) if isinstance(c, Account))
 
 
-def _needs_undeclared(desired: Desired) -> bool:
-    """Whether something that the plan declares needs a domain that it does not declare: it must be an accepted one."""
+def _needs_undeclared(desired: Desired, word: type[Contribution]) -> bool:
+    """Whether something that the plan declares needs an object that it does not declare, and that contributes a word.
+
+    A domain must be an accepted one, an authentication policy must exist.
+    """
     types = {t.name: t for t in TYPES}
     declared = ((types[a.type], r.spec) for a, r in desired.resources.items() if a.type in types)
     needs = {need for kind, spec in declared for need in kind.needs(spec)} - desired.resources.keys()
-    return any(Acceptance in types[need.type].contributes for need in needs if need.type in types)
+    return any(word in types[need.type].contributes for need in needs if need.type in types)
 
 
 def _within_the_tenant(desired: Desired) -> bool:

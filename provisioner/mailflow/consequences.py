@@ -26,6 +26,8 @@ from provisioner.model.picture import (
     Exemption,
     HighVolume,
     MailboxRight,
+    PasswordPolicy,
+    PolicyOf,
     Privilege,
     Registration,
     Rejection,
@@ -306,9 +308,48 @@ def _switched(before: frozenset[Contribution], after: frozenset[Contribution], e
         wider = _FREEDOM[switch.switch] > known.get(switch.mailbox, _FREEDOM["inherit"])
         if wider is (effect is Effect.OPENS):
             yield EVERYONE if switch.mailbox == ORGANIZATION else Group(frozenset({switch.mailbox}))
+    yield from _assigned(before, after, effect)
+    yield from _rewritten(before, after, effect)
     for rejection in _of(Rejection, after) - _of(Rejection, before):
         if rejection.rejects is (effect is Effect.CLOSES):
             yield EVERYONE
     signed = {s.domain for s in _of(Signature, before)} - {s.domain for s in _of(Signature, after)}
     if signed and effect is Effect.CLOSES:
         yield Group(domains=frozenset(signed))
+
+
+_MAY, _INHERITS, _MAY_NOT = 2, 1, 0
+
+
+def _assigned(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:
+    """Whose password another authentication policy lets in, or no longer. One of unknown content may do either."""
+    known = {p.mailbox: p for p in _of(PolicyOf, before)}
+    for policy in _of(PolicyOf, after) - _of(PolicyOf, before):
+        organization = policy.mailbox == ORGANIZATION
+        was, will = _lets_in(known.get(policy.mailbox, PolicyOf(policy.mailbox, ""))), _lets_in(policy)
+        if was is None or will is None or (will > was if effect is Effect.OPENS else will < was):
+            yield EVERYONE if organization else Group(frozenset({policy.mailbox}))
+
+
+def _lets_in(policy: PolicyOf) -> int | None:
+    """How freely a policy lets passwords in. Without one, a mailbox has the default, and the default is all."""
+    if not policy.policy:
+        return _MAY if policy.mailbox == ORGANIZATION else _INHERITS
+    return {True: _MAY, False: _MAY_NOT, None: None}[policy.smtp]
+
+
+def _rewritten(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:
+    """For whom a policy that changes lets passwords in, or no longer: for those that have it. A new one has nobody."""
+    known = {p.name: p for p in _of(PasswordPolicy, before)}
+    for policy in _of(PasswordPolicy, after) - _of(PasswordPolicy, before):
+        was = known.get(policy.name)
+        if was is None or policy.smtp is was.smtp:
+            continue
+        opens = policy.smtp is not False and was.smtp is not True
+        closes = policy.smtp is not True and was.smtp is not False
+        if opens if effect is Effect.OPENS else closes:
+            holders = policy.holders
+            if holders is None or ORGANIZATION in holders:
+                yield EVERYONE
+            elif holders:
+                yield Group(holders)

@@ -16,6 +16,8 @@ from provisioner.model.picture import (
     Exemption,
     HighVolume,
     MailboxRight,
+    PasswordPolicy,
+    PolicyOf,
     Privilege,
     Registration,
     Rejection,
@@ -60,6 +62,8 @@ def _phrase(contribution: Contribution) -> str:
         case HighVolume():
             state = " without a valid billing policy" if contribution.billing is False else ""
             return f"sends as {contribution.account} through High Volume Email{state}"
+        case PasswordPolicy() | PolicyOf():
+            return _of_policies(contribution)
         case Route():
             hosts = f" to {listed(contribution.hosts)}" if contribution.hosts else ""
             return f"routes mail for {listed(contribution.mail) or 'no domain'}{hosts}"
@@ -90,6 +94,14 @@ def _of_preconditions(
             return f"the application {contribution.application} has {contribution.role} for {whose}"
         case Doubt():
             return contribution.reason
+
+
+def _of_policies(contribution: PasswordPolicy | PolicyOf) -> str:
+    passwords = {True: "passwords for SMTP allowed", False: "passwords for SMTP blocked", None: ""}[contribution.smtp]
+    if isinstance(contribution, PasswordPolicy):
+        return passwords or "an authentication policy"
+    what = f'authentication policy "{contribution.policy}"' if contribution.policy else "no authentication policy"
+    return what + (f" ({passwords})" if passwords else "")
 
 
 def _sources(known: Relay | Exemption) -> str:

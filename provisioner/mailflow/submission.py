@@ -15,7 +15,7 @@ setting shows (MC786329): that is a warning, and no date decides.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from provisioner.mailflow import applications, high_volume
@@ -24,7 +24,16 @@ from provisioner.mailflow.basic_authentication import BASIC_ENDING
 from provisioner.mailflow.picture import Evidence, after, of_observed
 from provisioner.model import Answer, Change, Observed, Request, request_key
 from provisioner.model.devices import CLIENT_SUBMISSION
-from provisioner.model.picture import NONE, ORGANIZATION, Acceptance, Account, Picture, SendRight, SignIn
+from provisioner.model.picture import (
+    NONE,
+    ORGANIZATION,
+    Acceptance,
+    Account,
+    PasswordPolicy,
+    Picture,
+    SendRight,
+    SignIn,
+)
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     access_policy,
@@ -295,20 +304,17 @@ def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
     asked = (*map(user.look_up, names), user.LISTING)
     rows = [row for request in asked for row in rows_of(evidence, request)]
     name = next((name for name in names if user.policy_of(name, rows) is not None), mailbox)
-    policy = user.policy_of(name, rows)
-    if policy is None and high_volume.is_new(picture, mailbox) and _asked(evidence, *asked):
-        policy = ""
-    if policy == "":  # of the user; the organization's default counts
-        config = organization_config.decode(rows_of(evidence, organization_config.REQUEST))
-        policy = config.default_authentication_policy
-    policies = authentication_policy.decode(rows_of(evidence, authentication_policy.REQUEST))
+    told = user.policy_of(name, rows)
+    if told is None and high_volume.is_new(picture, mailbox) and _asked(evidence, *asked):
+        told = ""
+    policy, policy_allows = _policy(picture, names, told, evidence)
     access, access_unknown = _access(evidence, user_id)
     switch = picture.switch(mailbox)
     return Switches(
         switch,
         picture.switch(ORGANIZATION),
         policy,
-        authentication_policy.allows_smtp(policy, policies),
+        policy_allows,
         security_defaults.decode(rows_of(evidence, security_defaults.REQUEST)),
         access,
         access_unknown,
@@ -322,6 +328,30 @@ def switches_in(picture: Picture, mailbox: str, evidence: Evidence) -> Switches:
 def _asked(evidence: Evidence, *requests: Request) -> bool:
     """Whether one of these questions was answered."""
     return any(isinstance(evidence.get(request_key(request)), Answer) for request in requests)
+
+
+def _policy(
+    picture: Picture, names: Sequence[str], told: str | None, evidence: Evidence
+) -> tuple[str | None, bool | None]:
+    """The authentication policy in force for a mailbox, "" for none, and whether it lets passwords in for SMTP.
+
+    What the picture knows counts before `told` and the rest of the evidence: it may be as changes will leave it. The
+    mailbox's own policy counts before the organization's default.
+    """
+    held = picture.policy_of(*names)
+    policy = told if held is None else held.policy
+    if policy == "":
+        held = picture.policy_of(ORGANIZATION)
+        config = organization_config.decode(rows_of(evidence, organization_config.REQUEST))
+        policy = config.default_authentication_policy if held is None else held.policy
+    if not policy:
+        return policy, None if policy is None else True
+    known = next((p for _, p in picture.every(PasswordPolicy) if p.is_called(policy)), None)
+    if known is not None:
+        return known.name, known.smtp
+    policies = authentication_policy.decode(rows_of(evidence, authentication_policy.REQUEST))
+    allows = authentication_policy.allows_smtp(policy, policies)
+    return policy, held.smtp if allows is None and held is not None else allows
 
 
 def _access(evidence: Evidence, user_id: str) -> tuple[str | None, tuple[str, ...]]:

@@ -458,6 +458,7 @@ class Change:
     `consequences` are what it does to mail and exposure, worst first (model/consequence.py). `observed` is the whole
     object as the tenant reported it, read-only fields included; None for a creation. The steps follow from it and
     from `after`, so that they can be derived again. `takes`: somebody loses something by it, whatever else it does.
+    `releases` are objects that it needs no longer: they are deleted after it.
     """
 
     address: Address
@@ -471,6 +472,7 @@ class Change:
     consequences: tuple[str, ...] = ()
     observed: Any | None = None
     takes: bool = False
+    releases: tuple[Address, ...] = ()
 
     @property
     def closes(self) -> bool:
@@ -641,6 +643,31 @@ class Undeclared(enum.StrEnum):
     DELETE = "delete"
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The objects that declared ones may need, by address: those of the plan, and others of the tenant.
+
+    Keys are compared without case, as Exchange compares names.
+    """
+
+    declared: Mapping[Address, Any]
+    others: Mapping[Address, Any] = field(default_factory=dict)
+    _by_form: Mapping[tuple[str, str], Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_form = {(a.type, a.key.casefold()): a for a in self.declared}
+        object.__setattr__(self, "_by_form", by_form)
+
+    def spelled(self, address: Address) -> Address:
+        """The address as the plan declares it; as it is where the plan does not."""
+        found: Address = self._by_form.get((address.type, address.key.casefold()), address)
+        return found
+
+    def object(self, address: Address) -> Any | None:
+        """The object of a spelled address as it is planned, or as the tenant has it; None where nobody knows it."""
+        return self.declared.get(address) or self.others.get(address)
+
+
 class ResourceType(Protocol[S]):
     """Everything that the tool knows about one kind of object; pure, one file each in `resources/`.
 
@@ -718,6 +745,9 @@ class ResourceType(Protocol[S]):
 
     def steps(self, before: S | None, after: S | None, /) -> Sequence[Step]:
         """What turns `before` into `after`; undoing is the same with the arguments exchanged."""
+
+    def linked(self, spec: S, links: Links, /) -> S:
+        """A declared object with what follows from the objects that it needs."""
 
     def completed(self, spec: S, /) -> S:
         """A declared object with every value that its creation sends although the plan does not write it."""

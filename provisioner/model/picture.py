@@ -176,6 +176,39 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordPolicy:
+    """An authentication policy: whether it lets passwords in for SMTP (New-AuthenticationPolicy, -AllowBasicAuthSmtp).
+
+    `names` are all its names in lower case. `holders` are the mailboxes that have it, ORGANIZATION where it is the
+    default of all that have none of their own; None where they were not read.
+    """
+
+    name: str
+    smtp: bool | None = None
+    names: Scope = field(default=NONE, compare=False, repr=False)
+    holders: Scope | None = field(default=None, compare=False, repr=False)
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name means this policy."""
+        return name.lower() in {self.name.lower(), *self.names}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOf:
+    """The authentication policy of a mailbox, or the ORGANIZATION's default one; "" for none.
+
+    A mailbox's own wins over the organization's (Set-OrganizationConfig, -DefaultAuthenticationPolicy). `smtp` is
+    whether the policy lets passwords in for SMTP, None where that is not known. `addresses` are all names of the
+    mailbox, as far as they were read.
+    """
+
+    mailbox: str
+    policy: str
+    smtp: bool | None = None
+    addresses: Scope = field(default=NONE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The user of a mailbox: whether it may sign in, and whether it has Exchange Online. None is not known.
 
@@ -298,6 +331,8 @@ Contribution = (
     | Rejection
     | Acceptance
     | SignIn
+    | PasswordPolicy
+    | PolicyOf
     | Account
     | SendRight
     | HighVolume
@@ -327,6 +362,7 @@ class Picture:
     lacking: Mapping[type[Contribution], frozenset[str]] = field(default_factory=dict)
     _by_word: Mapping[Any, Sequence[tuple[Address, Any]]] = field(init=False, repr=False, compare=False)
     _switches: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    _policies: Mapping[str, PolicyOf] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Sorted once: a tenant has many mailboxes, and the plan many devices."""
@@ -336,6 +372,9 @@ class Picture:
                 by_word.setdefault(type(contribution), []).append((address, contribution))
         object.__setattr__(self, "_by_word", by_word)
         object.__setattr__(self, "_switches", {s.mailbox: s.switch for _, s in by_word.get(SignIn, ())})
+        held = [p for _, p in by_word.get(PolicyOf, ())]
+        by_name = {name: p for p in held for name in p.addresses} | {p.mailbox: p for p in held}
+        object.__setattr__(self, "_policies", by_name)
 
     def every(self, word: type[W]) -> Sequence[tuple[Address, W]]:
         """All contributions of a word, each with the address of its object."""
@@ -344,6 +383,10 @@ class Picture:
     def switch(self, mailbox: str) -> str | None:
         """The SMTP AUTH switch of a mailbox or of the ORGANIZATION; None for not known."""
         return self._switches.get(mailbox)
+
+    def policy_of(self, *names: str) -> PolicyOf | None:
+        """The policy of the mailbox with one of these names, or of the ORGANIZATION; None for not known."""
+        return next((self._policies[name] for name in names if name in self._policies), None)
 
     def lacks(self, word: type[Contribution], key: str) -> bool:
         """Whether the object of this key was read, or is left by a change, without contributing a word."""

@@ -22,6 +22,7 @@ from typing_extensions import is_typeddict
 
 from provisioner import devices, rules
 from provisioner.border import Border
+from provisioner.changes import linking
 from provisioner.devices import applications as apps
 from provisioner.devices import hubs, sections
 from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
@@ -280,7 +281,7 @@ class _Reading:
         applications = self._applications(whole)
         for resource in (r for one in applications.values() for r in apps.resources(one)):
             resources.setdefault(resource.address, resource)
-        return Desired(
+        desired = Desired(
             tenant=header.get("tenant", ""),
             owner=owner,
             resources=resources,
@@ -293,6 +294,7 @@ class _Reading:
             devices=self._devices(whole, sites, applications),
             variables=variables,
         )
+        return linking.declared(desired, self.types)
 
     def _sites(self, whole: Node) -> dict[str, Site]:
         node, entries = self._fleet(whole, "sites")

@@ -6,6 +6,7 @@ from typing import Any
 
 from provisioner.model import ResourceType
 from provisioner.resources.application_role_assignment import ApplicationRoleAssignmentType
+from provisioner.resources.authentication_policy import AuthenticationPolicyType
 from provisioner.resources.dkim import DkimType
 from provisioner.resources.domain import DomainType
 from provisioner.resources.hve_account import HveAccountType
@@ -14,6 +15,7 @@ from provisioner.resources.mailbox import MailboxType
 from provisioner.resources.mailbox_permission import MailboxPermissionType
 from provisioner.resources.organization import OrganizationType
 from provisioner.resources.outbound_connector import OutboundConnectorType
+from provisioner.resources.policy_assignment import PolicyAssignmentType
 from provisioner.resources.send_as import SendAsType
 from provisioner.resources.service_principal import ServicePrincipalType
 from provisioner.resources.smtp_auth import SmtpAuthType
@@ -23,6 +25,8 @@ TYPES: tuple[ResourceType[Any], ...] = (
     MailboxType(),
     OrganizationType(),
     SmtpAuthType(),
+    AuthenticationPolicyType(),
+    PolicyAssignmentType(),
     SendAsType(),
     HveAccountType(),
     ServicePrincipalType(),

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from provisioner.model import Address, Advice, Answer, Guard, Query, ReadBack, Rule, Step, Undeclared, field_names
+from provisioner.model import (
+    Address,
+    Advice,
+    Answer,
+    Guard,
+    Links,
+    Query,
+    ReadBack,
+    Rule,
+    Step,
+    Undeclared,
+    field_names,
+)
 from provisioner.model.picture import Contribution
 from provisioner.resources.canonical import spellings
 
@@ -54,6 +66,10 @@ class BaseType:
     def needs(self, _spec: Any, /) -> Sequence[Address]:
         """It depends on nothing that a plan declares."""
         return ()
+
+    def linked(self, spec: Any, _links: Links, /) -> Any:
+        """Nothing follows for it from other objects."""
+        return spec
 
     def completed(self, spec: Any, /) -> Any:
         """Its creation sends nothing but what is written."""

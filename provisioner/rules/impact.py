@@ -20,7 +20,7 @@ from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import decide, naming, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
-from provisioner.model.picture import ORGANIZATION, Picture, SignIn
+from provisioner.model.picture import ORGANIZATION, PasswordPolicy, Picture, PolicyOf, SignIn
 from provisioner.resources.rows import organization_config
 from provisioner.rules.catalogue import RULES
 
@@ -95,6 +95,8 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
             yield _loses(device, then.sentence, _switch_change(device, outlook))
         elif then.reason in _OF_ACCOUNTS and now.allowed is not False and outlook.pending.keys() & set(then.by):
             yield _loses(device, then.sentence, next(a for a in then.by if a in outlook.pending))
+        elif then.reason == "authentication_policy" and (by := _policy_change(attempt, now, outlook)):
+            yield _loses(device, then.sentence, by)
         elif then.reason not in elsewhere:
             blocked.setdefault(dataclasses.replace(then, missing=()), []).append(device)
     for decision, devices in blocked.items():
@@ -121,6 +123,19 @@ def _switch_change(device: Device, outlook: _Outlook) -> Address | None:
     """The change of the switch that counts: the mailbox's own before the organization's."""
     changed = {s.mailbox: a for a, s in outlook.after.every(SignIn) if a in outlook.pending}
     return changed.get(device.mailbox) or changed.get(ORGANIZATION)
+
+
+def _policy_change(attempt: Attempt, now: Decision, outlook: _Outlook) -> Address | None:
+    """The change by which an authentication policy no longer lets a password in; None where it did not before."""
+    if now.allowed is False or "authentication_policy" in now.possible:
+        return None
+    by = [a for a, p in outlook.after.every(PolicyOf) if a in outlook.pending and _is_about(p, attempt)]
+    by += [a for a, _ in outlook.after.every(PasswordPolicy) if a in outlook.pending]
+    return next(iter(sorted(by, key=lambda a: a.key == attempt.mailbox, reverse=True)), None)
+
+
+def _is_about(policy: PolicyOf, attempt: Attempt) -> bool:
+    return policy.mailbox in {ORGANIZATION, attempt.mailbox} or attempt.mailbox in policy.addresses
 
 
 # --- relay and direct send -------------------------------------------------------------------------------------------

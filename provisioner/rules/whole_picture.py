@@ -28,6 +28,7 @@ from provisioner.resources.rows import accepted_domain
 from provisioner.rules.applications import application_findings
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
+from provisioner.rules.password_policies import policy_findings
 from provisioner.rules.plan_alone import listed
 from provisioner.rules.replay import replay_findings
 
@@ -48,6 +49,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _blast_radius(desired, observed, changes, types)
     yield from _unaccepted(desired, observed, changes, types)
     yield from application_findings(desired, observed, changes, types)
+    yield from policy_findings(desired, observed, changes, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
     yield from replay_findings(desired, observed, changes, tuple(types.values()))
 
@@ -183,7 +185,7 @@ def _unaccepted(desired: Desired, observed: Observed, changes: Sequence[Change],
             continue
         had = () if change.observed is None else kind.needs(change.observed)
         for need in kind.needs(goal):
-            if Acceptance not in types[need.type].contributes:
+            if need.type not in types or Acceptance not in types[need.type].contributes:
                 continue
             names = {need.key} if Signature in kind.contributes else {need.key, *_parents(need.key)}
             if accepted is None or need in desired.resources or need in had or names & accepted:

@@ -12,6 +12,7 @@ from provisioner.changes import planning
 from provisioner.model import Absent, Address, ChangeSet, Desired, Observed, Present, Resource, ResourceType
 from provisioner.resources import TYPES, fields
 from provisioner.resources.dkim import Dkim
+from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
 from tests.generated import whole
@@ -58,6 +59,14 @@ def _smtp_auth(draw: random.Random) -> tuple[Any, Any]:
     return SmtpAuth(key, draw.choice(words)), SmtpAuth(key, draw.choice(words), primary)
 
 
+def _policy_assignment(draw: random.Random) -> tuple[Any, Any]:
+    key = draw.choice(["organization", "erp@contoso.com"])
+    words = ["none" if key == "organization" else "inherit", "devices-basic", "Block Basic"]
+    wanted, live = draw.sample(words, 2)
+    effect = draw.choice(["allowed", "blocked", "unknown"])
+    return PolicyAssignment(key, wanted), PolicyAssignment(key, live, effect, None if key == "organization" else key)
+
+
 def _send_as(draw: random.Random) -> tuple[Any, Any]:
     right = pair_of(draw.choice(["erp@contoso.com", "o'neil@contoso.com"]), "invoices@contoso.com")
     return right, dataclasses.replace(right, trustee_id=draw.choice([None, _GUID]))
@@ -72,7 +81,12 @@ def _dkim(draw: random.Random) -> tuple[Any, Any]:
     )
 
 
-_OBJECTS: dict[str, Objects] = {"smtp_auth": _smtp_auth, "send_as": _send_as, "dkim": _dkim}
+_OBJECTS: dict[str, Objects] = {
+    "smtp_auth": _smtp_auth,
+    "authentication_policy_assignment": _policy_assignment,
+    "send_as": _send_as,
+    "dkim": _dkim,
+}
 
 
 def _columns(kind: ResourceType[Any]) -> Objects:

@@ -315,6 +315,8 @@ _OBJECTS = frozenset({
     *(Address("send_as", f"{trustee} as {sender}") for trustee in (ERP, SHARED)
       for sender in (BILLS, ERP, ALIAS, "x@fabrikam.com") if trustee != sender),
     Address("organization", "settings"),
+    *(Address("authentication_policy_assignment", key) for key in (ERP, SHARED, "organization")),
+    *(Address("authentication_policy", name) for name in ("Yes", "No")),
 })  # fmt: skip
 _LISTED = ("inbound_connector", "domain")
 _EVIDENCE = (

@@ -21,6 +21,8 @@ from provisioner.model.picture import (
     Contribution,
     Doubt,
     Exemption,
+    PasswordPolicy,
+    PolicyOf,
     Privilege,
     Rejection,
     Relay,
@@ -31,6 +33,7 @@ from provisioner.model.picture import (
     SignIn,
 )
 
+ERP = "erp@contoso.com"
 OPENS, CLOSES, BOTH, NOTHING = {Effect.OPENS}, {Effect.CLOSES}, {Effect.OPENS, Effect.CLOSES}, set[Effect]()
 NET, OTHER = frozenset({"52.202.8.0/24"}), frozenset({"8.8.8.0/24"})
 ONE = frozenset({"52.202.8.9/32"})
@@ -45,6 +48,22 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
 @pytest.mark.parametrize(
     ("before", "after", "effects"),
     [
+        # Authentication policies: of a mailbox, of the organization, and what a policy says. A new one has nobody.
+        ([], [PolicyOf(ERP, "x", False)], CLOSES),
+        ([PolicyOf(ERP, "")], [PolicyOf(ERP, "x", True)], OPENS),
+        ([PolicyOf(ERP, "x", True)], [PolicyOf(ERP, "")], CLOSES),
+        ([PolicyOf(ERP, "x", False)], [PolicyOf(ERP, "")], OPENS),
+        ([PolicyOf(ERP, "x", False)], [PolicyOf(ERP, "y", False)], NOTHING),
+        ([PolicyOf(ERP, "x", True)], [PolicyOf(ERP, "y", None)], BOTH),
+        ([PolicyOf(ORGANIZATION, "")], [PolicyOf(ORGANIZATION, "x", True)], NOTHING),
+        ([PolicyOf(ORGANIZATION, "")], [PolicyOf(ORGANIZATION, "x", False)], CLOSES),
+        ([PolicyOf(ORGANIZATION, "x", False)], [PolicyOf(ORGANIZATION, "")], OPENS),
+        ([], [PasswordPolicy("x", True)], NOTHING),
+        ([PasswordPolicy("x", True)], [], NOTHING),
+        ([PasswordPolicy("x", True)], [PasswordPolicy("x", False)], CLOSES),
+        ([PasswordPolicy("x", False)], [PasswordPolicy("x", True)], OPENS),
+        ([PasswordPolicy("x", None)], [PasswordPolicy("x", True)], OPENS),
+        ([PasswordPolicy("x", True)], [PasswordPolicy("x", False, holders=frozenset())], NOTHING),
         # Relay: its sources may send to anyone.
         ([], [Relay(NET)], OPENS),
         ([Relay(NET)], [Relay(NET)], NOTHING),
@@ -244,3 +263,13 @@ def test_a_change_takes_a_path_from_these_senders(
     before: list[Contribution], after: list[Contribution], groups: set[Group]
 ) -> None:
     assert closed(before, after) == groups
+
+
+def test_a_policy_is_about_those_that_have_it() -> None:
+    def change(holders: frozenset[str] | None) -> object:
+        return closed([PasswordPolicy("x", True)], [PasswordPolicy("x", False, holders=holders)])
+
+    assert change(frozenset({ERP})) == {Group(frozenset({ERP}))}
+    assert change(frozenset({ERP, ORGANIZATION})) == change(None) == {EVERYONE}
+    assert closed([], [PolicyOf(ERP, "x", False)]) == {Group(frozenset({ERP}))}
+    assert closed([], [PolicyOf(ORGANIZATION, "x", False)]) == {EVERYONE}

@@ -32,7 +32,9 @@ from provisioner.model.picture import (
     Account,
     Contribution,
     HighVolume,
+    PasswordPolicy,
     Picture,
+    PolicyOf,
     SendRight,
     SignIn,
 )
@@ -743,3 +745,26 @@ def test_a_right_that_was_read_and_does_not_exist_is_denied_until_it_is_granted(
     assert perhaps.missing == (f"whether {ERP} may send as {BILLS} (as a member of helpdesk)",)
     taken = pictures.after(granted, [Change(address, Action.DELETE, right, None, observed=right)], TYPES)
     assert decide(taken, attempt, seen.evidence).reason == "send_as_denied"
+
+
+def test_the_policies_of_the_picture_count_before_what_was_read() -> None:
+    """They may be as changes will leave them: a policy of the mailbox, the default, and what a policy says."""
+    default, mine = Address("authentication_policy_assignment", "organization"), Address("x", "mine")
+    policy = Address("authentication_policy", "new")
+    blocked = {ASK_USER: [{**USER, "AuthenticationPolicy": "Block Basic"}]}
+
+    def reason(told: dict[str, Any], **words: Contribution) -> tuple[bool | None, str]:
+        places = {"default": default, "mine": mine, "policy": policy}
+        objects = {**picture().objects, **{places[name]: (word,) for name, word in words.items()}}
+        found = decide(Picture(objects), BASIC, evidence(told))
+        return found.allowed, found.reason
+
+    refused = (False, "authentication_policy")
+    assert reason(blocked) == refused
+    assert reason(blocked, mine=PolicyOf(ERP, "")) == (True, "")
+    assert reason({}, mine=PolicyOf("erp.alias@contoso.com", "block basic", addresses=frozenset({ERP}))) == refused
+    assert reason({}, default=PolicyOf(ORGANIZATION, "new", False)) == refused
+    assert reason({}, default=PolicyOf(ORGANIZATION, "New", False), policy=PasswordPolicy("new", True)) == (True, "")
+    assert reason({}, default=PolicyOf(ORGANIZATION, "new"), policy=PasswordPolicy("new", False)) == refused
+    assert reason({}, default=PolicyOf(ORGANIZATION, "new"), mine=PolicyOf(ERP, "other", True)) == (True, "")
+    assert reason({}, mine=PolicyOf(ERP, "nowhere")) == (None, "")

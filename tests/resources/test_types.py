@@ -20,7 +20,8 @@ def test_every_type_has_its_own_name_and_section() -> None:
     assert [t.name for t in TYPES if t.marks_ownership] == ["inbound_connector", "outbound_connector"]
     assert [t.name for t in TYPES if t.precondition] == ["domain", "mailbox"]
     assert [t.name for t in TYPES if t.deletable] == [
-        "send_as", "hve_account", "service_principal", "mailbox_permission", "application_role_assignment",
+        "authentication_policy", "send_as", "hve_account", "service_principal", "mailbox_permission",
+        "application_role_assignment",
         "inbound_connector", "outbound_connector",
     ]  # fmt: skip
 

@@ -15,17 +15,20 @@ REQUEST = Cmdlet("Get-AuthenticationPolicy", columns=COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationPolicy:
-    """`names` are those by which users and the organization refer to it, in lower case."""
+    """`names` are those by which users and the organization refer to it, in lower case; `name` is as it is written."""
 
     names: frozenset[str]
     allows_smtp: bool | None
+    name: str = ""
 
 
 def decode(rows: Iterable[Row]) -> Sequence[AuthenticationPolicy]:
     """All policies of a listing."""
     return [
         AuthenticationPolicy(
-            frozenset(str(row[column]).lower() for column in _NAMES if row.get(column)), flag(row, "AllowBasicAuthSmtp")
+            frozenset(str(row[column]).lower() for column in _NAMES if row.get(column)),
+            flag(row, "AllowBasicAuthSmtp"),
+            str(row.get("Name") or row.get("Identity") or ""),
         )
         for row in rows
     ]
@@ -35,4 +38,10 @@ def allows_smtp(policy: str | None, policies: Iterable[AuthenticationPolicy]) ->
     """Whether the policy of this name, "" for none, accepts passwords for SMTP. Without a policy, passwords are."""
     if not policy:
         return None if policy is None else True
-    return next((p.allows_smtp for p in policies if policy.lower() in p.names), None)
+    found = named(policy, policies)
+    return found.allows_smtp if found else None
+
+
+def named(name: str, policies: Iterable[AuthenticationPolicy]) -> AuthenticationPolicy | None:
+    """The policy that a name, a distinguished name or a Guid means."""
+    return next((policy for policy in policies if name.lower() in policy.names), None)

@@ -47,6 +47,21 @@ def look_up(address: str) -> Cmdlet:
     return Cmdlet("Get-User", {"Filter": condition, "ResultSize": "Unlimited"}, COLUMNS)
 
 
+def by_guid(guids: Iterable[str]) -> Cmdlet:
+    """The users of these Guids."""
+    condition = " -or ".join(f"Guid -eq '{guid}'" for guid in guids)
+    return Cmdlet("Get-User", {"Filter": condition, "ResultSize": "Unlimited"}, COLUMNS)
+
+
+def with_policy(distinguished_name: str) -> Cmdlet:
+    """The users that have an authentication policy, which is filtered by its distinguished name.
+
+    Source: Learn, "Disable Basic authentication in Exchange Online".
+    """
+    value = "'" + distinguished_name.replace("'", "''") + "'"
+    return Cmdlet("Get-User", {"Filter": f"AuthenticationPolicy -eq {value}", "ResultSize": "Unlimited"}, COLUMNS)
+
+
 def look_ups(identities: Sequence[str]) -> Sequence[Cmdlet]:
     """A few users one by one, more of them by one listing."""
     return [look_up(identity) for identity in identities] if len(identities) <= FEW else [LISTING]
@@ -60,6 +75,11 @@ def decode(row: Row) -> User:
     kind = str(row.get("RecipientTypeDetails") or "").lower()
     mail = recipient.form(str(row.get("WindowsEmailAddress") or ""))
     return User(guid(row), sign_in, addresses, recipient.names(row), policy, kind, mail)
+
+
+def called(found: User) -> str:
+    """The name of a user in a plan: the primary address, or what there is instead."""
+    return found.mail or found.sign_in or found.id
 
 
 def policy_of(address: str, rows: Iterable[Row]) -> str | None:
