@@ -62,10 +62,10 @@ def test_who_has_a_policy_is_asked_where_it_changes_or_goes() -> None:
     answers = [*given, *((q, Answer((row,))) for q, row in zip(queries, rows, strict=True))]
     policy = KIND.decode({"devices": None}, answers)["devices"]
     assert isinstance(policy, AuthenticationPolicy)
-    assert policy.holders == {"erp@contoso.com", EVERYBODY}
+    assert policy.holders == frozenset({"erp@contoso.com", EVERYBODY})
     (word,) = KIND.contribution(policy)
     assert isinstance(word, PasswordPolicy)
-    assert word.holders == {"erp@contoso.com", ORGANIZATION}
+    assert word.holders == frozenset({"erp@contoso.com", ORGANIZATION})
     silent = [*given, (queries[0], answers[1][1]), (queries[1], Answer(({},)))]
     assert KIND.decode({"devices": None}, silent)["devices"].holders is None  # type: ignore[union-attr]
 
