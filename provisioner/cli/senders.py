@@ -1,4 +1,4 @@
-"""`provisioner senders discover`: who sends through a tenant, from what the service recorded."""
+"""`provisioner senders`: who sends through a tenant, and the switch-off of passwords, tried on a few of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from pathlib import Path
 import click
 
 from provisioner.border import write_file
-from provisioner.cli.options import pair
+from provisioner.changes import changeset
+from provisioner.cli.options import allows, pair
+from provisioner.cli.output import print_plan
+from provisioner.cli.plan import exit_code
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.discovering import USE, Asking, discover
+from provisioner.operations.loading import Selection
 from provisioner.operations.proposing import propose
+from provisioner.operations.rehearsing import POLICY, rehearse, report, ring_of
+from provisioner.operations.rehearsing import document as rehearsal_document
 from provisioner.operations.replaying import read_inventory
 from provisioner.render import senders
 from provisioner.senders.inventory import Inventory, document
@@ -122,3 +128,51 @@ def _print(session: Session, found: Inventory, format_: str, output: Path | None
     session.note(f"Wrote {len(found.senders):,} senders to {output}")
     for line in senders.gaps(document(found)):
         session.note(line)
+
+
+@command.command("rehearse")
+@click.option(
+    "--ring",
+    "names",
+    multiple=True,
+    required=True,
+    metavar="MAILBOX|FILE",
+    help="Take this mailbox, or those of FILE: one on each line, or an inventory (JSON). May be repeated.",
+)
+@click.option("--policy", default=POLICY, show_default=True, metavar="NAME", help="Block with the policy NAME.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
+@click.option("--report", "reports_", is_flag=True, help="Show what the sign-in log says since the change.")
+@click.option("--since", default="", metavar="TIME", help="Take TIME for the change (with --report).")
+@allows
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.pass_obj
+def rehearse_(
+    session: Session,
+    names: tuple[str, ...],
+    policy: str,
+    out: Path | None,
+    reports_: bool,
+    since: str,
+    allows: tuple[str, ...],
+    format_: str,
+) -> int:
+    """Plan the switch-off of passwords for a ring of mailboxes, and report what came of it.
+
+    Without --report: the change set that gives the mailboxes an authentication policy without basic authentication for
+    SMTP. Nothing is changed before it is applied, and rollback undoes it. With --report: which of them log in with a
+    password since then, are refused, or are silent. Exit 5 where the sign-in log could not be read.
+    """
+    session.format = format_
+    ring = ring_of(names)
+    if reports_:
+        found = run(report(session, ring, since))
+        session.result(senders.rehearsed(format_, rehearsal_document(found)), data=format_ != "text")
+        return 0 if found.readable else 5
+    planned = changeset.to_document(changes := run(rehearse(session, ring, policy, Selection(allows=allows))))
+    print_plan(session, planned)
+    if out:
+        changeset.save(planned, out)
+        digest = planned["provisioner"]["digest"]
+        session.note(f"Saved as {out}. To apply exactly this: provisioner apply {out} --expect-digest {digest}")
+        session.note("To undo it afterwards: provisioner rollback last -o back.json, and apply that.")
+    return exit_code(changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from provisioner import engine
@@ -45,4 +46,13 @@ async def rollback(
         seen = await engine.look([u.address for u in done], TYPES, opened.ports, reads=reads)
         back = reversal.rollback(done, seen, TYPES, facts.tenant, facts.owner)
         found, _ = await preview(context, back.desired, selection, opened)
-        return Rollback(found, back.left_out)
+        used = {f.address for f in found.findings if f.rule == "POLICY-IN-USE" and f.address is not None}
+        if not used:
+            return Rollback(found, back.left_out)
+        # What others have begun to use since stays, so that it does not keep the rest from being undone.
+        absent = {a: at for a, at in back.desired.absent.items() if a not in used}
+        found, _ = await preview(context, dataclasses.replace(back.desired, absent=absent), selection, opened)
+        kept = tuple(
+            f"{address}: others have it since the run" for address in sorted(used & back.desired.absent.keys())
+        )
+        return Rollback(found, (*back.left_out, *kept))

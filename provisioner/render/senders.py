@@ -153,3 +153,26 @@ def _html(document: Document) -> str:
         "gaps": gaps(document),
     }
     return page("senders.html.jinja", style=source("sheet.css"), **shown)
+
+
+_OUTCOMES = {
+    "still_logs_in": "still logs in with a password: the change has no effect on it yet (up to 24 hours)",
+    "refused": "is refused by Microsoft Entra",
+    "silent": "logged in before the change, and is silent since: it is refused, or has not sent",
+    "not_seen": "not seen in the sign-in log, before the change or since",
+}
+
+
+def rehearsed(format_: str, document: Document) -> str:
+    """What came of a rehearsal, as text or json."""
+    if format_ == "json":
+        return json_text(document) + "\n"
+    lines = [f"Since {document['since']}:"]
+    for row in document["outcomes"]:
+        last = f"; last login {row['last_login']} from {visible(row['last_address'])}" if row["last_login"] else ""
+        counts = f"{row['logins_before']:,} logins before, {row['logins_after']:,} since"
+        lines.append(f"  {visible(row['mailbox'])}: {_OUTCOMES[row['state']]} ({counts}{last})")
+        lines += [f"    {f['code']} {visible(f['reason'])} ({f['count']:,})" for f in row["failures"]]
+    if document["unread"]:
+        lines.append(f"The sign-in log was not read, or only in part: {visible(document['unread'])}")
+    return "\n".join(lines) + "\n"
