@@ -73,6 +73,8 @@ class Reading:
         assert isinstance(section, dict)
         if address.type == "smtp_auth":
             section = section if address.key == "organization" else section.get("mailboxes", {})
+        if address.type == "authentication_policy_assignment":
+            section = section.get("authentication_policy", {}).get("mailboxes", {})
         if address.type == "send_as":
             trustee, _, sender = address.key.partition(" as ")
             assert sender in section.get(trustee, ()), f"{address} is not written in the plan"
@@ -473,6 +475,16 @@ def _policy(r: Reading) -> Iterator[Way]:
     yield Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))
 
 
+def _declared_policy(r: Reading, name: str) -> Iterator[Way]:
+    yield Way("declared", r.writing({"authentication_policies": {name: {}}}))
+    yield Way("taken out", r.without(r.address))
+
+
+def _from_everybody(r: Reading) -> Iterator[Way]:
+    given = {"authentication_policy": {"mailboxes": {"desk@contoso.com": "inherit"}}}
+    yield Way("inherit", r.writing({"assignments": given}))
+
+
 def _no_password(r: Reading) -> Iterator[Way]:
     yield Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))
     yield Way("relay", _fixed(r))
@@ -588,6 +600,13 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail",
      by_hand("licences are counted")),
     ("make sure that nothing signs in as it any more, then --allow HVE-ACCOUNT-DELETED", by_hand("it is not used")),
+    ("assign a policy that allows SMTP to the mailboxes that still need it first", by_hand("nobody needs it")),
+    ("assign it to single mailboxes", by_hand("meant for everybody")),
+    ("expect refusals, and passwords that still work, until then", by_hand("waiting")),
+    (r"apply what opens alone first \(.+\), wait 24 hours, send a test message, then apply the rest",
+     by_hand("two runs")),
+    ("declare (.+) under authentication_policies, or correct the name", _declared_policy),
+    ("assign them another policy, inherit, or none as the default, under assignments", _from_everybody),
     (r"write billing_policy: and its id \(Get-BillingPolicy -ResourceType HVE lists them\), or assign one in the "
      "Exchange admin center", lambda r: [Way("a billing policy", r.writing_field("billing_policy", PAYS))]),
     (r"write password: env:NAME \(or file:PATH\) and billing_policy: ID for it under hve_accounts, or create it in the "

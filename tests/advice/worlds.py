@@ -348,6 +348,23 @@ def _of_devices() -> Iterator[World]:
     yield from _of_sign_ins()
 
 
+def _of_policies() -> Iterator[World]:
+    """Authentication policies that are missing, in use, for everybody, or for one mailbox."""
+    made: Command = ("New-AuthenticationPolicy", {"Name": "no basic"})
+    held: Command = ("Set-User", {"Identity": "desk@contoso.com", "AuthenticationPolicy": "no basic"})
+
+    def assigned(**values: Any) -> dict[str, Any]:
+        return {"assignments": {"authentication_policy": values}}
+
+    yield _world("a policy for everybody", assigned(default="no basic"), "POLICY-TENANT-WIDE", "POLICY-DELAY",
+                 done=[made])  # fmt: skip
+    nowhere = assigned(mailboxes={"desk@contoso.com": "nowhere"})
+    yield _world("no such policy", nowhere, "POLICY-MISSING", "POLICY-DELAY")
+    yield _world("a policy in use", {"absent": ["authentication_policy/no basic"]}, "POLICY-IN-USE", done=[made, held])
+    both = assigned(mailboxes={"desk@contoso.com": "inherit", "bills@contoso.com": "no basic"})
+    yield _world("policies open and close", both, "POLICY-DELAY", done=[made, held])
+
+
 def _of_sign_ins() -> Iterator[World]:
     basic = _device("erp", ["basic"])
     policy: list[Command] = [
@@ -379,7 +396,7 @@ def _of_sign_ins() -> Iterator[World]:
 
 def pieces() -> Sequence[World]:
     """Every piece alone."""
-    return [*_of_connectors(), *_of_names(), *_of_dkim(), *_of_devices()]
+    return [*_of_connectors(), *_of_names(), *_of_dkim(), *_of_devices(), *_of_policies()]
 
 
 def combined(number: int) -> World:

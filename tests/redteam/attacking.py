@@ -49,6 +49,7 @@ ON_TENANT: Sequence[tuple[str, ...]] = (
     ("devices", "report", "plans"),
     ("senders", "discover", "--days", "1", "--output", "../out/senders.html", "--format", "html"),
     ("senders", "discover", "--report", "log.txt"),
+    ("senders", "rehearse", "--ring", "log.txt", "--format", "json"),
     ("senders", "discover", "--days", "1", "--format", "csv"),
     ("dns", "check", "plans"),
     ("dns", "export", "plans"),
