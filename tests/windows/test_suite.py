@@ -103,7 +103,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "@ doctor plans"),
     (0, "@ drift plans"),
     (0, "@ senders discover --days 1 --format csv --output senders.csv"),
-    (0, "@ senders rehearse --ring erp@contoso.com -o ring.json"),
+    (0, "@ senders rehearse --ring ring.txt -o ring.json"),
     (0, "@ explain device/scanner plans"),
     (0, "@ export --owner us"),
     (0, "@ export --owner us -o exported.yaml"),
@@ -142,6 +142,7 @@ class Done:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("windows")
     (folder / "seed.json").write_text(json.dumps(SEED), encoding="utf-8")
+    (folder / "ring.txt").write_text("\ufefferp@contoso.com\r\n", encoding="utf-8", newline="")
     (folder / "list.csv").write_text("Device;E-Mail\r\nmfp;mfp@contoso.com\r\n", encoding="utf-16")
     (folder / "plans").mkdir()
     (folder / "tests").mkdir()
