@@ -107,7 +107,8 @@ def _external_limit(desired: Desired) -> Iterator[Finding]:
     High Volume Email is not counted by it, nor is mail within the organization.
     """
     counted = {CLIENT_SUBMISSION, SMTP_RELAY}
-    senders = [desired.devices[name] for name, choice in desired.choices.items() if choice.method in counted]
+    choices = desired.choices
+    senders = [d for name, d in desired.devices.items() if name in choices and choices[name].method in counted]
     outside = [d for d in senders if d.recipients == "anyone" and d.recipients_per_day]
     total = sum(d.recipients_per_day for d in outside)
     if total <= _FIRST_LICENCE:
