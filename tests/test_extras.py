@@ -170,6 +170,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("devices list plan.yaml", 0),
     ("explain device/erp plan.yaml", 0),
     ("probe erp plan.yaml --password env:ERP_PASSWORD", 0),
+    ("senders discover --days 1", 0),
     ("diagnose 550", 1),
     ("schema", 0),
     ("version", 0),

@@ -206,8 +206,11 @@ def test_a_change_in_two_writes_that_is_interrupted_between_them_has_closed_noth
         return await engine.apply(changes, TYPES, watched, writes=2, stop=stop, confirm_s=1.0, clock=FastClock())
 
     outcome = asyncio.run(interrupted())
-    assert {r.status for r in outcome.results} == {"left"}
-    assert {r.detail for r in outcome.results} <= {"interrupted after 1 of 3 steps", "interrupted before it was begun"}
+    # The first write goes alone, so its change may wait for the other, which is not begun any more.
+    assert {r.status for r in outcome.results} <= {"left", "held_back"}
+    told = {r.detail for r in outcome.results if r.status == "left"}
+    assert told <= {"interrupted after 1 of 3 steps", "interrupted before it was begun"}
+    assert told, outcome.results
     assert all(len(addresses) == 2 for _, addresses in lists(tenant))
 
 
