@@ -175,7 +175,7 @@ def test_a_wait_that_runs_out_loses_nothing(signing: Callable[[str], Signing]) -
     began = clock.monotonic()
     first = runs_out.apply("--wait", "2s")
     assert first.returncode == 8, first.stdout + first.stderr
-    assert 2 <= clock.monotonic() - began < 25
+    assert 2 <= round(clock.monotonic() - began, 6) < 25
     assert runs_out.target("selector2") in first.stdout
     runs_out.publish_both()
     runs_out.shop.tenant.control("POST", "/faults", [{"front": "dns", "match": {}, "times": 9, "do": {"status": 2}}])
@@ -242,7 +242,7 @@ def test_many_domains_wait_side_by_side_and_hold_nobody_up(signing: Callable[[st
     clock.still_until(lambda: all(f'"{one.domain}"]: still waiting' in said_so_far() for one in crowd))
     waited = crowd[0].run("apply", plan, "--auto-approve", "--wait", "8s")
     assert waited.returncode == 8, waited.stdout + waited.stderr
-    assert 8 <= clock.monotonic() - began < 8 + 4, "each waits in turn"
+    assert 8 <= round(clock.monotonic() - began, 6) < 8 + 4, "each waits in turn"
     assert all(one.row() for one in crowd)
 
 

@@ -46,18 +46,15 @@ class Proxy:
         host, _, port = target.rpartition(":")
         trust = self.inspected.get(target)
         far_reader, far_writer = await asyncio.open_connection(host, int(port), ssl=trust)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        if trust:
-            await writer.drain()
-            try:
-                await writer.start_tls(self._certificate(host))
-            except OSError:  # the client does not trust it
-                far_writer.close()
-                writer.close()
-                return
-            self.decrypted.add(target)
         try:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if trust:
+                await writer.drain()
+                await writer.start_tls(self._certificate(host))
+                self.decrypted.add(target)
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        except OSError:  # the client does not trust it
+            pass
         finally:
             for end in (writer, far_writer):
                 end.transport.abort()
@@ -95,7 +92,8 @@ def running() -> Iterator[Proxy]:
         for task in left:  # clients keep connections open; a loop that ends with them warns in whatever runs next
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(10):  # each layer of a connection ends in a turn of its own
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(work()), name=_THREAD)
     thread.start()
