@@ -177,8 +177,9 @@ def _one_systems(tree: ast.AST) -> Iterator[tuple[int, str]]:
             case ast.Call(func=ast.Attribute(attr="replace" | "rename" as name), args=[_], keywords=[]):
                 yield node.lineno, f"Path.{name}"  # str.replace takes two
             case ast.Call(func=function, keywords=keywords):
-                banned = OF_PROCESSES | (TURNING if ast.unparse(function).startswith("subprocess.") else frozenset())
-                yield from ((node.lineno, str(k.arg)) for k in keywords if k.arg in banned)
+                if given := {str(k.arg) for k in keywords} & (OF_PROCESSES | TURNING):
+                    allowed = frozenset() if ast.unparse(function).startswith("subprocess.") else TURNING
+                    yield from ((node.lineno, name) for name in sorted(given - allowed))
 
 
 def test_what_only_some_systems_have_stands_in_one_room() -> None:

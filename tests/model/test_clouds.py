@@ -28,8 +28,11 @@ OF_CLOUD = {
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The strings of a module without its docstrings, each with its line."""
-    tree = ast.parse(path.read_text("utf-8"))
+    """The strings of a module without its docstrings, each with its line; none where it names no host at all."""
+    source = path.read_text("utf-8")
+    if not HOSTS.search(source.replace("\\", "")):
+        return
+    tree = ast.parse(source)
     spoken = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spoken:

@@ -53,12 +53,13 @@ def test_nothing_else_in_the_package_writes_yaml() -> None:
     found = []
     for path in PACKAGE.rglob("*.py"):
         name, tree = str(path.relative_to(PACKAGE)), ast.parse(path.read_text(encoding="utf-8"))
-        documented = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-        texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        nodes = list(ast.walk(tree))
+        documented = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}
+        texts = [n for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
         if any(by_hand.search(str(t.value)) for t in texts if id(t) not in documented):
             found.append(f"{name}: a text")
-        imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
-        called = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)} & {"safe_dump", "dump_all"}
+        imported = [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
+        called = {n.attr for n in nodes if isinstance(n, ast.Attribute)} & {"safe_dump", "dump_all"}
         # export reads a file that is there, and keeps ruamel's own mappings in it
         ruamel = any(m.startswith("ruamel") for m in imported) and name not in {"model/yaml_text.py", "plan/export.py"}
         found += [f"{name}: a library"] if called or ruamel else []
