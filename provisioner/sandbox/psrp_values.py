@@ -12,10 +12,9 @@ from psrpcore.types import (
     PSDateTime,
     PSDouble,
     PSGuid,
-    PSInt,
     PSInt64,
+    PSNoteProperty,
     PSSecureString,
-    PSString,
     PSUInt16,
 )
 
@@ -26,16 +25,22 @@ _INT32 = 2**31
 
 
 def powershell_row(noun: str, row: Mapping[str, Any]) -> PSCustomObject:
-    """A row as an object of remoting: it was deserialised on the management host, so its type's name says so."""
-    shown = PSCustomObject(**{name: _typed(name, value) for name, value in row.items()})
-    shown.PSObject.type_names = [
-        f"Deserialized.Microsoft.Exchange.Data.Directory.Management.{noun}",
-        *shown.PSTypeNames,
-    ]
+    """A row as an object of remoting: it was deserialised on the management host, so its type's name says so.
+
+    Its members are asked for once: psrpcore looks through all properties of an object for each of its attributes.
+    """
+    shown = PSCustomObject()
+    members = shown.PSObject
+    members.type_names = [f"Deserialized.Microsoft.Exchange.Data.Directory.Management.{noun}", *members.type_names]
+    for name, value in row.items():
+        note = PSNoteProperty(name)
+        note.set_value(_typed(name, value), shown)
+        members.extended_properties.append(note)
     return shown
 
 
 def _typed(name: str, value: Any) -> Any:
+    """The value as it travels: a text as PSString and a number as PSInt, which psrpcore takes plain ones for."""
     match value:
         case bool() | None:
             return value
@@ -44,7 +49,7 @@ def _typed(name: str, value: Any) -> Any:
         case int():
             if name in UINT16S:
                 return PSUInt16(value)
-            return PSInt(value) if -_INT32 <= value < _INT32 else PSInt64(value)
+            return value if -_INT32 <= value < _INT32 else PSInt64(value)
         case float():
             return PSDouble(value)
         case list():
@@ -52,7 +57,7 @@ def _typed(name: str, value: Any) -> Any:
         case dict():
             return {key: _typed("", item) for key, item in value.items()}
         case _:
-            return PSString(str(value))
+            return str(value)
 
 
 def _text(name: str, value: str) -> Any:
@@ -60,9 +65,9 @@ def _text(name: str, value: str) -> Any:
         try:
             return PSGuid(str(uuid.UUID(value)))
         except ValueError:
-            return PSString(value)
+            return value
     moment = rest_time(value) if name else None
-    return _date(moment) if moment else PSString(value)
+    return _date(moment) if moment else value
 
 
 def _date(text: str) -> PSDateTime:
