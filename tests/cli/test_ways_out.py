@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.cli.shop import Shop, open_shop
-from tests.cli.test_probe import CERTIFIED, CLIENT, DIRECT, RELAY, SECRET, SEED
+from tests.cli.test_probe import CERTIFIED, CLIENT, DIRECT, RELAY, SECRET, SEED, SUBMISSION
 from tests.generated import whole
 
 OUTSIDE, INSIDE = "someone@fabrikam.com", "anna@contoso.com"
@@ -39,6 +39,20 @@ OAUTH = f"""devices:
     supports: {{ tls: "1.2", authentication: [oauth] }}
     oauth: {{ sign_in: SIGN_IN, client_id: {CLIENT} }}
 """
+SCOPED = f"""applications: {{ crm: {{ client_id: {CLIENT}, access: role_assignment }} }}
+devices:
+  it:
+    from: erp@contoso.com
+    recipients: anyone
+    supports: {{ tls: "1.2", authentication: [oauth] }}
+    application: crm
+"""
+EXEMPT = (
+    """authentication_policies: { devices-basic: { allow_basic_smtp: true } }
+assignments: { authentication_policy: { mailboxes: { erp@contoso.com: devices-basic } } }
+"""
+    + SUBMISSION
+)
 HVE = f"""owner: team
 hve_accounts: {{ digest@contoso.com: {{ password: env:HVE_PASSWORD, billing_policy: {POLICY} }} }}
 devices:
@@ -64,6 +78,11 @@ def nothing(_: Shop) -> None:
 
 def rejects_direct_send(shop: Shop) -> None:
     shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
+
+
+def blocks_passwords(shop: Shop) -> None:
+    shop.tenant.cmdlet("New-AuthenticationPolicy", Name="block-basic")
+    shop.tenant.cmdlet("Set-OrganizationConfig", DefaultAuthenticationPolicy="block-basic")
 
 
 def has_a_certificate(shop: Shop) -> None:
@@ -104,6 +123,13 @@ WAYS: Mapping[str, Way] = {
     "OAuth as an application": Way(
         OAUTH.replace("SIGN_IN", "application"), "client_submission", ("--client-secret", "env:CRM_SECRET"),
         environment={"CRM_SECRET": SECRET},
+    ),
+    "OAuth as an application with a role": Way(
+        SCOPED, "client_submission", ("--client-secret", "env:CRM_SECRET"), environment={"CRM_SECRET": SECRET}
+    ),
+    "a policy that exempts one mailbox": Way(
+        EXEMPT, "client_submission", ("--password", "env:ERP_PASSWORD"), "erp-server", prepare=blocks_passwords,
+        environment={"ERP_PASSWORD": "right"},
     ),
     "OAuth as a person": Way(
         OAUTH.replace("SIGN_IN", "user"), "client_submission", ("--token", "file:token"), prepare=has_a_token
