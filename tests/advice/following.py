@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,8 @@ class Count:
 def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = None) -> None:
     """Follow every way of every advice of a world alone. Raises Wrong, with all that is wrong."""
     before = said(world, folder)
-    usual = {told.key for every in (before, *(said(part, folder) for part in world.parts)) for told in every.told}
+    parts = [told for part in world.parts for told in said(part, folder).told]
+    usual = {told.key for told in (*before.told, *parts)}
     wrong: list[str] = []
     for told in (t for t in before.told if t.mend):
         for way in ways(Reading(told, before, world)):
@@ -92,7 +93,7 @@ def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = No
                 continue
             count.followed += 1
             after = said(way.world, folder)
-            again = _again(told, before, after)
+            again = _again(told, (*before.told, *parts), after)
             problem = (
                 "it is told again" if again else _problem(told, usual, Reading(told, after, way.world), world, folder)
             )
@@ -102,9 +103,12 @@ def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = No
         raise Wrong(f"{world.name}:\n" + "\n".join(wrong))
 
 
-def _again(told: Told, before: Said, after: Said) -> bool:
-    """Whether a finding is still told. Its words may differ then; others of the same rule and place may remain."""
-    others = {t.summary for t in before.told if t.key == told.key and t != told}
+def _again(told: Told, usual: Iterable[Told], after: Said) -> bool:
+    """Whether a finding is still told. Its words may differ then; others of the same rule and place may remain.
+
+    Of several reasons why a device cannot sign in one is told at a time: `usual` has what each part tells alone.
+    """
+    others = {t.summary for t in usual if t.key == told.key and t.summary != told.summary}
     return any(t.key == told.key and t.summary not in others for t in after.told)
 
 

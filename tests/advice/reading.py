@@ -347,15 +347,24 @@ def _needed_domain(r: Reading) -> Iterator[Way]:
     yield Way("name corrected", r.renaming(name, DOMAIN))
 
 
-def _account(r: Reading, other: str) -> Iterator[Way]:
+def _user(mailbox: str) -> dict[str, Any]:
+    """The account of a mailbox as it is once it may sign in and has Exchange Online."""
     plan = {
         "service": "exchange",
         "capabilityStatus": "Enabled",
         "servicePlanId": "efb87545-963c-4e0d-99df-69c6916d9eb0",
     }
-    user = {"userPrincipalName": r.address.key, "accountEnabled": True, "assignedPlans": [plan]}
-    yield Way("account enabled and licensed", r.done(("load", {"graph": {"users": [user]}})))
+    return {"userPrincipalName": mailbox, "accountEnabled": True, "assignedPlans": [plan]}
+
+
+def _account(r: Reading, other: str) -> Iterator[Way]:
+    yield Way("account enabled and licensed", r.done(("load", {"graph": {"users": [_user(r.address.key)]}})))
     yield from _else(r, other)
+
+
+def _licence(r: Reading) -> Iterator[Way]:
+    (mailbox,) = re.findall(r"(\S+@\S+) has no licence", r.told.summary)
+    yield Way("licence assigned", r.done(("load", {"graph": {"users": [_user(mailbox)]}})))
 
 
 def _shared(r: Reading, other: str) -> Iterator[Way]:
@@ -627,6 +636,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (f"add the domain in the Microsoft 365 admin center and verify it{_ELSE}", _domain_first),
     ("add the domain in the Microsoft 365 admin center and verify it, or correct the name", _needed_domain),
     (f"enable the account in Entra ID(?: and assign a licence with an Exchange Online plan)?{_ELSE}", _account),
+    ("assign a licence with an Exchange Online plan", _licence),
     (f"it is a .+ mailbox, whose account should stay blocked\\. .+{_ELSE}", _shared),
     ("write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it", _switched_on),
     ("declare a connector of type on_premises for its address, or add the address to (.+)", _let_through),
