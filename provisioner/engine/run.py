@@ -120,10 +120,11 @@ class Run:
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """One write at a time, until it is known that the account may write at all: what may not is refused once."""
-        if self.may_write:
-            yield
-            return
-        async with self.first:
+        async with contextlib.AsyncExitStack() as held:
+            if not self.may_write:
+                await held.enter_async_context(self.first)
+            if self.may_write:  # found out while this one waited: those behind it need not wait for its answer
+                await held.aclose()
             yield
 
     async def pause(self, seconds: float) -> None:
