@@ -58,7 +58,7 @@ def _text(document: Mapping[str, Any]) -> str:
 
 
 def _method(document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  sends by {document['method_name']}" if document["method"] else "  no way of sending will do for it"
+    yield f"  sends by {document['method_name']}" if document["method"] else "  it can send in no way"
     yield from (f"    because {visible(reason)}" for reason in document["why"])
     yield from (f"  not by {r['method_name']}: {visible(r['why'])}" for r in document["refused"])
     yield from (f"  mind: {visible(warning)}" for warning in document["warnings"])

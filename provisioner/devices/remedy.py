@@ -104,7 +104,7 @@ def _without_password(device: Device, desired: Desired) -> Remedy:
     able = without_password(device)
     choice = choose(able, facts_of(able, desired))
     if choice.method is None:
-        return Remedy("; or ".join(["no other way will do for it as it is declared", *choice.advice]))
+        return Remedy("; or ".join(["it can send in no other way as it is declared", *choice.advice]))
     if choice.method == CLIENT_SUBMISSION:
         then = dataclasses.replace(device, authentication=able.authentication)
         proposed = _device(device, supports={"authentication": ["oauth"]})
@@ -121,7 +121,7 @@ def _to_anyone(device: Device, desired: Desired, method: str) -> Remedy:
     able = dataclasses.replace(device, method="auto", recipients="anyone")
     choice = choose(able, facts_of(able, desired))
     if choice.method is None:
-        why = f"{method} reaches the organization's own recipients only, and no other way will do for it"
+        why = f"{method} reaches the organization's own recipients only, and it can send in no other way"
         return Remedy("; or ".join([why, *choice.advice]))
     sentence = f"{method} reaches the organization's own recipients only; {NAMES[choice.method]} reaches anyone"
     then = dataclasses.replace(device, recipients="anyone", method=choice.method)

@@ -82,7 +82,7 @@ def test_without_passwords_the_next_best_method_is_named_with_its_reasons() -> N
 def test_without_passwords_and_without_another_method_it_says_what_to_change() -> None:
     found = mends("security-defaults")
     assert found is not None
-    assert found.sentence.startswith("no other way will do for it as it is declared; or ")
+    assert found.sentence.startswith("it can send in no other way as it is declared; or ")
     assert found.plan == ""
 
 
