@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generated import register_profiles
+from tests.generated import drawn, register_profiles
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -17,6 +17,14 @@ register_profiles()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/ with what comes out now")
+    parser.addoption("--draw", action="store_true", help="of tests marked one_of run one case, drawn by the seed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--draw"):
+        kept = drawn(items, config.getoption("randomly_seed"))
+        config.hook.pytest_deselected(items=sorted(set(items) - set(kept), key=lambda item: item.nodeid))
+        items[:] = kept
 
 
 def pytest_configure() -> None:

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from tests.local_tenant import TRANSPORTS, LocalTenant, Session, connected, sandbox
 
+pytestmark = pytest.mark.one_of("transport")
+
 LAG_S = 0.15
 
 SEED = {

@@ -10,13 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_a_killed_apply_goes_on_from_the_same_file() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "kill-everywhere"), "--transport", "both"]
-    command += ["--changes", "8", "--every", "20"]  # two boundaries of some 36, over each transport
+@pytest.mark.one_of("transport")
+@pytest.mark.parametrize("transport", ["rest", "psrp"])
+def test_a_killed_apply_goes_on_from_the_same_file(transport: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "kill-everywhere"), "--transport", transport]
+    command += ["--changes", "8", "--every", "20"]  # two boundaries of some 36
     place = {**os.environ, "VIRTUAL_ENV": os.environ.get("VIRTUAL_ENV", sys.prefix)}
     done = subprocess.run(command, env=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("2 applies of 8 changes killed at as many boundaries, 0 wrong") == 2, done.stdout
+    assert "2 applies of 8 changes killed at as many boundaries, 0 wrong" in done.stdout

@@ -12,6 +12,8 @@ import pytest
 from tests.cli.shop import Shop, open_shop
 from tests.sandbox.mailing import connection, message, token, words, xoauth2
 
+pytestmark = pytest.mark.one_of("profile")
+
 CLIENT, OBJECT = "6f1c0d1e-0000-4000-8000-000000000001", "6f1c0d1e-0000-4000-8000-000000000002"
 ROLE = "SMTP.SendAsApp"
 EXCHANGE = "https://outlook.office365.com"

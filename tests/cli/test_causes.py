@@ -146,6 +146,7 @@ BLOCKED = {
 }
 
 
+@pytest.mark.one_of("cause")
 @pytest.mark.parametrize("cause", BLOCKED)
 def test_passwords_are_let_in_nowhere_and_the_site_has_a_fixed_address(shop: Shop, cause: str) -> None:
     bring_about, words = BLOCKED[cause]

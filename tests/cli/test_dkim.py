@@ -21,6 +21,8 @@ from tests.cli.shop import SEED, Shop, open_shop
 from tests.local_tenant import FRONT_OF
 from tests.mail_dns.loopback import Loopback
 
+pytestmark = pytest.mark.one_of("profile")
+
 PROFILES = ("sandbox", "sandbox-psrp")
 CASES = (
     "late", "waits", "runs-out", "saved", "old", "foreign", "newer", "half", "text", "swapped", "elsewhere", "moved",
@@ -388,6 +390,7 @@ def test_a_rotation_by_hand_is_no_difference_and_none_comes_from_the_plan(signin
     assert writes(rotated, before) == []
 
 
+@pytest.mark.one_of("number")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_wait_ends_at_once_and_the_next_run_goes_on(
     signing: Callable[[str], Signing], number: signal.Signals

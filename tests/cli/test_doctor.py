@@ -11,6 +11,8 @@ import pytest
 from tests.cli.shop import Shop, open_shop
 from tests.cli.test_probe import SEED, SUBMISSION
 
+pytestmark = pytest.mark.one_of("profile")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:

@@ -29,6 +29,7 @@ def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.one_of("command")
 @pytest.mark.parametrize("command", [["schema"], ["--help"], ["version"]])
 def test_a_disk_that_is_full_is_told(command: list[str]) -> None:
     with open("/dev/full", "w") as full:
@@ -36,6 +37,7 @@ def test_a_disk_that_is_full_is_told(command: list[str]) -> None:
     assert (done.returncode, done.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
 
 
+@pytest.mark.one_of("how")
 @pytest.mark.parametrize("how", ["ctrl-c", "SIGINT", "SIGTERM"])
 def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: Path, how: str) -> None:
     environment = {**os.environ, "PYTHONPATH": ROOT}

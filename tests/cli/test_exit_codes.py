@@ -246,6 +246,7 @@ def test_dkim_without_dns_is_8_and_says_what_to_publish(shop: Shop) -> None:
     assert "selector1._domainkey.contoso.com CNAME selector1-contoso-com" in done.stdout
 
 
+@pytest.mark.one_of("how")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_the_write_in_flight_end_and_tells_the_rest(shop: Shop, how: signal.Signals) -> None:
     shop.reset()
@@ -402,6 +403,7 @@ def test_completing_the_name_of_a_command_loads_no_command(shop: Shop) -> None:
     assert not {"pydantic", "yaml", "provisioner.cli.plan", "provisioner.cli.drift"} & set(loaded)
 
 
+@pytest.mark.one_of("typed", "offered")
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

@@ -14,6 +14,8 @@ import pytest
 from provisioner.cli.main import main
 from tests.cli.shop import Shop, open_shop
 
+pytestmark = pytest.mark.one_of("transport")
+
 ALIAS, PRIMARY, SIGN_IN = "mfp@contoso.com", "scan@contoso.com", "scanner01@contoso.onmicrosoft.com"
 GUID = "its Guid"
 OTHERS = [f"staff{n}@contoso.com" for n in range(1, 7)]
@@ -412,6 +414,7 @@ def switched(shop: Shop) -> dict[str, bool | None]:
 NAMES = [SCAN, "MFP@x.com", "mfp01@contoso.onmicrosoft.com", "MFP 3", GUID]
 
 
+@pytest.mark.one_of("count")
 @pytest.mark.parametrize(
     ("name", "count", "transport"),
     [
@@ -456,6 +459,7 @@ def holders(shop: Shop) -> list[str]:
     return [row["Trustee"] for row in rows if not row["Trustee"].endswith("SELF")]
 
 
+@pytest.mark.one_of("written", "shown", cases=4)
 @pytest.mark.parametrize(("written", "shown"), RIGHTS)
 def test_a_right_is_granted_seen_and_taken_by_each_name_of_its_trustee(here: Shop, written: str, shown: str) -> None:
     written = guid_of(here, ERP) if written == GUID else written

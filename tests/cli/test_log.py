@@ -17,6 +17,8 @@ from provisioner.diagnostics import Throttled
 from provisioner.model import Action, Address, Answer, Change, Cmdlet, DnsQuery, GraphRequest, Secret
 from tests.cli.shop import Shop, open_shop
 
+pytestmark = pytest.mark.one_of("profile")
+
 SET = Cmdlet("Set-CASMailbox", {"Identity": "canary@x.com", "Password": Secret("env:CANARY")})
 USER = GraphRequest("GET", "/users/canary@x.com/licenseDetails?$filter=mail eq 'canary@x.com'")
 CHANGE = Change(Address("smtp_auth", "a@x.com"), Action.UPDATE, None, None)

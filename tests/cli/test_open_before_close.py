@@ -14,6 +14,8 @@ import pytest
 
 from tests.cli.shop import SEED, Shop, open_shop
 
+pytestmark = pytest.mark.one_of("profile")
+
 PROFILES = ("sandbox", "sandbox-psrp")
 ADDRESS = "52.202.8.242"
 DECEMBER = f"""owner: mail/prod

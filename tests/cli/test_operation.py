@@ -319,6 +319,7 @@ def held_apply(shop: Shop, environment: Mapping[str, str]) -> subprocess.Popen[s
     return process
 
 
+@pytest.mark.one_of("shared")
 @pytest.mark.parametrize("shared", ["", "path", "git"])
 def test_of_two_applies_one_is_refused_or_waits(shop: Shop, shared: str, tmp_path: Path) -> None:
     environment = {}

@@ -16,6 +16,8 @@ from provisioner.tenant import smtp
 from provisioner.tenant.smtp import Attempt, converse
 from tests.cli.shop import Shop, open_shop
 
+pytestmark = pytest.mark.one_of("profile")
+
 CLIENT, SECRET = "6f1c0000-0000-4000-8000-000000000001", "device-secret-canary"
 SEED: dict[str, Any] = {
     "sandbox": 1,

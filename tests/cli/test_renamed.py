@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.shop import SEED, Shop, open_shop
 
+pytestmark = pytest.mark.one_of("profile")
+
 PROFILES = ("sandbox", "sandbox-psrp")
 RELAY = """owner: mail/prod
 inbound_connectors:
@@ -241,6 +243,7 @@ def old_mark(shop: Shop, name: str, address: str, **more: Any) -> str:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.one_of("shape", cases=2)
 @pytest.mark.parametrize("shape", ["another sender", "equal body", "as declared", "both"])
 def test_a_plan_is_empty_after_an_apply_beside_old_marks_and_missing_connectors(
     shop: Shop, profile: str, shape: str

@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.shop import Shop, open_shop
 
+pytestmark = pytest.mark.one_of("profile")
+
 CANARY = "hunter2-Zq81-canary"
 
 

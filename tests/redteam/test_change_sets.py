@@ -421,6 +421,7 @@ def test_the_real_one_is_shown_and_derived(real: Json, tmp_path: Path, capsys: p
     assert actions == {"create", "update", "delete", "no-op"}
 
 
+@pytest.mark.one_of("name", cases=20)
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forgery_is_neither_shown_nor_applied(
     real: Json, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -435,6 +436,7 @@ def test_a_forgery_is_neither_shown_nor_applied(
         assert "SmtpClientAuthenticationDisabled" not in out
 
 
+@pytest.mark.one_of("name", cases=10)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_malformed_part_is_named_by_its_path(
     real: Json, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

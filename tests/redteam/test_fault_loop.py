@@ -13,6 +13,8 @@ from tests.redteam.fault_deeds import DEEDS, is_slow
 from tests.redteam.fault_loop import Loop, Wrong, drawn
 from tests.redteam.fault_requests import Entry, asked_in, classes
 
+pytestmark = pytest.mark.one_of("transport")
+
 _FEW, _MANY = 2, 200
 """Cases of each transport in the normal suite and in the long one: all of them take hours, and are the module's own."""
 _WAITED_FOR = frozenset({"close", "carried out, then closed", "cut short"})

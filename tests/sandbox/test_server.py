@@ -84,6 +84,7 @@ def test_a_second_start_on_the_same_folder_is_refused(sandbox: Running) -> None:
     assert sandbox.control("GET", "/health").status_code == 200
 
 
+@pytest.mark.one_of("how")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_and_a_restart_goes_on(
     start_sandbox: Start, tmp_path: Path, seed_file: Path, how: signal.Signals
@@ -160,6 +161,7 @@ def test_a_dump_of_one_sandbox_seeds_another(start_sandbox: Start, tmp_path: Pat
     assert second.token("https://graph.microsoft.com/.default")
 
 
+@pytest.mark.one_of("content")
 @pytest.mark.parametrize("content", ["{", "[]", '{"sandbox": 99}', "\x00\x01", "just text"])
 def test_a_bad_seed_is_one_line_and_exit_3(tmp_path: Path, content: str) -> None:
     (tmp_path / "seed.json").write_text(content)
@@ -178,6 +180,7 @@ def test_a_missing_seed_and_usage_errors_exit_3(tmp_path: Path) -> None:
     assert run("--help").returncode == 0
 
 
+@pytest.mark.one_of("content")
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"tenant_id": 1}'])
 def test_a_corrupt_state_is_one_line_and_exit_1(tmp_path: Path, content: str) -> None:
     (tmp_path / "tenant.json").write_text(content)

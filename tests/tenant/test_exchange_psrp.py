@@ -110,6 +110,7 @@ def set_auth(mailbox: str, disabled: bool | None) -> Cmdlet:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_of("transport")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("name", ROW_VALUES)
 def test_a_row_s_value_comes_as_it_is_kept(tenant: LocalTenant, transport: str, name: str) -> None:
@@ -447,6 +448,7 @@ def fifty(value: str) -> str:
     return f"provisioner: 1\ntenant: contoso.onmicrosoft.com\nowner: team\nsmtp_auth:\n  mailboxes:\n{boxes}\n"
 
 
+@pytest.mark.one_of("after", "deed")
 @pytest.mark.parametrize(
     ("after", "deed"),
     [
