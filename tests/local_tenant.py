@@ -10,6 +10,7 @@ import datetime as dt
 import http.client
 import json
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -154,7 +155,7 @@ def sandbox(folder: Path, *seeds: Path, lag: float | None = None) -> Iterator[Lo
         process.wait()
 
 
-def endpoints_of(process: Forked, folder: Path) -> dict[str, Any]:
+def endpoints_of(process: Forked | subprocess.Popen[str], folder: Path) -> dict[str, Any]:
     """What a sandbox writes as soon as it answers."""
     file = folder / "endpoints.json"
 
