@@ -52,11 +52,7 @@ class _Control:
         return JSONResponse({"status": "ok", "tenant_id": self._tenant.tenant_id, "time": _iso(self._tenant)})
 
     async def dump(self, _: Request) -> Response:
-        # To dump is not to keep: what is not written to the folder yet stays so.
-        dirty = self._tenant.dirty
-        document = self._tenant.to_json()
-        self._tenant.dirty = dirty
-        return Response(orjson.dumps(document), media_type="application/json")
+        return Response(orjson.dumps(self._tenant.to_rows()), media_type="application/json")
 
     async def load(self, request: Request) -> Response:
         body = await _body(request)
@@ -104,7 +100,7 @@ class _Control:
         except CmdletError as error:
             body = {"error": error.message, "type": error.exception_type, "category": error.category}
             return JSONResponse(body, error.http_status)
-        return JSONResponse({"rows": result.rows, "warnings": result.warnings, "errors": result.errors})
+        return JSONResponse({"rows": list(result.rows), "warnings": result.warnings, "errors": result.errors})
 
     async def dns(self, request: Request) -> Response:
         """Replace the records of one name and type; no values takes them away."""

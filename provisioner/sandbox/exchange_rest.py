@@ -12,7 +12,7 @@ import hashlib
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -26,8 +26,10 @@ from starlette.routing import Route
 from provisioner.sandbox.clock import rest_time
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.cmdlets.errors import not_convertible
+from provisioner.sandbox.cmdlets.running import NOUNS
 from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts
-from provisioner.sandbox.tenant import Row, Tenant
+from provisioner.sandbox.generated import chained
+from provisioner.sandbox.tenant import Row, Tenant, row_key
 from provisioner.sandbox.wire_types import GUIDS, UINT16S
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ class _Cursor:
     """Rows still to be fetched, for whoever asks again with the same tenant, anchor and body."""
 
     fingerprint: str
-    rows: list[Row]
+    rows: Sequence[Row]
     expires: float
 
 
@@ -184,7 +186,7 @@ class _Cursors:
         self._tenant = tenant
         self._kept: OrderedDict[str, _Cursor] = OrderedDict()
 
-    def keep(self, fingerprint: str, rows: list[Row]) -> str:
+    def keep(self, fingerprint: str, rows: Sequence[Row]) -> str:
         """Keep rows and return their name."""
         name = uuid.uuid4().hex
         expires = self._tenant.clock.now().timestamp() + _CURSOR_LIFETIME_S
@@ -193,7 +195,7 @@ class _Cursors:
             self._kept.popitem(last=False)
         return name
 
-    def find(self, token: str, fingerprint: str | None) -> tuple[str, list[Row], int]:
+    def find(self, token: str, fingerprint: str | None) -> tuple[str, Sequence[Row], int]:
         """Name, rows and offset behind a `$skiptoken`. Raises CmdletError where it is stale or somebody else's."""
         try:
             name, _, offset = base64.urlsafe_b64decode(token).decode().partition("/")
@@ -270,13 +272,14 @@ class ExchangeService:
             self._hide(name, parameters, float(do["read_after_write_404"]))
         if result.confirmation is not None:
             return self._reply(call, result, [], None, do)
-        return self._page(call, result, result.rows + result.beyond, 0, None, do)
+        rows = chained(result.rows, result.beyond) if result.beyond else result.rows
+        return self._page(call, result, rows, 0, None, do)
 
     def _page(
         self,
         call: _Invocation,
         result: CmdletResult,
-        rows: list[Row],
+        rows: Sequence[Row],
         start: int,
         cursor: str | None,
         do: Mapping[str, Any],
@@ -319,10 +322,10 @@ class ExchangeService:
         """After a write: let reads miss its object for a while."""
         noun = name.partition("-")[2].lower()
         wanted = {str(v).lower() for k, v in parameters.items() if k.lower() in {"identity", "name", "domainname"}}
-        for kind, rows in self._tenant.objects.items():
-            for row in rows if kind.lower() == noun else ():
-                if wanted & {str(row.get(column, "")).lower() for column in ("Identity", "Name", "Guid")}:
-                    self._tenant.hide(kind, row, seconds)
+        for kind in (kind for name, kind in NOUNS.items() if name.lower() == noun):
+            found = (row for text in wanted for row in self._tenant.named(kind.name, kind.all_names, text))
+            for row in {row_key(row): row for row in found}.values():
+                self._tenant.hide(kind.name, row, seconds)
 
 
 def _envelope(body: Any) -> tuple[str, Any]:

@@ -26,6 +26,7 @@ from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answe
 from provisioner.sandbox.graph_mail import messages_answer
 from provisioner.sandbox.mail_directory import memberships
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
+from provisioner.sandbox.tenant import USERS, user_names
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class GraphService:
         counting = advanced and call.params.get("$count", "").lower() == "true"
         select = _selection(call, _USER_DEFAULT, _USER_KNOWN)
         matches = _user_filter(call.params.get("$filter"), advanced=counting)
-        rows = [row for row in self._rows("users") if matches(row)] if matches else self._rows("users")
+        rows = [row for row in self._tenant.rows(USERS) if matches(row)] if matches else self._tenant.rows(USERS)
         body: Row = {"@odata.context": context_of(call, "users")}
         if counting and "$skiptoken" not in call.params:
             body["@odata.count"] = len(rows)
@@ -175,14 +176,12 @@ class GraphService:
         call.need(_READ_USERS)
         if call.headers.get("consistencylevel", "").lower() != "eventual":
             raise bad_request("$count is not currently supported.")
-        matches = _user_filter(call.params.get("$filter"), advanced=True)
-        return Reply(200, sum(1 for row in self._rows("users") if matches is None or matches(row)))
+        matches, users = _user_filter(call.params.get("$filter"), advanced=True), self._tenant.rows(USERS)
+        return Reply(200, len(users) if matches is None else sum(map(matches, users)))
 
     def _find_user(self, name: str) -> Row:
-        wanted = name.lower()
-        for row in self._rows("users"):
-            if str(row.get("id", "")).lower() == wanted or str(row.get("userPrincipalName", "")).lower() == wanted:
-                return row
+        for row in self._tenant.named(USERS, user_names, name):
+            return row
         raise not_found(name)
 
     def _patch_user(self, call: Call, user: Row) -> Reply:
@@ -199,8 +198,7 @@ class GraphService:
                 raise bad_request(f"Property '{key}' is read-only and cannot be set.")
         if "accountEnabled" in changes and not isinstance(changes["accountEnabled"], bool):
             raise bad_request("Cannot convert the value of property 'accountEnabled' to the type 'Edm.Boolean'.")
-        user.update(changes)
-        self._tenant.changed()
+        self._tenant.update(USERS, user, changes)
         return Reply(204)
 
     def _of_user(self, call: Call) -> Reply:
@@ -365,7 +363,7 @@ class GraphService:
 
     # paging
 
-    def _page(self, call: Call, rows: list[Row]) -> tuple[list[Row], str | None]:
+    def _page(self, call: Call, rows: Sequence[Row]) -> tuple[list[Row], str | None]:
         """Rows of this page and the link to the next. The token is bound to the query that it continues."""
         size = _page_size(call.params.get("$top"))
         query = {key: value for key, value in sorted(call.params.items()) if key != "$skiptoken"}
@@ -373,11 +371,11 @@ class GraphService:
         start, turn = 0, self._turn(len(rows))
         if "$skiptoken" in call.params:
             start, turn = _read_skip_token(call.params["$skiptoken"], digest)
-        turned = rows[turn:] + rows[:turn] if turn else rows
         if start == 0 and self._tenant.settings.get("graph_empty_pages") and "$skiptoken" not in call.params and rows:
             return [], _next_link(call, query, (0, turn, digest))
         end = start + size
-        return turned[start:end], _next_link(call, query, (end, turn, digest)) if end < len(turned) else None
+        page = [rows[(turn + index) % len(rows)] for index in range(start, min(end, len(rows)))]
+        return page, _next_link(call, query, (end, turn, digest)) if end < len(rows) else None
 
     def _turn(self, length: int) -> int:
         if length < 2 or not self._tenant.settings.get("shuffle", True):

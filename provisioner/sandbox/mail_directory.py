@@ -7,7 +7,7 @@ from typing import Any
 
 from provisioner.sandbox.cmdlets import cas_mailbox, hve_account, mailbox, recipient
 from provisioner.sandbox.cmdlets.objects import Noun
-from provisioner.sandbox.tenant import Row, Tenant, row_key
+from provisioner.sandbox.tenant import USERS, Row, Tenant, row_key, user_names
 
 
 def owner_of(tenant: Tenant, address: str) -> Row | None:
@@ -35,7 +35,7 @@ def client_access(tenant: Tenant, owner: Row) -> Row | None:
 def _addressed(tenant: Tenant, noun: Noun, address: str) -> Row | None:
     """The row of this address: through the index, and past it where a write does not show yet."""
     wanted, unseen = address.lower(), tenant.unseen(noun.name)
-    found = [row for row in tenant.index(noun.name, noun.all_names).get(wanted, ()) if row_key(row) not in unseen]
+    found = [row for row in tenant.named(noun.name, noun.all_names, wanted) if row_key(row) not in unseen]
     found += [entry.before for entry in unseen.values() if entry.before is not None]
     return next((row for row in found if wanted in addresses(row)), None)
 
@@ -92,12 +92,8 @@ def user_of(tenant: Tenant, owner: Row) -> dict[str, Any]:
     """A mailbox's user in Graph, by object id or sign-in name; empty where there is none."""
     object_id = str(owner.get("ExternalDirectoryObjectId") or "").lower()
     names = {str(owner.get("UserPrincipalName") or "").lower(), primary(owner)}
-    for user in tenant.graph.get("users", ()):
-        if (object_id and str(user.get("id")).lower() == object_id) or str(
-            user.get("userPrincipalName")
-        ).lower() in names:
-            return dict(user)
-    return {}
+    found = (user for name in (object_id, *sorted(names)) if name for user in tenant.named(USERS, user_names, name))
+    return dict(next(found, {}))
 
 
 def domain_of(address: str) -> str:

@@ -88,7 +88,7 @@ class Taken:
 def record(tenant: Tenant, taken: Taken) -> str:
     """Keep a message that was taken; its trace id."""
     trace_id, now = str(uuid.uuid4()), tenant.clock.now()
-    rows = tenant.rows(KEPT_AS)
+    rows = tenant.kept(KEPT_AS)
     for recipient, folder in taken.folders.items():
         rows.append({
             "MessageTraceId": trace_id,

@@ -19,6 +19,7 @@ from provisioner.sandbox.clock import wire_time
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
 from provisioner.sandbox.cmdlets.running import NOUNS, complete
+from provisioner.sandbox.generated import USERS, Generated, Made
 from provisioner.sandbox.public_dns import asked_for, default_zone, of_the_service
 from provisioner.sandbox.tenant import FORMAT, Row, Seed, Tenant
 
@@ -123,8 +124,9 @@ def _checked(document: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(apps, list) or not all(isinstance(app, Mapping) for app in apps):
         raise ValueError("apps must be a list of mappings")
     # Looked at here as well as when merging: a seed that is refused must not be half taken.
-    for _ in _mailboxes("", document.get("mailboxes")):
-        pass
+    for spec in _specs(document.get("mailboxes")):
+        if "count" not in spec:
+            _mailbox(spec)
     return {str(key): value for key, value in document.items()}
 
 
@@ -158,12 +160,10 @@ class _Document:
         _merge_apps(tenant, seed.get("apps") or [])
         for name, rows in (seed.get("objects") or {}).items():
             _merge_rows(tenant, str(name), exports.rows_of(rows), exact=self.exact)
-        mailboxes = list(_mailboxes(tenant.initial_domain, seed.get("mailboxes")))
         if self.exact and not tenant.objects.get("CASMailbox"):
-            mailboxes.append({"PrimarySmtpAddress": f"admin@{tenant.initial_domain}", "DisplayName": "Administrator"})
-        for name, foreign in _FOREIGN_COLUMNS.items():
-            own = ({column: value for column, value in row.items() if column not in foreign} for row in mailboxes)
-            _merge_rows(tenant, name, own, exact=False)
+            admin = {"PrimarySmtpAddress": f"admin@{tenant.initial_domain}", "DisplayName": "Administrator"}
+            _merge_mailboxes(tenant, [admin])
+        _merge_specs(tenant, seed.get("mailboxes"))
         _keep_passwords(tenant, seed.get("mailboxes"))
         _complete_records(tenant)
         complete(tenant)
@@ -223,7 +223,7 @@ def _forget_untouched(tenant: Tenant) -> None:
     """
     for name, noun in NOUNS.items():
         born = [_without_dates(new_row(tenant, noun, given)) for given in noun.builtin(tenant)]
-        tenant.objects[name] = [row for row in tenant.rows(name) if _without_dates(row) not in born]
+        tenant.objects[name] = [row for row in tenant.kept(name) if _without_dates(row) not in born]
     domains: list[Row] = tenant.graph.get("domains", [])
     initial = tenant.initial_domain
     derived = {**_domain_defaults(initial, initial), "isDefault": True, "isInitial": True, "id": initial}
@@ -243,10 +243,11 @@ def _without_dates(row: Row) -> Row:
 def _merge_rows(tenant: Tenant, name: str, given: Iterable[Row], *, exact: bool) -> None:
     """Rows of one noun over those that are there. Nouns that no cmdlet knows are kept as they come."""
     noun = NOUNS.get(name)
-    rows = tenant.rows(name)
+    rows = tenant.kept(name)
     known = {label: row for row in rows for label in _labels(row, noun)}
     for row in given:
         found = rows[0] if noun and noun.singleton and rows else _matching(known, row, noun)
+        found = found if found is not None else _generated(tenant, row, noun)
         if found is not None and exact:
             found.clear()
         if found is None:
@@ -255,6 +256,26 @@ def _merge_rows(tenant: Tenant, name: str, given: Iterable[Row], *, exact: bool)
         else:
             found.update(row)
         known.update(dict.fromkeys(_labels(found, noun), found))
+
+
+def _generated(tenant: Tenant, row: Row, noun: Noun | None) -> Row | None:
+    """The row of a generated mailbox that `row` names, to be kept from now on."""
+    if noun is None or not tenant.generated:
+        return None
+    found = (made for label in _labels(row, noun) for made in _made(tenant, noun.name, label))
+    first = next(found, None)
+    return None if first is None else tenant.own(noun.name, first)
+
+
+def _made(tenant: Tenant, kind: str, label: tuple[str, str]) -> Iterator[Made]:
+    """The rows of generated mailboxes that have a value in a column; those that were changed are among them."""
+    column, value = label
+    for source in tenant.generated:
+        changed = source.changed.get(kind, {})
+        for number in source.numbers(value) if kind in source.templates else ():
+            made = changed[number] if number in changed else source.made(kind, number)
+            if made is not None and str(made.get(column)).lower() == value:
+                yield made
 
 
 def _labels(row: Row, noun: Noun | None) -> Iterator[tuple[str, str]]:
@@ -288,7 +309,9 @@ def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], R
         address = f"{address}@{tenant.initial_domain}"
     name, local = row.get("Name") or row.get("Identity"), address.partition("@")[0]
     if not name:
-        name = f"{local}-{directory_id(tenant, address)[:8]}" if ("Name", local.lower()) in known else local
+        label = "Name", local.lower()
+        taken = label in known or any(_made(tenant, noun.name, label))
+        name = f"{local}-{directory_id(tenant, address)[:8]}" if taken else local
     guid = str(row.get("Guid") or stable_guid(tenant.tenant_id, "mailbox", address.lower()))
     return new_row(tenant, noun, {**row, "Name": name, "PrimarySmtpAddress": address}, guid=guid)
 
@@ -341,27 +364,31 @@ def _zone_of(owner: str, domains: Iterable[str]) -> str:
 def _merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
     for name, value in graph.items():
         if name in {"users", "domains", "groups", "subscribedSkus", "conditionalAccessPolicies", "roleAssignments"}:
-            _merge_entities(tenant.graph.setdefault(name, []), exports.rows_of(value))
+            _merge_entities(tenant, name, exports.rows_of(value))
         elif isinstance(value, Mapping) and isinstance(tenant.graph.get(name), Mapping):
             tenant.graph[name] = {**tenant.graph[name], **value}
         else:
             tenant.graph[name] = value
 
 
-def _merge_entities(rows: list[Row], given: Iterable[Row]) -> None:
+def _merge_entities(tenant: Tenant, kind: str, given: Iterable[Row]) -> None:
     """By id; users by their sign-in name as well, which is what a person knows of them."""
+    rows: list[Row] = tenant.graph.setdefault(kind, [])
 
-    def labels(row: Row) -> list[str]:
-        return [str(row[column]).lower() for column in ("id", "userPrincipalName") if row.get(column)]
+    def labels(row: Row) -> list[tuple[str, str]]:
+        return [(column, str(row[column]).lower()) for column in ("id", "userPrincipalName") if row.get(column)]
 
-    known = {label: row for row in rows for label in labels(row)}
+    known = {label: row for row in rows for _, label in labels(row)}
     for row in given:
-        found = next((known[label] for label in labels(row) if label in known), None)
+        found = next((known[label] for _, label in labels(row) if label in known), None)
+        if found is None and kind == USERS:
+            made = next((user for label in labels(row) for user in _made(tenant, kind, label)), None)
+            found = None if made is None else tenant.own(kind, made)
         if found is None:
             rows.append(row)
         else:
             found.update(row)
-        known.update(dict.fromkeys(labels(row), found or row))
+        known.update(dict.fromkeys((label for _, label in labels(row)), found if found is not None else row))
 
 
 def _merge_apps(tenant: Tenant, apps: Iterable[Any]) -> None:
@@ -376,22 +403,46 @@ def _merge_apps(tenant: Tenant, apps: Iterable[Any]) -> None:
 # --- mailboxes -------------------------------------------------------------------------------------------------------
 
 
-def _mailboxes(initial_domain: str, given: Any) -> Iterator[Row]:
-    """Rows of CASMailbox from the shorthand: addresses, mappings, or `{count, domain}` for many. Raises ValueError."""
+def _specs(given: Any) -> list[Mapping[str, Any]]:
+    """The entries of the shorthand: addresses, mappings, or `{count, domain}` for many. Raises ValueError."""
     entries = given if isinstance(given, list) else [] if given is None else [given]
-    for entry in entries:
-        spec = {"address": entry} if isinstance(entry, str) else entry
-        if not isinstance(spec, Mapping) or not ("address" in spec or "count" in spec):
-            raise ValueError("mailboxes takes addresses, {address: …}, or {count: …, domain: …}")
-        unknown = sorted(set(map(str, spec)) - _MAILBOX_KEYS)
-        if unknown:
-            raise ValueError(
-                f"mailboxes: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_MAILBOX_KEYS))}"
-            )
-        if "count" in spec:
-            yield from _many(initial_domain, spec)
+    return [_spec({"address": entry} if isinstance(entry, str) else entry) for entry in entries]
+
+
+def _spec(spec: Any) -> Mapping[str, Any]:
+    if not isinstance(spec, Mapping) or not ("address" in spec or "count" in spec):
+        raise ValueError("mailboxes takes addresses, {address: …}, or {count: …, domain: …}")
+    unknown = sorted(set(map(str, spec)) - _MAILBOX_KEYS)
+    if unknown:
+        raise ValueError(f"mailboxes: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_MAILBOX_KEYS))}")
+    count = spec.get("count", 0)
+    if not isinstance(count, int) or not 0 <= count <= _MOST_MAILBOXES:
+        raise ValueError(f"mailboxes: count must be a number up to {_MOST_MAILBOXES:,}")
+    return spec
+
+
+def _merge_specs(tenant: Tenant, given: Any) -> None:
+    """Mailboxes of the shorthand, in its order. Many that follow one rule are not written out."""
+    rows: list[Row] = []
+    for spec in _specs(given):
+        if "count" not in spec:
+            rows.append(_mailbox(spec))
+        elif _follow_a_rule(tenant, spec):
+            _merge_mailboxes(tenant, rows)
+            rows = []
+            _generate(tenant, spec)
         else:
-            yield _mailbox(spec)
+            rows += _many(tenant.initial_domain, spec)
+    _merge_mailboxes(tenant, rows)
+
+
+def _merge_mailboxes(tenant: Tenant, mailboxes: Iterable[Row]) -> None:
+    """Rows of the shorthand: to each of a mailbox's two rows what it has a column for."""
+    rows = list(mailboxes)
+    for name, foreign in _FOREIGN_COLUMNS.items():
+        if rows:
+            own = ({column: value for column, value in row.items() if column not in foreign} for row in rows)
+            _merge_rows(tenant, name, own, exact=False)
 
 
 def _mailbox(spec: Mapping[str, Any]) -> Row:
@@ -409,26 +460,105 @@ def _mailbox(spec: Mapping[str, Any]) -> Row:
 
 
 def _many(initial_domain: str, spec: Mapping[str, Any]) -> Iterator[Row]:
-    domain, prefix = str(spec.get("domain", initial_domain)), str(spec.get("prefix", "user"))
-    count = spec["count"]
-    if not isinstance(count, int) or not 0 <= count <= _MOST_MAILBOXES:
-        raise ValueError(f"mailboxes: count must be a number up to {_MOST_MAILBOXES:,}")
-    for number in range(1, count + 1):
+    domain, prefix = _domain_of(initial_domain, spec), _prefix(spec)
+    for number in range(1, spec["count"] + 1):
         yield _mailbox({**spec, "address": f"{prefix}{number:05d}@{domain}", "display_name": f"{prefix} {number:05d}"})
 
 
+def _domain_of(initial_domain: str, spec: Mapping[str, Any]) -> str:
+    return str(spec.get("domain", initial_domain))
+
+
+def _prefix(spec: Mapping[str, Any]) -> str:
+    return str(spec.get("prefix", "user"))
+
+
+def _follow_a_rule(tenant: Tenant, spec: Mapping[str, Any]) -> bool:
+    """Whether the mailboxes are told apart by their number alone, and from those that were generated before."""
+    prefix = _prefix(spec).lower()
+    others = {source.prefix.lower() for source in tenant.generated} - {prefix}
+    near = any(other.startswith(prefix) or prefix.startswith(other) for other in others)
+    same = any(_same_addresses(tenant, source, spec) for source in tenant.generated)
+    return not near and not same and not {"name", "upn", "aliases"} & set(spec)
+
+
+def _same_addresses(tenant: Tenant, source: Generated, spec: Mapping[str, Any]) -> bool:
+    names = source.prefix.lower(), source.domain.lower()
+    return names == (_prefix(spec).lower(), _domain_of(tenant.initial_domain, spec).lower())
+
+
+def _generate(tenant: Tenant, spec: Mapping[str, Any]) -> None:
+    """Mailboxes by a rule: a template of each of their rows, from the first one. Those that there are stay rows."""
+    prefix, domain, count = _prefix(spec), _domain_of(tenant.initial_domain, spec), int(spec["count"])
+    first = next(_many(tenant.initial_domain, {**spec, "count": 1}))
+    templates = {
+        name: _new(tenant, NOUNS[name], {c: v for c, v in first.items() if c not in foreign}, {})
+        for name, foreign in _FOREIGN_COLUMNS.items()
+    }
+    user = _user(tenant, templates["Mailbox"])
+    named_apart = max((s.count for s in tenant.generated if s.prefix.lower() == prefix.lower()), default=0)
+    source = Generated(prefix, domain, count, _key(tenant, prefix, domain), {**templates, USERS: user}, named_apart)
+    there = _generated_over(tenant, source)
+    tenant.generated.append(source)
+    _merge_mailboxes(tenant, (_mailbox({**spec, **_called(source, number)}) for number in sorted(there)))
+
+
+def _key(tenant: Tenant, prefix: str, domain: str) -> str:
+    return "/".join((tenant.tenant_id, prefix, domain)).lower()
+
+
+def _called(source: Generated, number: int) -> Mapping[str, Any]:
+    return {"address": source.address(number), "display_name": f"{source.prefix} {number:05d}"}
+
+
+def _generated_over(tenant: Tenant, source: Generated) -> set[int]:
+    """The numbers of mailboxes that are rows already, or whose name is taken by one.
+
+    Such a mailbox is not generated but gets rows of its own, as every mailbox of a seed.
+    """
+    there: set[int] = set()
+    for kind in _FOREIGN_COLUMNS:
+        for row in tenant.kept(kind):
+            for name in {str(row.get(column)).lower() for column in ("PrimarySmtpAddress", "Name")}:
+                there |= {number for number in source.numbers(name) if name in _names(source, number)}
+    for number in there:
+        for kind in source.templates:
+            source.keep(kind, number, None)
+    for user in tenant.kept(USERS):
+        for name in {str(user.get(column)).lower() for column in ("mail", "userPrincipalName")}:
+            for number in source.numbers(name):
+                if name == source.address(number).lower() and number not in there:
+                    _leave_to(source, number, user)
+    return there
+
+
+def _leave_to(source: Generated, number: int, user: Row) -> None:
+    """Let a mailbox be that of a user whom the tenant has, instead of one who is generated."""
+    source.keep(USERS, number, None)
+    for kind in _FOREIGN_COLUMNS if "id" in user else ():
+        row = source.made(kind, number)
+        row["ExternalDirectoryObjectId"] = user["id"]
+        source.keep(kind, number, row)
+
+
+def _names(source: Generated, number: int) -> set[str]:
+    address = source.address(number).lower()
+    return {address, address.partition("@")[0]}
+
+
 def _pair_mailboxes(tenant: Tenant) -> None:
-    """Every mailbox has a row of either noun: make the one that lacks."""
+    """Every mailbox has a row of either noun: make the one that lacks. Generated ones have both."""
     shared = (
         "PrimarySmtpAddress", "EmailAddresses", "DisplayName", "Name", "Identity", "Guid", "ExternalDirectoryObjectId",
     )  # fmt: skip
     for one, other in (("CASMailbox", "Mailbox"), ("Mailbox", "CASMailbox")):
-        there = {str(row.get("PrimarySmtpAddress")).lower() for row in tenant.rows(other)}
-        for row in tenant.rows(one):
-            if str(row.get("PrimarySmtpAddress")).lower() not in there:
+        there = {str(row.get("PrimarySmtpAddress")).lower() for row in tenant.kept(other)}
+        for row in tenant.kept(one):
+            address = str(row.get("PrimarySmtpAddress")).lower()
+            if address not in there and not any(_made(tenant, other, ("PrimarySmtpAddress", address))):
                 given = {column: row[column] for column in shared if row.get(column)}
                 given["EmailAddresses"] = list(given.get("EmailAddresses", ()))
-                tenant.rows(other).append(_new(tenant, NOUNS[other], given, {}))
+                tenant.kept(other).append(_new(tenant, NOUNS[other], given, {}))
 
 
 # --- deriving --------------------------------------------------------------------------------------------------------
@@ -436,9 +566,10 @@ def _pair_mailboxes(tenant: Tenant) -> None:
 
 def _derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any]], *, only_used: bool) -> None:
     """Accepted domains from Graph's verified ones, and from what cannot be without: mailboxes and DKIM."""
-    rows = tenant.rows("AcceptedDomain")
+    rows = tenant.kept("AcceptedDomain")
     known = {str(row.get("DomainName", "")).lower() for row in rows}
-    wanted = [str(row["PrimarySmtpAddress"]).partition("@")[2].lower() for row in tenant.rows("Mailbox")]
+    wanted = [str(row["PrimarySmtpAddress"]).partition("@")[2].lower() for row in tenant.kept("Mailbox")]
+    wanted += [source.domain.lower() for source in tenant.generated]
     if not only_used:
         wanted = [tenant.initial_domain, *(str(row["id"]).lower() for row in verified), *wanted]
         wanted += [str(row.get("Domain", "")).lower() for row in tenant.rows("DkimSigningConfig")]
@@ -519,23 +650,34 @@ _EXCHANGE_PLAN = {
 
 
 def _derive_users(tenant: Tenant) -> None:
-    """A Graph user for each mailbox that has none."""
-    users: list[Row] = tenant.graph.setdefault("users", [])
+    """A Graph user for each mailbox that has none. Generated mailboxes have theirs."""
+    users = tenant.kept(USERS)
     for user in users:  # a seed may name its users by what a person knows of them
-        user.setdefault("id", directory_id(tenant, str(user.get("mail") or user.get("userPrincipalName") or "")))
+        address = str(user.get("mail") or user.get("userPrincipalName") or "")
+        user.setdefault("id", _user_id(tenant, address))
     known = {str(user.get(column) or "").lower() for user in users for column in ("userPrincipalName", "mail", "id")}
-    for row in tenant.rows("Mailbox"):
+    for row in tenant.kept("Mailbox"):
         address, upn = str(row["PrimarySmtpAddress"]), str(row.get("UserPrincipalName") or row["PrimarySmtpAddress"])
         if not {address.lower(), upn.lower()} & known:
-            users.append(
-                {
-                    "id": row.get("ExternalDirectoryObjectId") or directory_id(tenant, address),
-                    "displayName": row.get("DisplayName"),
-                    "userPrincipalName": upn,
-                    "mail": address,
-                    "accountEnabled": row.get("RecipientTypeDetails") == "UserMailbox",
-                    "assignedLicenses": [],
-                    "assignedPlans": [_EXCHANGE_PLAN] if row.get("RecipientTypeDetails") == "UserMailbox" else [],
-                    "proxyAddresses": [str(proxy) for proxy in row.get("EmailAddresses") or ()],
-                }
-            )
+            users.append(_user(tenant, row))
+
+
+def _user_id(tenant: Tenant, address: str) -> str:
+    generated = next(_made(tenant, "Mailbox", ("PrimarySmtpAddress", address.lower())), None)
+    return directory_id(tenant, address) if generated is None else str(generated["ExternalDirectoryObjectId"])
+
+
+def _user(tenant: Tenant, mailbox: Row) -> Row:
+    """A mailbox's user as Graph gives it."""
+    address = str(mailbox["PrimarySmtpAddress"])
+    user = mailbox.get("RecipientTypeDetails") == "UserMailbox"
+    return {
+        "id": mailbox.get("ExternalDirectoryObjectId") or directory_id(tenant, address),
+        "displayName": mailbox.get("DisplayName"),
+        "userPrincipalName": str(mailbox.get("UserPrincipalName") or address),
+        "mail": address,
+        "accountEnabled": user,
+        "assignedLicenses": [],
+        "assignedPlans": [_EXCHANGE_PLAN] if user else [],
+        "proxyAddresses": [str(proxy) for proxy in mailbox.get("EmailAddresses") or ()],
+    }

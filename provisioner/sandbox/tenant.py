@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from provisioner.sandbox.clock import Clock
+from provisioner.sandbox.generated import USERS, Generated, Listing, Made, Row, chained
 
-Row = dict[str, Any]
+__all__ = ["FORMAT", "USERS", "Pending", "Row", "Seed", "Tenant", "row_key", "user_names"]
+
 FORMAT = 1
+_WRITTEN_OUT = 10_000
+"""Up to so many generated mailboxes a dump has as rows: for people and tests, who know no rule."""
+
+Names = Callable[[Row], Iterable[object]]
 
 
 class Seed(Protocol):
@@ -43,6 +50,11 @@ def row_key(row: Mapping[str, Any]) -> str:
     return str(row.get("Guid") or row.get("Identity") or row.get("Name") or "").lower()
 
 
+def user_names(user: Mapping[str, Any]) -> Iterable[object]:
+    """What a user in Graph goes by."""
+    return (user[column] for column in ("id", "userPrincipalName") if user.get(column))
+
+
 class Tenant:
     """One tenant. Every attribute may be read; rows of `objects` are changed through `add`, `update` and `remove`."""
 
@@ -52,6 +64,7 @@ class Tenant:
         self.display_name = "Contoso"
         self.clock = Clock()
         self.objects: dict[str, list[Row]] = {}
+        self.generated: list[Generated] = []
         self.graph: dict[str, Any] = {}
         self.apps: list[dict[str, Any]] = []
         self.dns: dict[str, dict[str, list[str]]] = {}
@@ -59,7 +72,7 @@ class Tenant:
         self.lag = 0.0
         self.dirty = False
         self._pending: list[Pending] = []
-        self._indexes: dict[str, dict[str, list[Row]]] = {}
+        self._indexes: dict[str, tuple[Names, dict[str, list[Row]]]] = {}
         self._reads = 0
 
     def changed(self) -> None:
@@ -74,23 +87,48 @@ class Tenant:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
-    def rows(self, noun: str) -> list[Row]:
+    def kept(self, noun: str) -> list[Row]:
+        """The rows of a noun that are kept one by one: all but those of generated mailboxes."""
+        rows: list[Row] = (self.graph if noun == USERS else self.objects).setdefault(noun, [])
+        return rows
+
+    def rows(self, noun: str) -> Sequence[Row]:
         """The rows of a noun as they really are now: what writing cmdlets go by."""
-        return self.objects.setdefault(noun, [])
+        generated = [source.rows(noun) for source in self.generated if noun in source.templates]
+        return chained(self.kept(noun), *generated) if generated else self.kept(noun)
 
     def visible(self, noun: str) -> Sequence[Row]:
         """The rows of a noun as a read sees them."""
-        hidden = self.unseen(noun)
+        hidden, rows = self.unseen(noun), self.rows(noun)
         if not hidden:
-            return self.rows(noun)
+            return rows
+        if isinstance(rows, Listing):
+            return self._visible(noun, rows, hidden)
         seen: list[Row] = []
-        for row in self.rows(noun):
+        for row in rows:
             entry = hidden.pop(row_key(row), None)
             if entry is None:
                 seen.append(row)
             elif entry.before is not None:
                 seen.append(entry.before)
         return seen + [entry.before for entry in hidden.values() if entry.before is not None]
+
+    def _visible(self, noun: str, rows: Listing, hidden: Mapping[str, Pending]) -> Listing:
+        """The same for many rows, of which few are hidden: these come last, as they were."""
+        before = [entry.before for entry in hidden.values() if entry.before is not None]
+        places = [place for place, row in self._changed_rows(noun) if row_key(row) in hidden]
+        left = [place - index for index, place in enumerate(places)]
+        settled = Listing(len(rows) - len(places), lambda i: rows[i + bisect_right(left, i)])
+        return chained(settled, before)
+
+    def _changed_rows(self, noun: str) -> Iterable[tuple[int, Row]]:
+        """Rows that may have been written, with their places: those kept, and those of changed mailboxes."""
+        start = len(self.kept(noun))
+        yield from enumerate(self.kept(noun))
+        for source in self.generated:
+            if noun in source.templates:
+                yield from ((start + place, row) for place, row in source.changed_rows(noun))
+                start += len(source.rows(noun))
 
     def unseen(self, noun: str) -> dict[str, Pending]:
         """The oldest write to each row that reads do not see yet, by the row's key. What is due is forgotten."""
@@ -107,46 +145,74 @@ class Tenant:
     def add(self, noun: str, row: Row) -> None:
         """Add a row."""
         self._delay(noun, row_key(row), None)
-        self.rows(noun).append(row)
+        self.kept(noun).append(row)
         self._indexes.pop(noun, None)
         self.changed()
 
     def update(self, noun: str, row: Row, values: Mapping[str, Any], *, renames: bool = True) -> None:
         """Change a row in place. `renames` False promises that no column by which the row is found is among them."""
-        self._delay(noun, row_key(row), dict(row))
-        row.update(values)
+        mine = self.own(noun, row)
+        self._delay(noun, row_key(mine), dict(mine))
+        mine.update(values)
         if renames:
             self._indexes.pop(noun, None)
         self.changed()
 
+    def own(self, noun: str, row: Row) -> Row:
+        """The row that is kept from now on; another one than `row` where that was made for a reader."""
+        if not isinstance(row, Made):
+            return row
+        mine = row.source.changed.get(noun, {}).get(row.number)
+        if mine is not None:
+            return mine
+        row.source.keep(noun, row.number, row)
+        if noun in self._indexes:
+            names, index = self._indexes[noun]
+            _enter(index, row, names)
+        return row
+
     def remove(self, noun: str, row: Row) -> None:
         """Take a row away."""
         self._delay(noun, row_key(row), dict(row))
-        self.objects[noun] = [other for other in self.rows(noun) if other is not row]
+        if isinstance(row, Made):
+            row.source.keep(noun, row.number, None)
+        else:
+            kept = self.graph if noun == USERS else self.objects
+            kept[noun] = [other for other in self.kept(noun) if other is not row]
         self._indexes.pop(noun, None)
         self.changed()
 
     def hide(self, noun: str, row: Row, seconds: float) -> None:
         """Let reads miss a row for a while, as a domain controller does that has not heard of it."""
         due = self.clock.now().timestamp() + seconds
-        self._pending.insert(0, Pending(noun, row_key(row), due, None))
+        self._pending.insert(0, Pending(noun, row_key(self.own(noun, row)), due, None))
 
     def _delay(self, noun: str, key: str, before: Row | None) -> None:
         by_noun = self.settings.get("lag_by_noun", {})
         lag = float(by_noun.get(noun, self.lag))
-        if lag > 0:
+        if lag > 0 and noun != USERS:  # Graph's own lag is not modelled
             self._pending.append(Pending(noun, key, self.clock.now().timestamp() + lag, before))
 
-    def index(self, noun: str, names: Callable[[Row], Iterable[object]]) -> dict[str, list[Row]]:
-        """Rows by every name they go by, in lower case; `names(row)` gives those names. Kept until a name changes."""
-        found = self._indexes.get(noun)
-        if found is None:
-            found = {}
-            for row in self.rows(noun):
-                for name in {str(value).lower() for value in names(row)}:
-                    found.setdefault(name, []).append(row)
-            self._indexes[noun] = found
+    def named(self, noun: str, names: Names, wanted: str) -> list[Row]:
+        """The rows that go by a name, whatever its case; `names(row)` gives the names of a row."""
+        name = wanted.lower()
+        found = list(self._index(noun, names).get(name, ()))
+        for source in self.generated:
+            if noun in source.templates:
+                changed = source.changed.get(noun, {})
+                made = (source.made(noun, number) for number in source.numbers(name) if number not in changed)
+                found += [row for row in made if name in _folded(names(row))]
         return found
+
+    def _index(self, noun: str, names: Names) -> dict[str, list[Row]]:
+        """Rows that are kept by every name they go by, in lower case. Itself kept until a name changes."""
+        if noun not in self._indexes:
+            index: dict[str, list[Row]] = {}
+            changed = (row for source in self.generated for row in source.changed.get(noun, {}).values() if row)
+            for row in (*self.kept(noun), *changed):
+                _enter(index, row, names)
+            self._indexes[noun] = names, index
+        return self._indexes[noun][1]
 
     def forget_indexes(self) -> None:
         """After rows were changed by other means than `add`, `update` and `remove`."""
@@ -162,6 +228,23 @@ class Tenant:
     def to_json(self) -> dict[str, Any]:
         """Everything, as a JSON document that `load_json` takes. Marks the state as kept."""
         self.dirty = False
+        return {**self._to_json(), "generated": [source.to_json() for source in self.generated]}
+
+    def to_rows(self) -> dict[str, Any]:
+        """The same for people, with generated mailboxes as rows, and nothing marked as kept.
+
+        Of more than `_WRITTEN_OUT` the rule stays.
+        """
+        dirty, document = self.dirty, self.to_json()
+        self.dirty = dirty
+        if sum(source.count for source in self.generated) > _WRITTEN_OUT:
+            return document
+        rows = {noun: list(self.rows(noun)) for source in self.generated for noun in source.templates}
+        users = {USERS: rows.pop(USERS)} if rows else {}
+        objects, graph = {**self.objects, **rows}, {**self.graph, **users}
+        return {**document, "objects": objects, "graph": graph, "generated": []}
+
+    def _to_json(self) -> dict[str, Any]:
         return {
             "sandbox": FORMAT,
             "dump": True,
@@ -192,12 +275,22 @@ class Tenant:
         clock, lag = Clock(float(document["clock_offset_s"])), float(document["lag_s"])
         objects = {str(noun): [dict(row) for row in rows] for noun, rows in document["objects"].items()}
         settings, graph, dns = dict(document["settings"]), dict(document["graph"]), dict(document["dns"])
+        generated = [Generated.from_json(source) for source in document.get("generated", ())]
         apps, pending = [dict(app) for app in document["apps"]], list(_pendings(document.get("pending", ())))
         self.tenant_id, self.initial_domain, self.display_name = names
         self.clock.offset_s, self.lag = clock.offset_s, lag
         self.objects, self.settings, self.graph, self.dns, self.apps = objects, settings, graph, dns, apps
-        self._pending = pending
+        self.generated, self._pending = generated, pending
         self.forget_indexes()
+
+
+def _folded(names: Iterable[object]) -> set[str]:
+    return {str(name).lower() for name in names}
+
+
+def _enter(index: dict[str, list[Row]], row: Row, names: Names) -> None:
+    for name in _folded(names(row)):
+        index.setdefault(name, []).append(row)
 
 
 def _iso(timestamp: float) -> str:

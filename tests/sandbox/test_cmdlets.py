@@ -47,7 +47,7 @@ def refused(tenant: Tenant, name: str, caller: Caller = ADMIN, **parameters: Any
 
 
 def get(tenant: Tenant, name: str, **parameters: Any) -> list[Row]:
-    return run(tenant, name, **parameters).rows
+    return list(run(tenant, name, **parameters).rows)
 
 
 # --- who may run what ------------------------------------------------------------------------------------------------

@@ -265,7 +265,7 @@ def test_a_connector_that_a_transport_rule_names_keeps_its_place(tenant: Tenant,
     assert "to the signatures" in refused(tenant, "Set", Identity="out", **change).message
     run(tenant, "Set", Identity="out", Name="OUT", Comment="still there")
     assert get(tenant)["Comment"] == "still there"
-    tenant.rows("TransportRule").clear()
+    tenant.kept("TransportRule").clear()
     run(tenant, "Set", Identity="out", **change)
     run(tenant, "Remove", Identity=get(tenant, change.get("Name", "out"))["Guid"])
     assert every(tenant) == []

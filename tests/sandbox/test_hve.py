@@ -33,7 +33,7 @@ def small() -> Tenant:
 
 
 def run(tenant: Tenant, name: str, **parameters: Any) -> list[Row]:
-    return run_cmdlet(tenant, ADMIN, name, parameters).rows
+    return list(run_cmdlet(tenant, ADMIN, name, parameters).rows)
 
 
 def refused(tenant: Tenant, name: str, **parameters: Any) -> str:

@@ -39,7 +39,7 @@ def _trace(days_ago: float, recipient: str = "anna@contoso.com", **more: Any) ->
 
 
 def _rows(tenant: Tenant, **parameters: Any) -> list[Row]:
-    return run_cmdlet(tenant, _ADMINISTRATOR, "Get-MessageTraceV2", parameters).rows
+    return list(run_cmdlet(tenant, _ADMINISTRATOR, "Get-MessageTraceV2", parameters).rows)
 
 
 def _span(tenant: Tenant, first: float, last: float = 0) -> dict[str, str]:

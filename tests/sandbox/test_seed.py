@@ -12,7 +12,7 @@ import pytest
 from provisioner.sandbox.cmdlets import Caller, run_cmdlet
 from provisioner.sandbox.exports import rows_of
 from provisioner.sandbox.seed import load_seed
-from provisioner.sandbox.tenant import Row, Tenant
+from provisioner.sandbox.tenant import USERS, Row, Tenant
 from tests.recordings import recordings
 
 SNAPSHOTS = recordings("exchange/snapshots/*.json")
@@ -37,7 +37,7 @@ def seeded(*seeds: Any) -> Tenant:
 
 
 def get(tenant: Tenant, name: str, **parameters: Any) -> list[Row]:
-    return run_cmdlet(tenant, ADMIN, name, parameters).rows
+    return list(run_cmdlet(tenant, ADMIN, name, parameters).rows)
 
 
 def ordered(rows: list[Row]) -> list[str]:
@@ -189,7 +189,7 @@ def test_mailboxes_have_two_rows_a_user_and_an_accepted_domain() -> None:
             {"count": 3, "domain": "many.example"},
         ],
     })  # fmt: skip
-    assert len(tenant.rows("CASMailbox")) == len(tenant.rows("Mailbox")) == len(tenant.graph["users"]) == 5
+    assert len(tenant.rows("CASMailbox")) == len(tenant.rows("Mailbox")) == len(tenant.rows(USERS)) == 5
     full = get(tenant, "Get-CASMailbox", Identity="other@fabrikam.com")[0]
     assert full["SmtpClientAuthenticationDisabled"] is False
     assert "UserPrincipalName" not in full

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,10 +70,10 @@ class CmdletResult:
     `beyond` are rows that ResultSize cut off, `confirmation` is the question of a call that only validated.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    beyond: list[Row] = field(default_factory=list)
+    beyond: Sequence[Row] = ()
     confirmation: str | None = None
 
 

@@ -11,6 +11,7 @@ from provisioner.sandbox.cmdlets.mailbox import addresses, derive_addresses
 from provisioner.sandbox.cmdlets.objects import (
     Noun,
     Rows,
+    each,
     filtered,
     find,
     find_visible,
@@ -97,7 +98,7 @@ def _named(tenant: Tenant, wanted: str) -> list[Row]:
     The service searches all of them, so that an alias of one mailbox and the sign-in name of another are ambiguous
     (office-docs-powershell issue 7166; CIPP-API pull request 1568).
     """
-    owners = tenant.index(mailbox.NOUN.name, mailbox.NOUN.all_names).get(wanted.lower(), ())
+    owners = tenant.named(mailbox.NOUN.name, mailbox.NOUN.all_names, wanted)
     primaries = [str(owner["PrimarySmtpAddress"]) for owner in owners]
     # By address, and not by display name: another mailbox may have this address for one.
     near = [(p.lower(), row) for p in primaries for row in find_visible(tenant, NOUN, p)]
@@ -113,7 +114,7 @@ def _get(call: Call) -> Rows:
         raise errors.matches_many(wanted)
     if not found and not wanted and call.given("Filter"):
         rows = filtered(call, call.tenant.visible(NOUN.name), opath.COMMON)
-        return shuffled(call.tenant, [dict(row) for row in rows])
+        return shuffled(call.tenant, each(rows, dict))
     return filtered(call, [dict(found[0])] if found else get(call, NOUN), opath.COMMON)
 
 

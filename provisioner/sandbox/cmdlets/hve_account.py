@@ -32,7 +32,7 @@ from provisioner.sandbox.cmdlets.objects import (
 )
 from provisioner.sandbox.cmdlets.parameters import Replace, choice, identity, string, switch, values
 from provisioner.sandbox.cmdlets.table import Cmdlet
-from provisioner.sandbox.tenant import Row, Tenant
+from provisioner.sandbox.tenant import USERS, Row, Tenant, user_names
 
 NOUN = Noun("HVEAccountSettings", {"ReplyTo": "", "AllowedApps": [], "BillingPolicyId": ""}, key="Identity")
 BILLING_POLICY = Noun("BillingPolicy", {"ResourceType": "HVE", "BillingPolicyStatus": "BillingPolicyValid"}, key="Id")
@@ -142,8 +142,8 @@ def _remove(call: Call) -> Rows:
     call.remove(_MAIL_USER.name, account)
     if not call.dry:
         tenant.settings.get("passwords", {}).pop(str(account["PrimarySmtpAddress"]).lower(), None)
-        user_id = account.get("ExternalDirectoryObjectId")
-        tenant.graph["users"] = [u for u in tenant.graph.get("users", ()) if u.get("id") != user_id]
+        for user in tenant.named(USERS, user_names, str(account.get("ExternalDirectoryObjectId"))):
+            tenant.remove(USERS, user)
     return []
 
 
@@ -157,7 +157,7 @@ def _refuse_address(tenant: Tenant, address: str) -> None:
             "Please use another domain."
         )
     for noun in recipient.ALL:
-        for row in tenant.index(noun.name, noun.all_names).get(address.lower(), ()):
+        for row in tenant.named(noun.name, noun.all_names, address):
             raise errors.invalid(
                 f'The proxy address "SMTP:{address}" is already being used by the proxy addresses or '
                 f'LegacyExchangeDN of "{row["Name"]}". Please choose another proxy address.'
@@ -179,7 +179,7 @@ def _keep_password(call: Call, address: str) -> None:
 
 
 def _keep_user(tenant: Tenant, account: Row) -> None:
-    tenant.graph.setdefault("users", []).append({
+    tenant.add(USERS, {
         "id": account["ExternalDirectoryObjectId"],
         "displayName": account["DisplayName"],
         "userPrincipalName": account["UserPrincipalName"],
@@ -189,7 +189,6 @@ def _keep_user(tenant: Tenant, account: Row) -> None:
         "assignedPlans": [],
         "proxyAddresses": list(account["EmailAddresses"]),
     })  # fmt: skip
-    tenant.changed()
 
 
 # --- settings, applications, billing ---------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ what is made here gets them all.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,9 +19,10 @@ from provisioner.sandbox.clock import time_like, wire_time
 from provisioner.sandbox.cmdlets import errors, opath
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.parameters import Delta, Parameter, Replace, change_list
+from provisioner.sandbox.generated import Listing
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 
-Rows = list[Row]
+Rows = Sequence[Row]
 
 DEFAULT_SERVER = "AM0PR07A05DC003.EURPR07A005.PROD.OUTLOOK.COM"
 _STAMPS = ("WhenChanged", "WhenChangedUTC")
@@ -135,7 +138,7 @@ def stamp(tenant: Tenant, row: Mapping[str, Any]) -> Row:
 
 def find(tenant: Tenant, noun: Noun, identity: str) -> Row:
     """The one row that goes by `identity`, as it really is. Raises CmdletError."""
-    return _one(tenant, tenant.index(noun.name, noun.all_names).get(identity.lower(), []), identity)
+    return _one(tenant, tenant.named(noun.name, noun.all_names, identity), identity)
 
 
 def _one(tenant: Tenant, found: Sequence[Row], identity: str) -> Row:
@@ -149,7 +152,7 @@ def _one(tenant: Tenant, found: Sequence[Row], identity: str) -> Row:
 def find_visible(tenant: Tenant, noun: Noun, identity: str) -> list[Row]:
     """Rows that a read finds under `identity`: through the index, and past it where a write does not show yet."""
     wanted, unseen = identity.lower(), tenant.unseen(noun.name)
-    found = tenant.index(noun.name, noun.all_names).get(wanted, [])
+    found = tenant.named(noun.name, noun.all_names, wanted)
     if not unseen:
         return found
     before = [entry.before for entry in unseen.values() if entry.before is not None]
@@ -168,23 +171,34 @@ def get(call: Call, noun: Noun) -> Rows:
         found = find_visible(call.tenant, noun, identity)
         if found or not (noun.leaks and call.tenant.settings.get("get_unknown_identity_returns_all")):
             return [dict(_one(call.tenant, found, identity))]
-    return shuffled(call.tenant, [dict(row) for row in call.tenant.visible(noun.name)])
+    return shuffled(call.tenant, each(call.tenant.visible(noun.name), dict))
 
 
 def filtered(call: Call, rows: Sequence[Row], properties: Mapping[str, opath.Values]) -> Rows:
     """The rows that -Filter asks for; all of them without one. Raises CmdletError."""
     text = call.get("Filter")
     if not text:
-        return list(rows)
+        return rows
     fits = opath.predicate(str(text), properties)
     return [row for row in rows if fits(row)]
 
 
 def shuffled(tenant: Tenant, rows: Rows) -> Rows:
     """A list in another order at each read; the same orders in each run (settings `shuffle`, `shuffle_seed`)."""
-    if len(rows) > 1 and tenant.settings.get("shuffle", True):
-        random.Random(f"{tenant.settings.get('shuffle_seed', 0)}/{tenant.next_read()}").shuffle(rows)  # noqa: S311
-    return rows
+    if len(rows) < 2 or not tenant.settings.get("shuffle", True):
+        return rows
+    chance = random.Random(f"{tenant.settings.get('shuffle_seed', 0)}/{tenant.next_read()}")  # noqa: S311
+    if isinstance(rows, Listing):
+        steps = (chance.randrange(len(rows)) for _ in itertools.count())
+        return rows.turned(next(step for step in steps if math.gcd(step, len(rows)) == 1), chance.randrange(len(rows)))
+    shuffled = list(rows)
+    chance.shuffle(shuffled)
+    return shuffled
+
+
+def each(rows: Rows, change: Callable[[Row], Row]) -> Rows:
+    """The rows after `change`. Those of generated mailboxes are made when somebody looks at them."""
+    return rows.mapped(change) if isinstance(rows, Listing) else [change(row) for row in rows]
 
 
 # --- changing --------------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from typing import Any
 
 from provisioner.sandbox.cmdlets import errors, mailbox, opath, service_principal
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, filtered, server, shuffled
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, filtered, server, shuffled
 from provisioner.sandbox.cmdlets.parameters import identity, opath_filter
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
+from provisioner.sandbox.generated import chained
 from provisioner.sandbox.tenant import Row, Tenant
 
 
@@ -78,7 +79,7 @@ _SHOWN = (
 
 def named(tenant: Tenant, wanted: str) -> Row:
     """The one recipient of this name. Raises CmdletError where there is none, or more than one."""
-    found = [row for noun in ALL for row in tenant.index(noun.name, noun.all_names).get(wanted.lower(), ())]
+    found = all_named(tenant, wanted)
     if not found:
         raise errors.not_found(wanted, server(tenant))
     if len(found) > 1:
@@ -86,9 +87,14 @@ def named(tenant: Tenant, wanted: str) -> Row:
     return found[0]
 
 
-def rows(tenant: Tenant) -> list[Row]:
+def all_named(tenant: Tenant, wanted: str) -> list[Row]:
+    """Every recipient of this name."""
+    return [row for noun in ALL for row in tenant.named(noun.name, noun.all_names, wanted)]
+
+
+def rows(tenant: Tenant) -> Rows:
     """Every recipient, as reads see it."""
-    return [row for noun in ALL for row in tenant.visible(noun.name)]
+    return chained(*(tenant.visible(noun.name) for noun in ALL))
 
 
 def principal(tenant: Tenant, wanted: str) -> Row:
@@ -100,7 +106,7 @@ def principal(tenant: Tenant, wanted: str) -> Row:
     connection using OAuth"; guides for application access).
     """
     application = service_principal.NOUN
-    applications = tenant.index(application.name, application.all_names).get(wanted.lower(), ())
+    applications = tenant.named(application.name, application.all_names, wanted)
     if len(applications) == 1:
         return applications[0]
     found = named(tenant, wanted)
@@ -127,7 +133,7 @@ def _shown(row: Row) -> Row:
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
     found = [named(tenant, wanted)] if wanted else rows(tenant)
-    return shuffled(tenant, [_shown(row) for row in filtered(call, found, _FILTERABLE)])
+    return shuffled(tenant, each(filtered(call, found, _FILTERABLE), _shown))
 
 
 _FILTERABLE = {

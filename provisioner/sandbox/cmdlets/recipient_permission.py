@@ -9,13 +9,15 @@ by its SID: no source shows such a row, and of all forms this one tells least. E
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from provisioner.sandbox.cmdlets import errors, mailbox, recipient
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, shuffled, stable_guid
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, shuffled, stable_guid
 from provisioner.sandbox.cmdlets.parameters import Parameter, Replace, identity, string, values
 from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.generated import Listing, chained
 from provisioner.sandbox.tenant import Row, Tenant
 
 NOUN = Noun("RecipientPermission", {"Trustee": "", "AccessControlType": "Allow", "AccessRights": ["SendAs"]})
@@ -50,17 +52,27 @@ def _shown(row: Row) -> Row:
 
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
-    recipients = [recipient.named(tenant, wanted)] if wanted else recipient.rows(tenant)
-    names = {str(row["Identity"]) for row in recipients if row.get("RecipientType") == "UserMailbox"}
-    rows = [_row(tenant, name, _SELF) for name in sorted(names)]
-    # A seed takes any name of a recipient; the service's rows all have its identity.
-    owned = {str(name).lower(): str(row["Identity"]) for row in recipients for name in mailbox.NOUN.all_names(row)}
-    also = [row for row in tenant.visible(NOUN.name) if str(row["Identity"]).lower() in owned]
-    rows += [{**row, "Identity": owned[str(row["Identity"]).lower()]} for row in also]
-    trustee = call.get("Trustee")
-    if trustee:
-        rows = [row for row in rows if str(row["Trustee"]).lower() == str(trustee).lower()]
-    return shuffled(tenant, [_shown(row) for row in rows])
+    only, trustee = recipient.named(tenant, wanted) if wanted else None, str(call.get("Trustee") or "").lower()
+    given = [row for row in _given(tenant, only) if str(row["Trustee"]).lower() == trustee or not trustee]
+    owners = _mailboxes(tenant, only) if trustee in {"", _SELF.lower()} else []
+    own = each(owners, lambda owner: _row(tenant, str(owner["Identity"]), _SELF))
+    rows = chained(own, given) if isinstance(own, Listing) else [*own, *given]
+    return shuffled(tenant, each(rows, _shown))
+
+
+def _mailboxes(tenant: Tenant, only: Row | None) -> Rows:
+    """The recipients that have a right on themselves."""
+    rows = [only] if only is not None else tenant.visible(mailbox.NOUN.name)
+    return rows if isinstance(rows, Listing) else [row for row in rows if row.get("RecipientType") == "UserMailbox"]
+
+
+def _given(tenant: Tenant, only: Row | None) -> Iterator[Row]:
+    """The rights that were given. A seed takes any name of a recipient; the service's rows all have its identity."""
+    names = {str(name).lower() for name in mailbox.NOUN.all_names(only)} if only is not None else set()
+    for row in tenant.visible(NOUN.name):
+        name = str(row["Identity"])
+        owners = recipient.all_named(tenant, name) if only is None else [only] if name.lower() in names else []
+        yield from ({**row, "Identity": str(owner["Identity"])} for owner in owners[-1:])
 
 
 def _named(call: Call) -> tuple[str, str, Row | None]:

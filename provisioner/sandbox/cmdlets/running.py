@@ -30,7 +30,7 @@ from provisioner.sandbox.cmdlets import (
     user,
 )
 from provisioner.sandbox.cmdlets.calls import Call, Caller, CmdletResult
-from provisioner.sandbox.cmdlets.objects import Noun, ensure_builtin
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, ensure_builtin
 from provisioner.sandbox.cmdlets.parameters import COMMON, RESULT_SIZE, bind
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Tenant
@@ -106,7 +106,7 @@ def _question(call: Call) -> str:
     return f"Are you sure you want to perform this action? Performing operation {call.cmdlet} on '{subject}'."
 
 
-def _cut(rows: list[dict[str, Any]], call: Call) -> CmdletResult:
+def _cut(rows: Rows, call: Call) -> CmdletResult:
     limit = call.get("ResultSize", DEFAULT_RESULT_SIZE)
     if limit is None or len(rows) <= limit:
         return CmdletResult(rows, call.warnings)

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 
 from provisioner.sandbox.cmdlets import authentication_policy, errors, mailbox, opath
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, filtered, find, new_row, no_change, shuffled
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, filtered, find, new_row, no_change, shuffled
 from provisioner.sandbox.cmdlets.parameters import identity, opath_filter, string
 from provisioner.sandbox.cmdlets.recipient import MAIL_USER
 from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.generated import chained
 from provisioner.sandbox.tenant import Row, Tenant
 
 NOUN = Noun(
@@ -30,7 +31,7 @@ _SHARED = ("Identity", "Name", "DisplayName", "UserPrincipalName", "Distinguishe
 
 def _named(tenant: Tenant, wanted: str) -> Row:
     """The one user of this name. Raises CmdletError."""
-    found = [row for noun in _KINDS for row in tenant.index(noun.name, noun.all_names).get(wanted.lower(), ())]
+    found = [row for noun in _KINDS for row in tenant.named(noun.name, noun.all_names, wanted)]
     if len(found) > 1:
         raise errors.matches_many(wanted)
     return found[0] if found else find(tenant, mailbox.NOUN, wanted)
@@ -45,10 +46,10 @@ def _shown(owner: Row, policies: dict[str, object]) -> Row:
 
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
-    owners = [_named(tenant, wanted)] if wanted else [row for noun in _KINDS for row in tenant.rows(noun.name)]
+    owners = [_named(tenant, wanted)] if wanted else chained(*(tenant.rows(noun.name) for noun in _KINDS))
     policies = {str(row["Identity"]).lower(): row["AuthenticationPolicy"] for row in tenant.visible(NOUN.name)}
     properties = {**_FILTERABLE, "authenticationpolicy": _policy_names(tenant, policies)}
-    return shuffled(tenant, [_shown(owner, policies) for owner in filtered(call, owners, properties)])
+    return shuffled(tenant, each(filtered(call, owners, properties), lambda owner: _shown(owner, policies)))
 
 
 def _policy_names(tenant: Tenant, policies: Mapping[str, object]) -> opath.Values:

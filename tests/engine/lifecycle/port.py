@@ -260,7 +260,7 @@ class Service:
         if name == "publish":
             self.publish(parameters["domain"])
             return []
-        return run_cmdlet(self.tenant, ADMINISTRATOR, name, parameters).rows
+        return list(run_cmdlet(self.tenant, ADMINISTRATOR, name, parameters).rows)
 
     @contextmanager
     def without_lag(self) -> Iterator[None]:
