@@ -84,13 +84,12 @@ def test_an_index_follows_additions_removals_and_new_names() -> None:
     tenant = Tenant()
     by_name = lambda r: (r["Name"],)  # noqa: E731
     tenant.add("InboundConnector", row("Alpha"))
-    called = lambda name: tenant.named("InboundConnector", by_name, name)  # noqa: E731
-    assert [row["Name"] for row in called("ALPHA")] == ["Alpha"]
+    assert [r["Name"] for r in tenant.named("InboundConnector", by_name, "ALPHA")] == ["Alpha"]
     tenant.add("InboundConnector", row("beta"))
     tenant.update("InboundConnector", tenant.rows("InboundConnector")[0], {"Name": "gamma"})
-    assert [len(called(name)) for name in ("alpha", "beta", "gamma")] == [0, 1, 1]
+    assert [len(tenant.named("InboundConnector", by_name, n)) for n in ("alpha", "beta", "gamma")] == [0, 1, 1]
     tenant.remove("InboundConnector", tenant.rows("InboundConnector")[0])
-    assert [len(called(name)) for name in ("alpha", "beta", "gamma")] == [0, 1, 0]
+    assert [len(tenant.named("InboundConnector", by_name, n)) for n in ("alpha", "beta", "gamma")] == [0, 1, 0]
 
 
 def test_everything_survives_the_way_through_a_file() -> None:
