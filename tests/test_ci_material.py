@@ -107,7 +107,7 @@ def installed(line: str) -> Iterator[str]:
 
 def foreign(word: str) -> bool:
     """Whether it is neither this project nor one of its dependencies. Its own name is too, until it is registered."""
-    if re.search(r"(^|/)(requirements(-sandbox|-dev)?\.lock|\$LOCK|\$lock)$", word) or PINNED.fullmatch(word):
+    if re.search(r"(^|/)(requirements(-sandbox|-fleet|-dev)?\.lock|\$LOCK|\$lock)$", word) or PINNED.fullmatch(word):
         return False
     name = re.sub(r"\[[\w,-]+\]$", "", word)
     return not OURS.fullmatch(name) and name not in DEPENDENCIES

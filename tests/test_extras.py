@@ -90,6 +90,7 @@ def test_without_extras_no_server_library_is_installed() -> None:
 def test_the_lock_files_are_those_of_the_base_and_of_the_sandbox() -> None:
     sandbox = {canonicalize_name(Requirement(r).name) for r in PROJECT["optional-dependencies"]["sandbox"]}
     assert base() <= locked("requirements.lock") < locked("requirements-sandbox.lock") < locked("requirements-dev.lock")
+    assert locked("requirements.lock") < locked("requirements-fleet.lock") < locked("requirements-dev.lock")
     assert sandbox <= locked("requirements-sandbox.lock")
 
 
@@ -129,7 +130,9 @@ def test_what_is_imported_is_what_the_installation_has() -> None:
     files = set(PACKAGE.rglob("*.py"))
     served = {file for file in files if "sandbox" in file.relative_to(PACKAGE).parts}
     sandbox = closure([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["sandbox"]])
-    assert strangers(files - served, base()) == set()
+    fleet = {file for file in files if "fleet" in file.relative_to(PACKAGE).parts}
+    assert strangers(files - served - fleet, base()) == set()
+    assert strangers(fleet, closure([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["fleet"]])) == set()
     assert strangers(served, sandbox) == set()
     assert {home(module) for _, module in strangers(served, base())} == SERVED
 
@@ -172,6 +175,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("probe erp plan.yaml --password env:ERP_PASSWORD", 0),
     ("senders discover --days 1", 0),
     ("diagnose 550", 1),
+    ("fleet status --store sqlite:nothing.sqlite", 3),
     ("schema", 0),
     ("version", 0),
     ("completion bash", 0),

@@ -43,6 +43,7 @@ COMMANDS = {
     "probe": "Speak SMTP as a device of the plan would, and say what a refusal means.",
     "diagnose": "Say what a mail server's answer means, and what mends it.",
     "doctor": "Look whether everything is there that a run needs, and whether the plan's mailboxes can sign in.",
+    "fleet": "Plan, apply and check many tenants in one run, which goes on after a crash.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",

@@ -15,6 +15,7 @@ NEEDS_NO_TENANT: Sequence[tuple[str, ...]] = (
     ("validate", "plans", "--var-file", "vars.yaml", "--allow-outside-files"),
     ("lint", "plans", "--format", "sarif"),
     ("lint", "plans", "--format", "github"),
+    ("fleet", "status", "--store", "sqlite:fleet.sqlite"),
     ("devices", "list", "plans"),
     ("devices", "show", "mfp", "plans", "--format", "html"),
     ("devices", "import", "log.txt", "-o", "plans/imported.yaml"),
@@ -65,6 +66,7 @@ ON_TENANT: Sequence[tuple[str, ...]] = (
     ("apply", "plans", "--auto-approve", "--format", "json-lines"),
     ("approve", "changes.json", "--key", "key"),
     ("sandbox", "load", "seed.yaml", "--state", "../shop/.provisioner/sandbox"),
+    ("fleet", "drift", "--store", "sqlite:../out/fleet.sqlite"),
     ("-vv", "plan", "plans"),
 )  # fmt: skip
 """With the profile of the attack. Where `changes.json` is not the attack's, it is that of the plan."""

@@ -58,6 +58,9 @@ def plan(shop: Shop) -> str:
         "devices": {"mfp": device},
         "absent": [f"inbound_connector/{OLD}3"],
     }
+    tenants = {"east": {"plan": "plan.yaml", "profile": NAME, "labels": {"x": f"{NAME}{NEW}"}}}
+    fleet = _flow({"fleet": 1, "tenants": {"west": {"plan": "plan.yaml", "profile": "sandbox"}, **tenants}})
+    (shop.folder / "fleet.yaml").write_text(fleet, encoding="utf-8")
     return shop.write(_flow(body))
 
 
@@ -87,13 +90,18 @@ COMMANDS = [
     ("apply", "PLAN", "--auto-approve"),
     ("history",), ("history", "--format", "json"),
     ("lock", "status"),
+    ("fleet", "drift", "FLEET"),
+    ("fleet", "drift", f"{NAME}{NEW}"),
+    ("fleet", "plan", "--select", f"{NAME}{NEW}=x"),
+    *(("fleet", "report", "--format", f) for f in ("text", "json", "html", "prometheus")),
     *(("senders", "discover", "--days", "1", "--no-search", "--format", f) for f in ("text", "csv", "json", "html")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda a: " ".join(map(ascii, a))[:60])
 def test_every_command_prints_hostile_names_as_text(shop: Shop, plan: str, arguments: tuple[str, ...]) -> None:
-    done = shop.on_tenant(*(plan if a == "PLAN" else a for a in arguments))
+    words = {"PLAN": plan, "FLEET": "fleet.yaml"}
+    done = shop.on_tenant(*(words.get(a, a) for a in arguments))
     assert "Traceback" not in done.stderr
     github = "github" in arguments
     for output in (done.stdout, done.stderr):

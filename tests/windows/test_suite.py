@@ -110,6 +110,13 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "@ export --owner us -o exported.yaml"),
     (0, "@ dns check plans"),
     (0, "@ dns export plans"),
+    (0, "fleet drift fleet.yaml"),
+    (0, "fleet plan --select ring=1"),
+    (0, "fleet apply --approve all"),
+    (0, "fleet resume --retry"),
+    (0, "fleet status"),
+    (0, "fleet report --format html -o fleet.html"),
+    (0, "fleet cancel"),
     (0, "history list"),
     (0, "history show RUN"),
     (0, "history verify"),
@@ -147,6 +154,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plans").mkdir()
     (folder / "tests").mkdir()
     files = {"plans/mail.yaml": PLAN, "tests/it.test.yaml": CASE, "refused.log": f"{REFUSED}\n"}
+    files["fleet.yaml"] = "fleet: 1\ntenants: { east: { plan: plans, profile: sandbox, labels: { ring: 1 } } }\n"
     files["provisioner.toml"] = '[profiles.other]\ntenant = "contoso.onmicrosoft.com"\n'
     for name, text in files.items():
         (folder / name).write_bytes(text.replace("\n", "\r\n").encode())

@@ -1,0 +1,130 @@
+"""What the commands do with a fleet and its store: begin a run, go on with one, work on it, look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner.clock import SYSTEM, Clock
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.fleet.description import Fleet
+from provisioner.fleet.reporting import report
+from provisioner.fleet.store import Place, Store
+from provisioner.fleet.waves import NOTHING, Approved, Run
+from provisioner.fleet.work import Hands, Profiles
+from provisioner.fleet.worker import Worker, Works
+from provisioner.model.fleet import FleetReport, Kind
+from provisioner.operations.context import new_run, rfc3339
+from provisioner.operations.loading import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a run is done: what is approved, which guards are lifted, and how long each apply waits."""
+
+    approved: Approved = NOTHING
+    allows: tuple[str, ...] = ()
+    wait_s: float = 0.0
+    lock_wait_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker has of its machine: the settings, the state folder, the time, and where to report."""
+
+    profiles: Profiles
+    folder: Path
+    clock: Clock = SYSTEM
+    note: Callable[[str], None] = lambda _: None
+    fault: Callable[[Exception], str] = lambda _: ""
+    stopping: Callable[[threading.Event], AbstractContextManager[None]] = field(
+        default=lambda _: contextlib.nullcontext()
+    )
+    """Entered while there is work: sets the event when the process is asked to end."""
+
+
+@contextmanager
+def seen(store: str, folder: Path) -> Iterator[Desk]:
+    """A desk to look at runs. Raises InputError where the store was never used."""
+    place = Place.parse(store, folder)
+    with Works.of(place) as works, contextlib.closing(Store(place)) as opened:
+        yield Desk(opened, works)
+
+
+@contextmanager
+def opened(store: str, folder: Path) -> Iterator[Desk]:
+    """A desk to work at; the store is made where it is missing."""
+    place = Place.parse(store, folder)
+    with contextlib.closing(Store(place)) as made:
+        made.create()
+        with Works.prepared(place) as works:
+            yield Desk(made, works)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A store, and the engine's records in it."""
+
+    store: Store
+    works: Works
+
+    def begin(self, fleet: Fleet, kind: Kind, selects: Sequence[str], terms: Terms, clock: Clock = SYSTEM) -> Run:
+        """A new run over the tenants of a fleet. Raises InputError for what it cannot be."""
+        tenants = fleet.selected(selects)
+        labels: Mapping[str, Mapping[str, str]] = {t.name: t.labels for t in tenants}
+        run = Run(
+            new_run(),
+            kind,
+            rfc3339(clock.now()),
+            tuple(labels),
+            labels,
+            fleet.canaries(tenants),
+            fleet.canary.failures if fleet.canary else 0.0,
+            _checked(terms, labels),
+            allows=terms.allows,
+            wait_s=terms.wait_s,
+            lock_wait_s=terms.lock_wait_s,
+        )
+        self.store.add(run)
+        return run
+
+    def resume(self, id_: str, terms: Terms, *, retry: bool) -> Run:
+        """A run that goes on, with more approvals. With one, a run that only planned applies from now on."""
+        run = self.store.run(id_)
+        approved = _checked(terms, run.tenants)
+        kind: Kind = "apply" if run.kind == "plan" and approved != NOTHING else run.kind
+        lifted = tuple(dict.fromkeys((*run.allows, *terms.allows)))
+        return self.store.change(run.id, approved=approved, kind=kind, retry=run.retry + retry, allows=lifted)
+
+    def cancel(self, id_: str) -> Run:
+        """A run of which nothing more begins."""
+        run = self.store.change(self.store.run(id_).id, cancelled=True)
+        self.works.cancel(run)
+        return run
+
+    def work(self, fleet: Fleet, run: Run, workers: int, here: Surroundings) -> FleetReport:
+        """Work on a run until it is settled, or until the process is asked to end."""
+        hands = Hands(fleet, self.store, here.profiles, here.folder, here.clock, here.fault)
+        worker, ended = Worker(hands, self.works, workers, here.note), threading.Event()
+        with here.stopping(ended), worker.working():
+            worker.work_off(run.id, ended)
+        return self.report(run.id)
+
+    def report(self, id_: str) -> FleetReport:
+        """The report of a run, by its id or the newest."""
+        run = self.store.run(id_)
+        return report(run, self.works.look(run))
+
+
+def _checked(terms: Terms, names: Mapping[str, object] | Sequence[str]) -> Approved:
+    """What is approved. Raises InputError for a tenant that the run does not have, and for a guard that is no rule."""
+    Selection(allows=terms.allows).waivers()
+    unknown = sorted(terms.approved.tenants - set(names))
+    if unknown:
+        what = f"--approve {unknown[0]}: the run has no such tenant"
+        raise InputError([Diagnostic("FLEET-APPROVED", what, "provisioner fleet status lists them")])
+    return terms.approved

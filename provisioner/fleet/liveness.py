@@ -1,0 +1,168 @@
+"""Which workers live: each holds a lock of its own for as long as its process, and anybody can try it.
+
+With PostgreSQL an advisory lock of a session, which the server frees when the connection is gone (postgresql.org,
+"Explicit Locking", 13.3.5); with SQLite a lock of the kernel on a file in the state folder. No service is asked, and no
+clock of another machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from provisioner import platforms
+from provisioner.border import make_private
+from provisioner.clock import SYSTEM, Clock
+from provisioner.engine.locking import Holder, Lock, machine_lock
+from provisioner.fleet.store import Place
+from provisioner.operations.state import word
+
+GRACE_S = 15.0
+"""A worker counts as dead once its lock was free at every look for so long: one that lost its connection, as all do
+when the server restarts, takes its lock again within a look or two."""
+
+
+class Pulse(Protocol):
+    """The sign of life of this worker."""
+
+    def beat(self) -> bool:
+        """Hold the lock, again if need be; False where another one took it, and so declared this worker dead."""
+
+    def declared_dead(self, worker: str) -> contextlib.AbstractContextManager[bool]:
+        """Whether another worker is dead. While the block runs its lock is held, so that it cannot come back."""
+
+    def end(self) -> None:
+        """This worker ends."""
+
+
+def machine(folder: Path) -> str:
+    """The name of this machine and state folder: whose journals are the same. Made once."""
+    file = folder / "fleet" / "machine"
+    make_private(file.parent)
+    with contextlib.suppress(FileExistsError):
+        platforms.write_new(file, uuid.uuid4().hex[:12].encode())
+    return file.read_text(encoding="ascii")
+
+
+# --- SQLite ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class FilePulse:
+    """A lock of the machine for each worker, in one folder: the kernel frees it when the process is gone."""
+
+    folder: Path
+    worker: str
+    clock: Clock = SYSTEM
+    _held: Lock | None = None
+
+    def beat(self) -> bool:
+        if self._held is None:
+            lock = self._lock(self.worker)
+            if lock.try_acquire(self._me()) is None:
+                self._held = lock
+        else:
+            self._held.renew(self._me())
+        return self._held is not None
+
+    @contextlib.contextmanager
+    def declared_dead(self, worker: str) -> Iterator[bool]:
+        lock, me = self._lock(worker), self._me()
+        if lock.try_acquire(me) is not None:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release(me)
+            platforms.remove(self._file(worker))
+
+    def end(self) -> None:
+        if self._held is not None:
+            self._held.release(self._me())
+            platforms.remove(self._file(self.worker))
+            self._held = None
+
+    def _me(self) -> Holder:
+        return Holder.me(self.worker, "a worker of a fleet", self.clock)
+
+    def _file(self, worker: str) -> Path:
+        return self.folder / f"{word(worker)}.alive"
+
+    def _lock(self, worker: str) -> Lock:
+        return machine_lock(self._file(worker))
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class PostgresPulse:
+    """An advisory lock for each worker, held by one connection that does nothing else."""
+
+    place: Place
+    worker: str
+    clock: Clock = SYSTEM
+    _connection: Any = None
+    _free_since: dict[str, float] = field(default_factory=dict)
+
+    def beat(self) -> bool:
+        import psycopg
+
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("SELECT 1")
+                return True
+            self._close()
+        with contextlib.suppress(psycopg.OperationalError):
+            self._connection = psycopg.connect(self.place.url, autocommit=True, **KEEPALIVE)
+            return self._try(self.worker)
+        return True  # nobody can be declared dead while the server does not answer
+
+    @contextlib.contextmanager
+    def declared_dead(self, worker: str) -> Iterator[bool]:
+        import psycopg
+
+        free = False
+        with contextlib.suppress(psycopg.Error):
+            free = self._connection is not None and self._try(worker)
+        try:
+            yield free and self._for_long(worker)
+        finally:
+            if not free:
+                self._free_since.pop(worker, None)
+            else:
+                with contextlib.suppress(psycopg.Error):
+                    self._connection.execute("SELECT pg_advisory_unlock(%s)", (key_of(worker),))
+
+    def _for_long(self, worker: str) -> bool:
+        """Whether the lock was free at each look for the grace."""
+        now = self.clock.monotonic()
+        return now - self._free_since.setdefault(worker, now) >= GRACE_S
+
+    def _try(self, worker: str) -> bool:
+        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (key_of(worker),)).fetchone()
+        return bool(row[0])
+
+    def end(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(Exception):
+                self._connection.close()
+            self._connection = None
+
+
+KEEPALIVE: Mapping[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""A connection that nobody answers on any more ends after 25 seconds (postgresql.org, "Parameter Key Words")."""
+
+
+def key_of(worker: str) -> int:
+    """The number of a worker's advisory lock: 63 bits of a digest, so that two workers never share one."""
+    return int.from_bytes(hashlib.sha256(f"provisioner worker {worker}".encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,228 @@
+"""What a fleet keeps beside the engine's own tables: runs, change sets by digest, and the place of both.
+
+SQLite in the state folder, or a PostgreSQL that several machines share. Neither holds settings: a worker has those of
+its own machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from provisioner.border import make_private
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.fleet.waves import Approved, Run
+
+SQLITE, POSTGRES = "sqlite", "postgresql"
+
+_TABLES = sa.MetaData()
+_RUNS = sa.Table(
+    "provisioner_fleet_runs",
+    _TABLES,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("created", sa.String(40), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+_CHANGE_SETS = sa.Table(
+    "provisioner_fleet_change_sets",
+    _TABLES,
+    sa.Column("digest", sa.String(80), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store is: `url` for SQLAlchemy and the engine, `file` of SQLite."""
+
+    url: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str, folder: Path) -> Place:
+        """`sqlite:PATH` or `postgresql://…` without a password; "" for SQLite in a folder. Raises InputError."""
+        kind, _, rest = text.partition(":")
+        if not text or kind == SQLITE:
+            file = Path(rest).expanduser() if rest else folder / "fleet" / "fleet.sqlite"
+            file = file if file.is_absolute() else Path.cwd() / file
+            return cls(f"sqlite:///{file}", file)
+        if kind != POSTGRES or not rest.startswith("//"):
+            raise _wrong(f'"{kind}:" is not a store', "write sqlite:PATH or postgresql://HOST/DATABASE")
+        if re.match(r"//[^/@]*:[^/@]*@", rest) or "password=" in rest:
+            hint = "take it out: libpq reads PGPASSWORD, PGPASSFILE and ~/.pgpass"
+            raise _wrong("the address of the store holds a password", hint)
+        return cls(text)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several machines may use it."""
+        return self.file is None
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return self.url if self.file else self.url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _wrong(what: str, hint: str) -> InputError:
+    return InputError([Diagnostic("FLEET-STORE", what, hint)])
+
+
+class Store:
+    """An open store. All methods raise StoreGone where it cannot be reached for now."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        if place.file:
+            make_private(place.file.parent)
+        self._engine = sa.create_engine(place.sqlalchemy_url, pool_pre_ping=True)
+        if place.file:
+            sa.event.listen(self._engine, "connect", _prepare)
+
+    def create(self) -> None:
+        """Make the tables where they are missing."""
+        with self._begun() as connection:
+            if self.place.shared:  # two that create a table at once: one would fail
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236001)"))
+            _TABLES.create_all(connection)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _begun(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise StoreGone(self.place, error) from error
+
+    # --- runs --------------------------------------------------------------------------------------------------------
+
+    def add(self, run: Run) -> None:
+        """Begin a run. One with its id stays as it is."""
+        with self._begun() as connection:
+            if connection.execute(sa.select(_RUNS.c.id).where(_RUNS.c.id == run.id)).first() is None:
+                values = {"id": run.id, "created": run.created, "document": _run_text(run)}
+                connection.execute(_RUNS.insert().values(values))
+
+    def run(self, id_: str = "") -> Run:
+        """A run by its id or the beginning of it, or the newest. Raises InputError where there is none."""
+        found = sa.select(_RUNS.c.document).order_by(_RUNS.c.created.desc(), _RUNS.c.id).limit(2)
+        if id_:
+            found = found.where(_RUNS.c.id.startswith(id_, autoescape=True))
+        try:
+            with self._begun() as connection:
+                rows = connection.execute(found).all()
+        except (StoreGone, sa.exc.ProgrammingError) as error:
+            if "no such table" not in str(error.__cause__ or error) and "UndefinedTable" not in str(error):
+                raise
+            rows = []
+        if not rows or (id_ and len(rows) > 1):
+            what = (
+                f'"{id_}" is the beginning of several runs' if rows else f'there is no run "{id_}"' if id_ else "no run"
+            )
+            raise InputError(
+                [Diagnostic("FLEET-RUN", what if id_ else "the store has no run yet", "provisioner fleet plan")]
+            )
+        return _run(rows[0].document)
+
+    def change(self, id_: str, **values: Any) -> Run:
+        """A run with other values; what is approved is added to what was."""
+        with self._begun() as connection:
+            chosen = sa.select(_RUNS.c.document).where(_RUNS.c.id == id_).with_for_update()
+            run = _run(connection.execute(chosen).one().document)
+            if "approved" in values:
+                values["approved"] = run.approved | values["approved"]
+            run = dataclasses.replace(run, **values)
+            connection.execute(_RUNS.update().where(_RUNS.c.id == id_).values(document=_run_text(run)))
+        return run
+
+    # --- change sets -------------------------------------------------------------------------------------------------
+
+    def keep(self, digest: str, document: str) -> None:
+        """Save a change set under its digest."""
+        with self._begun() as connection:
+            if (
+                connection.execute(sa.select(_CHANGE_SETS.c.digest).where(_CHANGE_SETS.c.digest == digest)).first()
+                is None
+            ):
+                connection.execute(_CHANGE_SETS.insert().values(digest=digest, document=document))
+
+    def change_set(self, digest: str) -> str:
+        """A change set by its digest, as it was saved. Who reads it verifies it. Raises InputError."""
+        with self._begun() as connection:
+            row = connection.execute(sa.select(_CHANGE_SETS.c.document).where(_CHANGE_SETS.c.digest == digest)).first()
+        if row is None:
+            raise InputError([Diagnostic("FLEET-CHANGE-SET", f"the store has no change set {digest}", "plan again")])
+        return str(row.document)
+
+
+class StoreGone(InputError):
+    """The store cannot be reached, for now."""
+
+    def __init__(self, place: Place, error: sa.exc.OperationalError) -> None:
+        where = place.file or place.url
+        why = str(error.orig).strip().splitlines()
+        what = f"the store {where} cannot be used: {why[0] if why else type(error.orig).__name__}"
+        super().__init__([Diagnostic("FLEET-STORE", what, "check --store, and that its server runs")])
+
+
+def _prepare(connection: Any, _: object) -> None:
+    """A writer waits for another, and readers for none (sqlite.org, "Write-Ahead Logging")."""
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+# --- a run as JSON ---------------------------------------------------------------------------------------------------
+
+
+def _run_text(run: Run) -> str:
+    approved = run.approved
+    document = {
+        "id": run.id,
+        "kind": run.kind,
+        "created": run.created,
+        "tenants": list(run.tenants),
+        "labels": {name: dict(labels) for name, labels in run.labels.items()},
+        "canaries": sorted(run.canaries),
+        "failures": run.failures,
+        "retry": run.retry,
+        "cancelled": run.cancelled,
+        "allows": list(run.allows),
+        "wait_s": run.wait_s,
+        "lock_wait_s": run.lock_wait_s,
+        "approved": {
+            "everything": approved.everything, "tenants": sorted(approved.tenants), "digests": dict(approved.digests),
+        },
+    }  # fmt: skip
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _run(text: str) -> Run:
+    values: Mapping[str, Any] = json.loads(text)
+    approved = values["approved"]
+    tenants: Sequence[str] = values["tenants"]
+    given = Approved(approved["everything"], frozenset(approved["tenants"]), approved["digests"])
+    return Run(
+        values["id"],
+        values["kind"],
+        values["created"],
+        tuple(tenants),
+        values["labels"],
+        frozenset(values["canaries"]),
+        values["failures"],
+        given,
+        values["retry"],
+        values["cancelled"],
+        tuple(values["allows"]),
+        values["wait_s"],
+        values["lock_wait_s"],
+    )

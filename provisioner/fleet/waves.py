@@ -1,0 +1,168 @@
+"""Where each tenant of a run is, and who may begin now: pure, decided anew from what the store says at each look.
+
+Nothing here is remembered between two looks, so that any worker may go on with any run at any time: what is begun twice
+has the same id, and the engine begins it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from provisioner.model.fleet import OPEN, UNDONE, Kind, Outcome, State
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Which change sets of a run may be applied: all, those of some tenants, or those with a digest that was listed."""
+
+    everything: bool = False
+    tenants: frozenset[str] = frozenset()
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def covers(self, tenant: str, digest: str) -> bool:
+        return self.everything or tenant in self.tenants or self.digests.get(tenant) == digest
+
+    def __or__(self, other: Approved) -> Approved:
+        return Approved(
+            self.everything or other.everything, self.tenants | other.tenants, {**self.digests, **other.digests}
+        )
+
+
+NOTHING = Approved()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run over tenants, as the store keeps it, so that every worker does the same.
+
+    `retry` is how often what was not done is to be tried again, `allows` the guards that are lifted; `wait_s` and
+    `lock_wait_s` are those of each apply.
+    """
+
+    id: str
+    kind: Kind
+    created: str
+    tenants: tuple[str, ...]
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    canaries: frozenset[str] = frozenset()
+    failures: float = 0.0
+    approved: Approved = NOTHING
+    retry: int = 0
+    cancelled: bool = False
+    allows: tuple[str, ...] = ()
+    wait_s: float = 0.0
+    lock_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One workflow of a tenant: its number (0 for the plan, then the tries of its apply), and how far it is.
+
+    `status` is the engine's; `cut_off` says that it was in the middle of an apply that can only go on elsewhere.
+    """
+
+    number: int
+    status: str
+    outcome: Outcome | None = None
+    cut_off: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in _UNDER_WAY
+
+
+_UNDER_WAY = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a tenant is: its state, the last outcome, and which work begins next (its number), if any."""
+
+    state: State
+    outcome: Outcome | None = None
+    digest: str = ""
+    next: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run at one moment. `stopped` says why the rest is not begun; "" where it goes on."""
+
+    standing: Mapping[str, Standing]
+    stopped: str = ""
+
+    @property
+    def due(self) -> Iterator[tuple[str, int, str]]:
+        """What is to be begun: tenant, number and the digest of its change set."""
+        for name, found in self.standing.items():
+            if found.next is not None:
+                yield name, found.next, found.digest
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing happens any more by itself."""
+        return not any(s.state in OPEN or s.next is not None for s in self.standing.values())
+
+
+def look(run: Run, works: Mapping[str, Sequence[Work]]) -> Look:
+    """The run by what the engine has of each tenant."""
+    standing = {name: _standing(run, name, works.get(name, ())) for name in run.tenants}
+    if run.kind != "apply" or not run.canaries:
+        return Look(standing)
+    canaries = [standing[name] for name in run.tenants if name in run.canaries]
+    share = sum(s.state in UNDONE for s in canaries) / len(canaries)
+    stopped = ""
+    if share > run.failures:
+        stopped = f"{share:.0%} of the canary wave was not applied, and {run.failures:.0%} may fail"
+    whole = all(s.state not in OPEN and s.state != "waiting_for_approval" and s.next is None for s in canaries)
+    rest = {n: _held(s, stopped, whole) for n, s in standing.items() if n not in run.canaries}
+    return Look({**standing, **rest}, stopped)
+
+
+def _held(standing: Standing, stopped: str, whole: bool) -> Standing:
+    """A tenant of the rest while the canary wave is not through: its apply does not begin."""
+    if standing.next is None or standing.next == 0 or (whole and not stopped):
+        return standing
+    return Standing("not_begun" if stopped else "waiting_for_canary", standing.outcome, standing.digest)
+
+
+def _standing(run: Run, name: str, works: Sequence[Work]) -> Standing:
+    """A tenant by its works, in the order of their numbers."""
+    if not works:
+        return Standing("cancelled") if run.cancelled else Standing("queued", next=0)
+    plan, *applies = works
+    last = works[-1]
+    if last.cut_off:
+        return Standing("cut_off", plan.outcome, _digest(plan))
+    if not last.ended:
+        state: State = "queued" if last.status != "PENDING" else "applying" if applies else "running"
+        return Standing(state, plan.outcome, _digest(plan))
+    if last.outcome is None:
+        return Standing("cancelled" if last.status == "CANCELLED" else "failed", plan.outcome, _digest(plan))
+    if applies or last.outcome["state"] != "planned" or run.kind != "apply":
+        return _ended(run, last.number, last.outcome, _digest(plan))
+    return _planned(run, name, last.outcome)
+
+
+def _planned(run: Run, name: str, outcome: Outcome) -> Standing:
+    """A tenant with changes that are to be applied."""
+    digest = outcome.get("digest", "")
+    if run.cancelled:
+        return Standing("cancelled", outcome, digest)
+    if run.approved.covers(name, digest):
+        return Standing("queued", outcome, digest, next=1)
+    return Standing("waiting_for_approval", outcome, digest)
+
+
+def _ended(run: Run, number: int, outcome: Outcome, digest: str) -> Standing:
+    """A tenant whose last work has ended. An apply that was interrupted goes on, another one as often as asked for."""
+    state = outcome["state"]
+    again = state == "interrupted" or (state in UNDONE and number <= run.retry)
+    if number and again and not run.cancelled:
+        return Standing("queued", outcome, digest, next=number + 1)
+    return Standing(state, outcome, digest)
+
+
+def _digest(plan: Work) -> str:
+    return plan.outcome.get("digest", "") if plan.outcome else ""

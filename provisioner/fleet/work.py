@@ -1,0 +1,199 @@
+"""What is done to one tenant: the ordinary plan, drift and apply, with their outcome as JSON that holds no setting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner import platforms
+from provisioner.border import make_private
+from provisioner.changes import changeset
+from provisioner.clock import SYSTEM, Clock
+from provisioner.diagnostics import ProvisionerError, TenantIncomplete
+from provisioner.fleet.description import Fleet, FleetTenant
+from provisioner.fleet.store import Store
+from provisioner.fleet.waves import Run
+from provisioner.model import Change
+from provisioner.model.fleet import ErrorDocument, Kind, Outcome, State
+from provisioner.operations.applying import Applied, ApplyOptions, Terms, apply, load_saved
+from provisioner.operations.connection import run as run_operation
+from provisioner.operations.context import Silent, new_run
+from provisioner.operations.drifting import drift
+from provisioner.operations.loading import Selection
+from provisioner.operations.planning import plan
+from provisioner.operations.state import word
+from provisioner.plan.variables import Given
+from provisioner.settings import Profile
+
+Profiles = Callable[[str], Profile]
+"""The profile with a name, from the settings of this machine. Raises InputError."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneRun(Silent):
+    """The context of one step: `run` is the id of its run in the tenant's journal."""
+
+    run: str = field(default_factory=new_run)
+
+    def new_run(self) -> str:
+        return self.run
+
+
+@dataclass(slots=True)
+class Stops:
+    """The applies that are under way here, so that they can be asked to begin no further write."""
+
+    _events: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _all: bool = False
+
+    @contextmanager
+    def entered(self, run: str) -> Iterator[asyncio.Event]:
+        """An event for the apply of a run, in its event loop (`ApplyOptions.stopping`)."""
+        event, key = asyncio.Event(), f"{run}/{id(object())}/{threading.get_ident()}"
+        with self._lock:
+            self._events[key] = (asyncio.get_running_loop(), event)
+            if self._all:
+                event.set()
+        try:
+            yield event
+        finally:
+            with self._lock:
+                del self._events[key]
+
+    def stop(self, run: str = "") -> None:
+        """Let what is in flight end, and nothing begin: of one run, or of all for good."""
+        with self._lock:
+            self._all = self._all or not run
+            for key, (loop, event) in self._events.items():
+                if key.startswith(f"{run}/") or not run:
+                    loop.call_soon_threadsafe(event.set)
+
+    @property
+    def stopped(self) -> bool:
+        return self._all
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the steps work with. `fault` keeps the traceback of an error that nobody foresaw, and says where."""
+
+    fleet: Fleet
+    store: Store
+    profiles: Profiles
+    folder: Path
+    clock: Clock = SYSTEM
+    fault: Callable[[Exception], str] = lambda _: ""
+    stops: Stops = field(default_factory=Stops)
+
+    def context(self, tenant: FleetTenant) -> OneRun:
+        """The context in which an operation works on this tenant. Raises InputError for its profile."""
+        origin = f"{self.fleet.file.name}, tenants.{tenant.name}.variables"
+        given = {name: Given(value, origin) for name, value in tenant.variables.items()}
+        return OneRun(self.profiles(tenant.profile), self.folder, given, self.clock, self.fleet.border)
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+
+    def plan(self, run: Run, name: str, kind: Kind) -> Outcome:
+        """Plan a tenant and save its change set, or look for drift. Never raises what a single command would print."""
+        act = self._drift if kind == "drift" else self._plan
+        return self._told(name, lambda tenant: act(run, tenant))
+
+    def apply(self, run: Run, name: str, digest: str) -> Outcome:
+        """Apply exactly the change set with this digest, as `provisioner apply FILE --expect-digest` does."""
+        return self._told(name, lambda tenant: self._apply(run, tenant, digest))
+
+    def _told(self, name: str, act: Callable[[FleetTenant], Outcome]) -> Outcome:
+        """The outcome of an action, with how long it took; an error is an outcome too."""
+        began = time.monotonic()
+        try:
+            outcome = act(self.fleet.tenants[name])
+        except KeyError:
+            outcome = _failed("input", 3, f"{self.fleet.file.name} of this machine has no tenant {name}")
+        except ProvisionerError as error:
+            outcome = _failed(error.kind, error.exit_code, _words(error))
+        except Exception as error:  # noqa: BLE001 - one tenant's fault must not end the run of the others
+            place = self.fault(error)
+            outcome = _failed("fault", 1, f"a fault of provisioner, {type(error).__name__}. Details: {place}")
+        outcome["seconds"] = round(time.monotonic() - began, 3)
+        return outcome
+
+    def _plan(self, run: Run, tenant: FleetTenant) -> Outcome:
+        found = run_operation(plan(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
+        document = changeset.to_document(found)
+        digest = document["provisioner"]["digest"]
+        self.store.keep(digest, json.dumps(document, ensure_ascii=False))
+        state: State = "planned" if found.pending else "no_changes"
+        outcome: Outcome = {"state": state, "seconds": 0.0, "digest": digest, "changes": _counts(found.pending)}
+        if found.errored:
+            reasons = [u.reason for u in (*found.unknown.values(), *found.unlisted.values())]
+            error = TenantIncomplete(f"the tenant could not be read completely: {reasons[0]}")
+            outcome |= {"state": "failed", "error": _error(error)}
+        return outcome
+
+    def _drift(self, run: Run, tenant: FleetTenant) -> Outcome:
+        found = run_operation(drift(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
+        outcome: Outcome = {
+            "state": "drifted" if found.drifted else "in_sync",
+            "seconds": 0.0,
+            "changes": _counts(found.found.pending),
+            "drifted": [str(item.address) for item in found.drifted],
+            "outside": sum(item.outside for item in found.drifted),
+        }
+        if found.found.errored:
+            outcome |= {"state": "failed", "error": _error(TenantIncomplete("the tenant could not be read completely"))}
+        return outcome
+
+    def _apply(self, run: Run, tenant: FleetTenant, digest: str) -> Outcome:
+        context, selection = self.context(tenant), Selection(allows=run.allows)
+        file = self.file_of(run.id, tenant.name)
+        make_private(file.parent)
+        platforms.write_whole(file, self.store.change_set(digest).encode())
+        saved = load_saved(context, file, Terms(digest=digest, selection=selection))
+        options = ApplyOptions(run.wait_s, run.lock_wait_s, stopping=lambda: self.stops.entered(run.id))
+        applied = run_operation(apply(context, saved, selection, options))
+        return self._account(context.run, applied)
+
+    def _account(self, run: str, applied: Applied) -> Outcome:
+        results = Counter(r.status for r in applied.outcome.results)
+        outcome: Outcome = {
+            "state": "applied", "seconds": 0.0, "digest": applied.digest, "run": run, "results": dict(results),
+            "changes": _counts(applied.found.pending),
+        }  # fmt: skip
+        if applied.outcome.converged:
+            return outcome
+        outcome["state"] = "interrupted" if results["left"] and self.stops.stopped else "incomplete"
+        failure = applied.outcome.failure
+        first = next((f"{r.address}: {r.detail}" for r in applied.outcome.results if r.detail), "")
+        known = str(failure) if isinstance(failure, ProvisionerError) else type(failure).__name__ if failure else first
+        outcome["error"] = {"kind": "partial", "exit_code": 8, "message": known}
+        return outcome
+
+    def file_of(self, run: str, name: str) -> Path:
+        """Where a change set is written to be applied; approvals (`provisioner approve`) are looked for beside it."""
+        return self.folder / "fleet" / word(run) / f"{word(name)}.json"
+
+
+def _counts(changes: Iterable[Change]) -> Mapping[str, int]:
+    return dict(Counter(change.action.value for change in changes))
+
+
+def _failed(kind: str, exit_code: int, message: str) -> Outcome:
+    return {"state": "failed", "seconds": 0.0, "error": {"kind": kind, "exit_code": exit_code, "message": message}}
+
+
+def _error(error: ProvisionerError) -> ErrorDocument:
+    return {"kind": error.kind, "exit_code": error.exit_code, "message": _words(error)}
+
+
+def _words(error: ProvisionerError) -> str:
+    """The error in one line, with the first of its hints."""
+    found = error.diagnostics
+    return "; ".join(d.summary for d in found[:3]) or str(error)

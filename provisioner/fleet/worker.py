@@ -1,0 +1,296 @@
+"""The durable engine: workflows of DBOS around the steps of `work`, the queue, and what a worker does at each look.
+
+A tenant's plan and its apply are two workflows with ids that follow from the run, the tenant and the number of the
+try, so that beginning one twice begins it once. The approval lies between them: what waits for a person holds neither a
+place in the queue nor a thread, and no process. Which one begins next is decided by `waves`, from the store alone, at
+each look of any worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbos import DBOS, DBOSClient
+from dbos._serialization import Serializer
+
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.fleet.liveness import FilePulse, PostgresPulse, Pulse, machine
+from provisioner.fleet.store import Place, StoreGone
+from provisioner.fleet.waves import Look, Run, Work, look
+from provisioner.fleet.work import Hands
+from provisioner.model.fleet import Kind, Outcome
+
+QUEUE, PLAN, APPLY = "tenants", "plan", "apply"
+APPLICATION = "exchange-provisioner"
+VERSION = "fleet-1"
+"""Of the workflows: another one where their steps change, since a run goes on with the steps that it began with."""
+
+_LOOK_S, _POLL_S, _DAY_S = 0.25, 0.1, 86_400
+
+
+class Json(Serializer):
+    """What the engine records, as JSON and never as pickled objects. Of an error its class alone."""
+
+    def serialize(self, data: Any) -> str:
+        return json.dumps(data, default=lambda value: {"error": type(value).__name__})
+
+    def deserialize(self, text: str) -> Any:
+        value = json.loads(text)
+        return RuntimeError(value["error"]) if isinstance(value, dict) and set(value) == {"error"} else value
+
+    def name(self) -> str:
+        return "provisioner_json"
+
+
+# --- what the engine has ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Works:
+    """The engine's records, for who looks at a run or begins its work. Needs no worker."""
+
+    client: DBOSClient
+
+    @classmethod
+    @contextmanager
+    def of(cls, place: Place) -> Iterator[Works]:
+        """Raises InputError where the store was never used."""
+        if place.file and not place.file.exists():
+            raise InputError([Diagnostic("FLEET-RUN", f"there is no store {place.file} yet", "provisioner fleet plan")])
+        with cls.prepared(place) as works:
+            yield works
+
+    @classmethod
+    @contextmanager
+    def prepared(cls, place: Place) -> Iterator[Works]:
+        """The same for a store that a worker makes ready."""
+        _silence()
+        client = DBOSClient(
+            system_database_url=place.url,
+            serializer=Json(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+        try:
+            yield cls(client)
+        finally:
+            client.destroy()
+
+    def of_run(self, run: Run, cut_off: Container[str] = ()) -> Mapping[str, Sequence[Work]]:
+        """The works of a run by tenant, each sequence in the order of their numbers."""
+        found: dict[str, list[Work]] = {}
+        for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
+            _, name, number = row.workflow_id.split("/")
+            outcome: Outcome | None = row.output if row.status == "SUCCESS" else None
+            found.setdefault(name, []).append(Work(int(number), row.status, outcome, row.workflow_id in cut_off))
+        return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
+
+    def look(self, run: Run, cut_off: Container[str] = ()) -> Look:
+        return look(run, self.of_run(run, cut_off))
+
+    def begin(self, run: Run, seen: Look) -> None:
+        """Begin what is due. What was begun already, by whomever, stays as it is."""
+        for name, number, digest in seen.due:
+            arguments = [run.id, name, digest] if number else [run.id, name, run.kind]
+            self.client.enqueue(
+                {
+                    "workflow_name": APPLY if number else PLAN,
+                    "queue_name": QUEUE,
+                    "workflow_id": f"{run.id}/{name}/{number}",
+                    "queue_partition_key": name,
+                    "app_version": VERSION,
+                },
+                *arguments,
+            )
+
+    def cancel(self, run: Run) -> None:
+        """Take what has not begun out of the queue."""
+        queued = self.client.list_workflows(
+            workflow_id_prefix=f"{run.id}/", status=["ENQUEUED", "DELAYED"], load_input=False, load_output=False
+        )
+        if queued:
+            self.client.cancel_workflows([row.workflow_id for row in queued])
+
+
+def _silence() -> None:
+    """The engine's own log goes nowhere: it would add a handler for standard error, and may name addresses."""
+    log = logging.getLogger("dbos")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    log.propagate = False
+    log.setLevel(logging.CRITICAL)
+
+
+# --- a worker --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process that works on tenants, `workers` at once."""
+
+    hands: Hands
+    works: Works
+    workers: int
+    note: Callable[[str], None] = lambda _: None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    _pulse: Pulse = field(init=False)
+    _machine: str = field(init=False)
+    _cut_off: set[str] = field(default_factory=set)
+    _running: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        place = self.hands.store.place
+        self._machine = machine(self.hands.folder)
+        if place.file:
+            self._pulse = FilePulse(place.file.parent / "workers", self.id, self.hands.clock)
+        else:
+            self._pulse = PostgresPulse(place, self.id, self.hands.clock)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Work on what is in the queue until the block ends; then what is under way ends."""
+        self._pulse.beat()
+        _silence()
+        self._launch()
+        try:
+            yield
+        finally:
+            # What is under way here, of this run or of another, ends and is recorded; without any there is no wait.
+            DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=_DAY_S if self._running else 0)
+            self._pulse.end()
+
+    def _launch(self) -> None:
+        store = self.hands.store
+        DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_url": store.place.url,
+                "executor_id": self.id,
+                "application_version": VERSION,
+                "serializer": Json(),
+                "enable_otlp": False,
+                "log_level": "CRITICAL",
+                "max_executor_threads": self.workers + 4,
+                "use_listen_notify": False,
+            }
+        )
+        DBOS.workflow(name=PLAN)(self._plan_workflow())
+        DBOS.workflow(name=APPLY)(self._apply_workflow())
+        try:
+            DBOS.launch()
+        except Exception as error:
+            raise InputError(
+                [Diagnostic("FLEET-STORE", f"the store cannot be used: {type(error).__name__}", "check --store")]
+            ) from error
+        at_once = self.hands.fleet.at_once
+        DBOS.register_queue(
+            QUEUE,
+            global_concurrency=at_once,
+            worker_concurrency=min(self.workers, at_once),
+            partition_concurrency=1,
+            polling_interval_sec=_POLL_S,
+            on_conflict="always_update",
+        )
+
+    def _plan_workflow(self) -> Callable[[str, str, Kind], Outcome]:
+        def plan(run: str, name: str, kind: Kind) -> Outcome:
+            with self._busy():
+                return DBOS.run_step({"name": "plan"}, lambda: self.hands.plan(self._run(run), name, kind))
+
+        return plan
+
+    def _apply_workflow(self) -> Callable[[str, str, str], Outcome]:
+        def apply(run: str, name: str, digest: str) -> Outcome:
+            with self._busy():
+                DBOS.run_step({"name": "begin"}, lambda: {"machine": self._machine, "journal": self._journal(name)})
+                return DBOS.run_step({"name": "apply"}, lambda: self.hands.apply(self._run(run), name, digest))
+
+        return apply
+
+    def _run(self, id_: str) -> Run:
+        """A run as it is now. A store that cannot be reached is waited for."""
+        while True:
+            try:
+                return self.hands.store.run(id_)
+            except StoreGone:
+                self.hands.clock.pause(1.0)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """A workflow runs here."""
+        with self._counting:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._running -= 1
+
+    def _journal(self, name: str) -> str:
+        """Whether other machines have the journal of a tenant."""
+        with contextlib.suppress(InputError, KeyError):
+            return "shared" if self.hands.profiles(self.hands.fleet.tenants[name].profile).journal else "own"
+        return "own"
+
+    # --- until a run is settled --------------------------------------------------------------------------------------
+
+    def work_off(self, run_id: str, ended: threading.Event) -> None:
+        """Work until the run is settled, or asked to end: then what is in flight ends, and nothing begins."""
+        gone, pause_s = False, _LOOK_S
+        while not ended.wait(pause_s):
+            began = self.hands.clock.monotonic()
+            try:
+                if self._look(run_id):
+                    return
+                gone = False
+            except StoreGone as error:
+                if not gone:
+                    self.note(f"{error}; trying again")
+                gone = True
+            pause_s = max(_LOOK_S, 10 * (self.hands.clock.monotonic() - began))
+        self.hands.stops.stop()
+
+    def _look(self, run_id: str) -> bool:
+        """One look: dead workers, cancellation, what is due. Whether the run is settled."""
+        if not self._pulse.beat():
+            self.hands.stops.stop()
+            raise InputError(
+                [Diagnostic("FLEET-DECLARED-DEAD", "another worker took this one for dead", "start it again")]
+            )
+        run = self.hands.store.run(run_id)
+        if run.cancelled:
+            self.hands.stops.stop(run_id)
+        self._recover()
+        seen = self.works.look(run, self._cut_off)
+        self.works.begin(run, seen)
+        return seen.settled
+
+    def _recover(self) -> None:
+        """Return the work of dead workers to the queue, but for applies that may go on only where they began."""
+        pending = self.works.client.list_workflows(status="PENDING", load_input=False, load_output=False)
+        by_worker: dict[str, list[str]] = {}
+        for row in pending:
+            if row.executor_id and row.executor_id != self.id:
+                by_worker.setdefault(row.executor_id, []).append(row.workflow_id)
+        for worker, ids in by_worker.items():
+            with self._pulse.declared_dead(worker) as dead:
+                for id_ in ids if dead else ():
+                    if self._may_go_on_here(id_):
+                        self.works.client._sys_db.reenqueue_for_recovery(id_, [worker], QUEUE)
+                    else:
+                        self._cut_off.add(id_)
+
+    def _may_go_on_here(self, id_: str) -> bool:
+        steps = self.works.client.list_workflow_steps(id_)
+        begun = next((step["output"] for step in steps if step["function_name"] == "begin"), None)
+        return begun is None or begun["journal"] == "shared" or begun["machine"] == self._machine
