@@ -29,7 +29,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(autouse=True)
 def since(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The number of the last request before this test, which has a tenant and a state folder of its own. The store is one for all tests: to make its tables takes the longest."""
+    """The number of the last request before this test. Each has a tenant and a state folder of its own.
+
+    The store is one for all: making its tables takes longest.
+    """
     shop.tenant.control("POST", "/reset")
     place = {
         "PROVISIONER_STATE_DIR": str(tmp_path / "state"),
