@@ -170,7 +170,11 @@ def _direct_send_lost(outlook: _Outlook) -> Iterator[Finding]:
             continue
         cause = next((a for a in refused.by if a in outlook.pending), None)
         rejected = refused.reason == "direct_send_rejected"
-        why = "direct send is rejected from then on" if rejected else f"{refused.sentence} ({refused.code})"
+        why = (
+            "direct send is rejected from then on"
+            if rejected
+            else refused.sentence + (f" ({refused.code})" if refused.code else "")
+        )
         lost = _loses(device, why, cause)
         choice = outlook.desired.choices.get(device.name)
         advice = "; or ".join(choice.advice) if choice else ""

@@ -63,11 +63,13 @@ def _lost_devices(desired: Desired) -> Iterator[Finding]:
 
 
 def _possible(advice: Sequence[str], device: Device, desired: Desired) -> Iterator[str]:
-    """The advice without direct send, where a partner connector of the plan would refuse it."""
+    """The advice without direct send, where connectors of the plan refuse it, or may: no source says which of several
+    partner connectors decides. What the plan does not say, as RejectDirectSend, rules nothing out."""
     direct = [text for text in advice if text.startswith(NAMES[DIRECT_SEND])]
     picture = of_declared(desired.resources.values()) if direct else None
-    refused = picture and any(mailflow.decide(picture, a).allowed is False for a in at_mx(device, desired))
-    return (text for text in advice if not (refused and text in direct))
+    decisions = [mailflow.decide(picture, a) for a in at_mx(device, desired)] if picture else []
+    doubtful = any(d.allowed is not True and d.reason for d in decisions)
+    return (text for text in advice if not (doubtful and text in direct))
 
 
 def _risks(desired: Desired) -> Iterator[Finding]:

@@ -16,11 +16,12 @@ from provisioner.rules import lint
 from provisioner.rules.plan_alone import listed
 
 AT, KEY = Location("plan.yaml", 3, 3), Location("plan.yaml", 4, 5)
+NO_METHOD = "DEVICE-NO-METHOD"
 NET, OTHER = frozenset({"52.202.8.242/32"}), frozenset({"52.202.8.243/32"})
 
 
 def connector(name: str, networks: frozenset[str] | None = NET, **fields: Any) -> Resource:
-    spec = InboundConnector(name, type="on_premises", sender_ip_addresses=networks, **fields)
+    spec = InboundConnector(name, sender_ip_addresses=networks, **{"type": "on_premises", **fields})
     return Resource(Address("inbound_connector", name), spec, AT, {"sender_ip_addresses": KEY})
 
 
@@ -120,6 +121,33 @@ def test_a_device_without_a_method_is_told_what_is_in_the_way(method: str, named
     assert told.summary == f"device/mfp: no method will do ({why})"
     assert (told.rule, told.blocks, told.mend) == ("DEVICE-NO-METHOD", "input", "do a; or do b")
     assert told.location == devices["mfp"].location
+
+
+ELSEWHERE, BARE = frozenset({"52.202.8.99/32"}), frozenset[str]()
+
+
+@pytest.mark.parametrize(
+    ("partners", "advised"),
+    [
+        ([], True),
+        ([(ELSEWHERE, True)], False),  # 550 5.7.51
+        ([(ELSEWHERE, True), (BARE, False)], False),  # no source says which of the two decides
+        ([(ELSEWHERE, False)], True),
+    ],
+)
+def test_direct_send_is_advised_where_no_connector_may_refuse_it(
+    partners: list[tuple[frozenset[str], bool]], advised: bool
+) -> None:
+    direct, other = f"{NAMES[DIRECT_SEND]} would do: leave the method out", "do b"
+    none = Choice(None, "none", (), REFUSED, advice=(direct, other))
+    mfp = device("mfp", recipients="organization", method=CLIENT_SUBMISSION, sender_ip_addresses=NET)
+    connectors = [
+        connector(f"c{n}", networks, sender_domains=frozenset({"*"}), type="partner", enabled=True, require_tls=False,
+                  restrict_domains_to_ip_addresses=restricts)
+        for n, (networks, restricts) in enumerate(partners)
+    ]  # fmt: skip
+    (told,) = (f for f in found(*connectors, devices={"mfp": mfp}, choices={"mfp": none}) if f.rule == NO_METHOD)
+    assert told.mend == ("; or ".join([direct, other]) if advised else other)
 
 
 def test_a_weakness_is_told_once_with_its_devices() -> None:
