@@ -105,10 +105,16 @@ def accepted(tenant: Tenant, domain: str) -> Row | None:
 
     Source: Microsoft Learn, "Enable mail flow for subdomains in Exchange Online".
     """
-    rows = {str(row.get("DomainName") or row.get("Name")).lower(): row for row in tenant.visible("AcceptedDomain")}
-    labels = domain.lower().split(".")
-    above = (rows.get(".".join(labels[cut:])) for cut in range(1, len(labels)))
-    return rows.get(domain.lower()) or next((row for row in above if row and row.get("MatchSubDomains") is True), None)
+    wanted = domain.lower()
+    above: dict[str, Row] = {}
+    for row in tenant.visible("AcceptedDomain"):
+        name = str(row.get("DomainName") or row.get("Name")).lower()
+        if name == wanted:
+            return row
+        if wanted.endswith(f".{name}"):
+            above[name] = row
+    nearest = (above[name] for name in sorted(above, key=len, reverse=True))
+    return next((row for row in nearest if row.get("MatchSubDomains") is True), None)
 
 
 def unknown_here(tenant: Tenant, address: str) -> bool:

@@ -15,7 +15,7 @@ from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine import Event, Outcome
 from provisioner.model import Answer, ChangeSet, Cmdlet, Waiver
 from provisioner.resources import TYPES
-from tests.engine.cut_off.sending import Ways, able, certain, senders
+from tests.engine.cut_off.sending import Able, Ways, certain, senders
 from tests.engine.cut_off.worlds import World, world
 from tests.engine.lifecycle.faults import CONFIRM_S, FAULTS, Scripted
 from tests.engine.lifecycle.port import Killed, Passage, Service
@@ -31,10 +31,10 @@ _DONE = {"done", "already_done"}
 
 @dataclass
 class Life:
-    """One way from the tenant to the plan. `able` is told who can send after each request that may change it."""
+    """One way from the tenant to the plan. `seen` has who can send after each request that may change it."""
 
     world: World
-    among: Sequence[Ways]
+    able: Able | None = None
     fault: Scripted | None = None
     at: int = -1
     service: Service = field(init=False)
@@ -48,9 +48,9 @@ class Life:
 
         def executed(cmdlet: Cmdlet) -> Answer:
             answer = execute(cmdlet)
-            if not cmdlet.reads or self.service.tenant._pending:
+            if self.able and (not cmdlet.reads or self.service.tenant._pending):
                 parameters = {n: v for n, v in cmdlet.parameters.items() if n != "Confirm"}
-                self.seen.append((f"{cmdlet} {parameters}", able(self.service.tenant, self.among)))
+                self.seen.append((f"{cmdlet} {parameters}", self.able.now(self.service.tenant)))
             return answer
 
         self.service.execute = executed  # type: ignore[method-assign]
@@ -168,39 +168,37 @@ def lived(numbers: Iterable[int], folder: Path) -> Count:
 
 def _one(found: World, count: Count) -> None:
     among = senders(found)
-    goal = Life(found, ())
+    goal = Life(found)
     before = certain(goal.service.tenant, among)
     if [goal._run(_ALLOWED), goal._run(_ALLOWED)] != ["converged", "nothing to do"]:
         return  # refused by the tenant, nothing to change, or more than one change set
     kept = sorted(certain(goal.service.tenant, tuple(before)), key=str)
     choose = random.Random(f"fault {found.number}")
     watched = choose.sample(kept, min(_MOST, len(kept)))
-    sound = Life(found, watched)
+    able = Able(watched)  # both lives pass through the same states
+    sound = Life(found, able)
     count.ended[sound.live()] += 1
     count.worlds += 1
     count.senders += len(among)
     count.kept += len(kept)
     count.watched += len(watched)
-    _judge(sound, "no fault", count)
+    _judge(sound, watched, "no fault", count)
     struck = choose.choice([p for p in sound.service.log if p.writes or p.purpose == "openings"] or sound.service.log)
     fault = choose.choice([f for f in FAULTS if f.suits(struck.request) and not f.moves and not f.lies])
-    life = Life(found, watched, fault, struck.number)
-    count.ended[life.live()] += 1
+    life = Life(found, able, fault, struck.number)
+    ended = life.live()
+    count.ended[ended] += 1
     count.faults[fault.name] += 1
-    _judge(life, f"{fault.name} at {struck.number} ({struck.request})", count)
-    if sound.status.keys() <= _DONE and life.status.total() and not _settled(life):
+    _judge(life, watched, f"{fault.name} at {struck.number} ({struck.request})", count)
+    if sound.status.keys() <= _DONE and life.status.total() and ended != "nothing to do":
         count.wrong.append(f"world {found.number}, {fault.name} at {struck.number}: it does not converge")
 
 
-def _settled(life: Life) -> bool:
-    return life._run(()) == "nothing to do"
-
-
-def _judge(life: Life, fault: str, count: Count) -> None:
+def _judge(life: Life, watched: Sequence[Ways], fault: str, count: Count) -> None:
     count.lives += 1
     count.writes += len(life.writes)
     for words, could in life.seen:
-        lost = set(life.among) - could
+        lost = set(watched) - could
         if lost:
             first = min(lost, key=str)
             known = "known senders" if life.world.known is not None else "no journal"

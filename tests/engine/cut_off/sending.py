@@ -89,9 +89,19 @@ def senders(found: World) -> Sequence[Ways]:
     return [*ways, *_of_devices(found)]
 
 
-def able(tenant: Tenant, among: Sequence[Ways]) -> frozenset[Ways]:
-    """Those who can send now."""
-    return frozenset(ways for ways in among if any(attempt.passes(tenant) for attempt in ways))
+class Able:
+    """Those of some senders who can send now. A state of the tenant that was judged before is not judged again."""
+
+    def __init__(self, among: Sequence[Ways]) -> None:
+        self._among = among
+        self._known: dict[str, frozenset[Ways]] = {}
+
+    def now(self, tenant: Tenant) -> frozenset[Ways]:
+        state = repr([tenant.visible(noun) for noun in sorted(tenant.objects)])
+        if state not in self._known:
+            can = (ways for ways in self._among if any(attempt.passes(tenant) for attempt in ways))
+            self._known[state] = frozenset(can)
+        return self._known[state]
 
 
 def certain(tenant: Tenant, among: Sequence[Ways]) -> frozenset[Ways]:
