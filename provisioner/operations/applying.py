@@ -38,7 +38,7 @@ from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
 from provisioner.operations.locks import locks_of
 from provisioner.operations.planning import plan_prepared, prepare, remembered
 from provisioner.operations.rejudging import Judged, rejudge
-from provisioner.operations.sending import known_senders, recorded
+from provisioner.operations.sending import known_senders, recorded, unrecorded
 from provisioner.resources import TYPES
 from provisioner.tenant.credentials import secret_value
 
@@ -191,6 +191,8 @@ async def apply(
         digest = changeset.to_document(found)["provisioner"]["digest"]
         options.shown(found)
         if not (found.pending or found.errored or any(f.blocks == "precondition" for f in found.findings)):
+            if unrecorded(found, journals.kept(context, found.tenant_id)):
+                return await _carry_out(context, found, digest, options, opened)  # the next plan knows the devices
             return Applied(found, Outcome(()), digest)
         refuse(found)
         if not options.approve(found):

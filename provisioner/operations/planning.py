@@ -39,6 +39,7 @@ from provisioner.operations.context import Context
 from provisioner.operations.journals import fetched, kept
 from provisioner.operations.loading import EVERYTHING, Selection, load
 from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
+from provisioner.operations.sending import finding_of, gone
 from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
 
@@ -81,7 +82,9 @@ async def plan_prepared(context: Context, prepared: Prepared, tenant: Tenant) ->
     found, observed = await preview(context, desired, prepared.selection, tenant)
     context.diagnose([_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)])
     left = await _left(desired, found, tenant, context) if scope.whole else ()
-    return dataclasses.replace(found, commit=commit_of(prepared.path, desired.files), left=left)
+    lost = gone(found, kept(context, found.tenant_id))
+    findings = (*found.findings, *([finding_of(lost, found)] if lost else []))
+    return dataclasses.replace(found, commit=commit_of(prepared.path, desired.files), left=left, findings=findings)
 
 
 async def preview(

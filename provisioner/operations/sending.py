@@ -1,19 +1,26 @@
 """Who sends, as far as it is known: the devices of the plan, and those of earlier runs by the journal.
 
-What a closing change may not take from is worked out for these senders. The journal is a file that may be edited: where
-its chain does not hold, or an entry has another form, nothing is concluded from it.
+What a closing change may not take from is worked out for these senders, and of those that the plan has lost a finding
+says so. The journal is a file that may be edited: where its chain does not hold, or an entry has another form, nothing
+is concluded from it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from provisioner.diagnostics import Severity
 from provisioner.engine import journal
+from provisioner.mailflow import promises
 from provisioner.mailflow.senders import Sender, sender_of
-from provisioner.model import ChangeSet, Desired
+from provisioner.model import ChangeSet, Desired, Finding, ResourceType, goal_of
+from provisioner.resources import TYPES
+
+GONE = "DEVICES-GONE"
+_NAMED = 10
 
 
 def known_senders(found: ChangeSet, path: Path) -> Sequence[Sender] | None:
@@ -22,10 +29,51 @@ def known_senders(found: ChangeSet, path: Path) -> Sequence[Sender] | None:
     The last runs are the last one of the whole plan that went through, and all after it: what a later run wanted may
     not be in place yet.
     """
-    earlier = _earlier(path, found.owner) if path.exists() else None
-    if earlier is None or found.basis is None:
+    runs = _earlier(path)
+    if runs is None or found.owner not in runs.settled or found.basis is None:
         return None
+    earlier = (sender for senders in runs.by_owner.values() for sender in senders)
     return tuple(dict.fromkeys((*_of_plan(found.basis.desired), *earlier)))
+
+
+def gone(found: ChangeSet, path: Path) -> Sequence[Sender]:
+    """The devices of the last runs of this plan that it does not declare any more, under this name or another."""
+    runs = _earlier(path)
+    if runs is None or found.basis is None:
+        return ()
+    declared = list(_of_plan(found.basis.desired))
+    names, ways = {s.name for s in declared}, {dataclasses.replace(s, name="") for s in declared}
+    lost = (s for s in runs.by_owner.get(found.owner, ()) if s.name not in names)
+    return [s for s in dict.fromkeys(lost) if dataclasses.replace(s, name="") not in ways]
+
+
+def unrecorded(found: ChangeSet, path: Path) -> bool:
+    """Whether the devices of a whole plan are not those of its last run: then a run without a change records them."""
+    runs, kept = _earlier(path), recorded(found)
+    if runs is None or not kept.get("whole"):
+        return bool(kept.get("whole") and kept["senders"] and not path.exists())
+    return _read(kept["senders"]) != list(runs.by_owner.get(found.owner, ()))
+
+
+def finding_of(lost: Sequence[Sender], found: ChangeSet) -> Finding:
+    """What is said of devices that the plan has lost: how many, which, and what the changes take from them."""
+    kinds: Mapping[str, ResourceType[Any]] = {t.name: t for t in TYPES}
+    loses = {c.address: promises.loses(kinds[c.address.type], c.observed, goal_of(c)) for c in found.pending}
+    taken = {f"device/{s.name}": [str(a) for a, groups in loses.items() if any(map(s.is_of, groups))] for s in lost}
+    names = list(dict.fromkeys(f"device/{sender.name}" for sender in lost))
+    count = "1 device of the last run is" if len(names) == 1 else f"{len(names):,} devices of the last run are"
+    summary = f"{count} no longer in the plan: {_listed(names)}. "
+    each = [f"{name} (by {_listed(changes)})" for name, changes in taken.items() if changes]
+    summary += f"The changes take a sending path from {_listed(each)}" if each else "No change takes a path from "
+    summary += "" if each else ("it" if len(names) == 1 else "them")
+    mend = (
+        "if a file or a part of the plan was lost, put it back; if they are gone, apply, and the next plan forgets them"
+    )
+    return Finding(GONE, Severity.WARNING if each else Severity.INFO, summary, mend)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:_NAMED]) + (f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else "")
 
 
 def recorded(found: ChangeSet) -> Mapping[str, Any]:
@@ -40,9 +88,16 @@ def _of_plan(desired: Desired) -> Iterable[Sender]:
     return (sender_of(device, desired.sites.get(device.site or "")) for device in desired.devices.values())
 
 
-def _earlier(path: Path, owner: str) -> Sequence[Sender] | None:
-    """The devices of the last runs of every plan; None without a whole run of this one."""
-    if journal.verify(path).faults:
+class _Runs(NamedTuple):
+    """The devices of the last runs by the owner of their plan, and the owners with a whole run that went through."""
+
+    by_owner: Mapping[str, Sequence[Sender]]
+    settled: Collection[str]
+
+
+def _earlier(path: Path) -> _Runs | None:
+    """The last runs of every plan; None where nothing can be concluded from the journal."""
+    if not path.exists() or journal.verify(path).faults:
         return None
     runs: dict[str, tuple[str, bool, list[Sender]]] = {}
     by_owner: dict[str, list[Sender]] = {}
@@ -59,7 +114,7 @@ def _earlier(path: Path, owner: str) -> Sequence[Sender] | None:
             if whole:
                 by_owner[whose] = senders
                 settled.add(whose)
-    return [s for senders in by_owner.values() for s in senders] if owner in settled else None
+    return _Runs(by_owner, settled)
 
 
 _FIELDS = tuple(f.name for f in dataclasses.fields(Sender))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from provisioner.engine import journal
 from provisioner.mailflow.senders import Sender
 from provisioner.model import Basis, ChangeSet, Desired, Observed
 from provisioner.model.devices import Device, Site
-from provisioner.operations.sending import known_senders, recorded
+from provisioner.operations.sending import finding_of, gone, known_senders, recorded, unrecorded
 
 HQ = Site("hq", frozenset({"52.202.8.1/32"}))
 
@@ -113,3 +114,46 @@ def test_a_run_of_a_version_that_kept_no_senders_does_not_count(tmp_path: Path) 
         record.record("begin", digest="one", owner="us")
         record.record("end", converged=True)
     assert known_senders(found("new"), path) is None
+
+
+def test_the_devices_of_the_last_run_that_this_plan_has_lost_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    assert gone(found(), path) == ()
+    ran(path, "one", found("kept", "lost"))
+    ran(path, "two", found("theirs", owner="them"))
+    assert names(gone(found("kept"), path)) == ["lost"], "what another plan declares is not lost here"
+    renamed = dataclasses.replace(Device("new", "lost@x.com", "anyone", "1.2", frozenset(), ""), site="hq")
+    renamed = dataclasses.replace(renamed, certificate="mail.x.com")
+    plan = found("kept")
+    assert plan.basis is not None
+    plan.basis.desired.devices["new"] = renamed  # type: ignore[index]
+    assert names(gone(plan, path)) == [], "it sends by the same as before, under another name"
+    path.write_text(path.read_text().replace("lost@x.com", "last@x.com"))
+    assert gone(found("kept"), path) == (), "nothing is concluded from a journal that was edited"
+
+
+def test_a_run_that_did_not_go_through_is_a_last_run_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    ran(path, "one", found("lost"), converged=False)
+    assert names(gone(found(), path)) == ["lost"]
+
+
+def test_of_many_lost_devices_ten_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    ran(path, "one", found(*(f"d{n:02}" for n in range(1200))))
+    told = finding_of(gone(found(), path), found())
+    assert told.summary.startswith("1,200 devices of the last run are no longer in the plan: device/d00, device/d01, ")
+    assert told.summary.endswith("device/d09 and 1,190 more. No change takes a path from them")
+    assert told.blocks == ""
+
+
+def test_devices_that_the_journal_does_not_have_as_they_are_must_be_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    assert unrecorded(found("scanner"), path)
+    assert not unrecorded(found(), path)
+    assert not unrecorded(found("scanner", targets=["smtp_auth/*"]), path), "a part of a plan"
+    ran(path, "one", found("scanner"))
+    assert not unrecorded(found("scanner"), path)
+    assert unrecorded(found(), path)
+    assert unrecorded(found("scanner", "fax"), path)
+    assert not unrecorded(found("fax", files=()), path), "a rollback"
