@@ -46,6 +46,29 @@ def test_the_links_of_the_readme_lead_to_files() -> None:
     assert [target for target in inside if not (ROOT / target.partition("#")[0]).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as a link names them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_the_links_of_the_pages_lead_to_pages_and_headings() -> None:
+    """A site made of docs/ has nothing else: a link that leaves the folder leads nowhere there."""
+    folder, wrong, seen = ROOT / "docs", [], 0
+    for page in folder.rglob("*.md"):
+        for target in targets(page.read_text(encoding="utf-8")):
+            if target.startswith(("https://", "http://")):
+                continue
+            path, _, anchor = target.partition("#")
+            to = (page.parent / path).resolve() if path else page
+            seen += 1
+            there = to.is_relative_to(folder) and to.exists()
+            if not there or (anchor and anchor not in anchors(to)):
+                wrong.append(f"{page.relative_to(ROOT)}: {target}")
+    assert wrong == []
+    assert seen > 50
+
+
 def test_links_become_absolute_and_others_stay(build: ModuleType) -> None:
     text = "[a](docs/a.md#b) [c](https://c.example/d) [e](#f) ![g](h.png)"
     absolute = build.absolute(text, FILES)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
     session.note(f"The sandbox of {endpoints['initial_domain']} is running (pid {endpoints['pid']}).")
     session.note("Use it with: provisioner --profile sandbox plan")
     if detach:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive this process
+            del process
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is ended, nothing stays behind
     try:

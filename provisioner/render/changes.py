@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +24,7 @@ from provisioner.render.escape import visible
 _MAKERS = {"hybrid_wizard": "the Hybrid Configuration Wizard"}
 _ACTIONS = {"delete": 0, "update": 1, "create": 2}
 _MOST_ENTRIES = 6
+_A_LABELS = re.compile(r"(?:[a-z0-9-]+\.)*xn--[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 
@@ -126,6 +129,21 @@ def _brief(value: Any) -> str:
 def remark(field: FieldDocument) -> str:
     """What to say beside a field's value: that the plan does not write it, and creation sends it all the same."""
     return "default, sent at creation" if field.get("default") else ""
+
+
+def in_unicode(change: ChangeDocument) -> str:
+    """The domains of a change with letters beyond ASCII, each as DNS and Exchange write it and as people read it."""
+    values = [(f["before"], f["after"]) for f in change["provisioner"]["fields"]]
+    names = _A_LABELS.findall(f"{change['address']} {json.dumps(values)}")
+    if not names:
+        return ""
+    import idna  # its tables cost milliseconds that a plan without such names need not pay
+
+    read = {}
+    for name in dict.fromkeys(names):
+        with contextlib.suppress(UnicodeError):  # as it stands: no label of it can be read
+            read[name] = idna.decode(name)
+    return visible(", ".join(f"{name} is {text}" for name, text in read.items()))
 
 
 def step_line(step: StepDocument) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from provisioner.model.document import ChangeDocument, ChangeSetDocument, FindingDocument
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import conclusion, dangers, limit, remark, step_line, unmanaged, worst_first
+from provisioner.render.changes import conclusion, dangers, in_unicode, limit, remark, step_line, unmanaged, worst_first
 from provisioner.render.pages import page, source
 
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
@@ -39,6 +39,7 @@ def render(document: ChangeSetDocument) -> str:
         filters=_filters(changes),
         action_of=action_of,
         dangers_of=dangers,
+        in_unicode=in_unicode,
         remark=remark,
         step_line=step_line,
         style=source("plan.css"),

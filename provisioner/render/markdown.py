@@ -17,6 +17,7 @@ from provisioner.render.changes import (
     conclusion,
     dangers,
     drifted,
+    in_unicode,
     limit,
     opened_first,
     pending,
@@ -139,6 +140,8 @@ def _change(change: ChangeDocument) -> Iterator[str]:
     yield f"<details><summary>{_VERBS[action]} <code>{html.escape(visible(change['address']))}</code>{said}</summary>"
     yield ""
     yield f"{escape(change['provisioner']['reason'])}"
+    if in_unicode(change):
+        yield f"<br>{escape(in_unicode(change))}"
     yield ""
     # A fence longer than any run of backticks inside cannot be closed from inside.
     lines = [line for field in change["provisioner"]["fields"] for line in _field(_MARKS[action], field)]

@@ -18,6 +18,7 @@ from provisioner.render.changes import (
     conclusion,
     dangers,
     drifted,
+    in_unicode,
     limit,
     opened_first,
     remark,
@@ -151,6 +152,8 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
     told = "exclusive" in ours["reason"] or "for device/" in ours["reason"] or "previous_address" in change
     if action == "delete" or told:
         yield f"  # ({visible(ours['reason'])})"
+    if in_unicode(change):
+        yield f"  # {in_unicode(change)}"
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
     width = max((len(f["name"]) for f in ours["fields"]), default=0)
     for field in ours["fields"]:

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
+from provisioner.cli.main import main
+from provisioner.operations import sandboxes
 from tests.clocks import until
 
 PROGRAM = [sys.executable, "-m", "provisioner"]
@@ -60,3 +63,21 @@ def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: 
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert not profile.exists()
+
+
+def test_a_sandbox_that_is_left_running_is_not_told_as_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Popen warns of a child that is not waited for, which this one is not meant to be."""
+    child = [subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)]
+    pid, end = child[0].pid, child[0].stdin
+    monkeypatch.setattr(sandboxes, "launch", lambda *_, **__: child.pop())
+    monkeypatch.setattr(sandboxes, "ready", lambda *_: {"initial_domain": "contoso.onmicrosoft.com", "pid": pid})
+    monkeypatch.setattr("provisioner.cli.sandbox._write_profiles", lambda _: [])
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert main(["sandbox", "start", "--detach", "--state", str(tmp_path / "state")]) == 0
+    assert [str(w.message) for w in told] == []
+    assert end is not None
+    end.close()

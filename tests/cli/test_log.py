@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,23 @@ def test_without_a_file_the_records_are_on_standard_error(shop: Shop) -> None:
     done = shop.run("-q", "--log-format", "json", "--profile", "sandbox", "plan", plan)
     kinds = [json.loads(line)["kind"] for line in done.stderr.splitlines()]
     assert (set(kinds[:-1]), kinds[-1]) == ({"request"}, "end")
+
+
+def test_questions_to_dns_are_shown_and_counted_as_requests(shop: Shop) -> None:
+    """A device that relays has the records of its domain looked at."""
+    plan = shop.write(
+        "owner: mail/prod\nsites: { hq: { egress_ip_addresses: [52.202.8.242] } }\n"
+        'devices:\n  fax: { site: hq, from: a@contoso.com, recipients: anyone, supports: { tls: "1.2", '
+        "authentication: [] } }\n"
+    )
+    shown = shop.run("-v", "--profile", "sandbox", "plan", plan, "-o", "saved.json").stderr
+    asked = re.findall(r"(?m)contoso\.com (?:TXT|MX)\b", shown)
+    assert {"contoso.com TXT", "contoso.com MX"} <= set(asked), shown
+    requests = json.loads((shop.folder / "saved.json").read_text())["provisioner"]["requests"]["read"]
+    done = shop.run("-q", "--log-format", "json", "--profile", "sandbox", "plan", plan)
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert len([r for r in records if "dns" in r]) >= 2
+    assert requests > len([r for r in records if r["kind"] == "request" and "dns" not in r])
 
 
 def test_a_log_that_cannot_be_written_is_told_before_anything_is_done(shop: Shop) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 
 import pytest
 
+from provisioner.changes import changeset
+from provisioner.model import Action, Address, Change, ChangeSet
 from provisioner.render import html, markdown, powershell, reports, text
 from provisioner.render.formats import FORMATS, rendered
+from provisioner.resources.dkim import Dkim
 from tests.render.documents import document, empty
 
 
@@ -52,3 +56,15 @@ def test_color_and_the_list_of_unmanaged_objects_are_for_text_alone() -> None:
 def test_a_name_that_is_none_is_an_error() -> None:
     with pytest.raises(AttributeError):
         rendered("yaml", empty())
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown", "html"])
+def test_a_domain_with_other_letters_is_shown_as_exchange_and_as_people_write_it(format_: str) -> None:
+    name, odd = "xn--bcher-kva.example", "xn--0.example"
+    made = (
+        Change(Address("dkim", name), Action.CREATE, None, Dkim(name, enabled=True)),
+        Change(Address("dkim", odd), Action.CREATE, None, Dkim(odd, enabled=True)),
+    )
+    told = unescape(rendered(format_, changeset.to_document(ChangeSet("t", "id", "us", made))))
+    assert "xn--bcher-kva.example is b\u00fccher.example" in told
+    assert f"{odd} is" not in told, "what cannot be read stands as it is"

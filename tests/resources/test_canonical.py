@@ -40,6 +40,8 @@ ACCEPTED: list[tuple[Canonical, str, str]] = [
     (sender_domain, "smtp:contoso.com;1", "contoso.com"),
     (sender_domain, "SMTP:*;1", "*"),
     (sender_domain, "smtp:*.Contoso.com;1", "*.contoso.com"),
+    (sender_domain, "smtp:*.fabrikam.net", "*.fabrikam.net"),  # the cmdlet adds the cost
+    (sender_domain, "SMTP:fabrikam.net", "fabrikam.net"),
     (sender_domain, "*", "*"),
     (certificate_name, "", ""),
     (certificate_name, "*.Contoso.com", "*.contoso.com"),
