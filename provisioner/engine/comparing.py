@@ -15,9 +15,31 @@ def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
     live = observation.spec if isinstance(observation, Present) else None
     if _equal(live, change.after):
         return "after", ""
-    if _equal(live, change.before):
+    if _equal(live, _known(change.before, live)):
         return "before", "it is as it was before"
     return "moved", _difference(live, change.after if change.before is None else change.before)
+
+
+def unread(change: Change, observation: Observation) -> tuple[str, ...]:
+    """The fields that a change rests on and that the live object was returned without: whether they moved is unknown.
+
+    Not those that are only ever observed: their own reads may fail, and nothing is planned on them.
+    """
+    if change.before is None or not isinstance(observation, Present):
+        return ()
+    live, read_only = observation.spec, _read_only(change.before)
+    return tuple(n for n in written(change.before) if n not in read_only and getattr(live, n) is None)
+
+
+def _known(before: Any, live: Any) -> Any:
+    """The side before a change without the observations that were not made this time."""
+    if before is None or live is None:
+        return before
+    return dataclasses.replace(before, **{n: None for n in _read_only(before) if getattr(live, n) is None})
+
+
+def _read_only(spec: Any) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(spec) if f.metadata.get("read_only"))
 
 
 def key_only(spec: Any) -> Any:

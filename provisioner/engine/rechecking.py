@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
-from provisioner.engine.comparing import between, standing_of
+from provisioner.engine.comparing import between, standing_of, unread
 from provisioner.engine.deriving import derived
 from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
@@ -27,6 +27,8 @@ async def recheck(
     """
     observed = await run.look({c.address: c.after for c in changes}, RECHECKING) if seen is None else seen
     unknown = [f"{a}: {o.reason}" for a, o in observed.items() if isinstance(o, Unknown)]
+    lost = ((c.address, unread(c, observed[c.address])) for c in changes)
+    unknown += [f"{a}: {', '.join(names)} could not be read" for a, names in lost if names]
     if unknown:
         raise TenantIncomplete("nothing was written: " + "; ".join(unknown[:5]))
     changes = [_resumed(run, c, observed[c.address]) if c.address in begun else c for c in changes]
@@ -62,10 +64,16 @@ def _same_steps(run: Run, change: Change, observation: Observation) -> bool:
 def _resumed(run: Run, change: Change, observation: Observation) -> Change:
     """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way.
 
-    What takes one write has no half-way: it is before or after, or another client has changed it.
+    What takes one write has no half-way: it is before or after, or another client has changed it. The first write of a
+    creation may make what the object needs, and not yet the object.
     """
     writes = sum(isinstance(s, Send) for s in change.steps)
-    if writes < 2 or change.after is None or not isinstance(observation, Present):
+    if writes < 2 or change.after is None:
+        return change
+    if isinstance(observation, Absent) and observation.known is not None:
+        after = overlay(change.after, observation.known)
+        return dataclasses.replace(change, after=after, steps=derived(run.kind(change.address), None, after))
+    if not isinstance(observation, Present):
         return change
     if not between(change, observation.spec):
         return change

@@ -104,7 +104,7 @@ def _closed(was: frozenset[Contribution], will: frozenset[Contribution], admitte
 
 
 def _of(word: type[W], contributions: Iterable[Contribution]) -> frozenset[W]:
-    return frozenset(c for c in contributions if isinstance(c, word))
+    return frozenset([c for c in contributions if isinstance(c, word)]) if contributions else frozenset()
 
 
 # --- what grows with exposure ----------------------------------------------------------------------------------------
@@ -155,6 +155,8 @@ def _exposure(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
 
 
 def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
+    if not contributions:
+        return ()
     return (
         *_of_connectors(contributions),
         *_of_privileges(contributions),

@@ -170,7 +170,7 @@ def request_key(request: Request) -> str:
     facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.name != "columns"}
     if not facts.get("beta", True):
         del facts["beta"]  # saved change sets know the key without it
-    return f"{type(request).__name__}:{json.dumps(facts, sort_keys=True, default=_plain)}"
+    return f"{type(request).__name__}:{_SORTED.encode(facts)}"
 
 
 def _plain(value: object) -> object:
@@ -178,6 +178,9 @@ def _plain(value: object) -> object:
     if isinstance(value, Delta | Ref | Secret):
         return dataclasses.asdict(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_SORTED = json.JSONEncoder(sort_keys=True, default=_plain)
 
 
 def united(requests: Iterable[Request]) -> Mapping[str, Request]:

@@ -7,9 +7,10 @@ put the value right. The tenant may hold what a plan may not: `lenient` makes a 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, LiteralString, TypeVar
 
 from pydantic import AfterValidator, Field, Strict
@@ -333,8 +334,16 @@ def prose(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
+_LONGEST_NAME = 320
+"""The length of the longest address (RFC 5321, section 4.5.3.1)."""
+
+
+@functools.cache
 def lenient(canonical: Canonical) -> Canonical:
-    """The same form for what a tenant holds already: what has no canonical form is kept, in lower case."""
+    """The same form for what a tenant holds already: what has no canonical form is kept, in lower case.
+
+    Rows repeat their names (domains, networks, addresses), and a form follows from the text alone: it is remembered.
+    """
 
     def form(text: str) -> str:
         bare = text.strip()
@@ -343,7 +352,8 @@ def lenient(canonical: Canonical) -> Canonical:
         except ValueError:
             return bare.lower()
 
-    return form
+    known = functools.lru_cache(maxsize=4096)(form)
+    return lambda text: known(text) if len(text) <= _LONGEST_NAME else form(text)
 
 
 # --- reading rows ----------------------------------------------------------------------------------------------------
@@ -361,6 +371,17 @@ def word(row: Row, name: str, words: dict[str, str]) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return words.get(value.lower(), value.lower())
+
+
+def text_of(row: Row, name: str) -> str | None:
+    """A column of text: null is the empty text, missing is None.
+
+    Raises ValueError for a list or an object: an unknown form is not a text.
+    """
+    value = row.get(name)
+    if isinstance(value, Mapping | list | tuple):
+        raise ValueError(f"{name} holds {type(value).__name__}, which is not text")
+    return None if name not in row else "" if value is None else str(value)
 
 
 def texts(row: Row, name: str) -> tuple[str, ...] | None:

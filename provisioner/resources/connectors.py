@@ -27,6 +27,7 @@ from provisioner.resources.canonical import (
     guid,
     identifier,
     refusal,
+    text_of,
 )
 from provisioner.resources.fields import Text, Words, column
 from provisioner.resources.ownership import HYBRID_WIZARD, comment_on_wire, split_comment, unmarked_comment
@@ -146,7 +147,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         """The fields of a row, by name; `names` are its name and its Guid."""
         found = fields.decoded(self.spec, row)
         if "Comment" in row:
-            found["comment"], found["owner"], found["owner_key"] = split_comment(str(row["Comment"] or ""))
+            found["comment"], found["owner"], found["owner_key"] = split_comment(text_of(row, "Comment") or "")
         found["spellings"] = fields.respelled(self.spec, row) or None
         return {**found, "names": frozenset(filter(None, (str(row.get("Name") or ""), guid(row))))}
 

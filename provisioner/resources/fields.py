@@ -25,7 +25,17 @@ from pydantic import AfterValidator, ConfigDict
 from typing_extensions import TypedDict
 
 from provisioner.model import Delta, Parameter, Row, Secret
-from provisioner.resources.canonical import Canonical, Flag, flag, lenient, refusal, secret_reference, texts, word
+from provisioner.resources.canonical import (
+    Canonical,
+    Flag,
+    flag,
+    lenient,
+    refusal,
+    secret_reference,
+    text_of,
+    texts,
+    word,
+)
 
 S = TypeVar("S")
 
@@ -132,9 +142,10 @@ class Text(_Single):
         return Annotated[str, AfterValidator(self.canonical), shown]
 
     def read(self, row: Row, column: str) -> str | None:
-        if column not in row:
+        stored = text_of(row, column)
+        if stored is None:
             return None
-        return lenient(self.canonical)(str(row[column])) if row[column] else self.empty
+        return lenient(self.canonical)(stored) if row[column] else self.empty
 
     def sent(self, value: Any) -> Parameter:
         return None if value == self.empty and self.nullable else self.wire(value)

@@ -44,6 +44,7 @@ from provisioner.resources.canonical import (
     prose,
     read_only,
     refusal,
+    text_of,
     texts,
 )
 from provisioner.resources.fields import REFERENCE, Text, Texts, column
@@ -310,19 +311,19 @@ def _by_key(wanted: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
 def _decode(key: str, row: Row, answers: Sequence[tuple[Query, Answer]]) -> HveAccount:
     """An account by its rows. What was not asked, or not answered, is None."""
     account, identity = recipient.decode(row), guid(row)
-    values: dict[str, Any] = {"display_name": str(row["DisplayName"] or "") if "DisplayName" in row else None}
+    values: dict[str, Any] = {"display_name": text_of(row, "DisplayName")}
     settings = hve_account.about(hve_account.SETTINGS, answers).get(identity)
     if settings is not None:
         one = _one(settings, hve_account.SETTINGS)
-        reply_to, applications = one.get("ReplyTo"), texts(one, "AllowedApps")
-        values["reply_to"] = _form(str(reply_to)) if reply_to else ("" if "ReplyTo" in one else None)
+        reply_to, applications = text_of(one, "ReplyTo"), texts(one, "AllowedApps")
+        values["reply_to"] = _form(reply_to) if reply_to else reply_to
         values["applications"] = None if applications is None else frozenset(app.lower() for app in applications)
     billing = hve_account.about(hve_account.BILLING, answers).get(identity)
     if billing is not None:
         one = _one(billing, hve_account.BILLING)
-        policy, status = str(one.get("BillingPolicyId") or "").lower(), one.get("BillingPolicyStatus")
-        values["billing_policy"] = policy if "BillingPolicyId" in one else None
-        values["billing"] = f"{policy} {status}" if isinstance(status, str) and status else None
+        policy, status = text_of(one, "BillingPolicyId"), text_of(one, "BillingPolicyStatus")
+        values["billing_policy"] = None if policy is None else policy.lower()
+        values["billing"] = f"{(policy or '').lower()} {status}" if status else None
     user_id = str(row.get("ExternalDirectoryObjectId") or "").lower() or None
     names = account.own | {identity}
     return HveAccount(key, **values, id=identity, user_id=user_id, names=names)

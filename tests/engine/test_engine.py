@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from provisioner.diagnostics import (
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
 from provisioner.model import (
     Absent,
+    Action,
     Address,
     Answer,
     ChangeSet,
@@ -269,6 +271,19 @@ def test_a_field_that_is_not_written_but_decides_the_steps_makes_a_change_stale(
     with pytest.raises(ChangeSetStale) as caught:
         carry_out(tenant, changes)
     assert "needs other steps than those that were reviewed" in caught.value.moved[0]
+    assert tenant.writes == before
+
+
+def test_what_a_deletion_rests_on_and_is_not_returned_any_more_is_unknown_and_has_not_moved() -> None:
+    tenant = Tenant()
+    carry_out(tenant, plan(tenant, desired(connector("hq"))))
+    address = Address("inbound_connector", "hq")
+    changes = plan(tenant, dataclasses.replace(desired(), absent={address: None}))
+    assert [c.action for c in changes.pending] == [Action.DELETE]
+    del tenant.connectors["hq"]["Enabled"]
+    before = tenant.writes
+    with pytest.raises(TenantIncomplete, match=r'inbound_connector\["hq"\]: enabled could not be read'):
+        carry_out(tenant, changes)
     assert tenant.writes == before
 
 

@@ -25,6 +25,10 @@ FOUND = [
     ("send_as delete", 0, "odd rows", "rechecking"),
     ("dkim create, waits for DNS", 7, "stopped", "DNS"),
     ("send_as delete", 19, "throttled to the end", "rechecking"),
+    ("hve_account delete", 0, "throttled to the end", "rechecking"),
+    ("service_principal delete", 0, "refused", "rechecking"),
+    ("hve_account update, opens", 0, "odd rows", "rechecking"),
+    ("application_role_assignment create, two writes", 0, "killed after", "write 1"),
 ]
 """Lives that were wrong once, or nearly."""
 

@@ -22,6 +22,7 @@ from provisioner.resources.canonical import (
     sender_domain,
     sender_network,
     skip_network,
+    text_of,
     texts,
     wire_network,
     word,
@@ -187,3 +188,28 @@ def test_different_rows_of_one_name_are_unknown_and_both_guids_are_named() -> No
 
 def test_one_row_on_two_pages_is_one_object() -> None:
     assert by_name([{"Name": "a", "Guid": "1"}] * 2, str.casefold, "Name") == {"a": {"Name": "a", "Guid": "1"}}
+
+
+def test_a_column_of_text_holds_text() -> None:
+    assert text_of({"Comment": "as it is"}, "Comment") == "as it is"
+    assert text_of({"Comment": None}, "Comment") == ""
+    assert text_of({"Count": 3}, "Count") == "3"
+    assert text_of({}, "Comment") is None
+    for odd in ({"of": "another form"}, ["a"], ()):
+        with pytest.raises(ValueError, match="Comment holds"):
+            text_of({"Comment": odd}, "Comment")
+
+
+def test_a_form_is_the_same_when_it_is_asked_again_and_for_texts_of_any_length() -> None:
+    calls: list[str] = []
+
+    def canonical(text: str) -> str:
+        calls.append(text)
+        if "odd" in text:
+            raise ValueError(text)
+        return text.upper()
+
+    form = lenient(canonical)
+    assert [form(" a "), form(" a "), form("ODD odd"), form("b" * 5_000)] == ["A", "A", "odd odd", "B" * 5_000]
+    assert calls == ["a", "ODD odd", "b" * 5_000]
+    assert lenient(canonical) is form

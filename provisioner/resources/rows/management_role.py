@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import email_address, identifier, lenient
+from provisioner.resources.canonical import email_address, identifier, lenient, text_of
 
 ASSIGNMENTS, SCOPES = "Get-ManagementRoleAssignment", "Get-ManagementScope"
 PREFIX = "Application "
@@ -43,14 +43,14 @@ def assignments(rows: Iterable[Row]) -> dict[str, Assignment]:
     for row in rows:
         name, role = identifier(row, "Name"), identifier(row, "Role")
         who = frozenset(str(row[c]).lower() for c in ("RoleAssignee", "RoleAssigneeName") if row.get(c))
-        scope = str(row.get("CustomResourceScope") or "").lower()
+        scope = (text_of(row, "CustomResourceScope") or "").lower()
         found[name.lower()] = Assignment(name, role.removeprefix(PREFIX), who, scope)
     return found
 
 
 def scopes(rows: Iterable[Row]) -> Mapping[str, frozenset[str] | None]:
     """The mailboxes of each scope, by its name in lower case; None for a filter that a plan cannot say."""
-    return {identifier(row, "Name").lower(): mailboxes_of(str(row.get("RecipientFilter") or "")) for row in rows}
+    return {identifier(row, "Name").lower(): mailboxes_of(text_of(row, "RecipientFilter") or "") for row in rows}
 
 
 def filter_of(mailboxes: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import flag
+from provisioner.resources.canonical import flag, text_of
 
 COLUMNS = frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"})
 REQUEST = Cmdlet("Get-OrganizationConfig", columns=COLUMNS)
@@ -23,5 +23,4 @@ class OrganizationConfig:
 def decode(rows: Sequence[Row]) -> OrganizationConfig:
     """The one row of the organization."""
     row: Row = rows[0] if rows else {}
-    default = str(row["DefaultAuthenticationPolicy"] or "") if "DefaultAuthenticationPolicy" in row else None
-    return OrganizationConfig(flag(row, "RejectDirectSend"), default)
+    return OrganizationConfig(flag(row, "RejectDirectSend"), text_of(row, "DefaultAuthenticationPolicy"))

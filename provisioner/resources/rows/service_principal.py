@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import identifier
+from provisioner.resources.canonical import identifier, text_of
 
 NAME = "Get-ServicePrincipal"
 _IDS = ("ObjectId", "AppId", "Sid", "Guid", "ExchangeObjectId")
@@ -41,5 +41,5 @@ def decode(row: Row) -> ServicePrincipal:
         frozenset(str(row[column]).strip().lower() for column in columns if row.get(column))
         for columns in (_NAMES, _IDS)
     )
-    client_id, shown = str(row.get("AppId") or "").lower(), str(row.get("DisplayName") or "")
+    client_id, shown = (text_of(row, "AppId") or "").lower(), text_of(row, "DisplayName") or ""
     return ServicePrincipal(object_id, names, own, f"the application {shown or object_id}", client_id, shown)

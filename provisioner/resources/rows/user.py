@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import guid
+from provisioner.resources.canonical import guid, text_of
 from provisioner.resources.rows import FEW, recipient
 
 _ADDRESSES = ("UserPrincipalName", "WindowsEmailAddress")
@@ -69,7 +69,7 @@ def look_ups(identities: Sequence[str]) -> Sequence[Cmdlet]:
 
 def decode(row: Row) -> User:
     """One row."""
-    policy = str(row["AuthenticationPolicy"] or "") if "AuthenticationPolicy" in row else None
+    policy = text_of(row, "AuthenticationPolicy")
     addresses = frozenset(recipient.form(str(row[column])) for column in _ADDRESSES if row.get(column))
     sign_in = recipient.form(str(row.get("UserPrincipalName") or ""))
     kind = str(row.get("RecipientTypeDetails") or "").lower()

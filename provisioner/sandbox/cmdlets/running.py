@@ -76,8 +76,9 @@ def catalogue(caller: Caller) -> list[str]:
 
 def complete(tenant: Tenant) -> None:
     """Give the tenant the rows that every tenant has and a seed did not mention."""
-    for noun in NOUNS.values():
-        ensure_builtin(tenant, noun)
+    for name, noun in NOUNS.items():
+        if not tenant.objects.get(name):
+            ensure_builtin(tenant, noun)
 
 
 def run_cmdlet(tenant: Tenant, caller: Caller, name: str, parameters: Mapping[str, Any]) -> CmdletResult:

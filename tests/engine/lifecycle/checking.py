@@ -179,7 +179,7 @@ class Watch:
             earlier = [p for p in self.service.log[self.began : passage.number] if p.address == address]
             demand(all(p.step <= passage.step for p in earlier), f"{address}: the steps are out of order")
         live = truth(self.service, [change], shown=True)[address]
-        if str(passage.request).startswith(("New-", "Add-")):
+        if change.action is Action.CREATE and _name(passage.request) == _first_cmdlet(change):
             demand(live is None, f"{address} was created although the tenant shows it")
         middle, turn = _middle(change), self._turn(address)
         if not turn or (middle and not is_after(middle, live)):
@@ -395,6 +395,15 @@ def _has_opened(change: Change, live: Any) -> bool:
 def _repeatable(request: Request) -> bool:
     """By the verb alone: New, Add and Remove are not (the second Remove says that it is gone)."""
     return str(request).partition("-")[0] in {"Set", "Enable", "Disable"}
+
+
+def _name(request: Request) -> str:
+    return request.name if isinstance(request, Cmdlet) else ""
+
+
+def _first_cmdlet(change: Change) -> str:
+    """The cmdlet that a creation begins with. A run that goes on with one sends what is left."""
+    return next(step.request.name for step in change.steps if isinstance(step, Send))
 
 
 def _is_step(change: Change, passage: Passage) -> bool:

@@ -7,10 +7,11 @@ and their one policy of retries. Time is the run's virtual clock.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import pickle
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from urllib.parse import parse_qsl, unquote
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError
 from provisioner.engine import Event, Finished, ReadingFinished, ReadingStarted, Sending
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
-from provisioner.model import Address, Answer, Cmdlet, DnsQuery, GraphRequest, Request
+from provisioner.model import Address, Answer, Change, Cmdlet, DnsQuery, GraphRequest, Request
 from provisioner.sandbox.clock import Clock
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.dns import find
@@ -105,7 +106,10 @@ class Killed(BaseException):
 
 
 class Service:
-    """The ports of one tenant. `fault` strikes request number `at`; `arriving` is called when a write arrives."""
+    """The ports of one tenant. `fault` strikes request number `at`; `arriving` is called when a write arrives.
+
+    `version` is another one after everything that may have changed the rows; `known` are objects as they were at one.
+    """
 
     transport = "rest"
 
@@ -119,6 +123,8 @@ class Service:
         self.journal_size: Callable[[], int] = lambda: 0
         self.dead = False
         self.most_writing = self._writing = 0
+        self.version = 0
+        self.known: dict[Address, tuple[int, Change, Any]] = {}
         self._graph = GraphService(tenant)
         self._retry = Retry(RETRY_S, clock=self.clock)
         self._readings: list[tuple[ReadingStarted, list[Request]]] = []
@@ -163,6 +169,7 @@ class Service:
         fault = self.fault if passage.number == self.at else None
 
         def carry_out() -> Answer:
+            self.version += passage.writes
             answer = execute()
             passage.effects += 1
             return answer
@@ -201,13 +208,14 @@ class Service:
 
     def _arrived(self, request: Request) -> Passage:
         """The log's entry. A write belongs to the change whose intention was told last: nothing comes in between."""
-        passage = Passage(len(self.log), request, self._purpose(request), journalled=self.journal_size())
+        passage = Passage(len(self.log), request, self._purpose(request))
         passage.stopped = bool(self.stop and self.stop.is_set())
         self.log.append(passage)
         if passage.writes and self._intended is not None:
             passage.address, passage.step = self._intended.change.address, self._intended.step
             passage.purpose = f"write {passage.step + 1}"
         if passage.writes:
+            passage.journalled = self.journal_size()
             self.arriving(passage)
         return passage
 
@@ -232,6 +240,16 @@ class Service:
         rows = tuple(dict(row) for row in (*result.rows, *result.beyond))
         check_rows(cmdlet, rows)
         return Answer(rows, tuple(result.warnings))
+
+    def told(self, request: Request) -> Answer:
+        """The answer to any question, in nobody's log."""
+        match request:
+            case Cmdlet():
+                return self.execute(request)
+            case GraphRequest():
+                return self._directory(request)
+            case DnsQuery():
+                return self._published(request)
 
     def _directory(self, request: GraphRequest) -> Answer:
         path, _, query = request.path.partition("?")
@@ -260,7 +278,13 @@ class Service:
         if name == "publish":
             self.publish(parameters["domain"])
             return []
+        self.version += 1
         return list(run_cmdlet(self.tenant, ADMINISTRATOR, name, parameters).rows)
+
+    @property
+    def lags(self) -> bool:
+        """Whether reads may see rows as they were."""
+        return bool(self.tenant._pending)
 
     @contextmanager
     def without_lag(self) -> Iterator[None]:
@@ -273,14 +297,23 @@ class Service:
 
     def publish(self, domain: str) -> None:
         """What the domain's owner does: the CNAMEs that Exchange names, as far as it does."""
+        self.version += 1
         for row in self.tenant.rows("DkimSigningConfig"):
             if str(row["Domain"]).lower() == domain:
                 for number in (1, 2):
                     target = str(row[f"Selector{number}CNAME"])
                     self.tenant.dns[f"selector{number}._domainkey.{domain}"] = {"CNAME": [target]}
 
+    def recall(self, passages: Sequence[Passage], turns: Any) -> None:
+        """Take requests for asked and answered as another life of the scene asked them."""
+        first = len(self.log)
+        for number, known in enumerate(passages, first):
+            self.log.append(known if known.number == number else dataclasses.replace(known, number=number))
+        self.random.setstate(turns)
+
     def settle(self) -> None:
         """The next day: replication is done, and whoever was to do something has."""
+        self.version += 1
         self.tenant.lag = 0.0
         self.tenant.clock.advance(86_400.0)
         self.tenant.settings.pop("inbound_connectors_created_disabled", None)

@@ -20,8 +20,9 @@ from provisioner.model import Address, ChangeSet
 from provisioner.resources import TYPES
 from tests.engine.lifecycle.checking import SUCCESS, Stopped, Watch, Wrong, check_plan, demand
 from tests.engine.lifecycle.faults import CONFIRM_S, Scripted
-from tests.engine.lifecycle.port import Killed, Service
-from tests.engine.lifecycle.scenes import EVERY_GUARD, Scene
+from tests.engine.lifecycle.memory import Morning, Planned, State, state
+from tests.engine.lifecycle.port import Killed, Service, born, kept
+from tests.engine.lifecycle.scenes import EVERY_GUARD, PASSWORD, Scene
 
 _RUNS = 5
 _DIGEST = "sha256:lifecycle"
@@ -29,14 +30,21 @@ _DIGEST = "sha256:lifecycle"
 
 @contextmanager
 def quick_journals() -> Iterator[None]:
-    """Without forcing to disk: that a journal survives is for tests that kill a process."""
-    with mock.patch.object(os, "fsync"):
+    """Without forcing to disk: that a journal survives is for tests that kill a process. And a password of accounts."""
+    with mock.patch.object(os, "fsync", _at_once), mock.patch.dict(os.environ, {PASSWORD: "Lifecycle-1-Word"}):
         yield
+
+
+def _at_once(_: int) -> None:
+    """Takes the place of `os.fsync`."""
 
 
 @dataclass
 class Life:
-    """A scene with a fault at request `at`. `told` is how the run that it struck ended, in a word or two."""
+    """A scene with a fault at request `at`. `told` is how the run that it struck ended, in a word or two.
+
+    The one without a fault comes first and is lived whole; of the others is lived what none of the scene has shown yet.
+    """
 
     scene: Scene
     folder: Path
@@ -47,18 +55,37 @@ class Life:
     service: Service = field(init=False)
 
     def __post_init__(self) -> None:
-        self.service = self.scene.service()
-        self.service.fault, self.service.at = self.fault, self.at
+        self.memory = self.scene.memory
         self.path = self.folder / "journal.jsonl"
+        self.path.unlink(missing_ok=True)
+        mornings = self.memory.mornings[:1] if self.at < 0 else self.memory.mornings
+        morning = next((m for m in reversed(mornings) if len(m.passages) <= max(0, self.at)), None)
+        self.service = self.scene.service() if morning is None else self._begun(morning)
+        self.begins = None if morning is None else morning.state
+        self.service.fault, self.service.at = self.fault, self.at
         self.service.journal_size = lambda: self.path.stat().st_size if self.path.exists() else 0
+
+    def _begun(self, morning: Morning) -> Service:
+        """The service with the run of the sound life in which the fault strikes about to begin."""
+        service, self.runs = born(morning.tenant, self.scene.seed), morning.runs
+        service.recall(morning.passages, morning.turns)
+        if morning.journal is not None:
+            self.path.write_bytes(morning.journal)
+        return service
 
     def live(self) -> str:
         """Go through it. Raises Wrong, with what was wrong; gives how the run that was struck ended."""
-        self.path.unlink(missing_ok=True)
         random.seed(self.scene.seed)  # the jitter of the retries
+        passed: dict[State, str] = {}
         for _ in range(_RUNS):
-            before = len(self.service.log)
-            ended = self._run()
+            before, began, spent = len(self.service.log), self.begins or state(self.service), self._spent()
+            self.begins = None
+            self._keep(began)
+            if spent and self.fault is not None and began in self.memory.right:
+                break
+            ended = self._run(began)
+            if spent:
+                passed[began] = ended
             if self._struck_since(before) or self.fault is None or self.fault.moves:
                 self.told = self.told or ended
             if ended == "nothing to do":
@@ -66,21 +93,48 @@ class Life:
             self._next_day()
         else:
             raise Wrong(f"it does not converge: {ended}")
+        self.memory.right |= passed
         return self.told or "not struck"
+
+    def _spent(self) -> bool:
+        """Whether nothing will strike any more."""
+        if self.fault is None:
+            return True
+        return bool(self.runs) if self.fault.moves else self.at < len(self.service.log)
+
+    def _keep(self, began: State) -> None:
+        """Of the sound life, keep where each run begins."""
+        if self.fault is None and all(len(m.passages) != len(self.service.log) for m in self.memory.mornings):
+            journal_ = self.path.read_bytes() if self.path.exists() else None
+            passages, turns = tuple(self.service.log), self.service.random.getstate()
+            morning = Morning(kept(self.service.tenant), began, passages, turns, journal_, self.runs)
+            self.memory.mornings.append(morning)
 
     def _struck_since(self, number: int) -> bool:
         return number <= self.at < len(self.service.log)
 
     # --- one run ----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> str:
+    def _run(self, began: State) -> str:
         """Plan, and apply what is planned. In a word or two, how it ended."""
         since = len(self.service.log)
+        known = self.memory.plans.get(began)
+        if known is not None and not since <= self.at < since + len(known.passages):
+            self.service.recall(known.passages, known.turns)
+            return self._carry_out(known.found, since)
         found = self._plan()
         if found is None:
             return "killed"
         lied = bool(self.fault and self.fault.lies and self._struck_since(since))
         check_plan(self.scene.desired, found, self.service, self.service.log[since:], lied=lied)
+        if not self._struck_since(since):
+            asked = tuple(self.service.log[since:])
+            self.memory.plans[began] = Planned(found, asked, self.service.random.getstate())
+        elif known is not None and found == known.found and began in self.memory.right:
+            return self.memory.right[began]  # the fault has left no trace: what follows was lived already
+        return self._carry_out(found, since, lied=lied)
+
+    def _carry_out(self, found: ChangeSet, since: int, *, lied: bool = False) -> str:
         if found.errored:
             demand(self._struck_since(since), f"it could not be read: {found.unknown or found.unlisted}")
             return "unknown"
@@ -166,6 +220,7 @@ class Life:
         self.service.settle()
         self.scene.publish(self.service)
         kept = {a.key for a, r in self.scene.desired.resources.items() if getattr(r.spec, "enabled", None) is None}
+        self.service.version += 1
         for row in self.service.tenant.rows("InboundConnector"):
             row["Enabled"] = row["Enabled"] or row["Name"] in kept
 

@@ -10,8 +10,8 @@ import datetime as dt
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,27 @@ from provisioner.resources.smtp_auth import ORGANIZATION
 from provisioner.rules import RULES
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
+from tests.engine.lifecycle.memory import Memory
 from tests.engine.lifecycle.port import Service, born, kept
 
 OWNER = "contoso/lifecycle"
 EVERY_GUARD = tuple(Waiver(rule, reason="a test") for rule in RULES)
+
+PASSWORD = "LIFECYCLE_PASSWORD"
+"""The variable of the environment that has the password of new accounts."""
+_EXCHANGE, _ROLE = "https://outlook.office365.com", "SMTP.SendAsApp"
+_BILLING = "6f0a3c1e-0000-4000-8000-000000000b00"
+
+
+def _client(n: int) -> str:
+    """The client id of an application."""
+    return f"6f1c0d1e-0000-4000-8000-000000000a{n:02}"
+
+
+def _object(n: int) -> str:
+    """The object id of its enterprise application."""
+    return f"6f1c0d1e-0000-4000-8000-000000000b{n:02}"
+
 
 _SEED = {
     "sandbox": 1,
@@ -38,9 +55,18 @@ _SEED = {
             *({"DomainName": f"sign{n}.example"} for n in range(5)),
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "AuthenticationPolicy": [
+            {"Name": "lets in", "AllowBasicAuthSmtp": True},
+            {"Name": "keeps out", "AllowBasicAuthSmtp": False},
+        ],
+        "BillingPolicy": [{"Id": _BILLING, "Name": "Mail"}],
     },
     "mailboxes": [{"address": f"box{n}@contoso.com"} for n in range(5)]
     + [{"address": f"app{n}@contoso.com"} for n in range(5)],
+    "apps": [
+        {"displayName": f"app {n}", "appId": _client(n), "objectId": _object(n), "appRoles": {_EXCHANGE: [_ROLE]}}
+        for n in range(5)
+    ],
 }
 
 Commands = Sequence[tuple[str, Mapping[str, Any]]]
@@ -68,15 +94,17 @@ class Scene:
     writes: int
     seed: int
     number: int
+    memory: Memory = field(default_factory=Memory, compare=False)
 
     def is_about(self, address: Address) -> bool:
         """Whether a change is the one that the scene is about: by the piece's number, or the organization's."""
         if address.key in {ORGANIZATION, SETTINGS}:
             return f"{address.type} update, {'organization ' if address.key == ORGANIZATION else ''}" in self.kind
-        return str(self.number) in address.key
+        return any(name in address.key for name in _names(self.number))
 
     def move(self, service: Service) -> None:
         """What another client does to the object: a field that the plan writes gets a third value."""
+        service.version += 1
         rows = service.tenant.rows
         for row in (r for r in rows("InboundConnector") if r["Name"] == f"in{self.number}"):
             row["ConnectorType"] = "Partner"
@@ -85,6 +113,11 @@ class Scene:
 
     def service(self) -> Service:
         """The tenant as the scene begins, anew each time."""
+        if self.memory.tenant is None:
+            self.memory.tenant = kept(self._prepared().tenant)
+        return born(self.memory.tenant, self.seed)
+
+    def _prepared(self) -> Service:
         service = born(_dump(), self.seed)
         for name, parameters in self.before:
             service.administrate(name, parameters)
@@ -102,6 +135,11 @@ def _dump() -> bytes:
     tenant = Tenant()
     tenant.merge(load_seed(_SEED))
     return kept(tenant)
+
+
+def _names(n: int) -> Sequence[str]:
+    """What is part of the keys of the objects with this number."""
+    return (f"in{n}", f"out{n}", f"new{n}", f"box{n}@", f"sign{n}.", f"policy{n}", f"news{n}@", _client(n))
 
 
 # --- the kinds of change ---------------------------------------------------------------------------------------------
@@ -199,7 +237,87 @@ def _move(random_: random.Random, n: int) -> Piece:
     return Piece({"inbound_connectors": {f"new{n}": fields}, "absent": [f"inbound_connector/in{n}"]}, _has_inbound(n))
 
 
-KINDS: Mapping[str, Make] = {
+def _policy(n: int, *, lets_in: bool, before: Commands = ()) -> Piece:
+    return Piece({"authentication_policies": {f"policy{n}": {"allow_basic_smtp": lets_in}}}, before)
+
+
+def _has_policy(n: int, *, lets_in: bool, used: bool = True) -> Commands:
+    new = ("New-AuthenticationPolicy", {"Name": f"policy{n}", "AllowBasicAuthSmtp": lets_in})
+    return (new, *_assigned(n, f"policy{n}")) if used else (new,)
+
+
+def _assigned(n: int, policy: str | None) -> Commands:
+    return (("Set-User", {"Identity": f"box{n}@contoso.com", "AuthenticationPolicy": policy}),)
+
+
+def _assign(n: int, policy: str, before: Commands = ()) -> Piece:
+    return Piece({"assignments": {"authentication_policy": {"mailboxes": {f"box{n}@contoso.com": policy}}}}, before)
+
+
+def _default(policy: str, before: str | None) -> Piece:
+    was = (("Set-OrganizationConfig", {"DefaultAuthenticationPolicy": before}),)
+    return Piece({"assignments": {"authentication_policy": {"default": policy}}}, was)
+
+
+def _new_policy(random_: random.Random, n: int) -> Piece:
+    """A policy, and who is to have it."""
+    lets_in = random_.random() < 0.5
+    return Piece({**_policy(n, lets_in=lets_in).sections, **_assign(n, f"policy{n}").sections})
+
+
+def _application(n: int, before: Commands = (), **fields: Any) -> Piece:
+    return Piece({"service_principals": {_client(n): fields}}, before)
+
+
+def _has_application(n: int, **columns: Any) -> Commands:
+    ids = {"AppId": _client(n), "ObjectId": _object(n)}
+    return (("New-ServicePrincipal", {**ids, "DisplayName": f"app {n}", **columns}),)
+
+
+def _opened(n: int, before: Commands = ()) -> Piece:
+    return Piece({"mailbox_permissions": {_client(n): [f"box{n}@contoso.com"]}}, before)
+
+
+def _has_opened(n: int) -> Commands:
+    right = {"Identity": f"box{n}@contoso.com", "User": _object(n), "AccessRights": ["FullAccess"]}
+    return (*_has_application(n), ("Add-MailboxPermission", {**right, "AutoMapping": False, "Confirm": False}))
+
+
+def _role(n: int, mailboxes: Sequence[int], before: Commands = ()) -> Piece:
+    addresses = [f"box{m}@contoso.com" for m in mailboxes]
+    return Piece({"application_role_assignments": {_client(n): {_ROLE: addresses}}}, before)
+
+
+def _has_role(n: int, mailboxes: Sequence[int]) -> Commands:
+    name = f"{_ROLE} {_client(n)}"
+    names = " -or ".join(f"EmailAddresses -eq 'smtp:box{m}@contoso.com'" for m in mailboxes)
+    assigned = {"Name": name, "App": _object(n), "Role": f"Application {_ROLE}", "CustomResourceScope": name}
+    return (
+        *_has_application(n),
+        ("New-ManagementScope", {"Name": name, "RecipientRestrictionFilter": names}),
+        ("New-ManagementRoleAssignment", assigned),
+    )
+
+
+def _account(n: int, before: Commands = (), **fields: Any) -> Piece:
+    body = {"password": f"env:{PASSWORD}", "billing_policy": _BILLING, **fields}
+    return Piece({"hve_accounts": {f"news{n}@contoso.com": body}}, before)
+
+
+def _has_account(n: int, *applications: str) -> Commands:
+    name = f"news{n}@contoso.com"
+    allowed = [("Add-HVEAppAccess", {"Identity": name, "AppIds": list(applications)})] if applications else []
+    return (
+        (
+            "New-MailUser",
+            {"HVEAccount": True, "Name": name, "PrimarySmtpAddress": name, "Password": "Lifecycle-1-Word"},
+        ),
+        ("Set-HVEAccountBillingPolicy", {"Identity": name, "BillingPolicyId": _BILLING}),
+        *allowed,
+    )
+
+
+FIRST_KINDS: Mapping[str, Make] = {
     "smtp_auth update, mailbox opens": lambda r, n: _mailbox(n, "enabled", before=r.choice((True, None))),
     "smtp_auth update, mailbox closes": lambda _, n: _mailbox(n, "disabled", before=False),
     "smtp_auth update, mailbox inherits": lambda r, n: _mailbox(n, "inherit", before=r.choice((True, False))),
@@ -247,6 +365,69 @@ KINDS: Mapping[str, Make] = {
 }
 
 
+LATER_KINDS: Mapping[str, Make] = {
+    "authentication_policy create": lambda r, n: _policy(n, lets_in=r.random() < 0.5),
+    "authentication_policy update, opens": lambda _, n: _policy(n, lets_in=True, before=_has_policy(n, lets_in=False)),
+    "authentication_policy update, closes": lambda _, n: _policy(n, lets_in=False, before=_has_policy(n, lets_in=True)),
+    "authentication_policy delete": lambda _, n: Piece(
+        {"absent": [f"authentication_policy/policy{n}"]}, _has_policy(n, lets_in=True, used=False)
+    ),
+    "authentication_policy_assignment update, mailbox opens": lambda r, n: _assign(
+        n, r.choice(("lets in", "inherit")), _assigned(n, "keeps out")
+    ),
+    "authentication_policy_assignment update, mailbox closes": lambda r, n: _assign(
+        n, "keeps out", _assigned(n, r.choice(("lets in", None)))
+    ),
+    "authentication_policy_assignment update, organization opens": lambda r, _: _default(
+        r.choice(("lets in", "none")), "keeps out"
+    ),
+    "authentication_policy_assignment update, organization closes": lambda r, _: _default(
+        "keeps out", r.choice(("lets in", None))
+    ),
+    "authentication_policy create with authentication_policy_assignment": _new_policy,
+    "service_principal create": lambda r, n: (
+        _application(n, display_name="ERP") if r.random() < 0.5 else _application(n)
+    ),
+    "service_principal update": lambda _, n: _application(n, _has_application(n), display_name="ERP"),
+    "service_principal delete": lambda _, n: Piece(
+        {"absent": [f"service_principal/{_client(n)}"]}, _has_application(n)
+    ),
+    "mailbox_permission create": lambda _, n: _opened(n, _has_application(n)),
+    "mailbox_permission create with service_principal": lambda _, n: Piece(
+        {**_application(n).sections, **_opened(n).sections}
+    ),
+    "mailbox_permission delete": lambda _, n: Piece(
+        {"absent": [f"mailbox_permission/{_client(n)} on box{n}@contoso.com"]}, _has_opened(n)
+    ),
+    "application_role_assignment create, two writes": lambda r, n: _role(n, r.sample(range(5), 2), _has_application(n)),
+    "application_role_assignment create with service_principal": lambda _, n: Piece(
+        {**_application(n).sections, **_role(n, [n]).sections}
+    ),
+    "application_role_assignment update, opens": lambda _, n: _role(n, [n, (n + 1) % 5], _has_role(n, [n])),
+    "application_role_assignment update, closes": lambda _, n: _role(n, [n], _has_role(n, [n, (n + 1) % 5])),
+    "application_role_assignment delete, two writes": lambda _, n: Piece(
+        {"absent": [f"application_role_assignment/{_client(n)} {_ROLE}"]}, _has_role(n, [n])
+    ),
+    "hve_account create, several writes": lambda r, n: (
+        _account(n, display_name="News", applications=[_object(n)], reply_to="hr@contoso.com")
+        if r.random() < 0.7
+        else _account(n, display_name="News")
+    ),
+    "hve_account update, neutral": lambda _, n: _account(n, _has_account(n), display_name="Our news"),
+    "hve_account update, opens": lambda _, n: _account(n, _has_account(n), applications=[_object(n)]),
+    "hve_account update, closes": lambda _, n: _account(
+        n, _has_account(n, _object(n), _object(n ^ 1)), applications=[]
+    ),
+    "hve_account update, opens and closes": lambda r, n: _account(
+        n, _has_account(n, _object(n)), applications=[_object((n + 1) % 5)]
+    ),
+    "hve_account delete": lambda _, n: Piece({"absent": [f"hve_account/news{n}@contoso.com"]}, _has_account(n)),
+}
+
+KINDS: Mapping[str, Make] = {**FIRST_KINDS, **LATER_KINDS}
+"""Around a change of the first kinds stand others of these only: lives that were once wrong are known by a number."""
+
+
 _OPENERS = ("inbound_connector create", "inbound_connector update, opens", "send_as create", "no-op, not in force")
 
 
@@ -265,13 +446,15 @@ def _signing(n: int) -> Piece:
 # --- a scene ---------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
 def scene(kind: str, variant: int, folder: Path) -> Scene:
     """The scene of this number about a kind of change; the same every time. `folder` is for the plan's file."""
     seed = random.Random(f"{kind} {variant}").randrange(2**32)
     random_ = random.Random(seed)
     numbers = random_.sample(range(5), 4)
     pieces = [KINDS[kind](random_, numbers[0])]
-    others = [random_.choice(sorted(KINDS)) for _ in range(random_.randrange(4))]
+    around = FIRST_KINDS if kind in FIRST_KINDS else KINDS
+    others = [random_.choice(sorted(around)) for _ in range(random_.randrange(4))]
     if closes(kind):
         others = [random_.choice(_OPENERS), *others[:2]]  # something to wait for
     pieces += [KINDS[other](random_, n) for other, n in zip(others, numbers[1:], strict=False)]
@@ -299,21 +482,25 @@ def scene(kind: str, variant: int, folder: Path) -> Scene:
 
 def _fits(plan: Mapping[str, Any], piece: Piece) -> bool:
     """Whether a piece says nothing that the plan says already: there is one organization."""
-    for section, content in piece.sections.items():
-        have = plan.get(section)
-        if isinstance(have, dict) and isinstance(content, dict) and have.keys() & content.keys() - {"mailboxes"}:
-            return False
-    return True
+    return _agree(plan, piece.sections)
+
+
+def _agree(have: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
+    both = [(have[key], more[key]) for key in have.keys() & more.keys()]
+    return all(
+        _agree(one, other) if isinstance(one, dict) and isinstance(other, dict) else isinstance(one, list)
+        for one, other in both
+    )
 
 
 def _merge(plan: dict[str, Any], sections: Mapping[str, Any]) -> None:
-    for section, content in sections.items():
+    for key, content in sections.items():
         if isinstance(content, list):
-            plan[section] = [*plan.get(section, []), *content]
+            plan[key] = [*plan.get(key, []), *content]
+        elif isinstance(content, dict):
+            _merge(plan.setdefault(key, {}), content)
         else:
-            have = plan.setdefault(section, {})
-            for key, value in content.items():
-                have[key] = {**have[key], **value} if key == "mailboxes" and key in have else value
+            plan[key] = content
 
 
 def _loaded(plan: Mapping[str, Any], folder: Path) -> Desired:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from provisioner.engine import OPENINGS
 from tests.engine.lifecycle.checking import Wrong
@@ -65,13 +66,10 @@ def _belongs(passage: Passage, around: Scene) -> bool:
     return passage.address is None or around.is_about(passage.address)
 
 
-def lived(lot: Lot, folder: Path, cache: dict[tuple[str, int], Scene]) -> str:
+def lived(lot: Lot, folder: Path) -> str:
     """How a life ended. Raises Wrong."""
-    key = (lot.kind, lot.variant)
-    if key not in cache:
-        cache[key] = scene(*key, folder)
     fault: Scripted | None = _BY_NAME.get(lot.fault)
-    return Life(cache[key], folder, fault, lot.at).live()
+    return Life(scene(lot.kind, lot.variant, folder), folder, fault, lot.at).live()
 
 
 @dataclass
@@ -79,18 +77,17 @@ class Table:
     """Lives by fault, kind of request and kind of change, and the wrong ones."""
 
     cells: dict[tuple[str, str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    wrong: list[tuple[Lot, str]] = field(default_factory=list)
+    wrong: list[tuple[str, str]] = field(default_factory=list)
 
     def live(self, chosen: Iterable[Lot], folder: Path, most_wrong: int = 10) -> None:
         """Live them all, or until so many were wrong."""
-        scenes: dict[tuple[str, int], Scene] = {}
         with quick_journals():
             for lot in chosen:
                 try:
-                    told = lived(lot, folder, scenes)
+                    told = lived(lot, folder)
                 except Wrong as wrong:
                     told = "WRONG"
-                    self.wrong.append((lot, str(wrong)))
+                    self.wrong.append((str(lot), str(wrong)))
                 self.cells[lot.fault, lot.label if lot.fault != "none" else "", lot.kind][told] += 1
                 if len(self.wrong) >= most_wrong:
                     return
@@ -99,6 +96,16 @@ class Table:
         for key, counts in other.cells.items():
             self.cells[key].update(counts)
         self.wrong += other.wrong
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as a document, for `of_json`."""
+        return {"cells": [[*key, counts] for key, counts in self.cells.items()], "wrong": self.wrong}
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> Table:
+        table = cls(wrong=[(lot, words) for lot, words in document["wrong"]])
+        table.cells.update({(fault, label, kind): Counter(n) for fault, label, kind, n in document["cells"]})
+        return table
 
     @property
     def lives(self) -> int:

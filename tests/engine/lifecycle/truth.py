@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from provisioner.diagnostics import NotFound
-from provisioner.model import Absent, Address, Answer, Change, Cmdlet, Query, ResourceType, Unknown, project
+from provisioner.model import Absent, Address, Answer, Change, Query, ResourceType, Unknown, project
 from provisioner.resources import TYPES
 from tests.engine.lifecycle.port import Service
 
@@ -16,14 +16,22 @@ BY_NAME: dict[str, ResourceType[Any]] = {t.name: t for t in TYPES}
 
 def truth(service: Service, changes: Iterable[Change], *, shown: bool = False) -> dict[Address, Any]:
     """The object of each change as it is, None where there is none; `shown`: as reads see it by now."""
-    wanted: dict[str, dict[str, Any]] = {}
-    for change in changes:
-        wanted.setdefault(change.address.type, {})[change.address.key] = change.after
+    shown = shown and service.lags
+    wanted: dict[str, dict[str, Change]] = {}
     found: dict[Address, Any] = {}
+    for change in changes:
+        known = None if shown else service.known.get(change.address)
+        if known is not None and known[:2] == (service.version, change):
+            found[change.address] = known[2]
+        else:
+            wanted.setdefault(change.address.type, {})[change.address.key] = change
     with nullcontext() if shown else service.without_lag():
-        for name, keys in wanted.items():
-            seen = _decoded(service, BY_NAME[name], keys)
-            found.update({Address(name, key): seen.get(key) for key in keys})
+        for name, mine in wanted.items():
+            seen = _decoded(service, BY_NAME[name], {key: change.after for key, change in mine.items()})
+            for key, change in mine.items():
+                found[change.address] = seen.get(key)
+                if not shown:
+                    service.known[change.address] = (service.version, change, seen.get(key))
     return found
 
 
@@ -41,9 +49,8 @@ def _decoded(service: Service, kind: ResourceType[Any], wanted: dict[str, Any]) 
 def _answers(service: Service, queries: Collection[Query]) -> list[tuple[Query, Answer]]:
     found = []
     for query in queries:
-        assert isinstance(query.request, Cmdlet)
         try:
-            found.append((query, service.execute(query.request)))
+            found.append((query, service.told(query.request)))
         except NotFound:
             found.append((query, Answer()))
     return found
