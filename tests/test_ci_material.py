@@ -26,8 +26,9 @@ from tests.preloaded import preloaded
 
 ROOT = Path(__file__).parents[1]
 ACTION = ROOT / ".github" / "actions" / "provisioner" / "action.yml"
-GITHUB = ROOT / "docs" / "ci" / "github.yml"
-GITLAB = ROOT / "docs" / "ci" / "gitlab.yml"
+STARTERS = ROOT / "provisioner" / "operations" / "starters"
+GITHUB = STARTERS / "github.yml"
+GITLAB = STARTERS / "gitlab.yml"
 FILES = [ACTION, GITHUB, GITLAB, ROOT / ".pre-commit-hooks.yaml"]
 WORKFLOWS = [GITHUB, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
 
@@ -89,7 +90,7 @@ PINNED = re.compile(rf"{PROJECT['name']}(\[\w+\])?==(\{{__version__\}}|\d+(\.\d+
 def installations() -> list[tuple[str, str]]:
     """Every `pip install` that somebody may copy or that runs in a pipeline, with the file that it stands in."""
     files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*"), *(ROOT / ".github").rglob("*"), *ROOT.glob(".*.yaml")]
-    files += (ROOT / "provisioner").rglob("*.py")
+    files += [*(ROOT / "provisioner").rglob("*.py"), *STARTERS.iterdir()]
     found = []
     for file in (f for f in files if f.is_file()):
         text = file.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -123,7 +124,9 @@ def test_the_name_of_the_distribution_is_our_own_and_told() -> None:
 
 def test_examples_install_nothing_that_is_not_ours() -> None:
     found = installations()
-    assert {"README.md", "docs/ci/gitlab.yml", ".github/actions/provisioner/action.yml"} <= {file for file, _ in found}
+    assert {"README.md", str(GITLAB.relative_to(ROOT)), ".github/actions/provisioner/action.yml"} <= {
+        f for f, _ in found
+    }
     assert [(file, word) for file, line in found for word in installed(line) if foreign(word)] == []
 
 
