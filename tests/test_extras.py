@@ -157,6 +157,7 @@ cases:
 """
 ENVIRONMENT = {"PROVISIONER_PROFILE": "sandbox", "ERP_PASSWORD": "sandbox-only"}
 LINES: tuple[tuple[str, int], ...] = (
+    ("init begun --tenant contoso.com --owner us", 0),
     ("validate plan.yaml", 0),
     ("lint plan.yaml", 0),
     ("plan plan.yaml --detailed-exitcode -o changes.json", 2),

@@ -25,6 +25,7 @@ from provisioner.diagnostics import ProvisionerError
 from provisioner.render.escape import whole
 
 COMMANDS = {
+    "init": "Begin a folder: settings, a plan, its schema, .gitignore, a pipeline.",
     "validate": "Check a plan without a tenant: every mistake, with its place and how to mend it.",
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",

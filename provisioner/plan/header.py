@@ -37,8 +37,8 @@ def _language(value: object) -> int:
     raise refusal("PLAN-VERSION", what, f"write provisioner: {LANGUAGE}")
 
 
-def _tenant(text: str) -> str:
-    """A domain of the tenant, or the tenant's id; lower case."""
+def tenant_name(text: str) -> str:
+    """A domain of the tenant, or the tenant's id; lower case. Raises TENANT-INVALID."""
     if _GUID.fullmatch(text.lower()):
         return text.lower()
     try:
@@ -48,7 +48,8 @@ def _tenant(text: str) -> str:
         raise refusal("TENANT-INVALID", what, "write contoso.onmicrosoft.com, or the tenant's GUID") from None
 
 
-def _owner(text: str) -> str:
+def owner_name(text: str) -> str:
+    """A team's name for its mark: as it is. Raises OWNER-INVALID."""
     if not text or text != text.strip() or not text.isprintable() or len(text) > _LONGEST_OWNER:
         what = f"an owner is a short name of printable characters, {_LONGEST_OWNER} at most"
         raise refusal("OWNER-INVALID", what, "write a team and a stage, such as mail-platform/prod")
@@ -150,7 +151,7 @@ class Header(TypedDict, total=False):
     ]
     tenant: Annotated[
         str,
-        AfterValidator(_tenant),
+        AfterValidator(tenant_name),
         Field(
             description="The only tenant that the plan may touch: one of its domains, or its id.",
             examples=["contoso.onmicrosoft.com"],
@@ -159,7 +160,7 @@ class Header(TypedDict, total=False):
     ]
     owner: Annotated[
         str,
-        AfterValidator(_owner),
+        AfterValidator(owner_name),
         Field(
             description="Our mark on what the plan creates; what carries it and leaves the plan is deleted.",
             examples=["mail-platform/prod"],

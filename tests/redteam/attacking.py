@@ -35,6 +35,7 @@ NEEDS_NO_TENANT: Sequence[tuple[str, ...]] = (
     ("sandbox", "run", "Get-InboundConnector"),
     ("sandbox", "dns", "contoso.com", "txt", "x"),
     ("schema",),
+    ("init", "--tenant", "contoso.com", "--owner", "us", "--ci", "github"),
     ("version",),
     ("completion", "bash"),
 )

@@ -94,6 +94,7 @@ COMMANDS = [
     ("fleet", "drift", f"{NAME}{NEW}"),
     ("fleet", "plan", "--select", f"{NAME}{NEW}=x"),
     *(("fleet", "report", "--format", f) for f in ("text", "json", "html", "prometheus")),
+    ("init", "begun", "--tenant", NAME, "--owner", "us"), ("init", NAME, "--from-tenant", "--owner", "us"),
     *(("senders", "discover", "--days", "1", "--no-search", "--format", f) for f in ("text", "csv", "json", "html")),
 ]  # fmt: skip
 

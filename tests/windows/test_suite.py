@@ -81,6 +81,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "sandbox start --seed seed.json --detach --lag 0"),
     (0, "sandbox status"),
     (0, "version"),
+    (0, "init begun --tenant contoso.com --owner us --ci gitlab"),
     (0, "schema"),
     (0, "completion powershell"),
     (0, "validate plans"),
@@ -261,5 +262,5 @@ def test_places_in_reports_are_written_with_slashes(done: dict[str, Done], folde
 def test_nothing_is_left_behind(done: dict[str, Done], folder: Path) -> None:
     assert list((folder / ".provisioner" / "profiles").iterdir()) == []
     assert not (folder / ".provisioner" / "sandbox" / "endpoints.json").exists()
-    drafts = [p for p in folder.rglob(".*") if p.name not in {".provisioner", ".gitignore"}]
+    drafts = [p for p in folder.rglob(".*") if p.name not in {".provisioner", ".gitignore", ".gitlab-ci.yml"}]
     assert drafts == []

@@ -1,0 +1,68 @@
+"""`provisioner init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provisioner.cli.session import Session
+from provisioner.operations.connection import run
+from provisioner.operations.exporting import export
+from provisioner.operations.starting import NO_APPLICATION, PIPELINES, Started, Wanted, start
+from provisioner.render.escape import visible
+
+_NEXT = """
+Next:
+  1. Register an application in Entra and give it a role: docs/first-tenant.md has the commands.{id}
+  2. provisioner --profile {profile} doctor plans
+  3. provisioner --profile {profile} plan plans
+Without a tenant: provisioner sandbox start --detach, then provisioner --profile sandbox plan plans
+"""
+
+
+@click.command("init")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@click.option("--tenant", metavar="DOMAIN", help="The tenant's initial domain, contoso.onmicrosoft.com, or its GUID.")
+@click.option("--owner", metavar="NAME", help="Whose the plan is: our mark on the connectors that it makes.")
+@click.option("--client-id", default="", metavar="GUID", help="The application that signs in; it can be added later.")
+@click.option("--ci", "pipeline", type=click.Choice(sorted(PIPELINES)), help="Write a pipeline for this service too.")
+@click.option("--from-tenant", is_flag=True, help="Begin with what the tenant of the profile has, as `export` does.")
+@click.pass_obj
+def command(
+    session: Session,
+    folder: Path,
+    tenant: str | None,
+    owner: str | None,
+    client_id: str,
+    pipeline: str | None,
+    from_tenant: bool,
+) -> None:
+    """Begin a folder: settings, a plan that changes nothing yet, its schema, .gitignore.
+
+    What is there is kept as it is. Asks for what is not given, where somebody is there to answer.
+    """
+    tenant = tenant or (session.profile.tenant if from_tenant else "") or _asked(session, "--tenant", "Initial domain")
+    owner = owner or _asked(session, "--owner", "Owner of the plan, such as mail-platform/prod")
+    plan = run(export(session, owner=owner)).text if from_tenant else ""
+    profile = session.profile_name or "prod"
+    done = start(folder, Wanted(tenant, owner, profile, client_id, pipeline or "", plan))
+    session.result(_text(done) + _NEXT.format(profile=profile, id=_id(done, client_id)))
+
+
+def _asked(session: Session, option: str, question: str) -> str:
+    if not session.interactive:
+        raise click.UsageError(f"{option} is missing, and nobody is there to be asked")
+    answer: str = click.prompt(question, err=True)
+    return answer.strip()
+
+
+def _text(done: Started) -> str:
+    lines = [f"Written: {visible(name)}" for name in done.written]
+    return "\n".join([*lines, *(f"Kept as it is: {visible(name)}" for name in done.kept)]) + "\n"
+
+
+def _id(done: Started, client_id: str) -> str:
+    if client_id or "provisioner.toml" not in done.written:
+        return ""
+    return f"\n     Put its id into provisioner.toml, where {NO_APPLICATION} stands."
