@@ -16,6 +16,7 @@ import argparse
 import gc
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -31,6 +32,8 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
+from provisioner.operations.applying import Saved, Terms, load_saved
+from provisioner.operations.context import Context
 from provisioner.tenant import limits
 from tests.cli.in_process import Hanging
 from tests.cli.shop import Shop, open_shop
@@ -38,12 +41,14 @@ from tests.local_tenant import EVERY_GUARD, FRONT_OF, Session, connected
 from tests.redteam.fault_deeds import CUT, DEEDS, LASTING, MOST_BYTES, UNCLEAR, is_slow
 from tests.redteam.fault_requests import Asked, asked_in, classes
 
+CLIENT, BILLING = "66666666-0000-4000-8000-000000000001", "11111111-1111-4111-8111-111111111111"
 SEED: dict[str, Any] = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
     "objects": {
         "AcceptedDomain": [{"DomainName": "contoso.com"}],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "BillingPolicy": [{"Id": BILLING, "Name": "Mail"}],
         "InboundConnector": [
             {
                 "Name": name,
@@ -54,30 +59,33 @@ SEED: dict[str, Any] = {
             for name, address in (("depot", "203.0.113.9"), ("moved", "203.0.113.30"), ("gone", "203.0.113.40"))
         ],
     },
-    "mailboxes": [f"{name}@contoso.com" for name in ("erp", "fax", "a", "b", "c")],
+    "mailboxes": [f"{name}@contoso.com" for name in ("erp", "fax")],
+    "apps": [{"displayName": "crm", "appId": CLIENT, "objectId": CLIENT}],
     # A client that is cut off leaves its shells to their idle timeout.
     "settings": {"psrp_max_shells_per_user": 100_000},
 }
-PLAN = """\
+PLAN = f"""\
 provisioner: 1
 tenant: contoso.onmicrosoft.com
 owner: team
-domains: { contoso.com: { verified: true, type: authoritative } }
-mailboxes: { erp@contoso.com: { enabled: true } }
-organization: { reject_direct_send: true }
-smtp_auth:
-  organization: disabled
-  mailboxes: { erp@contoso.com: enabled, a@contoso.com: enabled, b@contoso.com: disabled }
-send_as: { erp@contoso.com: [fax@contoso.com, a@contoso.com], b@contoso.com: [c@contoso.com] }
+domains: {{ contoso.com: {{ verified: true, type: authoritative }} }}
+mailboxes: {{ erp@contoso.com: {{ enabled: true }} }}
+organization: {{ reject_direct_send: true }}
+authentication_policies: {{ devices-basic: {{ allow_basic_smtp: true }} }}
+assignments: {{ authentication_policy: {{ mailboxes: {{ erp@contoso.com: devices-basic }} }} }}
+smtp_auth: {{ organization: disabled, mailboxes: {{ erp@contoso.com: enabled }} }}
+send_as: {{ erp@contoso.com: [fax@contoso.com] }}
 inbound_connectors:
-  hq: { type: on_premises, sender_ip_addresses: [81.2.69.160] }
-  lab: { type: on_premises, sender_ip_addresses: [81.2.69.161] }
-  leeds: { type: on_premises, sender_ip_addresses: [81.2.69.162] }
-  partner: { type: partner, sender_domains: [fabrikam.com], require_tls: true }
-  depot: { type: on_premises, sender_ip_addresses: [81.2.69.163] }
-  moved: { type: on_premises, sender_ip_addresses: [203.0.113.30, 81.2.69.164] }
+  hq: {{ type: on_premises, sender_ip_addresses: [81.2.69.160] }}
+  partner: {{ type: partner, sender_domains: [fabrikam.com], require_tls: true }}
+  depot: {{ type: on_premises, sender_ip_addresses: [81.2.69.163] }}
+  moved: {{ type: on_premises, sender_ip_addresses: [203.0.113.30, 81.2.69.164] }}
 absent: [inbound_connector/gone]
-dkim: { contoso.com: { enabled: false, key_size: 2048 } }
+dkim: {{ contoso.com: {{ enabled: false, key_size: 2048 }} }}
+hve_accounts: {{ digest@contoso.com: {{ password: env:HVE_PASSWORD, billing_policy: {BILLING} }} }}
+service_principals: {{ {CLIENT}: {{ display_name: ERP }} }}
+mailbox_permissions: {{ {CLIENT}: [erp@contoso.com] }}
+application_role_assignments: {{ {CLIENT}: {{ SMTP.SendAsApp: [erp@contoso.com] }} }}
 """
 CHANGES = 15
 REQUEST_S = 2.0
@@ -119,17 +127,28 @@ class Loop:
     runs: int = 0
     known: dict[str, dict[str, str]] = field(default_factory=dict)
     """What a plan finds to do in a state of the tenant, of those that were judged already."""
+    loaded: dict[str, Saved] = field(default_factory=dict)
+    """The saved change sets, verified."""
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
+        self._stack.callback(gc.set_threshold, *gc.get_threshold())
         self._stack.enter_context(mock.patch.object(limits, "MOST_BYTES", MOST_BYTES))
         self._stack.enter_context(mock.patch("os.fsync"))  # nothing here pulls a plug
+        self._stack.enter_context(mock.patch.dict(os.environ, HVE_PASSWORD="Only-in-the-environment-1"))
+        self._stack.enter_context(mock.patch("provisioner.cli.apply.load_saved", self._load))
         self.shop: Shop = self._stack.enter_context(open_shop(self.folder, SEED))
         (self.folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def _load(self, context: Context, path: Path, terms: Terms | None = None) -> Saved:
+        """`load_saved`, once for each transport: it is done before the first request, so that no fault changes it."""
+        if path.name not in self.loaded:
+            self.loaded[path.name] = load_saved(context, path, terms)
+        return self.loaded[path.name]
 
     # --- the sound runs -------------------------------------------------------------------------------------------
 
@@ -145,6 +164,7 @@ class Loop:
         demand(applied.returncode == 0, f"the sound apply ends with {applied.returncode}: {applied.stderr}")
         self.requests["apply", transport] = asked_in(log)
         gc.freeze()  # what is loaded stays
+        gc.set_threshold(100_000, 20, 100)  # a run leaves little behind, and looking for it costs a tenth of its time
 
     def cases(self) -> list[Case]:
         """Every deed at every request of what was recorded, once; and for good where the request is tried again."""
