@@ -31,6 +31,7 @@ def command() -> None:
 def check(session: Session, path: Path, format_: str) -> int:
     """Ask DNS once about every domain of the plan, and say what is wrong and what to publish.
 
+    The MTA-STS policy of a domain that has one is fetched and compared with its MX records.
     With a profile (--profile) the DKIM targets are those that Exchange names. Exit 1 when something is wrong.
     """
     session.format = format_
@@ -50,7 +51,7 @@ def check(session: Session, path: Path, format_: str) -> int:
 @click.pass_obj
 def export(session: Session, path: Path, form: str) -> None:
     """Write the records that are missing or wrong, for a zone file, octoDNS or dnscontrol."""
-    for report in run(report_domains(session, path)):
+    for report in run(report_domains(session, path, policies=False)):
         records = [record for finding in report.findings for record in finding.publish]
         if records:
             session.result(FORMS[form](report.domain, records), data=True)

@@ -22,7 +22,7 @@ from provisioner.border import leads_out
 from provisioner.cli.tally import Tally
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
 from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying
-from provisioner.model import Cmdlet, DnsQuery, GraphRequest, Request
+from provisioner.model import AnyRequest, Cmdlet, DnsQuery, GraphRequest, PolicyQuery
 from provisioner.render.escape import json_text, visible
 
 FORMATS = ("text", "json")
@@ -54,7 +54,7 @@ class Log:
             case LockAwaited(holder):
                 self._record("lock", holder=holder)
             case Responded(request, answer, seconds):
-                facts = {**asked(request), "host": self.hosts.get(type(request).__name__, "")}
+                facts = {**asked(request), "host": host_of(request, self.hosts)}
                 retries = self._retries.pop(id(request), 0)
                 self._record("request", **facts, **_ended(answer), duration_s=round(seconds, 3), retries=retries)
             case HeldBack(change, missing):
@@ -77,7 +77,7 @@ class Log:
             self.write(visible(f"{record['time']} {kind} {' '.join(words)}"))
 
 
-def asked(request: Request) -> dict[str, str]:
+def asked(request: AnyRequest) -> dict[str, str]:
     """What is asked, without parameters, filters and the names in a path."""
     match request:
         case Cmdlet(name=name):
@@ -86,6 +86,13 @@ def asked(request: Request) -> dict[str, str]:
             return {"method": method, "path": _NAMES.sub("/…", path.partition("?")[0])}
         case DnsQuery(name=name, type=kind):
             return {"dns": f"{name} {kind}"}
+        case PolicyQuery():
+            return {"method": "GET", "path": "/.well-known/mta-sts.txt"}
+
+
+def host_of(request: AnyRequest, hosts: Mapping[str, str]) -> str:
+    """The host that a request goes to; `hosts` are those of the profile, by kind of request."""
+    return request.host if isinstance(request, PolicyQuery) else hosts.get(type(request).__name__, "")
 
 
 def _ended(answer: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from provisioner.changes.changeset import parameters_document
 from provisioner.diagnostics import TenantError
 from provisioner.engine import Event, LockAwaited, Observer, Responded, Retrying
-from provisioner.model import Cmdlet, DnsQuery
+from provisioner.model import Cmdlet, DnsQuery, PolicyQuery
 
 
 def notes(note: Callable[[str], None], verbose: int) -> Observer:
@@ -45,5 +45,7 @@ def _words(event: Responded) -> str:
     answer, dns = event.answer, isinstance(event.request, DnsQuery)
     if isinstance(answer, TenantError):
         return answer.summary if dns else f"{answer.kind}: {answer}"
+    if isinstance(event.request, PolicyQuery):
+        return f"HTTP {answer.status}"
     pages = f" in {answer.requests} pages" if answer.requests > 1 else ""
     return f"{len(answer.rows)} {'records' if dns else 'rows'}{pages}"

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from provisioner import __version__
-from provisioner.cli.log import asked
+from provisioner.cli.log import asked, host_of
 from provisioner.diagnostics import NotFound, TenantError, Throttled
 from provisioner.engine import Event, HeldBack, LockAwaited, Requested, Responded, Retrying, Sending
 from provisioner.extras import installation
-from provisioner.model import Cmdlet, GraphRequest, Request
+from provisioner.model import AnyRequest, Cmdlet, GraphRequest, PolicyQuery
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -109,7 +109,7 @@ class Telemetry:
             case HeldBack(change, _):
                 self._run.add_event("held back", {"provisioner.address": str(change.address)})
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, request: AnyRequest) -> None:
         from opentelemetry.trace import set_span_in_context
 
         facts = self._facts(request)
@@ -118,18 +118,20 @@ class Telemetry:
         context = set_span_in_context(self._run)
         self._open[id(request)] = self._tracer.start_span(_title(request), context, self._client, facts)
 
-    def _facts(self, request: Request) -> dict[str, Any]:
+    def _facts(self, request: AnyRequest) -> dict[str, Any]:
         """Attributes by the semantic conventions for HTTP clients, and ours."""
         facts = {f"provisioner.{name}": value for name, value in asked(request).items() if name != "method"}
-        if host := self.hosts.get(type(request).__name__, ""):
+        if host := host_of(request, self.hosts):
             facts["server.address"] = host
         if isinstance(request, GraphRequest):
             facts["http.request.method"] = request.method
+        elif isinstance(request, PolicyQuery):
+            facts["http.request.method"] = "GET"
         elif isinstance(request, Cmdlet) and self.over_http:
             facts["http.request.method"] = "POST"
         return facts
 
-    def _again(self, request: Request, seconds: float, error: TenantError) -> None:
+    def _again(self, request: AnyRequest, seconds: float, error: TenantError) -> None:
         self._retries[id(request)] = self._retries.get(id(request), 0) + 1
         facts = {"error.type": error.kind}
         self._counts["retries"].add(1, facts)
@@ -139,7 +141,7 @@ class Telemetry:
         if span := self._open.get(id(request)):
             span.add_event("retry", {**facts, "provisioner.waits_s": round(seconds, 3)})
 
-    def _answered(self, request: Request, answer: Any) -> None:
+    def _answered(self, request: AnyRequest, answer: Any) -> None:
         outcome, retries = "ok", self._retries.pop(id(request), 0)
         span: Span | None = self._open.pop(id(request), None)
         if isinstance(answer, TenantError):
@@ -161,7 +163,7 @@ class Telemetry:
         span.set_attributes(facts)
         span.end()
 
-    def _status(self, request: Request, answer: Any) -> int | None:
+    def _status(self, request: AnyRequest, answer: Any) -> int | None:
         """The status of HTTP, where it is known. What was read in a batch, or through Graph, was answered by 200."""
         if answer.status is not None or isinstance(answer, TenantError):
             return cast("int | None", answer.status)
@@ -232,7 +234,7 @@ def _timeout(signal: str) -> float | None:
     return None if said else _PATIENCE_S
 
 
-def _title(request: Request) -> str:
+def _title(request: AnyRequest) -> str:
     facts = asked(request)
     return facts.get("cmdlet") or " ".join(facts.values())
 

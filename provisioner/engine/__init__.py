@@ -46,7 +46,7 @@ from provisioner.engine.events import (
 )
 from provisioner.engine.reading import ask, consult, look, read, send, survey
 from provisioner.engine.sending import resolve
-from provisioner.engine.watching import watch, watch_resolver
+from provisioner.engine.watching import watch, watch_policies, watch_resolver
 
 __all__ = [
     "ALREADY",
@@ -88,5 +88,6 @@ __all__ = [
     "standing_of",
     "survey",
     "watch",
+    "watch_policies",
     "watch_resolver",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provisioner.diagnostics import TenantError
-from provisioner.model import Action, Address, Answer, Change, Cmdlet, Request
+from provisioner.model import Action, Address, Answer, AnyRequest, Change, Cmdlet, Request
 
 DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
 WAITING, UNCONFIRMED, LEFT, HELD_BACK = "waiting", "unconfirmed", "left", "held_back"
@@ -58,14 +58,14 @@ class Outcome:
 class Requested:
     """A request is about to be sent; the adapter may send it several times."""
 
-    request: Request
+    request: AnyRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Responded:
     """A request has been answered, after so many seconds of the machine's clock, retries included."""
 
-    request: Request
+    request: AnyRequest
     answer: Answer | TenantError
     seconds: float
 

@@ -14,8 +14,9 @@ from typing import Any
 from provisioner.diagnostics import Malformed, TenantError, Unavailable, Unclear
 from provisioner.engine.events import Event, Observer, Requested, Responded
 from provisioner.mail_dns.dialogue import DnsAnswer
-from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, Request
-from provisioner.tenant.ports import Ports, Resolver
+from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
+from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, PolicyQuery, Request
+from provisioner.tenant.ports import Policies, Ports, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ def watch(ports: Ports, *observers: Observer) -> Ports:
 def watch_resolver(resolver: Resolver, *observers: Observer) -> Resolver:
     """The same resolver with observers, for questions to DNS without a tenant."""
     return _WatchedResolver(resolver, _Everyone(observers))
+
+
+def watch_policies(policies: Policies, *observers: Observer) -> Policies:
+    """The same, for fetches of MTA-STS policies."""
+    return _WatchedPolicies(policies, _Everyone(observers))
 
 
 def observer_of(ports: Ports) -> Observer:
@@ -85,6 +91,22 @@ class _WatchedResolver:
         found = await self._base.look_up(query)
         rows = Answer(tuple({"value": value} for value in found.values))
         answer = Unavailable(found.reason, str(query)) if found.failed else rows
+        self._tell(Responded(query, answer, time.monotonic() - began))
+        return found
+
+
+class _WatchedPolicies:
+    """Stands before the hosts of MTA-STS policies."""
+
+    def __init__(self, base: Policies, tell: Observer) -> None:
+        self._base, self._tell = base, tell
+
+    async def fetch(self, host: PolicyHost) -> Fetched:
+        query = PolicyQuery(host.domain)
+        self._tell(Requested(query))
+        began = time.monotonic()
+        found = await self._base.fetch(host)
+        answer = Unavailable(found.failure, str(query)) if found.failure else Answer(status=found.status)
         self._tell(Responded(query, answer, time.monotonic() - began))
         return found
 

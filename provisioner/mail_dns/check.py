@@ -8,6 +8,7 @@ Microsoft's choosing).
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 from provisioner.mail_dns.dialogue import NO_ROWS, Answers, Dialogue, DnsAnswer, Status, ask
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
+from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, record_id, sts_policy_findings
 from provisioner.mail_dns.policy_findings import dmarc_findings, policy_of, report_findings, transport_findings
 from provisioner.mail_dns.records import Dmarc, MailExchange, parse_mx
 from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
@@ -48,7 +50,10 @@ class MailDomain:
 
 @dataclass(frozen=True, slots=True)
 class DomainReport:
-    """What was found. `exchange_mx` is the host that relay and direct send have to speak to, "" where MX names none."""
+    """What was found. `exchange_mx` is the host that relay and direct send have to speak to, "" where MX names none.
+
+    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS.
+    """
 
     domain: str
     findings: tuple[DnsFinding, ...] = ()
@@ -58,6 +63,7 @@ class DomainReport:
     spf_lookups: int = 0
     dmarc: Dmarc | None = None
     dkim: Mapping[str, str] = field(default_factory=dict)
+    policy_host: PolicyHost | None = None
 
     @property
     def ids(self) -> frozenset[str]:
@@ -86,16 +92,32 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     if policy is not None:
         findings += yield from _reports(domain, policy)
     findings += transport_findings(domain, named["_mta-sts"], named["_smtp._tls"])
+    policy_host, found = yield from _policy_host(domain, named["_mta-sts"])
+    findings += found
     return DomainReport(
         domain,
-        tuple(sorted(findings, key=lambda f: (ERROR, WARNING, INFO).index(f.severity))),
+        _worst_first(findings),
         exchanges,
         next((mx.host for mx in exchanges if at_exchange(mx.host)), ""),
         next((text for text in named["TXT"].values if is_spf(text)), ""),
         looked.lookups,
         policy,
         {selector: named[selector].values[0] for selector in SELECTORS if named[selector].values},
+        policy_host,
     )
+
+
+def with_policy(report: DomainReport, fetched: Fetched) -> DomainReport:
+    """The report with what is wrong with the MTA-STS policy of its `policy_host`, if it has one."""
+    if report.policy_host is None:
+        return report
+    hosts = [mx.host for mx in report.mx if mx.host and not _is_address(mx.host)]
+    found = sts_policy_findings(report.policy_host, hosts, fetched)
+    return dataclasses.replace(report, findings=_worst_first([*report.findings, *found]))
+
+
+def _worst_first(findings: Iterable[DnsFinding]) -> tuple[DnsFinding, ...]:
+    return tuple(sorted(findings, key=lambda f: (ERROR, WARNING, INFO).index(f.severity)))
 
 
 def at_exchange(host: str) -> bool:
@@ -201,6 +223,29 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# --- MTA-STS ---------------------------------------------------------------------------------------------------------
+
+
+def _policy_host(domain: str, record: DnsAnswer) -> Dialogue[tuple[PolicyHost | None, list[DnsFinding]]]:
+    """Where the policy is to be fetched, with the addresses of that host; or what is wrong with its name."""
+    found = record_id(record.values)
+    if found is None:
+        return None, []
+    name = f"mta-sts.{domain}"
+    questions = {kind: DnsQuery(name, kind) for kind in ("A", "AAAA")}
+    answers: Answers = yield tuple(questions.values())
+    named = {kind: answers[question] for kind, question in questions.items()}
+    addresses = tuple(address for kind in questions for address in named[kind].values)
+    if addresses:
+        return PolicyHost(domain, found, addresses), []
+    failed = list(_unanswered(domain, questions, named))
+    if failed:
+        return None, failed
+    what = f"{domain} has the record _mta-sts, and the host {name} has no address: senders cannot fetch the policy"
+    mend = f"publish the address of {name} and serve the policy there, or remove the record"
+    return None, [DnsFinding("MTA-STS-HOST-MISSING", WARNING, domain, what, mend)]
 
 
 # --- SPF -------------------------------------------------------------------------------------------------------------

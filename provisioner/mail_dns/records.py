@@ -111,6 +111,12 @@ def parse_dmarc(text: str) -> Dmarc:
     )
 
 
+def is_mta_sts(text: str) -> bool:
+    """Whether senders take a TXT record below _mta-sts for one (RFC 8461, 3.1; blanks before the semicolon as in its
+    grammar). The version is case-sensitive."""
+    return re.match(r"v=STSv1[ \t]*;", text) is not None
+
+
 def parse_mta_sts(text: str) -> Tagged:
     """Read the TXT record of `_mta-sts`: `v=STSv1; id=20260101T000000;`. The policy itself is a file on the web."""
     tags, errors = _tags(text)

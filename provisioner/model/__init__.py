@@ -162,10 +162,31 @@ class DnsQuery:
         return f"{self.name} {self.type}"
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyQuery:
+    """A fetch of a domain's MTA-STS policy from its policy host (RFC 8461, 3.3). No part of a plan rests on one."""
+
+    domain: str
+
+    @property
+    def reads(self) -> bool:
+        return True
+
+    @property
+    def host(self) -> str:
+        return f"mta-sts.{self.domain}"
+
+    def __str__(self) -> str:
+        return f"GET https://{self.host}/.well-known/mta-sts.txt"
+
+
 Request = Cmdlet | GraphRequest | DnsQuery
+"""What the engine sends through the ports."""
+AnyRequest = Request | PolicyQuery
+"""What observers are told of."""
 
 
-def request_key(request: Request) -> str:
+def request_key(request: AnyRequest) -> str:
     """A text that is equal for equal requests: what duplicates are merged by."""
     facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.name != "columns"}
     if not facts.get("beta", True):

@@ -16,24 +16,27 @@ from provisioner.operations.mail_records import Asked, asking, check_domains, dk
 from provisioner.tenant.connect import check_tenant
 
 
-async def report_domains(context: Context, path: Path, tenant: Tenant | None = None) -> Sequence[DomainReport]:
+async def report_domains(
+    context: Context, path: Path, tenant: Tenant | None = None, *, policies: bool = True
+) -> Sequence[DomainReport]:
     """What is wrong with the mail records of each domain, and what to publish. Reports the plan's warnings.
 
-    With a tenant in the profile the DKIM targets are those that Exchange names.
+    With a tenant in the profile the DKIM targets are those that Exchange names. `policies`: fetch MTA-STS policies.
     """
     loaded = load(context, path)
     context.diagnose(loaded.diagnostics)
     desired = loaded.desired
     domains = sorted(_domains(desired))
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
+    fetching = context if policies else None
     if tenant is None and context.profile.tenant is None:
-        return await check_domains(asking(context), domains, {}, egress(desired), cloud)
+        return await check_domains(asking(context), domains, {}, egress(desired), cloud, fetching)
     async with signed_in(context, tenant) as opened:
         check_tenant(opened.identity, desired.tenant)
         named = await dkim_targets(opened.ports)
         targets = {d: named.get(d, {}) for d in domains}
         asked = Asked(opened.ports.resolver, context.clock)
-        return await check_domains(asked, domains, targets, egress(desired), cloud)
+        return await check_domains(asked, domains, targets, egress(desired), cloud, fetching)
 
 
 def _domains(desired: Desired) -> set[str]:

@@ -9,9 +9,10 @@ from provisioner import engine
 from provisioner.clock import Clock
 from provisioner.devices import egress
 from provisioner.diagnostics import Severity, TenantIncomplete
-from provisioner.mail_dns.check import DomainReport, MailDomain, at_exchange, check_domain, check_signing
+from provisioner.mail_dns.check import DomainReport, MailDomain, at_exchange, check_domain, check_signing, with_policy
 from provisioner.mail_dns.dialogue import DnsAnswer, Status, pursue
 from provisioner.mail_dns.findings import DnsFinding
+from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
 from provisioner.mail_dns.records import parse_mx
 from provisioner.mail_dns.spf import SpfResult, check_host
 from provisioner.mailflow.picture import contributions
@@ -21,7 +22,8 @@ from provisioner.model.picture import Signature
 from provisioner.operations.context import Context
 from provisioner.resources import TYPES
 from provisioner.tenant.dns import DnsResolver
-from provisioner.tenant.ports import Ports, Resolver
+from provisioner.tenant.mta_sts import open_policy_hosts
+from provisioner.tenant.ports import Policies, Ports, Resolver
 
 _AT_ONCE = 32
 _BUDGET_S = 30.0  # for all questions of a command, and a second more for each domain
@@ -38,13 +40,41 @@ async def check_domains(
     targets: Mapping[str, Mapping[str, str] | None],
     egress: Mapping[str, Iterable[str]],
     cloud: Cloud,
+    context: Context | None = None,
 ) -> Sequence[DomainReport]:
-    """Everything about the mail records of these domains. `egress` are networks that send in their name, by domain."""
+    """Everything about the mail records of these domains. `egress` are networks that send in their name, by domain.
+
+    With a context MTA-STS policies are fetched too, by its profile.
+    """
     asked.about(len(domains))
     wanted = (
         MailDomain(d, tuple(sorted(egress.get(d, ()))), targets.get(d), spf_include=cloud.spf_include) for d in domains
     )
-    return await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
+    reports = await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
+    return reports if context is None else await _with_policies(context, reports)
+
+
+async def _with_policies(context: Context, reports: Sequence[DomainReport]) -> Sequence[DomainReport]:
+    """The reports with the MTA-STS policies of the domains that have one, fetched side by side."""
+    hosts = [report.policy_host for report in reports if report.policy_host is not None]
+    if not hosts:
+        return reports
+    budget_s = _BUDGET_S + len(hosts)
+    deadline = context.clock.deadline(budget_s)
+    fetched: dict[str, Fetched] = {}
+
+    async def fetch(host: PolicyHost, policies: Policies) -> None:
+        try:
+            async with deadline.timeout():
+                fetched[host.domain] = await policies.fetch(host)
+        except TimeoutError:
+            why = f"the {budget_s:.0f} s for all policies were used up"
+            fetched[host.domain] = Fetched(failure=why)
+
+    async with open_policy_hosts(context.profile) as opened:
+        policies = engine.watch_policies(opened, context.observe)
+        await asyncio.gather(*(fetch(host, policies) for host in hosts))
+    return [with_policy(r, fetched.get(r.domain, Fetched())) for r in reports]
 
 
 async def dkim_targets(ports: Ports) -> Mapping[str, Mapping[str, str] | None]:

@@ -247,6 +247,7 @@ def profile_values(endpoints: Mapping[str, Any], application: str, transport: st
             "smtp_submission": endpoints["smtp_submission"],
             "smtp_hve": endpoints["smtp_hve"],
             "smtp_mx": endpoints["smtp_mx"],
+            "mta_sts": endpoints["mta_sts"],
             "dns_servers": [endpoints["dns"]],
         },
     }

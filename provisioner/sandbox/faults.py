@@ -26,7 +26,7 @@ from provisioner.sandbox.wsman import Pipelines
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FRONTS = ("exchange", "psrp", "wsman", "graph", "entra", "dns", "smtp")
+FRONTS = ("exchange", "psrp", "wsman", "graph", "entra", "dns", "smtp", "mta_sts")
 """`psrp` are the cmdlets of remote PowerShell, `wsman` the requests of HTTP that carry them."""
 _DEEDS = frozenset({
     "status", "headers", "body", "delay", "hold", "close", "run_then_close", "html", "truncate", "adminapi_errors",

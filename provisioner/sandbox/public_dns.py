@@ -126,6 +126,8 @@ def _published(tenant: Tenant) -> dict[str, dict[str, list[str]]]:
         if of_the_service(domain):
             found[domain] = {"MX": [f"0 {asked.mx}"], "TXT": [asked.spf]}
         found |= dict.fromkeys((asked.mx, *hosts.get(domain, ())), _HERE)
+        if f"_mta-sts.{domain}" in tenant.dns:
+            found[f"mta-sts.{domain}"] = _HERE
     return found
 
 

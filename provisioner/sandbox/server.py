@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -217,6 +218,7 @@ class Sandbox:
         from provisioner.sandbox.entra import entra_app
         from provisioner.sandbox.exchange_rest import exchange_app
         from provisioner.sandbox.graph import graph_app
+        from provisioner.sandbox.policy_host import certify, policy_app
         from provisioner.sandbox.tokens import TokenVerifier
 
         verifier = TokenVerifier(self.tenant, self._token_key)
@@ -228,12 +230,17 @@ class Sandbox:
             "graph": graph_app(self.tenant, self.faults, verifier),
             "exchange": exchange_app(self.tenant, self.faults, verifier),
             "control": control_app(self.tenant, self.faults, token, actions),
+            "mta_sts": policy_app(self.tenant, self.faults),
         }
         listeners = {name: listen() for name in fronts}
         ports = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         app = _ByPort({ports[name]: front for name, front in fronts.items()})
-        await self._run_server(app, list(listeners.values()), leaf=files.leaf)
+        tls = await self._run_server(app, list(listeners.values()), leaf=files.leaf)
+        if tls is not None:
+            certify(tls, files.ca, files.ca.with_name("ca-key.pem"))
+        policies = ports.pop("mta_sts")
         self._addresses |= {name: f"https://127.0.0.1:{port}" for name, port in ports.items()}
+        self._addresses["mta_sts"] = f"127.0.0.1:{policies}"
 
     async def _serve_managed_identity(self, client_id: str) -> None:
         from provisioner.sandbox.entra import managed_identity_app
@@ -249,8 +256,6 @@ class Sandbox:
 
     async def _serve_psrp(self, files: ListenerFiles) -> None:
         """The management host: a server of its own, because only it asks clients for certificates."""
-        import ssl
-
         from provisioner.sandbox.psrp import HOST, JEA, PATH, PeerCertificates, psrp_app
 
         trusted = files.ca.with_name("clients.pem")
@@ -272,8 +277,8 @@ class Sandbox:
 
     async def _run_server(
         self, app: ASGIApp, listeners: list[socket.socket], leaf: Path | None = None, **options: Any
-    ) -> None:
-        """Start a uvicorn server in this loop and wait until it listens. Signals stay with `serve`."""
+    ) -> ssl.SSLContext | None:
+        """Start a uvicorn server in this loop and wait until it listens; its TLS. Signals stay with `serve`."""
         import uvicorn
 
         class Server(uvicorn.Server):
@@ -300,6 +305,7 @@ class Sandbox:
                 await task
                 raise OSError("the HTTP server ended while starting")
             await asyncio.sleep(0.001)
+        return config.ssl
 
     def _write_endpoints(self, apps: Mapping[str, Mapping[str, str]]) -> None:
         document = {

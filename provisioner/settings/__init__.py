@@ -133,22 +133,24 @@ class Credential(_Part):
 
 
 BaseAddress = Annotated[str, AfterValidator(_address)]
-SmtpAddress = Annotated[str, AfterValidator(_host_and_port)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class Endpoints(_Part):
     """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`.
 
     `smtp_submission`, `smtp_hve` and `smtp_mx` are `host:port` of SMTP instead of the cloud's submission host, its
-    host of High Volume Email, and the MX hosts.
+    host of High Volume Email, and the MX hosts. `mta_sts` is `host:port` of HTTPS instead of every host of an MTA-STS
+    policy; its certificate must be for `mta-sts.DOMAIN` all the same.
     """
 
     authority: BaseAddress | None = None
     graph: BaseAddress | None = None
     exchange: BaseAddress | None = None
-    smtp_submission: SmtpAddress | None = None
-    smtp_hve: SmtpAddress | None = None
-    smtp_mx: SmtpAddress | None = None
+    smtp_submission: HostAndPort | None = None
+    smtp_hve: HostAndPort | None = None
+    smtp_mx: HostAndPort | None = None
+    mta_sts: HostAndPort | None = None
     dns_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = ()
 
 

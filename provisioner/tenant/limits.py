@@ -40,6 +40,17 @@ MOST_REDIRECTS = 2
 LONGEST_RETRY_AFTER_S = 366 * 86_400.0
 """A Retry-After that asks for more counts as so much. Whether to wait is decided by `timeouts.retry_s`."""
 
+# --- MTA-STS ---------------------------------------------------------------------------------------------------------
+
+POLICY_MOST_BYTES = 65_536
+"""Of a policy file: the limit that RFC 8461 (3.3) suggests to senders."""
+
+POLICY_S = 20.0
+"""For one policy file, its connection included. Senders wait for up to a minute (RFC 8461, 3.3), a person less."""
+
+POLICIES_AT_ONCE = 16
+"""Policy files that are fetched side by side, each from a host of its own."""
+
 # --- DNS -------------------------------------------------------------------------------------------------------------
 
 DNS_LIFETIME_S = 8.0

@@ -77,13 +77,18 @@ class Network:
         address = self.proxy or found.get(parts.scheme) or found.get("all")
         return address if not address or "://" in address else f"http://{address}"
 
-    def session(self, base: str, **options: Any) -> aiohttp.ClientSession:
-        """An aiohttp session for one host. The environment is read here: aiohttp would take logins from .netrc too."""
+    def session(
+        self, base: str, resolver: aiohttp.abc.AbstractResolver | None = None, **options: Any
+    ) -> aiohttp.ClientSession:
+        """An aiohttp session for one host. The environment is read here: aiohttp would take logins from .netrc too.
+
+        Without a `base` each request names its proxy itself.
+        """
         import aiohttp
 
         # Before 3.12.7 a TLS connection that is given up may outlive its session (CPython issue 118950).
         leaks = sys.version_info < (3, 12, 7)
-        connector = aiohttp.TCPConnector(ssl=self.tls(), limit=64, enable_cleanup_closed=leaks)
+        connector = aiohttp.TCPConnector(ssl=self.tls(), limit=64, enable_cleanup_closed=leaks, resolver=resolver)
         return aiohttp.ClientSession(connector=connector, proxy=self.proxy_for(base), auto_decompress=False, **options)
 
     def transport(self, base: str) -> httpx.AsyncBaseTransport:

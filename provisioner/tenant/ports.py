@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from provisioner.mail_dns.dialogue import DnsAnswer
+from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
 from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest
 
 
@@ -39,6 +40,13 @@ class Resolver(Protocol):
 
     async def look_up(self, query: DnsQuery) -> DnsAnswer:
         """As `query`, but tells no such name from no such type, and gives a failure as an answer."""
+
+
+class Policies(Protocol):
+    """Fetches MTA-STS policies."""
+
+    async def fetch(self, host: PolicyHost) -> Fetched:
+        """What a policy host answers; a failure is an answer with its reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 from provisioner.mail_dns.check import DomainReport, MailDomain, check_domain
 from provisioner.mail_dns.dialogue import DnsAnswer, Status, replay
 from provisioner.mail_dns.findings import DnsFinding
+from provisioner.mail_dns.mta_sts import PolicyHost
 from provisioner.mail_dns.records import is_dmarc, parse_dmarc
 from provisioner.mail_dns.spf_syntax import is_spf
 from tests.mail_dns.name_server import TIMEOUT, NameServer, Zone, carry_on
@@ -86,6 +87,7 @@ def test_a_published_zone_with_a_wildcard_lacks_dkim_at_its_root(server: NameSer
 def test_a_published_zone_with_the_new_names_is_all_right(server: NameServer, entry: dict[str, Any]) -> None:
     origin, zone = _published(entry)
     zone[f"{origin}._report._dmarc.example.com"] = [("TXT", "v=DMARC1")]
+    zone[f"mta-sts.{origin}"] = [("A", "192.0.2.1")]  # the recording has no addresses
     report = look(server, zone, MailDomain(origin))
     assert report.findings == ()
     assert report.exchange_mx == _mx(zone, origin)
@@ -342,6 +344,14 @@ def test_dmarc_records(server: NameServer, record: str, ids: set[str]) -> None:
 def test_mta_sts_and_tls_rpt_are_read_where_they_are(server: NameServer) -> None:
     zone = contoso(**{"_mta-sts.contoso.com": [("TXT", "v=STSv1; id=2026-01-01")]})
     assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"MTA-STS-SYNTAX", "TLS-RPT-MISSING"}
+    zone = contoso(**{"_mta-sts.contoso.com": [("TXT", "v=STSv1; id=20260101")]})
+    found = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert (found.ids, found.policy_host) == ({"MTA-STS-HOST-MISSING", "TLS-RPT-MISSING"}, None)
+    zone["mta-sts.contoso.com"] = [("A", "192.0.2.1"), ("AAAA", "2001:db8::1")]
+    found = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert found.policy_host == PolicyHost("contoso.com", "20260101", ("192.0.2.1", "2001:db8::1"))
+    zone["mta-sts.contoso.com"] = [(TIMEOUT, None)]
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"DNS-UNANSWERED", "TLS-RPT-MISSING"}
     zone = contoso(**{"_smtp._tls.contoso.com": [("TXT", "v=TLSRPTv1; rua=tls@contoso.com")]})
     assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"TLS-RPT-SYNTAX"}
 
@@ -386,7 +396,7 @@ def test_every_proposed_record_is_itself_right(server: NameServer) -> None:
 def test_every_finding_is_documented() -> None:
     room = Path(__file__).parents[2]
     source = "".join(path.read_text(encoding="utf-8") for path in (room / "provisioner" / "mail_dns").glob("*.py"))
-    ids = set(re.findall(r'"((?:SPF|MX|DKIM|DMARC|TLS-RPT|APEX|DNS|DOMAIN)-[A-Z-]+)"', source))
+    ids = set(re.findall(r'"((?:SPF|MX|DKIM|DMARC|TLS-RPT|MTA-STS|APEX|DNS|DOMAIN)-[A-Z-]+)"', source))
     ids |= {f"{kind}-{what}" for kind in ("MTA-STS", "TLS-RPT") for what in ("SYNTAX", "MULTIPLE")}
     documented = set(re.findall(r"`([A-Z-]+-[A-Z-]+)`", (room / "docs" / "mail-dns.md").read_text(encoding="utf-8")))
     assert documented - {"MTA-STS"} == ids - {"MTA-STS", "TLS-RPT"}

@@ -35,6 +35,7 @@ from unittest import mock
 from provisioner.operations.applying import Saved, Terms, load_saved
 from provisioner.operations.context import Context
 from provisioner.tenant import limits
+from tests.cli import in_process
 from tests.cli.in_process import Hanging
 from tests.cli.shop import Shop, open_shop
 from tests.local_tenant import EVERY_GUARD, FRONT_OF, Session, connected
@@ -134,6 +135,9 @@ class Loop:
         self._stack = ExitStack()
         self._stack.callback(gc.set_threshold, *gc.get_threshold())
         self._stack.enter_context(mock.patch.object(limits, "MOST_BYTES", MOST_BYTES))
+        self._stack.enter_context(
+            mock.patch.object(in_process, "_LIMIT_S", 3_600)
+        )  # of waiting: the machine may be busy
         self._stack.enter_context(mock.patch("os.fsync"))  # nothing here pulls a plug
         self._stack.enter_context(mock.patch.dict(os.environ, HVE_PASSWORD="Only-in-the-environment-1"))
         self._stack.enter_context(mock.patch("provisioner.cli.apply.load_saved", self._load))
