@@ -29,9 +29,8 @@ def command() -> None:
 @output_format
 @click.pass_obj
 def check(session: Session, path: Path, format_: str) -> int:
-    """Ask DNS once about every domain of the plan, and say what is wrong and what to publish.
+    """Ask DNS once about every domain of the plan, fetch MTA-STS policies, and say what is wrong and what to publish.
 
-    The MTA-STS policy of a domain that has one is fetched and compared with its MX records.
     With a profile (--profile) the DKIM targets are those that Exchange names. Exit 1 when something is wrong.
     """
     session.format = format_

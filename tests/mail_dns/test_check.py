@@ -346,7 +346,8 @@ def test_mta_sts_and_tls_rpt_are_read_where_they_are(server: NameServer) -> None
     assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {"MTA-STS-SYNTAX", "TLS-RPT-MISSING"}
     zone = contoso(**{"_mta-sts.contoso.com": [("TXT", "v=STSv1; id=20260101")]})
     found = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
-    assert (found.ids, found.policy_host) == ({"MTA-STS-HOST-MISSING", "TLS-RPT-MISSING"}, None)
+    assert found.ids == {"MTA-STS-HOST-MISSING", "TLS-RPT-MISSING"}
+    assert found.policy_host is None
     zone["mta-sts.contoso.com"] = [("A", "192.0.2.1"), ("AAAA", "2001:db8::1")]
     found = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
     assert found.policy_host == PolicyHost("contoso.com", "20260101", ("192.0.2.1", "2001:db8::1"))
