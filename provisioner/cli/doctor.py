@@ -21,7 +21,7 @@ from provisioner.render.escape import visible
 @output_format
 @click.pass_obj
 def command(session: Session, path: Path, format_: str) -> int:
-    """Look whether everything is there that a run needs, and whether the plan's mailboxes can sign in.
+    """Check that everything a run needs is in place, and that the plan's mailboxes can sign in.
 
     The profile, the folder for journal and locks, the plan, the sign-in, what may be read in Exchange and in the
     directory, DNS, what plan finds; and for each mailbox that a device signs in to the one switch that blocks it.

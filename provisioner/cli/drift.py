@@ -36,7 +36,7 @@ def command(
     allows: tuple[str, ...],
     format_: str,
 ) -> int:
-    """Tell what in the tenant is not as the plan declares it (exit 2), and what was changed from outside.
+    """Show where the tenant has drifted from the plan (exit 2), and what was changed from outside.
 
     What the journal proves that an apply from here had brought to the plan's value, somebody else has changed since.
     """

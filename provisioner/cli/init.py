@@ -27,7 +27,7 @@ Without a tenant: provisioner sandbox start --detach, then provisioner --profile
 @click.option("--owner", metavar="NAME", help="Whose the plan is: our mark on the connectors that it makes.")
 @click.option("--client-id", default="", metavar="GUID", help="The application that signs in; it can be added later.")
 @click.option("--ci", "pipeline", type=click.Choice(sorted(PIPELINES)), help="Write a pipeline for this service too.")
-@click.option("--from-tenant", is_flag=True, help="Begin with what the tenant of the profile has, as `export` does.")
+@click.option("--from-tenant", is_flag=True, help="Start from what the profile's tenant has, as `export` writes it.")
 @click.pass_obj
 def command(
     session: Session,
@@ -38,9 +38,9 @@ def command(
     pipeline: str | None,
     from_tenant: bool,
 ) -> None:
-    """Begin a folder: settings, a plan that changes nothing yet, its schema, .gitignore.
+    """Create a folder: settings, a plan that changes nothing yet, its schema, .gitignore.
 
-    What is there is kept as it is. Asks for what is not given, where somebody is there to answer.
+    Existing files are kept. Asks for what is not given, on a terminal.
     """
     tenant = tenant or (session.profile.tenant if from_tenant else "") or _asked(session, "--tenant", "Initial domain")
     owner = owner or _asked(session, "--owner", "Owner of the plan, such as mail-platform/prod")

@@ -25,25 +25,25 @@ from provisioner.diagnostics import ProvisionerError
 from provisioner.render.escape import whole
 
 COMMANDS = {
-    "init": "Begin a folder: settings, a plan, its schema, .gitignore, a pipeline.",
-    "validate": "Check a plan without a tenant: every mistake, with its place and how to mend it.",
+    "init": "Create a folder: settings, a plan, its schema, .gitignore, a pipeline.",
+    "validate": "Check a plan without a tenant: every mistake, with its place and a hint.",
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",
     "approve": "Approve a saved change set: sign its digest with an SSH key.",
     "apply": "Carry out a plan, or exactly a saved change set.",
-    "lint": "Look at a plan with the rules that need no tenant.",
+    "lint": "Check a plan with the rules that need no tenant.",
     "test": "Run the tests of plans, each case on a sandbox of its own.",
     "export": "Write what the tenant has as a plan.",
-    "drift": "Tell what in the tenant is no longer as the plan declares it.",
-    "history": "Show, check and export the journal of applies.",
-    "rollback": "Make the change set that undoes a run of apply.",
+    "drift": "Show where the tenant has drifted from the plan.",
+    "history": "Show, verify and export the journal of runs.",
+    "rollback": "Create the change set that undoes a run of apply.",
     "lock": "Show and release the locks of a tenant.",
-    "devices": "The plan's devices: how each sends, what to type into it, who depends on basic authentication.",
-    "senders": "Who sends mail through a tenant: the evidence that the service recorded, as one inventory.",
-    "explain": "Say how a device sends and why, or what a resource is for and what stands in its way.",
-    "probe": "Speak SMTP as a device of the plan would, and say what a refusal means.",
-    "diagnose": "Say what a mail server's answer means, and what mends it.",
-    "doctor": "Look whether everything is there that a run needs, and whether the plan's mailboxes can sign in.",
+    "devices": "The plan's devices: how each sends, its settings sheet, who depends on basic authentication.",
+    "senders": "Who sends mail through a tenant: the evidence of the service, as one inventory.",
+    "explain": "Explain how a device sends and why, or what a resource is for and what blocks it.",
+    "probe": "Send as a device of the plan would, and explain a refusal.",
+    "diagnose": "Explain a mail server's reply, and how to fix the cause.",
+    "doctor": "Check that everything a run needs is in place, and that the plan's mailboxes can sign in.",
     "fleet": "Plan, apply and check many tenants in one run, which goes on after a crash.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "schema": "Print the JSON Schema of the plan language.",
@@ -120,18 +120,18 @@ def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 @click.option(
     "--profile",
     metavar="NAME",
-    help="The profile of provisioner.toml that says how to reach the tenant.",
+    help="The profile of provisioner.toml: how to reach the tenant.",
     shell_complete=_profiles,
 )
 @click.option(
     "--trust-settings",
     is_flag=True,
     envvar="PROVISIONER_TRUST_SETTINGS",
-    help="Let settings of the checkout say where tokens and passwords go, and which certificates to trust.",
+    help="Accept endpoints, certificates and other sensitive settings from the checkout's settings file.",
 )
 @click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR in the environment.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on standard error.")
-@click.option("-v", "--verbose", count=True, help="Say more of what is asked and answered. Twice: all of it.")
+@click.option("-v", "--verbose", count=True, help="Log each request. Twice (-vv): with parameters and request ids.")
 @click.option(
     "--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Append a record of every request to this file."
 )

@@ -27,7 +27,7 @@ from provisioner.senders.traces import DAYS
 
 @click.group("senders")
 def command() -> None:
-    """Who sends mail through a tenant: the evidence that the service recorded, as one inventory."""
+    """Who sends mail through a tenant: the evidence of the service, as one inventory."""
 
 
 @command.command("discover")

@@ -339,7 +339,7 @@ def _smtp_relay(device: Device, facts: Facts) -> _Assessment:
     if by_certificate:
         found.reasons.append(f"its certificate {device.certificate} tells Exchange that it is ours")
     elif by_address:
-        found.reasons.append(f"it sends from fixed addresses ({', '.join(_short(facts))}) that a connector can name")
+        found.reasons.append(f"it has fixed IP addresses ({', '.join(_short(facts))}) that a connector can list")
     if device.recipients == "anyone":
         found.reasons.append("what a connector lets in may go to anyone")
     return found

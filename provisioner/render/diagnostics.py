@@ -26,7 +26,7 @@ _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 def render_diagnostics(diagnostics: Iterable[Diagnostic], read_line: ReadLine, color: bool) -> str:
-    """Each as `file:line:column: error[ID]: what`, the line with a caret, `= mend:`, and the places related to it."""
+    """Each as `file:line:column: error[ID]: what`, the line with a caret, `= hint:`, and the places related to it."""
     return "\n".join(_one(d, read_line, color) for d in diagnostics)
 
 
@@ -47,7 +47,7 @@ def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool) -> str:
         out.append(f"  {margin} {painted('|', _DIM)} {painted(caret, _COLORS[diagnostic.severity])}")
     mend = diagnostic.mend.splitlines()
     for number, text in enumerate(mend):
-        label = "= mend: " if number == 0 else "        "
+        label = "= hint: " if number == 0 else "        "
         out.append(f"  {margin} {painted(label, _DIM)}{visible(text)}" if margin else f"  {label}{visible(text)}")
     out += [
         f"  {margin}{' ' if margin else ''}= {_place(place)}: {visible(word)}" for place, word in diagnostic.related

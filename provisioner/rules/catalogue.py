@@ -28,7 +28,7 @@ _GENERAL = (
     Rule("CREATE-ONLY", _WARNING, "", "A field differs that only creation can set."),
     Rule("DEVICE-CANNOT-SEND", _WARNING, "", "The tenant refuses the mail of a device, before and after the changes."),
     Rule("DEVICE-LOSES-WAY", _ERROR, "apply", "A change takes away the way in which a device sends."),
-    Rule("DEVICE-NO-METHOD", _ERROR, "input", "No way of sending will do for a device."),
+    Rule("DEVICE-NO-METHOD", _ERROR, "input", "No sending method works for this device."),
     Rule("DEVICE-RISK", _WARNING, "", "The way in which a device sends has a weakness."),
     Rule("DIRECT-SEND-REJECTED", _WARNING, "", "A device sends direct, which the tenant rejects."),
     Rule("DIRECT-SEND-UNKNOWN", _INFO, "", "Whether the tenant rejects direct send could not be read."),

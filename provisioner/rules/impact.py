@@ -255,7 +255,7 @@ def _listed(devices: Sequence[Device], most: int = 5) -> str:
 
 def _loses(device: Device, why: str, cause: Address | None) -> Finding:
     rule = RULES["DEVICE-LOSES-WAY"]
-    summary = f"{device.address} loses its way of sending: {why}"
+    summary = f"{device.address} will no longer be able to send: {why}"
     mend = "give it another way first, or take it out of the plan if it is gone"
     return Finding(rule.id, rule.severity, summary, mend, cause, rule.blocks, location=device.location)
 

@@ -24,7 +24,7 @@ def parse_allow(option: str) -> Waiver:
     known = RULES.get(rule.upper())
     if known is None or not known.waivable:
         names = ", ".join(sorted(r.id for r in RULES.values() if r.waivable))
-        what = "there is no such rule" if known is None else "it is a fact about the tenant and cannot be allowed away"
+        what = "there is no such rule" if known is None else "it is a fact about the tenant and cannot be waived"
         raise InputError([Diagnostic("ALLOW-UNKNOWN", f'--allow {option}: "{rule}": {what}', f"one of {names}")])
     return Waiver(known.id, _short(pattern) or "*")
 

@@ -101,13 +101,13 @@ def test_a_device_that_sends_with_a_password_loses_its_way_by_a_policy(shop: Sho
     for section, by in ((ASSIGNED.format("default: block-basic"), EVERYBODY), (mine, ERP.replace("erp@", "old-erp@"))):
         told = planned(shop, body + section)["provisioner"]["findings"]
         (lost,) = (f for f in told if f["rule"] == "DEVICE-LOSES-WAY")
-        assert "device/erp loses its way" in lost["summary"]
+        assert "device/erp will no longer be able to send" in lost["summary"]
         assert lost["address"] == by
     assert apply(shop, body + ASSIGNED.format("mailboxes: { erp@contoso.com: devices-basic }")) == 0
     refusing = POLICIES.replace("true", "false") + DEVICES
     document = planned(shop, refusing)
     assert changed(document) == {'authentication_policy["devices-basic"]': ("can stop mail",)}
-    assert "device/erp loses its way" in findings(document)["DEVICE-LOSES-WAY"]
+    assert "device/erp will no longer be able to send" in findings(document)["DEVICE-LOSES-WAY"]
     assert apply(shop, refusing) == 6
     assert apply(shop, refusing, "--allow", "DEVICE-LOSES-WAY") == 0
     assert "POLICY-TENANT-WIDE" not in findings(planned(shop, refusing))

@@ -25,13 +25,13 @@ findings and errors go to standard error.
 | 3 | the plan, the settings or the command line are wrong, or an extra that the command needs is not installed |
 | 4 | sign-in refused, or a permission is missing |
 | 5 | the tenant could not be read completely |
-| 6 | a guard or a precondition stands in the way |
+| 6 | blocked by a guard or an unmet precondition |
 | 7 | the change set is stale: nothing was written |
 | 8 | partly applied, unconfirmed, held back, or waiting for DNS; the account was printed, and the next apply goes on |
 | 9 | another apply holds the tenant |
 | 10 | declined |
 | 130 | interrupted (Ctrl-C) |
-| 141 | whoever read the output has gone |
+| 141 | output pipe closed (SIGPIPE) |
 | 129, 143 | ended by SIGHUP or SIGTERM; the first (or Ctrl-C) lets an `apply` finish what is in flight: 8 |
 
 <!-- Below: written by `pytest tests/cli/test_command_line.py --update-golden` -->

@@ -78,6 +78,6 @@ def test_a_sender_that_nobody_declared_gets_what_was_observed_for(tmp_path: Path
     full = seen("52.202.8.242", tls=("1.2",), recipients="outside")
     ((state, _, method, advice),) = rows(tmp_path, {}, full)
     assert (state, method) == (UNDECLARED, "smtp_relay")
-    assert "it sends from fixed addresses (52.202.8.242)" in advice
+    assert "it has fixed IP addresses (52.202.8.242)" in advice
     ((_, _, method, advice),) = rows(tmp_path, {}, seen("198.51.100.9"))
     assert (method, advice) == ("", "declare it, and find out first: recipients, supports.tls")

@@ -33,7 +33,7 @@ def test_place_severity_and_id_stand_in_front() -> None:
         "plan.yaml:2:4: error[SOME-ID]: wrong",
         "  2 | b: off",
         "    |    ^^^",
-        "    = mend: mend it",
+        "    = hint: mend it",
     ]
 
 
@@ -60,7 +60,7 @@ def test_a_long_line_is_cut_around_the_place() -> None:
 
 
 def test_a_place_that_cannot_be_quoted_is_only_named() -> None:
-    assert rendered("a: 1\n", 7, 1) == ["plan.yaml:7:1: error[SOME-ID]: wrong", "  = mend: mend it"]
+    assert rendered("a: 1\n", 7, 1) == ["plan.yaml:7:1: error[SOME-ID]: wrong", "  = hint: mend it"]
     nowhere = Diagnostic("SOME-ID", "wrong", severity=Severity.WARNING)
     assert render_diagnostics([nowhere], lines_of(""), color=False) == "warning[SOME-ID]: wrong\n"
 
@@ -73,7 +73,7 @@ def test_related_places_and_several_ways_to_mend_have_a_line_each() -> None:
     related = ((Location("b.yaml", 3, 1), "the first one"),)
     found = Diagnostic("A", "wrong", "one\ntwo", location=Location("plan.yaml", 1, 1), related=related)
     assert render_diagnostics([found], lines_of("a: 1\n"), color=False).splitlines()[3:] == [
-        "    = mend: one",
+        "    = hint: one",
         "            two",
         "    = b.yaml:3:1: the first one",
     ]

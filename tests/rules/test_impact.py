@@ -111,7 +111,7 @@ def test_removing_the_only_connector_that_lets_a_device_in_names_the_device(tmp_
         target="inbound_connector/by hand",
     )
     (lost,) = of(found, "DEVICE-LOSES-WAY")
-    assert lost.summary.startswith('device/mfp loses its way of sending: inbound_connector["by hand"]')
+    assert lost.summary.startswith('device/mfp will no longer be able to send: inbound_connector["by hand"]')
     assert (lost.blocks, lost.address) == ("apply", Address("inbound_connector", "by hand"))
     assert not found.applyable
 
@@ -155,7 +155,7 @@ def test_rejecting_direct_send_names_the_devices_that_send_so(tmp_path: Path) ->
         allow=("DEVICE-NO-METHOD",),
     )
     (lost,) = of(found, "DEVICE-LOSES-WAY")
-    assert lost.summary.startswith("device/fax loses its way of sending: direct send is rejected from then on")
+    assert lost.summary.startswith("device/fax will no longer be able to send: direct send is rejected from then on")
     assert "fixed public address" in lost.mend
 
 
@@ -563,7 +563,7 @@ def test_a_mailbox_whose_own_switch_is_turned_off_loses_its_way(tmp_path: Path) 
     seen = Observed({address: Present(on), Address("mailbox", "erp@contoso.com"): account})
     change = Change(address, Action.UPDATE, on, off, observed=on)
     (found,) = [f for f in device_findings(desired, seen, [change], TYPES) if f.rule == "DEVICE-LOSES-WAY"]
-    assert found.summary == ("device/erp loses its way of sending: SMTP AUTH is disabled for the mailbox itself")
+    assert found.summary == ("device/erp will no longer be able to send: SMTP AUTH is disabled for the mailbox itself")
     assert found.address == address
 
 
