@@ -44,7 +44,9 @@ from provisioner.render.diagnostics import diagnostics_json
 @click.command("apply")
 @plan_path
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
-@click.option("--wait", "wait_s", default="0", metavar="TIME", help="Wait up to TIME for DNS records to appear (30s, 30m, 2h).")
+@click.option(
+    "--wait", "wait_s", default="0", metavar="TIME", help="Wait up to TIME for DNS records to appear (30s, 30m, 2h)."
+)
 @click.option("--max-age", metavar="TIME", help="Refuse a saved change set that is older (30m, 12h, 7d).")
 @click.option("--expect-digest", metavar="SHA256", help="Refuse any saved change set but the one with this digest.")
 @click.option(
@@ -69,7 +71,9 @@ from provisioner.render.diagnostics import diagnostics_json
     metavar="FILE",
     help="Use this approval, and not those beside the change set (repeatable).",
 )
-@click.option("--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait up to TIME for another apply to finish.")
+@click.option(
+    "--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait up to TIME for another apply to finish."
+)
 @targets
 @excludes
 @allows

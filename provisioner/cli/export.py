@@ -20,7 +20,13 @@ from provisioner.plan.yaml_nodes import LARGEST_BYTES
 
 @click.command("export")
 @click.option("--type", "kinds", multiple=True, metavar="TYPE", help="Only this resource type (repeatable).")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE; keep the comments and order already in it.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE; keep the comments and order already in it.",
+)
 @click.option("--owner", default="", metavar="NAME", help="The plan's ownership mark.")
 @targets
 @excludes
