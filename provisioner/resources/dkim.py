@@ -110,7 +110,12 @@ class DkimType(BaseType):
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Signature,)
     deletable: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("DKIM-COEXISTENCE", Severity.ERROR, "apply", "The coexistence domain would sign with keys nobody finds."),
+        Rule(
+            "DKIM-COEXISTENCE",
+            Severity.ERROR,
+            "apply",
+            "The coexistence domain would sign with a key that is not in DNS.",
+        ),
         Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
     )
 

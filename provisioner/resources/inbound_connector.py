@@ -195,7 +195,7 @@ _DESCRIPTION = "One inbound connector. What is not written is left as it is; a l
 
 
 _RULES = (
-    Rule("CONNECTOR-EMPTIED", Severity.ERROR, "apply", "A connector would let nobody in any more."),
+    Rule("CONNECTOR-EMPTIED", Severity.ERROR, "apply", "A connector would no longer admit any source."),
     Rule("CONNECTOR-TYPE-MISSING", Severity.INFO, "", "A connector names senders, but not its type."),
     Rule("CONNECTOR-WITHOUT-SENDERS", Severity.INFO, "", "A connector names neither an address nor a certificate."),
     Rule("CERTIFICATE-WILDCARD", Severity.WARNING, "", "A wildcard certificate identifies an own system."),
@@ -203,7 +203,7 @@ _RULES = (
     Rule("IP-COVERED", Severity.INFO, "", "An address is part of another entry of the same list."),
     Rule("IP-DOCUMENTATION", Severity.WARNING, "", "An address is reserved for documentation (RFC 5737)."),
     Rule("IP-PRIVATE", Severity.ERROR, "apply", "An address can never be the source of mail from the internet."),
-    Rule("IP-RANGE-WIDE", Severity.ERROR, "input", "A range is wider than the /24 that Exchange Online takes."),
+    Rule("IP-RANGE-WIDE", Severity.ERROR, "input", "A range is wider than the /24 that Exchange Online accepts."),
     Rule(
         "PARTNER-RESTRICTS", Severity.ERROR, "apply", "A partner connector would refuse all other mail of its domains."
     ),
