@@ -660,6 +660,19 @@ def test_devices_converge_from_the_first_to_the_last_one_that_goes(tenant: Local
     session.converge(plan_of({"absent": ["send_as/erp@contoso.com as scanner@contoso.com"]}))
 
 
+def test_mail_over_ipv6_is_told_until_the_domain_takes_none(tenant: LocalTenant, session: Session) -> None:
+    text = plan_of({"sites": HQ, "devices": {"mfp": MFP}})
+
+    def told() -> list[str]:
+        return [f.summary.partition(" ")[0] for f in session.plan(text).findings if f.rule == "CONNECTOR-IPV6"]
+
+    assert told() == ["contoso.com"]
+    tenant.cmdlet("Disable-IPv6ForAcceptedDomain", Domain="contoso.com")
+    assert told() == ["contoso.com"], "the status is cached for up to an hour"
+    tenant.clock.advance(3600)
+    assert told() == []
+
+
 def test_a_change_tells_the_device_that_it_is_for(session: Session) -> None:
     found = session.plan(plan_of({"sites": HQ, "devices": {"mfp": MFP, "mfp2": MFP}}))
     (change,) = found.pending

@@ -6,11 +6,24 @@ Nothing is asked that no device makes necessary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from provisioner.mailflow.picture import declared_in, questions_about
-from provisioner.model import Address, Answer, Cmdlet, Desired, Observed, Present, Request, Unknown, request_key
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
-from provisioner.model.picture import Acceptance, Account, Contribution, PasswordPolicy, SignIn
+from provisioner.mailflow.picture import contributions, declared_in, questions_about
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Desired,
+    Observed,
+    Present,
+    Request,
+    Resource,
+    ResourceType,
+    Unknown,
+    request_key,
+)
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice
+from provisioner.model.picture import Acceptance, Account, Contribution, PasswordPolicy, Relay, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     accepted_domain,
@@ -19,6 +32,7 @@ from provisioner.resources.rows import (
     authentication_policy,
     cas_mailbox,
     connection_filter,
+    ipv6_status,
     membership,
     organization_config,
     recipient,
@@ -56,7 +70,38 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(allow_block_list.REQUEST)
     if _needs_undeclared(desired, Acceptance):
         asked.append(accepted_domain.REQUEST)
+    asked += [ipv6_status.look_up(domain) for domain in reached_by_address(desired)]
     return [*asked, *_of_traffic(desired)]
+
+
+def relays_by_address(desired: Desired, types: Sequence[ResourceType[Any]] = TYPES) -> Sequence[Resource]:
+    """The declared objects that let senders relay by their addresses, those that devices need included."""
+    by_name = {t.name: t for t in types if Relay in t.contributes}
+    declared = [r for a, r in desired.resources.items() if a.type in by_name]
+    return [r for r in declared if any(map(_by_address, contributions(by_name[r.address.type], r.spec)))]
+
+
+def _by_address(contribution: Contribution) -> bool:
+    return isinstance(contribution, Relay) and bool(contribution.networks) and not contribution.certificate
+
+
+def reached_by_address(desired: Desired, types: Sequence[ResourceType[Any]] = TYPES) -> Sequence[str]:
+    """The domains whose MX endpoint those senders connect to: the From domains of devices, else the declared ones.
+
+    A plan that lets nobody relay by address needs none of them, and more than a few are not asked about.
+    """
+    if not relays_by_address(desired, types):
+        return ()
+    relaying = [d for name, d in desired.devices.items() if _relays(desired.choices.get(name))]
+    domains = {domain for device in relaying if not device.certificate for domain in device.domains}
+    if not relaying:
+        accepting = {t.name for t in types if Acceptance in t.contributes}
+        domains = {address.key for address in desired.resources if address.type in accepting}
+    return sorted(domains)[: ipv6_status.MOST]
+
+
+def _relays(choice: Choice | None) -> bool:
+    return choice is not None and choice.method == SMTP_RELAY
 
 
 def _of_traffic(desired: Desired) -> Sequence[Request]:
@@ -188,6 +233,7 @@ _COLUMNS = {
     "Get-User": user.OF_POLICY,
     "Get-CASMailbox": cas_mailbox.COLUMNS,
     "Get-HostedConnectionFilterPolicy": connection_filter.COLUMNS,
+    "Get-IPv6StatusForAcceptedDomain": ipv6_status.COLUMNS,
     "Get-TenantAllowBlockListItems": allow_block_list.COLUMNS,
 }
 

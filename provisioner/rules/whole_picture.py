@@ -28,6 +28,7 @@ from provisioner.resources.rows import accepted_domain
 from provisioner.rules.applications import application_findings
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
+from provisioner.rules.ipv6 import ipv6_findings
 from provisioner.rules.password_policies import policy_findings
 from provisioner.rules.plan_alone import listed
 from provisioner.rules.replay import replay_findings
@@ -50,6 +51,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _unaccepted(desired, observed, changes, types)
     yield from application_findings(desired, observed, changes, types)
     yield from policy_findings(desired, observed, changes, types)
+    yield from ipv6_findings(desired, observed, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
     yield from replay_findings(desired, observed, changes, tuple(types.values()))
 

@@ -34,8 +34,10 @@ _RECORD_IDS = {
     "Get-MessageTraceDetailV2": ("MessageTraceId",),
     "Get-HistoricalSearch": ("JobId",),
 }
-# The row of one account that was asked for by its identity: no source shows an identifier in it.
-_UNNAMED = frozenset({"Get-HVEAccountSettings", "Get-HVEAccountBillingPolicy"})
+# The row of one account or domain that was asked for by its identity: no source shows an identifier in it.
+_UNNAMED = frozenset({
+    "Get-HVEAccountSettings", "Get-HVEAccountBillingPolicy", "Get-IPv6StatusForAcceptedDomain",
+})  # fmt: skip
 
 # One object in every tenant, which no permission hides in part (Get-TransportConfig, Get-OrganizationConfig).
 _SINGLETONS = frozenset({"Get-TransportConfig", "Get-OrganizationConfig"})

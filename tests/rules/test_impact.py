@@ -364,7 +364,10 @@ def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
 
     oauth = {**BASIC, "supports": {"tls": "1.2", "authentication": ["oauth"]}}
     lists = ["Get-HostedConnectionFilterPolicy", "Get-TenantAllowBlockListItems"]
-    assert asked(mfp=RELAY) == lists[:1]
+    ipv6 = ["Get-IPv6StatusForAcceptedDomain"]
+    assert asked(mfp=RELAY) == lists[:1] + ipv6
+    assert asked(mfp=RELAY, other={**RELAY, "from": "b@fabrikam.com"}) == lists[:1] + ipv6 * 2
+    assert asked(mfp={**RELAY, "certificate": "relay.contoso.com"}) == [*lists[:1], "Get-AcceptedDomain"]
     assert asked(fax=FAX) == ["Get-OrganizationConfig", *lists]
     assert asked(erp=oauth) == ["Get-TransportConfig"]
     many = {f"erp{i}": {**BASIC, "from": f"erp{i}@contoso.com"} for i in range(6)}

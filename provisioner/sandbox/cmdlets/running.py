@@ -55,7 +55,7 @@ _MODULES = (
     transport_config,
     user,
 )
-_OTHER_NOUNS = (*recipient.NOUNS, hve_account.BILLING_POLICY, management_role.SCOPE)
+_OTHER_NOUNS = (accepted_domain.IPV6, *recipient.NOUNS, hve_account.BILLING_POLICY, management_role.SCOPE)
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *_OTHER_NOUNS)}
 _RECORDS = (message_trace, historical_search)  # cmdlets about records, which are no objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
