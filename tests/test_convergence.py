@@ -550,6 +550,8 @@ def test_send_as_converges_and_what_is_not_listed_is_left_alone(tenant: LocalTen
 
 
 HVE_APP, HVE_POLICY = "6f0a3c1e-0000-4000-8000-000000000001", "6f0a3c1e-0000-4000-8000-000000000002"
+APP_ID, APP_OBJECT = "6f0a3c1e-0000-4000-8000-000000000003", "6f0a3c1e-0000-4000-8000-000000000004"
+NEWSLETTER = {"displayName": "Newsletter", "appId": APP_ID, "objectId": APP_OBJECT}
 HVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {
@@ -564,6 +566,8 @@ HVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"reply_to": "Fax@contoso.com", "applications": [HVE_POLICY, HVE_APP.upper()]},
         {"ReplyTo": "fax@contoso.com", "AllowedApps": [HVE_APP, HVE_POLICY], "BillingPolicyId": HVE_POLICY},
     ),
+    ({"applications": ["newsletter", HVE_APP]}, {"AllowedApps": [HVE_APP, APP_OBJECT]}),
+    ({"applications": [APP_ID.upper(), "Newsletter"]}, {"AllowedApps": [APP_OBJECT]}),
     ({"display_name": "Our news", "reply_to": "", "applications": []}, {"ReplyTo": "", "AllowedApps": []}),
 ]
 
@@ -572,7 +576,8 @@ def test_an_hve_account_converges_and_its_password_is_of_use_once(
     tenant: LocalTenant, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HVE_PASSWORD", "Secret-of-the-account-1")
-    tenant.control("POST", "/load", {"sandbox": 1, "objects": {"BillingPolicy": [{"Id": HVE_POLICY, "Name": "Mail"}]}})
+    tenant.control("POST", "/load", {"sandbox": 1, "apps": [NEWSLETTER], "objects": {
+        "BillingPolicy": [{"Id": HVE_POLICY, "Name": "Mail"}]}})  # fmt: skip
     for body, expected in HVE:
         session.converge(plan_of({"hve_accounts": {"news@contoso.com": {"password": "env:HVE_PASSWORD", **body}}}))
         (row,) = tenant.rows("HVEAccountSettings")

@@ -9,6 +9,7 @@ Source: Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth", clien
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Required
 
@@ -20,6 +21,7 @@ from provisioner.model import Address, Resource
 from provisioner.model.devices import MAILBOX_PERMISSION, ROLE_ASSIGNMENT, Application
 from provisioner.resources.application_role_assignment import assignment_of
 from provisioner.resources.canonical import EmailText, client_id, prose
+from provisioner.resources.hve_account import HveAccount
 from provisioner.resources.mailbox_permission import permission_of
 from provisioner.resources.service_principal import ServicePrincipal
 
@@ -62,6 +64,18 @@ def application(name: str, body: Mapping[str, Any], location: Location | None) -
         body.get("display_name"),
         location,
     )
+
+
+def called_by_id(declared: Mapping[Address, Resource], known: Mapping[str, Application]) -> Mapping[Address, Resource]:
+    """The declared accounts of High Volume Email whose `applications` name entries of the section, with their ids."""
+    by_name = {name.casefold(): one.client_id for name, one in known.items()}
+    found: dict[Address, Resource] = {}
+    for address, resource in declared.items():
+        if isinstance(resource.spec, HveAccount) and resource.spec.applications and by_name:
+            ids = frozenset(by_name.get(app.casefold(), app) for app in resource.spec.applications)
+            spec = dataclasses.replace(resource.spec, applications=ids)
+            found[address] = dataclasses.replace(resource, spec=spec)
+    return found
 
 
 def resources(one: Application) -> Iterator[Resource]:

@@ -92,8 +92,10 @@ def _of_account(
     if idle:
         return Remedy(f"{account.short}: {idle}; the plan assigns a policy by billing_policy under hve_accounts")
     if cause == "hve-app-not-allowed":
-        sentence = "allow its application: the object id of the enterprise application, as OBJECT-ID here"
-        return Remedy(sentence, yaml_text.write({"hve_accounts": {account.key: {"applications": ["OBJECT-ID"]}}}))
+        known = device.application or device.client_id
+        sentence = "allow its application" + ("" if known else ": its client id, as CLIENT-ID here")
+        proposed = {"hve_accounts": {account.key: {"applications": [known or "CLIENT-ID"]}}}
+        return Remedy(sentence, yaml_text.write(proposed))
     if cause == "hve-external-recipient":
         return _to_anyone(device, desired, NAMES[HIGH_VOLUME_EMAIL])
     return _without_password(device, desired) if cause in _NO_PASSWORDS else None

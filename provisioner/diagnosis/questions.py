@@ -133,8 +133,8 @@ def _dkim(facts: Facts) -> tuple[str, tuple[str, ...]]:
 
 def _hve_account(facts: Facts) -> tuple[str, tuple[str, ...]]:
     account = facts.mailbox or facts.sender
-    text = yaml_text.write({"hve_accounts": {account or "ACCOUNT": {"applications": ["OBJECT-ID"]}}})
-    lacks = ("OBJECT-ID: the object id of the enterprise application, beside those that are allowed already",)
+    text = yaml_text.write({"hve_accounts": {account or "ACCOUNT": {"applications": ["CLIENT-ID"]}}})
+    lacks = ("CLIENT-ID: that of the application, or its name, beside those that are allowed already",)
     return text, lacks if account else ("ACCOUNT: the address that the application signs in with", *lacks)
 
 

@@ -28,7 +28,7 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
         yield Refusal("hve_billing", "", what, by, fix)
     if account is not None and _admits(account, attempt) is False:
         what = f"no application may sign in as {attempt.mailbox}"
-        fix = "write the object id of the enterprise application under applications of the account"
+        fix = "write it under applications of the account, by name or client id"
         yield Refusal("hve_app_not_allowed", "535 5.7.240", what, by, fix)
     if attempt.external:
         what = "High Volume Email reaches recipients of the organization only"
@@ -48,7 +48,9 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
         yield Doubt("whether the HVE account has a valid billing policy", reasons, fix)
     if account is not None and _admits(account, attempt) is None:
         what = f"whether the application may sign in as {attempt.mailbox}"
-        yield Doubt(what, ("hve_app_not_allowed",), "write its object id under applications of the HVE account")
+        yield Doubt(
+            what, ("hve_app_not_allowed",), "write it under applications of the HVE account, by name or client id"
+        )
 
 
 def user_of(picture: Picture, account: str) -> str:

@@ -279,6 +279,7 @@ class _Reading:
         exclusive = frozenset(kind.name for kind in self.types if self._section(kind, whole, owner, resources))
         sites = self._sites(whole)
         applications = self._applications(whole)
+        resources |= apps.called_by_id(resources, applications)
         for resource in (r for one in applications.values() for r in apps.resources(one)):
             resources.setdefault(resource.address, resource)
         desired = Desired(

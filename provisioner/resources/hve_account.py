@@ -19,6 +19,7 @@ from provisioner.model import (
     Answer,
     Cmdlet,
     Declared,
+    GraphRequest,
     Guard,
     Parameter,
     Query,
@@ -49,7 +50,7 @@ from provisioner.resources.canonical import (
 )
 from provisioner.resources.fields import REFERENCE, Text, Texts, column
 from provisioner.resources.identities import Directory
-from provisioner.resources.rows import hve_account, recipient
+from provisioner.resources.rows import enterprise_application, hve_account, recipient
 from provisioner.resources.rows.recipient import Recipient
 
 MOST_APPLICATIONS = 10
@@ -59,9 +60,18 @@ MOST_APPLICATIONS = 10
 def _id(text: str) -> str:
     """A GUID in lower case. Raises ID-INVALID."""
     if not is_guid(text):
-        mend = 'write an id, as 6f0a3c1e-0000-4000-8000-000000000001: the "Object ID" under Enterprise applications'
+        mend = "write an id, as 6f0a3c1e-0000-4000-8000-000000000001 (Get-BillingPolicy -ResourceType HVE)"
         raise refusal("ID-INVALID", f'"{text}" is not an id', mend)
     return text.lower()
+
+
+def _application(text: str) -> str:
+    """An id in lower case, or a name. Raises APPLICATION-INVALID for an empty one."""
+    name = prose(text).strip()
+    if not name:
+        mend = "write a name under applications, a client id, or the object id of an enterprise application"
+        raise refusal("APPLICATION-INVALID", f'"{text}" names no application', mend)
+    return name.lower() if is_guid(name) else name
 
 
 def _policy(text: str) -> str:
@@ -70,7 +80,7 @@ def _policy(text: str) -> str:
 
 
 _EXAMPLE = "6f0a3c1e-0000-4000-8000-000000000001"
-_APPLICATIONS = Texts(Text(_id, "object ids of enterprise applications", examples=(_EXAMPLE,)), plain=True)
+_APPLICATIONS = Texts(Text(_application, "names or ids of applications", examples=("erp", _EXAMPLE)), plain=True)
 _ADDRESS = Text(
     lambda text: email_address(text) if text else "",
     'an address, `""` for none',
@@ -82,10 +92,11 @@ _POLICY = Text(_policy, 'an id, `""` for none', examples=(_EXAMPLE,), nullable=F
 
 @dataclass(frozen=True, slots=True)
 class HveAccount:
-    """`password` is a reference, of use at creation only.
+    """`password` is a reference, of use at creation only. `applications` are as the plan writes them.
 
     Observed only: `id` is the Guid, `user_id` that of its user in Entra ID, `billing` the billing policy that was read
-    and its status ("6f0a… BillingPolicyValid"): a status says nothing of another policy.
+    and its status ("6f0a… BillingPolicyValid"): a status says nothing of another policy. `resolved` are the object ids
+    of applications that the plan writes otherwise ("erp 6f0a…").
     """
 
     address: str
@@ -96,7 +107,8 @@ class HveAccount:
     applications: frozenset[str] | None = column(
         "AllowedApps",
         _APPLICATIONS,
-        "Applications that may sign in as it with OAuth: the object ids of the enterprise applications, ten at most.",
+        "Applications that may sign in as it with OAuth, ten at most: by name under `applications` or in Entra ID, by "
+        "client id, or by the object id of the enterprise application.",
     )
     billing_policy: str | None = column(
         "BillingPolicyId",
@@ -112,6 +124,7 @@ class HveAccount:
     id: str | None = read_only()
     user_id: str | None = read_only()
     billing: str | None = read_only()
+    resolved: frozenset[str] | None = read_only()
     names: frozenset[str] = known_names()
 
 
@@ -122,6 +135,7 @@ def _agree(account: HveAccount) -> None:
 
 
 _DESCRIPTION = "One account of High Volume Email. What is not written is left as it is; a list is the whole list."
+_MANY = "ambiguous"
 _DELETED, _UNBILLED = "HVE-ACCOUNT-DELETED", "HVE-BILLING"
 _ASSIGN = (
     "write billing_policy: and its id (Get-BillingPolicy -ResourceType HVE lists them), or assign one in the Exchange "
@@ -163,7 +177,8 @@ class HveAccountType(BaseType):
     ) -> Sequence[Query]:
         """Settings and billing of each account, by its Guid; and who has the address of one that does not exist.
 
-        Whether the billing of an account could be read matters to a plan that writes its policy.
+        Then the applications that the plan writes, but for object ids that the account allows already. Whether the
+        billing of an account could be read matters to a plan that writes its policy.
         """
         rows = _accounts(answers)
         by_key = _by_key(wanted, rows)
@@ -174,7 +189,15 @@ class HveAccountType(BaseType):
             queries.append(Query(hve_account.settings(guid(row)), keys))
             queries.append(Query(hve_account.billing(guid(row)), paying))
         missing = {key: (key,) for key, spec in wanted.items() if spec is not None and key not in by_key}
-        return [*queries, *identities.look_ups(missing, recipients_only=True)]
+        apps: dict[str, set[str]] = {}
+        for key, spec in wanted.items():
+            rows_of_key = by_key.get(key, [])
+            told = [allowed for row in rows_of_key if (allowed := _allowed(guid(row), answers)) is not None]
+            if spec is not None and (told or not rows_of_key):
+                for application in (spec.applications or frozenset()).difference(*told):
+                    apps.setdefault(application, set()).add(key)
+        look_ups = [Query(enterprise_application.named(app), frozenset(apps[app])) for app in sorted(apps)]
+        return [*queries, *identities.look_ups(missing, recipients_only=True), *look_ups]
 
     def decode(
         self, wanted: Mapping[str, HveAccount | None], answers: Sequence[tuple[Query, Answer]], /
@@ -185,7 +208,7 @@ class HveAccountType(BaseType):
         found: dict[str, HveAccount | Absent | Unknown] = {}
         for key, mine in by_key.items():
             row = only(mine)
-            found[key] = row if isinstance(row, Unknown) else answered(wanted[key], _decode(key, row, answers))
+            found[key] = row if isinstance(row, Unknown) else _judged(key, wanted[key], row, answers)
         claimed = {guid(row) for mine in by_key.values() for row in mine}
         for row in rows:
             if guid(row) not in claimed:
@@ -194,7 +217,7 @@ class HveAccountType(BaseType):
         directory = Directory(answers)
         for key, spec in wanted.items():
             if spec is not None and key not in by_key and answers:
-                found[key] = _missing(key, spec, directory)
+                found[key] = _missing(key, spec, directory, answers)
         return found
 
     def steps(self, before: HveAccount | None, after: HveAccount | None, /) -> Sequence[Step]:
@@ -225,7 +248,8 @@ class HveAccountType(BaseType):
         """A way of its own to send within the organization, for whoever knows the password or is allowed."""
         status = _status(spec)
         billing = None if status is None else status == hve_account.VALID
-        return (HighVolume(spec.address, billing, spec.applications, spec.user_id or ""),)
+        known = None if spec.applications is None else spec.applications | frozenset(_ids(spec).values())
+        return (HighVolume(spec.address, billing, known, spec.user_id or ""),)
 
     def guards(self, before: HveAccount | None, after: HveAccount | None, /) -> Iterable[Guard]:
         if after is None:
@@ -276,10 +300,20 @@ def _settings(before: HveAccount, after: HveAccount) -> Iterator[Send]:
     if _differs(before.billing_policy, after.billing_policy):
         yield _send("Set-HVEAccountBillingPolicy", before, {"BillingPolicyId": after.billing_policy})
     if after.applications is not None:
-        had = before.applications or frozenset()
-        for verb, ids in (("Add", after.applications - had), ("Remove", had - after.applications)):
+        known = {**_ids(before), **_ids(after)}
+        had, wanted = (
+            {known.get(app, app) for app in applications or ()}
+            for applications in (before.applications, after.applications)
+        )
+        for verb, ids in (("Add", wanted - had), ("Remove", had - wanted)):
             if ids:
                 yield _send(f"{verb}-HVEAppAccess", before, {"AppIds": tuple(sorted(ids))})
+
+
+def _ids(account: HveAccount) -> dict[str, str]:
+    """The object ids of applications, by what the plan writes of them."""
+    pairs = (pair.rpartition(" ") for pair in account.resolved or ())
+    return {written: object_id for written, _, object_id in pairs}
 
 
 def _differs(before: str | None, after: str | None) -> bool:
@@ -329,6 +363,57 @@ def _decode(key: str, row: Row, answers: Sequence[tuple[Query, Answer]]) -> HveA
     return HveAccount(key, **values, id=identity, user_id=user_id, names=names)
 
 
+def _allowed(identity: str, answers: Iterable[tuple[Query, Answer]]) -> frozenset[str] | None:
+    """The object ids of the applications that an account allows; None where they were not read yet."""
+    settings = hve_account.about(hve_account.SETTINGS, answers).get(identity)
+    return (
+        frozenset(app.lower() for app in texts(settings.rows[0], "AllowedApps") or ())
+        if settings and settings.rows
+        else None
+    )
+
+
+def _judged(
+    key: str, wanted: HveAccount | None, row: Row, answers: Sequence[tuple[Query, Answer]]
+) -> HveAccount | Unknown:
+    """An account as the plan calls its applications."""
+    seen = _decode(key, row, answers)
+    if wanted is None or seen.applications is None:
+        return answered(wanted, seen)
+    written = (wanted.applications or frozenset()) - seen.applications
+    ids = _resolved(written, answers)
+    if isinstance(ids, Unknown):
+        return ids
+    mine = {app for app, object_id in ids.items() if object_id in seen.applications}
+    others = seen.applications - ({ids[app] for app in mine} - (wanted.applications or frozenset()))
+    return answered(wanted, dataclasses.replace(seen, applications=others | mine, resolved=_pairs(ids)))
+
+
+def _pairs(ids: Mapping[str, str]) -> frozenset[str] | None:
+    return frozenset(f"{app} {object_id}" for app, object_id in ids.items() if app != object_id) or None
+
+
+def _resolved(written: Iterable[str], answers: Iterable[tuple[Query, Answer]]) -> dict[str, str] | Unknown:
+    """The object id of each application. An id that is nobody's client id is taken for an object id."""
+    told = {query.request: answer for query, answer in answers if isinstance(query.request, GraphRequest)}
+    found: dict[str, str] = {}
+    for app in sorted(written):
+        answer = told.get(enterprise_application.named(app))
+        if answer is None:
+            return Unknown(f"which application {app} is was not read", "malformed")
+        meant = [one for one in enterprise_application.decode(answer.rows).values() if one.is_called(app)]
+        if len(meant) > 1:
+            ids = ", ".join(sorted(one.client_id for one in meant))
+            return Unknown(
+                f'"{app}" is the name of several enterprise applications: write one client id ({ids})', _MANY
+            )
+        if not meant and not is_guid(app):
+            what = f'neither applications nor Entra ID has an application of the name "{app}"'
+            return Unknown(f"{what}: correct it, or write its client id", _MANY)
+        found[app] = meant[0].id if meant else app
+    return found
+
+
 def _one(answer: Answer, cmdlet: str) -> Row:
     """The one row about an account. Raises ValueError for another number of rows."""
     if len(answer.rows) != 1:
@@ -346,7 +431,9 @@ def _status(spec: HveAccount) -> str | None:
     return status if spec.billing_policy in {None, policy} else None
 
 
-def _missing(key: str, wanted: HveAccount, directory: Directory) -> Absent | Unknown:
+def _missing(
+    key: str, wanted: HveAccount, directory: Directory, answers: Iterable[tuple[Query, Answer]]
+) -> Absent | Unknown:
     """What it means that the tenant has no such account."""
     holder = directory.meant(_form(key))
     if isinstance(holder, Unknown):
@@ -361,4 +448,8 @@ def _missing(key: str, wanted: HveAccount, directory: Directory) -> Absent | Unk
             "the Exchange admin center"
         )
         return Absent(reason, fix)
-    return Absent()
+    ids = _resolved(wanted.applications or (), answers)
+    if isinstance(ids, Unknown):
+        return ids
+    pairs = _pairs(ids)
+    return Absent(known=HveAccount(key, resolved=pairs)) if pairs else Absent()

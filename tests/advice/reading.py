@@ -637,7 +637,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("add the domain in the Microsoft 365 admin center and verify it, or correct the name", _needed_domain),
     (f"enable the account in Entra ID(?: and assign a licence with an Exchange Online plan)?{_ELSE}", _account),
     ("assign a licence with an Exchange Online plan", _licence),
-    ("write its object id under applications of the HVE account", by_hand("the id stands in Entra ID")),
+    ("write it under applications of the HVE account, by name or client id", by_hand("the id stands in Entra ID")),
     (f"it is a .+ mailbox, whose account should stay blocked\\. .+{_ELSE}", _shared),
     ("write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it", _switched_on),
     ("declare a connector of type on_premises for its address, or add the address to (.+)", _let_through),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.diagnostics import InputError, Severity
-from provisioner.model import Desired
+from provisioner.model import Address, Desired
 from provisioner.model.devices import Device, Site
 from provisioner.plan import document
 from provisioner.resources import TYPES
@@ -171,3 +171,12 @@ def test_a_device_may_send_in_several_names_and_in_any_of_a_domain(tmp_path: Pat
 )
 def test_a_mistake_in_a_list_of_from_addresses_is_told(tmp_path: Path, written: str, found: str) -> None:
     assert mistakes(tmp_path, "devices:\n  a:" + SUBMITTER.replace("Scanner-3F@Contoso.com", written)) == [(found, 3)]
+
+
+def test_an_account_of_high_volume_email_names_applications_of_the_plan(tmp_path: Path) -> None:
+    client_id = "6f1c0d1e-0000-4000-8000-000000000001"
+    section = "hve_accounts: { news@contoso.com: { applications: [ERP, other] } }\n"
+    named = load(tmp_path, f"applications: {{ erp: {{ client_id: {client_id} }} }}\n{section}")
+    assert named.resources[Address("hve_account", "news@contoso.com")].spec.applications == {client_id, "other"}
+    alone = load(tmp_path, section)
+    assert alone.resources[Address("hve_account", "news@contoso.com")].spec.applications == {"ERP", "other"}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from provisioner.model import Absent, Answer, Cmdlet, Query, Secret, Send, Unknown, project
+from provisioner.model import Absent, Answer, Cmdlet, GraphRequest, Query, Secret, Send, Unknown, project
 from provisioner.model.picture import HighVolume
 from provisioner.resources.hve_account import HveAccount, HveAccountType
-from provisioner.resources.rows import hve_account
+from provisioner.resources.rows import enterprise_application, hve_account
 
 KIND = HveAccountType()
 NEWS = "hr-news@contoso.com"
@@ -121,9 +121,10 @@ def test_what_was_not_answered_is_never_taken_for_empty() -> None:
 def test_an_account_that_is_missing_says_what_it_takes_to_make_it() -> None:
     nothing = answers(rows=())
     asked = [query.request for query in KIND.follow_up({NEWS: WANTED}, False, nothing)]
-    (looked_up,) = asked
+    (looked_up, application) = asked
     assert isinstance(looked_up, Cmdlet)
-    free = [*nothing, (Query(looked_up, frozenset()), Answer())]
+    assert application == enterprise_application.look_up(APP)
+    free = [*nothing, *((Query(request, frozenset()), Answer()) for request in asked)]
     assert KIND.decode({NEWS: WANTED}, free)[NEWS] == Absent()
     unnamed = KIND.decode({NEWS: dataclasses.replace(WANTED, password=None)}, free)[NEWS]
     assert isinstance(unnamed, Absent)
@@ -180,7 +181,7 @@ def test_what_costs_senders_their_way_is_stopped() -> None:
     [
         ({"password": "hunter2-in-the-clear"}, "SECRET-MISPLACED"),
         ({"password": "env:"}, "SECRET-MISPLACED"),
-        ({"applications": ["erp"]}, "ID-INVALID"),
+        ({"applications": [" "]}, "APPLICATION-INVALID"),
         ({"billing_policy": "mail"}, "ID-INVALID"),
         ({"reply_to": "hr"}, "EMAIL-INVALID"),
         ({"applications": [f"6f0a3c1e-0000-4000-8000-0000000000{n:02d}" for n in range(11)]}, "HVE-APPLICATIONS"),
@@ -204,3 +205,73 @@ def test_an_export_writes_what_a_plan_would_and_says_what_is_missing() -> None:
         {"display_name": "HR News", "applications": [APP], "billing_policy": POLICY},
     )
     assert "password: env:NAME" in " ".join(KIND.unwritable(LIVE))
+
+
+# --- applications by name and client id -------------------------------------------------------------------------------
+
+CLIENT, THIRD = "6f0a3c1e-0000-4000-8000-00000000000c", "6f0a3c1e-0000-4000-8000-00000000000d"
+
+
+def entra(app: str, *found: tuple[str, str, str]) -> tuple[Query, Answer]:
+    """What Graph answers about an application: object id, client id and name of each that it finds."""
+    rows = tuple({"id": object_id, "appId": client_id, "displayName": name} for object_id, client_id, name in found)
+    return Query(enterprise_application.named(app), frozenset({NEWS})), Answer(rows)
+
+
+def judged(applications: set[str], allowed: list[str], *told: tuple[Query, Answer]) -> HveAccount | Unknown:
+    wanted = HveAccount(NEWS, applications=frozenset(applications))
+    settings = (hve_account.settings(GUID), {"AllowedApps": allowed})
+    found = KIND.decode({NEWS: wanted}, [*answers(settings), *told])[NEWS]
+    assert not isinstance(found, Absent)
+    return found
+
+
+def test_an_application_goes_by_name_client_id_and_object_id_and_is_sent_by_object_id() -> None:
+    told = entra("ERP", (APP, CLIENT, "erp")), entra(CLIENT, (APP, CLIENT, "erp")), entra(OTHER)
+    missing = judged({"ERP", OTHER}, [THIRD], *told)
+    assert isinstance(missing, HveAccount)
+    assert missing.applications == frozenset({THIRD})
+    goal = dataclasses.replace(missing, applications=frozenset({"ERP", OTHER}))
+    assert sent(missing, goal) == [
+        ("Add-HVEAppAccess", {"Identity": GUID, "AppIds": tuple(sorted((APP, OTHER)))}),
+        ("Remove-HVEAppAccess", {"Identity": GUID, "AppIds": (THIRD,)}),
+    ]
+    for written in ({"ERP"}, {CLIENT}, {"ERP", CLIENT}, {APP}, {"ERP", APP}):
+        there = judged(written, [APP.upper()], *told)
+        assert isinstance(there, HveAccount)
+        assert there.applications == written
+        (word,) = KIND.contribution(there)
+        assert APP in (word.applications or ())  # type: ignore[union-attr]
+
+
+def test_a_name_that_means_nothing_or_several_is_one_error_and_changes_nothing() -> None:
+    both = entra("erp", (APP, CLIENT, "ERP"), (OTHER, THIRD, "erp"))
+    found = judged({"erp"}, [APP], both)
+    assert isinstance(found, Unknown)
+    assert f"several enterprise applications: write one client id ({CLIENT}, {THIRD})" in found.reason
+    nobody = judged({"erp"}, [APP], entra("erp"))
+    assert isinstance(nobody, Unknown)
+    assert "correct it, or write its client id" in nobody.reason
+    assert isinstance(judged({"erp"}, [APP]), Unknown), "what was not read is not resolved"
+
+
+def test_entra_id_is_asked_only_about_what_is_not_an_allowed_object_id() -> None:
+    settings = (hve_account.settings(GUID), {"AllowedApps": [APP]})
+    wanted = HveAccount(NEWS, applications=frozenset({APP, "erp"}))
+
+    def asked(told: list[tuple[Query, Answer]]) -> list[str]:
+        queries = KIND.follow_up({NEWS: wanted}, False, told)
+        return [q.request.path for q in queries if isinstance(q.request, GraphRequest)]
+
+    assert asked(answers()) == [], "the settings of an account that exists come first"
+    assert asked(answers(settings)) == [enterprise_application.named("erp").path]
+    assert len(asked(answers(rows=()))) == 2
+
+
+def test_a_new_account_has_its_applications_resolved() -> None:
+    nothing = answers(rows=())
+    wanted = dataclasses.replace(WANTED, applications=frozenset({"erp"}))
+    asked = KIND.follow_up({NEWS: wanted}, False, nothing)
+    free = [(q, Answer()) for q in asked if isinstance(q.request, Cmdlet)]
+    found = KIND.decode({NEWS: wanted}, [*nothing, *free, entra("erp", (APP, CLIENT, "ERP"))])[NEWS]
+    assert found == Absent(known=HveAccount(NEWS, resolved=frozenset({f"erp {APP}"})))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from provisioner.model import GraphRequest, Row
-from provisioner.resources.canonical import identifier
+from provisioner.resources.canonical import identifier, is_guid
 
 PERMISSION = "Application.Read.All"
 EXCHANGE_API, GRAPH_API = "00000002-0000-0ff1-ce00-000000000000", "00000003-0000-0000-c000-000000000000"
@@ -28,6 +28,15 @@ _APIS = {EXCHANGE_API: "exchange", GRAPH_API: "graph"}
 def look_up(client_id: str) -> GraphRequest:
     """The enterprise application of a client id; an answer without rows where the tenant has none."""
     condition = quote(f"appId eq '{client_id}'", safe="'")
+    return GraphRequest("GET", f"/servicePrincipals?$filter={condition}", columns=frozenset({"appId", "displayName"}))
+
+
+def named(application: str) -> GraphRequest:
+    """The enterprise application of a client id, or those of a name, which need not be one alone."""
+    if is_guid(application):
+        return look_up(application)
+    quoted = application.replace("'", "''")
+    condition = quote(f"displayName eq '{quoted}'", safe="'")
     return GraphRequest("GET", f"/servicePrincipals?$filter={condition}", columns=frozenset({"appId", "displayName"}))
 
 
@@ -53,6 +62,10 @@ class EnterpriseApplication:
     id: str
     client_id: str
     name: str
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name or client id is its own. Graph compares names without case."""
+        return name.casefold() in {self.client_id, self.name.casefold()}
 
 
 def decode(rows: Iterable[Row]) -> dict[str, EnterpriseApplication]:
