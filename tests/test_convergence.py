@@ -552,6 +552,85 @@ def test_send_as_converges_and_what_is_not_listed_is_left_alone(tenant: LocalTen
 HVE_APP, HVE_POLICY = "6f0a3c1e-0000-4000-8000-000000000001", "6f0a3c1e-0000-4000-8000-000000000002"
 APP_ID, APP_OBJECT = "6f0a3c1e-0000-4000-8000-000000000003", "6f0a3c1e-0000-4000-8000-000000000004"
 NEWSLETTER = {"displayName": "Newsletter", "appId": APP_ID, "objectId": APP_OBJECT}
+ROLES_OF, SMTP_ROLE = "application_role_assignments", f"SMTP.SendAsApp {APP_ID}"
+FINANCE = {"scope": {"existing": "finance"}, "mailboxes": ["fax@contoso.com"]}
+SENDERS_ID = "6f0a3c1e-0000-4000-8000-000000000005"
+APPLICATIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {
+            "service_principals": {APP_ID: {"display_name": "ERP"}},
+            "mailbox_permissions": {APP_ID: ["erp@contoso.com"]},
+            ROLES_OF: {APP_ID: {"SMTP.SendAsApp": ["erp@contoso.com"], "Mail.Send": FINANCE}},
+        },
+        {
+            "ERP": ["erp"],
+            "Mail.Send": "Finance",
+            "SMTP.SendAsApp": SMTP_ROLE,
+            SMTP_ROLE: "EmailAddresses -eq 'erp@contoso.com'",
+        },
+    ),
+    (
+        {
+            "service_principals": {APP_ID.upper(): {"display_name": "Billing"}},
+            "mailbox_permissions": {APP_ID: ["ERP-old@contoso.com", "shared@contoso.com"]},
+            ROLES_OF: {APP_ID.upper(): {"SMTP.SendAsApp": ["scanner@contoso.com", "erp-old@contoso.com"]}},
+        },
+        {
+            "Billing": ["erp", "shared"],
+            SMTP_ROLE: "EmailAddresses -eq 'erp-old@contoso.com' -or EmailAddresses -eq 'scanner@contoso.com'",
+        },
+    ),
+    (
+        {
+            ROLES_OF: {
+                APP_ID: {
+                    "SMTP.SendAsApp": {"scope": {"group": "senders@contoso.com"}, "mailboxes": ["erp@contoso.com"]}
+                }
+            }
+        },
+        {"Mail.Send": "Finance", "SMTP.SendAsApp": SMTP_ROLE},
+    ),
+    (
+        {
+            "absent": [
+                f"application_role_assignment/{APP_ID} SMTP.SendAsApp",
+                f"application_role_assignment/{APP_ID} Mail.Send",
+                *(f"mailbox_permission/{APP_ID} on {name}@contoso.com" for name in ("erp", "shared")),
+                f"service_principal/{APP_ID}",
+            ]
+        },
+        {"Billing": None, "Mail.Send": None, "SMTP.SendAsApp": None, SMTP_ROLE: None},
+    ),
+]
+
+
+def test_applications_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    group = {"Name": "Senders", "PrimarySmtpAddress": "senders@contoso.com", "ExternalDirectoryObjectId": SENDERS_ID}
+    finance = {"Name": "Finance", "RecipientFilter": "Name -eq 'fax'"}
+    seed = {
+        "sandbox": 1,
+        "apps": [NEWSLETTER],
+        "objects": {"DistributionGroup": [group], "ManagementScope": [finance]},
+        "graph": {"users": [{"userPrincipalName": "erp@contoso.com", "memberOf": [SENDERS_ID]}]},
+    }
+    tenant.control("POST", "/load", seed)
+    for sections, expected in APPLICATIONS:
+        session.converge(plan_of(sections))
+        live = _applications_of(tenant)
+        assert {key: live.get(key) for key in expected} == expected, sections
+    assert [row["Name"] for row in tenant.rows("ManagementScope")] == ["Finance"]
+    assert _row(tenant, "Finance", "ManagementScope")["RecipientFilter"] == finance["RecipientFilter"]
+
+
+def _applications_of(tenant: LocalTenant) -> dict[str, Any]:
+    """Mailboxes that each application may open, the scope of each role, the filter of each scope."""
+    rights = sorted(r["Identity"] for r in tenant.rows("MailboxPermission") if "FullAccess" in str(r["AccessRights"]))
+    live: dict[str, Any] = {row["DisplayName"]: rights for row in tenant.rows("ServicePrincipal")}
+    for row in tenant.rows("ManagementRoleAssignment"):
+        live[row["Role"].removeprefix("Application ")] = row["CustomResourceScope"]
+    return live | {row["Name"]: row["RecipientFilter"] for row in tenant.rows("ManagementScope")}
+
+
 HVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {

@@ -19,8 +19,8 @@ from typing_extensions import TypedDict
 from provisioner.diagnostics import Location
 from provisioner.model import Address, Resource
 from provisioner.model.devices import MAILBOX_PERMISSION, ROLE_ASSIGNMENT, Application
-from provisioner.resources.application_role_assignment import assignment_of
-from provisioner.resources.canonical import EmailText, client_id, prose
+from provisioner.resources.application_role_assignment import ScopeText, assignment_of
+from provisioner.resources.canonical import EmailText, client_id, prose, refusal
 from provisioner.resources.hve_account import HveAccount
 from provisioner.resources.mailbox_permission import permission_of
 from provisioner.resources.service_principal import ServicePrincipal
@@ -51,7 +51,25 @@ class ApplicationBody(TypedDict, total=False):
             "written), or a role of Exchange on these mailboxes alone (RBAC for Applications), without consent."
         ),
     ]
+    scope: Annotated[
+        ScopeText,
+        Field(
+            description="With role_assignment: the group, or the existing management scope, that limits the role. "
+            "Without it a scope is made of the mailboxes."
+        ),
+    ]
     display_name: Annotated[str, AfterValidator(prose), Field(description="What Exchange shows of it.")]
+
+
+def _agree(body: ApplicationBody) -> ApplicationBody:
+    if "scope" in body and body.get("access") != ROLE_ASSIGNMENT:
+        raise refusal(
+            "SCOPE-WITHOUT-ROLE", "scope limits a role, and access is not one", "write access: role_assignment"
+        )
+    return body
+
+
+ApplicationText = Annotated[ApplicationBody, AfterValidator(_agree)]
 
 
 def application(name: str, body: Mapping[str, Any], location: Location | None) -> Application:
@@ -62,6 +80,7 @@ def application(name: str, body: Mapping[str, Any], location: Location | None) -
         tuple(dict.fromkeys(body.get("send_as", ()))),
         body.get("access", MAILBOX_PERMISSION),
         body.get("display_name"),
+        tuple(body.get("scope", {}).items()),
         location,
     )
 
@@ -82,8 +101,8 @@ def resources(one: Application) -> Iterator[Resource]:
     """What an application takes, whatever devices use it."""
     principal = ServicePrincipal(one.client_id, one.display_name)
     yield Resource(Address("service_principal", one.client_id), principal, one.location)
-    if one.access == ROLE_ASSIGNMENT and one.send_as:
-        role = assignment_of(one.client_id, "SMTP.SendAsApp", one.send_as)
+    if one.access == ROLE_ASSIGNMENT and (one.send_as or one.scope):
+        role = assignment_of(one.client_id, "SMTP.SendAsApp", one.send_as, dict(one.scope))
         yield Resource(Address("application_role_assignment", role.assignment), role, one.location)
     for mailbox in one.send_as if one.access == MAILBOX_PERMISSION else ():
         right = permission_of(one.client_id, mailbox)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, with_config
 from typing_extensions import TypedDict
 
-from provisioner.devices.applications import ApplicationBody
+from provisioner.devices.applications import ApplicationText
 from provisioner.diagnostics import Location
 from provisioner.model.devices import (
     ALL_PORTS,
@@ -272,7 +272,7 @@ DevicesSection = Annotated[
     ),
 ]
 ApplicationsSection = Annotated[
-    dict[Name, ApplicationBody],
+    dict[Name, ApplicationText],
     Field(
         description="What sends with a token of its own (OAuth client credentials), by name. Consent is checked, and "
         "never granted.",

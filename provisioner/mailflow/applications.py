@@ -52,6 +52,10 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
         return
     if picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}"):
         return
+    if where := _may_be_in_scope(_roles(picture, attempt)):
+        yield Doubt(
+            f"whether {attempt.mailbox} is in {where}", ("not_in_scope",), "write it under mailboxes of the role"
+        )
     if known is not None and known.permissions is None:
         yield Doubt("whether somebody has consented to SMTP.SendAsApp", (NO_CONSENT,), _READ)
     if not _may_open(picture, attempt) and not picture.lacks(MailboxRight, _key(attempt)):
@@ -106,7 +110,13 @@ def _has_role(picture: Picture, attempt: Attempt) -> bool:
 
 def _other_mailboxes(picture: Picture, attempt: Attempt) -> bool:
     """Whether the application has the role, on other mailboxes alone, and no right on this one."""
-    return bool(_roles(picture, attempt)) and not _may_open(picture, attempt)
+    roles = _roles(picture, attempt)
+    return bool(roles) and not _may_be_in_scope(roles) and not _may_open(picture, attempt)
+
+
+def _may_be_in_scope(roles: Sequence[AppRole]) -> str:
+    """Where mailboxes may be that a role is about, and that nobody named; "" for nowhere."""
+    return next((role.others for role in roles if role.others), "")
 
 
 def _key(attempt: Attempt) -> str:

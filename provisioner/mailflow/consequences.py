@@ -199,7 +199,8 @@ def _of_applications(contributions: frozenset[Contribution]) -> Iterator[_Admiss
         yield _Admission("mailbox right", frozenset({f"{right.application} on {right.mailbox}"}), Group(both))
     for held in _of(AppRole, contributions):
         senders = held.mailboxes | {held.application}
-        yield _Admission(f"role {held.role} of {held.application}", held.mailboxes, Group(senders))
+        mail = held.mailboxes | (frozenset({held.others}) if held.others else NONE)
+        yield _Admission(f"role {held.role} of {held.application}", mail, Group(senders))
 
 
 def _of_routes(contributions: frozenset[Contribution]) -> Iterator[_Admission]:

@@ -90,8 +90,8 @@ def _of_preconditions(
         case MailboxRight():
             return f"the application {contribution.application} may open {contribution.mailbox}"
         case AppRole():
-            whose = listed(contribution.mailboxes)
-            return f"the application {contribution.application} has {contribution.role} for {whose}"
+            whose = [*sorted(contribution.mailboxes), *([contribution.others] if contribution.others else ())]
+            return f"the application {contribution.application} has {contribution.role} for {listed(whose)}"
         case Doubt():
             return contribution.reason
 

@@ -62,8 +62,8 @@ MAILBOX_PERMISSION, ROLE_ASSIGNMENT = "mailbox_permission", "role_assignment"
 class Application:
     """What sends with a token of its own.
 
-    `send_as` are the mailboxes that it signs in as, `access` how it gets at them. `display_name` is None where the plan
-    does not say what Exchange shows.
+    `send_as` are the mailboxes that it signs in as, `access` how it gets at them; `scope` is the "group" or "existing"
+    scope of a role. `display_name` is None where the plan does not say what Exchange shows.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Application:
     send_as: tuple[str, ...] = ()
     access: str = MAILBOX_PERMISSION
     display_name: str | None = None
+    scope: tuple[tuple[str, str], ...] = ()
     location: Location | None = None
 
 

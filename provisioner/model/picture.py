@@ -278,12 +278,14 @@ class MailboxRight:
 class AppRole:
     """A role of RBAC for Applications on some mailboxes (New-ManagementRoleAssignment, -App, -CustomResourceScope).
 
-    `role` is its permission: "SMTP.SendAsApp" or "Mail.Send".
+    `role` is its permission: "SMTP.SendAsApp" or "Mail.Send". `mailboxes` are those of which it is known; `others` says
+    where further ones may be: a group, or a scope that is not of a plan; "" where there are none.
     """
 
     application: str
     role: str
     mailboxes: Scope
+    others: str = ""
 
 
 # --- mail that leaves ------------------------------------------------------------------------------------------------

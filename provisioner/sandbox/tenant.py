@@ -71,6 +71,8 @@ class Tenant:
         self.settings: dict[str, Any] = {}
         self.lag = 0.0
         self.dirty = False
+        self.cached_roles: dict[tuple[str, str], tuple[bool, float]] = {}
+        """Whether an application may send as a mailbox, until when that counts (POSIX seconds); in no dump."""
         self._pending: list[Pending] = []
         self._indexes: dict[str, tuple[Names, dict[str, list[Row]]]] = {}
         self._reads = 0
@@ -280,7 +282,7 @@ class Tenant:
         self.tenant_id, self.initial_domain, self.display_name = names
         self.clock.offset_s, self.lag = clock.offset_s, lag
         self.objects, self.settings, self.graph, self.dns, self.apps = objects, settings, graph, dns, apps
-        self.generated, self._pending = generated, pending
+        self.generated, self._pending, self.cached_roles = generated, pending, {}
         self.forget_indexes()
 
 

@@ -606,6 +606,8 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r"give the sending system a certificate of its own, such as (\S+), and name that one", by_hand("a certificate")),
     ("let its devices sign in or show a certificate, and take the addresses out of the connector",
      by_hand("another way for the site")),
+    (r"let the senders connect over IPv4 only, or turn IPv6 off there, which shows within an hour: Disable-IPv6.+",
+     by_hand("IPv4 only")),
     ("compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail",
      by_hand("licences are counted")),
     ("make sure that nothing signs in as it any more, then --allow HVE-ACCOUNT-DELETED", by_hand("it is not used")),

@@ -298,7 +298,7 @@ def _of_devices() -> Iterator[World]:
     yield _world("a pool", joined(pool, {"inbound_connectors": _relay("pool", sender_ip_addresses=[BRANCH])}),
                  "CONNECTOR-SHARED-ADDRESS")  # fmt: skip
     both = joined(*(_device(name, site="hq", messages_per_day=8_000) for name in ("fax", "scan")))
-    yield _world("a tenant's limit", joined(HQ, both), "TENANT-EXTERNAL-LIMIT")
+    yield _world("a tenant's limit", joined(HQ, both), "TENANT-EXTERNAL-LIMIT", "CONNECTOR-IPV6")
     yield _world("nobody pays", {"hve_accounts": news}, "HVE-BILLING")
     account: Command = ("New-MailUser", {"HVEAccount": True, "Name": "n", "PrimarySmtpAddress": "news@contoso.com",
             "Password": "Secret123"})  # fmt: skip

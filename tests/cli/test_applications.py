@@ -205,6 +205,42 @@ def test_a_role_lets_an_application_send_as_its_mailboxes_alone(shop: Shop) -> N
     assert shop.tenant.rows("ManagementRoleAssignment") == shop.tenant.rows("ManagementScope") == []
 
 
+IN_SCOPE = (
+    """
+applications:
+  erp:
+    client_id: CLIENT
+    access: role_assignment
+    scope: { existing: Finance }
+""".replace("CLIENT", CLIENT)
+    + PLAN.partition("devices:\n")[2].join(("devices:\n", ""))
+)
+
+
+def test_a_scope_of_others_is_used_until_the_service_goes_by_it_and_is_left_as_it_was(shop: Shop) -> None:
+    """The service keeps for a while what it found of an application; a mailbox that is not in the scope is told."""
+    finance = {"Name": "Finance", "RecipientFilter": "Name -eq 'anna'"}
+    settings = {"application_role_cache_s": 1800}
+    shop.tenant.control(
+        "POST", "/load", {**NOBODY_CONSENTED, "settings": settings, "objects": {"ManagementScope": [finance]}}
+    )
+    shop.write(IN_SCOPE)
+    assert send(shop).startswith("535 5.7.3")
+    done = run(shop, "apply", "plan.yaml", "--auto-approve", code=8)
+    assert "invoices@contoso.com not in the scope Finance" in done
+    assert send(shop).startswith("535 5.7.3")
+    assert "NOT-IN-FORCE" in findings(shop, code=0)
+    shop.tenant.cmdlet("Set-ManagementScope", Identity="Finance", RecipientRestrictionFilter="Name -eq 'invoices'")
+    assert "NOT-IN-FORCE" not in findings(shop, code=0), "the test passes by what is kept"
+    assert send(shop).startswith("535 5.7.3"), "what was found before counts for a while"
+    shop.tenant.clock.advance(1800)
+    assert send(shop) == ""
+    shop.write(f"absent: ['application_role_assignment/{CLIENT} SMTP.SendAsApp']\n")
+    run(shop, "apply", "plan.yaml", "--auto-approve")
+    assert shop.tenant.rows("ManagementRoleAssignment") == []
+    assert [row["RecipientFilter"] for row in shop.tenant.rows("ManagementScope")] == ["Name -eq 'invoices'"]
+
+
 def test_a_permission_for_all_mailboxes_beside_the_role_is_told(shop: Shop) -> None:
     shop.write(SCOPED)
     told = findings(shop)["APPLICATION-UNSCOPED"]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from provisioner.model import Absent, Address, Answer, Cmdlet, GraphRequest, Query, Unknown
+from provisioner.model import Absent, Address, Answer, Cmdlet, GraphRequest, Query, Unknown, written
 from provisioner.model.picture import AppRole
 from provisioner.resources.application_role_assignment import (
+    ApplicationRoleAssignment,
     ApplicationRoleAssignmentType,
     assignment_of,
     scope_name,
 )
-from provisioner.resources.rows.management_role import filter_of, mailboxes_of
+from provisioner.resources.rows.management_role import MOST_TESTED, TEST, filter_of, mailboxes_of
 from tests.resources.recorded import declared, mistakes, sent
 
 KIND = ApplicationRoleAssignmentType()
@@ -28,6 +30,14 @@ OWNER = {"Guid": "6f1c0d1e-0000-4000-8000-000000000003", "PrimarySmtpAddress": B
 ASSIGNED = {"Name": NAME, "Role": "Application SMTP.SendAsApp", "RoleAssigneeName": OBJECT, "CustomResourceScope": NAME}
 SCOPE = {"Name": NAME, "RecipientFilter": f"((EmailAddresses -eq 'smtp:{BOX}'))"}
 
+FINANCE = {"Name": "Finance", "RecipientFilter": "Department -eq 'Finance'"}
+DN = "CN=Senders,OU=contoso,DC=example"
+SENDERS = {"Guid": "6f1c0d1e-0000-4000-8000-000000000004", "PrimarySmtpAddress": "senders@contoso.com",
+           "EmailAddresses": ["SMTP:senders@contoso.com"], "RecipientType": "MailUniversalSecurityGroup",
+           "DistinguishedName": DN}  # fmt: skip
+OF_GROUP = assignment_of(CLIENT, "SMTP.SendAsApp", [BOX], {"group": "senders@contoso.com"})
+OF_SCOPE = assignment_of(CLIENT, "SMTP.SendAsApp", [BOX], {"existing": "finance"})
+
 
 def seen(
     *assignments: Mapping[str, Any],
@@ -35,8 +45,10 @@ def seen(
     apps: Sequence[Mapping[str, Any]] = (APP,),
     entra: Sequence[Mapping[str, Any]] = (),
     people: Sequence[Mapping[str, Any]] = (OWNER,),
+    as_: ApplicationRoleAssignment = WANTED,
+    tested: str = "",
 ) -> Any:
-    wanted = {WANTED.assignment: WANTED}
+    wanted = {WANTED.assignment: as_}
     rows = {"Get-ManagementRoleAssignment": assignments, "Get-ManagementScope": scopes, "Get-ServicePrincipal": apps,
             "Get-Recipient": people}  # fmt: skip
 
@@ -44,9 +56,13 @@ def seen(
         if isinstance(query.request, GraphRequest):
             return Answer(tuple(entra))
         assert isinstance(query.request, Cmdlet)
+        if query.request.name == TEST:
+            return Answer(({"RoleName": "Application SMTP.SendAsApp", "InScope": tested},) if tested else ())
         return Answer(tuple(rows[query.request.name]))
 
-    return KIND.decode(wanted, [(q, answer(q)) for q in KIND.queries(wanted, False)])[WANTED.assignment]
+    told = [(q, answer(q)) for q in KIND.queries(wanted, False)]
+    told += [(q, answer(q)) for q in KIND.follow_up(wanted, False, told)] if tested else []
+    return KIND.decode(wanted, told)[WANTED.assignment]
 
 
 def test_ours_is_found_by_its_name_with_the_mailboxes_of_its_scope() -> None:
@@ -62,6 +78,7 @@ def test_ours_is_found_by_its_name_with_the_mailboxes_of_its_scope() -> None:
     [
         ({**ASSIGNED, "CustomResourceScope": None}, [SCOPE]),
         (ASSIGNED, [{**SCOPE, "RecipientFilter": "MemberOfGroup -eq 'CN=x'"}]),
+        ({**ASSIGNED, "CustomResourceScope": "Finance"}, [SCOPE, FINANCE]),
         (ASSIGNED, [{**SCOPE, "RecipientFilter": f"EmailAddresses -eq '{BOX}' -or Alias -like 'a*'"}]),
         ({**ASSIGNED, "RoleAssigneeName": "someone else"}, [SCOPE]),
         ({**ASSIGNED, "Role": "Application Mail.Read"}, [SCOPE]),
@@ -127,3 +144,95 @@ def test_the_section_takes_roles_with_their_mailboxes() -> None:
     assert scope_name(f"{CLIENT} Mail.Send") == f"Mail.Send {CLIENT}"
     assert mistakes(KIND, {CLIENT: {"SMTP.SendAsApp": []}})[0][0] == "too_short"
     assert KIND.written_form(found[f"{CLIENT} Mail.Send"]) == ((CLIENT, "Mail.Send"), [OTHER])
+
+
+# --- groups and existing scopes ---------------------------------------------------------------------------------------
+
+
+def test_a_group_fills_a_scope_of_its_own() -> None:
+    absent = seen(scopes=[], people=(OWNER, SENDERS), as_=OF_GROUP)
+    goal = dataclasses.replace(OF_GROUP, **written_of(absent.known))
+    assert next(map(sent, KIND.steps(None, goal))) == (
+        "New-ManagementScope",
+        {"Name": NAME, "RecipientRestrictionFilter": f"MemberOfGroup -eq '{DN.lower()}'"},
+    )
+    filled = [{**SCOPE, "RecipientFilter": f"MemberOfGroup -eq '{DN}'"}]
+    live = seen(ASSIGNED, scopes=filled, people=(OWNER, SENDERS), as_=OF_GROUP)
+    assert (live.group, live.mailboxes, live.scope) == ("senders@contoso.com", frozenset({BOX}), None)
+    listed = seen(ASSIGNED, people=(OWNER, SENDERS), as_=OF_GROUP)
+    assert listed.group == "", "its scope is made of mailboxes so far"
+    ((name, parameters),) = map(sent, KIND.steps(listed, dataclasses.replace(listed, group=OF_GROUP.group)))
+    assert name == "Set-ManagementScope"
+    assert parameters["RecipientRestrictionFilter"] == f"MemberOfGroup -eq '{DN.lower()}'"
+    assert [sent(step)[0] for step in KIND.steps(live, None)][-1] == "Remove-ManagementScope"
+    assert "no group" in seen(people=(OWNER,), as_=OF_GROUP).reason
+    assert "user mailbox" in seen(people=(OWNER, {**SENDERS, "RecipientType": "UserMailbox"}), as_=OF_GROUP).reason
+
+
+def test_an_existing_scope_is_used_and_never_written_or_deleted() -> None:
+    assert "no management scope finance" in seen(scopes=[SCOPE], as_=OF_SCOPE).reason
+    absent = seen(scopes=[SCOPE, FINANCE], as_=OF_SCOPE)
+    goal = dataclasses.replace(OF_SCOPE, **written_of(absent.known))
+    ((name, parameters),) = map(sent, KIND.steps(None, goal))
+    assert (name, parameters["CustomResourceScope"]) == ("New-ManagementRoleAssignment", "finance")
+    live = seen({**ASSIGNED, "CustomResourceScope": "Finance"}, scopes=[SCOPE, FINANCE], as_=OF_SCOPE)
+    assert (live.scope, live.mailboxes) == ("finance", frozenset({BOX}))
+    for before, after in ((goal, None), (live, None)):
+        assert [sent(step)[0] for step in KIND.steps(before, after)] == ["Remove-ManagementRoleAssignment"]
+    assert KIND.steps(live, dataclasses.replace(live, mailboxes=frozenset({OTHER}))) == ()
+    assert isinstance(seen(ASSIGNED, scopes=[SCOPE, FINANCE], as_=OF_SCOPE), Unknown), "another scope is not changed"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "scopes", "tested", "words", "mailboxes"),
+    [
+        (WANTED, [SCOPE], "True", "", {BOX}),
+        (WANTED, [SCOPE], "False", f"{BOX} not in its scope", set()),
+        (WANTED, [SCOPE], "", "", {BOX}),
+        (OF_SCOPE, [SCOPE, FINANCE], "True", "", {BOX}),
+        (OF_SCOPE, [SCOPE, FINANCE], "False", "not in the scope finance", set()),
+        (OF_SCOPE, [SCOPE, FINANCE], "", "could not be tested", {BOX}),
+    ],
+)
+def test_what_the_service_says_of_a_mailbox_decides_whether_the_role_is_in_force(
+    wanted: ApplicationRoleAssignment, scopes: Any, tested: str, words: str, mailboxes: set[str]
+) -> None:
+    row = {**ASSIGNED, "CustomResourceScope": "Finance" if wanted.scope else NAME}
+    live = seen(row, scopes=scopes, as_=wanted, tested=tested)
+    said = KIND.in_force(wanted, live)
+    assert (words in said) if words else said == ""
+    roles = KIND.contribution(live)
+    assert [role.mailboxes for role in roles if isinstance(role, AppRole)] == ([mailboxes] if roles else [])
+    assert bool(roles) is bool(mailboxes or wanted.scope)
+    assert f"-Identity {OBJECT} -Resource {BOX}" in KIND.fix(wanted, live)
+    assert KIND.in_force(wanted, KIND.working(live)) == ""
+
+
+def test_only_a_few_mailboxes_are_tested() -> None:
+    many = [f"m{i}@contoso.com" for i in range(30)]
+    wanted = assignment_of(CLIENT, "SMTP.SendAsApp", many, {"existing": "Finance"})
+    people = [{**OWNER, "Guid": f"6f1c0d1e-0000-4000-8000-0000000001{i:02}", "PrimarySmtpAddress": box,
+               "EmailAddresses": [f"SMTP:{box}"]} for i, box in enumerate(many)]  # fmt: skip
+    rows = {"Get-ManagementRoleAssignment": [{**ASSIGNED, "CustomResourceScope": "Finance"}],
+            "Get-ManagementScope": [FINANCE], "Get-ServicePrincipal": [APP], "Get-Recipient": people}  # fmt: skip
+    told = [(q, Answer(tuple(rows[q.request.name]) if isinstance(q.request, Cmdlet) else ()))
+            for q in KIND.queries({wanted.assignment: wanted}, False)]  # fmt: skip
+    asked = KIND.follow_up({wanted.assignment: wanted}, False, told)
+    assert len(asked) == MOST_TESTED
+    assert all(not q.covers for q in asked), "whoever may not test still plans"
+
+
+def test_the_section_takes_a_group_or_an_existing_scope() -> None:
+    roles = {"SMTP.SendAsApp": {"scope": {"group": "Senders@contoso.com"}, "mailboxes": [BOX]},
+             "Mail.Send": {"scope": {"existing": "Finance"}}}  # fmt: skip
+    found = declared(KIND, {CLIENT: roles})
+    one, other = found[f"{CLIENT} SMTP.SendAsApp"], found[f"{CLIENT} Mail.Send"]
+    assert (one.group, one.scope, one.mailboxes) == ("senders@contoso.com", None, {BOX})
+    assert (other.group, other.scope, other.mailboxes) == (None, "Finance", frozenset())
+    assert KIND.written_form(other) == ((CLIENT, "Mail.Send"), {"scope": {"existing": "Finance"}})
+    both = {"SMTP.SendAsApp": {"scope": {"group": "senders@contoso.com", "existing": "Finance"}}}
+    assert mistakes(KIND, {CLIENT: both})[0][0] == "SCOPE-AMBIGUOUS"
+
+
+def written_of(known: Any) -> dict[str, Any]:
+    return {name: value for name, value in written(known).items() if name != "assignment"}

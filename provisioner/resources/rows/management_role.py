@@ -15,10 +15,14 @@ from provisioner.model import Cmdlet, Row
 from provisioner.resources.canonical import email_address, identifier, lenient, text_of
 
 ASSIGNMENTS, SCOPES = "Get-ManagementRoleAssignment", "Get-ManagementScope"
+TEST = "Test-ServicePrincipalAuthorization"
+MOST_TESTED = 10
+"""Mailboxes of one role that are tested: each costs a request."""
 PREFIX = "Application "
 _ASSIGNMENT = frozenset({"Name", "Role", "RoleAssignee", "RoleAssigneeName", "CustomResourceScope"})
 SCOPE_LISTING = Cmdlet(SCOPES, {}, frozenset({"Name", "RecipientFilter"}))
 _form = lenient(email_address)
+_GROUP = re.compile(r"\(*\s*MemberOfGroup\s+-eq\s+'((?:[^']|'')+)'\s*\)*", re.IGNORECASE)
 _TERM = re.compile(r"\(*\s*EmailAddresses\s+-eq\s+'(?:smtp:)?([^']+)'\s*\)*", re.IGNORECASE)
 
 
@@ -51,6 +55,34 @@ def assignments(rows: Iterable[Row]) -> dict[str, Assignment]:
 def scopes(rows: Iterable[Row]) -> Mapping[str, frozenset[str] | None]:
     """The mailboxes of each scope, by its name in lower case; None for a filter that a plan cannot say."""
     return {identifier(row, "Name").lower(): mailboxes_of(text_of(row, "RecipientFilter") or "") for row in rows}
+
+
+def called(rows: Iterable[Row]) -> Mapping[str, str]:
+    """The names of the scopes as they are written, by name in lower case."""
+    return {identifier(row, "Name").lower(): identifier(row, "Name") for row in rows}
+
+
+def groups(rows: Iterable[Row]) -> Mapping[str, str]:
+    """The distinguished names of the groups whose members are in a scope, by its name in lower case."""
+    found = ((identifier(row, "Name"), _GROUP.fullmatch(str(row.get("RecipientFilter") or "").strip())) for row in rows)
+    return {name.lower(): match[1].replace("''", "'").lower() for name, match in found if match}
+
+
+def members_of(group: str) -> str:
+    """The filter that finds the direct members of a group, by its distinguished name (Learn, filterable properties)."""
+    quoted = group.replace("'", "''")
+    return f"MemberOfGroup -eq '{quoted}'"
+
+
+def test_of(application: str, mailbox: str) -> Cmdlet:
+    """What an application may do as one mailbox, by what is set and not by what is cached."""
+    return Cmdlet(TEST, {"Identity": application, "Resource": mailbox}, frozenset({"RoleName", "InScope"}))
+
+
+def in_scope(rows: Iterable[Row], permission: str) -> bool:
+    """Whether a tested mailbox is in the scope of a role; False where the application does not have the role."""
+    mine = (row for row in rows if str(row.get("RoleName")).lower() == f"{PREFIX}{permission}".lower())
+    return any(str(row.get("InScope")).lower() == "true" for row in mine)
 
 
 def filter_of(mailboxes: Iterable[str]) -> str:

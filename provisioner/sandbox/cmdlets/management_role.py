@@ -57,6 +57,19 @@ ROLES = (
 )  # fmt: skip
 
 
+def _properties(tenant: Tenant) -> Mapping[str, opath.Values]:
+    """What the filter of a scope compares. MemberOfGroup is of direct members (Learn, Application RBAC)."""
+
+    def groups(row: Row) -> Iterable[object]:
+        wanted = str(row.get("ExternalDirectoryObjectId") or "-").lower()
+        users = (u for u in tenant.graph.get("users") or () if str(u.get("id")).lower() == wanted)
+        mine = {str(name).lower() for user in users for name in user.get("memberOf") or ()}
+        rows = (group for noun in ("DistributionGroup", "UnifiedGroup") for group in tenant.visible(noun))
+        return [g["DistinguishedName"] for g in rows if str(g.get("ExternalDirectoryObjectId") or "-").lower() in mine]
+
+    return {**opath.COMMON, "memberofgroup": groups}
+
+
 def _customized(tenant: Tenant) -> None:
     """Raise CmdletError in a tenant that was never customized (text: the service's, in many public threads)."""
     organization = tenant.visible("OrganizationConfig")
@@ -70,14 +83,14 @@ def _customized(tenant: Tenant) -> None:
 def _new_scope(call: Call) -> Rows:
     _customized(call.tenant)
     text = str(call.get("RecipientRestrictionFilter"))
-    opath.predicate(text, opath.COMMON)  # refuses what it cannot read
+    opath.predicate(text, _properties(call.tenant))  # refuses what it cannot read
     return create(call, SCOPE, {"Name": str(call.get("Name")), "RecipientFilter": text})
 
 
 def _set_scope(call: Call) -> Rows:
     row = target(call, SCOPE)
     text = str(call.get("RecipientRestrictionFilter"))
-    opath.predicate(text, opath.COMMON)
+    opath.predicate(text, _properties(call.tenant))
     set_row(call, SCOPE, row, {"RecipientFilter": text})
     return []
 
@@ -133,7 +146,7 @@ def in_scope(tenant: Tenant, assignment: Mapping[str, Any], owner: Row) -> bool:
     if not name:
         return True
     scope = next((row for row in tenant.visible(SCOPE.name) if row["Name"] == name), None)
-    return scope is not None and opath.predicate(str(scope["RecipientFilter"]), opath.COMMON)(owner)
+    return scope is not None and opath.predicate(str(scope["RecipientFilter"]), _properties(tenant))(owner)
 
 
 def _test(call: Call) -> Rows:
