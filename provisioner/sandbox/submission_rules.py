@@ -200,7 +200,18 @@ def _licensed(tenant: Tenant, owner: Row) -> bool:
 
 
 def _policy_allows(tenant: Tenant, owner: Row) -> bool:
-    """Whether the authentication policy of the user, or the organization's default one, lets passwords in."""
+    """Whether the authentication policy of the user, or the organization's default one, lets passwords in.
+
+    A change has its effect within 24 hours, for a user who signed in before; within 30 minutes once their tokens are
+    refreshed (Set-User, -STSRefreshTokensValidFrom; Learn, "Disable Basic authentication in Exchange Online"): setting
+    `authentication_policy_cache_s`, 0 for at once.
+    """
+    seconds = float(tenant.settings.get("authentication_policy_cache_s", 0))
+    return tenant.cached(("policy", str(owner["Identity"]).lower()), seconds, lambda: _allowed_now(tenant, owner))
+
+
+def _allowed_now(tenant: Tenant, owner: Row) -> bool:
+    """The same by what is set."""
     identity = str(owner["Identity"]).lower()
     own = (u.get("AuthenticationPolicy") for u in tenant.visible("User") if str(u["Identity"]).lower() == identity)
     organization = tenant.visible("OrganizationConfig")
@@ -268,15 +279,14 @@ def _assigned(tenant: Tenant, principal: Row, owner: Row) -> bool:
     (Learn, "Role Based Access Control for Applications in Exchange Online", on caches): setting
     `application_role_cache_s`, 0 for none. An application that has not signed in before finds what is set.
     """
-    key, now = (str(principal["ObjectId"]).lower(), primary(owner)), tenant.clock.now().timestamp()
-    known, until = tenant.cached_roles.get(key, (False, 0.0))
-    if now < until:
-        return known
-    held = management_role.assigned(tenant, principal)
-    mine = (row for row in held if row["Role"] == "Application SMTP.SendAsApp")
-    found = any(management_role.in_scope(tenant, row, owner) for row in mine)
-    tenant.cached_roles[key] = found, now + float(tenant.settings.get("application_role_cache_s", 0))
-    return found
+
+    def found() -> bool:
+        held = management_role.assigned(tenant, principal)
+        mine = (row for row in held if row["Role"] == "Application SMTP.SendAsApp")
+        return any(management_role.in_scope(tenant, row, owner) for row in mine)
+
+    seconds = float(tenant.settings.get("application_role_cache_s", 0))
+    return tenant.cached(("role", str(principal["ObjectId"]).lower(), primary(owner)), seconds, found)
 
 
 def _has_full_access(tenant: Tenant, owner: Row, names: set[str]) -> bool:

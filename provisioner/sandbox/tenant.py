@@ -71,8 +71,7 @@ class Tenant:
         self.settings: dict[str, Any] = {}
         self.lag = 0.0
         self.dirty = False
-        self.cached_roles: dict[tuple[str, str], tuple[bool, float]] = {}
-        """Whether an application may send as a mailbox, until when that counts (POSIX seconds); in no dump."""
+        self._cached: dict[tuple[str, ...], tuple[bool, float]] = {}
         self._pending: list[Pending] = []
         self._indexes: dict[str, tuple[Names, dict[str, list[Row]]]] = {}
         self._reads = 0
@@ -220,6 +219,23 @@ class Tenant:
         """After rows were changed by other means than `add`, `update` and `remove`."""
         self._indexes.clear()
 
+    # --- caches -------------------------------------------------------------------------------------------------
+
+    def cached(self, key: tuple[str, ...], seconds: float, find: Callable[[], bool]) -> bool:
+        """What `find` gives, or what it gave less than `seconds` before (tenant's clock). No dump has it."""
+        now = self.clock.now().timestamp()
+        known, until = self._cached.get(key, (False, 0.0))
+        if seconds and now < until:
+            return known
+        self._cached[key] = found, _ = find(), now + seconds
+        return found
+
+    def cache_for(self, key: tuple[str, ...], seconds: float) -> None:
+        """Let what is kept count for so long at most."""
+        if key in self._cached:
+            known, until = self._cached[key]
+            self._cached[key] = known, min(until, self.clock.now().timestamp() + seconds)
+
     def next_read(self) -> int:
         """Number of this read, by which lists are reordered."""
         self._reads += 1
@@ -282,7 +298,7 @@ class Tenant:
         self.tenant_id, self.initial_domain, self.display_name = names
         self.clock.offset_s, self.lag = clock.offset_s, lag
         self.objects, self.settings, self.graph, self.dns, self.apps = objects, settings, graph, dns, apps
-        self.generated, self._pending, self.cached_roles = generated, pending, {}
+        self.generated, self._pending, self._cached = generated, pending, {}
         self.forget_indexes()
 
 

@@ -213,7 +213,7 @@ def test_only_a_few_mailboxes_are_tested() -> None:
     wanted = assignment_of(CLIENT, "SMTP.SendAsApp", many, {"existing": "Finance"})
     people = [{**OWNER, "Guid": f"6f1c0d1e-0000-4000-8000-0000000001{i:02}", "PrimarySmtpAddress": box,
                "EmailAddresses": [f"SMTP:{box}"]} for i, box in enumerate(many)]  # fmt: skip
-    rows = {"Get-ManagementRoleAssignment": [{**ASSIGNED, "CustomResourceScope": "Finance"}],
+    rows: dict[str, Any] = {"Get-ManagementRoleAssignment": [{**ASSIGNED, "CustomResourceScope": "Finance"}],
             "Get-ManagementScope": [FINANCE], "Get-ServicePrincipal": [APP], "Get-Recipient": people}  # fmt: skip
     told = [(q, Answer(tuple(rows[q.request.name]) if isinstance(q.request, Cmdlet) else ()))
             for q in KIND.queries({wanted.assignment: wanted}, False)]  # fmt: skip

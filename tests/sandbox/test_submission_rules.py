@@ -51,6 +51,23 @@ def test_an_authentication_policy_without_smtp_lets_no_password_in(tenant: Local
     submit(tenant)
 
 
+def test_a_policy_counts_within_a_day_and_sooner_where_tokens_are_refreshed(tenant: LocalTenant) -> None:
+    rows = {"AuthenticationPolicy": [{"Name": "no basic", "AllowBasicAuthSmtp": False}]}
+    day = {"authentication_policy_cache_s": 24 * 3600}
+    tenant.control("POST", "/load", {"sandbox": 1, "objects": rows, "settings": day})
+    submit(tenant)
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy="no basic")
+    submit(tenant)
+    tenant.clock.advance(24 * 3600)
+    assert "basic authentication is disabled" in refusal(tenant)
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", AuthenticationPolicy=None)
+    tenant.cmdlet("Set-User", Identity="erp@contoso.com", STSRefreshTokensValidFrom="2026-11-26T04:00:00Z")
+    assert "basic authentication is disabled" in refusal(tenant)
+    tenant.clock.advance(1800)
+    submit(tenant)
+    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"authentication_policy_cache_s": 0}})
+
+
 def test_after_the_end_of_basic_authentication_there_is_another_answer(tenant: LocalTenant) -> None:
     day = dt.datetime.now(dt.UTC).date().isoformat()
     tenant.control("POST", "/load", {"sandbox": 1, "settings": {"basic_smtp_auth_retired_from": day}})

@@ -78,6 +78,10 @@ _FILTERABLE = {
 }
 
 
+_REFRESHED_S = 30 * 60
+"""Until a policy counts for a user whose tokens were refreshed (Learn, "Disable Basic authentication …")."""
+
+
 def _set(call: Call) -> Rows:
     tenant = call.tenant
     owner = _named(tenant, call.get("Identity"))
@@ -86,6 +90,10 @@ def _set(call: Call) -> Rows:
         policy = find(tenant, authentication_policy.NOUN, policy)["Name"]
     name = str(owner["Identity"])
     there = [row for row in tenant.rows(NOUN.name) if str(row["Identity"]).lower() == name.lower()]
+    if call.get("STSRefreshTokensValidFrom") and not call.dry:
+        tenant.cache_for(("policy", name.lower()), _REFRESHED_S)
+    if call.given("STSRefreshTokensValidFrom") and not call.given("AuthenticationPolicy"):
+        return []
     if not call.given("AuthenticationPolicy") or (there[0]["AuthenticationPolicy"] if there else None) == policy:
         no_change(call, owner)
     elif there:
@@ -97,5 +105,13 @@ def _set(call: Call) -> Rows:
 
 CMDLETS = (
     Cmdlet("Get-User", (identity(required=False), opath_filter()), _get),
-    Cmdlet("Set-User", (identity(), string("AuthenticationPolicy", nullable=True, stored=False)), _set),
+    Cmdlet(
+        "Set-User",
+        (
+            identity(),
+            string("AuthenticationPolicy", nullable=True, stored=False),
+            string("STSRefreshTokensValidFrom", stored=False),
+        ),
+        _set,
+    ),
 )
