@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import segno
 
 from provisioner.render import pages, sheets
 
@@ -85,6 +87,37 @@ def test_a_page_has_a_code_of_what_is_typed_and_of_no_secret() -> None:
     assert svg != sheets.sheet_html(SHEET)[page.index("<svg") :], "another sheet has another code"
     assert "<svg" not in sheets.sheet_html({**document, "settings": []})
     assert pages.qr_code("x" * 5000) == "", "what no code can hold is left out"
+
+
+def drawn(svg: str) -> list[list[int]]:
+    """The dark modules of a code, row by row, as its path draws them."""
+    size = int(svg.partition('viewBox="0 0 ')[2].split()[0]) // 3
+    rows, (path,) = [[0] * size for _ in range(size)], re.findall(r' d="([^"]+)"', svg)
+    x = y = 0.0
+    for move, first, second, length in re.findall(r"([Mm])(-?[\d.]+) (-?[\d.]+)|h(\d+)", path):
+        if length:
+            for column in range(int(x), int(x) + int(length)):
+                rows[int(y)][column] = 1
+            x += int(length)
+        else:
+            x, y = (0 if move == "M" else x) + float(first), (0 if move == "M" else y) + float(second)
+    return rows
+
+
+def test_the_code_that_is_drawn_holds_the_settings_and_nothing_else() -> None:
+    settings = [{"name": "Server", "value": "smtp.office365.com", "note": ""},
+                {"name": "User", "value": "ürün@contoso.com", "note": ""},
+                {"name": "Password", "value": "", "note": "never written"}]  # fmt: skip
+    page = sheets.sheet_html({**SHEET, "device": "scanner", "settings": settings})
+    found = drawn(page[page.index("<svg") : page.index("</svg>")])
+
+    def code(text: str) -> list[list[int]]:
+        made = segno.make_qr(text, error="l", encoding="utf-8")
+        return [[int(dark) for dark in row] for row in made.matrix_iter(border=made.default_border_size)]
+
+    typed = "scanner\nServer: smtp.office365.com\nUser: ürün@contoso.com"
+    assert found == code(typed)
+    assert found != code(typed.replace("365", "366"))
 
 
 def test_the_library_for_codes_is_loaded_only_for_a_page() -> None:
