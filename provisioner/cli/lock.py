@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -10,6 +10,7 @@ from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine.locking import GitLock, Lock
+from provisioner.engine.postgres import PostgresLock
 from provisioner.operations.connection import run, signed_in
 from provisioner.operations.locks import locks_of
 
@@ -56,7 +57,10 @@ def release(session: Session, id_: str, tenant_id: str | None) -> None:
 
 def _names(locks: Sequence[Lock]) -> Sequence[str]:
     """The machine's own comes first (`locks_of`)."""
-    return ["this machine", *("shared git ref" if isinstance(lock, GitLock) else "shared folder" for lock in locks[1:])]
+    return ["this machine", *(_SHARED.get(type(lock), "shared folder") for lock in locks[1:])]
+
+
+_SHARED: Mapping[type, str] = {GitLock: "shared git ref", PostgresLock: "shared row in PostgreSQL"}
 
 
 def _tenant_id(session: Session, given: str | None) -> str:

@@ -203,7 +203,7 @@ class LocalLock:
             if held is None:
                 return self._read() or dataclasses.replace(holder, id="?", run="?", actor="another run", pid=0)
             self._held = held
-            _write(self._beside, _text(holder))
+            _write(self._beside, holder_text(holder))
         return None
 
     def _acquired(self) -> filelock.BaseFileLock | None:
@@ -245,7 +245,7 @@ class LocalLock:
 
     def _read(self) -> Holder | None:
         with contextlib.suppress(OSError, InputError):
-            return _holder(json.loads(_content(self._beside)), self._beside)
+            return parse_holder(json.loads(_content(self._beside)), self._beside)
         return None
 
 
@@ -343,7 +343,7 @@ class PathLock:
             token = document.pop("claim")
         except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
             raise _unreadable(self._record, "it holds something else") from None
-        return str(token), _holder(document, self._record)
+        return str(token), parse_holder(document, self._record)
 
     def _tell(self, holder: Holder) -> None:
         _write(self._record, json.dumps({**dataclasses.asdict(holder), "claim": self._claim}).encode())
@@ -425,11 +425,11 @@ class GitLock:
             document = json.loads(git("cat-file", "-p", "FETCH_HEAD^{tree}:holder"))
         except (ValueError, RecursionError):
             raise _unreadable(self._ref, "it holds something else") from None
-        return listed[0], _holder(document, self._ref)
+        return listed[0], parse_holder(document, self._ref)
 
     def _push(self, git: Git, holder: Holder, expect: str) -> bool:
         """Push the holder as a commit, if the remote's ref is still what we saw ("" for: must not exist)."""
-        blob = git("hash-object", "-w", "--stdin", text=_text(holder).decode()).strip()
+        blob = git("hash-object", "-w", "--stdin", text=holder_text(holder).decode()).strip()
         tree = git("mktree", text=f"100644 blob {blob}\tholder\n").strip()
         commit = git("commit-tree", tree, "-m", f"lock {self.name}").strip()
         try:
@@ -450,7 +450,8 @@ def _write(path: Path, content: bytes) -> None:
     platforms.replace(aside, path)
 
 
-def _text(holder: Holder) -> bytes:
+def holder_text(holder: Holder) -> bytes:
+    """A holder as a shared place keeps it."""
     return json.dumps(dataclasses.asdict(holder)).encode()
 
 
@@ -460,7 +461,7 @@ def _content(path: Path) -> bytes:
         return file.read(_LARGEST_BYTES)
 
 
-def _holder(document: Any, place: object) -> Holder:
+def parse_holder(document: Any, place: object) -> Holder:
     """The holder that a lock tells. Raises InputError for anything else: nobody knows who may be writing."""
     try:
         holder = Holder(**document)

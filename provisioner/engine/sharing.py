@@ -103,7 +103,7 @@ class FolderJournal:
             except FileNotFoundError:
                 return Fetched()
             batches = [name for name in names if _NAME.fullmatch(name)]
-            _check_count(len(batches))
+            check_count(len(batches))
             content, strange = bytearray(), [name for name in names if not _NAME.fullmatch(name)]
             for name in batches:
                 lines = _read(self.folder / name, LARGEST_BYTES - len(content))
@@ -112,7 +112,7 @@ class FolderJournal:
                 else:
                     content += lines
                 if len(content) > LARGEST_BYTES:
-                    raise _too_large()
+                    raise too_large()
         self._next = _after(batches)
         return Fetched(bytes(content), tuple(strange))
 
@@ -124,7 +124,7 @@ class FolderJournal:
                 platforms.write_new(place, lines)
             except FileExistsError:
                 if _read(place, len(lines)) != lines:
-                    raise _moved(str(self.folder)) from None
+                    raise moved(str(self.folder)) from None
         self._next += 1
 
 
@@ -187,7 +187,7 @@ class GitJournal:
         self._tree = self.git("ls-tree", "-z", "--full-tree", self._seen).split("\0")[:-1]
         entries = [_entry(line) for line in self._tree]
         blobs = {name: id_ for kind, id_, name in entries if kind == "blob" and _NAME.fullmatch(name)}
-        _check_count(len(blobs))
+        check_count(len(blobs))
         self._next = _after(blobs)
         content = self._contents([blobs[name] for name in sorted(blobs)])
         return Fetched(content, tuple(name for _, _, name in entries if name not in blobs))
@@ -201,7 +201,7 @@ class GitJournal:
         asked = "".join(f"{id_}\n" for id_ in ids).encode()
         sizes = self.git.raw("cat-file", "--batch-check=%(objectsize)", content=asked).split()
         if sum(map(int, sizes)) > LARGEST_BYTES:
-            raise _too_large()
+            raise too_large()
         answer, content, at = self.git.raw("cat-file", "--batch", content=asked), bytearray(), 0
         for size in map(int, sizes):
             begin = answer.index(b"\n", at) + 1
@@ -221,7 +221,7 @@ class GitJournal:
             if there == self._seen:
                 raise InputError(error.diagnostics) from None  # refused, and nobody else has written
             if there != commit:  # an earlier push that nobody answered may have been carried out
-                raise _moved(f"{self.remote} {self.ref}") from None
+                raise moved(f"{self.remote} {self.ref}") from None
         self._seen, self._pending = commit, (b"", "", "")
         self._tree.append(line)
         self._next += 1
@@ -258,7 +258,8 @@ def _after(names: Iterable[str]) -> int:
     return max((int(name.partition(".")[0]) for name in names), default=0) + 1
 
 
-def _check_count(batches: int) -> None:
+def check_count(batches: int) -> None:
+    """Raise InputError for more batches than are read."""
     if batches > MOST_BATCHES:
         what = f"the shared journal has {batches:,} batches, and at most {MOST_BATCHES:,} are read"
         raise InputError([Diagnostic("JOURNAL-SIZE", what, _BEGIN_ANEW)])
@@ -267,12 +268,14 @@ def _check_count(batches: int) -> None:
 _BEGIN_ANEW = "keep a copy of it (provisioner history export), and begin another: name another folder or ref"
 
 
-def _too_large() -> InputError:
+def too_large() -> InputError:
+    """The error of a journal that is larger than what is read."""
     what = f"the shared journal is larger than {LARGEST_BYTES >> 20} MiB, which is the most that is read"
     return InputError([Diagnostic("JOURNAL-SIZE", what, _BEGIN_ANEW)])
 
 
-def _moved(place: str) -> Moved:
+def moved(place: str) -> Moved:
+    """The error of an append where somebody else was first."""
     what = f"another run has written to the shared journal {place} since this one began"
     return Moved([Diagnostic("JOURNAL-MOVED", what, "set lock to the same place, so that one run waits for the other")])
 

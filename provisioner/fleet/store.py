@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ import sqlalchemy as sa
 
 from provisioner.border import make_private
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.engine.postgres import secured
 from provisioner.fleet.waves import Approved, Run
+from provisioner.settings import postgres_fault
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 
@@ -54,12 +55,13 @@ class Place:
             file = Path(rest).expanduser() if rest else folder / "fleet" / "fleet.sqlite"
             file = file if file.is_absolute() else Path.cwd() / file
             return cls(f"sqlite:///{file}", file)
-        if kind != POSTGRES or not rest.startswith("//"):
-            raise _wrong(f'"{kind}:" is not a store', "write sqlite:PATH or postgresql://HOST/DATABASE")
-        if re.match(r"//[^/@]*:[^/@]*@", rest) or "password=" in rest:
-            hint = "take it out: libpq reads PGPASSWORD, PGPASSFILE and ~/.pgpass"
-            raise _wrong("the address of the store holds a password", hint)
-        return cls(text)
+        if kind != POSTGRES:
+            raise _wrong(
+                "--store names no kind of store that is known", "write sqlite:PATH or postgresql://HOST/DATABASE"
+            )
+        if reason := postgres_fault(text):
+            raise _wrong("--store is not an address that can be used", reason)
+        return cls(secured(text))
 
     @property
     def shared(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.engine.locking import GitLock, Lock, PathLock, machine_lock
+from provisioner.engine.postgres import PostgresLock
 from provisioner.operations.state import tenant_folder, word
 from provisioner.settings import Profile, shared_place
 
@@ -21,4 +22,6 @@ def locks_of(profile: Profile, tenant_id: str, folder: Path | None = None) -> Se
         locks.append(PathLock(Path(place).expanduser() / f"{word(tenant_id)}.lock"))
     elif kind == "git":
         locks.append(GitLock(place, word(tenant_id)))
+    elif kind == "postgresql":
+        locks.append(PostgresLock(place, word(tenant_id)))
     return locks

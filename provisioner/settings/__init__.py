@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from pydantic_core import PydanticCustomError
@@ -49,10 +50,32 @@ _REMOTE = re.compile(
 
 
 def shared_place(text: str) -> tuple[str, str, str]:
-    """The parts of `folder:PATH` (or `path:PATH`) and `git:REMOTE[#REF]`: "folder" or "git", the place, and the ref."""
+    """The parts of `folder:PATH` (or `path:PATH`), `git:REMOTE[#REF]` and `postgresql://…`: kind, place and ref.
+
+    The kind is "folder", "git" or "postgresql"; the place of the last is the whole address.
+    """
     kind, _, place = text.partition(":")
+    if kind == "postgresql":
+        return kind, text, ""
     place, _, ref = place.partition("#") if kind == "git" else (place, "", "")
     return ("folder" if kind == "path" else kind), place, ref
+
+
+_POSTGRES = re.compile(rf"postgresql://{_USER}(?:{_HOST}(?::\d+)?)?/[A-Za-z0-9_.-]+(?:\?\S*)?")
+_POSTGRES_PARAMETERS = frozenset({"connect_timeout", "host", "port", "sslmode", "sslrootcert", "user"})
+
+
+def postgres_fault(text: str) -> str:
+    """What is wrong with the address of a PostgreSQL database, "" for nothing. It is never repeated.
+
+    Its other parameters name files and programs to load, or set what the server trusts (postgresql.org, "Parameter Key
+    Words").
+    """
+    fault = "write postgresql://[USER@]HOST[:PORT]/DATABASE, without a password: libpq reads PGPASSWORD and PGPASSFILE"
+    if not _POSTGRES.fullmatch(text):
+        return fault
+    unknown = set(dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))) - _POSTGRES_PARAMETERS
+    return f"of the parameters only {', '.join(sorted(_POSTGRES_PARAMETERS))} are taken" if unknown else ""
 
 
 def _shared(text: str, id_: str) -> tuple[str, str, str]:
@@ -61,8 +84,12 @@ def _shared(text: str, id_: str) -> tuple[str, str, str]:
     A remote that begins with "-" is an option to git, and `ext::` names a command (gitremote-ext(1), CVE-2017-1000117).
     """
     kind, place, ref = shared_place(text)
+    if kind == "postgresql":
+        if reason := postgres_fault(text):
+            raise PydanticCustomError(id_, "{reason}", {"reason": reason})
+        return kind, place, ref
     if kind not in {"folder", "git"} or not place or not text.isprintable():
-        raise PydanticCustomError(id_, "write folder:PATH or git:REMOTE")
+        raise PydanticCustomError(id_, "write folder:PATH, git:REMOTE or postgresql://HOST/DATABASE")
     if kind == "git" and not _REMOTE.fullmatch(place):
         what = (
             "the remote must be https://HOST/PATH, ssh://HOST/PATH, HOST:PATH or an absolute path, without a password"
@@ -72,7 +99,7 @@ def _shared(text: str, id_: str) -> tuple[str, str, str]:
 
 
 def _lock(text: str) -> str:
-    """`folder:PATH` or `git:REMOTE`. Raises SETTINGS-LOCK for anything else."""
+    """`folder:PATH`, `git:REMOTE` or `postgresql://…`. Raises SETTINGS-LOCK for anything else."""
     if _shared(text, "SETTINGS-LOCK")[0] == "git" and "#" in text:
         raise PydanticCustomError("SETTINGS-LOCK", "a lock has a ref of its own: write git:REMOTE without #")
     return text
@@ -83,7 +110,7 @@ _REF = re.compile(r"refs(?:/(?!\.)(?:(?!\.\.|\.lock(?:/|$))[A-Za-z0-9._-])+)+")
 
 
 def _journal(text: str) -> str:
-    """`folder:PATH` with an absolute path, or `git:REMOTE[#REF]`. Raises SETTINGS-JOURNAL for anything else."""
+    """`folder:PATH` (absolute), `git:REMOTE[#REF]` or `postgresql://…`. Raises SETTINGS-JOURNAL for anything else."""
     kind, place, ref = _shared(text, "SETTINGS-JOURNAL")
     if kind == "folder" and not Path(place).expanduser().is_absolute():
         raise PydanticCustomError("SETTINGS-JOURNAL", "the path of the folder must be absolute")

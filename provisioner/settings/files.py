@@ -103,6 +103,8 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
         found.append(("psrp.ca", f"would trust the certificates of {profile.psrp.ca}"))
     if profile.journal:
         found.append(("journal", f"would send the record of every apply to {profile.journal}"))
+    if profile.lock and shared_place(profile.lock)[0] == "postgresql":
+        found.append(("lock", f"would sign in to the database {profile.lock}"))
     refused = [
         Diagnostic(
             "SETTINGS-UNTRUSTED",
