@@ -173,15 +173,44 @@ def apply(
 
 @command.command("drift")
 @fleet_file
+@click.option(
+    "--scheduled",
+    is_flag=True,
+    help="Stay, and look for drift by `drift.schedule` of fleet.yaml until ended by a signal.",
+)
+@click.option("--textfile", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write metrics for Prometheus to this file after each run.")  # fmt: skip
 @selects
 @store_option
 @workers_option
 @format_option
 @click.pass_obj
-def drift(session: Session, file: Path, selects: tuple[str, ...], store: str, workers: int, format_: str) -> int:
+def drift(
+    session: Session,
+    file: Path,
+    scheduled: bool,
+    textfile: Path | None,
+    selects: tuple[str, ...],
+    store: str,
+    workers: int,
+    format_: str,
+) -> int:
     """Show which tenants are not as their plans declare them (exit code 2)."""
     session.format = format_
-    return _begin(session, file, store, "drift", selects, workers, {})
+    desk, fleet = _desk(), load(file)
+
+    def told(found: FleetReport) -> int:
+        if textfile:
+            _write("--textfile", textfile, render.prometheus(found), private=False)
+        return _print(session, found)
+
+    with desk.opened(store, session.state_folder) as here:
+        around = _surroundings(session, desk)
+        if scheduled:
+            here.serve(fleet, selects, workers, around, told)
+            return 0
+        run = _begun(session, here.begin(fleet, "drift", selects, desk.Terms(), session.clock))
+        return told(here.work(fleet, run, workers, around))
 
 
 @command.command("resume")
@@ -255,11 +284,7 @@ def report(session: Session, run: str, format_: str, out: Path | None, store: st
     if out is None:
         session.result(content, data=format_ != "text")
         return 0
-    try:
-        write_file(out, content, private=format_ != "prometheus")  # the collector runs as another user
-    except OSError as error:
-        what = f"--out: {out} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+    _write("--out", out, content, private=format_ != "prometheus")
     return 0
 
 
@@ -283,6 +308,21 @@ def _desk() -> ModuleType:
     return importlib.import_module("provisioner.fleet.desk")
 
 
+def _write(option: str, file: Path, content: str, *, private: bool) -> None:
+    """Write a report. Metrics are not private: the collector runs as another user."""
+    try:
+        write_file(file, content, private=private)
+    except OSError as error:
+        what = f"{option}: {file} cannot be written: {error.strerror or error}"
+        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+
+
+def _begun(session: Session, run: Any) -> Any:
+    """A run, whose id is told."""
+    session.note(f"Run {run.id} of {len(run.tenants):,} tenants; after a crash: provisioner fleet resume {run.id}")
+    return run
+
+
 def _begin(
     session: Session,
     file: Path,
@@ -295,8 +335,7 @@ def _begin(
     """Begin a run, work on it and print its report."""
     desk, fleet = _desk(), load(file)
     with desk.opened(store, session.state_folder) as here:
-        run = here.begin(fleet, kind, selects, desk.Terms(**terms), session.clock)
-        session.note(f"Run {run.id} of {len(run.tenants):,} tenants; after a crash: provisioner fleet resume {run.id}")
+        run = _begun(session, here.begin(fleet, kind, selects, desk.Terms(**terms), session.clock))
         return _print(session, here.work(fleet, run, workers, _surroundings(session, desk)))
 
 

@@ -7,6 +7,7 @@ nothing else.
 from __future__ import annotations
 
 import re
+import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,7 @@ class Fleet:
     at_once: int = 8
     canary: Canary | None = None
     schedule: str = ""
+    timezone: str = ""
 
     @property
     def border(self) -> Border:
@@ -131,7 +133,7 @@ class _Reading:
             tenants,
             self.value(keys, "at_once", int, 8, "a whole number from 1 to 64", lambda n: 1 <= n <= 64),
             self.canary(keys["canary"], tenants) if "canary" in keys else None,
-            self.schedule(keys["drift"]) if "drift" in keys else "",
+            *(self.schedule(keys["drift"]) if "drift" in keys else ()),
         )
 
     def mapping(self, node: Node, known: Sequence[str] = ()) -> dict[str, Node]:
@@ -217,13 +219,22 @@ class _Reading:
             self.wrong(node, "canary chooses no tenants", "write canary.labels or canary.tenants")
         return canary
 
-    def schedule(self, node: Node) -> str:
-        keys = self.mapping(node, ("schedule",))
-        return str(self.value(keys, "schedule", str, "", 'five fields of cron, as "0 3 * * *"', _is_cron))
+    def schedule(self, node: Node) -> tuple[str, str]:
+        """When drift is looked for, and in which time zone (UTC where none is named)."""
+        keys = self.mapping(node, ("schedule", "timezone"))
+        zone = self.value(keys, "timezone", str, "UTC", "the name of a time zone, as Europe/Berlin", _is_zone)
+        return self.value(keys, "schedule", str, "", 'five fields of cron, as "0 3 * * *"', _is_cron), zone
 
 
 def _is_percentage(text: str) -> bool:
     return bool(re.fullmatch(r"[0-9]{1,2}%", text))
+
+
+def _is_zone(text: str) -> bool:
+    try:
+        return bool(zoneinfo.ZoneInfo(text))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def _is_cron(text: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,13 @@ from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
 from provisioner.fleet.reporting import report
+from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store
 from provisioner.fleet.waves import NOTHING, Approved, Run
 from provisioner.fleet.work import Hands, Profiles
 from provisioner.fleet.worker import Worker, Works
 from provisioner.model.fleet import FleetReport, Kind
-from provisioner.operations.context import new_run, rfc3339
+from provisioner.operations.context import new_run
 from provisioner.operations.loading import Selection
 
 
@@ -74,21 +76,10 @@ class Desk:
 
     def begin(self, fleet: Fleet, kind: Kind, selects: Sequence[str], terms: Terms, clock: Clock = SYSTEM) -> Run:
         """A new run over the tenants of a fleet. Raises InputError for what it cannot be."""
-        tenants = fleet.selected(selects)
-        labels: Mapping[str, Mapping[str, str]] = {t.name: t.labels for t in tenants}
-        run = Run(
-            new_run(),
-            kind,
-            rfc3339(clock.now()),
-            tuple(labels),
-            labels,
-            fleet.canaries(tenants),
-            fleet.canary.failures if fleet.canary else 0.0,
-            _checked(terms, labels),
-            allows=terms.allows,
-            wait_s=terms.wait_s,
-            lock_wait_s=terms.lock_wait_s,
-        )
+        run = run_over(fleet, kind, selects, clock.now(), id_=new_run())
+        approved = _checked(terms, run.tenants)
+        run = dataclasses.replace(run, approved=approved, allows=terms.allows)
+        run = dataclasses.replace(run, wait_s=terms.wait_s, lock_wait_s=terms.lock_wait_s)
         self.store.add(run)
         return run
 
@@ -114,13 +105,31 @@ class Desk:
             worker.work_off(run.id, ended)
         return self.report(run.id)
 
+    def serve(
+        self,
+        fleet: Fleet,
+        selects: Sequence[str],
+        workers: int,
+        here: Surroundings,
+        told: Callable[[FleetReport], None],
+    ) -> None:
+        """Look for drift by the fleet's schedule, until the process is asked to end."""
+        if not fleet.schedule:
+            hint = 'write drift: { schedule: "0 3 * * *" }'
+            raise InputError([Diagnostic("FLEET-SCHEDULE", f"{fleet.file} has no schedule for drift", hint)])
+        fleet.selected(selects)
+        hands = Hands(fleet, self.store, here.profiles, here.folder, here.clock, here.fault)
+        worker, ended = Worker(hands, self.works, workers, here.note), threading.Event()
+        with here.stopping(ended), worker.working():
+            worker.serve(selects, ended, lambda id_: told(self.report(id_)))
+
     def report(self, id_: str) -> FleetReport:
         """The report of a run, by its id or the newest."""
         run = self.store.run(id_)
         return report(run, self.works.look(run))
 
 
-def _checked(terms: Terms, names: Mapping[str, object] | Sequence[str]) -> Approved:
+def _checked(terms: Terms, names: Sequence[str]) -> Approved:
     """What is approved. Raises InputError for a tenant that the run does not have, and for a guard that is no rule."""
     Selection(allows=terms.allows).waivers()
     unknown = sorted(terms.approved.tenants - set(names))

@@ -136,6 +136,13 @@ class Store:
             )
         return _run(rows[0].document)
 
+    def newest(self, prefix: str) -> str:
+        """The id of the newest run whose id begins so, "" for none."""
+        ids = sa.select(_RUNS.c.id).where(_RUNS.c.id.startswith(prefix, autoescape=True)).order_by(_RUNS.c.id.desc())
+        with self._begun() as connection:
+            row = connection.execute(ids.limit(1)).first()
+        return str(row.id) if row else ""
+
     def change(self, id_: str, **values: Any) -> Run:
         """A run with other values; what is approved is added to what was."""
         with self._begun() as connection:

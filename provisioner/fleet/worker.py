@@ -9,6 +9,7 @@ each look of any worker.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import logging
 import threading
@@ -19,28 +20,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbos import DBOS, DBOSClient
+from dbos._error import DBOSException
 from dbos._serialization import Serializer
 
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.fleet.description import Fleet
 from provisioner.fleet.liveness import FilePulse, PostgresPulse, Pulse, machine
+from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, StoreGone
 from provisioner.fleet.waves import Look, Run, Work, look
 from provisioner.fleet.work import Hands
 from provisioner.model.fleet import Kind, Outcome
 
-QUEUE, PLAN, APPLY = "tenants", "plan", "apply"
+QUEUE, PLAN, APPLY, NIGHTLY = "tenants", "plan", "apply", "nightly"
 APPLICATION = "exchange-provisioner"
 VERSION = "fleet-1"
 """Of the workflows: another one where their steps change, since a run goes on with the steps that it began with."""
 
-_LOOK_S, _POLL_S, _DAY_S = 0.25, 0.1, 86_400
+SCHEDULED = "drift-"
+"""How the ids of runs begin that the schedule began."""
+
+_LOOK_S, _POLL_S, _SERVE_S, _DAY_S = 0.25, 0.1, 1.0, 86_400
 
 
 class Json(Serializer):
     """What the engine records, as JSON and never as pickled objects. Of an error its class alone."""
 
     def serialize(self, data: Any) -> str:
-        return json.dumps(data, default=lambda value: {"error": type(value).__name__})
+        return json.dumps(data, default=_as_json)
 
     def deserialize(self, text: str) -> Any:
         value = json.loads(text)
@@ -48,6 +55,10 @@ class Json(Serializer):
 
     def name(self) -> str:
         return "provisioner_json"
+
+
+def _as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, dt.datetime) else {"error": type(value).__name__}
 
 
 # --- what the engine has ---------------------------------------------------------------------------------------------
@@ -181,11 +192,13 @@ class Worker:
                 "enable_otlp": False,
                 "log_level": "CRITICAL",
                 "max_executor_threads": self.workers + 4,
+                "scheduler_polling_interval_sec": 5.0,
                 "use_listen_notify": False,
             }
         )
         DBOS.workflow(name=PLAN)(self._plan_workflow())
         DBOS.workflow(name=APPLY)(self._apply_workflow())
+        DBOS.workflow(name=NIGHTLY)(self._nightly_workflow())
         try:
             DBOS.launch()
         except Exception as error:
@@ -236,11 +249,53 @@ class Worker:
             with self._counting:
                 self._running -= 1
 
+    def _nightly_workflow(self) -> Callable[[str, list[str]], None]:
+        """Begins a run that looks for drift. The engine starts one at each time of the schedule, on any worker."""
+
+        def nightly(when: str, selects: list[str]) -> None:
+            moment = dt.datetime.fromisoformat(when).astimezone(dt.UTC)
+            run = run_over(self.hands.fleet, "drift", selects, moment, id_=f"{SCHEDULED}{moment:%Y%m%dT%H%M%SZ}")
+            DBOS.run_step({"name": "begin"}, lambda: self.hands.store.add(run))
+
+        return nightly
+
     def _journal(self, name: str) -> str:
         """Whether other machines have the journal of a tenant."""
         with contextlib.suppress(InputError, KeyError):
             return "shared" if self.hands.profiles(self.hands.fleet.tenants[name].profile).journal else "own"
         return "own"
+
+    # --- by schedule -------------------------------------------------------------------------------------------------
+
+    def serve(self, selects: Sequence[str], ended: threading.Event, settled: Callable[[str], None]) -> None:
+        """Look for drift by the fleet's schedule until asked to end; `settled` is told each run that is through."""
+        fleet, through, turn = self.hands.fleet, "", 0
+        while not ended.wait(_SERVE_S):
+            try:
+                if turn % 60 == 0:  # another worker that ended has taken the schedule away
+                    self._schedule(fleet, selects)
+                turn += 1
+                if (id_ := self.hands.store.newest(SCHEDULED)) and id_ != through and self._look(id_):
+                    through = id_
+                    settled(id_)
+            except StoreGone as error:
+                self.note(f"{error}; trying again")
+        self.hands.stops.stop()
+        with contextlib.suppress(Exception):  # it would only begin a run that waits for the next worker
+            DBOS.delete_schedule(NIGHTLY)
+
+    def _schedule(self, fleet: Fleet, selects: Sequence[str]) -> None:
+        schedule: Any = {
+            "schedule_name": NIGHTLY,
+            "workflow_name": NIGHTLY,
+            "schedule": fleet.schedule,
+            "cron_timezone": fleet.timezone,
+            "context": list(selects),
+        }
+        try:
+            self.works.client.apply_schedules([schedule])
+        except DBOSException as error:
+            raise InputError([Diagnostic("FLEET-SCHEDULE", f"drift.schedule: {error}", "correct it")]) from error
 
     # --- until a run is settled --------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from provisioner.fleet.description import Fleet, load
 WHOLE = """fleet: 1
 at_once: 3
 canary: { labels: { ring: canary }, tenants: [fabrikam], failures: 10% }
-drift: { schedule: "0 3 * * *" }
+drift: { schedule: "0 3 * * *", timezone: Europe/Berlin }
 tenants:
   contoso:
     plan: contoso/plan.yaml
@@ -42,7 +42,8 @@ def mistakes(folder: Path, text: str) -> list[str]:
 
 def test_a_whole_file(tmp_path: Path) -> None:
     found = fleet(tmp_path)
-    assert (found.at_once, found.schedule, list(found.tenants)) == (3, "0 3 * * *", ["contoso", "fabrikam", "tailspin"])
+    assert (found.at_once, found.schedule, found.timezone) == (3, "0 3 * * *", "Europe/Berlin")
+    assert list(found.tenants) == ["contoso", "fabrikam", "tailspin"]
     contoso = found.tenants["contoso"]
     assert (contoso.plan, contoso.profile) == (tmp_path / "contoso/plan.yaml", "contoso-prod")
     assert contoso.variables == {"egress": "203.0.113.10", "sites": ["hq", "plant"]}

@@ -1,0 +1,201 @@
+"""Workers on a store: what they begin by schedule, and what becomes of the work of one that died."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from provisioner.diagnostics import InputError
+from provisioner.fleet import description, desk, liveness
+from provisioner.fleet.liveness import FilePulse, PostgresPulse
+from provisioner.fleet.store import Place
+from provisioner.fleet.worker import QUEUE, Works
+from provisioner.model.fleet import FleetReport
+from provisioner.settings import Profile
+from tests import postgres
+from tests.clocks import FastClock, until
+
+REASON = postgres.missing()
+served = [pytest.mark.long, pytest.mark.skipif(bool(REASON), reason=REASON)]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    with postgres.server() as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> description.Fleet:
+    tenants = {name: {"plan": "plan.yaml", "profile": name} for name in ("a", "b")}
+    (tmp_path / "fleet.yaml").write_text(json.dumps({"fleet": 1, "tenants": tenants}), encoding="utf-8")
+    return description.load(tmp_path / "fleet.yaml")
+
+
+def nobody(name: str) -> Profile:
+    raise InputError([])
+
+
+# --- signs of life ---------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_alive_until_its_process_lets_go(tmp_path: Path) -> None:
+    one, two = FilePulse(tmp_path, "one"), FilePulse(tmp_path, "two")
+    assert (one.beat(), one.beat(), two.beat()) == (True, True, True)
+    with one.declared_dead("two") as dead:
+        assert not dead
+    two.end()
+    with one.declared_dead("two") as dead:
+        assert dead
+        assert not FilePulse(tmp_path, "two").beat(), "one that is declared dead does not come back meanwhile"
+    one.end()
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestPostgresPulse:
+    pytestmark = served
+
+    def test_a_worker_is_dead_once_its_lock_was_free_for_the_grace(self, server: postgres.Server) -> None:
+        clock, place = FastClock(), Place(server.url)
+        one, two = PostgresPulse(place, "one", clock), PostgresPulse(place, "two", clock)
+        assert (one.beat(), two.beat()) == (True, True)
+        assert not self.dead(one, "two")
+        two.end()
+        until(lambda: not self.dead(one, "two") and "two" in one._free_since)  # the server notices the end
+        clock.pause(liveness.GRACE_S)
+        assert self.dead(one, "two")
+        one.end()
+
+    def test_after_a_restart_nobody_is_dead_who_takes_the_lock_again(self, server: postgres.Server) -> None:
+        clock, place = FastClock(), Place(server.url)
+        one, two = PostgresPulse(place, "three", clock), PostgresPulse(place, "four", clock)
+        assert (one.beat(), two.beat()) == (True, True)
+        server.stop()
+        assert one.beat(), "nobody is declared dead by a server that does not answer"
+        server.start()
+        assert one.beat()
+        assert not self.dead(one, "four")
+        assert two.beat()
+        clock.pause(liveness.GRACE_S)
+        assert not self.dead(one, "four")
+        one.end()
+        two.end()
+
+    def dead(self, pulse: PostgresPulse, worker: str) -> bool:
+        with pulse.declared_dead(worker) as dead:
+            return dead
+
+
+# --- the work of one that died ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def left_behind(folder: Path, fleet: description.Fleet, machine: str, journal: str) -> Iterator[desk.Desk]:
+    """A store in which a worker of some machine died in the middle of the apply of tenant a."""
+    with desk.opened(f"sqlite:{folder / 'store.sqlite'}", folder / "state") as here:
+        around = desk.Surroundings(nobody, folder / "state")
+        run = here.begin(fleet, "apply", (), desk.Terms())
+        here.work(fleet, run, 1, around)  # nobody signs in: both plans fail, and the tables are there
+        run = dataclasses.replace(run, id="cut", tenants=("a",))
+        here.store.add(run)
+        _record(here.works, run.id, {"machine": machine, "journal": journal})
+        yield here
+
+
+def _record(works: Works, run: str, begun: dict[str, str]) -> None:
+    """What the engine has of an apply whose worker died after it began."""
+    planned = {"state": "planned", "seconds": 0.0, "digest": "sha256:0"}
+    engine = works.client._sys_db.engine
+    for number, output in ((0, planned), (1, None)):
+        name = "apply" if number else "plan"
+        works.client.enqueue(
+            {"workflow_name": name, "queue_name": QUEUE, "workflow_id": f"{run}/a/{number}", "app_version": "fleet-1",
+             "queue_partition_key": "a"},
+            *([run, "a", "sha256:0"] if number else [run, "a", "apply"]),
+        )  # fmt: skip
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE workflow_status SET status = ?, executor_id = 'dead', output = ?, serialization = ? "
+                "WHERE workflow_uuid = ?",
+                (
+                    "PENDING" if number else "SUCCESS",
+                    output and json.dumps(output),
+                    "provisioner_json",
+                    f"{run}/a/{number}",
+                ),
+            )
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO operation_outputs (workflow_uuid, function_id, function_name, output, serialization) "
+            "VALUES (?, 1, 'begin', ?, 'provisioner_json')",
+            (f"{run}/a/1", json.dumps(begun)),
+        )
+
+
+@pytest.mark.parametrize(
+    ("where", "journal", "state"),
+    [
+        pytest.param("here", "own", "failed", marks=pytest.mark.long),
+        ("elsewhere", "shared", "failed"),
+        ("elsewhere", "own", "cut_off"),
+    ],
+)
+def test_an_apply_that_was_cut_off_goes_on_elsewhere_only_with_a_shared_journal(
+    tmp_path: Path, fleet: description.Fleet, where: str, journal: str, state: str
+) -> None:
+    """What goes on fails at once here, since the store has no such change set; what may not is never begun."""
+    here_is = liveness.machine(tmp_path / "state")
+    begun: list[str] = []
+
+    def profiles(name: str) -> Profile:
+        begun.append(name)
+        raise InputError([])
+
+    with left_behind(tmp_path, fleet, here_is if where == "here" else "another", journal) as here:
+        run = here.store.run("cut")
+        found = here.work(fleet, run, 1, desk.Surroundings(profiles, tmp_path / "state"))
+        (tenant,) = found["tenants"]
+        assert (tenant["state"] == "cut_off" or not begun) == (state == "cut_off")
+        again = here.works.of_run(run)["a"][-1]
+        assert (again.status == "PENDING") == (state == "cut_off")
+        assert bool(begun) == (state != "cut_off")
+
+
+# --- by schedule -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_drift_is_looked_for_by_the_schedule_and_each_run_is_told_once(
+    tmp_path: Path, fleet: description.Fleet
+) -> None:
+    told: list[FleetReport] = []
+    stop: list[threading.Event] = []
+
+    @contextmanager
+    def stopping(ended: threading.Event) -> Iterator[None]:
+        stop.append(ended)
+        yield
+
+    def tell(found: FleetReport) -> None:
+        told.append(found)
+        if len(told) == 2:
+            stop[0].set()
+
+    every_second = dataclasses.replace(fleet, schedule="* * * * * *", timezone="UTC")
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        here.serve(every_second, (), 1, desk.Surroundings(nobody, tmp_path / "state", stopping=stopping), tell)
+    assert [found["kind"] for found in told] == ["drift", "drift"]
+    assert len({found["run"] for found in told}) == 2
+    assert all(found["run"].startswith("drift-") for found in told)
+
+
+def test_without_a_schedule_nothing_is_waited_for(tmp_path: Path, fleet: description.Fleet) -> None:
+    store, around = f"sqlite:{tmp_path / 'store.sqlite'}", desk.Surroundings(nobody, tmp_path / "state")
+    with desk.opened(store, tmp_path / "state") as here, pytest.raises(InputError, match="has no schedule for drift"):
+        here.serve(fleet, (), 1, around, lambda _: None)
