@@ -62,8 +62,6 @@ class Sender:
                     return self._ended(WAITING, unmet, warnings)
                 self._answers.append(Answer())
                 continue
-            if number and self._run.stop.is_set():
-                return self._ended(LEFT, self.interrupted, warnings)
             last = number == steps[-1]
             answer = await self._send(number, step, last=last)
             while isinstance(answer, Result) and answer.status == WAITING and await self._patience.lasts(answer.detail):

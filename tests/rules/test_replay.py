@@ -16,9 +16,11 @@ from provisioner.model import Absent, Address, Answer, Finding, Observed, Presen
 from provisioner.model.traffic import Traffic
 from provisioner.plan import document
 from provisioner.resources import TYPES
+from provisioner.resources.authentication_policy import AuthenticationPolicy
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import Organization
+from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.rows import cas_mailbox, organization_config, user
 from provisioner.resources.smtp_auth import SmtpAuth
 
@@ -195,3 +197,22 @@ def test_without_observed_mail_nothing_is_said(tmp_path: Path) -> None:
     desired, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 26))
     there = Observed({Address("inbound_connector", "hq"): Present(HQ)})
     assert not [f for f in planning.plan(desired, there, TYPES).findings if f.rule.startswith("REPLAY-")]
+
+
+def test_a_sign_in_of_unknown_kind_is_open_where_one_kind_breaks_only(tmp_path: Path) -> None:
+    """A policy that keeps passwords out says nothing of tokens."""
+    unclear = dataclasses.replace(ERP, authentication="any")
+    live = (
+        SmtpAuth("erp@contoso.com", "enabled"),
+        ON,
+        AuthenticationPolicy("out", allow_basic_smtp=False),
+        PolicyAssignment("erp@contoso.com", "inherit", "inherited"),
+    )
+    plan: dict[str, Any] = {
+        "authentication_policies": {"out": {}},
+        "assignments": {"authentication_policy": {"mailboxes": {}}},
+    }
+    plan["assignments"]["authentication_policy"]["mailboxes"] = {"erp@contoso.com": "out"}
+    said = found(tmp_path, unclear, *live, smtp_auth={"mailboxes": {"erp@contoso.com": "enabled"}}, **plan)
+    assert "REPLAY-BREAKS" not in rules(said)
+    assert "REPLAY-BREAKS" in rules(found(tmp_path, ERP, *live, **plan))

@@ -332,6 +332,8 @@ class Watch:
         stopped = next((n for n, e in enumerate(self.events) if isinstance(e, Stopped)), None)
         if stopped is not None:
             demand(not any(isinstance(e, Waiting) for e in self.events[stopped:]), "it waits although interrupted")
+            fresh = [str(e.change.address) for e in self.events[stopped:] if isinstance(e, Started)]
+            demand(not fresh, f"{fresh} was begun although the run was interrupted")
 
     def _idle(self) -> bool:
         """Whether something that is as declared has no effect, so that closing changes have to wait."""
