@@ -36,7 +36,7 @@ from provisioner.operations.applying import Applied, ApplyOptions, Saved, Terms,
 from provisioner.operations.approving import Demand
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
-from provisioner.operations.replaying import observed_mail
+from provisioner.operations.observed import observed_mail
 from provisioner.render import stream, text
 from provisioner.render.diagnostics import diagnostics_json
 

@@ -23,8 +23,8 @@ from provisioner.cli.session import Session
 from provisioner.model import ChangeSet
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
+from provisioner.operations.observed import observed_mail
 from provisioner.operations.planning import plan
-from provisioner.operations.replaying import observed_mail
 
 
 @click.command("plan")

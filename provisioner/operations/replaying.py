@@ -62,8 +62,3 @@ async def inventory_of(context: Context, text: str) -> Inventory:
         what = f"{text}: the service keeps {DAYS} days of message traces"
         raise InputError([Diagnostic("INVENTORY-PERIOD", what, f"write {DAYS}d at most")])
     return await discover(context, Asking(int(days[1]), searches=False))
-
-
-async def observed_mail(context: Context, replay: str | None) -> tuple[Traffic, ...]:
-    """The mail that `--replay` names. Raises as `inventory_of`."""
-    return replayed(context, await inventory_of(context, replay)) if replay else ()
