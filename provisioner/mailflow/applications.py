@@ -3,7 +3,8 @@
 Exchange knows it by the object id of its enterprise application; an administrator has consented to its application
 permission SMTP.SendAsApp; and it holds FullAccess to the mailbox (Learn, "Authenticate an IMAP, POP or SMTP connection
 using OAuth"). Without the first two the sign-in is refused (535 5.7.3), without the third the message (430 4.2.0). In
-place of consent and FullAccess it may have the role Application SMTP.SendAsApp on the mailbox (MC1158911).
+place of consent and FullAccess it may have the role Application SMTP.SendAsApp on the mailbox (MC1158911): what either
+of the two gives, the lack of the other does not take away (Learn, "Role Based Access Control for Applications").
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     if not _concerns(attempt):
         return
     who, known = attempt.client_id, _registered(picture, attempt)
-    if known is None and picture.lacks(Registration, who):
+    if _unregistered(picture, attempt):
         what = f"Exchange does not know the application {who} by the object id of its enterprise application"
         yield Refusal("application_unregistered", "535 5.7.3", what, mend=_DECLARE)
     if _has_role(picture, attempt):
         return
-    if picture.lacks(AppRole, f"{who} {SMTP_ROLE}") or _other_mailboxes(picture, attempt):
+    if _out_of_scope(picture, attempt):
         what = f"the role Application {SMTP_ROLE} of the application {who} is not about {attempt.mailbox}"
         yield Refusal("not_in_scope", "535 5.7.3", what, mend=_DECLARE)
         return
-    if known is not None and known.permissions is not None and SEND_AS_APP not in known.permissions:
+    if known is not None and _consented(picture, attempt) is False:
         what = f"nobody has consented to SMTP.SendAsApp for the application {who}"
         yield Refusal(NO_CONSENT, "535 5.7.3", what, mend=consent_command(SEND_AS_APP, known.object_id))
-    if not _may_open(picture, attempt) and picture.lacks(MailboxRight, _key(attempt)):
+    if _may_open(picture, attempt) is False:
         what = f"the application {who} may not open {attempt.mailbox} (FullAccess)"
         yield Refusal("no_mailbox_right", "430 4.2.0", what, mend=_DECLARE)
 
@@ -46,19 +47,13 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
     if not _concerns(attempt):
         return
     known = _registered(picture, attempt)
-    if known is None and not picture.lacks(Registration, attempt.client_id):
+    if known is None and not _unregistered(picture, attempt):
         yield Doubt("whether Exchange knows the application", ("application_unregistered", NO_CONSENT), _READ)
-    if _has_role(picture, attempt) or _other_mailboxes(picture, attempt):
+    if _has_role(picture, attempt) or _out_of_scope(picture, attempt):
         return
-    if picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}"):
-        return
-    if where := _may_be_in_scope(_roles(picture, attempt)):
-        yield Doubt(
-            f"whether {attempt.mailbox} is in {where}", ("not_in_scope",), "write it under mailboxes of the role"
-        )
-    if known is not None and known.permissions is None:
+    if known is not None and _consented(picture, attempt) is None:
         yield Doubt("whether somebody has consented to SMTP.SendAsApp", (NO_CONSENT,), _READ)
-    if not _may_open(picture, attempt) and not picture.lacks(MailboxRight, _key(attempt)):
+    if _may_open(picture, attempt) is None:
         what = f"whether the application may open {attempt.mailbox}"
         yield Doubt(what, ("no_mailbox_right",), "give the application a role that may run Get-MailboxPermission")
 
@@ -94,9 +89,22 @@ def _registered(picture: Picture, attempt: Attempt) -> Registration | None:
     return next((r for _, r in picture.every(Registration) if r.application == attempt.client_id), None)
 
 
-def _may_open(picture: Picture, attempt: Attempt) -> bool:
+def _unregistered(picture: Picture, attempt: Attempt) -> bool:
+    return _registered(picture, attempt) is None and picture.lacks(Registration, attempt.client_id)
+
+
+def _consented(picture: Picture, attempt: Attempt) -> bool | None:
+    """Whether somebody has consented to SMTP.SendAsApp; None for not known."""
+    known = _registered(picture, attempt)
+    return None if known is None or known.permissions is None else SEND_AS_APP in known.permissions
+
+
+def _may_open(picture: Picture, attempt: Attempt) -> bool | None:
+    """Whether the application holds FullAccess to the mailbox; None for not known."""
     wanted = MailboxRight(attempt.client_id, attempt.mailbox)
-    return any(right == wanted for _, right in picture.every(MailboxRight))
+    if any(right == wanted for _, right in picture.every(MailboxRight)):
+        return True
+    return False if picture.lacks(MailboxRight, f"{attempt.client_id} on {attempt.mailbox}") else None
 
 
 def _roles(picture: Picture, attempt: Attempt) -> Sequence[AppRole]:
@@ -108,16 +116,12 @@ def _has_role(picture: Picture, attempt: Attempt) -> bool:
     return any(holds(held.mailboxes, attempt.mailbox) for held in _roles(picture, attempt))
 
 
-def _other_mailboxes(picture: Picture, attempt: Attempt) -> bool:
-    """Whether the application has the role, on other mailboxes alone, and no right on this one."""
-    roles = _roles(picture, attempt)
-    return bool(roles) and not _may_be_in_scope(roles) and not _may_open(picture, attempt)
-
-
-def _may_be_in_scope(roles: Sequence[AppRole]) -> str:
-    """Where mailboxes may be that a role is about, and that nobody named; "" for nowhere."""
-    return next((role.others for role in roles if role.others), "")
-
-
-def _key(attempt: Attempt) -> str:
-    return f"{attempt.client_id} on {attempt.mailbox}"
+def _out_of_scope(picture: Picture, attempt: Attempt) -> bool:
+    """Whether the role is not about the mailbox, and consent does not take its place."""
+    lacks = picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}")
+    if not (lacks or _roles(picture, attempt)) or _has_role(picture, attempt):
+        return False
+    consented = _consented(picture, attempt)
+    if consented is None:
+        return _unregistered(picture, attempt) or _may_open(picture, attempt) is False
+    return not consented

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provisioner.mailflow.attempt import Attempt, Doubt, Refusal
-from provisioner.model.picture import NONE, HighVolume, Picture
+from provisioner.model.picture import NONE, HighVolume, Picture, Registration
 
 RECIPIENTS = 50
 """Recipients of one message."""
@@ -26,7 +26,7 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
         what = f"{attempt.mailbox} has no valid billing policy"
         fix = "write billing_policy for the account, or assign one in the Exchange admin center"
         yield Refusal("hve_billing", "", what, by, fix)
-    if account is not None and _admits(account, attempt) is False:
+    if account is not None and _admits(picture, account, attempt) is False:
         what = f"no application may sign in as {attempt.mailbox}"
         fix = "write it under applications of the account, by name or client id"
         yield Refusal("hve_app_not_allowed", "535 5.7.240", what, by, fix)
@@ -46,7 +46,7 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
         fix = "look at the billing policy of the HVE account in the Exchange admin center"
         reasons = ("hve_billing",) if there else ("hve_billing", "no_hve_account")
         yield Doubt("whether the HVE account has a valid billing policy", reasons, fix)
-    if account is not None and _admits(account, attempt) is None:
+    if account is not None and _admits(picture, account, attempt) is None:
         what = f"whether the application may sign in as {attempt.mailbox}"
         yield Doubt(
             what, ("hve_app_not_allowed",), "write it under applications of the HVE account, by name or client id"
@@ -69,13 +69,17 @@ def _account(picture: Picture, address: str) -> HighVolume | None:
     return next((c for _, c in picture.every(HighVolume) if c.account == address), None)
 
 
-def _admits(account: HighVolume, attempt: Attempt) -> bool | None:
+def _admits(picture: Picture, account: HighVolume, attempt: Attempt) -> bool | None:
     """Whether an application is among those that may sign in as an account (Add-HVEAppAccess); None for not known.
 
-    The list is of applications: a person's token is the account's own (Learn, "OAuth for High Volume Email").
+    They are named by the object ids of their enterprise applications. The list is of applications: a person's token is
+    the account's own (Learn, "OAuth for High Volume Email").
     """
     if attempt.authentication != "oauth" or attempt.application is False:
         return True
     if account.applications == NONE and attempt.application:
         return False
-    return True if attempt.client_id and attempt.client_id in (account.applications or NONE) else None
+    if not attempt.client_id:
+        return None
+    known = {r.object_id for _, r in picture.every(Registration) if r.application == attempt.client_id}
+    return True if {attempt.client_id, *known} & (account.applications or NONE) else None

@@ -274,7 +274,9 @@ class HighVolume(Submission):
     def _message_refusal(self, envelope: Envelope) -> str | None:
         names = {str(envelope.mail_from).lower(), _author(envelope).lower() or self._mailbox} - {_NOBODY}
         denied = (submission_rules.send_as_denied(self._mailbox, name) for name in sorted(names - {self._mailbox}))
-        return next(denied, None) or hve_rules.size_refusal(len(_content(envelope)))
+        off = mail_rules.sending_disabled(self._front.tenant, self._mailbox)
+        disabled = mail_rules.SENDING_DISABLED if off else None
+        return next(denied, None) or disabled or hve_rules.size_refusal(len(_content(envelope)))
 
 
 async def _response(server: SMTP, args: list[str], challenge: str) -> str | None:

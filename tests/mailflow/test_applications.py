@@ -15,6 +15,7 @@ from provisioner.model.picture import AppRole, Contribution, Contributions, Mail
 CLIENT, BOX = "6f1c0d1e-0000-4000-8000-000000000001", "invoices@contoso.com"
 APP = Attempt(BOX, True, authentication="oauth", mailbox=BOX, application=True, client_id=CLIENT)
 KNOWN = Registration(CLIENT, frozenset({"exchange/SMTP.SendAsApp"}), "object")
+UNGRANTED = replace(KNOWN, permissions=frozenset({"graph/Mail.Send"}))
 RIGHT = MailboxRight(CLIENT, BOX)
 ROLE = AppRole(CLIENT, "SMTP.SendAsApp", frozenset({BOX}))
 NEITHER: Mapping[type[Contribution], frozenset[str]] = {
@@ -39,7 +40,9 @@ def picture(*words: Contribution, lacking: Mapping[type[Contribution], frozenset
         ((KNOWN, MailboxRight(CLIENT, "anna@contoso.com")), ["no_mailbox_right"]),
         ((replace(KNOWN, application="another"), RIGHT), ["application_unregistered"]),
         ((replace(KNOWN, permissions=frozenset()), ROLE), []),
-        ((KNOWN, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), ["not_in_scope"]),
+        ((KNOWN, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), ["no_mailbox_right"]),
+        ((UNGRANTED, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), ["not_in_scope"]),
+        ((UNGRANTED, RIGHT, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), ["not_in_scope"]),
         ((KNOWN, RIGHT, replace(ROLE, mailboxes=frozenset({"anna@contoso.com"}))), []),
         ((KNOWN, replace(ROLE, role="Mail.Send")), ["no_mailbox_right"]),
         (
@@ -63,11 +66,27 @@ def test_what_was_not_read_is_a_doubt_and_no_refusal() -> None:
     assert list(doubts(picture(KNOWN, RIGHT), APP)) == []
 
 
-def test_a_role_that_was_read_and_is_not_there_refuses() -> None:
-    lacking: Mapping[type[Contribution], frozenset[str]] = {AppRole: frozenset({f"{CLIENT} SMTP.SendAsApp"})}
-    (refusal,) = refusals(picture(KNOWN, lacking=lacking), APP)
-    assert refusal.reason == "not_in_scope"
-    assert list(doubts(picture(KNOWN, lacking=lacking), APP)) == []
+NO_ROLE: Mapping[type[Contribution], frozenset[str]] = {AppRole: frozenset({f"{CLIENT} SMTP.SendAsApp"})}
+
+
+@pytest.mark.parametrize(
+    ("words", "lacking", "certain", "open_"),
+    [
+        ((UNGRANTED,), NO_ROLE, ["not_in_scope"], []),
+        ((), {**NO_ROLE, **NEITHER}, ["application_unregistered", "not_in_scope"], []),
+        ((KNOWN,), NO_ROLE, [], ["no_mailbox_right"]),  # consent and FullAccess would do: FullAccess was not read
+        ((KNOWN, RIGHT), NO_ROLE, [], []),
+        ((KNOWN,), {**NO_ROLE, **NEITHER}, ["no_mailbox_right"], []),
+        ((replace(KNOWN, permissions=None), RIGHT), NO_ROLE, [], ["no_consent"]),
+        ((replace(KNOWN, permissions=None),), {**NO_ROLE, **NEITHER}, ["not_in_scope"], []),
+    ],
+)
+def test_without_the_role_consent_and_full_access_decide(
+    words: Contributions, lacking: Mapping[type[Contribution], frozenset[str]], certain: list[str], open_: list[str]
+) -> None:
+    found = picture(*words, lacking=lacking)
+    assert [refusal.reason for refusal in refusals(found, APP)] == certain
+    assert [reason for doubt in doubts(found, APP) for reason in doubt.reasons] == open_
 
 
 @pytest.mark.parametrize(
