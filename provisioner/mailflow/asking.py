@@ -8,22 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from provisioner.mailflow.picture import contributions, declared_in, questions_about
-from provisioner.model import (
-    Address,
-    Answer,
-    Cmdlet,
-    Desired,
-    Observed,
-    Present,
-    Request,
-    Resource,
-    ResourceType,
-    Unknown,
-    request_key,
-)
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice
-from provisioner.model.picture import Acceptance, Account, Contribution, PasswordPolicy, Relay, SignIn
+from provisioner.mailflow.picture import declared_in, questions_about
+from provisioner.model import Address, Answer, Cmdlet, Desired, Observed, Present, Request, Unknown, request_key
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
+from provisioner.model.picture import Acceptance, Account, Contribution, HighVolume, PasswordPolicy, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     accepted_domain,
@@ -129,6 +117,7 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     """
     mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired), *_signing_in(desired, "basic", "any")}
     accounts = [a for m in sorted(mailboxes) for a in _users_of(m, observed) if a.sign_in or a.user_id]
+    ids = dict.fromkeys((*(a.user_id for a in accounts if a.user_id), *sorted(_users_of_accounts(desired, observed))))
     rows = [row for m in mailboxes for row in rows_of(observed.evidence, user.look_up(m))]
     rows += rows_of(observed.evidence, user.LISTING)
     known = {name for row in rows for name in user.decode(row).addresses}
@@ -137,9 +126,9 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
         asked += [user.look_up(a.sign_in) for a in accounts if a.sign_in and a.sign_in not in known]
     policies = access_policy.decode(rows_of(observed.evidence, access_policy.REQUEST))
     roles = any(p.roles or p.spared_roles for p in policies)
-    if (roles or any(p.groups or p.spared_groups for p in policies)) and len(accounts) <= membership.MOST:
-        asked += [membership.look_up(a.user_id) for a in accounts if a.user_id]
-    if roles and any(a.user_id for a in accounts):
+    if (roles or any(p.groups or p.spared_groups for p in policies)) and len(ids) <= membership.MOST:
+        asked += map(membership.look_up, ids)
+    if roles and ids:
         asked.append(role_assignment.REQUEST)
     return asked
 
@@ -148,6 +137,7 @@ def _principals(desired: Desired, observed: Observed) -> frozenset[str]:
     """The ids of the users that the plan's devices sign in as, and of their groups."""
     mailboxes = {*_sign_ins(desired, "basic"), *_of_applications(desired)}
     ids = {account.user_id for mailbox in mailboxes for account in _users_of(mailbox, observed)} - {""}
+    ids |= _users_of_accounts(desired, observed)
     groups = (membership.decode(rows_of(observed.evidence, membership.look_up(name))) for name in ids)
     return frozenset(ids).union(*groups)
 
@@ -158,6 +148,15 @@ def _users_of(mailbox: str, observed: Observed) -> Iterator[Account]:
         there = observed.resources.get(Address(kind.name, mailbox))
         if isinstance(there, Present):
             yield from (c for c in kind.contribution(there.spec) if isinstance(c, Account))
+
+
+def _users_of_accounts(desired: Desired, observed: Observed) -> set[str]:
+    """The ids of the users of High Volume Email accounts that a password opens, where they were read."""
+    seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
+    words = (c for t in TYPES if HighVolume in t.contributes for a, spec in seen.items() if a.type == t.name
+             for c in t.contribution(spec))  # fmt: skip
+    accounts = _accounts(desired)
+    return {c.user_id for c in words if isinstance(c, HighVolume) and c.account in accounts and c.user_id}
 
 
 def _needs_undeclared(desired: Desired, word: type[Contribution]) -> bool:

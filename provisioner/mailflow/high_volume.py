@@ -45,6 +45,8 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
     if account.billing is None if account is not None else not there:
         fix = "look at the billing policy of the HVE account in the Exchange admin center"
         reasons = ("hve_billing",) if there else ("hve_billing", "no_hve_account")
+        if not there and attempt.authentication == "oauth" and attempt.application is not False:
+            reasons = (*reasons, "hve_app_not_allowed")
         yield Doubt("whether the HVE account has a valid billing policy", reasons, fix)
     if account is not None and _admits(picture, account, attempt) is None:
         what = f"whether the application may sign in as {attempt.mailbox}"

@@ -359,7 +359,8 @@ def observed_of(tenant: Tenant, objects: frozenset[Address] = _OBJECTS) -> Obser
     """The tenant as the engine reads it: roles of applications for a plan that assigns them, as the tenant has them."""
     asked = objects if tenant.rows("ManagementRoleAssignment") else objects - more.ROLES
     ports = Service(tenant, 0).ports
-    return asyncio.run(engine.consult(asked, _LISTED, _EVIDENCE, TYPES, ports))
+    users = (membership.look_up(row["ExternalDirectoryObjectId"]) for row in tenant.rows("MailUser"))
+    return asyncio.run(engine.consult(asked, _LISTED, (*_EVIDENCE, *users), TYPES, ports))
 
 
 def withheld(choose: random.Random, observed: Observed) -> Observed:
@@ -406,7 +407,7 @@ def disagreement(found: Decision, reasons: frozenset[str], *, whole: bool) -> st
         return ""  # nobody signs in, so that nothing else is looked at
     if "no_hve_account" in found.certain & reasons:
         return ""  # as above
-    certain, reasons = of_one_token(found.certain, reasons)
+    certain, reasons = of_one_token(found, reasons)
     missed = certain - reasons
     if missed:
         return f"certain here and not given there: {sorted(missed)}"
@@ -416,16 +417,17 @@ def disagreement(found: Decision, reasons: frozenset[str], *, whole: bool) -> st
     return ""
 
 
-def of_one_token(certain: frozenset[str], reasons: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Both without what one answer stands for: a token that lacks anything is refused with 535 5.7.3, on both sides.
+def of_one_token(found: Decision, reasons: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """What each is certain of, without what one answer stands for: a token that lacks anything is refused alike.
 
-    Then no mailbox is opened: what is said of FullAccess besides makes no difference.
+    Where the sandbox refuses the token no mailbox is opened: what is said of FullAccess besides makes no difference.
     """
     tokens = more.OF_TOKENS
-    if not (certain & tokens and reasons & tokens):
-        return certain, reasons
-    left = tokens | {"no_mailbox_right"}
-    return certain - left, reasons - left
+    if not reasons & tokens:
+        return found.certain, reasons
+    certain, reasons = found.certain - {"no_mailbox_right"}, reasons - {"no_mailbox_right"}
+    known = bool((certain | found.doubtful) & tokens)
+    return (certain - tokens, reasons - tokens) if known else (certain, reasons)
 
 
 @dataclass(slots=True)
@@ -456,7 +458,7 @@ class Tally:
         self.paths[f"{found.path}: {_WORDS[found.allowed]}"] += 1
         self.reasons.update(found.certain)
         if found.allowed is None:
-            self.open[next(w for w in UNDECIDED for m in found.missing if w in m)] += 1
+            self.open[next((w for w in UNDECIDED for m in found.missing if w in m), "another")] += 1
 
     def report(self) -> list[str]:
         """The table."""
