@@ -28,7 +28,7 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     if _unregistered(picture, attempt):
         what = f"Exchange does not know the application {who} by the object id of its enterprise application"
         yield Refusal("application_unregistered", "535 5.7.3", what, mend=_DECLARE)
-    if _has_role(picture, attempt):
+    if _has_role(picture, attempt) or _role_unread(picture, attempt):
         return
     if _out_of_scope(picture, attempt):
         what = f"the role Application {SMTP_ROLE} of the application {who} is not about {attempt.mailbox}"
@@ -51,6 +51,11 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
         yield Doubt("whether Exchange knows the application", ("application_unregistered", NO_CONSENT), _READ)
     if _has_role(picture, attempt) or _out_of_scope(picture, attempt):
         return
+    both = _consented(picture, attempt) and _may_open(picture, attempt)
+    if _role_unread(picture, attempt) and not both:
+        what = f"whether the application has the role Application {SMTP_ROLE}"
+        yield Doubt(what, (NO_CONSENT, "no_mailbox_right", "not_in_scope"), _READ_ROLES)
+        return
     if known is not None and _consented(picture, attempt) is None:
         yield Doubt("whether somebody has consented to SMTP.SendAsApp", (NO_CONSENT,), _READ)
     if _may_open(picture, attempt) is None:
@@ -58,6 +63,7 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
         yield Doubt(what, ("no_mailbox_right",), "give the application a role that may run Get-MailboxPermission")
 
 
+_READ_ROLES = "give the application a role that may run Get-ManagementRoleAssignment"
 _READ = f"grant the application that runs this tool the Graph permission {PERMISSION}"
 
 
@@ -116,12 +122,16 @@ def _has_role(picture: Picture, attempt: Attempt) -> bool:
     return any(holds(held.mailboxes, attempt.mailbox) for held in _roles(picture, attempt))
 
 
+def _role_unread(picture: Picture, attempt: Attempt) -> bool:
+    """Whether roles could not be read, and none is known."""
+    lacks = picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}")
+    return AppRole in picture.unread and not lacks and not _roles(picture, attempt)
+
+
 def _out_of_scope(picture: Picture, attempt: Attempt) -> bool:
     """Whether the role is not about the mailbox, and consent does not take its place."""
     lacks = picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}")
     if not (lacks or _roles(picture, attempt)) or _has_role(picture, attempt):
         return False
     consented = _consented(picture, attempt)
-    if consented is None:
-        return _unregistered(picture, attempt) or _may_open(picture, attempt) is False
-    return not consented
+    return _unregistered(picture, attempt) if consented is None else not consented

@@ -37,6 +37,14 @@ from provisioner.resources import TYPES
 
 _NOT_RELAYED = ("no_connector", "sender_not_accepted")
 _OF_CONNECTORS = ("partner_restricts", "tls_required", "direct_send_rejected")
+OF_CONNECTORS = frozenset({"no_connector", "direct_send_rejected"})
+"""Refusals that a connector which names the source would lift."""
+
+ENABLE_CONNECTOR = "write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it"
+_DECLARE = "declare a connector of type on_premises for its address or its certificate"
+_ACCEPT = "add the domain in the Microsoft 365 admin center and verify it, or send from one that is accepted"
+_NOT_REJECTED = f"{_DECLARE}, or write organization: {{ reject_direct_send: false }}"
+
 MOST_OF_A_DOMAIN = 200
 """Envelope recipients of one domain in a message from outside."""
 
@@ -132,7 +140,7 @@ def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]
         ours = _ours(picture, attempt, relays)
         if ours is False:
             what = f"{attempt.domain or 'the null sender'} is not an accepted domain, and no certificate is of one"
-            return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what)
+            return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what, mend=_ACCEPT)
         if ours is None:
             what = f"whether {attempt.domain or attempt.certificate} makes it mail of the tenant"
             return Decision(None, SMTP_RELAY, by, missing=(what,), possible=_if_not_taken(picture, attempt))
@@ -210,7 +218,7 @@ def _not_relayed(picture: Picture, attempt: Attempt) -> Decision:
         missing = (f"all inbound connectors ({picture.unread[Relay]})",)
         return Decision(None, SMTP_RELAY, missing=missing, possible=_if_not_taken(picture, attempt))
     what = "no connector of type on_premises that is in force names its address or certificate"
-    return Decision(False, SMTP_RELAY, (), "no_connector", "550 5.7.64", what)
+    return Decision(False, SMTP_RELAY, (), "no_connector", "550 5.7.64", what, mend=_DECLARE)
 
 
 # --- to recipients of the tenant -------------------------------------------------------------------------------------
@@ -329,7 +337,7 @@ def _direct(picture: Picture, attempt: Attempt) -> Decision:
     what = "the organization rejects direct send"
     missing = [f"whether {a} names the source" for a in doubtful if _exempts(picture, a, attempt)]
     missing += [f"whether {attempt.domain} is an accepted domain"] if ours is None else []
-    refused = Decision(False, DIRECT_SEND, by, "direct_send_rejected", "550 5.7.68", what)
+    refused = Decision(False, DIRECT_SEND, by, "direct_send_rejected", "550 5.7.68", what, mend=_NOT_REJECTED)
     if missing:
         return dataclasses.replace(refused, allowed=None, missing=tuple(missing))
     return _unless_unread(picture, Exemption) or refused

@@ -85,7 +85,7 @@ def _sending(attempt: Attempt, observed: Observed, part: Desired) -> Explanation
         "reason": found.reason,
         "code": found.code,
         "sentence": found.sentence,
-        "mend": advised(found, then),
+        "mend": advised(found, then, named.idle),
         "unknown": list(found.missing),
         "others": list(found.others),
         "idle": [a.short for a in named.idle],

@@ -10,6 +10,7 @@ from provisioner import engine
 from provisioner.changes import planning
 from provisioner.changes.changeset import plain
 from provisioner.mailflow.attempt import Decision
+from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS
 from provisioner.model import Address, Change, Desired, Observed, Present, Request, Resource, Unknown, written
 from provisioner.model.devices import CLIENT_SUBMISSION
 from provisioner.model.picture import Exemption, Relay
@@ -23,8 +24,8 @@ CONNECTORS = frozenset(t.name for t in TYPES if {Relay, Exemption} & set(t.contr
 
 
 def part_for(desired: Desired, device: str) -> Desired:
-    """The part of a plan that one device takes."""
-    taken = {a: r for a, r in desired.resources.items() if device in r.devices}
+    """The part of a plan that one device takes: it alone, whoever else takes the same."""
+    taken = {a: dataclasses.replace(r, devices=(device,)) for a, r in desired.resources.items() if device in r.devices}
     return dataclasses.replace(
         desired,
         resources=taken,
@@ -95,13 +96,13 @@ def changes_of(part: Desired, observed: Observed) -> Sequence[Change]:
     return planning.plan(alone, observed, TYPES).pending
 
 
-def advised(now: Decision, then: Decision) -> str:
+def advised(now: Decision, then: Decision, idle: Sequence[Address] = ()) -> str:
     """What to do about a refusal: to apply the plan where that lifts it, and what is left to do after that.
 
-    `then` is the decision once the plan's changes are made.
+    `then` is the decision once the plan's changes are made. `idle` are disabled connectors that name the source.
     """
     if now.allowed is not False or now.reason in then.certain:
-        return now.mend
+        return ENABLE_CONNECTOR if idle and now.reason in OF_CONNECTORS else now.mend
     left = f"; then {then.mend}" if then.allowed is False and then.mend else ""
     return f"the plan changes that: provisioner apply{left}"
 

@@ -17,7 +17,7 @@ from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
-from provisioner.mailflow.deciding import decide, naming, rejects_direct_send
+from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, PasswordPolicy, Picture, PolicyOf, SignIn
@@ -234,9 +234,8 @@ def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: _
     code = f" ({refusal.code})" if refusal.code else ""
     idle = [a for a in naming(outlook.observed, attempt, outlook.types).idle if not outlook.after.objects.get(a)]
     why, fix = refusal.sentence, refusal.mend or "provisioner explain shows what the tenant has for the device"
-    if idle and refusal.reason in {"no_connector", "direct_send_rejected"}:
-        why = f"{idle[0]} names its source, but is disabled in the tenant"
-        fix = "write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it"
+    if idle and refusal.reason in OF_CONNECTORS:
+        why, fix = f"{idle[0]} names its source, but is disabled in the tenant", ENABLE_CONNECTOR
     summary = f"{device.address} cannot send: {why}{code}"
     return Finding(rule.id, rule.severity, summary, fix, blocks=rule.blocks, location=device.location)
 

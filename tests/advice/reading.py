@@ -639,7 +639,22 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("add the domain in the Microsoft 365 admin center and verify it, or correct the name", _needed_domain),
     (f"enable the account in Entra ID(?: and assign a licence with an Exchange Online plan)?{_ELSE}", _account),
     ("assign a licence with an Exchange Online plan", _licence),
-    ("write it under applications of the HVE account, by name or client id", by_hand("the id stands in Entra ID")),
+    ("declare a connector of type on_premises for its address or its certificate(, or write organization: .+)?",
+     lambda r, other: [
+         Way("a connector", _fixed(r)),
+         *([Way("taken again", r.writing({"organization": {"reject_direct_send": False}}))] if other else []),
+     ]),
+    ("add the domain in the Microsoft 365 admin center and verify it, or send from one that is accepted",
+     lambda r: [Way("another From", r.of_devices(**{"from": MAILBOX}))]),
+    ("create and license it, or correct mailbox in the device", lambda r: [
+        Way("created", r.done(("load", {"mailboxes": [
+            r.world.plan["devices"][n].get("mailbox", r.world.plan["devices"][n]["from"]) for n in r.devices]}))),
+        Way("corrected", r.instead(mailbox=MAILBOX)),
+    ]),
+    ("declare it under hve_accounts", lambda r: [Way("declared", r.writing({"hve_accounts": {
+        r.world.plan["devices"][n]["from"]: {"password": "env:HVE_PASSWORD", "billing_policy": PAYS}
+        for n in r.devices}}))]),
+    ("write its object id under applications of the HVE account", by_hand("the id stands in Entra ID")),
     (f"it is a .+ mailbox, whose account should stay blocked\\. .+{_ELSE}", _shared),
     ("write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it", _switched_on),
     ("declare a connector of type on_premises for its address, or add the address to (.+)", _let_through),

@@ -1,4 +1,4 @@
-"""Each advice of `diagnose`, carried out: what it was about is gone, and every advice comes to an end."""
+"""Each advice of `diagnose` and `explain`, carried out: what it was about is gone, and every advice comes to an end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.advice import explained
 from tests.advice.diagnosed import _PATTERNS, Case, asked, cases, combined, follow
-from tests.advice.worlds import World
+from tests.advice.worlds import World, pieces
 from tests.generated import share
 
 pytestmark = pytest.mark.impure
@@ -32,3 +33,8 @@ def test_every_advice_that_is_read_is_given() -> None:
     given = {e.mend for case in cases() for e in asked(case.question, World("", {}, case.done).service()) if e.mend}
     of_groups = {"check that it is a member of (.+), or give it the right under send_as"}
     assert {p for p in _PATTERNS if not any(re.fullmatch(p, mend) for mend in given)} <= of_groups
+
+
+@pytest.mark.parametrize("world", [w for w in pieces() if "devices" in w.plan], ids=lambda world: world.name)
+def test_what_explain_advises_takes_away_the_refusal(world: World, tmp_path: Path) -> None:
+    explained.follow(world, tmp_path)

@@ -175,3 +175,22 @@ def test_conditional_access_is_named_as_what_blocks_a_password(shop: Shop) -> No
     assert "blocked by: organization, conditional_access" in explained
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
     assert what in " ".join(shop.on_tenant("explain", "device/erp", "erp.yaml").stdout.split())
+
+
+def test_explain_advises_what_lifts_the_refusal_of_one_of_several_devices(shop: Shop) -> None:
+    """Two devices of a site take one connector, which the tenant does not have yet; and rejected direct send."""
+    both = "".join(
+        f'  {name}: {{ site: hq, from: {name}@contoso.com, recipients: anyone, supports: {{ tls: "1.2", '
+        "authentication: [] } }\n"
+        for name in ("fax", "scan")
+    )
+    shop.write(f"sites: {{ hq: {{ egress_ip_addresses: [52.202.8.9] }} }}\ndevices:\n{both}", "both.yaml")
+    for name in ("fax", "scan"):
+        done = shop.run("--profile", "sandbox", "explain", f"device/{name}", "both.yaml", "--format", "json")
+        assert done.returncode == 0, done.stderr
+        (told,) = json.loads(done.stdout)["sending"]
+        assert (told["reason"], told["mend"]) == ("no_connector", "the plan changes that: provisioner apply")
+    shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
+    done = shop.run("--profile", "sandbox", "explain", "device/badge", "badge.yaml", "--format", "json")
+    (told,) = json.loads(done.stdout)["sending"]
+    assert told["mend"].endswith("or write organization: { reject_direct_send: false }")

@@ -66,6 +66,16 @@ def test_what_was_not_read_is_a_doubt_and_no_refusal() -> None:
     assert list(doubts(picture(KNOWN, RIGHT), APP)) == []
 
 
+def test_roles_that_could_not_be_read_leave_it_open() -> None:
+    unread = replace(picture(UNGRANTED), unread={AppRole: "forbidden"})
+    assert list(refusals(unread, APP)) == []
+    (doubt,) = doubts(unread, APP)
+    assert doubt.reasons == ("no_consent", "no_mailbox_right", "not_in_scope")
+    assert "Get-ManagementRoleAssignment" in doubt.mend
+    granted = replace(picture(KNOWN, RIGHT), unread={AppRole: "forbidden"})
+    assert [*refusals(granted, APP), *doubts(granted, APP)] == [], "consent and FullAccess are enough"
+
+
 NO_ROLE: Mapping[type[Contribution], frozenset[str]] = {AppRole: frozenset({f"{CLIENT} SMTP.SendAsApp"})}
 
 
@@ -78,7 +88,7 @@ NO_ROLE: Mapping[type[Contribution], frozenset[str]] = {AppRole: frozenset({f"{C
         ((KNOWN, RIGHT), NO_ROLE, [], []),
         ((KNOWN,), {**NO_ROLE, **NEITHER}, ["no_mailbox_right"], []),
         ((replace(KNOWN, permissions=None), RIGHT), NO_ROLE, [], ["no_consent"]),
-        ((replace(KNOWN, permissions=None),), {**NO_ROLE, **NEITHER}, ["not_in_scope"], []),
+        ((replace(KNOWN, permissions=None),), {**NO_ROLE, **NEITHER}, ["no_mailbox_right"], ["no_consent"]),
     ],
 )
 def test_without_the_role_consent_and_full_access_decide(

@@ -193,6 +193,17 @@ EXEMPT = Exemption(frozenset({NET}), domains=OWN)
 NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
 
 
+CONNECTOR = "declare a connector of type on_premises for its address or its certificate"
+MENDS = {
+    "no_connector": CONNECTOR,
+    "direct_send_rejected": f"{CONNECTOR}, or write organization: {{ reject_direct_send: false }}",
+    "sender_not_accepted": (
+        "add the domain in the Microsoft 365 admin center and verify it, or send from one that is accepted"
+    ),
+}
+"""What is advised about a refusal, by its reason."""
+
+
 @pytest.mark.parametrize(
     ("picture", "attempt", "decision"),
     [
@@ -393,7 +404,9 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
 def test_a_decision_names_what_decides_and_what_is_missing(
     picture: Picture, attempt: Attempt, decision: Decision
 ) -> None:
-    assert decide(picture, attempt) == decision
+    assert decide(picture, attempt) == dataclasses.replace(
+        decision, mend=decision.mend or MENDS.get(decision.reason, "")
+    )
 
 
 @pytest.mark.parametrize(("recipients", "certain"), [(200, set()), (201, {"too_many_recipients"})])
