@@ -71,8 +71,8 @@ def asked(question: Question, service: Reader) -> Sequence[Evidence]:
 
 def follow(case: Case, folder: Path, choose: random.Random) -> list[str]:
     """Carry out advice after advice until nothing speaks for the cause; the words of each. Raises AssertionError."""
-    service, steps = World(case.name, {}, case.done).service(), []
-    question = case.question
+    service, question = World(case.name, {}, case.done).service(), case.question
+    steps: list[str] = []
     for _ in range(_PATIENCE):
         told = [e for e in asked(question, service) if e.speaks == "yes"]
         if not told:
@@ -158,6 +158,7 @@ def carry_out(desired: Desired, observed: Observed, service: Reader) -> None:
 
 # --- deeds -----------------------------------------------------------------------------------------------------------
 
+_LICENSED = [{"service": "exchange", "capabilityStatus": "Enabled"}]
 Deed = Callable[[Any, Reader, Path], Question]
 
 
@@ -252,7 +253,6 @@ _DEEDS: Mapping[str, Deed] = {
     "dkim": _dkim,
     "another account": _another_account,
 }
-_LICENSED = [{"service": "exchange", "capabilityStatus": "Enabled"}]
 
 
 # --- cases -----------------------------------------------------------------------------------------------------------
