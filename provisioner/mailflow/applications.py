@@ -28,7 +28,7 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     if _unregistered(picture, attempt):
         what = f"Exchange does not know the application {who} by the object id of its enterprise application"
         yield Refusal("application_unregistered", "535 5.7.3", what, mend=_DECLARE)
-    if _has_role(picture, attempt) or _role_unread(picture, attempt):
+    if _has_role(picture, attempt) or _role_unread(picture, attempt) or _may_be_in_scope(picture, attempt):
         return
     if _out_of_scope(picture, attempt):
         what = f"the role Application {SMTP_ROLE} of the application {who} is not about {attempt.mailbox}"
@@ -55,6 +55,11 @@ def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:
     if _role_unread(picture, attempt) and not both:
         what = f"whether the application has the role Application {SMTP_ROLE}"
         yield Doubt(what, (NO_CONSENT, "no_mailbox_right", "not_in_scope"), _READ_ROLES)
+        return
+    where = _may_be_in_scope(picture, attempt)
+    if where and not both:
+        what = f"whether {attempt.mailbox} is in {where}"
+        yield Doubt(what, ("not_in_scope", "no_mailbox_right"), "write it under mailboxes of the role")
         return
     if known is not None and _consented(picture, attempt) is None:
         yield Doubt("whether somebody has consented to SMTP.SendAsApp", (NO_CONSENT,), _READ)
@@ -128,10 +133,16 @@ def _role_unread(picture: Picture, attempt: Attempt) -> bool:
     return AppRole in picture.unread and not lacks and not _roles(picture, attempt)
 
 
+def _may_be_in_scope(picture: Picture, attempt: Attempt) -> str:
+    """Where mailboxes may be that a role is about, and that nobody named; "" for nowhere."""
+    return next((role.others for role in _roles(picture, attempt) if role.others), "")
+
+
 def _out_of_scope(picture: Picture, attempt: Attempt) -> bool:
     """Whether the role is not about the mailbox, and consent does not take its place."""
     lacks = picture.lacks(AppRole, f"{attempt.client_id} {SMTP_ROLE}")
-    if not (lacks or _roles(picture, attempt)) or _has_role(picture, attempt):
+    known = bool(_roles(picture, attempt)) and not _may_be_in_scope(picture, attempt)
+    if not (lacks or known) or _has_role(picture, attempt):
         return False
     consented = _consented(picture, attempt)
     return _unregistered(picture, attempt) if consented is None else not consented

@@ -8,10 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from provisioner.mailflow.picture import declared_in, questions_about
-from provisioner.model import Address, Answer, Cmdlet, Desired, Observed, Present, Request, Unknown, request_key
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
-from provisioner.model.picture import Acceptance, Account, Contribution, HighVolume, PasswordPolicy, SignIn
+from provisioner.mailflow.picture import contributions, declared_in, questions_about
+from provisioner.model import (
+    Address,
+    Answer,
+    Cmdlet,
+    Desired,
+    Observed,
+    Present,
+    Request,
+    Resource,
+    ResourceType,
+    Unknown,
+    request_key,
+)
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice
+from provisioner.model.picture import Acceptance, Account, Contribution, HighVolume, PasswordPolicy, Relay, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     accepted_domain,

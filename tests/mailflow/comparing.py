@@ -405,7 +405,7 @@ def disagreement(found: Decision, reasons: frozenset[str], *, whole: bool) -> st
         return f"open although everything was read: {found.missing}"
     if reasons == {"no_mailbox"} and reasons <= found.doubtful:
         return ""  # nobody signs in, so that nothing else is looked at
-    if "no_hve_account" in found.certain & reasons:
+    if "no_hve_account" in (found.certain | found.doubtful) & reasons:
         return ""  # as above
     certain, reasons = of_one_token(found, reasons)
     missed = certain - reasons
