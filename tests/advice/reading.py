@@ -654,7 +654,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("declare it under hve_accounts", lambda r: [Way("declared", r.writing({"hve_accounts": {
         r.world.plan["devices"][n]["from"]: {"password": "env:HVE_PASSWORD", "billing_policy": PAYS}
         for n in r.devices}}))]),
-    ("write its object id under applications of the HVE account", by_hand("the id stands in Entra ID")),
+    ("write it under applications of the HVE account, by name or client id", by_hand("the id stands in Entra ID")),
     (f"it is a .+ mailbox, whose account should stay blocked\\. .+{_ELSE}", _shared),
     ("write enabled: true for the connector; where Exchange refuses, ask Microsoft support to enable it", _switched_on),
     ("declare a connector of type on_premises for its address, or add the address to (.+)", _let_through),
