@@ -259,7 +259,7 @@ class ExchangeService:
         """Run one cmdlet, or give the next page of a listing. `do` is a fault's deed, `columns` the log's."""
         try:
             name, sent = _envelope(call.body)
-            columns.update(cmdlet=name, parameters=sent, write=not name.lower().startswith("get-"))
+            columns.update(cmdlet=name, parameters=sent, write=not name.lower().startswith(("get-", "test-")))
             parameters = decode_parameters(sent)
             if "$skiptoken" in call.query:
                 cursor, rows, start = self._cursors.find(call.query["$skiptoken"], call.fingerprint())

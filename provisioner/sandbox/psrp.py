@@ -346,7 +346,7 @@ class Shells:
     ) -> list[Any]:
         """One of Exchange's cmdlets, with whatever a fault wants to happen to it."""
         caller = shell.connection.caller()
-        write = not name.lower().startswith("get-")
+        write = not name.lower().startswith(("get-", "test-"))
         entry = self._faults.record(
             "psrp", cmdlet=name, parameters=parameters, caller=caller.app_id, write=write, path=shell.configuration
         )

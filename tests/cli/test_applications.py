@@ -180,8 +180,10 @@ def test_a_role_lets_an_application_send_as_its_mailboxes_alone(shop: Shop) -> N
     shop.write(SCOPED)
     assert send(shop).startswith("535 5.7.3 Authentication unsuccessful")
     assert "APPLICATION-CONSENT" not in findings(shop)
+    before = shop.tenant.seen()
     run(shop, "apply", "plan.yaml", "--auto-approve")
     (scope,) = shop.tenant.rows("ManagementScope")
+    assert not [r for r in shop.tenant.writes(since=before) if r["cmdlet"].startswith("Test-")], "a test is a read"
     assert scope["RecipientFilter"] == "EmailAddresses -eq 'invoices@contoso.com'"
     assert shop.tenant.rows("MailboxPermission") == []
     assert send(shop) == ""
