@@ -121,6 +121,8 @@ class PsrpExchange:
                     self._news.notify_all()
                 return False
             outcomes, lived = [error] * len(batch), False
+        except Exception as error:  # noqa: BLE001 - a library that stumbles over an answer, in its own ways
+            outcomes, lived = [error] * len(batch), False
         for (cmdlet, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():
                 continue

@@ -34,6 +34,8 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, Cmdlet, Delta, Parameter
 from provisioner.settings import Profile
 from provisioner.tenant.connect import connect
+from provisioner.tenant.exchange_psrp import PsrpExchange
+from provisioner.tenant.retry import Retry
 from tests.local_tenant import FRONT_OF, TRANSPORTS, LocalTenant, connected, sandbox
 
 ROW_VALUES: dict[str, Any] = {
@@ -671,3 +673,27 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_sent(
 def test_a_secret_in_the_prologue_must_be_a_reference(tenant: LocalTenant) -> None:
     with pytest.raises(ValueError, match="a secret must not stand here"):
         profile_of(tenant, prologue={"parameters": {"CertificatePassword": CANARY}})
+
+
+def test_whatever_a_library_raises_reaches_those_who_wait() -> None:
+    """Nobody waits for good: neither for the batch that it struck, nor for what was asked behind it."""
+
+    class Stumbling:
+        is_open = True
+
+        def run(self, cmdlets: object) -> object:
+            raise ValueError("an answer that the library does not understand")
+
+        def close(self) -> None:
+            pass
+
+    async def asked() -> list[BaseException | Answer]:
+        exchange = PsrpExchange(Stumbling, Retry(), 1, 1)  # type: ignore[arg-type] # as far as it is used
+        try:
+            async with asyncio.timeout(10):
+                wanted = (exchange.run(Cmdlet(f"Get-{n}")) for n in range(3))
+                return await asyncio.gather(*wanted, return_exceptions=True)
+        finally:
+            await exchange.close()
+
+    assert [type(found) for found in asyncio.run(asked())] == [ValueError] * 3
