@@ -15,7 +15,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 DISTRIBUTION = "exchange-provisioner"
 
 MODULES = {
-    "sandbox": ("aiosmtpd", "httptools", "jwt", "orjson", "psrpcore", "starlette", "trustme", "uvicorn"),
+    "sandbox": ("aiosmtpd", "httptools", "jwt", "psrpcore", "starlette", "trustme", "uvicorn"),
     # pyspnego uses SSPI on Windows, and there its extra installs nothing (its setup metadata).
     "kerberos": () if sys.platform == "win32" else ("gssapi",),
     "credssp": ("requests_credssp",),

@@ -36,7 +36,7 @@ SERVERS = {
     "tornado", "trustme", "twisted", "uvicorn", "waitress", "werkzeug",
 }  # fmt: skip
 """Web and SMTP servers, and what only the sandbox needs beside them."""
-SERVED = {"aiosmtpd", "orjson", "psrpcore", "starlette", "trustme", "uvicorn"}
+SERVED = {"aiosmtpd", "psrpcore", "starlette", "trustme", "uvicorn"}
 OTHERWISE = {
     "azure": "azure-identity", "dns": "dnspython", "jwt": "pyjwt", "msgraph": "msgraph-sdk",
     "opentelemetry": "opentelemetry-sdk", "ruamel": "ruamel-yaml",

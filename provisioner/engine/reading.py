@@ -162,6 +162,7 @@ async def read_wanted(
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
+    passed: dict[str, int] = {}
     for kind in (t for t in types if t.name in asked):
         ours = wanted.get(kind.name, {})
         seen, failed = _decode(kind, ours, asked[kind.name], answers)
@@ -175,8 +176,10 @@ async def read_wanted(
         elif kind.name in listed or kind.name in free:
             others = {k: s for k, s in seen.items() if k not in ours and not isinstance(s, Absent)}
             undeclared.update({Address(kind.name, k): s for k, s in others.items()})
+            passed[kind.name] = kind.passed_over(_good(asked[kind.name], answers))
     told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
-    return Observed(resources, undeclared, unlisted, len(answers), told)
+    others = {name: count for name, count in passed.items() if count}
+    return Observed(resources, undeclared, unlisted, len(answers), told, others)
 
 
 async def _resolve(

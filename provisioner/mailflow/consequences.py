@@ -70,6 +70,8 @@ _WORDS = {Effect.OPENS: consequence.WIDENS, Effect.CLOSES: consequence.STOPS}
 def compared(before: Iterable[Contribution], after: Iterable[Contribution]) -> frozenset[Effect]:
     """What lies between two sets of contributions. Equal sets open and close nothing."""
     was, will = frozenset(before), frozenset(after)
+    if was == will:
+        return frozenset()
     found = {Effect.OPENS: _opened(was, will, _exposure), Effect.CLOSES: _closed(was, will, _exposure)}
     return frozenset(effect for effect, groups in found.items() if groups)
 

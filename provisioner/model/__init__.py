@@ -93,16 +93,40 @@ _REPEATABLE = frozenset({"Get", "Test", "Set", "Enable", "Disable"})
 
 
 @dataclass(frozen=True, slots=True)
+class Needed:
+    """Which rows of a listing are kept while its pages arrive, so that memory follows the plan and not the tenant.
+
+    `test` decides by a row as the wire gives it, and by the `names` that the plan means, in canonical form. It keeps
+    every row that a decoder could not take for an object without meaning: in doubt, a row is needed.
+    """
+
+    test: Callable[[Row, frozenset[str]], bool]
+    names: frozenset[str] = frozenset()
+
+    def keeps(self, row: Row) -> bool:
+        """Whether a row is needed."""
+        return self.test(row, self.names)
+
+
+def _needed_by_both(one: Needed | None, other: Needed | None) -> Needed | None:
+    """What keeps every row that either needs; None keeps all rows."""
+    if one is None or other is None or one.test is not other.test:
+        return None
+    return Needed(one.test, one.names | other.names)
+
+
+@dataclass(frozen=True, slots=True)
 class Cmdlet:
     """One Exchange cmdlet with typed parameters; the same value travels over REST and over remote PowerShell.
 
-    `columns` are those of its rows that are decoded; all, where none is named. They are not part of the question:
-    requests that are equal but for them are one request (`united`).
+    `columns` are those of its rows that are decoded; all, where none is named. `needed` says which rows are kept; all,
+    where it is None. Neither is part of the question: requests that are equal but for them are one request (`united`).
     """
 
     name: str
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     columns: frozenset[str] = field(default=frozenset(), compare=False)
+    needed: Needed | None = field(default=None, compare=False)
 
     @property
     def reads(self) -> bool:
@@ -188,7 +212,7 @@ AnyRequest = Request | PolicyQuery
 
 def request_key(request: AnyRequest) -> str:
     """A text that is equal for equal requests: what duplicates are merged by."""
-    facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.name != "columns"}
+    facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.compare}
     if not facts.get("beta", True):
         del facts["beta"]  # saved change sets know the key without it
     return f"{type(request).__name__}:{_SORTED.encode(facts)}"
@@ -205,7 +229,7 @@ _SORTED = json.JSONEncoder(sort_keys=True, default=_plain)
 
 
 def united(requests: Iterable[Request]) -> Mapping[str, Request]:
-    """Each distinct request once, by its key, with the columns of all that are equal to it."""
+    """Each distinct request once, by its key, with the columns and the rows that all equal to it need."""
     found: dict[str, Request] = {}
     for request in requests:
         key = request_key(request)
@@ -213,12 +237,18 @@ def united(requests: Iterable[Request]) -> Mapping[str, Request]:
         if isinstance(request, Cmdlet | GraphRequest) and isinstance(other, Cmdlet | GraphRequest):
             both = request.columns and other.columns
             request = dataclasses.replace(request, columns=request.columns | other.columns if both else frozenset())
+        if isinstance(request, Cmdlet) and isinstance(other, Cmdlet):
+            request = dataclasses.replace(request, needed=_needed_by_both(request.needed, other.needed))
         found[key] = request
     return found
 
 
 def tells(asked: Request, request: Request) -> bool:
-    """Whether the answer to `asked`, an equal request, has every column of `request`."""
+    """Whether the answer to `asked`, an equal request, has every column and every row that `request` needs."""
+    if isinstance(asked, Cmdlet) and isinstance(request, Cmdlet) and asked.needed is not None:
+        both = _needed_by_both(asked.needed, request.needed)
+        if both is None or both.names != asked.needed.names:
+            return False
     if isinstance(asked, DnsQuery) or isinstance(request, DnsQuery) or not asked.columns:
         return True
     return bool(request.columns) and request.columns <= asked.columns
@@ -228,7 +258,8 @@ def tells(asked: Request, request: Request) -> bool:
 class Answer:
     """What came back: all rows of all pages, warnings, the service's request ids, how many requests it took.
 
-    `status` is that of HTTP in the last answer, where a transport knows it.
+    `status` is that of HTTP in the last answer, where a transport knows it. `passed` counts the rows that came and were
+    not kept, because nobody needs them (`Needed`).
 
     Rows of a `DnsQuery` have one property, `value`, the record's text; no row means that the name or type is not there.
     """
@@ -238,6 +269,7 @@ class Answer:
     request_ids: tuple[str, ...] = ()
     requests: int = 1
     status: int | None = field(default=None, compare=False)
+    passed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -760,6 +792,9 @@ class ResourceType(Protocol[S]):
         Called again after its own were answered, and not a third time; what was asked before is not asked again.
         `decode` gets all answers.
         """
+
+    def passed_over(self, answers: Sequence[tuple[Query, Answer]], /) -> int:
+        """How many undeclared objects the answers showed and did not keep, because no plan could change them."""
 
     def names(self, spec: S, /) -> Collection[str]:
         """Every known name of an observed object: what the patterns of a plan and of a command line may call it."""

@@ -138,6 +138,10 @@ class BaseType:
         """Nothing more to ask: the rows name the objects as the plan does."""
         return ()
 
+    def passed_over(self, _answers: Sequence[tuple[Query, Answer]], /) -> int:
+        """Every object that was shown is decoded."""
+        return 0
+
 
 class PreconditionType(BaseType, abstract=True):
     """A type whose objects a plan only checks: a difference is a finding, and no change is ever made."""

@@ -41,6 +41,7 @@ def refusal(identifier: LiteralString, what: str, mend: str) -> PydanticCustomEr
 # --- names and addresses ---------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=4096)  # the mailboxes of a tenant are in a few domains
 def domain_name(text: str) -> str:
     """A DNS name of two labels or more: lower case, IDNA A-labels, no trailing dot.
 

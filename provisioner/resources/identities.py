@@ -26,16 +26,21 @@ _MOST = 20  # names in one filter
 
 def look_ups(names: Mapping[str, Collection[str]], *, recipients_only: bool = False) -> list[Query]:
     """The look-ups of these names, each with the keys that rest on it; an id may be that of an application too."""
-    ordered = sorted(names)
     queries = []
-    for start in range(0, len(ordered), _MOST):
-        some = ordered[start : start + _MOST]
+    for some in batches(names):
         covers = frozenset(key for name in some for key in names[name])
         queries.append(Query(recipient.filtered(some), covers))
-    ids = [] if recipients_only else [name for name in ordered if is_guid(name)]
+    ids = [] if recipients_only else [name for name in sorted(names) if is_guid(name)]
     if ids:
         queries.append(Query(service_principal.LISTING, frozenset(key for name in ids for key in names[name])))
     return queries
+
+
+def batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Names in order, as many at a time as one filter has."""
+    ordered = sorted(names)
+    for start in range(0, len(ordered), _MOST):
+        yield ordered[start : start + _MOST]
 
 
 class Directory:

@@ -176,7 +176,7 @@ class PolicyAssignmentType(BaseType):
             asked.append(Query(organization_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
         if everything or len(mailboxes) > FEW:
-            asked.append(Query(user.LISTING, frozenset(mailboxes)))
+            asked.append(Query(user.listing(map(_form, mailboxes)), frozenset(mailboxes)))
         else:
             asked += [Query(user.look_up(_form(key)), frozenset({key})) for key in mailboxes]
         return asked
@@ -195,13 +195,17 @@ class PolicyAssignmentType(BaseType):
         """
         seen = _Seen(wanted, answers)
         queries = identities.look_ups({_form(key): (key,) for key in seen.unmatched})
-        unread = {party: key for key, party in seen.resolved.items() if party not in seen.users}
-        queries += [Query(user.by_guid([party]), frozenset({key})) for party, key in sorted(unread.items())]
+        unread: dict[str, list[str]] = {}
+        for key, party in seen.resolved.items():
+            if party not in seen.users:
+                unread.setdefault(party, []).append(key)
+        for some in identities.batches(unread):
+            queries.append(Query(user.by_guid(some), frozenset(key for one in some for key in unread[one])))
         if everything:
             matched = {found.id for found in seen.matched.values() if isinstance(found, User)}
             others = sorted({found.id for found in seen.users.values() if found.authentication_policy} - matched - {""})
             if len(others) > _MOST_LOOKED_UP:
-                queries.append(Query(recipient.LISTING, frozenset()))
+                queries.append(Query(recipient.listing([*others, *map(_form, seen.unmatched)]), frozenset()))
             else:
                 queries += identities.look_ups(dict.fromkeys(others, ()), recipients_only=True)
         return queries

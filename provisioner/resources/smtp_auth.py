@@ -126,7 +126,7 @@ class SmtpAuthType(BaseType):
             asked.append(Query(transport_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
         if everything or len(mailboxes) > FEW:
-            asked.append(Query(cas_mailbox.LISTING, frozenset(mailboxes)))
+            asked.append(Query(cas_mailbox.listing(map(_form, mailboxes)), frozenset(mailboxes)))
         else:
             asked += [Query(cas_mailbox.look_up(k), frozenset({k})) for k in mailboxes]
         return asked
@@ -141,16 +141,24 @@ class SmtpAuthType(BaseType):
         """
         seen = _Seen(wanted, answers)
         queries = identities.look_ups({key: (key,) for key in seen.unmatched})
-        guids = {guid: key for key, guid in seen.resolved.items() if guid not in seen.rows}
-        queries += [Query(cas_mailbox.by_guid([guid]), frozenset({key})) for guid, key in sorted(guids.items())]
+        guids: dict[str, list[str]] = {}
+        for key, one in seen.resolved.items():
+            if one not in seen.rows:
+                guids.setdefault(one, []).append(key)
+        for some in identities.batches(guids):
+            queries.append(Query(cas_mailbox.by_guid(some), frozenset(key for one in some for key in guids[one])))
         if everything:
             overrides = [guid for guid, row in seen.rows.items() if guid and row.get(SWITCH) is not None]
             others = sorted(set(overrides) - {guid(row) for rows in seen.matched.values() for row in rows})
             if len(others) > _FEW_OVERRIDES:
-                queries.append(Query(recipient.LISTING, frozenset()))
+                queries.append(Query(recipient.listing([*others, *map(_form, seen.unmatched)]), frozenset()))
             else:
                 queries += identities.look_ups(dict.fromkeys(others, ()), recipients_only=True)
         return queries
+
+    def passed_over(self, answers: Sequence[tuple[Query, Answer]], /) -> int:
+        """The mailboxes that inherit the switch."""
+        return sum(answer.passed for query, answer in answers if query.request == cas_mailbox.LISTING)
 
     def decode(
         self, wanted: Mapping[str, SmtpAuth | None], answers: Sequence[tuple[Query, Answer]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError, Throttled, Unavailable, Unclear
 from provisioner.model import Cmdlet, Parameter, Row
+from provisioner.tenant import limits
 
 TRUNCATED = "There are more results available than are currently displayed"
 """The warning of a listing that ResultSize cut."""
@@ -62,27 +64,76 @@ def _known_by(cmdlet: Cmdlet) -> tuple[str, ...]:
     return _RECORD_IDS.get(cmdlet.name, _IDENTIFIERS)
 
 
-def cut(columns: frozenset[str], row: Row) -> Row:
-    """A row without the columns that nobody decodes."""
-    return {name: value for name, value in row.items() if name in columns} if columns else row
+def _kept(_row: Row, _names: frozenset[str]) -> bool:
+    """Every row is needed."""
+    return True
 
 
-def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
-    """Raise Malformed where the rows of a read can't be the whole answer: nothing may be concluded from it.
+class Reduced:
+    """The rows of one answer, reduced while they arrive: to those that are needed, with the columns that are decoded.
 
-    A row without any identifier is not an object; one object that every tenant has can't be missing or come twice.
+    `decode` makes a column's value of what the wire has. What is not kept is checked and counted all the same.
     """
-    if not cmdlet.name.startswith("Get-") or cmdlet.name in _UNNAMED:
-        return
-    known_by = _known_by(cmdlet)
-    nameless = sum(not any(row.get(column) for column in known_by) for row in rows)
-    if nameless:
-        what = f"{nameless:,} of {len(rows):,} rows have none of {', '.join(known_by)}"
-        raise Malformed(what, cmdlet.name)
-    if cmdlet.name in _SINGLETONS and len(rows) != 1:
-        raise Malformed(f"the answer has {len(rows):,} rows, and every tenant has exactly one", cmdlet.name)
-    if cmdlet.name in _NEVER_EMPTY and not rows:
-        raise Malformed("the answer has no rows, and every tenant has at least one", cmdlet.name)
+
+    def __init__(self, cmdlet: Cmdlet, decode: Callable[[Any], Any] = lambda value: value) -> None:
+        self._cmdlet, self._decode = cmdlet, decode
+        self._columns = wanted_columns(cmdlet)
+        self._known_by = _known_by(cmdlet)
+        self._needed = cmdlet.needed if cmdlet.reads else None
+        self._nameless = 0
+        self.rows: list[Row] = []
+        self.passed = 0
+
+    def take(self, rows: Iterable[Any]) -> None:
+        """Some more rows, as the wire has them: names with an `@` are not columns. Raises Malformed."""
+        known_by = self._known_by
+        test, names = (self._needed.test, self._needed.names) if self._needed else (_kept, frozenset())
+        for row in rows:
+            if row.__class__ is not dict and not isinstance(row, Mapping):
+                raise Malformed(f"a row is no object but {type(row).__name__}", self._cmdlet.name)
+            for column in known_by:
+                if row.get(column):
+                    break
+            else:
+                self._nameless += 1
+            if test(row, names):
+                self.rows.append(self._cut(row))
+            else:
+                self.passed += 1
+        if self.count > limits.MOST_ROWS:
+            raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows", self._cmdlet.name)
+
+    @property
+    def count(self) -> int:
+        """How many rows came."""
+        return len(self.rows) + self.passed
+
+    def _cut(self, row: Row) -> Row:
+        names = (name for name in self._columns if name in row) if self._columns else (n for n in row if "@" not in n)
+        return {name: self._decode(row[name]) for name in names}
+
+    def check(self) -> None:
+        """Raise Malformed where the rows of a read can't be the whole answer: nothing may be concluded from it.
+
+        A row without any identifier is not an object; one object that every tenant has can't be missing or come twice.
+        """
+        name, count = self._cmdlet.name, self.count
+        if not name.startswith("Get-") or name in _UNNAMED:
+            return
+        if self._nameless:
+            what = f"{self._nameless:,} of {count:,} rows have none of {', '.join(self._known_by)}"
+            raise Malformed(what, name)
+        if name in _SINGLETONS and count != 1:
+            raise Malformed(f"the answer has {count:,} rows, and every tenant has exactly one", name)
+        if name in _NEVER_EMPTY and not count:
+            raise Malformed("the answer has no rows, and every tenant has at least one", name)
+
+
+def check_rows(cmdlet: Cmdlet, rows: Iterable[Row]) -> None:
+    """Raise Malformed where these can't be all rows of a read."""
+    reduced = Reduced(cmdlet)
+    reduced.take(rows)
+    reduced.check()
 
 
 def error_by_type(

@@ -9,9 +9,10 @@ gzip.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from provisioner.diagnostics import (
     Unavailable,
     Unclear,
 )
-from provisioner.model import Answer, Cmdlet, Delta, Parameter, Row, Secret
+from provisioner.model import Answer, Cmdlet, Delta, Parameter, Secret
 from provisioner.tenant import bodies, limits
 from provisioner.tenant.bodies import OddBody, TooLarge
 from provisioner.tenant.correlation import request_id
@@ -34,10 +35,9 @@ from provisioner.tenant.credentials import Tokens, claims_of, secret_value
 from provisioner.tenant.exchange_answers import (
     BUSY,
     TRUNCATED,
+    Reduced,
     beside_success,
-    check_rows,
     confirmed,
-    cut,
     error_by_type,
     role_mend,
     wanted_columns,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _CHUNK_BYTES = 2**16
+_TURNS = 8  # of the event loop, after which a request has left over a connection that is open
 _BATCH = 10  # as many as Microsoft's own module puts into one
 # The arbitration mailbox that app-only requests are routed by.
 _ANCHOR = "APP:SystemMailbox{{bb558c35-97f1-4cb9-8ff7-d53741dc928c}}@{tenant}"
@@ -144,26 +145,46 @@ class RestExchange:
 
     async def _alone(self, cmdlet: Cmdlet) -> Answer:
         body = {"CmdletInput": {"CmdletName": cmdlet.name, "Parameters": encode_parameters(cmdlet)}}
-        rows: list[Row] = []
+        reduced = Reduced(cmdlet, _decode)
         warnings: list[str] = []
         ids: list[str] = []
-        links: list[str] = []
-        columns = wanted_columns(cmdlet)
-        while True:
-            page, request_id, status = await self._retry.call(cmdlet, partial(self._post, cmdlet, body, links))
-            rows += [cut(columns, decode_row(row)) for row in page.get("value") or ()]
-            if len(rows) > limits.MOST_ROWS:
-                raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows", cmdlet.name)
-            warnings += _texts(page.get("@adminapi.warnings"))
-            ids.append(request_id)
-            link = page.get("@odata.nextLink")
-            if not link:
-                break
-            links.append(self._next_page(cmdlet, link, links))
+        status = 0
+        async with contextlib.aclosing(self._pages(cmdlet, body)) as pages:
+            async for page, request_id, status in pages:
+                reduced.take(page.get("value") or ())
+                warnings += _texts(page.get("@adminapi.warnings"))
+                ids.append(request_id)
         if any(TRUNCATED in w for w in warnings) and len(ids) == 1:
             raise Malformed("the answer is cut short and names no further page", cmdlet.name)
-        check_rows(cmdlet, rows)
-        return Answer(tuple(rows), tuple(w for w in warnings if TRUNCATED not in w), tuple(ids), len(ids), status)
+        reduced.check()
+        told = tuple(w for w in warnings if TRUNCATED not in w)
+        return Answer(tuple(reduced.rows), told, tuple(ids), len(ids), status, reduced.passed)
+
+    async def _pages(
+        self, cmdlet: Cmdlet, body: Mapping[str, Any]
+    ) -> AsyncGenerator[tuple[dict[str, Any], str, int], None]:
+        """The pages of an answer. Each is given when the next one is on its way: rows are reduced while it travels."""
+        links: list[str] = []
+
+        def ask() -> asyncio.Task[tuple[dict[str, Any], str, int]]:
+            post = partial(self._post, cmdlet, body, tuple(links))
+            return asyncio.create_task(self._retry.call(cmdlet, post))
+
+        asked: asyncio.Task[tuple[dict[str, Any], str, int]] | None = ask()
+        try:
+            while asked is not None:
+                page, request_id, status = await asked
+                link, asked = page.get("@odata.nextLink"), None
+                if link:
+                    links.append(self._next_page(cmdlet, link, links))
+                    asked = ask()
+                    for _ in range(_TURNS):
+                        await asyncio.sleep(0)
+                yield page, request_id, status
+        finally:
+            if asked is not None:
+                asked.cancel()
+                await asyncio.wait({asked})
 
     def _next_page(self, cmdlet: Cmdlet, link: Any, followed: Sequence[str]) -> str:
         """The address of the page after those followed. A list that can't be had to its end is an error.
@@ -286,11 +307,13 @@ def _item(cmdlet: Cmdlet, reply: Any, headers: Mapping[str, str]) -> Answer | No
     if not isinstance(body.get("value"), list):
         return None
     try:
-        rows = tuple(cut(wanted_columns(cmdlet), decode_row(row)) for row in body["value"])
-        check_rows(cmdlet, rows)
+        reduced = Reduced(cmdlet, _decode)
+        reduced.take(body["value"])
+        reduced.check()
     except Malformed:
         return None
-    return Answer(rows, tuple(_texts(body.get("@adminapi.warnings"))), (headers.get("request-id", ""),))
+    warnings, ids = tuple(_texts(body.get("@adminapi.warnings"))), (headers.get("request-id", ""),)
+    return Answer(tuple(reduced.rows), warnings, ids, passed=reduced.passed)
 
 
 @dataclass(slots=True)
@@ -334,16 +357,10 @@ def _encode(value: Parameter) -> Any:
             return value
 
 
-def decode_row(row: Any) -> Row:
-    """A row without its sidecars (`X@data.type`, `X@odata.type`), nor those of the objects in it."""
-    if not isinstance(row, dict):
-        raise Malformed(f"a row is no object but {type(row).__name__}")
-    return {name: _decode(value) for name, value in row.items() if "@" not in name}
-
-
 def _decode(value: Any) -> Any:
+    """A value without the sidecars (`X@data.type`, `X@odata.type`) of the objects in it."""
     if isinstance(value, dict):
-        return decode_row(value)
+        return {name: _decode(item) for name, item in value.items() if "@" not in name}
     if isinstance(value, list):
         return [_decode(item) if isinstance(item, dict | list) else item for item in value]
     return value

@@ -33,17 +33,14 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, Cmdlet, Parameter
-from provisioner.tenant import limits
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.exchange_answers import (
     TRUNCATED,
+    Reduced,
     beside_success,
-    check_rows,
     confirmed,
-    cut,
     error_by_type,
     role_mend,
-    wanted_columns,
 )
 from provisioner.tenant.network import untrusted
 from provisioner.tenant.psrp_values import decode_row, encode
@@ -88,13 +85,10 @@ class _Heard:
     """What belongs to one statement, as far as it was received; `settled` when its end was.
 
     `stopped`: its last error ended the pipeline, and what stands behind it did not run. `odd`: what makes its output
-    unusable; it may have run all the same. `columns` are those that its rows are cut to as they arrive: a host that
-    forbids the language of scripts has no Select-Object.
+    unusable; it may have run all the same. Rows are reduced as they arrive.
     """
 
-    columns: frozenset[str] = frozenset()
-
-    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    reduced: Reduced
     warnings: list[str] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     settled: bool = False
@@ -177,11 +171,11 @@ class Runspace:
         Raises SessionLost when nothing was sent; of what was sent and not answered the outcome is Unclear.
         """
         if len(cmdlets) > 1 and all(c.name.partition("-")[0] in _SILENT for c in cmdlets):
-            heard, failure = self._pass(cmdlets, [_Heard()])
+            heard, failure = self._pass(cmdlets, [_Heard(Reduced(cmdlets[0]))])
             told = _told_apart(cmdlets, heard[0]) if failure is None else heard * len(cmdlets)
             if told is not None:
                 return [_outcome(c, h, failure) for c, h in zip(cmdlets, told, strict=True)]
-        heard, failure = self._pass(cmdlets, [_Heard(wanted_columns(c)) for c in cmdlets])
+        heard, failure = self._pass(cmdlets, [_Heard(Reduced(c)) for c in cmdlets])
         return [_outcome(c, h, failure) for c, h in zip(cmdlets, heard, strict=True)]
 
     def _pass(self, cmdlets: Sequence[Cmdlet], heard: list[_Heard]) -> tuple[list[_Heard], TenantError | None]:
@@ -315,9 +309,7 @@ def _hear(heard: _Heard, kind: str, value: Any) -> None:
         heard.errors.append(value)
     else:
         try:
-            heard.rows.append(cut(heard.columns, decode_row(value)))
-            if len(heard.rows) > limits.MOST_ROWS:
-                raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows")
+            heard.reduced.take((decode_row(value),))
         except TypeError:
             heard.odd = f"the output holds a value of type {type(value).__name__}, which is not an object"
 
@@ -352,9 +344,9 @@ def _told_apart(cmdlets: Sequence[Cmdlet], heard: _Heard) -> Sequence[_Heard] | 
 
     A warning stops nothing: one that names none is told with the first.
     """
-    if not heard.settled or heard.rows or heard.odd:
+    if not heard.settled or heard.reduced.count or heard.odd:
         return None
-    each = [_Heard(settled=True) for _ in cmdlets]
+    each = [_Heard(Reduced(c), settled=True) for c in cmdlets]
     for warning in heard.warnings:
         each[_named(cmdlets, warning) or 0].warnings.append(warning)
     for error in heard.errors:
@@ -363,7 +355,7 @@ def _told_apart(cmdlets: Sequence[Cmdlet], heard: _Heard) -> Sequence[_Heard] | 
             return None
         each[meant].errors.append(error)
         if heard.stopped and error is heard.errors[-1]:
-            each[meant + 1 :] = [_Heard() for _ in each[meant + 1 :]]
+            each[meant + 1 :] = [_Heard(Reduced(c)) for c in cmdlets[meant + 1 :]]
     return each
 
 
@@ -377,7 +369,7 @@ def _named(cmdlets: Sequence[Cmdlet], text: str) -> int | None:
 def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outcome:
     """What became of a cmdlet by what was heard of it; `failure` broke the session."""
     if heard.settled and heard.errors:
-        return error_of(cmdlet, heard.errors[0], beside_rows=bool(heard.rows))
+        return error_of(cmdlet, heard.errors[0], beside_rows=bool(heard.reduced.count))
     if heard.odd:
         return (Malformed if cmdlet.reads else Unclear)(heard.odd, cmdlet.name)
     if not heard.settled:
@@ -389,10 +381,10 @@ def _outcome(cmdlet: Cmdlet, heard: _Heard, failure: TenantError | None) -> Outc
     if any(TRUNCATED in w for w in heard.warnings):
         return Malformed("the answer is cut short", cmdlet.name)
     try:
-        check_rows(cmdlet, heard.rows)
+        heard.reduced.check()
     except Malformed as error:
         return error
-    return Answer(tuple(heard.rows), tuple(heard.warnings))
+    return Answer(tuple(heard.reduced.rows), tuple(heard.warnings), passed=heard.reduced.passed)
 
 
 def error_of(cmdlet: Cmdlet, record: Any, *, beside_rows: bool = False) -> TenantError:

@@ -20,8 +20,10 @@ from provisioner.model import (
     Desired,
     DnsQuery,
     GraphRequest,
+    Needed,
     Present,
     Request,
+    Row,
     Resource,
     request_key,
     tells,
@@ -64,6 +66,27 @@ def test_only_equal_requests_are_united() -> None:
         "a.example MX",
     ]
     assert getattr(found[request_key(domains)], "columns", None) == {"id", "isVerified"}
+
+
+def test_rows_that_either_needs_are_kept_and_all_where_one_needs_all() -> None:
+    def named(row: Row, names: frozenset[str]) -> bool:
+        return row["Name"] in names
+
+    def asked(*names: str) -> Cmdlet:
+        return Cmdlet("Get-User", needed=Needed(named, frozenset(names)))
+
+    everyone, other = Cmdlet("Get-User"), Cmdlet("Get-User", needed=Needed(lambda row, names: True))
+    (both,) = united([asked("a"), asked("b")]).values()
+    assert getattr(both, "needed", None) == Needed(named, frozenset({"a", "b"}))
+    for requests in ([asked("a"), everyone], [everyone, asked("a")], [asked("a"), other, asked("b")]):
+        (request,) = united(requests).values()
+        assert getattr(request, "needed", 0) is None
+    assert request_key(asked("a")) == request_key(everyone)
+    assert tells(both, asked("a"))
+    assert tells(everyone, asked("a"))
+    assert not tells(asked("a"), both)
+    assert not tells(asked("a"), everyone)
+    assert not tells(asked("a"), other)
 
 
 def test_an_answer_tells_what_it_was_asked_for() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from provisioner.diagnostics import Malformed
-from provisioner.model import Cmdlet
-from provisioner.tenant.exchange_answers import check_rows
+from provisioner.model import Cmdlet, Needed, Row
+from provisioner.tenant import limits
+from provisioner.tenant.exchange_answers import Reduced, check_rows
 
 
 @pytest.mark.parametrize("row", [{}, {"Enabled": True}, {"Name": None, "Identity": ""}], ids=str)
@@ -39,3 +40,38 @@ def test_a_list_is_empty_only_where_it_can_be() -> None:
 def test_the_output_of_a_write_is_not_judged() -> None:
     check_rows(Cmdlet("Set-TransportConfig"), [])
     check_rows(Cmdlet("New-InboundConnector"), [{}])
+
+
+# --- rows that are reduced while they arrive ------------------------------------------------------------------------
+
+
+def _named(row: Row, names: frozenset[str]) -> bool:
+    return str(row["Name"]).lower() in names
+
+
+def test_rows_that_nobody_needs_are_counted_and_not_kept() -> None:
+    cmdlet = Cmdlet("Get-CASMailbox", {}, frozenset({"Name", "Enabled"}), Needed(_named, frozenset({"a", "c"})))
+    reduced = Reduced(cmdlet)
+    for page in (["A", "b"], ["c", "d", "e"]):
+        reduced.take([{"Name": name, "Enabled": True, "Other": 1, "Name@data.type": "x"} for name in page])
+    reduced.check()
+    assert reduced.rows == [{"Name": "A", "Enabled": True}, {"Name": "c", "Enabled": True}]
+    assert (reduced.passed, reduced.count) == (3, 5)
+
+
+def test_a_row_that_is_not_kept_is_checked_all_the_same() -> None:
+    reduced = Reduced(Cmdlet("Get-CASMailbox", {}, frozenset({"Name"}), Needed(lambda row, names: False)))
+    reduced.take([{"Name": "a"}, {"Enabled": True}])
+    with pytest.raises(Malformed, match="1 of 2 rows have none of"):
+        reduced.check()
+    with pytest.raises(Malformed, match="a row is no object but str"):
+        reduced.take(["a"])
+
+
+def test_the_limit_of_rows_counts_those_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_ROWS", 2)
+    reduced = Reduced(Cmdlet("Get-CASMailbox", needed=Needed(lambda row, names: False)))
+    reduced.take([{"Name": "a"}, {"Name": "b"}])
+    with pytest.raises(Malformed, match="more than 2 rows"):
+        reduced.take([{"Name": "c"}])
+    assert reduced.rows == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provisioner.model import Cmdlet, Row
+from provisioner.model import Cmdlet, Needed, Row
 from provisioner.resources.canonical import identifier, is_guid, texts
 from provisioner.resources.rows import recipient
 from provisioner.resources.rows.transport_config import SWITCH
@@ -17,7 +17,20 @@ NAME = "Get-CASMailbox"
 _IDS = ("Guid", "ExchangeObjectId", "ExternalDirectoryObjectId")
 _SHARED = ("DisplayName", "Name")
 COLUMNS = frozenset({SWITCH, *_IDS, *_SHARED, "Identity", "PrimarySmtpAddress", "EmailAddresses"})
+_NAMES = ("PrimarySmtpAddress", *_IDS, *_SHARED)
 LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS)
+
+
+def listing(names: Iterable[str]) -> Cmdlet:
+    """All mailboxes, of which those are kept that override the organization's switch or go by one of these names."""
+    return Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS, Needed(_needed, frozenset(names)))
+
+
+def _needed(row: Row, names: frozenset[str]) -> bool:
+    """Whether a row says more than that a mailbox nobody speaks of inherits the switch."""
+    if row.get(SWITCH, False) is not None or not row.get("PrimarySmtpAddress"):
+        return True  # it overrides, or it is odd: `resources.smtp_auth` says what is wrong with it
+    return bool(names) and recipient.is_named(row, _NAMES, names)
 
 
 def look_up(name: str) -> Cmdlet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from provisioner.model import Cmdlet, Row
+from provisioner.model import Cmdlet, Needed, Row
 from provisioner.resources.canonical import guid, text_of
 from provisioner.resources.rows import FEW, recipient
 
@@ -35,6 +35,16 @@ class User:
     authentication_policy: str | None
     kind: str = ""
     mail: str = ""
+
+
+def listing(names: Iterable[str]) -> Cmdlet:
+    """All users, of whom those are kept that have an authentication policy or go by one of these names."""
+    return Cmdlet("Get-User", {"ResultSize": "Unlimited"}, COLUMNS, Needed(_needed, frozenset(names)))
+
+
+def _needed(row: Row, names: frozenset[str]) -> bool:
+    """Whether a row says more than that a user nobody speaks of has no policy. One that does not tell it is needed."""
+    return bool(row.get("AuthenticationPolicy", True)) or (bool(names) and recipient.needed(row, names))
 
 
 def look_up(address: str) -> Cmdlet:

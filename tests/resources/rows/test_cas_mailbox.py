@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from provisioner.resources.rows import cas_mailbox
+from provisioner.resources.rows import cas_mailbox, recipient
+from provisioner.resources.rows.transport_config import SWITCH
 
 ROW = {
     "Identity": "Scan Service",
@@ -30,6 +33,43 @@ def test_a_mailbox_goes_by_addresses_and_ids_and_not_by_display_name() -> None:
 def test_a_look_up_filters_by_the_one_kind_of_name_that_it_has(name: str, condition: str) -> None:
     assert cas_mailbox.look_up(name).parameters == {"Filter": condition, "ResultSize": "Unlimited"}
     assert cas_mailbox.by_guid([name, name]).parameters["Filter"] == f"{condition} -or {condition}"
+
+
+def test_a_listing_keeps_what_overrides_what_is_meant_and_what_is_odd() -> None:
+    needed = cas_mailbox.listing(["mfp@contoso.com", "nobody@contoso.com"]).needed
+    assert needed is not None
+    row = {**ROW, SWITCH: None}
+    assert needed.keeps(row), "one of its addresses is meant"
+    other = {**row, "EmailAddresses": ["SMTP:other@contoso.com"]}
+    assert not needed.keeps(other)
+    for odd in (
+        {SWITCH: False},
+        {SWITCH: True},
+        {SWITCH: "x"},
+        {"PrimarySmtpAddress": ""},
+        {"EmailAddresses": {"x": 1}},
+    ):
+        assert needed.keeps({**other, **odd}), odd
+    del other[SWITCH]
+    assert needed.keeps(other), "a row without the switch is Unknown, and must not be taken for one that inherits"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROW,
+        {**ROW, "EmailAddresses": "smtp:one@contoso.com"},
+        {**ROW, "DisplayName": " Fax ", "EmailAddresses": ["smtp:mfp@bücher.example", "SMTP:A@XN--BCHER-KVA.example"]},
+        {**ROW, "DisplayName": "Example Inc.", "Guid": 7},
+        {"Guid": "G-1", "EmailAddresses": []},
+    ],
+)
+def test_a_row_is_named_by_each_of_its_names_and_by_no_other(row: dict[str, Any]) -> None:
+    everyone = recipient.names(row)
+    assert everyone
+    for name in everyone:
+        assert recipient.needed(row, frozenset({name, "x"})), name
+    assert not recipient.needed(row, frozenset({"fax", "x@contoso.com", "nobody"}) - everyone)
 
 
 def test_the_primary_address_is_the_column_the_capital_proxy_or_the_identity() -> None:
