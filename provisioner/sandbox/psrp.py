@@ -49,7 +49,7 @@ from provisioner.sandbox import wsman
 from provisioner.sandbox.cmdlets import CmdletError, catalogue, run_cmdlet
 from provisioner.sandbox.faults import Faults, deed, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
-from provisioner.sandbox.psrp_values import plain, powershell_row
+from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, selected, write_clixml
 from provisioner.sandbox.tenant import Tenant
 from provisioner.sandbox.wsman import WsmanFault, WsmanRequest
 
@@ -308,7 +308,7 @@ class Shells:
                 _write(pipeline, record)
                 rows = []
         for number, row in enumerate(rows or [], 1):
-            pipeline.write_output(row)
+            _write_row(pipeline, row)
             if number % _ROWS_A_TURN == 0:
                 shell.flush()
                 await asyncio.sleep(0)
@@ -325,7 +325,9 @@ class Shells:
                 return _commands(shell.shown.values(), parameters)
             case "Measure-Object":
                 return [_measure(rows, parameters)]
-            case "Select-Object" | "Out-Default":
+            case "Select-Object":
+                return _select(rows, parameters, restricted=shell.configuration == JEA)
+            case "Out-Default":
                 return rows if rows is not None else [parameters.get("InputObject")]
             case "Exit-PSSession":
                 return []
@@ -370,7 +372,7 @@ class Shells:
             _write(pipeline, _record(CmdletError("", str(text), "NotSpecified")))
         noun = name.partition("-")[2]
         rows = do.get("rows", result.rows)
-        return [powershell_row(noun, row) if isinstance(row, Mapping) else row for row in rows]
+        return [of_module(noun, row) if isinstance(row, Mapping) else row for row in rows]
 
     def _show(self, shell: _Shell) -> None:
         """Find out which commands the session shows now: roles change, and so does the connection."""
@@ -420,6 +422,56 @@ def _measure(rows: list[Any] | None, parameters: Mapping[str, Any]) -> PSCustomO
         *shown.PSTypeNames,
     ]
     return shown
+
+
+_SELECTABLE = (
+    "ModuleName", "Namespace", "OutputType", "Count", "HelpUri", "Name", "CommandType", "ResolvedCommandName",
+    "DefaultParameterSet", "CmdletBinding", "Parameters",
+)  # fmt: skip
+"""What the Select-Object of a restricted session selects: all that Import-PSSession asks of it (PowerShell,
+CommandMetadata.cs, GetRestrictedSelectObject)."""
+
+
+def _select(rows: list[Any] | None, parameters: Mapping[str, Any], *, restricted: bool) -> list[Any]:
+    """Select-Object with -InputObject and -Property. Raises CmdletError."""
+    given = {name.lower(): value for name, value in parameters.items()}
+    unknown = sorted(set(given) - {"inputobject", "property"})
+    if unknown:
+        text = f"A parameter cannot be found that matches parameter name '{unknown[0]}'."
+        raise CmdletError("System.Management.Automation.ParameterBindingException", text, "InvalidArgument")
+    found = rows if rows is not None else [given.get("inputobject")]
+    asked = given.get("property")
+    if asked is None:
+        return found
+    names = [str(name) for name in (asked if isinstance(asked, list) else [asked])]
+    wrong = [name for name in names if name.lower() not in {n.lower() for n in _SELECTABLE}] if restricted else []
+    if wrong:
+        text = (
+            f"Cannot validate argument on parameter 'Property'. The argument \"{wrong[0]}\" does not belong to the "
+            f'set "{",".join(_SELECTABLE)}" specified by the ValidateSet attribute. Supply an argument that is in the set '
+            "and then try the command again."
+        )
+        raise CmdletError("System.Management.Automation.ParameterBindingValidationException", text, "InvalidData")
+    return [selected(_as_shown(row), names) for row in found]
+
+
+def _as_shown(row: Any) -> Shown:
+    """An object of the pipeline with its properties; a text has its Length."""
+    if isinstance(row, Shown):
+        return row
+    if isinstance(row, str):
+        return Shown("System.String", {"Length": len(row)})
+    properties = row.PSObject.properties if isinstance(row, PSCustomObject) else ()
+    return Shown(f"System.{type(row).__name__}", {p.name: p.get_value(row) for p in properties})
+
+
+def _write_row(pipeline: ServerPipeline, row: Any) -> None:
+    """Write an object of the output."""
+    content = clixml(row) if isinstance(row, Shown) else None
+    if content is not None:
+        write_clixml(pipeline, content)
+    else:
+        pipeline.write_output(powershell_row(row) if isinstance(row, Shown) else row)
 
 
 def _write(pipeline: ServerPipeline, record: ErrorRecord) -> None:

@@ -25,7 +25,7 @@ from provisioner.model.clouds import CLOUDS
 from provisioner.tenant.credentials import secret_value
 from provisioner.tenant.network import Network, trusted
 from provisioner.tenant.psrp_connection import Bounds, bound
-from provisioner.tenant.psrp_runspace import Outcome, Runspace, SessionLost
+from provisioner.tenant.psrp_runspace import Outcome, Runspace, Selecting, SessionLost
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
@@ -177,8 +177,10 @@ async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIt
     if settings.ca:
         network = dataclasses.replace(network, ca=trusted(settings.ca, "psrp.ca"))
 
+    selecting, timeout_s = Selecting(), profile.timeouts.request_s
+
     def make() -> Runspace:
-        return Runspace(*_wsman(settings, network), settings.configuration, prologue, profile.timeouts.request_s)
+        return Runspace(*_wsman(settings, network), settings.configuration, prologue, timeout_s, selecting)
 
     exchange = PsrpExchange(make, retry, settings.runspaces, settings.statements)
     try:

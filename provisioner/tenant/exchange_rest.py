@@ -150,10 +150,11 @@ class RestExchange:
         ids: list[str] = []
         status = 0
         async with contextlib.aclosing(self._pages(cmdlet, body)) as pages:
-            async for page, request_id, status in pages:
+            async for page, request_id, answered in pages:
                 reduced.take(page.get("value") or ())
                 warnings += _texts(page.get("@adminapi.warnings"))
                 ids.append(request_id)
+                status = answered
         if any(TRUNCATED in w for w in warnings) and len(ids) == 1:
             raise Malformed("the answer is cut short and names no further page", cmdlet.name)
         reduced.check()

@@ -19,7 +19,7 @@ import dataclasses
 import random
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ from provisioner.tenant.exchange_answers import (
     confirmed,
     error_by_type,
     role_mend,
+    wanted_columns,
 )
 from provisioner.tenant.network import untrusted
 from provisioner.tenant.psrp_values import decode_row, encode
@@ -70,6 +71,13 @@ _REQUEST_ID = re.compile(r"RequestId=([0-9a-fA-F-]{36})")
 
 Outcome = Answer | TenantError | None
 """What became of one cmdlet; None when it certainly did not run and may be sent again."""
+
+
+@dataclass(slots=True)
+class Selecting:
+    """Whether the sessions of an endpoint select the columns of rows; None as long as none was asked."""
+
+    able: bool | None = None
 
 
 class SessionLost(Exception):
@@ -103,8 +111,15 @@ class Runspace:
     """
 
     def __init__(
-        self, wsman: WSMan, bounds: Bounds, configuration: str, prologue: Cmdlet | None, timeout_s: float
+        self,
+        wsman: WSMan,
+        bounds: Bounds,
+        configuration: str,
+        prologue: Cmdlet | None,
+        timeout_s: float,
+        selecting: Selecting,
     ) -> None:
+        self._selecting = selecting
         self._wsman, self._bounds, self._configuration, self._prologue = wsman, bounds, configuration, prologue
         self._timeout_s = timeout_s
         self._pool: RunspacePool | None = None
@@ -170,6 +185,8 @@ class Runspace:
 
         Raises SessionLost when nothing was sent; of what was sent and not answered the outcome is Unclear.
         """
+        if self._selecting.able is None and any(map(_is_listing, cmdlets)):
+            self._selecting.able = self._can_select()
         if len(cmdlets) > 1 and all(c.name.partition("-")[0] in _SILENT for c in cmdlets):
             heard, failure = self._pass(cmdlets, [_Heard(Reduced(cmdlets[0]))])
             told = _told_apart(cmdlets, heard[0]) if failure is None else heard * len(cmdlets)
@@ -177,6 +194,16 @@ class Runspace:
                 return [_outcome(c, h, failure) for c, h in zip(cmdlets, told, strict=True)]
         heard, failure = self._pass(cmdlets, [_Heard(Reduced(c)) for c in cmdlets])
         return [_outcome(c, h, failure) for c, h in zip(cmdlets, heard, strict=True)]
+
+    def _can_select(self) -> bool:
+        """Whether a session's Select-Object takes the names of columns.
+
+        That of a restricted session does not: it takes a few properties of commands, which Import-PSSession asks for
+        (PowerShell, CommandMetadata.cs, GetRestrictedSelectObject). Whole rows then travel.
+        """
+        probe = Cmdlet(_SEPARATOR, {"InputObject": "x", "Property": (_exactly("Length"),)})
+        (heard,), failure = self._pass([probe], [_Heard(Reduced(probe))])
+        return failure is None and not heard.errors and heard.reduced.rows == [{"Length": 1}]
 
     def _pass(self, cmdlets: Sequence[Cmdlet], heard: list[_Heard]) -> tuple[list[_Heard], TenantError | None]:
         """One pipeline. What was heard is sorted to the statements, or all to one; and what broke the session."""
@@ -218,7 +245,10 @@ class Runspace:
             if number and mark is not None:
                 shell.add_command(separator)
             parameters = {name: self._encoded(pool, value) for name, value in confirmed(cmdlet).items()}
-            shell.add_command(statement(pool, cmdlet.name, parameters))
+            columns = sorted(wanted_columns(cmdlet)) if self._selecting.able and _is_listing(cmdlet) else []
+            shell.add_command(statement(pool, cmdlet.name, parameters, piped=bool(columns)))
+            if columns:
+                shell.add_command(statement(pool, _SEPARATOR, {"Property": [_exactly(name) for name in columns]}))
         return shell
 
     def _encoded(self, pool: RunspacePool, value: Parameter) -> Any:
@@ -272,6 +302,20 @@ class Runspace:
         if isinstance(error, requests.exceptions.RequestException) and not sent:
             return kind(f"{host} cannot be reached: {_short(error)}", call)
         return kind(f"the session with {host} broke: {_short(error)}", call)
+
+
+def _is_listing(cmdlet: Cmdlet) -> bool:
+    """Whether a cmdlet gives all objects of a kind, of which columns are named: it is worth while to select them."""
+    parameters = cmdlet.parameters
+    return cmdlet.reads and bool(cmdlet.columns) and "ResultSize" in parameters and "Filter" not in parameters
+
+
+def _exactly(column: str) -> str:
+    """A pattern for one name. A plain name would give $null for a column that a row lacks, which has a meaning.
+
+    (PowerShell, Select-Object.cs, ProcessParameter; about_Wildcards.)
+    """
+    return f"[{column[0]}]{column[1:]}"
 
 
 def _may_have_run(error: Exception) -> bool:

@@ -17,7 +17,7 @@ from provisioner.model import Delta, Parameter, Secret
 
 _INT32 = 2**31
 # What remoting itself adds to objects.
-_ADDED = frozenset({"PSComputerName", "RunspaceId", "PSShowComputerName", "PSSourceJobInstanceId"})
+ADDED = frozenset({"PSComputerName", "RunspaceId", "PSShowComputerName", "PSSourceJobInstanceId"})
 # xs:dateTime as DateTime is written (MS-PSRP 2.2.5.1.4): with an offset on a host outside UTC, without idle zeros.
 _DATE = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?(Z|[+-]\d\d:\d\d)$")
 
@@ -56,7 +56,7 @@ def _properties(found: Any) -> dict[str, Any] | None:
     if adapted is None and extended is None:
         return dict(found) if isinstance(found, Mapping) else None
     both = {**(adapted or {}), **(extended or {})}
-    return {str(name): decode(value) for name, value in both.items() if name not in _ADDED}
+    return {str(name): decode(value) for name, value in both.items() if name not in ADDED}
 
 
 def decode(value: Any) -> Any:
@@ -65,7 +65,7 @@ def decode(value: Any) -> Any:
         case None | bool() | int() | float():
             return value
         case str():
-            return _utc(value)
+            return value if value[4:5] != "-" else _utc(value)
         case uuid.UUID():
             return str(value)
         case Decimal():

@@ -129,7 +129,7 @@ def names(row: Row) -> frozenset[str]:
 def is_named(row: Row, columns: Iterable[str], meant: frozenset[str]) -> bool:
     """Whether a row goes by one of these names, in canonical form, in these columns or by its SMTP addresses.
 
-    As `names` would tell, at a fraction of its cost: nearly all names are in canonical form once they are in lower case.
+    As `names` would tell, at a fraction of its cost: nearly all names are canonical once they are in lower case.
     A row whose names cannot be read counts as named.
     """
     plain = _plain_names(row, columns)
