@@ -448,8 +448,8 @@ def _select(rows: list[Any] | None, parameters: Mapping[str, Any], *, restricted
     if wrong:
         text = (
             f"Cannot validate argument on parameter 'Property'. The argument \"{wrong[0]}\" does not belong to the "
-            f'set "{",".join(_SELECTABLE)}" specified by the ValidateSet attribute. Supply an argument that is in the set '
-            "and then try the command again."
+            f'set "{",".join(_SELECTABLE)}" specified by the ValidateSet attribute. Supply an argument that is in the '
+            "set and then try the command again."
         )
         raise CmdletError("System.Management.Automation.ParameterBindingValidationException", text, "InvalidData")
     return [selected(_as_shown(row), names) for row in found]
@@ -461,7 +461,7 @@ def _as_shown(row: Any) -> Shown:
         return row
     if isinstance(row, str):
         return Shown("System.String", {"Length": len(row)})
-    properties = row.PSObject.properties if isinstance(row, PSCustomObject) else ()
+    properties = row.PSObject.extended_properties if isinstance(row, PSCustomObject) else ()
     return Shown(f"System.{type(row).__name__}", {p.name: p.get_value(row) for p in properties})
 
 

@@ -152,10 +152,11 @@ def read_row(element: ET.Element) -> Row | None:
     if element.tag != "Obj":
         return None
     row = Row()
-    extended: Mapping[str, Any] = {}
+    extended: dict[str, Any] = {}
     for part in element:
+        values: dict[str, Any]
         if part.tag == "MS":
-            extended = values = {}
+            values = extended
         elif part.tag == "Props":
             values = row
         elif part.tag in _NAMING:

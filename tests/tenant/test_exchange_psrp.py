@@ -33,6 +33,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, Cmdlet, Delta, Parameter
 from provisioner.settings import Profile
+from provisioner.tenant import psrp_library
 from provisioner.tenant.connect import connect
 from provisioner.tenant.exchange_psrp import PsrpExchange
 from provisioner.tenant.retry import Retry
@@ -618,6 +619,32 @@ def test_the_prologue_connects_every_runspace_once(tenant: LocalTenant, tmp_path
     ran = [r["cmdlet"] for r in tenant.requests("psrp")[seen:]]
     assert 1 <= ran.count("Connect-ExchangeOnline") <= 2
     assert ran.count("Get-CASMailbox") == 30
+
+
+@pytest.mark.parametrize("restricted", [False, True], ids=["ordinary", "restricted"])
+def test_a_listing_selects_its_columns_where_the_session_does(
+    tenant: LocalTenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restricted: bool
+) -> None:
+    came: list[set[str]] = []
+
+    def read_row(element: Any) -> Any:
+        row = read(element)
+        came.extend([set(row)] if row else [])
+        return row
+
+    read = psrp_library.read_row
+    monkeypatch.setattr(psrp_library, "read_row", read_row)
+    switch = "SmtpClientAuthenticationDisabled"
+    asked = Cmdlet("Get-CASMailbox", {"ResultSize": "Unlimited"}, frozenset({switch, "NoSuchColumn"}))
+    profile = profile_of(tenant, **({} if restricted else connecting(tenant, tmp_path)))
+    answers = run(profile, asked, Cmdlet("Get-TransportConfig"))
+    rows = [len(answer.rows) if isinstance(answer, Answer) else answer for answer in answers]
+    assert rows == [121, 1]
+    listing = answers[0]
+    assert isinstance(listing, Answer)
+    assert {frozenset(row) for row in listing.rows} == {frozenset({switch, "Identity", "Name", "Guid", "Id"})}
+    (travelled,) = {frozenset(row) for row in came if "EmailAddresses" in row or row == set(listing.rows[0])}
+    assert ("EmailAddresses" in travelled) is restricted
 
 
 def test_a_wrong_certificate_password_is_a_refused_sign_in(tenant: LocalTenant, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pypsrp.serializer import Serializer
 from pypsrp.wsman import WSMan
 
 from provisioner.model import Delta, Parameter, Secret
-from provisioner.tenant.psrp_library import Quick, statement
+from provisioner.tenant.psrp_library import Quick, read_row, statement
 from provisioner.tenant.psrp_values import decode, decode_row, encode
 
 
@@ -93,6 +93,41 @@ def test_the_quick_reading_gives_what_pypsrp_gives() -> None:
         k: type(v) for k, v in theirs.extended_properties.items()
     }
     assert ours.types == theirs.types
+
+
+ROW = (
+    '<Obj RefId="0"><TN RefId="0"><T>Some.Type</T></TN><ToString>x</ToString>'
+    '<Props><S N="Name">adapted</S><G N="Guid">4A3B5C6D-0000-0000-0000-000000000000</G></Props>'
+    '<MS><S N="Name">a &lt;b&gt;</S><S N="Empty" /><Nil N="None" /><B N="On">true</B><I32 N="Size">-7</I32>'
+    '<I64 N="Large">1099511627776</I64><Db N="Share">1.5</Db><DT N="When">2026-07-14T20:54:40.5+02:00</DT>'
+    '<S N="PSComputerName">host</S>'
+    '<Obj N="Many" RefId="1"><TN RefId="1"><T>L</T></TN><LST><S>a</S><S /></LST></Obj>'
+    '<Obj N="No" RefId="2"><TNRef RefId="1" /><LST /></Obj></MS></Obj>'
+)
+
+
+def test_a_row_of_plain_values_is_read_as_pypsrp_and_decode_read_it() -> None:
+    found = read_row(ET.fromstring(ROW))
+    assert found == decode_row(Serializer().deserialize(ROW))
+    assert found is not None
+    assert (found["Name"], found["Many"], found["When"]) == ("a <b>", ["a", ""], "2026-07-14T18:54:40.5000000Z")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '<S N="X">a_x0041_</S>',
+        '<S N="_x0041_">a</S>',
+        '<TS N="X">PT1S</TS>',
+        '<Obj N="X" RefId="1"><TN RefId="1"><T>System.Enum</T></TN><ToString>a</ToString><I32>1</I32></Obj>',
+        '<Obj N="X" RefId="1"><TN RefId="1"><T>L</T></TN><LST><S>a</S><I32>1</I32></LST></Obj>',
+        '<Obj N="X" RefId="1"><TN RefId="1"><T>D</T></TN><DCT><En><S N="Key">a</S><S N="Value">b</S></En></DCT></Obj>',
+        '<Ref N="X" RefId="0" />',
+    ],
+)
+def test_what_is_not_plain_is_left_to_pypsrp(value: str) -> None:
+    assert read_row(ET.fromstring(f'<Obj RefId="0"><MS>{value}</MS></Obj>')) is None
+    assert read_row(ET.fromstring(value)) is None
 
 
 def test_a_statement_is_sent_as_pypsrp_sends_it() -> None:
