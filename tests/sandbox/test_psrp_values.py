@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from psrpcore._crypto import PSRemotingCrypto
 from psrpcore.types._serializer import serialize
 
 from provisioner.sandbox.psrp_values import Shown, clixml, of_module, powershell_row, selected
@@ -17,9 +18,16 @@ ROWS = json.loads((Path(__file__).parents[1] / "rows" / "cas-mailboxes.json").re
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["PrimarySmtpAddress"])
 def test_a_row_is_written_as_psrpcore_writes_it(row: dict[str, Any]) -> None:
-    more = {"Text": "a <b> & 'c'", "None": None, "Empty": "", "List": [], "When": "2026-07-14T18:54:40.7066975Z"}
-    shown = of_module("CASMailbox", {**row, **more, "Size": -3, "Flag": True})
-    assert clixml(shown) == ET.tostring(serialize(powershell_row(shown), None), encoding="utf-8")
+    more: dict[str, Any] = {
+        "Text": "a <b> & 'c'",
+        "None": None,
+        "Empty": "",
+        "List": [],
+        "When": "2026-07-14T18:54:40.7066975Z",
+    }
+    columns = {name: value for name, value in row.items() if "@" not in name}
+    shown = of_module("CASMailbox", {**columns, **more, "Size": -3, "Flag": True})
+    assert clixml(shown) == ET.tostring(serialize(powershell_row(shown), PSRemotingCrypto()), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

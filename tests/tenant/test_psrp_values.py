@@ -96,12 +96,12 @@ def test_the_quick_reading_gives_what_pypsrp_gives() -> None:
 
 
 ROW = (
-    '<Obj RefId="0"><TN RefId="0"><T>Some.Type</T></TN><ToString>x</ToString>'
+    '<Obj RefId="0"><TN RefId="0"><T>Some.Type</T><T>System.Object</T></TN>'
     '<Props><S N="Name">adapted</S><G N="Guid">4A3B5C6D-0000-0000-0000-000000000000</G></Props>'
     '<MS><S N="Name">a &lt;b&gt;</S><S N="Empty" /><Nil N="None" /><B N="On">true</B><I32 N="Size">-7</I32>'
     '<I64 N="Large">1099511627776</I64><Db N="Share">1.5</Db><DT N="When">2026-07-14T20:54:40.5+02:00</DT>'
     '<S N="PSComputerName">host</S>'
-    '<Obj N="Many" RefId="1"><TN RefId="1"><T>L</T></TN><LST><S>a</S><S /></LST></Obj>'
+    '<Obj N="Many" RefId="1"><TN RefId="1"><T>System.Collections.ArrayList</T></TN><LST><S>a</S><S /></LST></Obj>'
     '<Obj N="No" RefId="2"><TNRef RefId="1" /><LST /></Obj></MS></Obj>'
 )
 
