@@ -1,4 +1,4 @@
-"""The metadata of the distribution: links and URLs that lead somewhere (hatch_build.py), and the classifiers."""
+"""The metadata of the distribution: classifiers, and links and URLs that lead somewhere (scripts/hatch_build.py)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = f"{HOME}/blob/v1.2.3"
 
 @pytest.fixture(scope="module")
 def build() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "scripts" / "hatch_build.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
