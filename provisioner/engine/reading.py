@@ -14,7 +14,7 @@ from typing import Any
 
 from provisioner import rules
 from provisioner.changes import planning
-from provisioner.diagnostics import NotFound, TenantError, Untrusted
+from provisioner.diagnostics import NotFound, PermissionMissing, Refused, TenantError, Untrusted
 from provisioner.engine.events import PLANNING, ReadingFinished, ReadingStarted
 from provisioner.engine.watching import observer_of
 from provisioner.model import (
@@ -239,6 +239,12 @@ def _good(queries: Sequence[Query], answers: Mapping[str, Answer | TenantError])
     return [(query, answer) for query, answer in missing if isinstance(answer, Answer)]
 
 
+def _passes(query: Query, error: TenantError) -> bool:
+    """Whether a failure is one that the query allows for: nothing is unknown because of it."""
+    missing = query.may_be_missing and isinstance(error, NotFound)
+    return missing or (query.may_be_refused and isinstance(error, PermissionMissing | Refused))
+
+
 def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
     """That there is no such object is an answer without rows."""
     if isinstance(answer, NotFound):
@@ -295,8 +301,7 @@ def _decode(
     failed: dict[str, Unknown] = {}
     for query in queries:
         answer = answers[request_key(query.request)]
-        missing = isinstance(answer, NotFound) and query.may_be_missing
-        if isinstance(answer, TenantError) and not missing:
+        if isinstance(answer, TenantError) and not _passes(query, answer):
             unknown = _unknown(answer)
             failed.update(dict.fromkeys(query.covers, unknown))
             failed["*"] = unknown

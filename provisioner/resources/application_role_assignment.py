@@ -178,11 +178,19 @@ class ApplicationRoleAssignmentType(BaseType):
         answers: Sequence[tuple[Query, Answer]],
         /,
     ) -> Sequence[Query]:
-        """Whether the mailboxes of assignments that exist are in their scopes. Nobody need be able to tell."""
+        """Whether the mailboxes of assignments that exist are in their scopes.
+
+        A role that lacks the cmdlet plans without it. A test that failed otherwise might have said that a mailbox is
+        not in its scope: the assignment is then unknown, and nothing closes because of it.
+        """
         seen = _Seen(answers)
-        found = ((spec, seen.judge(key, spec)) for key, spec in wanted.items() if spec is not None)
-        live = ((spec, there) for spec, there in found if isinstance(there, ApplicationRoleAssignment))
-        return [Query(request, frozenset(), True) for spec, there in live for request in _tests(spec, there)]
+        found = {key: seen.judge(key, spec) for key, spec in wanted.items() if spec is not None}
+        return [
+            Query(request, frozenset({key}), may_be_missing=True, may_be_refused=True)
+            for key, there in found.items()
+            if isinstance(there, ApplicationRoleAssignment)
+            for request in _tests(wanted[key], there)
+        ]
 
     def decode(
         self,
@@ -285,9 +293,9 @@ def _filter(spec: ApplicationRoleAssignment) -> str:
     return management_role.filter_of(spec.mailboxes or ())
 
 
-def _tests(wanted: ApplicationRoleAssignment, live: ApplicationRoleAssignment) -> Iterator[Cmdlet]:
+def _tests(wanted: ApplicationRoleAssignment | None, live: ApplicationRoleAssignment) -> Iterator[Cmdlet]:
     """What tells whether the mailboxes that the plan names are in the scope."""
-    for mailbox in sorted((wanted.mailboxes or frozenset()) & (live.mailboxes or frozenset()))[
+    for mailbox in sorted(((wanted and wanted.mailboxes) or frozenset()) & (live.mailboxes or frozenset()))[
         : management_role.MOST_TESTED
     ]:
         if live.object_id:
@@ -381,7 +389,7 @@ class _Seen:
         self, wanted: ApplicationRoleAssignment | None, live: ApplicationRoleAssignment
     ) -> frozenset[str] | None:
         """The mailboxes that were tested and are not in the scope; None where nobody could tell."""
-        tests = list(_tests(wanted, live)) if wanted else []
+        tests = list(_tests(wanted, live))
         _, permission = _parties(live.assignment)
         told = [(t.parameters["Resource"], self._tested[k]) for t in tests if (k := request_key(t)) in self._tested]
         if len(told) < len(tests) or not tests:

@@ -30,6 +30,8 @@ FOUND = [
     ("service_principal delete", 0, "refused", "rechecking"),
     ("hve_account update, opens", 0, "odd rows", "rechecking"),
     ("application_role_assignment create, two writes", 0, "killed after", "write 1"),
+    ("application_role_assignment update, closes", 0, "unclear, not carried out", "openings"),
+    ("application_role_assignment update, closes", 11, "lost connection", "planning"),
 ]
 """Lives that were wrong once, or nearly."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from provisioner.changes.planning import Scope
+from provisioner.diagnostics import Malformed, PermissionMissing, Refused, TenantError, Throttled, Unavailable, Unclear
 from provisioner.engine import reading
 from provisioner.engine.reading import read_wanted
 from provisioner.model import (
@@ -25,11 +26,13 @@ from provisioner.model import (
     Request,
     Resource,
     Row,
+    Unknown,
     request_key,
     tells,
     united,
 )
 from provisioner.resources import TYPES
+from provisioner.resources.application_role_assignment import assignment_of
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.rows import recipient
 from provisioner.tenant.ports import Ports
@@ -200,3 +203,56 @@ def test_a_listing_that_fails_for_the_report_alone_fails_nothing() -> None:
     assert [a.key for a in observed.undeclared] == ["by hand"]
     assert not observed.unlisted
     assert whole(Host({"Get-InboundConnector": rows}), HQ, owner="us/prod").unlisted
+
+
+ROLE = Address("application_role_assignment", "6f1c0d1e-0000-4000-8000-000000000001 SMTP.SendAsApp")
+_SCOPE_NAME = "SMTP.SendAsApp 6f1c0d1e-0000-4000-8000-000000000001"
+TESTED: Mapping[str, list[dict[str, Any]]] = {
+    "Get-ServicePrincipal": [{"AppId": ROLE.key.partition(" ")[0], "ObjectId": "6f1c0d1e-0000-4000-8000-000000000002"}],
+    "Get-ManagementScope": [{"Name": _SCOPE_NAME, "RecipientFilter": "EmailAddresses -eq 'erp@contoso.com'"}],
+    "Get-ManagementRoleAssignment": [
+        {"Name": _SCOPE_NAME, "Role": "Application SMTP.SendAsApp", "CustomResourceScope": _SCOPE_NAME}
+    ],
+    "Get-Recipient": [
+        {
+            "Guid": "g-1",
+            "PrimarySmtpAddress": "erp@contoso.com",
+            "EmailAddresses": ["SMTP:erp@contoso.com"],
+            "RecipientType": "UserMailbox",
+        }
+    ],
+}
+
+
+@dataclass
+class Untested(Host):
+    """Answers everything but the test of a scope, which fails."""
+
+    error: TenantError = field(default_factory=lambda: Unclear("no answer in time"))
+
+    async def run(self, cmdlet: Cmdlet) -> Answer:
+        if cmdlet.name.startswith("Test-"):
+            raise self.error
+        return await super().run(cmdlet)
+
+    async def send(self, _: GraphRequest) -> Answer:
+        return Answer()
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (Unclear("no answer in time"), Unknown),
+        (Unavailable("the connection was lost"), Unknown),
+        (Throttled("slow down"), Unknown),
+        (Malformed("an HTML page"), Unknown),
+        (PermissionMissing("no role"), Present),
+        (Refused("not recognized as a cmdlet"), Present),
+    ],
+)
+def test_a_test_that_failed_leaves_it_open_whether_a_role_is_in_force(error: TenantError, seen: type) -> None:
+    """It might have said that a mailbox is not in the scope: nothing may close because of it."""
+    host = Untested(TESTED, error=error)
+    wanted = {ROLE.type: {ROLE.key: assignment_of(*ROLE.key.split(), ["erp@contoso.com"])}}
+    observed = asyncio.run(read_wanted(wanted, (), TYPES, Ports(host, host, host), 4))  # type: ignore[arg-type]
+    assert isinstance(observed.resources[ROLE], seen), observed.resources[ROLE]

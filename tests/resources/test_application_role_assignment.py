@@ -219,7 +219,7 @@ def test_only_a_few_mailboxes_are_tested() -> None:
             for q in KIND.queries({wanted.assignment: wanted}, False)]  # fmt: skip
     asked = KIND.follow_up({wanted.assignment: wanted}, False, told)
     assert len(asked) == MOST_TESTED
-    assert all(not q.covers for q in asked), "whoever may not test still plans"
+    assert all(q.covers == {wanted.assignment} and q.may_be_refused for q in asked), "whoever may not test still plans"
 
 
 def test_the_section_takes_a_group_or_an_existing_scope() -> None:
