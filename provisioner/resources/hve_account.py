@@ -357,7 +357,7 @@ def _decode(key: str, row: Row, answers: Sequence[tuple[Query, Answer]]) -> HveA
         one = _one(billing, hve_account.BILLING)
         policy, status = text_of(one, "BillingPolicyId"), text_of(one, "BillingPolicyStatus")
         values["billing_policy"] = None if policy is None else policy.lower()
-        values["billing"] = f"{(policy or '').lower()} {status}" if status else None
+        values["billing"] = f"{policy.lower()} {status}" if status and policy is not None else None
     user_id = str(row.get("ExternalDirectoryObjectId") or "").lower() or None
     names = account.own | {identity}
     return HveAccount(key, **values, id=identity, user_id=user_id, names=names)

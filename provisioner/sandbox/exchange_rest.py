@@ -27,7 +27,7 @@ from provisioner.sandbox.clock import rest_time
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.cmdlets.errors import not_convertible
 from provisioner.sandbox.cmdlets.running import NOUNS
-from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts
+from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts, left
 from provisioner.sandbox.generated import chained
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 from provisioner.sandbox.wire_types import GUIDS, UINT16S
@@ -314,7 +314,7 @@ class ExchangeService:
             body["@adminapi.confirmationmessage"] = result.confirmation
         if link:
             body["@odata.nextLink"] = link
-        body["value"] = [wire_row(row, columns) for row in rows]
+        body["value"] = [wire_row(row, columns) for row in left(rows, do)]
         headers = {"X-Warnings": _header(" ".join(result.warnings))} if result.warnings else {}
         return Reply(200, body, headers)
 

@@ -3,8 +3,8 @@
 A rule waits for requests that it matches, lets `after` of them pass, then strikes `times` of them. What a rule does
 stands in `_DEEDS`: `inflate` is a body of gzip and `flood` a plain one that have so many bytes, `drip` sends the true
 answer one byte each so many seconds. Some deeds only the front can do (answers with `@adminapi.errors`, a row that
-reads miss for a while, other rows than the cmdlet's, a pipeline that ends without an error, another body in the
-envelope of WS-Management): for these the front asks `deed(scope)`.
+reads miss for a while, other rows than the cmdlet's, rows without the columns that `leave_out` lists, a pipeline that
+ends without an error, another body in the envelope of WS-Management): for these the front asks `deed(scope)`.
 Secrets never reach the log.
 """
 
@@ -31,6 +31,7 @@ FRONTS = ("exchange", "psrp", "wsman", "graph", "entra", "dns", "smtp", "mta_sts
 _DEEDS = frozenset({
     "status", "headers", "body", "delay", "hold", "close", "run_then_close", "html", "truncate", "adminapi_errors",
     "read_after_write_404", "rows", "end", "inflate", "flood", "drip", "soap",
+    "leave_out",
 })  # fmt: skip
 _MATCHES = frozenset({"cmdlet", "path", "method"})
 """For `wsman` the method is the verb of WS-Management (Create, Command, Receive, Signal, Delete), and the cmdlet one of
@@ -211,6 +212,14 @@ def struck(parameters: Any) -> Any:
         name: "***" if any(word in name.lower() for word in _SECRET_PARAMETERS) else value
         for name, value in parameters.items()
     }
+
+
+def left(rows: Iterable[Any], do: Mapping[str, Any]) -> Iterable[Any]:
+    """Rows without the columns that a deed leaves out."""
+    gone = frozenset(do.get("leave_out", ()))
+    if not gone:
+        return rows
+    return [{n: v for n, v in row.items() if n not in gone} if isinstance(row, Mapping) else row for row in rows]
 
 
 def deed(scope: Mapping[str, Any]) -> Mapping[str, Any]:

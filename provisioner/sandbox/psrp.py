@@ -47,7 +47,7 @@ from psrpcore.types import (
 
 from provisioner.sandbox import wsman
 from provisioner.sandbox.cmdlets import CmdletError, catalogue, run_cmdlet
-from provisioner.sandbox.faults import Faults, deed, whole_body
+from provisioner.sandbox.faults import Faults, deed, left, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, selected, write_clixml
 from provisioner.sandbox.tenant import Tenant
@@ -371,7 +371,7 @@ class Shells:
         for text in (*result.errors, *do.get("adminapi_errors", ())):
             _write(pipeline, _record(CmdletError("", str(text), "NotSpecified")))
         noun = name.partition("-")[2]
-        rows = do.get("rows", result.rows)
+        rows = left(do.get("rows", result.rows), do)
         return [of_module(noun, row) if isinstance(row, Mapping) else row for row in rows]
 
     def _show(self, shell: _Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -40,6 +41,21 @@ _RECORD_IDS = {
 _UNNAMED = frozenset({
     "Get-HVEAccountSettings", "Get-HVEAccountBillingPolicy", "Get-IPv6StatusForAcceptedDomain",
 })  # fmt: skip
+
+# Every row has these, null or empty where the object has no such value: with them it is told who is meant, and what is
+# not found is concluded to be absent. A tri-state that is not set comes as null, and what objects of one kind do not
+# have (columns of inbound connectors) is not listed here: a type that lacks it says so itself. (Rows of real tenants;
+# Learn, "Property sets in Exchange Online PowerShell module cmdlets"; Test-ServicePrincipalAuthorization, examples.)
+_ADDRESSED = frozenset({"EmailAddresses", "PrimarySmtpAddress", "RecipientType"})
+_TOLD_BY_EVERY_ROW = {
+    "Get-Recipient": _ADDRESSED | {"WindowsLiveID"},
+    "Get-Mailbox": _ADDRESSED,
+    "Get-MailUser": _ADDRESSED,
+    "Get-CASMailbox": frozenset({"EmailAddresses", "PrimarySmtpAddress"}),
+    "Get-User": frozenset({"UserPrincipalName", "WindowsEmailAddress"}),
+    "Get-ServicePrincipal": frozenset({"AppId", "ObjectId", "Sid", "DisplayName"}),
+    "Test-ServicePrincipalAuthorization": frozenset({"RoleName", "InScope"}),
+}
 
 # One object in every tenant, which no permission hides in part (Get-TransportConfig, Get-OrganizationConfig).
 _SINGLETONS = frozenset({"Get-TransportConfig", "Get-OrganizationConfig"})
@@ -80,13 +96,15 @@ class Reduced:
         self._columns = wanted_columns(cmdlet)
         self._known_by = _known_by(cmdlet)
         self._needed = cmdlet.needed if cmdlet.reads else None
+        self._told = _TOLD_BY_EVERY_ROW.get(cmdlet.name, frozenset()) & cmdlet.columns
         self._nameless = 0
+        self._lacking: Counter[str] = Counter()
         self.rows: list[Row] = []
         self.passed = 0
 
     def take(self, rows: Iterable[Any]) -> None:
         """Some more rows, as the wire has them: names with an `@` are not columns. Raises Malformed."""
-        known_by = self._known_by
+        known_by, told = self._known_by, self._told
         test, names = (self._needed.test, self._needed.names) if self._needed else (_kept, frozenset())
         for row in rows:
             if row.__class__ is not dict and not isinstance(row, Mapping):
@@ -96,6 +114,8 @@ class Reduced:
                     break
             else:
                 self._nameless += 1
+            if not told <= row.keys():
+                self._lacking.update(told - row.keys())
             if test(row, names):
                 self.rows.append(self._cut(row))
             else:
@@ -116,8 +136,12 @@ class Reduced:
         """Raise Malformed where the rows of a read can't be the whole answer: nothing may be concluded from it.
 
         A row without any identifier is not an object; one object that every tenant has can't be missing or come twice.
+        Where rows lack a column that was asked for, what they are searched for may be there all the same.
         """
         name, count = self._cmdlet.name, self.count
+        if self._lacking:
+            most, columns = max(self._lacking.values()), ", ".join(sorted(self._lacking))
+            raise Malformed(f"{most:,} of {count:,} rows lack {columns}, which every row has", name)
         if not name.startswith("Get-") or name in _UNNAMED:
             return
         if self._nameless:

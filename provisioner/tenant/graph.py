@@ -202,6 +202,12 @@ def _page(request: GraphRequest, content: bytes | None) -> dict[str, Any]:
     return page
 
 
+_NEVER_NULL = frozenset({"appId", "appRoles", "appRoleId", "resourceId"})
+"""Properties that no row leaves out where they are selected: an application has an id and a list of roles, which may be
+empty, and an assignment has both its ends (Graph, servicePrincipal and appRoleAssignment: not nullable). Others may be
+missing where they are null."""
+
+
 def _rows(request: GraphRequest, page: Mapping[str, Any]) -> Sequence[Row]:
     """The rows of a page, or the one entity that it is. Raises Malformed where it is neither.
 
@@ -221,6 +227,9 @@ def _rows(request: GraphRequest, page: Mapping[str, Any]) -> Sequence[Row]:
             raise Malformed(f"a row is not an object but {type(row).__name__}", str(request))
         if "id" in selected.split(",") and not row.get("id"):
             raise Malformed("a row has no id", str(request))
+        lacking = (_NEVER_NULL & request.columns) - row.keys()
+        if lacking:
+            raise Malformed(f"a row lacks {', '.join(sorted(lacking))}, which every row has", str(request))
     return rows
 
 

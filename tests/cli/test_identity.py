@@ -721,3 +721,39 @@ def test_a_policy_about_directory_roles_is_decided_where_they_may_be_read(here: 
     assert "SMTP-AUTH-UNKNOWN" not in found
     here.write(BASIC.format(sender=SCAN, mailbox=SCAN))
     assert told(here) == {}, "who holds no role"
+
+
+# --- rows without the columns that were asked for --------------------------------------------------------------------
+
+RIGHT = "send_as/erp@contoso.com as by-other@fabrikam.com"
+HERS = "send_as:\n  erp@contoso.com: [by-other@fabrikam.com]\nsmtp_auth:\n  mailboxes:\n    erp@contoso.com: inherit\n"
+NAMELESS = ["EmailAddresses", "PrimarySmtpAddress", "WindowsLiveID"]
+
+
+def left_out(shop: Shop, cmdlet: str) -> None:
+    rule = {"match": {"cmdlet": cmdlet}, "times": None, "do": {"leave_out": NAMELESS}}
+    shop.tenant.control("POST", "/faults", [{"front": front, **rule} for front in ("exchange", "psrp")])
+
+
+@pytest.mark.parametrize("transport", ["REST", "PSRP"])
+def test_whoever_has_no_address_in_an_answer_is_not_taken_for_absent(tenant: Shop, transport: str) -> None:
+    """A right is not planned again, not taken for revoked, and a mailbox is not told as missing."""
+    tenant.write(HERS)
+    for cmdlet in ("Get-Recipient", "Get-CASMailbox"):
+        left_out(tenant, cmdlet)
+        planned = over(tenant, transport, "plan", "plan.yaml")
+        assert planned.returncode == 5, planned.stdout + planned.stderr
+        assert "EmailAddresses, PrimarySmtpAddress" in planned.stdout + planned.stderr
+        assert "the tenant has no" not in planned.stdout + planned.stderr
+        tenant.release()
+    assert over(tenant, transport, "plan", "plan.yaml", "--detailed-exitcode").returncode == 0
+    tenant.write(f"absent: ['{RIGHT}']\n")
+    assert over(tenant, transport, "plan", "plan.yaml", "-o", "revoked.json").returncode == 0
+    rights, seen = tenant.tenant.rows("RecipientPermission"), tenant.tenant.seen()
+    left_out(tenant, "Get-Recipient")
+    assert over(tenant, transport, "apply", *tenant.reviewed("revoked.json"), "--auto-approve").returncode == 5
+    assert (tenant.tenant.rows("RecipientPermission"), tenant.tenant.writes(since=seen)) == (rights, [])
+    tenant.release()
+    assert over(tenant, transport, "apply", *tenant.reviewed("revoked.json"), "--auto-approve").returncode == 0
+    assert len(tenant.tenant.rows("RecipientPermission")) == len(rights) - 1
+    (tenant.folder / "revoked.json").unlink()

@@ -42,6 +42,30 @@ def test_the_output_of_a_write_is_not_judged() -> None:
     check_rows(Cmdlet("New-InboundConnector"), [{}])
 
 
+RECIPIENT = {"Name": "erp", "EmailAddresses": [], "PrimarySmtpAddress": None, "RecipientType": "User"}
+ASKED = Cmdlet("Get-Recipient", columns=frozenset({"Name", "DisplayName", "EmailAddresses", "PrimarySmtpAddress"}))
+
+
+@pytest.mark.parametrize("column", ["EmailAddresses", "PrimarySmtpAddress"])
+def test_rows_that_lack_what_was_asked_for_and_every_row_has_are_no_answer(column: str) -> None:
+    row = {name: value for name, value in RECIPIENT.items() if name != column}
+    with pytest.raises(Malformed, match=f"1 of 2 rows lack {column}, which every row has"):
+        check_rows(ASKED, [RECIPIENT, row])
+
+
+def test_rows_may_lack_what_was_not_asked_for_and_what_not_every_row_has() -> None:
+    check_rows(ASKED, [RECIPIENT])
+    check_rows(Cmdlet("Get-Recipient", columns=frozenset({"Name"})), [{"Name": "erp"}])
+    check_rows(Cmdlet("Get-InboundConnector", columns=frozenset({"Name", "SenderDomains"})), [{"Name": "relay"}])
+
+
+def test_a_test_without_its_verdict_is_no_answer() -> None:
+    asked = Cmdlet("Test-ServicePrincipalAuthorization", columns=frozenset({"RoleName", "InScope"}))
+    check_rows(asked, [])
+    with pytest.raises(Malformed, match="1 of 1 rows lack InScope"):
+        check_rows(asked, [{"RoleName": "Application SMTP.SendAsApp"}])
+
+
 # --- rows that are reduced while they arrive ------------------------------------------------------------------------
 
 
@@ -66,6 +90,15 @@ def test_a_row_that_is_not_kept_is_checked_all_the_same() -> None:
         reduced.check()
     with pytest.raises(Malformed, match="a row is no object but str"):
         reduced.take(["a"])
+
+
+def test_a_row_that_lacks_a_column_is_noticed_although_nobody_needs_it() -> None:
+    """Whether it is needed is told by the very names that it lacks."""
+    asked = Cmdlet("Get-CASMailbox", {}, frozenset({"EmailAddresses"}), Needed(lambda row, names: False))
+    reduced = Reduced(asked)
+    reduced.take([{"Name": "a", "EmailAddresses": []}, {"Name": "b"}])
+    with pytest.raises(Malformed, match="1 of 2 rows lack EmailAddresses"):
+        reduced.check()
 
 
 def test_the_limit_of_rows_counts_those_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,18 @@ def test_an_odd_success_is_malformed(server: Served, request_: GraphRequest, con
     assert len(seen) == 1
 
 
+ROLES = GraphRequest("GET", "/servicePrincipals", columns=frozenset({"appId", "appRoles", "displayName"}))
+
+
+def test_an_application_without_the_roles_that_were_asked_for_is_malformed(server: Served) -> None:
+    """A list of roles may be empty, and a name null and then left out."""
+    row = {"id": "1", "appId": "2", "appRoles": []}
+    assert ask(server, body({"value": [row]}), ROLES)[0] == Answer((row,))
+    answer, _ = ask(server, body({"value": [{"id": "1", "appId": "2"}]}), ROLES)
+    assert isinstance(answer, Malformed)
+    assert "lacks appRoles" in str(answer)
+
+
 def test_a_204_is_not_an_answer_to_a_read(server: Served) -> None:
     assert isinstance(ask(server, lambda _: (204, {}, b""))[0], Malformed)
     assert ask(server, lambda _: (204, {}, b""), WRITE)[0] == Answer()
