@@ -62,7 +62,7 @@ def agrees(sound: Observation, now: Observation) -> bool:
     return all(value is None or value == true for true, value in values)
 
 
-def wrong(kind: str, folder: Path) -> list[tuple[Address, str, Collection[str]]]:
+def wrong(kind: str, folder: Path) -> list[tuple[Address, str, set[str]]]:
     """The objects of a scene that rows without some columns show as they are not, with the cmdlet and the columns."""
     around = scene(kind, 0, folder)
     whole_rows = LeavingOut(around.service())

@@ -205,10 +205,11 @@ def test_a_listing_that_fails_for_the_report_alone_fails_nothing() -> None:
     assert whole(Host({"Get-InboundConnector": rows}), HQ, owner="us/prod").unlisted
 
 
-ROLE = Address("application_role_assignment", "6f1c0d1e-0000-4000-8000-000000000001 SMTP.SendAsApp")
-_SCOPE_NAME = "SMTP.SendAsApp 6f1c0d1e-0000-4000-8000-000000000001"
+APPLICATION = "6f1c0d1e-0000-4000-8000-000000000001"
+ROLE = Address("application_role_assignment", f"{APPLICATION} SMTP.SendAsApp")
+_SCOPE_NAME = f"SMTP.SendAsApp {APPLICATION}"
 TESTED: Mapping[str, list[dict[str, Any]]] = {
-    "Get-ServicePrincipal": [{"AppId": ROLE.key.partition(" ")[0], "ObjectId": "6f1c0d1e-0000-4000-8000-000000000002"}],
+    "Get-ServicePrincipal": [{"AppId": APPLICATION, "ObjectId": "6f1c0d1e-0000-4000-8000-000000000002"}],
     "Get-ManagementScope": [{"Name": _SCOPE_NAME, "RecipientFilter": "EmailAddresses -eq 'erp@contoso.com'"}],
     "Get-ManagementRoleAssignment": [
         {"Name": _SCOPE_NAME, "Role": "Application SMTP.SendAsApp", "CustomResourceScope": _SCOPE_NAME}
@@ -253,6 +254,6 @@ class Untested(Host):
 def test_a_test_that_failed_leaves_it_open_whether_a_role_is_in_force(error: TenantError, seen: type) -> None:
     """It might have said that a mailbox is not in the scope: nothing may close because of it."""
     host = Untested(TESTED, error=error)
-    wanted = {ROLE.type: {ROLE.key: assignment_of(*ROLE.key.split(), ["erp@contoso.com"])}}
+    wanted = {ROLE.type: {ROLE.key: assignment_of(APPLICATION, "SMTP.SendAsApp", ["erp@contoso.com"])}}
     observed = asyncio.run(read_wanted(wanted, (), TYPES, Ports(host, host, host), 4))  # type: ignore[arg-type]
     assert isinstance(observed.resources[ROLE], seen), observed.resources[ROLE]

@@ -42,7 +42,7 @@ def test_the_output_of_a_write_is_not_judged() -> None:
     check_rows(Cmdlet("New-InboundConnector"), [{}])
 
 
-RECIPIENT = {"Name": "erp", "EmailAddresses": [], "PrimarySmtpAddress": None, "RecipientType": "User"}
+RECIPIENT: dict[str, Any] = {"Name": "erp", "EmailAddresses": [], "PrimarySmtpAddress": None, "RecipientType": "User"}
 ASKED = Cmdlet("Get-Recipient", columns=frozenset({"Name", "DisplayName", "EmailAddresses", "PrimarySmtpAddress"}))
 
 
