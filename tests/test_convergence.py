@@ -760,7 +760,7 @@ def test_mail_over_ipv6_is_told_until_the_domain_takes_none(tenant: LocalTenant,
 def test_a_change_tells_the_device_that_it_is_for(session: Session) -> None:
     found = session.plan(plan_of({"sites": HQ, "devices": {"mfp": MFP, "mfp2": MFP}}))
     (change,) = found.pending
-    assert "for device/mfp, which sends by smtp_relay: it sends from fixed addresses" in change.reason
+    assert "for device/mfp, which sends by smtp_relay: it has fixed IP addresses" in change.reason
     assert change.reason.endswith("; and for 1 more")
 
 

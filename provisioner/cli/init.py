@@ -13,7 +13,7 @@ from provisioner.operations.starting import NO_APPLICATION, PIPELINES, Started, 
 from provisioner.render.escape import visible
 
 _NEXT = """
-Next:
+Next steps:
   1. Register an application in Entra and give it a role: docs/first-tenant.md has the commands.{id}
   2. provisioner --profile {profile} doctor plans
   3. provisioner --profile {profile} plan plans

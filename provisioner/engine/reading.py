@@ -90,10 +90,16 @@ def _lists_anyway(kind: ResourceType[Any], wanted: Mapping[str, Any]) -> bool:
     return bool(wanted) and not kind.precondition and kind.queries(wanted, True) == kind.queries(wanted, False)
 
 
-async def survey(types: Types, ports: Ports, *, reads: int = 4) -> Observed:
-    """Everything that the tenant has of these types, as far as it can be read: all of it is "undeclared"."""
+async def survey(
+    types: Types, ports: Ports, *, reads: int = 4, kept: Mapping[str, Collection[str]] | None = None
+) -> Observed:
+    """Everything that the tenant has of these types, as far as it can be read: all of it is "undeclared".
+
+    `kept`: type -> keys of objects that are wanted even where they say nothing, such as a mailbox without an override.
+    """
     wanted: Wanted = {t.name: dict.fromkeys(t.singletons) for t in types if t.singletons}
-    return await read_wanted(wanted, {t.name for t in types}, types, ports, reads, resolve=False)
+    listed = {t.name for t in types}
+    return await read_wanted(wanted, listed, types, ports, reads, resolve=False, kept=kept or {})
 
 
 async def look(
@@ -141,15 +147,16 @@ async def read_wanted(
     resolve: bool = True,
     purpose: str = PLANNING,
     free: Collection[str] = (),
+    kept: Mapping[str, Collection[str]] = {},
 ) -> Observed:
     """What the tenant has of the wanted objects, and of all others of the listed types.
 
     `free` are types whose other objects are kept as far as the same answers show them: where they do not, nothing is
     missing. `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of
-    the tenant, has none; only what a type lists by parts is asked for.
+    the tenant, has none; only what a type lists by parts is asked for. `kept` as for `survey`.
     """
     asked: Mapping[str, Sequence[Query]] = {
-        t.name: tuple(t.queries(wanted.get(t.name, {}), t.name in listed))
+        t.name: tuple(t.queries({**dict.fromkeys(kept.get(t.name, ())), **wanted.get(t.name, {})}, t.name in listed))
         for t in types
         if wanted.get(t.name) or t.name in listed
     }

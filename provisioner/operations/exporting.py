@@ -11,7 +11,7 @@ from provisioner.model import Unknown
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection
-from provisioner.plan.export import Export
+from provisioner.plan.export import Export, declared
 from provisioner.plan.export import export as write
 from provisioner.resources import TYPES
 
@@ -38,7 +38,8 @@ async def export(
     chosen = tuple(t for t in TYPES if not types or t.name in types)
     scope = selection.scope()
     async with signed_in(context, tenant) as opened:
-        observed = await engine.survey(chosen, opened.ports, reads=context.profile.reads_at_once)
+        reads = context.profile.reads_at_once
+        observed = await engine.survey(chosen, opened.ports, reads=reads, kept=declared(chosen, old))
         failed = {str(a): o.reason for a, o in observed.resources.items() if isinstance(o, Unknown)}
         unread = dict(observed.unlisted)
         skipped = {t.name: unread.pop(t.name) for t in chosen if t.privileged and not types and t.name in unread}

@@ -70,6 +70,25 @@ def export(
     return Export(yaml_text.dump(document, yaml), tuple(left_out))
 
 
+def declared(types: Types, old: str | None) -> Mapping[str, frozenset[str]]:
+    """The keys that a plan's text declares, by type; none of a section or a text that is not well-formed."""
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = yaml_text.round_trip().load(old or "")
+    except YAMLError:
+        return {}
+    sections = document if isinstance(document, dict) else {}
+    return {t.name: frozenset(_keys(t, sections[t.section])) for t in types if t.section in sections}
+
+
+def _keys(kind: ResourceType[Any], section: Any) -> Iterator[str]:
+    try:
+        yield from (one.key for one in _declared(kind, section, ""))
+    except ValidationError:
+        return
+
+
 def _header(yaml: Any, old: str | None, tenant: str, owner: str) -> Any:
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.error import YAMLError

@@ -12,7 +12,7 @@ import yaml
 from provisioner import engine
 from provisioner.model import ChangeSet
 from provisioner.plan import document
-from provisioner.plan.export import Export, export
+from provisioner.plan.export import Export, declared, export
 from provisioner.resources import TYPES
 from tests.local_tenant import LocalTenant, Session, connected, sandbox
 from tests.recordings import recordings
@@ -97,7 +97,7 @@ def session(tenant: LocalTenant, tmp_path_factory: pytest.TempPathFactory) -> It
 def exported(
     session: Session, tenant: str = "contoso.onmicrosoft.com", old: str | None = None, owner: str = ""
 ) -> Export:
-    observed = session.runner.run(engine.survey(TYPES, session.ports))
+    observed = session.runner.run(engine.survey(TYPES, session.ports, kept=declared(TYPES, old)))
     assert not observed.unlisted
     return export(observed, TYPES, tenant, old=old, owner=owner)
 
