@@ -20,6 +20,7 @@ from starlette.routing import Route
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.cmdlets.historical_search import report
 from provisioner.sandbox.dns import rdata
+from provisioner.sandbox.throttle import checked
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -127,6 +128,15 @@ class _Control:
         self._tenant.changed()
         return Response(None, 204)
 
+    async def throttle(self, request: Request) -> Response:
+        """Put other quotas in force, or none. What was asked so far goes on counting."""
+        if request.method == "DELETE":
+            self._tenant.settings.pop("throttle", None)
+        else:
+            self._tenant.settings["throttle"] = checked(await _body(request))
+        self._tenant.changed()
+        return Response(None, 204)
+
     async def mail(self, request: Request) -> Response:
         if request.method == "DELETE":
             self._actions.mail.clear()
@@ -212,6 +222,7 @@ def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) ->
         Route("/cmdlet", control.cmdlet, methods=["POST"]),
         Route("/dns", control.dns, methods=["POST"]),
         Route("/lag", control.lag, methods=["POST"]),
+        Route("/throttle", control.throttle, methods=["POST", "DELETE"]),
         Route("/mail", control.mail, methods=["GET", "DELETE"]),
         Route("/historical-searches/{job}", control.report),
         Route("/certificate", control.certificate, methods=["POST"]),

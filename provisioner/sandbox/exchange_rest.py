@@ -30,6 +30,7 @@ from provisioner.sandbox.cmdlets.running import NOUNS
 from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts, left
 from provisioner.sandbox.generated import chained
 from provisioner.sandbox.tenant import Row, Tenant, row_key
+from provisioner.sandbox.throttle import OverQuota
 from provisioner.sandbox.wire_types import GUIDS, UINT16S
 
 if TYPE_CHECKING:
@@ -376,11 +377,24 @@ class _Front:
             return _response(request, Reply(429, _THROTTLED, headers))
         self._running += 1
         try:
-            # The wait lets requests that came together meet, as they do in a service that is not instant.
-            await asyncio.sleep(float(self._tenant.settings.get("exchange_latency_s", 0)))
-            return _response(request, await answer(request, caller))
+            return _response(request, await self._within_quota(request, caller, answer))
         finally:
             self._running -= 1
+
+    async def _within_quota(
+        self, request: Request, caller: Caller, answer: Callable[[Request, Caller], Awaitable[Reply]]
+    ) -> Reply:
+        quotas, latency_s = self._tenant.throttle, float(self._tenant.settings.get("exchange_latency_s", 0))
+        try:
+            # Of a batch each item is a request.
+            batch = request.url.path.endswith("$batch")
+            with quotas.running("exchange", caller.app_id, counted=not batch):
+                # The wait lets requests that came together meet, as they do in a service that is not instant.
+                await asyncio.sleep(latency_s)
+                return await answer(request, caller)
+        except OverQuota as over:
+            facts(request.scope)["throttled"] = over.quota
+            return _throttled(over)
 
     async def _invoke(self, request: Request, caller: Caller) -> Reply:
         try:
@@ -423,6 +437,11 @@ class _Front:
         await self._faults.wait(do)
         if "status" in do:
             return Reply(int(do["status"]), do.get("body"), do.get("headers"))
+        try:
+            self._tenant.throttle.admit("exchange", call.caller.app_id)
+        except OverQuota as over:
+            columns.update(cmdlet=name, throttled=over.quota)
+            return _throttled(over)
         return self._service.invoke(call, do, columns)
 
     async def _module_file(self, request: Request, caller: Caller) -> Reply:
@@ -431,6 +450,11 @@ class _Front:
         return Reply(
             200, {"value": [{"Version": request.query_params.get("Version"), "exportedCmdlets": catalogue(caller)}]}
         )
+
+
+def _throttled(over: OverQuota) -> Reply:
+    """A plain sentence, not OData (ExoHelper reads it so)."""
+    return Reply(429, over.text.encode(), {"Retry-After": str(over.retry_after_s), "Content-Type": "text/plain"})
 
 
 def _base(request: Request) -> str:

@@ -8,6 +8,7 @@ of a batch take the same way. Paging is opaque and lists turn between reads: not
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -21,12 +22,13 @@ from starlette.responses import Response
 
 from provisioner.sandbox import access_policies, enterprise_apps
 from provisioner.sandbox.faults import facts
-from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found
+from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found, throttled
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
 from provisioner.sandbox.graph_mail import messages_answer
 from provisioner.sandbox.mail_directory import memberships
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tenant import USERS, user_names
+from provisioner.sandbox.throttle import OverQuota
 from provisioner.sandbox.tokens import GRAPH, InvalidToken, TokenVerifier
 
 if TYPE_CHECKING:
@@ -515,10 +517,17 @@ class _GraphFront:
             body=_json(await request.body()),
             base=base,
             roles=frozenset(claims.get("roles", [])),
+            application=str(claims["appid"]),
         )
         if call.path == ("$batch",):
             return self._batch(call, ids, columns)
-        return self._service.answer(call)
+        try:
+            with self._tenant.throttle.running("graph", str(claims["appid"])):
+                await asyncio.sleep(float(self._tenant.settings.get("graph_latency_s", 0)))
+                return self._service.answer(call)
+        except OverQuota as over:
+            columns["throttled"] = over.quota
+            raise throttled(over.retry_after_s) from None
 
     def _request_ids(self, headers: Mapping[str, str]) -> dict[str, str]:
         given = headers.get("client-request-id")
@@ -562,7 +571,12 @@ class _GraphFront:
                     raise GraphError(424, "FailedDependency", text)
             asked = _item_call(call, item)
             self._strike(asked)
+            self._tenant.throttle.admit("graph", asked.application)
             reply = self._service.answer(asked)
+        except OverQuota as over:
+            refused = throttled(over.retry_after_s)
+            reply = Reply(refused.status, refused.body(ids))
+            headers |= refused.headers
         except GraphError as error:
             reply = Reply(error.status, error.body(ids))
             headers |= error.headers
@@ -601,6 +615,7 @@ def _item_call(call: Call, item: Row) -> Call:
         body=item.get("body"),
         base=call.base,
         roles=call.roles,
+        application=call.application,
     )
 
 

@@ -12,12 +12,28 @@ Row = dict[str, Any]
 class GraphError(Exception):
     """One refusal in Graph's shape: HTTP status, error code, message."""
 
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        inner: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
+        self._inner = dict(inner or {})
 
     def body(self, request_ids: Mapping[str, str]) -> Row:
-        return {"error": {"code": self.code, "message": self.message, "innerError": dict(request_ids)}}
+        inner = {**request_ids, **self._inner}
+        return {"error": {"code": self.code, "message": self.message, "innerError": inner}}
+
+
+def throttled(retry_after_s: int) -> GraphError:
+    """A request beyond a quota, as the sample of Learn, "Microsoft Graph throttling guidance"."""
+    inner = {"code": "429", "message": "Please retry after", "status": "429"}
+    headers = {"Retry-After": str(retry_after_s)}
+    return GraphError(429, "TooManyRequests", "Please retry again later.", headers, inner)
 
 
 def not_found(name: str) -> GraphError:
@@ -41,6 +57,7 @@ class Call:
     body: Any
     base: str
     roles: frozenset[str]
+    application: str = ""
 
     @property
     def beta(self) -> bool:

@@ -46,11 +46,12 @@ from psrpcore.types import (
 )
 
 from provisioner.sandbox import wsman
-from provisioner.sandbox.cmdlets import CmdletError, catalogue, run_cmdlet
+from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.faults import Faults, deed, left, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, selected, write_clixml
 from provisioner.sandbox.tenant import Tenant
+from provisioner.sandbox.throttle import OverQuota
 from provisioner.sandbox.wsman import WsmanFault, WsmanRequest
 
 if TYPE_CHECKING:
@@ -359,8 +360,8 @@ class Shells:
         if "end" in do:
             raise _EndedError(do["end"])
         if do.get("status") == 429:
-            raise CmdletError("Microsoft.Exchange.AdminApi.ThrottlingException", _BUSY, "LimitsExceeded")
-        result = run_cmdlet(self._tenant, caller, name, parameters)
+            raise CmdletError(_THROTTLING, _BUSY, "LimitsExceeded")
+        result = await self._asked(entry, caller, name, parameters)
         if result.confirmation is not None and parameters.get("WhatIf") is not True:
             raise _no_prompt(name)
         entry["executed"] = True
@@ -374,6 +375,35 @@ class Shells:
         rows = left(do.get("rows", result.rows), do)
         return [of_module(noun, row) if isinstance(row, Mapping) else row for row in rows]
 
+    async def _asked(
+        self, entry: dict[str, Any], caller: Caller, name: str, parameters: dict[str, Any]
+    ) -> CmdletResult:
+        """What the service answers to the module on the host, within the quota that it shares with REST.
+
+        The module waits as a Retry-After asks, and repeats up to five times (its proxy, Execute-Command): a client of
+        the host sees a slow cmdlet, and an error in the end. The setting `psrp_module_retries` is another number.
+        """
+        quotas, settings = self._tenant.throttle, self._tenant.settings
+        again = int(settings.get("psrp_module_retries", _MODULE_RETRIES))
+        while True:
+            try:
+                with quotas.running("exchange", caller.app_id):
+                    await asyncio.sleep(float(settings.get("exchange_latency_s", 0)))
+                    return run_cmdlet(self._tenant, caller, name, parameters)
+            except OverQuota as over:
+                entry["throttled"] = over.quota
+                entry["refused"] = entry.get("refused", 0) + 1
+                if not again:
+                    raise CmdletError(_THROTTLING, over.text, "LimitsExceeded") from None
+                await self._pass(over.retry_after_s)
+            again -= 1
+
+    async def _pass(self, seconds: float) -> None:
+        """Wait by the tenant's clock, which may be put forward."""
+        until = self._tenant.clock.now().timestamp() + seconds
+        while (left_s := until - self._tenant.clock.now().timestamp()) > 0:
+            await asyncio.sleep(min(left_s, _LOOK_S))
+
     def _show(self, shell: _Shell) -> None:
         """Find out which commands the session shows now: roles change, and so does the connection."""
         if shell.configuration == JEA:
@@ -386,6 +416,9 @@ class Shells:
         shell.shown = {name.lower(): name for name in names}
 
 
+_THROTTLING = "Microsoft.Exchange.AdminApi.ThrottlingException"
+_MODULE_RETRIES = 5
+_LOOK_S = 0.02
 _BUSY = "You have reached the maximum number of concurrent requests per tenant. Please wait and try again."
 
 

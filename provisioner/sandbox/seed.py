@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.sandbox import exports, message_traces, passwords, sign_in_log
+from provisioner.sandbox import exports, message_traces, passwords, sign_in_log, throttle
 from provisioner.sandbox.clock import wire_time
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
@@ -113,6 +113,7 @@ def _checked(document: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("tenant", "objects", "graph", "dns", "settings"):
         if document.get(key) is not None and not isinstance(document[key], Mapping):
             raise ValueError(f"{key} must be a mapping")
+    throttle.checked((document.get("settings") or {}).get("throttle") or {})
     for noun, rows in (document.get("objects") or {}).items():
         entries = rows if isinstance(rows, list) else [rows]
         if not all(isinstance(entry, Mapping) for entry in entries):

@@ -190,6 +190,7 @@ class Sandbox:
     def reset(self) -> None:
         """Put the tenant back to what it was when this process had started: what was loaded since is gone too."""
         self.tenant.load_json(orjson.loads(self._first))
+        self.tenant.throttle.forget()
         self._write_endpoints(self._ensure_apps())
 
     def save(self) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from provisioner.sandbox.clock import Clock
 from provisioner.sandbox.generated import USERS, Generated, Listing, Made, Row, chained
+from provisioner.sandbox.throttle import Throttle
 
 __all__ = ["FORMAT", "USERS", "Pending", "Row", "Seed", "Tenant", "row_key", "user_names"]
 
@@ -69,6 +70,7 @@ class Tenant:
         self.apps: list[dict[str, Any]] = []
         self.dns: dict[str, dict[str, list[str]]] = {}
         self.settings: dict[str, Any] = {}
+        self.throttle = Throttle(self.clock, lambda: self.settings.get("throttle") or {})
         self.lag = 0.0
         self.dirty = False
         self._cached: dict[tuple[str, ...], tuple[bool, float]] = {}

@@ -14,8 +14,11 @@ from provisioner.tenant import limits
 TRUNCATED = "There are more results available than are currently displayed"
 """The warning of a listing that ResultSize cut."""
 
-BUSY = ("maximum number of concurrent requests", "surpassed the permitted limit")
-"""Of all cmdlets, and of message traces (100 queries in five minutes: Learn, Get-MessageTraceV2)."""
+OWN_QUOTA = "surpassed the permitted limit"
+"""Of message traces alone (100 queries in five minutes: Learn, Get-MessageTraceV2)."""
+
+BUSY = ("maximum number of concurrent requests", "Too Many Requests", "Too many requests", OWN_QUOTA)
+"""Of all cmdlets (Too Many Requests is what 429 means: RFC 6585, 4), and of message traces."""
 
 # Errors that Microsoft's module repeats: the cmdlet did not run.
 _TRANSIENT = (
@@ -166,7 +169,7 @@ def error_by_type(
     """The exception by the service's own type of error; by its text where there is no type."""
     facts = (message or reason or "refused without a reason", cmdlet.name, type_, status, request_id)
     both = f"{type_} {message}"
-    if any(text in message for text in BUSY):
+    if any(text in message for text in BUSY) or "ThrottlingException" in type_:
         return Throttled(*facts)
     if (
         "ManagementObjectNotFoundException" in both

@@ -502,3 +502,27 @@ def test_an_item_of_a_batch_can_be_throttled_alone(service: Service) -> None:
     ]
     responses = service.send("POST", PATH.replace("InvokeCommand", "$batch"), {"requests": items}).json["responses"]
     assert [item["status"] for item in responses] == [200, 429]
+
+
+# --- quotas ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_quota_refuses_with_the_seconds_to_wait_and_is_logged(serve: Callable[[dict[str, Any]], Service]) -> None:
+    service = serve({"settings": {"throttle": {"application": {"requests_per_minute": 2}}}})
+    answers = [service.run("Get-TransportConfig") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert answers[2].raw == b"Too many requests. Please wait and try again."
+    assert 58 <= int(answers[2].headers["retry-after"]) <= 60
+    entry = service.faults.requests_since(0)[-1]
+    assert (entry["status"], entry["throttled"], entry["executed"]) == (429, "application requests_per_minute", False)
+    assert service.run("Get-TransportConfig", Authorization="Bearer reader").status == 200, "another application"
+
+
+def test_each_item_of_a_batch_counts_for_a_quota(serve: Callable[[dict[str, Any]], Service]) -> None:
+    quotas = {"tenant": {"requests_per_minute": 2, "concurrent_requests": 1}}
+    service = serve({"settings": {"throttle": quotas}})
+    items = [{"id": str(n), "url": PATH, "body": envelope("Get-TransportConfig")} for n in range(3)]
+    answer = service.send("POST", PATH.replace("InvokeCommand", "$batch"), {"requests": items})
+    assert [item["status"] for item in answer.json["responses"]] == [200, 200, 429]
+    assert int(answer.json["responses"][2]["headers"]["Retry-After"]) > 1
+    assert [entry.get("throttled") for entry in service.faults.requests_since(0)][2] == "tenant requests_per_minute"

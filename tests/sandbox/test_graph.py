@@ -405,3 +405,25 @@ def test_a_fault_may_strike_one_item_of_a_batch(sandbox: Running, graph: httpx.C
     assert answers["1"]["headers"]["Retry-After"] == "3"
     entry = sandbox.control("GET", "/requests").json()[-1]
     assert (entry["write"], entry["parameters"]["2"]) == (False, "GET /organization")
+
+
+def test_a_quota_answers_as_the_documented_sample(sandbox: Running, graph: httpx.Client) -> None:
+    """Learn, "Microsoft Graph throttling guidance"; each item of a batch counts."""
+    quotas = {"application": {"requests_per_minute": 1}, "services": ["graph"]}
+    assert sandbox.control("POST", "/throttle", {"user": {}}).status_code == 400
+    assert sandbox.control("POST", "/throttle", quotas).status_code == 204
+    try:
+        items = [{"id": str(n), "method": "GET", "url": "/organization"} for n in range(2)]
+        batch = {row["id"]: row for row in graph.post("/$batch", json={"requests": items}).json()["responses"]}
+        refused = graph.get("/organization")
+    finally:
+        assert sandbox.control("DELETE", "/throttle").status_code == 204
+    assert (batch["0"]["status"], batch["1"]["status"]) == (200, 429)
+    assert (refused.status_code, batch["1"]["headers"]["Retry-After"]) == (429, "60")
+    assert 1 < int(refused.headers["Retry-After"]) <= 60
+    error = refused.json()["error"]
+    assert (error["code"], error["message"]) == ("TooManyRequests", "Please retry again later.")
+    inner = error["innerError"]
+    assert (inner["code"], inner["status"], inner["message"]) == ("429", "429", "Please retry after")
+    assert sandbox.control("GET", "/requests").json()[-1]["throttled"] == "application requests_per_minute"
+    assert graph.get("/organization").status_code == 200

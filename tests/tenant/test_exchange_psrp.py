@@ -301,6 +301,24 @@ def test_throttling_without_end_says_so(tenant: LocalTenant) -> None:
     assert isinstance(run(profile, set_auth("erp@contoso.com", False))[0], Throttled)
 
 
+def test_the_module_on_the_host_waits_for_a_quota_and_gives_up_in_the_end(tenant: LocalTenant) -> None:
+    """Its proxy repeats five times and waits as Retry-After asks: a client sees it take longer, or an error."""
+    asked = [Cmdlet("Get-TransportConfig", {})] * 2
+    tenant.control("POST", "/throttle", {"application": {"requests_per_minute": 60}, "window_s": 1})
+    try:
+        taken = run(tenant.profile("psrp"), *asked)
+        tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_module_retries": 0}})
+        tenant.control("POST", "/throttle", {"application": {"requests_per_minute": 1}, "window_s": 1})
+        refused = run(tenant.profile("psrp", timeouts={"retry_s": 0.0}), Cmdlet("Get-TransportConfig", {}))
+    finally:
+        tenant.control("DELETE", "/throttle")
+        tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_module_retries": 5}})
+    assert all(isinstance(answer, Answer) for answer in taken), taken
+    waited = [r.get("refused") for r in tenant.requests("psrp") if r["cmdlet"] == "Get-TransportConfig"]
+    assert 1 in waited
+    assert isinstance(refused[0], Throttled)
+
+
 # --- many at once ----------------------------------------------------------------------------------------------------
 
 
