@@ -156,9 +156,13 @@ class Refused(TenantError):
 
 @dataclass(eq=False)
 class Throttled(TenantError):
-    """Asked to wait, `retry_after_s` seconds if the service said how long. Not carried out."""
+    """Asked to wait, `retry_after_s` seconds if the service said how long. Not carried out.
+
+    `own_quota`: a quota of this kind of request alone is used up; others may be sent.
+    """
 
     retry_after_s: float | None = None
+    own_quota: bool = False
     kind = "throttled"
 
 

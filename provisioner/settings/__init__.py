@@ -224,10 +224,10 @@ class Psrp(_Part):
 
 
 class Concurrency(_Part):
-    """How many requests may be under way at once."""
+    """How many requests may be under way at once, where the service allows it (`tenant/limiter.py` finds out)."""
 
-    reads: int = Field(4, ge=1, le=32)
-    writes: int = Field(4, ge=1, le=32)
+    reads: int = Field(16, ge=1, le=64)
+    writes: int = Field(16, ge=1, le=64)
 
 
 _DAY_S = 86400.0

@@ -14,6 +14,7 @@ from provisioner.diagnostics import Malformed, SignInRefused
 from provisioner.model import GraphRequest
 from provisioner.model.clouds import CLOUDS, Cloud
 from provisioner.tenant.dns import DnsResolver
+from provisioner.tenant.limiter import Limiter, OnSlowdown
 from provisioner.tenant.network import Network
 from provisioner.tenant.ports import Exchange, Ports
 from provisioner.tenant.retry import OnWait, Retry
@@ -38,11 +39,17 @@ class TenantIdentity:
 
 @asynccontextmanager
 async def connect(
-    profile: Profile, *, on_wait: OnWait = lambda *_: None, clock: Clock = SYSTEM, run: str = ""
+    profile: Profile,
+    *,
+    on_wait: OnWait = lambda *_: None,
+    on_slowdown: OnSlowdown = lambda _: None,
+    clock: Clock = SYSTEM,
+    run: str = "",
 ) -> AsyncIterator[Ports]:
     """The ports of a profile, signed in when first used, closed at the end. Raises InputError for a profile amiss.
 
-    `run` is the run that the requests belong to (`correlation`).
+    `run` is the run that the requests belong to (`correlation`). What passes the ports shares one limiter for each
+    service, whose slowdowns are told.
     """
     from provisioner.tenant.credentials import Tokens, make_credential
     from provisioner.tenant.graph import open_directory
@@ -56,22 +63,50 @@ async def connect(
         credential = make_credential(profile, cloud.authority, own_authority, network)
         tokens = Tokens(credential, profile.timeouts.request_s)
         stack.push_async_callback(tokens.close)
-        exchange = await stack.enter_async_context(_exchange(profile, tokens, cloud.exchange, retry, network, run))
+        limiters = _Limiters(profile, clock, on_slowdown)
+        exchange = await stack.enter_async_context(
+            _exchange(profile, tokens, cloud.exchange, retry, limiters.exchange(), network, run)
+        )
+        timeout_s = profile.timeouts.request_s
         directory = await stack.enter_async_context(
-            open_directory(credential, cloud.graph, resources.graph, network, retry, profile.timeouts.request_s, run)
+            open_directory(credential, cloud.graph, resources.graph, network, retry, limiters.graph, timeout_s, run)
         )
         yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, clock=clock))
 
 
+_GRAPH_AT_ONCE = 8
+"""More requests at once make httpx slower, not faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Limiters:
+    """Makes the limiters of a profile: what is under way at once is bounded by its `concurrency`."""
+
+    profile: Profile
+    clock: Clock
+    on_slowdown: OnSlowdown
+
+    def exchange(self) -> Limiter:
+        """Of remote PowerShell a pipeline counts, whose statements the host runs one after the other."""
+        if self.profile.exchange == "psrp":
+            return Limiter("Exchange", self.profile.psrp.runspaces, self.clock, self.on_slowdown, batches=True)
+        ceiling = max(self.profile.concurrency.reads, self.profile.concurrency.writes)
+        return Limiter("Exchange", ceiling, self.clock, self.on_slowdown)
+
+    def graph(self, name: str) -> Limiter:
+        ceiling = min(_GRAPH_AT_ONCE, self.profile.concurrency.reads)
+        return Limiter(name, ceiling, self.clock, self.on_slowdown)
+
+
 @asynccontextmanager
 async def _exchange(
-    profile: Profile, tokens: Tokens, base: str, retry: Retry, network: Network, run: str
+    profile: Profile, tokens: Tokens, base: str, retry: Retry, limiter: Limiter, network: Network, run: str
 ) -> AsyncIterator[Exchange]:
     """Exchange over the transport that the profile names."""
     if profile.exchange == "psrp":
         from provisioner.tenant.exchange_psrp import open_psrp
 
-        async with open_psrp(profile, retry, network) as psrp:
+        async with open_psrp(profile, retry, limiter, network) as psrp:
             yield psrp
         return
     import aiohttp
@@ -87,7 +122,8 @@ async def _exchange(
     }
     async with network.session(base, **options) as session:
         resource = CLOUDS[profile.cloud].exchange
-        yield RestExchange(session, tokens, base, resource, retry, profile.timeouts.request_s, run=run)
+        timeout_s = profile.timeouts.request_s
+        yield RestExchange(session, tokens, base, resource, retry, limiter, timeout_s, run=run)
 
 
 def cloud_of(profile: Profile) -> Cloud:

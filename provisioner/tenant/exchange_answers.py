@@ -170,7 +170,7 @@ def error_by_type(
     facts = (message or reason or "refused without a reason", cmdlet.name, type_, status, request_id)
     both = f"{type_} {message}"
     if any(text in message for text in BUSY) or "ThrottlingException" in type_:
-        return Throttled(*facts)
+        return Throttled(*facts, own_quota=OWN_QUOTA in message)
     if (
         "ManagementObjectNotFoundException" in both
         or "couldn't be found on" in message

@@ -18,11 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable
+from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable, Unclear
 from provisioner.extras import need
 from provisioner.model import Answer, Cmdlet, Parameter, Secret
 from provisioner.model.clouds import CLOUDS
 from provisioner.tenant.credentials import secret_value
+from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.network import Network, trusted
 from provisioner.tenant.psrp_connection import Bounds, bound
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, Selecting, SessionLost
@@ -37,15 +38,20 @@ _CLOSING_S = 5.0
 _READ_MARGIN_S = 10  # read_timeout above OperationTimeout, or pypsrp asks again for output that is lost
 
 
+_Waiting = tuple[Cmdlet, asyncio.Future[Answer]]
+
+
 class PsrpExchange:
     """The Exchange port over remote PowerShell. `open_runspace` makes one that is not open yet."""
 
     transport = "psrp"
 
-    def __init__(self, open_runspace: Callable[[], Runspace], retry: Retry, runspaces: int, statements: int) -> None:
-        self._make, self._retry = open_runspace, retry
+    def __init__(
+        self, open_runspace: Callable[[], Runspace], retry: Retry, limiter: Limiter, runspaces: int, statements: int
+    ) -> None:
+        self._make, self._retry, self._limiter = open_runspace, retry, limiter
         self._limit, self._statements = runspaces, statements
-        self._queue: deque[tuple[Cmdlet, asyncio.Future[Answer]]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._news = asyncio.Condition()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle = 0
@@ -89,28 +95,51 @@ class PsrpExchange:
         runspace = self._make()
         try:
             while True:
-                async with self._news:
-                    while not self._queue:
-                        self._idle += 1
-                        try:
-                            await self._news.wait()
-                        finally:
-                            self._idle -= 1
-                    batch = self._take()
-                if not await self._serve(runspace, batch):
+                await self._some_wait()
+                if not await self._turn(runspace):
                     return
                 if not runspace.is_open:
                     runspace = self._make()
         finally:
             await asyncio.shield(self._in_thread(runspace.close))
 
-    def _take(self) -> list[tuple[Cmdlet, asyncio.Future[Answer]]]:
-        """A fair share of what waits: runspaces run side by side, statements of one pipeline do not."""
-        share = min(self._statements, math.ceil(len(self._queue) / self._limit))
-        return [self._queue.popleft() for _ in range(share)]
+    async def _some_wait(self) -> None:
+        """Until there is something to do."""
+        async with self._news:
+            while not self._queue:
+                self._idle += 1
+                try:
+                    await self._news.wait()
+                finally:
+                    self._idle -= 1
 
-    async def _serve(self, runspace: Runspace, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer]]]) -> bool:
-        """Run a batch and tell each what became of it. False when this runspace should not go on."""
+    async def _turn(self, runspace: Runspace) -> bool:
+        """Run a share of what waits, when the service may be asked. False when this runspace should not go on."""
+        share = self._share()
+        kind = f"{self._queue[0][0].name} x{share.bit_length()}"  # pipelines of about one length take about as long
+        try:
+            place = await self._limiter.enter(kind, self._retry.budget_s, share)
+        except TenantError as error:
+            unserved = self._take(share)
+            _tell(unserved, [error] * len(unserved))
+            return True
+        batch = self._take(place.count)
+        told: TenantError | None = Unclear("interrupted")
+        try:
+            lived, told = await self._serve(runspace, batch) if batch else (True, Unclear("another took it"))
+        finally:
+            self._limiter.leave(place, told)
+        return lived
+
+    def _share(self) -> int:
+        """A fair share of what waits: runspaces run side by side, statements of one pipeline do not."""
+        return min(self._statements, math.ceil(len(self._queue) / self._limit))
+
+    def _take(self, most: int) -> list[_Waiting]:
+        return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    async def _serve(self, runspace: Runspace, batch: Sequence[_Waiting]) -> tuple[bool, TenantError | None]:
+        """Run a batch and tell each what became of it: whether this runspace goes on, and what the service said."""
         try:
             outcomes, lived = await self._given(runspace, partial(_run, runspace, [c for c, _ in batch]))
         except TenantError as error:
@@ -119,21 +148,12 @@ class PsrpExchange:
                 self._queue.extendleft(reversed(batch))
                 async with self._news:
                     self._news.notify_all()
-                return False
+                return False, error
             outcomes, lived = [error] * len(batch), False
         except Exception as error:  # noqa: BLE001 - a library that stumbles over an answer, in its own ways
             outcomes, lived = [error] * len(batch), False
-        for (cmdlet, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
-                continue
-            match outcome:
-                case Answer():
-                    future.set_result(outcome)
-                case None:
-                    future.set_exception(Unavailable("the pipeline ended before its turn", cmdlet.name))
-                case _:
-                    future.set_exception(outcome)
-        return bool(lived)
+        _tell(batch, outcomes)
+        return bool(lived), next((o for o in outcomes if isinstance(o, Throttled)), None)
 
     async def _given(self, runspace: Runspace, work: Callable[[], Any]) -> Any:
         """What a runspace gives. One that is given up is cut off: its thread would wait for the host."""
@@ -147,6 +167,20 @@ class PsrpExchange:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _tell(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    """Give each what became of it."""
+    for (cmdlet, future), outcome in zip(batch, outcomes, strict=True):
+        if future.done():
+            continue
+        match outcome:
+            case Answer():
+                future.set_result(outcome)
+            case None:
+                future.set_exception(Unavailable("the pipeline ended before its turn", cmdlet.name))
+            case _:
+                future.set_exception(outcome)
 
 
 def _run(runspace: Runspace, cmdlets: Sequence[Cmdlet]) -> tuple[list[Outcome], bool]:
@@ -167,7 +201,9 @@ def _run(runspace: Runspace, cmdlets: Sequence[Cmdlet]) -> tuple[list[Outcome], 
 
 
 @asynccontextmanager
-async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIterator[PsrpExchange]:
+async def open_psrp(
+    profile: Profile, retry: Retry, limiter: Limiter, network: Network
+) -> AsyncIterator[PsrpExchange]:
     """The port of a profile. Raises InputError for settings amiss, before anything is sent."""
     settings = profile.psrp
     _check(settings)
@@ -182,7 +218,7 @@ async def open_psrp(profile: Profile, retry: Retry, network: Network) -> AsyncIt
     def make() -> Runspace:
         return Runspace(*_wsman(settings, network), settings.configuration, prologue, timeout_s, selecting)
 
-    exchange = PsrpExchange(make, retry, settings.runspaces, settings.statements)
+    exchange = PsrpExchange(make, retry, limiter, settings.runspaces, settings.statements)
     try:
         yield exchange
     finally:

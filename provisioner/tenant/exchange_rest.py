@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from provisioner.tenant.correlation import request_id
 from provisioner.tenant.credentials import Tokens, claims_of, secret_value
 from provisioner.tenant.exchange_answers import (
     BUSY,
+    OWN_QUOTA,
     TRUNCATED,
     Reduced,
     beside_success,
@@ -42,6 +43,7 @@ from provisioner.tenant.exchange_answers import (
     role_mend,
     wanted_columns,
 )
+from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.network import untrusted
 from provisioner.tenant.retry import Retry, retry_after_s
 
@@ -76,10 +78,11 @@ class RestExchange:
         base: str,
         resource: str,
         retry: Retry,
+        limiter: Limiter,
         timeout_s: float = 960.0,
         run: str = "",
     ) -> None:
-        self._run = run
+        self._run, self._limiter = run, limiter
         self._session, self._tokens, self._base, self._retry = session, tokens, base, retry
         self._scope, self._timeout_s = f"{resource}/.default", timeout_s
         self._connection = str(uuid.uuid4())
@@ -110,24 +113,32 @@ class RestExchange:
     async def _flush(self) -> None:
         await asyncio.sleep(0)  # whatever else is being asked right now comes along
         waiting, self._lookups = self._lookups, []
-        for start in range(0, len(waiting), _BATCH):
-            batch = waiting[start : start + _BATCH]
-            answers = await self._batch([c for c, _ in batch]) if len(batch) > 1 else [None]
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+        await asyncio.gather(*(self._settle(waiting[n : n + _BATCH]) for n in range(0, len(waiting), _BATCH)))
+
+    async def _settle(self, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer | None]]]) -> None:
+        """Ask for look-ups together, and give each its answer."""
+        answers = await self._batch([c for c, _ in batch]) if len(batch) > 1 else [None]
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
 
     async def _batch(self, cmdlets: Sequence[Cmdlet]) -> list[Answer | None]:
         """The answers of one `$batch`, in order; None for every item that did not simply succeed."""
+        answers: list[Answer | None] = [None] * len(cmdlets)
         try:
-            token = await self._tokens.token(self._scope)
-            status, headers, content = await self._exchange(
-                cmdlets[0], {"requests": self._items(cmdlets, token)}, "$batch", token
-            )
-            replies = {r["id"]: r for r in _document(content)["responses"]} if status == 200 else {}
-            return [_item(c, replies.get(str(n)), headers) for n, c in enumerate(cmdlets)]
+            async with self._limiter.place("$batch", self._retry.budget_s, len(cmdlets)):
+                token = await self._tokens.token(self._scope)
+                status, headers, content = await self._exchange(
+                    cmdlets[0], {"requests": self._items(cmdlets, token)}, "$batch", token
+                )
+                if status != 200:
+                    raise error_of(cmdlets[0], status, headers, content)
+                replies = {r["id"]: r for r in _document(content)["responses"]}
+                answers = [_item(c, replies.get(str(n)), headers) for n, c in enumerate(cmdlets)]
+                _raise_throttled(cmdlets[0], replies.values())
         except (TenantError, ValueError, KeyError, TypeError):
-            return [None] * len(cmdlets)
+            pass
+        return answers
 
     def _items(self, cmdlets: Sequence[Cmdlet], token: str) -> list[dict[str, Any]]:
         tenant = _tenant_of(token, cmdlets[0])
@@ -169,7 +180,7 @@ class RestExchange:
 
         def ask() -> asyncio.Task[tuple[dict[str, Any], str, int]]:
             post = partial(self._post, cmdlet, body, tuple(links))
-            return asyncio.create_task(self._retry.call(cmdlet, post))
+            return asyncio.create_task(self._retry.call(cmdlet, post, limiter=self._limiter))
 
         asked: asyncio.Task[tuple[dict[str, Any], str, int]] | None = ask()
         try:
@@ -317,6 +328,16 @@ def _item(cmdlet: Cmdlet, reply: Any, headers: Mapping[str, str]) -> Answer | No
     return Answer(tuple(reduced.rows), warnings, ids, passed=reduced.passed)
 
 
+def _raise_throttled(cmdlet: Cmdlet, replies: Iterable[Any]) -> None:
+    """Raise what an item of a batch says that asks to wait: all have to, and the item is sent again alone."""
+    for reply in replies:
+        if isinstance(reply, dict) and reply.get("status") in (429, 503):
+            headers = {str(k).lower(): str(v) for k, v in _object(reply.get("headers")).items()}
+            body = reply.get("body")
+            content = body if isinstance(body, str) else json.dumps(body)
+            raise error_of(cmdlet, reply["status"], headers, content.encode())
+
+
 @dataclass(slots=True)
 class _Delivery:
     """Whether a request's headers went out: what breaks before that was certainly not carried out."""
@@ -420,9 +441,9 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
         return PermissionMissing(what, cmdlet.name, type_, status, request_id, role_mend(cmdlet))
     text = content[:4096].decode("utf-8", "replace")
     if status == 429 or any(busy in text for busy in BUSY):
-        return Throttled(
-            message or "the service asks to wait", cmdlet.name, type_, status, request_id, "", retry_after_s(headers)
-        )
+        what = message or _sentence(text) or "the service asks to wait"
+        own = OWN_QUOTA in text
+        return Throttled(what, cmdlet.name, type_, status, request_id, "", retry_after_s(headers), own_quota=own)
     if status == 503:
         what = message or "the service is not available"
         return Unavailable(what, cmdlet.name, type_, status, request_id, retry_after_s=retry_after_s(headers))
@@ -430,6 +451,12 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
         kind = Malformed if cmdlet.reads or status < 500 else Unclear
         return kind(f"the answer is not the service's: {_looks(content)}", cmdlet.name, type_, status, request_id)
     return error_by_type(cmdlet, type_, message, status=status, request_id=request_id, reason=diagnostics)
+
+
+def _sentence(text: str) -> str:
+    """What the service says in plain text of being busy; "" where it says something else."""
+    first = text.strip().partition("\n")[0]
+    return first if len(first) <= 200 and any(busy in first for busy in BUSY) else ""
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:

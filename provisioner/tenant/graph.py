@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, GraphRequest, Row
 from provisioner.tenant import bodies, limits
 from provisioner.tenant.correlation import request_id
+from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.network import Network, untrusted
 from provisioner.tenant.retry import Retry, retry_after_s
 
@@ -54,21 +55,35 @@ _PERMISSIONS = {
 }
 
 
+_OWN_QUOTAS = ("auditLogs", "admin")
+"""Sign-in logs and message traces have quotas of their own, far below those of the rest (Learn, "Microsoft Graph
+service-specific throttling limits": identity and access reports, 5 requests in 10 seconds; messageTraces, 100 in 5
+minutes)."""
+
+
 class SdkDirectory:
     """The Directory port. `base` is Graph's address without a slash at the end."""
 
     def __init__(
-        self, adapter: RequestAdapter, base: str, retry: Retry, timeout_s: float = 960.0, run: str = ""
+        self,
+        adapter: RequestAdapter,
+        base: str,
+        retry: Retry,
+        limiter: Callable[[str], Limiter],
+        timeout_s: float = 960.0,
+        run: str = "",
     ) -> None:
         self._adapter, self._base, self._retry, self._timeout_s = adapter, base, retry, timeout_s
         self._run = run
+        self._limiters = {workload: limiter(f"Graph {workload}".strip()) for workload in ("", *_OWN_QUOTAS)}
 
     async def send(self, request: GraphRequest) -> Answer:
         """Send one request; of a collection all pages. Raises what `diagnostics` has for a TenantError."""
         rows: list[Row] = []
+        limiter = self._limiters[_workload(request)]
         links = [f"{self._base}/{'beta' if request.beta else 'v1.0'}{_path(request)}"]
         while True:
-            page = await self._retry.call(request, partial(self._once, request, links[-1]))
+            page = await self._retry.call(request, partial(self._once, request, links[-1]), limiter=limiter)
             if not request.reads:
                 return Answer((page,) if page else ())
             rows += _rows(request, page)
@@ -132,6 +147,12 @@ class SdkDirectory:
         except httpx.HTTPError as error:
             raise Unclear(f"the connection broke: {error or type(error).__name__}", str(request)) from error
         return _page(request, content)
+
+
+def _workload(request: GraphRequest) -> str:
+    """The part of Graph that a request goes to, where that part has a quota of its own."""
+    first = request.path.strip("/").partition("/")[0].partition("?")[0]
+    return first if first in _OWN_QUOTAS else ""
 
 
 def _path(request: GraphRequest) -> str:
@@ -253,12 +274,14 @@ async def open_directory(
     resource: str,
     network: Network,
     retry: Retry,
+    limiter: Callable[[str], Limiter],
     timeout_s: float = 960.0,
     run: str = "",
 ) -> AsyncIterator[SdkDirectory]:
     """The port over a client of its own, closed at the end. `resource` is what tokens are for: the cloud's host.
 
-    `timeout_s` is for one answer with its token, from the first byte sent to the last one received.
+    `timeout_s` is for one answer with its token, from the first byte sent to the last one received. `limiter` makes the
+    gate of a part of Graph that has quotas of its own.
 
     The SDK's defaults are set straight: the scope is named (it would be derived from the host), the token goes to our
     host only (an empty list would send it anywhere), no retries, no redirects (the answer of another host would be
@@ -292,6 +315,6 @@ async def open_directory(
     client = _client(transport, base, timeout_s)
     client = GraphClientFactory.create_with_default_middleware(client=client, options=options)
     try:
-        yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry, timeout_s, run)
+        yield SdkDirectory(GraphRequestAdapter(provider, client=client), base, retry, limiter, timeout_s, run)
     finally:
         await transport.aclose()

@@ -292,7 +292,8 @@ class Runspace:
             found.mend += "; psrp.ca and psrp.fingerprint of the profile are for this host alone"
             return found
         if isinstance(error, WSManFaultError) and error.code in (_MAX_SHELLS, _MAX_OPERATIONS):
-            return Throttled(str(error.reason or "the host's quota is used up"), call, str(error.code))
+            what = str(error.reason or "the host's quota is used up")
+            return Throttled(what, call, str(error.code), own_quota=True)  # of shells, not of requests
         if isinstance(error, WSManFaultError) and error.code == _NO_SHELL:
             kind: type[TenantError] = Unclear if sent else Unavailable
             return kind("the shell on the management host is gone", call, str(error.code))

@@ -10,6 +10,7 @@ import email.utils
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,8 +18,9 @@ import tenacity
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import TenantError, Throttled, Unavailable, Unclear
-from provisioner.model import Request
+from provisioner.model import Cmdlet, GraphRequest, Request
 from provisioner.tenant import limits
+from provisioner.tenant.limiter import Limiter
 
 T = TypeVar("T")
 OnWait = Callable[[Request, float, TenantError], None]
@@ -41,14 +43,28 @@ class Retry:
     clock: Clock = SYSTEM
 
     async def call(
-        self, request: Request, send: Callable[[], Awaitable[T]], *, repeat_unclear: bool | None = None
+        self,
+        request: Request,
+        send: Callable[[], Awaitable[T]],
+        *,
+        repeat_unclear: bool | None = None,
+        limiter: Limiter | None = None,
     ) -> T:
         """Send until it is answered. Raises the last error, with a word on the waiting where that was the end of it.
 
-        `repeat_unclear`: whether to send again what may have been carried out; by default what may be repeated.
+        `repeat_unclear`: whether to send again what may have been carried out; by default what may be repeated. Each
+        try has a place of the `limiter`. The wait for the first one is not a part of the budget.
         """
         again = request.repeatable if repeat_unclear is None else repeat_unclear
-        began = self.clock.monotonic()
+        began: float | None = None
+
+        async def once() -> T:
+            nonlocal began
+            async with AsyncExitStack() as held:
+                if limiter is not None:
+                    await held.enter_async_context(limiter.place(kind_of(request), self.budget_s))
+                began = self.clock.monotonic() if began is None else began
+                return await send()
 
         def worth_it(error: BaseException) -> bool:
             if isinstance(error, Throttled | Unavailable):
@@ -56,7 +72,8 @@ class Retry:
             return isinstance(error, Unclear) and again
 
         def enough(state: tenacity.RetryCallState) -> bool:
-            took_s = self.clock.monotonic() - began
+            now = self.clock.monotonic()
+            took_s = now - (now if began is None else began)
             return state.attempt_number >= _TRIES or took_s + state.upcoming_sleep >= self.budget_s
 
         def tell(state: tenacity.RetryCallState) -> None:
@@ -73,7 +90,7 @@ class Retry:
             reraise=True,
         )
         try:
-            return await tries(send)
+            return await tries(once)
         except TenantError as error:
             asked = _asked(error)
             if asked is not None and asked > self.budget_s:
@@ -82,6 +99,16 @@ class Retry:
             if attempts > 1 and worth_it(error):
                 error.summary = f"{error.summary} (tried {attempts} times)"
             raise
+
+
+def kind_of(request: Request) -> str:
+    """What requests have in common that take about as long: the cmdlet, or the first part of a path of Graph."""
+    match request:
+        case Cmdlet(name=name):
+            return name
+        case GraphRequest(method=method, path=path):
+            return f"{method} {path.strip('/').partition('/')[0].partition('?')[0]}"
+    return type(request).__name__
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

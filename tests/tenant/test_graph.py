@@ -24,6 +24,7 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, GraphRequest
 from provisioner.tenant import limits
 from provisioner.tenant.graph import open_directory
+from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.network import Network
 from provisioner.tenant.retry import Retry
 from tests.clocks import FastClock
@@ -77,7 +78,7 @@ def ask(
         retry = Retry(clock=FastClock())
         credential: Any = Credential()
         resource = "https://graph.microsoft.com"
-        async with open_directory(credential, base, resource, Network(), retry, timeout_s) as directory:
+        async with open_directory(credential, base, resource, Network(), retry, lambda n: Limiter(n, 8), timeout_s) as directory:
             try:
                 return await directory.send(request)
             except TenantError as error:
