@@ -21,7 +21,7 @@ from provisioner import platforms
 from provisioner.border import leads_out
 from provisioner.cli.tally import Tally
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
-from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying
+from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying, SlowedDown
 from provisioner.model import AnyRequest, Cmdlet, DnsQuery, GraphRequest, PolicyQuery
 from provisioner.render.escape import json_text, visible
 
@@ -51,6 +51,9 @@ class Log:
                 self._record(
                     "retry", **asked(request), outcome=error.kind, status=error.status, waits_s=round(seconds, 3)
                 )
+            case SlowedDown(service, at_once, per_s, quiet_s):
+                pace = {"at_once": at_once, "per_s": None if per_s is None else round(per_s, 1)}
+                self._record("slowdown", service=service, **pace, quiet_s=round(quiet_s, 3))
             case LockAwaited(holder):
                 self._record("lock", holder=holder)
             case Responded(request, answer, seconds):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from provisioner.changes.changeset import parameters_document
 from provisioner.diagnostics import TenantError
-from provisioner.engine import Event, LockAwaited, Observer, Responded, Retrying
+from provisioner.engine import Event, LockAwaited, Observer, Responded, Retrying, SlowedDown
 from provisioner.model import Cmdlet, DnsQuery, PolicyQuery
 
 
@@ -23,6 +23,8 @@ def notes(note: Callable[[str], None], verbose: int) -> Observer:
                 note(f"{request}: {error.summary}; trying again in {seconds:.0f} s")
             case LockAwaited(holder):
                 note(f"Waiting for {holder}")
+            case SlowedDown() if verbose:
+                note(_slower(event))
             case Responded() if verbose:
                 for line in _lines(event, verbose):
                     note(line)
@@ -38,6 +40,12 @@ def _lines(event: Responded, verbose: int) -> Iterator[str]:
         yield f"  {json.dumps(parameters_document(event.request), ensure_ascii=False)}"
     if not isinstance(event.answer, TenantError):
         yield from (f"  request {id_}" for id_ in event.answer.request_ids if id_)
+
+
+def _slower(event: SlowedDown) -> str:
+    rate = f", {event.per_s:.1f} a second" if event.per_s is not None else ""
+    quiet = f" after {event.quiet_s:.0f} s" if event.quiet_s else ""
+    return f"{event.service} asks for fewer requests: at most {event.at_once} at once{rate}{quiet}"
 
 
 def _words(event: Responded) -> str:

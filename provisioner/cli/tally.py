@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.diagnostics import TenantError, Throttled
-from provisioner.engine import Event, Responded, Retrying
+from provisioner.engine import Event, Responded, Retrying, SlowedDown
 
 
 @dataclass(slots=True)
 class Tally:
-    """An observer. `retries` counts waits before a request is sent again, `throttled` those the service asked for."""
+    """An observer. `retries` counts waits before a request is sent again, `throttled` those the service asked for.
+
+    `slowdowns` counts how often a service made the whole run slower.
+    """
 
     requests: int = 0
     failed: int = 0
     retries: int = 0
     throttled: int = 0
     waited_s: float = 0.0
+    slowdowns: int = 0
 
     def observe(self, event: Event) -> None:
         match event:
@@ -27,6 +31,8 @@ class Tally:
                 self.retries += 1
                 self.throttled += isinstance(error, Throttled)
                 self.waited_s += seconds
+            case SlowedDown():
+                self.slowdowns += 1
 
     def __str__(self) -> str:
         again = f", {self.retries} retries ({self.throttled} throttled), {self.waited_s:.0f} s waited"

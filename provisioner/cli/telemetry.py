@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from provisioner import __version__
 from provisioner.cli.log import asked, host_of
 from provisioner.diagnostics import NotFound, TenantError, Throttled
-from provisioner.engine import Event, HeldBack, LockAwaited, Requested, Responded, Retrying, Sending
+from provisioner.engine import Event, HeldBack, LockAwaited, Requested, Responded, Retrying, Sending, SlowedDown
 from provisioner.extras import installation
 from provisioner.model import AnyRequest, Cmdlet, GraphRequest, PolicyQuery
 
@@ -85,6 +85,7 @@ class Telemetry:
                 ("requests", "{request}", "Requests that were answered, or failed."),
                 ("retries", "{retry}", "Waits before a request was sent again."),
                 ("throttled", "{retry}", "Waits that the service asked for."),
+                ("slowdowns", "{slowdown}", "Times that a service made the run slower."),
                 ("waited", "s", "Time waited before requests were sent again."),
             )
         }
@@ -104,6 +105,12 @@ class Telemetry:
                 self._again(request, seconds, error)
             case Responded(request, answer, _):
                 self._answered(request, answer)
+            case SlowedDown(service, at_once, per_s, _):
+                rate = {} if per_s is None else {"provisioner.per_s": round(per_s, 1)}
+                self._run.add_event(
+                    "slowed down", {"provisioner.service": service, "provisioner.at_once": at_once, **rate}
+                )
+                self._counts["slowdowns"].add(1, {"provisioner.service": service})
             case LockAwaited():
                 self._run.add_event("lock awaited")
             case HeldBack(change, _):

@@ -41,6 +41,7 @@ from provisioner.engine.events import (
     Result,
     Retrying,
     Sending,
+    SlowedDown,
     Started,
     Waiting,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "Result",
     "Retrying",
     "Sending",
+    "SlowedDown",
     "Started",
     "Waiting",
     "apply",

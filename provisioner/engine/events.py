@@ -80,6 +80,20 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowedDown:
+    """A service asked to wait, and from now on every request of the run goes slower.
+
+    At most `at_once` are under way, and `per_s` start in a second, where that is not None. Nothing is sent to the
+    service for `quiet_s` seconds.
+    """
+
+    service: str
+    at_once: int
+    per_s: float | None
+    quiet_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LockAwaited:
     """Another run holds the tenant's lock, and this one waits for it; `holder` is who, as a text."""
 
@@ -178,6 +192,7 @@ Event = (
     Requested
     | Responded
     | Retrying
+    | SlowedDown
     | LockAwaited
     | ReadingStarted
     | ReadingFinished

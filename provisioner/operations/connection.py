@@ -13,6 +13,7 @@ from provisioner.diagnostics import TenantError
 from provisioner.model import Request
 from provisioner.operations.context import Context
 from provisioner.tenant.connect import TenantIdentity, connect, identify
+from provisioner.tenant.limiter import Slowdown
 from provisioner.tenant.ports import Ports
 
 T = TypeVar("T")
@@ -39,7 +40,11 @@ async def signed_in(context: Context, tenant: Tenant | None = None) -> AsyncIter
     def waiting(request: Request, seconds: float, error: TenantError) -> None:
         context.observe(engine.Retrying(request, seconds, error))
 
-    async with connect(context.profile, on_wait=waiting, clock=context.clock, run=context.new_run()) as opened:
+    def slower(told: Slowdown) -> None:
+        context.observe(engine.SlowedDown(told.service, told.at_once, told.per_s, told.quiet_s))
+
+    clock, run = context.clock, context.new_run()
+    async with connect(context.profile, on_wait=waiting, on_slowdown=slower, clock=clock, run=run) as opened:
         ports = engine.watch(opened, context.observe)
         yield Tenant(ports, await identify(ports))
 

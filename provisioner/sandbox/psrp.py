@@ -380,8 +380,8 @@ class Shells:
     ) -> CmdletResult:
         """What the service answers to the module on the host, within the quota that it shares with REST.
 
-        The module waits as a Retry-After asks, and repeats up to five times (its proxy, Execute-Command): a client of
-        the host sees a slow cmdlet, and an error in the end. The setting `psrp_module_retries` is another number.
+        The module waits as a Retry-After asks, and repeats up to five times (its proxy, Execute-Command); so a client
+        of the host sees a slow cmdlet, and an error in the end. The setting `psrp_module_retries` is another number.
         """
         quotas, settings = self._tenant.throttle, self._tenant.settings
         again = int(settings.get("psrp_module_retries", _MODULE_RETRIES))
@@ -401,7 +401,7 @@ class Shells:
     async def _pass(self, seconds: float) -> None:
         """Wait by the tenant's clock, which may be put forward."""
         until = self._tenant.clock.now().timestamp() + seconds
-        while (left_s := until - self._tenant.clock.now().timestamp()) > 0:
+        while (left_s := until - self._tenant.clock.now().timestamp()) > 0:  # noqa: ASYNC110 - no clock tells
             await asyncio.sleep(min(left_s, _LOOK_S))
 
     def _show(self, shell: _Shell) -> None:

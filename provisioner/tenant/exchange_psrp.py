@@ -201,9 +201,7 @@ def _run(runspace: Runspace, cmdlets: Sequence[Cmdlet]) -> tuple[list[Outcome], 
 
 
 @asynccontextmanager
-async def open_psrp(
-    profile: Profile, retry: Retry, limiter: Limiter, network: Network
-) -> AsyncIterator[PsrpExchange]:
+async def open_psrp(profile: Profile, retry: Retry, limiter: Limiter, network: Network) -> AsyncIterator[PsrpExchange]:
     """The port of a profile. Raises InputError for settings amiss, before anything is sent."""
     settings = profile.psrp
     _check(settings)

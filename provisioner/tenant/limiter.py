@@ -19,7 +19,7 @@ from provisioner.tenant.pace import Pace
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slowdown:
-    """A service asked for fewer requests. `per_s` is None where their rate is not limited, `quiet_s` the wait of all."""
+    """A service asked for fewer requests. `per_s` is None where nothing limits their rate; all wait for `quiet_s`."""
 
     service: str
     at_once: int

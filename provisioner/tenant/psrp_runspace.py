@@ -189,6 +189,9 @@ class Runspace:
             self._selecting.able = self._can_select()
         if len(cmdlets) > 1 and all(c.name.partition("-")[0] in _SILENT for c in cmdlets):
             heard, failure = self._pass(cmdlets, [_Heard(Reduced(cmdlets[0]))])
+            busy = _throttled(cmdlets[0], heard[0])
+            if busy is not None:
+                return [busy] * len(cmdlets)  # whichever were carried out: each bears to be sent again, after the wait
             told = _told_apart(cmdlets, heard[0]) if failure is None else heard * len(cmdlets)
             if told is not None:
                 return [_outcome(c, h, failure) for c, h in zip(cmdlets, told, strict=True)]
@@ -402,6 +405,12 @@ def _told_apart(cmdlets: Sequence[Cmdlet], heard: _Heard) -> Sequence[_Heard] | 
         if heard.stopped and error is heard.errors[-1]:
             each[meant + 1 :] = [_Heard(Reduced(c)) for c in cmdlets[meant + 1 :]]
     return each
+
+
+def _throttled(cmdlet: Cmdlet, heard: _Heard) -> Throttled | None:
+    """That the service asks to wait, which names no object."""
+    errors = (error_of(cmdlet, error) for error in heard.errors)
+    return next((error for error in errors if isinstance(error, Throttled)), None)
 
 
 def _named(cmdlets: Sequence[Cmdlet], text: str) -> int | None:

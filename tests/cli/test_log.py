@@ -26,6 +26,7 @@ CHANGE = Change(Address("smtp_auth", "a@x.com"), Action.UPDATE, None, None)
 EVENTS: tuple[engine.Event, ...] = (
     engine.LockAwaited("ada on build7"),
     engine.Retrying(SET, 4.2, Throttled("slow down", "canary@x.com")),
+    engine.SlowedDown("Exchange", 4, 19.41, 1.0),
     engine.Responded(SET, Answer(({}, {}), request_ids=("r-1", ""), requests=2), 0.5),
     engine.Responded(USER, Throttled("slow down", str(USER), status=429, request_id="r-2"), 0.25),
     engine.Responded(DnsQuery("contoso.com", "MX"), Answer(({"value": "10 mx.example"},)), 0.125),
@@ -40,7 +41,7 @@ def said(format_: str, **facts: Any) -> list[str]:
     log = Log(lines.append, lambda: "2026-11-23T10:00:00.000Z", format_, hosts, "run-1", **facts)
     for event in EVENTS:
         log.observe(event)
-    log.end(8, Tally(3, 1, 1, 1, 4.2), 1.5)
+    log.end(8, Tally(3, 1, 1, 1, 4.2, 1), 1.5)
     return lines
 
 
@@ -52,6 +53,7 @@ def test_each_request_is_a_record_with_whom_it_asked_how_it_ended_and_how_long_i
     assert records == [
         {"kind": "lock", "holder": "ada on build7"},
         {"kind": "retry", "cmdlet": "Set-CASMailbox", "outcome": "throttled", "waits_s": 4.2},
+        {"kind": "slowdown", "service": "Exchange", "at_once": 4, "per_s": 19.4, "quiet_s": 1.0},
         {"kind": "request", "cmdlet": "Set-CASMailbox", "host": "exchange.example", "outcome": "ok", "rows": 2,
          "pages": 2, "request_ids": ["r-1"], "duration_s": 0.5, "retries": 1},
         {"kind": "request", "method": "GET", "path": "/users/…/licenseDetails", "host": "graph.example",
@@ -62,7 +64,7 @@ def test_each_request_is_a_record_with_whom_it_asked_how_it_ended_and_how_long_i
          "waits_for": ["inbound_connector/hq (it is disabled)"]},
         {"kind": "change", "address": 'smtp_auth["a@x.com"]', "action": "update", "status": "done"},
         {"kind": "end", "exit_code": 8, "duration_s": 1.5, "requests": 3, "failed": 1, "retries": 1, "throttled": 1,
-         "waited_s": 4.2},
+         "waited_s": 4.2, "slowdowns": 1},
     ]  # fmt: skip
 
 

@@ -16,6 +16,8 @@ MX = DnsQuery("contoso.com", "MX")
 EVENTS: tuple[engine.Event, ...] = (
     engine.Retrying(GET, 4.2, Throttled("slow down", "Get-CASMailbox")),
     engine.LockAwaited("ada on build7"),
+    engine.SlowedDown("Exchange", 4, 19.41, 1.0),
+    engine.SlowedDown("Graph", 2, None, 0.0),
     engine.Responded(GET, Answer(({}, {}), request_ids=("r-1",), requests=2), 0.5),
     engine.Responded(GET, Throttled("slow down", "Get-CASMailbox"), 0.25),
     engine.Responded(MX, Answer(({"value": "10 mx.example"},)), 0.125),
@@ -37,6 +39,8 @@ def test_what_a_run_waits_for_is_always_noted() -> None:
 
 def test_each_request_is_noted_once_it_is_answered() -> None:
     assert said(1)[2:] == [
+        "Exchange asks for fewer requests: at most 4 at once, 19.4 a second after 1 s",
+        "Graph asks for fewer requests: at most 2 at once",
         "Get-CASMailbox: 2 rows in 2 pages, 0.50 s",
         "Get-CASMailbox: throttled: Get-CASMailbox: slow down, 0.25 s",
         "contoso.com MX: 1 records, 0.12 s",
@@ -45,7 +49,7 @@ def test_each_request_is_noted_once_it_is_answered() -> None:
 
 
 def test_parameters_and_request_ids_are_noted_where_all_is_asked_for_and_escaped() -> None:
-    lines = said(2)[2:6]
+    lines = said(2)[4:8]
     assert lines[1] == '  {"Identity": "a\\u001b[2J@x.com"}'
     assert lines[2] == "  request r-1"
 

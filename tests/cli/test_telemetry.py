@@ -219,6 +219,7 @@ def test_no_parameter_filter_answer_or_environment_reaches_the_collector(
     slow = Throttled(CANARY, CANARY, CANARY, 429, "r-1", CANARY)
     for event in (
         engine.LockAwaited(CANARY),
+        engine.SlowedDown("Exchange", 4, 19.41, 1.0),
         engine.Sending(CHANGE, 0, SET),
         engine.Requested(SET),
         engine.Retrying(SET, 4.2, slow),

@@ -11,6 +11,7 @@ import json
 import logging
 import ssl
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ from provisioner.tenant import psrp_library
 from provisioner.tenant.connect import connect
 from provisioner.tenant.exchange_psrp import PsrpExchange
 from provisioner.tenant.retry import Retry
+from tests.clocks import until
 from tests.local_tenant import FRONT_OF, TRANSPORTS, LocalTenant, connected, sandbox
 
 ROW_VALUES: dict[str, Any] = {
@@ -304,18 +306,23 @@ def test_throttling_without_end_says_so(tenant: LocalTenant) -> None:
 def test_the_module_on_the_host_waits_for_a_quota_and_gives_up_in_the_end(tenant: LocalTenant) -> None:
     """Its proxy repeats five times and waits as Retry-After asks: a client sees it take longer, or an error."""
     asked = [Cmdlet("Get-TransportConfig", {})] * 2
-    tenant.control("POST", "/throttle", {"application": {"requests_per_minute": 60}, "window_s": 1})
-    try:
-        taken = run(tenant.profile("psrp"), *asked)
-        tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_module_retries": 0}})
-        tenant.control("POST", "/throttle", {"application": {"requests_per_minute": 1}, "window_s": 1})
-        refused = run(tenant.profile("psrp", timeouts={"retry_s": 0.0}), Cmdlet("Get-TransportConfig", {}))
-    finally:
-        tenant.control("DELETE", "/throttle")
-        tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_module_retries": 5}})
-    assert all(isinstance(answer, Answer) for answer in taken), taken
-    waited = [r.get("refused") for r in tenant.requests("psrp") if r["cmdlet"] == "Get-TransportConfig"]
-    assert 1 in waited
+    since = tenant.seen()
+
+    def waits() -> bool:
+        return any(r.get("refused") for r in tenant.requests("psrp", since))
+
+    tenant.control("POST", "/throttle", {"application": {"requests_per_minute": 1}})
+    with ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(run, tenant.profile("psrp"), *asked)
+        try:
+            until(waits)
+            tenant.control("POST", "/clock", {"advance": 61})
+            assert all(isinstance(answer, Answer) for answer in asking.result())
+            tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_module_retries": 0}})
+            refused = run(tenant.profile("psrp", timeouts={"retry_s": 0.0}), Cmdlet("Get-TransportConfig", {}))
+        finally:
+            tenant.control("DELETE", "/throttle")
+            tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_module_retries": 5}})
     assert isinstance(refused[0], Throttled)
 
 

@@ -78,7 +78,9 @@ def ask(
         retry = Retry(clock=FastClock())
         credential: Any = Credential()
         resource = "https://graph.microsoft.com"
-        async with open_directory(credential, base, resource, Network(), retry, lambda n: Limiter(n, 8), timeout_s) as directory:
+        async with open_directory(
+            credential, base, resource, Network(), retry, lambda n: Limiter(n, 8), timeout_s
+        ) as directory:
             try:
                 return await directory.send(request)
             except TenantError as error:

@@ -37,8 +37,9 @@ class Service:
             raise self._errors.pop(0)
         return "done"
 
-    def call(self, request: Cmdlet, *, budget_s: float = 120.0, **options: bool) -> str:
-        return asyncio.run(Retry(budget_s, clock=self.clock).call(request, self.send, **options))
+    def call(self, request: Cmdlet, *, budget_s: float = 120.0, repeat_unclear: bool | None = None) -> str:
+        policy = Retry(budget_s, clock=self.clock)
+        return asyncio.run(policy.call(request, self.send, repeat_unclear=repeat_unclear))
 
 
 def throttled(after_s: float | None) -> Throttled:
