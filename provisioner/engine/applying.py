@@ -138,7 +138,7 @@ async def _parts_in_turn(run: Run, change: Change, gate: _Gate, confirmer: Confi
             warnings += allowed
             if held:
                 return dataclasses.replace(held, warnings=tuple(warnings))
-        async with run.gate:
+        async with run.writing():
             if run.stop.is_set():
                 return Result(change.address, change.action, LEFT, sender.interrupted, tuple(warnings))
             if not sender.begun:

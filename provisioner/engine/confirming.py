@@ -10,6 +10,12 @@ from provisioner.engine.events import READING_BACK, UNCONFIRMED, Confirming, Res
 from provisioner.engine.run import Run
 from provisioner.model import Address, Change
 
+_PER_REQUEST = 10
+"""While changes are being sent, so many are read back with one request: reading is to cost a tenth of the writes."""
+_HELD_S, _SHARE = 5.0, 0.1
+"""They wait no longer for that than so many seconds, and this share of the time that each has to show."""
+_LOOK_S = 0.05
+
 
 class Confirmer:
     """Reads changes back until they show: one loop for all of them, so that a listing serves many at once."""
@@ -53,11 +59,21 @@ class Confirmer:
                 self._news.clear()
                 await self._news.wait()
                 pause = 0.2
+            await self._enough()
             if await self._round():
                 pause = 0.2
             if self._pending:
                 await self._run.clock.sleep(pause)
                 pause = min(pause * 1.6, 5.0)
+
+    async def _enough(self) -> None:
+        """Let more changes come together, while some are still being sent."""
+        run, began = self._run, self._run.clock.monotonic()
+        held_s = min(_HELD_S, _SHARE * run.confirm_s)
+        while run.sending and len(self._pending) < _PER_REQUEST * run.costs.last:
+            if run.clock.monotonic() - began >= held_s:
+                return
+            await run.clock.sleep(_LOOK_S)
 
     async def _round(self) -> bool:
         """Look once at all that is pending; True when something was settled."""

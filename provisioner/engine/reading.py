@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import rules
@@ -45,6 +46,28 @@ _FOLLOW_UPS = 2
 
 Wanted = dict[str, dict[str, Any]]
 """Type name -> key -> spec, or None for a tombstone."""
+
+
+@dataclass(slots=True)
+class Costs:
+    """What reading costs, learned from the answers: pages by `request_key`, and the requests of the last reading."""
+
+    pages: dict[str, int] = field(default_factory=dict)
+    last: int = 1
+
+    def cheaper(self, queries: Iterable[Query]) -> Sequence[Query]:
+        """The queries, with the look-ups instead of each listing that is known to have more pages."""
+        return tuple(part for query in queries for part in self._of(query))
+
+    def _of(self, query: Query) -> Sequence[Query]:
+        pages = self.pages.get(request_key(query.request), 0)
+        return query.parts if query.parts and len(query.parts) < pages else (query,)
+
+    def learn(self, answers: Mapping[str, Answer | TenantError]) -> None:
+        """How many pages each listing had."""
+        found = {key: answer.requests for key, answer in answers.items() if isinstance(answer, Answer)}
+        self.pages |= found
+        self.last = max(1, sum(found.values()))
 
 
 async def read(
@@ -148,24 +171,23 @@ async def read_wanted(
     purpose: str = PLANNING,
     free: Collection[str] = (),
     kept: Mapping[str, Collection[str]] = {},
+    costs: Costs | None = None,
 ) -> Observed:
     """What the tenant has of the wanted objects, and of all others of the listed types.
 
-    `free` are types whose other objects are kept as far as the same answers show them: where they do not, nothing is
-    missing. `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of
-    the tenant, has none; only what a type lists by parts is asked for. `kept` as for `survey`.
+    `free` are types whose other objects are kept as far as the same answers show them: else nothing is missing.
+    `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of the
+    tenant, has none; only what a type lists by parts is asked for. `costs` choose listings or look-ups, and learn.
+    `kept` as for `survey`.
     """
-    asked: Mapping[str, Sequence[Query]] = {
-        t.name: tuple(t.queries({**dict.fromkeys(kept.get(t.name, ())), **wanted.get(t.name, {})}, t.name in listed))
-        for t in types
-        if wanted.get(t.name) or t.name in listed
-    }
-    requests = united([*(q.request for queries in asked.values() for q in queries), *evidence])
+    costs = costs or Costs()
+    asked = {name: costs.cheaper(queries) for name, queries in _queries(types, wanted, listed, kept).items()}
+    requests = united([*(query.request for queries in asked.values() for query in queries), *evidence])
     ask = functools.partial(_ask, ports=ports, reads=reads, purpose=purpose)
     answers = _trusted(await ask(requests.values()), purpose)
     further = [t for t in types if t.name in asked and (resolve or t.listed_in_parts)]
-    if further:
-        asked = {**asked, **await _resolve(wanted, listed, further, asked, answers, requests, ask)}
+    asked = {**asked, **await _resolve(wanted, listed, further, asked, answers, requests, ask)}
+    costs.learn(answers)
     resources: dict[Address, Observation] = {}
     undeclared: dict[Address, Any] = {}
     unlisted: dict[str, Unknown] = {}
@@ -173,10 +195,7 @@ async def read_wanted(
     for kind in (t for t in types if t.name in asked):
         ours = wanted.get(kind.name, {})
         seen, failed = _decode(kind, ours, asked[kind.name], answers)
-        for key in ours:
-            address, reason = Address(kind.name, key), failed.get(key)
-            there = seen.get(key, Absent())
-            resources[address] = reason or (there if isinstance(there, Absent) else Present(there))
+        resources |= {Address(kind.name, key): _observed(seen.get(key, Absent()), failed.get(key)) for key in ours}
         whole = failed.get("*")
         if whole and kind.name in listed:
             unlisted[kind.name] = whole
@@ -187,6 +206,22 @@ async def read_wanted(
     told = {key: _evidence(answers[key]) for key in map(request_key, evidence)}
     others = {name: count for name, count in passed.items() if count}
     return Observed(resources, undeclared, unlisted, len(answers), told, others)
+
+
+def _queries(
+    types: Types, wanted: Wanted, listed: Collection[str], kept: Mapping[str, Collection[str]]
+) -> Mapping[str, Sequence[Query]]:
+    """What is asked first, for each type of which something is wanted."""
+    return {
+        t.name: t.queries({**dict.fromkeys(kept.get(t.name, ())), **wanted.get(t.name, {})}, t.name in listed)
+        for t in types
+        if wanted.get(t.name) or t.name in listed
+    }
+
+
+def _observed(seen: Any, failed: Unknown | None) -> Observation:
+    """What is known of a wanted object by what was seen of it, which says nothing where reading it failed."""
+    return failed or (seen if isinstance(seen, Absent) else Present(seen))
 
 
 async def _resolve(

@@ -11,7 +11,7 @@ from typing import Any
 from provisioner.clock import Clock
 from provisioner.diagnostics import ProvisionerError
 from provisioner.engine.events import LEFT, UNCONFIRMED, Event, Finished, Observer, Result, Sending, Started
-from provisioner.engine.reading import Types, Wanted, read_wanted
+from provisioner.engine.reading import Costs, Types, Wanted, read_wanted
 from provisioner.model import Address, Change, Observation, Present, ResourceType, key_of
 from provisioner.tenant.ports import Ports
 
@@ -37,6 +37,10 @@ class Run:
     """Set once what a change opens has been seen in force, or the change has ended without it."""
     sent: set[Address] = field(default_factory=set)
     """The changes of which a write was sent, whatever became of it."""
+    costs: Costs = field(default_factory=Costs)
+    """What reading the tenant costs, as far as this run has found out."""
+    sending: int = 0
+    """How many changes are at their writes."""
     failure: Exception | None = None
     """What broke the run off; the first of several."""
     may_write: bool = False
@@ -92,7 +96,7 @@ class Run:
             for name in self._names(address):
                 of_type.setdefault(name.key, None)
             of_type[address.key] = spec
-        observed = await read_wanted(wanted, (), self.types, self.ports, self.reads, purpose=purpose)
+        observed = await read_wanted(wanted, (), self.types, self.ports, self.reads, purpose=purpose, costs=self.costs)
         return {address: self._of(address, observed.resources) for address in objects}
 
     def _names(self, address: Address) -> Sequence[Address]:
@@ -109,13 +113,25 @@ class Run:
         return next(iter([*same, *there]), seen[0])
 
     @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """A place among the writes that are under way at once."""
+        async with self.gate:
+            self.sending += 1
+            try:
+                yield
+            finally:
+                self.sending -= 1
+
+    @contextlib.asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
         """While a change pauses, another may take its place among the writes."""
+        self.sending -= 1
         self.gate.release()
         try:
             yield
         finally:
             await self.gate.acquire()
+            self.sending += 1
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

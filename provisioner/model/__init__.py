@@ -279,12 +279,15 @@ class Query:
     `covers` are the wanted keys whose answer rests on it: if it fails they are Unknown, and nothing is said about
     undeclared objects of the type. `may_be_missing`: NotFound is an answer without rows (a look-up of one identity).
     `may_be_refused`: a run that is not allowed to ask goes on without the answer; any other failure counts.
+    `parts` are look-ups that tell the same of the wanted keys as a listing does: they are sent instead of a listing
+    that is known to have more pages than there are look-ups.
     """
 
     request: Request
     covers: frozenset[str]
     may_be_missing: bool = False
     may_be_refused: bool = False
+    parts: tuple[Query, ...] = ()
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------

@@ -15,13 +15,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from provisioner.model import Answer, Cmdlet, Query, Unknown
 from provisioner.resources.canonical import is_guid
-from provisioner.resources.rows import recipient, service_principal
+from provisioner.resources.rows import batches, recipient, service_principal
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.service_principal import ServicePrincipal
 
 Party = Recipient | ServicePrincipal
-
-_MOST = 20  # names in one filter
 
 
 def look_ups(names: Mapping[str, Collection[str]], *, recipients_only: bool = False) -> list[Query]:
@@ -34,13 +32,6 @@ def look_ups(names: Mapping[str, Collection[str]], *, recipients_only: bool = Fa
     if ids:
         queries.append(Query(service_principal.LISTING, frozenset(key for name in ids for key in names[name])))
     return queries
-
-
-def batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
-    """Names in order, as many at a time as one filter has."""
-    ordered = sorted(names)
-    for start in range(0, len(ordered), _MOST):
-        yield ordered[start : start + _MOST]
 
 
 class Directory:

@@ -49,7 +49,7 @@ from provisioner.resources.canonical import (
     refusal,
 )
 from provisioner.resources.identities import Directory
-from provisioner.resources.rows import FEW, organization_config, recipient, user
+from provisioner.resources.rows import FEW, batches, organization_config, recipient, user
 from provisioner.resources.rows import authentication_policy as policies
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.user import User
@@ -176,7 +176,9 @@ class PolicyAssignmentType(BaseType):
             asked.append(Query(organization_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
         if everything or len(mailboxes) > FEW:
-            asked.append(Query(user.listing(map(_form, mailboxes)), frozenset(mailboxes)))
+            found = [] if everything else user.several({_form(key): key for key in mailboxes})
+            parts = tuple(Query(request, frozenset(keys)) for keys, request in found)
+            asked.append(Query(user.listing(map(_form, mailboxes)), frozenset(mailboxes), parts=parts))
         else:
             asked += [Query(user.look_up(_form(key)), frozenset({key})) for key in mailboxes]
         return asked
@@ -199,7 +201,7 @@ class PolicyAssignmentType(BaseType):
         for key, party in seen.resolved.items():
             if party not in seen.users:
                 unread.setdefault(party, []).append(key)
-        for some in identities.batches(unread):
+        for some in batches(unread):
             queries.append(Query(user.by_guid(some), frozenset(key for one in some for key in unread[one])))
         if everything:
             matched = {found.id for found in seen.matched.values() if isinstance(found, User)}

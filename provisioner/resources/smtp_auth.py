@@ -46,7 +46,7 @@ from provisioner.resources.canonical import (
     recipient_name,
 )
 from provisioner.resources.identities import Directory, Party
-from provisioner.resources.rows import FEW, cas_mailbox, recipient, transport_config
+from provisioner.resources.rows import FEW, batches, cas_mailbox, recipient, transport_config
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.service_principal import ServicePrincipal
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
@@ -126,7 +126,9 @@ class SmtpAuthType(BaseType):
             asked.append(Query(transport_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
         if everything or len(mailboxes) > FEW:
-            asked.append(Query(cas_mailbox.listing(map(_form, mailboxes)), frozenset(mailboxes)))
+            found = () if everything else cas_mailbox.look_ups(mailboxes)
+            parts = tuple(Query(request, frozenset(names)) for names, request in found)
+            asked.append(Query(cas_mailbox.listing(map(_form, mailboxes)), frozenset(mailboxes), parts=parts))
         else:
             asked += [Query(cas_mailbox.look_up(k), frozenset({k})) for k in mailboxes]
         return asked
@@ -145,7 +147,7 @@ class SmtpAuthType(BaseType):
         for key, one in seen.resolved.items():
             if one not in seen.rows:
                 guids.setdefault(one, []).append(key)
-        for some in identities.batches(guids):
+        for some in batches(guids):
             queries.append(Query(cas_mailbox.by_guid(some), frozenset(key for one in some for key in guids[one])))
         if everything:
             overrides = [guid for guid, row in seen.rows.items() if guid and row.get(SWITCH) is not None]

@@ -6,7 +6,7 @@ What a plan can change is decoded by its resource type, with these where both re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from provisioner.model import Answer, Request, Row, Unknown, request_key
 
@@ -15,7 +15,17 @@ Answers = Mapping[str, Answer | Unknown]
 
 
 FEW = 5
-"""Up to so many objects are looked up one by one; beyond, one listing costs less."""
+"""Up to so many objects are looked up one by one; beyond, one listing costs less, unless it has many pages."""
+
+_TOGETHER = 20
+"""Names in one filter."""
+
+
+def batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Names in order, as many at a time as one filter has."""
+    ordered = sorted(names)
+    for start in range(0, len(ordered), _TOGETHER):
+        yield ordered[start : start + _TOGETHER]
 
 
 def rows_of(answers: Answers, request: Request) -> Sequence[Row]:

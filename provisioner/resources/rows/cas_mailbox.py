@@ -6,11 +6,11 @@ Rows have no sign-in name; Get-Recipient has it, under the same Guid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from provisioner.model import Cmdlet, Needed, Row
 from provisioner.resources.canonical import identifier, is_guid, texts
-from provisioner.resources.rows import recipient
+from provisioner.resources.rows import batches, recipient
 from provisioner.resources.rows.transport_config import SWITCH
 
 NAME = "Get-CASMailbox"
@@ -36,6 +36,11 @@ def _needed(row: Row, names: frozenset[str]) -> bool:
 def look_up(name: str) -> Cmdlet:
     """The mailboxes that have an address, an id or a display name."""
     return _filtered((name,))
+
+
+def look_ups(names: Iterable[str]) -> Sequence[tuple[Sequence[str], Cmdlet]]:
+    """The mailboxes of many names, several in one request; each request with its names."""
+    return [(part, _filtered(part)) for part in batches(names)]
 
 
 def by_guid(guids: Iterable[str]) -> Cmdlet:

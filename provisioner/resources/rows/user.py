@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Needed, Row
 from provisioner.resources.canonical import guid, text_of
-from provisioner.resources.rows import FEW, recipient
+from provisioner.resources.rows import FEW, batches, recipient
 
 _ADDRESSES = ("UserPrincipalName", "WindowsEmailAddress")
 COLUMNS = recipient.COLUMNS | {*_ADDRESSES, "AuthenticationPolicy", "RecipientTypeDetails"}
@@ -53,9 +53,21 @@ def look_up(address: str) -> Cmdlet:
 
     Get-User filters on neither other addresses nor aliases (Learn, "Filterable properties for the Filter parameter").
     """
+    return Cmdlet("Get-User", {"Filter": _condition(address), "ResultSize": "Unlimited"}, COLUMNS)
+
+
+def _condition(address: str) -> str:
     value = "'" + address.replace("'", "''") + "'"
-    condition = f"WindowsEmailAddress -eq {value} -or UserPrincipalName -eq {value}"
-    return Cmdlet("Get-User", {"Filter": condition, "ResultSize": "Unlimited"}, COLUMNS)
+    return f"WindowsEmailAddress -eq {value} -or UserPrincipalName -eq {value}"
+
+
+def several(keys: Mapping[str, str]) -> Sequence[tuple[Sequence[str], Cmdlet]]:
+    """The users of many addresses, several in one request; each request with the keys of its addresses."""
+    filters = [(part, " -or ".join(map(_condition, part))) for part in batches(keys)]
+    return [
+        ([keys[address] for address in part], Cmdlet("Get-User", {"Filter": text, "ResultSize": "Unlimited"}, COLUMNS))
+        for part, text in filters
+    ]
 
 
 def by_guid(guids: Iterable[str]) -> Cmdlet:
