@@ -287,7 +287,7 @@ class Query:
     covers: frozenset[str]
     may_be_missing: bool = False
     may_be_refused: bool = False
-    parts: tuple[Query, ...] = ()
+    parts: tuple[Query, ...] = field(default=(), compare=False)
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------

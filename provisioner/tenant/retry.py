@@ -10,8 +10,9 @@ import email.utils
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import tenacity
@@ -60,16 +61,9 @@ class Retry:
 
         async def once() -> T:
             nonlocal began
-            async with AsyncExitStack() as held:
-                if limiter is not None:
-                    await held.enter_async_context(limiter.place(kind_of(request), self.budget_s))
+            async with self._place(request, limiter):
                 began = self.clock.monotonic() if began is None else began
                 return await send()
-
-        def worth_it(error: BaseException) -> bool:
-            if isinstance(error, Throttled | Unavailable):
-                return True
-            return isinstance(error, Unclear) and again
 
         def enough(state: tenacity.RetryCallState) -> bool:
             now = self.clock.monotonic()
@@ -82,7 +76,7 @@ class Retry:
                 self.on_wait(request, state.upcoming_sleep, error)
 
         tries = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(worth_it),
+            retry=tenacity.retry_if_exception(partial(_worth_it, again)),
             wait=_wait,
             stop=enough,
             sleep=self.clock.sleep,
@@ -92,13 +86,28 @@ class Retry:
         try:
             return await tries(once)
         except TenantError as error:
-            asked = _asked(error)
-            if asked is not None and asked > self.budget_s:
-                error.mend = f"the service asks for {asked:.0f} s; timeouts.retry_s allows {self.budget_s:.0f} s"
+            self._name_budget(error)
             attempts = 1 if isinstance(error, Throttled) else tries.statistics.get("attempt_number", 1)
-            if attempts > 1 and worth_it(error):
+            if attempts > 1 and _worth_it(again, error):
                 error.summary = f"{error.summary} (tried {attempts} times)"
             raise
+
+    def _place(self, request: Request, limiter: Limiter | None) -> AbstractAsyncContextManager[None]:
+        """A place for one try; there is always one without a limiter."""
+        return nullcontext() if limiter is None else limiter.place(kind_of(request), self.budget_s)
+
+    def _name_budget(self, error: TenantError) -> None:
+        """Say so where the service asks for a longer wait than is allowed."""
+        asked = _asked(error)
+        if asked is not None and asked > self.budget_s:
+            error.mend = f"the service asks for {asked:.0f} s; timeouts.retry_s allows {self.budget_s:.0f} s"
+
+
+def _worth_it(again: bool, error: BaseException) -> bool:
+    """Whether to send once more; `again`: also what may have been carried out."""
+    if isinstance(error, Throttled | Unavailable):
+        return True
+    return isinstance(error, Unclear) and again
 
 
 def kind_of(request: Request) -> str:

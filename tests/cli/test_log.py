@@ -74,7 +74,7 @@ def test_no_parameter_filter_or_name_of_a_mailbox_is_logged(format_: str) -> Non
 
 
 def test_text_is_one_line_with_the_same_facts() -> None:
-    assert said("text")[2] == (
+    assert said("text")[3] == (
         "2026-11-23T10:00:00.000Z request run=run-1 cmdlet=Set-CASMailbox host=exchange.example outcome=ok rows=2 "
         "pages=2 request_ids=['r-1'] duration_s=0.5 retries=1"
     )

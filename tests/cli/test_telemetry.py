@@ -186,7 +186,7 @@ def test_throttling_is_counted_everywhere(shop: Shop, collector: Collector) -> N
     assert (last["kind"], last["exit_code"], last["retries"], last["throttled"]) == ("end", 0, 2, 2)
     assert last["waited_s"] == 6.0
     metrics = {name.rpartition(".")[2]: value for name, value in collector.metrics.items()}
-    assert metrics == {"requests": last["requests"], "retries": 2, "throttled": 2, "waited": 6.0}
+    assert metrics == {"requests": last["requests"], "retries": 2, "throttled": 2, "slowdowns": 2, "waited": 6.0}
     assert f"{last['requests']} requests, 0 failed, 2 retries (2 throttled), 6 s waited" in done.stderr
     (write,) = [s for s in collector.spans if s["name"] == "Set-CASMailbox"]
     assert write["http.request.resend_count"] == 2
