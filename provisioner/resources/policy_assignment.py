@@ -176,9 +176,12 @@ class PolicyAssignmentType(BaseType):
             asked.append(Query(organization_config.REQUEST, frozenset({ORGANIZATION})))
         mailboxes = [key for key in wanted if key != ORGANIZATION]
         if everything or len(mailboxes) > FEW:
-            found = [] if everything else user.several({_form(key): key for key in mailboxes})
-            parts = tuple(Query(request, frozenset(keys)) for keys, request in found)
-            asked.append(Query(user.listing(map(_form, mailboxes)), frozenset(mailboxes), parts=parts))
+            names: dict[str, list[str]] = {}
+            for key in mailboxes:
+                names.setdefault(_form(key), []).append(key)
+            found = [] if everything else user.several(names)
+            parts = tuple(Query(request, frozenset(k for name in some for k in names[name])) for some, request in found)
+            asked.append(Query(user.listing(names), frozenset(mailboxes), parts=parts))
         else:
             asked += [Query(user.look_up(_form(key)), frozenset({key})) for key in mailboxes]
         return asked

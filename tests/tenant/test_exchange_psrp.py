@@ -37,6 +37,7 @@ from provisioner.settings import Profile
 from provisioner.tenant import psrp_library
 from provisioner.tenant.connect import connect
 from provisioner.tenant.exchange_psrp import PsrpExchange
+from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.retry import Retry
 from tests.clocks import until
 from tests.local_tenant import FRONT_OF, TRANSPORTS, LocalTenant, connected, sandbox
@@ -740,7 +741,8 @@ def test_whatever_a_library_raises_reaches_those_who_wait() -> None:
             pass
 
     async def asked() -> list[BaseException | Answer]:
-        exchange = PsrpExchange(Stumbling, Retry(), 1, 1)  # type: ignore[arg-type] # as far as it is used
+        limiter = Limiter("Exchange Online", 1, batches=True)
+        exchange = PsrpExchange(Stumbling, Retry(), limiter, 1, 1)  # type: ignore[arg-type] # as far as it is used
         try:
             async with asyncio.timeout(10):
                 wanted = (exchange.run(Cmdlet(f"Get-{n}")) for n in range(3))

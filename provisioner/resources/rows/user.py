@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Needed, Row
@@ -61,13 +61,10 @@ def _condition(address: str) -> str:
     return f"WindowsEmailAddress -eq {value} -or UserPrincipalName -eq {value}"
 
 
-def several(keys: Mapping[str, str]) -> Sequence[tuple[Sequence[str], Cmdlet]]:
-    """The users of many addresses, several in one request; each request with the keys of its addresses."""
-    filters = [(part, " -or ".join(map(_condition, part))) for part in batches(keys)]
-    return [
-        ([keys[address] for address in part], Cmdlet("Get-User", {"Filter": text, "ResultSize": "Unlimited"}, COLUMNS))
-        for part, text in filters
-    ]
+def several(addresses: Iterable[str]) -> Sequence[tuple[Sequence[str], Cmdlet]]:
+    """The users of many addresses, several in one request; each request with its addresses."""
+    parts = [(part, " -or ".join(map(_condition, part))) for part in batches(addresses)]
+    return [(part, Cmdlet("Get-User", {"Filter": text, "ResultSize": "Unlimited"}, COLUMNS)) for part, text in parts]
 
 
 def by_guid(guids: Iterable[str]) -> Cmdlet:
