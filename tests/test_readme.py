@@ -8,6 +8,8 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import yaml
+
 from provisioner import __version__, diagnostics
 from provisioner.cli.main import COMMANDS
 from provisioner.plan import document
@@ -45,10 +47,11 @@ def test_the_plan_in_the_page_on_plans_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_seed_in_the_page_on_the_sandbox_loads(tmp_path: Path) -> None:
-    (seed,) = blocks("yaml", (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8"))
+    seed, quotas = blocks("yaml", (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8"))
     (tmp_path / "seed.yaml").write_text(seed, encoding="utf-8")
     with sandbox(tmp_path / "state", tmp_path / "seed.yaml") as tenant:
         assert len(tenant.rows("CASMailbox")) == 102
+        tenant.control("POST", "/load", {"sandbox": 1, **yaml.safe_load(quotas)})
 
 
 def test_the_profile_in_the_readme_is_valid(tmp_path: Path) -> None:

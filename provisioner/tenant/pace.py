@@ -88,6 +88,7 @@ class Pace:
     _next: float = -math.inf
     _quiet_until: float = -math.inf
     _slowed_at: float = -math.inf
+    _refused_at: float = -math.inf
     _taken: float = math.inf
     _full_at: float = -math.inf
     _sent: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
@@ -149,7 +150,7 @@ class Pace:
         """
         running = self.in_flight
         self._leave_place()
-        news = sent > self._slowed_at
+        news = self._noticed(now, sent)
         if news:
             if at_once:
                 self._taken = max(1.0, running - 1.0)
@@ -165,10 +166,16 @@ class Pace:
         """The service is not available for now; likewise."""
         running = self.in_flight
         self._leave_place()
-        news = sent > self._slowed_at
+        news = self._noticed(now, sent)
         if news:
             self._shrink(now, _OVERLOADED * min(self.at_once, running))
         self._be_quiet(now, retry_after_s)
+        return news
+
+    def _noticed(self, now: float, sent: float) -> bool:
+        """Whether a refusal is news: slower answers before it tell neither a rate nor a limit."""
+        news = sent > self._refused_at
+        self._refused_at = now if news else self._refused_at
         return news
 
     def ended(self) -> None:

@@ -30,6 +30,23 @@ def test_a_quota_that_halves_in_the_middle_is_found_again(jitter: float) -> None
     assert service.refused < 10
 
 
+def test_a_refusal_is_noticed_that_comes_after_answers_took_longer() -> None:
+    """Slower answers do not tell a rate: the requests that were under way with them still do."""
+    pace = Pace(16)
+    for moment in range(40):
+        assert pace.leave(float(moment), "Set-CASMailbox").count
+        pace.answered(moment + 0.1, "Set-CASMailbox", float(moment))
+    pace.at_once = 8.0
+    for _ in range(8):
+        assert pace.leave(40.0, "Set-Mailbox").count
+    for _ in range(4):
+        pace.answered(44.0, "Set-CASMailbox", 40.0)
+    assert pace.most < 8
+    assert pace.refused(44.0, 40.0, 10.0)
+    assert pace.rate(44.0) is not None
+    assert not pace.refused(44.0, 40.0, 10.0), "sent before the refusal was noticed"
+
+
 def test_a_quota_that_rises_is_used_after_a_while() -> None:
     def rise(service: Service) -> None:
         if service.done == 500:
