@@ -10,15 +10,24 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from provisioner.diagnostics import Diagnostic, InputError, TenantError, Throttled, Unavailable, Unclear
+from provisioner.diagnostics import (
+    Diagnostic,
+    InputError,
+    Malformed,
+    ProvisionerError,
+    TenantError,
+    Throttled,
+    Unavailable,
+    Unclear,
+)
 from provisioner.extras import need
 from provisioner.model import Answer, Cmdlet, Parameter, Secret
 from provisioner.model.clouds import CLOUDS
@@ -27,6 +36,7 @@ from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.network import Network, trusted
 from provisioner.tenant.psrp_connection import Bounds, bound
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, Selecting, SessionLost
+from provisioner.tenant.psrp_threads import in_thread
 from provisioner.tenant.retry import Retry
 
 if TYPE_CHECKING:
@@ -35,49 +45,84 @@ if TYPE_CHECKING:
     from provisioner.settings import Profile, Psrp
 
 _CLOSING_S = 5.0
+_STEPS = 10  # of a batch at most: twice to open, connect, ask what the session selects, and two pipelines
 _READ_MARGIN_S = 10  # read_timeout above OperationTimeout, or pypsrp asks again for output that is lost
 
 
+_OVERDUE_S = 5.0
+"""What a thread has beyond the time of its runspace before it is cut off, which ends itself when that is over."""
+_CLOSED = "the session with the management host was closed before there was an answer"
 _Waiting = tuple[Cmdlet, asyncio.Future[Answer]]
+T = TypeVar("T")
 
 
 class PsrpExchange:
-    """The Exchange port over remote PowerShell. `open_runspace` makes one that is not open yet."""
+    """The Exchange port over remote PowerShell. `open_runspace` makes one that is not open yet.
+
+    Whatever ends a worker, each cmdlet that it had or that waits for it has an answer or an error. `request_s` is what
+    a runspace may take for a step; from it follows how long a cmdlet waits while nothing at all is answered.
+    """
 
     transport = "psrp"
 
     def __init__(
-        self, open_runspace: Callable[[], Runspace], retry: Retry, limiter: Limiter, runspaces: int, statements: int
+        self,
+        open_runspace: Callable[[], Runspace],
+        retry: Retry,
+        limiter: Limiter,
+        runspaces: int,
+        statements: int,
+        request_s: float,
     ) -> None:
         self._make, self._retry, self._limiter = open_runspace, retry, limiter
         self._limit, self._statements = runspaces, statements
+        self._patience_s = _STEPS * request_s + retry.budget_s
         self._queue: deque[_Waiting] = deque()
         self._news = asyncio.Condition()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle = 0
-        self._threads = ThreadPoolExecutor(runspaces, thread_name_prefix="psrp")
+        self._moved = time.monotonic()
+        self._closed = False
 
     async def run(self, cmdlet: Cmdlet) -> Answer:
         """Run one cmdlet. Raises what `diagnostics` has for a TenantError."""
         return await self._retry.call(cmdlet, partial(self._once, cmdlet), repeat_unclear=cmdlet.reads)
 
     async def close(self) -> None:
-        """Close every session, within a few seconds."""
+        """Close every session, within a few seconds. What still waits is told so."""
+        self._closed = True
         for worker in self._workers:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=_CLOSING_S)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._refuse(_CLOSED)
 
     async def _once(self, cmdlet: Cmdlet) -> Answer:
+        if self._closed:
+            raise TenantError(_CLOSED, cmdlet.name)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append((cmdlet, future))
-        await asyncio.sleep(0)  # whatever else is being asked right now comes along
-        async with self._news:
-            self._news.notify()
-        if not self._idle and len(self._workers) < self._limit and self._queue:
-            self._start()
-        return await future
+        try:
+            await asyncio.sleep(0)  # whatever else is being asked right now comes along
+            async with self._news:
+                self._news.notify()
+            if not self._idle and len(self._workers) < self._limit and self._queue:
+                self._start()
+            return await self._answered(cmdlet, future)
+        finally:
+            future.cancel()  # where nobody waits any more: what was not sent is not sent
+
+    async def _answered(self, cmdlet: Cmdlet, future: asyncio.Future[Answer]) -> Answer:
+        """Its answer. Raises the error for it, and one where nothing was answered for longer than a batch may take."""
+        since = time.monotonic()
+        while not future.done():
+            left_s = max(since, self._moved) + self._patience_s - time.monotonic()
+            if left_s <= 0:
+                sent = all(waiting is not future for _, waiting in self._queue)
+                words = f"the management host answered nothing for {self._patience_s:.0f} s"
+                raise (Unclear if sent and not cmdlet.reads else TenantError)(words, cmdlet.name)
+            await asyncio.wait({future}, timeout=left_s)
+        return future.result()
 
     def _start(self) -> None:
         worker = asyncio.create_task(self._work())
@@ -85,10 +130,25 @@ class PsrpExchange:
         worker.add_done_callback(self._left)
 
     def _left(self, worker: asyncio.Task[None]) -> None:
-        """A worker ends where its session cannot be opened. The last one leaves what still waits to another."""
+        """A worker ends where its session cannot be opened. The last one leaves what still waits to another.
+
+        Where it was ended by something else, another would be too: what waits has that for an answer.
+        """
         self._workers.discard(worker)
-        if self._queue and not self._workers and not worker.cancelled() and worker.exception() is None:
+        error = None if worker.cancelled() else worker.exception()
+        if self._workers:
+            return
+        if self._closed or worker.cancelled():
+            self._refuse(_CLOSED)
+        elif error is not None:
+            self._refuse(error)
+        elif self._queue:
             self._start()
+
+    def _refuse(self, why: str | BaseException) -> None:
+        """Tell whatever waits that it is not sent, and why."""
+        waiting = self._take(len(self._queue))
+        _tell(waiting, [_error(why, cmdlet, sent=False) for cmdlet, _ in waiting])
 
     async def _work(self) -> None:
         """One runspace's life: open when first needed, serve while there is something to do."""
@@ -101,7 +161,7 @@ class PsrpExchange:
                 if not runspace.is_open:
                     runspace = self._make()
         finally:
-            await asyncio.shield(self._in_thread(runspace.close))
+            await self._given(runspace, runspace.close)
 
     async def _some_wait(self) -> None:
         """Until there is something to do."""
@@ -129,6 +189,8 @@ class PsrpExchange:
             lived, told = await self._serve(runspace, batch) if batch else (True, Unclear("another took it"))
         finally:
             self._limiter.leave(place, told)
+            self._moved = time.monotonic()
+            _tell(batch, [_error(_CLOSED, cmdlet, sent=True) for cmdlet, _ in batch])  # those that know nothing yet
         return lived
 
     def _share(self) -> int:
@@ -136,9 +198,11 @@ class PsrpExchange:
         return min(self._statements, math.ceil(len(self._queue) / self._limit))
 
     def _take(self, most: int) -> list[_Waiting]:
-        return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        """So many of the queue, without those for which nobody waits any more."""
+        taken = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        return [(cmdlet, future) for cmdlet, future in taken if not future.done()]
 
-    async def _serve(self, runspace: Runspace, batch: Sequence[_Waiting]) -> tuple[bool, TenantError | None]:
+    async def _serve(self, runspace: Runspace, batch: list[_Waiting]) -> tuple[bool, TenantError | None]:
         """Run a batch and tell each what became of it: whether this runspace goes on, and what the service said."""
         try:
             outcomes, lived = await self._given(runspace, partial(_run, runspace, [c for c, _ in batch]))
@@ -146,31 +210,25 @@ class PsrpExchange:
             # The session could not be opened. Where others are open, they take over.
             if isinstance(error, Throttled) and len(self._workers) > 1:
                 self._queue.extendleft(reversed(batch))
+                batch.clear()
                 async with self._news:
                     self._news.notify_all()
                 return False, error
             outcomes, lived = [error] * len(batch), False
         except Exception as error:  # noqa: BLE001 - a library that stumbles over an answer, in its own ways
-            outcomes, lived = [error] * len(batch), False
+            _tell(batch, [_error(error, cmdlet, sent=True) for cmdlet, _ in batch])
+            return False, None
         _tell(batch, outcomes)
         return bool(lived), next((o for o in outcomes if isinstance(o, Throttled)), None)
 
-    async def _given(self, runspace: Runspace, work: Callable[[], Any]) -> Any:
-        """What a runspace gives. One that is given up is cut off: its thread would wait for the host."""
-        running = asyncio.ensure_future(self._in_thread(work))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            runspace.abort()
-            await asyncio.wait({running})
-            raise
-
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _given(self, runspace: Runspace, work: Callable[[], T]) -> T:
+        """What a runspace gives. One that is given up, or takes longer than it may, is cut off."""
+        runspace.begin()
+        return await in_thread(work, lambda: runspace.deadline + _OVERDUE_S, runspace.abort)
 
 
-def _tell(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
-    """Give each what became of it."""
+def _tell(batch: Sequence[_Waiting], outcomes: Sequence[Outcome | BaseException]) -> None:
+    """Give each what became of it, where it does not know yet."""
     for (cmdlet, future), outcome in zip(batch, outcomes, strict=True):
         if future.done():
             continue
@@ -181,6 +239,24 @@ def _tell(batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
                 future.set_exception(Unavailable("the pipeline ended before its turn", cmdlet.name))
             case _:
                 future.set_exception(outcome)
+
+
+def _error(why: str | BaseException, cmdlet: Cmdlet, *, sent: bool) -> BaseException:
+    """Why a cmdlet has no answer, as an error for it. What the program has an error for is that error.
+
+    Anything else is a library that stumbles, over what the host sent if it did: a write may have been carried out.
+    """
+    if isinstance(why, ProvisionerError) or (isinstance(why, BaseException) and not isinstance(why, Exception)):
+        return why
+    kind: type[TenantError] = TenantError if isinstance(why, str) else Malformed
+    if sent and not cmdlet.reads:
+        kind = Unclear
+    if isinstance(why, str):
+        return kind(why, cmdlet.name)
+    text = str(why)[:300] or "without words"
+    found = kind(f"the session with the management host broke: {type(why).__name__}: {text}", cmdlet.name)
+    found.__cause__ = why
+    return found
 
 
 def _run(runspace: Runspace, cmdlets: Sequence[Cmdlet]) -> tuple[list[Outcome], bool]:
@@ -216,7 +292,7 @@ async def open_psrp(profile: Profile, retry: Retry, limiter: Limiter, network: N
     def make() -> Runspace:
         return Runspace(*_wsman(settings, network), settings.configuration, prologue, timeout_s, selecting)
 
-    exchange = PsrpExchange(make, retry, limiter, settings.runspaces, settings.statements)
+    exchange = PsrpExchange(make, retry, limiter, settings.runspaces, settings.statements, timeout_s)
     try:
         yield exchange
     finally:

@@ -35,12 +35,21 @@ class Bounds:
         self._deadline = float("inf")
         self._timer: threading.Timer | None = None
         self._sockets: set[socket.socket] = set()
-        self._cut = False
+        self._cut = self._given_up = False
         self.limit(float("inf"))
 
-    def limit(self, seconds: float) -> None:
-        """Give the runspace so much time, and the bytes of one pipeline, for what it does from now on."""
-        self._allowed_s, self._deadline = seconds, time.monotonic() + seconds
+    @property
+    def deadline(self) -> float:
+        """When what the runspace does must have ended, by time.monotonic."""
+        return self._deadline
+
+    def limit(self, seconds: float, *, ending: bool = False) -> None:
+        """Give the runspace so much time, and the bytes of one pipeline, for what it does from now on.
+
+        One that was given up has time to end only.
+        """
+        if not self._given_up or ending:
+            self._allowed_s, self._deadline = seconds, time.monotonic() + seconds
         self._left_bytes = limits.MOST_PIPELINE_BYTES
 
     def begin(self) -> None:
@@ -68,6 +77,7 @@ class Bounds:
 
     def abort(self) -> None:
         """End the exchange that is under way, from another thread; no other begins."""
+        self._given_up = True
         self._deadline = time.monotonic()
         self._cut_off()
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import (
+    InputError,
     Malformed,
     PermissionMissing,
     SignInRefused,
@@ -129,6 +130,15 @@ class Runspace:
     def is_open(self) -> bool:
         return self._pool is not None
 
+    def begin(self) -> None:
+        """It is about to be used, by another thread."""
+        self._bounds.limit(self._timeout_s)
+
+    @property
+    def deadline(self) -> float:
+        """When what it does must have ended, by time.monotonic."""
+        return self._bounds.deadline
+
     def open(self) -> None:
         """Open it and run the prologue. Raises what `diagnostics` has for a TenantError."""
         from pypsrp.powershell import RunspacePool
@@ -176,7 +186,7 @@ class Runspace:
 
     def _end(self, pool: RunspacePool) -> None:
         """Delete the shell, and what runs in it. Nothing depends on it: the host ends idle shells by itself."""
-        self._bounds.limit(_ENDING_S)
+        self._bounds.limit(_ENDING_S, ending=True)
         with contextlib.suppress(Exception):
             pool.close()
 
@@ -213,16 +223,18 @@ class Runspace:
         pool = self._opened()
         self._bounds.limit(self._timeout_s)
         mark = random.randrange(2**20, 2**31) if len(heard) > 1 else None  # noqa: S311 - no secret
-        shell = self._pipeline(pool, cmdlets, mark)
-        begun = False
+        shell, begun = None, False
         try:
+            shell = self._pipeline(pool, cmdlets, mark)  # where it holds a secret, keys are exchanged with the host
             shell.begin_invoke()
             begun = True
             self._receive(shell, heard, mark)
             shell.close()
+        except InputError:
+            raise  # a secret that is not there
         except Exception as error:
             # What only reads may be sent again, even if it ran.
-            begun = begun or (_may_have_run(error) and not all(c.reads for c in cmdlets))
+            begun = begun or (shell is not None and _may_have_run(error) and not all(c.reads for c in cmdlets))
             lost = self._failure(error, cmdlets[0].name, sent=begun)
             self._pool = None
             if isinstance(error, TimeoutError | Malformed):

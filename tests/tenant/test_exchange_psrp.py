@@ -10,7 +10,9 @@ import hashlib
 import json
 import logging
 import ssl
-from collections.abc import Iterator, Sequence
+import struct
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,9 @@ from provisioner.diagnostics import (
     Unavailable,
     Unclear,
 )
-from provisioner.model import Answer, Cmdlet, Delta, Parameter
+from provisioner.model import Answer, Cmdlet, Delta, Parameter, Secret
 from provisioner.settings import Profile
-from provisioner.tenant import psrp_library
+from provisioner.tenant import exchange_psrp, psrp_library, psrp_threads
 from provisioner.tenant.connect import connect
 from provisioner.tenant.exchange_psrp import PsrpExchange
 from provisioner.tenant.limiter import Limiter
@@ -728,26 +730,165 @@ def test_a_secret_in_the_prologue_must_be_a_reference(tenant: LocalTenant) -> No
         profile_of(tenant, prologue={"parameters": {"CertificatePassword": CANARY}})
 
 
-def test_whatever_a_library_raises_reaches_those_who_wait() -> None:
-    """Nobody waits for good: neither for the batch that it struck, nor for what was asked behind it."""
+# --- workers and threads ---------------------------------------------------------------------------------------------
 
-    class Stumbling:
-        is_open = True
 
-        def run(self, cmdlets: object) -> object:
-            raise ValueError("an answer that the library does not understand")
+class Fake:
+    """A runspace that answers, or does what a test says instead."""
 
-        def close(self) -> None:
-            pass
+    is_open = True
+    deadline = float("inf")
 
-    async def asked() -> list[BaseException | Answer]:
-        limiter = Limiter("Exchange Online", 1, batches=True)
-        exchange = PsrpExchange(Stumbling, Retry(), limiter, 1, 1)  # type: ignore[arg-type] # as far as it is used
+    def __init__(self, run: Callable[[Sequence[Cmdlet]], Any] | None = None) -> None:
+        self._run = run or (lambda cmdlets: [Answer(()) for _ in cmdlets])
+
+    def begin(self) -> None:
+        pass
+
+    def run(self, cmdlets: Sequence[Cmdlet]) -> Any:
+        return self._run(cmdlets)
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+READS = [Cmdlet(f"Get-{n}") for n in range(4)]
+WRITES = [Cmdlet(f"New-{n}") for n in range(4)]
+
+
+def asked(
+    make: Callable[[], Any], *cmdlets: Cmdlet, runspaces: int = 1, statements: int = 1, request_s: float = 60.0
+) -> list[BaseException | Answer]:
+    """What cmdlets that are asked at once get of these runspaces. None waits for good."""
+
+    async def ask() -> list[BaseException | Answer]:
+        limiter = Limiter("Exchange", runspaces, batches=True)
+        exchange = PsrpExchange(make, Retry(0.0), limiter, runspaces, statements, request_s)
         try:
-            async with asyncio.timeout(10):
-                wanted = (exchange.run(Cmdlet(f"Get-{n}")) for n in range(3))
-                return await asyncio.gather(*wanted, return_exceptions=True)
+            async with asyncio.timeout(30):
+                return await asyncio.gather(*map(exchange.run, cmdlets), return_exceptions=True)
         finally:
             await exchange.close()
 
-    assert [type(found) for found in asyncio.run(asked())] == [ValueError] * 3
+    return asyncio.run(ask())
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def raise_it(*_: Any) -> Any:
+        raise error
+
+    return raise_it
+
+
+@pytest.mark.parametrize("raised", [ValueError("odd"), StopIteration("odd"), struct.error("odd")], ids=repr)
+def test_whatever_a_library_raises_reaches_those_who_wait(raised: Exception) -> None:
+    """Nobody waits for good: neither for the batch that it struck, nor for what was asked behind it."""
+    found = asked(lambda: Fake(raising(raised)), *READS, *WRITES)
+    assert [type(each) for each in found] == [Malformed] * 4 + [Unclear] * 4
+    assert all("odd" in str(each) for each in found)
+
+
+@pytest.mark.parametrize("raised", [ValueError("odd"), InputError([]), SignInRefused("odd")], ids=repr)
+def test_where_no_runspace_can_be_made_whatever_waits_is_told(raised: Exception) -> None:
+    found = asked(raising(raised), *READS, *WRITES, runspaces=2)
+    assert {type(each) for each in found} == {Malformed if isinstance(raised, ValueError) else type(raised)}
+
+
+def test_a_runspace_that_cannot_be_closed_keeps_nobody_waiting() -> None:
+    class Unclosed(Fake):
+        close = raising(ValueError("odd"))
+
+    first = Unclosed(raising(Unavailable("gone")))
+    made = iter([first, *(Fake() for _ in range(9))])
+    found = asked(lambda: next(made), *READS)
+    assert isinstance(found[0], Unavailable)
+    assert not [each for each in found[1:] if not isinstance(each, Malformed | Answer)]
+
+
+def test_outcomes_that_are_not_as_many_as_the_cmdlets_leave_none_waiting() -> None:
+    found = asked(lambda: Fake(lambda cmdlets: [Answer(())]), *READS, *WRITES, statements=4)
+    assert not [each for each in found if not isinstance(each, Answer | TenantError)]
+
+
+def test_a_thread_that_does_not_end_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those who asked nor the end of the program."""
+    monkeypatch.setattr(psrp_threads, "_CUT_S", 0.05)
+    monkeypatch.setattr(exchange_psrp, "_OVERDUE_S", 0.0)
+    never = threading.Event()
+
+    class Stuck(Fake):
+        deadline = 0.0
+
+        def run(self, cmdlets: Sequence[Cmdlet]) -> Any:
+            never.wait()
+
+    try:
+        found = asked(Stuck, *READS[:2], *WRITES[:2])
+        assert [type(each) for each in found] == [Malformed] * 2 + [Unclear] * 2
+        stuck = [thread for thread in threading.enumerate() if thread.name == "psrp"]
+        assert stuck
+        assert all(thread.daemon for thread in stuck)
+    finally:
+        never.set()
+
+
+def test_what_waits_while_nothing_is_answered_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psrp_threads, "_CUT_S", 0.05)
+    never = threading.Event()
+
+    class Stuck(Fake):
+        def run(self, cmdlets: Sequence[Cmdlet]) -> Any:
+            never.wait()
+
+    try:
+        sent, *waiting = asked(Stuck, *WRITES, request_s=0.02)
+    finally:
+        never.set()
+    assert isinstance(sent, Unclear)
+    assert [type(each) for each in waiting] == [TenantError] * 3
+
+
+def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
+    ran: list[str] = []
+    began, going = threading.Event(), threading.Event()
+
+    def run(cmdlets: Sequence[Cmdlet]) -> Any:
+        ran.extend(cmdlet.name for cmdlet in cmdlets)
+        began.set()
+        going.wait(30)
+        return [Answer(()) for _ in cmdlets]
+
+    async def ask() -> None:
+        exchange = PsrpExchange(lambda: Fake(run), Retry(), Limiter("Exchange", 1, batches=True), 1, 1, 60.0)  # type: ignore[arg-type, return-value] # as far as it is used
+        first, second, third = (asyncio.create_task(exchange.run(cmdlet)) for cmdlet in WRITES[:3])
+        await asyncio.to_thread(began.wait, 30)
+        second.cancel()
+        going.set()
+        await asyncio.gather(first, third)
+        await exchange.close()
+        with pytest.raises(TenantError, match="was closed"):
+            await exchange.run(WRITES[3])
+
+    asyncio.run(ask())
+    assert ran == ["New-0", "New-2"]
+
+
+def test_keys_that_cannot_be_exchanged_are_an_error_of_the_cmdlet(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret needs them, before anything is sent."""
+    monkeypatch.setenv("PSRP_SECRET", CANARY)
+    rule = {"front": "wsman", "match": {"method": "Send"}, "times": None, "do": {"status": 500}}
+    tenant.control("POST", "/faults", [rule])
+    timeouts = tenant.profile().timeouts.model_copy(update={"retry_s": 0.1})
+    profile = profile_of(tenant).model_copy(update={"timeouts": timeouts})
+    seen = tenant.seen()
+    secret = Cmdlet("New-MailUser", {"Name": "x", "Password": Secret("env:PSRP_SECRET")})
+    (found,) = run(profile, secret)
+    assert isinstance(found, Unavailable)
+    assert not tenant.writes("psrp", seen)
+    monkeypatch.delenv("PSRP_SECRET")
+    assert isinstance(run(profile, secret)[0], InputError)
