@@ -161,7 +161,7 @@ class PsrpExchange:
                 if not runspace.is_open:
                     runspace = self._make()
         finally:
-            await self._given(runspace, runspace.close)
+            await self._given(runspace, runspace.close, lambda: None)  # cut off, it would leave its shell behind
 
     async def _some_wait(self) -> None:
         """Until there is something to do."""
@@ -221,10 +221,10 @@ class PsrpExchange:
         _tell(batch, outcomes)
         return bool(lived), next((o for o in outcomes if isinstance(o, Throttled)), None)
 
-    async def _given(self, runspace: Runspace, work: Callable[[], T]) -> T:
+    async def _given(self, runspace: Runspace, work: Callable[[], T], cut: Callable[[], None] | None = None) -> T:
         """What a runspace gives. One that is given up, or takes longer than it may, is cut off."""
         runspace.begin()
-        return await in_thread(work, lambda: runspace.deadline + _OVERDUE_S, runspace.abort)
+        return await in_thread(work, lambda: runspace.deadline + _OVERDUE_S, cut or runspace.abort)
 
 
 def _tell(batch: Sequence[_Waiting], outcomes: Sequence[Outcome | BaseException]) -> None:
