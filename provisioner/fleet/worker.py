@@ -21,7 +21,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient
 from dbos._error import DBOSException
-from dbos._serialization import Serializer
+from dbos._serialization import DBOSDefaultSerializer, Serializer
 
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
@@ -55,6 +55,15 @@ class Json(Serializer):
 
     def name(self) -> str:
         return "provisioner_json"
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("a pickled row of the store is not read")
+
+
+# The engine reads a row as the row itself says, and would unpickle one that says "py_pickle": who may write to the
+# store could run code in each worker. It offers no setting for that.
+DBOSDefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
 
 
 def _as_json(value: Any) -> Any:
