@@ -127,6 +127,17 @@ def test_the_owner_of_the_file_counts_where_none_is_given() -> None:
     assert len(found.left_out) == 1
 
 
+def test_what_a_plan_cannot_write_is_named_and_the_rest_is_exported() -> None:
+    live = connector(
+        "x", sender_domains=frozenset({"contoso.com"}), spellings=frozenset({"SenderDomains=contoso.com;5"})
+    )
+    found = exported({Address("inbound_connector", "x"): live})
+    assert plan_of(found)["inbound_connectors"]["x"]["sender_domains"] == ["contoso.com"]
+    assert list(found.left_out) == [
+        'inbound_connector["x"]: the cost of contoso.com;5 in sender_domains is left as it is until the list changes'
+    ]
+
+
 def test_a_field_that_the_plan_language_does_not_take_is_left_out_and_the_rest_is_kept() -> None:
     live = {Address("inbound_connector", "x"): connector("x", ef_skip_ips=frozenset({"2001:db8:1::/48"}))}
     found = exported(live)
