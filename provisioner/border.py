@@ -105,14 +105,18 @@ def read_ordinary(path: Path, most_bytes: int) -> bytes:
     return content
 
 
-def write_file(path: Path, text: str, *, private: bool = True) -> None:
+def write_file(path: Path, text: str, *, private: bool = True, folders: bool = False) -> None:
     """Write a file whole or not at all, readable by its owner only where `private`. Raises OSError.
+
+    `folders`: those above it that are missing are made, inside of the checkout only.
 
     A link is replaced and not followed: one that the checkout holds could name any file of the user's. A device or a
     pipe that is named is written to as it is, if somebody reads it.
     """
     if leads_out(path):
         raise OSError(0, "a link of the checkout leads out of it", str(path))
+    if folders:
+        path.parent.mkdir(parents=True, exist_ok=True)
     if _is_special(path):
         file = platforms.descriptor(path, os.O_WRONLY)
         platforms.wait_for_readers(file)

@@ -97,8 +97,7 @@ def declared_beside(context: Context, out: Path) -> Desired | None:
 
 def _write(out: Path, text: str) -> None:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_file(out, text, private=False)
+        write_file(out, text, private=False, folders=True)
     except OSError as error:
         what = f"{out} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from provisioner.border import leads_out, write_file
+from provisioner.border import write_file
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.plan.document import schema
 from provisioner.plan.header import owner_name, tenant_name
@@ -154,10 +154,7 @@ def _settings(wanted: Wanted) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        if leads_out(path):
-            raise OSError(0, "a link of the checkout leads out of it", str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, text, private=False)
+        write_file(path, text, private=False, folders=True)
     except OSError as error:
         what = f"{path} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("OUT-WRITE", what, "choose another folder")]) from error

@@ -40,6 +40,19 @@ def test_a_list_becomes_a_plan_that_validates_and_is_never_overwritten(tmp_path:
     assert run_in_process(["validate"], tmp_path, {}).returncode == 0
 
 
+def test_no_folder_is_made_through_a_link_of_the_checkout(tmp_path: Path) -> None:
+    checkout, outside = tmp_path / "checkout", tmp_path / "outside"
+    (checkout / ".git").mkdir(parents=True)
+    (checkout / ".git" / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+    (checkout / "list.csv").write_text(LIST, encoding="cp1252")
+    outside.mkdir()
+    (checkout / "plans").symlink_to(outside)
+    done = run_in_process(["devices", "import", "list.csv", "-o", "plans/new/devices.yaml"], checkout, {})
+    assert done.returncode == 3
+    assert "OUT-WRITE" in done.stderr
+    assert list(outside.iterdir()) == []
+
+
 def test_what_is_no_list_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(b"\x00\x01\x02")
     for name in ("list.csv", "none.csv", "."):
