@@ -215,8 +215,7 @@ class Quick(Serializer):
         return super().deserialize(element, metadata, clear)
 
 
-_JSON: Mapping[str, Callable[[str], Any]] = {
-    "S": decode,
+_SAME: Mapping[str, Callable[[str], Any]] = {
     "Nil": lambda _: None,
     "B": lambda text: text.lower() == "true",
     "I32": int,
@@ -224,19 +223,8 @@ _JSON: Mapping[str, Callable[[str], Any]] = {
     "U16": int,
     "U32": int,
     "Db": float,
-    "DT": decode,
-    "G": lambda text: str(uuid.UUID(text)),
 }
+_JSON: Mapping[str, Callable[[str], Any]] = {**_SAME, "S": decode, "DT": decode, "G": lambda text: str(uuid.UUID(text))}
 """How a row holds a value of each of these types; `psrp_values.decode` makes the same of pypsrp's."""
 
-_PLAIN: Mapping[str, Callable[[Any], Any]] = {
-    "Nil": lambda _: None,
-    "B": lambda text: text.lower() == "true",
-    "I32": int,
-    "I64": int,
-    "U16": int,
-    "U32": int,
-    "Db": float,
-    "DT": lambda text: text,
-    "G": uuid.UUID,
-}
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {**_SAME, "DT": lambda text: text, "G": uuid.UUID}
