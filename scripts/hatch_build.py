@@ -1,4 +1,4 @@
-"""The part of the metadata that the place of the release decides: the project's URLs, and the links of README.md.
+"""What a build adds: metadata that the place of the release decides (URLs, the links of README.md), and docs/ in wheels.
 
 PROJECT_URL names the repository, https://HOST/OWNER/NAME, when a release is built: a checkout does not know its home.
 The links then lead to the tag of the version. Without it there are no URLs, and a link within the repository becomes
@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)\s]+)\)")
@@ -44,3 +45,10 @@ class CustomMetadataHook(MetadataHookInterface):  # the name that hatchling look
             metadata["urls"] = urls(home, files)
         text = absolute((root / "README.md").read_text(encoding="utf-8"), files)
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
+
+
+class CustomBuildHook(BuildHookInterface[Any]):
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """An editable install reads docs/ of its checkout (provisioner/operations/manual.py)."""
+        if version == "standard":
+            build_data["force_include"][str(Path(self.root) / "docs")] = "provisioner/docs"

@@ -67,6 +67,8 @@ def look_inside(wheel: Path) -> None:
     source = {str(p.relative_to(ROOT)) for p in (ROOT / "provisioner").rglob("*") if p.is_file()}
     source = {name for name in source if "__pycache__" not in name}
     demand(source <= names, f"files are missing: {sorted(source - names)}")
+    pages = {f"provisioner/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "docs").rglob("*") if p.is_file()}
+    demand(pages <= names, f"pages are missing: {sorted(pages - names)}")
     strangers = {n for n in names if not n.startswith(("provisioner/", place.split("/")[0]))}
     demand(not strangers, f"files that do not belong there: {sorted(strangers)}")
     demand(metadata["Name"] == extras.DISTRIBUTION, f"the name is {metadata['Name']}")

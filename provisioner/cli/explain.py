@@ -1,4 +1,4 @@
-"""`provisioner explain`."""
+"""`provisioner explain`: a rule, a device or a resource."""
 
 from __future__ import annotations
 
@@ -13,26 +13,57 @@ from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
 from provisioner.operations.explaining import explain
+from provisioner.operations.manual import Entry, entry, is_rule, place
 from provisioner.render.escape import visible
 
 
 @click.command("explain")
-@click.argument("subject", metavar="ADDRESS|device/NAME")
+@click.argument("subject", metavar="RULE|device/NAME|ADDRESS")
 @plan_path
 @output_format
 @click.pass_obj
 def command(session: Session, subject: str, path: Path, format_: str) -> None:
-    """Explain a device (device/NAME) or a resource (TYPE/KEY) of a plan.
+    """Explain a rule (IP-PRIVATE), or a device (device/NAME) or a resource (TYPE/KEY) of a plan.
+
+    A rule, a finding of `dns check` or a cause of `diagnose` is explained without a plan: what it means, why, an
+    example, how to fix it, and its page in the documentation.
 
     With a profile (--profile) the tenant is asked how the resources stand, whether the mailbox can really sign in
     (which of its switches blocks), and whether it accepts mail from each address of a device that signs in nowhere.
     """
     session.format = format_
+    if is_rule(subject):
+        found = entry(subject)
+        if format_ == "json":
+            session.json(found)
+        else:
+            session.result(_manual(found))
+        return
     document = run(explain(session, path, subject))
     if format_ == "json":
         session.json(document)
     else:
         session.result(_text(document))
+
+
+def _manual(found: Entry) -> str:
+    """An entry of the documentation as text for a terminal."""
+    traits = ", ".join(filter(None, [found["severity"], found["stops"]]))
+    lines = [f"{found['rule']} ({traits})" if traits else found["rule"], "", found["summary"]]
+    for title, text in (("Why", found["why"]), ("Example", found["example"]), ("How to fix it", found["fix"])):
+        if text:
+            lines += ["", f"{title}:", *_indented(text)]
+    return "\n".join([*lines, "", f"Documentation: {place(found['page'].removeprefix('docs/'))}"]) + "\n"
+
+
+def _indented(markdown: str) -> Iterator[str]:
+    """Markdown below a heading: the fences of code give way to more indentation."""
+    depth = 2
+    for line in markdown.splitlines():
+        if line.startswith("```"):
+            depth = 6 - depth
+        else:
+            yield f"{' ' * depth}{line}".rstrip()
 
 
 def _text(document: Mapping[str, Any]) -> str:

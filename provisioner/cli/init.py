@@ -9,12 +9,13 @@ import click
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
 from provisioner.operations.exporting import export
+from provisioner.operations.manual import place
 from provisioner.operations.starting import NO_APPLICATION, PIPELINES, Started, Wanted, start
 from provisioner.render.escape import visible
 
 _NEXT = """
 Next steps:
-  1. Register an application in Entra and give it a role: docs/first-tenant.md has the commands.{id}
+  1. Register an application in Entra and give it a role: {page} has the commands.{id}
   2. provisioner --profile {profile} doctor plans
   3. provisioner --profile {profile} plan plans
 Without a tenant: provisioner sandbox start --detach, then provisioner --profile sandbox plan plans
@@ -47,7 +48,7 @@ def command(
     plan = run(export(session, owner=owner)).text if from_tenant else ""
     profile = session.profile_name or "prod"
     done = start(folder, Wanted(tenant, owner, profile, client_id, pipeline or "", plan))
-    session.result(_text(done) + _NEXT.format(profile=profile, id=_id(done, client_id)))
+    session.result(_text(done) + _NEXT.format(profile=profile, id=_id(done, client_id), page=place("first-tenant.md")))
 
 
 def _asked(session: Session, option: str, question: str) -> str:

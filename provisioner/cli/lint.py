@@ -11,6 +11,7 @@ from provisioner.cli.options import allows, plan_path
 from provisioner.cli.session import Session, read_line
 from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.operations.loading import Selection, lint
+from provisioner.operations.manual import documented
 from provisioner.render import reports
 from provisioner.render.diagnostics import diagnostics_json
 
@@ -38,6 +39,8 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str,
 def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
     if format_ == "text":
         session.diagnose(said)
+        if more := documented(d.id for d in said):
+            session.note(more)
         session.note(f"{len(said)} findings." if said else "Nothing found.")
     elif format_ == "json":
         session.json(diagnostics_json(said, read_line))

@@ -53,6 +53,16 @@ COMMANDS = {
     "completion": "Print the completion script for bash, zsh, fish or PowerShell.",
 }
 
+_ELSEWHERE = {
+    "import": '"export" writes the objects of a tenant as a plan; "devices import" reads a list of devices (CSV).',
+    "destroy": 'To delete an object, list its address under "absent" in the plan, and run "apply".',
+    "refresh": 'There is no state to refresh: every "plan" reads the tenant. "drift" shows what differs.',
+    "state": 'There is no state file: every "plan" reads the tenant. "export" shows what it has.',
+    "workspace": 'A tenant is chosen by "--profile NAME" and the plan that is named.',
+    "force-unlock": '"lock release" removes a lock that a dead run has left.',
+}
+"""What Terraform calls otherwise, or has and this program does not need."""
+
 USAGE = 3
 """A usage error. Click would say 2, which means "changes present" here."""
 
@@ -96,6 +106,7 @@ class _Commands(click.Group):
 
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             hint = f' Did you mean "{near[0]}"?' if near else f" Commands: {', '.join(COMMANDS)}."
+            hint = f" {_ELSEWHERE[args[0]]}" if args[0] in _ELSEWHERE else hint
             raise click.UsageError(f'There is no command "{args[0]}".{hint}', ctx)
         return super().resolve_command(ctx, args)
 

@@ -9,6 +9,7 @@ import click
 from provisioner.cli.options import allows, output_format, plan_path
 from provisioner.cli.session import Session, read_line
 from provisioner.operations.loading import Selection, validate
+from provisioner.operations.manual import documented
 from provisioner.render.diagnostics import diagnostics_json
 
 
@@ -23,6 +24,8 @@ def command(session: Session, path: Path, allows: tuple[str, ...], format_: str)
     loaded = validate(session, path, Selection(allows=allows))
     desired, told = loaded.desired, loaded.diagnostics
     session.diagnose(told)
+    if format_ == "text" and (more := documented(d.id for d in told)):
+        session.note(more)
     if format_ == "json":
         facts = {"valid": True, "resources": len(desired.resources), "diagnostics": diagnostics_json(told, read_line)}
         session.json(facts)

@@ -89,7 +89,7 @@ def sarif_findings(findings: Sequence[FindingDocument], version: str = __version
                     "driver": {
                         "name": "provisioner",
                         "version": version,
-                        "rules": [{"id": rule} for rule in rules],
+                        "rules": [{"id": rule, "help": {"text": f"provisioner explain {rule}"}} for rule in rules],
                     }
                 },
                 "results": list(_sarif_results(findings)),
