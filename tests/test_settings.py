@@ -196,6 +196,7 @@ def test_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ('[profiles.p]\ntennant = "x"\n', 'did you mean "tenant"?'),
+        ('[profiles.p]\nclient_id = "x"\n', 'did you mean "credential.client_id"?'),
         ('[profiles.p]\ncloud = "moon"\n', "provisioner.toml:2:1"),
         ("[profiles.p]\n[profiles.p.concurrency]\nreads = 0\n", "reads"),
         ("[profiles.p\n", "SETTINGS-SYNTAX"),

@@ -334,18 +334,21 @@ def _beside(folder: Path, key: str, value: Any) -> Any:
     return f"file:{folder / value.removeprefix('file:')}" if value.startswith("file:") else value
 
 
+_TABLES = {"approval": Approval, "credential": Credential, "endpoints": Endpoints, "psrp": Psrp}
+_FIELDS = {key: f"{table}.{key}" for table, model in _TABLES.items() for key in model.model_fields} | {
+    key: key for key in Profile.model_fields
+}
+"""How each field is written in a profile, by its own name."""
+
+
 def _mistake(item: Any, file: Path | None) -> Diagnostic:
     path = ".".join(str(p) for p in item["loc"])
     last = str(item["loc"][-1]) if item["loc"] else ""
     at = _place(file, last) if file else None
     where = "" if at else "the environment: " if file is None else f"{file}: "
     if item["type"] == "extra_forbidden":
-        fields = {
-            **Profile.model_fields,
-            **{k: None for m in (Approval, Credential, Endpoints, Psrp) for k in m.model_fields},
-        }
-        near = difflib.get_close_matches(last, fields, 1)
-        mend = f'did you mean "{near[0]}"?' if near else ""
+        near = difflib.get_close_matches(last, _FIELDS, 1)
+        mend = f'did you mean "{_FIELDS[near[0]]}"?' if near else ""
         return Diagnostic("SETTINGS-KEY", f'{where}"{path}" is not known here', mend, location=at)
     id_ = item["type"] if str(item["type"]).isupper() else "SETTINGS-INVALID"
     # The value itself is never repeated: it may be a secret in the wrong place.
