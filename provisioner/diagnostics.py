@@ -27,8 +27,9 @@ reported all at once. An *exception* is what the world did; the tree below is sp
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class Severity(enum.StrEnum):
@@ -68,6 +69,32 @@ class Diagnostic:
     related: tuple[tuple[Location, str], ...] = ()
 
 
+MOST_OF_A_LINE = 20
+"""As many diagnostics of one id a line has; the rest is counted. A generated line can hold thousands of mistakes."""
+
+
+def bounded(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The diagnostics in their order, without those above `MOST_OF_A_LINE` of one id in one line, which are counted."""
+    kept: list[Diagnostic] = []
+    so_far: Counter[tuple[str, str, int]] = Counter()
+    last: dict[tuple[str, str, int], Diagnostic] = {}
+    for one in diagnostics:
+        if one.location is None:
+            kept.append(one)
+            continue
+        place = (one.id, one.location.file, one.location.line)
+        so_far[place] += 1
+        if so_far[place] <= MOST_OF_A_LINE:
+            kept.append(one)
+        else:
+            last[place] = one
+    for place, one in last.items():
+        rest = so_far[place] - MOST_OF_A_LINE
+        more = f"{rest:,} more of the same in this line; the last one is here"
+        kept.append(replace(one, summary=more, mend="", related=()))
+    return tuple(kept)
+
+
 class ProvisionerError(Exception):
     """Base of everything that ends a command. `exit_code` is the process's, `kind` the word for it in JSON."""
 
@@ -87,7 +114,7 @@ class InputError(ProvisionerError):
     kind = "input"
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        self.found = tuple(diagnostics)
+        self.found = bounded(diagnostics)
         super().__init__("; ".join(d.summary for d in self.found))
 
     @property
@@ -212,7 +239,7 @@ class GuardRefused(ProvisionerError):
     kind = "guard"
 
     def __init__(self, message: str, diagnostics: Sequence[Diagnostic] = ()) -> None:
-        self.found = tuple(diagnostics)
+        self.found = bounded(diagnostics)
         super().__init__(message)
 
     @property

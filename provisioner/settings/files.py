@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from provisioner import border, platforms
 from provisioner.diagnostics import Diagnostic, InputError, Location
@@ -334,7 +334,12 @@ def _beside(folder: Path, key: str, value: Any) -> Any:
     return f"file:{folder / value.removeprefix('file:')}" if value.startswith("file:") else value
 
 
-_TABLES = {"approval": Approval, "credential": Credential, "endpoints": Endpoints, "psrp": Psrp}
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "approval": Approval,
+    "credential": Credential,
+    "endpoints": Endpoints,
+    "psrp": Psrp,
+}
 _FIELDS = {key: f"{table}.{key}" for table, model in _TABLES.items() for key in model.model_fields} | {
     key: key for key in Profile.model_fields
 }
