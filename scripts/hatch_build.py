@@ -1,4 +1,4 @@
-"""What a build adds: metadata that the place of the release decides (URLs, the links of README.md), and docs/ in wheels.
+"""What a build adds: metadata that the place of the release decides (URLs, links of README.md), and docs/ in wheels.
 
 PROJECT_URL names the repository, https://HOST/OWNER/NAME, when a release is built: a checkout does not know its home.
 The links then lead to the tag of the version. Without it there are no URLs, and a link within the repository becomes
