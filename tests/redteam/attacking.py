@@ -81,6 +81,7 @@ READERS: Mapping[str, frozenset[str]] = {
     "places to write to": frozenset({"--out-json", "--log-file", "-o", "approve", "apply"}),
     "change sets": frozenset({"changes.json"}),
     "journals": frozenset({"history", "rollback", "plan", "drift", "apply", "doctor"}),
+    "records of domains": frozenset({"dns", "plan", "doctor", "explain", "test"}),
     "locks": frozenset({"lock", "apply", "doctor"}),
 }
 """By kind of attack, words of the command lines that read what it attacks. What every command reads (settings, the

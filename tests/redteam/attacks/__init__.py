@@ -23,6 +23,7 @@ _KINDS: Mapping[str, Callable[[], Made]] = {
     "journals": kept.journals,
     "locks": kept.locks,
     "servers": servers.servers,
+    "records of domains": servers.domains,
     "files handed over": places.handed_over,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.redteam.attacks.base import ESCAPES, LINES, Made, wrote
@@ -90,3 +90,45 @@ def _hostile_objects(w: World) -> None:
     ]
     w.shop.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"InboundConnector": rows}})
     w.tainted = True
+
+
+# --- what a domain publishes ------------------------------------------------------------------------------------------
+
+
+def domains() -> Made:
+    """A domain whose records and whose MTA-STS policy are hostile."""
+    for name, (owner, kind) in {
+        "an SPF record": ("contoso.com", "v=spf1 include:{} -all"),
+        "a DMARC record": ("_dmarc.contoso.com", "v=DMARC1; p=none; rua=mailto:{}"),
+        "a TLS-RPT record": ("_smtp._tls.contoso.com", "v=TLSRPTv1; rua=mailto:{}"),
+        "an MTA-STS record": ("_mta-sts.contoso.com", "v=STSv1; id={}"),
+    }.items():
+        yield f"{name} that acts on a terminal", _publishing(owner, kind.format(LINES))
+    text = {"headers": {"content-type": "text/plain"}, "status": 200}
+    for name, do in {
+        "lines that act on a terminal": {**text, "body": f"version: STSv1\nmode: {LINES}\nmx: {ESCAPES}\n"},
+        "hosts that act on a terminal": {**text, "body": f"version: STSv1\nmode: enforce\nmx: {ESCAPES}\nmax_age: 1\n"},
+        "a type that acts on a terminal": {**text, "headers": {"content-type": ESCAPES.replace("\u202e", "")}},
+        "a redirect elsewhere": {"status": 302, "headers": {"location": "https://evil.example/"}},
+        "a redirect to a file": {"status": 301, "headers": {"location": "file:///etc/passwd"}},
+        "a body without end": {"flood": 1 << 24},
+        "a bomb": {"inflate": 1 << 28},
+        "an answer that drips": {"drip": 1.0},
+        "a page for people": {"html": True},
+        "no connection": {"close": True},
+        "a wait without end": {"status": 429, "headers": {"retry-after": "999999999"}},
+    }.items():
+        faults = ({"front": "mta_sts", "times": 40, "do": do},)
+        yield (
+            f"a policy host that answers with {name}",
+            _publishing("_mta-sts.contoso.com", "v=STSv1; id=1"),
+            {"faults": faults},
+        )
+
+
+def _publishing(owner: str, text: str) -> Callable[[World], None]:
+    def make(w: World) -> None:
+        w.shop.tenant.control("POST", "/dns", {"name": owner, "type": "TXT", "values": [text]})
+        w.tainted = True
+
+    return make
