@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import platforms
+from provisioner.diagnostics import Diagnostic, InputError
 
 _KERNEL = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
 """Where files are not files: reading one may block, have an effect, or show the process's environment."""
@@ -124,6 +125,17 @@ def write_file(path: Path, text: str, *, private: bool = True, folders: bool = F
             stream.write(text)
         return
     platforms.write_whole(path, text, private=private)
+
+
+def write_result(path: Path, text: str, option: str = "", *, private: bool = True, folders: bool = False) -> None:
+    """As `write_file`, for a result of a command (the change set apart). Raises InputError naming `option` and path."""
+    try:
+        write_file(path, text, private=private, folders=folders)
+    except OSError as error:
+        named = f"{option}: " if option else ""
+        what = f"{named}{path} cannot be written: {error.strerror or error}"
+        fix = "choose another place, or make it writable"
+        raise InputError([Diagnostic("OUT-WRITE", what, fix)]) from error
 
 
 def make_private(folder: Path) -> None:

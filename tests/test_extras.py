@@ -159,7 +159,9 @@ ENVIRONMENT = {"PROVISIONER_PROFILE": "sandbox", "ERP_PASSWORD": "sandbox-only"}
 LINES: tuple[tuple[str, int], ...] = (
     ("init begun --tenant contoso.com --owner us", 0),
     ("validate plan.yaml", 0),
+    ("fmt plan.yaml", 0),
     ("lint plan.yaml", 0),
+    ("explain IP-PRIVATE", 0),
     ("plan plan.yaml --detailed-exitcode -o changes.json", 2),
     ("show changes.json", 0),
     ("approve changes.json", 10),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from provisioner.border import Border, read_ordinary, write_file
+from provisioner.border import Border, read_ordinary, write_result
 from provisioner.cli.options import excludes, targets
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
@@ -50,11 +50,7 @@ def command(
     if out is None:
         session.result(found.text, data=True)
         return
-    try:
-        write_file(out, found.text, private=False)
-    except OSError as error:
-        what = f"{out} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+    write_result(out, found.text, private=False)
     session.note(f"Written to {out}.")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from provisioner import platforms
-from provisioner.border import read_ordinary, write_file
+from provisioner.border import read_ordinary, write_result
 from provisioner.cli.options import allows, duration, output_format
 from provisioner.cli.session import Session, crash_file, settings_files
 from provisioner.diagnostics import Diagnostic, InputError
@@ -201,7 +201,7 @@ def drift(
 
     def told(found: FleetReport) -> int:
         if textfile:
-            _write("--textfile", textfile, render.prometheus(found), private=False)
+            write_result(textfile, render.prometheus(found), "--textfile", private=False)
         return _print(session, found)
 
     with desk.opened(store, session.state_folder) as here:
@@ -284,7 +284,7 @@ def report(session: Session, run: str, format_: str, out: Path | None, store: st
     if out is None:
         session.result(content, data=format_ != "text")
         return 0
-    _write("--out", out, content, private=format_ != "prometheus")
+    write_result(out, content, "--out", private=format_ != "prometheus")
     return 0
 
 
@@ -306,15 +306,6 @@ def _desk() -> ModuleType:
     """What works with the extra, loaded once it is known to be there. Raises InputError without it."""
     need("fleet", "a fleet")
     return importlib.import_module("provisioner.fleet.desk")
-
-
-def _write(option: str, file: Path, content: str, *, private: bool) -> None:
-    """Write a report. Metrics are not private: the collector runs as another user."""
-    try:
-        write_file(file, content, private=private)
-    except OSError as error:
-        what = f"{option}: {file} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
 
 
 def _begun(session: Session, run: Any) -> Any:

@@ -28,6 +28,7 @@ from provisioner.render.escape import whole
 COMMANDS = {
     "init": "Create a folder: settings, a plan, its schema, .gitignore, a pipeline.",
     "validate": "Check a plan without a tenant: every mistake, with its place and a hint.",
+    "fmt": "Rewrite plan files in the standard layout.",
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",
     "approve": "Approve a saved change set: sign its digest with an SSH key.",

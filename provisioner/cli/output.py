@@ -6,9 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner.border import write_file
+from provisioner.border import write_result
 from provisioner.cli.session import Session, moment
-from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model.document import ChangeSetDocument
 from provisioner.render import stream
 from provisioner.render.formats import rendered
@@ -34,8 +33,4 @@ def write_reports(session: Session, document: ChangeSetDocument, reports: Mappin
         if str(path) == "-":
             session.result(content, commands=format_ == "github", data=True)
             continue
-        try:
-            write_file(path, content)
-        except OSError as error:
-            what = f"--out-{format_}: {path} cannot be written: {error.strerror or error}"
-            raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+        write_result(path, content, f"--out-{format_}")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from provisioner.border import write_file
+from provisioner.border import write_result
 from provisioner.changes import changeset
 from provisioner.cli.options import allows, pair
 from provisioner.cli.output import print_plan
 from provisioner.cli.plan import exit_code
 from provisioner.cli.session import Session
-from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.discovering import USE, Asking, discover
 from provisioner.operations.loading import Selection
@@ -120,11 +119,7 @@ def _print(session: Session, found: Inventory, format_: str, output: Path | None
     if output is None:
         session.result(text, data=format_ != "text")
         return
-    try:
-        write_file(output, text)
-    except OSError as error:
-        what = f"--output: {output} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+    write_result(output, text, "--output")
     session.note(f"Wrote {len(found.senders):,} senders to {output}")
     for line in senders.gaps(document(found)):
         session.note(line)

@@ -9,10 +9,9 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from provisioner.border import Border, write_file
+from provisioner.border import Border, write_result
 from provisioner.cli.options import allow_outside
 from provisioner.cli.session import Session
-from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.testing import Verdict, test
 from provisioner.render.escape import visible
 
@@ -58,8 +57,4 @@ def _write(junit: Path, verdicts: Sequence[Verdict], began: dt.datetime) -> None
         for failure in verdict.failures:
             ET.SubElement(case, "failure", message=visible(failure))
     ET.indent(suite)
-    try:
-        write_file(junit, ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
-    except OSError as error:
-        what = f"--junit: {junit} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+    write_result(junit, ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n", "--junit")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner.border import Border, read_ordinary, write_file
+from provisioner.border import Border, read_ordinary, write_result
 from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.model import Desired
 from provisioner.operations.context import Context
@@ -48,7 +48,7 @@ def written(context: Context, found: Proposal, out: Path | None, *, tenant: str 
         context.note(f"Left out: {sentence}")
     headed = declared is not None and bool(declared.tenant)
     text = proposing.text(found, tenant="" if headed else tenant)
-    _write(out, text)
+    write_result(out, text, private=False, folders=True)
     context.note(f"Written to {out}: {_counted(len(found.sites), 'site')}, {_counted(len(found.devices), 'device')}.")
     if found.incomplete:
         open_ = _counted(len(found.incomplete), "device")
@@ -93,14 +93,6 @@ def declared_beside(context: Context, out: Path) -> Desired | None:
     if wrong:
         raise InputError(wrong)
     return desired
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        write_file(out, text, private=False, folders=True)
-    except OSError as error:
-        what = f"{out} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
 
 
 def _counted(count: int, noun: str) -> str:

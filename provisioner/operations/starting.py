@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from provisioner.border import write_file
+from provisioner.border import write_result
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.plan.document import schema
 from provisioner.plan.header import owner_name, tenant_name
@@ -108,7 +108,7 @@ def start(folder: Path, wanted: Wanted) -> Started:
     kept = [name for name in files if (folder / name).exists()]
     for name, text in files.items():
         if name not in kept:
-            _write(folder / name, text)
+            write_result(folder / name, text, private=False, folders=True)
     return Started(tuple(name for name in files if name not in kept), tuple(kept))
 
 
@@ -150,11 +150,3 @@ def _settings(wanted: Wanted) -> str:
         return _SETTINGS + _BY_HAND.format(name=name, **given)
     reader = _IN_A_JOB.format(name="prod-reader", use="plan, drift", **{**given, "client_id": NO_APPLICATION})
     return _SETTINGS + reader + _IN_A_JOB.format(name="prod", use="apply", **given)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_file(path, text, private=False, folders=True)
-    except OSError as error:
-        what = f"{path} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another folder")]) from error

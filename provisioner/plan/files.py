@@ -47,16 +47,23 @@ def is_plan_file(name: str) -> bool:
     return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not is_test_file(name)
 
 
+def _wanted(name: str, *, tests: bool) -> bool:
+    return is_plan_file(name) or (tests and is_test_file(name) and not name.startswith("."))
+
+
 def is_test_file(name: str) -> bool:
     """Whether a file holds tests of plans, by its name; capitals count for nothing, as in the other suffixes."""
     return name.lower().endswith(_TESTS)
 
 
-def find(paths: Iterable[Path], found: Diagnostics, border: Border) -> Iterator[PlanFile]:
-    """Every file of the plan once, those of a folder by name; what the border does not admit is a mistake."""
+def find(paths: Iterable[Path], found: Diagnostics, border: Border, *, tests: bool = False) -> Iterator[PlanFile]:
+    """Every file of the plan once, those of a folder by name; what the border does not admit is a mistake.
+
+    `tests`: those that test plans too.
+    """
     seen: set[tuple[int, int]] = set()
     for path in paths:
-        for file in _expanded(path, found, border):
+        for file in _expanded(path, found, border, tests=tests):
             try:
                 if not border.admits(file):
                     found.add(outside(file, border))
@@ -124,7 +131,7 @@ def _struck(line: str) -> str:
     return _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
 
 
-def _expanded(path: Path, found: Diagnostics, border: Border) -> Sequence[Path]:
+def _expanded(path: Path, found: Diagnostics, border: Border, *, tests: bool) -> Sequence[Path]:
     """The path itself, or the plan files of a folder. Sub-folders are not read: links cannot lead round in circles."""
     try:
         if not border.admits(path):
@@ -135,7 +142,7 @@ def _expanded(path: Path, found: Diagnostics, border: Border) -> Sequence[Path]:
                 return [path]
             found.add(_no_file(path, border))
             return []
-        files = sorted(p for p in path.iterdir() if is_plan_file(p.name) and not p.is_dir())
+        files = sorted(p for p in path.iterdir() if _wanted(p.name, tests=tests) and not p.is_dir())
     except (OSError, ValueError) as error:
         found.add(_unreadable(path, error))
         return []

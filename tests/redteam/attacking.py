@@ -36,6 +36,9 @@ NEEDS_NO_TENANT: Sequence[tuple[str, ...]] = (
     ("sandbox", "dns", "contoso.com", "txt", "x"),
     ("schema",),
     ("init", "--tenant", "contoso.com", "--owner", "us", "--ci", "github"),
+    ("explain", "IP-PRIVATE"),
+    ("fmt", "plans", "--check"),
+    ("fmt", "plans"),
     ("version",),
     ("completion", "bash"),
 )

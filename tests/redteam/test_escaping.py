@@ -73,6 +73,7 @@ COMMANDS = [
     *(("plan", "PLAN", "--format", f) for f in
       ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif", "json-lines")),
     ("plan", "PLAN", "--unmanaged"),
+    ("fmt", "PLAN"), ("fmt", f"{NAME}.yaml"), ("explain", f"{NAME}{NEW}"),
     ("validate", "PLAN"), ("validate", "PLAN", "--format", "json"),
     *(("lint", "PLAN", "--format", f) for f in ("text", "json", "github", "sarif")),
     *(("drift", "PLAN", "--format", f) for f in ("text", "json")),

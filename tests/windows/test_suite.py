@@ -85,6 +85,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "schema"),
     (0, "completion powershell"),
     (0, "validate plans"),
+    (0, "fmt plans"),
     (0, "lint plans --format sarif"),
     (0, "devices list plans"),
     (0, "devices show scanner plans"),
