@@ -97,7 +97,8 @@ class _Layout:
         return "\n".join(self.out) + "\n"
 
     def comments(self) -> Sequence[str]:
-        found, end = [], 0
+        found: list[str] = []
+        end = 0
         for piece in self._pieces():
             found += _comments(self.text[end : piece.start])
             end = piece.end
