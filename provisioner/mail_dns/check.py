@@ -11,21 +11,28 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provisioner.mail_dns.dialogue import NO_ROWS, Answers, Dialogue, DnsAnswer, Status, ask
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, record_id, sts_policy_findings
-from provisioner.mail_dns.policy_findings import dmarc_findings, policy_of, report_findings, transport_findings
-from provisioner.mail_dns.records import Dmarc, MailExchange, parse_mx
+from provisioner.mail_dns.policy_findings import (
+    dmarc_findings,
+    policy_of,
+    report_findings,
+    transport_findings,
+    undeliverable_reports,
+)
+from provisioner.mail_dns.records import Dmarc, MailExchange, is_dmarc, is_mta_sts, is_tls_rpt, parse_mx
 from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
-from provisioner.mail_dns.spf_findings import is_internal, spf_findings
-from provisioner.mail_dns.spf_syntax import Network, is_spf
+from provisioner.mail_dns.spf_findings import Passing, is_internal, spf_findings
+from provisioner.mail_dns.spf_syntax import Network, SpfSyntaxError, is_spf, parse
 from provisioner.model import DnsQuery
 from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES, MX_SUFFIXES, TAKES_NO_MAIL
 
 SELECTORS = ("selector1", "selector2")
+_Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MICROSOFT_TARGET = re.compile(
     r"\._domainkey\.([^.]+)\.(?:onmicrosoft\.com|onmicrosoft\.us|partner\.onmschina\.cn|[^.]+\.dkim\.mail\.microsoft)$"
@@ -52,7 +59,8 @@ class MailDomain:
 class DomainReport:
     """What was found. `exchange_mx` is the host that relay and direct send have to speak to, "" where MX names none.
 
-    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS.
+    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS. `texts` are the TXT
+    values of each name that was read, by the name at which they are published.
     """
 
     domain: str
@@ -64,6 +72,7 @@ class DomainReport:
     dmarc: Dmarc | None = None
     dkim: Mapping[str, str] = field(default_factory=dict)
     policy_host: PolicyHost | None = None
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def ids(self) -> frozenset[str]:
@@ -80,11 +89,15 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         return DomainReport(domain, (_no_name(domain),))
     findings = list(_unanswered(domain, first, named))
     findings += _apex(domain, named["CNAME"])
-    exchanges = tuple(sorted(map(parse_mx, named["MX"].values), key=lambda mx: (mx.preference, mx.host)))
+    named, found = yield from _without_wildcards(domain, named)
+    findings += found
+    exchanges, found = yield from _exchanges(domain, named["MX"])
+    findings += found
     findings += _mx_findings(wanted, domain, exchanges, named["MX"])
     looked = yield from survey(domain)
     uncovered = yield from _uncovered(wanted, domain, named["TXT"], looked)
-    findings += spf_findings(domain, named["TXT"], looked, uncovered, wanted.spf_include)
+    passing = yield from _passing(domain, wanted.spf_include, looked)
+    findings += spf_findings(domain, named["TXT"], looked, uncovered, wanted.spf_include, passing)
     findings += yield from _dkim(domain, wanted.dkim, named)
     inherited = yield from _inherited(domain, named["_dmarc"])
     findings += dmarc_findings(domain, named["_dmarc"], inherited, named["TXT"])
@@ -94,6 +107,8 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     findings += transport_findings(domain, named["_mta-sts"], named["_smtp._tls"])
     policy_host, found = yield from _policy_host(domain, named["_mta-sts"])
     findings += found
+    findings += yield from _doubled(domain, findings)
+    findings = yield from _placed(findings)
     return DomainReport(
         domain,
         _worst_first(findings),
@@ -104,6 +119,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         policy,
         {selector: named[selector].values[0] for selector in SELECTORS if named[selector].values},
         policy_host,
+        {first[what].name: named[what].values for what in named if first[what].type == "TXT" and named[what].values},
     )
 
 
@@ -168,6 +184,31 @@ def _apex(domain: str, cname: DnsAnswer) -> Iterable[DnsFinding]:
         )
 
 
+def _exchanges(domain: str, answer: DnsAnswer) -> Dialogue[tuple[tuple[MailExchange, ...], list[DnsFinding]]]:
+    """The MX hosts in their order, the target in the place of an alias, and what is wrong with an alias."""
+    exchanges: list[MailExchange] = []
+    findings: list[DnsFinding] = []
+    for mx in sorted(map(parse_mx, answer.values), key=lambda mx: (mx.preference, mx.host)):
+        named = mx.host and not _is_address(mx.host) and not at_exchange(mx.host) and mx.host not in TAKES_NO_MAIL
+        chain = (yield from _alias(mx.host)) if named else ()
+        exchanges.append(dataclasses.replace(mx, host=chain[-1]) if chain else mx)
+        if chain:
+            findings.append(_mx_alias(domain, mx, chain[-1]))
+    return tuple(exchanges), findings
+
+
+def _mx_alias(domain: str, mx: MailExchange, target: str) -> DnsFinding:
+    return DnsFinding(
+        "MX-CNAME",
+        WARNING,
+        domain,
+        f"the MX host {mx.host} is a CNAME to {target}; an MX record must not name an alias (RFC 2181, 10.3)",
+        f"name {target} in the MX record",
+        (DnsRecord(domain, "MX", f"{mx.preference} {target}"),),
+        (DnsRecord(domain, "MX", f"{mx.preference} {mx.host}"),),
+    )
+
+
 def _mx_findings(
     wanted: MailDomain, domain: str, exchanges: tuple[MailExchange, ...], answer: DnsAnswer
 ) -> Iterable[DnsFinding]:
@@ -225,6 +266,111 @@ def _is_address(host: str) -> bool:
     return True
 
 
+# --- names -----------------------------------------------------------------------------------------------------------
+
+_BELOW = ("_dmarc", "_mta-sts", "_smtp._tls")
+_LONGEST_CHAIN = 8
+
+
+def _alias(name: str) -> Dialogue[tuple[str, ...]]:
+    """The chain of CNAMEs that a name leads along; () for a name that is none, or whose chain does not end."""
+    chain: list[str] = []
+    while len(chain) < _LONGEST_CHAIN:
+        answer = yield from ask(chain[-1] if chain else name, "CNAME")
+        if not answer.values:
+            return tuple(chain)
+        target = answer.values[0].lower().removesuffix(".")
+        if target in {name, *chain}:
+            return ()
+        chain.append(target)
+    return ()
+
+
+def _without_wildcards(
+    domain: str, named: Mapping[str, DnsAnswer]
+) -> Dialogue[tuple[Mapping[str, DnsAnswer], list[DnsFinding]]]:
+    """The answers without TXT values that a wildcard gives to every name and that mean nothing at this one.
+
+    They are not at that name: nothing there can be removed. A policy that a wildcard gives counts, as receivers see it.
+    """
+    odd = [w for w in _BELOW if named[w].values and not all(_meant(w, text) for text in named[w].values)]
+    if not odd:
+        return named, []
+    probe = yield from ask(f"_no-such-name.{domain}", "TXT")
+    wild = set(probe.values)
+    caught = [what for what in odd if wild and wild & set(named[what].values)]
+    if not caught:
+        return named, []
+    kept = {w: [t for t in named[w].values if t not in wild or _meant(w, t)] for w in caught}
+    fresh = {w: DnsAnswer(Status.ROWS, tuple(texts)) if texts else NO_ROWS for w, texts in kept.items()}
+    what = f"a wildcard TXT record answers for every name below {domain}, {caught[0]}.{domain} too"
+    mend = "publish the records that are missing: they win over the wildcard"
+    return {**named, **fresh}, [DnsFinding("TXT-WILDCARD", INFO, domain, what, mend)]
+
+
+def _meant(what: str, text: str) -> bool:
+    """Whether a TXT value means something at its name."""
+    valid = {"_dmarc": is_dmarc, "_mta-sts": is_mta_sts, "_smtp._tls": is_tls_rpt}
+    return valid[what](text)
+
+
+def _doubled(domain: str, findings: Sequence[DnsFinding]) -> Dialogue[list[DnsFinding]]:
+    """Records whose name has the domain twice, as panels make them that add it by themselves, where one is missing."""
+    records = [r for f in findings if f.id in _MAY_BE_DOUBLED and not f.remove for r in f.publish]
+    doubled = {DnsQuery(f"{r.name}.{domain}", r.type): r for r in records if r.name.endswith(f".{domain}")}
+    if not doubled:
+        return []
+    answers: Answers = yield tuple(doubled)
+    found = [(question.name, record, answers[question].values) for question, record in doubled.items()]
+    hits = [(name, record, values) for name, record, values in found if values and not _same_everywhere(found)]
+    return [
+        DnsFinding(
+            "NAME-DOUBLED",
+            WARNING,
+            domain,
+            f"{name} has a {record.type} record: the name has {domain} twice, and nobody asks for it",
+            f"enter {record.name.removesuffix(f'.{domain}')} as the name, without the domain",
+            (),
+            tuple(DnsRecord(name, record.type, value) for value in values),
+        )
+        for name, record, values in hits
+    ]
+
+
+_MAY_BE_DOUBLED = frozenset({"DMARC-MISSING", "DKIM-CNAME-MISSING"})
+
+
+def _same_everywhere(found: Sequence[tuple[str, DnsRecord, tuple[str, ...]]]) -> bool:
+    """Whether every name has the same values, as a wildcard gives them."""
+    return len(found) > 1 and len({values for _, _, values in found}) == 1
+
+
+def _placed(findings: Sequence[DnsFinding]) -> Dialogue[list[DnsFinding]]:
+    """The findings with the TXT records to publish and to remove at the name that an alias leads to.
+
+    `_dmarc` is often a CNAME into the zone of a provider: no other record may stand beside it (RFC 1034, 3.6.2).
+    """
+    names = dict.fromkeys(r.name for f in findings for r in f.publish if r.type == "TXT" and r.name != f.domain)
+    moved: dict[str, str] = {}
+    for name in names:
+        chain = yield from _alias(name)
+        if chain:
+            moved[name] = chain[-1]
+    return [_moved(finding, moved) for finding in findings] if moved else list(findings)
+
+
+def _moved(finding: DnsFinding, moved: Mapping[str, str]) -> DnsFinding:
+    concerned = [name for name in moved if any(r.name == name for r in finding.publish)]
+    if not concerned:
+        return finding
+    sides = {
+        side: tuple(dataclasses.replace(r, name=moved.get(r.name, r.name)) for r in getattr(finding, side))
+        for side in ("publish", "remove")
+    }
+    where = "; ".join(f"{name} is a CNAME to {moved[name]}: the record belongs there" for name in concerned)
+    return dataclasses.replace(finding, mend=f"{finding.mend} ({where})", **sides)
+
+
 # --- MTA-STS ---------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +398,7 @@ def _policy_host(domain: str, record: DnsAnswer) -> Dialogue[tuple[PolicyHost | 
 
 
 def _uncovered(wanted: MailDomain, domain: str, answer: DnsAnswer, looked: SpfSurvey) -> Dialogue[list[Network]]:
-    """The egress networks whose first or last address does not pass. Private ones never leave the building."""
+    """The egress networks of which an address does not pass. Private ones never leave the building."""
     egress = [ipaddress.ip_network(text, strict=False) for text in wanted.egress]
     egress = [network for network in dict.fromkeys(egress) if not is_internal(network)]
     if looked.unanswered or answer.failed:
@@ -261,14 +407,66 @@ def _uncovered(wanted: MailDomain, domain: str, answer: DnsAnswer, looked: SpfSu
         # Nothing passes while the record is broken; what counts is whether the mended one would let it through.
         listed = tuple(networks(answer.values))
         return [n for n in egress if not any(n.version == m.version and n.subnet_of(m) for m in listed)]  # type: ignore[arg-type]
+    bounds = tuple(networks(looked.records.values()))
     missing = []
     for network in egress:
-        for ip in dict.fromkeys((network[0], network[-1])):
+        for ip in _samples(network, bounds):
             result = yield from check_host(str(ip), f"postmaster@{domain}", domain)
             if result.result not in ("pass", "temperror"):
                 missing.append(network)
                 break
     return missing
+
+
+_ALL_OF = 256
+"""Every address of a network up to so many is tried: a term such as `a` or `exists` may mean any of them."""
+
+
+def _samples(network: Network, bounds: Iterable[Network]) -> Sequence[_Ip]:
+    """Addresses of a network that stand for all of it: each, or the ends of the parts that the record tells apart."""
+    if network.num_addresses <= _ALL_OF:
+        listed = [b for b in bounds if b.version == network.version and network.subnet_of(b)]  # type: ignore[arg-type]
+        return (network[0], network[-1]) if listed else tuple(network)
+    first, last = int(network[0]), int(network[-1])
+    inside = [b for b in bounds if b.version == network.version and b.overlaps(network)]
+    cuts = {first, last, *(int(b[0]) for b in inside), *(int(b[-1]) for b in inside)}
+    near = {at + step for at in cuts for step in (-1, 0, 1)}
+    return tuple(network[at - first] for at in sorted(near) if first <= at <= last)
+
+
+def _passing(domain: str, include: str, looked: SpfSurvey) -> Dialogue[Passing]:
+    """How mail of Exchange passes. A record that does not include its name is tried with Exchange's networks."""
+    if not include or _includes(looked, include):
+        return Passing.INCLUDED
+    if looked.problems or not looked.records:
+        return Passing.FAILS
+    theirs = yield from survey(include)
+    wanted = list(dict.fromkeys(networks(theirs.records.values())))
+    if not wanted or theirs.unanswered:
+        return Passing.FAILS
+    for network in wanted:
+        for ip in dict.fromkeys((network[0], network[-1])):
+            result = yield from check_host(str(ip), f"postmaster@{domain}", domain)
+            if result.result != "pass":
+                return Passing.FAILS
+    listed = tuple(networks(looked.records.values()))
+    covered = (any(n.version == m.version and n.subnet_of(m) for m in listed) for n in wanted)  # type: ignore[arg-type]
+    return Passing.LISTED if all(covered) else Passing.INCLUDED
+
+
+def _includes(looked: SpfSurvey, include: str) -> bool:
+    """Whether one of the records that are evaluated lets pass what this name lets pass."""
+    if include not in looked.includes:
+        return False
+    for text in looked.records.values():
+        try:
+            found = parse(text).mechanisms
+        except SpfSyntaxError:
+            continue
+        named = (m for m in found if m.name == "include" and m.target.lower().removesuffix(".") == include)
+        if any(m.qualifier == "+" for m in named):
+            return True
+    return False
 
 
 # --- DKIM ------------------------------------------------------------------------------------------------------------
@@ -290,38 +488,38 @@ def _dkim(domain: str, targets: Mapping[str, str] | None, named: Mapping[str, Dn
         summary, mend = f"Exchange signs no mail of {domain}", "declare dkim for it, and apply"
         return [DnsFinding("DKIM-NOT-CONFIGURED", WARNING, domain, summary, mend)]
     findings: list[DnsFinding] = []
-    suspicious = False
+    odd = [s for s in SELECTORS if named[s].values and not _is_dkim_target(named[s].values[0].lower())]
+    wild = (yield from ask(f"no-such-selector._domainkey.{domain}", "CNAME")).values if odd else ()
     for selector in SELECTORS:
         name, answer = f"{selector}._domainkey.{domain}", named[selector]
         if answer.failed:
             continue
-        there = answer.values[0].lower() if answer.values else ""
-        if targets is None:
-            found = None if _is_dkim_target(there) else _no_dkim(domain, name, there)
+        there = "" if answer.values == wild else next(iter(answer.values), "").lower()
+        target = None if targets is None else targets.get(selector, "").lower().removesuffix(".")
+        ends = {there}
+        if there and not _is_dkim_target(there):
+            ends.update((yield from _alias(there)))
+        if target is None:
+            found = None if any(map(_is_dkim_target, ends)) else _no_dkim(domain, name, there)
         else:
-            target = targets.get(selector, "").lower().removesuffix(".")
-            found = None if not target or there == target else (yield from _cname(domain, name, there, target, targets))
+            found = (
+                None
+                if not target or target in ends
+                else (yield from _cname(domain, name, there, target, targets or {}))
+            )
         if found is not None:
             findings.append(found)
-            suspicious |= bool(there) and not _is_dkim_target(there)
-    if suspicious:
-        findings += yield from _wildcard(domain)
-    return findings
+    return [*findings, _wildcard(domain, wild[0])] if wild else findings
 
 
-def _wildcard(domain: str) -> Dialogue[list[DnsFinding]]:
-    probe = yield from ask(f"no-such-selector._domainkey.{domain}", "CNAME")
-    if not probe.values:
-        return []
-    return [
-        DnsFinding(
-            "DKIM-WILDCARD",
-            WARNING,
-            domain,
-            f"a wildcard CNAME (to {probe.values[0]}) answers for every name below {domain}, selectors too",
-            "publish the selectors themselves: they win over the wildcard",
-        )
-    ]
+def _wildcard(domain: str, target: str) -> DnsFinding:
+    return DnsFinding(
+        "DKIM-WILDCARD",
+        WARNING,
+        domain,
+        f"a wildcard CNAME (to {target}) answers for every name below {domain}, selectors too",
+        "publish the selectors themselves: they win over the wildcard",
+    )
 
 
 def _is_dkim_target(target: str) -> bool:
@@ -404,12 +602,28 @@ def _inherited(domain: str, own: DnsAnswer) -> Dialogue[tuple[str, Dmarc] | None
 
 
 def _reports(domain: str, policy: Dmarc) -> Dialogue[list[DnsFinding]]:
+    """Whether the domains that reports go to have agreed to receive them, and receive mail at all."""
     elsewhere = [name for name in policy.report_domains if not _related(name, domain)]
-    questions = {name: DnsQuery(f"{domain}._report._dmarc.{name}", "TXT") for name in elsewhere}
+    others = [name for name in policy.report_domains if name != domain]
+    agreed = {name: DnsQuery(f"{domain}._report._dmarc.{name}", "TXT") for name in elsewhere}
+    hosts = {name: DnsQuery(name, "MX") for name in others}
+    questions = (*agreed.values(), *hosts.values())
     if not questions:
         return []
-    answers: Answers = yield tuple(questions.values())
-    return list(report_findings(domain, {name: answers[question] for name, question in questions.items()}))
+    answers: Answers = yield questions
+    found = list(report_findings(domain, {name: answers[question] for name, question in agreed.items()}))
+    lost = []
+    for name, question in hosts.items():
+        if answers[question].void and (yield from _without_address(name)):
+            lost.append(name)
+    return [*found, *undeliverable_reports(domain, lost)]
+
+
+def _without_address(name: str) -> Dialogue[bool]:
+    """Whether a host has no address, so that a domain without MX takes no mail either (RFC 5321, 5.1)."""
+    questions = (DnsQuery(name, "A"), DnsQuery(name, "AAAA"))
+    answers: Answers = yield questions
+    return all(answers[question].void for question in questions)
 
 
 def _related(one: str, other: str) -> bool:

@@ -6,7 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
-from provisioner.mail_dns.records import Dmarc, is_dmarc, parse_dmarc, parse_mta_sts, parse_tls_rpt
+from provisioner.mail_dns.records import (
+    Dmarc,
+    is_dmarc,
+    is_mta_sts,
+    is_tls_rpt,
+    parse_dmarc,
+    parse_mta_sts,
+    parse_tls_rpt,
+    repair_dmarc,
+)
+from provisioner.mail_dns.spf_syntax import is_spf
+
+FIRST_DMARC = "v=DMARC1; p=none"
+"""What a domain without DMARC begins with. It names no address: which one reads reports is for its owner to say."""
 
 
 def policy_of(answer: DnsAnswer) -> Dmarc | None:
@@ -27,10 +40,20 @@ def dmarc_findings(
             "DMARC-PLACE",
             WARNING,
             domain,
-            f"a DMARC record stands at {domain}, where nobody looks for it",
-            f"move it to {name}",
-            () if texts else (DnsRecord(name, "TXT", misplaced[0]),),
+            f"{domain} has a DMARC record at the domain itself; receivers look for it at {name}",
+            f"move it to {name}" if not texts else "remove it",
+            () if texts or answer.failed else (DnsRecord(name, "TXT", _strictest(misplaced)),),
             tuple(DnsRecord(domain, "TXT", text) for text in misplaced),
+        )
+    for text in filter(is_spf, answer.values):
+        yield DnsFinding(
+            "SPF-PLACE",
+            WARNING,
+            domain,
+            f'{name} has an SPF record, "{text}"; SPF is read at the domain itself (RFC 7208, 3)',
+            f"remove it; SPF of {domain} stands at {domain}",
+            (),
+            (DnsRecord(name, "TXT", text),),
         )
     if len(texts) > 1:
         yield DnsFinding(
@@ -44,22 +67,23 @@ def dmarc_findings(
         )
     elif texts:
         yield from _of_the_policy(domain, texts[0])
-    elif not answer.failed:
+    elif not answer.failed and not misplaced:
         yield from _without(domain, answer, inherited)
 
 
 def _without(domain: str, answer: DnsAnswer, inherited: tuple[str, Dmarc] | None) -> Iterable[DnsFinding]:
     broken = [text for text in answer.values if "dmarc" in text.lower()]
-    proposal = (DnsRecord(f"_dmarc.{domain}", "TXT", f"v=DMARC1; p=none; rua=mailto:dmarc-reports@{domain}"),)
+    name = f"_dmarc.{domain}"
     if broken:
+        meant = repair_dmarc(broken[0])
         yield DnsFinding(
             "DMARC-SYNTAX",
             ERROR,
             domain,
-            f'"{broken[0]}" is not taken for a DMARC record: it must begin with v=DMARC1 and a semicolon',
-            "write it so",
-            proposal,
-            tuple(DnsRecord(f"_dmarc.{domain}", "TXT", text) for text in broken),
+            f'"{broken[0]}" is not a DMARC record: it must begin with v=DMARC1 and a semicolon (RFC 7489, 6.4)',
+            "correct it" if meant else "write it again",
+            (DnsRecord(name, "TXT", meant or FIRST_DMARC),),
+            tuple(DnsRecord(name, "TXT", text) for text in broken),
         )
     elif inherited is not None:
         above, policy = inherited
@@ -75,8 +99,9 @@ def _without(domain: str, answer: DnsAnswer, inherited: tuple[str, Dmarc] | None
             WARNING,
             domain,
             f"{domain} has no DMARC record: large receivers mark or refuse its mail",
-            "publish one with p=none and read its reports, then move to quarantine and reject",
-            proposal,
+            "publish one with p=none, add rua=mailto: and an address that reads the reports, then move to quarantine "
+            "and reject",
+            (DnsRecord(name, "TXT", FIRST_DMARC),),
         )
 
 
@@ -84,16 +109,40 @@ def _of_the_policy(domain: str, text: str) -> Iterable[DnsFinding]:
     name, policy = f"_dmarc.{domain}", parse_dmarc(text)
     there = (DnsRecord(name, "TXT", text),)
     if policy.errors:
+        meant = repair_dmarc(text)
         yield DnsFinding(
             "DMARC-SYNTAX",
             ERROR,
             domain,
             f"the DMARC record of {domain} is wrong: {'; '.join(policy.errors)}",
-            "correct it",
-            (DnsRecord(name, "TXT", _mended(domain, policy)),),
+            "correct it" if meant else "write it again",
+            (DnsRecord(name, "TXT", meant or FIRST_DMARC),),
             there,
         )
         return
+    for words in policy.defaulted:
+        tag = words.partition("=")[0]
+        yield DnsFinding(
+            "DMARC-TAG-VALUE",
+            WARNING,
+            domain,
+            f"DMARC record: {words}; receivers use the default instead (RFC 7489, 6.3)",
+            f"correct or remove {tag}",
+        )
+    yield from _of_the_strength(domain, policy)
+    if not policy.report_domains:
+        yield DnsFinding(
+            "DMARC-NO-REPORTS",
+            INFO,
+            domain,
+            "the DMARC record asks for no reports (rua)",
+            "add rua=mailto: and an address that reads them",
+        )
+    for note, fix in policy.notes:
+        yield DnsFinding("DMARC-TAG", INFO, domain, f"DMARC record: {note}", fix)
+
+
+def _of_the_strength(domain: str, policy: Dmarc) -> Iterable[DnsFinding]:
     if policy.policy == "none":
         yield DnsFinding(
             "DMARC-NONE",
@@ -102,24 +151,16 @@ def _of_the_policy(domain: str, text: str) -> Iterable[DnsFinding]:
             "p=none only watches: forged mail is delivered",
             "move to p=quarantine once the reports show only mail of your own",
         )
-    elif policy.testing:
+        return
+    if policy.testing:
         yield DnsFinding("DMARC-TESTING", INFO, domain, f"t=y: {policy.policy} is announced, not in force yet")
-    if policy.policy != "none" and policy.subdomain_policy == "none":
+    if policy.subdomain_policy == "none":
         yield DnsFinding(
-            "DMARC-SUBDOMAINS", WARNING, domain, "sp=none leaves every subdomain open to forgery", "take sp out"
+            "DMARC-SUBDOMAINS", WARNING, domain, "sp=none leaves every subdomain open to forgery", "remove sp"
         )
-    if not policy.report_domains:
-        yield DnsFinding(
-            "DMARC-NO-REPORTS",
-            INFO,
-            domain,
-            "the DMARC record asks for no reports (rua)",
-            "add rua=mailto: and an address",
-            (DnsRecord(name, "TXT", f"{text.rstrip('; ')}; rua=mailto:dmarc-reports@{domain}"),),
-            there,
-        )
-    for note in policy.notes:
-        yield DnsFinding("DMARC-TAG", INFO, domain, f"DMARC record: {note}", "take it out")
+    if policy.nonexistent_policy == "none" and (policy.subdomain_policy != "none" or "np" in policy.tags):
+        what = "np=none leaves every subdomain that does not exist open to forgery"
+        yield DnsFinding("DMARC-SUBDOMAINS", WARNING, domain, what, "remove np, or write np=reject")
 
 
 def report_findings(domain: str, allowed: Mapping[str, DnsAnswer]) -> Iterable[DnsFinding]:
@@ -131,19 +172,22 @@ def report_findings(domain: str, allowed: Mapping[str, DnsAnswer]) -> Iterable[D
             "DMARC-REPORTS-REFUSED",
             WARNING,
             domain,
-            f"reports of {domain} go to {elsewhere}, which has not said that it takes them: nobody will send any",
-            f"whoever runs {elsewhere} publishes this record",
+            f"reports of {domain} go to {elsewhere}, which has not agreed to receive them: receivers send none",
+            f"the owner of {elsewhere} publishes this record (RFC 7489, 7.1)",
             (DnsRecord(f"{domain}._report._dmarc.{elsewhere}", "TXT", "v=DMARC1;"),),
         )
 
 
-def _mended(domain: str, policy: Dmarc) -> str:
-    """The tags that are right, with `p` where it is missing or wrong."""
-    wrong = {error.partition("=")[0].partition(":")[0].split(" ")[0] for error in policy.errors}
-    tags = {name: value for name, value in policy.tags.items() if name not in wrong or name == "v"}
-    kept = {"v": "DMARC1", "p": tags.pop("p", "none"), **{n: v for n, v in tags.items() if n != "v"}}
-    kept.setdefault("rua", f"mailto:dmarc-reports@{domain}")
-    return "; ".join(f"{name}={value}" for name, value in kept.items())
+def undeliverable_reports(domain: str, lost: Iterable[str]) -> Iterable[DnsFinding]:
+    """`lost` are domains of report addresses that take no mail: no MX record, and no address in its place."""
+    for name in lost:
+        yield DnsFinding(
+            "DMARC-REPORTS-LOST",
+            WARNING,
+            domain,
+            f"reports of {domain} go to an address at {name}, which has no mail server (no MX, A or AAAA record)",
+            "name an address that receives mail in rua and ruf",
+        )
 
 
 def _strictest(texts: Iterable[str]) -> str:
@@ -153,13 +197,15 @@ def _strictest(texts: Iterable[str]) -> str:
 
 
 def transport_findings(domain: str, mta_sts: DnsAnswer, tls_rpt: DnsAnswer) -> Iterable[DnsFinding]:
-    """MTA-STS and TLS-RPT: both may be absent; what is there must be right."""
-    policies = [text for text in mta_sts.values if text.lower().lstrip().startswith("v=stsv")]
-    reports = [text for text in tls_rpt.values if text.lower().lstrip().startswith("v=tlsrpt")]
-    for kind, name, texts, parse in (
-        ("MTA-STS", f"_mta-sts.{domain}", policies, parse_mta_sts),
-        ("TLS-RPT", f"_smtp._tls.{domain}", reports, parse_tls_rpt),
+    """MTA-STS and TLS-RPT: both may be absent; a record that exists must be right."""
+    policies = [text for text in mta_sts.values if _lookalike("v=stsv", text)]
+    reports = [text for text in tls_rpt.values if _lookalike("v=tlsrpt", text)]
+    for kind, name, found, parse, valid in (
+        ("MTA-STS", f"_mta-sts.{domain}", policies, parse_mta_sts, is_mta_sts),
+        ("TLS-RPT", f"_smtp._tls.{domain}", reports, parse_tls_rpt, is_tls_rpt),
     ):
+        # Senders pass over what does not begin with the version, so that it takes nothing from a record beside it.
+        texts = [text for text in found if valid(text)] or found
         if len(texts) > 1:
             yield DnsFinding(
                 f"{kind}-MULTIPLE", WARNING, domain, f"{name} has {len(texts)} records; senders use none", "keep one"
@@ -167,15 +213,18 @@ def transport_findings(domain: str, mta_sts: DnsAnswer, tls_rpt: DnsAnswer) -> I
         for text in texts[:1]:
             errors = parse(text).errors
             if errors:
-                yield DnsFinding(
-                    f"{kind}-SYNTAX", WARNING, domain, f"{name} is wrong: {'; '.join(errors)}", "correct it"
-                )
+                what = f'{name} is wrong: {"; ".join(errors)}; it has "{text}"'
+                yield DnsFinding(f"{kind}-SYNTAX", WARNING, domain, what, "correct it")
     if policies and not reports and not tls_rpt.failed:
         yield DnsFinding(
             "TLS-RPT-MISSING",
             INFO,
             domain,
-            f"{domain} has MTA-STS and no TLS-RPT record: nobody tells you when mail is held back by it",
-            "publish one",
-            (DnsRecord(f"_smtp._tls.{domain}", "TXT", f"v=TLSRPTv1; rua=mailto:tls-reports@{domain}"),),
+            f"{domain} has MTA-STS and no TLS-RPT record: senders do not report mail that the policy holds back",
+            f"publish v=TLSRPTv1; rua=mailto: and an address that reads the reports, at _smtp._tls.{domain}",
         )
+
+
+def _lookalike(version: str, text: str) -> bool:
+    """Whether a TXT record is meant as one of this version, in whatever spelling."""
+    return text.lower().replace(" ", "").lstrip("\"'").startswith(version)

@@ -1,7 +1,8 @@
 """Reading MX, DMARC, MTA-STS and TLS-RPT records: text in, what it says and what is wrong with it out.
 
-DMARC follows RFC 7489 as its successor (RFC 9989, the former "DMARCbis") reads it: pct, rf and ri have gone and are
-only noted, np, psd and t have come, unknown tags are ignored. MTA-STS is RFC 8461, TLS-RPT RFC 8460.
+DMARC follows RFC 7489 as its successor (RFC 9989, the former "DMARCbis") reads it: pct, rf and ri were removed and are
+only noted, as is the size limit of a report address; np, psd and t were added; a missing p means none; unknown tags and
+unknown values of tags other than p, sp and np are ignored. MTA-STS is RFC 8461, TLS-RPT RFC 8460.
 """
 
 from __future__ import annotations
@@ -23,7 +24,21 @@ _DMARC_WORDS: Mapping[str, tuple[str, ...]] = {
 _DMARC_REMOVED = frozenset({"pct", "rf", "ri"})
 _DMARC_KNOWN = frozenset({"v", "rua", "ruf", "fo", *_DMARC_WORDS, *_DMARC_REMOVED})
 _FAILURE_OPTIONS = frozenset("01ds")
-_DMARC_VERSION = re.compile(r"\s*v\s*=\s*DMARC1\s*(?:;|\Z)", re.IGNORECASE)
+# The name of the tag has no case, its value has (`"v" equals %s"DMARC1"`), and nothing precedes it (RFC 7489, 6.4).
+_DMARC_VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
+_TLS_RPT_VERSION = re.compile(r"v=TLSRPTv1[ \t]*;")
+_TEXT_TAGS = ("adkim", "aspf", "t", "psd", "fo")
+"""The tags whose unknown values receivers replace by the default (RFC 7489, 6.3)."""
+_REPAIRS = (
+    (re.compile(r"\\+;"), ";"),  # escaped for a zone file, and pasted into a panel
+    (re.compile(r"\s*\|\s*"), "; "),
+    (re.compile(r"\s*[,:]\s*(?=(?:v|p|sp|np|rua|ruf|adkim|aspf|fo|t|psd|pct|ri|rf)\s*=)", re.IGNORECASE), "; "),
+    (re.compile(r"[\"'\u2018\u2019\u201c\u201d\ufeff]"), ""),
+)
+_VERSION_LIKE = re.compile(r"(?:v\s*=\s*)?d\s*marc\s*1?", re.IGNORECASE)
+_TAG_WITHOUT_SEPARATOR = re.compile(
+    r"(?<=[A-Za-z0-9])\s+(?=(?:v|p|sp|np|rua|ruf|adkim|aspf|fo|t|psd|pct)\s*=)", re.IGNORECASE
+)
 _MAILTO = re.compile(r"mailto:[^\s@,;!]+@[^\s@,;!]+\.[^\s@,;!]+(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
 _STS_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
@@ -44,11 +59,15 @@ def parse_mx(value: str) -> MailExchange:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A record of `name=value;` pairs: the tags in their order, what makes it void, what is only odd."""
+    """A record of `name=value;` pairs: the tags in their order, what makes it void, what is only odd.
+
+    `notes` are pairs: what is so, and what to do about it. `defaulted` are tags whose value receivers replace.
+    """
 
     tags: Mapping[str, str]
     errors: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    defaulted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,44 +90,106 @@ def is_dmarc(text: str) -> bool:
 def parse_dmarc(text: str) -> Dmarc:
     """Read a record for which `is_dmarc` holds."""
     tags, errors = _tags(text)
-    notes: list[str] = []
+    notes: list[tuple[str, str]] = []
+    defaulted: list[str] = []
     for name, value in tags.items():
-        if name in _DMARC_WORDS and value.lower() not in _DMARC_WORDS[name]:
-            errors.append(f"{name}={value}: must be {' or '.join(_DMARC_WORDS[name])}")
+        words = _DMARC_WORDS.get(name, ())
+        if name in _TEXT_TAGS:
+            wrong = _failure_options(value) if name == "fo" else value.lower() not in words
+            expected = "0, 1, d or s, with colons between them" if name == "fo" else " or ".join(words)
+            defaulted += [f"{name}={value}: must be {expected}"] if wrong else []
+        elif words and value.lower() not in words:
+            errors.append(f"{name}={value}: must be {' or '.join(words)}")
         elif name in _DMARC_REMOVED:
-            notes.append(f"{name} has been removed from DMARC and is ignored")
+            notes.append((f"{name} was removed from DMARC (RFC 9989) and is ignored", f"remove {name}"))
         elif name not in _DMARC_KNOWN:
-            notes.append(f"{name} is no tag of DMARC and is ignored")
-    if not set(tags.get("fo", "0").lower().split(":")) <= _FAILURE_OPTIONS:
-        errors.append(f"fo={tags['fo']}: must be 0, 1, d or s, with colons between them")
-    if "p" not in tags and "rua" not in tags:
-        errors.append("p is missing: the record asks for nothing")
-    elif "p" not in tags:
-        notes.append("p is missing and taken as none")
-    domains: dict[str, None] = {}
-    for name in ("rua", "ruf"):
-        for uri in (part.strip() for part in tags.get(name, "").split(",") if part.strip()):
-            if not _MAILTO.fullmatch(uri):
-                errors.append(f"{name}={uri}: must be mailto: and an address")
-            else:
-                domains[uri.rpartition("@")[2].partition("!")[0].lower()] = None
-        if tags.get(name, "").count(",") > 1:
-            notes.append(f"{name} names more than two addresses; receivers need not send to more")
-        if name in tags and not tags[name].strip():
-            notes.append(f"{name} is empty")
+            notes.append((f"{name} is not a tag of DMARC and is ignored", f"remove {name}"))
+    if "p" not in tags:
+        notes.append(("p is missing and taken as none", "add p=none, or a stronger policy"))
+    domains = _report_domains(tags, errors, notes)
     policy = tags.get("p", "none").lower()
     subdomain = tags.get("sp", policy).lower()
     return Dmarc(
         tags,
         tuple(errors),
         tuple(notes),
+        tuple(defaulted),
         policy,
         subdomain,
         tags.get("np", subdomain).lower(),
         tags.get("t", "n").lower() == "y",
         tags.get("psd", "u").lower(),
-        tuple(domains),
+        domains,
     )
+
+
+def _failure_options(value: str) -> bool:
+    """Whether the value of `fo` has an option that DMARC does not know."""
+    return not set(value.lower().replace(" ", "").split(":")) <= _FAILURE_OPTIONS
+
+
+def _report_domains(tags: Mapping[str, str], errors: list[str], notes: list[tuple[str, str]]) -> tuple[str, ...]:
+    """The domains that reports are sent to; what is wrong with the addresses goes to `errors` and `notes`."""
+    domains: dict[str, None] = {}
+    for name in ("rua", "ruf"):
+        uris = [part.strip() for part in tags.get(name, "").split(",") if part.strip()]
+        for uri in uris:
+            if not _MAILTO.fullmatch(uri):
+                errors.append(f"{name}={uri}: must be mailto: and an address")
+                continue
+            address, limit, size = uri.partition("!")
+            domains[address.rpartition("@")[2].lower()] = None
+            if limit:
+                fix = f"write {address}"
+                notes.append((f"{name}={uri}: the size limit !{size} was removed from DMARC (RFC 9989)", fix))
+        if len(uris) > 2:
+            words = f"{name} names more than two addresses; receivers need not send to more"
+            notes.append((words, f"keep two addresses in {name}"))
+        if name in tags and not uris:
+            notes.append((f"{name} is empty", f"add an address to {name}, or remove it"))
+    return tuple(domains)
+
+
+def repair_dmarc(text: str) -> str | None:
+    """The DMARC record that a broken one means, with everything of it that can be read; None where nothing can.
+
+    Separators, quotation marks, the version and its place are corrected, an address gets its `mailto:`, and a tag whose
+    value cannot be read is dropped. The policy is kept; where it cannot be read it is none.
+    """
+    for pattern, instead in _REPAIRS:
+        text = pattern.sub(instead, text)
+    text = _TAG_WITHOUT_SEPARATOR.sub("; ", text)
+    kept: dict[str, str] = {}
+    versions = 0
+    for part in (part.strip() for part in text.split(";")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if _VERSION_LIKE.fullmatch(part):
+            versions += 1
+        elif equals and name.lower() in _DMARC_KNOWN - {"v"} and (value := _readable(name.lower(), value)):
+            kept.setdefault(name.lower(), value)
+    if not versions or not kept:
+        return None
+    ordered = {"v": "DMARC1", "p": kept.pop("p", "none"), **kept}
+    return "; ".join(f"{name}={value}" for name, value in ordered.items())
+
+
+def _readable(name: str, value: str) -> str:
+    """The value of a tag as far as it can be read; "" where it cannot."""
+    value = value.strip(" ,.")
+    if name in ("rua", "ruf"):
+        parts = (part.strip() for part in value.split(","))
+        meant = (
+            re.sub(r"^(?:mailto\s*:?\s*)?", "mailto:", part, count=1, flags=re.IGNORECASE) for part in parts if part
+        )
+        return ",".join(uri for uri in meant if _MAILTO.fullmatch(uri))
+    if name == "fo":
+        return "" if _failure_options(value) else value
+    words = _DMARC_WORDS.get(name)
+    if words is None:
+        return "" if name in _DMARC_REMOVED else value
+    if value.lower() in words:
+        return value
+    return next((word for word in words if name in ("adkim", "aspf", "t") and value.lower().startswith(word)), "")
 
 
 def is_mta_sts(text: str) -> bool:
@@ -120,21 +201,26 @@ def is_mta_sts(text: str) -> bool:
 def parse_mta_sts(text: str) -> Tagged:
     """Read the TXT record of `_mta-sts`: `v=STSv1; id=20260101T000000;`. The policy itself is a file on the web."""
     tags, errors = _tags(text)
-    if tags.get("v") != "STSv1":
-        errors.append("it must begin with v=STSv1")
+    if not is_mta_sts(text):
+        errors.append("it must begin with v=STSv1; exactly so, without a blank in front (RFC 8461, 3.1)")
     if not _STS_ID.fullmatch(tags.get("id", "")):
         errors.append("id must be 1 to 32 letters and digits")
     return Tagged(tags, tuple(errors))
 
 
+def is_tls_rpt(text: str) -> bool:
+    """Whether senders take a TXT record below _smtp._tls for one (RFC 8460, 3). The version is case-sensitive."""
+    return _TLS_RPT_VERSION.match(text) is not None
+
+
 def parse_tls_rpt(text: str) -> Tagged:
     """Read the TXT record of `_smtp._tls`: `v=TLSRPTv1; rua=mailto:tls@example.com`."""
     tags, errors = _tags(text)
-    if tags.get("v") != "TLSRPTv1":
-        errors.append("it must begin with v=TLSRPTv1")
+    if not is_tls_rpt(text):
+        errors.append("it must begin with v=TLSRPTv1; exactly so, without a blank in front (RFC 8460, 3)")
     uris = [uri.strip() for uri in tags.get("rua", "").split(",") if uri.strip()]
     if not uris:
-        errors.append("rua is missing: nobody gets the reports")
+        errors.append("rua is missing: the reports have no recipient")
     wrong = [uri for uri in uris if not (_MAILTO.fullmatch(uri) or uri.lower().startswith("https://"))]
     errors += [f"rua={uri}: must be mailto: and an address, or https:" for uri in wrong]
     return Tagged(tags, tuple(errors))
@@ -149,9 +235,9 @@ def _tags(text: str) -> tuple[dict[str, str], list[str]]:
         if not part:
             continue
         if not equals or not re.fullmatch(r"[a-z][a-z0-9_\-]*", name):
-            errors.append(f'"{part}" is no tag: name=value is meant')
+            errors.append(f'"{part}" is not a tag: write name=value')
         elif name in tags:
-            errors.append(f"{name} stands there twice")
+            errors.append(f"{name} is written twice")
         else:
             tags[name] = value.strip()
     return tags, errors

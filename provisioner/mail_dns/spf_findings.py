@@ -7,6 +7,7 @@ become one. It never invents a stricter ending than the one that was there.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
 from provisioner.mail_dns.spf import MOST_LOOKUPS, MOST_VOID, SpfSurvey, networks
 from provisioner.mail_dns.spf_syntax import Network, SpfRecord, SpfSyntaxError, is_spf, parse
+from provisioner.model.clouds import CLOUDS
 
 _LOOKALIKE = re.compile(r"^[\s\"'\ufeff]*(?:v\s*=\s*)?spf\s*[123]\b", re.IGNORECASE)
 _STRAY_BLANK = re.compile(
@@ -39,23 +41,39 @@ _INTERNAL = tuple(
 _MEANT_AS_TERM = frozenset({"include", "ip4", "ip6", "a", "mx", "exists", "ipv4", "ip", "ipv6", "all"})
 
 
+class Passing(enum.Enum):
+    """How mail that Exchange Online sends passes the SPF record of a domain."""
+
+    INCLUDED = "by what follows Microsoft's changes: the include itself, or one that asks for each address"
+    LISTED = "by the networks that Exchange has today"
+    FAILS = "not, or not from every network of Exchange"
+
+
 def spf_findings(
-    domain: str, answer: DnsAnswer, survey: SpfSurvey, uncovered: Sequence[Network], include: str
+    domain: str,
+    answer: DnsAnswer,
+    survey: SpfSurvey,
+    uncovered: Sequence[Network],
+    include: str,
+    exchange: Passing,
 ) -> list[DnsFinding]:
     """Everything about the SPF of one domain.
 
     `answer` are its TXT records, `survey` what they lead to, `uncovered` the egress networks that do not pass,
-    `include` the name that stands for Exchange ("" when the domain does not send through it).
+    `include` the name that stands for Exchange ("" when the domain does not send through it), `exchange` how mail that
+    Exchange sends passes.
     """
     published = [text for text in answer.values if is_spf(text)]
-    lacks = include if include and include not in survey.includes else ""
-    terms = [*map(_ip_term, uncovered), *([f"include:{lacks}"] if lacks else [])]
+    lacks = include if exchange is not Passing.INCLUDED else ""
+    lacking = [f"include:{lacks}"] if lacks and not _other_clouds(survey, include) else []
+    terms = [*map(_ip_term, uncovered), *lacking]
     if len(published) != 1:
         always = [f"include:{include}"] if include else []
         return list(_of_the_set(domain, answer, published, [*map(_ip_term, uncovered), *always]))
     text = published[0]
     found = [*_lookalikes(domain, answer, ""), *_of_the_record(domain, text, answer)]
-    found += [*_of_the_survey(domain, survey), *_of_the_senders(domain, text, uncovered, lacks)]
+    found += [*_of_the_survey(domain, survey), *_of_the_senders(domain, text, uncovered)]
+    found += _of_exchange(domain, text, lacks, exchange, survey)
     # Every finding that asks for another record asks for the same one, with all of them mended.
     best = improve(text, terms, next((s for s in answer.strings if "".join(s) == text), ()))
     publish = _txt(domain, best) if best is not None else ()
@@ -68,7 +86,7 @@ def _lookalikes(domain: str, answer: DnsAnswer, instead: str) -> Iterable[DnsFin
             "SPF-LOOKALIKE",
             ERROR if instead else WARNING,
             domain,
-            f'"{text.strip()}" is not taken for an SPF record: it must begin with "v=spf1" and a blank',
+            f'"{text}" is not an SPF record: it must begin with "v=spf1" and a blank',
             "write it exactly so, without anything in front",
             _txt(domain, instead) if instead else (),
             _txt(domain, text),
@@ -100,9 +118,9 @@ def _of_the_set(domain: str, answer: DnsAnswer, published: Sequence[str], terms:
             "SPF-MISSING",
             ERROR,
             domain,
-            f"{domain} has no SPF record: nobody can tell its mail from forged mail",
-            "publish one",
-            _txt(domain, " ".join(["v=spf1", *terms, "-all"])),
+            f"{domain} has no SPF record: receivers cannot tell its mail from forged mail",
+            "publish one; write -all instead of ~all once every sender is in it" if terms else "publish one",
+            _txt(domain, " ".join(["v=spf1", *terms, "~all" if terms else "-all"])),
         )
 
 
@@ -178,15 +196,21 @@ def _of_the_ending(domain: str, text: str, record: SpfRecord) -> Iterable[DnsFin
             "SPF-ALL-NEUTRAL", WARNING, domain, "?all says nothing about other senders", "use ~all or -all"
         )
     late = [m.text for m in record.mechanisms[record.mechanisms.index(record.all) + 1 :]]
-    late += [other for other in record.others if text.find(other) > text.find(record.all.text)]
-    late += [f"redirect={record.redirect}"] if record.redirect is not None else []
     if late:
         yield DnsFinding(
             "SPF-AFTER-ALL",
             WARNING,
             domain,
-            f'"{" ".join(late)}" is never looked at, because the record has {record.all.text}',
-            f"move it in front of {record.all.text}, or take it out",
+            f'"{" ".join(late)}" is never evaluated, because {record.all.text} stands in front of it',
+            f"move it in front of {record.all.text}, or remove it",
+        )
+    if record.redirect is not None:
+        yield DnsFinding(
+            "SPF-AFTER-ALL",
+            WARNING,
+            domain,
+            f"redirect={record.redirect} is ignored, because the record has {record.all.text} (RFC 7208, 6.1)",
+            "remove one of the two",
         )
 
 
@@ -220,7 +244,7 @@ def _of_the_survey(domain: str, survey: SpfSurvey) -> Iterable[DnsFinding]:
         )
 
 
-def _of_the_senders(domain: str, text: str, uncovered: Sequence[Network], include: str) -> Iterable[DnsFinding]:
+def _of_the_senders(domain: str, text: str, uncovered: Sequence[Network]) -> Iterable[DnsFinding]:
     for network in uncovered:
         yield DnsFinding(
             "SPF-IP-MISSING",
@@ -230,15 +254,38 @@ def _of_the_senders(domain: str, text: str, uncovered: Sequence[Network], includ
             f"add {_ip_term(network)}",
             remove=_txt(domain, text),
         )
-    if include:
+
+
+def _of_exchange(domain: str, text: str, include: str, exchange: Passing, survey: SpfSurvey) -> Iterable[DnsFinding]:
+    if not include:
+        return
+    if exchange is Passing.LISTED:
         yield DnsFinding(
-            "SPF-EXCHANGE-MISSING",
-            ERROR,
+            "SPF-EXCHANGE-LISTED",
+            WARNING,
             domain,
-            f"mail that Exchange Online sends for {domain} does not pass SPF: include:{include} is missing",
-            f"add include:{include}",
+            f"the record lists the networks that include:{include} has today: mail of Exchange Online passes until "
+            "Microsoft changes them",
+            f"replace them by include:{include}",
             remove=_txt(domain, text),
         )
+        return
+    others = _other_clouds(survey, include)
+    what = f"mail that Exchange Online sends for {domain} does not pass SPF: include:{include} is missing"
+    if not others:
+        yield DnsFinding(
+            "SPF-EXCHANGE-MISSING", ERROR, domain, what, f"add include:{include}", remove=_txt(domain, text)
+        )
+        return
+    # Which of the two is right is not for a record to say: nothing is proposed that lets another cloud send.
+    what = f"the record includes {others[0]}, which is another Microsoft cloud than the profile's ({include})"
+    fix = f"correct `cloud` in the profile, or replace include:{others[0]} by include:{include}"
+    yield DnsFinding("SPF-EXCHANGE-CLOUD", ERROR, domain, what, fix)
+
+
+def _other_clouds(survey: SpfSurvey, include: str) -> Sequence[str]:
+    """What stands for Exchange in other clouds than the tenant's, of what the record includes."""
+    return sorted({cloud.spf_include for cloud in CLOUDS.values()} & survey.includes - {include})
 
 
 def _broken(domain: str, text: str, error: SpfSyntaxError, answer: DnsAnswer) -> DnsFinding:

@@ -87,6 +87,7 @@ def test_a_published_zone_with_a_wildcard_lacks_dkim_at_its_root(server: NameSer
 def test_a_published_zone_with_the_new_names_is_all_right(server: NameServer, entry: dict[str, Any]) -> None:
     origin, zone = _published(entry)
     zone[f"{origin}._report._dmarc.example.com"] = [("TXT", "v=DMARC1")]
+    zone["example.com"] = [("MX", (10, "mail.example.com"))]
     zone[f"mta-sts.{origin}"] = [("A", "192.0.2.1")]  # the recording has no addresses
     report = look(server, zone, MailDomain(origin))
     assert report.findings == ()
@@ -114,7 +115,18 @@ STRICTER = {
     "testTextAfterExpValueWarns": "a word that is no mechanism is a syntax error (RFC 7208, 4.6.1)",
     "testRedirectTargetDnsException": "the set's warning is our SPF-UNANSWERED or, as here without a zone, an error",
     "testDMARCCheckDmarcParseError": "p=invalid is an error of the record; the set expects it inside a result",
-    "testSpecificAuthorizationRecordFound": "a record of _report._dmarc, not a policy",
+}
+# Where the other checker refuses and the RFC does not: syntax errors after the version fall back to defaults (RFC 9989,
+# 4.8; RFC 7489, 6.3), and a record without p is one of p=none (RFC 9989, 4.7), also in the view of its later versions.
+LENIENT = {
+    "testDMARCInvalidFoValue": "DMARC-TAG-VALUE",
+    "testDMARCSyntaxError": "DMARC-TAG-VALUE",
+    "testRFC9989InvalidTValue": "DMARC-TAG-VALUE",
+    "fo is no word": "DMARC-TAG-VALUE",
+    "t is no word": "DMARC-TAG-VALUE",
+    "no policy": "DMARC-TAG",
+    "testUnrelatedRecordRaises": "DMARC-TAG",
+    "testUnrelatedRecordsBecomeUnverifiedDestination": "DMARC-TAG",
 }
 # What the mocked DNS of the set answered.
 ELSEWHERE: Zone = {
@@ -162,7 +174,10 @@ def test_record_sets_are_refused_and_accepted_as_elsewhere(server: NameServer, r
         found = look(server, zone, wanted).findings
         errors = {f.id for f in found if f.severity == "error" and f.id.startswith(kind)}
         errors -= {"SPF-ALL-PASS"}
-        if row["refused_as"]:
+        if row["test"] in LENIENT:
+            assert LENIENT[row["test"]] in {f.id for f in found}
+            assert not errors, (records, errors)
+        elif row["refused_as"]:
             assert errors & REFUSAL[row["refused_as"][0]], (records, errors)
         elif row["test"] in STRICTER:
             assert errors, records
@@ -332,13 +347,156 @@ def test_a_cname_at_the_top_is_told(server: NameServer) -> None:
         ("v=DMARC1; p=reject; t=y; rua=mailto:a@contoso.com", {"DMARC-TESTING"}),
         ("v=DMARC1; p=reject; sp=none; rua=mailto:a@contoso.com", {"DMARC-SUBDOMAINS"}),
         ("v=DMARC1; p=reject", {"DMARC-NO-REPORTS"}),
-        ("v=DMARC1; p=reject; rua=mailto:a@elsewhere.example", {"DMARC-REPORTS-REFUSED"}),
+        ("v=DMARC1; p=reject; rua=mailto:a@elsewhere.example", {"DMARC-REPORTS-REFUSED", "DMARC-REPORTS-LOST"}),
+        ("v=DMARC1; p=reject; np=none; rua=mailto:a@contoso.com", {"DMARC-SUBDOMAINS"}),
+        ("v=DMARC1; p=reject; adkim=strict; rua=mailto:a@contoso.com", {"DMARC-TAG-VALUE"}),
+        ("v=DMARC1; p=reject; rua=mailto:a@contoso.com!10m", {"DMARC-TAG"}),
+        ("v=DMARC1; rua=mailto:a@contoso.com", {"DMARC-NONE", "DMARC-TAG"}),
+        ("v = DMARC1 ; p = Reject ; rua=mailto:a@contoso.com", set()),
+        ("V=DMARC1; P=reject; RUA=mailto:a@contoso.com", set()),
+        ("v=Dmarc1; p=quarantine; rua=mailto:a@contoso.com", {"DMARC-SYNTAX"}),
+        ("  v=DMARC1; p=quarantine; rua=mailto:a@contoso.com", {"DMARC-SYNTAX"}),
         ("v=DMARC1, p=reject", {"DMARC-SYNTAX"}),
         ("v=DMARC1; p=block; rua=mailto:a@contoso.com", {"DMARC-SYNTAX"}),
     ],
 )
 def test_dmarc_records(server: NameServer, record: str, ids: set[str]) -> None:
     assert look(server, contoso(dmarc=record), MailDomain("contoso.com", dkim=TARGETS)).ids == ids
+
+
+OWNERS = "v=DMARC1; p=reject; rua=mailto:agg@contoso.com"
+
+
+@pytest.mark.parametrize(
+    ("broken", "meant"),
+    [
+        ("v=DMARC1, p=reject, rua=mailto:agg@contoso.com", OWNERS),
+        ("v=DMARC1\\; p=reject\\; rua=mailto:agg@contoso.com", OWNERS),
+        ("v=DMARC1; p=reject; rua=agg@contoso.com", OWNERS),
+        ("rua=mailto:agg@contoso.com; v=DMARC1; p=reject", OWNERS),
+        ("v=DMARC1 | p=reject | rua=mailto:agg@contoso.com", OWNERS),
+        ('"v=DMARC1; p=reject; rua=mailto:agg@contoso.com"', OWNERS),
+        ("v=Dmarc1; p=reject; rua=mailto:agg@contoso.com", OWNERS),
+        ("v=DMARC1 p=reject rua=mailto:agg@contoso.com", OWNERS),
+        ("dmarc1; p=reject; rua=mailto:agg@contoso.com", OWNERS),
+        ("  v=DMARC1; p=reject; rua=mailto:agg@contoso.com", OWNERS),
+        ("v=DMARC1; p=block; sp=reject; rua=mailto:agg@contoso.com", OWNERS.replace("reject", "none; sp=reject")),
+        ("v=DMARC1; p=reject; p=none", "v=DMARC1; p=reject"),
+        ("my dmarc", "v=DMARC1; p=none"),
+    ],
+)
+def test_a_broken_dmarc_record_keeps_what_its_owner_wrote(server: NameServer, broken: str, meant: str) -> None:
+    found = finding(look(server, contoso(dmarc=broken), MailDomain("contoso.com", dkim=TARGETS)), "DMARC-SYNTAX")
+    assert [r.value for r in found.publish] == [meant]
+    assert [r.value for r in found.remove] == [broken]  # with its blanks, and nowhere without them
+    assert broken in found.summary or "is wrong" in found.summary
+
+
+def test_no_report_address_is_invented(server: NameServer) -> None:
+    zone = contoso(**{"_mta-sts.contoso.com": [("TXT", "v=STSv1; id=1")], "mta-sts.contoso.com": [("A", "192.0.2.1")]})
+    del zone["_dmarc.contoso.com"]
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert {"DMARC-MISSING", "TLS-RPT-MISSING"} <= report.ids
+    assert [r.value for f in report.findings for r in f.publish] == ["v=DMARC1; p=none"]
+
+
+def test_one_value_is_proposed_for_one_name_and_purpose(server: NameServer) -> None:
+    zone = contoso()
+    zone["contoso.com"] = [*zone["contoso.com"], ("TXT", "v=DMARC1; p=reject")]
+    del zone["_dmarc.contoso.com"]
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert [r.value for f in report.findings for r in f.publish] == ["v=DMARC1; p=reject"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "name"),
+    [
+        ("ip4:40.92.0.0/15", "SPF-EXCHANGE-LISTED"),
+        ("ip4:40.92.0.0/16", "SPF-EXCHANGE-MISSING"),
+        ("?include:spf.protection.outlook.com", "SPF-EXCHANGE-MISSING"),
+        ("include:spf.protection.office365.us", "SPF-EXCHANGE-CLOUD"),
+        ("include:%{i}._ip.vali.example", ""),
+        ("-all redirect=spf.protection.outlook.com", "SPF-AFTER-ALL"),
+        ("redirect=_spf.contoso.com", ""),
+        ("include:spf.protection.outlook.com ~all rr=e rp=40", ""),
+    ],
+)
+def test_exchange_passes_or_not_by_evaluation(server: NameServer, listed: str, name: str) -> None:
+    zone = contoso(spf=f"v=spf1 {listed}" + ("" if "all" in listed or "redirect" in listed else " -all"))
+    zone |= {f"{ip}._ip.vali.example": [("TXT", "v=spf1 +all")] for ip in ("40.92.0.0", "40.93.255.255")}
+    zone["_spf.contoso.com"] = [("TXT", "v=spf1 include:spf.protection.outlook.com -all")]
+    zone["spf.protection.office365.us"] = [("TXT", "v=spf1 ip4:198.51.100.0/24 -all")]
+    found = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert name in found.ids if name else not found.ids
+    if name == "SPF-EXCHANGE-CLOUD":
+        assert not any(f.publish for f in found.findings)
+    if name == "SPF-AFTER-ALL":
+        assert "remove one of the two" in finding(found, name).mend
+
+
+def test_each_address_of_an_egress_network_has_to_pass(server: NameServer) -> None:
+    spf = "v=spf1 include:spf.protection.outlook.com ip4:81.2.70.8/30 ip4:81.2.70.14/31 -all"
+    report = look(server, contoso(spf=spf), MailDomain("contoso.com", egress=("81.2.70.8/29",), dkim=TARGETS))
+    assert report.ids == {"SPF-IP-MISSING"}
+
+
+def test_an_alias_as_mx_is_told_with_exchange_as_its_target(server: NameServer) -> None:
+    zone = contoso(**{"mail-in.contoso.com": [("CNAME", GOOD_MX[1][1])]})
+    zone["contoso.com"] = [("MX", (5, "mail-in.contoso.com")), *zone["contoso.com"][1:]]
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert (report.ids, report.exchange_mx) == ({"MX-CNAME"}, GOOD_MX[1][1])
+
+
+def test_a_selector_may_lead_to_its_target_by_an_alias(server: NameServer) -> None:
+    zone = contoso(**{"selector1._domainkey.contoso.com": [("CNAME", "s1.alias.example")]})
+    zone["s1.alias.example"] = [("CNAME", TARGETS["selector1"])]
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).findings == ()
+    assert look(server, zone, MailDomain("contoso.com")).findings == ()
+
+
+def test_what_a_wildcard_answers_is_not_to_be_removed(server: NameServer) -> None:
+    below = ("selector1._domainkey", "selector2._domainkey", "no-such-selector._domainkey")
+    zone = contoso(**{f"{name}.contoso.com": [("CNAME", "parking.example")] for name in below})
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert report.ids == {"DKIM-CNAME-MISSING", "DKIM-WILDCARD"}
+    assert not any(f.remove for f in report.findings)
+    names = ("_dmarc", "_mta-sts", "_smtp._tls", "_no-such-name")
+    zone = contoso(**{f"{name}.contoso.com": [("TXT", "v=spf1 -all dmarc")] for name in names})
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
+    assert report.ids == {"DMARC-MISSING", "TXT-WILDCARD"}
+    assert not any(f.remove for f in report.findings)
+
+
+def test_records_at_a_wrong_name_are_noticed(server: NameServer) -> None:
+    zone = contoso(dmarc="v=spf1 -all", **{"_dmarc.contoso.com.contoso.com": [("TXT", "v=DMARC1; p=reject")]})
+    assert look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids == {
+        "SPF-PLACE",
+        "DMARC-MISSING",
+        "NAME-DOUBLED",
+    }
+
+
+def test_a_record_behind_an_alias_is_proposed_where_the_alias_leads(server: NameServer) -> None:
+    zone = contoso(**{"_dmarc.contoso.com": [("CNAME", "contoso.dmarc.example")]})
+    zone["contoso.dmarc.example"] = [("TXT", "v=DMARC1, p=reject")]
+    found = finding(look(server, zone, MailDomain("contoso.com", dkim=TARGETS)), "DMARC-SYNTAX")
+    assert [str(r) for r in found.publish] == ["contoso.dmarc.example TXT v=DMARC1; p=reject"]
+    assert [r.name for r in found.remove] == ["contoso.dmarc.example"]
+
+
+@pytest.mark.parametrize(
+    ("records", "name"),
+    [
+        (["V=STSv1; id=1"], "MTA-STS-SYNTAX"),
+        ([" v=STSv1; id=1"], "MTA-STS-SYNTAX"),
+        (["v=stsv1; id=1"], "MTA-STS-SYNTAX"),
+    ],
+)
+def test_versions_have_the_case_that_their_rfc_says(server: NameServer, records: list[str], name: str) -> None:
+    zone = contoso(**{"_mta-sts.contoso.com": [("TXT", text) for text in records]})
+    assert name in look(server, zone, MailDomain("contoso.com", dkim=TARGETS)).ids
+    reports = contoso(**{"_smtp._tls.contoso.com": [("TXT", "v=TLSRPTV1; rua=mailto:a@contoso.com")]})
+    assert "TLS-RPT-SYNTAX" in look(server, reports, MailDomain("contoso.com", dkim=TARGETS)).ids
 
 
 def test_mta_sts_and_tls_rpt_are_read_where_they_are(server: NameServer) -> None:
@@ -397,7 +555,7 @@ def test_every_proposed_record_is_itself_right(server: NameServer) -> None:
 def test_every_finding_is_documented() -> None:
     room = Path(__file__).parents[2]
     source = "".join(path.read_text(encoding="utf-8") for path in (room / "provisioner" / "mail_dns").glob("*.py"))
-    ids = set(re.findall(r'"((?:SPF|MX|DKIM|DMARC|TLS-RPT|MTA-STS|APEX|DNS|DOMAIN)-[A-Z-]+)"', source))
+    ids = set(re.findall(r'"((?:SPF|MX|DKIM|DMARC|TLS-RPT|MTA-STS|APEX|DNS|DOMAIN|NAME|TXT)-[A-Z-]+)"', source))
     ids |= {f"{kind}-{what}" for kind in ("MTA-STS", "TLS-RPT") for what in ("SYNTAX", "MULTIPLE")}
     documented = set(re.findall(r"`([A-Z-]+-[A-Z-]+)`", (room / "docs" / "mail-dns.md").read_text(encoding="utf-8")))
     assert documented - {"MTA-STS"} == ids - {"MTA-STS", "TLS-RPT"}
