@@ -19,6 +19,7 @@ MODULES = {
     # pyspnego uses SSPI on Windows, and there its extra installs nothing (its setup metadata).
     "kerberos": () if sys.platform == "win32" else ("gssapi",),
     "credssp": ("requests_credssp",),
+    "dns": ("octodns",),
     "fleet": ("dbos", "psycopg", "sqlalchemy"),
     "otel": ("opentelemetry.exporter",),  # the SDK comes with msgraph-sdk
 }

@@ -8,12 +8,16 @@ from typing import Any
 
 import click
 
+from provisioner.border import write_file
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.mail_dns.check import DomainReport
+from provisioner.mail_dns.exporting import ZoneExport
+from provisioner.mail_dns.findings import DnsRecord
 from provisioner.mail_dns.zone import FORMS
 from provisioner.operations.connection import run
-from provisioner.operations.domains import report_domains
+from provisioner.operations.domains import export_domains, report_domains
 from provisioner.render.escape import visible
 
 _MOST_SHOWN = 1000
@@ -46,14 +50,50 @@ def check(session: Session, path: Path, format_: str) -> int:
 
 @command.command("export")
 @plan_path
-@click.option("--form", type=click.Choice(["zone", "octodns", "dnscontrol"]), default="zone", help="For which program.")
+@click.option("--form", type=click.Choice([*FORMS]), default="zone", help="For which program.")
+@click.option(
+    "--out-dir", type=click.Path(path_type=Path, file_okay=False), help="Write one file for each zone into this folder."
+)
 @click.pass_obj
-def export(session: Session, path: Path, form: str) -> None:
-    """Write the records that are missing or wrong, for a zone file, octoDNS or dnscontrol."""
-    for report in run(report_domains(session, path, policies=False)):
-        records = [record for finding in report.findings for record in finding.publish]
-        if records:
-            session.result(FORMS[form](report.domain, records), data=True)
+def export(session: Session, path: Path, form: str, out_dir: Path | None) -> None:
+    """Write the records that are missing or wrong, for a zone file, octoDNS, dnscontrol or, as JSON, another program.
+
+    What has to be removed is written as a comment and reported; records of other people's zones are only reported.
+    """
+    found = run(export_domains(session, path))
+    removing = (zone for zone in found.zones if zone.remove)
+    session.diagnose([*map(_removal, removing), *(_foreign(domain, record) for domain, record in found.foreign)])
+    if out_dir is None and len(found.zones) > 1 and not FORMS[form].several:
+        what = f"--form {form} has one file for each zone, and {len(found.zones)} zones need changes"
+        raise InputError([Diagnostic("EXPORT-ZONES", what, "add --out-dir FOLDER, which gets one file for each zone")])
+    for zone in found.zones:
+        text = FORMS[form].write(zone)
+        if out_dir is None:
+            session.result(text, data=True)
+        else:
+            _save(session, out_dir / f"{zone.zone}{FORMS[form].suffix}", text)
+
+
+def _save(session: Session, file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, text)
+    except OSError as error:
+        what = f"{file} cannot be written: {error.strerror or error}"
+        raise InputError([Diagnostic("EXPORT-WRITE", what, "name another folder")]) from error
+    session.result(f"{file}\n")
+
+
+def _removal(zone: ZoneExport) -> Diagnostic:
+    listed = "; ".join(map(str, zone.remove))
+    what = f"{zone.zone}: what is published replaces these records, which have to be removed: {listed}"
+    fix = "remove them if the program that reads the export only adds"
+    return Diagnostic("EXPORT-REMOVE", what, fix, severity=Severity.WARNING)
+
+
+def _foreign(domain: str, record: DnsRecord) -> Diagnostic:
+    what = f"{record} is in a zone that is not the plan's: it is left out. {domain} depends on it"
+    return Diagnostic("EXPORT-FOREIGN", what, "ask the owner of that zone to publish it", severity=Severity.WARNING)
 
 
 def _shown(report: DomainReport) -> str:

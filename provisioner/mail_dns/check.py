@@ -59,8 +59,8 @@ class MailDomain:
 class DomainReport:
     """What was found. `exchange_mx` is the host that relay and direct send have to speak to, "" where MX names none.
 
-    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS. `texts` are the TXT
-    values of each name that was read, by the name at which they are published.
+    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS. `published` are the
+    MX, TXT and CNAME values that were read, by the name at which they are published and the type.
     """
 
     domain: str
@@ -72,7 +72,7 @@ class DomainReport:
     dmarc: Dmarc | None = None
     dkim: Mapping[str, str] = field(default_factory=dict)
     policy_host: PolicyHost | None = None
-    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    published: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def ids(self) -> frozenset[str]:
@@ -89,7 +89,8 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         return DomainReport(domain, (_no_name(domain),))
     findings = list(_unanswered(domain, first, named))
     findings += _apex(domain, named["CNAME"])
-    named, found = yield from _without_wildcards(domain, named)
+    told, found = yield from _without_wildcards(domain, named)
+    named |= told
     findings += found
     exchanges, found = yield from _exchanges(domain, named["MX"])
     findings += found
@@ -108,10 +109,10 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     policy_host, found = yield from _policy_host(domain, named["_mta-sts"])
     findings += found
     findings += yield from _doubled(domain, findings)
-    findings = yield from _placed(findings)
+    moved = yield from _aliases(findings)
     return DomainReport(
         domain,
-        _worst_first(findings),
+        _worst_first(_moved(finding, moved) for finding in findings),
         exchanges,
         next((mx.host for mx in exchanges if at_exchange(mx.host)), ""),
         next((text for text in named["TXT"].values if is_spf(text)), ""),
@@ -119,7 +120,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         policy,
         {selector: named[selector].values[0] for selector in SELECTORS if named[selector].values},
         policy_host,
-        {first[what].name: named[what].values for what in named if first[what].type == "TXT" and named[what].values},
+        {(moved.get(q.name, q.name), q.type): named[what].values for what, q in first.items() if named[what].values},
     )
 
 
@@ -289,23 +290,23 @@ def _alias(name: str) -> Dialogue[tuple[str, ...]]:
 def _without_wildcards(
     domain: str, named: Mapping[str, DnsAnswer]
 ) -> Dialogue[tuple[Mapping[str, DnsAnswer], list[DnsFinding]]]:
-    """The answers without TXT values that a wildcard gives to every name and that mean nothing at this one.
+    """The answers that are to be read without TXT values that a wildcard gives to every name, and what that is called.
 
     They are not at that name: nothing there can be removed. A policy that a wildcard gives counts, as receivers see it.
     """
     odd = [w for w in _BELOW if named[w].values and not all(_meant(w, text) for text in named[w].values)]
     if not odd:
-        return named, []
+        return {}, []
     probe = yield from ask(f"_no-such-name.{domain}", "TXT")
     wild = set(probe.values)
     caught = [what for what in odd if wild and wild & set(named[what].values)]
     if not caught:
-        return named, []
+        return {}, []
     kept = {w: [t for t in named[w].values if t not in wild or _meant(w, t)] for w in caught}
     fresh = {w: DnsAnswer(Status.ROWS, tuple(texts)) if texts else NO_ROWS for w, texts in kept.items()}
     what = f"a wildcard TXT record answers for every name below {domain}, {caught[0]}.{domain} too"
     mend = "publish the records that are missing: they win over the wildcard"
-    return {**named, **fresh}, [DnsFinding("TXT-WILDCARD", INFO, domain, what, mend)]
+    return fresh, [DnsFinding("TXT-WILDCARD", INFO, domain, what, mend)]
 
 
 def _meant(what: str, text: str) -> bool:
@@ -345,8 +346,8 @@ def _same_everywhere(found: Sequence[tuple[str, DnsRecord, tuple[str, ...]]]) ->
     return len(found) > 1 and len({values for _, _, values in found}) == 1
 
 
-def _placed(findings: Sequence[DnsFinding]) -> Dialogue[list[DnsFinding]]:
-    """The findings with the TXT records to publish and to remove at the name that an alias leads to.
+def _aliases(findings: Sequence[DnsFinding]) -> Dialogue[Mapping[str, str]]:
+    """Where the names of the TXT records to publish lead to that are aliases.
 
     `_dmarc` is often a CNAME into the zone of a provider: no other record may stand beside it (RFC 1034, 3.6.2).
     """
@@ -356,19 +357,20 @@ def _placed(findings: Sequence[DnsFinding]) -> Dialogue[list[DnsFinding]]:
         chain = yield from _alias(name)
         if chain:
             moved[name] = chain[-1]
-    return [_moved(finding, moved) for finding in findings] if moved else list(findings)
+    return moved
 
 
 def _moved(finding: DnsFinding, moved: Mapping[str, str]) -> DnsFinding:
+    """The finding with its records at the names that aliases lead to."""
     concerned = [name for name in moved if any(r.name == name for r in finding.publish)]
     if not concerned:
         return finding
-    sides = {
-        side: tuple(dataclasses.replace(r, name=moved.get(r.name, r.name)) for r in getattr(finding, side))
-        for side in ("publish", "remove")
-    }
+    publish, remove = (
+        tuple(dataclasses.replace(r, name=moved.get(r.name, r.name)) for r in records)
+        for records in (finding.publish, finding.remove)
+    )
     where = "; ".join(f"{name} is a CNAME to {moved[name]}: the record belongs there" for name in concerned)
-    return dataclasses.replace(finding, mend=f"{finding.mend} ({where})", **sides)
+    return dataclasses.replace(finding, mend=f"{finding.mend} ({where})", publish=publish, remove=remove)
 
 
 # --- MTA-STS ---------------------------------------------------------------------------------------------------------

@@ -2,60 +2,113 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from provisioner.mail_dns.exporting import ZoneExport
 from provisioner.mail_dns.findings import DnsRecord
 from provisioner.model import yaml_text
 
 _PIECE_BYTES = 255  # the longest single string of a TXT record (RFC 1035, 3.3.14)
 
 
-def zone_file(domain: str, records: Iterable[DnsRecord]) -> str:
+def zone_file(found: ZoneExport) -> str:
     """Master file format (RFC 1035, section 5), full names, TXT in strings of at most 255 bytes."""
-    lines = [f"$ORIGIN {_label_text(domain)}."]
-    for record in sorted(set(records)):
-        value = _zone_value(record)
-        lines.append(f"{_label_text(record.name)}. {record.ttl_s} IN {record.type} {value}")
+    lines = [f"$ORIGIN {_label_text(found.zone)}."]
+    lines += [f"; remove: {_line(record)}" for record in found.remove]
+    lines += [_line(record) for record in found.publish]
     return "\n".join(lines) + "\n"
 
 
-def octodns(domain: str, records: Iterable[DnsRecord]) -> str:
-    """One zone file of octoDNS's YAML provider. Semicolons of TXT values are escaped, as it asks for."""
+def octodns(found: ZoneExport) -> str:
+    """What octoDNS's YAML provider reads. Semicolons of TXT values are escaped, as it asks for.
+
+    A value stands for the whole set of its name and type: those that exist and stay are written too. The names that are
+    not written are the zone's others: the text is merged into the file of the zone, and is not that file.
+    """
     by_name: dict[str, dict[str, list[DnsRecord]]] = {}
-    for record in sorted(set(records)):
-        by_name.setdefault(_relative(domain, record.name), {}).setdefault(record.type, []).append(record)
+    emptied: list[DnsRecord] = []
+    for name, kind in sorted({(r.name, r.type) for r in (*found.publish, *found.remove)}):
+        group = [r for r in found.publish if (r.name, r.type) == (name, kind)]
+        ttl_s = group[0].ttl_s if group else 3600
+        group += [DnsRecord(name, kind, value, ttl_s) for value in found.kept.get((name, kind), ())]
+        if group:
+            by_name.setdefault(_relative(found.zone, name), {})[kind] = sorted(group)
+        else:
+            emptied += [r for r in found.remove if (r.name, r.type) == (name, kind)]
     zone: dict[str, Any] = {}
     for name in sorted(by_name, key=_natural):
-        found = [_octodns_record(kind, group) for kind, group in sorted(by_name[name].items())]
-        zone[name] = found if len(found) > 1 else found[0]
-    return yaml_text.write(zone, quoted=True, start=True)
+        records = [_octodns_record(kind, group) for kind, group in sorted(by_name[name].items())]
+        zone[name] = records if len(records) > 1 else records[0]
+    head = [f"Merge this into the file of {found.zone}. It is not the whole zone."]
+    head += [f"Remove: {record}" for record in (*(r for r in found.remove if r not in emptied), *emptied)]
+    comment = "".join(f"# {_one_line(line)}\n" for line in head)
+    return comment + yaml_text.write(zone, quoted=True, start=True)
 
 
-def dnscontrol(domain: str, records: Iterable[DnsRecord]) -> str:
-    """A D_EXTEND for dnsconfig.js: it adds to a domain that is declared elsewhere."""
-    calls = []
-    for record in sorted(set(records)):
-        name = json.dumps(_relative(domain, record.name) or "@")
-        if record.type == "MX":
-            preference, _, host = record.value.partition(" ")
-            arguments = f"{name}, {int(preference)}, {json.dumps(_dotted(host))}"
-        elif record.type == "CNAME":
-            arguments = f"{name}, {json.dumps(_dotted(record.value))}"
-        else:
-            arguments = f"{name}, {json.dumps(record.value)}"
-        calls.append(f"  {record.type}({arguments}, TTL({record.ttl_s}))")
-    return "D_EXTEND(" + ",\n".join([json.dumps(domain), *calls]) + "\n);\n"
+def dnscontrol(found: ZoneExport) -> str:
+    """A D_EXTEND for dnsconfig.js: it adds to a domain that is declared elsewhere, and cannot remove."""
+    head = "".join(f"// remove: {_one_line(_call(found.zone, record))}\n" for record in found.remove)
+    calls = [f"  {_call(found.zone, record)}" for record in found.publish]
+    return head + "D_EXTEND(" + ",\n".join([json.dumps(found.zone), *calls]) + "\n);\n"
 
 
-FORMS: Mapping[str, Callable[[str, Sequence[DnsRecord]], str]] = {
-    "zone": zone_file,
-    "octodns": octodns,
-    "dnscontrol": dnscontrol,
+def plain(found: ZoneExport) -> str:
+    """JSON for a program of one's own: what to publish, what to remove, and the values that stay beside them."""
+    document = {
+        "zone": found.zone,
+        "publish": [dataclasses.asdict(record) for record in found.publish],
+        "remove": [dataclasses.asdict(record) for record in found.remove],
+        "kept": [
+            {"name": name, "type": kind, "values": list(values)}
+            for (name, kind), values in found.kept.items()
+            if values
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form. `several`: the texts of several zones can stand one after the other and still be told apart."""
+
+    write: Callable[[ZoneExport], str]
+    suffix: str
+    several: bool = True
+
+
+FORMS: Mapping[str, Form] = {
+    "zone": Form(zone_file, ".zone"),
+    "octodns": Form(octodns, ".yaml", several=False),
+    "dnscontrol": Form(dnscontrol, ".js"),
+    "json": Form(plain, ".json", several=False),
 }
 """The forms by the name that a command line takes."""
+
+
+def _line(record: DnsRecord) -> str:
+    return f"{_label_text(record.name)}. {record.ttl_s} IN {record.type} {_zone_value(record)}"
+
+
+def _call(zone: str, record: DnsRecord) -> str:
+    name = json.dumps(_relative(zone, record.name) or "@")
+    if record.type == "MX":
+        preference, _, host = record.value.partition(" ")
+        arguments = f"{name}, {int(preference)}, {json.dumps(_dotted(host))}"
+    elif record.type == "CNAME":
+        arguments = f"{name}, {json.dumps(_dotted(record.value))}"
+    else:
+        arguments = f"{name}, {json.dumps(record.value)}"
+    return f"{record.type}({arguments}, TTL({record.ttl_s}))"
+
+
+def _one_line(text: str) -> str:
+    """A text that cannot end the comment that it stands in."""
+    return "".join(c if c.isprintable() else f"\\{ord(c):03d}" for c in text)
 
 
 def _zone_value(record: DnsRecord) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.devices import egress
 from provisioner.mail_dns.check import DomainReport
+from provisioner.mail_dns.dialogue import pursue
+from provisioner.mail_dns.exporting import Exported, export, names_of, zone_of
 from provisioner.model import Desired
 from provisioner.model.clouds import COEXISTENCE_SUFFIXES, cloud_of_mail
 from provisioner.operations.connection import Tenant, signed_in
@@ -37,6 +40,15 @@ async def report_domains(
         targets = {d: named.get(d, {}) for d in domains}
         asked = Asked(opened.ports.resolver, context.clock)
         return await check_domains(asked, domains, targets, egress(desired), cloud, fetching)
+
+
+async def export_domains(context: Context, path: Path) -> Exported:
+    """What to publish and to remove in each zone for the mail of the plan's domains."""
+    reports = await report_domains(context, path, policies=False)
+    names = names_of(reports)
+    asked = asking(context).about(len(names))
+    zones = await asyncio.gather(*(pursue(zone_of(name), asked.all) for name in names))
+    return export(reports, dict(zip(names, zones, strict=True)))
 
 
 def _domains(desired: Desired) -> set[str]:

@@ -79,6 +79,11 @@ def test_wrong_records_are_found_and_those_to_publish_are_written(
         assert main(["dns", "export", str(plan)]) == 0
         zone = capsys.readouterr().out
         assert "selector1._domainkey.bad.example. 3600 IN CNAME selector1-bad-example._domainkey.contoso" in zone
+        assert '; remove: bad.example. 3600 IN TXT "v=spf1 +all"' in zone
+        assert main(["dns", "export", str(plan), "--form", "octodns"]) == 0
+        assert main(["dns", "export", str(plan), "--form", "octodns", "--out-dir", str(tmp_path / "zones")]) == 0
+        assert "bad.example TXT v=spf1 +all" in capsys.readouterr().err  # what only removal cures is told
+        assert [path.name for path in (tmp_path / "zones").iterdir()] == ["bad.example.yaml"]
 
 
 def _look_at_government(plan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +98,7 @@ def _look_at_government(plan: Path, capsys: pytest.CaptureFixture[str], monkeypa
     main(["dns", "check", str(government), "--format", "json"])
     (own,) = json.loads(capsys.readouterr().out)["domains"]
     monkeypatch.delenv("PROVISIONER_CLOUD")
-    assert "SPF-EXCHANGE-MISSING" in {f["id"] for f in worldwide["findings"]}
+    assert "SPF-EXCHANGE-CLOUD" in {f["id"] for f in worldwide["findings"]}
     assert [f["id"] for f in own["findings"] if f["id"].startswith(("SPF", "MX"))] == []
 
 

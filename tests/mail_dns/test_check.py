@@ -444,7 +444,8 @@ def test_an_alias_as_mx_is_told_with_exchange_as_its_target(server: NameServer) 
     zone = contoso(**{"mail-in.contoso.com": [("CNAME", GOOD_MX[1][1])]})
     zone["contoso.com"] = [("MX", (5, "mail-in.contoso.com")), *zone["contoso.com"][1:]]
     report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS))
-    assert (report.ids, report.exchange_mx) == ({"MX-CNAME"}, GOOD_MX[1][1])
+    assert report.ids == {"MX-CNAME"}
+    assert report.exchange_mx == GOOD_MX[1][1]
 
 
 def test_a_selector_may_lead_to_its_target_by_an_alias(server: NameServer) -> None:
