@@ -36,6 +36,9 @@ class Pulse(Protocol):
     def declared_dead(self, worker: str) -> contextlib.AbstractContextManager[bool]:
         """Whether another worker is dead. While the block runs its lock is held, so that it cannot come back."""
 
+    def alone(self) -> bool:
+        """Whether surely no other worker lives."""
+
     def end(self) -> None:
         """This worker ends."""
 
@@ -81,6 +84,15 @@ class FilePulse:
         finally:
             lock.release(me)
             platforms.remove(self._file(worker))
+
+    def alone(self) -> bool:
+        """Whether no other worker has a file whose lock is held."""
+        for file in self.folder.glob("*.alive"):
+            if file.name != self._file(self.worker).name:
+                with self.declared_dead(file.stem) as dead:
+                    if not dead:
+                        return False
+        return True
 
     def end(self) -> None:
         if self._held is not None:
@@ -148,6 +160,9 @@ class PostgresPulse:
     def _try(self, worker: str) -> bool:
         row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (key_of(worker),)).fetchone()
         return bool(row[0])
+
+    def alone(self) -> bool:
+        return False  # who lives elsewhere shows only by the work that they have
 
     def end(self) -> None:
         self._close()

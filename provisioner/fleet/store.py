@@ -84,9 +84,7 @@ class Store:
         self.place = place
         if place.file:
             make_private(place.file.parent)
-        self._engine = sa.create_engine(place.sqlalchemy_url, pool_pre_ping=True)
-        if place.file:
-            sa.event.listen(self._engine, "connect", _prepare)
+        self._engine = engine_of(place)
 
     def create(self) -> None:
         """Make the tables where they are missing."""
@@ -184,10 +182,25 @@ class StoreGone(InputError):
         super().__init__([Diagnostic("FLEET-STORE", what, "check --store, and that its server runs")])
 
 
+def engine_of(place: Place) -> sa.Engine:
+    """Connections to a store."""
+    if place.file is None:
+        return sa.create_engine(place.sqlalchemy_url, pool_pre_ping=True)
+    engine = sa.create_engine(place.sqlalchemy_url)
+    sa.event.listen(engine, "connect", _prepare)
+    return engine
+
+
 def _prepare(connection: Any, _: object) -> None:
-    """A writer waits for another, and readers for none (sqlite.org, "Write-Ahead Logging")."""
-    connection.execute("PRAGMA busy_timeout=30000")
-    connection.execute("PRAGMA journal_mode=WAL")
+    """A writer waits for another, and readers for none (sqlite.org, "Write-Ahead Logging").
+
+    With `synchronous=NORMAL` nothing is lost when a process dies, and the file stays whole when the power fails; then
+    the last records may be missing, and what they said is done again: a plan is made again, and an apply finds in the
+    tenant's own journal what was written (sqlite.org, "PRAGMA synchronous").
+    """
+    connection.isolation_level = "IMMEDIATE"
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 # --- a run as JSON ---------------------------------------------------------------------------------------------------

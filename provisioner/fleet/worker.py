@@ -12,6 +12,7 @@ import contextlib
 import datetime as dt
 import json
 import logging
+import math
 import threading
 import uuid
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 from dbos._error import DBOSException
 from dbos._serialization import DBOSDefaultSerializer, Serializer
@@ -27,7 +29,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
 from provisioner.fleet.liveness import FilePulse, PostgresPulse, Pulse, machine
 from provisioner.fleet.runs import run_over
-from provisioner.fleet.store import Place, StoreGone
+from provisioner.fleet.store import Place, StoreGone, engine_of
 from provisioner.fleet.waves import Look, Run, Work, look
 from provisioner.fleet.work import Hands
 from provisioner.model.fleet import Kind, Outcome
@@ -40,7 +42,10 @@ VERSION = "fleet-1"
 SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
 
-_LOOK_S, _POLL_S, _SERVE_S, _DAY_S = 0.25, 0.1, 1.0, 86_400
+_LOOK_S, _IDLE_S, _POLL_S, _SERVE_S, _DAY_S = 0.25, 0.05, 0.1, 1.0, 86_400
+_AHEAD = 2
+_LOOK_SHARE = 30
+"""A whole look at a run takes at most one part in so many of a worker's time."""
 
 
 class Json(Serializer):
@@ -78,6 +83,7 @@ class Works:
     """The engine's records, for who looks at a run or begins its work. Needs no worker."""
 
     client: DBOSClient
+    engine: sa.Engine | None = None
 
     @classmethod
     @contextmanager
@@ -93,17 +99,21 @@ class Works:
     def prepared(cls, place: Place) -> Iterator[Works]:
         """The same for a store that a worker makes ready."""
         _silence()
+        engine = engine_of(place) if place.file else None
         client = DBOSClient(
             system_database_url=place.url,
+            system_database_engine=engine,
             serializer=Json(),
             application_name=APPLICATION,
             lazy=True,
             retry_connection_errors=False,
         )
         try:
-            yield cls(client)
+            yield cls(client, engine)
         finally:
             client.destroy()
+            if engine is not None:
+                engine.dispose()
 
     def of_run(self, run: Run, cut_off: Container[str] = ()) -> Mapping[str, Sequence[Work]]:
         """The works of a run by tenant, each sequence in the order of their numbers."""
@@ -116,6 +126,14 @@ class Works:
 
     def look(self, run: Run, cut_off: Container[str] = ()) -> Look:
         return look(run, self.of_run(run, cut_off))
+
+    def made(self) -> bool:
+        """Whether a worker has made the store ready."""
+        try:
+            self.client.list_workflows(limit=1)
+        except sa.exc.DBAPIError:
+            return False
+        return True
 
     def begin(self, run: Run, seen: Look) -> None:
         """Begin what is due. What was begun already, by whomever, stays as it is."""
@@ -166,11 +184,14 @@ class Worker:
     _machine: str = field(init=False)
     _cut_off: set[str] = field(default_factory=set)
     _running: int = 0
+    _ended_at: float = -math.inf
     _counting: threading.Lock = field(default_factory=threading.Lock)
+    _places: threading.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         place = self.hands.store.place
         self._machine = machine(self.hands.folder)
+        self._places = threading.Semaphore(self._at_once)
         if place.file:
             self._pulse = FilePulse(place.file.parent / "workers", self.id, self.hands.clock)
         else:
@@ -179,7 +200,8 @@ class Worker:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Work on what is in the queue until the block ends; then what is under way ends."""
-        self._pulse.beat()
+        while not self._pulse.beat():  # another worker looks whether this one lives, for a moment
+            self.hands.clock.pause(_IDLE_S)
         _silence()
         self._launch()
         try:
@@ -195,12 +217,13 @@ class Worker:
             config={
                 "name": APPLICATION,
                 "system_database_url": store.place.url,
+                "system_database_engine": self.works.engine,
                 "executor_id": self.id,
                 "application_version": VERSION,
                 "serializer": Json(),
                 "enable_otlp": False,
                 "log_level": "CRITICAL",
-                "max_executor_threads": self.workers + 4,
+                "max_executor_threads": _AHEAD * self.workers + 4,
                 "scheduler_polling_interval_sec": 5.0,
                 "use_listen_notify": False,
             }
@@ -208,21 +231,39 @@ class Worker:
         DBOS.workflow(name=PLAN)(self._plan_workflow())
         DBOS.workflow(name=APPLY)(self._apply_workflow())
         DBOS.workflow(name=NIGHTLY)(self._nightly_workflow())
+        early = self.works.made()
+        if early:  # the engine looks for new queues once a second
+            self._register(self.works.client.register_queue)
         try:
             DBOS.launch()
         except Exception as error:
             raise InputError(
                 [Diagnostic("FLEET-STORE", f"the store cannot be used: {type(error).__name__}", "check --store")]
             ) from error
-        at_once = self.hands.fleet.at_once
-        DBOS.register_queue(
+        if not early:
+            self._register(DBOS.register_queue)
+        if not self._pulse.alone():  # one that began at the same moment has seen this one, or is seen now
+            self._register(DBOS.register_queue)
+
+    def _register(self, register: Callable[..., object]) -> None:
+        """Say how the queue is worked off, for all workers on the store.
+
+        A worker that is alone bounds itself and claims many tenants in one transaction, some of them ahead. With a
+        limit over all workers the engine claims each tenant in a transaction of its own.
+        """
+        alone = self._pulse.alone()
+        register(
             QUEUE,
-            global_concurrency=at_once,
-            worker_concurrency=min(self.workers, at_once),
+            global_concurrency=None if alone else self.hands.fleet.at_once,
+            worker_concurrency=_AHEAD * self._at_once if alone else self._at_once,
             partition_concurrency=1,
             polling_interval_sec=_POLL_S,
             on_conflict="always_update",
         )
+
+    @property
+    def _at_once(self) -> int:
+        return min(self.workers, self.hands.fleet.at_once)
 
     def _plan_workflow(self) -> Callable[[str, str, Kind], Outcome]:
         def plan(run: str, name: str, kind: Kind) -> Outcome:
@@ -249,14 +290,16 @@ class Worker:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """A workflow runs here."""
+        """A workflow runs here, once it is its turn."""
         with self._counting:
             self._running += 1
         try:
-            yield
+            with self._places:
+                yield
         finally:
             with self._counting:
                 self._running -= 1
+                self._ended_at = self.hands.clock.monotonic()
 
     def _nightly_workflow(self) -> Callable[[str, list[str]], None]:
         """Begins a run that looks for drift. The engine starts one at each time of the schedule, on any worker."""
@@ -310,19 +353,26 @@ class Worker:
 
     def work_off(self, run_id: str, ended: threading.Event) -> None:
         """Work until the run is settled, or asked to end: then what is in flight ends, and nothing begins."""
-        gone, pause_s = False, _LOOK_S
-        while not ended.wait(pause_s):
+        gone, looked, pause_s = False, -math.inf, _LOOK_S
+        while not ended.is_set():
             began = self.hands.clock.monotonic()
             try:
-                if self._look(run_id):
-                    return
+                if began - looked >= pause_s or self._settles(looked):
+                    if self._look(run_id):
+                        return
+                    looked = began
+                    pause_s = max(_LOOK_S, _LOOK_SHARE * (self.hands.clock.monotonic() - began))
                 gone = False
             except StoreGone as error:
                 if not gone:
                     self.note(f"{error}; trying again")
                 gone = True
-            pause_s = max(_LOOK_S, 10 * (self.hands.clock.monotonic() - began))
+            ended.wait(_LOOK_S if gone else _IDLE_S)
         self.hands.stops.stop()
+
+    def _settles(self, looked: float) -> bool:
+        """Whether the last work here has ended since a look, or so shortly before it that its end may not be recorded."""
+        return not self._running and self._ended_at > looked - 4 * _IDLE_S
 
     def _look(self, run_id: str) -> bool:
         """One look: dead workers, cancellation, what is due. Whether the run is settled."""
