@@ -13,6 +13,7 @@ from pathlib import Path
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
+from provisioner.fleet.liveness import pulse_of
 from provisioner.fleet.reporting import report
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store
@@ -124,9 +125,11 @@ class Desk:
             worker.serve(selects, ended, lambda id_: told(self.report(id_)))
 
     def report(self, id_: str) -> FleetReport:
-        """The report of a run, by its id or the newest."""
+        """The report of a run, by its id or the newest. What a dead worker had is cut off."""
         run = self.store.run(id_)
-        return report(run, self.works.look(run))
+        by_worker = self.works.under_way(run)
+        silent = pulse_of(self.store.place, "onlooker").silent(by_worker) if by_worker else frozenset()
+        return report(run, self.works.look(run, {id_ for worker in silent for id_ in by_worker[worker]}))
 
 
 def _checked(terms: Terms, names: Sequence[str]) -> Approved:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,8 +39,18 @@ class Pulse(Protocol):
     def alone(self) -> bool:
         """Whether surely no other worker lives."""
 
+    def silent(self, workers: Iterable[str]) -> frozenset[str]:
+        """Which of these workers give no sign of life at this moment, for who only looks."""
+
     def end(self) -> None:
         """This worker ends."""
+
+
+def pulse_of(place: Place, worker: str, clock: Clock = SYSTEM) -> Pulse:
+    """The sign of life of a worker on a store."""
+    if place.file:
+        return FilePulse(place.file.parent / "workers", worker, clock)
+    return PostgresPulse(place, worker, clock)
 
 
 def machine(folder: Path) -> str:
@@ -93,6 +103,13 @@ class FilePulse:
                     if not dead:
                         return False
         return True
+
+    def silent(self, workers: Iterable[str]) -> frozenset[str]:
+        found = set()
+        for worker in workers:
+            with self.declared_dead(worker) as dead:
+                found |= {worker} if dead else set()
+        return frozenset(found)
 
     def end(self) -> None:
         if self._held is not None:
@@ -163,6 +180,20 @@ class PostgresPulse:
 
     def alone(self) -> bool:
         return False  # who lives elsewhere shows only by the work that they have
+
+    def silent(self, workers: Iterable[str]) -> frozenset[str]:
+        """By the list of locks: to try one could take it from a worker that has just lost its connection."""
+        import psycopg
+
+        keys = {key_of(worker): worker for worker in workers}
+        held = (  # postgresql.org, "pg_locks": the high and the low half of a key of 64 bits
+            "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+        )
+        with contextlib.suppress(psycopg.OperationalError):
+            with psycopg.connect(self.place.url, autocommit=True) as connection:
+                alive = {row[0] for row in connection.execute(held)}
+            return frozenset(worker for key, worker in keys.items() if key not in alive)
+        return frozenset()
 
     def end(self) -> None:
         self._close()

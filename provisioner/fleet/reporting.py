@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from provisioner.fleet.waves import Look, Run, Standing
-from provisioner.model.fleet import UNDONE, WAITING, FleetReport, TenantDocument
+from provisioner.model.fleet import UNDONE, WAITING, ErrorDocument, FleetReport, TenantDocument
 
 FORMAT = 1
 
@@ -39,8 +39,17 @@ def _tenant(run: Run, name: str, standing: Standing) -> TenantDocument:
         "outside": outcome.get("outside", 0),
         "run": outcome.get("run", ""),
         "seconds": outcome["seconds"],
-        "error": outcome.get("error"),
+        "error": _cut_off(run) if standing.state == "cut_off" else outcome.get("error"),
     }
+
+
+def _cut_off(run: Run) -> ErrorDocument:
+    """What to do with a tenant whose worker died."""
+    what = (
+        f"its worker ended before the tenant was done. `provisioner fleet resume {run.id}` goes on with it; run it on "
+        "the machine where the apply began, unless the journal is shared"
+    )
+    return {"kind": "partial", "exit_code": 8, "message": what}
 
 
 def _state(run: Run, seen: Look) -> str:

@@ -103,11 +103,15 @@ class Hands:
 
     def plan(self, run: Run, name: str, kind: Kind) -> Outcome:
         """Plan a tenant and save its change set, or look for drift. Never raises what a single command would print."""
+        if run.cancelled:
+            return {"state": "cancelled", "seconds": 0.0}
         act = self._drift if kind == "drift" else self._plan
         return self._told(name, lambda tenant: act(run, tenant))
 
     def apply(self, run: Run, name: str, digest: str) -> Outcome:
         """Apply exactly the change set with this digest, as `provisioner apply FILE --expect-digest` does."""
+        if run.cancelled:
+            return {"state": "cancelled", "seconds": 0.0, "digest": digest}
         return self._told(name, lambda tenant: self._apply(run, tenant, digest))
 
     def _told(self, name: str, act: Callable[[FleetTenant], Outcome]) -> Outcome:
@@ -129,7 +133,10 @@ class Hands:
         found = run_operation(plan(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
         document = changeset.to_document(found)
         digest = document["provisioner"]["digest"]
-        self.store.keep(digest, json.dumps(document, ensure_ascii=False))
+        text = json.dumps(document, ensure_ascii=False)
+        self.store.keep(digest, text)
+        if found.pending:
+            self._write(run, tenant, text)
         state: State = "planned" if found.pending else "no_changes"
         outcome: Outcome = {"state": state, "seconds": 0.0, "digest": digest, "changes": _counts(found.pending)}
         if found.errored:
@@ -153,13 +160,18 @@ class Hands:
 
     def _apply(self, run: Run, tenant: FleetTenant, digest: str) -> Outcome:
         context, selection = self.context(tenant), Selection(allows=run.allows)
-        file = self.file_of(run.id, tenant.name)
-        make_private(file.parent)
-        platforms.write_whole(file, self.store.change_set(digest).encode())
+        file = self._write(run, tenant, self.store.change_set(digest))
         saved = load_saved(context, file, Terms(digest=digest, selection=selection))
         options = ApplyOptions(run.wait_s, run.lock_wait_s, stopping=lambda: self.stops.entered(run.id))
         applied = run_operation(apply(context, saved, selection, options))
         return self._account(context.run, applied)
+
+    def _write(self, run: Run, tenant: FleetTenant, text: str) -> Path:
+        """Write a change set for this machine: once it is planned, so that people can approve it, and for its apply."""
+        file = self.file_of(run.id, tenant.name)
+        make_private(file.parent)
+        platforms.write_whole(file, text.encode())
+        return file
 
     def _account(self, run: str, applied: Applied) -> Outcome:
         results = Counter(r.status for r in applied.outcome.results)
@@ -177,7 +189,7 @@ class Hands:
         return outcome
 
     def file_of(self, run: str, name: str) -> Path:
-        """Where a change set is written to be applied; approvals (`provisioner approve`) are looked for beside it."""
+        """Where a change set is written; approvals (`provisioner approve`) are looked for beside it."""
         return self.folder / "fleet" / word(run) / f"{word(name)}.json"
 
 

@@ -27,7 +27,7 @@ from dbos._serialization import DBOSDefaultSerializer, Serializer
 
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
-from provisioner.fleet.liveness import FilePulse, PostgresPulse, Pulse, machine
+from provisioner.fleet.liveness import Pulse, machine, pulse_of
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, StoreGone, engine_of
 from provisioner.fleet.waves import Look, Run, Work, look
@@ -120,9 +120,18 @@ class Works:
         found: dict[str, list[Work]] = {}
         for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
             _, name, number = row.workflow_id.split("/")
-            outcome: Outcome | None = row.output if row.status == "SUCCESS" else None
+            outcome: Outcome | None = row.output if row.status == "SUCCESS" and isinstance(row.output, dict) else None
             found.setdefault(name, []).append(Work(int(number), row.status, outcome, row.workflow_id in cut_off))
         return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
+
+    def under_way(self, run: Run) -> Mapping[str, Sequence[str]]:
+        """The ids of the works of a run that a worker has, by worker."""
+        found: dict[str, list[str]] = {}
+        for row in self.client.list_workflows(
+            workflow_id_prefix=f"{run.id}/", status="PENDING", load_input=False, load_output=False
+        ):
+            found.setdefault(row.executor_id or "", []).append(row.workflow_id)
+        return found
 
     def look(self, run: Run, cut_off: Container[str] = ()) -> Look:
         return look(run, self.of_run(run, cut_off))
@@ -189,13 +198,9 @@ class Worker:
     _places: threading.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        place = self.hands.store.place
         self._machine = machine(self.hands.folder)
         self._places = threading.Semaphore(self._at_once)
-        if place.file:
-            self._pulse = FilePulse(place.file.parent / "workers", self.id, self.hands.clock)
-        else:
-            self._pulse = PostgresPulse(place, self.id, self.hands.clock)
+        self._pulse = pulse_of(self.hands.store.place, self.id, self.hands.clock)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -371,7 +376,7 @@ class Worker:
         self.hands.stops.stop()
 
     def _settles(self, looked: float) -> bool:
-        """Whether the last work here has ended since a look, or so shortly before it that its end may not be recorded."""
+        """Whether the last work here has ended since a look, or so shortly before that its end was not recorded."""
         return not self._running and self._ended_at > looked - 4 * _IDLE_S
 
     def _look(self, run_id: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +136,28 @@ def test_a_cancelled_run_applies_nothing_and_bad_input_is_one_message(shop: Shop
         assert refused.returncode == 3, line
         assert refused.stderr.count("error[") == 1
         assert "secret" not in refused.stderr
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen (openssh-client) is not installed")
+def test_a_change_set_is_signed_between_its_plan_and_its_first_apply(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "ada"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
+    (tmp_path / "allowed").write_text(f"ada@x.example {key.with_suffix('.pub').read_text()}")
+    approval = {"REQUIRE": "1", "ALLOWED_SIGNERS": str(tmp_path / "allowed")}
+    for name, value in approval.items():
+        monkeypatch.setitem(cast("dict[str, str]", shop.environment), f"PROVISIONER_APPROVAL__{name}", value)
+    declare(shop)
+    planned = json.loads(shop.run("fleet", "plan", "--format", "json").stdout)
+    file = tmp_path / "state" / "fleet" / planned["run"] / "alpha.json"
+    assert file.stat().st_mode & 0o077 == 0
+    digest = planned["tenants"][0]["digest"]
+    signed = shop.run("approve", str(file), "--expect-digest", digest, "--key", str(key))
+    assert signed.returncode == 0, signed.stderr
+    applied = shop.run("fleet", "resume", "--approve", "all", "--format", "json")
+    assert (applied.returncode, states(applied.stdout)) == (8, {"alpha": "applied", "beta": "failed"}), applied.stderr
+    assert connectors(shop) == {"alpha"}
 
 
 @pytest.mark.parametrize("line", ["plan", "apply", "drift", "resume", "status", "report", "cancel"])

@@ -18,6 +18,7 @@ from provisioner.diagnostics import InputError
 from provisioner.fleet import description, desk, liveness
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.store import Place
+from provisioner.fleet.work import Hands
 from provisioner.fleet.worker import QUEUE, Json, Works
 from provisioner.model.fleet import FleetReport
 from provisioner.settings import Profile
@@ -57,6 +58,11 @@ def test_a_worker_is_alive_until_its_process_lets_go(tmp_path: Path) -> None:
     with one.declared_dead("two") as dead:
         assert dead
         assert not FilePulse(tmp_path, "two").beat(), "one that is declared dead does not come back meanwhile"
+    assert one.alone()
+    three = FilePulse(tmp_path, "three")
+    assert three.beat()
+    assert (one.alone(), one.silent(["one", "two", "three"])) == (False, {"two"})
+    three.end()
     one.end()
     assert list(tmp_path.iterdir()) == []
 
@@ -69,6 +75,7 @@ class TestPostgresPulse:
         one, two = PostgresPulse(place, "one", clock), PostgresPulse(place, "two", clock)
         assert (one.beat(), two.beat()) == (True, True)
         assert not self.dead(one, "two")
+        assert one.silent(["one", "two", "other"]) == {"other"}
         two.end()
         until(lambda: not self.dead(one, "two") and "two" in one._free_since)  # the server notices the end
         clock.pause(liveness.GRACE_S)
@@ -162,12 +169,68 @@ def test_an_apply_that_was_cut_off_goes_on_elsewhere_only_with_a_shared_journal(
 
     with left_behind(tmp_path, fleet, here_is if where == "here" else "another", journal) as here:
         run = here.store.run("cut")
+        (tenant,) = here.report("cut")["tenants"]
+        assert tenant["state"] == "cut_off", "who only looks sees that its worker is dead"
+        assert "`provisioner fleet resume cut` goes on with it" in (tenant["error"] or {}).get("message", "")
         found = here.work(fleet, run, 1, desk.Surroundings(profiles, tmp_path / "state"))
         (tenant,) = found["tenants"]
-        assert (tenant["state"] == "cut_off" or not begun) == (state == "cut_off")
+        assert tenant["state"] == state
         again = here.works.of_run(run)["a"][-1]
         assert (again.status == "PENDING") == (state == "cut_off")
         assert bool(begun) == (state != "cut_off")
+
+
+class Opened:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.file,)
+
+
+def test_a_pickled_row_of_the_store_is_refused_and_not_opened(tmp_path: Path, fleet: description.Fleet) -> None:
+    pickled = base64.b64encode(pickle.dumps(Opened(tmp_path / "opened"))).decode()
+    with left_behind(tmp_path, fleet, "another", "own") as here:
+        with here.works.client._sys_db.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE workflow_status SET inputs = ?, output = ?, serialization = 'py_pickle'", (pickled, pickled)
+            )
+        assert {t["state"] for t in here.report(here.store.run().id)["tenants"]} <= {"failed", "cut_off"}
+        here.works.client.list_workflows()
+    with pytest.raises(ValueError, match="is not read"):
+        deserialize_args(pickled, "py_pickle", Json())
+    assert not (tmp_path / "opened").exists()
+    pickle.loads(base64.b64decode(pickled))
+    assert (tmp_path / "opened").exists(), "it would have been"
+
+
+# --- how much at once ------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_bounds_itself_while_it_is_alone_and_all_share_the_bound_otherwise(
+    tmp_path: Path, fleet: description.Fleet
+) -> None:
+    other = FilePulse(tmp_path / "workers", "other")
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        around, bounds = desk.Surroundings(nobody, tmp_path / "state"), []
+        for _ in range(2):
+            here.work(fleet, here.begin(fleet, "plan", (), desk.Terms()), 3, around)
+            queue = here.works.client._sys_db.get_queue(QUEUE)
+            assert queue is not None
+            bounds.append((queue._concurrency, queue._worker_concurrency))
+            assert other.beat()
+    other.end()
+    assert bounds == [(None, 6), (fleet.at_once, 3)]
+
+
+def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: Path, fleet: description.Fleet) -> None:
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        run = dataclasses.replace(here.begin(fleet, "apply", (), desk.Terms()), cancelled=True)
+        hands = Hands(fleet, here.store, nobody, tmp_path)
+        states = {hands.apply(run, "a", "sha256:0")["state"], hands.plan(run, "a", "plan")["state"]}
+    assert states == {"cancelled"}
 
 
 # --- by schedule -----------------------------------------------------------------------------------------------------
