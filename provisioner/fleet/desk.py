@@ -125,11 +125,13 @@ class Desk:
             worker.serve(selects, ended, lambda id_: told(self.report(id_)))
 
     def report(self, id_: str) -> FleetReport:
-        """The report of a run, by its id or the newest. What a dead worker had is cut off."""
+        """The report of a run, by its id or the newest. An apply of a dead worker is cut off."""
         run = self.store.run(id_)
         by_worker = self.works.under_way(run)
         silent = pulse_of(self.store.place, "onlooker").silent(by_worker) if by_worker else frozenset()
-        return report(run, self.works.look(run, {id_ for worker in silent for id_ in by_worker[worker]}))
+        left = {id_: self.works.begun(id_) for worker in silent for id_ in by_worker[worker]}
+        cut_off = {id_ for id_, begun in left.items() if begun}
+        return report(run, self.works.look(run, cut_off, left.keys() - cut_off))
 
 
 def _checked(terms: Terms, names: Sequence[str]) -> Approved:

@@ -43,7 +43,10 @@ SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
 
 _LOOK_S, _IDLE_S, _POLL_S, _SERVE_S, _DAY_S = 0.25, 0.05, 0.1, 1.0, 86_400
-_AHEAD = 2
+_AHEAD, _ALONE_POLL_S = 4, 0.25
+"""A worker that is alone claims so many tenants for each that it works on, so that it has to ask less often: a question
+costs the engine as much as a part of a plan."""
+
 _LOOK_SHARE = 30
 """A whole look at a run takes at most one part in so many of a worker's time."""
 
@@ -115,13 +118,16 @@ class Works:
             if engine is not None:
                 engine.dispose()
 
-    def of_run(self, run: Run, cut_off: Container[str] = ()) -> Mapping[str, Sequence[Work]]:
-        """The works of a run by tenant, each sequence in the order of their numbers."""
+    def of_run(
+        self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()
+    ) -> Mapping[str, Sequence[Work]]:
+        """The works of a run by tenant, each sequence in the order of their numbers. What is returned is queued."""
         found: dict[str, list[Work]] = {}
         for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
             _, name, number = row.workflow_id.split("/")
             outcome: Outcome | None = row.output if row.status == "SUCCESS" and isinstance(row.output, dict) else None
-            found.setdefault(name, []).append(Work(int(number), row.status, outcome, row.workflow_id in cut_off))
+            status = "ENQUEUED" if row.workflow_id in returned else row.status
+            found.setdefault(name, []).append(Work(int(number), status, outcome, row.workflow_id in cut_off))
         return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
 
     def under_way(self, run: Run) -> Mapping[str, Sequence[str]]:
@@ -133,8 +139,14 @@ class Works:
             found.setdefault(row.executor_id or "", []).append(row.workflow_id)
         return found
 
-    def look(self, run: Run, cut_off: Container[str] = ()) -> Look:
-        return look(run, self.of_run(run, cut_off))
+    def begun(self, id_: str) -> Mapping[str, str] | None:
+        """Where an apply began, by what its worker recorded before; None for what has written nothing yet."""
+        steps = self.client.list_workflow_steps(id_)
+        begun = next((step["output"] for step in steps if step["function_name"] == "begin"), None)
+        return begun if begun is None or isinstance(begun, dict) else {"machine": "", "journal": "own"}
+
+    def look(self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()) -> Look:
+        return look(run, self.of_run(run, cut_off, returned))
 
     def made(self) -> bool:
         """Whether a worker has made the store ready."""
@@ -175,6 +187,14 @@ def _silence() -> None:
         log.addHandler(logging.NullHandler())
     log.propagate = False
     log.setLevel(logging.CRITICAL)
+
+
+class _NotBegun(BaseException):
+    """A work that was claimed, and is not begun since the worker ends.
+
+    The engine records no outcome for an exception that is not an Exception: the next worker takes the work as one of a
+    worker that died.
+    """
 
 
 # --- a worker --------------------------------------------------------------------------------------------------------
@@ -262,7 +282,7 @@ class Worker:
             global_concurrency=None if alone else self.hands.fleet.at_once,
             worker_concurrency=_AHEAD * self._at_once if alone else self._at_once,
             partition_concurrency=1,
-            polling_interval_sec=_POLL_S,
+            polling_interval_sec=_ALONE_POLL_S if alone else _POLL_S,
             on_conflict="always_update",
         )
 
@@ -300,6 +320,8 @@ class Worker:
             self._running += 1
         try:
             with self._places:
+                if self.hands.stops.stopped:
+                    raise _NotBegun
                 yield
         finally:
             with self._counting:
@@ -410,6 +432,5 @@ class Worker:
                         self._cut_off.add(id_)
 
     def _may_go_on_here(self, id_: str) -> bool:
-        steps = self.works.client.list_workflow_steps(id_)
-        begun = next((step["output"] for step in steps if step["function_name"] == "begin"), None)
+        begun = self.works.begun(id_)
         return begun is None or begun["journal"] == "shared" or begun["machine"] == self._machine

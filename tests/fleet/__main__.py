@@ -1,8 +1,9 @@
 """What a fleet costs over the same plans without its engine, and what becomes of it when workers and the store die.
 
-    scripts/benchmark-fleet [--tenants N] [--sandboxes N] [--only overhead|sqlite|postgres]
+    scripts/benchmark-fleet [--tenants N] [--sandboxes N] [--only overhead|sqlite|postgres] [--latency MS]
 
 overhead   N tenants planned four times in one process with four threads, with and without the engine in turn.
+           `--latency` delays each answer of Exchange in both: without one a plan takes less time than a real request.
 sqlite     `fleet apply` in one process, which is killed (SIGKILL) in the middle and started again.
 postgres   four workers with a state folder each; two are killed in the middle, and the server is restarted once.
 
@@ -56,12 +57,15 @@ def main() -> int:
     parser.add_argument("--tenants", type=int, default=500)
     parser.add_argument("--sandboxes", type=int, default=8)
     parser.add_argument("--only", choices=["overhead", "sqlite", "postgres"])
+    parser.add_argument("--latency", type=int, default=0)
     options = parser.parse_args()
     parts = {"overhead": overhead, "sqlite": sqlite, "postgres": on_postgres}
     wrong = 0
     for name, part in parts.items():
         if options.only in {None, name}:
             with fleet_folder(options.tenants, options.sandboxes) as here:
+                for served in here.sandboxes:
+                    served.control("PUT", "/settings", {"exchange_latency_s": options.latency / 1000})
                 wrong += part(here)
     return 1 if wrong else 0
 

@@ -18,7 +18,7 @@ from provisioner.diagnostics import InputError
 from provisioner.fleet import description, desk, liveness
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.store import Place
-from provisioner.fleet.work import Hands
+from provisioner.fleet.work import Hands, Stops
 from provisioner.fleet.worker import QUEUE, Json, Works
 from provisioner.model.fleet import FleetReport
 from provisioner.settings import Profile
@@ -222,7 +222,7 @@ def test_a_worker_bounds_itself_while_it_is_alone_and_all_share_the_bound_otherw
             bounds.append((queue._concurrency, queue._worker_concurrency))
             assert other.beat()
     other.end()
-    assert bounds == [(None, 6), (fleet.at_once, 3)]
+    assert bounds == [(None, 12), (fleet.at_once, 3)]
 
 
 def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: Path, fleet: description.Fleet) -> None:
@@ -231,6 +231,35 @@ def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: 
         hands = Hands(fleet, here.store, nobody, tmp_path)
         states = {hands.apply(run, "a", "sha256:0")["state"], hands.plan(run, "a", "plan")["state"]}
     assert states == {"cancelled"}
+
+
+def test_what_was_claimed_and_not_begun_when_the_worker_ends_is_done_by_the_next(
+    tmp_path: Path, fleet: description.Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, stopped, begun, stop = [], threading.Event(), [], Stops.stop
+
+    @contextmanager
+    def stopping(ended: threading.Event) -> Iterator[None]:
+        asked.append(ended)
+        yield
+
+    def stops(self: Stops, run: str = "") -> None:
+        stop(self, run)
+        stopped.set()
+
+    def profiles(name: str) -> Profile:
+        begun.append(name)
+        asked[-1].set()
+        assert stopped.wait(30)
+        raise InputError([])
+
+    monkeypatch.setattr(Stops, "stop", stops)
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        run = here.begin(fleet, "plan", (), desk.Terms())
+        left = here.work(fleet, run, 1, desk.Surroundings(profiles, tmp_path / "state", stopping=stopping))
+        assert (len(begun), sorted(t["state"] for t in left["tenants"])) == (1, ["failed", "queued"])
+        done = here.work(fleet, run, 1, desk.Surroundings(nobody, tmp_path / "state"))
+        assert {t["state"] for t in done["tenants"]} == {"failed"}
 
 
 # --- by schedule -----------------------------------------------------------------------------------------------------
