@@ -250,6 +250,7 @@ class Worker:
                 "log_level": "CRITICAL",
                 "max_executor_threads": _AHEAD * self.workers + 4,
                 "scheduler_polling_interval_sec": 5.0,
+                "notification_listener_polling_interval_sec": 0.1,  # asks nothing here; to end waits for it
                 "use_listen_notify": False,
             }
         )

@@ -3,7 +3,7 @@
     scripts/benchmark-fleet [--tenants N] [--sandboxes N] [--only overhead|sqlite|postgres] [--latency MS]
 
 overhead   N tenants planned four times in one process with four threads, with and without the engine in turn.
-           `--latency` delays each answer of Exchange in both: without one a plan takes less time than a real request.
+           `--latency` delays each answer in both: without one a whole plan takes less time than one real request.
 sqlite     `fleet apply` in one process, which is killed (SIGKILL) in the middle and started again.
 postgres   four workers with a state folder each; two are killed in the middle, and the server is restarted once.
 
@@ -64,8 +64,7 @@ def main() -> int:
     for name, part in parts.items():
         if options.only in {None, name}:
             with fleet_folder(options.tenants, options.sandboxes) as here:
-                for served in here.sandboxes:
-                    served.control("PUT", "/settings", {"exchange_latency_s": options.latency / 1000})
+                delay(here.sandboxes, options.latency / 1000)
                 wrong += part(here)
     return 1 if wrong else 0
 
@@ -162,6 +161,16 @@ def wait_for(happened: Any, seconds: float) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"nothing happened within {seconds:.0f} s")
         time.sleep(0.1)
+
+
+def delay(sandboxes: Sequence[LocalTenant], seconds: float) -> None:
+    """Delay each answer of Exchange, of Graph and of the sign-in."""
+    rules = [
+        {"front": front, "match": {}, "times": 10**9, "do": {"delay": seconds}}
+        for front in ("exchange", "graph", "entra")
+    ]
+    for served in sandboxes if seconds else ():
+        served.control("POST", "/faults", rules)
 
 
 # --- what the engine costs -------------------------------------------------------------------------------------------
