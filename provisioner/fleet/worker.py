@@ -125,7 +125,8 @@ class Works:
         found: dict[str, list[Work]] = {}
         for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
             _, name, number = row.workflow_id.split("/")
-            outcome: Outcome | None = row.output if row.status == "SUCCESS" and isinstance(row.output, dict) else None
+            recorded: Any = row.output if row.status == "SUCCESS" else None
+            outcome: Outcome | None = recorded if isinstance(recorded, dict) else None  # type: ignore[assignment]
             status = "ENQUEUED" if row.workflow_id in returned else row.status
             found.setdefault(name, []).append(Work(int(number), status, outcome, row.workflow_id in cut_off))
         return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
