@@ -13,13 +13,14 @@ from pathlib import Path
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
+from provisioner.fleet.durable import Works
 from provisioner.fleet.liveness import pulse_of
 from provisioner.fleet.reporting import report
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store
 from provisioner.fleet.waves import NOTHING, Approved, Run
 from provisioner.fleet.work import Hands, Profiles
-from provisioner.fleet.worker import Worker, Works
+from provisioner.fleet.worker import Worker
 from provisioner.model.fleet import FleetReport, Kind
 from provisioner.operations.context import new_run
 from provisioner.operations.loading import Selection

@@ -1,4 +1,4 @@
-"""The durable engine: workflows of DBOS around the steps of `work`, the queue, and what a worker does at each look.
+"""A worker: the workflows around the steps of `work`, the queue, and what it does at each look.
 
 A tenant's plan and its apply are two workflows with ids that follow from the run, the tenant and the number of the
 try, so that beginning one twice begins it once. The approval lies between them: what waits for a person holds neither a
@@ -10,34 +10,35 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
-import logging
 import math
 import threading
 import uuid
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
-from dbos import DBOS, DBOSClient
-from dbos._error import DBOSException
-from dbos._serialization import DBOSDefaultSerializer, Serializer
-
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.fleet.description import Fleet
+from provisioner.fleet.durable import (
+    APPLICATION,
+    APPLY,
+    DBOS,
+    NIGHTLY,
+    PLAN,
+    QUEUE,
+    VERSION,
+    DBOSException,
+    Json,
+    Works,
+    silence,
+)
 from provisioner.fleet.liveness import Pulse, machine, pulse_of
 from provisioner.fleet.runs import run_over
-from provisioner.fleet.store import Place, StoreGone, engine_of
-from provisioner.fleet.waves import Look, Run, Work, look
+from provisioner.fleet.store import StoreGone
+from provisioner.fleet.waves import Run
 from provisioner.fleet.work import Hands
 from provisioner.model.fleet import Kind, Outcome
-
-QUEUE, PLAN, APPLY, NIGHTLY = "tenants", "plan", "apply", "nightly"
-APPLICATION = "exchange-provisioner"
-VERSION = "fleet-1"
-"""Of the workflows: another one where their steps change, since a run goes on with the steps that it began with."""
 
 SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
@@ -49,145 +50,6 @@ costs the engine as much as a part of a plan."""
 
 _LOOK_SHARE = 30
 """A whole look at a run takes at most one part in so many of a worker's time."""
-
-
-class Json(Serializer):
-    """What the engine records, as JSON and never as pickled objects. Of an error its class alone."""
-
-    def serialize(self, data: Any) -> str:
-        return json.dumps(data, default=_as_json)
-
-    def deserialize(self, text: str) -> Any:
-        value = json.loads(text)
-        return RuntimeError(value["error"]) if isinstance(value, dict) and set(value) == {"error"} else value
-
-    def name(self) -> str:
-        return "provisioner_json"
-
-
-def _refuse(_: str) -> Any:
-    raise ValueError("a pickled row of the store is not read")
-
-
-# The engine reads a row as the row itself says, and would unpickle one that says "py_pickle": who may write to the
-# store could run code in each worker. It offers no setting for that.
-DBOSDefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
-
-
-def _as_json(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, dt.datetime) else {"error": type(value).__name__}
-
-
-# --- what the engine has ---------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Works:
-    """The engine's records, for who looks at a run or begins its work. Needs no worker."""
-
-    client: DBOSClient
-    engine: sa.Engine | None = None
-
-    @classmethod
-    @contextmanager
-    def of(cls, place: Place) -> Iterator[Works]:
-        """Raises InputError where the store was never used."""
-        if place.file and not place.file.exists():
-            raise InputError([Diagnostic("FLEET-RUN", f"there is no store {place.file} yet", "provisioner fleet plan")])
-        with cls.prepared(place) as works:
-            yield works
-
-    @classmethod
-    @contextmanager
-    def prepared(cls, place: Place) -> Iterator[Works]:
-        """The same for a store that a worker makes ready."""
-        _silence()
-        engine = engine_of(place) if place.file else None
-        client = DBOSClient(
-            system_database_url=place.url,
-            system_database_engine=engine,
-            serializer=Json(),
-            application_name=APPLICATION,
-            lazy=True,
-            retry_connection_errors=False,
-        )
-        try:
-            yield cls(client, engine)
-        finally:
-            client.destroy()
-            if engine is not None:
-                engine.dispose()
-
-    def of_run(
-        self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()
-    ) -> Mapping[str, Sequence[Work]]:
-        """The works of a run by tenant, each sequence in the order of their numbers. What is returned is queued."""
-        found: dict[str, list[Work]] = {}
-        for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
-            _, name, number = row.workflow_id.split("/")
-            recorded: Any = row.output if row.status == "SUCCESS" else None
-            outcome: Outcome | None = recorded if isinstance(recorded, dict) else None  # type: ignore[assignment]
-            status = "ENQUEUED" if row.workflow_id in returned else row.status
-            found.setdefault(name, []).append(Work(int(number), status, outcome, row.workflow_id in cut_off))
-        return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
-
-    def under_way(self, run: Run) -> Mapping[str, Sequence[str]]:
-        """The ids of the works of a run that a worker has, by worker."""
-        found: dict[str, list[str]] = {}
-        for row in self.client.list_workflows(
-            workflow_id_prefix=f"{run.id}/", status="PENDING", load_input=False, load_output=False
-        ):
-            found.setdefault(row.executor_id or "", []).append(row.workflow_id)
-        return found
-
-    def begun(self, id_: str) -> Mapping[str, str] | None:
-        """Where an apply began, by what its worker recorded before; None for what has written nothing yet."""
-        steps = self.client.list_workflow_steps(id_)
-        begun = next((step["output"] for step in steps if step["function_name"] == "begin"), None)
-        return begun if begun is None or isinstance(begun, dict) else {"machine": "", "journal": "own"}
-
-    def look(self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()) -> Look:
-        return look(run, self.of_run(run, cut_off, returned))
-
-    def made(self) -> bool:
-        """Whether a worker has made the store ready."""
-        try:
-            self.client.list_workflows(limit=1)
-        except sa.exc.DBAPIError:
-            return False
-        return True
-
-    def begin(self, run: Run, seen: Look) -> None:
-        """Begin what is due. What was begun already, by whomever, stays as it is."""
-        for name, number, digest in seen.due:
-            arguments = [run.id, name, digest] if number else [run.id, name, run.kind]
-            self.client.enqueue(
-                {
-                    "workflow_name": APPLY if number else PLAN,
-                    "queue_name": QUEUE,
-                    "workflow_id": f"{run.id}/{name}/{number}",
-                    "queue_partition_key": name,
-                    "app_version": VERSION,
-                },
-                *arguments,
-            )
-
-    def cancel(self, run: Run) -> None:
-        """Take what has not begun out of the queue."""
-        queued = self.client.list_workflows(
-            workflow_id_prefix=f"{run.id}/", status=["ENQUEUED", "DELAYED"], load_input=False, load_output=False
-        )
-        if queued:
-            self.client.cancel_workflows([row.workflow_id for row in queued])
-
-
-def _silence() -> None:
-    """The engine's own log goes nowhere: it would add a handler for standard error, and may name addresses."""
-    log = logging.getLogger("dbos")
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
-    log.propagate = False
-    log.setLevel(logging.CRITICAL)
 
 
 class _NotBegun(BaseException):
@@ -228,7 +90,7 @@ class Worker:
         """Work on what is in the queue until the block ends; then what is under way ends."""
         while not self._pulse.beat():  # another worker looks whether this one lives, for a moment
             self.hands.clock.pause(_IDLE_S)
-        _silence()
+        silence()
         self._launch()
         try:
             yield
@@ -420,16 +282,11 @@ class Worker:
 
     def _recover(self) -> None:
         """Return the work of dead workers to the queue, but for applies that may go on only where they began."""
-        pending = self.works.client.list_workflows(status="PENDING", load_input=False, load_output=False)
-        by_worker: dict[str, list[str]] = {}
-        for row in pending:
-            if row.executor_id and row.executor_id != self.id:
-                by_worker.setdefault(row.executor_id, []).append(row.workflow_id)
-        for worker, ids in by_worker.items():
+        for worker, ids in self.works.under_way_elsewhere(self.id).items():
             with self._pulse.declared_dead(worker) as dead:
                 for id_ in ids if dead else ():
                     if self._may_go_on_here(id_):
-                        self.works.client._sys_db.reenqueue_for_recovery(id_, [worker], QUEUE)
+                        self.works.give_back(id_, worker)
                     else:
                         self._cut_off.add(id_)
 

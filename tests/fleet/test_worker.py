@@ -16,10 +16,10 @@ from dbos._serialization import deserialize_args
 
 from provisioner.diagnostics import InputError
 from provisioner.fleet import description, desk, liveness
+from provisioner.fleet.durable import QUEUE, Json, Works
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.store import Place
 from provisioner.fleet.work import Hands, Stops
-from provisioner.fleet.worker import QUEUE, Json, Works
 from provisioner.model.fleet import FleetReport
 from provisioner.settings import Profile
 from tests import postgres
@@ -296,22 +296,3 @@ def test_without_a_schedule_nothing_is_waited_for(tmp_path: Path, fleet: descrip
     store, around = f"sqlite:{tmp_path / 'store.sqlite'}", desk.Surroundings(nobody, tmp_path / "state")
     with desk.opened(store, tmp_path / "state") as here, pytest.raises(InputError, match="has no schedule for drift"):
         here.serve(fleet, (), 1, around, lambda _: None)
-
-
-class Opened:
-    """Leaves a file where it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.touch, (self.file,)
-
-
-def test_a_pickled_row_of_the_store_is_refused_and_not_opened(tmp_path: Path) -> None:
-    pickled = base64.b64encode(pickle.dumps(Opened(tmp_path / "opened"))).decode()
-    with pytest.raises(ValueError, match="is not read"):
-        deserialize_args(pickled, "py_pickle", Json())
-    assert not (tmp_path / "opened").exists()
-    pickle.loads(base64.b64decode(pickled))
-    assert (tmp_path / "opened").exists(), "it would have been"

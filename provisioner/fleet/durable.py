@@ -1,0 +1,210 @@
+"""DBOS as a fleet uses it: loaded without a program, silent, with JSON for its rows alone; and `Works`, its records.
+
+What works on them is in `worker`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import importlib
+import json
+import logging
+import platform
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+
+def _load_croniter() -> None:
+    """Load what DBOS computes schedules with, and start no program for it.
+
+    While it is imported, croniter asks `platform.architecture` about the interpreter, which runs `file -b`. Without an
+    executable to look at, that function answers by the size of a pointer (docs.python.org, "platform").
+    """
+    asked = platform.architecture
+    platform.architecture = functools.partial(asked, "")
+    try:
+        importlib.import_module("croniter")
+    finally:
+        platform.architecture = asked
+
+
+_load_croniter()
+
+from dbos import DBOS, DBOSClient, Serializer, error  # noqa: E402 - after croniter
+from dbos._serialization import DBOSDefaultSerializer  # noqa: E402
+
+from provisioner.diagnostics import Diagnostic, InputError  # noqa: E402
+from provisioner.fleet.store import Place, engine_of  # noqa: E402
+from provisioner.fleet.waves import Look, Run, Work, look  # noqa: E402
+from provisioner.model.fleet import Outcome  # noqa: E402
+
+__all__ = [
+    "APPLICATION", "APPLY", "DBOS", "NIGHTLY", "PLAN", "QUEUE", "VERSION", "DBOSException", "Json", "Works", "silence",
+]  # fmt: skip
+
+DBOSException = error.DBOSException
+
+QUEUE, PLAN, APPLY, NIGHTLY = "tenants", "plan", "apply", "nightly"
+APPLICATION = "exchange-provisioner"
+VERSION = "fleet-1"
+"""Of the workflows: another one where their steps change, since a run goes on with the steps that it began with."""
+
+
+class Json(Serializer):
+    """What the engine records, as JSON and never as pickled objects. Of an error its class alone."""
+
+    def serialize(self, data: Any) -> str:
+        return json.dumps(data, default=_as_json)
+
+    def deserialize(self, text: str) -> Any:
+        value = json.loads(text)
+        return RuntimeError(value["error"]) if isinstance(value, dict) and set(value) == {"error"} else value
+
+    def name(self) -> str:
+        return "provisioner_json"
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("a pickled row of the store is not read")
+
+
+# The engine reads a row as the row itself says, and would unpickle one that says "py_pickle": who may write to the
+# store could run code in each worker. It offers no setting for that.
+DBOSDefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
+
+
+def _as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, dt.datetime) else {"error": type(value).__name__}
+
+
+def silence() -> None:
+    """The engine's own log goes nowhere: it would add a handler for standard error, and may name addresses."""
+    log = logging.getLogger("dbos")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    log.propagate = False
+    log.setLevel(logging.CRITICAL)
+
+
+# --- what the engine has ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Works:
+    """The engine's records, for who looks at a run or begins its work. Needs no worker."""
+
+    client: DBOSClient
+    engine: sa.Engine | None = None
+
+    @classmethod
+    @contextmanager
+    def of(cls, place: Place) -> Iterator[Works]:
+        """Raises InputError where the store was never used."""
+        if place.file and not place.file.exists():
+            raise InputError([Diagnostic("FLEET-RUN", f"there is no store {place.file} yet", "provisioner fleet plan")])
+        with cls.prepared(place) as works:
+            yield works
+
+    @classmethod
+    @contextmanager
+    def prepared(cls, place: Place) -> Iterator[Works]:
+        """The same for a store that a worker makes ready."""
+        silence()
+        engine = engine_of(place) if place.file else None
+        client = DBOSClient(
+            system_database_url=place.url,
+            system_database_engine=engine,
+            serializer=Json(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+        try:
+            yield cls(client, engine)
+        finally:
+            client.destroy()
+            if engine is not None:
+                engine.dispose()
+
+    def of_run(
+        self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()
+    ) -> Mapping[str, Sequence[Work]]:
+        """The works of a run by tenant, each sequence in the order of their numbers. What is returned is queued."""
+        found: dict[str, list[Work]] = {}
+        for row in self.client.list_workflows(workflow_id_prefix=f"{run.id}/", load_input=False):
+            _, name, number = row.workflow_id.split("/")
+            recorded: Any = row.output if row.status == "SUCCESS" else None
+            outcome: Outcome | None = recorded if isinstance(recorded, dict) else None  # type: ignore[assignment]
+            status = "ENQUEUED" if row.workflow_id in returned else row.status
+            found.setdefault(name, []).append(Work(int(number), status, outcome, row.workflow_id in cut_off))
+        return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
+
+    def under_way(self, run: Run) -> Mapping[str, Sequence[str]]:
+        """The ids of the works of a run that a worker has, by worker."""
+        found: dict[str, list[str]] = {}
+        for row in self.client.list_workflows(
+            workflow_id_prefix=f"{run.id}/", status="PENDING", load_input=False, load_output=False
+        ):
+            found.setdefault(row.executor_id or "", []).append(row.workflow_id)
+        return found
+
+    def begun(self, id_: str) -> Mapping[str, str] | None:
+        """Where an apply began, by what its worker recorded before; None for what has written nothing yet."""
+        steps = self.client.list_workflow_steps(id_)
+        begun = next((step["output"] for step in steps if step["function_name"] == "begin"), None)
+        return begun if begun is None or isinstance(begun, dict) else {"machine": "", "journal": "own"}
+
+    def look(self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()) -> Look:
+        return look(run, self.of_run(run, cut_off, returned))
+
+    def made(self) -> bool:
+        """Whether a worker has made the store ready."""
+        try:
+            self.client.list_workflows(limit=1)
+        except sa.exc.DBAPIError:
+            return False
+        return True
+
+    def begin(self, run: Run, seen: Look) -> None:
+        """Begin what is due. What was begun already, by whomever, stays as it is."""
+        for name, number, digest in seen.due:
+            arguments = [run.id, name, digest] if number else [run.id, name, run.kind]
+            self.client.enqueue(
+                {
+                    "workflow_name": APPLY if number else PLAN,
+                    "queue_name": QUEUE,
+                    "workflow_id": f"{run.id}/{name}/{number}",
+                    "queue_partition_key": name,
+                    "app_version": VERSION,
+                },
+                *arguments,
+            )
+
+    def under_way_elsewhere(self, worker: str) -> Mapping[str, Sequence[str]]:
+        """The ids of the works that other workers have, by worker."""
+        found: dict[str, list[str]] = {}
+        for row in self.client.list_workflows(status="PENDING", load_input=False, load_output=False):
+            if row.executor_id and row.executor_id != worker:
+                found.setdefault(row.executor_id, []).append(row.workflow_id)
+        return found
+
+    def give_back(self, id_: str, worker: str) -> None:
+        """Return the work of a dead worker to the queue, unless another worker has it by now.
+
+        The engine's public `resume_workflow` does not ask who has the work: where two workers notice the death at the
+        same moment, it would let the second one take the work from the first.
+        """
+        self.client._sys_db.reenqueue_for_recovery(id_, [worker], QUEUE)
+
+    def cancel(self, run: Run) -> None:
+        """Take what has not begun out of the queue."""
+        queued = self.client.list_workflows(
+            workflow_id_prefix=f"{run.id}/", status=["ENQUEUED", "DELAYED"], load_input=False, load_output=False
+        )
+        if queued:
+            self.client.cancel_workflows([row.workflow_id for row in queued])
