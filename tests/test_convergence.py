@@ -524,6 +524,37 @@ def test_domains_are_checked_and_never_changed(
     assert tenant.rows("AcceptedDomain") == before
 
 
+# --- connection_filter -----------------------------------------------------------------------------------------------
+
+ALLOW, BLOCK = "IPAllowList", "IPBlockList"
+FILTER: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"allow": ["203.0.113.10/32", "203.0.113.20-203.0.113.29"]},
+        {ALLOW: {"203.0.113.10", "203.0.113.20-203.0.113.29"}},
+    ),
+    (
+        {"allow": ["203.0.113.77/28"], "block": ["198.51.100.0-198.51.100.255", "192.0.2.5"]},
+        {
+            ALLOW: {"203.0.113.10", "203.0.113.20-203.0.113.29", "203.0.113.64/28"},
+            BLOCK: {"198.51.100.0/24", "192.0.2.5"},
+        },
+    ),
+    (
+        {"allow": ["203.0.113.10"], "block": ["198.51.100.0/24"], "exclusive": True},
+        {ALLOW: {"203.0.113.10"}, BLOCK: {"198.51.100.0/24"}},
+    ),
+    ({"allow": [], "exclusive": True}, {ALLOW: set(), BLOCK: {"198.51.100.0/24"}}),
+    ({"allow": ["192.0.2.7"], "block": [], "exclusive": True}, {ALLOW: {"192.0.2.7"}, BLOCK: set()}),
+]
+
+
+def test_the_connection_filter_converges_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    for section, expected in FILTER:
+        session.converge(plan_of({"connection_filter": section}))
+        live = tenant.rows("HostedConnectionFilterPolicy")[0]
+        assert {name: set(live[name]) for name in expected} == expected, section
+
+
 # --- send_as, mailboxes, organization ---------------------------------------------------------------------------------
 
 SEND_AS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [

@@ -21,6 +21,7 @@ from provisioner.model.picture import (
     NONE,
     ORGANIZATION,
     Acceptance,
+    AddressFilter,
     AppRole,
     Contribution,
     Exemption,
@@ -161,6 +162,8 @@ def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
         return ()
     return (
         *_of_connectors(contributions),
+        *(_Admission("spared", one.spared, Group(networks=one.spared), "sources")
+          for one in _of(AddressFilter, contributions)),
         *_of_privileges(contributions),
         *_of_routes(contributions),
         *_of_accounts(contributions),
@@ -254,6 +257,10 @@ def _refuses_less(before: frozenset[Contribution], after: frozenset[Contribution
     for restriction in _of(Restriction, before):
         if not any(other.covers(restriction) for other in left):
             yield _lifted(restriction, left)
+    blocked = frozenset[str]().union(*(f.refused for f in _of(AddressFilter, after)))
+    for one in _of(AddressFilter, before):
+        if free := frozenset(n for n in one.refused if not holds(blocked, n)):
+            yield Group(networks=free)
     if _demands_more(_route(after), _route(before)):
         yield Group(recipients=_route(before).mail or ANY)
 

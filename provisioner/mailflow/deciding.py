@@ -64,7 +64,7 @@ def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None)
         parts = [*([restricted] if restricted else []), _direct(picture, attempt)]
     path = parts[0].path
     return _together([
-        *of_address(attempt, path, evidence or {}),
+        *of_address(picture, attempt, path, evidence or {}),
         *parts,
         *_of_message(picture, attempt, path),
         *of_sender(attempt, path, evidence or {}),

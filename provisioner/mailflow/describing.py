@@ -9,6 +9,7 @@ from provisioner.model.picture import (
     ORGANIZATION,
     Acceptance,
     Account,
+    AddressFilter,
     AppRole,
     Contribution,
     Contributions,
@@ -69,6 +70,8 @@ def _phrase(contribution: Contribution) -> str:
             return f"routes mail for {listed(contribution.mail) or 'no domain'}{hosts}"
         case Signature():
             return "signs mail with DKIM"
+        case AddressFilter():
+            return _of_filter(contribution)
         case _:
             return _of_preconditions(contribution)
 
@@ -94,6 +97,12 @@ def _of_preconditions(
             return f"the application {contribution.application} has {contribution.role} for {listed(whose)}"
         case Doubt():
             return contribution.reason
+
+
+def _of_filter(contribution: AddressFilter) -> str:
+    shown = {"does not filter": contribution.spared, "refuses": contribution.refused}
+    networks = {verb: listed(n.removesuffix("/32") for n in scope) for verb, scope in shown.items() if scope}
+    return ", ".join(f"{verb} mail from {which}" for verb, which in networks.items()) or "filters mail from any address"
 
 
 def _of_policies(contribution: PasswordPolicy | PolicyOf) -> str:

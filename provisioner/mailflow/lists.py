@@ -11,18 +11,26 @@ from typing import Any, TypeVar
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.picture import Evidence
 from provisioner.model import Answer, Cmdlet, Row, request_key
+from provisioner.model.picture import AddressFilter, Picture
 from provisioner.resources.rows import allow_block_list, connection_filter
+from provisioner.resources.rows.connection_filter import ConnectionFilter
 
 T = TypeVar("T")
 
 
-def of_address(attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decision]:
+def of_address(picture: Picture, attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decision]:
     """The refusal of mail from an address on the IP Block List; nothing where it passes.
+
+    Where the plan declares the connection filter, the picture holds it as it is or will be; else it is evidence.
 
     All incoming messages of the address are rejected (Learn, "Configure connection filtering"). Whether that holds for
     mail that a connector relays to other organizations is not documented.
     """
+    by = tuple(a for a, _ in picture.every(AddressFilter))
     lists, doubt = _told(evidence, connection_filter.REQUEST, connection_filter.decode)
+    if by:
+        refused_networks = (n for _, f in picture.every(AddressFilter) for n in f.refused)
+        lists, doubt = ConnectionFilter(blocked=tuple(connection_filter.networks(refused_networks))), ""
     if doubt:
         missing = f"the connection filter ({doubt})"
         yield Decision(None, path, missing=(missing,), possible=("ip_blocked",))
@@ -36,11 +44,11 @@ def of_address(attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Deci
     elif attempt.external:
         what = f"IPBlockList of the connection filter holds {_shown(attempt.network)}"
         missing = "whether IPBlockList holds for mail that is relayed to other organizations"
-        yield Decision(None, path, (), "ip_blocked", "", what, (missing,))
+        yield Decision(None, path, by, "ip_blocked", "", what, (missing,))
     else:
         what = f"the connection filter refuses mail from {_shown(attempt.network)} (IPBlockList)"
         fix = "remove the address from IPBlockList of the connection filter policy"
-        yield refused(path, [Refusal("ip_blocked", "550 5.7.513", what, mend=fix)])
+        yield refused(path, [Refusal("ip_blocked", "550 5.7.513", what, by, fix)])
 
 
 def of_sender(attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decision]:

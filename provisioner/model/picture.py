@@ -143,6 +143,17 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressFilter:
+    """The connection filter: mail from `spared` networks is not filtered for spam, mail from `refused` ones is refused.
+
+    An address on both of its lists is spared (Learn, "Configure connection filtering").
+    """
+
+    spared: Scope = NONE
+    refused: Scope = NONE
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """An accepted domain of the tenant (Get-AcceptedDomain).
 
@@ -331,6 +342,7 @@ Contribution = (
     | Restriction
     | Privilege
     | Rejection
+    | AddressFilter
     | Acceptance
     | SignIn
     | PasswordPolicy

@@ -260,6 +260,9 @@ def _at(node: Any, path: Sequence[str | int]) -> Any:
 def _set(node: Any, path: Sequence[str], value: Any) -> None:
     from ruamel.yaml.comments import CommentedMap
 
+    if not path:  # a section that is one object
+        node.update(value)
+        return
     for name in path[:-1]:
         if node.get(name) is None:
             node[name] = CommentedMap()

@@ -7,6 +7,7 @@ from typing import Any
 from provisioner.model import ResourceType
 from provisioner.resources.application_role_assignment import ApplicationRoleAssignmentType
 from provisioner.resources.authentication_policy import AuthenticationPolicyType
+from provisioner.resources.connection_filter import ConnectionFilterType
 from provisioner.resources.dkim import DkimType
 from provisioner.resources.domain import DomainType
 from provisioner.resources.hve_account import HveAccountType
@@ -24,6 +25,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     DomainType(),
     MailboxType(),
     OrganizationType(),
+    ConnectionFilterType(),
     SmtpAuthType(),
     AuthenticationPolicyType(),
     PolicyAssignmentType(),

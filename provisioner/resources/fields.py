@@ -301,13 +301,22 @@ def wire_names(spec: Any) -> frozenset[str]:
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def entry(spec: Callable[..., S], name: str, description: str, check: Callable[[S], None] | None = None) -> Any:
-    """What pydantic validates one entry of a section against; `check` refuses what does not go together."""
-    body = _body(spec, name, description)
+def entry(
+    spec: Callable[..., S],
+    name: str,
+    description: str,
+    check: Callable[[S], None] | None = None,
+    more: Mapping[str, Any] = {},
+) -> Any:
+    """What pydantic validates one entry of a section against; `check` refuses what does not go together.
+
+    `more` are keys of the entry that are no fields of the object, with their types.
+    """
+    body = _body(spec, name, description, more)
 
     def checked(written: dict[str, Any]) -> dict[str, Any]:
         if check is not None:
-            check(declared(spec, "", written))
+            check(declared(spec, "", {name: value for name, value in written.items() if name not in more}))
         return written
 
     return Annotated[body, AfterValidator(checked)]
@@ -318,10 +327,10 @@ def section(key: Any, body: Any, description: str, example: Mapping[str, Any]) -
     return Annotated[dict[key, body], pydantic.Field(description=description, examples=[example])]
 
 
-def _body(spec: Any, name: str, description: str) -> Any:
+def _body(spec: Any, name: str, description: str, more: Mapping[str, Any]) -> Any:
     """A TypedDict of the fields that a plan may write, by name; its name and description appear in the schema."""
     fields = {n: Annotated[c.form.schema, pydantic.Field(description=c.description)] for n, c in _written(spec).items()}
-    members = {"__annotations__": fields, "__doc__": description, "__module__": spec.__module__}
+    members = {"__annotations__": {**fields, **more}, "__doc__": description, "__module__": spec.__module__}
     body = types.new_class(name, (TypedDict,), {"total": False}, lambda namespace: namespace.update(members))
     return pydantic.with_config(ConfigDict(extra="forbid"))(body)
 

@@ -18,6 +18,7 @@ from provisioner.model.picture import (
     TLS,
     Acceptance,
     Account,
+    AddressFilter,
     Contribution,
     Doubt,
     Exemption,
@@ -91,6 +92,11 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         ([], [Privilege("ef_skip_ips", NET)], OPENS),
         ([Privilege("ef_skip_ips", NET)], [Privilege("ef_skip_ips", ONE)], CLOSES),
         ([Privilege("ef_skip_ips", NET)], [Privilege("ef_users", NET)], BOTH),
+        # The connection filter.
+        ([AddressFilter()], [AddressFilter(ONE)], OPENS),
+        ([AddressFilter(NET)], [AddressFilter(NET | ONE)], NOTHING),
+        ([AddressFilter(NET)], [AddressFilter(refused=OTHER)], CLOSES),
+        ([AddressFilter(refused=NET)], [AddressFilter(ONE, OTHER)], BOTH),
         # Switches.
         ([switch("disabled")], [switch("enabled")], OPENS),
         ([switch("disabled")], [switch("inherit")], OPENS),
@@ -145,6 +151,7 @@ EVERY: tuple[Contribution, ...] = (
     Restriction(BANK, ADDRESS, NET),
     Privilege("ef_users", BANK),
     Rejection(True),
+    AddressFilter(NET, OTHER),
     switch("enabled"),
     SendRight("a@contoso.com", "b@contoso.com"),
     Acceptance("contoso.com", "authoritative"),
@@ -228,6 +235,8 @@ MAIL = frozenset({"mail.contoso.com"})
         # Privileges are about the senders of their connector.
         ([Relay(NET)], [Relay(NET), Privilege("ef_users", BANK)], {Group(networks=NET)}),
         ([], [Privilege("ef_users", BANK)], {EVERYONE}),
+        ([AddressFilter()], [AddressFilter(ONE)], {Group(networks=ONE)}),
+        ([AddressFilter(refused=NET | OTHER)], [AddressFilter(refused=NET)], {Group(networks=OTHER)}),
         # Switches, rights, domains.
         ([switch("disabled")], [switch("inherit")], {Group(frozenset({"erp@contoso.com"}))}),
         ([switch("disabled", ORGANIZATION)], [switch("enabled", ORGANIZATION)], {EVERYONE}),

@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.mailflow import Attempt, Decision, decide
 from provisioner.model import Address, Answer, Unknown, request_key
-from provisioner.model.picture import Acceptance, Picture, Rejection, Relay, SignIn
+from provisioner.model.picture import Acceptance, AddressFilter, Picture, Rejection, Relay, SignIn
 from provisioner.resources.rows import allow_block_list, connection_filter
 
 FILTER, SENDERS = request_key(connection_filter.REQUEST), request_key(allow_block_list.REQUEST)
@@ -47,6 +47,14 @@ def test_mail_from_a_blocked_address_is_refused() -> None:
     assert decide(tenant(), DIRECT, lists(["198.51.100.6"])) == Decision(True, "direct_send")
     by_connector = decide(tenant(relay=True), DIRECT, lists(["198.51.100.5"]))
     assert by_connector == dataclasses.replace(BLOCKED, path="smtp_relay")
+
+
+def test_a_declared_filter_counts_as_it_will_be_and_not_as_it_was_read() -> None:
+    address = Address("connection_filter", "default")
+    will = {**tenant().objects, address: (AddressFilter(refused=frozenset({"198.51.100.4/31"})),)}
+    assert decide(Picture(will), DIRECT, lists([])) == dataclasses.replace(BLOCKED, by=(address,))
+    freed = {**tenant().objects, address: (AddressFilter(),)}
+    assert decide(Picture(freed), DIRECT, lists(["198.51.100.5"])) == Decision(True, "direct_send")
 
 
 def test_other_refusals_are_named_besides() -> None:

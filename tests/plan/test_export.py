@@ -29,6 +29,7 @@ SEED = {
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
         "OrganizationConfig": [{"RejectDirectSend": True}],
+        "HostedConnectionFilterPolicy": [{"Name": "Default", "IPAllowList": ["203.0.113.9", "203.0.113.0/29"]}],
         "InboundConnector": [
             {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.5", "203.0.113.8/30"]},
             {
@@ -115,6 +116,7 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     }
     assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
     assert plan["organization"] == {"reject_direct_send": True}
+    assert plan["connection_filter"] == {"allow": ["203.0.113.0/29", "203.0.113.9/32"]}
     assert plan["inbound_connectors"]["hq"]["sender_ip_addresses"] == ["203.0.113.5/32", "203.0.113.8/30"]
     assert "enabled" not in plan["inbound_connectors"]["hq"]
     assert plan["inbound_connectors"]["odd: #name"]["enabled"] is False
@@ -178,6 +180,8 @@ def test_a_file_that_is_there_keeps_comments_order_and_spellings(session: Sessio
 provisioner: 1
 tenant: contoso.onmicrosoft.com
 
+connection_filter:
+  block: [192.0.2.1]   # no more
 inbound_connectors:
   # the scanners
   hq:
@@ -199,6 +203,7 @@ smtp_auth:
     assert "gone" not in found
     assert "ERP@contoso.com: 'enabled'" in found
     assert "# the ERP" in found
+    assert yaml.safe_load(found)["connection_filter"] == {"block": []}
     assert "anna@contoso.com: inherit" in found
     assert changed(session.plan(found)) == []
     assert exported(session, old=found).text == found, "a second export changes nothing"

@@ -26,6 +26,7 @@ KEYS = {
     "Get-InboundConnector": "inbound_connectors",
     "Get-OutboundConnector": "outbound_connectors",
     "Get-DkimSigningConfig": "dkim_config",
+    "Get-HostedConnectionFilterPolicy": "conn_filter",
 }
 
 

@@ -16,6 +16,7 @@ from provisioner.resources.canonical import texts
 
 COLUMNS = frozenset({"Name", "IPAllowList", "IPBlockList"})
 REQUEST = Cmdlet("Get-HostedConnectionFilterPolicy", columns=COLUMNS)
+SET = "Set-HostedConnectionFilterPolicy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class ConnectionFilter:
     allowed: tuple[IPv4Network, ...] = ()
     blocked: tuple[IPv4Network, ...] = ()
 
+    @property
+    def refused(self) -> tuple[IPv4Network, ...]:
+        """The networks whose mail is refused: those that are blocked, without what is allowed."""
+        return tuple(left for block in self.blocked for left in self._left(block))
+
     def blocks(self, network: str) -> bool:
         """Whether mail from an address of this network is refused."""
         return any(self._not_allowed(IPv4Network(network), block) for block in self.blocked)
@@ -33,10 +39,13 @@ class ConnectionFilter:
         """Whether an address of both is left that no entry of the allow list holds."""
         if not network.overlaps(block):
             return False
-        left = [network if network.prefixlen >= block.prefixlen else block]
+        return bool(self._left(network if network.prefixlen >= block.prefixlen else block))
+
+    def _left(self, network: IPv4Network) -> Sequence[IPv4Network]:
+        left = [network]
         for allowed in self.allowed:
             left = [rest for part in left for rest in _without(part, allowed)]
-        return bool(left)
+        return left
 
 
 def decode(rows: Sequence[Row]) -> ConnectionFilter | None:
@@ -45,12 +54,13 @@ def decode(rows: Sequence[Row]) -> ConnectionFilter | None:
     if not listed or any(allowed is None or blocked is None for allowed, blocked in listed):
         return None
     return ConnectionFilter(
-        tuple(n for allowed, _ in listed for n in _networks(allowed or ())),
-        tuple(n for _, blocked in listed for n in _networks(blocked or ())),
+        tuple(n for allowed, _ in listed for n in networks(allowed or ())),
+        tuple(n for _, blocked in listed for n in networks(blocked or ())),
     )
 
 
-def _networks(entries: Iterable[str]) -> Iterator[IPv4Network]:
+def networks(entries: Iterable[str]) -> Iterator[IPv4Network]:
+    """The entries as networks. Raises ValueError for one of an unknown form."""
     for entry in entries:
         first, dash, last = entry.partition("-")
         if dash:

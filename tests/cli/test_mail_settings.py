@@ -1,0 +1,87 @@
+"""Lists and settings of the tenant that decide about mail, from the command line: guards, and what is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.shop import SEED, Shop, open_shop
+
+POLICY: dict[str, Any] = {
+    "Name": "Default",
+    "IsDefault": True,
+    "IPAllowList": ["198.51.100.7", "198.51.100.0-198.51.100.3"],
+    "IPBlockList": ["192.0.2.0/24"],
+}
+OBJECTS = {**SEED["objects"], "HostedConnectionFilterPolicy": [POLICY]}  # type: ignore[dict-item]
+ALLOWED = ("--allow", "FILTER-ALLOW")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("filter"), {**SEED, "objects": OBJECTS}) as here:
+        yield here
+
+
+@pytest.fixture(autouse=True)
+def as_seeded(shop: Shop) -> Iterator[None]:
+    yield
+    shop.tenant.control("POST", "/reset")
+
+
+def lists(shop: Shop) -> tuple[set[str], set[str]]:
+    (row,) = shop.tenant.rows("HostedConnectionFilterPolicy")
+    return set(row["IPAllowList"]), set(row["IPBlockList"])
+
+
+def test_an_allow_entry_is_stopped_until_it_is_allowed_and_others_entries_stay(shop: Shop) -> None:
+    plan = shop.write("connection_filter: { allow: [203.0.113.10, 203.0.113.32/28], block: [203.0.113.99] }\n")
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert stopped.returncode == 6
+    assert "FILTER-ALLOW" in stopped.stdout + stopped.stderr
+    assert lists(shop) == (set(POLICY["IPAllowList"]), {"192.0.2.0/24"}), "nothing was sent"
+    assert shop.on_tenant("plan", plan, "-o", "filter.json", *ALLOWED).returncode == 0
+    done = shop.on_tenant("apply", *shop.reviewed("filter.json"), "--auto-approve", *ALLOWED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lists(shop) == (
+        {"198.51.100.7", "198.51.100.0-198.51.100.3", "203.0.113.10", "203.0.113.32/28"},
+        {"192.0.2.0/24", "203.0.113.99"},
+    )
+    shop.write("connection_filter: { allow: [203.0.113.10] }\n")
+    assert shop.on_tenant("plan", plan, "--detailed-exitcode").returncode == 0, "what nobody writes stays"
+
+
+def test_an_exclusive_section_removes_the_rest_by_its_stored_spelling(shop: Shop) -> None:
+    plan = shop.write("connection_filter: { allow: [198.51.100.7], exclusive: true }\n")
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    assert lists(shop) == ({"198.51.100.7"}, {"192.0.2.0/24"}), "a list that is not written is left alone"
+    shop.write("connection_filter: { allow: [], block: [], exclusive: true }\n")
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    assert lists(shop) == (set(), set())
+    assert shop.on_tenant("rollback", "last", "-o", "back.json", *ALLOWED).returncode == 0
+    back = shop.on_tenant("apply", *shop.reviewed("back.json"), "--auto-approve", *ALLOWED)
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert lists(shop) == ({"198.51.100.7"}, {"192.0.2.0/24"})
+
+
+def test_a_device_that_the_plan_blocks_stops_apply_and_one_that_it_frees_sends(shop: Shop) -> None:
+    device = (
+        "devices: { scanner: { from: scan@contoso.com, recipients: organization, sender_ip_addresses: [IP], "
+        'method: direct_send, supports: { tls: "1.2", authentication: [] } } }\n'
+    )
+    plan = shop.write("connection_filter: { block: [52.202.8.0/24] }\n" + device.replace("IP", "52.202.8.242"))
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert (stopped.returncode, "DEVICE-LOSES-WAY" in stopped.stdout + stopped.stderr) == (6, True)
+    assert lists(shop)[1] == {"192.0.2.0/24"}
+    freed = "connection_filter: { block: [], exclusive: true }\n" + device.replace("IP", "192.0.2.5")
+    done = shop.on_tenant("plan", shop.write(freed))
+    assert (done.returncode, "DEVICE-CANNOT-SEND" in done.stdout) == (0, False)
+
+
+def test_what_somebody_added_after_the_review_makes_the_change_set_stale(shop: Shop) -> None:
+    shop.on_tenant("plan", shop.write("connection_filter: { block: [203.0.113.99] }\n"), "-o", "stale.json")
+    shop.tenant.cmdlet("Set-HostedConnectionFilterPolicy", Identity="Default", IPBlockList={"Add": ["203.0.113.98"]})
+    assert shop.on_tenant("apply", *shop.reviewed("stale.json"), "--auto-approve").returncode == 7
+    assert lists(shop)[1] == {"192.0.2.0/24", "203.0.113.98"}
