@@ -555,6 +555,48 @@ def test_the_connection_filter_converges_through_every_state(tenant: LocalTenant
         assert {name: set(live[name]) for name in expected} == expected, section
 
 
+REMOTE: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = [
+    (
+        {"*": {"auto_forward_enabled": False}, "Partner.example": {"tnef": "disabled", "is_internal": True}},
+        {
+            "*": {"AutoForwardEnabled": False},
+            "partner.example": {"TNEFEnabled": False, "IsInternal": True, "AutoForwardEnabled": True},
+        },
+    ),
+    (
+        {
+            "*": {"allowed_oof_type": "internal_legacy"},
+            "partner.example": {"is_internal": False, "tnef": "inherit"},
+            "*.bank.example": {"auto_forward_enabled": False, "character_set": "utf-8", "content_type": "mime_text"},
+        },
+        {
+            "*": {"IsInternal": True, "AllowedOOFType": "InternalLegacy"},
+            "partner.example": {"IsInternal": False, "AllowedOOFType": "External", "TNEFEnabled": None},
+            "*.bank.example": {"CharacterSet": "utf-8", "ContentType": "MimeText", "AutoForwardEnabled": False},
+        },
+    ),
+    (
+        {
+            "*": {"is_internal": False, "allowed_oof_type": "none", "auto_forward_enabled": True},
+            "*.bank.example": {"character_set": "", "trusted_mail_inbound_enabled": True, "ndr_enabled": False},
+        },
+        {
+            "*": {"IsInternal": False, "AllowedOOFType": "None", "AutoForwardEnabled": True},
+            "*.bank.example": {"CharacterSet": None, "TrustedMailInboundEnabled": True, "NDREnabled": False},
+        },
+    ),
+]
+
+
+def test_remote_domains_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    for section, expected in REMOTE:
+        session.converge(plan_of({"remote_domains": section}))
+        live = {r["DomainName"]: r for r in tenant.rows("RemoteDomain")}
+        assert {d: {n: live[d][n] for n in columns} for d, columns in expected.items()} == expected, section
+    session.converge(plan_of({"absent": ["remote_domain/partner.example", "remote_domain/*.bank.example"]}))
+    assert [r["DomainName"] for r in tenant.rows("RemoteDomain")] == ["*"]
+
+
 # --- send_as, mailboxes, organization ---------------------------------------------------------------------------------
 
 SEND_AS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [

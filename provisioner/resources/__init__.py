@@ -17,6 +17,7 @@ from provisioner.resources.mailbox_permission import MailboxPermissionType
 from provisioner.resources.organization import OrganizationType
 from provisioner.resources.outbound_connector import OutboundConnectorType
 from provisioner.resources.policy_assignment import PolicyAssignmentType
+from provisioner.resources.remote_domain import RemoteDomainType
 from provisioner.resources.send_as import SendAsType
 from provisioner.resources.service_principal import ServicePrincipalType
 from provisioner.resources.smtp_auth import SmtpAuthType
@@ -36,6 +37,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     ApplicationRoleAssignmentType(),
     InboundConnectorType(),
     OutboundConnectorType(),
+    RemoteDomainType(),
     DkimType(),
 )
 """All types, in the order in which their changes are shown."""

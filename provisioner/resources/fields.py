@@ -124,6 +124,33 @@ class Words(_Single):
 
 
 @dataclass(frozen=True)
+class Tristate(_Single):
+    """A switch with a third state, which is null on the wire: enabled, disabled, inherit."""
+
+    words: Mapping[bool | None, str] = dataclasses.field(
+        default_factory=lambda: {True: "enabled", False: "disabled", None: "inherit"}
+    )
+
+    @property
+    def schema(self) -> Any:
+        return _literal(tuple(self.words.values()))
+
+    @property
+    def values(self) -> str:
+        return ", ".join(f"`{word}`" for word in self.words.values())
+
+    def read(self, row: Row, column: str) -> str | None:
+        value = row.get(column, "")
+        return self.words[value] if value is None or isinstance(value, bool) else None
+
+    def sent(self, value: Any) -> Any:
+        return next(wire for wire, word in self.words.items() if word == value)
+
+
+TRISTATE = Tristate()
+
+
+@dataclass(frozen=True)
 class Text(_Single):
     """A text with a canonical form; `wire` makes what is sent of it, where it is `nullable` null for `empty`."""
 

@@ -85,3 +85,14 @@ def test_what_somebody_added_after_the_review_makes_the_change_set_stale(shop: S
     shop.tenant.cmdlet("Set-HostedConnectionFilterPolicy", Identity="Default", IPBlockList={"Add": ["203.0.113.98"]})
     assert shop.on_tenant("apply", *shop.reviewed("stale.json"), "--auto-approve").returncode == 7
     assert lists(shop)[1] == {"192.0.2.0/24", "203.0.113.98"}
+
+
+def test_a_remote_domain_that_lets_mail_be_forwarded_is_stopped_and_one_that_does_not_is_made(shop: Shop) -> None:
+    plan = shop.write("remote_domains: { partner.example: { tnef: disabled } }\n")
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert (stopped.returncode, "REMOTE-DOMAIN-FORWARD" in stopped.stdout + stopped.stderr) == (6, True)
+    assert len(shop.tenant.rows("RemoteDomain")) == 1
+    shop.write("remote_domains: { partner.example: { tnef: disabled, auto_forward_enabled: false } }\n")
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    made = next(r for r in shop.tenant.rows("RemoteDomain") if r["DomainName"] == "partner.example")
+    assert (made["Name"], made["TNEFEnabled"], made["AutoForwardEnabled"]) == ("partner.example", False, False)

@@ -29,6 +29,10 @@ SEED = {
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
         "OrganizationConfig": [{"RejectDirectSend": True}],
+        "RemoteDomain": [
+            {"Name": "Default", "DomainName": "*", "AutoForwardEnabled": False},
+            {"Name": "Bank", "DomainName": "bank.example", "TNEFEnabled": True},
+        ],
         "HostedConnectionFilterPolicy": [{"Name": "Default", "IPAllowList": ["203.0.113.9", "203.0.113.0/29"]}],
         "InboundConnector": [
             {"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["203.0.113.5", "203.0.113.8/30"]},
@@ -116,6 +120,7 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     }
     assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
     assert plan["organization"] == {"reject_direct_send": True}
+    assert plan["remote_domains"] == {"*": {"auto_forward_enabled": False}, "bank.example": {"tnef": "enabled"}}
     assert plan["connection_filter"] == {"allow": ["203.0.113.0/29", "203.0.113.9/32"]}
     assert plan["inbound_connectors"]["hq"]["sender_ip_addresses"] == ["203.0.113.5/32", "203.0.113.8/30"]
     assert "enabled" not in plan["inbound_connectors"]["hq"]

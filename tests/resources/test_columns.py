@@ -27,6 +27,7 @@ KEYS = {
     "Get-OutboundConnector": "outbound_connectors",
     "Get-DkimSigningConfig": "dkim_config",
     "Get-HostedConnectionFilterPolicy": "conn_filter",
+    "Get-RemoteDomain": "remote_domains",
 }
 
 

@@ -106,7 +106,7 @@ _SET = (
 )
 _NEW = (string("Name", required=True, max_length=64), string("DomainName", required=True, max_length=256))
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"\*|(?:\*\.)?{_LABEL}(?:\.{_LABEL})+", re.IGNORECASE)
+_DOMAIN = re.compile(rf"\*|\*\.{_LABEL}|(?:\*\.)?{_LABEL}(?:\.{_LABEL})+", re.IGNORECASE)
 
 
 def _new(call: Call) -> Rows:
@@ -131,7 +131,7 @@ def _set(call: Call) -> Rows:
 
 
 def _coupled(row: Row, changes: Mapping[str, Any]) -> Row:
-    """What follows of IsInternal and AllowedOOFType from a change of the other; of both in one call, IsInternal wins."""
+    """What follows for IsInternal and AllowedOOFType from a change of the other; of two changes IsInternal wins."""
     if changes.get("IsInternal") is False and row.get("IsInternal") is not False:
         return {"AllowedOOFType": "ExternalLegacy"}
     if changes.get("AllowedOOFType") == "InternalLegacy":
