@@ -597,6 +597,39 @@ def test_remote_domains_converge_through_every_state(tenant: LocalTenant, sessio
     assert [r["DomainName"] for r in tenant.rows("RemoteDomain")] == ["*"]
 
 
+ACCEPTED: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = [
+    (
+        {"Contoso.com": {"match_sub_domains": True}, "fabrikam.com": {"type": "internal_relay", "outbound_only": True}},
+        {
+            "contoso.com": {"MatchSubDomains": True, "DomainType": "Authoritative"},
+            "fabrikam.com": {"DomainType": "InternalRelay", "OutboundOnly": True},
+        },
+    ),
+    (
+        {
+            "contoso.com": {"match_sub_domains": False, "sending_to_disabled": True},
+            "fabrikam.com": {"type": "authoritative", "sending_from_disabled": True},
+        },
+        {
+            "contoso.com": {"MatchSubDomains": False, "SendingToDomainDisabled": True},
+            "fabrikam.com": {"DomainType": "Authoritative", "SendingFromDomainDisabled": True, "OutboundOnly": True},
+        },
+    ),
+    (
+        {"contoso.com": {"sending_to_disabled": False}, "fabrikam.com": {"sending_from_disabled": False}},
+        {"contoso.com": {"SendingToDomainDisabled": False}, "fabrikam.com": {"SendingFromDomainDisabled": False}},
+    ),
+]
+
+
+def test_accepted_domains_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    for section, expected in ACCEPTED:
+        checked = {name: {"type": body["type"]} for name, body in section.items() if "type" in body}
+        session.converge(plan_of({"accepted_domains": section, "domains": checked}))
+        live = {r["DomainName"]: r for r in tenant.rows("AcceptedDomain")}
+        assert {d: {n: live[d][n] for n in columns} for d, columns in expected.items()} == expected, section
+
+
 # --- send_as, mailboxes, organization ---------------------------------------------------------------------------------
 
 SEND_AS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [

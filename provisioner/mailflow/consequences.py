@@ -167,8 +167,7 @@ def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
         *_of_privileges(contributions),
         *_of_routes(contributions),
         *_of_accounts(contributions),
-        *(_Admission("domain", frozenset({a.domain}), Group(domains=frozenset({a.domain})))
-          for a in _of(Acceptance, contributions)),
+        *_of_domains_of_the_tenant(contributions),
         *_of_applications(contributions),
         *(_Admission("right", frozenset({f"{r.trustee} as {r.sender}"}), Group(frozenset({r.trustee, r.sender})))
           for r in _of(SendRight, contributions)),
@@ -185,6 +184,18 @@ def _of_connectors(contributions: frozenset[Contribution]) -> Iterator[_Admissio
         yield _Admission("sources", _sources(known), group, "sources")
         yield _Admission(limits[0], getattr(known, limits[0]), group, "domains")
         yield _Admission(limits[1], getattr(known, limits[1]), group)
+
+
+def _of_domains_of_the_tenant(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
+    """Accepted domains: what is accepted, who may send, and who is written to. What is not known counts as usual."""
+    for one in _of(Acceptance, contributions):
+        own = frozenset({one.domain})
+        below = frozenset({f"*.{one.domain}"}) if one.subdomains else NONE
+        yield _Admission("domain", own | below, Group(domains=own), "domains")
+        yield _Admission("sending", NONE if one.sending is False else own, Group(domains=own))
+        yield _Admission("receiving", NONE if one.receiving is False else own, Group(domains=own))
+        passed_on = own if one.kind in {"internal_relay", "external_relay"} else NONE
+        yield _Admission("unknown recipients", passed_on, Group(recipients=own))
 
 
 def _of_privileges(contributions: frozenset[Contribution]) -> Iterator[_Admission]:

@@ -158,13 +158,17 @@ class Acceptance:
     """An accepted domain of the tenant (Get-AcceptedDomain).
 
     `subdomains`: mail for its subdomains is accepted too (-MatchSubDomains). `sending`: mail may be sent from it; False
-    is SendingFromDomainDisabled. `kind` is authoritative, internal_relay or external_relay. None is not known.
+    is SendingFromDomainDisabled, `receiving` the same for SendingToDomainDisabled. `kind` is authoritative,
+    internal_relay or external_relay. None is not known. `managed`: the plan sets these values, which then count before
+    what else is known of the domain.
     """
 
     domain: str
     kind: str | None = None
     subdomains: bool | None = None
     sending: bool | None = None
+    receiving: bool | None = None
+    managed: bool = field(default=False, compare=False, repr=False)
 
 
 # --- mail that is signed in for --------------------------------------------------------------------------------------
@@ -384,6 +388,10 @@ class Picture:
         for address, contributions in self.objects.items():
             for contribution in contributions:
                 by_word.setdefault(type(contribution), []).append((address, contribution))
+        domains = by_word.get(Acceptance, [])
+        managed = {a.domain for _, a in domains if a.managed}
+        if managed:
+            by_word[Acceptance] = [(at, a) for at, a in domains if a.managed or a.domain not in managed]
         object.__setattr__(self, "_by_word", by_word)
         object.__setattr__(self, "_switches", {s.mailbox: s.switch for _, s in by_word.get(SignIn, ())})
         held = [p for _, p in by_word.get(PolicyOf, ())]

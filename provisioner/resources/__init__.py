@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from provisioner.model import ResourceType
+from provisioner.resources.accepted_domain import AcceptedDomainType
 from provisioner.resources.application_role_assignment import ApplicationRoleAssignmentType
 from provisioner.resources.authentication_policy import AuthenticationPolicyType
 from provisioner.resources.connection_filter import ConnectionFilterType
@@ -24,6 +25,7 @@ from provisioner.resources.smtp_auth import SmtpAuthType
 
 TYPES: tuple[ResourceType[Any], ...] = (
     DomainType(),
+    AcceptedDomainType(),
     MailboxType(),
     OrganizationType(),
     ConnectionFilterType(),

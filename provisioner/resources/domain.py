@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
 from provisioner.model import (
+    Address,
     Advice,
     Answer,
     Declared,
     GraphRequest,
+    Links,
     Query,
     Row,
     Rule,
@@ -76,6 +78,11 @@ class DomainType(PreconditionType):
             key = domain_name(written)
             implied = {"accepted": True} if "type" in body else {}
             yield Declared(key, fields.declared(Domain, key, {**implied, **body}), (written,))
+
+    def linked(self, spec: Domain, links: Links, /) -> Domain:
+        """Without a type that the plan sets itself: it is no precondition then."""
+        there = links.object(links.spelled(Address("accepted_domain", spec.domain)))
+        return dataclasses.replace(spec, type=None) if spec.type and there and there.type == spec.type else spec
 
     def queries(self, wanted: Mapping[str, Domain | None], everything: bool) -> Sequence[Query]:
         """Each service is asked only about the domains that the plan expects something of there."""

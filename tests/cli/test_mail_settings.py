@@ -96,3 +96,21 @@ def test_a_remote_domain_that_lets_mail_be_forwarded_is_stopped_and_one_that_doe
     assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
     made = next(r for r in shop.tenant.rows("RemoteDomain") if r["DomainName"] == "partner.example")
     assert (made["Name"], made["TNEFEnabled"], made["AutoForwardEnabled"]) == ("partner.example", False, False)
+
+
+def test_sending_from_a_domain_that_a_device_needs_is_stopped_and_can_be_allowed_again(shop: Shop) -> None:
+    device = (
+        "devices: { erp: { from: erp@contoso.com, recipients: anyone, method: client_submission, "
+        'supports: { tls: "1.2", authentication: [oauth] } } }\n'
+        "smtp_auth: { mailboxes: { erp@contoso.com: enabled } }\n"
+    )
+    plan = shop.write(device + "accepted_domains: { contoso.com: { sending_from_disabled: true } }\n")
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert stopped.returncode == 6
+    assert "ACCEPTED-DOMAIN-BLOCKED" in stopped.stdout + stopped.stderr
+    assert shop.tenant.rows("AcceptedDomain")[0]["SendingFromDomainDisabled"] is False
+    shop.tenant.cmdlet("Set-AcceptedDomain", Identity="contoso.com", SendingFromDomainDisabled=True)
+    shop.write("accepted_domains: { contoso.com: { sending_from_disabled: false, match_sub_domains: true } }\n")
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
+    (row,) = (r for r in shop.tenant.rows("AcceptedDomain") if r["DomainName"] == "contoso.com")
+    assert (row["SendingFromDomainDisabled"], row["MatchSubDomains"]) == (False, True)

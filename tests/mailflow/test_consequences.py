@@ -116,6 +116,11 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         ([], [SendRight("erp@contoso.com", "bills@contoso.com")], OPENS),
         ([SendRight("erp@contoso.com", "bills@contoso.com")], [], CLOSES),
         ([], [Acceptance("contoso.com")], OPENS),
+        ([Acceptance("x.example")], [Acceptance("x.example", "authoritative", False, True, True)], NOTHING),
+        ([Acceptance("x.example")], [Acceptance("x.example", subdomains=True)], OPENS),
+        ([Acceptance("x.example")], [Acceptance("x.example", sending=False)], CLOSES),
+        ([Acceptance("x.example", receiving=False)], [Acceptance("x.example", receiving=True)], OPENS),
+        ([Acceptance("x.example", "internal_relay")], [Acceptance("x.example", "authoritative")], CLOSES),
         # Signing opens nothing; its end can have mail refused.
         ([], [Signature("contoso.com")], NOTHING),
         ([Signature("contoso.com")], [], CLOSES),

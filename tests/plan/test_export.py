@@ -25,7 +25,7 @@ SEED = {
     "objects": {
         "AcceptedDomain": [
             {"DomainName": "contoso.onmicrosoft.com", "InitialDomain": True},
-            {"DomainName": "contoso.com", "Default": True},
+            {"DomainName": "contoso.com", "Default": True, "MatchSubDomains": True},
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
         "OrganizationConfig": [{"RejectDirectSend": True}],
@@ -120,6 +120,7 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     }
     assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
     assert plan["organization"] == {"reject_direct_send": True}
+    assert plan["accepted_domains"] == {"contoso.com": {"match_sub_domains": True}}
     assert plan["remote_domains"] == {"*": {"auto_forward_enabled": False}, "bank.example": {"tnef": "enabled"}}
     assert plan["connection_filter"] == {"allow": ["203.0.113.0/29", "203.0.113.9/32"]}
     assert plan["inbound_connectors"]["hq"]["sender_ip_addresses"] == ["203.0.113.5/32", "203.0.113.8/30"]
