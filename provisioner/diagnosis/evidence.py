@@ -31,10 +31,10 @@ from provisioner.mailflow.deciding import rejects_direct_send
 from provisioner.mailflow.picture import of_observed
 from provisioner.model import Absent, Address, Observation, Observed, Present, Request, Unknown, request_key, yaml_text
 from provisioner.resources import TYPES
-from provisioner.resources.organization import SETTINGS
 from provisioner.resources.rows import accepted_domain, recipient, rows_of
 from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION
+from provisioner.resources.tenant_settings import SETTINGS
 
 _CONNECTORS = "inbound_connector"
 _CONNECTOR_TYPE = next(t for t in TYPES if t.name == _CONNECTORS)

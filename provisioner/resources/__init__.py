@@ -17,17 +17,20 @@ from provisioner.resources.mailbox import MailboxType
 from provisioner.resources.mailbox_permission import MailboxPermissionType
 from provisioner.resources.organization import OrganizationType
 from provisioner.resources.outbound_connector import OutboundConnectorType
+from provisioner.resources.outbound_spam_policy import OutboundSpamPolicyType
 from provisioner.resources.policy_assignment import PolicyAssignmentType
 from provisioner.resources.remote_domain import RemoteDomainType
 from provisioner.resources.send_as import SendAsType
 from provisioner.resources.service_principal import ServicePrincipalType
 from provisioner.resources.smtp_auth import SmtpAuthType
+from provisioner.resources.transport_config import TransportConfigType
 
 TYPES: tuple[ResourceType[Any], ...] = (
     DomainType(),
     AcceptedDomainType(),
     MailboxType(),
     OrganizationType(),
+    TransportConfigType(),
     ConnectionFilterType(),
     SmtpAuthType(),
     AuthenticationPolicyType(),
@@ -40,6 +43,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     InboundConnectorType(),
     OutboundConnectorType(),
     RemoteDomainType(),
+    OutboundSpamPolicyType(),
     DkimType(),
 )
 """All types, in the order in which their changes are shown."""

@@ -151,6 +151,26 @@ TRISTATE = Tristate()
 
 
 @dataclass(frozen=True)
+class Number(_Single):
+    """A number within limits."""
+
+    least: int
+    most: int
+
+    @property
+    def schema(self) -> Any:
+        return Annotated[int, pydantic.Strict(), pydantic.Field(ge=self.least, le=self.most)]
+
+    @property
+    def values(self) -> str:
+        return f"{self.least:,} to {self.most:,}"
+
+    def read(self, row: Row, column: str) -> int | None:
+        value = row.get(column)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
 class Text(_Single):
     """A text with a canonical form; `wire` makes what is sent of it, where it is `nullable` null for `empty`."""
 

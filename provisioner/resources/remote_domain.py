@@ -46,16 +46,31 @@ from provisioner.resources.canonical import (
 )
 from provisioner.resources.fields import BOOLEAN, TRISTATE, WIDENS, Text, Words, column
 
-EVERY_DOMAIN = "*"
+EVERY_DOMAIN = "default"
+"""The key of the built-in one, `*`."""
+
 _LONGEST_NAME = 64
-_TOP_LEVEL = re.compile(r"\*\.[a-z][a-z0-9-]*[a-z0-9]", re.IGNORECASE)
+_TOP_LEVEL = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]", re.IGNORECASE)
 
 
 def remote_domain(text: str) -> str:
-    """`partner.example`, `*.partner.example` (it and all below), `*.com` or `*`. Raises REMOTE-DOMAIN-INVALID."""
-    if text == EVERY_DOMAIN or _TOP_LEVEL.fullmatch(text):
-        return text.lower()
-    return wildcard_domain(text, text, "REMOTE-DOMAIN-INVALID", "write partner.example, *.partner.example or *")
+    """The key of a domain: an asterisk in an address would be a pattern.
+
+    "*" -> "default", "*.Partner.example" (it and all below) -> ".partner.example". Raises REMOTE-DOMAIN-INVALID.
+    """
+    if text in {"*", EVERY_DOMAIN}:
+        return EVERY_DOMAIN
+    star = text.startswith(("*.", "."))
+    plain = text.removeprefix("*").removeprefix(".") if star else text
+    if star and _TOP_LEVEL.fullmatch(plain):
+        return f".{plain.lower()}"
+    mend = 'write partner.example, "*.partner.example" or "*"'
+    return f"{'.' if star else ''}{wildcard_domain(plain, text, 'REMOTE-DOMAIN-INVALID', mend).removeprefix('*.')}"
+
+
+def _wire(key: str) -> str:
+    """The domain as the service writes it."""
+    return "*" if key == EVERY_DOMAIN else f"*{key}" if key.startswith(".") else key
 
 
 _CHARSET = Text(str.lower, 'name of a character set, `""` for none', examples=("utf-8",))
@@ -164,7 +179,7 @@ def _agree(written: RemoteDomain) -> None:
 
 
 class RemoteDomainType(BaseType):
-    """remote_domain["partner.example"], remote_domain["*"]."""
+    """remote_domain["partner.example"], remote_domain[".partner.example"] with all below, remote_domain["default"]."""
 
     name: ClassVar[str] = "remote_domain"
     section: ClassVar[str] = "remote_domains"
@@ -209,7 +224,7 @@ class RemoteDomainType(BaseType):
         if after is None:
             return (_send("Remove", before, {"Confirm": False}),) if before else ()
         if before is None:
-            new = Send(Cmdlet("New-RemoteDomain", {"Name": _called(after), "DomainName": after.domain}))
+            new = Send(Cmdlet("New-RemoteDomain", {"Name": _called(after), "DomainName": _wire(after.domain)}))
             return (new, *_set(after, _decided(after), after))
         return _set(before, before, after)
 
@@ -220,11 +235,11 @@ class RemoteDomainType(BaseType):
     def written_form(self, spec: RemoteDomain) -> tuple[tuple[str, ...], Any] | None:
         """The built-in one says nothing as long as it is as every tenant has it."""
         body = fields.written_body(spec)
-        return ((spec.domain,), body) if body or spec.domain != EVERY_DOMAIN else None
+        return ((_wire(spec.domain),), body) if body or spec.domain != EVERY_DOMAIN else None
 
     def contribution(self, spec: RemoteDomain) -> Contributions:
         """What mail to and from the domain is spared; it lets nobody in and refuses nobody's mail."""
-        mail = ANY if spec.domain == EVERY_DOMAIN else frozenset({spec.domain})
+        mail = ANY if spec.domain == EVERY_DOMAIN else frozenset({_wire(spec.domain)})
         return tuple(Privilege(name, mail) for name in fields.widening(spec))
 
     def guards(self, before: RemoteDomain | None, after: RemoteDomain | None) -> Iterable[Guard]:
@@ -236,7 +251,7 @@ class RemoteDomainType(BaseType):
 
     def read_back(self, spec: RemoteDomain, /) -> ReadBack:
         request = Cmdlet("Get-RemoteDomain", {"Identity": _called(spec)})
-        return ReadBack(request, {"DomainName": spec.domain, **fields.sent(spec, set(fields.widening(spec)))})
+        return ReadBack(request, {"DomainName": _wire(spec.domain), **fields.sent(spec, set(fields.widening(spec)))})
 
 
 _form = lenient(remote_domain)
@@ -245,7 +260,7 @@ _TRUST = ("is_internal", "trusted_mail_inbound_enabled", "trusted_mail_outbound_
 
 def _guards(before: RemoteDomain | None, after: RemoteDomain) -> Iterator[Guard]:
     """A new remote domain allows forwarding unless it is told otherwise, whatever `*` says (New-RemoteDomain)."""
-    whose = "every domain without a remote domain of its own" if after.domain == EVERY_DOMAIN else after.domain
+    whose = "every domain without a remote domain of its own" if after.domain == EVERY_DOMAIN else _wire(after.domain)
     forwarded = before is not None and before.auto_forward_enabled is not False
     if after.auto_forward_enabled is not False and not forwarded:
         summary = f"mailboxes may forward mail to {whose} automatically: it leaves the organization unseen"
@@ -258,7 +273,7 @@ def _guards(before: RemoteDomain | None, after: RemoteDomain) -> Iterator[Guard]
 
 def _called(spec: RemoteDomain) -> str:
     """The name in the service; of a new one its domain, with words for a wildcard."""
-    below = f"{spec.domain.removeprefix('*.')} and subdomains" if spec.domain.startswith("*.") else spec.domain
+    below = f"{spec.domain[1:]} and subdomains" if spec.domain.startswith(".") else spec.domain
     return spec.name or below[:_LONGEST_NAME]
 
 

@@ -68,7 +68,8 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup", "DkimSigningConfig",
     "HistoricalSearch",
-    "HostedConnectionFilterPolicy", "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
+    "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy",
+    "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
     "InboundConnector", "IPv6StatusForAcceptedDomain",
     "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",
     "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OutboundConnector", "Recipient",

@@ -87,6 +87,25 @@ def test_what_somebody_added_after_the_review_makes_the_change_set_stale(shop: S
     assert lists(shop)[1] == {"192.0.2.0/24", "203.0.113.98"}
 
 
+def test_settings_that_weaken_the_tenant_are_each_stopped_by_name(shop: Shop) -> None:
+    plan = shop.write(
+        "transport_config: { allow_legacy_tls_clients: enabled, message_expiration: 18h }\n"
+        "outbound_spam_policies: { Default: { auto_forwarding_mode: on, recipient_limit_per_day: 100 } }\n"
+        "organization: { send_from_alias_enabled: true }\n"
+    )
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert stopped.returncode == 6
+    guards = {"TLS-LEGACY", "OUTBOUND-SPAM-FORWARD", "OUTBOUND-SPAM-LIMIT"}
+    assert {rule for rule in guards if f"[{rule}]" in stopped.stdout + stopped.stderr} == guards
+    assert shop.tenant.rows("TransportConfig")[0]["AllowLegacyTLSClients"] is None
+    allowed = [word for rule in sorted(guards) for word in ("--allow", rule)]
+    done = shop.on_tenant("apply", plan, "--auto-approve", *allowed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shop.tenant.rows("TransportConfig")[0]["MessageExpiration"] == "18:00:00"
+    assert shop.tenant.rows("OrganizationConfig")[0]["SendFromAliasEnabled"] is True
+    assert shop.tenant.rows("HostedOutboundSpamFilterPolicy")[0]["RecipientLimitPerDay"] == 100
+
+
 def test_a_remote_domain_that_lets_mail_be_forwarded_is_stopped_and_one_that_does_not_is_made(shop: Shop) -> None:
     plan = shop.write("remote_domains: { partner.example: { tnef: disabled } }\n")
     stopped = shop.on_tenant("apply", plan, "--auto-approve")

@@ -27,7 +27,8 @@ SEED = {
             {"DomainName": "contoso.onmicrosoft.com", "InitialDomain": True},
             {"DomainName": "contoso.com", "Default": True, "MatchSubDomains": True},
         ],
-        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        "TransportConfig": [{"SmtpClientAuthenticationDisabled": True, "AllowLegacyTLSClients": False}],
+        "HostedOutboundSpamFilterPolicy": [{"Name": "Default", "RecipientLimitPerDay": 400}],
         "OrganizationConfig": [{"RejectDirectSend": True}],
         "RemoteDomain": [
             {"Name": "Default", "DomainName": "*", "AutoForwardEnabled": False},
@@ -120,6 +121,8 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     }
     assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
     assert plan["organization"] == {"reject_direct_send": True}
+    assert plan["transport_config"] == {"allow_legacy_tls_clients": "disabled"}
+    assert plan["outbound_spam_policies"] == {"Default": {"recipient_limit_per_day": 400}}
     assert plan["accepted_domains"] == {"contoso.com": {"match_sub_domains": True}}
     assert plan["remote_domains"] == {"*": {"auto_forward_enabled": False}, "bank.example": {"tnef": "enabled"}}
     assert plan["connection_filter"] == {"allow": ["203.0.113.0/29", "203.0.113.9/32"]}

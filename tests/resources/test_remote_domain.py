@@ -31,10 +31,10 @@ def live(**columns: Any) -> Any:
 
 def test_a_domain_is_one_in_every_spelling_and_the_row_comes_back_under_the_plans() -> None:
     wanted = declared(KIND, {"*": {}, "Partner.Example.": {"tnef": "disabled"}, "*.Com": {}})
-    assert list(wanted) == ["*", "partner.example", "*.com"]
+    assert list(wanted) == ["default", "partner.example", ".com"]
     found = answer(KIND, wanted, [DEFAULT, {"Name": "P", "DomainName": "PARTNER.example", "TNEFEnabled": False}])
     assert (found["partner.example"].tnef, found["partner.example"].name) == ("disabled", "P")
-    assert found["*"].tnef == "inherit"
+    assert found["default"].tnef == "inherit"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_the_service_would_not_take_is_refused(section: dict[str, Any], mis
 
 def test_a_new_one_is_named_by_its_domain_and_set_where_it_differs_from_the_service_s_own() -> None:
     wanted = declared(KIND, {"*.partner.example": {"auto_forward_enabled": False, "ndr_enabled": True}})
-    new, later = KIND.steps(None, KIND.completed(wanted["*.partner.example"]))
+    new, later = KIND.steps(None, KIND.completed(wanted[".partner.example"]))
     named = {"Name": "partner.example and subdomains", "DomainName": "*.partner.example"}
     assert sent(new) == ("New-RemoteDomain", named)
     assert sent(later)[1] == {"Identity": "partner.example and subdomains", "AutoForwardEnabled": False}
@@ -111,5 +111,5 @@ def test_recorded_rows_are_read_and_what_is_written_of_them_is_so(rows: list[dic
     assert len(found) == len(rows)
     for key, there in found.items():
         form = KIND.written_form(there)
-        again = declared(KIND, {key: form[1]})[key] if form else there
-        assert {name: getattr(again, name) for name in form[1]} == form[1] if form else key == "*"
+        again = declared(KIND, {form[0][0]: form[1]})[key] if form else there
+        assert {name: getattr(again, name) for name in form[1]} == form[1] if form else key == "default"

@@ -31,6 +31,7 @@ _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
         "set-dkimsigningconfig",
         "rotate-dkimsigningconfig",
         "set-hostedconnectionfilterpolicy",
+        "set-hostedoutboundspamfilterpolicy",
     ),
     "Compliance Administrator": ("get-",),
     "Helpdesk Administrator": ("get-mailbox", "get-casmailbox"),

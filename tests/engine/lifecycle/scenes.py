@@ -18,8 +18,8 @@ from typing import Any
 from provisioner.model import Address, Desired, Waiver
 from provisioner.plan import document
 from provisioner.resources import TYPES
-from provisioner.resources.organization import SETTINGS
 from provisioner.resources.smtp_auth import ORGANIZATION
+from provisioner.resources.tenant_settings import SETTINGS
 from provisioner.rules import RULES
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
