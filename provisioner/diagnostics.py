@@ -1,10 +1,10 @@
 """What can be wrong, as values and as exceptions.
 
-A *diagnostic* is a mistake of the user: what, where (`file:line:column`) and how to mend it; they are collected and
+A *diagnostic* is a mistake of the user: what, where (`file:line:column`) and how to fix it; they are collected and
 reported all at once. An *exception* is what the world did; the tree below is split by what a caller can do about it.
 
     ProvisionerError                exit code
-    |- InputError                   3   mend the plan, the settings or the command line
+    |- InputError                   3   fix the plan, the settings or the command line
     |- TenantError                  1   something between here and the tenant
     |  |- SignInRefused             4   sign in with other credentials
     |  |- PermissionMissing         4   ask for a permission or a role
@@ -54,14 +54,14 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake: `id` is stable and documented, `summary` says what, `mend` how to put it right.
+    """One mistake: `id` is stable and documented, `summary` says what, `hint` how to put it right.
 
     `related` names further places that the mistake is about (the first of two equal keys, say), each with a word on it.
     """
 
     id: str
     summary: str
-    mend: str = ""
+    hint: str = ""
     severity: Severity = Severity.ERROR
     location: Location | None = None
     length: int = 1
@@ -91,7 +91,7 @@ def bounded(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     for place, one in last.items():
         rest = so_far[place] - MOST_OF_A_LINE
         more = f"{rest:,} more of the same in this line; the last one is here"
-        kept.append(replace(one, summary=more, mend="", related=()))
+        kept.append(replace(one, summary=more, hint="", related=()))
     return tuple(kept)
 
 
@@ -104,7 +104,7 @@ class ProvisionerError(Exception):
     @property
     def diagnostics(self) -> Sequence[Diagnostic]:
         """The error as diagnostics, for output; one made from the text where it holds no better."""
-        return (Diagnostic(self.kind.upper().replace("_", "-"), str(self), getattr(self, "mend", "")),)
+        return (Diagnostic(self.kind.upper().replace("_", "-"), str(self), getattr(self, "hint", "")),)
 
 
 class InputError(ProvisionerError):
@@ -135,7 +135,7 @@ class TenantError(ProvisionerError):
     service_type: str = ""
     status: int | None = None
     request_id: str = ""
-    mend: str = ""
+    hint: str = ""
     exit_code = 1
     kind = "tenant"
 
@@ -156,7 +156,7 @@ class SignInRefused(TenantError):
 
 @dataclass(eq=False)
 class PermissionMissing(TenantError):
-    """Signed in, but not allowed: `mend` names the permission or role that this call takes."""
+    """Signed in, but not allowed: `hint` names the permission or role that this call takes."""
 
     exit_code = 4
     kind = "permission"
@@ -291,8 +291,8 @@ class NotApproved(Declined):
 
     kind = "not_approved"
 
-    def __init__(self, message: str, mend: str = "", refused: Sequence[Diagnostic] = ()) -> None:
-        self.found = (Diagnostic("NOT-APPROVED", message, mend), *refused)
+    def __init__(self, message: str, hint: str = "", refused: Sequence[Diagnostic] = ()) -> None:
+        self.found = (Diagnostic("NOT-APPROVED", message, hint), *refused)
         super().__init__(message)
 
     @property

@@ -267,6 +267,6 @@ def test_a_missing_module_is_named_and_one_that_is_there_is_not(monkeypatch: pyt
     (found,) = refused.value.diagnostics
     assert found.id == "EXTRA-MISSING"
     assert found.summary == "this test needs the extra [sandbox], which is not installed (missing: trustme)"
-    assert found.mend == f"run {HINT}"
+    assert found.hint == f"run {HINT}"
     monkeypatch.undo()
     extras.need("sandbox", "this test")

@@ -277,7 +277,7 @@ def test_a_path_of_windows_is_a_reference_in_sarif(path: str, file: str, uri: st
 
 def sarif_uri(file: str) -> str:
     finding = {
-        "rule": "X", "severity": "error", "summary": "x", "mend": "", "address": None, "blocks": "", "waived": "",
+        "rule": "X", "severity": "error", "summary": "x", "hint": "", "address": None, "blocks": "", "waived": "",
         "location": {"file": file, "line": 1, "column": 1},
     }  # fmt: skip
     (result,) = json.loads(sarif_findings([finding]))["runs"][0]["results"]  # type: ignore[list-item]

@@ -30,7 +30,7 @@ def write(folder: Path, text: str, name: str = "provisioner.toml") -> Path:
 def said(folder: Path, profile: str | None = "p") -> str:
     with pytest.raises(InputError) as caught:
         load_settings(profile, folder)
-    return "\n".join(f"{d.location}: {d.id}: {d.summary} | {d.mend}" for d in caught.value.diagnostics)
+    return "\n".join(f"{d.location}: {d.id}: {d.summary} | {d.hint}" for d in caught.value.diagnostics)
 
 
 def test_a_profile_is_found_upward_to_the_root_of_the_checkout(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
         ('[profiles.q]\ntenant = "x"\n', 'there is no profile "p"'),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_how_to_mend_it(tmp_path: Path, text: str, words: str) -> None:
+def test_a_mistake_is_told_with_its_place_and_how_to_fix_it(tmp_path: Path, text: str, words: str) -> None:
     assert words in said(write(tmp_path, text))
 
 

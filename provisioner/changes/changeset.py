@@ -61,6 +61,7 @@ from provisioner.model.document import (
     SidesDocument,
     StepDocument,
     UnmanagedDocument,
+    hinted,
 )
 
 FORMAT = 2
@@ -316,7 +317,7 @@ def _finding(finding: Finding) -> FindingDocument:
         "rule": finding.rule,
         "severity": finding.severity.value,
         "summary": finding.summary,
-        "mend": finding.mend,
+        **hinted(finding.hint),
         "address": str(finding.address) if finding.address else None,
         "blocks": finding.blocks,
         "waived": finding.waived,
@@ -459,5 +460,5 @@ def is_changeset(path: Path) -> bool:
         return False
 
 
-def _bad(id_: str, summary: str, mend: str = "") -> InputError:
-    return InputError([Diagnostic(id_, summary, mend)])
+def _bad(id_: str, summary: str, hint: str = "") -> InputError:
+    return InputError([Diagnostic(id_, summary, hint)])

@@ -249,7 +249,7 @@ def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterat
         rule = rules.rule_of(kind.rules, guard.rule)
         summary = f"{change.address}: {guard.summary}"
         at = resource.location if resource else None
-        yield Finding(rule.id, rule.severity, summary, guard.mend, change.address, rule.blocks, location=at)
+        yield Finding(rule.id, rule.severity, summary, guard.hint, change.address, rule.blocks, location=at)
 
 
 class Stage(enum.IntEnum):
@@ -478,10 +478,10 @@ class _Draft:
         self.checks.append(Check(resource.address, "fail" if problems else "pass", problems))
         live = observation.spec if isinstance(observation, Present) else None
         fix = self.types[resource.address.type].fix(resource.spec, live)
-        mend = self._or_in_the_plan(resource, fix, "correct")
+        hint = self._or_in_the_plan(resource, fix, "correct")
         for problem in problems:
             summary = f"{resource.address}: {problem}"
-            self._unmet(resource, "PRECONDITION", summary, mend)
+            self._unmet(resource, "PRECONDITION", summary, hint)
 
     def _or_in_the_plan(self, resource: Resource, fix: str, verb: str) -> str:
         """A fix in the tenant, or what the plan could say instead: in the entry, and in all devices that it is for."""
@@ -493,9 +493,9 @@ class _Draft:
             others.append(f"correct {names} of {rules.listed([d.address for d in devices])}")
         return f"{fix}{'; or' if '. ' in fix else ', or'} {', and '.join(others)}"
 
-    def _unmet(self, resource: Resource, rule: str, summary: str, mend: str) -> None:
+    def _unmet(self, resource: Resource, rule: str, summary: str, hint: str) -> None:
         self.findings.append(
-            Finding(rule, Severity.ERROR, summary, mend, resource.address, "precondition", location=resource.location)
+            Finding(rule, Severity.ERROR, summary, hint, resource.address, "precondition", location=resource.location)
         )
 
     def _kept_by_protection(self, address: Address, spec: Any, what: str, reason: str) -> bool:

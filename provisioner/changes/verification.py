@@ -54,7 +54,22 @@ _MOST = 10  # so many differences are named
 def load(path: Path, types: Types) -> tuple[ChangeSetDocument, ChangeSet]:
     """A saved document and its change set. Raises InputError for what is none, ChangeSetStale for what was edited."""
     document = changeset.load(path)
-    return document, derive(document, types, str(path))
+    found = derive(document, types, str(path))
+    return with_hints(document), found
+
+
+def with_hints(document: Any) -> Any:
+    """A document of an earlier version, which called the hint of a finding `mend` alone, as this one writes it."""
+    ours = document.get("provisioner")
+    findings = ours.get("findings") if isinstance(ours, Mapping) else None
+    if not isinstance(findings, list):
+        return document
+    return {**document, "provisioner": {**ours, "findings": [_with_hint(finding) for finding in findings]}}
+
+
+def _with_hint(finding: Any) -> Any:
+    old = isinstance(finding, Mapping) and "mend" in finding and "hint" not in finding
+    return {**finding, "hint": finding["mend"]} if old else finding
 
 
 def against_plan(
@@ -111,7 +126,7 @@ def derive(document: Mapping[str, Any], types: Types, name: str) -> ChangeSet:
     again = changeset.to_document(found)
     again["provisioner"]["version"] = document["provisioner"].get("version")
     again["provisioner"]["digest"] = document["provisioner"]["digest"]
-    parts = list(dict.fromkeys(_differences(document, again)))
+    parts = list(dict.fromkeys(_differences(with_hints(document), again)))
     if parts:
         made = document["provisioner"].get("version")
         by = f" It was made by provisioner {made}; this is {__version__}." if made != __version__ else ""
@@ -242,9 +257,10 @@ class _Told:
     rule: str
     severity: Severity
     summary: str
-    mend: str
     address: str | None
     location: Location | None
+    hint: str | None = None
+    mend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,7 +482,8 @@ class _Reading:
         for i, item in enumerate(self._facts.provisioner.findings):
             if item.rule not in RULES:
                 address = self._address(item.address, f"$.provisioner.findings[{i}]") if item.address else None
-                yield Finding(item.rule, item.severity, item.summary, item.mend, address, location=item.location)
+                hint = item.hint if item.hint is not None else item.mend or ""
+                yield Finding(item.rule, item.severity, item.summary, hint, address, location=item.location)
 
     def _observation(self, address: Address, fields: Mapping[str, Any] | None, path: str) -> Observation:
         return Absent() if fields is None else Present(self._spec(address, fields, path))

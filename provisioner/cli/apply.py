@@ -258,7 +258,7 @@ class _View:
         if failure is None:
             return ""
         if isinstance(failure, PermissionMissing):
-            return f"{failure}. Nothing else was sent. {failure.mend}"
+            return f"{failure}. Nothing else was sent. {failure.hint}"
         if isinstance(failure, ProvisionerError):
             return str(failure)
         if isinstance(failure, OSError):

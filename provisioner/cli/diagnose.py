@@ -66,8 +66,8 @@ def lines(found: Diagnosis, evidence: Sequence[Evidence], *, instead: bool = Fal
     yield from (visible(f"  {code.code}: {code.meaning}") for code in found.codes)
     for item in evidence:
         yield visible(f"  the tenant: {_MARKS[item.speaks]}: {item.sentence}")
-        if item.mend:
-            yield visible(f"    {item.mend}")
+        if item.hint:
+            yield visible(f"    {item.hint}")
     if found.fix:
         yield visible(f"  fix: {found.fix}")
     plan, fill_in = proposal(found, evidence)
@@ -105,8 +105,8 @@ def _read(text: Sequence[str], file: Path | None) -> str:
             content = read_ordinary(file, _MOST_BYTES)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        mend = "name a text file, or leave --file out and pipe the text in"
-        raise InputError([Diagnostic("DIAGNOSE-FILE", f"{file} cannot be read: {why}", mend)]) from error
+        hint = "name a text file, or leave --file out and pipe the text in"
+        raise InputError([Diagnostic("DIAGNOSE-FILE", f"{file} cannot be read: {why}", hint)]) from error
     return content.decode("utf-8", "replace")
 
 

@@ -16,6 +16,7 @@ from provisioner.mail_dns.check import DomainReport
 from provisioner.mail_dns.exporting import ZoneExport
 from provisioner.mail_dns.findings import DnsRecord
 from provisioner.mail_dns.zone import FORMS
+from provisioner.model.document import hinted
 from provisioner.operations.connection import run
 from provisioner.operations.domains import export_domains, report_domains
 from provisioner.render.escape import visible
@@ -100,7 +101,7 @@ def _shown(report: DomainReport) -> str:
     lines = [f"{report.domain}: {'in order' if not report.findings else ''}".rstrip(" ")]
     for finding in report.findings:
         lines.append(f"  {finding.severity}[{finding.id}]: {_cut(visible(finding.summary))}")
-        lines += [f"    {visible(finding.mend)}"] if finding.mend else []
+        lines += [f"    {visible(finding.hint)}"] if finding.hint else []
         lines += [f"    - {visible(str(record))}" for record in finding.remove]
         lines += [f"    + {visible(str(record))}" for record in finding.publish]
     return "\n".join(lines) + "\n"
@@ -117,7 +118,7 @@ def _document(report: DomainReport) -> dict[str, Any]:
             "id": f.id,
             "severity": f.severity.value,
             "summary": f.summary,
-            "mend": f.mend,
+            **hinted(f.hint),
             "publish": [dataclasses.asdict(r) for r in f.publish],
             "remove": [dataclasses.asdict(r) for r in f.remove],
         }

@@ -43,5 +43,5 @@ def _facts(found: Examination) -> dict[str, object]:
 
 def _lines(check: Check) -> Iterator[str]:
     yield visible(f"{check.state:<8} {check.what}: {check.sentence}")
-    if check.mend and check.state != OK:
-        yield visible(f"         {check.mend}")
+    if check.hint and check.state != OK:
+        yield visible(f"         {check.hint}")

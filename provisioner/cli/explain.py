@@ -127,8 +127,8 @@ def _sending(decision: Mapping[str, Any]) -> Iterator[str]:
         yield f"    whether mail from {visible(source)} is accepted is not certain{through}"
     for idle in decision["idle"]:
         yield f"      {visible(idle)} names it, but is disabled in the tenant"
-    if decision["mend"]:
-        yield f"      {visible(decision['mend'])}"
+    if decision["hint"]:
+        yield f"      {visible(decision['hint'])}"
     if decision["unknown"]:
         yield f"      not known: {visible(', '.join(decision['unknown']))}"
 
@@ -142,8 +142,8 @@ def _sign_in(verdict: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {visible(verdict['mailbox'])}{alias} {state} sign in with {how}: {visible(verdict['sentence'])}"
     if verdict["blocked_by"]:
         yield f"    blocked by: {', '.join([verdict['blocked_by'], *verdict['others']])}"
-    if verdict["mend"]:
-        yield f"    {visible(verdict['mend'])}"
+    if verdict["hint"]:
+        yield f"    {visible(verdict['hint'])}"
     if verdict["unknown"]:
         yield f"    not known: {', '.join(verdict['unknown'])}"
     if verdict["warning"]:

@@ -156,7 +156,7 @@ def _variables_of(file: Path, border: Border) -> dict[str, Any]:
     if parsed.diagnostics and not border.holds(file):
         what = f"--var-file {file} has mistakes; it is outside of the checkout and not quoted"
         raise InputError(
-            [dataclasses.replace(d, summary=what, mend="", address=None, related=()) for d in parsed.diagnostics]
+            [dataclasses.replace(d, summary=what, hint="", address=None, related=()) for d in parsed.diagnostics]
         )
     if parsed.diagnostics or parsed.root is None:
         raise InputError(parsed.diagnostics or [Diagnostic("VARIABLE-FILE", f"{file} holds nothing")])

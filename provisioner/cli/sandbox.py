@@ -266,7 +266,7 @@ def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
     """Ask the running sandbox. Raises Unavailable when none runs, InputError with its words when it refuses."""
     endpoints = sandboxes.find(_place(state))
     if endpoints is None:
-        raise Unavailable("no sandbox is running there", mend="provisioner sandbox start")
+        raise Unavailable("no sandbox is running there", hint="provisioner sandbox start")
     return sandboxes.ask(endpoints, method, path, body)
 
 

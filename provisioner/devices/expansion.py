@@ -217,8 +217,8 @@ class _Expansion:
         there = self.resources.get(address)
         if there is not None and not self._lets_in(there):
             what = f"{device.address} signs in as {device.mailbox}, for which SMTP AUTH is to be {there.spec.smtp_auth}"
-            mend = " or ".join(["write enabled there", *self._other_methods(device)])
-            self._conflict(device, "mailbox", what, mend, there.location)
+            hint = " or ".join(["write enabled there", *self._other_methods(device)])
+            self._conflict(device, "mailbox", what, hint, there.location)
             return
         self._add(address, SmtpAuth(device.mailbox, "enabled"), device)
 
@@ -322,11 +322,11 @@ class _Expansion:
 
     # --- mistakes -----------------------------------------------------------------------------------------------
 
-    def _conflict(self, device: Device, part: str, what: str, mend: str, other: Location | None) -> None:
+    def _conflict(self, device: Device, part: str, what: str, hint: str, other: Location | None) -> None:
         at = device.fields.get(part, device.location)
         related = ((other, "what it contradicts"),) if other else ()
         self.found.append(
-            Diagnostic("DEVICE-CONFLICT", what, mend, location=at, address=device.address, related=related)
+            Diagnostic("DEVICE-CONFLICT", what, hint, location=at, address=device.address, related=related)
         )
 
     def _tell_ownerless(self) -> None:

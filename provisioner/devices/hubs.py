@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from provisioner.model.devices import Device
 
 Mistake = tuple[Device, str, str, str]
-"""A device, and what is wrong with its `via`: id, what, how to mend it."""
+"""A device, and what is wrong with its `via`: id, what, how to fix it."""
 
 
 def mistakes(devices: Mapping[str, Device], declared: Collection[str]) -> Iterator[Mistake]:

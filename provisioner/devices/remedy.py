@@ -1,4 +1,4 @@
-"""What mends the refusal that a device of the plan met: to apply what the plan has, or what to write into it. Pure.
+"""What fixes the refusal that a device of the plan met: to apply what the plan has, or what to write into it. Pure.
 
 The cause of a refusal says what is wrong, the plan says what the device could do instead. Every entry that is proposed
 is one that the plan, once it is written, expands to what the device needs; whether it does is tested by applying it.
@@ -51,7 +51,7 @@ def remedy(
     lacking: Sequence[Address] = (),
     idle: Mapping[Address, str] | None = None,
 ) -> Remedy | None:
-    """What mends a cause (an id of docs/causes.md) for a device; None where the cause's own words are all there is.
+    """What fixes a cause (an id of docs/causes.md) for a device; None where the cause's own words are all there is.
 
     `seen_ip` is the address that the server saw, `lacking` are the device's resources that the tenant does not have as
     the plan declares them, `idle` says of those that exist and have no effect why.
@@ -86,7 +86,7 @@ def _choice(device: Device, desired: Desired) -> Choice:
 def _of_account(
     account: Address, device: Device, desired: Desired, cause: str, lacking: Sequence[Address], idle: str
 ) -> Remedy | None:
-    """What mends a refusal at the host of High Volume Email. What an account lacks comes before what the text says."""
+    """What fixes a refusal at the host of High Volume Email. What an account lacks comes before what the text says."""
     if account in lacking:
         return Remedy(f"the plan has what it takes, and the tenant has not ({account.short}): provisioner apply")
     if idle:

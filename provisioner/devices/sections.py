@@ -39,8 +39,8 @@ _LONGEST_NAME = 50  # the connector of a site is named after it: 64 characters a
 
 def _name(text: str) -> str:
     if not text or text != text.strip() or not text.isprintable() or "/" in text or len(text) > _LONGEST_NAME:
-        mend = f"write {_LONGEST_NAME} printable characters at most, without a slash and blanks around it"
-        raise refusal("DEVICE-NAME-INVALID", f"{text!r} is not a name for a site or device", mend)
+        hint = f"write {_LONGEST_NAME} printable characters at most, without a slash and blanks around it"
+        raise refusal("DEVICE-NAME-INVALID", f"{text!r} is not a name for a site or device", hint)
     return text
 
 
@@ -351,7 +351,7 @@ def device(
 def contradictions(
     one: Device, sites: Mapping[str, Site], applications: Mapping[str, Application]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """What cannot be right in a device: (id, field that it is about, what, how to mend it)."""
+    """What cannot be right in a device: (id, field that it is about, what, how to fix it)."""
     if one.application and one.application not in applications:
         known = ", ".join(sorted(applications)) or "none is declared"
         what = f'{one.address}: there is no application "{one.application}"'

@@ -44,8 +44,8 @@ def device_of(name: str, desired: Desired) -> Device:
     device = desired.devices.get(name)
     if device is None:
         near = difflib.get_close_matches(name, list(desired.devices), 1, cutoff=0.5)
-        mend = f'did you mean "{near[0]}"?' if near else "declare it under devices, or see: provisioner devices list"
-        raise InputError([Diagnostic("DEVICE-UNKNOWN", f'there is no device "{name}" in the plan', mend)])
+        hint = f'did you mean "{near[0]}"?' if near else "declare it under devices, or see: provisioner devices list"
+        raise InputError([Diagnostic("DEVICE-UNKNOWN", f'there is no device "{name}" in the plan', hint)])
     return device
 
 
@@ -56,12 +56,12 @@ def way(device_name: str, desired: Desired, cloud: Cloud) -> Way:
     choice = choose(device, facts)
     if choice.method is None:
         what = f"{device.address}: no method will do ({'; '.join(f'{m}: {why}' for m, why in choice.refused.items())})"
-        mend = "; or ".join(choice.advice)
-        raise InputError([Diagnostic("DEVICE-NO-METHOD", what, mend, location=device.location)])
+        hint = "; or ".join(choice.advice)
+        raise InputError([Diagnostic("DEVICE-NO-METHOD", what, hint, location=device.location)])
     if choice.method in NOT_SMTP_HERE:
         what = f"{device.address} sends by {NAMES[choice.method]}, not over SMTP to Exchange: there is nothing to try"
-        mend = f"try device/{device.via}, whose way out counts" if device.via else "provisioner devices show says more"
-        raise InputError([Diagnostic("DEVICE-NOT-SMTP", what, mend, location=device.location)])
+        hint = f"try device/{device.via}, whose way out counts" if device.via else "provisioner devices show says more"
+        raise InputError([Diagnostic("DEVICE-NOT-SMTP", what, hint, location=device.location)])
     return way_of(device, choice, facts.ports, facts.sources, cloud)
 
 

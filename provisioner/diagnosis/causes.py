@@ -22,7 +22,7 @@ RELAY = "Microsoft, Relay access denied (5.7.64)"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause. `retry`: no, later, after-fix or fresh-token. `mend` names the part of a plan that corrects it.
+    """One cause. `retry`: no, later, after-fix or fresh-token. `section` names the part of a plan that corrects it.
 
     `fix` names hosts and scopes as fields in braces, which `fix_in` fills for a cloud.
     """
@@ -32,7 +32,7 @@ class Cause:
     fix: str
     retry: str
     source: str
-    mend: str = ""
+    section: str = ""
 
     def fix_in(self, cloud: Cloud) -> str:
         """The fix, with the hosts and services that a cloud has."""

@@ -42,20 +42,20 @@ _CONNECTOR_TYPE = next(t for t in TYPES if t.name == _CONNECTORS)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that the tenant says. `mend` is what to do about it, where that is more than the cause's own fix.
+    """One thing that the tenant says. `hint` is what to do about it, where that is more than the cause's own fix.
 
-    `plan` is what to write into a plan, now that it is known how things are; "" where no plan mends it, None where the
+    `plan` is what to write into a plan, now that it is known how things are; "" where no plan fixes it, None where the
     cause's own proposal stands.
     """
 
     speaks: str
     sentence: str
-    mend: str = ""
+    hint: str = ""
     plan: str | None = None
 
 
 def proposal(found: Diagnosis, evidence: Sequence[Evidence]) -> tuple[str, tuple[str, ...]]:
-    """The plan that mends it and what is to be filled in: the tenant knows better than the text."""
+    """The plan that fixes it and what is to be filled in: the tenant knows better than the text."""
     known = [e.plan for e in evidence if e.speaks == "yes" and e.plan is not None]
     return (known[0], ()) if known else (found.plan, found.fill_in)
 
@@ -176,7 +176,7 @@ def _sign_in(mailbox: str, observed: Observed) -> Sequence[Evidence]:
     if decision.reason:
         ours = decision.reason in {"mailbox", "organization"}
         plan = yaml_text.write({"smtp_auth": {"mailboxes": {mailbox: "enabled"}}}) if ours else ""
-        found = [Evidence("yes", f"{mailbox}: {decision.sentence}", decision.mend, plan)]
+        found = [Evidence("yes", f"{mailbox}: {decision.sentence}", decision.hint, plan)]
     elif decision.allowed:
         found = [Evidence("no", f"{mailbox}: no switch of the tenant forbids it to sign in with a password")]
     else:
@@ -274,17 +274,17 @@ def _send_as(mailbox: str, sender: str, there: Observation | None) -> Evidence:
 def _direct_send(rejects: bool | None) -> Evidence:
     if rejects is None:
         return Evidence("unknown", "the organization does not tell whether it rejects direct send")
-    mend = "send through an inbound connector" if rejects else ""
-    return Evidence("yes" if rejects else "no", f"RejectDirectSend is {'on' if rejects else 'off'}", mend)
+    hint = "send through an inbound connector" if rejects else ""
+    return Evidence("yes" if rejects else "no", f"RejectDirectSend is {'on' if rejects else 'off'}", hint)
 
 
 def of_spf(domain: str, ip: str, result: SpfResult) -> Evidence:
     """What the evaluation of a domain's SPF record means. It took DNS of its own, and so comes from outside."""
     words = {"none": "publishes no SPF record", "pass": f"lets {ip} send (SPF pass)"}
     said = words.get(result.result, f"does not vouch for {ip} (SPF {result.result}: {result.reason})")
-    mend = "" if result.result == "pass" else "provisioner dns check says what to publish"
+    hint = "" if result.result == "pass" else "provisioner dns check says what to publish"
     speaks = {"pass": "no", "temperror": "unknown"}.get(result.result, "yes")
-    return Evidence(speaks, f"{domain} {said}", mend)
+    return Evidence(speaks, f"{domain} {said}", hint)
 
 
 def _dkim(domain: str, config: Any) -> Evidence:

@@ -91,8 +91,8 @@ Question = (
 
 
 def plan_for(cause: Cause, facts: Facts) -> tuple[str, tuple[str, ...]]:
-    """The plan's part that mends it, and what is to be filled in. Values come from the text, checked by pattern."""
-    builder = _PLANS.get(cause.mend)
+    """The plan's part that fixes it, and what is to be filled in. Values come from the text, checked by pattern."""
+    builder = _PLANS.get(cause.section)
     return builder(facts) if builder else ("", ())
 
 
@@ -155,19 +155,19 @@ def questions_for(cause: Cause, facts: Facts) -> tuple[Question, ...]:
     """What to ask the tenant; a question about a mailbox or domain only where the text names one."""
     mailbox = facts.mailbox or facts.sender
     found: list[Question] = []
-    if cause.mend == "smtp_auth" or cause.id in _LOGIN_CAUSES:
+    if cause.section == "smtp_auth" or cause.id in _LOGIN_CAUSES:
         found += [AskSmtpAuth(mailbox)]
-    elif cause.mend == "hve_account":
+    elif cause.section == "hve_account":
         found += [AskHveAccount(mailbox)]
-    elif cause.mend == "connector" and cause.id != "basic-auth-retired":
+    elif cause.section == "connector" and cause.id != "basic-auth-retired":
         found += [AskConnectorFor(facts.ip, relay=cause.id == "relay-denied")]
         found += [AskRejectDirectSend()] if cause.id == "direct-send-rejected" else []
         found += [AskAcceptedDomain(facts.domain)] if facts.domain else []
-    elif cause.mend == "send_as" and facts.sender:
+    elif cause.section == "send_as" and facts.sender:
         found += [AskSendAs(facts.mailbox, facts.sender), AskAcceptedDomain(facts.domain)]
-    elif cause.mend == "domain" and facts.domain:
+    elif cause.section == "domain" and facts.domain:
         found += [AskAcceptedDomain(facts.domain)]
-    elif cause.mend in ("spf", "dkim") and facts.domain:
+    elif cause.section in ("spf", "dkim") and facts.domain:
         found += [AskSpf(facts.domain, facts.ip), AskDkim(facts.domain)]
     elif cause.id in ("recipient-rejected", "recipient-unknown") and facts.recipient:
         found += [AskRecipient(facts.recipient)]

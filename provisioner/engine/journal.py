@@ -1,7 +1,7 @@
 """The append-only record of every apply: what was intended, sent, answered and observed.
 
 One file a tenant, JSON lines, each forced to disk before the next thing happens and chained to the one before by
-SHA-256, so that a line changed or taken out later shows. A line cut off by a crash is kept and noted, never mended.
+SHA-256, so that a line changed or taken out later shows. A line cut off by a crash is kept and noted, never repaired.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Journal:
             file = platforms.descriptor(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             what = f"the journal {path} cannot be written: {error.strerror or error}"
-            mend = "apply writes nothing that it cannot record: make the place writable"
-            raise InputError([Diagnostic("JOURNAL-WRITE", what, mend)]) from error
+            hint = "apply writes nothing that it cannot record: make the place writable"
+            raise InputError([Diagnostic("JOURNAL-WRITE", what, hint)]) from error
         journal = cls(path, run, share, file, previous, number)
         if last and not last.endswith(b"\n") and after is None:
             journal._write(b"\n")

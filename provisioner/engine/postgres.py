@@ -62,8 +62,8 @@ def _connected(url: str, use: str) -> Iterator[Any]:
     except psycopg.Error as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         what = f"the {use} in PostgreSQL cannot be used: {why}"
-        mend = f"check the address of the setting {use}, that its server runs, and the rights of its user"
-        raise InputError([Diagnostic(f"{use.upper()}-PLACE", what, mend)]) from error
+        hint = f"check the address of the setting {use}, that its server runs, and the rights of its user"
+        raise InputError([Diagnostic(f"{use.upper()}-PLACE", what, hint)]) from error
 
 
 # --- journals --------------------------------------------------------------------------------------------------------

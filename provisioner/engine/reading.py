@@ -296,7 +296,7 @@ def _evidence(answer: Answer | TenantError) -> Answer | Unknown:
 
 def _unknown(error: TenantError) -> Unknown:
     """The reason with what to do about it: where a permission is missing, which one."""
-    return Unknown(f"{error}. Fix: {error.mend}" if error.mend else str(error), error.kind)
+    return Unknown(f"{error}. Fix: {error.hint}" if error.hint else str(error), error.kind)
 
 
 async def _ask(

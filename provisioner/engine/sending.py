@@ -126,8 +126,8 @@ class Sender:
         if isinstance(error, Unclear):
             detail = f"{error}; it may have been carried out: plan again, which goes on from what is there"
             return self._ended(UNCONFIRMED, detail)
-        mend = f": {error.mend}" if error.mend else ""
-        return self._ended(FAILED, f"{error}{mend}")
+        hint = f": {error.hint}" if error.hint else ""
+        return self._ended(FAILED, f"{error}{hint}")
 
 
 def resolve(request: Cmdlet, answers: Sequence[Answer]) -> Cmdlet:

@@ -233,9 +233,9 @@ def _mx_findings(
     hosts = [mx.host for mx in exchanges if mx.host not in TAKES_NO_MAIL]
     if any(not mx.host for mx in exchanges):
         summary = f"the MX record of {domain} says that it takes no mail (null MX)"
-        yield DnsFinding("MX-NULL", WARNING, domain, summary, _mend_mx(), (), tuple(there.values()))
+        yield DnsFinding("MX-NULL", WARNING, domain, summary, _hint_mx(), (), tuple(there.values()))
     elif not hosts:
-        yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", _mend_mx())
+        yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", _hint_mx())
     elif not any(map(at_exchange, hosts)):
         yield DnsFinding(
             "MX-ELSEWHERE",
@@ -255,7 +255,7 @@ def _mx_findings(
         )
 
 
-def _mend_mx() -> str:
+def _hint_mx() -> str:
     return "publish the MX record that the admin centre shows for the domain; its name cannot be computed"
 
 
@@ -305,8 +305,8 @@ def _without_wildcards(
     kept = {w: [t for t in named[w].values if t not in wild or _meant(w, t)] for w in caught}
     fresh = {w: DnsAnswer(Status.ROWS, tuple(texts)) if texts else NO_ROWS for w, texts in kept.items()}
     what = f"a wildcard TXT record answers for every name below {domain}, {caught[0]}.{domain} too"
-    mend = "publish the records that are missing: they win over the wildcard"
-    return fresh, [DnsFinding("TXT-WILDCARD", INFO, domain, what, mend)]
+    hint = "publish the records that are missing: they win over the wildcard"
+    return fresh, [DnsFinding("TXT-WILDCARD", INFO, domain, what, hint)]
 
 
 def _meant(what: str, text: str) -> bool:
@@ -370,7 +370,7 @@ def _moved(finding: DnsFinding, moved: Mapping[str, str]) -> DnsFinding:
         for records in (finding.publish, finding.remove)
     )
     where = "; ".join(f"{name} is a CNAME to {moved[name]}: the record belongs there" for name in concerned)
-    return dataclasses.replace(finding, mend=f"{finding.mend} ({where})", publish=publish, remove=remove)
+    return dataclasses.replace(finding, hint=f"{finding.hint} ({where})", publish=publish, remove=remove)
 
 
 # --- MTA-STS ---------------------------------------------------------------------------------------------------------
@@ -392,8 +392,8 @@ def _policy_host(domain: str, record: DnsAnswer) -> Dialogue[tuple[PolicyHost | 
     if failed:
         return None, failed
     what = f"{domain} has the record _mta-sts, and the host {name} has no address: senders cannot fetch the policy"
-    mend = f"publish the address of {name} and serve the policy there, or remove the record"
-    return None, [DnsFinding("MTA-STS-HOST-MISSING", WARNING, domain, what, mend)]
+    hint = f"publish the address of {name} and serve the policy there, or remove the record"
+    return None, [DnsFinding("MTA-STS-HOST-MISSING", WARNING, domain, what, hint)]
 
 
 # --- SPF -------------------------------------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def _uncovered(wanted: MailDomain, domain: str, answer: DnsAnswer, looked: SpfSu
     if looked.unanswered or answer.failed:
         return []
     if looked.problems or len(looked.records) == 0:
-        # Nothing passes while the record is broken; what counts is whether the mended one would let it through.
+        # Nothing passes while the record is broken; what counts is whether the corrected one would let it through.
         listed = tuple(networks(answer.values))
         return [n for n in egress if not any(n.version == m.version and n.subnet_of(m) for m in listed)]  # type: ignore[arg-type]
     bounds = tuple(networks(looked.records.values()))
@@ -487,8 +487,8 @@ def _dkim(domain: str, targets: Mapping[str, str] | None, named: Mapping[str, Dn
     if domain.endswith(INITIAL_SUFFIXES):  # Microsoft signs for them without these CNAMEs
         return []
     if targets is not None and not any(targets.values()):
-        summary, mend = f"Exchange signs no mail of {domain}", "declare dkim for it, and apply"
-        return [DnsFinding("DKIM-NOT-CONFIGURED", WARNING, domain, summary, mend)]
+        summary, hint = f"Exchange signs no mail of {domain}", "declare dkim for it, and apply"
+        return [DnsFinding("DKIM-NOT-CONFIGURED", WARNING, domain, summary, hint)]
     findings: list[DnsFinding] = []
     odd = [s for s in SELECTORS if named[s].values and not _is_dkim_target(named[s].values[0].lower())]
     wild = (yield from ask(f"no-such-selector._domainkey.{domain}", "CNAME")).values if odd else ()
@@ -549,28 +549,28 @@ def _cname(domain: str, name: str, there: str, target: str, targets: Mapping[str
                 f'{name} is a TXT record ("{_short(texts.values[0])}") where a CNAME belongs; Exchange expects {target}'
             )
             remove = tuple(DnsRecord(name, "TXT", value) for value in texts.values)
-            mend = "put the CNAME in its place: Exchange keeps the key, and changes it"
-            return DnsFinding("DKIM-TXT", ERROR, domain, what, mend, publish, remove)
-    kind, what, mend = _misled(there, target, targets)
+            hint = "put the CNAME in its place: Exchange keeps the key, and changes it"
+            return DnsFinding("DKIM-TXT", ERROR, domain, what, hint, publish, remove)
+    kind, what, hint = _misled(there, target, targets)
     remove = (DnsRecord(name, "CNAME", there),) if there else ()
-    return DnsFinding(kind, ERROR, domain, f"{name} {what}; Exchange expects {target}", mend, publish, remove)
+    return DnsFinding(kind, ERROR, domain, f"{name} {what}; Exchange expects {target}", hint, publish, remove)
 
 
 def _misled(there: str, target: str, targets: Mapping[str, str]) -> tuple[str, str, str]:
-    """Id, what is so, how to mend it."""
+    """Id, what is so, how to fix it."""
     others = {value.lower().removesuffix(".") for value in targets.values()} - {target}
     if not there:
         return "DKIM-CNAME-MISSING", "is not published", "publish it"
     if there in others:
         return "DKIM-CNAME-SWAPPED", f"leads to {there}, the target of the other selector", "exchange the two"
     theirs, ours = _tenant_of(there), _tenant_of(target)
-    mend = "point it to the target that Exchange names now"
+    hint = "point it to the target that Exchange names now"
     if theirs and ours and theirs != ours:
         what = f"leads to {there}, a key of the tenant {theirs} (another one, or an earlier name of {ours})"
-        return "DKIM-CNAME-FOREIGN", what, mend
+        return "DKIM-CNAME-FOREIGN", what, hint
     if theirs:
-        return "DKIM-CNAME-OLD", f"leads to {there}, which Exchange does not name any more", mend
-    return "DKIM-CNAME-WRONG", f"leads to {there}, which is none of Microsoft's targets", mend
+        return "DKIM-CNAME-OLD", f"leads to {there}, which Exchange does not name any more", hint
+    return "DKIM-CNAME-WRONG", f"leads to {there}, which is none of Microsoft's targets", hint
 
 
 def _tenant_of(target: str) -> str:

@@ -22,7 +22,7 @@ class DnsRecord:
 
 @dataclass(frozen=True, slots=True)
 class DnsFinding:
-    """One thing about a domain's DNS: a stable id, what is so, how to mend it, and what exactly to publish.
+    """One thing about a domain's DNS: a stable id, what is so, how to fix it, and what exactly to publish.
 
     `publish` are the records that must stand there; they take the place of `remove`, which are there now.
     """
@@ -31,7 +31,7 @@ class DnsFinding:
     severity: Severity
     domain: str
     summary: str
-    mend: str = ""
+    hint: str = ""
     publish: tuple[DnsRecord, ...] = ()
     remove: tuple[DnsRecord, ...] = ()
 

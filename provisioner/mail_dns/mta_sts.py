@@ -37,7 +37,7 @@ class PolicyHost:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a policy host answered. `failure`: it gave no answer that counts, and `mend` says what to do about that."""
+    """What a policy host answered. `failure`: it gave no answer that counts, and `hint` says what to do about that."""
 
     status: int = 0
     content_type: str = ""
@@ -45,7 +45,7 @@ class Fetched:
     location: str = ""
     too_large: bool = False
     failure: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def sts_policy_findings(host: PolicyHost, exchanges: Sequence[str], fetched: Fet
     domain, url = host.domain, policy_url(host.domain)
     if fetched.failure:
         what = f"{url} cannot be fetched: {fetched.failure}; nothing is concluded about the policy"
-        yield DnsFinding("MTA-STS-UNANSWERED", WARNING, domain, what, fetched.mend or "ask again")
+        yield DnsFinding("MTA-STS-UNANSWERED", WARNING, domain, what, fetched.hint or "ask again")
         return
     refused = _refused(domain, url, fetched)
     if refused is not None:
@@ -130,7 +130,7 @@ def sts_policy_findings(host: PolicyHost, exchanges: Sequence[str], fetched: Fet
         errors = (f"its content type is {kind or 'missing'}, where senders expect text/plain", *errors)
     if errors:
         what = f"the MTA-STS policy {url} is wrong, so that senders may ignore it: {'; '.join(errors)}"
-        yield DnsFinding("MTA-STS-POLICY-SYNTAX", WARNING, domain, what, _mend(host, "correct the file"))
+        yield DnsFinding("MTA-STS-POLICY-SYNTAX", WARNING, domain, what, _hint(host, "correct the file"))
     if not policy.errors:
         yield from _of_policy(host, policy, exchanges)
 
@@ -158,16 +158,16 @@ def _of_policy(host: PolicyHost, policy: Policy, exchanges: Sequence[str]) -> It
     domain = host.domain
     if policy.mode == "none":
         what = f"the MTA-STS policy of {domain} has mode none: senders deliver as without MTA-STS"
-        yield DnsFinding("MTA-STS-NONE", INFO, domain, what, _mend(host, "write mode: testing, later mode: enforce"))
+        yield DnsFinding("MTA-STS-NONE", INFO, domain, what, _hint(host, "write mode: testing, later mode: enforce"))
         return
     if policy.mode == "testing":
         what = f"the MTA-STS policy of {domain} has mode testing: senders report failures and deliver all the same"
-        mend = _mend(host, "write mode: enforce once the reports show no failures")
-        yield DnsFinding("MTA-STS-TESTING", INFO, domain, what, mend)
+        hint = _hint(host, "write mode: enforce once the reports show no failures")
+        yield DnsFinding("MTA-STS-TESTING", INFO, domain, what, hint)
     yield from _of_exchanges(host, policy, exchanges)
     if policy.max_age_s < _SHORT_AGE_S:
         what = f"senders forget the MTA-STS policy of {domain} after {policy.max_age_s} s (max_age)"
-        yield DnsFinding("MTA-STS-AGE", INFO, domain, what, _mend(host, f"write max_age: {_SHORT_AGE_S} or more"))
+        yield DnsFinding("MTA-STS-AGE", INFO, domain, what, _hint(host, f"write max_age: {_SHORT_AGE_S} or more"))
     if policy.id and policy.id != host.id:
         what = f"the policy file has id {policy.id}, the record _mta-sts.{domain} id {host.id}; only the record counts"
         yield DnsFinding("MTA-STS-ID", INFO, domain, what, "remove the line from the file")
@@ -181,16 +181,16 @@ def _of_exchanges(host: PolicyHost, policy: Policy, exchanges: Sequence[str]) ->
         then = "senders with MTA-STS do not deliver" if strict else "senders would not deliver in mode enforce"
         what = f"the MTA-STS policy of {domain} does not name the MX host {_few(others)}: {then} to it"
         lines = "; ".join(f'add the line "mx: {mx}"' for mx in others[:_MOST_TOLD])
-        yield DnsFinding("MTA-STS-MX", ERROR if strict else WARNING, domain, what, _mend(host, lines))
+        yield DnsFinding("MTA-STS-MX", ERROR if strict else WARNING, domain, what, _hint(host, lines))
     used = frozenset[str]().union(*map(admitting, exchanges))
     unused = [pattern for pattern in policy.mx if pattern not in used]
     if exchanges and unused:
         what = f"the MTA-STS policy of {domain} names {_few(unused)}, which is not an MX host of the domain"
-        mend = _mend(host, "remove the line unless such an MX record is to come")
-        yield DnsFinding("MTA-STS-MX-UNUSED", INFO, domain, what, mend)
+        hint = _hint(host, "remove the line unless such an MX record is to come")
+        yield DnsFinding("MTA-STS-MX-UNUSED", INFO, domain, what, hint)
 
 
-def _mend(host: PolicyHost, what: str) -> str:
+def _hint(host: PolicyHost, what: str) -> str:
     record = f"_mta-sts.{host.domain}"
     return f"{what}; then change the id of {record} (now {host.id}), or senders keep the policy that they have"
 

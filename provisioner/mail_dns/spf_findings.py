@@ -1,6 +1,6 @@
 """What is wrong with a domain's SPF, and the record that would be right.
 
-A proposal keeps what is published: terms are added in front of `all`, blanks and misspelt terms are mended, two records
+A proposal keeps what is published: terms are added in front of `all`, blanks and misspelt terms are corrected, two records
 become one. It never invents a stricter ending than the one that was there.
 """
 
@@ -74,7 +74,7 @@ def spf_findings(
     found = [*_lookalikes(domain, answer, ""), *_of_the_record(domain, text, answer)]
     found += [*_of_the_survey(domain, survey), *_of_the_senders(domain, text, uncovered)]
     found += _of_exchange(domain, text, lacks, exchange, survey)
-    # Every finding that asks for another record asks for the same one, with all of them mended.
+    # Every finding that asks for another record asks for the same one, with all of them corrected.
     best = improve(text, terms, next((s for s in answer.strings if "".join(s) == text), ()))
     publish = _txt(domain, best) if best is not None else ()
     return [dataclasses.replace(f, publish=publish) if f.remove == _txt(domain, text) else f for f in found]
@@ -217,14 +217,16 @@ def _of_the_ending(domain: str, text: str, record: SpfRecord) -> Iterable[DnsFin
 def _of_the_survey(domain: str, survey: SpfSurvey) -> Iterable[DnsFinding]:
     for where, problem in survey.problems:
         if where == domain and problem.startswith("wrong at"):
-            continue  # told by the record itself, with its mend
+            continue  # told by the record itself, with its hint
         many = survey.lookups > MOST_LOOKUPS and problem.endswith("are allowed")
         yield DnsFinding(
             "SPF-LOOKUPS" if many else "SPF-INCLUDED",
             ERROR,
             domain,
             f"SPF of {domain} cannot be worked out: {problem}" + ("" if where == domain else f" (at {where})"),
-            "replace includes by the addresses behind them, or send by another domain" if many else "mend that record",
+            "replace includes by the addresses behind them, or send by another domain"
+            if many
+            else "correct that record",
         )
     if len(survey.voids) > MOST_VOID:
         yield DnsFinding(
@@ -309,19 +311,19 @@ def _broken(domain: str, text: str, error: SpfSyntaxError, answer: DnsAnswer) ->
 
 
 def repair(text: str) -> str | None:
-    """The record with stray blanks, glued and misspelt terms mended, or None where that does not make it right."""
-    mended = text.replace("\u00a0", " ").replace("\t", " ").replace(",", " ").replace(";", " ")
-    mended = _STRAY_BLANK.sub(lambda m: f"{m[1]}:" if m[1] else f"{m[3]}=", mended)
-    mended = _GLUED.sub(r" \1", mended)
-    mended = _GLUED_TERM.sub(" ", mended)
+    """The record with stray blanks, glued and misspelt terms corrected, or None where that does not make it right."""
+    corrected = text.replace("\u00a0", " ").replace("\t", " ").replace(",", " ").replace(";", " ")
+    corrected = _STRAY_BLANK.sub(lambda m: f"{m[1]}:" if m[1] else f"{m[3]}=", corrected)
+    corrected = _GLUED.sub(r" \1", corrected)
+    corrected = _GLUED_TERM.sub(" ", corrected)
     for pattern, instead in _MISSPELT:
-        mended = pattern.sub(instead, mended)
-    mended = re.sub(r"  +", " ", mended).strip()
-    return mended if is_spf(mended) and _parses(mended) else None
+        corrected = pattern.sub(instead, corrected)
+    corrected = re.sub(r"  +", " ", corrected).strip()
+    return corrected if is_spf(corrected) and _parses(corrected) else None
 
 
 def improve(text: str, terms: Iterable[str], strings: Sequence[str] = ()) -> str | None:
-    """The record mended, with these terms in front of its ending and never +all; None where it cannot be mended.
+    """The record corrected, with these terms in front of its ending and never +all; None where it cannot be corrected.
 
     `strings` are the strings that the record is published in: a blank may have been lost between them.
     """

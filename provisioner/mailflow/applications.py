@@ -27,19 +27,19 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     who, known = attempt.client_id, _registered(picture, attempt)
     if _unregistered(picture, attempt):
         what = f"Exchange does not know the application {who} by the object id of its enterprise application"
-        yield Refusal("application_unregistered", "535 5.7.3", what, mend=_DECLARE)
+        yield Refusal("application_unregistered", "535 5.7.3", what, hint=_DECLARE)
     if _has_role(picture, attempt) or _role_unread(picture, attempt) or _may_be_in_scope(picture, attempt):
         return
     if _out_of_scope(picture, attempt):
         what = f"the role Application {SMTP_ROLE} of the application {who} is not about {attempt.mailbox}"
-        yield Refusal("not_in_scope", "535 5.7.3", what, mend=_DECLARE)
+        yield Refusal("not_in_scope", "535 5.7.3", what, hint=_DECLARE)
         return
     if known is not None and _consented(picture, attempt) is False:
         what = f"nobody has consented to SMTP.SendAsApp for the application {who}"
-        yield Refusal(NO_CONSENT, "535 5.7.3", what, mend=consent_command(SEND_AS_APP, known.object_id))
+        yield Refusal(NO_CONSENT, "535 5.7.3", what, hint=consent_command(SEND_AS_APP, known.object_id))
     if _may_open(picture, attempt) is False:
         what = f"the application {who} may not open {attempt.mailbox} (FullAccess)"
-        yield Refusal("no_mailbox_right", "430 4.2.0", what, mend=_DECLARE)
+        yield Refusal("no_mailbox_right", "430 4.2.0", what, hint=_DECLARE)
 
 
 def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:

@@ -45,14 +45,14 @@ class Refusal:
     """One reason for which Exchange refuses an attempt.
 
     `reason` is a stable word (the switch for a sign-in), `code` the reply that the service gives, "" where none is
-    published. `by` are the objects that refuse, `mend` is what to do about it.
+    published. `by` are the objects that refuse, `hint` is what to do about it.
     """
 
     reason: str
     code: str
     sentence: str
     by: tuple[Address, ...] = ()
-    mend: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Doubt:
 
     missing: str
     reasons: tuple[str, ...]
-    mend: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`allowed` is None where it cannot be told, with what is `missing`, or the objects of which one wins.
 
-    `path` is the sending path, `by` the objects that decide; `reason`, `code`, `sentence` and `mend` are those of the
+    `path` is the sending path, `by` the objects that decide; `reason`, `code`, `sentence` and `hint` are those of the
     refusal. A refusal that is not certain has a reason too. `others` are the reasons that refuse as well (which of
     several the service names first is not published), `possible` those that may. `warning` is what no setting shows.
     `doubts` say of a sign-in what lacks for each of them, and how to know it.
@@ -81,7 +81,7 @@ class Decision:
     code: str = ""
     sentence: str = ""
     missing: tuple[str, ...] = ()
-    mend: str = ""
+    hint: str = ""
     others: tuple[str, ...] = ()
     possible: tuple[str, ...] = ()
     warning: str = ""
@@ -102,4 +102,4 @@ def refused(path: str, refusals: Sequence[Refusal], missing: Sequence[str] = ())
     """The decision that one or more reasons lead to: the first is told, the others are named."""
     first, *more = refusals
     others = tuple(dict.fromkeys(r.reason for r in more if r.reason != first.reason))
-    return Decision(False, path, first.by, first.reason, first.code, first.sentence, tuple(missing), first.mend, others)
+    return Decision(False, path, first.by, first.reason, first.code, first.sentence, tuple(missing), first.hint, others)

@@ -98,10 +98,10 @@ def _of_message(picture: Picture, attempt: Attempt, path: str) -> Iterator[Decis
         return
     if attempt.recipients > MOST_OF_A_DOMAIN:
         what = f"a message from outside may have {MOST_OF_A_DOMAIN} recipients of a domain at most"
-        yield refused(path, [Refusal("too_many_recipients", "452 4.5.3", what, mend="send several messages")])
+        yield refused(path, [Refusal("too_many_recipients", "452 4.5.3", what, hint="send several messages")])
     for refusal in sending_disabled(picture, attempt):
         missing = f"whether SendingFromDomainDisabled of {attempt.domain} holds for mail within the tenant"
-        yield Decision(None, path, refusal.by, refusal.reason, "", refusal.sentence, (missing,), refusal.mend)
+        yield Decision(None, path, refusal.by, refusal.reason, "", refusal.sentence, (missing,), refusal.hint)
 
 
 # --- relay -----------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def _relayed(picture: Picture, attempt: Attempt, relays: Mapping[Address, Relay]
         ours = _ours(picture, attempt, relays)
         if ours is False:
             what = f"{attempt.domain or 'the null sender'} is not an accepted domain, and no certificate is of one"
-            return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what, mend=_ACCEPT)
+            return Decision(False, SMTP_RELAY, by, "sender_not_accepted", "550 5.7.64", what, hint=_ACCEPT)
         if ours is None:
             what = f"whether {attempt.domain or attempt.certificate} makes it mail of the tenant"
             return Decision(None, SMTP_RELAY, by, missing=(what,), possible=_if_not_taken(picture, attempt))
@@ -218,7 +218,7 @@ def _not_relayed(picture: Picture, attempt: Attempt) -> Decision:
         missing = (f"all inbound connectors ({picture.unread[Relay]})",)
         return Decision(None, SMTP_RELAY, missing=missing, possible=_if_not_taken(picture, attempt))
     what = "no connector of type on_premises that is in force names its address or certificate"
-    return Decision(False, SMTP_RELAY, (), "no_connector", "550 5.7.64", what, mend=_DECLARE)
+    return Decision(False, SMTP_RELAY, (), "no_connector", "550 5.7.64", what, hint=_DECLARE)
 
 
 # --- to recipients of the tenant -------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def _restricted(picture: Picture, attempt: Attempt) -> Decision | None:
         by = tuple(sorted(refusing))
         what = f"mail from {attempt.domain or 'the null sender'} does not meet the restriction of {_listed(by)}"
         fix = f"declare a connector of type on_premises for its address, or add the address to {_listed(by)}"
-        refusal = Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what, mend=fix)
+        refusal = Decision(False, DIRECT_SEND, by, "partner_restricts", "550 5.7.51", what, hint=fix)
         return _unless_unread(picture, Relay) or refusal
     return _without_tls(picture, attempt, taking)
 
@@ -337,7 +337,7 @@ def _direct(picture: Picture, attempt: Attempt) -> Decision:
     what = "the organization rejects direct send"
     missing = [f"whether {a} names the source" for a in doubtful if _exempts(picture, a, attempt)]
     missing += [f"whether {attempt.domain} is an accepted domain"] if ours is None else []
-    refused = Decision(False, DIRECT_SEND, by, "direct_send_rejected", "550 5.7.68", what, mend=_NOT_REJECTED)
+    refused = Decision(False, DIRECT_SEND, by, "direct_send_rejected", "550 5.7.68", what, hint=_NOT_REJECTED)
     if missing:
         return dataclasses.replace(refused, allowed=None, missing=tuple(missing))
     return _unless_unread(picture, Exemption) or refused

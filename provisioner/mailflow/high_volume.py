@@ -21,7 +21,7 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     by = tuple(a for a, c in picture.every(HighVolume) if c.account == attempt.mailbox)
     if account is None and picture.lacks(HighVolume, attempt.mailbox):
         what = f"the tenant has no account {attempt.mailbox} of High Volume Email"
-        yield Refusal("no_hve_account", "", what, mend="declare it under hve_accounts")
+        yield Refusal("no_hve_account", "", what, hint="declare it under hve_accounts")
     if account is not None and account.billing is False:
         what = f"{attempt.mailbox} has no valid billing policy"
         fix = "write billing_policy for the account, or assign one in the Exchange admin center"
@@ -32,10 +32,10 @@ def refusals(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
         yield Refusal("hve_app_not_allowed", "535 5.7.240", what, by, fix)
     if attempt.external:
         what = "High Volume Email reaches recipients of the organization only"
-        yield Refusal("hve_external", "550 5.5.105", what, mend="use client submission or SMTP relay")
+        yield Refusal("hve_external", "550 5.5.105", what, hint="use client submission or SMTP relay")
     if attempt.recipients > RECIPIENTS:
         what = f"one message of an HVE account may have {RECIPIENTS} recipients at most"
-        yield Refusal("too_many_recipients", "", what, mend="send several messages")
+        yield Refusal("too_many_recipients", "", what, hint="send several messages")
 
 
 def doubts(picture: Picture, attempt: Attempt) -> Iterator[Doubt]:

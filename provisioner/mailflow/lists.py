@@ -66,7 +66,7 @@ def of_sender(attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decis
     entry = senders.entry_for(attempt.sender) if senders else ""
     if entry:
         what = f"mail from {attempt.sender} is quarantined: the Tenant Allow/Block List blocks {entry}"
-        yield refused(path, [Refusal("sender_blocked", "", what, mend="remove the block entry for the sender")])
+        yield refused(path, [Refusal("sender_blocked", "", what, hint="remove the block entry for the sender")])
 
 
 def _told(evidence: Evidence, request: Cmdlet, decode: Callable[[Sequence[Row]], T | None]) -> tuple[T | None, str]:

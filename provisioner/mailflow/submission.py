@@ -100,7 +100,7 @@ def submitted(picture: Picture, attempt: Attempt, evidence: Evidence) -> Decisio
     switches = switches_in(picture, attempt.mailbox, evidence)
     if not switches.exists and not attempt.hve:
         fix = "create and license it, or correct mailbox in the device"
-        return refused(CLIENT_SUBMISSION, [Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", mend=fix)])
+        return refused(CLIENT_SUBMISSION, [Refusal("no_mailbox", _REFUSED, "the tenant has no such mailbox", hint=fix)])
     refusals = [*_sign_in(picture, attempt, switches), *_message(picture, attempt)]
     doubts = (*_unknown(picture, attempt, switches), *_name_unknown(picture, attempt), *_limit_unknown(attempt))
     missing, possible = tuple(d.missing for d in doubts), tuple(dict.fromkeys(r for d in doubts for r in d.reasons))
@@ -145,11 +145,11 @@ def _switched_off(switches: Switches) -> Iterator[Refusal]:
     """The two switches for SMTP AUTH. HVE accounts have none (Learn, "Manage high volume emails")."""
     if switches.mailbox == "disabled":
         fix = "write enabled for it under smtp_auth, or let a device sign in as it"
-        yield Refusal("mailbox", _REFUSED, "SMTP AUTH is disabled for the mailbox itself", mend=fix)
+        yield Refusal("mailbox", _REFUSED, "SMTP AUTH is disabled for the mailbox itself", hint=fix)
     if switches.mailbox == "inherit" and switches.organization == "disabled":
         what = "SMTP AUTH is disabled for the organization, and the mailbox does not override it"
         fix = "write enabled for the mailbox; leave the organization disabled"
-        yield Refusal("organization", _REFUSED, what, mend=fix)
+        yield Refusal("organization", _REFUSED, what, hint=fix)
 
 
 def _account(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Refusal]:
@@ -173,14 +173,14 @@ def _password(switches: Switches) -> Iterator[Refusal]:
     if switches.policy_allows is False:
         what = f'the authentication policy "{switches.policy}" lets no password in for SMTP (AllowBasicAuthSmtp)'
         fix = "give the user a policy that allows it, or let the device sign in with OAuth"
-        yield Refusal("authentication_policy", _REFUSED, what, mend=fix)
+        yield Refusal("authentication_policy", _REFUSED, what, hint=fix)
     if switches.security_defaults:
         what = "the security defaults of Entra ID refuse passwords for SMTP"
-        yield Refusal("security_defaults", _REFUSED, what, mend="OAuth or SMTP relay; it is not a setting of Exchange")
+        yield Refusal("security_defaults", _REFUSED, what, hint="OAuth or SMTP relay; it is not a setting of Exchange")
     if switches.access_policy:
         what = f'the Conditional Access policy "{switches.access_policy}" refuses passwords for SMTP'
         fix = "exclude the account from the policy, or let the device sign in with OAuth or use SMTP relay"
-        yield Refusal("conditional_access", _REFUSED, what, mend=fix)
+        yield Refusal("conditional_access", _REFUSED, what, hint=fix)
 
 
 def _role(*cmdlets: str) -> str:
@@ -226,16 +226,16 @@ def _message(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:
     yield from sending_disabled(picture, attempt)
     if _may_send_as(picture, attempt) is False:
         what = f"{attempt.mailbox} may not send as {attempt.sender}"
-        yield Refusal("send_as_denied", "554 5.2.252", what, mend="declare it under send_as, or send as the mailbox")
+        yield Refusal("send_as_denied", "554 5.2.252", what, hint="declare it under send_as, or send as the mailbox")
     if attempt.hve:
         yield from high_volume.refusals(picture, attempt)
         return
     if attempt.recipients > MOST_RECIPIENTS:
         what = f"one message may have {MOST_RECIPIENTS:,} recipients at most"
-        yield Refusal("too_many_recipients", "452 4.5.3", what, mend="send several messages")
+        yield Refusal("too_many_recipients", "452 4.5.3", what, hint="send several messages")
     if attempt.sent_before + attempt.recipients > MOST_RECIPIENTS_A_DAY:
         what = f"{attempt.mailbox} has reached {MOST_RECIPIENTS_A_DAY:,} recipients in 24 hours"
-        yield Refusal("daily_limit", "554 5.2.0", what, mend="let several mailboxes share the mail")
+        yield Refusal("daily_limit", "554 5.2.0", what, hint="let several mailboxes share the mail")
 
 
 def sending_disabled(picture: Picture, attempt: Attempt) -> Iterator[Refusal]:

@@ -496,7 +496,7 @@ class Finding:
     rule: str
     severity: Severity
     summary: str
-    mend: str = ""
+    hint: str = ""
     address: Address | None = None
     blocks: str = ""
     waived: str = ""
@@ -679,7 +679,7 @@ class Guard:
 
     rule: str
     summary: str
-    mend: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -692,7 +692,7 @@ class Advice:
 
     rule: str
     summary: str
-    mend: str
+    hint: str
     field: str = ""
     unwritten: tuple[str, ...] = ()
 

@@ -22,13 +22,24 @@ class LocationDocument(TypedDict):
     column: int
 
 
-class FindingDocument(TypedDict):
+class HintDocument(TypedDict):
+    """What to do, under its name and under the one that it had first: programs of format 2 read either."""
+
+    hint: str
+    mend: str
+
+
+def hinted(text: str) -> HintDocument:
+    """A hint as it stands in every JSON document. The former name goes with format 3 of change sets."""
+    return {"hint": text, "mend": text}
+
+
+class FindingDocument(HintDocument):
     """A finding. `blocks` is "", "apply" or "precondition", `waived` the reason of a waiver or ""."""
 
     rule: str
     severity: str
     summary: str
-    mend: str
     address: str | None
     blocks: str
     waived: str

@@ -206,8 +206,8 @@ def _require(context: Context, what: Path | ChangeSet | Saved) -> None:
     if wanted > (len(what.approvals) if isinstance(what, Saved) else 0):
         people = "1 approval" if wanted == 1 else f"{wanted} approvals"
         what_is = f"{what} is a plan" if isinstance(what, Path) else "the change set has not got them"
-        mend = "save a change set (plan -o FILE), have it approved (approve FILE), and apply that file"
-        raise NotApproved(f"the profile requires {people}, and {what_is}", mend)
+        hint = "save a change set (plan -o FILE), have it approved (approve FILE), and apply that file"
+        raise NotApproved(f"the profile requires {people}, and {what_is}", hint)
 
 
 async def _given(

@@ -228,8 +228,8 @@ def signers_of(context: Context, folders: Sequence[Path]) -> Signers:
     settings = context.profile.approval
     if settings.allowed_signers is None:
         what = "approvals are required, and the settings do not say whose count"
-        mend = "name a file of allowed signers in your own provisioner.toml: approval.allowed_signers"
-        raise InputError([Diagnostic("APPROVAL-SIGNERS", what, mend)])
+        hint = "name a file of allowed signers in your own provisioner.toml: approval.allowed_signers"
+        raise InputError([Diagnostic("APPROVAL-SIGNERS", what, hint)])
     for path in (settings.allowed_signers, settings.revoked_keys):
         if path is not None and any(in_checkout(path, folder) for folder in folders):
             what = f"{path} lies in a checkout, whose authors would say whose approvals count"

@@ -56,8 +56,8 @@ def _password(user: str, given: str | None, known: str | None) -> str:
     found = _referred("--password", given) or known
     if found is None:
         what = f"the device signs in as {user}, and no password is given"
-        mend = "--password env:NAME or --password file:PATH, or password under devices in the profile"
-        raise InputError([Diagnostic("PASSWORD-MISSING", what, mend)])
+        hint = "--password env:NAME or --password file:PATH, or password under devices in the profile"
+        raise InputError([Diagnostic("PASSWORD-MISSING", what, hint)])
     return secret_value(found)
 
 
@@ -77,14 +77,14 @@ async def _token(context: Context, device: Device, given: Given, known: DeviceSe
     secret = _referred("--client-secret", given.client_secret) or known.secret
     if not client:
         what = f"{device.address} signs in with OAuth, and no client id is given"
-        mend = "--client-id, client_id under devices in the profile, or oauth.client_id of the device in the plan"
-        raise InputError([Diagnostic("CLIENT-ID-MISSING", what, mend)])
+        hint = "--client-id, client_id under devices in the profile, or oauth.client_id of the device in the plan"
+        raise InputError([Diagnostic("CLIENT-ID-MISSING", what, hint)])
     credential = Credential(kind="client_secret", client_id=client, secret=secret)
     if secret is None:
         if client != profile.credential.client_id:
             what = f"{device.address} signs in as the application {client}, and no client secret is given"
-            mend = _OAUTH if device.oauth else f"{_OAUTH}; or, for a person's sign-in, {_TOKEN}"
-            raise InputError([Diagnostic("CLIENT-SECRET-MISSING", what, mend)])
+            hint = _OAUTH if device.oauth else f"{_OAUTH}; or, for a person's sign-in, {_TOKEN}"
+            raise InputError([Diagnostic("CLIENT-SECRET-MISSING", what, hint)])
         credential = profile.credential
     if profile.tenant is None:
         what = f"{device.address} signs in with OAuth, and no profile says to which tenant"

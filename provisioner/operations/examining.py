@@ -56,7 +56,7 @@ class Check:
     what: str
     state: str
     sentence: str
-    mend: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _failed(what: str, error: ProvisionerError) -> Check:
     first, *more = error.diagnostics
     place = f"{first.location}: " if first.location else ""
     others = f" (and {len(more)} more)" if more else ""
-    return Check(what, PROBLEM, f"{place}{first.summary}{others}", first.mend)
+    return Check(what, PROBLEM, f"{place}{first.summary}{others}", first.hint)
 
 
 # --- this machine ----------------------------------------------------------------------------------------------------
@@ -108,8 +108,8 @@ def _profile(context: Context) -> Check:
     except InputError as error:
         return _failed("profile", error)
     if profile.tenant is None:
-        mend = "name one with --profile, in provisioner.toml, or in PROVISIONER_TENANT and its like"
-        return Check("profile", PROBLEM, "no profile says how to reach a tenant", mend)
+        hint = "name one with --profile, in provisioner.toml, or in PROVISIONER_TENANT and its like"
+        return Check("profile", PROBLEM, "no profile says how to reach a tenant", hint)
     how = f"{profile.tenant} over {profile.exchange}, signing in by {profile.credential.kind.replace('_', ' ')}"
     places = "; ".join(f"{key} from {place}" for key, place in profile.sources.items())
     return Check("profile", OK, f"{how} ({places})" if places else how)
@@ -199,7 +199,7 @@ def _findings(found: ChangeSet) -> Iterator[Check]:
             continue
         state = PROBLEM if finding.severity is Severity.ERROR else WARNING
         about = f"{finding.address}: " if finding.address else ""
-        yield Check(finding.rule, state, f"{about}{finding.summary}", finding.mend)
+        yield Check(finding.rule, state, f"{about}{finding.summary}", finding.hint)
 
 
 def _for_devices(desired: Desired) -> Desired:
@@ -240,8 +240,8 @@ def _reads(answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
         yield Check("reading", PROBLEM, untrusted[0].reason)
         failed = [(what, answer) for what, answer in failed if answer.kind != Untrusted.kind]
     for what, answer in failed:
-        mend = "docs/settings.md lists the roles and permissions"
-        yield Check(what, PROBLEM, answer.reason, mend if answer.kind == "permission" else "")
+        hint = "docs/settings.md lists the roles and permissions"
+        yield Check(what, PROBLEM, answer.reason, hint if answer.kind == "permission" else "")
     if not failed and not untrusted:
         yield Check("reading", OK, "Exchange and the directory show everything that plans can be about")
 
@@ -272,8 +272,8 @@ async def _dns(context: Context, tenant: Tenant, desired: Desired | None) -> Che
     name = (domains or [tenant.identity.initial_domain])[0]
     reason = await answering(Asked(tenant.ports.resolver, context.clock), name)
     if reason:
-        mend = "name servers that answer: endpoints.dns_servers in the profile"
-        return Check("DNS", PROBLEM, f"no proper answer for {name}: {reason}", mend)
+        hint = "name servers that answer: endpoints.dns_servers in the profile"
+        return Check("DNS", PROBLEM, f"no proper answer for {name}: {reason}", hint)
     return Check("DNS", OK, f"answers for {name}")
 
 
@@ -315,14 +315,14 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned
         how = "OAuth" if authentication == "oauth" else "a password"
         what = f"{mailbox} with {how}"
         if found.reason == "no_mailbox":
-            yield Check(mailbox, PROBLEM, found.sentence, found.mend)
+            yield Check(mailbox, PROBLEM, found.sentence, found.hint)
         elif found.reason:
             blocked_by = ", ".join(reason.replace("_", " ") for reason in (found.reason, *found.others))
             yield Check(what, PROBLEM, f"{found.sentence} (blocked by: {blocked_by})", advised(found, then))
         elif found.missing:
             yield Check(what, WARNING, f"not known: {', '.join(found.missing)}")
         elif found.warning:
-            mend = "what each device should move to: provisioner devices report"
-            yield Check(what, WARNING, f"no switch forbids it to sign in; {found.warning}", mend)
+            hint = "what each device should move to: provisioner devices report"
+            yield Check(what, WARNING, f"no switch forbids it to sign in; {found.warning}", hint)
         else:
             yield Check(what, OK, "no switch forbids it to sign in")

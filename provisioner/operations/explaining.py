@@ -13,6 +13,7 @@ from provisioner.mailflow import Attempt, decide, naming
 from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
+from provisioner.model.document import hinted
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load_for_devices
 from provisioner.operations.standing import CONNECTORS, advised, changes_of, observe, part_for, standing
@@ -85,7 +86,7 @@ def _sending(attempt: Attempt, observed: Observed, part: Desired) -> Explanation
         "reason": found.reason,
         "code": found.code,
         "sentence": found.sentence,
-        "mend": advised(found, then, named.idle),
+        **hinted(advised(found, then, named.idle)),
         "unknown": list(found.missing),
         "others": list(found.others),
         "idle": [a.short for a in named.idle],
@@ -96,8 +97,8 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
     resource = desired.resources.get(address)
     mailbox = address.key if address.type == "smtp_auth" and "@" in address.key else ""
     if resource is None and not mailbox:
-        mend = "see what it declares: provisioner plan; devices: provisioner devices list"
-        raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", mend)])
+        hint = "see what it declares: provisioner plan; devices: provisioner devices list"
+        raise InputError([Diagnostic("ADDRESS-UNKNOWN", f"the plan declares no {address}", hint)])
     alone = {address: dataclasses.replace(resource, devices=())} if resource else {}
     part = dataclasses.replace(desired, resources=alone, devices={}, choices={})
     observed = await observe(context, part, rules.sign_in_questions([mailbox], part) if mailbox else ())
@@ -109,7 +110,7 @@ async def _resource(context: Context, address: Address, desired: Desired) -> Exp
             for n in resource.devices
         ]
         found = [f for f in rules.lint(desired) if f.address == address]
-        document["findings"] = [{"rule": f.rule, "summary": f.summary, "mend": f.mend} for f in found]
+        document["findings"] = [{"rule": f.rule, "summary": f.summary, **hinted(f.hint)} for f in found]
     if mailbox and observed is not None:
         document["sign_in"] = [_verdict(mailbox, kind, observed, part) for kind in ("basic", "oauth")]
     return document
@@ -135,7 +136,7 @@ def _verdict(
         "blocked_by": found.reason,
         "others": list(found.others),
         "sentence": found.sentence or "nothing that was looked at forbids it to sign in",
-        "mend": advised(found, then),
+        **hinted(advised(found, then)),
         "unknown": list(found.missing),
         "warning": found.warning,
     }

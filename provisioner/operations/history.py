@@ -116,5 +116,5 @@ def _run(entry: journal.Entry, ended: bool, results: Mapping[str, int]) -> Run:
     return Run(entry["run"], entry["time"], ended=ended, approved_by=approvers, results=results, **named)
 
 
-def _amiss(id_: str, what: str, mend: str) -> InputError:
-    return InputError([Diagnostic(id_, what, mend)])
+def _amiss(id_: str, what: str, hint: str) -> InputError:
+    return InputError([Diagnostic(id_, what, hint)])

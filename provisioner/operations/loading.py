@@ -106,7 +106,7 @@ def _standing(desired: Desired, waivers: Sequence[Waiver], today: datetime.date)
 
 def diagnostic(finding: Finding) -> Diagnostic:
     """A finding in the form of a mistake in the plan."""
-    return Diagnostic(finding.rule, finding.summary, finding.mend, finding.severity, finding.location)
+    return Diagnostic(finding.rule, finding.summary, finding.hint, finding.severity, finding.location)
 
 
 def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
@@ -119,7 +119,7 @@ def _patterns(option: str, texts: Sequence[str]) -> Sequence[str]:
             raise InputError([Diagnostic("ADDRESS-INVALID", f"{option}: {error}")]) from None
         if address.type not in names and address.type != "*":
             near = difflib.get_close_matches(address.type, names, 1)
-            mend = f'did you mean "{near[0]}"?' if near else f"types: {', '.join(names)}"
-            raise InputError([Diagnostic("TYPE-UNKNOWN", f'{option}: there is no type "{address.type}"', mend)])
+            hint = f'did you mean "{near[0]}"?' if near else f"types: {', '.join(names)}"
+            raise InputError([Diagnostic("TYPE-UNKNOWN", f'{option}: there is no type "{address.type}"', hint)])
         patterns.append(address.short)
     return patterns

@@ -114,8 +114,8 @@ async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Mappin
 def _of_devices(report: DomainReport) -> Iterator[Finding]:
     for found in report.findings:
         if found.id.partition("-")[0] in _OF_DEVICES:
-            mend = _mend(found)
-            yield Finding(found.id, found.severity, found.summary, mend)
+            hint = _hint(found)
+            yield Finding(found.id, found.severity, found.summary, hint)
 
 
 def of_tenant(records: Mapping[str, Sequence[Finding]], observed: Observed) -> list[Finding]:
@@ -129,11 +129,11 @@ def _lacks(observed: Observed, domain: str) -> bool:
     return isinstance(there, Absent) or (isinstance(there, Present) and there.spec.accepted is False)
 
 
-def _mend(found: DnsFinding) -> str:
+def _hint(found: DnsFinding) -> str:
     """What to do, with the records to publish; "publish it" says nothing beside them."""
     publish = [f"publish {record}" for record in found.publish]
-    told = publish and found.mend in {"publish it", "publish one"}
-    return "; ".join(publish if told else [found.mend, *publish])
+    told = publish and found.hint in {"publish it", "publish one"}
+    return "; ".join(publish if told else [found.hint, *publish])
 
 
 async def answering(asked: Asked, domain: str) -> str:
@@ -182,9 +182,9 @@ def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, S
 def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
     """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
     yet = found.id == "DKIM-CNAME-MISSING" and not signs
-    mend = _mend(found)
+    hint = _hint(found)
     severity = Severity.WARNING if yet else found.severity
-    return Finding(found.id, severity, found.summary, mend, resource.address, location=resource.location)
+    return Finding(found.id, severity, found.summary, hint, resource.address, location=resource.location)
 
 
 def asking(context: Context) -> Asked:

@@ -182,8 +182,8 @@ async def _read(
 
 
 def _unmatched(target: str) -> Diagnostic:
-    mend = "provisioner plan shows the addresses; TYPE/* names all of a type"
-    return Diagnostic("TARGET-UNMATCHED", f"--target {target} names nothing of the plan", mend, Severity.WARNING)
+    hint = "provisioner plan shows the addresses; TYPE/* names all of a type"
+    return Diagnostic("TARGET-UNMATCHED", f"--target {target} names nothing of the plan", hint, Severity.WARNING)
 
 
 async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Context) -> tuple[Address, ...]:

@@ -242,8 +242,8 @@ def _usable(certificate: Path | None) -> str | None:
         tls_context(None, str(certificate))
     except OSError as error:
         what = f"{certificate} holds no certificate with its key: {error.strerror or error}"
-        mend = "a PEM file with both, the key without a password"
-        raise InputError([Diagnostic("CERTIFICATE-UNUSABLE", what, mend)]) from error
+        hint = "a PEM file with both, the key without a password"
+        raise InputError([Diagnostic("CERTIFICATE-UNUSABLE", what, hint)]) from error
     return str(certificate)
 
 
@@ -255,10 +255,10 @@ def _nowhere(domain: str, asked: bool) -> Diagnostic:
     """That nobody names the endpoint: the MX in DNS may be that of a filter, which is not to be replaced for this."""
     told = "neither DNS nor the tenant names" if asked else "DNS does not name"
     what = f"{told} the host of {domain} at Microsoft, where relay and direct send go"
-    mend = "look at the MX record of the domain in the Microsoft 365 admin center"
+    hint = "look at the MX record of the domain in the Microsoft 365 admin center"
     if not asked:
-        mend = "give --profile: the tenant names it, also where a mail filter stands in front"
-    return Diagnostic("MX-MISSING", what, mend)
+        hint = "give --profile: the tenant names it, also where a mail filter stands in front"
+    return Diagnostic("MX-MISSING", what, hint)
 
 
 def _message(sender: str, recipient: str, device: str) -> bytes:

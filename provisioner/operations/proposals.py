@@ -59,7 +59,7 @@ def _spec(desired: Desired, address: Address) -> object:
 
 
 def _left(refusal: Decision) -> str:
-    return f"{refusal.sentence} ({refusal.mend})" if refusal.mend else refusal.sentence
+    return f"{refusal.sentence} ({refusal.hint})" if refusal.hint else refusal.sentence
 
 
 def _first(part: Desired, device: str, observed: Observed, seen_ip: str, *, planned: bool) -> Decision | None:

@@ -77,8 +77,8 @@ def _mistake(text: str) -> str:
     return ""
 
 
-def _amiss(what: str, mend: str = "write an address, or a file with one address on each line") -> Diagnostic:
-    return Diagnostic("RING-INVALID", what, mend)
+def _amiss(what: str, hint: str = "write an address, or a file with one address on each line") -> Diagnostic:
+    return Diagnostic("RING-INVALID", what, hint)
 
 
 # --- the change set --------------------------------------------------------------------------------------------------

@@ -66,10 +66,10 @@ def finding_of(lost: Sequence[Sender], found: ChangeSet) -> Finding:
     each = [f"{name} (by {_listed(changes)})" for name, changes in taken.items() if changes]
     summary += f"The changes take a sending path from {_listed(each)}" if each else "No change takes a path from "
     summary += "" if each else ("it" if len(names) == 1 else "them")
-    mend = (
+    hint = (
         "if a file or a part of the plan was lost, put it back; if they are gone, apply, and the next plan forgets them"
     )
-    return Finding(GONE, Severity.WARNING if each else Severity.INFO, summary, mend)
+    return Finding(GONE, Severity.WARNING if each else Severity.INFO, summary, hint)
 
 
 def _listed(words: Sequence[str]) -> str:

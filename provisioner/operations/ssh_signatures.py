@@ -78,8 +78,8 @@ def sign(message: bytes, key: Path, namespace: str, *, terminal: bool = False) -
             return border.read_ordinary(folder / "message.sig", LARGEST_SIGNATURE_BYTES)
         except OSError:
             what = f"ssh-keygen did not sign with {key}: {_last(done.stderr) or f'exit {done.returncode}'}"
-            mend = "name a private key, or the public key of one that ssh-agent holds"
-            raise InputError([Diagnostic("APPROVAL-SIGN", what, mend)]) from None
+            hint = "name a private key, or the public key of one that ssh-agent holds"
+            raise InputError([Diagnostic("APPROVAL-SIGN", what, hint)]) from None
 
 
 def verify(message: bytes, signature: bytes, namespace: str, signers: Signers) -> Signer:

@@ -102,8 +102,8 @@ def advised(now: Decision, then: Decision, idle: Sequence[Address] = ()) -> str:
     `then` is the decision once the plan's changes are made. `idle` are disabled connectors that name the source.
     """
     if now.allowed is not False or now.reason in then.certain:
-        return ENABLE_CONNECTOR if idle and now.reason in OF_CONNECTORS else now.mend
-    left = f"; then {then.mend}" if then.allowed is False and then.mend else ""
+        return ENABLE_CONNECTOR if idle and now.reason in OF_CONNECTORS else now.hint
+    left = f"; then {then.hint}" if then.allowed is False and then.hint else ""
     return f"the plan changes that: provisioner apply{left}"
 
 

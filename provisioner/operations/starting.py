@@ -117,15 +117,15 @@ def _checked(option: str, check: Callable[[str], str], text: str) -> None:
         check(text)
     except PydanticCustomError as error:
         told = error.context or {}
-        raise InputError([Diagnostic(error.type, f"{option}: {told['what']}", told["mend"])]) from None
+        raise InputError([Diagnostic(error.type, f"{option}: {told['what']}", told["hint"])]) from None
 
 
 def _application(text: str) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        what, mend = f'"{text}" is not the id of an application', "write its client id, a GUID, or leave it out"
-        raise refusal("CLIENT-ID-INVALID", what, mend) from None
+        what, hint = f'"{text}" is not the id of an application', "write its client id, a GUID, or leave it out"
+        raise refusal("CLIENT-ID-INVALID", what, hint) from None
 
 
 def _files(wanted: Wanted) -> dict[str, str]:

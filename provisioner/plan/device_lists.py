@@ -105,9 +105,9 @@ class List:
 class _Wrong(Exception):
     """A cell that cannot be understood."""
 
-    def __init__(self, cell: Cell, identifier: str, what: str, mend: str) -> None:
+    def __init__(self, cell: Cell, identifier: str, what: str, hint: str) -> None:
         super().__init__(what)
-        self.cell, self.identifier, self.what, self.mend = cell, identifier, what, mend
+        self.cell, self.identifier, self.what, self.hint = cell, identifier, what, hint
 
 
 # --- from bytes to rows ----------------------------------------------------------------------------------------------
@@ -138,8 +138,8 @@ def _text(content: bytes, file: str) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    mend = "save it as CSV UTF-8"
-    raise InputError([Diagnostic("LIST-ENCODING", f"{file}: neither UTF-8, UTF-16 nor Windows-1252", mend)])
+    hint = "save it as CSV UTF-8"
+    raise InputError([Diagnostic("LIST-ENCODING", f"{file}: neither UTF-8, UTF-16 nor Windows-1252", hint)])
 
 
 def _separator(text: str) -> str:
@@ -215,14 +215,14 @@ def _fields(file: str, head: Sequence[Cell], mapped: Mapping[str, str]) -> tuple
 def _unmapped(header: str, head: Sequence[Cell]) -> Diagnostic:
     headers = [cell.text.strip() for cell in head if cell.text.strip()]
     near = difflib.get_close_matches(header, headers, 1)
-    mend = f'did you mean "{near[0]}"?' if near else f"headers: {', '.join(headers)}"
-    return Diagnostic("LIST-HEADER", f'--map: the list has no column "{header}"', mend)
+    hint = f'did you mean "{near[0]}"?' if near else f"headers: {', '.join(headers)}"
+    return Diagnostic("LIST-HEADER", f'--map: the list has no column "{header}"', hint)
 
 
 def _unknown_field(header: str, name: str) -> Diagnostic:
     near = difflib.get_close_matches(name, SYNONYMS, 1)
-    mend = f'did you mean "{near[0]}"?' if near else f"fields: {', '.join(SYNONYMS)}"
-    return Diagnostic("LIST-FIELD", f'--map "{header}": there is no field "{name}"', mend)
+    hint = f'did you mean "{near[0]}"?' if near else f"fields: {', '.join(SYNONYMS)}"
+    return Diagnostic("LIST-FIELD", f'--map "{header}": there is no field "{name}"', hint)
 
 
 def _secret(header: str) -> Diagnostic:
@@ -279,7 +279,7 @@ def _defaults(given: Mapping[str, str]) -> Mapping[str, Cell]:
         try:
             _body({name: cell})
         except _Wrong as error:
-            wrong.append(Diagnostic(error.identifier, f"--default {name}: {error.what}", error.mend))
+            wrong.append(Diagnostic(error.identifier, f"--default {name}: {error.what}", error.hint))
     if wrong:
         raise InputError(wrong)
     return cells
@@ -329,7 +329,7 @@ class _Reading:
 
     def _tell(self, error: _Wrong) -> None:
         at = Location(self.read.file, error.cell.line, error.cell.column)
-        self.found.append(Diagnostic(error.identifier, error.what, error.mend, Severity.ERROR, at))
+        self.found.append(Diagnostic(error.identifier, error.what, error.hint, Severity.ERROR, at))
 
     def entries(self) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
         """Sites, grouped by egress address, and devices."""
@@ -432,8 +432,8 @@ def _networks(cell: Cell | None) -> tuple[frozenset[str], tuple[str, ...]]:
         try:
             network = sender_network(text)
         except ValueError as error:
-            told = getattr(error, "context", None) or {"what": str(error), "mend": ""}
-            raise _Wrong(cell, "LIST-VALUE", told["what"], told["mend"]) from None
+            told = getattr(error, "context", None) or {"what": str(error), "hint": ""}
+            raise _Wrong(cell, "LIST-VALUE", told["what"], told["hint"]) from None
         if ipaddress.IPv4Network(network).is_private and not _documentation(network):
             private.append(text)
         else:
@@ -528,7 +528,7 @@ def _body(row: Mapping[str, Cell]) -> dict[str, Any]:
 def _told(name: str, entry: Any) -> tuple[str, str, str]:
     context = entry.get("ctx", {})
     expected = f"write {context['expected']}" if "expected" in context else "write another value"
-    return "LIST-VALUE", f"{name}: {context.get('what', entry['msg'])}", str(context.get("mend", expected))
+    return "LIST-VALUE", f"{name}: {context.get('what', entry['msg'])}", str(context.get("hint", expected))
 
 
 def _checked(cell: Cell, adapter: Any, value: str) -> str:

@@ -63,7 +63,7 @@ def load(
     standing = [f for f in judged if f.blocks and not f.waived]
     stops = any(f.blocks == "input" for f in standing) or any(d.severity is Severity.ERROR for d in found)
     # What apply refuses is told together with the mistakes, so that one pass is enough to correct them all.
-    wrong = [Diagnostic(f.rule, f.summary, f.mend, location=f.location) for f in standing if stops]
+    wrong = [Diagnostic(f.rule, f.summary, f.hint, location=f.location) for f in standing if stops]
     Diagnostics([*found, *wrong]).raise_if_errors()
     return desired, found
 
@@ -117,7 +117,7 @@ def _withheld(diagnostic: Diagnostic, unquoted: Collection[str]) -> Diagnostic:
     if not any(place and place.file in unquoted for place in places):
         return diagnostic
     what = "a file outside of the checkout has a mistake here; it is not quoted"
-    return dataclasses.replace(diagnostic, summary=what, mend="", address=None, related=())
+    return dataclasses.replace(diagnostic, summary=what, hint="", address=None, related=())
 
 
 def _items(node: Node | None) -> Sequence[Node]:
@@ -338,12 +338,12 @@ class _Reading:
             places = {part: child.head.location for part, child in fields}
             device = sections.device(name, body, at.head.location, places, applications)
             wrong = list(sections.contradictions(device, sites, applications))
-            for identifier, part, what, mend in wrong:
+            for identifier, part, what, hint in wrong:
                 if identifier == "SITE-UNKNOWN" and device.site is not None and sites:
-                    mend = unknown_word(device.site, sorted(sites))
+                    hint = unknown_word(device.site, sorted(sites))
                 if identifier == "APPLICATION-UNKNOWN" and applications:
-                    mend = unknown_word(device.application, sorted(applications))
-                self._tell(identifier, what, mend, at.child(part) or at.head)
+                    hint = unknown_word(device.application, sorted(applications))
+                self._tell(identifier, what, hint, at.child(part) or at.head)
             if device.until:
                 self._tell_until(device, at.child("until") or at.head)
             if not wrong:
@@ -353,9 +353,9 @@ class _Reading:
     def _through_servers(self, found: Mapping[str, Device], declared: Collection[str]) -> dict[str, Device]:
         """The devices as `hubs.carrying` leaves them, unless what they say of it is wrong."""
         wrong = list(hubs.mistakes(found, declared))
-        for device, identifier, what, mend in wrong:
+        for device, identifier, what, hint in wrong:
             at, length = device.fields.get("via", device.location), len(device.via)
-            self.found.add(Diagnostic(identifier, what, mend, location=at, length=length, address=device.address))
+            self.found.add(Diagnostic(identifier, what, hint, location=at, length=length, address=device.address))
         return hubs.carrying(found) if not wrong else dict(found)
 
     def _tell_until(self, device: Device, at: Node) -> None:
@@ -364,9 +364,9 @@ class _Reading:
         when = countdown(datetime.date.fromisoformat(device.until), self.today)
         whose = ", ".join(text for text in (device.owner, device.ticket) if text)
         what = f"{device.address} is to be replaced by {device.until} ({when})" + (f": {whose}" if whose else "")
-        mend = "replace it and take it out of the plan, or give it a later day"
+        hint = "replace it and take it out of the plan, or give it a later day"
         severity = Severity.INFO if left >= 0 else Severity.WARNING
-        self._tell(DEVICE_UNTIL, what, mend, at, severity=severity)
+        self._tell(DEVICE_UNTIL, what, hint, at, severity=severity)
 
     def _fleet(self, whole: Node, name: str) -> tuple[Node, Mapping[str, Any]]:
         """The node of `sites` or `devices` and its validated entries, none where it is not there or wrong."""
@@ -386,8 +386,8 @@ class _Reading:
             for name, child in root.children.items() if isinstance(root.children, dict) else ():
                 first = children.get(name)
                 if name not in known:
-                    what, mend = f'"{name}" is no key of a plan', unknown_word(name, known)
-                    self._tell("KEY-UNKNOWN", what, mend, child.head)
+                    what, hint = f'"{name}" is no key of a plan', unknown_word(name, known)
+                    self._tell("KEY-UNKNOWN", what, hint, child.head)
                 elif first is None:
                     children[name] = child
                 elif name == "include":
@@ -404,9 +404,9 @@ class _Reading:
         return header if header is not None else Header()
 
     def _told_missing(self, whole: Node) -> None:
-        for name, mend in REQUIRED.items():
+        for name, hint in REQUIRED.items():
             if whole.child(name) is None:
-                self._tell("KEY-MISSING", f'"{name}" is missing in the plan', mend, whole)
+                self._tell("KEY-MISSING", f'"{name}" is missing in the plan', hint, whole)
 
     def _section(self, kind: ResourceType[Any], whole: Node, owner: str, into: dict[Address, Resource]) -> bool:
         """Put what a section declares into `into`. True when the section claims every object of its type."""
@@ -464,8 +464,8 @@ class _Reading:
             address = Address.parse(short)
             if not self.by_name[address.type].deletable:
                 what = f"{address} is nothing that a plan can delete"
-                mend = f"write what it should be, under {self.by_name[address.type].section}"
-                self._tell("ABSENT-NOT-DELETABLE", what, mend, node, address=str(address))
+                hint = f"write what it should be, under {self.by_name[address.type].section}"
+                self._tell("ABSENT-NOT-DELETABLE", what, hint, node, address=str(address))
             absent.setdefault(address, node.location)
         return absent
 
@@ -482,8 +482,8 @@ class _Reading:
             if any(fnmatch.fnmatchcase(name, kind) for name in self.by_name):
                 yield short, entry
             else:
-                mend = unknown_word(kind, list(self.by_name))
-                self._tell("ADDRESS-TYPE-UNKNOWN", f'"{entry.value}": there is no type "{kind}"', mend, entry)
+                hint = unknown_word(kind, list(self.by_name))
+                self._tell("ADDRESS-TYPE-UNKNOWN", f'"{entry.value}": there is no type "{kind}"', hint, entry)
 
     def _waivers(self, whole: Node) -> Iterator[Waiver]:
         """Those in force; an expired one is told. What is wrong with an entry was told by the header's own check."""
@@ -496,8 +496,8 @@ class _Reading:
             until = entry.get("until")
             if until is not None and until < self.today.isoformat():
                 what = f"the waiver of {entry['rule']} ended on {until}: the rule holds again"
-                mend = "take it out, or give it a later day and say why"
-                self._tell(WAIVER_EXPIRED, what, mend, at.child("until") or at, severity=Severity.WARNING)
+                hint = "take it out, or give it a later day and say why"
+                self._tell(WAIVER_EXPIRED, what, hint, at.child("until") or at, severity=Severity.WARNING)
                 continue
             yield Waiver(entry["rule"], entry.get("resource", "*"), until, entry["reason"], at.location)
 
@@ -505,13 +505,13 @@ class _Reading:
         self,
         identifier: str,
         what: str,
-        mend: str,
+        hint: str,
         node: Node,
         related: tuple[tuple[Location, str], ...] = (),
         address: str | None = None,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        self.found.add(Diagnostic(identifier, what, mend, severity, node.location, node.length, address, related))
+        self.found.add(Diagnostic(identifier, what, hint, severity, node.location, node.length, address, related))
 
 
 def _take_out(content: Any, paths: Sequence[Sequence[str | int]]) -> None:

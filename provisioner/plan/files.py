@@ -173,8 +173,8 @@ def _no_file(path: Path, border: Border) -> Diagnostic:
     known = path.parent.is_dir() and border.holds(path.parent)
     names = [p.name for p in path.parent.iterdir()] if known else []
     near = difflib.get_close_matches(path.name, names, n=1)
-    mend = f"did you mean {path.parent / near[0]}?" if near else "name a plan file, or a folder that holds some"
-    return Diagnostic("PLAN-FILE-MISSING", f"{path}: there is no such file or folder", mend)
+    hint = f"did you mean {path.parent / near[0]}?" if near else "name a plan file, or a folder that holds some"
+    return Diagnostic("PLAN-FILE-MISSING", f"{path}: there is no such file or folder", hint)
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:

@@ -31,8 +31,8 @@ def _language(value: object) -> int:
         if value == LANGUAGE:
             return value
         what = f"this plan is in version {value} of the plan language; this program reads version {LANGUAGE}"
-        mend = "install a newer provisioner" if value > LANGUAGE else f"write provisioner: {LANGUAGE}"
-        raise refusal("PLAN-VERSION", what, mend)
+        hint = "install a newer provisioner" if value > LANGUAGE else f"write provisioner: {LANGUAGE}"
+        raise refusal("PLAN-VERSION", what, hint)
     what = "provisioner is the version of the plan language, a whole number"
     raise refusal("PLAN-VERSION", what, f"write provisioner: {LANGUAGE}")
 
@@ -76,11 +76,11 @@ def tombstone(text: str) -> str:
 def _rule(text: str) -> str:
     rule = RULES.get(text)
     if rule is None:
-        mend = unknown_word(text, _WAIVABLE)
-        raise refusal("WAIVER-RULE-UNKNOWN", f'there is no rule "{text}"', mend)
+        hint = unknown_word(text, _WAIVABLE)
+        raise refusal("WAIVER-RULE-UNKNOWN", f'there is no rule "{text}"', hint)
     if not rule.waivable:
         what = f"{text} is a fact, about the plan or the tenant, and cannot be waived"
-        raise refusal("WAIVER-RULE-FIXED", what, "mend what it speaks of")
+        raise refusal("WAIVER-RULE-FIXED", what, "fix the cause: this rule cannot be waived")
     if not rule.waivable_in_plan:
         what = f"{text} can be allowed for one run only, not by a plan"
         raise refusal("WAIVER-RULE-OF-A-RUN", what, f"remove the entry, and use: provisioner apply --allow {text}")
@@ -106,7 +106,7 @@ REQUIRED = {
     "provisioner": f"write provisioner: {LANGUAGE}, the version of the plan language",
     "tenant": "write tenant: and a domain of the only tenant that this plan may touch",
 }
-"""What every plan says somewhere, with how to mend it where it does not."""
+"""What every plan says somewhere, with how to fix it where it does not."""
 
 _WAIVABLE = sorted(rule.id for rule in RULES.values() if rule.waivable_in_plan)
 

@@ -1,6 +1,6 @@
-"""What pydantic says about a part of a plan, in the words of somebody who writes plans: where, what, how to mend it.
+"""What pydantic says about a part of a plan, in the words of somebody who writes plans: where, what, how to fix it.
 
-The canonical functions of the resource types raise errors that carry our own id and mend; these pass through. The rest
+The canonical functions of the resource types raise errors that carry our own id and hint; these pass through. The rest
 (unknown and missing keys, wrong types, words that are none of a list) is told here, the same way for every type.
 """
 
@@ -64,7 +64,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def unknown_word(word: str, known: Sequence[str]) -> str:
-    """How to mend a word that is none of those known."""
+    """How to fix a word that is none of those known."""
     near = did_you_mean(word, known)
     if near:
         return f'did you mean "{near}"?'
@@ -147,21 +147,21 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
     if kind in _EXPECTED:
         expected, node = _EXPECTED[kind], place.node
         what = f"{subject}: expected {expected}, found {_found(node)}"
-        return _at(node, "VALUE-TYPE", what, _mend_type(expected, node))
+        return _at(node, "VALUE-TYPE", what, _hint_type(expected, node))
     if kind in {"literal_error", "enum"}:
         return _none_of(place, subject)
     node = place.node.head if place.on_key or place.node.children is not None else place.node
     if kind.isupper():
-        return _at(node, kind, entry["msg"], str(entry.get("ctx", {}).get("mend", "")))
+        return _at(node, kind, entry["msg"], str(entry.get("ctx", {}).get("hint", "")))
     message = entry["msg"]
     return _at(node, "VALUE-INVALID", f"{subject}: {message[:1].lower()}{message[1:]}", "write another value")
 
 
-def _mend_type(expected: str, node: Node) -> str:
+def _hint_type(expected: str, node: Node) -> str:
     value, text = node.value, node.text
     scalar = node.children is None
     if expected == "true or false" and scalar:
-        return _mend_flag(value)
+        return _hint_flag(value)
     if expected == "text" and scalar:
         return f'put it in quotes: "{text}"' if value is not None else 'write "" for none, or leave it out'
     if expected == "a list":
@@ -175,7 +175,7 @@ def _mend_type(expected: str, node: Node) -> str:
     return f"write {expected}" if scalar else f"write {expected}, without brackets or dashes"
 
 
-def _mend_flag(value: Any) -> str:
+def _hint_flag(value: Any) -> str:
     word = str(value).lower()
     if isinstance(value, str) and word in {"true", "false"}:
         return f"write {word}, without quotes"
@@ -189,10 +189,10 @@ def _none_of(place: _Place, subject: str) -> Diagnostic:
     words = [_written(v) for v in allowed]
     listed = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
     what = f"{subject}: expected {listed or 'another value'}, found {_found(node)}"
-    return _at(node, "VALUE-NOT-ALLOWED", what, _mend_choice(node, allowed, words))
+    return _at(node, "VALUE-NOT-ALLOWED", what, _hint_choice(node, allowed, words))
 
 
-def _mend_choice(node: Node, allowed: Sequence[Any], words: Sequence[str]) -> str:
+def _hint_choice(node: Node, allowed: Sequence[Any], words: Sequence[str]) -> str:
     written = node.text
     if node.children is not None:
         return f"write one of {', '.join(words)}"
@@ -229,8 +229,8 @@ def _name(node: Node) -> str:
     return node.key.text if node.key is not None else ""
 
 
-def _at(node: Node, identifier: str, what: str, mend: str) -> Diagnostic:
+def _at(node: Node, identifier: str, what: str, hint: str) -> Diagnostic:
     """At the node; what is not there is shown at its key."""
     if node.children is None and node.value is None:
         node = node.head
-    return Diagnostic(identifier, what, mend, location=node.location, length=node.length)
+    return Diagnostic(identifier, what, hint, location=node.location, length=node.length)

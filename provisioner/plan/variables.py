@@ -71,8 +71,8 @@ def settle(
         if name in given:
             value, origin, place = given[name].value, given[name].origin, at.head
         elif "default" not in body:
-            mend = f"give it one: --var {name}=…, --var-file FILE or PROVISIONER_VAR_{name}"
-            found.append(_wrong("VARIABLE-MISSING", f"the variable {name} has no value", mend, at.head))
+            hint = f"give it one: --var {name}=…, --var-file FILE or PROVISIONER_VAR_{name}"
+            found.append(_wrong("VARIABLE-MISSING", f"the variable {name} has no value", hint, at.head))
             continue
         try:
             values[name] = _typed(kind, value)
@@ -113,8 +113,8 @@ def put_in(whole: Node, values: Mapping[str, Any], declared: Mapping[str, Any], 
         name = _name(node)
         if name not in declared and name not in told:
             told.add(name)
-            mend = unknown_word(name, sorted(declared)) if declared else "declare it under variables"
-            found.append(_wrong("VARIABLE-UNKNOWN", f'there is no variable "{name}"', mend, node))
+            hint = unknown_word(name, sorted(declared)) if declared else "declare it under variables"
+            found.append(_wrong("VARIABLE-UNKNOWN", f'there is no variable "{name}"', hint, node))
         return values.get(name)
 
     told: set[str] = set()
@@ -215,6 +215,6 @@ _EXAMPLES: Mapping[str, str] = {
 }
 
 
-def _wrong(id_: str, what: str, mend: str, node: Node) -> Diagnostic:
+def _wrong(id_: str, what: str, hint: str, node: Node) -> Diagnostic:
     place: Location = node.location
-    return Diagnostic(id_, what, mend, location=place, length=node.length)
+    return Diagnostic(id_, what, hint, location=place, length=node.length)

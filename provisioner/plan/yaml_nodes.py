@@ -141,31 +141,31 @@ def _decoded(content: bytes, file: str) -> str | Diagnostic:
     if found := _FORBIDDEN.search(text):
         before = lines(text[: found.start()])
         code = f"U+{ord(found[0]):04X}"
-        mend = f'take it out, or write it as an escape in double quotes: "\\u{ord(found[0]):04x}"'
+        hint = f'take it out, or write it as an escape in double quotes: "\\u{ord(found[0]):04x}"'
         return Diagnostic(
             "YAML-CONTROL-CHARACTER",
             f"a character that does not show: {code}",
-            mend,
+            hint,
             location=Location(file, len(before), len(before[-1]) + 1),
         )
     return text
 
 
-def _encoding(content: bytes, at: int, file: str, what: str, mend: str) -> Diagnostic:
+def _encoding(content: bytes, at: int, file: str, what: str, hint: str) -> Diagnostic:
     before = lines(content[:at].decode("utf-8", "replace").removeprefix("\ufeff"))
-    return Diagnostic("YAML-ENCODING", what, mend, location=Location(file, len(before), len(before[-1]) + 1))
+    return Diagnostic("YAML-ENCODING", what, hint, location=Location(file, len(before), len(before[-1]) + 1))
 
 
 def _empty(file: str) -> Diagnostic:
-    mend = "write what it should declare, or remove the file"
-    return Diagnostic("YAML-EMPTY", "the file declares nothing", mend, location=Location(file, 1, 1))
+    hint = "write what it should declare, or remove the file"
+    return Diagnostic("YAML-EMPTY", "the file declares nothing", hint, location=Location(file, 1, 1))
 
 
 def _not_mapping(root: Node) -> Diagnostic:
     what = "a list" if root.children is not None else "a single value"
-    mend = "start with a key and a colon: provisioner: 1"
+    hint = "start with a key and a colon: provisioner: 1"
     return Diagnostic(
-        "YAML-NOT-MAPPING", f"a plan is a mapping of keys to values; this is {what}", mend, location=root.location
+        "YAML-NOT-MAPPING", f"a plan is a mapping of keys to values; this is {what}", hint, location=root.location
     )
 
 
@@ -288,8 +288,8 @@ class _Builder:
     def _count(self, node: Node) -> None:
         self._values += 1
         if self._values > MOST_VALUES:
-            mend = "split the plan: one file holds what one team reviews"
-            self._complain("YAML-TOO-LARGE", f"more than {MOST_VALUES:,} values in one file", mend, node)
+            hint = "split the plan: one file holds what one team reviews"
+            self._complain("YAML-TOO-LARGE", f"more than {MOST_VALUES:,} values in one file", hint, node)
             raise _Stop
 
     def _refuse_extras(self, event: Any, node: Node) -> None:
@@ -297,11 +297,11 @@ class _Builder:
         if event.anchor is not None:
             self._anchors.add(event.anchor)
             what = f"an anchor, &{event.anchor}: anchors and aliases hide from a reviewer what is meant"
-            mend = "write the value where it is used; text that starts with & goes into quotes"
-            self._complain("YAML-ALIAS", what, mend, node)
+            hint = "write the value where it is used; text that starts with & goes into quotes"
+            self._complain("YAML-ALIAS", what, hint, node)
         if event.tag is not None:
-            mend = "take the tag away; text goes into quotes"
-            self._complain("YAML-TAG", f"a tag, {_short_tag(event.tag)}: a plan has none", mend, node)
+            hint = "take the tag away; text goes into quotes"
+            self._complain("YAML-TAG", f"a tag, {_short_tag(event.tag)}: a plan has none", hint, node)
             node.broken = True
 
     def _alias(self, event: Any) -> Node:
@@ -311,8 +311,8 @@ class _Builder:
         # An alias of an anchor that was complained about is no second mistake, and `<<: *x` is one, at its key.
         if event.anchor not in self._anchors and not (key and _merges(key)):
             what = f"an alias, *{event.anchor}: anchors and aliases hide from a reviewer what is meant"
-            mend = f'if it is text, put it in quotes: "*{event.anchor}"'
-            self._complain("YAML-ALIAS", what, mend, node)
+            hint = f'if it is text, put it in quotes: "*{event.anchor}"'
+            self._complain("YAML-ALIAS", what, hint, node)
         return node
 
     def _attach(self, node: Node) -> None:
@@ -333,17 +333,17 @@ class _Builder:
             return None
         if key.children is not None:
             kind = "a mapping" if isinstance(key.children, dict) else "a list"
-            mend = "write a name and a colon; text that starts with a bracket goes into quotes"
-            return self._complain("KEY-NOT-TEXT", f"{kind} as a key", mend, key)
+            hint = "write a name and a colon; text that starts with a bracket goes into quotes"
+            return self._complain("KEY-NOT-TEXT", f"{kind} as a key", hint, key)
         if _merges(key):
-            mend = "write the fields out, where they belong"
-            return self._complain("YAML-MERGE-KEY", "a merge key, <<: it hides what is meant", mend, key)
+            hint = "write the fields out, where they belong"
+            return self._complain("YAML-MERGE-KEY", "a merge key, <<: it hides what is meant", hint, key)
         name = key.value if isinstance(key.value, str) else self._forced(key)
         first = mapping.children.get(name)
         if first is not None and first.key is not None:
             related = ((first.key.location, "the first one"),)
-            what, mend = f'the key "{name}" stands here twice', "keep one of the two"
-            return self._complain("YAML-DUPLICATE-KEY", what, mend, key, related)
+            what, hint = f'the key "{name}" stands here twice', "keep one of the two"
+            return self._complain("YAML-DUPLICATE-KEY", what, hint, key, related)
         value.key = key
         mapping.children[name] = value
         return None
@@ -358,9 +358,9 @@ class _Builder:
         return key.text
 
     def _complain(
-        self, identifier: str, what: str, mend: str, node: Node, related: tuple[tuple[Location, str], ...] = ()
+        self, identifier: str, what: str, hint: str, node: Node, related: tuple[tuple[Location, str], ...] = ()
     ) -> None:
-        found = Diagnostic(identifier, what, mend, location=node.location, length=node.length, related=related)
+        found = Diagnostic(identifier, what, hint, location=node.location, length=node.length, related=related)
         self.diagnostics.append(found)
 
 
@@ -391,11 +391,11 @@ def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str], bracket: No
     if bracket and at[0] + 1 >= len(source) and "node content" in problem:
         problem = "',' or '}'" if isinstance(bracket.children, dict) else "',' or ']'"
         start = (bracket.line - 1, bracket.column - 1)
-    what, mend, (line, column) = _explained(problem, context, at, start, source)
+    what, hint, (line, column) = _explained(problem, context, at, start, source)
     identifier = "YAML-TAG" if "tag" in context.split() or "tag handle" in problem else "YAML-SYNTAX"
     line = min(line, len(source) - 1)
     related = ((Location(file, at[0] + 1, at[1] + 1), "noticed here"),) if line < at[0] else ()
-    return Diagnostic(identifier, what, mend, location=Location(file, line + 1, column + 1), related=related)
+    return Diagnostic(identifier, what, hint, location=Location(file, line + 1, column + 1), related=related)
 
 
 def _tab(file: str, line: int, tabs: Sequence[int], source: Sequence[str]) -> Diagnostic:
@@ -415,7 +415,7 @@ _At = tuple[int, int]
 
 
 def _explained(problem: str, context: str, at: _At, start: _At, source: Sequence[str]) -> tuple[str, str, _At]:
-    """What, how to mend it, and where (counted from 0). Unknown complaints are passed on as they are."""
+    """What, how to fix it, and where (counted from 0). Unknown complaints are passed on as they are."""
     line = source[at[0]] if at[0] < len(source) else ""
     unit = line[at[1] : at[1] + 1]
     for sign, noun in (("*", "an alias"), ("&", "an anchor"), ("!", "a tag")):
@@ -441,9 +441,9 @@ def _explained(problem: str, context: str, at: _At, start: _At, source: Sequence
         return "a key among list entries", "indent it, or take the - away", at
     if "expected key" in problem or "<block end>" in problem or "'-' indicator" in problem:
         return _misplaced(line, at)
-    for fragment, what, mend in _COMPLAINTS:
+    for fragment, what, hint in _COMPLAINTS:
         if fragment in problem:
-            return what, mend, at
+            return what, hint, at
     return f"not YAML: {problem}", "look at this line and the one above it", at
 
 

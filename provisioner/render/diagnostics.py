@@ -1,4 +1,4 @@
-"""Diagnostics for people (the line, a caret, how to mend it) and for programs (Terraform's JSON diagnostics, with ids).
+"""Diagnostics for people (the line, a caret, how to fix it) and for programs (Terraform's JSON diagnostics, with ids).
 
 Lines of a plan are quoted as they are read by `read_line(file, line)`: the line, counted from 1, with its end, or None.
 Everything quoted is escaped: what a plan holds must not move a terminal's cursor or turn the writing direction.
@@ -45,8 +45,8 @@ def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool) -> str:
         line, caret = quoted
         out.append(f"  {painted(f'{at.line} |', _DIM)} {line}")
         out.append(f"  {margin} {painted('|', _DIM)} {painted(caret, _COLORS[diagnostic.severity])}")
-    mend = diagnostic.mend.splitlines()
-    for number, text in enumerate(mend):
+    hint = diagnostic.hint.splitlines()
+    for number, text in enumerate(hint):
         label = "= hint: " if number == 0 else "        "
         out.append(f"  {margin} {painted(label, _DIM)}{visible(text)}" if margin else f"  {label}{visible(text)}")
     out += [
@@ -71,7 +71,7 @@ def _document(diagnostic: Diagnostic, read_line: ReadLine | None, offsets: _Offs
         "severity": str(diagnostic.severity),
         "id": diagnostic.id,
         "summary": diagnostic.summary,
-        "detail": "\n".join([*([diagnostic.mend] if diagnostic.mend else []), *related]),
+        "detail": "\n".join([*([diagnostic.hint] if diagnostic.hint else []), *related]),
     }
     if diagnostic.address:
         document["address"] = diagnostic.address

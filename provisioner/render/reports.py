@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 from provisioner import __version__
 from provisioner.diagnostics import Diagnostic
-from provisioner.model.document import ChangeSetDocument, FindingDocument
+from provisioner.model.document import ChangeSetDocument, FindingDocument, hinted
 from provisioner.render.escape import json_text, visible
 
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -106,7 +106,7 @@ def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[FindingDocument]:
             "rule": d.id,
             "severity": d.severity.value,
             "summary": d.summary,
-            "mend": d.mend,
+            **hinted(d.hint),
             "address": str(d.address) if d.address else None,
             "blocks": "",
             "waived": "",
@@ -153,8 +153,8 @@ _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
 
 def _sentence(finding: FindingDocument) -> str:
-    mend = f" ({finding['mend']})" if finding["mend"] else ""
-    return visible(f"{finding['summary']}{mend}")
+    hint = f" ({finding['hint']})" if finding["hint"] else ""
+    return visible(f"{finding['summary']}{hint}")
 
 
 def _github_text(text: str) -> str:

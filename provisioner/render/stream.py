@@ -9,7 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, DriftDocument, FindingDocument, ResultDocument
+from provisioner.model.document import (
+    ChangeDocument,
+    ChangeSetDocument,
+    DriftDocument,
+    FindingDocument,
+    ResultDocument,
+    hinted,
+)
 from provisioner.render.changes import action, pending
 from provisioner.render.escape import visible
 
@@ -99,7 +106,7 @@ def approved(people: Sequence[str], time: str) -> Line:
 def diagnostic(finding: FindingDocument, time: str) -> Line:
     """A finding or an error."""
     severity = finding["severity"] if finding["severity"] != "info" else "warning"
-    said: Line = {"severity": severity, "summary": finding["summary"], "detail": finding["mend"]}
+    said: Line = {"severity": severity, "summary": finding["summary"], "detail": finding["hint"]}
     if finding.get("address"):
         said["address"] = finding["address"]
     at = finding.get("location")
@@ -119,19 +126,19 @@ def diagnostics(found: Sequence[Any], time: str) -> Iterator[Line]:
     """Diagnostics of an error that ends the run."""
     for item in found:
         at = item.location
-        told = _unruled(item.severity.value, item.summary, item.mend, item.address)
+        told = _unruled(item.severity.value, item.summary, item.hint, item.address)
         told["location"] = {"file": at.file, "line": at.line, "column": at.column} if at else None
         told["rule"] = item.id
         yield diagnostic(told, time)
 
 
-def _unruled(severity: str, summary: str, mend: str, address: str | None) -> FindingDocument:
+def _unruled(severity: str, summary: str, hint: str, address: str | None) -> FindingDocument:
     """A finding of no rule."""
     return {
         "rule": "",
         "severity": severity,
         "summary": summary,
-        "mend": mend,
+        **hinted(hint),
         "address": address,
         "blocks": "",
         "waived": "",

@@ -54,7 +54,7 @@ def render(document: ChangeSetDocument, *, color: bool = False, unmanaged: bool 
         ]
     elif not document["errored"]:
         failed = any(f["blocks"] == "precondition" for f in document["provisioner"]["findings"])
-        lines.append("Nothing can be planned until the errors above are mended." if failed else conclusion(document))
+        lines.append("Nothing can be planned until the errors above are corrected." if failed else conclusion(document))
     lines += _notes(document)
     lines += _unmanaged(document, whole=unmanaged)
     return "\n".join(lines) + "\n"
@@ -124,8 +124,8 @@ def _findings(document: ChangeSetDocument, paint: Paint) -> Iterator[str]:
         at = finding["location"]
         if at:
             yield f"  at {visible(at['file'])}:{at['line']}:{at['column']}"
-        if finding["mend"]:
-            yield f"  {visible(finding['mend'])}"
+        if finding["hint"]:
+            yield f"  {visible(finding['hint'])}"
         yield ""
     for rule, count in sorted(Counter((f["rule"], f["waived"]) for f in waived).items()):
         times = f" ({count} times)" if count > 1 else ""

@@ -127,8 +127,8 @@ class AcceptedDomainType(BaseType):
                 f"mail to addresses of {after.domain} that nobody has is not refused any more: it is passed on to "
                 "where a connector or the MX record leads, and may come back in a loop"
             )
-            mend = "make sure that an outbound connector leads to the system that has the other recipients"
-            yield Guard("ACCEPTED-DOMAIN-RELAY", summary, mend)
+            hint = "make sure that an outbound connector leads to the system that has the other recipients"
+            yield Guard("ACCEPTED-DOMAIN-RELAY", summary, hint)
         for name, words in _BLOCKS.items():
             if getattr(after, name) and not getattr(before, name):
                 summary = f"{words} {after.domain} is blocked, of every mailbox, device and application"

@@ -1,6 +1,6 @@
 """One canonical form per kind of value, each made by one function, for the plan and for what the tenant returns.
 
-A canonical function raises PydanticCustomError (a ValueError) with our stable id and, in its context, `mend`: how to
+A canonical function raises PydanticCustomError (a ValueError) with our stable id and, in its context, `hint`: how to
 put the value right. The tenant may hold what a plan may not: `lenient` makes a form that never raises out of each.
 """
 
@@ -33,9 +33,9 @@ _COST = re.compile(r"smtp:(.*);(?!1$)[0-9]+", re.IGNORECASE)
 _WIDEST_PREFIX = 24  # Set-InboundConnector, -SenderIPAddresses
 
 
-def refusal(identifier: LiteralString, what: str, mend: str) -> PydanticCustomError:
-    """A mistake in a value: a stable id, what is wrong, how to mend it."""
-    return PydanticCustomError(identifier, "{what}", {"what": what, "mend": mend})
+def refusal(identifier: LiteralString, what: str, hint: str) -> PydanticCustomError:
+    """A mistake in a value: a stable id, what is wrong, how to fix it."""
+    return PydanticCustomError(identifier, "{what}", {"what": what, "hint": hint})
 
 
 # --- names and addresses ---------------------------------------------------------------------------------------------
@@ -51,12 +51,12 @@ def domain_name(text: str) -> str:
     labels = name.split(".")
     well_formed = len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
     if not well_formed or len(labels) < 2 or labels[-1].isdigit():
-        mend = "write the whole name, such as contoso.com"
+        hint = "write the whole name, such as contoso.com"
         if "*" in text:
-            mend = "write the domain itself; a wildcard has no place here"
+            hint = "write the domain itself; a wildcard has no place here"
         elif "@" in text:
-            mend = "write what stands behind the @"
-        raise refusal("DOMAIN-INVALID", f'"{text}" is not a domain name', mend)
+            hint = "write what stands behind the @"
+        raise refusal("DOMAIN-INVALID", f'"{text}" is not a domain name', hint)
     return name
 
 
@@ -101,9 +101,9 @@ def email_address(text: str) -> str:
             return f"{local.lower()}@{domain_name(domain)}"
         except ValueError:
             fault = ": its domain is wrong"
-    form, mend = _copied_form(text) or ("", "write one address, such as scanner@contoso.com")
+    form, hint = _copied_form(text) or ("", "write one address, such as scanner@contoso.com")
     what = f", but {form}" if form else fault
-    raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address{what}', mend)
+    raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address{what}', hint)
 
 
 def _copied_form(text: str) -> tuple[str, str] | None:
@@ -167,8 +167,8 @@ def is_guid(text: str) -> bool:
 def client_id(text: str) -> str:
     """The id of an application, in lower case. Raises CLIENT-ID-INVALID."""
     if not is_guid(text):
-        mend = "copy the Application (client) ID of the app registration from the Entra admin center"
-        raise refusal("CLIENT-ID-INVALID", f'"{text}" is not a client id', mend)
+        hint = "copy the Application (client) ID of the app registration from the Entra admin center"
+        raise refusal("CLIENT-ID-INVALID", f'"{text}" is not a client id', hint)
     return text.lower()
 
 
@@ -180,8 +180,8 @@ def sender_domain(text: str) -> str:
     """
     costly = _COST.fullmatch(text)
     if costly:
-        mend = f"write {costly[1]}"
-        raise refusal("SENDER-DOMAIN-INVALID", f'"{text}" has a cost, which a plan cannot set', mend)
+        hint = f"write {costly[1]}"
+        raise refusal("SENDER-DOMAIN-INVALID", f'"{text}" has a cost, which a plan cannot set', hint)
     stored = _STORED_DOMAIN.fullmatch(text)
     plain = stored[1] if stored else text
     if plain == "*":
@@ -202,11 +202,11 @@ def certificate_name(text: str) -> str:
     """
     if not text:
         return ""
-    mend = 'write mail.contoso.com or *.contoso.com, or "" for none'
-    return wildcard_domain(text, text, "CERTIFICATE-NAME-INVALID", mend)
+    hint = 'write mail.contoso.com or *.contoso.com, or "" for none'
+    return wildcard_domain(text, text, "CERTIFICATE-NAME-INVALID", hint)
 
 
-def wildcard_domain(plain: str, text: str, identifier: LiteralString, mend: str) -> str:
+def wildcard_domain(plain: str, text: str, identifier: LiteralString, hint: str) -> str:
     """`contoso.com` or `*.contoso.com`, of a text that was written as `text`. Raises `identifier`."""
     star = "*." if plain.startswith("*.") else ""
     try:
@@ -215,7 +215,7 @@ def wildcard_domain(plain: str, text: str, identifier: LiteralString, mend: str)
         what = f'"{text}" is not a domain that Exchange takes here'
         if "*" in plain.removeprefix(star):
             what += ": a wildcard can only stand alone or in front of the first dot"
-        raise refusal(identifier, what, mend) from None
+        raise refusal(identifier, what, hint) from None
 
 
 # --- networks --------------------------------------------------------------------------------------------------------
@@ -231,10 +231,10 @@ def sender_network(text: str) -> str:
     span = _range(text) or _short_range(text)
     if span:
         blocks = list(ipaddress.summarize_address_range(*span))
-        mend = f"write {', '.join(wire_network(str(n)) for n in blocks)}"
+        hint = f"write {', '.join(wire_network(str(n)) for n in blocks)}"
         if len(blocks) > 8 or any(n.prefixlen < _WIDEST_PREFIX for n in blocks):
-            mend = "write the single addresses that send, or CIDR blocks of /24 to /32"
-        raise refusal("IP-RANGE-DASH", f'"{text}": a connector takes no ranges with a dash', mend)
+            hint = "write the single addresses that send, or CIDR blocks of /24 to /32"
+        raise refusal("IP-RANGE-DASH", f'"{text}": a connector takes no ranges with a dash', hint)
     return str(_network(text))
 
 
@@ -281,8 +281,8 @@ def _network(text: str) -> ipaddress.IPv4Network:
         raise refusal("IP-ADDRESS-INVALID", what, _instead(text)) from None
     if _is_ipv6(text):
         mapped = ipaddress.IPv6Network(text.strip("[]"), strict=False).network_address.ipv4_mapped
-        mend = f"write {mapped}" if mapped else "write the IPv4 address that the mail comes from"
-        raise refusal("IP-VERSION-6", f'"{text}" is IPv6; Exchange Online takes IPv4 only here', mend)
+        hint = f"write {mapped}" if mapped else "write the IPv4 address that the mail comes from"
+        raise refusal("IP-VERSION-6", f'"{text}" is IPv6; Exchange Online takes IPv4 only here', hint)
     raise refusal("IP-ADDRESS-INVALID", f'"{text}" is not an IPv4 address or network', _instead(text))
 
 

@@ -61,8 +61,8 @@ def filter_entry(text: str) -> str:
     size = sum(block.num_addresses for block in rows.networks([entry]))
     if size > _MOST_OF_A_RANGE or ("-" not in entry and ipaddress.IPv4Network(entry).prefixlen < _WIDEST):
         what = f'"{text}" is wider than the connection filter takes: /24, or a range of {_MOST_OF_A_RANGE} addresses'
-        mend = "write smaller blocks; for wider ones, Microsoft's way is a transport rule with sender_ip_ranges"
-        raise refusal("FILTER-ENTRY-WIDE", what, mend)
+        hint = "write smaller blocks; for wider ones, Microsoft's way is a transport rule with sender_ip_ranges"
+        raise refusal("FILTER-ENTRY-WIDE", what, hint)
     return entry
 
 
@@ -192,8 +192,8 @@ class ConnectionFilterType(BaseType):
             summary = (
                 f"mail from {', '.join(new[:5])}{more} is no longer filtered for spam, whoever it claims to be from"
             )
-            mend = "where the addresses are your own, declare an inbound connector for them instead"
-            yield Guard("FILTER-ALLOW", summary, mend)
+            hint = "where the addresses are your own, declare an inbound connector for them instead"
+            yield Guard("FILTER-ALLOW", summary, hint)
 
     def in_force(self, _wanted: ConnectionFilter, _live: ConnectionFilter, /) -> str:
         """A list is in force."""

@@ -60,8 +60,8 @@ MOST_APPLICATIONS = 10
 def _id(text: str) -> str:
     """A GUID in lower case. Raises ID-INVALID."""
     if not is_guid(text):
-        mend = "write an id, as 6f0a3c1e-0000-4000-8000-000000000001 (Get-BillingPolicy -ResourceType HVE)"
-        raise refusal("ID-INVALID", f'"{text}" is not an id', mend)
+        hint = "write an id, as 6f0a3c1e-0000-4000-8000-000000000001 (Get-BillingPolicy -ResourceType HVE)"
+        raise refusal("ID-INVALID", f'"{text}" is not an id', hint)
     return text.lower()
 
 
@@ -69,8 +69,8 @@ def _application(text: str) -> str:
     """An id in lower case, or a name. Raises APPLICATION-INVALID for an empty one."""
     name = prose(text).strip()
     if not name:
-        mend = "write a name under applications, a client id, or the object id of an enterprise application"
-        raise refusal("APPLICATION-INVALID", f'"{text}" names no application', mend)
+        hint = "write a name under applications, a client id, or the object id of an enterprise application"
+        raise refusal("APPLICATION-INVALID", f'"{text}" names no application', hint)
     return name.lower() if is_guid(name) else name
 
 

@@ -180,11 +180,11 @@ def _agree(connector: InboundConnector) -> None:
     if connector.treat_messages_as_internal:
         what = "treat_messages_as_internal is refused"
         if connector.type == "partner":
-            mend = "write type: on_premises, or leave it out"
-            raise refusal("CONNECTOR-INTERNAL-PARTNER", f"{what} on a partner connector", mend)
+            hint = "write type: on_premises, or leave it out"
+            raise refusal("CONNECTOR-INTERNAL-PARTNER", f"{what} on a partner connector", hint)
         if connector.cloud_services_mail_enabled:
-            mend = "leave one of the two out"
-            raise refusal("CONNECTOR-INTERNAL-HYBRID", f"{what} together with cloud_services_mail_enabled", mend)
+            hint = "leave one of the two out"
+            raise refusal("CONNECTOR-INTERNAL-HYBRID", f"{what} together with cloud_services_mail_enabled", hint)
     restricts = connector.restrict_domains_to_ip_addresses or connector.restrict_domains_to_certificate
     if restricts and connector.type != "on_premises" and connector.sender_domains is None:
         what = "a restriction to addresses or a certificate needs its sender_domains; for * it refuses all other mail"
@@ -306,8 +306,8 @@ def _odd_network(text: str) -> Iterator[Advice]:
     if network.prefixlen < _WIDEST_PREFIX:
         summary = f"{text} is {network.num_addresses:,} addresses; Exchange Online takes /24 to /32"
         count = 2 ** (_WIDEST_PREFIX - network.prefixlen)
-        mend = f"write the addresses that send, or the {count:,} networks of /24 in it if every one of them is yours"
-        yield Advice("IP-RANGE-WIDE", summary, mend, name)
+        hint = f"write the addresses that send, or the {count:,} networks of /24 in it if every one of them is yours"
+        yield Advice("IP-RANGE-WIDE", summary, hint, name)
     elif any(network.overlaps(documentation) for documentation in _DOCUMENTATION):
         summary = f"{text} is reserved for documentation (RFC 5737): no mail comes from there"
         yield Advice("IP-DOCUMENTATION", summary, "write the public address that the site sends from", name)
@@ -321,8 +321,8 @@ def _wildcard(spec: InboundConnector) -> Iterator[Advice]:
     name = spec.tls_sender_certificate_name or ""
     if spec.type == "on_premises" and name.startswith("*."):
         summary = f"a host that shows {name} has mail for other tenants of Microsoft 365 attributed to this one, too"
-        mend = f"give the sending system a certificate of its own, such as relay.{name[2:]}, and name that one"
-        yield Advice("CERTIFICATE-WILDCARD", summary, mend, "tls_sender_certificate_name")
+        hint = f"give the sending system a certificate of its own, such as relay.{name[2:]}, and name that one"
+        yield Advice("CERTIFICATE-WILDCARD", summary, hint, "tls_sender_certificate_name")
 
 
 def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:
@@ -333,11 +333,11 @@ def _unused_certificate(spec: InboundConnector) -> Iterator[Advice]:
         )
     elif spec.tls_sender_certificate_name and spec.type == "partner" and not spec.restrict_domains_to_certificate:
         summary = "the certificate name alone restricts nothing on a partner connector"
-        mend = (
+        hint = (
             "write restrict_domains_to_certificate: true, if others must not send for these domains (apply then asks "
             f"for --allow PARTNER-RESTRICTS:inbound_connector/{spec.name})"
         )
-        yield Advice("CERTIFICATE-UNUSED", summary, mend, name)
+        yield Advice("CERTIFICATE-UNUSED", summary, hint, name)
 
 
 def _without_effect(spec: InboundConnector) -> Iterator[Advice]:
@@ -411,8 +411,8 @@ def _emptied(before: Contributions, after: Contributions) -> Iterator[Guard]:
     relayed = any(isinstance(c, Relay) and (c.networks or c.certificate) for c in before)
     if relayed and any(isinstance(c, Relay) and not (c.networks or c.certificate) for c in after):
         summary = "its last address or certificate is taken away: nobody may relay through it any more (550 5.7.64)"
-        mend = "check that the list is meant to be empty; to end the connector, take it out or write enabled: false"
-        yield Guard("CONNECTOR-EMPTIED", summary, mend)
+        hint = "check that the list is meant to be empty; to end the connector, take it out or write enabled: false"
+        yield Guard("CONNECTOR-EMPTIED", summary, hint)
 
 
 def _restriction_guards(before: Contributions, after: Contributions) -> Iterator[Guard]:
@@ -426,5 +426,5 @@ def _restriction_guards(before: Contributions, after: Contributions) -> Iterator
         whose = "every domain" if "*" in restriction.domains else listed(restriction.domains)
         what, sources = _UNLESS[restriction.demand], listed(restriction.sources) or "none"
         summary = f"mail from {whose} is refused (550 5.7.51) unless it comes from {what}: {sources}"
-        mend = "make sure that every other system that sends for these domains has a connector of its own"
-        yield Guard("PARTNER-RESTRICTS", summary, mend)
+        hint = "make sure that every other system that sends for these domains has a connector of its own"
+        yield Guard("PARTNER-RESTRICTS", summary, hint)

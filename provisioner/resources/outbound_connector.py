@@ -64,13 +64,13 @@ def smart_host(text: str) -> str:
     (office-docs-powershell issue 5599). Raises SMART-HOST-INVALID.
     """
     bare = text.removeprefix("[").removesuffix("]")
-    mend = "write a host name such as mail.contoso.com, or an IPv4 address or CIDR range"
+    hint = "write a host name such as mail.contoso.com, or an IPv4 address or CIDR range"
     if ":" in bare:
-        mend = "write the host alone: connectors use port 25 and IPv4"
+        hint = "write the host alone: connectors use port 25 and IPv4"
     try:
         return sender_network(bare) if _IPV4_SHAPE.fullmatch(bare) else domain_name(bare)
     except ValueError:
-        raise refusal("SMART-HOST-INVALID", f'"{text}" is not a smart host', mend) from None
+        raise refusal("SMART-HOST-INVALID", f'"{text}" is not a smart host', hint) from None
 
 
 def _link(text: str) -> str:
@@ -211,8 +211,8 @@ def _agree(connector: OutboundConnector) -> None:
     if connector.type == "partner":
         for name in _ON_PREMISES_ONLY:
             if getattr(connector, name):
-                mend = "write type: on_premises, or leave it out"
-                raise refusal("CONNECTOR-ON-PREMISES-ONLY", f"{name} is refused on a partner connector", mend)
+                hint = "write type: on_premises, or leave it out"
+                raise refusal("CONNECTOR-ON-PREMISES-ONLY", f"{name} is refused on a partner connector", hint)
     if connector.type == "on_premises" and connector.smart_hosts == frozenset():
         what = "a connector of type on_premises cannot follow MX records"
         raise refusal("CONNECTOR-SMART-HOSTS", what, "write the smart_hosts of the own systems")
@@ -369,5 +369,5 @@ def _guards(before: OutboundConnector, after: OutboundConnector) -> Iterator[Gua
     whose = f"is given to {listed(hosts)}" if hosts else "follows MX records"
     only = f", and only where the host offers {listed(demands)}" if demands else ""
     summary = f"mail to every domain outside {whose}{only}"
-    mend = "make sure that these hosts deliver mail for every domain, or write the recipient_domains that are meant"
-    yield Guard("OUTBOUND-ALL-MAIL", summary, mend)
+    hint = "make sure that these hosts deliver mail for every domain, or write the recipient_domains that are meant"
+    yield Guard("OUTBOUND-ALL-MAIL", summary, hint)

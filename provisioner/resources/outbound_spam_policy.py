@@ -145,8 +145,8 @@ class OutboundSpamPolicyType(BaseType):
             was, will = getattr(before, name), getattr(after, name)
             if will and (not was or will < was):
                 summary = f"{name}: a mailbox that sends to more than {will:,} recipients is stopped"
-                mend = "leave room above what devices and applications send: devices share the limits of their mailbox"
-                yield Guard("OUTBOUND-SPAM-LIMIT", summary, mend)
+                hint = "leave room above what devices and applications send: devices share the limits of their mailbox"
+                yield Guard("OUTBOUND-SPAM-LIMIT", summary, hint)
 
     def in_force(self, _wanted: OutboundSpamPolicy, _live: OutboundSpamPolicy, /) -> str:
         """Default is always in force; whether a rule gives another one to anybody is not read."""

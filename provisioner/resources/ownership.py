@@ -51,6 +51,6 @@ def unmarked_comment(text: str) -> str:
     """A comment that a plan writes. Raises COMMENT-MARK where it ends in a mark, which only the plan's owner gives."""
     comment = prose(text)
     if split_comment(comment)[1]:
-        mend = "leave the mark out; it is written for the plan's owner"
-        raise refusal("COMMENT-MARK", "the comment ends in an ownership mark", mend)
+        hint = "leave the mark out; it is written for the plan's owner"
+        raise refusal("COMMENT-MARK", "the comment ends in an ownership mark", hint)
     return comment

@@ -64,8 +64,8 @@ def remote_domain(text: str) -> str:
     plain = text.removeprefix("*").removeprefix(".") if star else text
     if star and _TOP_LEVEL.fullmatch(plain):
         return f".{plain.lower()}"
-    mend = 'write partner.example, "*.partner.example" or "*"'
-    return f"{'.' if star else ''}{wildcard_domain(plain, text, 'REMOTE-DOMAIN-INVALID', mend).removeprefix('*.')}"
+    hint = 'write partner.example, "*.partner.example" or "*"'
+    return f"{'.' if star else ''}{wildcard_domain(plain, text, 'REMOTE-DOMAIN-INVALID', hint).removeprefix('*.')}"
 
 
 def _wire(key: str) -> str:

@@ -102,5 +102,5 @@ class TransportConfigType(TenantSettingsType[TransportConfig]):
         was = before.allow_legacy_tls_clients if before else None
         if after and after.allow_legacy_tls_clients == "enabled" != was:
             summary = "every mailbox may sign in over TLS 1.0 and 1.1, which protect its password no longer"
-            mend = "move the devices to TLS 1.2, or let a relay at the site take their mail"
-            yield Guard("TLS-LEGACY", summary, mend)
+            hint = "move the devices to TLS 1.2, or let a relay at the site take their mail"
+            yield Guard("TLS-LEGACY", summary, hint)

@@ -101,12 +101,12 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
             blocked.setdefault(dataclasses.replace(then, missing=()), []).append(device)
     for decision, devices in blocked.items():
         summary = f"{_listed(devices)} cannot sign in: {decision.sentence}"
-        yield _finding("SMTP-AUTH-BLOCKED", summary, decision.mend, devices[0].location)
+        yield _finding("SMTP-AUTH-BLOCKED", summary, decision.hint, devices[0].location)
     for doubts, devices in unknown.items():
         what, are = " and ".join(doubt.missing for doubt in doubts), "is" if len(doubts) == 1 else "are"
         summary = f"whether {_listed(devices)} can sign in is not certain: {what} {are} not known"
-        mend = "; ".join(dict.fromkeys(doubt.mend for doubt in doubts))
-        yield _finding("SMTP-AUTH-UNKNOWN", summary, mend, devices[0].location)
+        hint = "; ".join(dict.fromkeys(doubt.hint for doubt in doubts))
+        yield _finding("SMTP-AUTH-UNKNOWN", summary, hint, devices[0].location)
 
 
 def _signing_in(desired: Desired) -> Iterator[tuple[Device, Attempt]]:
@@ -178,7 +178,7 @@ def _direct_send_lost(outlook: _Outlook) -> Iterator[Finding]:
         lost = _loses(device, why, cause)
         choice = outlook.desired.choices.get(device.name)
         advice = "; or ".join(choice.advice) if choice else ""
-        yield dataclasses.replace(lost, mend=advice or lost.mend)
+        yield dataclasses.replace(lost, hint=advice or lost.hint)
 
 
 def _lost(outlook: _Outlook, attempts: Sequence[Attempt]) -> Decision | None:
@@ -199,14 +199,14 @@ def _rejected(outlook: _Outlook) -> Iterator[Finding]:
         return
     if rejects is None and request_key(organization_config.REQUEST) in outlook.observed.evidence:
         summary = f"whether {_listed(devices)} can use direct send is not known: RejectDirectSend could not be read"
-        mend = "give the application a role that may run Get-OrganizationConfig (Global Reader), and plan again"
-        yield _finding("DIRECT-SEND-UNKNOWN", summary, mend, devices[0].location)
+        hint = "give the application a role that may run Get-OrganizationConfig (Global Reader), and plan again"
+        yield _finding("DIRECT-SEND-UNKNOWN", summary, hint, devices[0].location)
     refused = [d for d in devices if _is_direct_send_rejected(outlook, d)]
     if not refused:
         return
     summary = f"{_listed(refused)} would be refused: the organization rejects direct send (550 5.7.68)"
-    mend = "give them a fixed address for SMTP relay, or write organization: { reject_direct_send: false }"
-    yield _finding("DIRECT-SEND-REJECTED", summary, mend, refused[0].location)
+    hint = "give them a fixed address for SMTP relay, or write organization: { reject_direct_send: false }"
+    yield _finding("DIRECT-SEND-REJECTED", summary, hint, refused[0].location)
 
 
 def _is_direct_send_rejected(outlook: _Outlook, device: Device) -> bool:
@@ -233,7 +233,7 @@ def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: _
     rule = RULES["DEVICE-CANNOT-SEND"]
     code = f" ({refusal.code})" if refusal.code else ""
     idle = [a for a in naming(outlook.observed, attempt, outlook.types).idle if not outlook.after.objects.get(a)]
-    why, fix = refusal.sentence, refusal.mend or "provisioner explain shows what the tenant has for the device"
+    why, fix = refusal.sentence, refusal.hint or "provisioner explain shows what the tenant has for the device"
     if idle and refusal.reason in OF_CONNECTORS:
         why, fix = f"{idle[0]} names its source, but is disabled in the tenant", ENABLE_CONNECTOR
     summary = f"{device.address} cannot send: {why}{code}"
@@ -255,10 +255,10 @@ def _listed(devices: Sequence[Device], most: int = 5) -> str:
 def _loses(device: Device, why: str, cause: Address | None) -> Finding:
     rule = RULES["DEVICE-LOSES-WAY"]
     summary = f"{device.address} will no longer be able to send: {why}"
-    mend = "give it another way first, or take it out of the plan if it is gone"
-    return Finding(rule.id, rule.severity, summary, mend, cause, rule.blocks, location=device.location)
+    hint = "give it another way first, or take it out of the plan if it is gone"
+    return Finding(rule.id, rule.severity, summary, hint, cause, rule.blocks, location=device.location)
 
 
-def _finding(identifier: str, summary: str, mend: str, location: Location | None) -> Finding:
+def _finding(identifier: str, summary: str, hint: str, location: Location | None) -> Finding:
     rule = RULES[identifier]
-    return Finding(rule.id, rule.severity, summary, mend, blocks=rule.blocks, location=location)
+    return Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=location)

@@ -51,8 +51,8 @@ def _missing(desired: Desired, observed: Observed, types: Types) -> Iterator[Fin
             if need in desired.resources or need in desired.set_aside or authentication_policy.named(need.key, known):
                 continue
             summary = f"{address}: the tenant has no authentication policy {need.key}, and the plan declares none"
-            mend = f"declare {need.key} under {types[need.type].section}, or correct the name"
-            yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=resource.location)
+            hint = f"declare {need.key} under {types[need.type].section}, or correct the name"
+            yield Finding(rule.id, rule.severity, summary, hint, address, rule.blocks, location=resource.location)
 
 
 def _in_use(desired: Desired, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
@@ -69,9 +69,9 @@ def _in_use(desired: Desired, changes: Sequence[Change], types: Types) -> Iterat
             if left:
                 named = listed([holder or "the organization (its default)" for holder in left])
                 summary = f"{change.address} would be deleted, and is still the policy of {named}"
-                mend = "assign them another policy, inherit, or none as the default, under assignments"
+                hint = "assign them another policy, inherit, or none as the default, under assignments"
                 at = desired.absent.get(change.address)
-                yield Finding(rule.id, rule.severity, summary, mend, change.address, rule.blocks, location=at)
+                yield Finding(rule.id, rule.severity, summary, hint, change.address, rule.blocks, location=at)
 
 
 def _of_change(change: Change, types: Types) -> Iterator[PolicyOf]:
@@ -91,14 +91,14 @@ def _delayed(desired: Desired, changes: Sequence[Change], types: Types) -> Itera
     rule, opens = RULES["POLICY-DELAY"], [c for c in delayed if consequence.opens(c.consequences)]
     named = listed([str(c.address) for c in delayed])
     summary = f"{named}: the effect on passwords comes within 24 hours, and no read shows when"
-    mend = "expect refusals, and passwords that still work, until then"
+    hint = "expect refusals, and passwords that still work, until then"
     severity = rule.severity
     if opens and any(c.closes for c in pending):
         severity = Severity.WARNING
         targets = " ".join(f"--target '{c.address.short}'" for c in opens[:3])
-        mend = f"apply what opens alone first ({targets}), wait 24 hours, send a test message, then apply the rest"
+        hint = f"apply what opens alone first ({targets}), wait 24 hours, send a test message, then apply the rest"
     first = desired.resources.get(delayed[0].address)
-    yield Finding(rule.id, severity, summary, mend, delayed[0].address, location=first.location if first else None)
+    yield Finding(rule.id, severity, summary, hint, delayed[0].address, location=first.location if first else None)
 
 
 def _has_effect(change: Change) -> bool:

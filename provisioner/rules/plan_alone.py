@@ -28,7 +28,7 @@ def lint(desired: Desired, types: Types = TYPES) -> Iterator[Finding]:
                 continue
             rule = rule_of(kind.rules, advice.rule)
             summary = f"{resource.address}: {advice.summary}"
-            yield _finding(rule, resource, advice.field, summary, advice.mend)
+            yield _finding(rule, resource, advice.field, summary, advice.hint)
     yield from _odd_sources(desired)
     yield from _contradictions(desired)
     yield from _same_scope(desired, by_name)
@@ -45,7 +45,7 @@ def _odd_sources(desired: Desired) -> Iterator[Finding]:
     for name, location, advice in odd_sources(desired):
         rule = RULES[advice.rule]
         yield Finding(
-            rule.id, rule.severity, f"{name}: {advice.summary}", advice.mend, blocks=rule.blocks, location=location
+            rule.id, rule.severity, f"{name}: {advice.summary}", advice.hint, blocks=rule.blocks, location=location
         )
 
 
@@ -58,8 +58,8 @@ def _lost_devices(desired: Desired) -> Iterator[Finding]:
             written = [device.method] if device.method != "auto" else list(choice.refused)
             why = "; ".join(f"{NAMES[m]}: {choice.refused[m]}" for m in written)
             summary = f"{device.address}: no method will do ({why})"
-            mend = "; or ".join(_possible(choice.advice, device, desired))
-            yield Finding(rule.id, rule.severity, summary, mend, blocks=rule.blocks, location=device.location)
+            hint = "; or ".join(_possible(choice.advice, device, desired))
+            yield Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=device.location)
 
 
 def _possible(advice: Sequence[str], device: Device, desired: Desired) -> Iterator[str]:
@@ -81,8 +81,8 @@ def _risks(desired: Desired) -> Iterator[Finding]:
             about.setdefault(warning, []).append(name)
     for warning, names in about.items():
         summary = f"{listed([desired.devices[n].address for n in names])}: {warning}"
-        mend = "; or ".join(desired.choices[names[0]].advice)
-        yield Finding(rule.id, rule.severity, summary, mend, location=desired.devices[names[0]].location)
+        hint = "; or ".join(desired.choices[names[0]].advice)
+        yield Finding(rule.id, rule.severity, summary, hint, location=desired.devices[names[0]].location)
 
 
 def _named_by_connectors(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
@@ -95,8 +95,8 @@ def _named_by_connectors(desired: Desired, types: Mapping[str, ResourceType[Any]
             if shared(networks, addresses):
                 how = "others send from, too" if desired.sites[name].shared else "are not the same tomorrow"
                 summary = f"{resource.address} relays for addresses of site/{name}, which {how}"
-                mend = "let its devices sign in or show a certificate, and take the addresses out of the connector"
-                yield _finding(RULES["CONNECTOR-SHARED-ADDRESS"], resource, "sender_ip_addresses", summary, mend)
+                hint = "let its devices sign in or show a certificate, and take the addresses out of the connector"
+                yield _finding(RULES["CONNECTOR-SHARED-ADDRESS"], resource, "sender_ip_addresses", summary, hint)
 
 
 _FIRST_LICENCE, _OF_EACH, _POWER, _BASE = 10_000, 500, 0.7, 9_500
@@ -122,8 +122,8 @@ def _external_limit(desired: Desired) -> Iterator[Finding]:
         f"the devices may reach {total:,} external recipients a day, {most.address} the most; a tenant may with "
         f"{licences:,} licences or more (550 5.7.233), mail of people included"
     )
-    mend = "compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail"
-    yield Finding(rule.id, rule.severity, summary, mend, blocks=rule.blocks, location=most.location)
+    hint = "compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail"
+    yield Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=most.location)
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:
@@ -141,10 +141,10 @@ def _same_scope(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Ite
             scopes.setdefault(scope, []).append(resource)
     for same in scopes.values():
         first, *others = same
-        mend = _one_of(desired, same) if others else ""
+        hint = _one_of(desired, same) if others else ""
         for resource in others:
             summary = f"{resource.address} takes mail from the same senders and sources as {first.address}"
-            yield _finding(RULES["CONNECTOR-SAME-SCOPE"], resource, "", summary, mend)
+            yield _finding(RULES["CONNECTOR-SAME-SCOPE"], resource, "", summary, hint)
 
 
 def _one_of(desired: Desired, same: Sequence[Resource]) -> str:
@@ -167,6 +167,6 @@ def _contradictions(desired: Desired) -> Iterator[Finding]:
             yield _finding(RULES["ABSENT-DECLARED"], resource, "", summary, "take it out of one of the two")
 
 
-def _finding(rule: Rule, resource: Resource, name: str, summary: str, mend: str) -> Finding:
+def _finding(rule: Rule, resource: Resource, name: str, summary: str, hint: str) -> Finding:
     at = resource.fields.get(name, resource.location)
-    return Finding(rule.id, rule.severity, summary, mend, resource.address, rule.blocks, location=at)
+    return Finding(rule.id, rule.severity, summary, hint, resource.address, rule.blocks, location=at)

@@ -257,7 +257,7 @@ def _first(traffic: Traffic, outlook: _Outlook, refused: Decision) -> str:
     if device and method and method != _method_of(traffic):
         return f"set {device.address} to {NAMES[method]} first (provisioner devices show {device.name}), or {allow}"
     if device:
-        return f"{refused.mend or f'give {device.address} another way first'}, or {allow}"
+        return f"{refused.hint or f'give {device.address} another way first'}, or {allow}"
     return f"declare it as a device (provisioner senders discover --propose), or {allow} if it is not needed"
 
 

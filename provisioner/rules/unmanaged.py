@@ -62,8 +62,8 @@ def _relays(kind: ResourceType[Any], address: Address, spec: Any) -> Iterator[Fi
                 f"{address} is not declared and relays mail of any sender to any recipient{source} "
                 f"{' and '.join(weaknesses)}"
             )
-            mend = f"remove it if no system needs it; {_adoption(kind, address, spec)}"
-            yield Finding(rule.id, rule.severity, summary, mend, address)
+            hint = f"remove it if no system needs it; {_adoption(kind, address, spec)}"
+            yield Finding(rule.id, rule.severity, summary, hint, address)
 
 
 def _all_of(relay: Relay) -> Scope:
@@ -131,8 +131,8 @@ def _overlaps(
     )
     at = desired.resources[others[0]].location
     written = [other for other in others if worked_out_for(desired.resources[other], desired) is None]
-    mend = _adoption(kind, address, spec, written)
-    yield Finding(rule.id, rule.severity, summary, mend, address, location=at)
+    hint = _adoption(kind, address, spec, written)
+    yield Finding(rule.id, rule.severity, summary, hint, address, location=at)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def _advice(desired: Desired, observed: Observed, types: Types) -> Iterator[Find
             rule = rule_of(kind.rules, advice.rule)
             severity = Severity.WARNING if rule.severity is Severity.ERROR else rule.severity
             at = resource.fields.get(advice.field, resource.location)
-            yield Finding(rule.id, severity, f"{address}: {advice.summary}", advice.mend, address, location=at)
+            yield Finding(rule.id, severity, f"{address}: {advice.summary}", advice.hint, address, location=at)
 
 
 def _foreign_owner(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
@@ -77,9 +77,9 @@ def _foreign_owner(desired: Desired, observed: Observed, types: Types) -> Iterat
         owner = types[address.type].owner_of(there.spec) if isinstance(there, Present) else ""
         if owner and owner != desired.owner:
             summary = f'{address} belongs to "{owner}", not to {_quoted(desired.owner)}'
-            mend = f"take it over with --allow {rule.id}:{address.short}, or leave it to its owner"
+            hint = f"take it over with --allow {rule.id}:{address.short}, or leave it to its owner"
             at = desired.resources[address].location if address in desired.resources else desired.absent[address]
-            yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks, location=at)
+            yield Finding(rule.id, rule.severity, summary, hint, address, rule.blocks, location=at)
 
 
 def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
@@ -91,10 +91,10 @@ def _hybrid(desired: Desired, observed: Observed, changes: Sequence[Change], typ
             continue
         if types[change.address.type].made_by(there.spec) == HYBRID_WIZARD:
             summary = f"{change.address} was made by the Hybrid Configuration Wizard, which will overwrite changes"
-            mend = f'change it with the wizard, take it out of the plan, and list "{change.address.short}" under ignore'
+            hint = f'change it with the wizard, take it out of the plan, and list "{change.address.short}" under ignore'
             resource = desired.resources.get(change.address)
             at = resource.location if resource else None
-            yield Finding(rule.id, rule.severity, summary, mend, change.address, rule.blocks, location=at)
+            yield Finding(rule.id, rule.severity, summary, hint, change.address, rule.blocks, location=at)
 
 
 def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
@@ -114,8 +114,8 @@ def _same_mailbox(desired: Desired, observed: Observed, types: Types) -> Iterato
             twice = types[address.type].creatable
             severity, blocks = (Severity.WARNING, "") if twice else (rule.severity, rule.blocks)
             summary = f"{first} and {address} are two names of one object, {identity}"
-            mend = "keep one of them, best the one with the primary address"
-            yield Finding(rule.id, severity, summary, mend, address, blocks, location=resource.location)
+            hint = "keep one of them, best the one with the primary address"
+            yield Finding(rule.id, severity, summary, hint, address, blocks, location=resource.location)
 
 
 def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change], types: Types) -> Iterator[Finding]:
@@ -128,8 +128,8 @@ def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change
     claimed = desired.exclusive | {name for name, kind in types.items() if kind.marks_ownership and desired.owner}
     for kind, summary in (_shares(observed, changes, claimed) | _taken(desired, changes)).items():
         address = Address(kind, "*")
-        mend = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
-        yield Finding(rule.id, rule.severity, summary, mend, address, rule.blocks)
+        hint = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
+        yield Finding(rule.id, rule.severity, summary, hint, address, rule.blocks)
 
 
 def _shares(observed: Observed, changes: Sequence[Change], claimed: Collection[str]) -> dict[str, str]:
@@ -198,9 +198,9 @@ def _unaccepted(desired: Desired, observed: Observed, changes: Sequence[Change],
             other = (
                 f"correct certificate of {_devices(resource, desired)}" if resource and device else "correct the name"
             )
-            mend = f"add the domain in the Microsoft 365 admin center and verify it, or {other}"
+            hint = f"add the domain in the Microsoft 365 admin center and verify it, or {other}"
             at = resource.location if resource else None
-            yield Finding(rule.id, rule.severity, summary, mend, change.address, location=at)
+            yield Finding(rule.id, rule.severity, summary, hint, change.address, location=at)
 
 
 def _devices(resource: Resource, desired: Desired) -> str:

@@ -193,9 +193,9 @@ def _check_signers(profile: Profile, start: Path, file: Path | None) -> None:
     for name, path in paths.items():
         key = f"approval.{name}"
         if path is not None and _is_written(profile, key, file):
-            mend = f"write the profile into {own_file()}, or set {_variable(key)}"
+            hint = f"write the profile into {own_file()}, or set {_variable(key)}"
             what = f"{key}: a settings file in a checkout may not say whose approvals count"
-            wrong.append(Diagnostic("SETTINGS-UNTRUSTED", what, mend, location=_place(file, name) if file else None))
+            wrong.append(Diagnostic("SETTINGS-UNTRUSTED", what, hint, location=_place(file, name) if file else None))
         elif path is not None and name != "key" and in_checkout(path, start):
             what = f"{key}: {path} lies in the checkout, whose authors would say whose approvals count"
             wrong.append(Diagnostic("SETTINGS-UNTRUSTED", what, "name a file outside of the checkout"))
@@ -353,8 +353,8 @@ def _mistake(item: Any, file: Path | None) -> Diagnostic:
     where = "" if at else "the environment: " if file is None else f"{file}: "
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(last, _FIELDS, 1)
-        mend = f'did you mean "{_FIELDS[near[0]]}"?' if near else ""
-        return Diagnostic("SETTINGS-KEY", f'{where}"{path}" is not known here', mend, location=at)
+        hint = f'did you mean "{_FIELDS[near[0]]}"?' if near else ""
+        return Diagnostic("SETTINGS-KEY", f'{where}"{path}" is not known here', hint, location=at)
     id_ = item["type"] if str(item["type"]).isupper() else "SETTINGS-INVALID"
     # The value itself is never repeated: it may be a secret in the wrong place.
     return Diagnostic(id_, f"{where}{path}: {item['msg'][:1].lower()}{item['msg'][1:]}", location=at)

@@ -166,5 +166,5 @@ def check_tenant(identity: TenantIdentity, plan_tenant: str) -> None:
         raise SignInRefused(
             f"the plan is for {plan_tenant}, this profile signs in to {identity.initial_domain} ({identity.tenant_id})",
             "sign-in",
-            mend="use the profile of the plan's tenant, or correct tenant in the plan",
+            hint="use the profile of the plan's tenant, or correct tenant in the plan",
         )

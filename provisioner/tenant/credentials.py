@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CODE = re.compile(r"AADSTS\d{5,7}")
 
 # Microsoft Entra authentication and authorization error codes (learn.microsoft.com, reference-error-codes).
-_MENDS = {
+_HINTS = {
     "AADSTS7000215": "the client secret is wrong: use its value, not its id",
     "AADSTS7000222": "the client secret has expired: make a new one for the app registration",
     "AADSTS700016": "the tenant has no app with this client id: check client_id and tenant",
@@ -149,7 +149,7 @@ def sign_in_error(error: Exception) -> TenantError:
     if code:
         line = text[code.start() :].splitlines()[0].partition(" Trace ID")[0].partition("Trace ID")[0].strip()
         return SignInRefused(
-            line.rstrip("\\"), "sign-in", mend=_MENDS.get(code.group(), "check the profile's credential")
+            line.rstrip("\\"), "sign-in", hint=_HINTS.get(code.group(), "check the profile's credential")
         )
     if isinstance(error, HttpResponseError) and not isinstance(error, ClientAuthenticationError) and error.response:
         status = error.response.status_code
@@ -164,7 +164,7 @@ def sign_in_error(error: Exception) -> TenantError:
             return untrusted("the sign-in service", "sign-in")
         return Unavailable(f"the sign-in service cannot be reached: {_redacted(text)}", "sign-in")
     first = _redacted(text.splitlines()[0]) if text else type(error).__name__
-    return SignInRefused(f"no token could be had: {first}", "sign-in", mend="check the profile's credential")
+    return SignInRefused(f"no token could be had: {first}", "sign-in", hint="check the profile's credential")
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -186,8 +186,8 @@ def _given(value: Any, name: str, kind: str) -> Any:
     return value
 
 
-def _missing(what: str, mend: str = "set it, or name another in the profile") -> InputError:
-    return InputError([Diagnostic("SETTINGS-SECRET-MISSING", what, mend)])
+def _missing(what: str, hint: str = "set it, or name another in the profile") -> InputError:
+    return InputError([Diagnostic("SETTINGS-SECRET-MISSING", what, hint)])
 
 
 def _redacted(text: str) -> str:

@@ -197,7 +197,7 @@ _NOT_VIEW_ONLY = frozenset({"Get-RecipientPermission"})
 """What no View-Only role may run although it only reads (office-docs-powershell issue 9428)."""
 
 
-def role_mend(cmdlet: Cmdlet) -> str:
+def role_hint(cmdlet: Cmdlet) -> str:
     """Which role to give to whoever may not run a cmdlet."""
     read = "Global Reader (Entra) or View-Only Configuration and View-Only Recipients (Exchange)"
     if cmdlet.name in _NOT_VIEW_ONLY:

@@ -328,8 +328,8 @@ def _check(settings: Psrp) -> None:
         need(settings.authentication, f"{settings.authentication} authentication")
 
 
-def _amiss(id_: str, what: str, mend: str) -> InputError:
-    return InputError([Diagnostic(id_, what, mend)])
+def _amiss(id_: str, what: str, hint: str) -> InputError:
+    return InputError([Diagnostic(id_, what, hint)])
 
 
 def _prologue_parameters(written: Any) -> dict[str, Parameter]:

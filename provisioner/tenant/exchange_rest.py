@@ -40,7 +40,7 @@ from provisioner.tenant.exchange_answers import (
     beside_success,
     confirmed,
     error_by_type,
-    role_mend,
+    role_hint,
     wanted_columns,
 )
 from provisioner.tenant.limiter import Limiter
@@ -438,7 +438,7 @@ def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: b
         return PermissionMissing(what, cmdlet.name, type_, status, request_id, _MANAGE_AS_APP)
     if status == 403:
         what = message or diagnostics or "refused: no role of this app holds the cmdlet, or the token is too old"
-        return PermissionMissing(what, cmdlet.name, type_, status, request_id, role_mend(cmdlet))
+        return PermissionMissing(what, cmdlet.name, type_, status, request_id, role_hint(cmdlet))
     text = content[:4096].decode("utf-8", "replace")
     if status == 429 or any(busy in text for busy in BUSY):
         what = message or _sentence(text) or "the service asks to wait"

@@ -173,7 +173,7 @@ def error_of(request: GraphRequest, error: Any) -> TenantError:
     facts = (message or f"HTTP {status} without an error of Graph's", str(request), code, status, request_id)
     match status:
         case 401:
-            return SignInRefused(*facts, mend="check the profile's credential and cloud")
+            return SignInRefused(*facts, hint="check the profile's credential and cloud")
         case 403:
             part = request.path.strip("/").split("/")[0].partition("?")[0]
             permission = _PERMISSIONS.get(part, "the permission that this request takes")

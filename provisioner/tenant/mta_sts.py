@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, policy_url
 from provisioner.tenant import bodies, limits
-from provisioner.tenant.network import TRUST_MEND, Network
+from provisioner.tenant.network import TRUST_HINT, Network
 
 if TYPE_CHECKING:
     import aiohttp
@@ -67,11 +67,11 @@ class PolicyHosts:
                 return await _read(answer)
         except aiohttp.ClientConnectorCertificateError as error:
             why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
-            return Fetched(failure=f"the certificate of {name} is not trusted ({why})", mend=TRUST_MEND)
+            return Fetched(failure=f"the certificate of {name} is not trusted ({why})", hint=TRUST_HINT)
         except TimeoutError:
-            return Fetched(failure=f"no answer within {self._timeout_s:.0f} s", mend=_reach(name))
+            return Fetched(failure=f"no answer within {self._timeout_s:.0f} s", hint=_reach(name))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Fetched(failure=_words(error), mend=_reach(name))
+            return Fetched(failure=_words(error), hint=_reach(name))
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from provisioner.settings import Profile
 
-TRUST_MEND = (
+TRUST_HINT = (
     "add the company's certificate authority to the platform's store, or name its file in the profile (ca) or in "
     "SSL_CERT_FILE; check the clock"
 )
@@ -36,15 +36,15 @@ _OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-enc
 
 def trusted(path: Path, key: str) -> str:
     """A file of certificates to trust, looked at before anybody connects. Raises InputError naming the setting."""
-    what, mend = f"{path}, which should hold the certificates to trust,", f"correct {key} in the profile"
+    what, hint = f"{path}, which should hold the certificates to trust,", f"correct {key} in the profile"
     try:
         read_ordinary(path, 1)  # a pipe would be waited for
         ssl.create_default_context(cafile=path)
     except FileNotFoundError as error:
-        raise InputError([Diagnostic("SETTINGS-CA", f"{what} is not there", mend)]) from error
+        raise InputError([Diagnostic("SETTINGS-CA", f"{what} is not there", hint)]) from error
     except (OSError, ValueError) as error:
         why = "cannot be read as PEM" if isinstance(error, ssl.SSLError) else "cannot be read"
-        raise InputError([Diagnostic("SETTINGS-CA", f"{what} {why}", mend)]) from error
+        raise InputError([Diagnostic("SETTINGS-CA", f"{what} {why}", hint)]) from error
     return str(path)
 
 
@@ -154,4 +154,4 @@ def _small_answers() -> type[aiohttp.ClientResponse]:
 
 def untrusted(host: str, call: str) -> Untrusted:
     """The one error for a certificate that nothing trusts; it is never tried again."""
-    return Untrusted(f"the certificate of {host} is not trusted", call, mend=TRUST_MEND)
+    return Untrusted(f"the certificate of {host} is not trusted", call, hint=TRUST_HINT)

@@ -41,7 +41,7 @@ from provisioner.tenant.exchange_answers import (
     beside_success,
     confirmed,
     error_by_type,
-    role_mend,
+    role_hint,
     wanted_columns,
 )
 from provisioner.tenant.network import untrusted
@@ -165,7 +165,7 @@ class Runspace:
                     f"the management host could not connect to Exchange Online: {outcome.summary}",
                     self._prologue.name,
                     outcome.service_type,
-                    mend="check psrp.prologue in the profile",
+                    hint="check psrp.prologue in the profile",
                 )
 
     def close(self) -> None:
@@ -301,10 +301,10 @@ class Runspace:
             return dataclasses.replace(error, call=error.call or call)
         if isinstance(error, AuthenticationError):
             what = f"{host} refused {self._wsman.transport.username or 'the certificate'}"
-            return SignInRefused(what, call, status=401, mend="check psrp.user, psrp.password and psrp.authentication")
+            return SignInRefused(what, call, status=401, hint="check psrp.user, psrp.password and psrp.authentication")
         if isinstance(error, requests.exceptions.SSLError):
             found = untrusted(host, call)
-            found.mend += "; psrp.ca and psrp.fingerprint of the profile are for this host alone"
+            found.hint += "; psrp.ca and psrp.fingerprint of the profile are for this host alone"
             return found
         if isinstance(error, WSManFaultError) and error.code in (_MAX_SHELLS, _MAX_OPERATIONS):
             what = str(error.reason or "the host's quota is used up")
@@ -469,11 +469,11 @@ def error_of(cmdlet: Cmdlet, record: Any, *, beside_rows: bool = False) -> Tenan
     request_id = found[1] if found else ""
     if "CommandNotFoundException" in (record.reason or "") or "CommandNotFoundException" in type_:
         what = f"the session does not show {cmdlet.name}"
-        mend = (
-            f"the JEA role must show it, and {role_mend(cmdlet)}; "
+        hint = (
+            f"the JEA role must show it, and {role_hint(cmdlet)}; "
             "an Exchange Server has neither inbound connectors nor DKIM: they are of Exchange Online"
         )
-        return PermissionMissing(what, cmdlet.name, type_, request_id=request_id, mend=mend)
+        return PermissionMissing(what, cmdlet.name, type_, request_id=request_id, hint=hint)
     error = error_by_type(cmdlet, type_, text.strip(), request_id=request_id)
     return beside_success(error) if beside_rows or type_ in _NO_TYPE else error
 
@@ -481,8 +481,8 @@ def error_of(cmdlet: Cmdlet, record: Any, *, beside_rows: bool = False) -> Tenan
 def _refused_by_host(fault: Any, call: str, configuration: str) -> TenantError:
     """A fault of WS-Management before anything ran."""
     reason = _short(fault.reason or fault)
-    mend = f"check psrp.configuration ({configuration}) and psrp.endpoint"
-    return TenantError(f"the management host refused the session: {reason}", call, str(fault.code), mend=mend)
+    hint = f"check psrp.configuration ({configuration}) and psrp.endpoint"
+    return TenantError(f"the management host refused the session: {reason}", call, str(fault.code), hint=hint)
 
 
 def _short(error: Any) -> str:

@@ -100,7 +100,7 @@ class Retry:
         """Say so where the service asks for a longer wait than is allowed."""
         asked = _asked(error)
         if asked is not None and asked > self.budget_s:
-            error.mend = f"the service asks for {asked:.0f} s; timeouts.retry_s allows {self.budget_s:.0f} s"
+            error.hint = f"the service asks for {asked:.0f} s; timeouts.retry_s allows {self.budget_s:.0f} s"
 
 
 def _worth_it(again: bool, error: BaseException) -> bool:

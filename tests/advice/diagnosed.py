@@ -78,9 +78,9 @@ def follow(case: Case, folder: Path, choose: random.Random) -> list[str]:
         if not told:
             return steps
         one = choose.choice(told)
-        assert one.mend or one.plan, f"{case.name}: nothing is advised about: {one.sentence}"
-        steps.append(one.mend)
-        ways = [*([("the plan", one.plan)] if one.plan else []), *((word, "") for word in _words(one.mend))]
+        assert one.hint or one.plan, f"{case.name}: nothing is advised about: {one.sentence}"
+        steps.append(one.hint)
+        ways = [*([("the plan", one.plan)] if one.plan else []), *((word, "") for word in _words(one.hint))]
         word, plan = choose.choice(ways)
         try:
             question = _do(word, plan, question, service, folder)
@@ -91,12 +91,12 @@ def follow(case: Case, folder: Path, choose: random.Random) -> list[str]:
     raise AssertionError(f"{case.name}: no end of advice: {steps}")
 
 
-def _words(mend: str) -> Sequence[str]:
+def _words(hint: str) -> Sequence[str]:
     """The alternatives of an advice that a pattern reads. Raises AssertionError for one that nobody knows."""
     for pattern in _PATTERNS:
-        if re.fullmatch(pattern, mend):
+        if re.fullmatch(pattern, hint):
             return _PATTERNS[pattern]
-    raise AssertionError(f"nobody knows how to follow: {mend}")
+    raise AssertionError(f"nobody knows how to follow: {hint}")
 
 
 _PATTERNS: Mapping[str, Sequence[str]] = {

@@ -39,7 +39,7 @@ class Explained:
     observed: Observed
 
     @property
-    def mend(self) -> str:
+    def hint(self) -> str:
         return advised(self.now, self.then, naming(self.observed, self.attempt).idle)
 
 
@@ -78,9 +78,9 @@ def follow(world: World, folder: Path) -> int:
         if told.now.allowed is not False:
             continue
         count += 1
-        problem = _applied(world, folder, number) if told.mend.startswith(_APPLY) else _done(told, world, folder)
+        problem = _applied(world, folder, number) if told.hint.startswith(_APPLY) else _done(told, world, folder)
         if problem:
-            wrong.append(f"{world.name}, device/{told.device}: {told.now.sentence} ({told.mend}): {problem}")
+            wrong.append(f"{world.name}, device/{told.device}: {told.now.sentence} ({told.hint}): {problem}")
     assert not wrong, "\n".join(wrong)
     return count
 
@@ -91,21 +91,21 @@ def _applied(world: World, folder: Path, number: int) -> str:
     told = list(explained(world, folder, service))[number]
     carry_out(told.part, told.observed, service)
     new = list(explained(world, folder, service))[number]
-    left = told.mend.removeprefix(_APPLY).removeprefix("; then ")
+    left = told.hint.removeprefix(_APPLY).removeprefix("; then ")
     if told.now.reason in new.now.certain:
         return f"it is still refused: {new.now.sentence}"
     if bool(left) != (new.now.allowed is False):
         return f"then it is {'refused' if new.now.allowed is False else 'not refused'}: {new.now.sentence}"
-    return "" if not left or new.mend == left else f"then something else is advised: {new.mend}"
+    return "" if not left or new.hint == left else f"then something else is advised: {new.hint}"
 
 
 def _done(told: Explained, world: World, folder: Path) -> str:
     """What is wrong with an advice of words; "" for nothing."""
-    if not told.mend:
+    if not told.hint:
         return "nothing is advised"
     address = f"device/{told.device}"
     idle = " ".join(map(str, naming(told.observed, told.attempt).idle))
-    finding = Told("EXPLAIN", address, f"{address} cannot send: {told.now.sentence} {idle}", told.mend, stops=False)
+    finding = Told("EXPLAIN", address, f"{address} cannot send: {told.now.sentence} {idle}", told.hint, stops=False)
     for way in ways(Reading(finding, Said((finding,), told.observed), world)):
         if way.world is None:
             continue

@@ -46,7 +46,7 @@ def said(world: World, folder: Path) -> Said:
     observed, records = asyncio.run(read())
     found = planning.plan(desired, observed, TYPES, waivers=waivers, told=records)
     told = [
-        Told(f.rule, _about(f.address, f.summary), f.summary, f.mend, stops=bool(f.blocks))
+        Told(f.rule, _about(f.address, f.summary), f.summary, f.hint, stops=bool(f.blocks))
         for f in found.findings
         if not f.waived
     ]
@@ -57,7 +57,7 @@ def said(world: World, folder: Path) -> Said:
 
 def _mistake(found: Diagnostic) -> Told:
     about = _about(found.address, found.summary)
-    return Told(found.id, about, found.summary, found.mend, found.severity is Severity.ERROR)
+    return Told(found.id, about, found.summary, found.hint, found.severity is Severity.ERROR)
 
 
 def _about(address: object, summary: str) -> str:
@@ -85,7 +85,7 @@ def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = No
     parts = [told for part in world.parts for told in said(part, folder).told]
     usual = {told.key for told in (*before.told, *parts)}
     wrong: list[str] = []
-    for told in (t for t in before.told if t.mend):
+    for told in (t for t in before.told if t.hint):
         for way in ways(Reading(told, before, world)):
             count = (counts if counts is not None else {}).setdefault(told.rule, Count())
             if way.world is None:
@@ -98,7 +98,7 @@ def follow_each(world: World, folder: Path, counts: dict[str, Count] | None = No
                 "it is told again" if again else _problem(told, usual, Reading(told, after, way.world), world, folder)
             )
             if problem:
-                wrong.append(f"{told.rule} ({told.about}), {way.label}: {problem}; advice: {told.mend}")
+                wrong.append(f"{told.rule} ({told.about}), {way.label}: {problem}; advice: {told.hint}")
     if wrong:
         raise Wrong(f"{world.name}:\n" + "\n".join(wrong))
 
@@ -119,16 +119,16 @@ def _problem(told: Told, usual: Collection[tuple[str, str]], reading: Reading, w
     """
     after, done = reading.said, reading.world
     new = [t for t in after.told if t.key not in usual]
-    stopping = [t for t in new if t.stops and t.rule not in told.mend and not _meant(t, world, done)]
+    stopping = [t for t in new if t.stops and t.rule not in told.hint and not _meant(t, world, done)]
     if stopping:
         behind = _behind(world, folder)
         stopping = [t for t in stopping if t.key not in behind]
     if stopping:
         return f"it raises what stops: {[t.summary for t in stopping]}"
-    for one in (t for t in new if t.mend):
+    for one in (t for t in new if t.hint):
         back = ways(Reading(one, after, done))
         if back and all(way.world is not None and _same(way.world, world) for way in back):
-            return f"the advice on what it raises leads back: {one.summary} ({one.mend})"
+            return f"the advice on what it raises leads back: {one.summary} ({one.hint})"
     return ""
 
 
@@ -157,7 +157,7 @@ def follow_all(world: World, folder: Path, choose: random.Random) -> int:
     steps: list[str] = []
     for _ in range(_STEPS):
         now = said(world, folder)
-        open_ = [(t, w) for t in now.told if t.mend for w in ways(Reading(t, now, world)) if w.world is not None]
+        open_ = [(t, w) for t in now.told if t.hint for w in ways(Reading(t, now, world)) if w.world is not None]
         if not open_:
             return len(steps)
         told, way = choose.choice(open_)

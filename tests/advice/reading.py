@@ -129,10 +129,10 @@ Follow = Callable[..., Iterator[Way] | Sequence[Way]]
 def ways(reading: Reading) -> list[Way]:
     """The ways to follow an advice. Raises AssertionError for one that nobody knows how to follow."""
     for pattern, follow in _PATTERNS:
-        match = re.fullmatch(pattern, reading.told.mend)
+        match = re.fullmatch(pattern, reading.told.hint)
         if match:
             return list(follow(reading, *match.groups()))
-    raise AssertionError(f"nobody can follow: {reading.told.mend!r} ({reading.told.rule}: {reading.told.summary})")
+    raise AssertionError(f"nobody can follow: {reading.told.hint!r} ({reading.told.rule}: {reading.told.summary})")
 
 
 def by_hand(*labels: str) -> Follow:
@@ -180,7 +180,7 @@ def _one_of_two(r: Reading) -> Iterator[Way]:
 
 def _only_one(r: Reading, made: str | None) -> Iterator[Way]:
     """One of all that have the same scope: each is named by a finding with this advice."""
-    told = [t.summary for t in r.said.told if t.mend == r.told.mend]
+    told = [t.summary for t in r.said.told if t.hint == r.told.hint]
     same = dict.fromkeys(name for summary in told for name in re.findall(r'\w+\["[^"]+"\]', summary))
     for kept in [made] if made else same:
         world = r.world

@@ -27,7 +27,7 @@ _COMBINATIONS = 400
 def test_an_advice_does_what_it_says(world: World, tmp_path: Path) -> None:
     told = said(world, tmp_path).told
     assert world.raises <= {t.rule for t in told}
-    assert {t.rule for t in told if not t.mend} <= WITHOUT_ADVICE | {"UNREAD"}
+    assert {t.rule for t in told if not t.hint} <= WITHOUT_ADVICE | {"UNREAD"}
     follow_each(world, tmp_path)
     follow_all(world, tmp_path, random.Random(1))
 
@@ -48,8 +48,8 @@ def test_a_record_to_publish_is_advised_once(tmp_path: Path) -> None:
     """What this tool once said: "publish it; publish selector1…"."""
     made = ("New-DkimSigningConfig", {"DomainName": "contoso.com", "Enabled": False, "KeySize": 2048})
     world = World("to be published", {"dkim": {"contoso.com": {"enabled": True}}}, [made])
-    mends = {t.mend for t in said(world, tmp_path).told if t.rule == "DKIM-CNAME-MISSING"}
-    assert {mend.partition("-contoso-com")[0] for mend in mends} == {
+    fixes = {t.hint for t in said(world, tmp_path).told if t.rule == "DKIM-CNAME-MISSING"}
+    assert {hint.partition("-contoso-com")[0] for hint in fixes} == {
         f"publish selector{n}._domainkey.contoso.com CNAME selector{n}" for n in (1, 2)
     }
     follow_each(world, tmp_path)
@@ -69,7 +69,7 @@ def test_an_entry_that_devices_need_too_is_corrected_with_them(tmp_path: Path) -
         world = World("needed by several", plan, [blocked])
         told = [t for t in said(world, tmp_path).told if t.rule == "PRECONDITION"]
         assert told
-        assert {t.mend.partition(" or ")[2] for t in told} == {other}
+        assert {t.hint.partition(" or ")[2] for t in told} == {other}
         follow_each(world, tmp_path)
 
 

@@ -63,9 +63,9 @@ def test_the_commands_of_every_advice_are_taken(tmp_path: Path) -> None:
     seen = 0
     for world in pieces():
         for told in said(world, tmp_path).told:
-            for option in allowed(told.mend):
+            for option in allowed(told.hint):
                 seen += parse_allow(option).rule in RULES
-            for command in re.findall(r"\(provisioner (export --target (?:'[^']+'|\S+)) ", told.mend):
+            for command in re.findall(r"\(provisioner (export --target (?:'[^']+'|\S+)) ", told.hint):
                 words = shlex.split(command)
                 check(words)
                 assert Address.parse(words[-1])

@@ -30,9 +30,9 @@ def test_the_advice_about_several_reasons_comes_to_an_end(tmp_path: Path) -> Non
 
 def test_every_advice_that_is_read_is_given() -> None:
     """A pattern that no case needs is one that nobody tries."""
-    given = {e.mend for case in cases() for e in asked(case.question, World("", {}, case.done).service()) if e.mend}
+    given = {e.hint for case in cases() for e in asked(case.question, World("", {}, case.done).service()) if e.hint}
     of_groups = {"check that it is a member of (.+), or give it the right under send_as"}
-    assert {p for p in _PATTERNS if not any(re.fullmatch(p, mend) for mend in given)} <= of_groups
+    assert {p for p in _PATTERNS if not any(re.fullmatch(p, hint) for hint in given)} <= of_groups
 
 
 @pytest.mark.parametrize("world", [w for w in pieces() if "devices" in w.plan], ids=lambda world: world.name)

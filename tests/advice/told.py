@@ -14,7 +14,7 @@ class Told:
     rule: str
     about: str
     summary: str
-    mend: str
+    hint: str
     stops: bool
 
     @property

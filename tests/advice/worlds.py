@@ -123,12 +123,12 @@ class Reader(Service):
 
     def execute(self, cmdlet: Cmdlet) -> Answer:
         if cmdlet.name in self.denied:
-            raise PermissionMissing("not allowed", cmdlet.name, mend=f"give the app a role that holds {cmdlet.name}")
+            raise PermissionMissing("not allowed", cmdlet.name, hint=f"give the app a role that holds {cmdlet.name}")
         return super().execute(cmdlet)
 
     def _directory(self, request: GraphRequest) -> Answer:
         if any(request.path.startswith(path) for path in self.denied):
-            raise PermissionMissing("not allowed", str(request), mend="grant the permission")
+            raise PermissionMissing("not allowed", str(request), hint="grant the permission")
         return super()._directory(request)
 
 

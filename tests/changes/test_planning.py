@@ -107,7 +107,7 @@ def test_what_is_known_of_an_absent_object_is_shown_and_sent() -> None:
     assert again.pending == ()
     (said,) = again.findings
     assert (said.rule, said.summary) == ("RESOURCE-MISSING", f"{right}: it is a contact")
-    assert said.mend == "write a user, or take it out of the plan"
+    assert said.hint == "write a user, or take it out of the plan"
     assert said.blocks == "precondition"
 
 

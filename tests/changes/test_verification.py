@@ -185,3 +185,16 @@ def test_what_is_left_out_by_another_name_is_left_out_of_the_saved_form_too(tmp_
     assert found.changes == ()
     document = json.loads(json.dumps(changeset.to_document(found)))
     assert verification.derive(document, TYPES, "x") == found
+
+
+def test_a_document_that_calls_hints_by_their_former_name_is_read(tmp_path: Path) -> None:
+    def older(document: Document) -> None:
+        for finding in document["provisioner"]["findings"]:
+            del finding["hint"]
+
+    old, new = edited(tmp_path, older), edited(tmp_path, lambda _: None)
+    assert verification.derive(old, TYPES, "old.json").findings == verification.derive(new, TYPES, "new.json").findings
+    assert verification.with_hints(old)["provisioner"]["findings"] == new["provisioner"]["findings"]
+    old["provisioner"]["findings"][0]["mend"] = "do something else"
+    with pytest.raises(ChangeSetStale, match="findings"):
+        verification.derive(old, TYPES, "old.json")

@@ -110,10 +110,10 @@ def test_what_lacks_is_told_with_the_command_for_who_must_give_it(shop: Shop) ->
     """Consent is nothing that the plan could give: it is a warning, and everything else is done."""
     shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [{"appId": CLIENT, "appRoles": {}}]})
     told = findings(shop)["APPLICATION-CONSENT"]
-    assert f"-ServicePrincipalId {OBJECT} -PrincipalId {OBJECT}" in told["mend"]
-    assert "00000002-0000-0ff1-ce00-000000000000" in told["mend"]
-    assert "'SMTP.SendAsApp'" in told["mend"]
-    assert f"/contoso.onmicrosoft.com/adminconsent?client_id={CLIENT}" in told["mend"]
+    assert f"-ServicePrincipalId {OBJECT} -PrincipalId {OBJECT}" in told["hint"]
+    assert "00000002-0000-0ff1-ce00-000000000000" in told["hint"]
+    assert "'SMTP.SendAsApp'" in told["hint"]
+    assert f"/contoso.onmicrosoft.com/adminconsent?client_id={CLIENT}" in told["hint"]
     run(shop, "apply", "plan.yaml", "--auto-approve")
     assert send(shop).startswith("535 5.7.3")
     shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [{"appId": CLIENT, "appRoles": {EXCHANGE: [ROLE]}}]})
@@ -126,7 +126,7 @@ def test_a_registration_with_a_wrong_object_id_is_found_and_never_deleted(shop: 
     shop.tenant.cmdlet("New-ServicePrincipal", AppId=CLIENT, ObjectId=wrong)
     told = findings(shop)
     assert told["NOT-IN-FORCE"]["severity"] == "warning"
-    assert f"Remove-ServicePrincipal -Identity {wrong}" in told["NOT-IN-FORCE"]["mend"]
+    assert f"Remove-ServicePrincipal -Identity {wrong}" in told["NOT-IN-FORCE"]["hint"]
     assert "does not know the application" in told["SMTP-AUTH-BLOCKED"]["summary"]
     run(shop, "apply", "plan.yaml", "--auto-approve")
     assert [row["ObjectId"] for row in shop.tenant.rows("ServicePrincipal")] == [wrong]
@@ -247,7 +247,7 @@ def test_a_permission_for_all_mailboxes_beside_the_role_is_told(shop: Shop) -> N
     shop.write(SCOPED)
     told = findings(shop)["APPLICATION-UNSCOPED"]
     assert "exchange/SMTP.SendAsApp" in told["summary"]
-    assert f"-ServicePrincipalId {OBJECT}" in told["mend"]
+    assert f"-ServicePrincipalId {OBJECT}" in told["hint"]
 
 
 def test_software_that_sends_through_graph_gets_a_role_on_its_mailbox(shop: Shop) -> None:

@@ -99,7 +99,7 @@ def merged(there: Any, more: Any) -> Any:
     return {**there, **{k: merged(there.get(k), v) for k, v in more.items()}}
 
 
-def mended(shop: Shop, body: Mapping[str, Any], found: Mapping[str, Any], *options: str) -> None:
+def corrected(shop: Shop, body: Mapping[str, Any], found: Mapping[str, Any], *options: str) -> None:
     """Write what is proposed, apply, and see that the device is let in and nothing is left to change."""
     proposed = yaml.safe_load(found["remedy"]["plan"] or "{}")
     better = merged(dict(body), proposed)
@@ -116,7 +116,7 @@ def test_the_organization_has_it_off(shop: Shop) -> None:
     found = refused(shop, SIGNS_IN, "smtp-auth-off-tenant", *OUTSIDE, *PASSWORD)
     assert says(found, "disabled for the organization, and the mailbox does not override it")
     assert "smtp_auth" in found["remedy"]["sentence"]
-    mended(shop, SIGNS_IN, found, *OUTSIDE, *PASSWORD)
+    corrected(shop, SIGNS_IN, found, *OUTSIDE, *PASSWORD)
 
 
 def test_the_mailbox_has_it_off(shop: Shop) -> None:
@@ -124,7 +124,7 @@ def test_the_mailbox_has_it_off(shop: Shop) -> None:
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
     found = refused(shop, SIGNS_IN, "smtp-auth-off-mailbox", *OUTSIDE, *PASSWORD)
     assert says(found, "disabled for the mailbox itself")
-    mended(shop, SIGNS_IN, found, *OUTSIDE, *PASSWORD)
+    corrected(shop, SIGNS_IN, found, *OUTSIDE, *PASSWORD)
 
 
 def no_passwords_by_policy(shop: Shop) -> None:
@@ -155,7 +155,7 @@ def test_passwords_are_let_in_nowhere_and_the_site_has_a_fixed_address(shop: Sho
     found = refused(shop, AT_A_SITE, cause, *OUTSIDE, *PASSWORD)
     assert not words or says(found, words)
     assert found["remedy"]["plan"] == "devices:\n  it:\n    method: smtp_relay\n"
-    mended(shop, AT_A_SITE, found, *OUTSIDE, *HERE)
+    corrected(shop, AT_A_SITE, found, *OUTSIDE, *HERE)
 
 
 def test_passwords_are_let_in_nowhere_and_nothing_else_will_do(shop: Shop) -> None:
@@ -185,7 +185,7 @@ def test_it_writes_another_from_than_its_own(shop: Shop) -> None:
     found = refused(shop, body, "send-as-denied", *OUTSIDE, *PASSWORD, "--send")
     assert says(found, "no right to send as invoices@contoso.com")
     assert yaml.safe_load(found["diagnosis"]["plan"]) == {"send_as": {"erp@contoso.com": ["invoices@contoso.com"]}}
-    mended(shop, body, found, *OUTSIDE, *PASSWORD, "--send")
+    corrected(shop, body, found, *OUTSIDE, *PASSWORD, "--send")
 
 
 # --- a relay ----------------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_it_writes_another_from_than_its_own(shop: Shop) -> None:
 def test_no_connector_names_the_address(shop: Shop) -> None:
     found = refused(shop, RELAYS, "relay-denied", *OUTSIDE, *HERE)
     assert says(found, "no inbound connector names 93.184.216.10")
-    mended(shop, RELAYS, found, *OUTSIDE, *HERE)
+    corrected(shop, RELAYS, found, *OUTSIDE, *HERE)
 
 
 def test_the_connector_is_switched_off(shop: Shop) -> None:
@@ -203,7 +203,7 @@ def test_the_connector_is_switched_off(shop: Shop) -> None:
     found = refused(shop, RELAYS, "relay-denied", *OUTSIDE, *HERE)
     assert says(found, "it is disabled")
     assert yaml.safe_load(found["diagnosis"]["plan"]) == {"inbound_connectors": {"site-hq": {"enabled": True}}}
-    mended(shop, RELAYS, found, *OUTSIDE, *HERE)
+    corrected(shop, RELAYS, found, *OUTSIDE, *HERE)
 
 
 def test_the_site_has_a_new_address(shop: Shop) -> None:
@@ -212,7 +212,7 @@ def test_the_site_has_a_new_address(shop: Shop) -> None:
     assert says(found, "no inbound connector names 93.184.216.11")
     proposed = yaml.safe_load(found["remedy"]["plan"])
     assert proposed == {"sites": {"hq": {"egress_ip_addresses": ["93.184.216.10", "93.184.216.11"]}}}
-    mended(shop, RELAYS, found, *OUTSIDE, *ELSEWHERE)
+    corrected(shop, RELAYS, found, *OUTSIDE, *ELSEWHERE)
 
 
 def test_the_domain_of_the_sender_is_not_ours(shop: Shop) -> None:
@@ -237,21 +237,21 @@ def test_direct_send_is_rejected_and_the_address_is_known(shop: Shop) -> None:
     found = refused(shop, body, "direct-send-rejected", *INSIDE, *HERE)
     assert says(found, "RejectDirectSend is on")
     assert found["remedy"]["plan"] == "devices:\n  it:\n    method: smtp_relay\n"
-    mended(shop, body, found, *INSIDE, *HERE)
+    corrected(shop, body, found, *INSIDE, *HERE)
 
 
 def test_direct_send_is_rejected_and_nothing_can_tell_the_device(shop: Shop) -> None:
     shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
     found = refused(shop, DIRECT, "direct-send-rejected", *INSIDE)
     assert "Better" in found["remedy"]["sentence"]
-    mended(shop, DIRECT, found, *INSIDE)
+    corrected(shop, DIRECT, found, *INSIDE)
 
 
 def test_direct_send_was_to_leave_the_organization(shop: Shop) -> None:
     body = merged(DIRECT, {"devices": {"it": {"site": "hq"}}, "sites": SITES})
     found = refused(shop, body, "relay-denied", *OUTSIDE, *HERE)
     assert "own recipients only" in found["remedy"]["sentence"]
-    mended(shop, body, found, *OUTSIDE, *HERE)
+    corrected(shop, body, found, *OUTSIDE, *HERE)
     alone = refused(shop, DIRECT, "relay-denied", *OUTSIDE)
     assert alone["remedy"]["plan"] == ""
     assert "it can send in no other way" in alone["remedy"]["sentence"]

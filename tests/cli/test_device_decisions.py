@@ -189,8 +189,8 @@ def test_explain_advises_what_lifts_the_refusal_of_one_of_several_devices(shop: 
         done = shop.run("--profile", "sandbox", "explain", f"device/{name}", "both.yaml", "--format", "json")
         assert done.returncode == 0, done.stderr
         (told,) = json.loads(done.stdout)["sending"]
-        assert (told["reason"], told["mend"]) == ("no_connector", "the plan changes that: provisioner apply")
+        assert (told["reason"], told["hint"]) == ("no_connector", "the plan changes that: provisioner apply")
     shop.tenant.cmdlet("Set-OrganizationConfig", RejectDirectSend=True)
     done = shop.run("--profile", "sandbox", "explain", "device/badge", "badge.yaml", "--format", "json")
     (told,) = json.loads(done.stdout)["sending"]
-    assert told["mend"].endswith("or write organization: { reject_direct_send: false }")
+    assert told["hint"].endswith("or write organization: { reject_direct_send: false }")

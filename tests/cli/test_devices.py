@@ -202,4 +202,4 @@ def test_a_plan_says_what_spf_lacks_for_its_devices(run: Run) -> None:
     findings = {f["rule"]: f for f in json.loads(out)["provisioner"]["findings"]}
     lacking = [f for rule, f in findings.items() if rule.startswith("SPF-")]
     assert lacking, findings
-    assert "ip4:203.0.113.10" in lacking[0]["mend"]
+    assert "ip4:203.0.113.10" in lacking[0]["hint"]

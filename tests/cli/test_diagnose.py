@@ -59,13 +59,13 @@ def test_a_file_is_read_too_and_one_that_is_not_there_is_told(shop: Shop) -> Non
     assert shop.run("diagnose", "--file", "device.log", "a line").returncode == 3
 
 
-def test_the_tenant_says_which_switch_it_is_and_the_plan_mends_it(shop: Shop) -> None:
+def test_the_tenant_says_which_switch_it_is_and_the_plan_fixes_it(shop: Shop) -> None:
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
     found = asked(shop, DISABLED.format(scope="Mailbox"))
     assert found["tenant"][0]["speaks"] == "yes"
     assert "disabled for the mailbox itself" in found["tenant"][0]["sentence"]
-    (shop.folder / "mend.yaml").write_text("provisioner: 1\ntenant: contoso.onmicrosoft.com\n" + found["plan"])
-    assert shop.on_tenant("apply", "mend.yaml", "--auto-approve").returncode == 0
+    (shop.folder / "hint.yaml").write_text("provisioner: 1\ntenant: contoso.onmicrosoft.com\n" + found["plan"])
+    assert shop.on_tenant("apply", "hint.yaml", "--auto-approve").returncode == 0
     again = asked(shop, DISABLED.format(scope="Mailbox"))
     assert again["tenant"][0]["speaks"] == "no"
 

@@ -1,4 +1,4 @@
-"""`provisioner dns` over the sandbox's own name server: what is wrong, and the records that mend it."""
+"""`provisioner dns` over the sandbox's own name server: what is wrong, and the records that fix it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_the_switch_that_blocks_a_mailbox_is_named(shop: Shop, profile: str) -> 
     assert set(others.values()) == {"ok"}
 
 
-def test_for_people_it_is_a_line_for_each_and_what_mends_it(shop: Shop) -> None:
+def test_for_people_it_is_a_line_for_each_and_what_fixes_it(shop: Shop) -> None:
     switch(shop, True)
     done = shop.on_tenant("doctor", "plan.yaml")
     assert done.returncode == 1

@@ -485,7 +485,7 @@ def test_an_application_may_be_written_as_a_trustee(shop: Shop) -> None:
     assert shop.run("validate", "plan.yaml").returncode == 0
     assert plan(shop).returncode == 1, "Exchange knows no such application yet"
     told = findings(shop)["RESOURCE-MISSING"]
-    assert "New-ServicePrincipal -AppId <application id> -ObjectId <that id>" in told["mend"]
+    assert "New-ServicePrincipal -AppId <application id> -ObjectId <that id>" in told["hint"]
     load(shop, objects={"ServicePrincipal": [{"AppId": application.replace("2a52", "2a53"), "ObjectId": application}]})
     assert apply(shop).returncode == 0
     rows = shop.tenant.cmdlet("Get-RecipientPermission", Identity="bills@contoso.com")["rows"]
@@ -513,7 +513,7 @@ def test_smtp_auth_for_an_account_of_high_volume_email_says_that_it_is_no_mailbo
     assert plan(shop).returncode == 1
     told = findings(shop)["RESOURCE-MISSING"]
     assert "bulk@contoso.com is a mail user, not a mailbox" in told["summary"]
-    assert "the host of High Volume Email" in told["mend"]
+    assert "the host of High Volume Email" in told["hint"]
     since = shop.tenant.seen()
     assert apply(shop).returncode == 6
     assert shop.tenant.writes(since=since) == []
@@ -567,9 +567,9 @@ def test_a_key_of_1024_bits_gets_one_advice_whatever_the_plan_says(shop: Shop) -
         shop.write(f"dkim: {{ contoso.com: {{ enabled: true, key_size: {size} }} }}\n")
         found = findings(shop)
         assert rule in found
-        assert not any("write key_size" in f["mend"] for f in found.values())
-        assert any("key_size out of the plan" in f["mend"] for f in found.values())
-        assert "Rotate-DkimSigningConfig" in found[rule]["mend"] or "docs/rules/CREATE-ONLY.md" in found[rule]["mend"]
+        assert not any("write key_size" in f["hint"] for f in found.values())
+        assert any("key_size out of the plan" in f["hint"] for f in found.values())
+        assert "Rotate-DkimSigningConfig" in found[rule]["hint"] or "docs/rules/CREATE-ONLY.md" in found[rule]["hint"]
     shop.write("dkim: { contoso.com: { enabled: true } }\n")
     assert plan(shop).returncode == 0
 

@@ -65,8 +65,8 @@ def test_a_policy_that_does_not_name_the_mx_host_is_an_error(shop: Shop) -> None
     code, found, _ = checked(shop)
     assert code == 1
     assert set(found) == {"MTA-STS-MX", "MTA-STS-MX-UNUSED"}
-    assert 'add the line "mx: contoso-com.mail.protection.outlook.com"' in found["MTA-STS-MX"]["mend"]
-    assert "contoso.com (now 20260101)" in found["MTA-STS-MX"]["mend"]
+    assert 'add the line "mx: contoso-com.mail.protection.outlook.com"' in found["MTA-STS-MX"]["hint"]
+    assert "contoso.com (now 20260101)" in found["MTA-STS-MX"]["hint"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_policy_comes_through_the_proxy(shop: Shop, proxy: Proxy) -> None:  
     code, found, _ = checked(shop, **environment)
     assert (code, list(found)) == (0, ["MTA-STS-UNANSWERED"])
     assert "is not trusted" in found["MTA-STS-UNANSWERED"]["summary"]
-    assert "name its file in the profile (ca)" in found["MTA-STS-UNANSWERED"]["mend"]
+    assert "name its file in the profile (ca)" in found["MTA-STS-UNANSWERED"]["hint"]
 
 
 def test_the_host_is_looked_up_by_the_profile_s_name_servers(shop: Shop) -> None:

@@ -77,7 +77,7 @@ def test_who_sends_through_a_server_takes_nothing_and_tries_nothing_itself(tmp_p
     assert (shown["Server"], shown["From"]) == ("hub", "scan@fabrikam.com, older@contoso.com")
     with pytest.raises(InputError) as caught:
         way("old-scanner", desired, WORLDWIDE)
-    assert [(d.id, d.mend) for d in caught.value.diagnostics] == [
+    assert [(d.id, d.hint) for d in caught.value.diagnostics] == [
         ("DEVICE-NOT-SMTP", "try device/hub, whose way out counts")
     ]
 

@@ -103,7 +103,7 @@ def test_a_site_that_was_misspelled_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load(tmp_path, "sites:\n  headquarters: { egress_ip_addresses: [203.0.113.1] }\ndevices:\n  a:"
              + SCANNER.replace("hq", "headquarter"))  # fmt: skip
-    assert caught.value.diagnostics[0].mend == 'did you mean "headquarters"?'
+    assert caught.value.diagnostics[0].hint == 'did you mean "headquarters"?'
 
 
 def test_devices_of_several_files_are_one_plan(tmp_path: Path) -> None:

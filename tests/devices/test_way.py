@@ -89,13 +89,13 @@ def test_a_device_that_nothing_will_do_for_is_refused_with_reasons(tmp_path: Pat
     with pytest.raises(InputError, match="no method will do") as caught:
         way("camera", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert caught.value.diagnostics[0].location is not None
-    assert "fixed public address" in caught.value.diagnostics[0].mend
+    assert "fixed public address" in caught.value.diagnostics[0].hint
 
 
 def test_an_unknown_device_is_told_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         way("scaner", load(tmp_path, FLEET), CLOUDS["worldwide"])
-    assert caught.value.diagnostics[0].mend == 'did you mean "scanner"?'
+    assert caught.value.diagnostics[0].hint == 'did you mean "scanner"?'
 
 
 def test_who_sends_as_any_is_tried_with_an_address_that_every_domain_has(tmp_path: Path) -> None:

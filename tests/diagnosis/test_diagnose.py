@@ -315,7 +315,7 @@ def test_every_cause_has_its_section() -> None:
 def test_plans_of_the_table_are_yaml() -> None:
     for cause in CAUSES:
         sign = next((s for s in SIGNS if s.cause == cause.id and s.phrases), None)
-        if cause.mend and sign:
+        if cause.section and sign:
             code = next(iter(sign.codes), "5.7.1").partition("-")[0]
             found = diagnose(f"550 {code} {sign.phrases[0].replace('*', 'x')}")
             assert found.cause == cause.id

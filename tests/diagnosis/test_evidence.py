@@ -134,7 +134,7 @@ def test_a_right_of_a_group_is_not_denied_to_its_members() -> None:
     (evidence,) = conclude(AskSendAs(ERP, INVOICES), Observed({RIGHT: Absent(known=known)}))
     assert evidence.speaks == "unknown"
     assert "helpdesk team has one, which holds for its members" in evidence.sentence
-    assert "check that it is a member of helpdesk team" in evidence.mend
+    assert "check that it is a member of helpdesk team" in evidence.hint
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

@@ -318,7 +318,7 @@ def test_one_failure_leaves_the_independent_to_finish_and_holds_back_what_closes
 
 def test_who_may_not_write_is_refused_once() -> None:
     tenant = Tenant({f"m{i}@x.com": None for i in range(12)}, delay_s=0.02)
-    denied = PermissionMissing("the role is missing", "Set-CASMailbox", mend="give it")
+    denied = PermissionMissing("the role is missing", "Set-CASMailbox", hint="give it")
     tenant.faults["Set-CASMailbox"] = [lambda _: denied] * 12
     changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
     outcome = asyncio.run(engine.apply(changes, TYPES, ports(tenant), writes=4, confirm_s=1.0, clock=FastClock()))

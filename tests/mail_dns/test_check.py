@@ -431,7 +431,7 @@ def test_exchange_passes_or_not_by_evaluation(server: NameServer, listed: str, n
     if name == "SPF-EXCHANGE-CLOUD":
         assert not any(f.publish for f in found.findings)
     if name == "SPF-AFTER-ALL":
-        assert "remove one of the two" in finding(found, name).mend
+        assert "remove one of the two" in finding(found, name).hint
 
 
 def test_each_address_of_an_egress_network_has_to_pass(server: NameServer) -> None:

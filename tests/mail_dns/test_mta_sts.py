@@ -56,8 +56,8 @@ def test_an_mx_host_that_is_not_named_is_an_error_where_the_policy_is_enforced()
         policy = Fetched(200, "text/plain", GOOD.replace("enforce", mode))
         found = {f.id: f for f in sts_policy_findings(HOST, (*MX, "mx.gateway.example"), policy)}
         assert found["MTA-STS-MX"].severity == severity
-        assert 'add the line "mx: mx.gateway.example"' in found["MTA-STS-MX"].mend
-        assert "change the id of _mta-sts.contoso.com (now 20260101)" in found["MTA-STS-MX"].mend
+        assert 'add the line "mx: mx.gateway.example"' in found["MTA-STS-MX"].hint
+        assert "change the id of _mta-sts.contoso.com (now 20260101)" in found["MTA-STS-MX"].hint
 
 
 def test_what_is_only_worth_a_word() -> None:
@@ -105,7 +105,7 @@ def test_the_id_is_that_of_the_only_record(texts: tuple[str, ...], found: str | 
 
 @given(st.text(alphabet="vmxode:sionSTv1 \t\r\n*.-enforce09", max_size=300))
 def test_any_text_is_read(text: str) -> None:
-    assert all(f.summary and f.mend for f in sts_policy_findings(HOST, MX, Fetched(200, "text/plain", text)))
+    assert all(f.summary and f.hint for f in sts_policy_findings(HOST, MX, Fetched(200, "text/plain", text)))
 
 
 def test_a_hostile_policy_is_told_in_few_words() -> None:

@@ -62,7 +62,7 @@ def test_what_was_not_read_is_a_doubt_and_no_refusal() -> None:
     assert found == {"application_unregistered", "no_consent", "no_mailbox_right"}
     (consent,) = doubts(picture(replace(KNOWN, permissions=None), RIGHT), APP)
     assert consent.reasons == ("no_consent",)
-    assert "Application.Read.All" in consent.mend
+    assert "Application.Read.All" in consent.hint
     assert list(doubts(picture(KNOWN, RIGHT), APP)) == []
 
 
@@ -71,7 +71,7 @@ def test_roles_that_could_not_be_read_leave_it_open() -> None:
     assert list(refusals(unread, APP)) == []
     (doubt,) = doubts(unread, APP)
     assert doubt.reasons == ("no_consent", "no_mailbox_right", "not_in_scope")
-    assert "Get-ManagementRoleAssignment" in doubt.mend
+    assert "Get-ManagementRoleAssignment" in doubt.hint
     granted = replace(picture(KNOWN, RIGHT), unread={AppRole: "forbidden"})
     assert [*refusals(granted, APP), *doubts(granted, APP)] == [], "consent and FullAccess are enough"
 

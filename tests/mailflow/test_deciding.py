@@ -194,7 +194,7 @@ NAMED = Exemption(certificate="gw.bank.example", domains=OWN)
 
 
 CONNECTOR = "declare a connector of type on_premises for its address or its certificate"
-MENDS = {
+HINTS = {
     "no_connector": CONNECTOR,
     "direct_send_rejected": f"{CONNECTOR}, or write organization: {{ reject_direct_send: false }}",
     "sender_not_accepted": (
@@ -353,7 +353,7 @@ MENDS = {
                 "partner_restricts",
                 "550 5.7.51",
                 'mail from contoso.com does not meet the restriction of connector["a"] and connector["b"]',
-                mend="declare a connector of type on_premises for its address, or add the address to "
+                hint="declare a connector of type on_premises for its address, or add the address to "
                 'connector["a"] and connector["b"]',
             ),
         ),
@@ -405,7 +405,7 @@ def test_a_decision_names_what_decides_and_what_is_missing(
     picture: Picture, attempt: Attempt, decision: Decision
 ) -> None:
     assert decide(picture, attempt) == dataclasses.replace(
-        decision, mend=decision.mend or MENDS.get(decision.reason, "")
+        decision, hint=decision.hint or HINTS.get(decision.reason, "")
     )
 
 
@@ -414,7 +414,7 @@ def test_a_message_from_outside_has_two_hundred_recipients_of_a_domain(recipient
     found = decide(tenant(), at(IN, recipients=recipients))
     assert found.certain == certain
     if certain:
-        assert (found.code, found.sentence, found.mend) == (
+        assert (found.code, found.sentence, found.hint) == (
             "452 4.5.3",
             "a message from outside may have 200 recipients of a domain at most",
             "send several messages",

@@ -38,7 +38,7 @@ BLOCKED = Decision(
     "ip_blocked",
     "550 5.7.513",
     "the connection filter refuses mail from 198.51.100.5 (IPBlockList)",
-    mend="remove the address from IPBlockList of the connection filter policy",
+    hint="remove the address from IPBlockList of the connection filter policy",
 )
 
 
@@ -155,7 +155,7 @@ def test_mail_of_a_blocked_sender_is_quarantined(value: str, action: str, sender
         "sender_blocked",
         "",
         f"mail from {sender} is quarantined: the Tenant Allow/Block List blocks {entry}",
-        mend="remove the block entry for the sender",
+        hint="remove the block entry for the sender",
     )
 
 

@@ -139,7 +139,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "mailbox",
             SWITCH,
             "SMTP AUTH is disabled for the mailbox itself",
-            mend="write enabled for it under smtp_auth, or let a device sign in as it",
+            hint="write enabled for it under smtp_auth, or let a device sign in as it",
         ),
     ),
     (
@@ -153,7 +153,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "organization",
             SWITCH,
             "SMTP AUTH is disabled for the organization, and the mailbox does not override it",
-            mend="write enabled for the mailbox; leave the organization disabled",
+            hint="write enabled for the mailbox; leave the organization disabled",
         ),
     ),
     (
@@ -167,7 +167,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "authentication_policy",
             SWITCH,
             'the authentication policy "block basic" lets no password in for SMTP (AllowBasicAuthSmtp)',
-            mend="give the user a policy that allows it, or let the device sign in with OAuth",
+            hint="give the user a policy that allows it, or let the device sign in with OAuth",
         ),
     ),
     (
@@ -181,7 +181,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "security_defaults",
             SWITCH,
             "the security defaults of Entra ID refuse passwords for SMTP",
-            mend="OAuth or SMTP relay; it is not a setting of Exchange",
+            hint="OAuth or SMTP relay; it is not a setting of Exchange",
         ),
     ),
     (
@@ -195,7 +195,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "conditional_access",
             SWITCH,
             'the Conditional Access policy "Block legacy" refuses passwords for SMTP',
-            mend="exclude the account from the policy, or let the device sign in with OAuth or use SMTP relay",
+            hint="exclude the account from the policy, or let the device sign in with OAuth or use SMTP relay",
         ),
     ),
     (
@@ -209,7 +209,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "account_disabled",
             SWITCH,
             "erp@contoso.com may not sign in: its account is disabled",
-            mend="enable the account in Entra ID",
+            hint="enable the account in Entra ID",
         ),
     ),
     (
@@ -223,7 +223,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "unlicensed",
             "",
             "erp@contoso.com has no licence that holds Exchange Online",
-            mend="assign a licence with an Exchange Online plan",
+            hint="assign a licence with an Exchange Online plan",
         ),
     ),
     (
@@ -237,7 +237,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "no_mailbox",
             SWITCH,
             "the tenant has no such mailbox",
-            mend="create and license it, or correct mailbox in the device",
+            hint="create and license it, or correct mailbox in the device",
         ),
     ),
     (
@@ -251,7 +251,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "sending_disabled",
             "",
             "sending from contoso.com is disabled (SendingFromDomainDisabled)",
-            mend="Set-AcceptedDomain -Identity contoso.com -SendingFromDomainDisabled $false, or send from another",
+            hint="Set-AcceptedDomain -Identity contoso.com -SendingFromDomainDisabled $false, or send from another",
         ),
     ),
     (
@@ -265,7 +265,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "send_as_denied",
             "554 5.2.252",
             "erp@contoso.com may not send as bills@contoso.com",
-            mend="declare it under send_as, or send as the mailbox",
+            hint="declare it under send_as, or send as the mailbox",
         ),
     ),
     (
@@ -279,7 +279,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "too_many_recipients",
             "452 4.5.3",
             "one message may have 1,000 recipients at most",
-            mend="send several messages",
+            hint="send several messages",
         ),
     ),
     (
@@ -293,7 +293,7 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
             "daily_limit",
             "554 5.2.0",
             "erp@contoso.com has reached 10,000 recipients in 24 hours",
-            mend="let several mailboxes share the mail",
+            hint="let several mailboxes share the mail",
         ),
     ),
 ]
@@ -396,7 +396,7 @@ def test_groups_of_a_user_decide_about_a_conditional_access_policy_where_they_we
     found = decide(picture(), BASIC, evidence({**asked(users=users), **member}))
     assert (found.allowed, found.missing) == (allowed, missing)
     assert found.reason == ("conditional_access" if allowed is False else "")
-    fixes = [doubt.mend for doubt in found.doubts]
+    fixes = [doubt.hint for doubt in found.doubts]
     assert any("permission RoleManagement.Read.Directory" in fix for fix in fixes) is any(
         "RoleManagement" in what for what in missing
     )

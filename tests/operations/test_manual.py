@@ -47,7 +47,7 @@ def test_capitals_do_not_matter_and_a_near_miss_is_named() -> None:
     assert manual.entry("PORT-25-BLOCKED")["rule"] == "port-25-blocked"
     with pytest.raises(InputError) as refused:
         manual.entry("SMTP-TENANTWIDE")
-    assert refused.value.found[0].mend == "did you mean SMTP-TENANT-WIDE?"
+    assert refused.value.found[0].hint == "did you mean SMTP-TENANT-WIDE?"
 
 
 def test_an_address_is_not_taken_for_a_rule() -> None:

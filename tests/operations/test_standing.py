@@ -9,9 +9,9 @@ from provisioner.operations.standing import advised
 
 PATH = "client_submission"
 WRITE, GIVE = "write enabled for the mailbox", "give the user a policy that allows it"
-OFF = Decision(False, PATH, reason="organization", mend=WRITE)
-BOTH = Decision(False, PATH, reason="organization", mend=WRITE, others=("authentication_policy",))
-POLICY = Decision(False, PATH, reason="authentication_policy", mend=GIVE)
+OFF = Decision(False, PATH, reason="organization", hint=WRITE)
+BOTH = Decision(False, PATH, reason="organization", hint=WRITE, others=("authentication_policy",))
+POLICY = Decision(False, PATH, reason="authentication_policy", hint=GIVE)
 ON = Decision(True, PATH)
 APPLY = "the plan changes that: provisioner apply"
 
@@ -25,7 +25,7 @@ APPLY = "the plan changes that: provisioner apply"
         (BOTH, POLICY, f"{APPLY}; then {GIVE}"),
         (POLICY, BOTH, GIVE),
         (ON, ON, ""),
-        (Decision(None, PATH, mend="look"), ON, "look"),
+        (Decision(None, PATH, hint="look"), ON, "look"),
     ],
 )
 def test_the_plan_is_to_be_applied_where_it_has_what_lacks(now: Decision, then: Decision, advice: str) -> None:

@@ -98,7 +98,7 @@ def test_a_file_that_does_not_exist_or_is_a_folder_is_told_with_what_to_name(tmp
         assert told.id == "TEST-FILE"
         assert told.summary.startswith(f"{path} cannot be read: ")
         assert reason in told.summary or "ordinary" in told.summary
-        assert "*.test.yaml" in told.mend
+        assert "*.test.yaml" in told.hint
 
 
 def test_a_file_outside_of_the_checkout_is_not_read_unless_it_is_allowed(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_file_outside_of_the_checkout_is_not_read_unless_it_is_allowed(tmp_pat
     inside.mkdir()
     file = written(tmp_path, CHECKOUT)
     (told,) = mistakes_of(file, Border((inside,)))
-    assert (told.id, "--allow-outside-files" in told.mend) == ("PLAN-OUTSIDE", True)
+    assert (told.id, "--allow-outside-files" in told.hint) == ("PLAN-OUTSIDE", True)
     assert len(load(file, Border((inside,), lifted=True))) == 2
 
 

@@ -55,7 +55,7 @@ def test_a_mistake_names_the_place_of_its_cell_and_the_other_rows_stay() -> None
     assert [d.name for d in found.devices] == ['a "b"', "e"]
     assert [(str(w.location), w.id) for w in wrong] == [("list.csv:4:3", "LIST-VALUE")]
     assert "from" in wrong[0].summary
-    assert wrong[0].mend
+    assert wrong[0].hint
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_headers_are_mapped_by_option_and_a_field_has_one_column() -> None:
     ):
         with pytest.raises(InputError) as refused:
             read(text.encode(), "list.csv", mapped)
-        assert words in refused.value.diagnostics[0].mend
+        assert words in refused.value.diagnostics[0].hint
 
 
 def test_a_column_of_secrets_is_never_read() -> None:

@@ -168,13 +168,13 @@ def test_a_bad_plan_is_told_in_these_words(
     )
 
 
-def test_every_mistake_has_a_way_to_mend_it_and_a_place_that_can_be_quoted(tmp_path: Path) -> None:
+def test_every_mistake_has_a_way_to_fix_it_and_a_place_that_can_be_quoted(tmp_path: Path) -> None:
     for number, files in enumerate(BAD.values()):
         (tmp_path / str(number)).mkdir()
         _, found = read(write(tmp_path / str(number), files), TYPES, today=TODAY)
         assert found
         for diagnostic in found:
-            assert diagnostic.mend
+            assert diagnostic.hint
             assert diagnostic.location is not None
             assert diagnostic.location.line >= 1
             assert diagnostic.location.column >= 1
@@ -414,8 +414,8 @@ def test_mistakes_in_nested_and_alternative_values_are_told_once_at_their_place(
         (56, "KEY-UNKNOWN"),
         (67, "VALUE-TYPE"),
     ]
-    assert found[2].mend == "write 5, without quotes"
-    assert found[4].mend == 'did you mean "size"?'
+    assert found[2].hint == "write 5, without quotes"
+    assert found[4].hint == 'did you mean "size"?'
 
 
 # --- properties, speed, imports --------------------------------------------------------------------------------------
@@ -458,7 +458,7 @@ _PLANS = st.dictionaries(
 def test_no_content_raises_anything_but_an_input_error(tmp_path_factory: Any, plan: dict[str, Any]) -> None:
     path = write(tmp_path_factory.mktemp("plan"), {"plan.yaml": json.dumps(plan)})
     desired, found = outcome(path)
-    assert all(d.summary and d.mend for d in found)
+    assert all(d.summary and d.hint for d in found)
     if desired is not None:
         assert desired.tenant
         jsonschema.validate(plan, schema(TYPES))

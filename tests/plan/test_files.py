@@ -17,7 +17,7 @@ def find(*paths: Path) -> tuple[list[str], list[str]]:
     """The names of the files found, and the ids of what was told."""
     found = Diagnostics()
     names = [f.name for f in plan_files.find(paths, found, Border.of(paths[0]))]
-    assert all(d.mend and str(paths[0].parent) in d.summary for d in found.items)
+    assert all(d.hint and str(paths[0].parent) in d.summary for d in found.items)
     return names, [d.id for d in found.items]
 
 
@@ -47,7 +47,7 @@ def test_what_is_not_there_is_told_with_what_was_meant(tmp_path: Path) -> None:
     found = Diagnostics()
     assert list(plan_files.find([tmp_path / "plan.yml"], found, Border.of(tmp_path))) == []
     assert [d.id for d in found.items] == ["PLAN-FILE-MISSING"]
-    assert str(tmp_path / "plan.yaml") in found.items[0].mend
+    assert str(tmp_path / "plan.yaml") in found.items[0].hint
     assert find(tmp_path / "no" / "where.yaml")[1] == ["PLAN-FILE-MISSING"]
 
 

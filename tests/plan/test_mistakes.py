@@ -38,7 +38,7 @@ def told(text: str) -> Diagnostic:
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "mend"),
+    ("text", "what", "hint"),
     [
         ("flag: yes", 'flag: expected true or false, found "yes"', "write true"),
         ("flag: Off", 'flag: expected true or false, found "Off"', "write false"),
@@ -81,9 +81,9 @@ def told(text: str) -> Diagnostic:
         ("text: " + "1" * 18, f"text: expected text, found the number {'1' * 18}", f'put it in quotes: "{"1" * 18}"'),
     ],
 )
-def test_a_mistake_is_told_in_plain_words(text: str, what: str, mend: str) -> None:
+def test_a_mistake_is_told_in_plain_words(text: str, what: str, hint: str) -> None:
     found = told(text)
-    assert (found.summary, found.mend) == (what, mend)
+    assert (found.summary, found.hint) == (what, hint)
 
 
 def test_a_long_text_is_cut_where_it_is_repeated() -> None:

@@ -35,7 +35,7 @@ def load(folder: Path, text: str, given: Mapping[str, Given] | None = None) -> D
 def mistakes(folder: Path, text: str, given: Mapping[str, Given] | None = None) -> list[tuple[str, int, str]]:
     with pytest.raises(InputError) as wrong:
         load(folder, text, given)
-    return [(d.id, d.location.line if d.location else 0, f"{d.summary} {d.mend}") for d in wrong.value.diagnostics]
+    return [(d.id, d.location.line if d.location else 0, f"{d.summary} {d.hint}") for d in wrong.value.diagnostics]
 
 
 def spec(found: Desired, kind: str, key: str) -> Any:

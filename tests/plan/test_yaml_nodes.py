@@ -128,7 +128,7 @@ def test_what_is_no_plan_is_told_with_its_place(text: str | bytes, identifier: s
     assert at is not None
     assert (at.file, at.line, at.column) == ("plan.yaml", line, column)
     assert found[0].summary
-    assert found[0].mend
+    assert found[0].hint
 
 
 def test_a_quoted_merge_sign_is_a_key_like_any_other() -> None:
@@ -223,4 +223,4 @@ def test_without_libyaml_the_same_is_found(text: str, identifier: str, monkeypat
     monkeypatch.setattr(yaml_nodes, "LOADER", yaml.SafeLoader)
     without = parse(text.encode(), "plan.yaml").diagnostics
     assert [d.id for d in without] == [identifier]
-    assert [(d.location, d.summary, d.mend) for d in without] == [(d.location, d.summary, d.mend) for d in with_libyaml]
+    assert [(d.location, d.summary, d.hint) for d in without] == [(d.location, d.summary, d.hint) for d in with_libyaml]

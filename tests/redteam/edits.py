@@ -263,7 +263,7 @@ def _findings(document: Json) -> Iterator[tuple[str, str, Edit]]:
         here = ("provisioner", "findings", place)
         yield "findings", f"{finding['rule']} taken out", _put(*here)
         lies = {"blocks": "apply" if not finding["blocks"] else "", "severity": "info", "waived": "CHG-2",
-                "summary": "nothing to see", "mend": "nothing", "rule": "SPF-NOTE"}  # fmt: skip
+                "summary": "nothing to see", "hint": "nothing", "mend": "nothing", "rule": "SPF-NOTE"}  # fmt: skip
         for name, value in lies.items():
             yield "findings", f"{finding['rule']}: {name}", _put(*here, name, value=value)
     for flag in ("applyable", "complete", "errored"):

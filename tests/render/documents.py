@@ -47,7 +47,7 @@ def document(changes: int = 0, **rest: Any) -> ChangeSetDocument:
     ]
     at = Location("plans/a.yaml", 3, 5)
     findings = [
-        Finding("IP-DOCUMENTATION", Severity.WARNING, f"a warning about {HOSTILE[3]}", "mend it", location=at),
+        Finding("IP-DOCUMENTATION", Severity.WARNING, f"a warning about {HOSTILE[3]}", "fix it", location=at),
         Finding("IP-PRIVATE", Severity.ERROR, f"a guard about {HOSTILE[2]}", blocks="apply", location=at),
         Finding("SMTP-TENANT-WIDE", Severity.ERROR, "a waived guard", blocks="apply", waived="CHG-1", location=at),
     ]

@@ -18,7 +18,7 @@ def lines_of(text: str) -> Callable[[str, int], str | None]:
 
 
 def rendered(text: str, line: int, column: int, length: int = 1, *, what: str = "wrong") -> list[str]:
-    found = Diagnostic("SOME-ID", what, "mend it", location=Location("plan.yaml", line, column), length=length)
+    found = Diagnostic("SOME-ID", what, "fix it", location=Location("plan.yaml", line, column), length=length)
     return render_diagnostics([found], lines_of(text), color=False).splitlines()
 
 
@@ -33,7 +33,7 @@ def test_place_severity_and_id_stand_in_front() -> None:
         "plan.yaml:2:4: error[SOME-ID]: wrong",
         "  2 | b: off",
         "    |    ^^^",
-        "    = hint: mend it",
+        "    = hint: fix it",
     ]
 
 
@@ -60,7 +60,7 @@ def test_a_long_line_is_cut_around_the_place() -> None:
 
 
 def test_a_place_that_cannot_be_quoted_is_only_named() -> None:
-    assert rendered("a: 1\n", 7, 1) == ["plan.yaml:7:1: error[SOME-ID]: wrong", "  = hint: mend it"]
+    assert rendered("a: 1\n", 7, 1) == ["plan.yaml:7:1: error[SOME-ID]: wrong", "  = hint: fix it"]
     nowhere = Diagnostic("SOME-ID", "wrong", severity=Severity.WARNING)
     assert render_diagnostics([nowhere], lines_of(""), color=False) == "warning[SOME-ID]: wrong\n"
 
@@ -69,7 +69,7 @@ def test_a_place_behind_the_end_of_a_line_has_its_caret_there() -> None:
     assert rendered("a:\n", 1, 9)[2] == "    |   ^"
 
 
-def test_related_places_and_several_ways_to_mend_have_a_line_each() -> None:
+def test_related_places_and_several_ways_to_fix_have_a_line_each() -> None:
     related = ((Location("b.yaml", 3, 1), "the first one"),)
     found = Diagnostic("A", "wrong", "one\ntwo", location=Location("plan.yaml", 1, 1), related=related)
     assert render_diagnostics([found], lines_of("a: 1\n"), color=False).splitlines()[3:] == [
@@ -86,7 +86,7 @@ def test_diagnostics_are_apart() -> None:
 
 
 def test_color_changes_nothing_but_color() -> None:
-    found = Diagnostic("A", "wrong", "mend", location=Location("plan.yaml", 1, 1))
+    found = Diagnostic("A", "wrong", "hint", location=Location("plan.yaml", 1, 1))
     plain, painted = (render_diagnostics([found], lines_of("a: 1\n"), color=c) for c in (False, True))
     assert "\x1b[" not in plain
     assert painted != plain
@@ -106,7 +106,7 @@ def test_json_has_the_shape_of_terraforms_diagnostics() -> None:
     found = Diagnostic(
         "SOME-ID",
         "wrong",
-        "mend it",
+        "fix it",
         location=Location("plan.yaml", 2, 5),
         length=3,
         address='dkim["x"]',
@@ -117,7 +117,7 @@ def test_json_has_the_shape_of_terraforms_diagnostics() -> None:
         "severity": "error",
         "id": "SOME-ID",
         "summary": "wrong",
-        "detail": "mend it\nplan.yaml:1:1: the first one",
+        "detail": "fix it\nplan.yaml:1:1: the first one",
         "address": 'dkim["x"]',
         "range": {
             "filename": "plan.yaml",

@@ -155,7 +155,7 @@ IMPOSSIBLE = Finding("DOMAIN-UNVERIFIED", Severity.ERROR, "it is not verified", 
             "Note: undeclared objects were left unchanged: a name of the plan could mean one of them "
             "(UNDECLARED-FROZEN).",
         ),
-        ({"findings": (IMPOSSIBLE,)}, "Nothing can be planned until the errors above are mended.", ""),
+        ({"findings": (IMPOSSIBLE,)}, "Nothing can be planned until the errors above are corrected.", ""),
     ],
 )
 def test_a_plan_without_changes_says_why(rest: dict[str, Any], sentence: str, note: str) -> None:

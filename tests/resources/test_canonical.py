@@ -105,14 +105,14 @@ REFUSED: list[tuple[Canonical, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("canonical", "text", "identifier", "mend"), REFUSED)
-def test_a_mistake_has_an_id_and_says_how_to_mend_it(
-    canonical: Canonical, text: str, identifier: str, mend: str
+@pytest.mark.parametrize(("canonical", "text", "identifier", "hint"), REFUSED)
+def test_a_mistake_has_an_id_and_says_how_to_fix_it(
+    canonical: Canonical, text: str, identifier: str, hint: str
 ) -> None:
     with pytest.raises(PydanticCustomError) as caught:
         canonical(text)
     assert caught.value.type == identifier
-    assert mend in (caught.value.context or {})["mend"]
+    assert hint in (caught.value.context or {})["hint"]
     assert not text or text in caught.value.message()
 
 

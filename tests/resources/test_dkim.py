@@ -236,8 +236,8 @@ def test_what_a_plan_should_say_otherwise(spec: Dkim, rules: set[str]) -> None:
 def test_no_advice_about_keys_is_refused_by_another_rule() -> None:
     """CREATE-ONLY tells of any key_size that differs from the live one; so no advice asks to write one."""
     (advice,) = DkimType().lint(Dkim("contoso.com", True, 1024))
-    assert "leave key_size out" in advice.mend
-    assert "twice, four days apart" in advice.mend
+    assert "leave key_size out" in advice.hint
+    assert "twice, four days apart" in advice.hint
 
 
 def test_the_coexistence_domain_is_not_for_a_plan() -> None:

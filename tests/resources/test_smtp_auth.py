@@ -380,4 +380,4 @@ def test_a_form_that_was_copied_is_named_with_what_to_write(written: str, form: 
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(KIND.section_type).validate_python({"mailboxes": {written: "enabled"}})
     (error,) = caught.value.errors()
-    assert (error["type"], form in error["msg"], fix in error["ctx"]["mend"]) == ("EMAIL-INVALID", True, True)
+    assert (error["type"], form in error["msg"], fix in error["ctx"]["hint"]) == ("EMAIL-INVALID", True, True)

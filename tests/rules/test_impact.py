@@ -156,7 +156,7 @@ def test_rejecting_direct_send_names_the_devices_that_send_so(tmp_path: Path) ->
     )
     (lost,) = of(found, "DEVICE-LOSES-WAY")
     assert lost.summary.startswith("device/fax will no longer be able to send: direct send is rejected from then on")
-    assert "fixed public address" in lost.mend
+    assert "fixed public address" in lost.hint
 
 
 def test_rejecting_direct_send_tells_what_would_do_instead(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_rejecting_direct_send_tells_what_would_do_instead(tmp_path: Path) -> No
         tmp_path, {}, devices={"fax": direct}, organization={"reject_direct_send": True}, allow=("DEVICE-NO-METHOD",)
     )
     (lost,) = of(found, "DEVICE-LOSES-WAY")
-    assert lost.mend.startswith("SMTP relay would do: leave the method out")
+    assert lost.hint.startswith("SMTP relay would do: leave the method out")
 
 
 FILTER = {
@@ -279,7 +279,7 @@ def test_a_default_policy_that_was_not_returned_is_unknown(tmp_path: Path) -> No
     found = plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence)
     (note,) = of(found, "SMTP-AUTH-UNKNOWN")
     assert "the authentication policy" in note.summary
-    assert "Get-User, Get-AuthenticationPolicy, Get-OrganizationConfig (Global Reader)" in note.mend
+    assert "Get-User, Get-AuthenticationPolicy, Get-OrganizationConfig (Global Reader)" in note.hint
 
 
 @pytest.mark.parametrize(("authentication", "kind"), [("oauth", ""), ("oauth", "a shared mailbox"), ("basic", "")])
@@ -312,9 +312,9 @@ def test_each_doubt_about_a_sign_in_says_how_to_settle_it(tmp_path: Path) -> Non
         (access_policy.REQUEST, policy),
     )
     (read,) = of(plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence), "SMTP-AUTH-UNKNOWN")
-    assert (read.mend.count("grant"), "see in Entra ID whether the policy holds" in read.mend) == (0, True)
+    assert (read.hint.count("grant"), "see in Entra ID whether the policy holds" in read.hint) == (0, True)
     (unread,) = of(plan(tmp_path, {}, devices={"erp": BASIC}, evidence=evidence[:2]), "SMTP-AUTH-UNKNOWN")
-    assert unread.mend == "grant the application the Graph permission Policy.Read.All", "once, for both"
+    assert unread.hint == "grant the application the Graph permission Policy.Read.All", "once, for both"
 
 
 def test_switching_the_organization_off_names_devices_whose_exception_is_out_of_scope(tmp_path: Path) -> None:
@@ -509,7 +509,7 @@ def test_a_device_whose_connector_is_disabled_cannot_send(tmp_path: Path) -> Non
         'device/mfp cannot send: inbound_connector["legacy"] names its source, but is disabled in the tenant '
         "(550 5.7.64)"
     )
-    assert refused.mend.startswith("write enabled: true for the connector")
+    assert refused.hint.startswith("write enabled: true for the connector")
     assert (refused.severity.value, refused.blocks) == ("warning", "")
     on = plan(tmp_path, live, devices={"mfp": RELAY}, inbound_connectors={"legacy": {**COVERS, "enabled": True}})
     assert of(on, "DEVICE-CANNOT-SEND") == []
@@ -539,7 +539,7 @@ def test_a_blocked_address_and_a_partner_s_restriction_are_told_with_their_fix(t
     fax = {**FAX, "site": "hq", "method": "direct_send"}
     (blocked,) = of(plan(tmp_path, {}, devices={"fax": fax}, evidence=blocks), "DEVICE-CANNOT-SEND")
     assert blocked.summary.endswith("refuses mail from 198.51.100.8 (IPBlockList) (550 5.7.513)")
-    assert blocked.mend == "remove the address from IPBlockList of the connection filter policy"
+    assert blocked.hint == "remove the address from IPBlockList of the connection filter policy"
     lockdown = InboundConnector(
         "filter",
         type="partner",
@@ -552,7 +552,7 @@ def test_a_blocked_address_and_a_partner_s_restriction_are_told_with_their_fix(t
     (restricted,) = of(found, "DEVICE-CANNOT-SEND")
     assert 'does not meet the restriction of inbound_connector["filter"] (550 5.7.51)' in restricted.summary
     fix = "declare a connector of type on_premises for its address, or add the address to "
-    assert restricted.mend == fix + 'inbound_connector["filter"]'
+    assert restricted.hint == fix + 'inbound_connector["filter"]'
 
 
 def test_a_mailbox_whose_own_switch_is_turned_off_loses_its_way(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_domain_that_takes_mail_over_ipv6_is_told_with_its_connectors_and_the_
     assert found.rule == "CONNECTOR-IPV6"
     assert found.summary.startswith("contoso.com takes mail over IPv6 too")
     assert 'inbound_connector["site-pool"]' in found.summary
-    assert "Disable-IPv6ForAcceptedDomain -Domain contoso.com" in found.mend
+    assert "Disable-IPv6ForAcceptedDomain -Domain contoso.com" in found.hint
     (both,) = told(tmp_path, BY_HAND, contoso="Enabled", fabrikam="ENABLED")
     assert both.summary.startswith("contoso.com, fabrikam.com take mail over IPv6")
 

@@ -95,7 +95,7 @@ def test_an_effect_that_no_read_shows_is_told_and_warned_of_where_something_clos
     closes: dict[str, Any] = {**opens, "smtp_auth": {"mailboxes": {FAX: "disabled"}}}
     (warned,) = found(tmp_path, *live, SmtpAuth(FAX, "enabled"), **closes)
     assert warned.severity is Severity.WARNING
-    assert warned.mend.startswith("apply what opens alone first (--target 'authentication_policy/devices')")
+    assert warned.hint.startswith("apply what opens alone first (--target 'authentication_policy/devices')")
     assert str(warned.address) == 'authentication_policy["devices"]'
     unused = dataclasses.replace(live[0], holders=frozenset())
     assert found(tmp_path, unused, **opens) == []

@@ -74,11 +74,11 @@ def test_of_two_connectors_of_one_scope_the_one_that_is_written_is_named() -> No
     made = dataclasses.replace(connector("site-hq"), location=scan.location, devices=("scan",))
     for pair in ((connector("mfp"), made), (made, connector("mfp"))):
         told = [f for f in found(*pair, devices={"scan": scan}) if f.rule == "CONNECTOR-SAME-SCOPE"]
-        assert [f.mend for f in told] == [
+        assert [f.hint for f in told] == [
             'take inbound_connector["mfp"] out of the plan; inbound_connector["site-hq"] is needed by device/scan'
         ]
     told = [f for f in found(connector("a"), made, connector("b"), devices={"scan": scan}) if "SCOPE" in f.rule]
-    assert [f.mend for f in told] == [
+    assert [f.hint for f in told] == [
         'take inbound_connector["a"], inbound_connector["b"] out of the plan; '
         'inbound_connector["site-hq"] is needed by device/scan'
     ] * 2
@@ -86,13 +86,13 @@ def test_of_two_connectors_of_one_scope_the_one_that_is_written_is_named() -> No
 
 def test_of_several_connectors_of_one_scope_only_one_is_kept() -> None:
     (told,) = found(connector("a"), connector("b"))
-    assert told.mend == "keep one of the two"
+    assert told.hint == "keep one of the two"
     second, third = found(connector("a"), connector("b"), connector("c"))
     assert [(f.address.key, f.summary[-22:]) for f in (second, third) if f.address] == [
         ("b", 'inbound_connector["a"]'),
         ("c", 'inbound_connector["a"]'),
     ]
-    assert {second.mend, third.mend} == {
+    assert {second.hint, third.hint} == {
         'keep only one of inbound_connector["a"], inbound_connector["b"], inbound_connector["c"]'
     }
 
@@ -119,7 +119,7 @@ def test_a_device_without_a_method_is_told_what_is_in_the_way(method: str, named
     (told,) = found(devices=devices, choices=choices)
     why = "; ".join(f"{NAMES[m]}: {REFUSED[m]}" for m in named)
     assert told.summary == f"device/mfp: no method will do ({why})"
-    assert (told.rule, told.blocks, told.mend) == ("DEVICE-NO-METHOD", "input", "do a; or do b")
+    assert (told.rule, told.blocks, told.hint) == ("DEVICE-NO-METHOD", "input", "do a; or do b")
     assert told.location == devices["mfp"].location
 
 
@@ -147,7 +147,7 @@ def test_direct_send_is_advised_where_no_connector_may_refuse_it(
         for n, (networks, restricts) in enumerate(partners)
     ]  # fmt: skip
     (told,) = (f for f in found(*connectors, devices={"mfp": mfp}, choices={"mfp": none}) if f.rule == NO_METHOD)
-    assert told.mend == ("; or ".join([direct, other]) if advised else other)
+    assert told.hint == ("; or ".join([direct, other]) if advised else other)
 
 
 def test_a_weakness_is_told_once_with_its_devices() -> None:
@@ -157,6 +157,6 @@ def test_a_weakness_is_told_once_with_its_devices() -> None:
     first, second = found(devices=devices, choices={"a": weak, "bb": both})
     assert first.summary == "device/a, device/bb: forged mail looks the same"
     assert (first.rule, first.severity, first.blocks) == ("DEVICE-RISK", Severity.WARNING, "")
-    assert (first.mend, first.location) == ("give it an address", devices["a"].location)
+    assert (first.hint, first.location) == ("give it an address", devices["a"].location)
     assert second.summary == "device/bb: shared address"
-    assert (second.mend, second.location) == ("other advice", devices["bb"].location)
+    assert (second.hint, second.location) == ("other advice", devices["bb"].location)

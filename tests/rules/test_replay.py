@@ -73,7 +73,7 @@ def test_a_connector_that_goes_breaks_what_it_took(tmp_path: Path) -> None:
         Address("inbound_connector", "hq"),
     )
     assert broken.summary.startswith("mfp@contoso.com from 203.0.113.10 would be refused after the changes")
-    assert "senders discover --propose" in broken.mend
+    assert "senders discover --propose" in broken.hint
 
 
 def test_a_connector_that_stays_says_nothing(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_declared_device_is_named_with_what_comes_first(tmp_path: Path) -> Non
     live = (SmtpAuth("erp@contoso.com", "enabled"), ON)
     section = {"mailboxes": {"erp@contoso.com": "disabled"}}
     (broken,) = found(tmp_path, ERP, *live, devices={"erp": erp}, sites=sites, smtp_auth=section)
-    assert broken.mend == (
+    assert broken.hint == (
         "set device/erp to SMTP relay first (provisioner devices show erp), or allow REPLAY-BREAKS for it"
     )
 

@@ -74,9 +74,9 @@ def test_a_relay_for_any_sender_is_a_warning(changed: dict[str, Any], words: str
     assert finding.summary == (
         f'inbound_connector["by hand"] is not declared and relays mail of any sender to any recipient {words}'
     )
-    assert "under its name in inbound_connectors" in finding.mend
-    assert "provisioner export --target 'inbound_connector/by hand'" in finding.mend
-    assert 'list "inbound_connector/by hand" under ignore' in finding.mend
+    assert "under its name in inbound_connectors" in finding.hint
+    assert "provisioner export --target 'inbound_connector/by hand'" in finding.hint
+    assert 'list "inbound_connector/by hand" under ignore' in finding.hint
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_partner_connectors_overlap_where_both_restrict_the_same_domains() -> No
 def test_the_hint_follows_who_made_the_connector() -> None:
     open_relay = replace(RELAY, require_tls=False)
     (wizard,) = findings(replace(open_relay, source="hybrid_wizard"))
-    assert "change it with the wizard" in wizard.mend
-    assert "inbound_connectors (" not in wizard.mend
+    assert "change it with the wizard" in wizard.hint
+    assert "inbound_connectors (" not in wizard.hint
     (marked,) = findings(replace(open_relay, owner="fax/prod"))
-    assert 'it belongs to the plan "fax/prod"' in marked.mend
+    assert 'it belongs to the plan "fax/prod"' in marked.hint
 
 
 def test_what_is_ignored_is_not_judged() -> None:

@@ -67,7 +67,7 @@ def test_what_cannot_be_allowed_is_refused_with_what_can(option: str, what: str)
     (told,) = refusal.value.diagnostics
     assert told.id == "ALLOW-UNKNOWN"
     assert what in told.summary
-    names = told.mend.removeprefix("one of ").split(", ")
+    names = told.hint.removeprefix("one of ").split(", ")
     assert names == sorted(r.id for r in RULES.values() if r.waivable)
     assert "BLAST-RADIUS" in names
     assert "RESOURCE-MISSING" not in names

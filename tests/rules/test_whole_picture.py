@@ -217,7 +217,7 @@ def _needing(*rows: str, sections: Any, live: Mapping[str, Any] | None = None) -
     seen = Observed({a: there.get(a, Absent()) for a in wanted.resources}, evidence=asked)
     assert accepted_domain.REQUEST in questions(wanted) or any(a.type == "domain" for a in wanted.resources)
     found = planning.plan(wanted, seen, TYPES).findings
-    return [(str(f.address), f.mend) for f in found if f.rule == "DOMAIN-NOT-ACCEPTED"]
+    return [(str(f.address), f.hint) for f in found if f.rule == "DOMAIN-NOT-ACCEPTED"]
 
 
 SIGNING = {"dkim": {"a.contoso.com": {"enabled": False}}}
@@ -254,4 +254,4 @@ def test_a_certificate_that_only_a_device_names_is_corrected_there() -> None:
     told = _needing("fabrikam.com", sections={"devices": {"scan": device}})
     assert told == [('inbound_connector["certificate-scan.contoso.com"]', ADD + "correct certificate of device/scan")]
     told = _needing("fabrikam.com", sections={"devices": {"scan": device, "fax": device}})
-    assert [mend for _, mend in told] == [ADD + "correct certificate of device/scan, device/fax"]
+    assert [hint for _, hint in told] == [ADD + "correct certificate of device/scan, device/fax"]

@@ -159,7 +159,7 @@ def test_a_management_host_may_ask_to_wait(tenant: LocalTenant, status: int, kin
     found = ask(tenant, "psrp", READ)
     assert isinstance(found, kind), found
     assert found.retry_after_s == 9.0  # type: ignore[attr-defined]
-    assert "asks for 9 s" in found.mend
+    assert "asks for 9 s" in found.hint
     fault(tenant, "wsman", {"status": status, "headers": {"Retry-After": "9"}}, times=1)
     assert isinstance(ask(tenant, "psrp", READ, retry_s=30.0), Answer)
 

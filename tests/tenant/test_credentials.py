@@ -90,7 +90,7 @@ def test_an_unknown_app_and_an_unknown_tenant_are_told_apart(tenant: LocalTenant
     stranger = {"kind": "client_secret", "client_id": "11111111-2222-3333-4444-555555555555", "secret": secret}
     with pytest.raises(SignInRefused, match="AADSTS700016") as unknown_app:
         reached(tenant, stranger)
-    assert "client id" in unknown_app.value.mend
+    assert "client id" in unknown_app.value.hint
     nowhere = LocalTenant(tenant.folder, {**tenant.endpoints, "initial_domain": "nowhere.onmicrosoft.com"})
     with pytest.raises(SignInRefused, match="AADSTS90002"):
         reached(nowhere, app(tenant, kind="client_secret", secret=secret))

@@ -244,8 +244,8 @@ def test_a_cmdlet_that_the_session_does_not_show_names_role_and_endpoint(tenant:
     found = run(tenant.profile("psrp"), Cmdlet("Get-TransportRule", {}))[0]
     assert isinstance(found, PermissionMissing)
     assert "does not show Get-TransportRule" in str(found)
-    assert "JEA role" in found.mend
-    assert "Exchange Server" in found.mend
+    assert "JEA role" in found.hint
+    assert "Exchange Server" in found.hint
 
 
 def test_a_reader_may_not_write(tenant: LocalTenant) -> None:
@@ -534,7 +534,7 @@ def test_a_wrong_password_is_refused_without_being_told(tenant: LocalTenant, tmp
     (tmp_path / "wrong").write_text("not-the-password")
     found = run(profile_of(tenant, password=f"file:{tmp_path / 'wrong'}"), ASKED)[0]
     assert isinstance(found, SignInRefused)
-    assert "not-the-password" not in f"{found}{found!r}{found.mend}"
+    assert "not-the-password" not in f"{found}{found!r}{found.hint}"
 
 
 def test_every_question_is_answered_where_no_session_can_be_opened(tenant: LocalTenant, tmp_path: Path) -> None:
@@ -601,7 +601,7 @@ def test_a_host_that_is_not_there_is_named(tenant: LocalTenant) -> None:
 def test_a_configuration_that_is_not_there_is_named(tenant: LocalTenant) -> None:
     found = run(profile_of(tenant, configuration="Nowhere"), ASKED)[0]
     assert isinstance(found, TenantError)
-    assert "Nowhere" in f"{found} {found.mend}"
+    assert "Nowhere" in f"{found} {found.hint}"
 
 
 # --- the prologue, and secrets ---------------------------------------------------------------------------------------
@@ -722,7 +722,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_sent(
     with pytest.raises(InputError) as refused:
         run(profile_of(tenant, **psrp), ASKED)
     assert [d.id for d in refused.value.diagnostics] == [id_]
-    assert refused.value.diagnostics[0].mend
+    assert refused.value.diagnostics[0].hint
 
 
 def test_a_secret_in_the_prologue_must_be_a_reference(tenant: LocalTenant) -> None:

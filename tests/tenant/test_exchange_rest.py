@@ -299,7 +299,7 @@ def test_a_wait_longer_than_allowed_ends_at_once_and_says_so(tenant: LocalTenant
     fault(tenant, {"status": 429, "headers": {"Retry-After": "300"}}, "New-InboundConnector", times=9)
     (answer,) = ask(tenant, NEW)
     assert isinstance(answer, Throttled)
-    assert "asks for 300 s" in answer.mend
+    assert "asks for 300 s" in answer.hint
 
 
 def test_a_service_that_stays_away_is_unavailable_after_several_tries(tenant: LocalTenant) -> None:
@@ -345,19 +345,19 @@ def test_refusals_are_told_apart(tenant: LocalTenant) -> None:
 def test_a_reader_that_writes_learns_which_cmdlet_and_role(tenant: LocalTenant) -> None:
     (answer,) = ask(tenant, NEW, app="reader_app")
     assert isinstance(answer, PermissionMissing), answer
-    assert "New-InboundConnector" in answer.mend
-    assert "Exchange Administrator" in answer.mend
+    assert "New-InboundConnector" in answer.hint
+    assert "Exchange Administrator" in answer.hint
 
 
 def test_an_app_without_permission_or_role_learns_which(tenant: LocalTenant) -> None:
     (nothing,) = ask(tenant, ALL, app="nothing")
     assert isinstance(nothing, PermissionMissing), nothing
-    assert "Exchange.ManageAsApp" in nothing.mend
+    assert "Exchange.ManageAsApp" in nothing.hint
     roleless, graph = ask(tenant, ALL, GraphRequest("GET", "/domains"), app="no-role")
     assert isinstance(roleless, PermissionMissing), roleless
-    assert "role that holds Get-CASMailbox" in roleless.mend
+    assert "role that holds Get-CASMailbox" in roleless.hint
     assert isinstance(graph, PermissionMissing), graph
-    assert "Domain.Read.All" in graph.mend
+    assert "Domain.Read.All" in graph.hint
 
 
 def test_an_error_on_a_200_is_an_error(tenant: LocalTenant) -> None:
@@ -444,8 +444,8 @@ def test_a_wrong_secret_is_a_refused_sign_in_and_stands_nowhere(
         ask(tenant, ALL)
     assert isinstance(refused, SignInRefused)
     assert "AADSTS7000215" in str(refused)
-    assert "wrong" in refused.mend
-    told = caplog.text + str(refused) + repr(refused) + refused.mend
+    assert "wrong" in refused.hint
+    told = caplog.text + str(refused) + repr(refused) + refused.hint
     assert wrong not in told
     assert right not in told
     assert "Bearer ey" not in told

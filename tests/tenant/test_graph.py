@@ -269,7 +269,7 @@ def test_an_error_keeps_code_message_and_request_id(
 def test_a_missing_permission_is_named(server: Served) -> None:
     error, _ = ask(server, body(refusal("Authorization_RequestDenied"), 403))
     assert isinstance(error, PermissionMissing)
-    assert "User.Read.All" in error.mend
+    assert "User.Read.All" in error.hint
 
 
 FOREIGN: list[tuple[Any, str]] = [

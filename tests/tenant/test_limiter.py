@@ -74,7 +74,7 @@ def test_who_cannot_wait_so_long_is_given_up_unsent_with_the_service_s_words() -
     last = answers[-1]
     assert isinstance(last, Throttled)
     assert last.call == "Set-CASMailbox"
-    assert "timeouts.retry_s allows 60 s" in last.mend
+    assert "timeouts.retry_s allows 60 s" in last.hint
 
 
 def test_a_quota_of_one_kind_of_request_holds_up_nobody_else() -> None:

@@ -73,8 +73,8 @@ def test_a_wait_beyond_the_budget_is_not_begun_and_both_times_are_named() -> Non
     with pytest.raises(Throttled) as caught:
         service.call(READ, budget_s=60.0)
     assert (service.sent, service.waits) == (1, [])
-    assert "600 s" in caught.value.mend
-    assert "60 s" in caught.value.mend
+    assert "600 s" in caught.value.hint
+    assert "60 s" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_an_unavailable_service_may_say_when_to_come_back_too() -> None:
     with pytest.raises(Unavailable):
         service.call(READ)
     assert service.sent == 1
-    assert "asks for 300 s; timeouts.retry_s allows 120 s" in far.mend
+    assert "asks for 300 s; timeouts.retry_s allows 120 s" in far.hint
