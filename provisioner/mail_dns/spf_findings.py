@@ -1,7 +1,7 @@
 """What is wrong with a domain's SPF, and the record that would be right.
 
-A proposal keeps what is published: terms are added in front of `all`, blanks and misspelt terms are corrected, two records
-become one. It never invents a stricter ending than the one that was there.
+A proposal keeps what is published: terms are added in front of `all`, blanks and misspelt terms are corrected, two
+records become one. It never invents a stricter ending than the one that was there.
 """
 
 from __future__ import annotations
