@@ -1,7 +1,8 @@
-"""Sandboxes forked from a process that has loaded all that they need: a start costs a fifth of what the program's does.
+"""Sandboxes forked from a process that has loaded all that they need: a start costs a tenth of what the program's does.
 
-Each worker has one such process, begun with its first sandbox. What it forks is a sandbox as any other, with keys,
-ports and a state folder of its own. Tests of the program itself start that (tests/sandbox/test_server.py).
+Each worker has one such process, begun with its first sandbox. What it forks is a sandbox as any other, with ports,
+secrets and a state folder of its own. Only its first RSA keys are those of the others of this worker, because they cost
+more than all else (tests/rsa_stock.py). Tests of the program itself start that (tests/sandbox/test_server.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _LOADED = (
     "provisioner.sandbox.__main__", "provisioner.sandbox.control", "provisioner.sandbox.dns",
     "provisioner.sandbox.entra", "provisioner.sandbox.exchange_rest", "provisioner.sandbox.graph",
     "provisioner.sandbox.psrp", "provisioner.sandbox.seed", "provisioner.sandbox.server", "provisioner.sandbox.smtp",
-    "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl", "pytest", __name__,
+    "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl", "pytest", "tests.rsa_stock", __name__,
 )  # fmt: skip
 """pytest, because a child imports what its parent's `__main__` is."""
 
@@ -59,7 +60,9 @@ class Forked:
 def _run(arguments: list[str], log: str, folder: str) -> None:
     """`python -m provisioner.sandbox ARGUMENTS`, in the child."""
     from provisioner.sandbox.__main__ import main
+    from tests.rsa_stock import use_stock
 
+    use_stock()
     os.chdir(folder)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
