@@ -104,6 +104,25 @@ class FastClock:
         return SYSTEM.deadline(seconds)
 
 
+class TurnClock(FastClock):
+    """A clock for what happens in one event loop, without sockets or threads: the machine's load changes nothing.
+
+    What is under way gets some turns of the event loop before time moves on, and no real time.
+    """
+
+    _settle_s = 0.0
+    _turns = 24
+    """More than anything that is under way needs."""
+
+    def _look(self, until: float) -> Iterator[None]:
+        looks = 0
+        while True:
+            looks += 1
+            if looks % self._turns == 0 and until <= min(self._sleepers):
+                self.advance(max(0.0, until - self._passed_s))
+            yield
+
+
 class HastyClock(FastClock):
     """A clock for servers that answer late or never: deadlines pass too, once nothing has come for a moment.
 

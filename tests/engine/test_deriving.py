@@ -18,7 +18,7 @@ from provisioner.model import Address, Answer, Change, Cmdlet, ResourceType, Sec
 from provisioner.resources import TYPES
 from provisioner.tenant.ports import Ports
 from tests.changes.every_type import CHANGING, change_sets
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 from tests.generated import share
 
 Case = tuple[ResourceType[Any], Change]
@@ -149,7 +149,7 @@ def carried_out(change: Change) -> tuple[list[Cmdlet], Result]:
 
     async def send() -> Result:
         ports, gate = Ports(tenant, tenant, tenant), asyncio.Semaphore(1)
-        run = Run(TYPES, ports, 1, 1.0, 0.0, lambda _: None, asyncio.Event(), gate, FastClock())
+        run = Run(TYPES, ports, 1, 1.0, 0.0, lambda _: None, asyncio.Event(), gate, TurnClock())
         async with run.gate:
             return await Sender(run, change).carry_out(range(len(change.steps)))
 

@@ -45,7 +45,7 @@ from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 from provisioner.tenant.ports import Ports
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 
 TARGETS = {"Selector1CNAME": "s1.example", "Selector2CNAME": "s2.example"}
 
@@ -170,7 +170,7 @@ def plan(tenant: Tenant, wanted: Desired) -> ChangeSet:
 
 
 def carry_out(tenant: Tenant, changeset: ChangeSet, **options: Any) -> dict[str, tuple[str, str]]:
-    options = {"confirm_s": 1.0, "clock": FastClock(), **options}
+    options = {"confirm_s": 1.0, "clock": TurnClock(), **options}
     outcome = asyncio.run(engine.apply(changeset, TYPES, ports(tenant), **options))
     return {r.address.key: (r.status, r.detail) for r in outcome.results}
 
@@ -321,7 +321,7 @@ def test_who_may_not_write_is_refused_once() -> None:
     denied = PermissionMissing("the role is missing", "Set-CASMailbox", hint="give it")
     tenant.faults["Set-CASMailbox"] = [lambda _: denied] * 12
     changes = plan(tenant, desired(*(SmtpAuth(k, "enabled") for k in tenant.mailboxes)))
-    outcome = asyncio.run(engine.apply(changes, TYPES, ports(tenant), writes=4, confirm_s=1.0, clock=FastClock()))
+    outcome = asyncio.run(engine.apply(changes, TYPES, ports(tenant), writes=4, confirm_s=1.0, clock=TurnClock()))
     assert tenant.writes == {"Set-CASMailbox": 1}
     assert outcome.failure is denied
     assert Counter(r.status for r in outcome.results) == {"failed": 1, "left": 11}
@@ -478,7 +478,7 @@ def test_an_interruption_finishes_the_write_in_flight_and_leaves_the_rest() -> N
                 stop.set()
 
         watched = engine.watch(ports(tenant), watch)
-        return await engine.apply(changes, TYPES, watched, writes=1, stop=stop, clock=FastClock())
+        return await engine.apply(changes, TYPES, watched, writes=1, stop=stop, clock=TurnClock())
 
     outcome = asyncio.run(interrupted())
     assert Counter(r.status for r in outcome.results) == {"done": 1, "left": 5}
@@ -503,7 +503,7 @@ def test_an_observer_that_fails_ends_the_run_with_its_account(kind: type[engine.
             raise JournalBroken("the journal cannot be written: No space left on device")
 
     watched = engine.watch(ports(tenant), full)
-    outcome = asyncio.run(engine.apply(changes, TYPES, watched, writes=1, clock=FastClock(), confirm_s=1.0))
+    outcome = asyncio.run(engine.apply(changes, TYPES, watched, writes=1, clock=TurnClock(), confirm_s=1.0))
     assert len(outcome.results) == 6
     assert isinstance(outcome.failure, JournalBroken)
     assert not outcome.converged
@@ -526,7 +526,7 @@ def test_an_exception_of_an_adapter_is_the_error_of_its_request() -> None:
 
     tenant.faults["Set-CASMailbox"] = [lambda _: None, stumbles]
     watched = engine.watch(ports(tenant), lambda _: None)
-    outcome = asyncio.run(engine.apply(changes, TYPES, watched, writes=1, clock=FastClock(), confirm_s=1.0))
+    outcome = asyncio.run(engine.apply(changes, TYPES, watched, writes=1, clock=TurnClock(), confirm_s=1.0))
     assert outcome.failure is None
     assert Counter(r.status for r in outcome.results) == {"done": 5, "unconfirmed": 1}
     assert tenant.writes == {"Set-CASMailbox": 6}
@@ -556,7 +556,7 @@ def test_a_fault_while_reading_back_leaves_every_change_accounted_for() -> None:
         return None
 
     tenant.faults["Get-CASMailbox"] = [stumbles] * 50
-    run = engine.apply(changes, TYPES, ports(tenant), writes=1, clock=FastClock(), confirm_s=1.0)
+    run = engine.apply(changes, TYPES, ports(tenant), writes=1, clock=TurnClock(), confirm_s=1.0)
     outcome = asyncio.run(run)
     assert isinstance(outcome.failure, TypeError)
     assert Counter(r.status for r in outcome.results)["unconfirmed"] == tenant.writes["Set-CASMailbox"]

@@ -14,12 +14,12 @@ from provisioner.model import Answer, ChangeSet, Cmdlet, DnsQuery
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 from tests.engine.test_engine import TARGETS, Tenant, connector, desired, once, ports
 
 
 def applied(tenant: Tenant, changes: ChangeSet, observer: Callable[[Event], None], **options: Any) -> engine.Outcome:
-    options = {"confirm_s": 1.0, "clock": FastClock(), **options}
+    options = {"confirm_s": 1.0, "clock": TurnClock(), **options}
     return asyncio.run(engine.apply(changes, TYPES, engine.watch(ports(tenant), observer), **options))
 
 

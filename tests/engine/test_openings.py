@@ -18,7 +18,7 @@ from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 from tests.engine.test_engine import Tenant, carry_out, connector, desired, plan, ports
 
 NET, OTHER = frozenset({"192.0.2.5/32"}), frozenset({"192.0.2.6/32"})
@@ -145,7 +145,7 @@ def test_only_its_own_name_lets_a_closing_change_through(pattern: str, sent: boo
     changes = plan(tenant, desired(connector("hq"), SmtpAuth(ORGANIZATION, "disabled")))
     others = [Waiver("BLAST-RADIUS"), Waiver("DEVICE-LOSES-WAY")]
     assert carry_out(tenant, changes, allowed=others)[ORGANIZATION][0] == "held_back"
-    options: dict[str, Any] = {"confirm_s": 1.0, "clock": FastClock()}
+    options: dict[str, Any] = {"confirm_s": 1.0, "clock": TurnClock()}
     allowed = [*others, Waiver("CLOSE-BEFORE-OPEN", pattern)]
     outcome = asyncio.run(engine.apply(changes, TYPES, ports(tenant), allowed=allowed, **options))
     result = next(r for r in outcome.results if r.address == SWITCH)
@@ -203,7 +203,7 @@ def test_a_change_in_two_writes_that_is_interrupted_between_them_has_closed_noth
                 stop.set()
 
         watched = engine.watch(ports(tenant), observe)
-        return await engine.apply(changes, TYPES, watched, writes=2, stop=stop, confirm_s=1.0, clock=FastClock())
+        return await engine.apply(changes, TYPES, watched, writes=2, stop=stop, confirm_s=1.0, clock=TurnClock())
 
     outcome = asyncio.run(interrupted())
     # The first write goes alone, so its change may wait for the other, which is not begun any more.

@@ -43,7 +43,7 @@ from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.tenant.ports import Ports
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def carried_out(tenant: Tenant) -> dict[str, str]:
     ports = Ports(tenant, tenant, tenant)
     found = planning.plan(wanted, asyncio.run(engine.read(wanted, KINDS, ports)), KINDS)
     assert next(c.action for c in found.pending) is Action.CREATE
-    outcome = asyncio.run(engine.apply(found, KINDS, ports, confirm_s=0.2, clock=FastClock()))
+    outcome = asyncio.run(engine.apply(found, KINDS, ports, confirm_s=0.2, clock=TurnClock()))
     return {r.address.key: r.status for r in outcome.results}
 
 

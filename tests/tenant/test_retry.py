@@ -12,7 +12,7 @@ from provisioner.diagnostics import Refused, TenantError, Throttled, Unavailable
 from provisioner.model import Cmdlet
 from provisioner.tenant import limits
 from provisioner.tenant.retry import Retry, retry_after_s
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 
 READ = Cmdlet("Get-InboundConnector", {})
 CREATE = Cmdlet("New-InboundConnector", {"Name": "hq"})
@@ -24,7 +24,7 @@ class Service:
     def __init__(self, *errors: TenantError, takes_s: float = 0.0) -> None:
         self._errors, self._takes_s = list(errors), takes_s
         self.sent = 0
-        self.clock = FastClock()
+        self.clock = TurnClock()
 
     @property
     def waits(self) -> list[float]:
@@ -124,7 +124,7 @@ def test_every_wait_is_told_with_its_call_and_reason_before_it_begins() -> None:
 NOW = dt.datetime(2026, 11, 25, 10, 0, 0, tzinfo=dt.UTC)
 
 
-class At(FastClock):
+class At(TurnClock):
     def now(self) -> dt.datetime:
         return NOW
 

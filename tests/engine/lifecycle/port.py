@@ -33,14 +33,12 @@ from provisioner.tenant.exchange_answers import check_rows, error_by_type
 from provisioner.tenant.exchange_rest import encode_parameters
 from provisioner.tenant.ports import Ports
 from provisioner.tenant.retry import Retry
-from tests.clocks import FastClock
+from tests.clocks import TurnClock
 
 START = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
 RETRY_S = 40.0
 ADMINISTRATOR = Caller("lifecycle", directory_roles=("Global Administrator",))
 _ROLES = frozenset({"Directory.ReadWrite.All", "Policy.Read.All"})
-_TURNS = 24
-"""Turns of the event loop before time moves on: more than any answer needs."""
 
 
 @dataclass(slots=True)
@@ -49,20 +47,6 @@ class _VirtualTime(Clock):
 
     def now(self) -> dt.datetime:
         return START + dt.timedelta(seconds=self.offset_s)
-
-
-class _Turns(FastClock):
-    """What is under way gets some turns of the event loop before time moves on, and no real time."""
-
-    _settle_s = 0.0
-
-    def _look(self, until: float) -> Iterator[None]:
-        looks = 0
-        while True:
-            looks += 1
-            if looks % _TURNS == 0 and until <= min(self._sleepers):
-                self.advance(max(0.0, until - self._passed_s))
-            yield
 
 
 @dataclass(slots=True)
@@ -115,7 +99,7 @@ class Service:
 
     def __init__(self, tenant: Tenant, seed: int) -> None:
         self.tenant, self.random = tenant, random.Random(seed)
-        self.clock = _Turns(tenant.clock.advance, START)
+        self.clock = TurnClock(tenant.clock.advance, START)
         self.log: list[Passage] = []
         self.at, self.fault = -1, None  # type: tuple[int, Fault | None]
         self.stop: asyncio.Event | None = None
