@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_the_contract_about_concrete_types_names_all_of_them() -> None:
 # --- what the source tree is counted for -----------------------------------------------------------------------------
 
 
-def _trees(said: str = "") -> Iterator[tuple[Path, ast.Module]]:
+def _trees(said: str) -> Iterator[tuple[Path, ast.Module]]:
     """The modules of the package in which this pattern is found; only these are parsed."""
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -110,15 +111,35 @@ def test_cli_has_fewer_than_twenty_imports_of_ours_inside_of_functions() -> None
     assert len(set(late)) < 20, late
 
 
+def _long_functions(name: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 50:
+            yield f"{name}: {node.name}"
+
+
 def test_no_function_has_more_than_fifty_lines() -> None:
-    long = [
-        f"{path.relative_to(ROOT)}: {function.name}"
-        for path, tree in _trees()
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        if (function.end_lineno or 0) - function.lineno + 1 > 50
-    ]
-    assert long == []
+    assert _found()["long functions"] == []
+
+
+_BY_HAND = re.compile(r"^[\w{}\"]+:\n {2,}\S", re.MULTILINE)
+
+
+def _yaml_writers(name: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
+    """Writing YAML by a library, or by hand: a text with a key, a line end and an indented line."""
+    documented = {id(n.value) for n in nodes if isinstance(n, ast.Expr)}
+    texts = [n for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    if any(_BY_HAND.search(str(t.value)) for t in texts if id(t) not in documented):
+        yield f"{name}: a text"
+    imported = [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
+    called = {n.attr for n in nodes if isinstance(n, ast.Attribute)} & {"safe_dump", "dump_all"}
+    # export reads a file that is there, and keeps ruamel's own mappings in it
+    ruamel = any(m.startswith("ruamel") for m in imported) and name not in {"model/yaml_text.py", "plan/export.py"}
+    if called or ruamel:
+        yield f"{name}: a library"
+
+
+def test_one_module_of_the_package_writes_yaml() -> None:
+    assert _found()["writers of YAML"] == []
 
 
 # --- what Windows does not have --------------------------------------------------------------------------------------
@@ -159,9 +180,9 @@ TURNING = frozenset({"text", "universal_newlines"})
 """Text to and from a program is in a code page on Windows, with other line ends."""
 
 
-def _one_systems(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _one_systems(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Each use of what only some systems have, with its line."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Import(names=names):
                 yield from ((node.lineno, n.name) for n in names if n.name in ONE_SYSTEMS[""])
@@ -182,14 +203,13 @@ def _one_systems(tree: ast.AST) -> Iterator[tuple[int, str]]:
                     yield from ((node.lineno, name) for name in sorted(given - allowed))
 
 
+def _outside_of_their_rooms(name: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
+    if not name.startswith(PLATFORMS):
+        yield from (f"{name}:{line}: {used}" for line, used in _one_systems(nodes))
+
+
 def test_what_only_some_systems_have_stands_in_one_room() -> None:
-    found = [
-        f"{path.relative_to(PACKAGE).as_posix()}:{line}: {name}"
-        for path, tree in _trees()
-        if not path.relative_to(PACKAGE).as_posix().startswith(PLATFORMS)
-        for line, name in _one_systems(tree)
-    ]
-    assert found == []
+    assert _found()["what only some systems have"] == []
 
 
 @pytest.mark.parametrize(
@@ -209,7 +229,7 @@ def test_what_only_some_systems_have_stands_in_one_room() -> None:
     ],
 )
 def test_the_ban_finds_what_it_bans(code: str, names: list[str]) -> None:
-    assert [name for _, name in _one_systems(ast.parse(code))] == names
+    assert [name for _, name in _one_systems(ast.walk(ast.parse(code)))] == names
 
 
 _NOT_FILES = {
@@ -223,22 +243,51 @@ _NOT_FILES = {
 }
 
 
-def _without_encoding(tree: ast.AST) -> Iterator[int]:
+_OPENING = ("open", "fdopen", "read_text", "write_text")
+
+
+def _without_encoding(nodes: Iterable[ast.AST]) -> Iterator[int]:
     """Each file that is opened as text in the encoding of the system, which is a code page on Windows."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call) or any(k.arg in {"encoding", None} for k in node.keywords):
             continue
-        name = ast.unparse(node.func)
+        if not isinstance(node.func, ast.Name | ast.Attribute):
+            continue
+        last = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        if last not in _OPENING or ast.unparse(node.func) in _NOT_FILES:
+            continue
         values = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
         modes = [str(v.value) for v in values if isinstance(v, ast.Constant)]
-        opens = name.split(".")[-1] in {"open", "fdopen"} and name not in _NOT_FILES
-        if name.endswith((".read_text", ".write_text")) or (opens and not any("b" in mode for mode in modes)):
+        if last.endswith("_text") or not any("b" in mode for mode in modes):
             yield node.lineno
 
 
+def _in_a_code_page(name: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
+    yield from (f"{name}:{line}" for line in _without_encoding(nodes))
+
+
 def test_every_text_file_is_opened_in_an_encoding_of_ours() -> None:
-    found = [
-        f"{path.relative_to(PACKAGE).as_posix()}:{line}" for path, tree in _trees() for line in _without_encoding(tree)
-    ]
-    assert found == []
-    assert list(_without_encoding(ast.parse("path.read_text()\nopen(p)\nopen(p, 'rb')\np.open('w')"))) == [1, 2, 4]
+    assert _found()["text in a code page"] == []
+    tree = ast.parse("path.read_text()\nopen(p)\nopen(p, 'rb')\np.open('w')")
+    assert list(_without_encoding(ast.walk(tree))) == [1, 2, 4]
+
+
+# --- one look at the package for all of these ------------------------------------------------------------------------
+
+_CHECKS: Mapping[str, Callable[[str, Sequence[ast.AST]], Iterator[str]]] = {
+    "long functions": _long_functions,
+    "writers of YAML": _yaml_writers,
+    "what only some systems have": _outside_of_their_rooms,
+    "text in a code page": _in_a_code_page,
+}
+
+
+@cache
+def _found() -> Mapping[str, list[str]]:
+    """What each check finds: every module is parsed and walked once for all of them."""
+    found: dict[str, list[str]] = {check: [] for check in _CHECKS}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        for check, look in _CHECKS.items():
+            found[check] += look(path.relative_to(PACKAGE).as_posix(), nodes)
+    return found

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -60,6 +61,12 @@ def loaded(folder: Path, text: str) -> Desired:
 
 def ids(folder: Path, text: str) -> list[str]:
     return [d.id for d in read(write(folder, {"plan.yaml": text}), TYPES, today=TODAY)[1]]
+
+
+@cache
+def validator() -> jsonschema.Draft202012Validator:
+    """Of the schema of plans: made once, because that takes longer than a look at a plan."""
+    return jsonschema.Draft202012Validator(schema(TYPES))
 
 
 def outcome(path: Path) -> tuple[Desired | None, Sequence[Diagnostic]]:
@@ -461,7 +468,7 @@ def test_no_content_raises_anything_but_an_input_error(tmp_path_factory: Any, pl
     assert all(d.summary and d.hint for d in found)
     if desired is not None:
         assert desired.tenant
-        jsonschema.validate(plan, schema(TYPES))
+        validator().validate(plan)
 
 
 def test_ten_thousand_mailboxes_load_in_about_a_second(tmp_path: Path) -> None:
@@ -492,7 +499,7 @@ def test_the_schema_is_one_and_takes_the_examples() -> None:
     files = sorted(EXAMPLES.glob("*.yaml"))
     assert files
     for file in files:
-        jsonschema.validate(yaml.safe_load(file.read_text("utf-8")), document)
+        validator().validate(yaml.safe_load(file.read_text("utf-8")))
     desired, warnings = load(EXAMPLES, TYPES, today=TODAY)
     assert desired.resources
     assert list(warnings) == []
@@ -545,7 +552,7 @@ def test_what_the_loader_refuses_the_schema_refuses(text: str, tmp_path: Path) -
     with pytest.raises(InputError):
         load(write(tmp_path, {"plan.yaml": f"{head}{text}\n"}), TYPES, today=TODAY)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(yaml.safe_load(text), schema(TYPES))
+        validator().validate(yaml.safe_load(text))
 
 
 def test_waivers_carry_their_place(tmp_path: Path) -> None:

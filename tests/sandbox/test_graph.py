@@ -95,23 +95,28 @@ def everything(graph: httpx.Client, path: str, **headers: str) -> list[dict[str,
 # with the SDK
 
 
-def test_the_sdk_pages_through_all_users(sandbox: Running) -> None:
+# The SDK takes 15 ms for each user that it reads: a few are enough to see that it understands.
+FEW = "startswith(userPrincipalName,'user00')"
+
+
+def test_the_sdk_pages_through_users(sandbox: Running) -> None:
     async def work(client: GraphServiceClient) -> list[str]:
-        names, page = [], await client.users.get()
+        query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(filter=FEW, top=4)
+        names, page = [], await client.users.get(request_configuration=RequestConfiguration(query_parameters=query))
         while page is not None:
             names += [str(user.user_principal_name) for user in page.value or []]
             page = await client.users.with_url(page.odata_next_link).get() if page.odata_next_link else None
         return names
 
     names = with_sdk(sandbox, work)
-    assert len(names) == 250
-    assert set(names) == {user["userPrincipalName"] for user in seed()["graph"]["users"]}
+    assert len(names) == 10
+    assert set(names) == {user["userPrincipalName"] for user in seed()["graph"]["users"][:10]}
 
 
 def test_the_sdk_selects_filters_and_counts(sandbox: Running) -> None:
     async def work(client: GraphServiceClient) -> tuple[int | None, list[User]]:
         query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(
-            filter="endswith(mail,'@contoso.com') and accountEnabled eq true",
+            filter=f"{FEW} and endswith(mail,'@contoso.com') and accountEnabled eq true",
             select=["id", "mail"],
             top=999,
             count=True,
@@ -123,7 +128,7 @@ def test_the_sdk_selects_filters_and_counts(sandbox: Running) -> None:
         return page.odata_count, page.value or []
 
     count, users = with_sdk(sandbox, work)
-    wanted = [u for u in seed()["graph"]["users"] if u["mail"] and u["accountEnabled"]]
+    wanted = [u for u in seed()["graph"]["users"][:10] if u["mail"] and u["accountEnabled"]]
     assert count == len(users) == len(wanted)
     assert users[0].display_name is None
 
