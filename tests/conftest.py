@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 
 from tests.generated import drawn, register_profiles
 
-GOLDEN = Path(__file__).parent / "golden"
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden"
 
 register_profiles()
 
@@ -27,10 +31,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Ctrl-C reaches what the tests start, even where they run in the background of a shell, which ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker = getattr(config, "workerinput", None)
+    if worker and config.args_source is config.ArgsSource.TESTPATHS:
+        _load_tests(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
+def _load_tests(worker: int, workers: int) -> None:
+    """Import all test modules, each worker from another one on: where they are not compiled yet, each compiles a part.
+
+    Otherwise all would compile each module at the same time. What cannot be imported is told when it is collected.
+    """
+    names = [".".join(p.relative_to(HERE.parent).with_suffix("").parts) for p in sorted(HERE.rglob("test_*.py"))]
+    first = len(names) * worker // workers
+    for name in names[first:] + names[:first]:
+        with warnings.catch_warnings(), contextlib.suppress(Exception, pytest.skip.Exception):
+            warnings.simplefilter("error")
+            importlib.import_module(name)
 
 
 @pytest.fixture
