@@ -205,7 +205,7 @@ def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, A
     """What drafting found, and what the rules say of the plan, of the tenant with what is unmanaged, of each change."""
     desired, types = draft.desired, draft.types
     yield from draft.findings
-    yield from rules.lint(desired, tuple(types.values()))
+    yield from rules.lint(desired, tuple(types.values()), draft.observed)
     yield from rules.check(desired, draft.observed, changes, types)
     yield from rules.check_unmanaged(left, desired, changes, types)
     for change in changes:

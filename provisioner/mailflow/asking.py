@@ -22,7 +22,7 @@ from provisioner.model import (
     Unknown,
     request_key,
 )
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice, Device
 from provisioner.model.picture import Acceptance, Account, Contribution, HighVolume, PasswordPolicy, Relay, SignIn
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
@@ -32,6 +32,7 @@ from provisioner.resources.rows import (
     authentication_policy,
     cas_mailbox,
     connection_filter,
+    external_limit,
     ipv6_status,
     membership,
     organization_config,
@@ -71,7 +72,16 @@ def questions(desired: Desired) -> Sequence[Request]:
     if _needs_undeclared(desired, Acceptance):
         asked.append(accepted_domain.REQUEST)
     asked += [ipv6_status.look_up(domain) for domain in reached_by_address(desired)]
+    if counted_outside(desired):
+        asked.append(external_limit.REQUEST)
     return [*asked, *_of_traffic(desired)]
+
+
+def counted_outside(desired: Desired) -> Sequence[Device]:
+    """The devices with a volume that the tenant's limit of external recipients counts: relayed or signed in."""
+    counted = {name for name, c in desired.choices.items() if c.method in {CLIENT_SUBMISSION, SMTP_RELAY}}
+    senders = (device for name, device in desired.devices.items() if name in counted)
+    return [device for device in senders if device.recipients == "anyone" and device.recipients_per_day]
 
 
 def relays_by_address(desired: Desired, types: Sequence[ResourceType[Any]] = TYPES) -> Sequence[Resource]:
@@ -245,6 +255,7 @@ _COLUMNS = {
     "Get-CASMailbox": cas_mailbox.COLUMNS,
     "Get-HostedConnectionFilterPolicy": connection_filter.COLUMNS,
     "Get-IPv6StatusForAcceptedDomain": ipv6_status.COLUMNS,
+    "Get-LimitsEnforcementStatus": external_limit.REQUEST.columns,
     "Get-TenantAllowBlockListItems": allow_block_list.COLUMNS,
 }
 

@@ -55,6 +55,7 @@ _GENERAL = (
     Rule("REPLAY-UNCERTAIN", _INFO, "", "Whether an observed sender is refused after the changes is not known."),
     Rule("RENAMED-UNCLEAR", _WARNING, "", "A marked object may be a declared one under another name: it is kept."),
     Rule("RESOURCE-MISSING", _ERROR, "precondition", "A declared object does not exist and cannot be created."),
+    Rule("RULE-NOT-DECIDED", _INFO, "", "Whether a rule applies is not known: what it rests on could not be read."),
     Rule("SAME-MAILBOX", _ERROR, "precondition", "Two entries of the plan are names of one object."),
     Rule("SMTP-AUTH-BLOCKED", _WARNING, "", "A device cannot sign in: another setting blocks it."),
     Rule("SMTP-AUTH-UNKNOWN", _INFO, "", "Whether a device can sign in could not be read."),

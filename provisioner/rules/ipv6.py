@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from provisioner.mailflow.asking import reached_by_address, relays_by_address
-from provisioner.model import Desired, Finding, Observed, ResourceType
+from provisioner.model import Answer, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.resources.rows import ipv6_status, rows_of
 from provisioner.rules.catalogue import RULES
 from provisioner.rules.plan_alone import listed
+from provisioner.rules.unread import not_decided
 
 
 def ipv6_findings(desired: Desired, observed: Observed, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
@@ -19,10 +20,16 @@ def ipv6_findings(desired: Desired, observed: Observed, types: Mapping[str, Reso
     """
     relays = relays_by_address(desired, tuple(types.values()))
     domains = reached_by_address(desired, tuple(types.values())) if relays else ()
-    open_ = [d for d in domains if ipv6_status.enabled(rows_of(observed.evidence, ipv6_status.look_up(d)))]
+    status = {d: ipv6_status.enabled(rows_of(observed.evidence, ipv6_status.look_up(d))) for d in domains}
+    rule = RULES["CONNECTOR-IPV6"]
+    unread = {d: why for d in domains if status[d] is None and (why := _why_unread(d, observed))}
+    if unread:
+        what, reason = f"whether {listed(list(unread))} takes mail over IPv6", next(iter(unread.values()))
+        yield not_decided(rule.id, what, ipv6_status.look_up("").name, reason, relays[0].location)
+    open_ = [d for d in domains if status[d]]
     if not open_:
         return
-    rule, first = RULES["CONNECTOR-IPV6"], relays[0]
+    first = relays[0]
     takes = "takes" if len(open_) == 1 else "take"
     connectors = listed([str(relay.address) for relay in relays])
     summary = (
@@ -32,3 +39,11 @@ def ipv6_findings(desired: Desired, observed: Observed, types: Mapping[str, Reso
     commands = "; ".join(f"Disable-IPv6ForAcceptedDomain -Domain {domain}" for domain in open_[:3])
     fix = f"let the senders connect over IPv4 only, or turn IPv6 off there, which shows within an hour: {commands}"
     yield Finding(rule.id, rule.severity, summary, fix, first.address, rule.blocks, location=first.location)
+
+
+def _why_unread(domain: str, observed: Observed) -> str:
+    """Why the status of a domain is not known; "" where it was not asked for."""
+    answer = observed.evidence.get(request_key(ipv6_status.look_up(domain)))
+    if answer is None:
+        return ""
+    return "the answer does not tell it" if isinstance(answer, Answer) else answer.reason

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner import mailflow
 from provisioner.devices import NAMES, at_mx, odd_sources, worked_out_for
 from provisioner.mailflow.picture import of_declared
-from provisioner.model import Desired, Finding, Resource, ResourceType, Rule
-from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Device
+from provisioner.model import Desired, Finding, Observed, Resource, ResourceType, Rule
+from provisioner.model.devices import DIRECT_SEND, Device
 from provisioner.model.picture import Relay, shared
 from provisioner.resources import TYPES
 from provisioner.rules.catalogue import RULES, rule_of
+from provisioner.rules.external_limit import external_limit_findings
 
 Types = Iterable[ResourceType[Any]]
 
 
-def lint(desired: Desired, types: Types = TYPES) -> Iterator[Finding]:
-    """All findings about the plan alone, in the order of its resources."""
+def lint(desired: Desired, types: Types = TYPES, observed: Observed | None = None) -> Iterator[Finding]:
+    """All findings about the plan alone, in the order of its resources. `observed` makes some of them exact."""
     by_name = {t.name: t for t in types}
     for resource in desired.resources.values():
         kind = by_name[resource.address.type]
@@ -35,7 +35,7 @@ def lint(desired: Desired, types: Types = TYPES) -> Iterator[Finding]:
     yield from _lost_devices(desired)
     yield from _risks(desired)
     yield from _named_by_connectors(desired, by_name)
-    yield from _external_limit(desired)
+    yield from external_limit_findings(desired, observed)
 
 
 def _odd_sources(desired: Desired) -> Iterator[Finding]:
@@ -97,33 +97,6 @@ def _named_by_connectors(desired: Desired, types: Mapping[str, ResourceType[Any]
                 summary = f"{resource.address} relays for addresses of site/{name}, which {how}"
                 hint = "let its devices sign in or show a certificate, and take the addresses out of the connector"
                 yield _finding(RULES["CONNECTOR-SHARED-ADDRESS"], resource, "sender_ip_addresses", summary, hint)
-
-
-_FIRST_LICENCE, _OF_EACH, _POWER, _BASE = 10_000, 500, 0.7, 9_500
-"""The tenant's external recipients in 24 hours: 500 x licences^0.7 + 9,500 (Exchange Team Blog, 24 February 2025)."""
-
-
-def _external_limit(desired: Desired) -> Iterator[Finding]:
-    """What the devices that relay or sign in may reach together outside, against the limit of the whole tenant.
-
-    High Volume Email is not counted by it, nor is mail within the organization.
-    """
-    counted = {CLIENT_SUBMISSION, SMTP_RELAY}
-    choices = desired.choices
-    senders = [d for name, d in desired.devices.items() if name in choices and choices[name].method in counted]
-    outside = [d for d in senders if d.recipients == "anyone" and d.recipients_per_day]
-    total = sum(d.recipients_per_day for d in outside)
-    if total <= _FIRST_LICENCE:
-        return
-    rule = RULES["TENANT-EXTERNAL-LIMIT"]
-    licences = math.ceil(((total - _BASE) / _OF_EACH) ** (1 / _POWER))
-    most = max(outside, key=lambda d: d.recipients_per_day)
-    summary = (
-        f"the devices may reach {total:,} external recipients a day, {most.address} the most; a tenant may with "
-        f"{licences:,} licences or more (550 5.7.233), mail of people included"
-    )
-    hint = "compare the licences of the tenant without trials; Azure Communication Services Email is made for bulk mail"
-    yield Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=most.location)
 
 
 def listed(words: Sequence[str], most: int = 3) -> str:

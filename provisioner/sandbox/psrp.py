@@ -70,7 +70,7 @@ _JEA_NOUNS = (
     "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy",
     "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
-    "InboundConnector", "IPv6StatusForAcceptedDomain",
+    "InboundConnector", "IPv6StatusForAcceptedDomain", "LimitsEnforcementStatus",
     "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",
     "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OutboundConnector", "Recipient",
     "RecipientPermission", "RemoteDomain", "ServicePrincipal", "ServicePrincipalAuthorization",

@@ -40,10 +40,23 @@ def test_a_domain_that_takes_mail_over_ipv6_is_told_with_its_connectors_and_the_
     assert both.summary.startswith("contoso.com, fabrikam.com take mail over IPv6")
 
 
-@pytest.mark.parametrize("status", ["Disabled", "", "Pending"])
-def test_a_domain_that_certainly_does_or_may_not_is_not_told(tmp_path: Path, status: str) -> None:
-    assert told(tmp_path, PLAN, contoso=status) == []
+def test_a_domain_that_takes_none_or_was_not_asked_about_is_not_told(tmp_path: Path) -> None:
+    assert told(tmp_path, PLAN, contoso="Disabled") == []
     assert told(tmp_path, PLAN) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [(Answer(({"Status": "Pending"},)), "does not tell"), (Answer(), "does not tell"),
+     (Unknown("the role is missing", "permission"), "the role is missing")],
+)  # fmt: skip
+def test_a_status_that_could_not_be_read_is_said(tmp_path: Path, answer: Answer | Unknown, why: str) -> None:
+    desired = loaded(tmp_path, PLAN)
+    observed = Observed({}, evidence={request_key(ipv6_status.look_up("contoso.com")): answer})
+    (found,) = ipv6_findings(desired, observed, {t.name: t for t in TYPES})
+    assert found.rule == "RULE-NOT-DECIDED"
+    assert (why in found.summary, "CONNECTOR-IPV6" in found.summary, "contoso.com" in found.summary) == (True,) * 3
+    assert "Get-IPv6StatusForAcceptedDomain" in found.mend
 
 
 def test_domains_are_asked_about_only_where_senders_relay_by_address(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from provisioner.sandbox.cmdlets import (
     historical_search,
     hve_account,
     inbound_connector,
+    limits_enforcement,
     mailbox,
     mailbox_permission,
     management_role,
@@ -59,7 +60,11 @@ _MODULES = (
 )
 _OTHER_NOUNS = (accepted_domain.IPV6, *recipient.NOUNS, hve_account.BILLING_POLICY, management_role.SCOPE)
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *_OTHER_NOUNS)}
-_RECORDS = (message_trace, historical_search)  # cmdlets about records, which are no objects of the directory
+_RECORDS = (
+    message_trace,
+    historical_search,
+    limits_enforcement,
+)  # cmdlets about records, which are no objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
     cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS
 }
