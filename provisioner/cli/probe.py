@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from provisioner.cli.diagnose import in_plan, lines, plain
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
+from provisioner.mailflow.basic_authentication import counted
 from provisioner.operations.connection import run
 from provisioner.operations.device_secrets import Given
 from provisioner.operations.probing import Probed, Probing, probe
@@ -130,7 +132,7 @@ def command(
     if format_ == "json":
         session.json(_facts(found))
     else:
-        session.result("".join(f"{line}\n" for line in _lines(found, sent=send)))
+        session.result("".join(f"{line}\n" for line in _lines(found, session.today(), sent=send)))
     return 0 if found.said.accepted and (found.trace is None or found.trace.arrived) else 1
 
 
@@ -151,7 +153,7 @@ def _facts(found: Probed) -> dict[str, Any]:
     }
 
 
-def _lines(found: Probed, *, sent: bool) -> Iterator[str]:
+def _lines(found: Probed, today: dt.date, *, sent: bool) -> Iterator[str]:
     yield ""
     if found.said.accepted:
         yield "Accepted: one message was delivered." if sent else "Accepted, and ended before the message (--send)."
@@ -164,7 +166,8 @@ def _lines(found: Probed, *, sent: bool) -> Iterator[str]:
         if found.remedy is not None:
             yield visible(f"  for this device: {found.remedy.sentence}")
             yield from in_plan(found.remedy.plan) if found.remedy.plan else ()
-    yield from (visible(f"  {line}") for line in (*found.network, *found.limits, *found.after))
+    after = (counted(line, today) for line in found.after)
+    yield from (visible(f"  {line}") for line in (*found.network, *found.limits, *after))
     yield from map(visible, _traced(found.trace) if found.trace else ())
 
 

@@ -28,5 +28,12 @@ def counted(text: str, today: datetime.date) -> str:
     )
 
 
+HVE_BASIC_ENDS = datetime.date(2028, 9, 30)
 HVE_BASIC_ENDING = "basic authentication for High Volume Email ends in September 2028"
-"""Learn, "Manage high volume emails for Microsoft 365"."""
+"""Learn, "Manage high volume emails for Microsoft 365", which names the month."""
+
+
+def lasting(*, hve: bool) -> str:
+    """How long a password that was taken may go on working. True on any day: a date proves nothing about a tenant."""
+    day, ending = (HVE_BASIC_ENDS, HVE_BASIC_ENDING) if hve else (BASIC_ENDS, BASIC_ENDING)
+    return f"the password was accepted; this may still work until {day}: {ending}"

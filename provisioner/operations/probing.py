@@ -16,6 +16,7 @@ from provisioner.devices import NAMES, Remedy, Way, afterwards, device_of, remed
 from provisioner.diagnosis.diagnose import Diagnosis, diagnose
 from provisioner.diagnosis.evidence import Evidence
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.mailflow.basic_authentication import lasting
 from provisioner.model import Answer, Desired, Unknown, request_key
 from provisioner.model.clouds import Cloud, cloud_of_mail
 from provisioner.model.devices import HIGH_VOLUME_EMAIL, Device
@@ -93,6 +94,8 @@ async def probe(
         return await _blocked(context, how, attempt, said, cloud)
     after = list(afterwards(device, desired.choices[device.name], desired)) if said.accepted else []
     after += [line async for line in _group(context, desired, how, probing.recipient)] if said.accepted else []
+    if said.accepted and how.user and how.authentication == "basic":
+        after += [lasting(hve=how.method == HIGH_VOLUME_EMAIL), *_until(device)]
     found = Probed(how, said, after=after, limits=[line async for line in _limits(how, attempt)])
     if said.accepted and probing.trace_s:
         spf_domain = "" if how.user else how.domain
@@ -109,6 +112,12 @@ async def probe(
         evidence=await evidence_of(context, meant),
         remedy=await _remedy(context, device, desired, meant, how),
     )
+
+
+def _until(device: Device) -> Iterator[str]:
+    """The day until which the plan itself means this way to hold."""
+    if device.until:
+        yield f"the plan has this way for {device.address} until {device.until}"
 
 
 # --- what cannot be tried --------------------------------------------------------------------------------------------

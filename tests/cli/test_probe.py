@@ -42,6 +42,7 @@ SUBMISSION = """devices:
     recipients: anyone
     supports: { tls: "1.2", authentication: [basic] }
     method: client_submission
+    until: 2027-03-01
 """
 RELAY = """owner: team
 sites: { hq: { egress_ip_addresses: [93.184.216.10] } }
@@ -134,6 +135,10 @@ def test_a_device_that_signs_in(shop: Shop, profile: str) -> None:
     assert shop.run("--profile", profile, "apply", plan, "--auto-approve").returncode == 0
     assert probe(shop, "erp-server", *options, profile=profile, **PASSWORD)["accepted"]
     assert shop.tenant.control("GET", "/mail") == [], "nothing is sent without --send"
+    text = shop.run("--profile", profile, "probe", "erp-server", "plan.yaml", *options, **PASSWORD).stdout
+    assert "this may still work until 2026-12-31: basic authentication for client submission is off" in text
+    after = probe(shop, "erp-server", *options, profile=profile, **PASSWORD)["after"]
+    assert "the plan has this way for device/erp-server until 2027-03-01" in after
     assert probe(shop, "erp-server", *options, "--send", profile=profile, **PASSWORD)["accepted"]
     (mail,) = json.loads(shop.run("sandbox", "mail", "--format", "json").stdout)
     assert (mail["route"], mail["recipients"]) == ("client_submission", {"someone@fabrikam.com": "external"})
