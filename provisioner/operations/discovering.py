@@ -38,7 +38,8 @@ from provisioner.resources.rows import (
     transport_config,
     user,
 )
-from provisioner.senders import reports, sign_ins, traces
+from provisioner.resources.rows.enterprise_application import GRAPH_API
+from provisioner.senders import applications, reports, sign_ins, traces
 from provisioner.senders.inventory import HVE, OAUTH, SIGNING_IN, Evidence, Inventory, Sender, Source, State
 from provisioner.senders.merging import Knowledge, judged, merged
 from provisioner.senders.observing import Observation, earliest, moment
@@ -59,6 +60,7 @@ _NEEDS: Mapping[Evidence, str] = {
     "conditional_access": f"{access_policy.PERMISSION} (Graph), with admin consent",
     "sign_ins": sign_ins.PERMISSION,
     "service_principal_sign_ins": sign_ins.PERMISSION,
+    "graph_sign_ins": sign_ins.PERMISSION,
     "smtp_auth_report": reports.ROLE,
     "connector_report": reports.ROLE,
     "message_traces": f"{traces.ROLE}, or {traces.PERMISSION}",
@@ -110,11 +112,13 @@ async def discover(context: Context, asking: Asking, tenant: Tenant | None = Non
         for source in known.sources():
             found.add(source)
         await _sign_ins(opened.ports, found, known, period, reads)
+        idle = await _graph_senders(opened.ports, found, period, reads)
         await _reports(opened.ports, found, files, asking, period)
         await _traces(context, opened.ports, found, known, period)
         inventory = merged(
             found.observations, known.knowledge, found.sources, (opened.identity.initial_domain, *period.ends)
         )
+    inventory = dataclasses.replace(inventory, idle_applications=idle)
     return judged(inventory, known.verdicts(inventory.senders))
 
 
@@ -309,6 +313,26 @@ def _licensed(source: Source) -> Source:
     if source.state == "read" or not sign_ins.unlicensed(source.reason):
         return source
     return dataclasses.replace(source, needs=sign_ins.LICENCE)
+
+
+async def _graph_senders(ports: Ports, found: _Found, period: _Period, reads: int) -> tuple[str, ...]:
+    """The applications that may send through Microsoft Graph and use it; those are returned that do not."""
+    since = period.last(sign_ins.DAYS)
+    tokens = sign_ins.of_applications(since, GRAPH_API)
+    answers = await engine.ask([applications.ROLES, applications.RBAC, tokens], ports, reads=reads)
+    roles, assigned, seen = (answers[request_key(r)] for r in (applications.ROLES, applications.RBAC, tokens))
+    consents: Answer | Unknown = roles
+    if isinstance(roles, Answer):
+        principal = applications.principal_of(roles.rows)
+        consents = Answer() if not principal else await _one(ports, applications.granted(principal))
+    may_send = applications.holders(*(a.rows if isinstance(a, Answer) else () for a in (roles, consents, assigned)))
+    lacking = [needs for answer, needs in ((consents, applications.NEEDS_CONSENT), (assigned, applications.NEEDS_ROLE))
+               if isinstance(answer, Unknown)]  # fmt: skip
+    found.add(_source("mail_permissions", [consents, assigned], "; ".join(lacking), ("", "")))
+    rows = seen.rows if isinstance(seen, Answer) else ()
+    source = _licensed(_source("graph_sign_ins", [seen], sign_ins.PERMISSION, (since, period.end)))
+    found.add(source, applications.decode(rows, may_send))
+    return applications.idle(rows, may_send)
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------

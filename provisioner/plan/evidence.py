@@ -84,6 +84,8 @@ class _Proposing:
         for sender in self.inventory.senders:
             self.one(sender)
         self.left += [f"{m}: may log in with SMTP AUTH, and no source saw it" for m in self.inventory.idle_mailboxes]
+        idle = self.inventory.idle_applications
+        self.left += [f"{a}: may send through Microsoft Graph, and no source saw it get a token" for a in idle]
 
     def one(self, sender: Sender) -> None:
         """One device for each place that a sender was seen at; one without a place where it has too many, or none."""
@@ -91,6 +93,9 @@ class _Proposing:
         if not accepted(sender):
             codes = ", ".join(f"{f.count:,} times {f.code}" for f in sender.failures)
             self.left.append(f"{who}: all that was observed of it was refused ({codes})")
+            return
+        if not who and sender.client_ids:
+            self.left.append(f"{called(sender)}: {AS_WHOM}")
             return
         if not _is_address(who):
             self.left.append(f"{who or 'the null sender'}: not the address of a device")
@@ -239,6 +244,16 @@ def _notes(sender: Sender, place: SourceAddress | None) -> Iterator[str]:
         yield "messages_per_day is the average: a busy day has more"
     if sender.may_log_in == "blocked":
         yield "by the switches it may not log in any more"
+
+
+AS_WHOM = "an application whose From address is not known: ask who runs it, and write the device by hand"
+
+
+def called(sender: Sender) -> str:
+    """An application by its name and client id."""
+    name, ids = ", ".join(sender.applications), ", ".join(sender.client_ids)
+    how = f"sends by {_HOW[sender.protocol]}"
+    return f"{name} ({ids}, {how})" if name else f"{ids} ({how})"
 
 
 def _is_address(text: str) -> bool:

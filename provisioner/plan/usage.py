@@ -79,6 +79,8 @@ def _is_of(sender: Sender, device: Device, desired: Desired) -> bool:
 
 
 def _named(sender: Sender, device: Device) -> bool:
+    if device.client_id and device.client_id in sender.client_ids:
+        return True
     if sender.mailbox and sender.mailbox in {device.mailbox, *device.addresses}:
         return True
     domain = sender.address.rpartition("@")[2]
@@ -132,6 +134,9 @@ def _undeclared(senders: Sequence[Sender], inventory: Inventory, desired: Desire
         choice = devices.choose(device, facts)
         why = "; ".join([*choice.reasons, *choice.advice] if choice.method else choice.advice)
         yield _row(UNDECLARED, None, sender, choice, f"declare it: {why}")
+    for sender in senders:
+        if sender.client_ids and not (sender.address or sender.mailbox):
+            yield _row(UNDECLARED, None, sender, None, evidence.AS_WHOM)
 
 
 def _device(entry: Entry, desired: Desired) -> tuple[Device, Facts]:
@@ -147,7 +152,7 @@ def _row(state: str, device: Device | None, sender: Sender | None, choice: Choic
     return {
         "state": state,
         "device": device.name if device else "",
-        "sender": (sender.address or sender.mailbox) if sender else ", ".join(device.senders) if device else "",
+        "sender": (sender.address or sender.mailbox or evidence.called(sender)) if sender else ", ".join(device.senders) if device else "",
         "uses": sender.protocol if sender else "",
         "ip_addresses": list(sender.ip_addresses) if sender else [],
         "messages": sender.messages if sender else None,

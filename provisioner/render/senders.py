@@ -25,6 +25,8 @@ PROTOCOLS = {
 SOURCES = {
     "sign_ins": "sign-in log",
     "service_principal_sign_ins": "sign-in log of applications",
+    "graph_sign_ins": "sign-in log of applications at Microsoft Graph",
+    "mail_permissions": "permissions to send through Microsoft Graph",
     "smtp_auth_report": "SMTP AUTH report",
     "message_traces": "message traces",
     "trace_details": "details of message traces",
@@ -101,6 +103,7 @@ def _text(document: Document) -> str:
     for title, names in (
         ("May log in with SMTP AUTH, and nothing shows that they do:", document["idle_mailboxes"]),
         ("Connectors for relay, and nothing shows that mail comes through them:", document["idle_connectors"]),
+        ("May send through Microsoft Graph, and nothing shows that they do:", document["idle_applications"]),
     ):
         lines += ["", title, *(f"  {visible(name)}" for name in names)] if names else []
     missing = gaps(document)

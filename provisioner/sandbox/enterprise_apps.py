@@ -68,6 +68,14 @@ def assignments(tenant: Tenant, principal_id: str) -> Iterator[Row]:
                 }
 
 
+def assigned_to(tenant: Tenant, principal_id: str) -> Iterator[Row]:
+    """Who holds the application permissions of an API, by the object id of its service principal (Learn, "List
+    appRoleAssignments granted for a service principal")."""
+    for app in tenant.apps:
+        mine = assignments(tenant, str(app["objectId"]))
+        yield from (row for row in mine if str(row["resourceId"]).lower() == principal_id.lower())
+
+
 def _values(tenant: Tenant, api: str) -> list[str]:
     """The permissions of an API: those that mail has to do with, and whatever else an application of a seed has."""
     granted = (value for app in tenant.apps for value in app.get("appRoles", {}).get(api, ()))

@@ -341,13 +341,15 @@ class GraphService:
         return Reply(200, {"@odata.context": context_of(call, "servicePrincipals", entity=True), **row})
 
     def _app_role_assignments(self, call: Call) -> Reply:
-        if call.path[2].lower() != "approleassignments":
+        listings = {"approleassignments": enterprise_apps.assignments, "approleassignedto": enterprise_apps.assigned_to}
+        listing = listings.get(call.path[2].lower())
+        if listing is None:
             raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
         call.need(enterprise_apps.READ)
         found = str(self._find_principal(call.path[1])["id"])
         select = _selection(call, None, None)
-        rows = [_project(row, select) for row in enterprise_apps.assignments(self._tenant, found)]
-        return self._listed(call, "appRoleAssignments", rows)
+        rows = [_project(row, select) for row in listing(self._tenant, found)]
+        return self._listed(call, call.path[2], rows)
 
     def _find_principal(self, key: str) -> Row:
         for row in enterprise_apps.principals(self._tenant):

@@ -43,7 +43,8 @@ State = Literal["read", "partial", "not_read"]
 
 Evidence = Literal["sign_ins", "service_principal_sign_ins", "smtp_auth_report", "message_traces", "trace_details",
                    "connector_report", "mailboxes", "organization", "authentication_policies", "security_defaults",
-                   "conditional_access", "connectors", "accepted_domains", "high_volume_accounts"]  # fmt: skip
+                   "conditional_access", "connectors", "accepted_domains", "high_volume_accounts",
+                   "graph_sign_ins", "mail_permissions"]  # fmt: skip
 """A source by its name."""
 
 
@@ -180,7 +181,8 @@ class Inventory:
     """Everything that was found out. `begin` and `end` are the period that was asked for.
 
     `idle_mailboxes` are those whose switch explicitly allows SMTP AUTH, and `idle_connectors` the enabled connectors
-    for relay, that no source saw in use: they prove nothing where the sources were not read.
+    for relay, that no source saw in use; `idle_applications` may send through Microsoft Graph, and no token of theirs was
+    seen. They prove nothing where the sources were not read.
     """
 
     tenant: str
@@ -190,6 +192,7 @@ class Inventory:
     sources: tuple[Source, ...] = ()
     idle_mailboxes: tuple[str, ...] = ()
     idle_connectors: tuple[str, ...] = ()
+    idle_applications: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -209,6 +212,7 @@ def ordered(inventory: Inventory) -> Inventory:
         sources=tuple(sorted({dataclasses.replace(s, reason=unicode_text(s.reason)) for s in inventory.sources})),
         idle_mailboxes=tuple(sorted({unicode_text(name) for name in inventory.idle_mailboxes})),
         idle_connectors=tuple(sorted({unicode_text(name) for name in inventory.idle_connectors})),
+        idle_applications=tuple(sorted({unicode_text(name) for name in inventory.idle_applications})),
     )
 
 

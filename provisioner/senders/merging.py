@@ -17,6 +17,7 @@ from typing import Literal
 from provisioner.senders.inventory import (
     BASIC,
     DIRECT,
+    GRAPH,
     HVE,
     OAUTH,
     RELAY,
@@ -137,7 +138,8 @@ def _placed(observations: Sequence[Observation], knowledge: Knowledge) -> Sequen
     by_mailbox, by_protocol = _places(found, lambda key: key.mailbox), _places(found, lambda key: key.protocol)
     found += [_of_login(o, knowledge, by_mailbox) for o in observations if o.source == "sign_ins"]
     applications = (o for o in observations if o.source == "service_principal_sign_ins")
-    return [*found, *(_of_application(o, by_protocol.get(OAUTH, {})) for o in applications)]
+    found += [_of_application(o, by_protocol.get(OAUTH, {})) for o in applications]
+    return [*found, *(_of_graph(o) for o in observations if o.source == "graph_sign_ins")]
 
 
 _Places = Mapping[str, Mapping[_Key, frozenset[str]]]
@@ -248,6 +250,11 @@ def _of_application(o: Observation, submitting: Mapping[_Key, frozenset[str]]) -
     return _Placed(_Key("", "", OAUTH, o.client_id), o, why)
 
 
+def _of_graph(o: Observation) -> _Placed:
+    why = "the application may send through Microsoft Graph and gets tokens for it; whether and as whom is not known"
+    return _Placed(_Key("", "", GRAPH, o.client_id), o, why)
+
+
 def _any(addresses: Iterable[str], networks: Iterable[str]) -> bool:
     """Whether one of the addresses is in one of the networks. Text that is not a network holds nothing."""
     spaces = [space for space in map(_network, networks) if space is not None]
@@ -344,7 +351,7 @@ def _source_addresses(seen: Sequence[Observation]) -> tuple[SourceAddress, ...]:
     )
 
 
-_UNCOUNTED: frozenset[Evidence] = frozenset({"sign_ins", "service_principal_sign_ins"})
+_UNCOUNTED: frozenset[Evidence] = frozenset({"sign_ins", "service_principal_sign_ins", "graph_sign_ins"})
 """Sources that count logins and no messages."""
 
 

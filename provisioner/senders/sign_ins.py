@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from provisioner.model import GraphRequest, Row
-from provisioner.senders.inventory import BASIC, OAUTH
+from provisioner.resources.rows.enterprise_application import EXCHANGE_API
+from provisioner.senders.inventory import BASIC, OAUTH, Evidence, Protocol
 from provisioner.senders.observing import Observation, address, moment, source_ip
 
 DAYS = 30
@@ -22,9 +23,9 @@ _COLUMNS = frozenset({
     "id", "createdDateTime", "userPrincipalName", "userId", "appId", "appDisplayName", "ipAddress", "clientAppUsed",
     "status",
 })  # fmt: skip
-_COLUMNS_OF_BETA = _COLUMNS | {"userAgent", "authenticationProtocol", "servicePrincipalName", "resourceId"}
+_COLUMNS_OF_BETA = _COLUMNS | {"userAgent", "authenticationProtocol", "servicePrincipalName", "servicePrincipalId", "resourceId",
+}  # fmt: skip
 _LEGACY = "clientAppUsed eq 'Authenticated SMTP'"
-_EXCHANGE = "00000002-0000-0ff1-ce00-000000000000"
 
 
 def interactive(since: str) -> GraphRequest:
@@ -40,10 +41,10 @@ def every_kind(since: str) -> tuple[GraphRequest, ...]:
     )
 
 
-def of_applications(since: str) -> GraphRequest:
-    """Sign-ins of service principals since a moment, for whatever resource."""
+def of_applications(since: str, resource: str = EXCHANGE_API) -> GraphRequest:
+    """Sign-ins of service principals to a resource since a moment."""
     kind = "signInEventTypes/any(t: t eq 'servicePrincipal')"
-    return _request(f"createdDateTime ge {since} and resourceId eq '{_EXCHANGE}' and {kind}", beta=True)
+    return _request(f"createdDateTime ge {since} and resourceId eq '{resource}' and {kind}", beta=True)
 
 
 def _request(condition: str, *, beta: bool) -> GraphRequest:
@@ -58,7 +59,7 @@ def unlicensed(reason: str) -> bool:
 
 def decode(rows: Iterable[Row]) -> Iterator[Observation]:
     """Logins over SMTP with a password; each row once, also where two questions return it."""
-    for row in _distinct(rows):
+    for row in distinct(rows):
         code, reason = _refusal(row)
         created = moment(row.get("createdDateTime"))
         yield Observation(
@@ -82,28 +83,36 @@ def decode_applications(rows: Iterable[Row], registered: frozenset[str] | None) 
 
     Nothing tells what a token was for: an application that reads mailboxes signs in alike.
     """
-    for row in _distinct(rows):
-        client_id = str(row.get("appId") or "").lower()
-        if registered is not None and client_id not in registered:
-            continue
-        code, reason = _refusal(row)
-        created = moment(row.get("createdDateTime"))
-        yield Observation(
-            "service_principal_sign_ins",
-            protocol=OAUTH,
-            ip_address=source_ip(row.get("ipAddress")),
-            application=str(row.get("servicePrincipalName") or row.get("appDisplayName") or ""),
-            client_id=client_id,
-            code=code,
-            reason=reason,
-            logins=0 if code else 1,
-            failures=1 if code else 0,
-            first=created,
-            last=created,
-        )
+    for row in distinct(rows):
+        if registered is None or _client_id(row) in registered:
+            yield of_application(row, "service_principal_sign_ins", OAUTH)
 
 
-def _distinct(rows: Iterable[Row]) -> Iterable[Row]:
+def of_application(row: Row, source: Evidence, protocol: Protocol) -> Observation:
+    """One sign-in of a service principal."""
+    code, reason = _refusal(row)
+    created = moment(row.get("createdDateTime"))
+    return Observation(
+        source,
+        protocol=protocol,
+        ip_address=source_ip(row.get("ipAddress")),
+        application=str(row.get("servicePrincipalName") or row.get("appDisplayName") or ""),
+        client_id=_client_id(row),
+        code=code,
+        reason=reason,
+        logins=0 if code else 1,
+        failures=1 if code else 0,
+        first=created,
+        last=created,
+    )
+
+
+def _client_id(row: Row) -> str:
+    return str(row.get("appId") or "").lower()
+
+
+def distinct(rows: Iterable[Row]) -> Iterable[Row]:
+    """Each row once, also where two questions return it."""
     return {str(row.get("id")): row for row in rows}.values()
 
 

@@ -20,7 +20,8 @@ def traffic(inventory: Inventory) -> tuple[tuple[Traffic, ...], tuple[str, ...]]
     for sender in inventory.senders:
         reason = _untried(sender)
         if reason:
-            left.append(f"{sender.address or sender.mailbox}: {reason}")
+            who = sender.address or sender.mailbox or ", ".join((*sender.applications, *sender.client_ids))
+            left.append(f"{who}: {reason}")
         else:
             found += _of(sender)
     return tuple(sorted(set(found), key=lambda t: (t.name, t.authentication, t.network, t.connector or ""))), tuple(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.shop import Shop, open_shop
-from tests.senders.december import DOOR, ERP, ERP_APP, FROZEN, IDLE, LABELS, SCANNERS, SITES, TRUTH, seed, site_of
+from tests.senders.december import DOOR, ERP, ERP_APP, FROZEN, IDLE, LABELS, NEWS_APP, SCANNERS, SITES, TICKETS_APP, TRUTH, seed, site_of
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,17 @@ def test_without_a_report_logins_and_traces_tell_and_what_they_leave_open_is_sai
     assert by_key[LABELS, ""]["protocol"] == "smtp_relay"
 
 
+def test_applications_that_send_through_graph_are_listed_by_what_allows_them_and_by_their_tokens(shop: Shop) -> None:
+    document = found(shop, "--no-search", "--days", "3")
+    graph = {row["applications"][0]: row for row in document["senders"] if row["protocol"] == "graph"}
+    assert {name: row["client_ids"] for name, row in graph.items()} == {"News": [NEWS_APP], "Tickets": [TICKETS_APP]}
+    assert {row["confidence"] for row in graph.values()} == {"possible"}, "no log says what a token was used for"
+    assert [place["ip_address"] for place in graph["News"]["source_addresses"]] == ["198.51.100.50"]
+    assert [name.partition(" ")[0] for name in document["idle_applications"]] == ["Archive"]
+    for name in ("mail_permissions", "graph_sign_ins"):
+        assert source(document, name)["state"] == "read"
+
+
 def test_it_reads_over_remote_powershell_alike(shop: Shop) -> None:
     options = ("--no-search", "--days", "2")
     over_rest, over_psrp = found(shop, *options), found(shop, *options, profile="sandbox-psrp")
@@ -107,6 +118,9 @@ def test_each_source_that_is_refused_is_named_with_what_it_lacks(shop: Shop) -> 
     document = found(shop, "--days", "1")
     needs = {row["name"]: row["needs"] for row in document["sources"] if row["state"] != "read"}
     assert needs["sign_ins"].startswith("AuditLog.Read.All")
+    assert needs["graph_sign_ins"].startswith("AuditLog.Read.All")
+    assert needs["mail_permissions"].startswith("Application.Read.All")
+    assert document["idle_applications"] == ["0b9ec700-0000-4000-8000-0000000000e4"], "the role was read, consent not"
     assert needs["security_defaults"].startswith("Policy.Read.All")
     assert "Policy.Read.ConditionalAccess" in needs["conditional_access"]
     assert "Start-HistoricalSearch" in needs["smtp_auth_report"]

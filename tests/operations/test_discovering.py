@@ -75,7 +75,9 @@ _COLUMNS = {
     "Get-HistoricalSearch": ("JobId", "ReportTitle", "ReportType", "Status", "SubmitDate"),
     "Get-MessageTraceV2": ("MessageTraceId", "Received", "SenderAddress", "RecipientAddress", "FromIP", "Status"),
     "Get-MessageTraceDetailV2": ("MessageTraceId", "Event", "Data"),
-    "auditLogs": ("id", "createdDateTime", "userPrincipalName", "userId", "ipAddress", "status", "appId"),
+    "servicePrincipals": ("id", "appRoles", "principalId", "appRoleId", "principalDisplayName"),
+    "Get-ManagementRoleAssignment": ("Name", "Role", "RoleAssignee"),
+    "auditLogs": ("servicePrincipalId", "id", "createdDateTime", "userPrincipalName", "userId", "ipAddress", "status", "appId"),
 }
 _ANSWERS = st.fixed_dictionaries(
     {},

@@ -20,6 +20,10 @@ ERP_APP = "5d1c0b2e-0000-4000-8000-0000000000e1"
 OTHER_APP = "5d1c0b2e-0000-4000-8000-0000000000e2"
 
 
+NEWS_APP, TICKETS_APP = "5d1c0b2e-0000-4000-8000-0000000000e3", "5d1c0b2e-0000-4000-8000-0000000000e4"
+GRAPH_API = "00000003-0000-0000-c000-000000000000"
+
+
 def site_of(scanner: str) -> str:
     """Scanners stand at the sites in turn."""
     return list(SITES.values())[SCANNERS.index(scanner) % len(SITES)]
@@ -73,7 +77,23 @@ def _sign_ins() -> list[Row]:
          "signInEventTypes": ["servicePrincipal"]}
         for app, name, ip in ((ERP_APP, "ERP", SITES["hq"]), (OTHER_APP, "Backup", "192.0.2.77"))
     ]  # fmt: skip
+    found += [
+        {"_DaysAgo": 2.5, "appId": app, "servicePrincipalId": object_of(app), "servicePrincipalName": name,
+         "clientAppUsed": "", "ipAddress": "198.51.100.50", "resourceId": GRAPH_API,
+         "signInEventTypes": ["servicePrincipal"]}
+        for app, name in ((NEWS_APP, "News"), (TICKETS_APP, "Tickets"), (OTHER_APP, "Backup"))
+    ]  # fmt: skip
     return found
+
+
+def object_of(app: str) -> str:
+    """The object id of an enterprise application."""
+    return app.replace("5d1c0b2e", "0b9ec700")
+
+
+def _app(app: str, name: str, *permissions: str) -> Row:
+    roles = {"https://graph.microsoft.com": list(permissions)}
+    return {"displayName": name, "appId": app, "objectId": object_of(app), "appRoles": roles}
 
 
 def seed() -> Row:
@@ -88,10 +108,21 @@ def seed() -> Row:
                 {"Name": "plant", "ConnectorType": "OnPremises", "SenderIPAddresses": [SITES["plant"]]},
                 {"Name": "old", "ConnectorType": "OnPremises", "SenderIPAddresses": ["192.0.2.10"]},
             ],
-            "ServicePrincipal": [{"AppId": ERP_APP, "DisplayName": "ERP"}],
+            "ServicePrincipal": [
+                {"AppId": ERP_APP, "DisplayName": "ERP"},
+                {"AppId": TICKETS_APP, "ObjectId": object_of(TICKETS_APP), "DisplayName": "Tickets"},
+            ],
+            "ManagementRoleAssignment": [
+                {"Name": "tickets", "Role": "Application Mail.Send", "RoleAssignee": object_of(TICKETS_APP)},
+            ],
             "MessageTrace": _traces(),
         },
         "graph": {"signIns": _sign_ins()},
+        "apps": [
+            _app(NEWS_APP, "News", "Mail.Send"),
+            _app("5d1c0b2e-0000-4000-8000-0000000000e5", "Archive", "Mail.Send"),
+            _app(OTHER_APP, "Backup", "User.Read.All"),
+        ],
         "mailboxes": [
             *PEOPLE,
             *({"address": a, "smtp_client_authentication_disabled": False} for a in [*SCANNERS, FROZEN, IDLE, ERP]),
