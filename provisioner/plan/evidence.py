@@ -89,16 +89,16 @@ class _Proposing:
 
     def one(self, sender: Sender) -> None:
         """One device for each place that a sender was seen at; one without a place where it has too many, or none."""
-        who = sender.address or sender.mailbox
+        who = sender.address or sender.mailbox or (called(sender) if sender.client_ids else "the null sender")
         if not accepted(sender):
             codes = ", ".join(f"{f.count:,} times {f.code}" for f in sender.failures)
             self.left.append(f"{who}: all that was observed of it was refused ({codes})")
             return
-        if not who and sender.client_ids:
-            self.left.append(f"{called(sender)}: {AS_WHOM}")
+        if not (sender.address or sender.mailbox) and sender.client_ids:
+            self.left.append(f"{who}: {AS_WHOM}")
             return
         if not _is_address(who):
-            self.left.append(f"{who or 'the null sender'}: not the address of a device")
+            self.left.append(f"{who}: not the address of a device")
             return
         places = list(_by_address(sender))
         if not 0 < len(places) <= MOST_ADDRESSES:

@@ -152,7 +152,7 @@ def _row(state: str, device: Device | None, sender: Sender | None, choice: Choic
     return {
         "state": state,
         "device": device.name if device else "",
-        "sender": (sender.address or sender.mailbox or evidence.called(sender)) if sender else ", ".join(device.senders) if device else "",
+        "sender": _who(sender) if sender else ", ".join(device.senders) if device else "",
         "uses": sender.protocol if sender else "",
         "ip_addresses": list(sender.ip_addresses) if sender else [],
         "messages": sender.messages if sender else None,
@@ -161,6 +161,10 @@ def _row(state: str, device: Device | None, sender: Sender | None, choice: Choic
         "advice": advice,
         "tenant": "",
     }
+
+
+def _who(sender: Sender) -> str:
+    return sender.address or sender.mailbox or evidence.called(sender)
 
 
 def _with_standing(row: Document, desired: Desired, picture: Picture, evidence_: Evidence) -> Document:

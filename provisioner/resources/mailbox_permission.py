@@ -11,7 +11,7 @@ Source: Learn, "Authenticate an IMAP, POP or SMTP connection using OAuth".
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -24,7 +24,6 @@ from provisioner.model import (
     Cmdlet,
     Declared,
     Guard,
-    Parameter,
     Query,
     ReadBack,
     Row,
@@ -33,10 +32,11 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model.picture import Contribution, Contributions, MailboxRight
-from provisioner.resources import identities
+from provisioner.resources import identities, pairs
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import RecipientText, client_id, known_names, lenient, read_only, recipient_id
 from provisioner.resources.identities import Directory
+from provisioner.resources.pairs import HOLDER, OBJECT, Pairs
 from provisioner.resources.rows import enterprise_application, mailbox_permission, recipient, service_principal
 from provisioner.resources.rows.mailbox_permission import FULL_ACCESS, FullAccess
 from provisioner.resources.rows.recipient import MAILBOX, Recipient
@@ -103,7 +103,7 @@ class MailboxPermissionType(BaseType):
         applications = Query(service_principal.LISTING, keys)
         if everything:
             return [applications, Query(recipient.LISTING, keys)]
-        look_ups = identities.look_ups(_keys_by(wanted, _MAILBOX), recipients_only=True)
+        look_ups = identities.look_ups(_PAIRS.keys_by(wanted, OBJECT), recipients_only=True)
         return [applications, *look_ups] if wanted else []
 
     def follow_up(
@@ -121,9 +121,9 @@ class MailboxPermissionType(BaseType):
             Query(mailbox_permission.look_up(mailbox), frozenset(keys), may_be_missing=True)
             for mailbox, keys in sorted(_asked_mailboxes(wanted, everything, directory).items())
         ]
-        missing = {key: keys for key, keys in _keys_by(wanted, _APPLICATION).items() if not directory.applications(key)}
+        missing = {key: keys for key, keys in _PAIRS.keys_by(wanted, HOLDER).items() if not directory.applications(key)}
         entra = [Query(enterprise_application.look_up(key), frozenset(keys)) for key, keys in sorted(missing.items())]
-        seen = [right for _, answer in _of_rights(answers) for right in mailbox_permission.decode(answer.rows)]
+        seen = [right for _, answer in _answers(answers) for right in mailbox_permission.decode(answer.rows)]
         names = {right.user: () for right in seen if not right.sid and directory.applications(right.user)}
         return [*rights, *entra, *identities.look_ups(names, recipients_only=True)]
 
@@ -131,7 +131,7 @@ class MailboxPermissionType(BaseType):
         self, wanted: Mapping[str, MailboxPermission | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, MailboxPermission | Absent | Unknown]:
         directory = Directory(answers)
-        rows = {str(query.request.parameters["Identity"]): answer.rows for query, answer in _of_rights(answers)}
+        rows = {mailbox: answer.rows for mailbox, answer in _answers(answers)}
         covered = {key for query, _ in answers for key in query.covers}
         entra = enterprise_application.decode(
             row for query, answer in answers for row in answer.rows if _is_look_up(query)
@@ -151,14 +151,9 @@ class MailboxPermissionType(BaseType):
         if (before is None) == (after is None):
             return ()
         right: MailboxPermission = after or before  # type: ignore[assignment]
-        application, mailbox = _parties(right.pair)
-        if (right.application or application, right.mailbox or mailbox) != (application, mailbox):
-            raise ValueError(f"{right.pair} is not the pair of {right.application} and {right.mailbox}")
-        named: dict[str, Parameter] = {
-            "Identity": right.mailbox_id or mailbox,
-            "User": right.object_id or application,
-            "AccessRights": (FULL_ACCESS,),
-        }
+        application, mailbox = _PAIRS.checked(right.pair, right.application, right.mailbox)
+        named = pairs.named(right.mailbox_id or mailbox, ("User", right.object_id or application))
+        named["AccessRights"] = (FULL_ACCESS,)
         if after:
             return (Send(Cmdlet("Add-MailboxPermission", {**named, "AutoMapping": False, "Confirm": False})),)
         return (Send(Cmdlet("Remove-MailboxPermission", {**named, "Confirm": False})),)
@@ -178,7 +173,7 @@ class MailboxPermissionType(BaseType):
 
     def identity(self, spec: MailboxPermission) -> str:
         """The ids of its two parties."""
-        return f"{spec.object_id} on {spec.mailbox_id}" if spec.object_id and spec.mailbox_id else ""
+        return pairs.identities((spec.object_id, spec.mailbox_id), _PAIRS.word)
 
     def guards(self, _before: MailboxPermission | None, _after: MailboxPermission | None, /) -> Iterable[Guard]:
         """An application uses it within the permissions that an administrator consented to."""
@@ -186,10 +181,7 @@ class MailboxPermissionType(BaseType):
 
     def read_back(self, spec: MailboxPermission) -> ReadBack:
         application, mailbox = _parties(spec.pair)
-        names: dict[str, Parameter] = {
-            "Identity": spec.mailbox_id or mailbox,
-            "User": spec.object_id or application,
-        }
+        names = pairs.named(spec.mailbox_id or mailbox, ("User", spec.object_id or application))
         return ReadBack(Cmdlet("Get-MailboxPermission", names), {"AccessRights": (FULL_ACCESS,)})
 
     def in_force(self, _wanted: MailboxPermission, _live: MailboxPermission, /) -> str:
@@ -198,21 +190,8 @@ class MailboxPermissionType(BaseType):
 
 
 _form = lenient(recipient_id)
-_APPLICATION, _MAILBOX = 0, 1
-
-
-def _parties(key: str) -> tuple[str, str]:
-    """Application and mailbox of a key, in canonical form however it was written."""
-    application, _, mailbox = key.partition(" on ")
-    return _form(application), _form(mailbox)
-
-
-def _keys_by(keys: Iterable[str], party: int) -> dict[str, set[str]]:
-    """The keys by the name of one of their parties."""
-    found: dict[str, set[str]] = {}
-    for key in keys:
-        found.setdefault(_parties(key)[party], set()).add(key)
-    return found
+_PAIRS = Pairs("on", _form)
+_parties = _PAIRS.parties
 
 
 def _asked_mailboxes(
@@ -223,19 +202,15 @@ def _asked_mailboxes(
     if everything and directory.listed and directory.every_application():
         listed = [party.id for party in directory.recipients() if party.type == MAILBOX]
         found = {guid: frozenset() for guid in listed} if len(listed) <= MOST_LISTED else {}
-    for name, keys in _keys_by(wanted, _MAILBOX).items():
+    for name, keys in _PAIRS.keys_by(wanted, OBJECT).items():
         owner = directory.meant(name)
         if isinstance(owner, Recipient) and owner.type == MAILBOX:
             found[owner.id] = {*found.get(owner.id, ()), *keys}
     return found
 
 
-def _of_rights(answers: Iterable[tuple[Query, Answer]]) -> list[tuple[Any, Answer]]:
-    return [
-        (query, answer)
-        for query, answer in answers
-        if isinstance(query.request, Cmdlet) and query.request.name == mailbox_permission.NAME
-    ]
+def _answers(answers: Iterable[tuple[Query, Answer]]) -> Iterator[tuple[str, Answer]]:
+    return pairs.answers_of(mailbox_permission.NAME, answers)
 
 
 def _is_look_up(query: Query) -> bool:

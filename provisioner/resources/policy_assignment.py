@@ -36,20 +36,19 @@ from provisioner.model import (
     picture,
 )
 from provisioner.model.picture import Contribution, Contributions, PolicyOf
-from provisioner.resources import authentication_policy, identities
+from provisioner.resources import authentication_policy, mailbox_settings
 from provisioner.resources.authentication_policy import INHERIT, NONE, AuthenticationPolicy, about_everyone, policy_name
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     Flag,
     RecipientKey,
     known_names,
-    lenient,
     read_only,
     recipient_name,
     refusal,
 )
 from provisioner.resources.identities import Directory
-from provisioner.resources.rows import FEW, batches, organization_config, recipient, user
+from provisioner.resources.rows import FEW, organization_config, recipient, user
 from provisioner.resources.rows import authentication_policy as policies
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.user import User
@@ -60,7 +59,6 @@ ORGANIZATION = authentication_policy.EVERYBODY
 _PART = "authentication_policy"
 _ALLOWED, _BLOCKED, _UNKNOWN, _INHERITED = "allowed", "blocked", "unknown", "inherited"
 _LETS_IN = {True: _ALLOWED, False: _BLOCKED, None: _UNKNOWN}
-_MOST_LOOKED_UP = 100  # whose other names are looked up; beyond, all recipients are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,20 +197,11 @@ class PolicyAssignmentType(BaseType):
         them may be declared, ignored or protected.
         """
         seen = _Seen(wanted, answers)
-        queries = identities.look_ups({_form(key): (key,) for key in seen.unmatched})
-        unread: dict[str, list[str]] = {}
-        for key, party in seen.resolved.items():
-            if party not in seen.users:
-                unread.setdefault(party, []).append(key)
-        for some in batches(unread):
-            queries.append(Query(user.by_guid(some), frozenset(key for one in some for key in unread[one])))
+        queries = mailbox_settings.names_of(seen.unmatched, seen.resolved, seen.users, user.by_guid)
         if everything:
             matched = {found.id for found in seen.matched.values() if isinstance(found, User)}
             others = sorted({found.id for found in seen.users.values() if found.authentication_policy} - matched - {""})
-            if len(others) > _MOST_LOOKED_UP:
-                queries.append(Query(recipient.listing([*others, *map(_form, seen.unmatched)]), frozenset()))
-            else:
-                queries += identities.look_ups(dict.fromkeys(others, ()), recipients_only=True)
+            queries += mailbox_settings.other_names(others, seen.unmatched)
         return queries
 
     def decode(
@@ -292,7 +281,7 @@ class PolicyAssignmentType(BaseType):
         return ""
 
 
-_form = lenient(recipient_name)
+_form = mailbox_settings.form
 
 
 def _address(policy: str) -> Address:
@@ -395,15 +384,9 @@ class _Seen:
 
     def _unresolved(self, key: str) -> Absent | Unknown:
         """Why a name means no mailbox, as far as it was looked up."""
-        name = _form(key)
-        party = self.directory.meant(name)
-        if isinstance(party, Unknown):
+        name, party = _form(key), mailbox_settings.meant(key, self.directory)
+        if isinstance(party, Absent | Unknown):
             return party
-        if party is None:
-            if not self.directory.asked(name):
-                return Unknown(f"whether {name} is another name of a mailbox was not asked", "incomplete")
-            fix = f'create "{name}" first, or correct the name'
-            return Absent(f"the tenant has no mailbox {name}: no recipient has this address or name", fix)
         if isinstance(party, Recipient) and party.type in {recipient.MAILBOX, recipient.MAIL_USER}:
             return Unknown(f"Get-User does not show the user of {name}", "incomplete")
         kind = party.kind if isinstance(party, Recipient) else "an application"

@@ -33,7 +33,7 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model.picture import Contribution, Contributions, SendRight
-from provisioner.resources import identities
+from provisioner.resources import identities, pairs
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     RecipientKey,
@@ -45,6 +45,7 @@ from provisioner.resources.canonical import (
     recipient_name,
 )
 from provisioner.resources.identities import Directory
+from provisioner.resources.pairs import HOLDER, OBJECT, Pairs
 from provisioner.resources.rows import membership, recipient, recipient_permission, service_principal
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.recipient_permission import SendAsRight
@@ -115,7 +116,7 @@ class SendAsType(BaseType):
             keys = frozenset(wanted)
             listings = (recipient_permission.LISTING, recipient.LISTING, service_principal.LISTING)
             return [Query(listing, keys) for listing in listings]
-        return identities.look_ups(_keys_by_party(wanted))
+        return identities.look_ups(_PAIRS.keys_by(wanted, HOLDER, OBJECT))
 
     def follow_up(
         self,
@@ -159,15 +160,9 @@ class SendAsType(BaseType):
         if (before is None) == (after is None):
             return ()
         right: SendAs = after or before  # type: ignore[assignment]
-        trustee, sender = _parties(right.pair)
-        if (right.trustee or trustee, right.sender or sender) != (trustee, sender):
-            raise ValueError(f"{right.pair} is not the pair of {right.trustee} and {right.sender}")
-        rights: dict[str, Parameter] = {
-            "Identity": right.sender_id or sender,
-            "Trustee": right.trustee_id or trustee,
-            "AccessRights": (_RIGHT,),
-            "Confirm": False,
-        }
+        trustee, sender = _PAIRS.checked(right.pair, right.trustee, right.sender)
+        named = pairs.named(right.sender_id or sender, ("Trustee", right.trustee_id or trustee))
+        rights: dict[str, Parameter] = {**named, "AccessRights": (_RIGHT,), "Confirm": False}
         return (Send(Cmdlet("Add-RecipientPermission" if after else "Remove-RecipientPermission", rights)),)
 
     def written_form(self, spec: SendAs) -> tuple[tuple[str, ...], Any] | None:
@@ -182,14 +177,14 @@ class SendAsType(BaseType):
 
     def identity(self, spec: SendAs) -> str:
         """The ids of its two parties."""
-        return f"{spec.trustee_id} as {spec.sender_id}" if spec.trustee_id and spec.sender_id else ""
+        return pairs.identities((spec.trustee_id, spec.sender_id), _PAIRS.word)
 
     def guards(self, _before: SendAs | None, _after: SendAs | None, /) -> Iterable[Guard]:
         return ()
 
     def read_back(self, spec: SendAs) -> ReadBack:
         trustee, sender = _parties(spec.pair)
-        names: dict[str, Parameter] = {"Identity": spec.sender_id or sender, "Trustee": spec.trustee_id or trustee}
+        names = pairs.named(spec.sender_id or sender, ("Trustee", spec.trustee_id or trustee))
         request = Cmdlet("Get-RecipientPermission", names)
         return ReadBack(request, {"AccessRights": (_RIGHT,)})
 
@@ -199,20 +194,8 @@ class SendAsType(BaseType):
 
 
 _form = lenient(recipient_name)
-
-
-def _parties(key: str) -> tuple[str, str]:
-    """Trustee and sender of a key, in canonical form however it was written."""
-    trustee, _, sender = key.rpartition(" as ")
-    return _form(trustee), _form(sender)
-
-
-def _keys_by_party(keys: Iterable[str]) -> Mapping[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for key in keys:
-        for name in _parties(key):
-            found.setdefault(name, set()).add(key)
-    return found
+_PAIRS = Pairs("as", _form, word_is_last=True)
+_parties = _PAIRS.parties
 
 
 def _keys_by_sender(keys: Iterable[str], directory: Directory) -> Mapping[str, set[str]]:
@@ -225,20 +208,9 @@ def _keys_by_sender(keys: Iterable[str], directory: Directory) -> Mapping[str, s
     return found
 
 
-def _of_rights(answers: Iterable[tuple[Query, Answer]]) -> Iterator[tuple[Query, Answer]]:
-    for query, answer in answers:
-        if isinstance(query.request, Cmdlet) and query.request.name == recipient_permission.NAME:
-            yield query, answer
-
-
-def _identity(query: Query) -> str:
-    """The recipient that a query asks about; "" for all."""
-    return str(query.request.parameters.get("Identity", "")) if isinstance(query.request, Cmdlet) else ""
-
-
 def _rows_by_sender(answers: Iterable[tuple[Query, Answer]]) -> Mapping[str, Sequence[Row]]:
     """The rows of each sender that was asked about, by its Guid."""
-    return {_identity(query): answer.rows for query, answer in _of_rights(answers)}
+    return {sender: answer.rows for sender, answer in pairs.answers_of(recipient_permission.NAME, answers)}
 
 
 def _groups_by_user(answers: Iterable[tuple[Query, Answer]]) -> Mapping[GraphRequest, frozenset[str]]:
@@ -264,7 +236,7 @@ def _without_own(
 
 def _rights(answers: Iterable[tuple[Query, Answer]]) -> Iterator[SendAsRight]:
     """The rights of others on a sender."""
-    for _, answer in _of_rights(answers):
+    for _, answer in pairs.answers_of(recipient_permission.NAME, answers):
         yield from (right for right in recipient_permission.decode(answer.rows) if not right.own)
 
 

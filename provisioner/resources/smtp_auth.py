@@ -33,20 +33,19 @@ from provisioner.model import (
     picture,
 )
 from provisioner.model.picture import Contribution, Contributions, SignIn
-from provisioner.resources import identities
+from provisioner.resources import mailbox_settings
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     Flag,
     RecipientKey,
     guid,
     known_names,
-    lenient,
     only,
     read_only,
     recipient_name,
 )
 from provisioner.resources.identities import Directory, Party
-from provisioner.resources.rows import FEW, batches, cas_mailbox, recipient, transport_config
+from provisioner.resources.rows import FEW, cas_mailbox, recipient, transport_config
 from provisioner.resources.rows.recipient import Recipient
 from provisioner.resources.rows.service_principal import ServicePrincipal
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
@@ -142,20 +141,11 @@ class SmtpAuthType(BaseType):
         declared, ignored or protected.
         """
         seen = _Seen(wanted, answers)
-        queries = identities.look_ups({key: (key,) for key in seen.unmatched})
-        guids: dict[str, list[str]] = {}
-        for key, one in seen.resolved.items():
-            if one not in seen.rows:
-                guids.setdefault(one, []).append(key)
-        for some in batches(guids):
-            queries.append(Query(cas_mailbox.by_guid(some), frozenset(key for one in some for key in guids[one])))
+        queries = mailbox_settings.names_of(seen.unmatched, seen.resolved, seen.rows, cas_mailbox.by_guid)
         if everything:
             overrides = [guid for guid, row in seen.rows.items() if guid and row.get(SWITCH) is not None]
             others = sorted(set(overrides) - {guid(row) for rows in seen.matched.values() for row in rows})
-            if len(others) > _FEW_OVERRIDES:
-                queries.append(Query(recipient.listing([*others, *map(_form, seen.unmatched)]), frozenset()))
-            else:
-                queries += identities.look_ups(dict.fromkeys(others, ()), recipients_only=True)
+            queries += mailbox_settings.other_names(others, seen.unmatched)
         return queries
 
     def passed_over(self, answers: Sequence[tuple[Query, Answer]], /) -> int:
@@ -233,8 +223,7 @@ class SmtpAuthType(BaseType):
         return ""
 
 
-_form = lenient(recipient_name)
-_FEW_OVERRIDES = 100  # whose other names are looked up; beyond, all recipients are listed
+_form = mailbox_settings.form
 
 
 def _for_all(spec: SmtpAuth | None) -> bool:
@@ -293,17 +282,11 @@ class _Seen:
 
     def unresolved(self, key: str) -> Absent | Unknown:
         """Why a name means no mailbox, as far as it was looked up."""
-        name = _form(key)
-        party = self.directory.meant(name)
-        if isinstance(party, Unknown):
+        party = mailbox_settings.meant(key, self.directory)
+        if isinstance(party, Absent | Unknown):
             return party
-        if party is None:
-            if not self.directory.asked(name):
-                return Unknown(f"whether {name} is another name of a mailbox was not asked", "incomplete")
-            fix = f'create "{name}" first, or correct the name'
-            return Absent(f"the tenant has no mailbox {name}: no recipient has this address or name", fix)
         kind = party.kind if isinstance(party, Recipient) else "an application"
-        return Absent(f"{name} is {kind}, not a mailbox: SMTP AUTH is a setting of mailboxes", _fitting(party))
+        return Absent(f"{_form(key)} is {kind}, not a mailbox: SMTP AUTH is a setting of mailboxes", _fitting(party))
 
 
 def _fitting(party: Party) -> str:

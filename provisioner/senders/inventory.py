@@ -181,8 +181,8 @@ class Inventory:
     """Everything that was found out. `begin` and `end` are the period that was asked for.
 
     `idle_mailboxes` are those whose switch explicitly allows SMTP AUTH, and `idle_connectors` the enabled connectors
-    for relay, that no source saw in use; `idle_applications` may send through Microsoft Graph, and no token of theirs was
-    seen. They prove nothing where the sources were not read.
+    for relay, that no source saw in use; `idle_applications` may send through Microsoft Graph, and no token of
+    theirs was seen. They prove nothing where the sources were not read.
     """
 
     tenant: str

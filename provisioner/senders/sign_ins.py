@@ -23,7 +23,8 @@ _COLUMNS = frozenset({
     "id", "createdDateTime", "userPrincipalName", "userId", "appId", "appDisplayName", "ipAddress", "clientAppUsed",
     "status",
 })  # fmt: skip
-_COLUMNS_OF_BETA = _COLUMNS | {"userAgent", "authenticationProtocol", "servicePrincipalName", "servicePrincipalId", "resourceId",
+_COLUMNS_OF_BETA = _COLUMNS | {
+    "userAgent", "authenticationProtocol", "servicePrincipalName", "servicePrincipalId", "resourceId",
 }  # fmt: skip
 _LEGACY = "clientAppUsed eq 'Authenticated SMTP'"
 

@@ -12,7 +12,21 @@ from typing import Any
 import pytest
 
 from tests.cli.shop import Shop, open_shop
-from tests.senders.december import DOOR, ERP, ERP_APP, FROZEN, IDLE, LABELS, NEWS_APP, SCANNERS, SITES, TICKETS_APP, TRUTH, seed, site_of
+from tests.senders.december import (
+    DOOR,
+    ERP,
+    ERP_APP,
+    FROZEN,
+    IDLE,
+    LABELS,
+    NEWS_APP,
+    SCANNERS,
+    SITES,
+    TICKETS_APP,
+    TRUTH,
+    seed,
+    site_of,
+)
 
 
 @pytest.fixture(scope="module")

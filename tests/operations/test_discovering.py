@@ -77,7 +77,16 @@ _COLUMNS = {
     "Get-MessageTraceDetailV2": ("MessageTraceId", "Event", "Data"),
     "servicePrincipals": ("id", "appRoles", "principalId", "appRoleId", "principalDisplayName"),
     "Get-ManagementRoleAssignment": ("Name", "Role", "RoleAssignee"),
-    "auditLogs": ("servicePrincipalId", "id", "createdDateTime", "userPrincipalName", "userId", "ipAddress", "status", "appId"),
+    "auditLogs": (
+        "servicePrincipalId",
+        "id",
+        "createdDateTime",
+        "userPrincipalName",
+        "userId",
+        "ipAddress",
+        "status",
+        "appId",
+    ),
 }
 _ANSWERS = st.fixed_dictionaries(
     {},

@@ -137,6 +137,16 @@ def test_who_was_refused_or_was_not_looked_for_is_told_and_not_proposed() -> Non
         assert words in written
 
 
+def test_an_application_without_a_from_address_is_named_and_not_proposed() -> None:
+    news = Sender("", protocol=kinds.GRAPH, client_ids=("c1",), applications=("News",))
+    refused = Sender("", protocol=kinds.GRAPH, client_ids=("c2",), failures=(Failure("7000222", "", 2),))
+    found = evidence.proposal(of(news, refused, idle_applications=("Archive (d4)",)))
+    assert not found.devices
+    assert [sentence.partition(": ")[0] for sentence in found.not_proposed] == [
+        "News (c1, sends by Microsoft Graph)", "c2 (sends by Microsoft Graph)", "Archive (d4)",
+    ]  # fmt: skip
+
+
 def test_a_persons_answers_fill_only_what_was_not_observed() -> None:
     relay = Sender("mfp@contoso.com", protocol=kinds.RELAY, source_addresses=(SourceAddress("52.202.8.242", "hq"),))
     given = {"recipients": "organization", "supports": {"tls": "1.3", "authentication": ["none"]}}

@@ -74,6 +74,16 @@ def test_a_pattern_and_a_mailbox_name_their_senders(tmp_path: Path) -> None:
     assert [row[:2] for row in rows(tmp_path, {"erp": erp}, seen())] == [(USED, "erp")]
 
 
+def test_an_application_is_known_by_its_client_id_and_else_asked_for(tmp_path: Path) -> None:
+    ids = ("6f1c0000-0000-4000-8000-00000000000a",)
+    news = Sender("", protocol=kinds.GRAPH, client_ids=ids, applications=("News",))
+    ((state, device, _, advice),) = rows(tmp_path, {}, news)
+    assert (state, device, "ask who runs it" in advice) == (UNDECLARED, "", True)
+    graph = {"from": "news@contoso.com", "recipients": "anyone", "method": "graph",
+             "oauth": {"sign_in": "application", "client_id": ids[0]}}  # fmt: skip
+    assert [row[:2] for row in rows(tmp_path, {"news": graph}, news)] == [(USED, "news")]
+
+
 def test_a_sender_that_nobody_declared_gets_what_was_observed_for(tmp_path: Path) -> None:
     full = seen("52.202.8.242", tls=("1.2",), recipients="outside")
     ((state, _, method, advice),) = rows(tmp_path, {}, full)

@@ -1,4 +1,4 @@
-"""Get-LimitsEnforcementStatus: how many external recipients the tenant reached in the last 24 hours, and how many it may.
+"""Get-LimitsEnforcementStatus: how many external recipients the tenant reached in 24 hours, and how many it may.
 
 The limit of a tenant follows from its licences: 500 x licences^0.7 + 9,500, and 5,000 for a tenant with trial licences
 only (Exchange Team Blog, "Introducing Exchange Online Tenant Outbound Email Limits", 24 February 2025). The cmdlet
