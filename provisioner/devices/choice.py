@@ -21,7 +21,7 @@ from provisioner.mailflow.basic_authentication import BASIC_ENDING, HVE_BASIC_EN
 from provisioner.mailflow.deciding import rejects_direct_send
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Address, Desired
-from provisioner.model.clouds import INITIAL_SUFFIXES
+from provisioner.model.clouds import INITIAL_SUFFIXES, cloud_of_mail
 from provisioner.model.devices import (
     ALL_PORTS,
     CLIENT_SUBMISSION,
@@ -69,12 +69,14 @@ class Facts:
 
     `sources` are the fixed addresses that its mail comes from, `shared` says that others send from them too, `ports`
     what its network lets out. `reject_direct_send` is the organization's setting, None where the plan does not say.
+    `offers_hve` is false in a cloud without High Volume Email, as far as the plan's initial domain tells the cloud.
     """
 
     sources: frozenset[str] = frozenset()
     shared: bool = False
     ports: frozenset[int] = frozenset({25, 587})
     reject_direct_send: bool | None = None
+    offers_hve: bool = True
 
 
 def facts_of(device: Device, desired: Desired) -> Facts:
@@ -86,6 +88,7 @@ def facts_of(device: Device, desired: Desired) -> Facts:
         site.shared if site else False,
         device.ports & (site.ports | {IMPLICIT_TLS}) if site else device.ports,
         rejects_direct_send(of_declared([organization])) if organization else None,
+        bool(cloud_of_mail("worldwide", desired.tenant).hve),
     )
 
 
@@ -244,6 +247,8 @@ def _any_sender(device: Device) -> Iterator[str]:
 def _high_volume(device: Device, facts: Facts) -> _Assessment:
     """Learn, "Manage high volume emails for Microsoft 365": inside recipients, port 587, TLS 1.2, no daily limit."""
     found = _Assessment()
+    if not facts.offers_hve:
+        found.obstacles.append("the cloud of this tenant does not offer it")
     if device.recipients == "anyone":
         found.obstacles.append("it reaches the organization's own recipients only, and the device mails anyone")
     if not device.modern_tls:

@@ -8,8 +8,9 @@ import itertools
 
 import pytest
 
-from provisioner.devices import Facts, choose
+from provisioner.devices import Facts, choose, facts_of
 from provisioner.mailflow.basic_authentication import HVE_BASIC_ENDING
+from provisioner.model import Desired
 from provisioner.model.devices import METHODS, Choice, Device
 from tests.generated import share
 
@@ -314,3 +315,15 @@ def test_who_sends_as_any_address_relays_and_does_not_sign_in() -> None:
 def test_one_from_address_in_the_initial_domain_is_enough_to_be_limited() -> None:
     limited = chosen(Facts(FIXED), other_senders=("a@contoso.onmicrosoft.com",), messages_per_day=101)
     assert limited.method is None
+
+
+@pytest.mark.parametrize(
+    "tenant", ["contoso.onmicrosoft.us", "contoso.partner.onmschina.cn", "contoso.onmicrosoft.com"]
+)
+def test_a_cloud_without_high_volume_email_is_not_offered_it(tenant: str) -> None:
+    """No page offers it in a national cloud: what the sheet could not name a host for was chosen there."""
+    device = dataclasses.replace(ABLE, authentication=BASIC, recipients="organization", messages_per_day=14_000)
+    choice = choose(device, facts_of(device, Desired(tenant, "", {})))
+    offered = tenant.endswith(".com")
+    assert (choice.method == "high_volume_email") is offered
+    assert ("does not offer it" in choice.refused.get("high_volume_email", "")) is not offered
