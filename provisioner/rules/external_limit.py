@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from provisioner.mailflow.asking import counted_outside
-from provisioner.model import Answer, Desired, Finding, Observed, request_key
+from provisioner.model import Desired, Finding, Observed, request_key
 from provisioner.model.devices import Device
 from provisioner.resources.rows import external_limit, rows_of
 from provisioner.resources.rows.external_limit import ExternalLimit
 from provisioner.rules.catalogue import RULES
-from provisioner.rules.unread import not_decided
+from provisioner.rules.unread import not_decided, why_unread
 
 _RULE = RULES["TENANT-EXTERNAL-LIMIT"]
 _BULK = "Azure Communication Services Email is made for bulk mail"
@@ -32,10 +32,9 @@ def external_limit_findings(desired: Desired, observed: Observed | None) -> Iter
         yield from _against(found, devices)
         return
     yield from _without_tenant(devices)
-    if answer is not None:
+    if why := why_unread(answer):
         what = "whether the tenant's limit of external recipients has room for the devices"
-        reason = "the answer does not tell it" if isinstance(answer, Answer) else answer.reason
-        yield not_decided(_RULE.id, what, external_limit.REQUEST.name, reason, devices[0].location)
+        yield not_decided(_RULE.id, what, external_limit.REQUEST.name, why, devices[0].location)
 
 
 def _against(limit: ExternalLimit, devices: Sequence[Device]) -> Iterator[Finding]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from provisioner.mailflow.asking import reached_by_address, relays_by_address
-from provisioner.model import Answer, Desired, Finding, Observed, ResourceType, request_key
+from provisioner.model import Desired, Finding, Observed, ResourceType, Unknown, request_key
 from provisioner.resources.rows import ipv6_status, rows_of
 from provisioner.rules.catalogue import RULES
 from provisioner.rules.plan_alone import listed
-from provisioner.rules.unread import not_decided
+from provisioner.rules.unread import not_decided, why_unread
 
 
 def ipv6_findings(desired: Desired, observed: Observed, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
@@ -22,10 +22,10 @@ def ipv6_findings(desired: Desired, observed: Observed, types: Mapping[str, Reso
     domains = reached_by_address(desired, tuple(types.values())) if relays else ()
     status = {d: ipv6_status.enabled(rows_of(observed.evidence, ipv6_status.look_up(d))) for d in domains}
     rule = RULES["CONNECTOR-IPV6"]
-    unread = {d: why for d in domains if status[d] is None and (why := _why_unread(d, observed))}
+    unread = {d: why for d in domains if status[d] is None and (why := _unread(d, observed))}
     if unread:
-        what, reason = f"whether {listed(list(unread))} takes mail over IPv6", next(iter(unread.values()))
-        yield not_decided(rule.id, what, ipv6_status.look_up("").name, reason, relays[0].location)
+        what, why = f"whether {listed(list(unread))} takes mail over IPv6", next(iter(unread.values()))
+        yield not_decided(rule.id, what, ipv6_status.look_up("").name, why, relays[0].location)
     open_ = [d for d in domains if status[d]]
     if not open_:
         return
@@ -41,9 +41,6 @@ def ipv6_findings(desired: Desired, observed: Observed, types: Mapping[str, Reso
     yield Finding(rule.id, rule.severity, summary, fix, first.address, rule.blocks, location=first.location)
 
 
-def _why_unread(domain: str, observed: Observed) -> str:
-    """Why the status of a domain is not known; "" where it was not asked for."""
-    answer = observed.evidence.get(request_key(ipv6_status.look_up(domain)))
-    if answer is None:
-        return ""
-    return "the answer does not tell it" if isinstance(answer, Answer) else answer.reason
+def _unread(domain: str, observed: Observed) -> Unknown | None:
+    """Why the status of a domain is not known; None where it was not asked for, or the domain is not accepted."""
+    return why_unread(observed.evidence.get(request_key(ipv6_status.look_up(domain))))

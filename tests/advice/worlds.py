@@ -299,6 +299,8 @@ def _of_devices() -> Iterator[World]:
                  "CONNECTOR-SHARED-ADDRESS")  # fmt: skip
     both = joined(*(_device(name, site="hq", messages_per_day=8_000) for name in ("fax", "scan")))
     yield _world("a tenant's limit", joined(HQ, both), "TENANT-EXTERNAL-LIMIT", "CONNECTOR-IPV6")
+    unread = frozenset({"Get-LimitsEnforcementStatus", "Get-IPv6StatusForAcceptedDomain"})
+    yield _world("limits unread", joined(HQ, both), "RULE-NOT-DECIDED", denied=unread)
     yield _world("nobody pays", {"hve_accounts": news}, "HVE-BILLING")
     account: Command = ("New-MailUser", {"HVEAccount": True, "Name": "n", "PrimarySmtpAddress": "news@contoso.com",
             "Password": "Secret123"})  # fmt: skip

@@ -59,6 +59,13 @@ def test_a_status_that_could_not_be_read_is_said(tmp_path: Path, answer: Answer 
     assert "Get-IPv6StatusForAcceptedDomain" in found.mend
 
 
+def test_what_no_domain_has_is_for_another_rule_to_say(tmp_path: Path) -> None:
+    """DOMAIN-NOT-ACCEPTED or the precondition of the domain: no role would make it known."""
+    gone = Unknown("The operation couldn't be performed because object 'contoso.com' couldn't be found", "not_found")
+    observed = Observed({}, evidence={request_key(ipv6_status.look_up("contoso.com")): gone})
+    assert list(ipv6_findings(loaded(tmp_path, PLAN), observed, {t.name: t for t in TYPES})) == []
+
+
 def test_domains_are_asked_about_only_where_senders_relay_by_address(tmp_path: Path) -> None:
     def asked(plan: str) -> list[object]:
         found = questions(loaded(tmp_path, plan))
