@@ -46,8 +46,8 @@ def _against(limit: ExternalLimit, devices: Sequence[Device]) -> Iterator[Findin
         f"{limit.reached:,} of {limit.most:,} in the last 24 hours, which leaves {limit.headroom:,}"
         f"{' (550 5.7.233)' if limit.enforced else '; the limit is not enforced yet'}"
     )
-    mend = f"move them one after another and compare again, unless they send through this tenant already; {_BULK}"
-    yield Finding(_RULE.id, _RULE.severity, summary, mend, blocks=_RULE.blocks, location=most.location)
+    hint = f"move them one after another and compare again, unless they send through this tenant already; {_BULK}"
+    yield Finding(_RULE.id, _RULE.severity, summary, hint, blocks=_RULE.blocks, location=most.location)
 
 
 def _without_tenant(devices: Sequence[Device]) -> Iterator[Finding]:
@@ -58,8 +58,8 @@ def _without_tenant(devices: Sequence[Device]) -> Iterator[Finding]:
         f"the devices may reach {total:,} external recipients a day, {most.address} the most; a tenant may with "
         f"{external_limit.licences_for(total):,} licences or more (550 5.7.233), mail of people included"
     )
-    mend = f"compare the licences of the tenant without trials; {_BULK}"
-    yield Finding(_RULE.id, _RULE.severity, summary, mend, blocks=_RULE.blocks, location=most.location)
+    hint = f"compare the licences of the tenant without trials; {_BULK}"
+    yield Finding(_RULE.id, _RULE.severity, summary, hint, blocks=_RULE.blocks, location=most.location)
 
 
 def _total(devices: Sequence[Device]) -> int:

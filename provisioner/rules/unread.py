@@ -23,9 +23,9 @@ def not_decided(rule: str, what: str, cmdlet: str, why: Unknown, at: Location | 
     """`what` is the question that stays open: "whether contoso.com accepts mail over IPv6"."""
     unknown = RULES["RULE-NOT-DECIDED"]
     summary = f"{what} is not known ({rule}): {why.reason.partition('. Fix: ')[0]}"
-    mend = (
+    hint = (
         f"give the application a role that may run {cmdlet}"
         if why.kind == "permission"
         else f"plan again later, and run {cmdlet} yourself if that does not help"
     )
-    return Finding(unknown.id, unknown.severity, summary, mend, blocks=unknown.blocks, location=at)
+    return Finding(unknown.id, unknown.severity, summary, hint, blocks=unknown.blocks, location=at)

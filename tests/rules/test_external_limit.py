@@ -45,7 +45,7 @@ def test_what_could_not_be_read_is_said_and_nothing_is_concluded(tmp_path: Path,
     (found,) = told(tmp_path, answer)
     assert found.rule == "RULE-NOT-DECIDED"
     assert "TENANT-EXTERNAL-LIMIT" in found.summary
-    assert "Get-LimitsEnforcementStatus" in found.mend
+    assert "Get-LimitsEnforcementStatus" in found.hint
     many = told(tmp_path, answer, VOLUME.replace("4000", "72446"))
     assert [f.rule for f in many] == ["TENANT-EXTERNAL-LIMIT", "RULE-NOT-DECIDED"]
 

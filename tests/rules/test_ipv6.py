@@ -56,7 +56,7 @@ def test_a_status_that_could_not_be_read_is_said(tmp_path: Path, answer: Answer 
     (found,) = ipv6_findings(desired, observed, {t.name: t for t in TYPES})
     assert found.rule == "RULE-NOT-DECIDED"
     assert (why in found.summary, "CONNECTOR-IPV6" in found.summary, "contoso.com" in found.summary) == (True,) * 3
-    assert "Get-IPv6StatusForAcceptedDomain" in found.mend
+    assert "Get-IPv6StatusForAcceptedDomain" in found.hint
 
 
 def test_what_no_domain_has_is_for_another_rule_to_say(tmp_path: Path) -> None:
