@@ -290,6 +290,8 @@ def _declared(resource: Resource) -> dict[str, Any]:
 
 def _encoded(value: Any) -> Any:
     """Plain data as JSON: dataclasses as objects, sets as sorted lists."""
+    if value is None or isinstance(value, str | int | float):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _encoded(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -235,8 +235,9 @@ def judged(change: Change, kind: ResourceType[Any]) -> Change:
     What it takes from senders is the engine's own question: a partner connector that goes refuses nobody any more, and
     takes from its sources that RejectDirectSend spares them.
     """
-    found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal_of(change)))
-    takes = change.action is not Action.NO_OP and promises.loses(kind, change.observed, goal_of(change))
+    goal = goal_of(change)
+    found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal))
+    takes = change.action is not Action.NO_OP and promises.loses(kind, change.observed, goal)
     return dataclasses.replace(change, consequences=found, takes=bool(takes))
 
 

@@ -99,7 +99,8 @@ async def read(
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
     asked = rules.questions(desired) if evidence is None else evidence
     unmanaged = unmanaged and scope.whole and not desired.declared_only
-    free = {t.name for t in types if unmanaged and _lists_anyway(t, wanted.get(t.name, {}))}
+    others = [t for t in types if unmanaged and t.name not in listed]  # of what is listed, all are kept anyway
+    free = {t.name for t in others if _lists_anyway(t, wanted.get(t.name, {}))}
     found = await read_wanted(wanted, listed, types, ports, reads, asked, free=free, purpose=purpose)
     more = rules.further_questions(desired, found)
     if not more:

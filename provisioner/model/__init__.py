@@ -918,7 +918,8 @@ def project(spec: Any, onto: Any) -> Any:
 
 def overlay(wanted: Any, live: Any) -> Any:
     """The live object with every written field of `wanted` in place: the full goal of an update."""
-    return dataclasses.replace(live, **written(wanted))
+    differing = {name: value for name, value in written(wanted).items() if getattr(live, name) != value}
+    return dataclasses.replace(live, **differing) if differing else live
 
 
 def goal_of(change: Change) -> Any | None:
@@ -945,6 +946,11 @@ def _field_names(spec: type[Any]) -> tuple[str, ...]:
 
 def create_only(spec: Any) -> frozenset[str]:
     """The fields that only creation can set."""
+    return _create_only(spec if isinstance(spec, type) else type(spec))
+
+
+@functools.cache
+def _create_only(spec: type[Any]) -> frozenset[str]:
     return frozenset(f.name for f in dataclasses.fields(spec) if f.metadata.get("create_only"))
 
 

@@ -343,7 +343,8 @@ _LONGEST_NAME = 320
 def lenient(canonical: Canonical) -> Canonical:
     """The same form for what a tenant holds already: what has no canonical form is kept, in lower case.
 
-    Rows repeat their names (domains, networks, addresses), and a form follows from the text alone: it is remembered.
+    Rows repeat their names (domains, networks, addresses), and a form follows from the text alone: it is remembered,
+    also for a plan of 10,000 mailboxes with several addresses each, whose forms are asked for in each step.
     """
 
     def form(text: str) -> str:
@@ -353,7 +354,7 @@ def lenient(canonical: Canonical) -> Canonical:
         except ValueError:
             return bare.lower()
 
-    known = functools.lru_cache(maxsize=4096)(form)
+    known = functools.lru_cache(maxsize=65_536)(form)
     return lambda text: known(text) if len(text) <= _LONGEST_NAME else form(text)
 
 

@@ -313,7 +313,8 @@ def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
     by_form = {_form(key): key for key in keys}
     found: dict[str, list[Row]] = {}
     for row in rows if by_form else ():
-        for name in (cas_mailbox.names(row) | cas_mailbox.shared_names(row)) & by_form.keys():
-            if "@" not in name or name in cas_mailbox.addresses(row):
+        mail = cas_mailbox.addresses(row)
+        for name in by_form.keys() & (mail | cas_mailbox.ids(row) | cas_mailbox.shared_names(row)):
+            if "@" not in name or name in mail:
                 found.setdefault(by_form[name], []).append(row)
     return found

@@ -37,7 +37,7 @@ def check_unmanaged(
     live: Mapping[Address, Any], desired: Desired, changes: Sequence[Change], types: Types
 ) -> Iterator[Finding]:
     """All findings about the unmanaged objects. `live` is each of them as it is in the tenant."""
-    planned = {c.address: _sources(types[c.address.type], goal_of(c)) for c in changes}
+    planned = {c.address: _sources(types[c.address.type], goal_of(c)) for c in changes if live}
     for address, spec in sorted(live.items()):
         kind = types[address.type]
         yield from _relays(kind, address, spec)

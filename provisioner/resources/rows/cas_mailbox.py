@@ -75,7 +75,12 @@ def addresses(row: Row) -> frozenset[str]:
 
 def names(row: Row) -> frozenset[str]:
     """Every name that means this mailbox: its addresses and ids. A display name is not one's own."""
-    return addresses(row) | {str(row[column]).lower() for column in _IDS if row.get(column)}
+    return addresses(row) | ids(row)
+
+
+def ids(row: Row) -> frozenset[str]:
+    """The ids of a mailbox."""
+    return frozenset(str(row[column]).lower() for column in _IDS if row.get(column))
 
 
 def shared_names(row: Row) -> frozenset[str]:
