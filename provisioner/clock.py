@@ -41,7 +41,7 @@ class Clock(Protocol):
         """Wait in this thread."""
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait in this thread for an event, at most so long; whether it is set."""
+        """Wait in this thread for an event, at most `seconds`; whether it is set."""
 
     def deadline(self, seconds: float) -> Deadline:
         """A limit, from now, on what others take to answer: a clock that skips waits may keep to it all the same."""

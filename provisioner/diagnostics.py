@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 
 
 class Severity(enum.StrEnum):
-    """How bad a diagnostic or a finding is. Errors stop what they speak of; warnings and notes are only shown."""
+    """How bad a diagnostic or a finding is. Errors stop what they are about; warnings and notes are only shown."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -164,7 +164,7 @@ class PermissionMissing(TenantError):
 
 @dataclass(eq=False)
 class NotFound(TenantError):
-    """The object asked for is not there. For a look-up that is an answer, for a write it is a refusal."""
+    """The object asked for is not there. For a lookup that is an answer, for a write it is a refusal."""
 
     kind = "not_found"
 

@@ -414,14 +414,14 @@ def save(document: ChangeSetDocument, path: Path) -> None:
 def load(path: Path) -> ChangeSetDocument:
     """A saved document, verified: JSON, ours, of this format, and not edited.
 
-    Raises InputError for what is no change set or of another format, ChangeSetStale for one whose digest is not true.
+    Raises InputError for what is not a change set or of another format, ChangeSetStale for one with a false digest.
     """
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise _bad("CHANGESET-TOO-LARGE", f"{path} is larger than {_LARGEST_BYTES >> 20} MiB")
         text = read_ordinary(path, _LARGEST_BYTES).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
-        raise _bad("CHANGESET-SYNTAX", f"{path} is not UTF-8: it is no change set") from error
+        raise _bad("CHANGESET-SYNTAX", f"{path} is not UTF-8: it is not a change set") from error
     except OSError as error:
         raise _bad("CHANGESET-UNREADABLE", f"{path} cannot be read: {error.strerror or error}") from error
     try:
@@ -455,7 +455,7 @@ def verify(document: Any, name: str) -> None:
 
 
 def is_changeset(path: Path) -> bool:
-    """Whether a file looks like JSON rather than a plan: its first character that is no blank is a brace."""
+    """Whether a file looks like JSON rather than a plan: its first character that is not a blank is a brace."""
     try:
         return read_ordinary(path, 4096).lstrip().startswith(b"{")
     except (OSError, ValueError):

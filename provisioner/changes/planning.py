@@ -202,7 +202,7 @@ def _meant(observed: Observed, desired: Desired) -> Observed:
 
 
 def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, Any]) -> Iterator[Finding]:
-    """What drafting found, and what the rules say of the plan, of the tenant with what is unmanaged, of each change."""
+    """What drafting found, and what the rules find in the plan, the tenant with what is unmanaged, each change."""
     desired, types = draft.desired, draft.types
     yield from draft.findings
     yield from rules.lint(desired, tuple(types.values()), draft.observed)

@@ -69,7 +69,7 @@ def undone(deeds: Iterable[Any], types: Types) -> list[Undone]:
 def rollback(
     done: Sequence[Undone], observed: Mapping[Address, Observation], types: Types, tenant: str, owner: str
 ) -> Rollback:
-    """The plan that undoes a run, by what is there now."""
+    """The plan that undoes a run, by what exists now."""
     by_name = {t.name: t for t in types}
     resources: dict[Address, Resource] = {}
     absent: dict[Address, None] = {}

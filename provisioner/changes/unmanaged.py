@@ -87,7 +87,7 @@ def called(kind: ResourceType[Any], spec: Any) -> Collection[str]:
 def found(
     observed: Observed, desired: Desired, types: Types, holds: Callable[[Address, Any], bool]
 ) -> Mapping[Address, Any]:
-    """The unmanaged objects that were kept; `holds` says of an address and its names whether it is looked at."""
+    """The unmanaged objects that were kept; `holds` says about an address and its names whether it is looked at."""
     return {
         address: spec
         for address, spec in observed.undeclared.items()

@@ -51,7 +51,7 @@ class PowerShellComplete(ShellComplete):
         return f"{item.value}\t{' '.join((item.help or str(item.value)).split())}"
 
     def complete(self) -> str:
-        """What is no file or folder: those are PowerShell's to complete."""
+        """What is not a file or folder: those are PowerShell's to complete."""
         found = self.get_completions(*self.get_completion_args())
         return "\n".join(self.format_completion(item) for item in found if item.type == "plain")
 

@@ -57,7 +57,7 @@ def in_plan(text: str) -> Iterator[str]:
 
 
 def lines(found: Diagnosis, evidence: Sequence[Evidence], *, instead: bool = False) -> Iterator[str]:
-    """A diagnosis for a person. `instead`: whoever calls proposes a plan of its own."""
+    """A diagnosis for a person. `instead`: anyone who calls proposes a plan of its own."""
     sure = {"certain": "", "likely": " (likely)"}.get(found.confidence, "")
     status = f" [{found.status}]" if found.status else ""
     yield visible(f"{found.cause}{sure}{status}: {found.summary}")

@@ -1,4 +1,4 @@
-"""`provisioner dns check|export`: the mail records of every domain that a plan speaks of."""
+"""`provisioner dns check|export`: the mail records of every domain that a plan mentions."""
 
 from __future__ import annotations
 

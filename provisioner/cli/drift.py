@@ -38,7 +38,7 @@ def command(
 ) -> int:
     """Show where the tenant has drifted from the plan (exit 2), and what was changed from outside.
 
-    What the journal proves that an apply from here had brought to the plan's value, somebody else has changed since.
+    What the journal proves that an apply from here had brought to the plan's value, another party has changed since.
     """
     session.format = format_
     found = run(drift(session, path, Selection(targets, excludes, allows)))

@@ -74,7 +74,7 @@ def _text(document: Mapping[str, Any]) -> str:
     for device in document.get("devices", ()):
         lines.append(f"  for device/{visible(device['device'])}, which sends by {device['method']}")
     if document.get("resources"):
-        lines += ["", "  It takes:" if "method" in document else "  Declared:"]
+        lines += ["", "  It needs:" if "method" in document else "  Declared:"]
         for resource in document["resources"]:
             lines += _one(resource)
     for finding in document.get("findings", ()):
@@ -89,7 +89,7 @@ def _text(document: Mapping[str, Any]) -> str:
 
 
 def _method(document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  sends by {document['method_name']}" if document["method"] else "  it can send in no way"
+    yield f"  sends by {document['method_name']}" if document["method"] else "  no sending method works"
     yield from (f"    because {visible(reason)}" for reason in document["why"])
     yield from (f"  not by {r['method_name']}: {visible(r['why'])}" for r in document["refused"])
     yield from (f"  mind: {visible(warning)}" for warning in document["warnings"])

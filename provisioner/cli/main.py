@@ -72,7 +72,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class _ReaderGone(Exception):
-    """Whoever read our output has gone. No OSError, since click ends those with an exit code of its own."""
+    """Anyone who read our output has gone. No OSError, since click ends those with an exit code of its own."""
 
 
 class _Commands(click.Group):
@@ -242,7 +242,7 @@ def _main(arguments: Sequence[str], clock: Clock) -> int:
 
 
 def _reader_gone() -> int:
-    """Whoever read our output has gone: nothing is wrong, and nothing more can be said."""
+    """Anyone who read our output has gone: nothing is wrong, and nothing more can be said."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
 

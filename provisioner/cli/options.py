@@ -44,7 +44,7 @@ detailed_exitcode = click.option(
 
 
 def _addresses(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """For completion: the resources of the plan; of plans/, where click does not tell of another yet."""
+    """For completion: the resources of the plan; of plans/, where click does not know of another yet."""
     path = context.params.get("path") or Path("plans")
     with contextlib.suppress(InputError):
         desired, _warnings = document.load(path, TYPES, today=SYSTEM.now().date(), border=Border.of(path))
@@ -196,7 +196,7 @@ def duration(text: str) -> float:
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
     if not number.replace(".", "", 1).isdigit():
-        raise click.UsageError(f'"{text}" is no length of time: write 90s, 30m, 12h or 7d')
+        raise click.UsageError(f'"{text}" is not a length of time: write 90s, 30m, 12h or 7d')
     return float(number) * unit
 
 

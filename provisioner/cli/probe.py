@@ -36,7 +36,7 @@ def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | No
     try:
         return None if text is None else str(ipaddress.ip_address(text))
     except ValueError:
-        raise click.BadParameter(f'"{text}" is no IP address') from None
+        raise click.BadParameter(f'"{text}" is not an IP address') from None
 
 
 @click.command("probe")

@@ -45,7 +45,7 @@ def command() -> None:
 )
 @_state
 @click.option("--detach", is_flag=True, help="Leave it running and return.")
-@click.option("--lag", metavar="SECONDS", type=float, help="Writes show to readers after so long.")
+@click.option("--lag", metavar="SECONDS", type=float, help="Let readers see a write after SECONDS.")
 @click.pass_obj
 def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None) -> int:
     """Start it, and write the profile `sandbox`, with which every command reaches it."""
@@ -69,7 +69,7 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # A terminal tells the tenant too, and it ends by itself; whoever signals only us leaves it to us.
+        # A terminal tells the tenant too, and it ends by itself; anyone who signals only us leaves it to us.
         for stop_it in (lambda _: None, sandboxes.stop):
             stop_it(state)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -162,7 +162,7 @@ def dns(session: Session, name: str, type_: str, values: tuple[str, ...], state:
 
 @command.command("mail")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
-@click.option("--clear", is_flag=True, help="Forget all of it.")
+@click.option("--clear", is_flag=True, help="Delete the log of requests.")
 @_state
 @click.pass_obj
 def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
@@ -303,7 +303,7 @@ def _seed(file: Path) -> Any:
 def _parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.UsageError(f'"{text}" is no parameter: write Name=Value')
+        raise click.UsageError(f'"{text}" is not a parameter: write Name=Value')
     try:
         return name, json.loads(value)
     except ValueError:

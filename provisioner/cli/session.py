@@ -1,4 +1,4 @@
-"""What all commands share: the profile, how to print, what to say of progress and of errors."""
+"""What all commands share: the profile, how to print, what to say about progress and of errors."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def moment() -> str:
 
 
 def crash_file(error: Exception) -> str:
-    """Keep the traceback of a fault of ours, for whoever fixes it, and say where. It holds no local variables."""
+    """Keep the traceback of a fault of ours, for anyone who fixes it, and say where. It holds no local variables."""
     import traceback
 
     from provisioner import __version__

@@ -180,13 +180,13 @@ def _passed_over(device: Device, method: str, other: str) -> str:
         return "the plan names another method"
     why = {
         (CLIENT_SUBMISSION, SMTP_RELAY): "possible, but a sign-in with OAuth needs no fixed address and no port 25",
-        (CLIENT_SUBMISSION, DIRECT_SEND): "possible, but mail that is signed in for is not taken for forged",
+        (CLIENT_SUBMISSION, DIRECT_SEND): "possible, but authenticated mail is not treated as spoofed",
         (SMTP_RELAY, CLIENT_SUBMISSION): "possible, but it rests on a password, and basic authentication ends",
         (SMTP_RELAY, DIRECT_SEND): "possible, but Exchange knows who sends where a connector names the address",
-        (HIGH_VOLUME_EMAIL, DIRECT_SEND): "possible, but mail that is signed in for is not taken for forged",
+        (HIGH_VOLUME_EMAIL, DIRECT_SEND): "possible, but authenticated mail is not treated as spoofed",
     }
     if other == HIGH_VOLUME_EMAIL:
-        return "possible, but it takes an account and a billing policy of its own"
+        return "possible, but it needs an account and a billing policy of its own"
     return why[method, other]
 
 
@@ -201,8 +201,8 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
     found = _Assessment()
     if device.tls not in {"none", "1.2", "1.3"}:
         found.obstacles.append(
-            f"it takes TLS 1.2 or later, and the device speaks TLS {device.tls} (an administrator can let that in on "
-            "the host for legacy TLS, where the cloud has one, with AllowLegacyTLSClients)"
+            f"it requires TLS 1.2 or later, and the device supports TLS {device.tls} (an administrator can allow that "
+            "on the host for legacy TLS, where the cloud has one, with AllowLegacyTLSClients)"
         )
     elif not device.modern_tls:
         found.obstacles.append(_no_modern_tls(device))
@@ -212,7 +212,7 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
         found.obstacles.append("neither port 587 nor port 25 is open to it")
     found.obstacles += _no_sign_in(device)
     if not device.mailbox:
-        found.obstacles.append("it takes a mailbox, and there is none")
+        found.obstacles.append("it requires a mailbox, and there is none")
     found.obstacles += _any_sender(device)
     found.obstacles += _mailbox_limits(device)
     found.obstacles += _initial_domain(device)
@@ -221,20 +221,20 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
         found.warnings.append(BASIC_ENDING)
     found.reasons.append(f"it can sign in to {device.mailbox} with {_sign_in(device)} over TLS {device.tls}")
     if device.recipients == "anyone":
-        found.reasons.append("mail that is signed in for may go to anyone")
+        found.reasons.append("authenticated mail may reach external recipients")
     return found
 
 
 def _no_modern_tls(device: Device) -> str:
-    return f"it takes TLS 1.2 or later, and the device speaks {_tls(device)}"
+    return f"it requires TLS 1.2 or later, and the device supports {_tls(device)}"
 
 
 def _no_sign_in(device: Device) -> Iterator[str]:
     if not device.authentication and device.other_mechanisms:
         able = " and ".join(sorted(word.upper() for word in device.other_mechanisms))
-        yield f"it takes LOGIN or XOAUTH2, and the device can do {able} alone (504 5.7.4)"
+        yield f"it requires LOGIN or XOAUTH2, and the device supports {able} alone (504 5.7.4)"
     elif not device.authentication:
-        yield "it takes a sign-in, and the device has none"
+        yield "it requires authentication, and the device has none"
 
 
 def _any_sender(device: Device) -> Iterator[str]:
@@ -250,7 +250,7 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
     if not facts.offers_hve:
         found.obstacles.append("the cloud of this tenant does not offer it")
     if device.recipients == "anyone":
-        found.obstacles.append("it reaches the organization's own recipients only, and the device mails anyone")
+        found.obstacles.append("it reaches the organization's own recipients only, and the device sends to anyone")
     if not device.modern_tls:
         found.obstacles.append(_no_modern_tls(device))
     if facts.ports == {IMPLICIT_TLS}:
@@ -265,7 +265,7 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
             f"a message may have {HVE_RECIPIENTS_PER_MESSAGE} recipients at most, and it has "
             f"{device.recipients_per_message:,}"
         )
-    found.reasons.append(f"it mails the organization only, and can sign in with {_sign_in(device)}")
+    found.reasons.append(f"it sends to the organization only, and can sign in with {_sign_in(device)}")
     found.reasons.append("High Volume Email has no daily limit")
     found.warnings.append(
         f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) "
@@ -281,7 +281,7 @@ def _sign_in(device: Device) -> str:
 
 
 def _mailbox_limits(device: Device) -> Iterator[str]:
-    """What the service refuses, whoever is patient."""
+    """What the service refuses, however long one waits."""
     if device.recipients_per_day > RECIPIENTS_PER_DAY:
         yield f"a mailbox may reach {RECIPIENTS_PER_DAY:,} recipients a day, and it has {device.recipients_per_day:,}"
     if device.recipients_per_message > MOST_RECIPIENTS_PER_MESSAGE:
@@ -342,11 +342,11 @@ def _smtp_relay(device: Device, facts: Facts) -> _Assessment:
             "connectors are not meant for bulk mail"
         )
     if by_certificate:
-        found.reasons.append(f"its certificate {device.certificate} tells Exchange that it is ours")
+        found.reasons.append(f"its certificate {device.certificate} identifies it to Exchange")
     elif by_address:
         found.reasons.append(f"it has fixed IP addresses ({', '.join(_short(facts))}) that a connector can list")
     if device.recipients == "anyone":
-        found.reasons.append("what a connector lets in may go to anyone")
+        found.reasons.append("relay through a connector may reach external recipients")
     return found
 
 
@@ -354,14 +354,14 @@ def _port_25(facts: Facts) -> Iterator[str]:
     if facts.ports == {IMPLICIT_TLS}:
         yield _ONLY_465
     elif 25 not in facts.ports:
-        yield "the MX takes mail on port 25 only, which is closed to it"
+        yield "the MX endpoint accepts mail on port 25 only, which is blocked"
 
 
 def _relay_by_address(facts: Facts) -> tuple[bool, str]:
     if not facts.sources:
-        return False, "it takes a fixed public address of ours or a certificate, and the device has neither"
+        return False, "it requires a fixed public IP address or a client certificate, and the device has neither"
     if facts.shared:
-        return False, "other organizations send from its addresses too: a connector would let them in as us"
+        return False, "other organizations send from its addresses too: a connector would relay their mail too"
     return True, ""
 
 
@@ -377,14 +377,14 @@ def _short(facts: Facts) -> list[str]:
 def _direct_send(device: Device, facts: Facts) -> _Assessment:
     found = _Assessment()
     if device.recipients == "anyone":
-        found.obstacles.append("it reaches the organization's own recipients only, and the device mails anyone")
+        found.obstacles.append("it reaches the organization's own recipients only, and the device sends to anyone")
     found.obstacles += _port_25(facts)
     if facts.reject_direct_send:
         found.obstacles.append("the plan has the organization reject direct send")
-    found.warnings.append("mail sent direct is filtered like any from the internet; Microsoft advises against it")
+    found.warnings.append("direct send is filtered like other mail from the internet; Microsoft advises against it")
     if not facts.sources:
         found.warnings.append("without a fixed address SPF cannot name it, so its mail looks forged")
-    found.reasons.append("it mails the organization only, and needs neither a sign-in nor a connector for that")
+    found.reasons.append("it sends to the organization only, and needs neither a sign-in nor a connector for that")
     return found
 
 

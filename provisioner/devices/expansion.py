@@ -50,7 +50,7 @@ _CONNECTOR = "inbound_connector"
 def expand(desired: Desired) -> tuple[Desired, Sequence[Diagnostic]]:
     """The plan with what its devices take, how each is to send, and what contradicts itself.
 
-    A device that no method will do for takes nothing; the rule DEVICE-NO-METHOD speaks of it.
+    A device that no method will do for takes nothing; the rule DEVICE-NO-METHOD mentions it.
     """
     if not desired.devices:
         return desired, ()
@@ -162,7 +162,7 @@ class _Expansion:
     # --- single resources --------------------------------------------------------------------------------------
 
     def _add(self, address: Address, spec: Any, device: Device, fields: Mapping[str, Location] | None = None) -> None:
-        """A resource for a device; where it is there already, the device is one more that needs it."""
+        """A resource for a device; where it exists already, the device is one more that needs it."""
         there = self.resources.get(address)
         if there is None:
             self.resources[address] = Resource(address, spec, device.location, fields or {}, (device.name,))
@@ -273,7 +273,7 @@ class _Expansion:
             self._tell_ownerless()
 
     def _left_over(self, source: _Source, devices: Sequence[Device], picture: Picture) -> frozenset[str] | None:
-        """The addresses that no declared connector lets in; None where declared ones know all, or the certificate."""
+        """The addresses that no declared connector admits; None where declared ones know all, or the certificate."""
         missing, served = set(source.addresses), set[tuple[Address, str]]()
         decided = functools.cache(lambda attempt: decide(picture, attempt))  # devices of a domain are alike
         for network in sorted(source.addresses) or ("",):
@@ -291,7 +291,7 @@ class _Expansion:
         return frozenset(missing) if missing or (source.certificate and not served) else None
 
     def _serve(self, resource: Resource, device: Device, plain: bool) -> None:
-        """A declared connector that a device uses. It must let it in: without TLS, where that is all it can do."""
+        """A declared connector that a device uses. It must admit it: without TLS, where that is all it can do."""
         if plain:
             what = f"{device.address} speaks no TLS, which {resource.address} requires of everyone"
             at = resource.fields.get("require_tls", resource.location)

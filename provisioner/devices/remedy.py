@@ -54,7 +54,7 @@ def remedy(
     """What fixes a cause (an id of docs/causes.md) for a device; None where the cause's own words are all there is.
 
     `seen_ip` is the address that the server saw, `lacking` are the device's resources that the tenant does not have as
-    the plan declares them, `idle` says of those that exist and have no effect why.
+    the plan declares them, `idle` says about those that exist and have no effect why.
     """
     account = Address("hve_account", device.account)
     if _choice(device, desired).method == HIGH_VOLUME_EMAIL:
@@ -131,7 +131,7 @@ def _to_anyone(device: Device, desired: Desired, method: str) -> Remedy:
 
 
 def _another_method(device: Device, desired: Desired, choice: Choice) -> Remedy:
-    assert choice.method is not None  # noqa: S101 - asked by whoever calls
+    assert choice.method is not None  # noqa: S101 - asked by anyone who calls
     sentence = f"send by {NAMES[choice.method]}: {'; '.join(choice.reasons)}"
     then = _with(desired, dataclasses.replace(device, method=choice.method))
     return Remedy(sentence, _device(device, method=choice.method), then)

@@ -1,4 +1,4 @@
-"""What a device has to be set to, as values: for the settings sheet, and for whoever speaks in its place."""
+"""What a device has to be set to, as values: for the settings sheet, and for anyone who speaks in its place."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def way(device_name: str, desired: Desired, cloud: Cloud) -> Way:
     facts = facts_of(device, desired)
     choice = choose(device, facts)
     if choice.method is None:
-        what = f"{device.address}: no method will do ({'; '.join(f'{m}: {why}' for m, why in choice.refused.items())})"
+        obstacles = "; ".join(f"{m}: {why}" for m, why in choice.refused.items())
+        what = f"{device.address}: no sending method works ({obstacles})"
         hint = "; or ".join(choice.advice)
         raise InputError([Diagnostic("DEVICE-NO-METHOD", what, hint, location=device.location)])
     if choice.method in NOT_SMTP_HERE:

@@ -318,7 +318,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "entra-user-unknown", "the account does not exist in this tenant", "correct user name or tenant", "no", ENTRA
     ),
-    # Who may send as whom, and through which door
+    # Who may send as whom, and through which connector
     Cause(
         "send-as-denied",
         "the login worked, but From is neither that account nor an address that it may send as",

@@ -159,6 +159,6 @@ def _stage_of(line: str, commanded: Stage | None) -> Stage:
 
 
 def _permanent(line: str) -> bool:
-    """Whether a refusal is for good: its code begins with 5, or it has none and is no trouble of the connection."""
+    """Whether a refusal is for good: its code begins with 5, or it has none and is not trouble of the connection."""
     found = _REFUSED.search(line)
     return (found[1] or found[2]) == "5" if found else "AADSTS" in line or "certificate" in line.lower()

@@ -2,7 +2,7 @@
 
 A diagnosis rests on a text; the tenant can confirm it or point elsewhere. What was read becomes a sentence and whether
 it `speaks` for the cause ("yes"), against it ("no"), or says nothing ("unknown": it could not be read). It comes as
-canonical objects, as a plan reads them, so that both see the same tenant. SPF is evaluated by whoever can ask DNS;
+canonical objects, as a plan reads them, so that both see the same tenant. SPF is evaluated by anyone who can ask DNS;
 `of_spf` says what the result means.
 """
 

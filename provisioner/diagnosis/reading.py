@@ -87,7 +87,7 @@ def _unfolded(lines: Sequence[str]) -> Iterator[str]:
 def _mail_text(text: str) -> str:
     """Headers and readable parts of a bounce, decoded, without the message that came back with it.
 
-    A text that is no proper mail comes back as it is.
+    A text that is not a proper mail comes back as it is.
     """
     try:
         message = email.message_from_string(text.lstrip(), policy=email.policy.default)

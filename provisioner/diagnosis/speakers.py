@@ -25,7 +25,7 @@ _MARK = re.compile(
     r"|\bas\(?\d{4,}\)?|\[hostname=[a-z0-9]{8,}\."
     # The number that consumer Outlook.com's own servers end an answer with.
     r"|\(-\d{6,}:\d+:-\d+\)"
-    # What Exchange Online says of a server outside, whose own words follow.
+    # What Exchange Online says about a server outside, whose own words follow.
     r"|remote server returned (?:unknown|an error|message|not|access|invalid)|\b5\.(?:1\.351|0\.350|7\.350|7\.367)\b"
 )
 _SAID = re.compile(

@@ -59,7 +59,7 @@ async def apply(
     are those that may send, None where that is not known: then every path may be any sender's. `allowed` are the
     waivers of the run; only CLOSE-BEFORE-OPEN counts here.
 
-    `seen` is what the tenant says of every object that is to change, of a caller that has just read it.
+    `seen` is what the tenant says about every object that is to change, of a caller that has just read it.
 
     `begun` are changes that an earlier run of this very change set has begun, by its journal: what stands between
     before and after goes on from there. `confirm_s` bounds the reading back of each change, `wait_s` the waiting of

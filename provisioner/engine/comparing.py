@@ -9,7 +9,7 @@ from provisioner.model import Change, Observation, Present, Unknown, field_names
 
 
 def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
-    """Where a change stands by what is there now: "before", "after" or "moved", and what is seen, in words."""
+    """Where a change stands by what exists now: "before", "after" or "moved", and what is seen, in words."""
     if isinstance(observation, Unknown):
         return "moved", f"it cannot be read: {observation.reason}"
     live = observation.spec if isinstance(observation, Present) else None

@@ -90,7 +90,7 @@ class Journal:
         """Record what this run is about to do, each change with its whole before and after.
 
         Of a shared journal the lines of a run that is killed may be lost but this one: `flush` has it sent before the
-        first write, and whoever reads it counts what has no end as begun.
+        first write, and anyone who reads it counts what has no end as begun.
         """
         planned = [{"address": str(c.address), "action": c.action.value, **_sides(c)} for c in changes]
         self.record("begin", **facts, changes=planned, **({} if self.share is None else {"shared": True}))
@@ -195,7 +195,7 @@ def verify(path: Path) -> Verdict:
             torn = number
             continue
         if torn and entry.get("kind") != "torn":
-            faults.append(f"line {torn} is no entry, and no later entry accounts for it")
+            faults.append(f"line {torn} is not an entry, and no later entry accounts for it")
         torn = 0
         count += 1
         if entry.get("previous") != previous:
@@ -213,7 +213,7 @@ def begun(path: Path, digest: str) -> dict[str, int]:
 
     Each with how many steps are known to be sent; what of them was carried out only a new read can tell. Of a run of a
     shared journal that has no end, every change that it began with may have been sent (`Journal.begin`). A change that
-    was seen done is not among them: what became of it since is none of that run's doing.
+    was seen done is not among them: what became of it since is not that run's doing.
     """
     runs: set[str] = set()
     sent: dict[str, int] = {}
@@ -414,7 +414,7 @@ def _hash(entry: Mapping[str, Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, bytes]]:
-    """(line number from 1, entry or None for a line that is no entry, the line) for every line with content."""
+    """(line number from 1, entry or None for a line that is not an entry, the line) for every line with content."""
     with _opened(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -426,7 +426,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, bytes]]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The journal to be read. Raises InputError for what is no ordinary file: a pipe would be waited for for ever."""
+    """The journal to be read. Raises InputError for what is not an ordinary file: reading a pipe would not end."""
     try:
         file = open(platforms.descriptor(path, os.O_RDONLY), "rb")  # noqa: PTH123, SIM115
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -451,7 +451,7 @@ def _tail(path: Path) -> tuple[bytes, bool, str, int]:
 
 
 def _link(entry: Entry) -> str:
-    """The hash that the next entry names. A journal may be edited: what is no hash is not carried on."""
+    """The hash that the next entry names. A journal may be edited: what is not a hash is not carried on."""
     text = entry.get("hash")
     return text if isinstance(text, str) and _HASH.fullmatch(text) else _START
 

@@ -3,7 +3,7 @@
 A local lock always: held by the kernel for the process, so that a killed run frees it at once. Where several machines
 apply, a shared one as well: a file in a shared folder, or a ref in a git remote made by a push that must not find it.
 The holder of a shared lock changes it again and again as a sign of life. Clocks of two machines differ, so nobody's
-word about the time counts: whoever wants the lock takes it only after having seen it unchanged for its whole lifetime,
+word about the time counts: anyone who wants the lock takes it only after having seen it unchanged for a lifetime,
 by the monotonic clock of his own machine.
 """
 
@@ -77,7 +77,7 @@ class Holder:
 class Lock(Protocol):
     """One place where a lock can stand.
 
-    All methods raise InputError where the place cannot be used, or holds something that is no lock: that is never free.
+    All methods raise InputError where the place cannot be used, or holds something other than a lock: it is never free.
     """
 
     def try_acquire(self, holder: Holder, dead: Holder | None = None) -> Holder | None:
@@ -114,7 +114,7 @@ def hold(
 ) -> Iterator[None]:
     """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`.
 
-    `on_lost` is told, from another thread, when somebody else has taken a lock away: then nothing more may be written.
+    `on_lost` is told, from another thread, when another party has taken a lock away: then nothing more may be written.
     """
     held: list[Lock] = []
     ended = threading.Event()

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS provisioner_journal
 CREATE TABLE IF NOT EXISTS provisioner_locks (name text PRIMARY KEY, id text NOT NULL, holder text NOT NULL);
 """
 _ANSWER_S = 10
-"""The server has so long to take a connection, and six times as long for a statement."""
+"""Seconds for a connection; a statement has six times as many."""
 
 
 def secured(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Reading: each question of all types once, concurrently, and what the answers say of each object.
+"""Reading: each question of all types once, concurrently, and what the answers say about each object.
 
 A failed read does not raise: it is Unknown, with its reason. Only an endpoint that is not trusted ends what is being
 planned, since each of its reads would fail, and for one reason.
@@ -56,7 +56,7 @@ class Costs:
     last: int = 1
 
     def cheaper(self, queries: Iterable[Query]) -> Sequence[Query]:
-        """The queries, with the look-ups instead of each listing that is known to have more pages."""
+        """The queries, with the lookups instead of each listing that is known to have more pages."""
         return tuple(part for query in queries for part in self._of(query))
 
     def _of(self, query: Query) -> Sequence[Query]:
@@ -81,7 +81,7 @@ async def read(
     unmanaged: bool = False,
     purpose: str = PLANNING,
 ) -> Observed:
-    """What the tenant says of everything that the plan speaks of. A failed read is Unknown; raises Untrusted only.
+    """What the tenant says about everything that the plan mentions. A failed read is Unknown; raises Untrusted only.
 
     `reads` is how many requests may be under way at once. `evidence` is what is asked besides; what the rules want to
     know of the plan, if it is not given. `unmanaged`: undeclared objects are kept wherever the same requests return
@@ -129,7 +129,7 @@ async def survey(
 async def look(
     addresses: Collection[Address], types: Types, ports: Ports, *, reads: int = 4
 ) -> Mapping[Address, Observation]:
-    """What the tenant says of single objects, whether a plan declares them or not."""
+    """What the tenant says about single objects, whether a plan declares them or not."""
     return (await consult(addresses, (), (), types, ports, reads=reads)).resources
 
 
@@ -178,7 +178,7 @@ async def read_wanted(
 
     `free` are types whose other objects are kept as far as the same answers show them: else nothing is missing.
     `resolve`: names that the first answers do not settle are asked for too. A survey, whose names are those of the
-    tenant, has none; only what a type lists by parts is asked for. `costs` choose listings or look-ups, and learn.
+    tenant, has none; only what a type lists by parts is asked for. `costs` choose listings or lookups, and learn.
     `kept` as for `survey`.
     """
     costs = costs or Costs()
@@ -339,7 +339,7 @@ def _decode(
     queries: Sequence[Query],
     answers: Mapping[str, Answer | TenantError],
 ) -> tuple[Mapping[str, Any], dict[str, Unknown]]:
-    """What was seen by key, and the wanted keys that nothing can be said of; "*" stands for the undeclared ones."""
+    """What was seen by key, and the wanted keys that nothing can be said about; "*" stands for the undeclared ones."""
     good = _good(queries, answers)
     failed: dict[str, Unknown] = {}
     for query in queries:

@@ -21,7 +21,7 @@ async def recheck(
 ) -> tuple[Sequence[Change], dict[Address, str]]:
     """The changes as they go on from here, and those that need nothing any more, each with why it is not in force.
 
-    `begun` are changes that an earlier run of this change set began. `seen` is what the tenant says of every object,
+    `begun` are changes that an earlier run of this change set began. `seen` is what the tenant says about every object,
     of a caller that has just read it. Raises ChangeSetStale where an object has moved, TenantIncomplete where one
     cannot be read.
     """

@@ -71,7 +71,7 @@ class Run:
         why = str(error) if isinstance(error, ProvisionerError) else f"{type(error).__name__}: {error}"
         if change.address not in self.sent:
             return Result(change.address, change.action, LEFT, f"nothing was sent: {why}")
-        detail = f"{why}; what was sent may have been carried out: plan again, which goes on from what is there"
+        detail = f"{why}; what was sent may have been carried out: plan again, which goes on from what exists"
         return Result(change.address, change.action, UNCONFIRMED, detail)
 
     def kind(self, address: Address) -> ResourceType[Any]:
@@ -89,7 +89,7 @@ class Run:
             self.ended[change.address], self.opened[change.address] = asyncio.Event(), asyncio.Event()
 
     async def look(self, objects: Mapping[Address, Any], purpose: str) -> dict[Address, Observation]:
-        """What the tenant says of objects, each by what it is to be, or None; of a renamed one by either name."""
+        """What the tenant says about objects, each by what it is to be, or None; of a renamed one by either name."""
         wanted: Wanted = {}
         for address, spec in objects.items():
             of_type = wanted.setdefault(address.type, {})
@@ -105,7 +105,7 @@ class Run:
         return [address] if former is None else [address, Address(address.type, key_of(former))]
 
     def _of(self, address: Address, resources: Mapping[Address, Observation]) -> Observation:
-        """What is said of one object. Another object may have taken one of its names."""
+        """What is said about one object. Another object may have taken one of its names."""
         seen = [resources[name] for name in self._names(address)]
         there = [o for o in seen if isinstance(o, Present)]
         kind, former = self.kind(address), self.renamed.get(address)

@@ -36,7 +36,7 @@ _LAST = 10**10 - 1
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The lines of a shared journal, and the names of what lies there and is no batch."""
+    """The lines of a shared journal, and the names of what lies there and is not a batch."""
 
     content: bytes = b""
     strange: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Remote(Protocol):
         """All that is there. Raises InputError for more than is read."""
 
     def append(self, lines: bytes) -> None:
-        """Add a batch after what was fetched. Raises Moved where somebody else was first.
+        """Add a batch after what was fetched. Raises Moved where another party was first.
 
         The same lines may be given again where it is not known what became of them.
         """
@@ -275,7 +275,7 @@ def too_large() -> InputError:
 
 
 def moved(place: str) -> Moved:
-    """The error of an append where somebody else was first."""
+    """The error of an append where another party was first."""
     what = f"another run has written to the shared journal {place} since this one began"
     return Moved([Diagnostic("JOURNAL-MOVED", what, "set lock to the same place, so that one run waits for the other")])
 

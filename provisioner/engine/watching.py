@@ -1,6 +1,6 @@
 """Ports that tell: whatever passes through them, and whatever the engine does with them, reaches their observers.
 
-A run has its ports watched once, where they are opened; then no request passes unseen, whoever makes it. Apply adds
+A run has its ports watched once, where they are opened; then no request passes unseen, whatever makes it. Apply adds
 the journal for its own time.
 """
 

@@ -136,7 +136,7 @@ class Desk:
 
 
 def _checked(terms: Terms, names: Sequence[str]) -> Approved:
-    """What is approved. Raises InputError for a tenant that the run does not have, and for a guard that is no rule."""
+    """What is approved. Raises InputError for a tenant that the run does not have, and an unknown rule."""
     Selection(allows=terms.allows).waivers()
     unknown = sorted(terms.approved.tenants - set(names))
     if unknown:

@@ -23,7 +23,7 @@ from provisioner.fleet.store import Place
 from provisioner.operations.state import word
 
 GRACE_S = 15.0
-"""A worker counts as dead once its lock was free at every look for so long: one that lost its connection, as all do
+"""A worker counts as dead once its lock was free at every look for this time: one that lost its connection, as all do
 when the server restarts, takes its lock again within a look or two."""
 
 

@@ -1,7 +1,7 @@
 """One pass over the mail records of one domain: what is asked, and what the answers amount to.
 
 `check_domain` is a dialogue (see `dialogue`): the first questions go out together, then what SPF leads to, then what
-the first answers made necessary. The same question may come up twice; whoever answers ought to remember.
+the first answers made necessary. The same question may come up twice; anyone who answers ought to remember.
 DKIM targets are Exchange's own words, given from outside: they cannot be computed (they hold a letter and a hash of
 Microsoft's choosing).
 """
@@ -529,7 +529,7 @@ def _is_dkim_target(target: str) -> bool:
 
 
 def _no_dkim(domain: str, name: str, there: str) -> DnsFinding:
-    leads = f"leads to {there}, which is no DKIM key" if there else "is not there"
+    leads = f"leads to {there}, which is not a DKIM key" if there else "is not there"
     return DnsFinding(
         "DKIM-MISSING",
         WARNING,
@@ -570,7 +570,7 @@ def _misled(there: str, target: str, targets: Mapping[str, str]) -> tuple[str, s
         return "DKIM-CNAME-FOREIGN", what, hint
     if theirs:
         return "DKIM-CNAME-OLD", f"leads to {there}, which Exchange does not name any more", hint
-    return "DKIM-CNAME-WRONG", f"leads to {there}, which is none of Microsoft's targets", hint
+    return "DKIM-CNAME-WRONG", f"leads to {there}, which is not one of Microsoft's targets", hint
 
 
 def _tenant_of(target: str) -> str:

@@ -48,7 +48,7 @@ def zone_of(name: str) -> Dialogue[str]:
 
 
 def names_of(reports: Iterable[DomainReport]) -> Sequence[str]:
-    """The names of all records that the findings speak of, and the domains themselves."""
+    """The names of all records that the findings mention, and the domains themselves."""
     records = (r for report in reports for f in report.findings for r in (*f.publish, *f.remove))
     return sorted({*(r.name for r in records), *(report.domain for report in reports)})
 

@@ -1,7 +1,7 @@
 """The MTA-STS policy of a domain (RFC 8461): the file on its policy host, read and compared with its MX records.
 
 Senders that know MTA-STS look at the TXT record of `_mta-sts` first, and fetch the file when they have none for its id.
-What could not be fetched is no fact about the file: `failure` says why, and nothing else is concluded.
+What could not be fetched is not a fact about the file: `failure` says why, and nothing else is concluded.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _of_policy(host: PolicyHost, policy: Policy, exchanges: Sequence[str]) -> It
 
 
 def _of_exchanges(host: PolicyHost, policy: Policy, exchanges: Sequence[str]) -> Iterator[DnsFinding]:
-    """The MX hosts that the policy does not admit, and what it admits that is no MX host."""
+    """The MX hosts that the policy does not admit, and what it admits that is not an MX host."""
     domain, strict = host.domain, policy.mode == "enforce"
     others = [mx for mx in exchanges if admitting(mx).isdisjoint(policy.mx)]
     if others:

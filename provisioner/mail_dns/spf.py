@@ -3,7 +3,7 @@
 Why not a library: the one that exists, pyspf (2.0.14 on PyPI, PSF licence), knows the RFC well but cannot
 be driven from outside. It asks by itself, blocking, through one function of its module and dnspython's default
 resolver: another server, a loopback one or shared answers mean patching the module for everybody, and 25 domains at
-once mean 25 threads. Its bound is 20 seconds for each look-up. It gives a verdict, and no list of what a record leads
+once mean 25 threads. Its bound is 20 seconds for each lookup. It gives a verdict, and no list of what a record leads
 to, which is half of what a check needs. It is written for Python 2 as well, without types, and brings authres.
 What is left of the RFC is this file and `spf_syntax`: a generator that yields questions, with limits of our own.
 """
@@ -32,7 +32,7 @@ from provisioner.model import DnsQuery
 
 MOST_LOOKUPS = 10
 MOST_VOID = 2
-_MOST_NAMES = 10  # address look-ups of one mx, names looked at of one ptr (4.6.4)
+_MOST_NAMES = 10  # address lookups of one mx, names looked at of one ptr (4.6.4)
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -93,12 +93,12 @@ class _Client:
     def count_lookup(self, domain: str, term: str) -> None:
         self.lookups += 1
         if self.lookups > MOST_LOOKUPS:
-            raise _Ended("permerror", f"more than {MOST_LOOKUPS} terms need DNS look-ups", domain, term)
+            raise _Ended("permerror", f"more than {MOST_LOOKUPS} terms need DNS lookups", domain, term)
 
     def count_void(self, domain: str, term: str) -> None:
         self.voids += 1
         if self.voids > MOST_VOID:
-            raise _Ended("permerror", f"more than {MOST_VOID} look-ups came back empty", domain, term)
+            raise _Ended("permerror", f"more than {MOST_VOID} lookups came back empty", domain, term)
 
 
 def check_host(
@@ -106,7 +106,7 @@ def check_host(
 ) -> Dialogue[SpfResult]:
     """May `ip` send mail from `sender` (an address, or "" for a bounce: then `helo` is judged)?
 
-    `receiver` and `now` (seconds since 1970) only show in explanations. Raises ValueError when `ip` is no address;
+    `receiver` and `now` (seconds since 1970) only show in explanations. Raises ValueError when `ip` is not an address;
     every trouble of DNS is a result.
     """
     local, _, domain = sender.rpartition("@") if sender else ("", "", helo)
@@ -216,7 +216,7 @@ def _mx(client: _Client, domain: str, mechanism: Mechanism, target: str) -> Dial
     _settle(client, answer, target, domain, mechanism.text)
     hosts = [host for _, _, host in (value.partition(" ") for value in answer.values)]
     if len(hosts) > _MOST_NAMES:
-        reason = f"{target} has {len(hosts)} MX records; an mx term may need {_MOST_NAMES} address look-ups at most"
+        reason = f"{target} has {len(hosts)} MX records; an mx term may need {_MOST_NAMES} address lookups at most"
         raise _Ended("permerror", reason, domain, mechanism.text)
     names = tuple(name for host in hosts if is_queryable(name := host.strip().removesuffix(".")))
     return (yield from _addresses_match(client, domain, mechanism, names))
@@ -245,7 +245,7 @@ def _ptr(client: _Client, domain: str, mechanism: Mechanism, target: str) -> Dia
 
 
 def _ptr_names(answer: DnsAnswer) -> list[str]:
-    """The first ten names; a failed look-up is none at all, because ptr then just does not match (5.5)."""
+    """The first ten names; a failed lookup is none at all, because ptr then just does not match (5.5)."""
     names = [value.removesuffix(".") for value in answer.values[:_MOST_NAMES]]
     return [name for name in names if is_queryable(name)]
 
@@ -266,7 +266,7 @@ def _same_kind(client: _Client, answer: DnsAnswer) -> Iterator[Ip]:
 
 
 def _settle(client: _Client, answer: DnsAnswer, name: str, domain: str, term: str) -> None:
-    """Raise for a failed look-up, count an empty one."""
+    """Raise for a failed lookup, count an empty one."""
     if answer.failed:
         raise _Ended(
             "temperror", f"{name}, which {term} of {domain} needs, cannot be had: {answer.reason}", domain, term
@@ -363,7 +363,7 @@ def _quoted(name: str) -> str:
     return name.replace("\\", "\\\\")
 
 
-# --- a survey: what a record leads to, whoever the client is ----------------------------------------------------------
+# --- a survey: what a record leads to, for any client ----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +396,7 @@ class _Walk:
 
 
 _WALK_ENOUGH = 60
-"""Look-ups after which a survey stops: the answer is "far too many" by then, and a hostile zone may never end."""
+"""Lookups after which a survey stops: the answer is "far too many" by then, and a hostile zone may never end."""
 
 
 def survey(domain: str) -> Dialogue[SpfSurvey]:
@@ -405,7 +405,7 @@ def survey(domain: str) -> Dialogue[SpfSurvey]:
     yield from _fetch_ahead(domain.lower().removesuffix("."))
     yield from _visit(walk, domain.lower().removesuffix("."), (), "")
     if walk.lookups > MOST_LOOKUPS:
-        many = f"{walk.lookups if walk.lookups < _WALK_ENOUGH else f'{_WALK_ENOUGH} or more'} terms need DNS look-ups"
+        many = f"{walk.lookups if walk.lookups < _WALK_ENOUGH else f'{_WALK_ENOUGH} or more'} terms need DNS lookups"
         walk.problems.append((domain, f"{many}; {MOST_LOOKUPS} are allowed"))
     return SpfSurvey(
         domain,
@@ -421,7 +421,7 @@ def survey(domain: str) -> Dialogue[SpfSurvey]:
 def _fetch_ahead(domain: str) -> Dialogue[None]:
     """Ask for what the walk will need, all of one level at once: names that fail are then waited for side by side.
 
-    The answers are not looked at twice here; whoever answers remembers them.
+    The answers are not looked at twice here; anyone who answers remembers them.
     """
     level = {DnsQuery(_quoted(domain), "TXT"): domain}
     met: dict[DnsQuery, str] = {}
@@ -512,7 +512,7 @@ def _visit_hosts(walk: _Walk, domain: str, mechanism: Mechanism, target: str) ->
     if all(answers[q].void for q in questions):
         walk.voids.append(f"{mechanism.text} of {domain}")
     if kinds == ("MX",) and len(answers[questions[0]].values) > _MOST_NAMES:
-        walk.problems.append((domain, f"{mechanism.text} needs more than {_MOST_NAMES} address look-ups"))
+        walk.problems.append((domain, f"{mechanism.text} needs more than {_MOST_NAMES} address lookups"))
 
 
 def _plain_target(domain: str, spec: str) -> str | None:

@@ -233,7 +233,7 @@ def _of_the_survey(domain: str, survey: SpfSurvey) -> Iterable[DnsFinding]:
             "SPF-VOID",
             ERROR,
             domain,
-            f"{len(survey.voids)} look-ups come back empty ({', '.join(survey.voids)}); {MOST_VOID} are allowed",
+            f"{len(survey.voids)} lookups come back empty ({', '.join(survey.voids)}); {MOST_VOID} are allowed",
             "take out the names that are no longer there",
         )
     if survey.unanswered:

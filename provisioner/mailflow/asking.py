@@ -55,7 +55,7 @@ def questions(desired: Desired) -> Sequence[Request]:
     signing = _sign_ins(desired, "basic", "oauth")
     if signing:
         asked.append(transport_config.REQUEST)
-    # Those that a narrower run leaves out: whoever takes something away must know what they have.
+    # Those that a narrower run leaves out: anyone who takes something away must know what they have.
     asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
     if passwords:
         asked += _OF_PASSWORDS
@@ -199,9 +199,9 @@ def _within_the_tenant(desired: Desired) -> bool:
 
 
 def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) -> Sequence[Request]:
-    """What has to be known for the decision about mailboxes, whoever signs in to them and however.
+    """What has to be known for the decision about mailboxes, for every identity and kind of sign-in.
 
-    Those that the plan declares need no look-up of their own where the plan's resources are read anyway.
+    Those that the plan declares need no lookup of their own where the plan's resources are read anyway.
     """
     own = mailbox_questions([m for m in mailboxes if desired is None or not declared_in(desired, SignIn, m)])
     accounts = [m for m in mailboxes if desired is None or not declared_in(desired, Account, m)]
@@ -216,7 +216,7 @@ def sign_in_questions(mailboxes: Sequence[str], desired: Desired | None = None) 
 
 
 def mailbox_questions(mailboxes: Sequence[str]) -> Sequence[Request]:
-    """The look-ups of the mailboxes' own switches."""
+    """The lookups of the mailboxes' own switches."""
     return questions_about(SignIn, mailboxes)
 
 

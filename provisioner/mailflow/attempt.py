@@ -71,7 +71,7 @@ class Decision:
     `path` is the sending path, `by` the objects that decide; `reason`, `code`, `sentence` and `hint` are those of the
     refusal. A refusal that is not certain has a reason too. `others` are the reasons that refuse as well (which of
     several the service names first is not published), `possible` those that may. `warning` is what no setting shows.
-    `doubts` say of a sign-in what lacks for each of them, and how to know it.
+    `doubts` say about a sign-in what lacks for each of them, and how to know it.
     """
 
     allowed: bool | None

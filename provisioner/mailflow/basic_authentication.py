@@ -22,7 +22,7 @@ def countdown(day: datetime.date, today: datetime.date) -> str:
 
 
 def counted(text: str, today: datetime.date) -> str:
-    """A text that tells of the end, with a countdown beside its date; for a person, and for nothing that is saved."""
+    """A text that reports the end, with a countdown beside its date; for a person, and for nothing that is saved."""
     return text.replace(
         BASIC_ENDING, BASIC_ENDING.replace(f"{BASIC_ENDS}", f"{BASIC_ENDS} ({countdown(BASIC_ENDS, today)})")
     )

@@ -92,7 +92,7 @@ def closed(before: Iterable[Contribution], after: Iterable[Contribution]) -> Gro
 
 
 def admitted(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
-    """The senders that are let in, apart from what is refused no more and from switches."""
+    """The senders that are admitted, apart from what is refused no more and from switches."""
     return frozenset(_admits_more(_admissions(frozenset(before)), _admissions(frozenset(after))))
 
 
@@ -345,7 +345,7 @@ _MAY, _INHERITS, _MAY_NOT = 2, 1, 0
 
 
 def _assigned(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:
-    """Whose password another authentication policy lets in, or no longer. One of unknown content may do either."""
+    """Whose password another authentication policy admits, or no longer. One of unknown content may do either."""
     known = {p.mailbox: p for p in _of(PolicyOf, before)}
     for policy in _of(PolicyOf, after) - _of(PolicyOf, before):
         organization = policy.mailbox == ORGANIZATION

@@ -77,7 +77,7 @@ def of_declared(resources: Iterable[Resource], types: Types = TYPES) -> Picture:
 def of_observed(observed: Observed, types: Types = TYPES, mailboxes: Collection[str] = ()) -> Picture:
     """The tenant as it was read, with the evidence about `mailboxes` and the organization where nobody declares them.
 
-    What the plan does not speak of and nobody read is not in it.
+    What the plan does not mention and nobody read is not in it.
     """
     by_name = {t.name: t for t in types}
     seen = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}

@@ -40,7 +40,7 @@ def lacking(kind: ResourceType[Any], wanted: Any | None, live: Any | None, aroun
 def loses(kind: ResourceType[Any], before: Any | None, after: Any | None, around: Contributions = ()) -> Groups:
     """The senders from whom a change takes something. Those of a deletion that takes nothing known may be anyone.
 
-    `around` are the restrictions of other objects that are in force: what they refuse already is no loss.
+    `around` are the restrictions of other objects that are in force: what they refuse already is not loss.
     """
     was, will = contributions(kind, before), contributions(kind, after)
     found = closed((*was, *around), will)

@@ -207,7 +207,7 @@ class PolicyQuery:
 Request = Cmdlet | GraphRequest | DnsQuery
 """What the engine sends through the ports."""
 AnyRequest = Request | PolicyQuery
-"""What observers are told of."""
+"""What observers are told about."""
 
 
 def request_key(request: AnyRequest) -> str:
@@ -277,10 +277,10 @@ class Query:
     """A read that the engine makes for a resource type.
 
     `covers` are the wanted keys whose answer rests on it: if it fails they are Unknown, and nothing is said about
-    undeclared objects of the type. `may_be_missing`: NotFound is an answer without rows (a look-up of one identity).
+    undeclared objects of the type. `may_be_missing`: NotFound is an answer without rows (a lookup of one identity).
     `may_be_refused`: a run that is not allowed to ask goes on without the answer; any other failure counts.
-    `parts` are look-ups that tell the same of the wanted keys as a listing does: they are sent instead of a listing
-    that is known to have more pages than there are look-ups.
+    `parts` are lookups that tell the same of the wanted keys as a listing does: they are sent instead of a listing
+    that is known to have more pages than there are lookups.
     """
 
     request: Request
@@ -446,11 +446,11 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The plan as it was read: everything that it declares, nothing about what is there.
+    """The plan as it was read: everything that it declares, nothing about what exists.
 
     `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
     to send. `set_aside` is what the plan declares outside the scope of the run: never changed, but never taken for
-    undeclared either. `declared_only`: undeclared objects are no part of it, whatever mark they carry (a rollback).
+    undeclared either. `declared_only`: undeclared objects are not part of it, whatever mark they carry (a rollback).
     `traffic` is observed mail that the plan is tried against; it is not written in the plan and changes nothing.
     """
 
@@ -836,9 +836,9 @@ class ResourceType(Protocol[S]):
         """The nouns that its steps may write besides those that `queries` reads: HVEAppAccess has no Get."""
 
     def written_form(self, spec: S, /) -> tuple[tuple[str, ...], Any] | None:
-        """How a plan would declare what is there: the path from the section to the entry, and its plain value.
+        """How a plan would declare what exists: the path from the section to the entry, and its plain value.
 
-        Defaults are left out. None where a plan has nothing to say of it: it is as it would be without one, or it is
+        Defaults are left out. None where a plan has nothing to say about it: it is as it would be without one, or it is
         not ours to declare.
         """
 
@@ -857,7 +857,7 @@ class ResourceType(Protocol[S]):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The rules that only this type speaks of, in its guards and its advice. Each has a page in docs/rules/."""
+        """The rules that only this type mentions, in its guards and its advice. Each has a page in docs/rules/."""
 
     def lint(self, spec: S, /) -> Iterable[Advice]:
         """What is wrong with a declared object, whatever the tenant has."""

@@ -145,7 +145,7 @@ class Device:
 
     @property
     def account(self) -> str:
-        """The High Volume Email account that it signs in as: HVE accounts are no mailboxes (Learn, "High volume")."""
+        """The High Volume Email account that it signs in as: HVE accounts are not mailboxes (Learn, "High volume")."""
         return self.mailbox or self.sender
 
     @property
@@ -158,7 +158,7 @@ class Device:
 class Choice:
     """How a device should send, and why. `method` is None where nothing will do.
 
-    `refused` says of every other method why not. `warnings` name no device, so that equal ones can be told once.
+    `refused` says about every other method why not. `warnings` name no device, so that equal ones can be told once.
     `advice` is what would be better, or what would do where nothing does.
     """
 

@@ -24,8 +24,8 @@ def parse_server(text: str) -> NameServer:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f'"{text}" is no name server: write ip or ip:port')
+        raise ValueError(f'"{text}" is not a name server: write ip or ip:port')
     try:
         return NameServer(str(ipaddress.ip_address(host)), int(port))
     except ValueError:
-        raise ValueError(f'"{text}" is no name server: write ip or ip:port') from None
+        raise ValueError(f'"{text}" is not a name server: write ip or ip:port') from None

@@ -35,7 +35,7 @@ def round_trip() -> YAML:
 def dump(document: Any, yaml: YAML | None = None) -> str:
     """What `round_trip` has read, or made, as text. Where something would not print, all of it is written in ASCII.
 
-    A file is no log, but a job that shows it makes it one: what a CI runner would obey stands as an escape of YAML's
+    A file is not a log, but a job that shows it makes it one: what a CI runner would obey stands as an escape of YAML's
     own, which means the same.
     """
     yaml = yaml or round_trip()

@@ -335,7 +335,7 @@ async def _judged(
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What earlier runs have begun and tell of who sends, and the waivers of this one."""
+    """What earlier runs have begun and report who sends, and the waivers of this one."""
 
     begun: Sequence[Address]
     known: Sequence[Sender] | None
@@ -406,7 +406,7 @@ def _moment(text: str) -> dt.datetime:
     try:
         return dt.datetime.fromisoformat(text)
     except ValueError:
-        raise ChangeSetStale(f'"{text}" is no time: the change set does not say when it was made') from None
+        raise ChangeSetStale(f'"{text}" is not a time: the change set does not say when it was made') from None
 
 
 def _length(seconds: float) -> str:

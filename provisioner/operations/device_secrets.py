@@ -22,7 +22,7 @@ _TOKEN = "--token env:NAME or file:PATH, with an access token of that person"  #
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the command line names; None is what the profile says of the device, and else the plan.
+    """What the command line names; None is what the profile says about the device, and else the plan.
 
     `token` is where an access token is that a person got: nobody can sign in for a person.
     """

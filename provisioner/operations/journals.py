@@ -66,7 +66,7 @@ def _fetch(profile: Profile, tenant_id: str, folder: Path, note: Callable[[str],
     found = remote.fetch()
     if found.strange:
         names = ", ".join(found.strange[:5]) + (", …" if len(found.strange) > 5 else "")
-        note(f"the shared journal {profile.journal} also holds what is no batch of entries, passed over: {names}")
+        note(f"the shared journal {profile.journal} also holds what is not a batch of entries, passed over: {names}")
     content, own = found.content, b""
     if not content:
         content = own = _own(journal_path(tenant_id, folder))

@@ -47,7 +47,7 @@ EVERYTHING = Selection()
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A plan with the resources that its devices need, and what is to be said of it."""
+    """A plan with the resources that its devices need, and what is to be said about it."""
 
     desired: Desired
     diagnostics: Sequence[Diagnostic] = ()
@@ -87,7 +87,7 @@ def _has_passed(told: Diagnostic) -> bool:
 
 
 def load_for_devices(context: Context, path: Path) -> Desired:
-    """The plan with its warnings reported; a device without a sending method is no error here."""
+    """The plan with its warnings reported; a device without a sending method is not an error here."""
     lost = Waiver("DEVICE-NO-METHOD", reason="it is looked at")
     loaded = load(context, path, [lost])
     context.diagnose(loaded.diagnostics)

@@ -144,7 +144,7 @@ async def answering(asked: Asked, domain: str) -> str:
 
 
 async def spf_result(asked: Asked, domain: str, ip: str) -> SpfResult:
-    """What the SPF record of a domain says of an address that sends in its name."""
+    """What the SPF record of a domain says about an address that sends in its name."""
     return await pursue(check_host(ip, f"postmaster@{domain}", domain), asked.about(1).all)
 
 
@@ -180,7 +180,7 @@ def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, S
 
 
 def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
-    """As the plan tells it; what is not published yet is no error while signing is still to be switched on."""
+    """As the plan tells it; what is not published yet is not an error while signing is still to be switched on."""
     yet = found.id == "DKIM-CNAME-MISSING" and not signs
     hint = _hint(found)
     severity = Severity.WARNING if yet else found.severity

@@ -133,7 +133,7 @@ def _declared(sections: Mapping[str, object]) -> dict[Address, Resource]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the sign-in log says of one mailbox, before and after the change."""
+    """What the sign-in log says about one mailbox, before and after the change."""
 
     mailbox: str
     state: State
@@ -155,7 +155,7 @@ class Report:
 
 
 async def report(context: Context, ring: Sequence[str], since: str = "", tenant: Tenant | None = None) -> Report:
-    """What the sign-in log says of a ring since its change, which the journal dates where `since` does not.
+    """What the sign-in log says about a ring since its change, which the journal dates where `since` does not.
 
     Raises InputError where neither tells when that was.
     """

@@ -67,7 +67,7 @@ async def rejudge(
 
 
 def _seen(observed: Observed, address: Address, changed: Any | None) -> Observation:
-    """What is said of an object; `changed` is what its change of now rests on, whatever the tenant calls the object."""
+    """What is said about an object; `changed` is what its change of now rests on, whatever name the object has."""
     if changed is not None:
         return Present(changed)
     there = observed.undeclared.get(address)

@@ -56,7 +56,7 @@ def unrecorded(found: ChangeSet, path: Path) -> bool:
 
 
 def finding_of(lost: Sequence[Sender], found: ChangeSet) -> Finding:
-    """What is said of devices that the plan has lost: how many, which, and what the changes take from them."""
+    """What is said about devices that the plan has lost: how many, which, and what the changes take from them."""
     kinds: Mapping[str, ResourceType[Any]] = {t.name: t for t in TYPES}
     loses = {c.address: promises.loses(kinds[c.address.type], c.observed, goal_of(c)) for c in found.pending}
     taken = {f"device/{s.name}": [str(a) for a, groups in loses.items() if any(map(s.is_of, groups))] for s in lost}

@@ -71,7 +71,7 @@ def sign(message: bytes, key: Path, namespace: str, *, terminal: bool = False) -
     `terminal`: somebody is there to type a passphrase or to touch a security key. Raises InputError.
     """
     with _folder(message=message) as folder:
-        # A name that begins with "-" is no option as an absolute path.
+        # A name that begins with "-" is not an option as an absolute path.
         arguments = ["-Y", "sign", "-q", "-f", os.path.abspath(key), "-n", namespace, str(folder / "message")]  # noqa: PTH100
         done = _run(arguments, folder, terminal=terminal)
         try:

@@ -24,7 +24,7 @@ CONNECTORS = frozenset(t.name for t in TYPES if {Relay, Exemption} & set(t.contr
 
 
 def part_for(desired: Desired, device: str) -> Desired:
-    """The part of a plan that one device takes: it alone, whoever else takes the same."""
+    """The part of a plan that one device takes: it alone, also where others take the same."""
     taken = {a: dataclasses.replace(r, devices=(device,)) for a, r in desired.resources.items() if device in r.devices}
     return dataclasses.replace(
         desired,

@@ -2,7 +2,7 @@
 
 Spreadsheets write UTF-8, UTF-16 or a code page of Windows, with commas, semicolons or tabs (RFC 4180 knows only the
 comma; Excel takes the separator from the system's region, and writes "Unicode Text" as UTF-16 with tabs). Columns are
-recognised by their headers, or named by whoever imports. A row with a mistake is left out, with its line and column;
+recognised by their headers, or named by anyone who imports. A row with a mistake is left out, with its line and column;
 the others are kept. An empty cell, or one that says "unknown", is not known and never filled in.
 """
 
@@ -116,7 +116,7 @@ class _Wrong(Exception):
 def read(content: bytes, file: str, mapped: Mapping[str, str] | None = None) -> List:
     """The list in a file. `mapped` says for headers which field they are; "" for a column not to be used.
 
-    Raises InputError for a file that is no list, a header that `mapped` does not find, and one field in two columns.
+    Raises InputError for a file that is not a list, a header that `mapped` does not find, and one field in two columns.
     """
     rows = [row for row in _rows(_text(content, file)) if any(cell.text.strip() for cell in row)]
     if not rows:
@@ -255,7 +255,7 @@ def proposal(read_: List, defaults: Mapping[str, str] | None = None) -> tuple[Pr
     """What a list proposes, and a diagnostic for each row that was left out.
 
     `defaults` are answers of the person who imports, by field, for rows that do not say. Raises InputError for one
-    that is no value of its field.
+    that is not a value of its field.
     """
     reading = _Reading(read_, _defaults(defaults or {}))
     for cells in read_.rows:
@@ -264,7 +264,7 @@ def proposal(read_: List, defaults: Mapping[str, str] | None = None) -> tuple[Pr
 
 
 def answers(given: Mapping[str, str]) -> Mapping[str, Any]:
-    """A person's answers for every device, as the body of one. Raises InputError for what is no value of its field."""
+    """A person's answers for every device, as the body of one. Raises InputError for a wrong value."""
     return _body(_defaults(given))
 
 
@@ -457,7 +457,7 @@ def _word(cell: Cell, table: Mapping[str, tuple[str, ...]], text: str | None = N
         if written in spellings:
             return word
     known = ", ".join(table)
-    raise _Wrong(cell, "LIST-VALUE", f'"{cell.text.strip()}" is none of {known}', f"write one of {known}")
+    raise _Wrong(cell, "LIST-VALUE", f'"{cell.text.strip()}" is not one of {known}', f"write one of {known}")
 
 
 def _senders(cell: Cell) -> Any:
@@ -472,7 +472,7 @@ def _tls(cell: Cell) -> str:
     try:
         return _word(cell, _TLS)
     except _Wrong:
-        what = f'"{cell.text.strip()}" is no TLS version'
+        what = f'"{cell.text.strip()}" is not a TLS version'
         raise _Wrong(cell, "LIST-VALUE", what, "write none, 1.0, 1.1, 1.2 or 1.3: the newest that it speaks") from None
 
 

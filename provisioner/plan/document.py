@@ -2,7 +2,7 @@
 
 A plan is a file, or a folder whose `*.yaml` and `*.yml` are merged by key: what is keyed by name (connectors, domains,
 mailboxes) may be spread over files, each name once. Files are found in plan_files, YAML is read in yaml_nodes, the keys
-that are no section are defined in plan_header, mistakes in values are worded in plan_mistakes. The JSON Schema comes
+that are not sections are defined in plan_header, mistakes in values are worded in plan_mistakes. The JSON Schema comes
 from the same definitions.
 """
 
@@ -42,7 +42,7 @@ Types = Sequence[ResourceType[Any]]
 
 DEVICE_UNTIL, WAIVER_EXPIRED = "DEVICE-UNTIL", "WAIVER-EXPIRED"
 DATES = frozenset({DEVICE_UNTIL, WAIVER_EXPIRED})
-"""What is told of days. None of it is an error, whatever day it is (`lint --strict-dates` apart)."""
+"""What is told about days. None of it is an error, whatever day it is (`lint --strict-dates` apart)."""
 
 
 def load(
@@ -351,7 +351,7 @@ class _Reading:
         return self._through_servers(found, entries)
 
     def _through_servers(self, found: Mapping[str, Device], declared: Collection[str]) -> dict[str, Device]:
-        """The devices as `hubs.carrying` leaves them, unless what they say of it is wrong."""
+        """The devices as `hubs.carrying` leaves them, unless what they say about it is wrong."""
         wrong = list(hubs.mistakes(found, declared))
         for device, identifier, what, hint in wrong:
             at, length = device.fields.get("via", device.location), len(device.via)
@@ -386,7 +386,7 @@ class _Reading:
             for name, child in root.children.items() if isinstance(root.children, dict) else ():
                 first = children.get(name)
                 if name not in known:
-                    what, hint = f'"{name}" is no key of a plan', unknown_word(name, known)
+                    what, hint = f'"{name}" is not a key of a plan', unknown_word(name, known)
                     self._tell("KEY-UNKNOWN", what, hint, child.head)
                 elif first is None:
                     children[name] = child
@@ -470,7 +470,7 @@ class _Reading:
         return absent
 
     def _addresses(self, node: Node | None, form: Callable[[str], str]) -> Iterator[tuple[str, Node]]:
-        """The entries of a list that are well formed and speak of a type that there is."""
+        """The entries of a list that are well formed and mention a type that there is."""
         for entry in node.children if node and isinstance(node.children, list) else ():
             try:
                 short = form(entry.value) if isinstance(entry.value, str) else ""

@@ -1,7 +1,7 @@
 """The live tenant as a plan: what it has, written as somebody would have written it. Pure.
 
 What the plan language would not take, or what is not for a plan (the Hybrid Configuration Wizard's connectors, those
-that another plan has marked), is left out and told. A file that is there already keeps its comments, its order and its
+that another plan has marked), is left out and told. A file that exists already keeps its comments, its order and its
 spellings; only what differs is written anew (ruamel.yaml's round trip).
 """
 
@@ -55,10 +55,10 @@ def export(
     scope: Scope | None = None,
     old: str | None = None,
 ) -> Export:
-    """What is there as a plan of `tenant`; `old` is the text of the file that it goes to.
+    """What exists as a plan of `tenant`; `old` is the text of the file that it goes to.
 
     With `owner`, or that of the old file, the plan claims what it declares: connectors without a mark then get one at
-    the next apply. Raises InputError when `old` is no YAML mapping.
+    the next apply. Raises InputError when `old` is not a YAML mapping.
     """
     left_out: list[str] = []
     yaml = yaml_text.round_trip()
@@ -98,9 +98,9 @@ def _header(yaml: Any, old: str | None, tenant: str, owner: str) -> Any:
         try:
             document = yaml.load(old)
         except YAMLError as error:
-            raise InputError([Diagnostic("EXPORT-FILE", f"the file that is there is no YAML: {error}")]) from error
+            raise InputError([Diagnostic("EXPORT-FILE", f"the existing file is not YAML: {error}")]) from error
         if not isinstance(document, dict):
-            raise InputError([Diagnostic("EXPORT-FILE", "the file that is there is no plan: it holds no mapping")])
+            raise InputError([Diagnostic("EXPORT-FILE", "the existing file is not a plan: it holds no mapping")])
     if document is None:
         document = CommentedMap()
         document["provisioner"] = 1

@@ -1,4 +1,4 @@
-"""The keys of a plan that are no section: for whom it is, what it may never touch, which rules it waives.
+"""The keys of a plan that are not sections: for whom it is, what it may never touch, which rules it waives.
 
 Defined once, for the loader and for the JSON Schema. A new key is a field here and, where it means something, a line in
 document.py.
@@ -142,7 +142,7 @@ class WaiverEntry(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="forbid"))
 class Header(TypedDict, total=False):
-    """Every key of a plan that is no section. None is required here: the files of a folder share them."""
+    """Every key of a plan that is not a section. None is required here: the files of a folder share them."""
 
     provisioner: Annotated[
         Any,
@@ -169,7 +169,7 @@ class Header(TypedDict, total=False):
     ]
     protect: Annotated[
         list[PatternText],
-        Field(description="Never deleted, whoever asks.", examples=[["inbound_connector/hq-relay"]]),
+        Field(description="Never deleted or reset.", examples=[["inbound_connector/hq-relay"]]),
     ]
     absent: Annotated[
         list[Annotated[str, AfterValidator(tombstone)]],

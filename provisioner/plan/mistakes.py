@@ -1,7 +1,7 @@
 """What pydantic says about a part of a plan, in the words of somebody who writes plans: where, what, how to fix it.
 
 The canonical functions of the resource types raise errors that carry our own id and hint; these pass through. The rest
-(unknown and missing keys, wrong types, words that are none of a list) is told here, the same way for every type.
+(unknown and missing keys, wrong types, words that are not in a list) is told here, the same way for every type.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def unknown_word(word: str, known: Sequence[str]) -> str:
-    """How to fix a word that is none of those known."""
+    """How to fix a word that is not a known one."""
     near = did_you_mean(word, known)
     if near:
         return f'did you mean "{near}"?'
@@ -96,7 +96,7 @@ class _Place:
 
     @classmethod
     def of(cls, node: Node, root: Schema, path: Sequence[str | int], kind: str) -> _Place:
-        """Parts that are no key of the plan are names of a union's branches, and skipped."""
+        """Parts that are not keys of the plan are names of a union's branches, and skipped."""
         schema = around = _resolved(root, root)
         holder = named = node
         missing = kind == "missing"
@@ -139,7 +139,7 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
     subject = _name(place.named) or name
     if kind == "extra_forbidden":
         key, known = place.node.head, list(place.around.get("properties", ()))
-        what = f'"{key.text}" is no field of {_name(place.holder) or name}'
+        what = f'"{key.text}" is not a field of {_name(place.holder) or name}'
         return _at(key, "KEY-UNKNOWN", what, unknown_word(key.text, known))
     if kind == "missing":
         what = f'"{place.lost}" is missing in {subject}'

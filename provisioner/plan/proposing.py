@@ -58,7 +58,7 @@ class Entry:
 class Proposal:
     """`title` says what it was made from; `passed_over` what was left out, a sentence each.
 
-    `not_proposed` are senders that were observed and are no device, a sentence each: they stand in the file.
+    `not_proposed` are senders that were observed and are not devices, a sentence each: they stand in the file.
     """
 
     title: str

@@ -156,23 +156,23 @@ def _items(value: Any) -> Sequence[Any]:
             raise ValueError("an item is empty" if len(parts) > 1 else "it is empty; an empty list is [] in a file")
         return parts
     if not isinstance(value, list):
-        raise ValueError(f"{value!r} is no list")
+        raise ValueError(f"{value!r} is not a list")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not text")
     return value
 
 
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
     try:
         return int(value)
     except ValueError:
-        raise ValueError(f'"{value}" is no whole number') from None
+        raise ValueError(f'"{value}" is not a whole number') from None
 
 
 def _boolean(value: Any) -> bool:

@@ -308,7 +308,7 @@ class _Builder:
         node = self._node(event, len(event.anchor) + 1)
         node.broken = True
         key = self._open[-1].key if self._open else None
-        # An alias of an anchor that was complained about is no second mistake, and `<<: *x` is one, at its key.
+        # An alias of an anchor that was complained about is not a second mistake, and `<<: *x` is one, at its key.
         if event.anchor not in self._anchors and not (key and _merges(key)):
             what = f"an alias, *{event.anchor}: anchors and aliases hide from a reviewer what is meant"
             hint = f'if it is text, put it in quotes: "*{event.anchor}"'

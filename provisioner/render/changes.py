@@ -29,7 +29,7 @@ NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 
 def conclusion(document: ChangeSetDocument) -> str:
-    """What a change set without changes says of the tenant."""
+    """What a change set without changes says about the tenant."""
     return "No changes to what the plan declares." if _left_unchanged(document) else NO_CHANGES
 
 

@@ -55,7 +55,7 @@ def csv_cell(value: Any) -> str:
 
 
 def whole(text: str, *, color: bool = False, commands: bool = False) -> str:
-    """A whole output at its exit, whoever made it: lines and tabs stay, and the codes of colours where `color`.
+    """A whole output at its exit, whatever made it: lines and tabs stay, and the codes of colours where `color`.
 
     Everything in it should have been escaped where its medium is known; this is the wall behind that. `commands`: what
     a runner obeys is meant, or was seen to.

@@ -50,7 +50,7 @@ _BEFORE_CLOSING = (
 
 
 def render(document: ChangeSetDocument) -> str:
-    """The script. Raises ValueError for a step whose cmdlet or parameter name is no plain word."""
+    """The script. Raises ValueError for a step whose cmdlet or parameter name is not a plain word."""
     ours = document["provisioner"]
     lines = [
         f"# Tenant   {visible(ours['tenant'])}",
@@ -200,5 +200,5 @@ def _text(text: str) -> str:
 
 def _name(word: str) -> str:
     if not _NAME.fullmatch(word):
-        raise ValueError(f"{word!r} is no name of a cmdlet, parameter or property")
+        raise ValueError(f"{word!r} is not a name of a cmdlet, parameter or property")
     return word

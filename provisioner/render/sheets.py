@@ -84,7 +84,7 @@ def _typed(document: Document) -> str:
 
 def _headline(document: Document) -> str:
     if not document["method"]:
-        return "it can send in no way"
+        return "no sending method works"
     return f"sends by {document['method_name']}"
 
 

@@ -83,7 +83,7 @@ def progressed(address: str, type_: str, key: str, action_: str, detail: str, wa
 
 
 def finished(result: ResultDocument, type_: str, key: str, time: str) -> Line:
-    """A change has ended: complete, or errored with what there is to say of it."""
+    """A change has ended: complete, or errored with what there is to say about it."""
     address, action_, done = result["address"], result["action"], result["status"] in {"done", "already_done"}
     hook = {
         "resource": _resource(address, type_, key),

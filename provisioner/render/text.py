@@ -93,7 +93,7 @@ _ENDINGS = {
 
 def _warnings(result: ResultDocument, paint: Paint) -> Iterator[str]:
     for warning in result["warnings"]:
-        if "no settings of" not in warning:  # a write that changed nothing is no news
+        if "no settings of" not in warning:  # a write that changed nothing is not news
             yield f"{paint('warning', 'Warning:')} {visible(result['address'])}: {visible(warning)}"
 
 

@@ -78,7 +78,7 @@ class AcceptedDomainType(BaseType):
             yield Declared(key, fields.declared(AcceptedDomain, key, body), (written,))
 
     def queries(self, wanted: Mapping[str, AcceptedDomain | None], everything: bool) -> Sequence[Query]:
-        """One listing: a look-up of an unknown domain may return all of them anyway."""
+        """One listing: a lookup of an unknown domain may return all of them anyway."""
         if not wanted and not everything:
             return ()
         return (Query(Cmdlet("Get-AcceptedDomain", columns=_COLUMNS), frozenset(wanted)),)

@@ -132,7 +132,7 @@ class AuthenticationPolicyType(BaseType):
             yield Declared(key, fields.declared(AuthenticationPolicy, key, body), (name,))
 
     def queries(self, wanted: Mapping[str, AuthenticationPolicy | None], everything: bool, /) -> Sequence[Query]:
-        """One listing: there are few, and a look-up of an unknown name may return all of them anyway."""
+        """One listing: there are few, and a lookup of an unknown name may return all of them anyway."""
         return (Query(_LISTING, frozenset(wanted)),) if wanted or everything else ()
 
     def follow_up(

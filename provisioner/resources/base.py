@@ -1,4 +1,4 @@
-"""What resource types have in common, where a type says nothing else."""
+"""What resource types have in common, where a type defines nothing else."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class BaseType:
         return ""
 
     def fix(self, _wanted: Any, _live: Any | None, /) -> str:
-        """It is no precondition, and is switched on and off by its own field."""
+        """It is not a precondition, and is switched on and off by its own field."""
         return ""
 
     def names(self, spec: Any, /) -> Collection[str]:
@@ -151,7 +151,7 @@ class PreconditionType(BaseType, abstract=True):
     precondition: ClassVar[bool] = True
 
     def fix(self, _wanted: Any, _live: Any | None, /) -> str:
-        """It is for somebody else to change."""
+        """It is for another party to change."""
         return "bring the tenant there first (this tool checks it and never changes it)"
 
     def steps(self, _before: Any, _after: Any, /) -> Sequence[Step]:

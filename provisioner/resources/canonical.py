@@ -486,5 +486,5 @@ def read_only() -> Any:
 
 
 def known_names() -> Any:
-    """The spec field `names`: other names of an observed object. It is no value: not compared, shown, saved or sent."""
+    """The spec field `names`: other names of an observed object. Not compared, shown, saved or sent."""
     return dataclasses.field(default=frozenset(), compare=False, repr=False, metadata={"names": True})

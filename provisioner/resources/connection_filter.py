@@ -87,8 +87,8 @@ _ENTRY = Text(
 class ConnectionFilter:
     """The two lists. `spellings` are entries that are stored otherwise than we would send them, observed only.
 
-    `own_only` is of a declared object, until it was compared with the tenant: it speaks of its own entries, and `live`
-    entries that it does not write stay. Both are no values, and neither shown nor saved.
+    `own_only` is of a declared object, until it was compared with the tenant: it mentions its own entries, and `live`
+    entries that it does not write stay. Both are not values, and neither shown nor saved.
     """
 
     name: str
@@ -147,7 +147,7 @@ class ConnectionFilterType(BaseType):
         yield Declared(DEFAULT, fields.declared(ConnectionFilter, DEFAULT, body, own_only=own_only), ())
 
     def linked(self, spec: ConnectionFilter, links: Links, /) -> ConnectionFilter:
-        """With the entries that the tenant has besides, where the section speaks of its own only."""
+        """With the entries that the tenant has besides, where the section mentions its own only."""
         there = links.object(Address(self.name, spec.name))
         if not spec.own_only or there is None or not there.live:
             return spec
@@ -184,14 +184,12 @@ class ConnectionFilterType(BaseType):
         return (AddressFilter(*_effect(spec)),)
 
     def guards(self, before: ConnectionFilter | None, after: ConnectionFilter | None) -> Iterable[Guard]:
-        """Each allow entry lets spam through from whoever gets hold of the address, under any sender's name."""
+        """Each allow entry lets spam through from anyone who gets hold of the address, under any sender's name."""
         was = _effect(before)[0] if before else frozenset[str]()
         new = sorted(wire_network(n) for n in (_effect(after)[0] if after else ()) if not holds(was, n))
         if new:
             more = f" and {len(new) - 5:,} more" if len(new) > 5 else ""
-            summary = (
-                f"mail from {', '.join(new[:5])}{more} is no longer filtered for spam, whoever it claims to be from"
-            )
+            summary = f"mail from {', '.join(new[:5])}{more} is no longer filtered for spam, whatever sender it claims"
             hint = "where the addresses are your own, declare an inbound connector for them instead"
             yield Guard("FILTER-ALLOW", summary, hint)
 

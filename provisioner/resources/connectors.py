@@ -102,7 +102,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
     decisive: ClassVar[frozenset[str]] = frozenset()
     """The fields that decide which mail the connector takes, beside `enabled`."""
     stays_disabled: ClassVar[tuple[str, ...]] = ()
-    """Fragments of the warnings that mean that the connector stays disabled, whoever enables it."""
+    """Fragments of the warnings that mean that the connector stays disabled, whatever enables it."""
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], owner: str) -> Iterable[Declared]:
         for key, name in _declared_names(section):
@@ -114,7 +114,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         return spec
 
     def queries(self, wanted: Mapping[str, C | None], everything: bool) -> Sequence[Query]:
-        """One listing: there are few, and a look-up of an unknown name may return all of them anyway."""
+        """One listing: there are few, and a lookup of an unknown name may return all of them anyway."""
         if not wanted and not everything:
             return ()
         return (Query(self.listing({"ResultSize": "Unlimited"}), frozenset(wanted)),)
@@ -170,7 +170,7 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         return spec.source or ""
 
     def settled(self, goal: C, live: C) -> bool:
-        """The key in the mark alone is no difference: it is written with the next change of the connector."""
+        """The key in the mark alone is not a difference: it is written with the next change of the connector."""
         return goal == live or _rekeyed(goal, live.owner_key) == live
 
     def steps(self, before: C | None, after: C | None) -> Sequence[Step]:

@@ -125,7 +125,7 @@ class DkimType(BaseType):
             yield Declared(key, fields.declared(Dkim, key, body), (written,))
 
     def queries(self, wanted: Mapping[str, Dkim | None], everything: bool) -> Sequence[Query]:
-        """One listing: there are few, and a look-up of an unknown domain may return all of them anyway."""
+        """One listing: there are few, and a lookup of an unknown domain may return all of them anyway."""
         if not wanted and not everything:
             return ()
         return (Query(Cmdlet("Get-DkimSigningConfig", columns=_COLUMNS), frozenset(wanted)),)

@@ -80,7 +80,7 @@ class DomainType(PreconditionType):
             yield Declared(key, fields.declared(Domain, key, {**implied, **body}), (written,))
 
     def linked(self, spec: Domain, links: Links, /) -> Domain:
-        """Without a type that the plan sets itself: it is no precondition then."""
+        """Without a type that the plan sets itself: it is not a precondition then."""
         there = links.object(links.spelled(Address("accepted_domain", spec.domain)))
         return dataclasses.replace(spec, type=None) if spec.type and there and there.type == spec.type else spec
 

@@ -357,7 +357,7 @@ def entry(
 ) -> Any:
     """What pydantic validates one entry of a section against; `check` refuses what does not go together.
 
-    `more` are keys of the entry that are no fields of the object, with their types.
+    `more` are keys of the entry that are not fields of the object, with their types.
     """
     body = _body(spec, name, description, more)
 

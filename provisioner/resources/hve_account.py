@@ -245,7 +245,7 @@ class HveAccountType(BaseType):
         return ["its password, which nothing returns: a new account needs password: env:NAME"]
 
     def contribution(self, spec: HveAccount) -> Contributions:
-        """A way of its own to send within the organization, for whoever knows the password or is allowed."""
+        """A way of its own to send within the organization, for anyone who knows the password or is allowed."""
         status = _status(spec)
         billing = None if status is None else status == hve_account.VALID
         known = None if spec.applications is None else spec.applications | frozenset(_ids(spec).values())
@@ -253,7 +253,7 @@ class HveAccountType(BaseType):
 
     def guards(self, before: HveAccount | None, after: HveAccount | None, /) -> Iterable[Guard]:
         if after is None:
-            summary = "whoever signs in as it can no longer send, and its address fails"
+            summary = "senders that sign in as it can no longer send, and its address fails"
             yield Guard(_DELETED, summary, f"make sure that nothing signs in as it any more, then --allow {_DELETED}")
         if before is None and after is not None and not after.billing_policy:
             summary = "it could not send: the plan assigns no billing policy to it"

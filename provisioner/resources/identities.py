@@ -23,7 +23,7 @@ Party = Recipient | ServicePrincipal
 
 
 def look_ups(names: Mapping[str, Collection[str]], *, recipients_only: bool = False) -> list[Query]:
-    """The look-ups of these names, each with the keys that rest on it; an id may be that of an application too."""
+    """The lookups of these names, each with the keys that rest on it; an id may be that of an application too."""
     queries = []
     for some in batches(names):
         covers = frozenset(key for name in some for key in names[name])
@@ -35,7 +35,7 @@ def look_ups(names: Mapping[str, Collection[str]], *, recipients_only: bool = Fa
 
 
 class Directory:
-    """What listings and look-ups found, and what a name means by them."""
+    """What listings and lookups found, and what a name means by them."""
 
     def __init__(self, answers: Iterable[tuple[Query, Answer]]) -> None:
         self._filters: list[str] = []

@@ -237,7 +237,7 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
     )
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Relay, Exemption, Restriction, Privilege, Doubt)
     rules: ClassVar[tuple[Rule, ...]] = _RULES
-    # Warnings, not errors: in some offers the connector stays disabled whoever asks (Learn, inbound-connector-faq).
+    # Warnings, not errors: in some offers the connector stays disabled for every caller (Learn, inbound-connector-faq).
     stays_disabled: ClassVar[tuple[str, ...]] = ("is created in a disabled state", "enable an inbound connector")
 
     def values(self, row: Row) -> dict[str, Any]:

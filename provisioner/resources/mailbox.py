@@ -48,7 +48,7 @@ class Mailbox:
     """`enabled`: the user may sign in. `licensed`: a plan of the service Exchange is in force for it.
 
     Observed only: `sign_in` is the name that its user signs in with, often another than the address; `user_id` is the
-    user's id in the directory; `kind` says of which kind the mailbox is, where its user does not fit.
+    user's id in the directory; `kind` is the kind of the mailbox, where its user does not fit.
     """
 
     address: str

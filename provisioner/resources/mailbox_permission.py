@@ -229,7 +229,7 @@ def _holds(right: FullAccess, application: ServicePrincipal, directory: Director
 
 
 class _Pair:
-    """One wanted right: who the two parties are, and what the rows of the mailbox say of it."""
+    """One wanted right: who the two parties are, and what the rows of the mailbox say about it."""
 
     def __init__(self, key: str, directory: Directory, entra: Mapping[str, str], *, revoked: bool) -> None:
         self._key, self._directory, self._revoked = key, directory, revoked

@@ -132,7 +132,7 @@ class OutboundSpamPolicyType(BaseType):
         return ((spec.name,), body) if body else None
 
     def contribution(self, spec: OutboundSpamPolicy) -> Contributions:
-        """Whether mail may be forwarded outside. Limits are no refusal that settings alone decide."""
+        """Whether mail may be forwarded outside. Limits are not a refusal that settings alone decide."""
         return (Privilege("auto_forwarding_mode"),) if spec.auto_forwarding_mode == "on" else ()
 
     def guards(self, before: OutboundSpamPolicy | None, after: OutboundSpamPolicy | None) -> Iterable[Guard]:

@@ -191,7 +191,7 @@ class PolicyAssignmentType(BaseType):
         answers: Sequence[tuple[Query, Answer]],
         /,
     ) -> Sequence[Query]:
-        """Whom the names mean that are no primary address, and the users whom they mean.
+        """Whom the names mean that are not primary addresses, and the users whom they mean.
 
         Of the mailboxes that an exclusive section would take a policy from the other names are asked for too: one of
         them may be declared, ignored or protected.
@@ -294,7 +294,7 @@ def _on_wire(policy: str) -> str | None:
 
 
 def _without(policy: str) -> str:
-    """What follows from no policy: a mailbox has the default, and without a default passwords are let in."""
+    """What follows from no policy: a mailbox has the default, and without a default passwords are admitted."""
     return _INHERITED if policy == INHERIT else _ALLOWED
 
 
@@ -305,7 +305,7 @@ def _smtp(spec: PolicyAssignment) -> bool | None:
 class _Seen:
     """The users of the answers, which of them the wanted names mean, and the policies by whatever name they have.
 
-    A primary address means the user that has it. Any other name is resolved by the look-ups, where they were made
+    A primary address means the user that has it. Any other name is resolved by the lookups, where they were made
     already: it may be an alias, a sign-in name, an id or a display name.
     """
 

@@ -238,7 +238,7 @@ class RemoteDomainType(BaseType):
         return ((_wire(spec.domain),), body) if body or spec.domain != EVERY_DOMAIN else None
 
     def contribution(self, spec: RemoteDomain) -> Contributions:
-        """What mail to and from the domain is spared; it lets nobody in and refuses nobody's mail."""
+        """What mail to and from the domain is spared; it admits no sender and refuses nobody's mail."""
         mail = ANY if spec.domain == EVERY_DOMAIN else frozenset({_wire(spec.domain)})
         return tuple(Privilege(name, mail) for name in fields.widening(spec))
 
@@ -288,7 +288,7 @@ def _send(verb: str, spec: RemoteDomain | None, parameters: Mapping[str, Paramet
 
 
 def _set(called: RemoteDomain, before: RemoteDomain, after: RemoteDomain) -> Sequence[Step]:
-    """One Set for what differs. IsInternal false changes AllowedOOFType, which another Set then puts right."""
+    """One Set for what differs. IsInternal false changes AllowedOOFType, which another Set then corrects."""
     changes = fields.changes(before, after)
     oof = after.allowed_oof_type
     if changes.get("IsInternal") is not False or oof in {None, "external_legacy", "internal_legacy"}:

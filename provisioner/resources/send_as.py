@@ -111,7 +111,7 @@ class SendAsType(BaseType):
                 yield Declared(right.pair, right, (written, index))
 
     def queries(self, wanted: Mapping[str, SendAs | None], everything: bool, /) -> Sequence[Query]:
-        """Both parties of every pair, by look-ups of several names each; all rights and recipients for an export."""
+        """Both parties of every pair, by lookups of several names each; all rights and recipients for an export."""
         if everything:
             keys = frozenset(wanted)
             listings = (recipient_permission.LISTING, recipient.LISTING, service_principal.LISTING)
@@ -214,7 +214,7 @@ def _rows_by_sender(answers: Iterable[tuple[Query, Answer]]) -> Mapping[str, Seq
 
 
 def _groups_by_user(answers: Iterable[tuple[Query, Answer]]) -> Mapping[GraphRequest, frozenset[str]]:
-    """The ids of the groups that users are in, by the look-up of each."""
+    """The ids of the groups that users are in, by the lookup of each."""
     asked = ((query.request, answer) for query, answer in answers)
     return {request: membership.decode(answer.rows) for request, answer in asked if isinstance(request, GraphRequest)}
 
@@ -222,7 +222,7 @@ def _groups_by_user(answers: Iterable[tuple[Query, Answer]]) -> Mapping[GraphReq
 def _without_own(
     wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]], directory: Directory
 ) -> Iterator[Query]:
-    """The look-ups of the groups of those trustees that a right of a group may let send."""
+    """The lookups of the groups of those trustees that a right of a group may let send."""
     rows, asked = _rows_by_sender(answers), set()
     for key in sorted(wanted):
         pair = _Pair(key, directory, {}, revoked=False)  # whom a name means is asked for at the same time
@@ -251,7 +251,7 @@ def _is_unique(name: str) -> bool:
 def _plain_names(right: SendAsRight) -> frozenset[str]:
     """The names of a right's trustee that several objects may have; none, where it has a unique one too.
 
-    An account that Exchange does not resolve is shown by its SID, which no look-up takes.
+    An account that Exchange does not resolve is shown by its SID, which no lookup takes.
     """
     unique = any(map(_is_unique, right.trustees))
     return frozenset() if unique else frozenset(name for name in right.trustees if not name.startswith("s-1-"))
@@ -260,8 +260,8 @@ def _plain_names(right: SendAsRight) -> frozenset[str]:
 class _Pair:
     """One wanted right: who the two parties are, and which of the rows that a sender has is theirs.
 
-    `revoked`: the plan takes the right away, so that a row that could be it must not be passed over. To grant what is
-    there already does no harm: Exchange answers with a warning.
+    `revoked`: the plan takes the right away, so that a row that could be it must not be passed over. To grant an
+    existing right does no harm: Exchange answers with a warning.
     """
 
     def __init__(
@@ -289,7 +289,7 @@ class _Pair:
         return self._holder.directory_id if isinstance(self._holder, Recipient) else ""
 
     def judge(self, rows: Sequence[Row]) -> SendAs | Absent | Unknown:
-        """What the rows of the sender say of the right."""
+        """What the rows of the sender say about the right."""
         if isinstance(self._holder, Unknown):
             return self._holder
         if self._is_itself():
@@ -350,7 +350,7 @@ class _Pair:
     def _same(self, right: SendAsRight) -> bool | None:
         """Whether a right's trustee is the one that is meant; None where that cannot be told."""
         if self._holder is None or isinstance(self._holder, Unknown):
-            return self._trustee in right.trustees  # an account that is no recipient: its name is all there is
+            return self._trustee in right.trustees  # an account that is not a recipient: its name is all there is
         if right.sid in self._holder.own or right.trustees & self._holder.own:
             return True
         if any(map(_is_unique, right.trustees)):

@@ -138,7 +138,7 @@ class ServicePrincipalType(BaseType):
         return (Registration(spec.client_id, spec.permissions, spec.entra_id or spec.object_id or ""),) if works else ()
 
     def guards(self, _before: ServicePrincipal | None, _after: ServicePrincipal | None, /) -> Iterable[Guard]:
-        """Registering alone lets nobody in: that takes consent in Entra ID and a right on a mailbox."""
+        """Registering alone admits no sender: that takes consent in Entra ID and a right on a mailbox."""
         return ()
 
     def identity(self, spec: ServicePrincipal) -> str:

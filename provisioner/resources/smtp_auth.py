@@ -73,7 +73,7 @@ class SmtpAuthSection(TypedDict, total=False):
 
     organization: Annotated[
         Literal["enabled", "disabled"],
-        Field(description="What holds for every mailbox that says nothing else. Disabled is what Microsoft advises."),
+        Field(description="The value for every mailbox that does not override it. Microsoft advises disabled."),
     ]
     exclusive: Annotated[
         Flag,
@@ -231,7 +231,7 @@ def _for_all(spec: SmtpAuth | None) -> bool:
 
 
 def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
-    """The one row of the organization; no row is no answer, for every organization has one."""
+    """The one row of the organization; no row is not an answer, for every organization has one."""
     switch = transport_config.smtp_auth(rows)
     if switch is None:
         return Unknown(f"Get-TransportConfig did not tell {SWITCH}", "malformed")
@@ -256,7 +256,7 @@ def _mailbox(key: str, rows: Sequence[Row], directory: Directory) -> SmtpAuth | 
 class _Seen:
     """The mailboxes of the answers, and which of them the wanted names mean.
 
-    An address means the mailbox that has it. A name that none has as an address is resolved by the look-ups, where they
+    An address means the mailbox that has it. A name that none has as an address is resolved by the lookups, where they
     were made already: it may be a sign-in name, an id or a display name.
     """
 
@@ -290,7 +290,7 @@ class _Seen:
 
 
 def _fitting(party: Party) -> str:
-    """What to do instead for what is no mailbox."""
+    """What to do instead for what is not a mailbox."""
     kind = party.type if isinstance(party, Recipient) else ""
     if kind == recipient.MAIL_USER:
         return (

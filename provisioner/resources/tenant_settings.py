@@ -39,7 +39,7 @@ class TenantSettingsType(BaseType, Generic[S], abstract=True):
     def decode(
         self, wanted: Mapping[str, S | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, S | Unknown]:
-        """No row is no answer, for every tenant has one."""
+        """No row is not an answer, for every tenant has one."""
         rows = [row for _, answer in answers for row in answer.rows]
         if not answers:
             return {}

@@ -95,7 +95,7 @@ class TransportConfigType(TenantSettingsType[TransportConfig]):
     )
 
     def contribution(self, spec: TransportConfig) -> Contributions:
-        """That weak TLS is taken. How long messages are tried lets nobody in and refuses nobody's mail."""
+        """That weak TLS is taken. How long messages are tried admits no sender and refuses nobody's mail."""
         return (Privilege("allow_legacy_tls_clients"),) if spec.allow_legacy_tls_clients == "enabled" else ()
 
     def guards(self, before: TransportConfig | None, after: TransportConfig | None) -> Iterable[Guard]:

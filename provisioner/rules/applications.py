@@ -22,7 +22,7 @@ Types = Mapping[str, ResourceType[Any]]
 def application_findings(
     desired: Desired, observed: Observed, changes: Sequence[Change], types: Types
 ) -> Iterator[Finding]:
-    """All findings about the applications that the plan speaks of."""
+    """All findings about the applications that the plan mentions."""
     pending = [c for c in changes if c.action is not Action.NO_OP]
     kinds = tuple(types.values())
     if any(_declares(desired, word, types) for word in (Registration, MailboxRight, AppRole)):

@@ -71,5 +71,5 @@ RULES: Mapping[str, Rule] = {
 
 
 def rule_of(kind_rules: tuple[Rule, ...], identifier: str) -> Rule:
-    """The rule that a type speaks of: one of its own, or one that holds for every type."""
+    """The rule that a type mentions: one of its own, or one that holds for every type."""
     return next((rule for rule in kind_rules if rule.id == identifier), None) or RULES[identifier]

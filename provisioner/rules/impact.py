@@ -1,7 +1,7 @@
 """What the changes, and the tenant as it is, mean for the plan's devices: who cannot send, and who loses its way.
 
 Two pictures of the tenant are compared, as it is and as it will be; a device that could send in the first and cannot in
-the second loses its way. `mailflow` decides about both. What the plan does not speak of and nobody read is in neither.
+the second loses its way. `mailflow` decides about both. What the plan does not mention and nobody read is in neither.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 """Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
 
 _TOLD_ELSEWHERE = _PRECONDITIONS | {"hve_billing", "no_hve_account", NO_CONSENT}
-"""What need not be asked for: that an HVE account is missing, or cannot send, is told of the account (NOT-IN-FORCE),
-and APPLICATION-CONSENT tells of every application without consent."""
+"""What need not be asked for: that an HVE account is missing, or cannot send, is told about the account (NOT-IN-FORCE),
+and APPLICATION-CONSENT reports every application without consent."""
 
 _OF_ACCOUNTS = frozenset({"hve_billing", "no_hve_account", "hve_app_not_allowed"})
 """What an HVE account lacks: a change that takes it away takes the way of a device."""
 
 _OF_A_PERSON = frozenset({"account_disabled", "unlicensed"})
-"""What no precondition says of a device as which an application signs in."""
+"""What no precondition says about a device as which an application signs in."""
 
 _TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejected"})
 """Refusals that PRECONDITION, DOMAIN-SENDING-DISABLED and DIRECT-SEND-REJECTED report."""
@@ -142,7 +142,7 @@ def _is_about(policy: PolicyOf, attempt: Attempt) -> bool:
 
 
 def _relays_lost(outlook: _Outlook) -> Iterator[Finding]:
-    """Devices whose mail a connector lets in, and no connector does once the changes are made."""
+    """Devices whose mail a connector admits, and no connector does once the changes are made."""
     for device in _by_method(outlook.desired, SMTP_RELAY):
         attempts = at_mx(device, outlook.desired)
         if not _relayed(outlook.before, attempts) or _relayed(outlook.after, attempts):
@@ -150,11 +150,11 @@ def _relays_lost(outlook: _Outlook) -> Iterator[Finding]:
         by = dict.fromkeys(a for attempt in attempts for a in decide(outlook.before, attempt).by)
         causes = [a for a in by if a in outlook.pending and _relayed(outlook.all_but(a), attempts)]
         cause = next(iter([*causes, *(a for a in by if a in outlook.pending)]), None)
-        yield _loses(device, f"{cause} no longer lets it in, and no other connector does", cause)
+        yield _loses(device, f"{cause} no longer admits it, and no other connector does", cause)
 
 
 def _relayed(picture: Picture, attempts: Sequence[Attempt]) -> bool:
-    """Whether a connector lets in all of it, as far as is known."""
+    """Whether a connector admits all of it, as far as is known."""
     decisions = [decide(picture, attempt) for attempt in attempts]
     return all(d.path == SMTP_RELAY and d.allowed is not False for d in decisions)
 

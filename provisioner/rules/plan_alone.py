@@ -57,7 +57,7 @@ def _lost_devices(desired: Desired) -> Iterator[Finding]:
             device = desired.devices[name]
             written = [device.method] if device.method != "auto" else list(choice.refused)
             why = "; ".join(f"{NAMES[m]}: {choice.refused[m]}" for m in written)
-            summary = f"{device.address}: no method will do ({why})"
+            summary = f"{device.address}: no sending method works ({why})"
             hint = "; or ".join(_possible(choice.advice, device, desired))
             yield Finding(rule.id, rule.severity, summary, hint, blocks=rule.blocks, location=device.location)
 

@@ -57,7 +57,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
 
 
 def _advice(desired: Desired, observed: Observed, types: Types) -> Iterator[Finding]:
-    """What the types say of declared objects as they are in the tenant and stay. Advice never blocks."""
+    """What the types say about declared objects as they are in the tenant and stay. Advice never blocks."""
     for address, resource in desired.resources.items():
         kind, there = types[address.type], observed.resources.get(address)
         if not isinstance(there, Present):
@@ -133,7 +133,7 @@ def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change
 
 
 def _shares(observed: Observed, changes: Sequence[Change], claimed: Collection[str]) -> dict[str, str]:
-    """What is said of the types of which a large share would be deleted or updated.
+    """What is said about the types of which a large share would be deleted or updated.
 
     Undeclared objects count for the `claimed` types, of which the plan may change any: others would only dilute it.
     """
@@ -152,7 +152,7 @@ def _shares(observed: Observed, changes: Sequence[Change], claimed: Collection[s
 
 
 def _taken(desired: Desired, changes: Sequence[Change]) -> dict[str, str]:
-    """What is said of the types of which undeclared objects are taken away: all that the plan had, or most of it.
+    """What is said about the types of which undeclared objects are taken away: all that the plan had, or most of it.
 
     What it declares counts as kept even where it is still to be created: then it is a replacement, not a lost file.
     """

@@ -37,7 +37,7 @@ def wire_time(moment: dt.datetime, *, whole_seconds: bool = False) -> str:
 
 
 def stored_time(value: object) -> dt.datetime | None:
-    """The moment that a stored value names, in either form; None where it is no date."""
+    """The moment that a stored value names, in either form; None where it is not a date."""
     if not isinstance(value, str):
         return None
     classic = _CLASSIC.fullmatch(value)
@@ -50,7 +50,7 @@ def stored_time(value: object) -> dt.datetime | None:
 
 
 def rest_time(value: str) -> str | None:
-    """A stored date as it leaves over REST; None where the value is no date. ISO text leaves as it is stored."""
+    """A stored date as it leaves over REST; None where the value is not a date. ISO text leaves as it is stored."""
     if _CLASSIC.fullmatch(value):
         moment = stored_time(value)
         return None if moment is None else wire_time(moment)

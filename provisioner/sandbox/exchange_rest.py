@@ -173,7 +173,7 @@ def _stale() -> CmdletError:
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """Rows still to be fetched, for whoever asks again with the same tenant, anchor and body."""
+    """Rows still to be fetched, for anyone who asks again with the same tenant, anchor and body."""
 
     fingerprint: str
     rows: Sequence[Row]
@@ -197,7 +197,7 @@ class _Cursors:
         return name
 
     def find(self, token: str, fingerprint: str | None) -> tuple[str, Sequence[Row], int]:
-        """Name, rows and offset behind a `$skiptoken`. Raises CmdletError where it is stale or somebody else's."""
+        """Name, rows and offset behind a `$skiptoken`. Raises CmdletError where it is stale or another one's."""
         try:
             name, _, offset = base64.urlsafe_b64decode(token).decode().partition("/")
             cursor, start = self._kept[name], int(offset)

@@ -175,7 +175,7 @@ def _units(value: Any) -> int:
 def _dns(
     document: Mapping[str, Any], objects: Mapping[str, list[dict[str, Any]]], initial: str
 ) -> dict[str, dict[str, list[str]]]:
-    """The public DNS that the export speaks of: SPF and DMARC as found, CNAMEs of what the service calls Valid.
+    """The public DNS that the export mentions: SPF and DMARC as found, CNAMEs of what the service calls Valid.
 
     No export holds MX records: a domain that it has looked up gets the one that Microsoft asks for.
     """

@@ -279,7 +279,7 @@ class _Exchange:
         self._reached = self._logged = False
 
     def log(self) -> None:
-        """Log the request, once: before the answer goes out, so that whoever has it finds it in the log."""
+        """Log the request, once: before the answer goes out, so that anyone who has it finds it in the log."""
         if not self._logged:
             self._logged = True
             columns = {"executed": self._reached, **facts(self._scope)}

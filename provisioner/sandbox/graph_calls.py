@@ -67,7 +67,7 @@ class Call:
     def need(self, roles: Sequence[str]) -> None:
         """Raise the 403 unless the token holds one of `roles`.
 
-        Graph's body does not say which permission is missing; a header of the sandbox's own does, for whoever debugs.
+        Graph's body does not say which permission is missing; a header of the sandbox's own does, for debugging.
         """
         if self.roles.isdisjoint(roles):
             text = "Insufficient privileges to complete the operation."

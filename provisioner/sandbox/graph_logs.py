@@ -1,4 +1,4 @@
-"""What Graph tells of the past: message traces and sign-in logs.
+"""What Graph reports about the past: message traces and sign-in logs.
 
 Message traces: GET /admin/exchange/tracing/messageTraces and …/{id}/getDetailsByRecipient (v1.0 since 2026, Learn).
 What $filter takes and how it refuses was measured by a public project in October 2026: one value for each property (the

@@ -1,4 +1,4 @@
-"""Whose an address is: mailboxes, their users in Graph, accepted domains. Look-ups through indexes, no decisions."""
+"""Whose an address is: mailboxes, their users in Graph, accepted domains. Lookups through indexes, no decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the MX host says to whoever brings mail: from where, in whose name, to whom. Decisions only, no I/O.
+"""What the MX host says to anyone who brings mail: from where, in whose name, to whom. Decisions only, no I/O.
 
 The answers are those that devices have logged (public issues and Microsoft's NDR pages). In which order several
 conditions speak is not published: the order here is ours.

@@ -49,7 +49,7 @@ def _policy(tenant: Tenant, domain: str) -> str | None:
 
 
 def certify(context: ssl.SSLContext, ca: Path, key: Path) -> None:
-    """Have a server's context show a certificate of its own to whoever asks for a policy host by name."""
+    """Have a server's context show a certificate of its own to anyone who asks for a policy host by name."""
     known: dict[str, ssl.SSLContext] = {}
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:

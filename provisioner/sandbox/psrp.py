@@ -94,7 +94,7 @@ class _EndedError(Exception):
 
 @dataclass(eq=False)
 class _Output:
-    """What waits to be received, and whoever waits for it."""
+    """What waits to be received, and anyone who waits for it."""
 
     payloads: list[bytes] = field(default_factory=list)
     done: bool = False
@@ -189,7 +189,7 @@ class Shells:
         try:
             pipeline = ServerPipeline(shell.pool, uuid.UUID(command))
         except ValueError:
-            raise wsman.invalid(f"{command} is no command id") from None
+            raise wsman.invalid(f"{command} is not a command id") from None
         shell.commands[command] = _Output()
         self._feed(shell, request.payloads, pipeline)
         return wsman.command_taken(request, command)

@@ -1,6 +1,6 @@
 """The public DNS around a tenant: what Microsoft publishes, and what an accepted domain has where no seed says it.
 
-Names of the service are computed at each query and are no state: everybody can ask for them, whatever the seed. The
+Names of the service are computed at each query and are not state: everybody can ask for them, whatever the seed. The
 zones of accepted domains are the customer's, so that they are state (`tenant.dns`), can be changed, and stand in dumps.
 """
 

@@ -95,7 +95,7 @@ class _Port:
 
 
 class Submission(_Port):
-    """Client submission: whoever signed in sends as who it is."""
+    """Client submission: anyone who signed in sends as who it is."""
 
     name = "submission"
     route = "client_submission"
@@ -292,7 +292,7 @@ async def _response(server: SMTP, args: list[str], challenge: str) -> str | None
 
 
 class Exchange(_Port):
-    """The MX host: whoever comes is known by its address or its certificate, or not at all."""
+    """The MX host: anyone who comes is known by its address or its certificate, or not at all."""
 
     name = "mx"
 

@@ -196,9 +196,9 @@ class Server(SMTP):
         await super().smtp_MAIL(_without(arg, known, {"BODY=BINARYMIME": "BODY=8BITMIME"}))
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        """An address and what follows it; none where its domain is no domain (`501 5.1.7` was logged for such).
+        """An address and what follows it; none where its domain is not a domain (`501 5.1.7` was logged for such).
 
-        Bytes that were no UTF-8 have become surrogates, which are not printable.
+        Bytes that were not UTF-8 have become surrogates, which are not printable.
         """
         address, rest = super()._getaddr(arg)
         valid = address == "<>" or (address and address.isprintable() and _ADDRESS.fullmatch(address))

@@ -28,7 +28,7 @@ Names = Callable[[Row], Iterable[object]]
 
 
 class Seed(Protocol):
-    """What can be merged into a tenant: it knows what it brings, the tenant only lets it in."""
+    """What can be merged into a tenant: it knows what it brings, the tenant only admits it."""
 
     def merge_into(self, tenant: Tenant) -> None: ...
 
@@ -83,7 +83,7 @@ class Tenant:
         self.dirty = True
 
     def merge(self, seed: Seed) -> None:
-        """Let a seed in, over what is there."""
+        """Let a seed in, over what exists."""
         seed.merge_into(self)
         self.forget_indexes()
         self.changed()
@@ -233,7 +233,7 @@ class Tenant:
         return found
 
     def cache_for(self, key: tuple[str, ...], seconds: float) -> None:
-        """Let what is kept count for so long at most."""
+        """Limit for how long kept answers count."""
         if key in self._cached:
             known, until = self._cached[key]
             self._cached[key] = known, min(until, self.clock.now().timestamp() + seconds)

@@ -82,7 +82,7 @@ def unknown_configuration(uri: str) -> WsmanFault:
 
 
 def unsupported(action: str) -> WsmanFault:
-    """An action that is no part of a shell's life (ERROR_WSMAN_ACTION_NOT_SUPPORTED)."""
+    """An action that is not part of a shell's life (ERROR_WSMAN_ACTION_NOT_SUPPORTED)."""
     text = f"The WS-Management service cannot process the request because the action URI {action} is not supported."
     return WsmanFault(2150858755, "w:ActionNotSupported", text)
 

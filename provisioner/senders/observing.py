@@ -132,6 +132,6 @@ _VERSIONS: tuple[TlsVersion, ...] = ("1.3", "1.2", "1.1", "1.0")
 
 
 def address(value: object) -> str:
-    """A mail address in lower case without angle brackets; "" for the null sender and what is no address."""
+    """A mail address in lower case without angle brackets; "" for the null sender and what is not an address."""
     text = str(value or "").strip().strip("<>").lower()
     return text if "@" in text and " " not in text else ""

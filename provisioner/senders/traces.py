@@ -96,7 +96,7 @@ def windows(begin: str, end: str) -> tuple[Window, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the detail of one message says of how it came in."""
+    """What the detail of one message says about how it came in."""
 
     connector: str
     tls: TlsVersion | None

@@ -122,7 +122,7 @@ def _journal(text: str) -> str:
 def _address(text: str) -> str:
     """`https://HOST`, with a port or a path. Raises SETTINGS-ENDPOINT for anything else.
 
-    Over http whoever listens on the way has the token (RFC 6750, 5.3).
+    Over http anyone who listens on the way has the token (RFC 6750, 5.3).
     """
     if not re.fullmatch(rf"https://{_HOST}(?::\d+)?(?:/[^\s?#]*)?", text):
         raise PydanticCustomError("SETTINGS-ENDPOINT", "write https://HOST or https://HOST:PORT")

@@ -62,7 +62,7 @@ def find_profile(profile: str | None, start: Path, *, trusting: bool = False) ->
         found = Profile(**_with_files_beside(written.values, file))
     except ValidationError as error:
         raise InputError([_mistake(item, file) for item in error.errors(include_url=False)]) from None
-    except ValueError as error:  # an environment variable that is no JSON where JSON is wanted
+    except ValueError as error:  # an environment variable that is not JSON where JSON is wanted
         raise InputError([Diagnostic("SETTINGS-INVALID", str(error))]) from None
     found._sources = dict(_sources(written))
     _check_remotes(found, start)
@@ -120,7 +120,7 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
 
 
 def _is_written(profile: Profile, key: str, file: Path | None) -> bool:
-    """Whether a value stands in the file, and the environment says nothing else."""
+    """Whether a value stands in the file, and the environment does not override it."""
     return profile.sources.get(key, "").startswith(f"{file}:")
 
 
@@ -163,7 +163,7 @@ def _variable(key: str) -> str:
 
 
 def _check_remotes(profile: Profile, start: Path) -> None:
-    """A repository in the checkout is no remote: a push to it runs its hooks, which the checkout's authors write.
+    """A repository in the checkout is not a remote: a push to it runs its hooks, which the checkout's authors write.
 
     Git tries the path with `.git` behind it too (git-clone, GIT URLS). Raises SETTINGS-LOCK, SETTINGS-JOURNAL.
     """
@@ -263,7 +263,7 @@ def _tables(file: Path) -> Mapping[str, Any]:
     tables = document.get("profiles", {})
     extra = sorted(set(document) - {"profiles"})
     if extra or not isinstance(tables, dict):
-        what = f'{file}: "{extra[0]}" is not known here' if extra else f"{file}: profiles is no table"
+        what = f'{file}: "{extra[0]}" is not known here' if extra else f"{file}: profiles is not a table"
         raise InputError([Diagnostic("SETTINGS-KEY", what, "write [profiles.NAME] tables")])
     return tables
 

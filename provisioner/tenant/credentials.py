@@ -33,7 +33,7 @@ _HINTS = {
     "AADSTS7000222": "the client secret has expired: make a new one for the app registration",
     "AADSTS700016": "the tenant has no app with this client id: check client_id and tenant",
     "AADSTS90002": "there is no such tenant: check tenant",
-    "AADSTS900023": "this is no tenant: write its initial domain or its id",
+    "AADSTS900023": "this is not a tenant: write its initial domain or its id",
     "AADSTS700027": "the certificate is not one of the app's: upload its public part to the app registration",
     "AADSTS70021": "no federated credential of the app fits this token: check issuer, subject and audience",
     "AADSTS700211": "no federated credential of the app fits the token's issuer",

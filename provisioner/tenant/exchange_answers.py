@@ -34,7 +34,7 @@ _CONFIRMING = frozenset({"Set", "Remove", "Disable", "Enable"})
 # for connectors, DKIM, domains and the transport configuration, and Name alone for the organization.
 _IDENTIFIERS = ("Identity", "Name", "Guid", "Id")
 
-# Records are no objects of the directory, and have an id of their own.
+# Records are not objects of the directory, and have an id of their own.
 _RECORD_IDS = {
     "Get-MessageTraceV2": ("MessageTraceId",),
     "Get-MessageTraceDetailV2": ("MessageTraceId",),
@@ -112,7 +112,7 @@ class Reduced:
         test, names = (self._needed.test, self._needed.names) if self._needed else (_kept, frozenset())
         for row in rows:
             if row.__class__ is not dict and not isinstance(row, Mapping):
-                raise Malformed(f"a row is no object but {type(row).__name__}", self._cmdlet.name)
+                raise Malformed(f"a row is not an object but {type(row).__name__}", self._cmdlet.name)
             for column in known_by:
                 if row.get(column):
                     break
@@ -199,7 +199,7 @@ _NOT_VIEW_ONLY = frozenset({"Get-RecipientPermission"})
 
 
 def role_hint(cmdlet: Cmdlet) -> str:
-    """Which role to give to whoever may not run a cmdlet."""
+    """Which role to give to anyone who may not run a cmdlet."""
     read = "Global Reader (Entra) or View-Only Configuration and View-Only Recipients (Exchange)"
     if cmdlet.name in _NOT_VIEW_ONLY:
         read = "Exchange Recipient Administrator (Entra) or Mail Recipients (Exchange); Global Reader does not hold it"

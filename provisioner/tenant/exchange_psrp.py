@@ -315,7 +315,7 @@ def _check(settings: Psrp) -> None:
             'name a management host that has the module, or write exchange = "rest"',
         )
     if where.scheme not in ("https", "http") or not host:
-        raise _amiss("SETTINGS-PSRP", "psrp.endpoint is no address", "write https://HOST:5986/wsman")
+        raise _amiss("SETTINGS-PSRP", "psrp.endpoint is not an address", "write https://HOST:5986/wsman")
     if where.scheme == "http" and settings.authentication in ("basic", "certificate"):
         what = f"{settings.authentication} authentication would go over an open line"
         raise _amiss("SETTINGS-PSRP", what, "write https, or an authentication that encrypts its messages")

@@ -1,6 +1,6 @@
 """Exchange cmdlets over the REST admin API that Microsoft's own module uses (InvokeCommand).
 
-Look-ups of single objects that are asked for together travel in one `$batch`; writes never do, so that their order and
+Lookups of single objects that are asked for together travel in one `$batch`; writes never do, so that their order and
 their errors stay clear. Every page is fetched, with the same body, anchor and cookies; one that cannot be had is an
 error, never a short list. Bodies are read as bytes: a refusal for a missing role comes as NUL bytes that claim to be
 gzip.
@@ -92,7 +92,7 @@ class RestExchange:
     async def run(self, cmdlet: Cmdlet) -> Answer:
         """Run one cmdlet and follow its pages. Raises what `diagnostics` has for a TenantError.
 
-        Look-ups of single objects that are asked for at the same moment travel together.
+        Lookups of single objects that are asked for at the same moment travel together.
         """
         if cmdlet.reads and "Identity" in cmdlet.parameters:
             together = await self._together(cmdlet)
@@ -116,7 +116,7 @@ class RestExchange:
         await asyncio.gather(*(self._settle(waiting[n : n + _BATCH]) for n in range(0, len(waiting), _BATCH)))
 
     async def _settle(self, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer | None]]]) -> None:
-        """Ask for look-ups together, and give each its answer."""
+        """Ask for lookups together, and give each its answer."""
         answers = await self._batch([c for c, _ in batch]) if len(batch) > 1 else [None]
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
@@ -288,7 +288,7 @@ class RestExchange:
         }
 
     def _redirected(self, cmdlet: Cmdlet, target: str) -> str:
-        """A regional host of the same service; the front door names it with port 446, it answers on 443."""
+        """A regional host of the same service; the global endpoint names it with port 446, it answers on 443."""
         there, home = urlsplit(target), urlsplit(self._base)
         host = there.hostname or ""
         if there.scheme != "https" or not (host == home.hostname or host.endswith(f".{home.hostname}")):
@@ -428,7 +428,7 @@ def _texts(found: Any) -> list[str]:
 
 
 def error_of(cmdlet: Cmdlet, status: int, headers: Mapping[str, str], content: bytes) -> TenantError:
-    """The exception for an answer that is no success (the forms of the admin API's errors)."""
+    """The exception for an answer that is not success (the forms of the admin API's errors)."""
     request_id = headers.get("request-id", "")
     parsed = _parsed(content)
     type_, message = _type_and_message(parsed) if parsed else (headers.get("x-exceptiontype", ""), "")

@@ -35,7 +35,7 @@ GRAPH_SILENCE_S = 60.0
 """Without a byte of Graph, which answers within seconds. A cmdlet of Exchange may think for minutes."""
 
 MOST_REDIRECTS = 2
-"""Within Exchange: the front door names the tenant's region, and that may name another host once more."""
+"""Within Exchange: the global endpoint names the tenant's region, and that may name another host once more."""
 
 LONGEST_RETRY_AFTER_S = 366 * 86_400.0
 """A Retry-After that asks for more counts as so much. Whether to wait is decided by `timeouts.retry_s`."""

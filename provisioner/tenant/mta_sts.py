@@ -1,7 +1,7 @@
 """Fetches MTA-STS policies over HTTPS (RFC 8461, 3.3), within the limits, through the profile's proxy and trust store.
 
 Nothing of the user's goes along: no cookie, no login, no cache. Redirects are not followed. The host may be anybody's:
-whatever it answers becomes a `Fetched`, and what is no answer a failure with its reason, never a missing policy.
+whatever it answers becomes a `Fetched`, and what is not an answer a failure with its reason, never a missing policy.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ def _pool_classes(bounds: Bounds) -> dict[str, type]:
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
     class Cuttable:
-        """A connection that tells of its socket as soon as it has one, before TLS."""
+        """A connection that reports its socket as soon as it has one, before TLS."""
 
         _handle: socket.socket | None = None
 

@@ -40,7 +40,7 @@ class InOrder(PowerShell):
         return iter(came)
 
     def poll_invoke(self, timeout: int | None = None) -> None:
-        """Receive once; nothing within OperationTimeout is no failure."""
+        """Receive once; no answer within OperationTimeout is not a failure."""
         try:
             came = self.runspace_pool._receive(self.id, timeout=timeout)  # the one way to the order
         except WSManFaultError as fault:

@@ -169,7 +169,7 @@ class Runspace:
                 )
 
     def close(self) -> None:
-        """Delete the shell; one that is gone already is no matter."""
+        """Delete the shell; one that is gone already does not matter."""
         pool, self._pool = self._pool, None
         if pool is not None:
             self._end(pool)
@@ -191,7 +191,7 @@ class Runspace:
             pool.close()
 
     def run(self, cmdlets: Sequence[Cmdlet]) -> list[Outcome]:
-        """Run cmdlets in one pipeline and say of each what became of it.
+        """Run cmdlets in one pipeline and say about each what became of it.
 
         Raises SessionLost when nothing was sent; of what was sent and not answered the outcome is Unclear.
         """
@@ -375,7 +375,7 @@ def _hear(heard: _Heard, kind: str, value: Any) -> None:
 
 
 def _ended(left: Sequence[_Heard], completed: bool) -> None:
-    """The pipeline has ended: what that says of the statement being heard, and of those behind it.
+    """The pipeline has ended: what that says about the statement being heard, and of those behind it.
 
     Completed with a separator missing, the output of several statements cannot be told apart. Failed or Stopped without
     an error record (MS-PSRP 2.2.3.5), nothing tells how far it got.

@@ -226,7 +226,9 @@ def _not_ours(error: BaseException) -> bool:
 
 def _words(error: BaseException, attempt: Attempt) -> str:
     if _not_ours(error):
-        return f"{attempt.source} is no address of this machine: probe from where the device is, or leave --source out"
+        return (
+            f"{attempt.source} is not an address of this machine: probe from where the device is, or leave --source out"
+        )
     cause = error.__cause__ if error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"the certificate of {attempt.host} is not trusted: {cause.verify_message}"

@@ -1,4 +1,4 @@
-"""ChangeSet <-> JSON, the digest, and what becomes of files that are no change sets."""
+"""ChangeSet <-> JSON, the digest, and what becomes of files that are not change sets."""
 
 from __future__ import annotations
 

@@ -480,6 +480,6 @@ def test_without_ssh_keygen_it_is_one_error(shop: Shop, keys: Path, tmp_path: Pa
         assert "install OpenSSH's client" in said
         done = shop.run("approve", *shop.reviewed("c.json"), "--key", str(keys / "ada"), PATH=path)
         assert (done.returncode, "there is no ssh-keygen" in done.stderr) == (3, True)
-    shutil.rmtree(shop.folder / ".git")  # a folder that was unpacked is no checkout, and is not trusted either
+    shutil.rmtree(shop.folder / ".git")  # a folder that was unpacked is not a checkout, and is not trusted either
     apply(shop, *ONE, PATH=f"bin{os.pathsep}{os.environ['PATH']}")
     assert not (shop.folder / "executed").exists()

@@ -216,7 +216,7 @@ def test_a_password_is_a_reference_and_never_shown(shop: Shop) -> None:
     [
         ("--to", "nobody", "nobody"),
         ("--to", "anna@contoso.com>\r\nDATA", "not"),
-        ("--source", "nonsense", "is no IP address"),
+        ("--source", "nonsense", "is not an IP address"),
         ("--timeout", "0", "not in the range"),
         ("--timeout", "nan", "nan"),
     ],
@@ -232,7 +232,7 @@ def test_an_address_of_another_machine_is_told(shop: Shop) -> None:
     shop.write(DIRECT)
     done = shop.on_tenant("probe", "monitor", "plan.yaml", "--source", "203.0.113.5")
     assert done.returncode == 1
-    assert "203.0.113.5 is no address of this machine" in done.stdout
+    assert "203.0.113.5 is not an address of this machine" in done.stdout
 
 
 # --- servers that are not as they should be --------------------------------------------------------------------------

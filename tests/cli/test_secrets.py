@@ -54,7 +54,7 @@ SETTINGS = {
     "psrp's password": '[profiles.x]\nexchange = "psrp"\n[profiles.x.psrp]\nuser = "u"\npassword = "%s"\n',
     "the prologue": "[profiles.x.psrp.prologue.parameters]\nCertificatePassword = '%s'\n",
     "an unknown key": '[profiles.x]\nclient_secret = "%s"\n',
-    "a file that is no TOML": '[profiles.x\nsecret = "%s"\n',
+    "a file that is not a TOML": '[profiles.x\nsecret = "%s"\n',
 }
 
 

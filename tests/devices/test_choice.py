@@ -78,7 +78,7 @@ ROWS: dict[str, tuple[dict[str, object], Facts, str | None, dict[str, str]]] = {
         None,
         {"smtp_relay": "counts only over TLS"},
     ),
-    "hosted by others: shared addresses are no proof": (
+    "hosted by others: shared addresses are not proof": (
         {"authentication": NO_SIGN_IN},
         Facts(FIXED, shared=True),
         None,
@@ -233,7 +233,7 @@ def test_high_volume_email_takes_what_is_too_much_for_a_mailbox(sign_in: frozens
     choice = chosen(Facts(), **INTERNAL, authentication=sign_in)
     assert (choice.method, frozenset({choice.authentication})) == ("high_volume_email", sign_in)
     assert "10,000 recipients a day" in choice.refused["client_submission"]
-    assert choice.refused["direct_send"] == "possible, but mail that is signed in for is not taken for forged"
+    assert choice.refused["direct_send"] == "possible, but authenticated mail is not treated as spoofed"
     assert "New-MailUser -HVEAccount" in choice.warnings[0]
     assert [w for w in choice.warnings if "September 2028" in w] == ([HVE_BASIC_ENDING] if sign_in == BASIC else [])
 

@@ -1,4 +1,4 @@
-"""Reading back many changes costs pages, or a few look-ups where these cost less."""
+"""Reading back many changes costs pages, or a few lookups where these cost less."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         # Without an address and a certificate a connector lets nobody in.
         ([], [Relay()], NOTHING),
         ([Relay(clear_text=True)], [], NOTHING),
-        # A partner's connector relays for nobody, but its sources are no direct send.
+        # A partner's connector relays for nobody, but its sources are not direct send.
         ([], [Exemption(NET)], OPENS),
         ([Exemption(NET)], [], CLOSES),
         ([Exemption(NET)], [Relay(NET)], OPENS),

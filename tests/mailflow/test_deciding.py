@@ -329,7 +329,7 @@ HINTS = {
                 ('whether connector["a"] names the source',),
             ),
         ),
-        # A doubtful connector that does not name the source is no reason for doubt.
+        # A doubtful connector that does not name the source is not a reason for doubt.
         (
             tenant(True, a=EXEMPT),
             at(IN, network=ELSEWHERE),

@@ -102,7 +102,7 @@ ACCOUNT = GraphRequest(
             plan((ERP,), erp=BASIC),
             [transport_config.REQUEST, *PASSWORDS, of_user(ERP), organization_config.REQUEST],
         ),
-        # The mailbox of the plan needs no look-up, the other does; a user only where a password is used.
+        # The mailbox of the plan needs no lookup, the other does; a user only where a password is used.
         (
             plan((ERP,), erp=BASIC, fax=OAUTH),
             [transport_config.REQUEST, of_mailbox(FAX), *PASSWORDS, of_user(ERP), organization_config.REQUEST],

@@ -34,6 +34,6 @@ def test_an_address_with_and_without_its_port(text: str, server: NameServer, wri
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_and_quoted(text: str) -> None:
-    with pytest.raises(ValueError, match="is no name server: write ip or ip:port") as refusal:
+    with pytest.raises(ValueError, match="is not a name server: write ip or ip:port") as refusal:
         parse_server(text)
     assert str(refusal.value).startswith(f'"{text}"')

@@ -213,7 +213,7 @@ def test_the_tenant_that_a_file_names_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "word"), [("a: [\n", "is no YAML"), ("a: 1\na: 2\n", "is no YAML"), ("- a\n", "holds no mapping")]
+    ("old", "word"), [("a: [\n", "is not YAML"), ("a: 1\na: 2\n", "is not YAML"), ("- a\n", "holds no mapping")]
 )
 def test_a_file_that_is_no_plan_is_not_overwritten(old: str, word: str) -> None:
     with pytest.raises(InputError) as refusal:

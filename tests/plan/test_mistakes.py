@@ -76,8 +76,8 @@ def told(text: str) -> Diagnostic:
         ),
         ("size: '2048'", 'size: expected 1024 or 2048, found "2048"', "write 2048, without quotes"),
         ("grade: 1", "grade: expected 1 or 2, found the number 1", 'write "1", in quotes'),
-        ("Flag: true", '"Flag" is no field of body', 'did you mean "flag"?'),
-        ("zzz: 1", '"zzz" is no field of body', "known here: flag, text, count, words, by_name, state, size, grade"),
+        ("Flag: true", '"Flag" is not a field of body', 'did you mean "flag"?'),
+        ("zzz: 1", '"zzz" is not a field of body', "known here: flag, text, count, words, by_name, state, size, grade"),
         ("text: " + "1" * 18, f"text: expected text, found the number {'1' * 18}", f'put it in quotes: "{"1" * 18}"'),
     ],
 )

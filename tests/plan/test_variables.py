@@ -98,7 +98,7 @@ def test_a_list_is_given_with_commas_on_a_command_line(tmp_path: Path) -> None:
     [
         ("smtp_auth: { mailboxes: { a@b.example: var:wrod } }\n", {}, "VARIABLE-UNKNOWN", 9, 'did you mean "word"'),
         ("", {"egress": Given("10.0.0.300", "--var egress")}, "VARIABLE-TYPE", 4, "from --var egress"),
-        ("", {"bits": Given("many", "the environment's X")}, "VARIABLE-TYPE", 8, '"many" is no whole number'),
+        ("", {"bits": Given("many", "the environment's X")}, "VARIABLE-TYPE", 8, '"many" is not a whole number'),
         ("", {"strict": Given("yes", "--var strict")}, "VARIABLE-TYPE", 7, "true or false"),
         ("", {"egres": Given("x", "--var egres")}, "VARIABLE-UNDECLARED", 0, 'did you mean "egress"'),
         ("smtp_auth: { organization: var:bits }\n", {}, "SCHEMA", 9, ""),

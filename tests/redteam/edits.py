@@ -67,7 +67,7 @@ def consistent(bases: Mapping[str, Json], draw: random.Random) -> Iterator[tuple
         try:
             made = rederived(edited.of(bases[edited.base]))
         except (InputError, ChangeSetStale):
-            continue  # it is no plan at all
+            continue  # it is not a plan at all
         same = edited.kind in {"observed", "remembered"} and _deeds(made) == _deeds(bases[edited.base])
         if made != bases[edited.base] and not same:
             yield edited, made

@@ -15,7 +15,7 @@ def test_github_has_one_line_a_finding_at_its_place() -> None:
     lines = reports.github(document()).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["::warning", "::error", "::error"]
     assert lines[0].startswith("::warning file=plans/a.yaml,line=3,col=5,title=IP-DOCUMENTATION::")
-    assert len(lines) == 3, "a line end in a name is no second command"
+    assert len(lines) == 3, "a line end in a name is not a second command"
 
 
 def test_gitlab_counts_actions() -> None:

@@ -58,7 +58,7 @@ def test_a_name_that_several_have_names_them_all() -> None:
     assert meant.kind == "ambiguous"
     assert "(book@x.com, a user mailbox; scan@x.com, a user mailbox)" in meant.reason
     assert directory(SCAN).meant("nobody@x.com") is None
-    assert directory(BOOKINGS).meant("scan@x.com") is None, "a display name is no address"
+    assert directory(BOOKINGS).meant("scan@x.com") is None, "a display name is not an address"
 
 
 def test_what_was_asked_for_is_known_to_be_nobody_s() -> None:

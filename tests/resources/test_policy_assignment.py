@@ -122,7 +122,7 @@ def test_what_cannot_be_told_is_unknown() -> None:
 
 
 def test_a_sign_in_name_of_one_that_is_the_address_of_another_means_the_other() -> None:
-    """Both rows come for it: the address counts, and is found by the look-up among all recipients."""
+    """Both rows come for it: the address counts, and is found by the lookup among all recipients."""
     queries = list(KIND.queries(wanted(key=ALIAS), False))
     given = [
         (queries[0], Answer(tuple(POLICIES))),

@@ -162,7 +162,7 @@ def test_recorded_pairs_with_equal_switches_need_nothing(recorded: list[dict[str
     for pair in recorded:
         there = answer(KIND, wanted(ORGANIZATION), [pair["current"]] if pair["current"] else [])[ORGANIZATION]
         if pair["current"] is None:
-            assert isinstance(there, Unknown)  # nothing came: that is no state of an organization
+            assert isinstance(there, Unknown)  # nothing came: that is not a state of an organization
         else:
             assert KIND.steps(there, SmtpAuth(ORGANIZATION, "disabled")) == ()
 
@@ -234,9 +234,9 @@ def resolved(
     everything: bool,
     said: Any = None,
 ) -> Any:
-    """What is seen of the mailboxes, where look-ups of recipients are answered from `people`.
+    """What is seen of the mailboxes, where lookups of recipients are answered from `people`.
 
-    `said` gets all questions. A look-up finds nothing but what it asks for.
+    `said` gets all questions. A lookup finds nothing but what it asks for.
     """
     answers: list[tuple[Query, Answer]] = []
     queries = list(KIND.queries(wanted(*keys), everything))

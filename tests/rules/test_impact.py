@@ -295,7 +295,7 @@ def test_no_permission_is_advised_for_an_account_that_cannot_sign_in(
 
 
 def test_each_doubt_about_a_sign_in_says_how_to_settle_it(tmp_path: Path) -> None:
-    """A Conditional Access policy that was read and cannot be judged is no question of permissions."""
+    """A Conditional Access policy that was read and cannot be judged is not a question of permissions."""
     conditions = {
         "clientAppTypes": ["other"],
         "applications": {"includeApplications": ["All"]},
@@ -410,7 +410,7 @@ def test_each_device_is_judged_by_its_own_addresses(tmp_path: Path) -> None:
     lost = of(found, "DEVICE-LOSES-WAY")
     assert [f.summary.partition(" ")[0] for f in lost] == ["device/c", "device/d"], "e could not relay all of it before"
     assert {f.address for f in lost} == {Address("inbound_connector", "by hand")}
-    assert lost[0].summary.endswith('inbound_connector["by hand"] no longer lets it in, and no other connector does')
+    assert lost[0].summary.endswith('inbound_connector["by hand"] no longer admits it, and no other connector does')
 
 
 @pytest.mark.parametrize(("gone", "loses"), [("wide", True), ("narrow", False)])

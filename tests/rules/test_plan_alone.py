@@ -118,7 +118,7 @@ def test_a_device_without_a_method_is_told_what_is_in_the_way(method: str, named
     devices = {"mfp": device("mfp", method=method), "ok": device("ok")}
     (told,) = found(devices=devices, choices=choices)
     why = "; ".join(f"{NAMES[m]}: {REFUSED[m]}" for m in named)
-    assert told.summary == f"device/mfp: no method will do ({why})"
+    assert told.summary == f"device/mfp: no sending method works ({why})"
     assert (told.rule, told.blocks, told.hint) == ("DEVICE-NO-METHOD", "input", "do a; or do b")
     assert told.location == devices["mfp"].location
 

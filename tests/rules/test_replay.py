@@ -97,7 +97,7 @@ def test_a_second_connector_for_the_same_source_is_told(tmp_path: Path) -> None:
 
 
 def test_a_connector_that_does_not_name_the_address_knew_the_certificate(tmp_path: Path) -> None:
-    """The mail is no contradiction, and breaks with the connector."""
+    """The mail is not a contradiction, and breaks with the connector."""
     certified = connector("hq", tls_sender_certificate_name="mail.contoso.com", require_tls=True)
     assert found(tmp_path, MFP, certified, connector("x", "203.0.113.9/32"), absent=["inbound_connector/x"]) == []
     assert rules(found(tmp_path, MFP, certified, **GONE)) == ["REPLAY-BREAKS"]

@@ -82,7 +82,7 @@ def test_a_restriction_to_addresses_turns_all_other_mail_away(tenant: LocalTenan
         for sender in ("erp@contoso.com", "someone@fabrikam.com"):
             assert relay(tenant, STRANGER, "anna@contoso.com", sender).startswith(PARTNER_RESTRICTED)
         assert relay(tenant, "127.0.0.40", "anna@contoso.com", "someone@fabrikam.com") == ""
-        assert relay(tenant, "127.0.0.10", "anna@contoso.com") == "", "the tenant's own relay is no partner"
+        assert relay(tenant, "127.0.0.10", "anna@contoso.com") == "", "the tenant's own relay is not a partner"
         assert relay(tenant, GATEWAY, "anna@contoso.com", "someone@fabrikam.com") == "", "another connector takes it"
     assert relay(tenant, STRANGER, "anna@contoso.com", "someone@fabrikam.com") == ""
 

@@ -54,7 +54,7 @@ def _traces() -> list[Row]:
               for n in range(1, 6)]  # fmt: skip
     found += [_trace(n + 0.75, DOOR, PEOPLE[1], "198.51.100.99") for n in range(1, 4)]
     found += [_trace(6.0, DOOR, f"gone@{DOMAIN}", "198.51.100.99", Status="Failed")]
-    # What is no sender of ours: mail of people in Outlook, and mail from outside.
+    # What is not a sender of ours: mail of people in Outlook, and mail from outside.
     found += [_trace(n + 0.1, PEOPLE[n], PEOPLE[n + 1], "") for n in range(20)]
     found += [_trace(n + 0.2, "news@fabrikam.com", PEOPLE[n], "192.0.2.200") for n in range(5)]
     return found

@@ -88,7 +88,7 @@ def test_a_row_that_is_not_kept_is_checked_all_the_same() -> None:
     reduced.take([{"Name": "a"}, {"Enabled": True}])
     with pytest.raises(Malformed, match="1 of 2 rows have none of"):
         reduced.check()
-    with pytest.raises(Malformed, match="a row is no object but str"):
+    with pytest.raises(Malformed, match="a row is not an object but str"):
         reduced.take(["a"])
 
 

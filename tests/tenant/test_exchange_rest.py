@@ -216,11 +216,11 @@ def test_a_write_names_no_columns(tenant: LocalTenant) -> None:
     assert not any("select" in r["path"] for r in tenant.requests())
 
 
-# --- look-ups that travel together ------------------------------------------------------------------------------------
+# --- lookups that travel together ------------------------------------------------------------------------------------
 
 
 def side_by_side(tenant: LocalTenant, *names: str) -> list[Answer | TenantError]:
-    """Look-ups of mailboxes, all asked at once."""
+    """Lookups of mailboxes, all asked at once."""
 
     async def one(ports: Any, name: str) -> Answer | TenantError:
         try:

@@ -725,6 +725,6 @@ def test_a_server_that_is_no_address_is_a_mistake_of_the_settings(tmp_path: Path
         server.port = 0
         done, _ = check(tmp_path, server, "contoso.com")
     assert done.returncode == 3
-    assert '"127.0.0.1:0" is no name server: write ip or ip:port' in done.stderr
+    assert '"127.0.0.1:0" is not a name server: write ip or ip:port' in done.stderr
     assert "dns_servers" in done.stderr
     assert server.questions == []

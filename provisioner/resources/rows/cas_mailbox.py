@@ -1,6 +1,6 @@
 """Get-CASMailbox: the mailboxes with their SMTP AUTH switches, which `resources.smtp_auth` decodes.
 
-Look-ups filter, as those of `rows.recipient` do, by what Get-CASMailbox filters on: neither sign-in names nor aliases.
+Lookups filter, as those of `rows.recipient` do, by what Get-CASMailbox filters on: neither sign-in names nor aliases.
 Rows have no sign-in name; Get-Recipient has it, under the same Guid.
 """
 
@@ -27,7 +27,7 @@ def listing(names: Iterable[str]) -> Cmdlet:
 
 
 def _needed(row: Row, names: frozenset[str]) -> bool:
-    """Whether a row says more than that a mailbox nobody speaks of inherits the switch."""
+    """Whether a row says more than that a mailbox nobody mentions inherits the switch."""
     if row.get(SWITCH, False) is not None or not row.get("PrimarySmtpAddress"):
         return True  # it overrides, or it is odd: `resources.smtp_auth` says what is wrong with it
     return bool(names) and recipient.is_named(row, _NAMES, names)

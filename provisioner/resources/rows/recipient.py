@@ -1,6 +1,6 @@
 """Get-Recipient and Get-Mailbox: the names by which a recipient of any kind may be meant, and of which kind it is.
 
-Look-ups filter: `-Identity` would refuse a name that two objects go by, and may return every recipient for one that
+Lookups filter: `-Identity` would refuse a name that two objects go by, and may return every recipient for one that
 nobody has (Learn, Get-Recipient). The properties are those that Get-Recipient filters on (Learn, "Filterable properties
 for the Filter parameter"); a complete address needs no prefix there. WindowsLiveID is the sign-in name.
 """
@@ -116,7 +116,7 @@ def mailbox(identity: str) -> Cmdlet:
 
 
 def addresses(row: Row) -> frozenset[str]:
-    """Every SMTP address in `EmailAddresses`. SIP:, SPO: and X500: are no mail."""
+    """Every SMTP address in `EmailAddresses`. SIP:, SPO: and X500: are not mail."""
     proxies = (proxy.partition(":") for proxy in texts(row, "EmailAddresses") or ())
     return frozenset(form(address) for kind, _, address in proxies if kind.lower() == "smtp")
 

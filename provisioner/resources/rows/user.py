@@ -43,7 +43,7 @@ def listing(names: Iterable[str]) -> Cmdlet:
 
 
 def _needed(row: Row, names: frozenset[str]) -> bool:
-    """Whether a row says more than that a user nobody speaks of has no policy. One that does not tell it is needed."""
+    """Whether a row says more than that a user nobody mentions has no policy. One that does not tell it is needed."""
     policy = row.get("AuthenticationPolicy", True)
     return policy not in (None, "") or (bool(names) and recipient.needed(row, names))
 

@@ -313,7 +313,7 @@ _CONVERSIONS: Mapping[Kind, Callable[[Parameter, Any], Any]] = {
 def change_list(current: Sequence[str] | None, given: Replace | Delta | None, form: Callable[[str], str]) -> list[str]:
     """A stored list after a parameter; `form` makes a value's stored form. Values compare without case.
 
-    Adding what is there and removing what is not changes nothing. None empties the list.
+    Adding what exists and removing what is not changes nothing. None empties the list.
     """
     if given is None:
         return []

@@ -19,7 +19,7 @@ from provisioner.sandbox.tenant import Row, Tenant
 
 
 def _noun(name: str, kind: str, details: str, **columns: Any) -> Noun:
-    """A kind of recipient that is no mailbox; `kind` and `details` are its RecipientType and RecipientTypeDetails."""
+    """A kind of recipient that is not a mailbox; `kind` and `details` are RecipientType and RecipientTypeDetails."""
     group = "Group" in name
     common = {
         "Alias": "",

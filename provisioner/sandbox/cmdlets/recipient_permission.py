@@ -4,7 +4,7 @@ A row names the recipient by its identity and the trustee by its sign-in name (r
 group, which has none, by its name (GruberMarkus/Export-RecipientPermissions pull request 7). An application is named
 by its SID: no source shows such a row, and of all forms this one tells least. Every mailbox has a row for itself,
 `NT AUTHORITY\\SELF`, which is not kept here but made at each reading. Removing what is not there is a warning
-(Microsoft's page of Remove-MailboxPermission has the text); so is adding what is there (text ours).
+(Microsoft's page of Remove-MailboxPermission has the text); so is adding what exists (text ours).
 """
 
 from __future__ import annotations

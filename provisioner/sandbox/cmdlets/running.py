@@ -64,7 +64,7 @@ _RECORDS = (
     message_trace,
     historical_search,
     limits_enforcement,
-)  # cmdlets about records, which are no objects of the directory
+)  # cmdlets about records, which are not objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
     cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS
 }

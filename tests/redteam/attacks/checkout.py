@@ -83,21 +83,21 @@ def repositories() -> Made:
         "HEAD never ends": git_file("HEAD", link("/dev/zero")),
         "HEAD names a file outside": git_file("HEAD", holding(b"ref: ../../outside/id_rsa\n")),
         "HEAD names a file by its whole path": git_file("HEAD", holding(b"ref: OUTSIDE/id_rsa\n")),
-        "HEAD is no text": git_file("HEAD", holding(bytes(range(256)))),
+        "HEAD is not text": git_file("HEAD", holding(bytes(range(256)))),
         "the branch is a pipe": git_file("refs/heads/main", pipe),
         "the branch names itself": git_file("refs/heads/main", holding(b"ref: refs/heads/main\n")),
         "the branch is a link outside": git_file("refs/heads/main", link("OUTSIDE/id_rsa")),
         "packed-refs never ends": git_file("packed-refs", link("/dev/zero")),
         "packed-refs is empty": git_file("packed-refs", holding(b"")),
         "packed-refs is a pipe": git_file("packed-refs", pipe),
-        "packed-refs is no text": git_file("packed-refs", holding(b"\xff\x00 x\n" * 9)),
+        "packed-refs is not text": git_file("packed-refs", holding(b"\xff\x00 x\n" * 9)),
         "commondir leads to the kernel": git_file("commondir", holding(b"/proc/self\n")),
         "commondir is a pipe": git_file("commondir", pipe),
         "alternates is a pipe": git_file("objects/info/alternates", pipe),
         "alternates names itself": git_file("objects/info/alternates", holding(b".\n../objects\n")),
         "the commit is a pipe": git_file(commit, pipe),
         "the commit is a link outside": git_file(commit, link("OUTSIDE/id_rsa")),
-        "the commit is no object": git_file(commit, holding(b"no object")),
+        "the commit is not an object": git_file(commit, holding(b"no object")),
         "the commit is a bomb": git_file(commit, bomb),
         "the commit has a tree of its own making": git_file(commit, holding(zlib.compress(b"commit 5\0tree "))),
         "the commit is a tree": git_file(commit, holding(zlib.compress(b"tree 0\0"))),
@@ -212,7 +212,7 @@ def includes() -> Made:
             (w.plans / f"{ESCAPES.replace('/', '')}.yaml").write_text("x: 1\n")
         ),
         "name with a line end": lambda w: wrote((w.plans / "a\n::error::x.yaml").write_text("x: 1\n")),
-        "name that is no text": lambda w: wrote(
+        "name that is not text": lambda w: wrote(
             Path(os.fsdecode(bytes(w.plans) + b"/\xff\xfe.yaml")).write_text("x: 1\n")
         ),
         "big file": lambda w: sparse(w.plans / "z.yaml"),

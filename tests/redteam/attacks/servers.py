@@ -50,7 +50,7 @@ def servers() -> Made:
         "a redirect elsewhere": answer(302, "", headers={"location": "https://evil.example/"}),
         "a redirect to a file": answer(307, "", headers={"location": "file:///etc/passwd"}),
         "a redirect to itself": answer(308, "", headers={"location": "/"}),
-        "a challenge that is no text": answer(
+        "a challenge that is not text": answer(
             401, says, headers={"www-authenticate": 'Bearer claims="//////", error="x"'}
         ),
         "a wait without end": answer(429, says, headers={"retry-after": "999999999"}),

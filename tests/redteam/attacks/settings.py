@@ -128,7 +128,7 @@ def settings_files() -> Made:
     yield "a profile of another shape", *theirs("[profiles]\ntheirs = 5\n")
     yield "numbers without end", *theirs(f"[profiles.theirs.timeouts]\nrequest_s = {'9' * 10_000}\n")
     yield "numbers that are none", *theirs("[profiles.theirs.timeouts]\nrequest_s = nan\nretry_s = inf\n")
-    yield "settings that are no text", file(lambda p, _: wrote(p.write_bytes(b"\xff\xfe\x00"))), {"profile": "theirs"}
+    yield "settings that are not text", file(lambda p, _: wrote(p.write_bytes(b"\xff\xfe\x00"))), {"profile": "theirs"}
     for title, make in {
         "a link outside": lambda p, w: p.symlink_to(w.outside / "far.toml"),
         "a link to the environment": lambda p, _: p.symlink_to("/proc/self/environ"),
