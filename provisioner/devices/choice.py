@@ -437,7 +437,7 @@ def _without_the_method(other: str) -> str:
     return f"{NAMES[other]} would do: leave the method out"
 
 
-_FIXED_ADDRESS = "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
+_FIXED_ADDRESS = "a fixed public IP address of its own (or that of a relay server with one), for SMTP relay"
 
 
 def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:

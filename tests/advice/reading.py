@@ -403,7 +403,7 @@ def _taken_out(r: Reading, *_: str) -> Iterator[Way]:
 
 # --- devices ---------------------------------------------------------------------------------------------------------
 
-_PUBLIC = "a fixed public address of its own (or that of a relay server with one), for SMTP relay"
+_PUBLIC = "a fixed public IP address of its own (or that of a relay server with one), for SMTP relay"
 
 
 def _fixed(r: Reading) -> World:

@@ -45,13 +45,13 @@ ROWS: dict[str, tuple[dict[str, object], Facts, str | None, dict[str, str]]] = {
         {"authentication": NO_SIGN_IN},
         Facts(),
         None,
-        {"direct_send": "own recipients only", "smtp_relay": "neither", "client_submission": "takes a sign-in"},
+        {"direct_send": "own recipients only", "smtp_relay": "neither", "client_submission": "requires authentication"},
     ),
     "internal recipients: direct send is enough": (
         {"authentication": NO_SIGN_IN, "recipients": "organization"},
         Facts(),
         "direct_send",
-        {"smtp_relay": "fixed public address"},
+        {"smtp_relay": "fixed public IP address"},
     ),
     "authentication: a password or a fixed address, the address wins": (
         {"authentication": BASIC},
@@ -222,7 +222,7 @@ def test_what_is_written_is_kept_with_its_doubts_told_as_warnings() -> None:
 def test_what_cannot_work_is_refused_even_if_written() -> None:
     choice = chosen(Facts(), method="direct_send")
     assert choice.method is None
-    assert "mails anyone" in choice.refused["direct_send"]
+    assert "sends to anyone" in choice.refused["direct_send"]
 
 
 INTERNAL: dict[str, object] = {"recipients": "organization", "messages_per_day": 50_000}
@@ -248,8 +248,8 @@ def test_high_volume_email_is_for_who_has_no_mailbox_and_sends_inside() -> None:
     [
         ({"recipients_per_message": 51}, Facts(), "50 recipients at most, and it has 51"),
         ({"recipients": "anyone"}, Facts(), "own recipients only"),
-        ({"tls": "1.1"}, Facts(), "the device speaks TLS 1.1"),
-        ({"authentication": NO_SIGN_IN}, Facts(), "takes a sign-in"),
+        ({"tls": "1.1"}, Facts(), "the device supports TLS 1.1"),
+        ({"authentication": NO_SIGN_IN}, Facts(), "requires authentication"),
         ({}, Facts(ports=frozenset({25})), "port 587 only"),
     ],
 )
@@ -291,7 +291,7 @@ def test_the_choice_knows_no_date() -> None:
 def test_a_password_by_another_mechanism_is_no_sign_in() -> None:
     choice = chosen(Facts(), authentication=NO_SIGN_IN, other_mechanisms=frozenset({"plain", "cram-md5"}))
     assert choice.method is None
-    assert "LOGIN or XOAUTH2, and the device can do CRAM-MD5 and PLAIN alone" in choice.refused["client_submission"]
+    assert "LOGIN or XOAUTH2, and the device supports CRAM-MD5 and PLAIN alone" in choice.refused["client_submission"]
 
 
 def test_a_device_for_port_465_alone_has_no_way_and_is_told_so() -> None:

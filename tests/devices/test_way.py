@@ -86,10 +86,10 @@ def test_direct_send_of_a_device_without_tls_is_in_clear(tmp_path: Path) -> None
 
 
 def test_a_device_that_nothing_will_do_for_is_refused_with_reasons(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no method will do") as caught:
+    with pytest.raises(InputError, match="no sending method works") as caught:
         way("camera", load(tmp_path, FLEET), CLOUDS["worldwide"])
     assert caught.value.diagnostics[0].location is not None
-    assert "fixed public address" in caught.value.diagnostics[0].hint
+    assert "fixed public IP address" in caught.value.diagnostics[0].hint
 
 
 def test_an_unknown_device_is_told_with_a_suggestion(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_rejecting_direct_send_names_the_devices_that_send_so(tmp_path: Path) ->
     )
     (lost,) = of(found, "DEVICE-LOSES-WAY")
     assert lost.summary.startswith("device/fax will no longer be able to send: direct send is rejected from then on")
-    assert "fixed public address" in lost.hint
+    assert "fixed public IP address" in lost.hint
 
 
 def test_rejecting_direct_send_tells_what_would_do_instead(tmp_path: Path) -> None:
