@@ -25,7 +25,7 @@ def names_of(
     read: Collection[str],
     rows: Callable[[Sequence[str]], Cmdlet],
 ) -> list[Query]:
-    """The look-ups of names that no row has, and of the rows of those Guids that they mean and that were not read."""
+    """The lookups of names that no row has, and of the rows of those Guids that they mean and that were not read."""
     queries = identities.look_ups({form(key): (key,) for key in unmatched})
     unread: dict[str, list[str]] = {}
     for key, guid in resolved.items():
@@ -36,7 +36,7 @@ def names_of(
 
 
 def other_names(guids: Collection[str], unmatched: Iterable[str]) -> list[Query]:
-    """The look-ups of every name of these mailboxes."""
+    """The lookups of every name of these mailboxes."""
     if len(guids) > _MOST_LOOKED_UP:
         return [Query(recipient.listing([*guids, *map(form, unmatched)]), frozenset())]
     return identities.look_ups(dict.fromkeys(guids, ()), recipients_only=True)
