@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ def export(session: Session, tenant_id: str | None) -> None:
 
 
 def _journal(session: Session, tenant_id: str | None) -> Path:
-    chosen = bool(session.profile_name or os.environ.get("PROVISIONER_PROFILE"))
+    chosen = bool(session.chosen)
     return find_journal(session, tenant_id, chosen=chosen)
 
 

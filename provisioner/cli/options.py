@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from provisioner.border import Border, read_ordinary
@@ -99,8 +101,13 @@ def plan_path(function: Any) -> Any:
     @functools.wraps(function)
     def given(*arguments: Any, **options: Any) -> Any:
         files, pairs = options.pop("var_files"), options.pop("vars_")
-        session = click.get_current_context().obj
-        session.border = Border.of(options["path"], lifted=options.pop("outside"))
+        context = click.get_current_context()
+        session = context.obj
+        if context.get_parameter_source("path") is ParameterSource.DEFAULT:
+            plans, options["path"] = options["path"], _environment(options["path"], session.chosen)
+        else:
+            plans = options["path"]
+        session.border = Border.of(plans, lifted=options.pop("outside"))
         session.variables = _given(files, pairs, session.border)
         return function(*arguments, **options)
 
@@ -117,12 +124,24 @@ def plan_path(function: Any) -> Any:
     return decorated
 
 
+def _environment(plans: Path, profile: str) -> Path:
+    """The plan of the environment that is called like the profile: a folder or a file below plans/environments.
+
+    Without one, plans/ is the plan.
+    """
+    place = plans / ENVIRONMENTS
+    found = (place / profile, place / f"{profile}.yaml", place / f"{profile}.yml") if _NAME.fullmatch(profile) else ()
+    return next((path for path in found if path.exists()), plans)
+
+
 replay = click.option(
     "--replay",
     "replay",
     metavar="FILE|TIME",
     help="Try the plan against observed mail: an inventory (senders discover), or that of the last TIME (30d, 90d).",
 )
+ENVIRONMENTS = "environments"
+_NAME = re.compile(r"[\w-]+")
 _ENVIRONMENT = "PROVISIONER_VAR_"
 
 

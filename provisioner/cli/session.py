@@ -148,6 +148,11 @@ class Session:
     def new_run(self) -> str:
         return self.run
 
+    @property
+    def chosen(self) -> str:
+        """The name of the profile that the command line or the environment chooses; empty for the default one."""
+        return self.profile_name or os.environ.get("PROVISIONER_PROFILE", "")
+
     @cached_property
     def profile(self) -> Profile:
         found: Found = settings_files().find_profile(self.profile_name, Path.cwd(), trusting=self.trusting)

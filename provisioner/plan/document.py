@@ -100,11 +100,12 @@ def read(
     found = Diagnostics()
     paths = [path] if isinstance(path, Path) else path
     files = _Files(found, border or Border.of(paths[0]))
+    given = files.values(paths, variables or {})
     files.read(paths)
     complete = not found.errors and all(p.complete and p.root is not None for p in files.parsed)
     found.items += [d for p in files.parsed for d in p.diagnostics]
     roots = [p.root for p in files.parsed if p.root is not None]
-    desired = _Reading(types, today, found, variables or {}).desired(roots, complete=complete)
+    desired = _Reading(types, today, found, given).desired(roots, complete=complete)
     digest = plan_files.digest(files.files, desired.variables)
     desired = dataclasses.replace(desired, digest=digest, files=tuple(f.path for f in files.files))
     unquoted = {f.path for f in files.files if f.outside}
@@ -140,6 +141,24 @@ class _Files:
         while waiting:
             file = waiting.pop()
             waiting += [found for path, node in self._included(file) for found in self._found(path, node)][::-1]
+
+    def values(self, paths: Iterable[Path], given: Mapping[str, Given]) -> Mapping[str, Given]:
+        """What is given, with the values of the folders' own files: over the environment, below all that is named."""
+        own: dict[str, Given] = {}
+        places: dict[str, Node] = {}
+        for file in plan_files.values(paths, self.found, self.border):
+            parsed = parse(file.content, file.path)
+            self.files.append(file)
+            self.found.items += parsed.diagnostics
+            for name, node in (
+                parsed.root.children.items() if parsed.root and isinstance(parsed.root.children, dict) else ()
+            ):
+                if name in own:
+                    self.found.add(_written_twice(places[name], node))
+                own.setdefault(name, Given(node.content(), str(node.head.location)))
+                places.setdefault(name, node)
+        loose = {name: one for name, one in given.items() if one.loose}
+        return {**loose, **own, **{name: one for name, one in given.items() if not one.loose}}
 
     def _found(self, path: Path, named: Node) -> Sequence[PlanFile]:
         """The files of a path that is included. A mistake about it gets the place where it is named."""
@@ -550,7 +569,7 @@ def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     return (at.file, at.line, at.column) if at else ("", 0, 0)
 
 
-_VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": "^var:"}
+_VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"^var:|\$\{"}
 
 
 def _or_variable(shape: Any) -> Any:

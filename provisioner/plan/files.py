@@ -24,6 +24,7 @@ from provisioner.diagnostics import Diagnostic, Diagnostics
 from provisioner.plan.yaml_nodes import LARGEST_BYTES
 
 _SUFFIXES = frozenset({".yaml", ".yml"})
+_AUTOMATIC = (".auto.yaml", ".auto.yml")  # values of variables
 _TESTS = ".test.yaml"  # tests of plans may lie beside them
 
 
@@ -44,7 +45,13 @@ class PlanFile:
 
 def is_plan_file(name: str) -> bool:
     """Whether a file of a folder is a part of the plan, by its name."""
-    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not is_test_file(name)
+    other = is_test_file(name) or is_values_file(name)
+    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".") and not other
+
+
+def is_values_file(name: str) -> bool:
+    """Whether a file of a folder holds values for the variables of its plan, by its name."""
+    return name.lower().endswith(_AUTOMATIC) and not name.startswith(".")
 
 
 def _wanted(name: str, *, tests: bool) -> bool:
@@ -74,6 +81,17 @@ def find(paths: Iterable[Path], found: Diagnostics, border: Border, *, tests: bo
                     yield from _content(file, status, found, border)
             except (OSError, ValueError) as error:
                 found.add(_unreadable(file, error))
+
+
+def values(paths: Iterable[Path], found: Diagnostics, border: Border) -> Iterator[PlanFile]:
+    """The files `*.auto.yaml` of the folders that are named, by name. Folders that a plan includes are not searched."""
+    for path in paths:
+        if border.admits(path) and path.is_dir():
+            try:
+                named = sorted(p for p in path.iterdir() if is_values_file(p.name))
+            except OSError:
+                continue  # told when its plan is looked for
+            yield from find(named, found, border)
 
 
 def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None) -> str:
@@ -148,8 +166,16 @@ def _expanded(path: Path, found: Diagnostics, border: Border, *, tests: bool) ->
         return []
     if not files:
         what = f"{path}: the folder holds no *.yaml or *.yml"
-        found.add(Diagnostic("PLAN-FOLDER-EMPTY", what, "name the folder that holds them: sub-folders are not read"))
+        found.add(Diagnostic("PLAN-FOLDER-EMPTY", what, _other_folder(path)))
     return files
+
+
+def _other_folder(path: Path) -> str:
+    """What to name instead of a folder without plan files."""
+    if not (path / "environments").is_dir():
+        return "name the folder that holds them: sub-folders are not read"
+    names = sorted(p.name for p in (path / "environments").iterdir() if p.name.isprintable())[:5]
+    return f"choose the profile of an environment (--profile NAME or PROVISIONER_PROFILE): {', '.join(names)}"
 
 
 def _content(file: Path, status: os.stat_result, found: Diagnostics, border: Border) -> Iterator[PlanFile]:

@@ -1,13 +1,15 @@
-"""Variables of a plan: declared with a type, given from outside, written as a whole value (`var:NAME`).
+"""Variables of a plan: declared with a type, given from outside, written as a whole value (`var:NAME`) or in a text.
 
-There is no templating: a value is one variable or it is itself. What is given wins over the default: the environment
-first, then files, then the command line, the later over the earlier (Terraform's order). Secrets are references and
-never variables: a value stands in the plan's digest and in the change set.
+`var:NAME` stands for a whole value of any type, `${NAME}` for a part of a text or of a key. There is nothing else: no
+expressions, no functions. What is given wins over the default: the environment first, then files (`*.auto.yaml` of the
+folder, then those that are named), then the command line, the later over the earlier (Terraform's order). Secrets are
+references and never variables: a value stands in the plan's digest and in the change set.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Required
@@ -16,7 +18,7 @@ from pydantic import ConfigDict, Field, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from provisioner.diagnostics import Diagnostic, Location
+from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.plan.mistakes import unknown_word
 from provisioner.plan.yaml_nodes import Node
 from provisioner.resources.canonical import domain_name, email_address, sender_network
@@ -24,6 +26,9 @@ from provisioner.resources.canonical import domain_name, email_address, sender_n
 PREFIX = "var:"
 FIXED = frozenset({"provisioner", "tenant", "variables", "include"})
 """Keys whose values are never variables: what a plan is, and the one tenant that it may touch."""
+
+_PART = re.compile(r"\$(\$?)\{([^{}]*)\}")
+"""A variable in a text; `$${NAME}` is the text `${NAME}`."""
 
 Kind = Literal[
     "string", "integer", "boolean", "ip_network", "domain", "email",
@@ -43,7 +48,7 @@ class VariableBody(TypedDict, total=False):
 Variables = Annotated[
     dict[str, VariableBody],
     Field(
-        description="Values that are given from outside; written elsewhere as var:NAME.",
+        description="Values that are given from outside; written elsewhere as var:NAME, or as ${NAME} in a text.",
         examples=[{"hq_egress": {"type": "ip_network", "default": "203.0.113.10"}}],
     ),
 ]
@@ -87,41 +92,99 @@ def settle(
 
 
 def put_in(whole: Node, values: Mapping[str, Any], declared: Mapping[str, Any], found: list[Diagnostic]) -> Node:
-    """The plan with every `var:NAME` replaced by its value, at the place where it was written."""
+    """The plan with every variable replaced by its value, at the place where it was written.
 
-    def replaced(node: Node) -> Node:
+    Names that are not declared, and declared ones that nothing uses, go to `found`.
+    """
+    filling = _Filling(values, declared, found)
+    children = whole.children if isinstance(whole.children, dict) else {}
+    filled = {name: child if name in FIXED else filling.replaced(child) for name, child in children.items()}
+    section = whole.child("variables")
+    for name in declared:
+        at = section.child(name) if section else None
+        if name not in filling.used and at is not None:
+            what, hint = f"nothing uses the variable {name}", f"write var:{name} or ${{{name}}}, or remove it"
+            found.append(dataclasses.replace(_wrong("VARIABLE-UNUSED", what, hint, at.head), severity=Severity.WARNING))
+    return dataclasses.replace(whole, children=filled)
+
+
+class _Filling:
+    """One pass over a plan that puts values in the places of variables."""
+
+    def __init__(self, values: Mapping[str, Any], declared: Mapping[str, Any], found: list[Diagnostic]) -> None:
+        self._values, self._declared, self._found = values, declared, found
+        self.used: set[str] = set()
+
+    def replaced(self, node: Node) -> Node:
         if isinstance(node.children, dict):
-            return dataclasses.replace(node, children={name: replaced(child) for name, child in node.children.items()})
+            return dataclasses.replace(node, children=self._keyed(node.children))
         if node.children is not None:
-            return dataclasses.replace(node, children=[n for child in node.children for n in spliced(child)])
-        value = value_of(node) if _is_use(node) else None
+            return dataclasses.replace(node, children=[n for child in node.children for n in self._spliced(child)])
+        if not _is_use(node):
+            return self._with_parts(node)
+        value = self._value_of(_name(node), node)
         if isinstance(value, list):
             return dataclasses.replace(node, value=None, children=[_scalar(node, v) for v in value])
-        if value is None:
-            return dataclasses.replace(node, broken=True) if _is_use(node) else node
-        return _scalar(node, value)
+        return dataclasses.replace(node, broken=True) if value is None else _scalar(node, value)
 
-    def spliced(node: Node) -> Iterator[Node]:
+    def _spliced(self, node: Node) -> Iterator[Node]:
         """An item of a list; a list variable there stands for all of its items."""
-        value = value_of(node) if _is_use(node) else None
+        value = self._value_of(_name(node), node) if _is_use(node) else None
         if isinstance(value, list):
             yield from (_scalar(node, v) for v in value)
         else:
-            yield replaced(node) if value is None else _scalar(node, value)
+            yield self.replaced(node) if value is None else _scalar(node, value)
 
-    def value_of(node: Node) -> Any:
-        name = _name(node)
-        if name not in declared and name not in told:
-            told.add(name)
-            hint = unknown_word(name, sorted(declared)) if declared else "declare it under variables"
-            found.append(_wrong("VARIABLE-UNKNOWN", f'there is no variable "{name}"', hint, node))
-        return values.get(name)
+    def _keyed(self, children: Mapping[str, Node]) -> dict[str, Node]:
+        """The entries of a mapping; two keys that become one are a mistake."""
+        filled: dict[str, Node] = {}
+        for name, child in children.items():
+            head = child.head
+            key = self._text(name, head) if _PART.search(name) else name
+            if key is None:
+                continue
+            if key in filled:
+                what = f'"{key}" is written twice: "{name}" stands for it too'
+                self._found.append(_wrong("YAML-DUPLICATE-KEY", what, "keep one of the two", head))
+                continue
+            entry = self.replaced(child)
+            filled[key] = entry if key == name else dataclasses.replace(entry, key=dataclasses.replace(head, text=key))
+        return filled
 
-    told: set[str] = set()
-    children = whole.children if isinstance(whole.children, dict) else {}
-    return dataclasses.replace(
-        whole, children={name: child if name in FIXED else replaced(child) for name, child in children.items()}
-    )
+    def _with_parts(self, node: Node) -> Node:
+        """A scalar whose text may hold variables."""
+        if not isinstance(node.value, str) or "${" not in node.value:
+            return node
+        text = self._text(node.value, node)
+        return dataclasses.replace(node, broken=True) if text is None else _scalar(node, text)
+
+    def _text(self, text: str, node: Node) -> str | None:
+        """A text with the values of its variables; None where one has none, which is told."""
+        whole = True
+
+        def value(part: re.Match[str]) -> str:
+            nonlocal whole
+            if part[1]:
+                return part[0][1:]
+            known = self._value_of(part[2].strip(), node)
+            if isinstance(known, list | bool):
+                kind = self._declared[part[2].strip()]["type"]
+                what = f"the variable {part[2].strip()} is of type {kind}, which cannot be a part of a text"
+                self._found.append(_wrong("VARIABLE-TYPE", what, "write it as a whole value: var:NAME", node))
+            whole = whole and known is not None and not isinstance(known, list | bool)
+            return str(known)
+
+        filled = _PART.sub(value, text)
+        return filled if whole else None
+
+    def _value_of(self, name: str, node: Node) -> Any:
+        if name not in self._declared and name not in self.used:
+            bare = name.removeprefix("var.").removeprefix(PREFIX)
+            hint = unknown_word(name, sorted(self._declared)) if self._declared else "declare it under variables"
+            hint = f"write ${{{bare}}}" if bare in self._declared else hint
+            self._found.append(_wrong("VARIABLE-UNKNOWN", f'there is no variable "{name}"', hint, node))
+        self.used.add(name)
+        return self._values.get(name)
 
 
 def _is_use(node: Node) -> bool:

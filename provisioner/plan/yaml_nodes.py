@@ -392,10 +392,25 @@ def _syntax(error: yaml.YAMLError, file: str, source: Sequence[str], bracket: No
         problem = "',' or '}'" if isinstance(bracket.children, dict) else "',' or ']'"
         start = (bracket.line - 1, bracket.column - 1)
     what, hint, (line, column) = _explained(problem, context, at, start, source)
+    if bare := _bare_variable(source, start[0], at[0]):
+        what, hint, (line, column) = (
+            "a variable stands without quotes between brackets",
+            'write "scanner@${domain}"',
+            bare,
+        )
     identifier = "YAML-TAG" if "tag" in context.split() or "tag handle" in problem else "YAML-SYNTAX"
     line = min(line, len(source) - 1)
     related = ((Location(file, at[0] + 1, at[1] + 1), "noticed here"),) if line < at[0] else ()
     return Diagnostic(identifier, what, hint, location=Location(file, line + 1, column + 1), related=related)
+
+
+_VARIABLE = re.compile(r"[\[{,][^\"'\[\]{},]*\$\{")
+
+
+def _bare_variable(source: Sequence[str], first: int, last: int) -> tuple[int, int] | None:
+    """Where `${NAME}` is written between brackets as plain text, which its own braces end."""
+    lines = ((number, _VARIABLE.search(source[number])) for number in range(first, min(last + 1, len(source))))
+    return next(((number, match.end() - 2) for number, match in lines if match), None)
 
 
 def _tab(file: str, line: int, tabs: Sequence[int], source: Sequence[str]) -> Diagnostic:

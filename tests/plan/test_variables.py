@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from provisioner.diagnostics import InputError
+from provisioner.diagnostics import InputError, Severity
 from provisioner.model import Address, Desired
 from provisioner.plan import document
 from provisioner.plan.variables import Given
@@ -35,7 +35,11 @@ def load(folder: Path, text: str, given: Mapping[str, Given] | None = None) -> D
 def mistakes(folder: Path, text: str, given: Mapping[str, Given] | None = None) -> list[tuple[str, int, str]]:
     with pytest.raises(InputError) as wrong:
         load(folder, text, given)
-    return [(d.id, d.location.line if d.location else 0, f"{d.summary} {d.hint}") for d in wrong.value.diagnostics]
+    return [
+        (d.id, d.location.line if d.location else 0, f"{d.summary} {d.hint}")
+        for d in wrong.value.diagnostics
+        if d.severity is Severity.ERROR
+    ]
 
 
 def spec(found: Desired, kind: str, key: str) -> Any:
@@ -175,3 +179,78 @@ def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
 def test_an_included_file_that_is_not_there_is_told_where_it_is_named(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, "include: [nowhere.yaml]\n")
     assert found[:2] == ("PLAN-FILE-MISSING", 3)
+
+
+PARTS = """variables:
+  domain: { type: domain, default: contoso.com }
+  number: { type: integer, default: 3 }
+  many: { type: list(domain), default: [contoso.com] }
+"""
+
+
+def test_a_variable_may_be_a_part_of_a_text_and_of_a_key(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        PARTS
+        + """smtp_auth: { mailboxes: { "erp@${domain}": enabled } }
+inbound_connectors:
+  hq-${number}:
+    type: on_premises
+    sender_ip_addresses: ["52.202.8.24${number}"]
+    sender_domains: var:many
+    comment: floor ${number} of $${domain}
+""",
+    )
+    assert spec(found, "smtp_auth", "erp@contoso.com").smtp_auth == "enabled"
+    connector = spec(found, "inbound_connector", "hq-3")
+    assert connector.sender_ip_addresses == {"52.202.8.243/32"}
+    assert connector.comment == "floor 3 of ${domain}"
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier", "words"),
+    [
+        ('smtp_auth: { mailboxes: { "erp@${domian}": enabled } }\n', "VARIABLE-UNKNOWN", 'did you mean "domain"?'),
+        ('smtp_auth: { mailboxes: { "erp@${var.domain}": enabled } }\n', "VARIABLE-UNKNOWN", "write ${domain}"),
+        ('smtp_auth: { mailboxes: { "erp@${many}": enabled } }\n', "VARIABLE-TYPE", "cannot be a part of a text"),
+        (
+            'smtp_auth: { mailboxes: { "erp@${domain}": enabled, erp@contoso.com: disabled } }\n',
+            "YAML-DUPLICATE-KEY",
+            "keep one of the two",
+        ),
+        ("send_as: { erp@${domain}: [a@contoso.com] }\n", "YAML-SYNTAX", 'write "scanner@${domain}"'),
+    ],
+)
+def test_what_is_wrong_in_a_text_has_its_place(tmp_path: Path, text: str, identifier: str, words: str) -> None:
+    (told,) = mistakes(tmp_path, PARTS + text)
+    assert told[:2] == (identifier, 7)
+    assert words in told[2]
+
+
+def test_a_variable_that_nothing_uses_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(HEAD + PARTS + 'dkim: { "${domain}": { enabled: true } }\n')
+    _, told = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
+    assert [(d.id, d.severity.value, d.location.line if d.location else 0) for d in told] == [
+        ("VARIABLE-UNUSED", "warning", 5),
+        ("VARIABLE-UNUSED", "warning", 6),
+    ]
+
+
+def test_a_folder_has_values_for_its_variables(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(HEAD + PARTS + 'dkim: { "${domain}": { enabled: true } }\nsend_as: {}\n')
+    (tmp_path / "a.auto.yaml").write_text("domain: fabrikam.com\n")
+
+    def signs(**given: Given) -> list[str]:
+        found, _ = document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23), variables=given)
+        return [address.key for address in found.resources]
+
+    assert signs() == ["fabrikam.com"]
+    assert signs(domain=Given("env.example", "the environment", loose=True)) == ["fabrikam.com"]
+    assert signs(domain=Given("named.example", "--var domain")) == ["named.example"]
+    (tmp_path / "b.auto.yaml").write_text("domain: contoso.net\nnubmer: 4\n")
+    with pytest.raises(InputError) as wrong:
+        signs()
+    assert sorted(d.id for d in wrong.value.found if d.severity is Severity.ERROR) == [
+        "PLAN-KEY-TWICE",
+        "VARIABLE-UNDECLARED",
+    ]
