@@ -48,6 +48,7 @@ COMMANDS = {
     "doctor": "Check that everything a run needs is in place, and that the plan's mailboxes can sign in.",
     "fleet": "Plan, apply and check many tenants in one run, which goes on after a crash.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
+    "dkim": "Rotate the DKIM keys of a domain.",
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",
     "version": "Print the version.",

@@ -46,7 +46,7 @@ _CNAME_MISSING = ("CNAME record does not exist for this config",)
 
 _STRONGER_KEY = (
     "leave key_size out of the plan, which makes a new domain's keys 2048 bits; those of an enabled domain are changed "
-    "by hand: Rotate-DkimSigningConfig -KeySize 2048, twice, four days apart"
+    "by provisioner dkim rotate, twice, four days apart"
 )
 
 
@@ -116,6 +116,8 @@ class DkimType(BaseType):
             "apply",
             "The coexistence domain would sign with a key that is not in DNS.",
         ),
+        Rule("DKIM-ROTATE-DNS", Severity.ERROR, "apply", "The selector that gets the new key is not published in DNS."),
+        Rule("DKIM-ROTATING", Severity.ERROR, "precondition", "The keys of the domain are being rotated already."),
         Rule("DKIM-KEY-1024", Severity.WARNING, "", "A DKIM key of 1024 bits is weak."),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,3 +134,43 @@ def test_sending_from_a_domain_that_a_device_needs_is_stopped_and_can_be_allowed
     assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 0
     (row,) = (r for r in shop.tenant.rows("AcceptedDomain") if r["DomainName"] == "contoso.com")
     assert (row["SendingFromDomainDisabled"], row["MatchSubDomains"]) == (False, True)
+
+
+def rotations(shop: Shop) -> int:
+    return sum(w["cmdlet"] == "Rotate-DkimSigningConfig" for w in shop.tenant.writes("exchange"))
+
+
+def test_keys_are_rotated_once_and_again_only_after_four_days(shop: Shop) -> None:
+    tenant, rotate = shop.tenant, ("dkim", "rotate", "Contoso.com")
+    assert shop.on_tenant(*rotate, "--auto-approve").returncode == 3, "there is no configuration"
+    tenant.cmdlet("New-DkimSigningConfig", DomainName="contoso.com", Enabled=False, KeySize=1024)
+    assert shop.on_tenant(*rotate, "--auto-approve").returncode == 6, "it is disabled"
+    (row,) = (r for r in tenant.rows("DkimSigningConfig") if r["Domain"] == "contoso.com")
+    for n in (1, 2):
+        record = {"name": f"selector{n}._domainkey.contoso.com", "type": "CNAME", "values": [row[f"Selector{n}CNAME"]]}
+        tenant.control("POST", "/dns", record)
+    tenant.cmdlet("Set-DkimSigningConfig", Identity="contoso.com", Enabled=True)
+    assert shop.on_tenant(*rotate).returncode == 10, "nobody is there to be asked"
+    first = shop.on_tenant(*rotate, "--auto-approve", "--format", "json")
+    assert first.returncode == 0, first.stderr
+    done = json.loads(first.stdout)
+    assert (done["signing"], done["next"], done["key_sizes"]) == (
+        "selector1", "selector2", {"selector1": 1024, "selector2": 2048},
+    )  # fmt: skip
+    again = shop.on_tenant(*rotate, "--auto-approve", "--allow", "DKIM-ROTATE-DNS")
+    assert (again.returncode, "DKIM-ROTATING" in again.stderr, rotations(shop)) == (6, True, 1)
+    shop.clock.advance(4 * 86_400)
+    tenant.control("POST", "/dns", {"name": "selector1._domainkey.contoso.com", "type": "CNAME", "values": []})
+    unpublished = shop.on_tenant(*rotate, "--auto-approve")
+    assert (unpublished.returncode, "DKIM-ROTATE-DNS" in unpublished.stderr, rotations(shop)) == (6, True, 1)
+    shop.fault("Rotate-DkimSigningConfig", {"run_then_close": True}, times=1)
+    second = shop.on_tenant(*rotate, "--auto-approve", "--allow", "DKIM-ROTATE-DNS")
+    assert (second.returncode, rotations(shop)) == (0, 2), second.stderr
+    assert "selector1 has a new key of 2048 bits" in second.stdout
+    shop.clock.advance(4 * 86_400)
+    shop.fault("Rotate-DkimSigningConfig", {"close": True}, times=1)
+    unclear = shop.on_tenant(*rotate, "--auto-approve", "--allow", "DKIM-ROTATE-DNS")
+    assert (unclear.returncode, rotations(shop)) == (8, 2), "it was not carried out, and not sent again"
+    plan = shop.write("dkim: { contoso.com: { enabled: true, key_size: 2048 } }\n")
+    assert shop.on_tenant("plan", plan, "--detailed-exitcode").returncode == 0
+    assert shop.on_tenant("history", "verify").returncode == 0

@@ -58,6 +58,7 @@ ON_TENANT: Sequence[tuple[str, ...]] = (
     ("senders", "discover", "--days", "1", "--format", "csv"),
     ("dns", "check", "plans"),
     ("dns", "export", "plans"),
+    ("dkim", "rotate", "contoso.com", "--auto-approve"),
     ("probe", "mfp", "plans", "--timeout", "3"),
     ("diagnose", "--file", "log.txt"),
     ("export", "-o", "../out/export.yaml"),

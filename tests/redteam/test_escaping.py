@@ -90,7 +90,7 @@ COMMANDS = [
     ("apply", "PLAN", "--auto-approve", "--format", "json-lines"),
     ("apply", "PLAN", "--auto-approve"),
     ("history",), ("history", "--format", "json"),
-    ("lock", "status"),
+    ("lock", "status"), ("dkim", "rotate", f"{NAME}{NEW}", "--auto-approve"),
     ("fleet", "drift", "FLEET"),
     ("fleet", "drift", f"{NAME}{NEW}"),
     ("fleet", "plan", "--select", f"{NAME}{NEW}=x"),

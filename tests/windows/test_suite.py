@@ -112,6 +112,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "@ export --owner us -o exported.yaml"),
     (0, "@ dns check plans"),
     (0, "@ dns export plans"),
+    (3, "@ dkim rotate contoso.com --auto-approve"),
     (0, "fleet drift fleet.yaml"),
     (0, "fleet plan --select ring=1"),
     (0, "fleet apply --approve all"),
