@@ -74,7 +74,7 @@ _JEA_NOUNS = (
     "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",
     "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OutboundConnector", "Recipient",
     "RecipientPermission", "RemoteDomain", "ServicePrincipal", "ServicePrincipalAuthorization",
-    "TenantAllowBlockListItems", "TransportConfig", "User",
+    "TenantAllowBlockListItems", "TransportConfig", "TransportRule", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")

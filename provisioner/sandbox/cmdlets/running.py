@@ -29,6 +29,7 @@ from provisioner.sandbox.cmdlets import (
     remote_domain,
     service_principal,
     transport_config,
+    transport_rule,
     user,
 )
 from provisioner.sandbox.cmdlets.calls import Call, Caller, CmdletResult
@@ -56,6 +57,7 @@ _MODULES = (
     remote_domain,
     service_principal,
     transport_config,
+    transport_rule,
     user,
 )
 _OTHER_NOUNS = (accepted_domain.IPV6, *recipient.NOUNS, hve_account.BILLING_POLICY, management_role.SCOPE)

@@ -1,0 +1,207 @@
+"""Transport rules (mail flow rules): Get, New, Set, Remove, Enable and Disable, as mail from devices needs them.
+
+A rule is switched by New alone or by Enable and Disable; Get shows `State`. Priorities are the places in the list, from
+0: a new rule goes last, or where Priority puts it, and the others move (New-TransportRule, -Priority). Conditions,
+actions and exceptions are also listed as .NET class names, some of which are ours. 300 rules at most (recorded
+TransportRuleLimit). Sentences of refusals are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.sandbox.cmdlets import errors, outbound_connector
+from provisioner.sandbox.cmdlets.calls import Call
+from provisioner.sandbox.cmdlets.objects import (
+    Noun,
+    Rows,
+    create,
+    differing,
+    find,
+    get,
+    no_change,
+    refuse_duplicate,
+    remove,
+    renamed,
+    set_row,
+    stored_values,
+    target,
+)
+from provisioner.sandbox.cmdlets.parameters import array, boolean, choice, identity, integer, string, values
+from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.tenant import Row, Tenant
+
+_CLASSES = "Microsoft.Exchange.MessagingPolicies.Rules.Tasks"
+_CONDITIONS = {
+    "From": "FromPredicate",
+    "SenderDomainIs": "SenderDomainIsPredicate",
+    "SenderIpRanges": "SenderIpRangesPredicate",
+    "RecipientDomainIs": "RecipientDomainIsPredicate",
+}
+_ACTIONS = {
+    "SetHeaderName": "SetHeaderAction",
+    "SetSCL": "SetSclAction",
+    "RouteMessageOutboundConnector": "RouteMessageOutboundConnectorAction",
+    "StopRuleProcessing": "StopRuleProcessingAction",
+}
+_MOST = 300
+
+
+def _derive(_: Tenant, row: Row) -> None:
+    _listed(row)
+
+
+NOUN = Noun(
+    "TransportRule",
+    {
+        "Priority": 0,
+        "DlpPolicy": None,
+        "Comments": "",
+        "State": "Enabled",
+        "Mode": "Enforce",
+        "RuleErrorAction": "Ignore",
+        "SenderAddressLocation": "Header",
+        "RuleVersion": {"Major": 15, "Minor": 0, "Build": 0, "Revision": 0},
+        "Conditions": [],
+        "Actions": [],
+        "Exceptions": [],
+        "From": None,
+        "SenderDomainIs": None,
+        "SenderIpRanges": None,
+        "RecipientDomainIs": None,
+        "SetHeaderName": None,
+        "SetHeaderValue": None,
+        "SetSCL": None,
+        "RouteMessageOutboundConnector": None,
+        "StopRuleProcessing": False,
+    },
+    container="CN=TransportVersioned,CN=Rules,CN=Transport Settings,CN=Configuration",
+    category="ms-Exch-Transport-Rule",
+    object_class=("top", "msExchTransportRule"),
+    derive=_derive,
+)
+
+_TABLE = (
+    string("Comments", nullable=True, max_length=1024),
+    choice("Mode", f"{_CLASSES}.RuleMode", "Audit", "AuditAndNotify", "Enforce"),
+    choice("RuleErrorAction", f"{_CLASSES}.RuleErrorAction", "Ignore", "Defer"),
+    choice("SenderAddressLocation", f"{_CLASSES}.SenderAddressLocation", "Header", "Envelope", "HeaderOrEnvelope"),
+    array("From"),
+    array("SenderDomainIs"),
+    array("RecipientDomainIs"),
+    values("SenderIpRanges"),
+    string("SetHeaderName", nullable=True, max_length=64),
+    string("SetHeaderValue", nullable=True),
+    integer("SetSCL", nullable=True, range=(-1, 9)),
+    string("RouteMessageOutboundConnector", nullable=True),
+    boolean("StopRuleProcessing"),
+    integer("Priority", stored=False),
+)
+_NEW = (string("Name", required=True, max_length=64), boolean("Enabled", stored=False), *_TABLE)
+_SET = (identity(), string("Name", max_length=64), *_TABLE)
+
+
+def _listed(row: Row) -> None:
+    """The class names of what a rule looks at and does."""
+    for column, names in (("Conditions", _CONDITIONS), ("Actions", _ACTIONS)):
+        row[column] = [f"{_CLASSES}.{name}" for part, name in names.items() if row.get(part) not in (None, [], False)]
+
+
+def _changes(call: Call, row: Mapping[str, Any]) -> Row:
+    """The columns that a call sets. Raises CmdletError for what does not hold together."""
+    changes = {n: (None if v == [] else v) for n, v in stored_values(call, call_table(call), row).items()}
+    connector = changes.get("RouteMessageOutboundConnector")
+    if connector:
+        changes["RouteMessageOutboundConnector"] = find(call.tenant, outbound_connector.NOUN, connector)["Name"]
+    after = {**row, **changes}
+    if bool(after.get("SetHeaderName")) != bool(after.get("SetHeaderValue")):
+        raise errors.invalid("SetHeaderName and SetHeaderValue have to be used together.")
+    if not any(after.get(part) not in (None, [], False) for part in _ACTIONS):
+        raise errors.invalid("The rule has to have at least one action.")
+    listed = dict(after)
+    _listed(listed)
+    return {**changes, "Conditions": listed["Conditions"], "Actions": listed["Actions"]}
+
+
+def call_table(call: Call) -> tuple[Any, ...]:
+    """The parameters of the call's own cmdlet that are stored."""
+    return _NEW if call.cmdlet.startswith("New-") else _SET
+
+
+def _ordered(call: Call) -> list[Row]:
+    return sorted(call.tenant.rows(NOUN.name), key=lambda row: int(row.get("Priority") or 0))
+
+
+def _renumber(call: Call, rows: list[Row]) -> None:
+    for place, row in enumerate(rows):
+        if row.get("Priority") != place:
+            call.update(NOUN.name, row, {"Priority": place}, renames=False)
+
+
+def _place(call: Call, most: int) -> int | None:
+    place = call.get("Priority")
+    if place is not None and not 0 <= place <= most:
+        raise errors.invalid(f"The priority {place} isn't valid. Valid values are 0 to {most}.")
+    return None if place is None else int(place)
+
+
+def _new(call: Call) -> Rows:
+    rows = _ordered(call)
+    if len(rows) >= _MOST:
+        raise errors.invalid(f"An organization can't have more than {_MOST} transport rules.")
+    refuse_duplicate(call.tenant, NOUN, str(call.get("Name")))
+    place = _place(call, len(rows))
+    given = {**_changes(call, {}), "State": "Disabled" if call.get("Enabled") is False else "Enabled"}
+    made = create(call, NOUN, {**given, "Priority": len(rows) if place is None else place})
+    if place is not None and not call.dry:
+        own = find(call.tenant, NOUN, str(call.get("Name")))
+        _renumber(call, [*rows[:place], own, *rows[place:]])
+    return made
+
+
+def _set(call: Call) -> Rows:
+    row = target(call, NOUN)
+    changes = _changes(call, row)
+    name = changes.pop("Name", None)
+    if name and name != row.get("Name"):
+        refuse_duplicate(call.tenant, NOUN, name)
+        changes |= renamed(row, name)
+    others = [other for other in _ordered(call) if other is not row]
+    place = _place(call, len(others))
+    moved = place is not None and place != row.get("Priority")
+    if not moved or differing(row, changes):
+        set_row(call, NOUN, row, changes)
+    if place is not None and moved:
+        _renumber(call, [*others[:place], row, *others[place:]])
+    return []
+
+
+def _remove(call: Call) -> Rows:
+    row = target(call, NOUN)
+    others = [other for other in _ordered(call) if other is not row]
+    remove(call, NOUN)
+    _renumber(call, others)
+    return []
+
+
+def _switch(state: str) -> Any:
+    def run(call: Call) -> Rows:
+        row = target(call, NOUN)
+        if row.get("State") == state:
+            no_change(call, row)
+        else:
+            set_row(call, NOUN, row, {"State": state})
+        return []
+
+    return run
+
+
+CMDLETS = (
+    Cmdlet("Get-TransportRule", (identity(required=False),), lambda call: get(call, NOUN)),
+    Cmdlet("New-TransportRule", _NEW, _new),
+    Cmdlet("Set-TransportRule", _SET, _set),
+    Cmdlet("Remove-TransportRule", (identity(),), _remove),
+    Cmdlet("Enable-TransportRule", (identity(),), _switch("Enabled")),
+    Cmdlet("Disable-TransportRule", (identity(),), _switch("Disabled")),
+)
