@@ -630,6 +630,47 @@ def test_accepted_domains_converge_through_every_state(tenant: LocalTenant, sess
         assert {d: {n: live[d][n] for n in columns} for d, columns in expected.items()} == expected, section
 
 
+TRANSPORT_RULES: list[tuple[dict[str, Any], list[str], dict[str, Any]]] = [
+    (
+        {
+            "Mark": {"sender_ip_ranges": ["203.0.113.10/32"], "set_header_name": "X-Device", "set_header_value": "y"},
+            "Route": {"senders": ["ERP@contoso.com"], "set_scl": 5, "before": ["Disclaimer"]},
+            "Early": {"sender_domains": ["contoso.com"], "set_scl": -1, "enabled": False, "before": ["route", "new"]},
+            "New": {"recipient_domains": ["bank.example"], "stop_rule_processing": True, "before": ["Mark"]},
+        },
+        ["Early", "Route", "Disclaimer", "New", "Mark"],
+        {"State": "Disabled", "SetSCL": -1, "SenderDomainIs": ["contoso.com"]},
+    ),
+    (
+        {
+            "mark": {"before": ["Disclaimer"], "sender_ip_ranges": ["198.51.96.0/20", "203.0.113.10"]},
+            "Early": {"enabled": True, "mode": "audit", "set_scl": "none", "set_header_name": "X-A",
+                      "set_header_value": "b"},
+        },
+        ["Early", "Route", "Mark", "Disclaimer", "New"],
+        {"State": "Enabled", "SetSCL": None, "Mode": "Audit", "SetHeaderName": "X-A"},
+    ),
+    (
+        {"Early": {"sender_domains": [], "comment": "for tests"}, "Route": {"before": ["early"]}},
+        ["Route", "Early", "Mark", "Disclaimer", "New"],
+        {"SenderDomainIs": None, "Comments": "for tests"},
+    ),
+]  # fmt: skip
+
+
+def test_transport_rules_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    tenant.cmdlet("New-TransportRule", Name="Disclaimer", SetHeaderName="X-Seen", SetHeaderValue="1")
+    tenant.clock.advance(LAG_S)
+    for section, order, early in TRANSPORT_RULES:
+        session.converge(plan_of({"transport_rules": section}))
+        rows = sorted(tenant.rows("TransportRule"), key=lambda row: row["Priority"])
+        assert [row["Name"] for row in rows] == order, section
+        row = _row(tenant, "Early", "TransportRule")
+        assert {name: row[name] for name in early} == early, section
+    session.converge(plan_of({"absent": ["transport_rule/Early", "transport_rule/Mark"]}))
+    assert len(tenant.rows("TransportRule")) == 3
+
+
 # --- send_as, mailboxes, organization ---------------------------------------------------------------------------------
 
 SEND_AS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [

@@ -24,6 +24,7 @@ from provisioner.resources.send_as import SendAsType
 from provisioner.resources.service_principal import ServicePrincipalType
 from provisioner.resources.smtp_auth import SmtpAuthType
 from provisioner.resources.transport_config import TransportConfigType
+from provisioner.resources.transport_rule import TransportRuleType
 
 TYPES: tuple[ResourceType[Any], ...] = (
     DomainType(),
@@ -42,6 +43,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     ApplicationRoleAssignmentType(),
     InboundConnectorType(),
     OutboundConnectorType(),
+    TransportRuleType(),
     RemoteDomainType(),
     OutboundSpamPolicyType(),
     DkimType(),

@@ -85,7 +85,7 @@ class Boolean(_Single):
 
     @property
     def schema(self) -> Any:
-        return _literal((True,)) if self.required else Flag
+        return literal((True,)) if self.required else Flag
 
     @property
     def values(self) -> str:
@@ -108,7 +108,7 @@ class Words(_Single):
 
     @property
     def schema(self) -> Any:
-        return _literal(tuple(self.wire))
+        return literal(tuple(self.wire))
 
     @property
     def values(self) -> str:
@@ -133,7 +133,7 @@ class Tristate(_Single):
 
     @property
     def schema(self) -> Any:
-        return _literal(tuple(self.words.values()))
+        return literal(tuple(self.words.values()))
 
     @property
     def values(self) -> str:
@@ -274,7 +274,8 @@ class Reference(_Single):
 REFERENCE = Reference()
 
 
-def _literal(values: tuple[Any, ...]) -> Any:
+def literal(values: tuple[Any, ...]) -> Any:
+    """The type of exactly these values."""
     form: Any = _Literal
     return form[values]
 

@@ -136,6 +136,20 @@ def test_sending_from_a_domain_that_a_device_needs_is_stopped_and_can_be_allowed
     assert (row["SendingFromDomainDisabled"], row["MatchSubDomains"]) == (False, True)
 
 
+def test_a_rule_that_lets_mail_past_the_filter_is_stopped_and_one_goes_where_the_plan_says(shop: Shop) -> None:
+    shop.tenant.cmdlet("New-TransportRule", Name="Disclaimer", SetHeaderName="X-Seen", SetHeaderValue="1")
+    mark = "sender_ip_ranges: [203.0.113.10], set_header_name: X-Device, set_header_value: a, before: [disclaimer]"
+    plan = shop.write(f"transport_rules: {{ Mark: {{ {mark}, set_scl: -1 }} }}\n")
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert (stopped.returncode, "TRANSPORT-RULE-BYPASS" in stopped.stdout + stopped.stderr) == (6, True)
+    shop.write(f"transport_rules: {{ Mark: {{ {mark} }} }}\n")
+    done = shop.on_tenant("apply", plan, "--auto-approve")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {r["Name"]: r["Priority"] for r in shop.tenant.rows("TransportRule")} == {"Mark": 0, "Disclaimer": 1}
+    shop.write("transport_rules: { Mark: { before: [Nobody] } }\n")
+    assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 5
+
+
 def rotations(shop: Shop) -> int:
     return sum(w["cmdlet"] == "Rotate-DkimSigningConfig" for w in shop.tenant.writes("exchange"))
 

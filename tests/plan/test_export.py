@@ -30,6 +30,10 @@ SEED = {
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True, "AllowLegacyTLSClients": False}],
         "HostedOutboundSpamFilterPolicy": [{"Name": "Default", "RecipientLimitPerDay": 400}],
         "OrganizationConfig": [{"RejectDirectSend": True}],
+        "TransportRule": [
+            {"Name": "Mark", "SenderIpRanges": ["203.0.113.10"], "SetHeaderName": "X-A", "SetHeaderValue": "b"},
+            {"Name": "Disclaimer", "Priority": 1, "ApplyHtmlDisclaimerText": "<p>"},
+        ],
         "RemoteDomain": [
             {"Name": "Default", "DomainName": "*", "AutoForwardEnabled": False},
             {"Name": "Bank", "DomainName": "bank.example", "TNEFEnabled": True},
@@ -121,6 +125,9 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
     }
     assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
     assert plan["organization"] == {"reject_direct_send": True}
+    assert plan["transport_rules"] == {
+        "Mark": {"sender_ip_ranges": ["203.0.113.10/32"], "set_header_name": "X-A", "set_header_value": "b"}
+    }
     assert plan["transport_config"] == {"allow_legacy_tls_clients": "disabled"}
     assert plan["outbound_spam_policies"] == {"Default": {"recipient_limit_per_day": 400}}
     assert plan["accepted_domains"] == {"contoso.com": {"match_sub_domains": True}}

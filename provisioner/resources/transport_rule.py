@@ -1,0 +1,472 @@
+"""Transport rules (mail flow rules) that mail from devices needs: by sender or source, a header, an SCL, a connector.
+
+Of a rule that exists, only the fields that are written are set: whatever else it looks at or does stays. Its place is
+said by the names of the rules that it comes before, never by a number: the service numbers the rules anew whenever one
+comes, moves or goes (Set-TransportRule, -Priority). A rule is switched on and off by Enable- and Disable-TransportRule.
+Parameters: New-/Set-TransportRule in the PowerShell reference (2026).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import graphlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import pydantic
+from pydantic import AfterValidator
+
+from provisioner.diagnostics import Severity
+from provisioner.model import (
+    Absent,
+    Address,
+    Answer,
+    Cmdlet,
+    Declared,
+    Guard,
+    Links,
+    Parameter,
+    Query,
+    ReadBack,
+    Ref,
+    Row,
+    Rule,
+    Send,
+    Step,
+    Unknown,
+)
+from provisioner.model.picture import ANY, Contribution, Contributions, Privilege, Route, Scope
+from provisioner.resources import fields
+from provisioner.resources.base import BaseType
+from provisioner.resources.canonical import (
+    answered,
+    by_name,
+    domain_name,
+    email_address,
+    prose,
+    read_only,
+    refusal,
+    skip_network,
+    wire_network,
+)
+from provisioner.resources.connectors import listed
+from provisioner.resources.fields import BOOLEAN, Boolean, Text, Texts, Words, column
+
+# --- fields ----------------------------------------------------------------------------------------------------------
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_LONGEST_COMMENT = 1024
+BYPASS = -1
+NONE_SET = "none"
+
+
+def _header(text: str) -> str:
+    """The name of a header field, "" for none. Names are compared without case. Raises HEADER-INVALID."""
+    if text and not _HEADER.fullmatch(text):
+        raise refusal("HEADER-INVALID", f'"{text}" is not the name of a header field', "write X-Device, or similar")
+    return text
+
+
+def _comment(text: str) -> str:
+    text = prose(text)
+    if len(text) > _LONGEST_COMMENT:
+        what = f"the comment is longer than {_LONGEST_COMMENT:,} characters"
+        raise refusal("COMMENT-LONG", what, "shorten it")
+    return text
+
+
+class _Scl:
+    """-1 to 9, or none."""
+
+    values = "`-1` to `9`, `none`"
+
+    @property
+    def schema(self) -> Any:
+        return fields.literal((*range(-1, 10), NONE_SET))
+
+    def read(self, row: Row, column: str) -> int | str | None:
+        value = row.get(column)
+        if value is None or value == "":
+            return NONE_SET if column in row else None
+        return int(value) if re.fullmatch(r"-1|[0-9]", str(value)) else str(value)
+
+    def sent(self, value: Any) -> Parameter:
+        return None if value == NONE_SET else value  # type: ignore[no-any-return]
+
+    def change(self, _before: Any, value: Any, _stored: Any) -> Parameter:
+        return self.sent(value)
+
+
+class _State(Boolean):
+    """Whether a rule is on: New takes Enabled, and Get shows State."""
+
+    def read(self, row: Row, _column: str) -> bool | None:
+        return {"enabled": True, "disabled": False}.get(str(row.get("State") or "").lower())
+
+
+_ADDRESS = Text(email_address, "e-mail addresses", examples=("scanner@contoso.com",))
+_DOMAIN = Text(domain_name, "domain names", examples=("contoso.com",))
+_NETWORK = Text(
+    skip_network,
+    "IPv4 addresses, CIDR blocks of any size, ranges",
+    examples=("203.0.113.10", "203.0.112.0/22"),
+    wire=wire_network,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TransportRule:
+    """One rule. `before` are rules that come after it; of an observed rule, those of the plan's that do.
+
+    `place` is the first of the rules that it has to come before, None where it does already; `more` what the rule looks
+    at and does besides. Both are observed only. `after` is the rule of the plan that is changed before it; `declared`
+    are those of `before` that the plan declares: both follow from the plan.
+    """
+
+    name: str
+    enabled: bool | None = column("Enabled", _State(), "Whether the rule is in force.", default=True)
+    mode: str | None = column(
+        "Mode",
+        Words({"enforce": "Enforce", "audit": "Audit", "audit_and_notify": "AuditAndNotify"}),
+        "Whether the rule acts, or only records what it would do.",
+        default="enforce",
+    )
+    senders: frozenset[str] | None = column("From", Texts(_ADDRESS, plain=True), "Mail from these senders.")
+    sender_domains: frozenset[str] | None = column(
+        "SenderDomainIs", Texts(_DOMAIN, plain=True), "Mail from senders of these domains and their subdomains."
+    )
+    sender_ip_ranges: frozenset[str] | None = column(
+        "SenderIpRanges", Texts(_NETWORK, plain=True), "Mail that the last host before Exchange Online sends from here."
+    )
+    recipient_domains: frozenset[str] | None = column(
+        "RecipientDomainIs", Texts(_DOMAIN, plain=True), "Mail to recipients of these domains and their subdomains."
+    )
+    sender_address_location: str | None = column(
+        "SenderAddressLocation",
+        Words({"header": "Header", "envelope": "Envelope", "header_or_envelope": "HeaderOrEnvelope"}),
+        "Which address of the sender counts: From, MAIL FROM, or either.",
+        default="header",
+    )
+    set_header_name: str | None = column("SetHeaderName", Text(_header, 'name, `""` for none'), "Header field to set.")
+    set_header_value: str | None = column("SetHeaderValue", Text(str.strip, 'text, `""` for none'), "Its value.")
+    set_scl: int | str | None = column(
+        "SetSCL", _Scl(), "-1 asks to skip most spam filtering; 5, 6 and 9 ask for a verdict.", default=NONE_SET
+    )
+    route_message_outbound_connector: str | None = column(
+        "RouteMessageOutboundConnector",
+        Text(str.strip, 'name, `""` for none'),
+        "Outbound connector that gets the mail.",
+    )
+    stop_rule_processing: bool | None = column("StopRuleProcessing", BOOLEAN, "Look at no further rule.", default=False)
+    comment: str | None = column("Comments", Text(_comment, "your text"), "Your note.", default="")
+    before: frozenset[str] | None = None
+    place: str | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    more: str | None = read_only()
+    after: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    declared: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+
+
+_CONDITIONS = ("senders", "sender_domains", "sender_ip_ranges", "recipient_domains")
+_ACTIONS = ("set_header_name", "set_scl", "route_message_outbound_connector", "stop_rule_processing")
+_COLUMNS = fields.wire_names(TransportRule) - {"Enabled"} | {
+    "Name", "Identity", "Guid", "State", "Priority", "Conditions", "Actions", "Exceptions"
+}  # fmt: skip
+_BEFORE = Annotated[
+    list[str],
+    pydantic.Field(description="Names of rules that come after this one.", examples=[["Disclaimer"]]),
+]
+
+
+def _agree(rule: TransportRule) -> None:
+    if bool(rule.set_header_name) != bool(rule.set_header_value) and None not in (
+        rule.set_header_name,
+        rule.set_header_value,
+    ):
+        what = "set_header_name and set_header_value belong together"
+        raise refusal("TRANSPORT-RULE-HEADER", what, "write both, or neither")
+
+
+def _rule_name(text: str) -> str:
+    if not text.strip() or text != text.strip() or len(text) > 64 or not text.isprintable():
+        hint = "write 1 to 64 printable characters, without blanks around them"
+        raise refusal("TRANSPORT-RULE-NAME-INVALID", f"{text!r} is not a name for a rule", hint)
+    return text
+
+
+def _in_order(section: dict[str, Any]) -> dict[str, Any]:
+    """Raise TRANSPORT-RULE-ORDER for rules that would have to come before each other, and for one before itself."""
+    graph = {name.casefold(): {n.casefold() for n in body.get("before", ())} for name, body in section.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        loop = " before ".join(dict.fromkeys(map(str, error.args[1])))
+        raise refusal(
+            "TRANSPORT-RULE-ORDER", f"the order contradicts itself: {loop}", "take one of these names out"
+        ) from None
+    return section
+
+
+_DESCRIPTION = "One transport rule. What is not written is left as it is."
+
+
+class TransportRuleType(BaseType):
+    """transport_rule["Mark scanners"]. Exchange tells names apart without case, and so do we."""
+
+    name: ClassVar[str] = "transport_rule"
+    section: ClassVar[str] = "transport_rules"
+    section_type: ClassVar[Any] = Annotated[
+        fields.section(
+            Annotated[str, AfterValidator(_rule_name)],
+            fields.entry(TransportRule, "TransportRuleBody", _DESCRIPTION, _agree, more={"before": _BEFORE}),
+            "Transport rules, by name.",
+            {"Mark scanners": {"sender_ip_ranges": ["203.0.113.10"], "set_header_name": "X-Device"}},
+        ),
+        AfterValidator(_in_order),
+    ]
+    spec: ClassVar[type[TransportRule]] = TransportRule
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege, Route)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "TRANSPORT-RULE-BYPASS", Severity.ERROR, "apply", "A transport rule begins to let mail past spam filtering."
+        ),
+        Rule(
+            "TRANSPORT-RULE-EVERY-MESSAGE", Severity.ERROR, "apply", "A transport rule begins to act on every message."
+        ),
+        Rule("TRANSPORT-RULE-ROUTE", Severity.ERROR, "apply", "A transport rule begins to give mail to a connector."),
+    )
+
+    def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
+        spelling: dict[str, str] = {}
+        for name, body in section.items():
+            key = spelling.setdefault(name.casefold(), name)
+            yield Declared(key, fields.declared(TransportRule, key, body), (name,))
+
+    def linked(self, spec: TransportRule, links: Links, /) -> TransportRule:
+        """With all rules that have to come after it, and the rule of the plan that is changed before it.
+
+        Each new or moved rule moves others: the rules of a plan are changed one after the other, in their order.
+        """
+        rules = {a.key.casefold(): s for a, s in links.declared.items() if a.type == self.name}
+        graph = {form: {n.casefold() for n in _before(rule)} for form, rule in rules.items()}
+        order = [form for form in _sorted(graph) if form in rules]
+        own = spec.name.casefold()
+        if own not in order:
+            return spec
+        earlier = order[order.index(own) - 1 : order.index(own)] if order.index(own) else []
+        spelled = {n.casefold(): n for rule in rules.values() for n in sorted(_before(rule))}
+        later = {spelled[form] for form in _reached(own, graph)} | _before(spec)
+        declared = frozenset(name for name in later if name.casefold() in rules)
+        return dataclasses.replace(
+            spec,
+            before=frozenset(later) if later else spec.before,
+            after=frozenset(rules[form].name for form in earlier) or None,
+            declared=declared or None,
+        )
+
+    def needs(self, spec: TransportRule) -> Sequence[Address]:
+        """Its connector, and the rule of the plan that is changed before it."""
+        connector = spec.route_message_outbound_connector
+        rules = tuple(Address(self.name, name) for name in sorted(spec.after or ()))
+        return (*rules, *((Address("outbound_connector", connector),) if connector else ()))
+
+    def queries(self, wanted: Mapping[str, TransportRule | None], everything: bool) -> Sequence[Query]:
+        """One listing: where a rule stands follows from all of them."""
+        if not wanted and not everything:
+            return ()
+        return (Query(Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, _COLUMNS), frozenset(wanted)),)
+
+    def decode(
+        self, wanted: Mapping[str, TransportRule | None], answers: Sequence[tuple[Query, Answer]]
+    ) -> Mapping[str, TransportRule | Absent | Unknown]:
+        if not answers:
+            return {}
+        keys = {key.casefold(): key for key in wanted}
+        rows = by_name((row for _, a in answers for row in a.rows), str.casefold, "Name", "Identity")
+        places = {form: row.get("Priority") for form, row in rows.items() if not isinstance(row, Unknown)}
+        seen: dict[str, TransportRule | Absent | Unknown] = {}
+        for form, row in rows.items():
+            key = keys.get(form) or (form if isinstance(row, Unknown) else str(row.get("Name") or row["Identity"]))
+            spec = wanted.get(key)
+            found = row if isinstance(row, Unknown) else _decode(key, row, spec, places)
+            asked = spec and dataclasses.replace(spec, place=None)
+            seen[key] = found if isinstance(found, Unknown) else answered(asked, found)
+        for key, spec in wanted.items():
+            lost = [n for n in _before(spec) - ((spec and spec.declared) or frozenset()) if n.casefold() not in rows]
+            if lost:
+                what = f'it has to come before "{min(lost)}", which the tenant does not have'
+                seen[key] = (
+                    Absent(what, "correct the name under before") if key.casefold() not in rows else Unknown(what)
+                )
+            elif spec and key.casefold() not in rows:
+                there = {places[n.casefold()]: n for n in _before(spec) if isinstance(places.get(n.casefold()), int)}
+                if there:
+                    seen[key] = Absent(known=TransportRule(key, place=there[min(there)]))
+        return seen
+
+    def steps(self, before: TransportRule | None, after: TransportRule | None) -> Sequence[Step]:
+        if after is None:
+            return (_send("Remove", before, {"Confirm": False}),) if before else ()
+        if before is None:
+            made = {"Name": after.name, **fields.creation(after)}
+            return _placed(after.place, lambda place: [Send(Cmdlet("New-TransportRule", {**made, **place}))])
+        changes = fields.changes(before, after)
+        switched = changes.pop("Enabled", None)
+        moves = not _before(after) <= _before(before)
+
+        def writes(place: Mapping[str, Parameter]) -> list[Send]:
+            steps = [_send("Set", before, {**changes, **place})] if changes or place else []
+            if switched is not None:
+                verb, confirmed = ("Enable", {}) if switched else ("Disable", {"Confirm": False})
+                # What acts is changed before it acts, and what stops acting stops first.
+                steps.insert(len(steps) if switched else 0, _send(verb, before, confirmed))
+            return steps
+
+        return _placed(before.place if moves else None, writes)
+
+    def written_form(self, spec: TransportRule) -> tuple[tuple[str, ...], Any] | None:
+        """A rule that looks at nothing of what a plan can say, or does nothing of it, is not for a plan."""
+        body = fields.written_body(spec)
+        return ((spec.name,), body) if body.keys() & set(_CONDITIONS) and body.keys() & set(_ACTIONS) else None
+
+    def unwritable(self, spec: TransportRule, /) -> Iterable[str]:
+        return (f"{spec.more} cannot be written, and stay as they are",) if spec.more else ()
+
+    def contribution(self, spec: TransportRule) -> Contributions:
+        """What mail the rule spares the filter, and what mail it gives to a connector."""
+        return () if _idle(spec) else tuple(_contributions(spec))
+
+    def guards(self, before: TransportRule | None, after: TransportRule | None) -> Iterable[Guard]:
+        return () if after is None or _idle(after) else _guards(before, after)
+
+    def in_force(self, wanted: TransportRule, live: TransportRule, /) -> str:
+        """A rule that is off acts on nothing."""
+        return "the rule is disabled in the tenant" if wanted.enabled is not False and live.enabled is False else ""
+
+    def working(self, spec: TransportRule, /) -> TransportRule:
+        return dataclasses.replace(spec, enabled=True)
+
+    def read_back(self, spec: TransportRule, /) -> ReadBack:
+        request = Cmdlet("Get-TransportRule", {"Identity": spec.name})
+        return ReadBack(request, {"State": "Enabled", **fields.sent(spec, {*_CONDITIONS, *_ACTIONS})})
+
+
+def _send(verb: str, spec: TransportRule | None, parameters: Mapping[str, Parameter]) -> Send:
+    identity = spec.name if spec else ""
+    return Send(Cmdlet(f"{verb}-TransportRule", {"Identity": identity, **parameters}))
+
+
+def _placed(name: str | None, writes: Callable[[Mapping[str, Parameter]], Sequence[Send]]) -> Sequence[Step]:
+    """The writes, in front of the rule of a name: where that stands is read right before."""
+    if name is None:
+        return tuple(writes({}))
+    return (Send(Cmdlet("Get-TransportRule", {"Identity": name})), *writes({"Priority": Ref(0, "Priority")}))
+
+
+def _sorted(graph: Mapping[str, set[str]]) -> Sequence[str]:
+    """The rules in the order in which they have to stand; otherwise by name."""
+    later: dict[str, set[str]] = {form: set() for form in sorted(graph)}
+    for form, others in graph.items():
+        for other in others:
+            later.setdefault(other, set()).add(form)
+    return list(graphlib.TopologicalSorter(later).static_order())
+
+
+def _reached(own: str, graph: Mapping[str, set[str]]) -> set[str]:
+    """All rules that come after a rule, directly or because of others."""
+    found: set[str] = set()
+    waiting = [own]
+    while waiting:
+        new = graph.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[str, Any]) -> TransportRule | Unknown:
+    """A rule, with the names that it comes before as the plan spells them, of those that the plan names."""
+    own = row.get("Priority")
+    spec = TransportRule(key, **fields.decoded(TransportRule, row))
+    spec = dataclasses.replace(spec, more=_more(row, spec) or None)
+    if wanted is not None:
+        spec = dataclasses.replace(spec, after=wanted.after, declared=wanted.declared)
+    names = wanted.before if wanted else None
+    if names is None:
+        return spec
+    numbers = {name: places[name.casefold()] for name in names if name.casefold() in places}
+    if not all(isinstance(place, int) for place in (own, *numbers.values())):
+        return Unknown("Get-TransportRule did not tell Priority", "malformed")
+    later = frozenset(name for name, place in numbers.items() if place > own)  # type: ignore[operator]
+    missing = frozenset(names) - numbers.keys()  # rules that are yet to be made, which then go last
+    place = None if later == numbers.keys() else min(numbers, key=numbers.__getitem__)
+    return dataclasses.replace(spec, before=later | missing, place=place)
+
+
+def _before(spec: TransportRule | None) -> frozenset[str]:
+    return (spec.before if spec else None) or frozenset()
+
+
+def _more(row: Row, spec: TransportRule) -> str:
+    """What the rule looks at or does that no plan can say, by the class names of its parts."""
+    counts = {
+        "Conditions": sum(bool(getattr(spec, name)) for name in _CONDITIONS),
+        "Actions": sum(getattr(spec, name) not in (None, False, "", NONE_SET) for name in _ACTIONS),
+        "Exceptions": 0,
+    }
+    found = [name.lower() for name, known in counts.items() if len(row.get(name) or ()) > known]
+    return f"other {' and '.join(found)}" if found else ""
+
+
+# --- what mail it is about -------------------------------------------------------------------------------------------
+
+
+def _idle(spec: TransportRule) -> bool:
+    return spec.enabled is False or spec.mode not in (None, "enforce")
+
+
+def _mail(spec: TransportRule) -> Scope:
+    """The mail that a rule acts on: the narrowest of its conditions, all of which a message must meet."""
+    scopes = [
+        set(value) for name in ("sender_ip_ranges", "senders", "sender_domains") if (value := getattr(spec, name))
+    ]
+    return frozenset(scopes[0]) if scopes else ANY
+
+
+def _contributions(spec: TransportRule) -> Iterator[Contribution]:
+    if spec.set_scl == BYPASS:
+        yield Privilege("set_scl", _mail(spec))
+    if spec.route_message_outbound_connector:
+        mail = spec.recipient_domains or frozenset({f'mail of the rule "{spec.name}"'})
+        yield Route(mail, frozenset({spec.route_message_outbound_connector}))
+
+
+def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:
+    """What an enforced rule begins to do, or begins to do to more mail."""
+    was = None if before is None or _idle(before) else before
+    wider = was is None or any(_widened(getattr(was, n), getattr(after, n)) for n in _CONDITIONS)
+    if after.set_scl == BYPASS and (wider or (was and was.set_scl != BYPASS)):
+        forged = "" if after.sender_ip_ranges else ". Anybody can write these senders into a message"
+        summary = f"mail from {listed(_mail(after))} asks to skip spam filtering{forged}"
+        hint = "limit it by sender_ip_ranges, or declare an inbound connector for the addresses"
+        yield Guard("TRANSPORT-RULE-BYPASS", summary, hint)
+    connector = after.route_message_outbound_connector
+    if connector and (wider or (was and was.route_message_outbound_connector != connector)):
+        summary = f'mail of the rule is given to the connector "{connector}", whatever its recipients'
+        yield Guard("TRANSPORT-RULE-ROUTE", summary, "make sure that its hosts deliver this mail")
+    bare = not any(getattr(after, name) for name in _CONDITIONS) and not after.more
+    if bare and (was is None or any(getattr(was, name) for name in _CONDITIONS)):
+        summary = "the rule has no condition: it acts on every message of the organization"
+        yield Guard(
+            "TRANSPORT-RULE-EVERY-MESSAGE",
+            summary,
+            "write senders, sender_domains, sender_ip_ranges or recipient_domains",
+        )
+
+
+def _widened(before: frozenset[str] | None, after: frozenset[str] | None) -> bool:
+    """Whether a condition holds for more: an empty one holds for all."""
+    return bool(before) and (not after or not after <= before)  # type: ignore[operator]
