@@ -832,6 +832,10 @@ class ResourceType(Protocol[S]):
         """True when a listing lacks columns that `follow_up` reads object by object, for an export too."""
 
     @property
+    def governs(self) -> str:
+        """The type whose undeclared objects its objects set, "" for none: a section of both cannot be exclusive."""
+
+    @property
     def more_nouns(self) -> frozenset[str]:
         """The nouns that its steps may write besides those that `queries` reads: HVEAppAccess has no Get."""
 

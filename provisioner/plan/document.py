@@ -296,6 +296,7 @@ class _Reading:
         owner = header.get("owner", "")
         resources: dict[Address, Resource] = {}
         exclusive = frozenset(kind.name for kind in self.types if self._section(kind, whole, owner, resources))
+        self._governed(resources, exclusive)
         sites = self._sites(whole)
         applications = self._applications(whole)
         resources |= apps.called_by_id(resources, applications)
@@ -315,6 +316,16 @@ class _Reading:
             variables=variables,
         )
         return linking.declared(desired, self.types)
+
+    def _governed(self, resources: Mapping[Address, Resource], exclusive: Collection[str]) -> None:
+        """An exclusive section takes back what another section would set, at every plan anew."""
+        for address, resource in resources.items():
+            kind = self.by_name[address.type]
+            if kind.governs in exclusive:
+                section = self.by_name[kind.governs].section
+                what = f"{address} sets mailboxes that {section} does not list, and {section} is exclusive"
+                hint = f"leave exclusive out of {section}, or list the mailboxes there"
+                self.found.add(Diagnostic("SELECTION-EXCLUSIVE", what, hint, location=resource.location))
 
     def _sites(self, whole: Node) -> dict[str, Site]:
         node, entries = self._fleet(whole, "sites")

@@ -15,6 +15,7 @@ from provisioner.resources.hve_account import HveAccountType
 from provisioner.resources.inbound_connector import InboundConnectorType
 from provisioner.resources.mailbox import MailboxType
 from provisioner.resources.mailbox_permission import MailboxPermissionType
+from provisioner.resources.mailbox_selection import MailboxSelectionType
 from provisioner.resources.organization import OrganizationType
 from provisioner.resources.outbound_connector import OutboundConnectorType
 from provisioner.resources.outbound_spam_policy import OutboundSpamPolicyType
@@ -34,6 +35,7 @@ TYPES: tuple[ResourceType[Any], ...] = (
     TransportConfigType(),
     ConnectionFilterType(),
     SmtpAuthType(),
+    MailboxSelectionType(),
     AuthenticationPolicyType(),
     PolicyAssignmentType(),
     SendAsType(),

@@ -45,6 +45,7 @@ class BaseType:
     privileged: ClassVar[bool] = False
     listed_in_parts: ClassVar[bool] = False
     more_nouns: ClassVar[frozenset[str]] = frozenset()
+    governs: ClassVar[str] = ""
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         """`abstract`: what several types share, which is not a type itself."""

@@ -66,8 +66,8 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 
 # What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
 _JEA_NOUNS = (
-    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup", "DkimSigningConfig",
-    "HistoricalSearch",
+    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup",
+    "DistributionGroupMember", "DkimSigningConfig", "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy",
     "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
     "InboundConnector", "IPv6StatusForAcceptedDomain", "LimitsEnforcementStatus",

@@ -231,7 +231,7 @@ def test_a_missing_file_is_one_clear_message(tmp_path: Path) -> None:
 
 def test_a_true_digest_over_an_unknown_shape_is_still_input_and_no_crash() -> None:
     document = changeset.to_document(example())
-    document["resource_changes"][0]["type"] = "transport_rule"
+    document["resource_changes"][0]["type"] = "sharing_policy"
     document["provisioner"]["digest"] = changeset.digest(document)
     changeset.verify(document, "x")
     with pytest.raises(InputError, match=r"resource_changes\[0\].type: there is no resource type"):

@@ -150,6 +150,28 @@ def test_a_rule_that_lets_mail_past_the_filter_is_stopped_and_one_goes_where_the
     assert shop.on_tenant("apply", plan, "--auto-approve").returncode == 5
 
 
+def test_mailboxes_are_selected_by_what_they_are_and_a_new_one_is_a_change(shop: Shop) -> None:
+    rows = [{"PrimarySmtpAddress": f"{name}@contoso.com", "CustomAttribute1": "printer"} for name in "ab"]
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"Mailbox": rows}})
+    select = 'mailbox_selections: { printers: { custom_attributes: { "1": printer }, smtp_auth: enabled } }\n'
+    plan = shop.write(select + "smtp_auth: { mailboxes: { b@contoso.com: disabled } }\n")
+    stopped = shop.on_tenant("apply", plan, "--auto-approve")
+    assert (stopped.returncode, "SELECTION-ENABLES" in stopped.stdout + stopped.stderr) == (6, True)
+    assert "1 mailbox is selected: a@contoso.com" in stopped.stdout
+    done = shop.on_tenant("apply", plan, "--auto-approve", "--allow", "SELECTION-ENABLES")
+    assert done.returncode == 0, done.stdout + done.stderr
+    switches = {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in shop.tenant.rows("CASMailbox")}
+    assert {name: switches[f"{name}@contoso.com"] for name in "abc"} == {"a": False, "b": True, "c": None}
+    shop.tenant.control("POST", "/load", {"sandbox": 1, "objects": {"Mailbox": [
+        {"PrimarySmtpAddress": "c@contoso.com", "CustomAttribute1": "printer"}
+    ]}})  # fmt: skip
+    again = shop.on_tenant("plan", plan, "--detailed-exitcode")
+    assert (again.returncode, '+ "c@contoso.com enabled"' in again.stdout) == (2, True), again.stdout
+    shop.write(select + "smtp_auth: { exclusive: true }\n")
+    refused = shop.on_tenant("validate", plan)
+    assert (refused.returncode, "SELECTION-EXCLUSIVE" in refused.stderr) == (3, True)
+
+
 def rotations(shop: Shop) -> int:
     return sum(w["cmdlet"] == "Rotate-DkimSigningConfig" for w in shop.tenant.writes("exchange"))
 

@@ -73,7 +73,7 @@ _PRINCIPALS = frozenset({"UserMailbox", "MailUser", _SECURITY_GROUP})
 _SHOWN = (
     "Identity", "Alias", "ExternalDirectoryObjectId", "EmailAddresses", "DisplayName", "PrimarySmtpAddress",
     "RecipientType", "RecipientTypeDetails", "Id", "Name", "DistinguishedName", "ExchangeObjectId", "Guid",
-    "OrganizationId", "WhenCreated", "WhenChanged",
+    "OrganizationId", "WhenCreated", "WhenChanged", *(f"CustomAttribute{number}" for number in range(1, 16)),
 )  # fmt: skip
 
 
@@ -126,21 +126,24 @@ def sign_in_name(row: Row) -> str:
     return str(row.get("UserPrincipalName") or "")
 
 
-def _shown(row: Row) -> Row:
+def shown(row: Row) -> Row:
+    """The columns of a recipient, whichever kind it is of."""
     return {**{column: row[column] for column in _SHOWN if column in row}, "WindowsLiveID": sign_in_name(row)}
 
 
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
     found = [named(tenant, wanted)] if wanted else rows(tenant)
-    return shuffled(tenant, each(filtered(call, found, _FILTERABLE), _shown))
+    return shuffled(tenant, each(filtered(call, found, _FILTERABLE), shown))
 
 
 _FILTERABLE = {
     **opath.COMMON,
     "alias": opath.column("Alias"),
     "externaldirectoryobjectid": opath.column("ExternalDirectoryObjectId"),
+    "recipienttype": opath.column("RecipientType"),
     "recipienttypedetails": opath.column("RecipientTypeDetails"),
+    **{f"customattribute{number}": opath.column(f"CustomAttribute{number}") for number in range(1, 16)},
     "windowsliveid": opath.column("UserPrincipalName"),
 }
 

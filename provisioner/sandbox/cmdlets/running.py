@@ -13,6 +13,7 @@ from provisioner.sandbox.cmdlets import (
     connection_filter,
     dkim_signing_config,
     errors,
+    group_member,
     historical_search,
     hve_account,
     inbound_connector,
@@ -66,6 +67,7 @@ _RECORDS = (
     message_trace,
     historical_search,
     limits_enforcement,
+    group_member,
 )  # cmdlets about records, which are not objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
     cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS
