@@ -90,8 +90,8 @@ def _complete(body: dict[str, Any]) -> dict[str, Any]:
 class MailboxSelection:
     """`mailboxes` are the selected ones with their switches, "scan@contoso.com enabled", once the tenant was read.
 
-    `listed` are those that `smtp_auth` lists, which are left out; it follows from the plan. `live` are the `mailboxes`
-    of the tenant, which are no value of the object.
+    `listed` are those that `smtp_auth` lists, which are left out; it follows from the plan. `live` has the mailboxes of
+    the tenant, and is neither shown nor saved.
     """
 
     name: str
@@ -192,7 +192,7 @@ class MailboxSelectionType(BaseType):
         return tuple(SignIn(mailbox, state) for mailbox, _, state in pairs)
 
     def guards(self, before: MailboxSelection | None, after: MailboxSelection | None) -> Iterable[Guard]:
-        """Whoever may change an attribute or a group decides who is selected."""
+        """Anyone who may change an attribute or a group decides who is selected."""
         if before is None or after is None:
             return
         entries = (after.mailboxes or frozenset()) - (before.mailboxes or frozenset())
@@ -249,7 +249,7 @@ def _members(spec: MailboxSelection, answers: Sequence[tuple[Query, Answer]]) ->
 
 
 def _fits(spec: MailboxSelection, row: Row) -> bool:
-    """Whether a row meets the conditions: the domain is no part of the filter, the others are looked at once more."""
+    """Whether a row meets the conditions: the filter leaves out the domain; the others are checked once more."""
     address = cas_mailbox.primary(row)
     pairs = (pair.partition("=") for pair in spec.custom_attributes or ())
     return (

@@ -93,7 +93,7 @@ class _Scl:
         return int(value) if re.fullmatch(r"-1|[0-9]", str(value)) else str(value)
 
     def sent(self, value: Any) -> Parameter:
-        return None if value == NONE_SET else value  # type: ignore[no-any-return]
+        return None if value == NONE_SET else value
 
     def change(self, _before: Any, value: Any, _stored: Any) -> Parameter:
         return self.sent(value)
@@ -300,7 +300,7 @@ class TransportRuleType(BaseType):
                     Absent(what, "correct the name under before") if key.casefold() not in rows else Unknown(what)
                 )
             elif spec and key.casefold() not in rows:
-                there = {places[n.casefold()]: n for n in _before(spec) if isinstance(places.get(n.casefold()), int)}
+                there = {p: n for n in _before(spec) if isinstance(p := places.get(n.casefold()), int)}
                 if there:
                     seen[key] = Absent(known=TransportRule(key, place=there[min(there)]))
         return seen
@@ -400,7 +400,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
     numbers = {name: places[name.casefold()] for name in names if name.casefold() in places}
     if not all(isinstance(place, int) for place in (own, *numbers.values())):
         return Unknown("Get-TransportRule did not tell Priority", "malformed")
-    later = frozenset(name for name, place in numbers.items() if place > own)  # type: ignore[operator]
+    later = frozenset(name for name, place in numbers.items() if place > own)
     missing = frozenset(names) - numbers.keys()  # rules that are yet to be made, which then go last
     place = None if later == numbers.keys() else min(numbers, key=numbers.__getitem__)
     return dataclasses.replace(spec, before=later | missing, place=place)
@@ -469,4 +469,4 @@ def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guar
 
 def _widened(before: frozenset[str] | None, after: frozenset[str] | None) -> bool:
     """Whether a condition holds for more: an empty one holds for all."""
-    return bool(before) and (not after or not after <= before)  # type: ignore[operator]
+    return before is not None and bool(before) and (not after or not after <= before)

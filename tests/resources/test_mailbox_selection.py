@@ -77,7 +77,7 @@ def test_each_mailbox_whose_switch_differs_is_set_by_a_write_of_its_own() -> Non
     there = seen(spec(**PRINTERS), SWITCHES, ROWS)
     at = Address("mailbox_selection", "printers")
     goal = KIND.linked(spec(**PRINTERS), Links({at: dataclasses.replace(there, smtp_auth="enabled")}))
-    assert goal.mailboxes == {"scan@contoso.com enabled", "fax@contoso.com enabled"}
+    assert goal.mailboxes == frozenset({"scan@contoso.com enabled", "fax@contoso.com enabled"})
     assert [sent(step) for step in KIND.steps(there, goal)] == [
         ("Set-CASMailbox", {"Identity": "scan@contoso.com", "SmtpClientAuthenticationDisabled": False})
     ]

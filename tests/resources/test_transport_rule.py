@@ -79,6 +79,7 @@ def test_a_new_rule_goes_before_the_first_that_it_must_and_else_last() -> None:
     wanted = declared(KIND, {"mark": {"set_scl": 5, "enabled": False, "before": ["last", "FIRST"]}})["mark"]
     there = planned({"before": ["last", "FIRST"]})
     assert isinstance(there, Absent)
+    assert there.known is not None
     assert there.known.place == "FIRST"
     look, new = KIND.steps(None, dataclasses.replace(wanted, place="FIRST"))
     assert sent(look) == ("Get-TransportRule", {"Identity": "FIRST"})
