@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.cmdlets.historical_search import report
+from provisioner.sandbox.coverage import not_modelled
 from provisioner.sandbox.dns import rdata
 from provisioner.sandbox.throttle import checked
 
@@ -99,7 +100,9 @@ class _Control:
         try:
             result = run_cmdlet(self._tenant, _ADMINISTRATOR, name, parameters)
         except CmdletError as error:
-            body = {"error": error.message, "type": error.exception_type, "category": error.category}
+            lacking = not_modelled(name, parameters)
+            text = f"{error.message} (not modelled by the sandbox: {lacking})" if lacking else error.message
+            body = {"error": text, "type": error.exception_type, "category": error.category}
             return JSONResponse(body, error.http_status)
         return JSONResponse({"rows": list(result.rows), "warnings": result.warnings, "errors": result.errors})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import re
 import uuid
@@ -27,8 +28,10 @@ from provisioner.sandbox.clock import rest_time
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.cmdlets.errors import not_convertible
 from provisioner.sandbox.cmdlets.running import NOUNS
+from provisioner.sandbox.coverage import not_modelled
 from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts, left
 from provisioner.sandbox.generated import chained
+from provisioner.sandbox.graph_calls import NOT_MODELLED
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 from provisioner.sandbox.throttle import OverQuota
 from provisioner.sandbox.wire_types import GUIDS, UINT16S
@@ -267,7 +270,11 @@ class ExchangeService:
                 return self._page(call, CmdletResult([]), rows, start, cursor, do)
             result = run_cmdlet(self._tenant, call.caller, name, parameters)
         except CmdletError as error:
-            return _refusal(error)
+            reply = _refusal(error)
+            if lacking := _not_modelled(call.body):
+                columns["not_modelled"] = lacking
+                reply = dataclasses.replace(reply, headers={**(reply.headers or {}), NOT_MODELLED: _header(lacking)})
+            return reply
         columns["executed"] = True
         if "read_after_write_404" in do:
             self._hide(name, parameters, float(do["read_after_write_404"]))
@@ -336,6 +343,15 @@ def _envelope(body: Any) -> tuple[str, Any]:
     if not isinstance(envelope, dict) or not isinstance(name, str) or not name:
         raise _unbound("The request body must hold a CmdletInput with a CmdletName.")
     return name, envelope.get("Parameters", {})
+
+
+def _not_modelled(body: Any) -> str:
+    """What of a refused call the service has and the sandbox lacks."""
+    try:
+        name, sent = _envelope(body)
+    except CmdletError:
+        return ""
+    return not_modelled(name, sent if isinstance(sent, dict) else {})
 
 
 def _header(text: str) -> str:

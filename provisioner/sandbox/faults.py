@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import os
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -44,6 +45,8 @@ _THROTTLED = (
     "You have reached the maximum number of concurrent requests per tenant. Please wait and try again. Server busy."
 )
 _SECRET_PARAMETERS = ("password", "secret", "credential", "token", "privatekey")
+
+_LOG = logging.getLogger(__name__)
 
 
 class TokenRefused(Exception):
@@ -170,6 +173,8 @@ class Faults:
             **facts,
         }
         entry["parameters"] = struck(entry["parameters"])
+        if lacking := entry.get("not_modelled"):
+            _LOG.warning("not modelled by the sandbox: %s", lacking)
         self._log.append(entry)
         if self._path is not None:
             if self._file is None:

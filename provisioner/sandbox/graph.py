@@ -22,7 +22,18 @@ from starlette.responses import Response
 
 from provisioner.sandbox import access_policies, enterprise_apps
 from provisioner.sandbox.faults import facts
-from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found, throttled
+from provisioner.sandbox.graph_calls import (
+    NOT_MODELLED,
+    Call,
+    GraphError,
+    Reply,
+    Row,
+    bad_request,
+    context_of,
+    no_segment,
+    not_found,
+    throttled,
+)
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
 from provisioner.sandbox.graph_mail import messages_answer
 from provisioner.sandbox.mail_directory import memberships
@@ -133,10 +144,10 @@ class GraphService:
     def answer(self, call: Call) -> Reply:
         """Reply to one call. Raises GraphError."""
         if not call.path:
-            raise bad_request("Resource not found for the segment ''.", "BadRequest")
+            raise no_segment("")
         route = self._routes.get((call.path[0].lower(), len(call.path)))
         if route is None or (call.beta and call.path[0].lower() not in _IN_BETA):
-            raise bad_request(f"Resource not found for the segment '{call.path[0]}'.", "BadRequest")
+            raise no_segment(call.path[0])
         writable = route == self._user and call.method == "PATCH"
         if call.method != "GET" and not writable:
             raise GraphError(405, "BadRequest", "Specified HTTP method is not allowed for the request target.")
@@ -211,7 +222,7 @@ class GraphService:
         }
         part = parts.get(call.path[2].lower())
         if part is None:
-            raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+            raise no_segment(call.path[2])
         return part(call)
 
     def _memberships(self, call: Call) -> Reply:
@@ -261,7 +272,7 @@ class GraphService:
         }
         name = child.get(call.path[2].lower())
         if name is None:
-            raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+            raise no_segment(call.path[2])
         call.need(_READ_DOMAINS)
         domain = self._find(call.path[1], "domains")
         records = [_typed_record(row) for row in domain.get(name) or []]
@@ -292,7 +303,7 @@ class GraphService:
 
     def _security_defaults(self, call: Call) -> Reply:
         if call.path[1].lower() != "identitysecuritydefaultsenforcementpolicy":
-            raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+            raise no_segment(call.path[1])
         call.need(_READ_POLICIES)
         row = {**_SECURITY_DEFAULTS, **(self._tenant.graph.get("securityDefaults") or {})}
         context = context_of(call, "policies/identitySecurityDefaultsEnforcementPolicy", entity=True)
@@ -317,7 +328,7 @@ class GraphService:
     def _role_assignments(self, call: Call) -> Reply:
         """Who holds which role (Learn, "List unifiedRoleAssignments", directory provider)."""
         if [part.lower() for part in call.path[1:]] != ["directory", "roleassignments"]:
-            raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+            raise no_segment(call.path[1])
         call.need(_READ_ROLES)
         page, next_link = self._page(call, self._rows("roleAssignments"))
         body: Row = {"@odata.context": context_of(call, "roleManagement/directory/roleAssignments")}
@@ -344,7 +355,7 @@ class GraphService:
         listings = {"approleassignments": enterprise_apps.assignments, "approleassignedto": enterprise_apps.assigned_to}
         listing = listings.get(call.path[2].lower())
         if listing is None:
-            raise bad_request(f"Resource not found for the segment '{call.path[2]}'.", "BadRequest")
+            raise no_segment(call.path[2])
         call.need(enterprise_apps.READ)
         found = str(self._find_principal(call.path[1])["id"])
         select = _selection(call, None, None)
@@ -485,6 +496,8 @@ class _GraphFront:
         except GraphError as error:
             reply = Reply(error.status, error.body(ids))
             headers |= error.headers
+            if NOT_MODELLED in error.headers:
+                facts(request.scope)["not_modelled"] = error.headers[NOT_MODELLED]
         if reply.status == 401:
             headers["WWW-Authenticate"] = (
                 'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
@@ -561,10 +574,12 @@ class _GraphFront:
         columns["write"] = "PATCH" in methods
         done: dict[str, Row] = {}
         for name, item in zip(names, items, strict=True):
-            done[name] = self._batch_item(call, name, item, done, ids)
+            done[name] = self._batch_item(call, name, item, done, ids, columns)
         return Reply(200, {"responses": [done[name] for name in reversed(names)]})
 
-    def _batch_item(self, call: Call, name: str, item: Row, done: Mapping[str, Row], ids: Mapping[str, str]) -> Row:
+    def _batch_item(
+        self, call: Call, name: str, item: Row, done: Mapping[str, Row], ids: Mapping[str, str], columns: Row
+    ) -> Row:
         headers = {"Content-Type": "application/json"}
         try:
             for needed in item.get("dependsOn") or []:
@@ -582,6 +597,8 @@ class _GraphFront:
         except GraphError as error:
             reply = Reply(error.status, error.body(ids))
             headers |= error.headers
+            if NOT_MODELLED in error.headers:
+                columns["not_modelled"] = error.headers[NOT_MODELLED]
         response: Row = {"id": name, "status": reply.status, "headers": headers}
         return response if reply.body is None else {**response, "body": reply.body}
 
@@ -597,7 +614,7 @@ def _need_access_segment(call: Call) -> None:
     """Raise where the path is not the one of Conditional Access policies, or the token may not read them."""
     segments = [part.lower() for part in call.path[1:3]]
     if segments != ["conditionalaccess", "policies"]:
-        raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+        raise no_segment(call.path[1])
     call.need(_READ_ACCESS)
 
 
@@ -606,7 +623,7 @@ def _item_call(call: Call, item: Row) -> Call:
     if not isinstance(url, str) or not method:
         raise bad_request("Invalid batch payload format.", "BadRequest")
     if "://" in url:  # the documentation wants relative addresses; an absolute one names no segment
-        raise bad_request(f"Resource not found for the segment '{url.partition('/')[0]}'.", "BadRequest")
+        raise no_segment(url.partition("/")[0])
     path, _, query = url.partition("?")
     headers = {str(key).lower(): str(value) for key, value in (item.get("headers") or {}).items()}
     return Call(

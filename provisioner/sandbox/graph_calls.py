@@ -45,6 +45,17 @@ def bad_request(message: str, code: str = "Request_BadRequest") -> GraphError:
     return GraphError(400, code, message)
 
 
+NOT_MODELLED = "x-ms-sandbox-not-modelled"
+"""The header that marks an answer as the sandbox's lack. The answer is the service's for what it does not have."""
+
+
+def no_segment(name: str) -> GraphError:
+    """The refusal of a path that there is not, or that the sandbox lacks: both look alike to a client."""
+    error = bad_request(f"Resource not found for the segment '{name}'.", "BadRequest")
+    error.headers[NOT_MODELLED] = f"the path segment {name}".encode("ascii", "replace").decode()
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request without its transport. `path` is split at slashes, empty segments dropped; `base` ends in the version

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from provisioner.sandbox import message_traces, sign_in_log
 from provisioner.sandbox.clock import stored_time
-from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, not_found
+from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, no_segment, not_found
 from provisioner.sandbox.message_traces import Query, TraceRefused
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tenant import Tenant
@@ -52,7 +52,7 @@ _DETAILS = re.compile(r"getDetailsByRecipient\(recipientAddress='((?:[^']|'')*)'
 def message_traces_answer(tenant: Tenant, call: Call) -> Reply:
     """A page of message traces, or the details of one for a recipient. Raises GraphError."""
     if [part.lower() for part in call.path[:4]] != ["admin", "exchange", "tracing", "messagetraces"]:
-        raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+        raise no_segment(call.path[1])
     call.need(_READ_TRACES)
     if tenant.settings.get("message_trace_provisioned", True) is False:
         text = (
@@ -127,7 +127,7 @@ def _graph_row(row: Mapping[str, Any]) -> Row:
 def _details(tenant: Tenant, call: Call) -> Reply:
     match = _DETAILS.fullmatch(call.path[5]) if len(call.path) == 6 else None
     if match is None:
-        raise bad_request(f"Resource not found for the segment '{call.path[-1]}'.", "BadRequest")
+        raise no_segment(call.path[-1])
     rows = message_traces.details(tenant, call.path[4], match[1].replace("''", "'"))
     value = [
         {
@@ -161,7 +161,7 @@ def sign_ins_answer(tenant: Tenant, call: Call) -> Reply:
     Entra ID P1 or P2 (setting `entra_id_premium`).
     """
     if call.path[1].lower() != "signins":
-        raise bad_request(f"Resource not found for the segment '{call.path[1]}'.", "BadRequest")
+        raise no_segment(call.path[1])
     if call.roles.isdisjoint(_READ_SIGN_INS):
         text = "The principal does not have required Microsoft Graph permission(s): AuditLog.Read.All to call this API."
         raise GraphError(403, "Authentication_MSGraphPermissionMissing", text)

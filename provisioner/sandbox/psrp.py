@@ -47,6 +47,7 @@ from psrpcore.types import (
 
 from provisioner.sandbox import wsman
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
+from provisioner.sandbox.coverage import not_modelled
 from provisioner.sandbox.faults import Faults, deed, left, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
 from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, selected, write_clixml
@@ -322,6 +323,8 @@ class Shells:
     ) -> list[Any]:
         match shell.shown.get(name.lower()):
             case None:
+                if lacking := not_modelled(name, parameters):
+                    self._faults.record("psrp", cmdlet=name, parameters=parameters, not_modelled=lacking)
                 raise _not_recognized(name)
             case "Get-Command":
                 return _commands(shell.shown.values(), parameters)
@@ -362,7 +365,12 @@ class Shells:
             raise _EndedError(do["end"])
         if do.get("status") == 429:
             raise CmdletError(_THROTTLING, _BUSY, "LimitsExceeded")
-        result = await self._asked(entry, caller, name, parameters)
+        try:
+            result = await self._asked(entry, caller, name, parameters)
+        except CmdletError:
+            if lacking := not_modelled(name, parameters):
+                entry["not_modelled"] = lacking
+            raise
         if result.confirmation is not None and parameters.get("WhatIf") is not True:
             raise _no_prompt(name)
         entry["executed"] = True

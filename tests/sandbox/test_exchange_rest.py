@@ -117,6 +117,19 @@ def service(serve: Callable[[dict[str, Any]], Service]) -> Service:
     return serve({"mailboxes": ["erp@contoso.com"], "objects": {"InboundConnector": connectors}})
 
 
+def test_what_is_not_modelled_is_marked_and_answered_as_the_service_does(service: Service) -> None:
+    lacking = service.run("Get-ArcConfig")
+    nobody = service.run("Get-Nonsense")
+    assert (lacking.status, lacking.raw) == (nobody.status, nobody.raw) == (403, b"\0" * 64)
+    assert lacking.headers["x-ms-sandbox-not-modelled"] == "the cmdlet Get-ArcConfig"
+    assert "x-ms-sandbox-not-modelled" not in nobody.headers
+    parameter = service.run("Add-MailboxPermission", {"Identity": "erp@contoso.com", "User": "x", "Owner": "y"})
+    assert (parameter.status, "Owner" in parameter.raw.decode()) == (400, True)
+    assert parameter.headers["x-ms-sandbox-not-modelled"] == "the parameter -Owner of Add-MailboxPermission"
+    marked = [entry.get("not_modelled") for entry in service.faults.requests_since(0)]
+    assert marked == ["the cmdlet Get-ArcConfig", None, "the parameter -Owner of Add-MailboxPermission"]
+
+
 # --- envelopes and rows ----------------------------------------------------------------------------------------------
 
 

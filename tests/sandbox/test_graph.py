@@ -296,6 +296,7 @@ def test_domains_come_without_their_records(graph: httpx.Client) -> None:
 
 def test_unknown_segments_versions_and_methods_are_refused(graph: httpx.Client, sandbox: Running) -> None:
     assert graph.get("/nonsense").json()["error"]["message"] == "Resource not found for the segment 'nonsense'."
+    assert graph.get("/nonsense").headers["x-ms-sandbox-not-modelled"] == "the path segment nonsense"
     assert graph.delete("/users/user001@contoso.com").status_code == 405
     beta = graph.get(sandbox.endpoints["graph"] + "/v2.0/users")
     assert beta.json()["error"]["message"] == "Invalid version: v2.0"

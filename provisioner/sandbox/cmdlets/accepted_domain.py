@@ -19,8 +19,6 @@ from provisioner.sandbox.cmdlets.objects import (
     Rows,
     find,
     new_row,
-    refuse_duplicate,
-    renamed,
     set_row,
     stored_values,
     target,
@@ -83,7 +81,6 @@ NOUN = Noun(
 
 _SET = (
     identity(),
-    string("Name", max_length=64),
     choice(
         "DomainType",
         "Microsoft.Exchange.Data.Directory.SystemConfiguration.AcceptedDomainType",
@@ -105,13 +102,7 @@ def _set(call: Call) -> Rows:
     if call.get("DomainType") == "ExternalRelay":
         # Documented as on-premises only; the sentence is ours.
         raise errors.invalid("The domain type ExternalRelay isn't available in this service.")
-    changes = stored_values(call, _SET, row)
-    name = changes.pop("Name", None)
-    if name and name != row.get("Name"):
-        if str(name).lower() != str(row.get("Name")).lower():
-            refuse_duplicate(call.tenant, NOUN, name)
-        changes |= renamed(row, name)
-    set_row(call, NOUN, row, changes)
+    set_row(call, NOUN, row, stored_values(call, _SET, row))
     return []
 
 

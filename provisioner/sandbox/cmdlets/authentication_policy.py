@@ -70,7 +70,7 @@ def _in_use(tenant: Tenant, policy: Row) -> Iterator[str]:
 
 CMDLETS = (
     get_cmdlet(NOUN),
-    Cmdlet("New-AuthenticationPolicy", (string("Name", max_length=64, stored=False), *_ALLOWED), _new),
+    Cmdlet("New-AuthenticationPolicy", (string("Name", max_length=64, stored=False, required=True), *_ALLOWED), _new),
     Cmdlet("Set-AuthenticationPolicy", (identity(), *_ALLOWED), _set),
     Cmdlet("Remove-AuthenticationPolicy", (identity(),), _remove),
 )

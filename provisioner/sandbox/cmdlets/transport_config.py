@@ -7,9 +7,9 @@ from typing import Any
 
 from provisioner.sandbox.cmdlets import errors
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, set_row, stored_values, target
-from provisioner.sandbox.cmdlets.parameters import boolean, choice, identity, integer, string, timespan, values
-from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, get, set_row, stored_values, target
+from provisioner.sandbox.cmdlets.parameters import boolean, choice, integer, string, timespan
+from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Tenant
 
 
@@ -120,7 +120,6 @@ NOUN = Noun(
 )
 
 _SET = (
-    identity(required=False),
     boolean("SmtpClientAuthenticationDisabled"),
     boolean("AllowLegacyTLSClients", nullable=True),
     timespan("MessageExpiration"),
@@ -154,15 +153,12 @@ _SET = (
     boolean("InternalDsnSendHtml"),
     integer("JournalMessageExpirationDays", range=(0, 30)),
     string("JournalingReportNdrTo"),
-    boolean("JournalReportDLMemberSubstitutionEnabled"),
     boolean("PreventDuplicateJournalingEnabled"),
     integer("ReplyAllStormBlockDurationHours", range=(1, 12)),
     integer("ReplyAllStormDetectionMinimumRecipients", range=(1000, 5000)),
     integer("ReplyAllStormDetectionMinimumReplies", range=(2, 20)),
     boolean("ReplyAllStormProtectionEnabled"),
     boolean("Rfc2231EncodingEnabled"),
-    values("GenerateCopyOfDSNFor"),
-    values("InternalSMTPServers"),
 )
 
 _SHORTEST, _LONGEST = "12:00:00", "1.00:00:00"
@@ -182,4 +178,4 @@ def _within_a_day(span: str) -> bool:
     return span == _LONGEST or ("." not in span and span >= _SHORTEST)
 
 
-CMDLETS = (get_cmdlet(NOUN), Cmdlet("Set-TransportConfig", _SET, _set))
+CMDLETS = (Cmdlet("Get-TransportConfig", (), lambda call: get(call, NOUN)), Cmdlet("Set-TransportConfig", _SET, _set))
