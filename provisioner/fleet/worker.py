@@ -155,9 +155,11 @@ class Worker:
         return min(self.workers, self.hands.fleet.at_once)
 
     def _plan_workflow(self) -> Callable[[str, str, Kind], Outcome]:
+        """A workflow without a step: its outcome is recorded once, and planning again after a crash changes nothing."""
+
         def plan(run: str, name: str, kind: Kind) -> Outcome:
             with self._busy():
-                return DBOS.run_step({"name": "plan"}, lambda: self.hands.plan(self._run(run), name, kind))
+                return self.hands.plan(self._run(run), name, kind)
 
         return plan
 

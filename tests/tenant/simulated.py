@@ -65,8 +65,12 @@ def run(
     during: Callable[[Service], object] = lambda _: None,
     pace: Pace | None = None,
     seed: int = 1,
+    late_s: float = 0.0,
 ) -> float:
-    """Seconds that so many requests take, which all wait from the beginning. `during` is called after each answer."""
+    """Seconds that so many requests take, which all wait from the beginning. `during` is called after each answer.
+
+    The client wakes up to `late_s` later than it wants to, as on a machine that has other work.
+    """
     chance, pace = random.Random(seed), pace or Pace(ceiling)
     queue: list[tuple[float, int, Callable[[float], None]]] = []
     numbers, waiting, now = itertools.count(), requests, 0.0
@@ -102,7 +106,7 @@ def run(
             if not leave.count:
                 if now + leave.wait_s < next_look:
                     next_look = now + leave.wait_s
-                    at(next_look, lambda _: None)
+                    at(next_look + late_s * chance.random(), lambda _: None)
                 break
             waiting -= 1
             sent, way_s = now, _ROUND_TRIP_S * chance.uniform(1, 1 + 4 * service.jitter)

@@ -30,6 +30,14 @@ def test_a_quota_that_halves_in_the_middle_is_found_again(jitter: float) -> None
     assert service.refused < 10
 
 
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_a_client_that_wakes_up_late_still_uses_its_quota(jitter: float) -> None:
+    """As on a loaded machine. What a wake-up is late by is made up for, or each one would lose it."""
+    service = Service(per_s=20, at_once=16, jitter=jitter)
+    assert run(service, 1000, late_s=0.02) <= 1.1 * 1000 / 20
+    assert service.refused < 10
+
+
 def test_a_refusal_is_noticed_that_comes_after_answers_took_longer() -> None:
     """Slower answers do not tell a rate: the requests that were under way with them still do."""
     pace = Pace(16)
