@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from provisioner.border import make_private
 from provisioner.diagnostics import Diagnostic, InputError
@@ -157,11 +158,8 @@ class Store:
     def keep(self, digest: str, document: str) -> None:
         """Save a change set under its digest."""
         with self._begun() as connection:
-            if (
-                connection.execute(sa.select(_CHANGE_SETS.c.digest).where(_CHANGE_SETS.c.digest == digest)).first()
-                is None
-            ):
-                connection.execute(_CHANGE_SETS.insert().values(digest=digest, document=document))
+            insert = (postgresql if self.place.shared else sqlite).insert(_CHANGE_SETS)
+            connection.execute(insert.values(digest=digest, document=document).on_conflict_do_nothing())
 
     def change_set(self, digest: str) -> str:
         """A change set by its digest, as it was saved. Who reads it verifies it. Raises InputError."""
