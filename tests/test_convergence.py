@@ -132,6 +132,33 @@ def test_smtp_auth_converges_through_every_state(tenant: LocalTenant, session: S
         assert {key: live[key] for key in expected} == expected, section
 
 
+def test_selected_mailboxes_converge_and_who_is_listed_is_left_out(tenant: LocalTenant, session: Session) -> None:
+    group = {"Name": "Devices", "PrimarySmtpAddress": "devices@contoso.com", "ExternalDirectoryObjectId": SENDERS_ID}
+    printers = [{"PrimarySmtpAddress": f"m0000{n}@contoso.com", "CustomAttribute3": "printer"} for n in (1, 2, 3)]
+    member = {"userPrincipalName": "scanner@contoso.com", "memberOf": [SENDERS_ID]}
+    objects = {"DistributionGroup": [group], "Mailbox": printers}
+    tenant.control("POST", "/load", {"sandbox": 1, "objects": objects, "graph": {"users": [member]}})
+    states: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (
+            {
+                "printers": {"custom_attributes": {"3": "Printer"}, "smtp_auth": "enabled"},
+                "members": {"group": "devices@contoso.com", "domain": "contoso.com", "smtp_auth": "disabled"},
+                "shared": {"type": "shared", "smtp_auth": "enabled"},
+            },
+            {"m00001": False, "m00002": True, "m00003": False, "scanner": True, "shared": False, "fax": True},
+        ),
+        (
+            {"printers": {"custom_attributes": {"3": "printer"}, "smtp_auth": "inherit"}},
+            {"m00001": None, "m00002": True, "scanner": True},
+        ),
+    ]
+    listed = {"mailboxes": {"m00002@contoso.com": "disabled"}}
+    for section, expected in states:
+        session.converge(plan_of({"mailbox_selections": section, "smtp_auth": listed}))
+        live = {r["PrimarySmtpAddress"].partition("@")[0]: r[COLUMN] for r in tenant.rows("CASMailbox")}
+        assert {name: live[name] for name in expected} == expected, section
+
+
 # --- authentication policies -----------------------------------------------------------------------------------------
 
 BY = "authentication_policy"
