@@ -198,10 +198,8 @@ class RemoteDomainType(BaseType):
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         for written, body in section.items():
-            spec = fields.declared(RemoteDomain, remote_domain(written), body)
-            if spec.allowed_oof_type == "internal_legacy":
-                spec = dataclasses.replace(spec, is_internal=True)  # the service does so, and the plan shows it
-            yield Declared(spec.domain, spec, (written,))
+            key = remote_domain(written)
+            yield Declared(key, fields.declared(RemoteDomain, key, body), (written,))
 
     def queries(self, wanted: Mapping[str, RemoteDomain | None], everything: bool) -> Sequence[Query]:
         """One listing: there are few."""
@@ -240,7 +238,8 @@ class RemoteDomainType(BaseType):
     def contribution(self, spec: RemoteDomain) -> Contributions:
         """What mail to and from the domain is spared; it admits no sender and refuses nobody's mail."""
         mail = ANY if spec.domain == EVERY_DOMAIN else frozenset({_wire(spec.domain)})
-        return tuple(Privilege(name, mail) for name in fields.widening(spec))
+        names = {*fields.widening(spec), *(("is_internal",) if _internal(spec) else ())}
+        return tuple(Privilege(name, mail) for name in sorted(names))
 
     def guards(self, before: RemoteDomain | None, after: RemoteDomain | None) -> Iterable[Guard]:
         return () if after is None else _guards(before, after)
@@ -266,9 +265,15 @@ def _guards(before: RemoteDomain | None, after: RemoteDomain) -> Iterator[Guard]
         summary = f"mailboxes may forward mail to {whose} automatically: it leaves the organization unseen"
         yield Guard("REMOTE-DOMAIN-FORWARD", summary, "write auto_forward_enabled: false")
     new = [name for name in _TRUST if getattr(after, name) and not (before and getattr(before, name))]
-    if new:
+    if new or (_internal(after) and not (before and _internal(before))):
+        new = new or ["allowed_oof_type: internal_legacy"]
         summary = f"{', '.join(new)}: mail of {whose} is not filtered as mail from outside"
         yield Guard("REMOTE-DOMAIN-TRUST", summary, "leave it false, unless the domain is of your own organization")
+
+
+def _internal(spec: RemoteDomain) -> bool:
+    """Whether the domain is an internal one: the service makes it one where AllowedOOFType becomes InternalLegacy."""
+    return bool(spec.is_internal) or spec.allowed_oof_type == "internal_legacy"
 
 
 def _called(spec: RemoteDomain) -> str:

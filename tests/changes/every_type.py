@@ -6,12 +6,13 @@ import dataclasses
 import functools
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from provisioner.changes import planning
 from provisioner.model import Absent, Address, ChangeSet, Desired, Observed, Present, Resource, ResourceType
 from provisioner.resources import TYPES, fields
 from provisioner.resources.dkim import Dkim
+from provisioner.resources.mailbox_selection import MailboxSelection
 from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.send_as import pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
@@ -117,6 +118,19 @@ def _hve_account(draw: random.Random) -> tuple[Any, Any]:
 _OBJECTS["hve_account"] = _hve_account
 
 
+def _mailbox_selection(draw: random.Random) -> tuple[Any, Any]:
+    """Switches of selected mailboxes, as they are and as they are to be."""
+    wanted, live = draw.sample(["enabled", "disabled", "inherit"], 2)
+    spec = MailboxSelection("printers", wanted, type="shared")
+    mailboxes = ("erp@contoso.com", "o'neil@contoso.com")
+    states = {word: frozenset(f"{mailbox} {word}" for mailbox in mailboxes) for word in (wanted, live)}
+    there = dataclasses.replace(spec, mailboxes=states[live], live=states[live])
+    return dataclasses.replace(spec, mailboxes=states[wanted]), there
+
+
+_OBJECTS["mailbox_selection"] = _mailbox_selection
+
+
 def _value(form: fields.Form, draw: random.Random) -> Any:
     """A canonical value of a form."""
     if isinstance(form, fields.Boolean):
@@ -127,6 +141,10 @@ def _value(form: fields.Form, draw: random.Random) -> Any:
         return frozenset(_text(form.item, draw) for _ in range(draw.randint(1 if form.needs_one else 0, 3)))
     if isinstance(form, fields.Reference):
         return "env:PASSWORD"
+    if isinstance(form, fields.Number):
+        return draw.randint(form.least, form.most)
+    if get_origin(form.schema) is Literal:
+        return draw.choice(get_args(form.schema))
     assert isinstance(form, fields.Text)
     return _text(form, draw)
 

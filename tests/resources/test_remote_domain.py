@@ -103,6 +103,9 @@ def test_forwarding_and_trust_are_guarded_where_they_begin() -> None:
     assert not [*KIND.guards(live(), closed), *KIND.guards(live(IsInternal=True), live(IsInternal=True))]
     assert KIND.contribution(live()) == (Privilege("auto_forward_enabled", ANY),)
     assert KIND.contribution(closed) == ()
+    odd = live(AllowedOOFType="InternalLegacy")
+    assert [g.rule for g in KIND.guards(live(), odd)] == ["REMOTE-DOMAIN-TRUST"]
+    assert Privilege("is_internal", ANY) in KIND.contribution(odd)
 
 
 @pytest.mark.parametrize("rows", snapshots("remote_domains"))
