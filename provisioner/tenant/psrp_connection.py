@@ -1,13 +1,14 @@
 """The connection of one runspace: pypsrp's, with every answer bounded in time and size, and no redirects.
 
 pypsrp sends through a session of requests, whose timeouts are for each byte: a host that sends one now and then would
-never be given up. So a timer cuts the socket: `read_timeout` after an exchange began, or when the time is over that the
-runspace has for what it is doing (`limit`).
+never be given up. So a thread cuts the socket: `read_timeout` after an exchange began, or when the time is over that
+the runspace has for what it is doing (`limit`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import ssl
 import threading
@@ -26,17 +27,25 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
 
+_NEVER = math.inf
+
+
 class Bounds:
-    """The limits of one connection. Used by the runspace's thread; its timer cuts from another."""
+    """The limits of one connection. Used by the runspace's thread; another one, which watches, cuts.
+
+    It watches from one exchange to the next, because a thread for each exchange would take a fifth of a run's time.
+    """
 
     def __init__(self, exchange_s: float) -> None:
         self._exchange_s = exchange_s
         self._allowed_s = self._left_bytes = 0.0
-        self._deadline = float("inf")
-        self._timer: threading.Timer | None = None
+        self._deadline = _NEVER
+        self._cut_at = _NEVER
+        self._looks_at: float | None = None
+        self._changed = threading.Condition()
         self._sockets: set[socket.socket] = set()
         self._cut = self._given_up = False
-        self.limit(float("inf"))
+        self.limit(_NEVER)
 
     @property
     def deadline(self) -> float:
@@ -54,20 +63,36 @@ class Bounds:
 
     def begin(self) -> None:
         """An exchange begins. Raises TimeoutError where no time is left for it."""
-        self.end()
-        left_s = self._deadline - time.monotonic()
+        now = time.monotonic()
+        left_s = self._deadline - now
         if left_s <= 0:
             raise TimeoutError(f"no end after {self._allowed_s:.0f} s")
-        self._cut = False
-        self._timer = threading.Timer(min(left_s, self._exchange_s), self._cut_off)
-        self._timer.daemon = True
-        self._timer.start()
+        with self._changed:
+            self._cut = False
+            self._cut_at = now + min(left_s, self._exchange_s)
+            if self._looks_at is None:
+                self._looks_at = self._cut_at
+                threading.Thread(target=self._watch, name="psrp limits", daemon=True).start()
+            elif self._cut_at < self._looks_at:
+                self._changed.notify()
 
     def end(self) -> None:
         """The exchange has ended, well or not."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        with self._changed:
+            self._cut_at = _NEVER
+
+    def _watch(self) -> None:
+        """Cut each exchange at its time. Ends at a look at which none is under way."""
+        with self._changed:
+            while self._cut_at < _NEVER:
+                left_s = self._cut_at - time.monotonic()
+                if left_s <= 0:
+                    self._cut_at = _NEVER
+                    self._cut_off()
+                else:
+                    self._looks_at = self._cut_at
+                    self._changed.wait(left_s)
+            self._looks_at = None
 
     def count(self, size: int) -> None:
         """So many bytes came. Raises Malformed for more than a pipeline may give."""
@@ -96,6 +121,8 @@ class Bounds:
     def close(self) -> None:
         """The runspace has no use for its connections any more."""
         self.end()
+        with self._changed:
+            self._changed.notify()  # nothing is left to watch
         for handle in list(self._sockets):
             self.closed(handle)
 

@@ -20,7 +20,7 @@ from provisioner.model import Answer, Cmdlet, GraphRequest, Request
 from provisioner.tenant import limits
 from provisioner.tenant.connect import connect
 from provisioner.tenant.psrp_connection import Bounds
-from tests.clocks import FastClock
+from tests.clocks import FastClock, until
 from tests.local_tenant import LocalTenant, hang_up, sandbox
 
 SEED = {
@@ -201,6 +201,34 @@ def test_an_exchange_is_cut_when_its_time_is_over() -> None:
         assert ours.recv(1) == b""
         bounds.closed(handle)
     bounds.close()
+
+
+def test_a_later_exchange_with_less_time_is_cut_at_its_own() -> None:
+    ours, theirs = socket.socketpair()
+    bounds = Bounds(60.0)
+    with ours, theirs:
+        ours.settimeout(10)
+        handle = bounds.opened(ours)
+        bounds.begin()
+        until(lambda: bounds._changed._waiters)  # type: ignore[attr-defined] # it watches the first one
+        bounds.end()
+        bounds.limit(0.05)
+        bounds.begin()
+        assert ours.recv(1) == b""
+        bounds.closed(handle)
+    bounds.close()
+
+
+def test_one_thread_watches_all_exchanges_and_ends_with_the_connection() -> None:
+    before = set(threading.enumerate())
+    bounds = Bounds(60.0)
+    for _ in range(3):
+        bounds.begin()
+        bounds.end()
+    bounds.begin()
+    assert len(set(threading.enumerate()) - before) == 1
+    bounds.close()
+    demand_ended(before)
 
 
 def test_a_port_closes_in_time_while_a_host_still_drips(tenant: LocalTenant) -> None:
