@@ -100,6 +100,7 @@ def enabled(tenant: LocalTenant, mailbox: str) -> bool:
     return row["SmtpClientAuthenticationDisabled"] is False
 
 
+@pytest.mark.one_of("fault")
 @pytest.mark.parametrize("fault", PLANS)
 def test_a_password_device_is_planned_and_stays_planned_on_any_day(fault: str, run: Run, tenant: LocalTenant) -> None:
     Path("plan.yaml").write_text(HEADER + PLANS[fault])
@@ -116,6 +117,7 @@ def test_a_password_device_is_planned_and_stays_planned_on_any_day(fault: str, r
     assert enabled(tenant, mailbox)
 
 
+@pytest.mark.one_of("fault")
 @pytest.mark.parametrize("fault", PLANS)
 def test_every_command_ends_alike_on_any_day(fault: str, run: Run) -> None:
     Path("plan.yaml").write_text(HEADER + PLANS[fault])

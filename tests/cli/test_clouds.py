@@ -95,6 +95,7 @@ def judged(cloud: str, text: str) -> str:
     return text
 
 
+@pytest.mark.one_of("cloud")
 @pytest.mark.parametrize("cloud", PLACES)
 def test_only_hosts_of_the_cloud_are_named(shop: Shop, cloud: str) -> None:
     place = PLACES[cloud]

@@ -137,6 +137,7 @@ def test_a_mailbox_that_is_not_there_is_told(shop: Shop) -> None:
     assert (said["speaks"], said["sentence"]) == ("yes", "the tenant has no mailbox nobody@contoso.com")
 
 
+@pytest.mark.one_of("arguments")
 @pytest.mark.parametrize("arguments", [("-",), (), ("--file", "-")])
 def test_a_dash_stands_for_standard_input(arguments: tuple[str, ...]) -> None:
     program = "import sys; from provisioner.cli.main import main; sys.exit(main(sys.argv[1:]))"

@@ -121,6 +121,7 @@ def one_or_seven(count: int) -> dict[str, str]:
     return {"erp@contoso.com": "enabled", **dict.fromkeys(OTHERS[: count - 1], "inherit")}
 
 
+@pytest.mark.one_of("way", "name", "count", cases=4)
 @pytest.mark.parametrize(
     ("way", "name", "count"),
     [
@@ -244,6 +245,7 @@ def revoked(trustee: str, sender: str) -> str:
     return f"absent: ['send_as/{trustee} as {sender}@fabrikam.com']\n"
 
 
+@pytest.mark.one_of("trustee", "sender")
 @pytest.mark.parametrize(
     ("trustee", "sender"),
     [
@@ -414,7 +416,7 @@ def switched(shop: Shop) -> dict[str, bool | None]:
 NAMES = [SCAN, "MFP@x.com", "mfp01@contoso.onmicrosoft.com", "MFP 3", GUID]
 
 
-@pytest.mark.one_of("count")
+@pytest.mark.one_of("name", "count", cases=3)
 @pytest.mark.parametrize(
     ("name", "count", "transport"),
     [
@@ -547,6 +549,7 @@ def test_a_shared_mailbox_is_not_to_be_unblocked_for_a_device(here: Shop) -> Non
     assert f"{INVOICES}, as which it may send (Send As)" in sheet
 
 
+@pytest.mark.one_of("name")
 @pytest.mark.parametrize("name", [SCAN, "mfp@x.com", "mfp01@contoso.onmicrosoft.com"])
 def test_a_device_signs_in_to_a_mailbox_by_each_of_its_names(here: Shop, name: str) -> None:
     here.write(
@@ -639,6 +642,7 @@ def told(shop: Shop) -> dict[str, str]:
     return {rule: text for rule, text in rules.items() if rule.startswith("SMTP-AUTH")}
 
 
+@pytest.mark.one_of("name")
 @pytest.mark.parametrize("name", ["mfp@x.com", SCAN, "mfp01@contoso.onmicrosoft.com"])
 def test_the_policy_of_a_device_s_user_is_found_by_each_name_of_its_mailbox(here: Shop, name: str) -> None:
     """Its alias is the sign-in name of a person, who has no such policy."""

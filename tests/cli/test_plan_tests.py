@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -38,9 +37,8 @@ def run_tests(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return run_in_process(["test", *arguments], folder, place)
 
 
-def test_the_example_passes() -> None:
-    command = [sys.executable, "-m", "provisioner", "test", "plans/tests"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
+def test_the_example_passes(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, str(ROOT / "plans" / "tests"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed, 0 failed." in done.stdout
 
