@@ -580,6 +580,19 @@ _DEVICES = r"correct (?:from|from or mailbox) of device/\S+(?:, device/\S+)*"
 _ELSE = f"(?:[,;] or ((?:take it out of|correct) the plan(?:, and {_DEVICES})?|{_DEVICES}))"
 
 _PATTERNS: Sequence[tuple[str, Follow]] = (
+    (r"write (auto_forward_enabled): (false)", _field),
+    (r"leave (sending_\w+) false while the domain is in use", lambda r, name: _field(r, name, "false")),
+    (r"where the addresses are your own, declare an inbound connector for them instead", by_hand("a connector")),
+    (r"leave it false, unless the domain is of your own organization", by_hand("a domain of our own")),
+    (r"make sure that an outbound connector leads to .*", by_hand("the other system")),
+    (r"move the devices to TLS 1.2, or let a relay at the site take their mail", by_hand("newer devices")),
+    (r"allow forwarding in a policy for single mailboxes only", by_hand("another policy")),
+    (r"leave room above what devices and applications send: .*", by_hand("a limit")),
+    (r"limit it by sender_ip_ranges, or declare an inbound connector for the addresses", by_hand("addresses")),
+    (r"make sure that its hosts deliver this mail", by_hand("the hosts")),
+    (r"write senders, sender_domains, sender_ip_ranges or recipient_domains", by_hand("a condition")),
+    (r"make sure that nobody is selected who should not sign in so", by_hand("the mailboxes")),
+    (r"to set a mailbox apart, list it under smtp_auth", by_hand("a list")),
     ("take it out of one of the two", _sections),
     (r"make sure that this is meant, then --allow (\S+)", _allowed),
     (r"write (require_tls): (true)", _field),

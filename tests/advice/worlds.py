@@ -396,15 +396,40 @@ def _of_sign_ins() -> Iterator[World]:
     yield _world("rights unread", send_as, denied=frozenset({"Get-RecipientPermission"}))
 
 
+def _of_settings() -> Iterator[World]:
+    yield _world("an allowed address", {"connection_filter": {"allow": [FREE]}}, "FILTER-ALLOW")
+    yield _world("forwarding", {"remote_domains": {"bank.example": {"tnef": "disabled"}}}, "REMOTE-DOMAIN-FORWARD")
+    trusted = {"auto_forward_enabled": False, "trusted_mail_inbound_enabled": True}
+    yield _world("trusted", {"remote_domains": {"trusted.example": trusted}}, "REMOTE-DOMAIN-TRUST")
+    yield _world("relayed", {"accepted_domains": {"contoso.com": {"type": "internal_relay"}}}, "ACCEPTED-DOMAIN-RELAY")
+    yield _world("blocked", {"accepted_domains": {"contoso.com": {"sending_to_disabled": True}}},
+                 "ACCEPTED-DOMAIN-BLOCKED")  # fmt: skip
+    yield _world("old TLS", {"transport_config": {"allow_legacy_tls_clients": "enabled"}}, "TLS-LEGACY")
+    yield _world("outbound spam", {"outbound_spam_policies": {"Default": {"auto_forwarding_mode": "on",
+                 "recipient_limit_per_day": 100}}}, "OUTBOUND-SPAM-FORWARD", "OUTBOUND-SPAM-LIMIT")  # fmt: skip
+    bypass = {"senders": ["scan@contoso.com"], "set_scl": -1}
+    yield _world("past the filter", {"transport_rules": {"Scanners": bypass}}, "TRANSPORT-RULE-BYPASS")
+    signed = {"sender_domains": ["contoso.com"], "route_message_outbound_connector": "to-signatures"}
+    out = {"type": "on_premises", "is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]}
+    yield _world("routed", {"transport_rules": {"Signatures": signed}, "outbound_connectors": {"to-signatures": out}},
+                 "TRANSPORT-RULE-ROUTE")  # fmt: skip
+    seen = {"set_header_name": "X-Seen", "set_header_value": "yes"}
+    yield _world("every message", {"transport_rules": {"Seen": seen}}, "TRANSPORT-RULE-EVERY-MESSAGE")
+    yield _world("selected", {"mailbox_selections": {"people": {"type": "user", "smtp_auth": "enabled"}}},
+                 "SELECTION-ENABLES", "SELECTION-MEMBERS")  # fmt: skip
+
+
 def pieces() -> Sequence[World]:
     """Every piece alone."""
-    return [*_of_connectors(), *_of_names(), *_of_dkim(), *_of_devices(), *_of_policies()]
+    return [*_of_connectors(), *_of_names(), *_of_dkim(), *_of_devices(), *_of_policies(), *_of_settings()]
 
 
 def combined(number: int) -> World:
     """Two to four pieces at once, the same every time."""
     choose = random.Random(f"advice {number}")
-    first, *others = choose.sample(pieces(), choose.choice((2, 2, 3, 4)))
+    # What is selected cannot be set beside an exclusive list.
+    fitting = [piece for piece in pieces() if piece.name != "selected"]
+    first, *others = choose.sample(fitting, choose.choice((2, 2, 3, 4)))
     world = first
     for other in others:
         world = world + other
