@@ -316,9 +316,10 @@ class Diagnostics:
     def raise_if_errors(self) -> None:
         """Raise InputError with everything found, in the order of the places, if any of it is an error."""
         if self.errors:
-            raise InputError(sorted(self.items, key=_place))
+            raise InputError(sorted(self.items, key=place_of))
 
 
-def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+def place_of(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    """What diagnostics are sorted by: file, line, column; those without a place come first."""
     at = diagnostic.location
     return (at.file, at.line, at.column) if at else ("", 0, 0)

@@ -8,7 +8,7 @@ a refusal.
 from provisioner.devices.afterwards import afterwards
 from provisioner.devices.attempts import at_mx, attempts, signs_in_as_application
 from provisioner.devices.choice import NAMES, Facts, choose, facts_of
-from provisioner.devices.expansion import egress, expand, odd_sources, worked_out_for
+from provisioner.devices.expansion import egress, expand, lost, odd_sources, worked_out_for
 from provisioner.devices.remedy import Remedy, remedy
 from provisioner.devices.sheet import report, sheet, summary
 from provisioner.devices.way import Way, device_of, way, way_of
@@ -26,6 +26,7 @@ __all__ = [
     "egress",
     "expand",
     "facts_of",
+    "lost",
     "odd_sources",
     "remedy",
     "report",

@@ -64,6 +64,12 @@ def expand(desired: Desired) -> tuple[Desired, Sequence[Diagnostic]]:
     return dataclasses.replace(desired, resources=work.resources, choices=work.choices), work.found
 
 
+def lost(desired: Desired) -> Desired:
+    """A plan with mistakes, with the choices of the devices that no method works for: one pass names them too."""
+    choices = {device.name: choose(device, facts_of(device, desired)) for device in desired.devices.values()}
+    return dataclasses.replace(desired, choices={name: c for name, c in choices.items() if c.method is None})
+
+
 def odd_sources(desired: Desired) -> Iterator[tuple[str, Location | None, Advice]]:
     """What is wrong with addresses of sites and devices, whatever they are used for: of which one, and where."""
     kind = InboundConnectorType()

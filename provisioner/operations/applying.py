@@ -190,7 +190,7 @@ async def apply(
         found = await plan_prepared(context, prepared, opened)
         digest = changeset.to_document(found)["provisioner"]["digest"]
         options.shown(found)
-        if not (found.pending or found.errored or any(f.blocks == "precondition" for f in found.findings)):
+        if not (found.pending or found.errored or any(f.blocks and not f.waived for f in found.findings)):
             if unrecorded(found, journals.kept(context, found.tenant_id)):
                 return await _carry_out(context, found, digest, options, opened)  # the next plan knows the devices
             return Applied(found, Outcome(()), digest)

@@ -198,7 +198,8 @@ def _findings(found: ChangeSet) -> Iterator[Check]:
         if finding.waived or finding.severity is Severity.INFO:
             continue
         state = PROBLEM if finding.severity is Severity.ERROR else WARNING
-        about = f"{finding.address}: " if finding.address else ""
+        named = finding.address is None or str(finding.address) in finding.summary
+        about = "" if named else f"{finding.address}: "
         yield Check(finding.rule, state, f"{about}{finding.summary}", finding.hint)
 
 

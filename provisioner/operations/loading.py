@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provisioner import rules
 from provisioner.changes.planning import Scope
-from provisioner.diagnostics import Diagnostic, InputError, Severity
+from provisioner.diagnostics import Diagnostic, InputError, Severity, place_of
 from provisioner.mailflow.basic_authentication import counted
 from provisioner.model import Address, Desired, Finding, Waiver
 from provisioner.model.traffic import Traffic
@@ -65,7 +65,7 @@ def validate(context: Context, path: Path, selection: Selection = EVERYTHING) ->
     """As `load`, with the findings of the rules that need no tenant. Raises InputError for a plan with mistakes."""
     waivers = selection.waivers()
     loaded = load(context, path, waivers)
-    return Loaded(loaded.desired, [*loaded.diagnostics, *_standing(loaded.desired, waivers, context.today())])
+    return _judged(loaded.desired, loaded.diagnostics, waivers, context.today())
 
 
 def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, strict_dates: bool = False) -> Loaded:
@@ -79,7 +79,12 @@ def lint(context: Context, path: Path, selection: Selection = EVERYTHING, *, str
     )
     if strict_dates:
         found = [dataclasses.replace(d, severity=Severity.ERROR) if _has_passed(d) else d for d in found]
-    return Loaded(desired, [*found, *_standing(desired, waivers, context.today())])
+    return _judged(desired, found, waivers, context.today())
+
+
+def _judged(desired: Desired, found: Sequence[Diagnostic], waivers: Sequence[Waiver], today: datetime.date) -> Loaded:
+    """A plan with everything that was found, in the order of the places."""
+    return Loaded(desired, sorted([*found, *_standing(desired, waivers, today)], key=place_of))
 
 
 def _has_passed(told: Diagnostic) -> bool:

@@ -114,8 +114,12 @@ async def device_records(asked: Asked, desired: Desired, cloud: Cloud) -> Mappin
 def _of_devices(report: DomainReport) -> Iterator[Finding]:
     for found in report.findings:
         if found.id.partition("-")[0] in _OF_DEVICES:
-            hint = _hint(found)
-            yield Finding(found.id, found.severity, found.summary, hint)
+            yield Finding(found.id, _severity(found), found.summary, _hint(found))
+
+
+def _severity(found: DnsFinding) -> Severity:
+    """The severity in a plan: it stops no apply, so it is a warning. `dns check` alone ends with 1 for it."""
+    return Severity.WARNING if found.severity is Severity.ERROR else found.severity
 
 
 def of_tenant(records: Mapping[str, Sequence[Finding]], observed: Observed) -> list[Finding]:
@@ -157,34 +161,32 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
     if not signing:
         return ()
     asked.about(len(signing))
-    checks = (check_signing(s.domain, dict(zip(_SELECTORS, s.selectors, strict=True))) for _, s, _ in signing)
+    checks = (check_signing(s.domain, dict(zip(_SELECTORS, s.selectors, strict=True))) for _, s in signing)
     found = await asyncio.gather(*(pursue(check, asked.all) for check in checks))
     return [
-        _of_signing(finding, resource, signs)
-        for (resource, _, signs), findings in zip(signing, found, strict=True)
+        _of_signing(finding, resource)
+        for (resource, _), findings in zip(signing, found, strict=True)
         for finding in findings
     ]
 
 
-def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, Signature, bool]]:
-    """What the plan has sign and the tenant has a configuration for, and whether it signs now."""
+def _signing(desired: Desired, observed: Observed) -> Iterator[tuple[Resource, Signature]]:
+    """What the plan has sign and the tenant has a configuration for."""
     types = {t.name: t for t in TYPES if Signature in t.contributes}
     for address, resource in desired.resources.items():
         kind, there = types.get(address.type), observed.resources.get(address)
         if kind is None or not isinstance(there, Present):
             continue
-        signs = bool(contributions(kind, there.spec))
         for wanted in contributions(kind, overlay(resource.spec, there.spec)):
             if isinstance(wanted, Signature):
-                yield resource, wanted, signs
+                yield resource, wanted
 
 
-def _of_signing(found: DnsFinding, resource: Resource, signs: bool) -> Finding:
-    """As the plan tells it; what is not published yet is not an error while signing is still to be switched on."""
-    yet = found.id == "DKIM-CNAME-MISSING" and not signs
-    hint = _hint(found)
-    severity = Severity.WARNING if yet else found.severity
-    return Finding(found.id, severity, found.summary, hint, resource.address, location=resource.location)
+def _of_signing(found: DnsFinding, resource: Resource) -> Finding:
+    """As the plan reports it."""
+    return Finding(
+        found.id, _severity(found), found.summary, _hint(found), resource.address, location=resource.location
+    )
 
 
 def asking(context: Context) -> Asked:

@@ -16,7 +16,7 @@ from typing import Any
 from provisioner import engine
 from provisioner.changes import changeset, planning
 from provisioner.changes.planning import Scope
-from provisioner.diagnostics import Diagnostic, InputError, Severity
+from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
 from provisioner.model import (
     Address,
@@ -80,7 +80,9 @@ async def plan_prepared(context: Context, prepared: Prepared, tenant: Tenant) ->
     desired, scope = prepared.desired, prepared.selection.scope()
     check_tenant(tenant.identity, desired.tenant)
     found, observed = await preview(context, desired, prepared.selection, tenant)
-    context.diagnose([_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)])
+    nothing = [_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)]
+    if nothing:
+        raise InputError(nothing)
     left = await _left(desired, found, tenant, context) if scope.whole else ()
     lost = gone(found, kept(context, found.tenant_id))
     findings = (*found.findings, *([finding_of(lost, found)] if lost else []))
@@ -182,8 +184,8 @@ async def _read(
 
 
 def _unmatched(target: str) -> Diagnostic:
-    hint = "provisioner plan shows the addresses; TYPE/* names all of a type"
-    return Diagnostic("TARGET-UNMATCHED", f"--target {target} names nothing of the plan", hint, Severity.WARNING)
+    hint = "correct the address: provisioner plan shows those of the plan; TYPE/* names all of a type"
+    return Diagnostic("TARGET-UNMATCHED", f"--target {target}: no resource of the plan matches", hint)
 
 
 async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Context) -> tuple[Address, ...]:

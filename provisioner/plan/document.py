@@ -25,7 +25,7 @@ from provisioner.border import Border
 from provisioner.changes import linking
 from provisioner.devices import applications as apps
 from provisioner.devices import hubs, sections
-from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity
+from provisioner.diagnostics import Diagnostic, Diagnostics, Location, Severity, place_of
 from provisioner.mailflow.basic_authentication import countdown
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.model.checking import adapter_of
@@ -76,10 +76,10 @@ def examine(
     variables: Mapping[str, Given] | None = None,
     border: Border | None = None,
 ) -> tuple[Desired, Sequence[Diagnostic]]:
-    """As `read`, with what the devices take where the plan has no mistake."""
+    """As `read`, with what the devices take where the plan has no mistake; else with those that no method works for."""
     desired, found = read(path, types, today=today, variables=variables, border=border)
     if any(d.severity is Severity.ERROR for d in found):
-        return desired, found
+        return devices.lost(desired), found
     desired, told = devices.expand(desired)
     return desired, [*found, *told]
 
@@ -109,7 +109,7 @@ def read(
     digest = plan_files.digest(files.files, desired.variables)
     desired = dataclasses.replace(desired, digest=digest, files=tuple(f.path for f in files.files))
     unquoted = {f.path for f in files.files if f.outside}
-    return desired, sorted((_withheld(d, unquoted) for d in found.items), key=_place)
+    return desired, sorted((_withheld(d, unquoted) for d in found.items), key=place_of)
 
 
 def _withheld(diagnostic: Diagnostic, unquoted: Collection[str]) -> Diagnostic:
@@ -573,11 +573,6 @@ def _innermost(content: Any, path: Sequence[str | int]) -> tuple[Any, str | int]
             break
         found, content = (content, part), content[part]
     return found
-
-
-def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
-    at = diagnostic.location
-    return (at.file, at.line, at.column) if at else ("", 0, 0)
 
 
 _VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"^var:|\$\{"}

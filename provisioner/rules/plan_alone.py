@@ -40,7 +40,7 @@ def lint(desired: Desired, types: Types = TYPES, observed: Observed | None = Non
 
 def _odd_sources(desired: Desired) -> Iterator[Finding]:
     """Addresses of sites and devices that cannot send, in a plan with mistakes; else their connectors tell."""
-    if desired.choices or not desired.devices:
+    if any(choice.method for choice in desired.choices.values()) or not desired.devices:
         return
     for name, location, advice in odd_sources(desired):
         rule = RULES[advice.rule]

@@ -79,7 +79,7 @@ def _as_at_the_start(shop: Shop) -> Iterator[None]:
 def told(shop: Shop, *arguments: str) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     done = shop.on_tenant("plan", "p.yaml", "--replay", "seen.json", "--format", "json", *arguments)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in {0, 6}, done.stderr
     for finding in json.loads(done.stdout)["provisioner"]["findings"]:
         found.setdefault(finding["rule"], []).append(finding)
     return found
