@@ -45,6 +45,7 @@ from provisioner.model import (
     Step,
     Unknown,
     field_names,
+    figures,
     key_of,
     written,
 )
@@ -56,6 +57,7 @@ from provisioner.model.document import (
     DriftDocument,
     FieldDocument,
     FindingDocument,
+    PathDocument,
     ReadBackDocument,
     ResourceDocument,
     SidesDocument,
@@ -63,6 +65,7 @@ from provisioner.model.document import (
     UnmanagedDocument,
     hinted,
 )
+from provisioner.model.paths import SendingPath
 
 FORMAT = 2
 """The version of our part of the document. Raised when an older reader would misunderstand it."""
@@ -115,13 +118,34 @@ def to_document(changeset: ChangeSet) -> ChangeSetDocument:
             "unmanaged": unmanaged_document(changeset),
             "promises": [{"address": str(a), **_read_back(found)} for a, found in sorted(changeset.promises.items())],
             "basis": None if changeset.basis is None else _basis(changeset.basis, changeset.changes),
+            "paths": (paths := [_sending_path(p, changeset) for p in changeset.paths]),
+            "summary": figures.summary_of([], paths),
             "digest": "",
         },
     }
+    document["provisioner"]["summary"] = figures.summary_of(document["resource_changes"], paths)
     if not changeset.drift:
         del document["resource_drift"]
     document["provisioner"]["digest"] = digest(document)
     return document
+
+
+def _sending_path(path: SendingPath, changeset: ChangeSet) -> PathDocument:
+    known = changeset.basis.desired.devices if changeset.basis else {}
+    sites = {name: known[name].site or "" for name in path.devices if name in known}
+    return {
+        "kind": path.kind,
+        "sender": path.sender,
+        "through": path.through,
+        "ways": list(path.ways),
+        "recipients": path.recipients,
+        "state": path.state,
+        "gains": path.gains,
+        "loses": path.loses,
+        "held_back": path.held_back,
+        "devices": [{"name": name, "site": sites.get(name, "")} for name in path.devices],
+        "count": path.count,
+    }
 
 
 def unmanaged_document(changeset: ChangeSet) -> UnmanagedDocument:
@@ -315,6 +339,7 @@ def _check(check: Check) -> dict[str, Any]:
 
 def _finding(finding: Finding) -> FindingDocument:
     at = finding.location
+    known: dict[str, bool] = {"known": True} if finding.known else {}
     return {
         "rule": finding.rule,
         "severity": finding.severity.value,
@@ -324,6 +349,7 @@ def _finding(finding: Finding) -> FindingDocument:
         "blocks": finding.blocks,
         "waived": finding.waived,
         "location": {"file": at.file, "line": at.line, "column": at.column} if at else None,
+        **known,  # type: ignore[typeddict-item]
     }
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import graphlib
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import mailflow, rules
 from provisioner.changes import linking, renaming, unmanaged
+from provisioner.changes.paths import sending_paths
 from provisioner.changes.renaming import Recognised
 from provisioner.changes.splitting import steps_of
 from provisioner.devices import worked_out_for
@@ -188,11 +190,20 @@ def plan(
         created=created,
         transport=transport,
         requests=observed.requests,
-        unmanaged=tuple(unmanaged.told(by_name[a.type], a, spec) for a, spec in sorted(left.items())),
         unmanaged_more=dict(observed.unmanaged),
-        promises=dict(_promises(changes, desired, by_name)),
         basis=Basis(desired, observed, scope.targets, scope.excludes, tuple(waivers)),
+        **_outlook(draft, changes, left),
     )
+
+
+def _outlook(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, Any]) -> dict[str, Any]:
+    """What the changes leave: unmanaged objects, what must be in force before anything closes, the sending paths."""
+    types = draft.types
+    return {
+        "unmanaged": tuple(unmanaged.told(types[a.type], a, spec) for a, spec in sorted(left.items())),
+        "promises": dict(_promises(changes, draft.desired, types)),
+        "paths": sending_paths(draft.desired, draft.observed, changes, tuple(types.values())),
+    }
 
 
 def _meant(observed: Observed, desired: Desired) -> Observed:
@@ -205,11 +216,24 @@ def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, A
     """What drafting found, and what the rules find in the plan, the tenant with what is unmanaged, each change."""
     desired, types = draft.desired, draft.types
     yield from draft.findings
-    yield from rules.lint(desired, tuple(types.values()), draft.observed)
+    pending = [c.address for c in changes if c.action is not Action.NO_OP]
+    devices = {name for a in pending if (r := desired.resources.get(a)) for name in r.devices}
+    for finding in rules.lint(desired, tuple(types.values()), draft.observed):
+        yield dataclasses.replace(finding, known=_stays(finding, pending, devices))
     yield from rules.check(desired, draft.observed, changes, types)
     yield from rules.check_unmanaged(left, desired, changes, types)
     for change in changes:
         yield from _guards(change, types[change.address.type], desired)
+
+
+def _stays(finding: Finding, pending: Collection[Address], devices: Collection[str]) -> bool:
+    """Whether a finding of the plan alone stops nothing, and neither its object nor a device that it names changes."""
+    if finding.blocks:
+        return False
+    if finding.address is not None:
+        return finding.address not in pending
+    named = re.findall(r"\bdevice/([^\s:,;]+)", finding.summary)
+    return not any(name in devices for name in named) if named else not pending
 
 
 def _promises(
@@ -341,7 +365,7 @@ class _Draft:
                 self._missing(kind, resource, observation)
 
     def tombstones(self) -> None:
-        reason = "the plan lists it under absent"
+        reason = "the run that is undone created it" if self.desired.declared_only else "the plan lists it under absent"
         for address, location in self.desired.absent.items():
             there = self.observed.resources.get(address)
             if not isinstance(there, Present):

@@ -48,6 +48,9 @@ from provisioner.rules import RULES
 
 Types = Sequence[ResourceType[Any]]
 
+_ADDED = frozenset({"paths", "summary"})
+"""Parts that are derived for a reader, and that a change set of an earlier version lacks."""
+
 _MOST = 10  # so many differences are named
 
 
@@ -170,7 +173,7 @@ def _changed(theirs: Sequence[Any], ours: Sequence[Mapping[str, Any]]) -> Iterat
 
 
 def _parts(theirs: Mapping[str, Any], ours: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for name in dict.fromkeys((*theirs, *ours)):
+    for name in dict.fromkeys((*theirs, *(n for n in ours if n not in _ADDED))):
         there, here = theirs.get(name), ours.get(name)
         if (name in theirs) == (name in ours) and _same(there, here):
             continue

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from provisioner.diagnostics import Location, Severity
 from provisioner.model import consequence
 from provisioner.model.devices import Choice, Device, Site
+from provisioner.model.paths import SendingPath
 from provisioner.model.picture import Contribution, Contributions
 from provisioner.model.traffic import Traffic
 
@@ -490,7 +491,8 @@ class Finding:
     """What a rule says about the plan or the change set.
 
     `blocks`: "input" (the plan is wrong, exit 3), "precondition" (the tenant is not as the plan takes for granted, exit
-    6), "apply" (a guard: shown by plan, refused by apply until allowed by name, exit 6) or "" (only shown).
+    6), "apply" (a guard: shown by plan, refused by apply until allowed by name, exit 6) or "" (only shown). `known`: it
+    follows from the plan alone, which `validate` and `lint` report too, and is about nothing that changes.
     """
 
     rule: str
@@ -501,6 +503,7 @@ class Finding:
     blocks: str = ""
     waived: str = ""
     location: Location | None = None
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -599,7 +602,7 @@ class ChangeSet:
     their state, that no plan declares any more and that are still so. `drift` is what the journal proves to have been
     changed by others since. `unmanaged` are objects that were read with the declared ones, `unmanaged_more` counts
     those of each type that are too many to name. `promises` are the objects that must be in force before anything is
-    closed by hand; empty where nothing closes.
+    closed by hand; empty where nothing closes. `paths` are the sending paths, today's and planned.
     """
 
     tenant: str
@@ -625,6 +628,7 @@ class ChangeSet:
     variables: Mapping[str, Any] = field(default_factory=dict)
     basis: Basis | None = None
     promises: Mapping[Address, ReadBack] = field(default_factory=dict)
+    paths: tuple[SendingPath, ...] = ()
 
     @property
     def pending(self) -> tuple[Change, ...]:

@@ -35,7 +35,10 @@ def hinted(text: str) -> HintDocument:
 
 
 class FindingDocument(HintDocument):
-    """A finding. `blocks` is "", "apply" or "precondition", `waived` the reason of a waiver or ""."""
+    """A finding. `blocks` is "", "apply" or "precondition", `waived` the reason of a waiver or "".
+
+    `known` is there where the plan alone leads to the finding, and nothing that it is about changes.
+    """
 
     rule: str
     severity: str
@@ -44,6 +47,7 @@ class FindingDocument(HintDocument):
     blocks: str
     waived: str
     location: LocationDocument | None
+    known: NotRequired[bool]
 
 
 class FieldDocument(TypedDict):
@@ -215,8 +219,48 @@ class RequestsDocument(TypedDict):
     write: int
 
 
+class PathDeviceDocument(TypedDict):
+    """A device of the plan that uses a path, and its site ("" for none)."""
+
+    name: str
+    site: str
+
+
+class PathDocument(TypedDict):
+    """A sending path (model/paths.py). `count` is how many mailboxes inherit, None for not known."""
+
+    kind: str
+    sender: str
+    through: str
+    ways: list[str]
+    recipients: str
+    state: str
+    gains: bool
+    loses: bool
+    held_back: bool
+    devices: list[PathDeviceDocument]
+    count: int | None
+
+
+class SummaryDocument(TypedDict):
+    """What the changes amount to (model/figures.py). `inheriting` counts mailboxes, None for not known."""
+
+    admits: int
+    may_stop: int
+    inheriting_admitted: bool
+    inheriting_may_stop: bool
+    inheriting: int | None
+    direct_send: str
+    deletes: int
+    dns_records: int
+    sentence: str
+
+
 class Facts(TypedDict):
-    """What we add to the document. `basis` is what the change set is derived from again (changes/verification.py)."""
+    """What we add to the document. `paths` and `summary` came later than format 2 and may be missing.
+
+    `basis` is what the change set is derived from again (changes/verification.py).
+    """
 
     format: int
     version: str
@@ -235,6 +279,8 @@ class Facts(TypedDict):
     promises: list[PromiseDocument]
     basis: dict[str, Any] | None
     digest: str
+    paths: NotRequired[list[PathDocument]]
+    summary: NotRequired[SummaryDocument]
 
 
 class ChangeSetDocument(TypedDict):

@@ -11,6 +11,7 @@ import pytest
 from provisioner.changes import changeset, planning, unmanaged, verification
 from provisioner.model import Address, ChangeSet, Desired, Observed, Present, Resource, Unmanaged
 from provisioner.render import html, markdown, text
+from provisioner.render.review import Shown
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
@@ -64,7 +65,7 @@ def test_who_made_an_object_is_told() -> None:
     marked = replace(TEMP, name="relay", owner="printers/prod", source="default")
     found = planned(wizard, marked)
     assert [(u.made_by, u.owner) for u in found.unmanaged] == [("hybrid_wizard", ""), ("", "printers/prod")]
-    lines = text.render(changeset.to_document(found), unmanaged=True)
+    lines = text.render(changeset.to_document(found), Shown(unmanaged=True))
     assert "(made by the Hybrid Configuration Wizard)" in lines
     assert '(made by plan "printers/prod")' in lines
 
@@ -98,7 +99,7 @@ def test_a_saved_change_set_reports_the_same(monkeypatch: pytest.MonkeyPatch) ->
     assert document["provisioner"]["basis"]["others"] == {"smtp_auth": 6}
     again = verification.derive(document, TYPES, "change.json")
     assert (again.unmanaged, again.unmanaged_more) == (found.unmanaged, {"smtp_auth": 3})
-    assert "and 3 more" in text.render(document, unmanaged=True)
+    assert "and 3 more" in text.render(document, Shown(unmanaged=True))
 
 
 def test_every_format_counts_them_and_text_lists_them() -> None:
@@ -109,7 +110,7 @@ def test_every_format_counts_them_and_text_lists_them() -> None:
     assert count in text.render(document)
     assert count in html.render(document)
     assert markdown.escape(count) in markdown.render(document)
-    listed = text.render(document, unmanaged=True)
+    listed = text.render(document, Shown(unmanaged=True))
     assert count not in listed
     assert 'inbound_connector["migration-temp"]: relay to any recipient for 198.51.100.7' in listed
     one = text.render(changeset.to_document(planned(TEMP)))
