@@ -26,6 +26,7 @@ from provisioner.cli.options import (
     plan_path,
     replay,
     targets,
+    viewing,
 )
 from provisioner.cli.output import STREAM, print_plan
 from provisioner.cli.session import Session, crash_file, moment
@@ -39,6 +40,9 @@ from provisioner.operations.loading import Selection
 from provisioner.operations.observed import observed_mail
 from provisioner.render import stream, text
 from provisioner.render.diagnostics import diagnostics_json
+from provisioner.render.escape import whole
+from provisioner.render.review import asked_about
+from provisioner.render.wrapping import wrapped
 
 
 @click.command("apply")
@@ -78,6 +82,7 @@ from provisioner.render.diagnostics import diagnostics_json
 @excludes
 @allows
 @replay
+@viewing
 @apply_format
 @detailed_exitcode
 @click.pass_obj
@@ -177,7 +182,7 @@ class _View:
         if self.session.format != "json":
             print_plan(self.session, document)
 
-    def approve(self, _: ChangeSet) -> bool:
+    def approve(self, found: ChangeSet) -> bool:
         if self.auto_approve:
             return True
         if not self.session.interactive:
@@ -185,7 +190,9 @@ class _View:
                 "nobody is there to be asked: use --auto-approve with a plan, --expect-digest or --plan with a saved "
                 "change set"
             )
-        click.echo("\nDo you want to perform these actions? Only 'yes' will be accepted to approve.", err=True)
+        about = asked_about(changeset.to_document(found), self.session.profile_label)
+        question = f"Do you want to perform these actions in {about}? Only 'yes' will be accepted to approve."
+        click.echo(f"\n{whole(wrapped(question, self.session.width(sys.stderr)))}", err=True)
         answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
         return bool(answer.strip() == "yes")
 
@@ -248,7 +255,11 @@ class _View:
                 done = Counter(r["action"] for r in results if r["status"] == "done")
                 self.session.line(stream.summary(done, "apply", moment()))
         elif results or not self.session.quiet:
-            self.session.result(text.account(results, broken=broken, color=self.session.colored(sys.stdout)))
+            self.session.result(
+                text.account(
+                    results, broken=broken, color=self.session.colored(sys.stdout), width=self.session.width(sys.stdout)
+                )
+            )
         if whole:
             return 0
         return 1 if self.session.detailed else how.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -11,6 +12,9 @@ from provisioner.cli.session import Session
 from provisioner.diagnostics import Declined
 from provisioner.operations.applying import Terms, load_saved
 from provisioner.operations.approving import approve
+from provisioner.render.escape import whole
+from provisioner.render.review import asked_about
+from provisioner.render.wrapping import wrapped
 
 
 @click.command("approve")
@@ -42,7 +46,9 @@ def command(session: Session, file: Path, key: Path | None, expect_digest: str |
                 "nobody is there to be asked: give --expect-digest SHA256, the digest that the review showed"
             )
         print_plan(session, saved.document)
-        click.echo(f"\nDo you approve this change set ({digest})? Only 'yes' will be accepted.", err=True)
+        about = asked_about(saved.document, session.profile_label)
+        question = f"Do you approve this change set ({digest}) for {about}? Only 'yes' will be accepted."
+        click.echo(f"\n{whole(wrapped(question, session.width(sys.stderr)))}", err=True)
         if click.prompt("  Enter a value", default="", show_default=False, err=True).strip() != "yes":
             raise Declined("Not approved: nothing was signed.")
     place, fingerprint = approve(session, file, digest, key, terminal=session.interactive)

@@ -31,6 +31,7 @@ COMMANDS = {
     "fmt": "Rewrite plan files in the standard layout.",
     "plan": "Show what would change in the tenant, and save it for apply.",
     "show": "Show a saved change set.",
+    "graph": "Draw the sending paths, as they are today and as the plan leaves them.",
     "approve": "Approve a saved change set: sign its digest with an SSH key.",
     "apply": "Carry out a plan, or exactly a saved change set.",
     "lint": "Check a plan with the rules that need no tenant.",

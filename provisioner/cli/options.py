@@ -210,6 +210,23 @@ _REPORT_NAMES = {
 }
 
 
+def viewing(function: Any) -> Any:
+    """How much of a change set is printed as text: `--concise`, `--all-findings`."""
+
+    @functools.wraps(function)
+    def given(*arguments: Any, **options: Any) -> Any:
+        session = click.get_current_context().obj
+        session.concise, session.all_findings = options.pop("concise"), options.pop("all_findings")
+        return function(*arguments, **options)
+
+    for option in (
+        click.option("--all-findings", is_flag=True, help="Print every finding, not only those about the changes."),
+        click.option("--concise", is_flag=True, help="Print one line for each change."),
+    ):
+        given = option(given)
+    return given
+
+
 def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `30m`, `12h` or `7d`. Raises UsageError for anything else."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -17,6 +17,7 @@ from provisioner.cli.options import (
     replay,
     reports,
     targets,
+    viewing,
 )
 from provisioner.cli.output import print_plan, write_reports
 from provisioner.cli.session import Session
@@ -32,6 +33,7 @@ from provisioner.operations.planning import plan
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
 @click.option("--expires", default="7d", show_default=True, metavar="TIME", help="How long a saved change set is good.")
 @click.option("--unmanaged", is_flag=True, help="List the objects that the plan could declare and does not (text).")
+@viewing
 @reports
 @targets
 @excludes
@@ -56,7 +58,8 @@ def command(
 ) -> int:
     """Show what would change in the tenant.
 
-    PATH is a plan file or a folder of them, plans/ if not given. Guards never stop a plan from being shown. With
+    PATH is a plan file or a folder of them, plans/ if not given. The plan is shown and saved whatever it says; exit 6
+    where an error keeps it from being applied. With
     --replay the mail that was observed is tried against the tenant as it is and as the plan leaves it: senders that
     would be refused or would send in another way are findings, and the first ones stop apply.
     """
@@ -66,20 +69,20 @@ def command(
     document = changeset.to_document(found)
     if out:
         changeset.save(document, out)
-    write_reports(session, document, reports)
+    write_reports(session, document, reports, file=out)
     if "-" not in map(str, reports.values()):
-        print_plan(session, document, unmanaged=unmanaged)
+        print_plan(session, document, unmanaged=unmanaged, file=out)
     if out:
         digest = document["provisioner"]["digest"]
         session.note(f"Saved as {out}. To apply exactly this: provisioner apply {out} --expect-digest {digest}")
-    code = exit_code(found)
+    code = exit_code(found) or (6 if any(f.blocks and not f.waived for f in found.findings) else 0)
     if detailed_exitcode:
         return 1 if code else 2 if found.pending else 0
     return code
 
 
 def exit_code(found: ChangeSet) -> int:
-    """0, or what keeps the plan from being whole: 4 a permission, 5 something unreadable, 6 an unmet precondition."""
+    """0, or why a comparison is not whole: 4 a permission, 5 something unreadable, 6 an unmet precondition."""
     unread = [*found.unknown.values(), *found.unlisted.values()]
     if unread:
         return 4 if any(u.kind in {"sign_in", "permission"} for u in unread) else 5

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from provisioner.changes import changeset
-from provisioner.cli.options import allows, plan_format, reports
+from provisioner.cli.options import allows, plan_format, reports, viewing
 from provisioner.cli.output import print_plan, write_reports
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
@@ -18,6 +18,7 @@ from provisioner.operations.undoing import rollback
 @click.command("rollback")
 @click.argument("run_", metavar="RUN", default="last")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Save it for apply.")
+@viewing
 @reports
 @allows
 @plan_format
@@ -33,9 +34,9 @@ def command(
     back = run(rollback(session, run_, Selection(allows=allows)))
     document = changeset.to_document(back.found)
     changeset.save(document, out)
-    write_reports(session, document, reports)
+    write_reports(session, document, reports, file=out)
     if "-" not in map(str, reports.values()):
-        print_plan(session, document)
+        print_plan(session, document, file=out)
     for sentence in back.left_out:
         session.note(f"Not undone: {sentence}")
     digest = document["provisioner"]["digest"]

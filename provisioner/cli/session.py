@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import shutil
 import sys
 import time
 import uuid
@@ -49,6 +50,8 @@ class Session:
     quiet: bool = False
     verbose: int = 0
     format: str = "text"
+    all_findings: bool = False
+    concise: bool = False
     detailed: bool = False
     files: list[str] = field(default_factory=list)
     variables: Mapping[str, Given] = field(default_factory=dict)
@@ -179,6 +182,15 @@ class Session:
             return self.color
         return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
+    def width(self, stream: Any) -> int | None:
+        """The columns of a terminal; None for a stream that is none, whose lines stay whole."""
+        return shutil.get_terminal_size().columns if stream.isatty() else None
+
+    @property
+    def profile_label(self) -> str:
+        """The name of the profile as it was asked for; "" for the default one."""
+        return self.profile_name or os.environ.get("PROVISIONER_PROFILE", "")
+
     @property
     def interactive(self) -> bool:
         """Whether somebody is there to be asked."""
@@ -229,7 +241,7 @@ class Session:
     def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
         from provisioner.render.diagnostics import render_diagnostics
 
-        text = render_diagnostics(diagnostics, read_line, self.colored(sys.stderr))
+        text = render_diagnostics(diagnostics, read_line, self.colored(sys.stderr), self.width(sys.stderr))
         click.echo(whole(text, color=self.colored(sys.stderr)), err=True, nl=False)
 
     def fail(self, error: ProvisionerError) -> int:

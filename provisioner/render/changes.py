@@ -15,6 +15,7 @@ from provisioner.model.document import (
     DriftDocument,
     FieldDocument,
     Fields,
+    RecordDocument,
     StepDocument,
     UnmanagedDocument,
     UnmanagedObjectDocument,
@@ -30,7 +31,15 @@ NO_CHANGES = "No changes. Your infrastructure matches the configuration."
 
 def conclusion(document: ChangeSetDocument) -> str:
     """What a change set without changes says about the tenant."""
+    if is_rollback(document):
+        return "Nothing to undo: what the run changed is as it was before, or is not undone."
     return "No changes to what the plan declares." if _left_unchanged(document) else NO_CHANGES
+
+
+def is_rollback(document: ChangeSetDocument) -> bool:
+    """Whether the change set undoes a run: it follows from no plan."""
+    basis = document["provisioner"]["basis"]
+    return bool(basis and basis.get("declared_only"))
 
 
 def limit(document: ChangeSetDocument) -> str:
@@ -149,11 +158,32 @@ def in_unicode(change: ChangeDocument) -> str:
 def step_line(step: StepDocument) -> str:
     """A step in one line: the cmdlet with every value that it sends, or what is waited for."""
     if "await" in step:
-        return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {json.dumps(r['value'])}" for r in step["await"])
+        return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {record_value(r)}" for r in step["await"])
     if "confirm" in step:
         return f"read back until it shows {json.dumps(step['confirm'], ensure_ascii=False)}; what follows closes"
     sent = step["send"]
-    return f"{sent['cmdlet']} {json.dumps(sent['parameters'], ensure_ascii=False)}"
+    return f"{sent['cmdlet']} {json.dumps(plainly(sent['parameters']), ensure_ascii=False)}"
+
+
+def record_value(record: RecordDocument) -> str:
+    """The value of a DNS record; one that Exchange names when it creates the object is said to be known later."""
+    return str(plainly(record["value"]))
+
+
+def plainly(value: Any) -> Any:
+    """A value of a request for a person: what is known only when it is sent is said in words."""
+    match value:
+        case {"$ref": {"property": name}}:
+            return f"(known after creation: {name})"
+        case {"$secret": reference}:
+            return f"(the secret {reference})"
+        case {"$delta": {"add": added, "remove": removed}}:
+            return {word: some for word, some in (("add", added), ("remove", removed)) if some}
+        case dict():
+            return {name: plainly(item) for name, item in value.items()}
+        case list():
+            return [plainly(item) for item in value]
+    return value
 
 
 def drifted(item: DriftDocument) -> str:

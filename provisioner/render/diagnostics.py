@@ -6,12 +6,12 @@ Everything quoted is escaped: what a plan holds must not move a terminal's curso
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.render.escape import visible
+from provisioner.render.wrapping import columns, wrapped
 
 ReadLine = Callable[[str, int], str | None]
 
@@ -25,19 +25,24 @@ _COLORS = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severit
 _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
-def render_diagnostics(diagnostics: Iterable[Diagnostic], read_line: ReadLine, color: bool) -> str:
-    """Each as `file:line:column: error[ID]: what`, the line with a caret, `= hint:`, and the places related to it."""
-    return "\n".join(_one(d, read_line, color) for d in diagnostics)
+def render_diagnostics(
+    diagnostics: Iterable[Diagnostic], read_line: ReadLine, color: bool, width: int | None = None
+) -> str:
+    """Each as `file:line:column: error[ID]: what`, the line with a caret, `= hint:`, and the places related to it.
+
+    Sentences are wrapped to `width` columns; a quoted line never is, since the caret points at its columns.
+    """
+    return "\n".join(_one(d, read_line, color, width) for d in diagnostics)
 
 
-def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool) -> str:
+def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool, width: int | None) -> str:
     def painted(text: str, code: str) -> str:
         return f"{code}{text}{_RESET}" if color else text
 
     at = diagnostic.location
     place = f"{_place(at)}: " if at else ""
     head = painted(f"{diagnostic.severity}[{diagnostic.id}]", _COLORS[diagnostic.severity])
-    out = [f"{place}{head}: {painted(visible(diagnostic.summary), _BOLD)}"]
+    out = [wrapped(f"{place}{head}: {painted(visible(diagnostic.summary), _BOLD)}", width)]
     margin = ""
     quoted = _quoted(at, diagnostic.length, read_line) if at else None
     if at and quoted:
@@ -48,7 +53,8 @@ def _one(diagnostic: Diagnostic, read_line: ReadLine, color: bool) -> str:
     hint = diagnostic.hint.splitlines()
     for number, text in enumerate(hint):
         label = "= hint: " if number == 0 else "        "
-        out.append(f"  {margin} {painted(label, _DIM)}{visible(text)}" if margin else f"  {label}{visible(text)}")
+        line = f"  {margin} {painted(label, _DIM)}{visible(text)}" if margin else f"  {label}{visible(text)}"
+        out.append(wrapped(line, width))
     out += [
         f"  {margin}{' ' if margin else ''}= {_place(place)}: {visible(word)}" for place, word in diagnostic.related
     ]
@@ -149,33 +155,20 @@ def _quoted(at: Location, length: int, read_line: ReadLine) -> tuple[str, str] |
     pieces, start = _cut(pieces, start)
     if cut and pieces[0] != "…":
         pieces, start = ["…", *pieces], start + 1
-    before = sum(map(_columns, pieces[:start]))
-    marked = sum(map(_columns, pieces[start : start + max(length, 1)]))
+    before = sum(map(columns, pieces[:start]))
+    marked = sum(map(columns, pieces[start : start + max(length, 1)]))
     return "".join(pieces).rstrip(), " " * before + "^" * max(marked, 1)
 
 
 def _cut(pieces: Sequence[str], start: int) -> tuple[list[str], int]:
-    if sum(map(_columns, pieces)) <= _WIDEST:
+    if sum(map(columns, pieces)) <= _WIDEST:
         return list(pieces), start
     first = max(start - _WIDEST // 4, 0)
-    window, columns = [], 0
+    window, used = [], 0
     for piece in pieces[first:]:
-        columns += _columns(piece)
-        if columns > _WIDEST:
+        used += columns(piece)
+        if used > _WIDEST:
             window.append("…")
             break
         window.append(piece)
     return (["…", *window], start - first + 1) if first else (window, start)
-
-
-def _columns(piece: str) -> int:
-    """The columns that a terminal gives to a piece: two for wide characters, none for combining ones."""
-    if piece.isascii():
-        return len(piece)
-    return sum(_width(c) for c in piece)
-
-
-def _width(unit: str) -> int:
-    if unicodedata.combining(unit) or unicodedata.category(unit) in {"Mn", "Me"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(unit) in {"W", "F"} else 1

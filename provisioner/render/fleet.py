@@ -78,7 +78,7 @@ def html(report: FleetReport) -> str:
         words=words,
         changes=changes,
         detail=detail,
-        style=source("plan.css"),
+        style=source("base.css") + source("plan.css"),
         script=script,
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'",
     )

@@ -1,6 +1,7 @@
 """A change set as one HTML file that a reviewer opens: nothing is fetched, and it reads without scripts too.
 
-Every change is a `<details>` element, dangers first; a small script filters by type, action and words. The content
+Every change is a `<details>` element, dangers first, by site, device and type; a small script filters by type, action
+and words, and copies commands and DNS records. The content
 security policy lets run that one script, named by its hash, and nothing that a name in the tenant might smuggle in.
 """
 
@@ -9,48 +10,84 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, FindingDocument
+from provisioner.model import figures
+from provisioner.model.document import ChangeDocument, ChangeSetDocument
+from provisioner.render import graph, review
 from provisioner.render.changes import action as action_of
-from provisioner.render.changes import conclusion, dangers, in_unicode, limit, remark, step_line, unmanaged, worst_first
-from provisioner.render.pages import page, source
+from provisioner.render.changes import (
+    conclusion,
+    dangers,
+    drifted,
+    in_unicode,
+    limit,
+    record_value,
+    remark,
+    step_line,
+    unmanaged,
+    worst_first,
+)
+from provisioner.render.pages import drawing, page, source
+from provisioner.render.review import PLAIN, Shown
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _VERBS = {"delete": "destroy", "update": "change", "create": "add"}
 
 
-def render(document: ChangeSetDocument) -> str:
+def render(document: ChangeSetDocument, shown: Shown = PLAIN) -> str:
     """The whole page."""
     changes = worst_first(document)
     script = source("plan.js")
     # What the browser hashes is the element's text: it begins with the line end behind its tag.
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
+    news, known = review.news(document)
+    waived = [f for f in review.ranked(document["provisioner"]["findings"]) if f["waived"]]
     return page(
         "plan.html.jinja",
         document=document,
         ours=document["provisioner"],
+        where=review.where(document, shown.profile)[1:],
+        summary=figures.summary(document),
         changes=changes,
+        groups=review.groups(document),
         counts=Counter(map(action_of, changes)),
         verbs=_VERBS,
         conclusion=conclusion(document),
         limit=limit(document),
         unmanaged=unmanaged(document),
-        findings=_ranked(document["provisioner"]["findings"]),
+        tasks=review.tasks(document),
+        picture=_picture(document),
+        paths=review.paths_of(document),
+        stopping=[f for f in news if f["blocks"]],
+        news=[f for f in news if not f["blocks"]],
+        folded=(("about what stays as it is", known), ("allowed", waived)),
         filters=_filters(changes),
+        command=review.apply_command(document, shown),
         action_of=action_of,
+        affected=review.affected,
         dangers_of=dangers,
+        drift=document.get("resource_drift", ()),
+        drifted=drifted,
         in_unicode=in_unicode,
+        record_value=record_value,
         remark=remark,
+        rule_page=lambda rule: review.rule_page(rule, shown.rules),
         step_line=step_line,
-        style=source("plan.css"),
+        telling=review.telling,
+        style=source("base.css") + source("plan.css"),
         script=script,
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; form-action 'none'",
     )
 
 
-def _ranked(findings: Iterable[FindingDocument]) -> list[FindingDocument]:
-    """What stops apply first, what is waived last."""
-    return sorted(findings, key=lambda f: (bool(f["waived"]), not f["blocks"], f["severity"], f["rule"]))
+def _picture(document: ChangeSetDocument) -> Markup:
+    """The sending paths as inline SVG, in which every name was escaped; nothing where none changes or is used."""
+    drawn = graph.svg(graph.graph(document)) if document["provisioner"].get("paths") else ""
+    return drawing(drawn)
 
 
 def _filters(changes: Sequence[ChangeDocument]) -> list[tuple[str, list[tuple[str, int]]]]:

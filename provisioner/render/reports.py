@@ -113,6 +113,7 @@ def of_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[FindingDocument]:
             "location": {"file": d.location.file, "line": d.location.line, "column": d.location.column}
             if d.location
             else None,
+            "known": False,
         }
         for d in diagnostics
     ]

@@ -155,7 +155,7 @@ def _html(document: Document) -> str:
         "rows": [_facts(sender) for sender in document["senders"]],
         "gaps": gaps(document),
     }
-    return page("senders.html.jinja", style=source("sheet.css"), **shown)
+    return page("senders.html.jinja", style=source("base.css") + source("sheet.css"), **shown)
 
 
 _OUTCOMES = {

@@ -73,7 +73,7 @@ def sheet_html(document: Document) -> str:
         "sections": list(_sections(document)),
         "code": qr_code(_typed(document)) if document["settings"] else "",
     }
-    return page("sheet.html.jinja", sheet=document, style=source("sheet.css"), **facts)
+    return page("sheet.html.jinja", sheet=document, style=source("base.css") + source("sheet.css"), **facts)
 
 
 def _typed(document: Document) -> str:
@@ -154,7 +154,7 @@ def report_csv(document: Document) -> str:
 def report_html(document: Document) -> str:
     """The report as a page."""
     facts = {"head": _report_head(document), "columns": _COLUMNS, "used": USED_COLUMNS}
-    return page("report.html.jinja", report=document, style=source("sheet.css"), **facts)
+    return page("report.html.jinja", report=document, style=source("base.css") + source("sheet.css"), **facts)
 
 
 def _report_head(document: Document) -> str:

@@ -143,6 +143,7 @@ def _unruled(severity: str, summary: str, hint: str, address: str | None) -> Fin
         "blocks": "",
         "waived": "",
         "location": None,
+        "known": False,
     }
 
 

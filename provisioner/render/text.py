@@ -11,7 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from provisioner.model.document import ChangeDocument, ChangeSetDocument, FieldDocument, RecordDocument, ResultDocument
+from provisioner.model import consequence, figures
+from provisioner.model.document import (
+    ChangeDocument,
+    ChangeSetDocument,
+    FieldDocument,
+    FindingDocument,
+    PathDocument,
+    RecordDocument,
+    ResultDocument,
+)
+from provisioner.render import review
 from provisioner.render.changes import action as action_of
 from provisioner.render.changes import (
     closing,
@@ -21,6 +31,7 @@ from provisioner.render.changes import (
     in_unicode,
     limit,
     opened_first,
+    record_value,
     remark,
     step_line,
     unmanaged_lines,
@@ -28,39 +39,73 @@ from provisioner.render.changes import (
 )
 from provisioner.render.changes import unmanaged as count_unmanaged
 from provisioner.render.escape import visible
+from provisioner.render.review import PLAIN, Shown
+from provisioner.render.wrapping import wrapped
 
 _PHRASES = {"create": "will be created", "update": "will be updated in-place", "delete": "will be destroyed"}
 _SIGNS = {"create": "+", "update": "~", "delete": "-"}
-_COLORS = {"+": "32", "~": "33", "-": "31", "error": "31", "warning": "33", "info": "36"}
+_COLORS = {"+": "32", "~": "33", "-": "31", "error": "31", "warning": "33", "info": "36", "bold": "1"}
+_DANGERS = {consequence.DELETES: "1;31", consequence.STOPS: "31", consequence.WIDENS: "35"}
+"""Each danger has a colour of its own: bold red, red, magenta."""
+
 _LEGEND = {"create": "create", "update": "update in-place", "delete": "destroy"}
 
 Paint = Callable[[str, str], str]
 
 
-def render(document: ChangeSetDocument, *, color: bool = False, unmanaged: bool = False) -> str:
-    """The whole plan as text; `unmanaged` objects are counted, or listed."""
-    paint = _painter(color)
-    lines: list[str] = []
+def render(document: ChangeSetDocument, shown: Shown = PLAIN) -> str:
+    """The whole plan as text: where it stands, the changes, what they amount to, then the findings."""
+    paint = _painter(shown.color)
     changes = worst_first(document)
-    lines += _unreadable(document, paint)
-    lines += _findings(document, paint)
-    if changes:
+    lines = [*_head(document, shown, paint), *_unreadable(document, paint)]
+    if shown.concise:
+        lines += [_short(change, paint) for change in changes]
+        lines += [""] if changes else []
+    elif changes:
         lines += _legend(changes, paint)
+        paths = review.paths_of(document)
         for change in changes:
-            lines += _change(change, paint)
+            lines += _change(change, paths.get(change["address"], ()), paint)
+    lines += _amounts(document, changes, paint)
+    findings = list(_findings(document, shown, paint))
+    lines += ["", *findings] if findings else []
+    lines += _notes(document)
+    lines += _unmanaged(document, whole=shown.unmanaged)
+    return wrapped("\n".join(lines), shown.width) + "\n"
+
+
+def _head(document: ChangeSetDocument, shown: Shown, paint: Paint) -> Iterator[str]:
+    """The tenant first: who has two windows open must see which is which."""
+    (_, tenant), *rest = review.where(document, shown.profile)
+    yield f"Tenant {paint('bold', tenant)}" + "".join(f", {name} {value}" for name, value in rest)
+    yield ""
+
+
+def _amounts(document: ChangeSetDocument, changes: Sequence[ChangeDocument], paint: Paint) -> Iterator[str]:
+    """Terraform's line, and the sentence that says what it means for mail."""
+    if changes:
         counts = Counter(map(action_of, changes))
-        lines += [
-            f"Plan: {counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy.",
-        ]
+        yield f"Plan: {counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy."
+        yield paint("bold", figures.summary(document)["sentence"])
     elif not document["errored"]:
         failed = any(f["blocks"] == "precondition" for f in document["provisioner"]["findings"])
-        lines.append("Nothing can be planned until the errors above are corrected." if failed else conclusion(document))
-    lines += _notes(document)
-    lines += _unmanaged(document, whole=unmanaged)
-    return "\n".join(lines) + "\n"
+        yield "Nothing can be planned until the errors below are corrected." if failed else conclusion(document)
 
 
-def account(results: Sequence[ResultDocument], *, broken: str = "", color: bool = False) -> str:
+def _short(change: ChangeDocument, paint: Paint) -> str:
+    """A change in one line."""
+    sign = _SIGNS[action_of(change)]
+    words = f" ({_dangers(change, paint)})" if dangers(change) else ""
+    return f"  {paint(sign, sign)} {visible(change['address'])}{words}"
+
+
+def _dangers(change: ChangeDocument, paint: Paint) -> str:
+    return ", ".join(paint(word, word) for word in dangers(change))
+
+
+def account(
+    results: Sequence[ResultDocument], *, broken: str = "", color: bool = False, width: int | None = None
+) -> str:
     """How an apply ended. Each result has address, action, status, detail and warnings; `broken`: why it broke off."""
     paint = _painter(color)
     done = Counter(r["action"] for r in results if r["status"] == "done")
@@ -70,7 +115,7 @@ def account(results: Sequence[ResultDocument], *, broken: str = "", color: bool 
     open_ends = [r for r in results if r["status"] not in {"done", "already_done"}]
     if not (open_ends or broken):
         also = f" {already} of the changes had been made already." if already else ""
-        return "\n".join([*lines, paint("+", f"Apply complete! Resources: {counts}") + also]) + "\n"
+        return wrapped("\n".join([*lines, paint("+", f"Apply complete! Resources: {counts}") + also]), width) + "\n"
     for status, words in _ENDINGS.items():
         group = [r for r in open_ends if r["status"] == status]
         if group:
@@ -78,7 +123,7 @@ def account(results: Sequence[ResultDocument], *, broken: str = "", color: bool 
             lines += [f"  {visible(r['address'])}: {visible(r['detail'])}" for r in group]
     lines += ["", paint("error", f"Nothing more was sent: {visible(broken)}")] if broken else []
     lines += ["", f"Apply incomplete. Resources: {counts} {len(open_ends)} not finished."]
-    return "\n".join(lines).lstrip("\n") + "\n"
+    return wrapped("\n".join(lines).lstrip("\n"), width) + "\n"
 
 
 _ENDINGS = {
@@ -109,28 +154,41 @@ def _unreadable(document: ChangeSetDocument, paint: Paint) -> Iterator[str]:
     yield ""
 
 
-def _findings(document: ChangeSetDocument, paint: Paint) -> Iterator[str]:
-    ranked = sorted(
-        document["provisioner"]["findings"],
-        key=lambda f: (bool(f["waived"]), not f["blocks"], f["severity"], f["rule"], f["address"] or ""),
-    )
-    waived = [f for f in ranked if f["waived"]]
-    for finding in ranked:
-        if finding["waived"]:
-            continue
-        head = paint(finding["severity"], f"{finding['severity'].capitalize()}[{finding['rule']}]")
-        stops = " (apply will refuse)" if finding["blocks"] else ""
-        yield f"{head}{stops}: {visible(finding['summary'])}"
-        at = finding["location"]
-        if at:
-            yield f"  at {visible(at['file'])}:{at['line']}:{at['column']}"
-        if finding["hint"]:
-            yield f"  {visible(finding['hint'])}"
-        yield ""
-    for rule, count in sorted(Counter((f["rule"], f["waived"]) for f in waived).items()):
+def _findings(document: ChangeSetDocument, shown: Shown, paint: Paint) -> Iterator[str]:
+    """Those about what changes; the others, and the waived ones, as counts unless all are wanted."""
+    news, known = review.news(document)
+    for finding in [*news, *known] if shown.all_findings else news:
+        if not shown.concise or finding["blocks"]:
+            yield from _finding(finding, paint)
+    if known and not shown.all_findings:
+        are = "1 finding" if len(known) == 1 else f"{len(known)} findings"
+        yield f"{are} about what stays as it is: {review.by_rule(known)}. --all-findings shows them."
+    if shown.all_findings:
+        yield from (line for f in review.ranked(document["provisioner"]["findings"]) for line in _waived(f, paint))
+        return
+    for rule, reason, count in review.waived(document):
         times = f" ({count} times)" if count > 1 else ""
-        yield f"{rule[0]} is allowed{times}: {visible(rule[1])}"
-    if waived:
+        yield f"{rule} is allowed{times}: {visible(reason)}"
+
+
+def _finding(finding: FindingDocument, paint: Paint) -> Iterator[str]:
+    """In the form of a mistake in the plan, which `validate` and `lint` print so too."""
+    at = finding["location"]
+    place = f"{visible(at['file'])}:{at['line']}:{at['column']}: " if at else ""
+    head = paint(finding["severity"], f"{finding['severity']}[{finding['rule']}]")
+    yield f"{place}{head}: {visible(finding['summary'])}"
+    if finding["blocks"] and not finding["waived"]:
+        lifted = f", or lift it by name: --allow {finding['rule']}" if finding["blocks"] == "apply" else ""
+        yield f"  = apply refuses until this is fixed{lifted}"
+    if finding["hint"]:
+        yield f"  = hint: {visible(finding['hint'])}"
+    yield ""
+
+
+def _waived(finding: FindingDocument, paint: Paint) -> Iterator[str]:
+    if finding["waived"]:
+        yield from list(_finding(finding, paint))[:-1]
+        yield f"  = allowed: {visible(finding['waived'])}"
         yield ""
 
 
@@ -141,12 +199,20 @@ def _legend(changes: Sequence[ChangeDocument], paint: Paint) -> Iterator[str]:
     yield ""
 
 
-def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
+def _change(change: ChangeDocument, paths: Sequence[PathDocument], paint: Paint) -> Iterator[str]:
+    yield from _comments(change, paths, paint)
+    yield from _body(change, paint)
+    yield ""
+
+
+def _comments(change: ChangeDocument, paths: Sequence[PathDocument], paint: Paint) -> Iterator[str]:
+    """What happens, how dangerous it is, whom it affects, when it is sent and why."""
     action, ours = action_of(change), change["provisioner"]
-    sign = _SIGNS[action]
     yield f"  # {visible(change['address'])} {_PHRASES[action]}"
     if dangers(change):
-        yield f"  # {paint('warning', ', '.join(dangers(change)))}"
+        yield f"  # {_dangers(change, paint)}"
+    for phrase in review.affected(paths):
+        yield f"  # {visible(phrase)}"
     if closing(change):
         yield "  # sent last, and only when every path that the plan promises to the same senders is in force"
     told = "exclusive" in ours["reason"] or "for device/" in ours["reason"] or "previous_address" in change
@@ -154,10 +220,19 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
         yield f"  # ({visible(ours['reason'])})"
     if in_unicode(change):
         yield f"  # {in_unicode(change)}"
+
+
+def _body(change: ChangeDocument, paint: Paint) -> Iterator[str]:
+    action, ours = action_of(change), change["provisioner"]
+    sign = _SIGNS[action]
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
-    width = max((len(f["name"]) for f in ours["fields"]), default=0)
-    for field in ours["fields"]:
+    names, hidden = review.telling(change)
+    fields = [f for f in ours["fields"] if f["name"] in names]
+    width = max((len(f["name"]) for f in fields), default=0)
+    for field in fields:
         yield from _field(sign, field, width, paint)
+    if hidden:
+        yield f"        # ({hidden} empty or default attribute{'s' if hidden > 1 else ''} hidden)"
     # One of the fields is the key itself.
     kept = len(change["change"]["before"] or {}) - 1 - len(ours["fields"]) if action == "update" else 0
     if kept > 0:
@@ -170,7 +245,6 @@ def _change(change: ChangeDocument, paint: Paint) -> Iterator[str]:
         elif "send" in step:
             yield f"    sends {visible(step_line(step))}"
     yield from _two_writes(change)
-    yield ""
 
 
 def _two_writes(change: ChangeDocument) -> Iterator[str]:
@@ -202,9 +276,7 @@ def _field(sign: str, field: FieldDocument, width: int, paint: Paint) -> Iterato
 
 
 def _record(record: RecordDocument) -> str:
-    value = record["value"]
-    target = value if isinstance(value, str) else f"(known after creation: {value['$ref']['property']})"
-    return visible(f"{record['name']} {record['type']} {target}")
+    return visible(f"{record['name']} {record['type']} {record_value(record)}")
 
 
 def _notes(document: ChangeSetDocument) -> Iterator[str]:
@@ -237,6 +309,6 @@ def _json(value: Any) -> str:
 
 def _painter(color: bool) -> Paint:
     def paint(kind: str, text: str) -> str:
-        return f"\x1b[{_COLORS[kind]}m{text}\x1b[0m" if color else text
+        return f"\x1b[{_COLORS.get(kind) or _DANGERS[kind]}m{text}\x1b[0m" if color else text
 
     return paint

@@ -22,10 +22,10 @@ findings and errors go to standard error.
 | 0 | done; for `plan`: made, whether or not there are changes |
 | 1 | an error; with `--detailed-exitcode` any |
 | 2 | changes are present (`plan --detailed-exitcode`, `drift`) |
-| 3 | the plan, the settings or the command line are wrong, or an extra that the command needs is not installed |
+| 3 | the plan (any error of `validate`, `lint`), the settings or the command line are wrong, or an extra is missing |
 | 4 | sign-in refused, or a permission is missing |
 | 5 | the tenant could not be read completely |
-| 6 | blocked by a guard or an unmet precondition |
+| 6 | blocked by a guard or an unmet precondition; for `plan`: shown and saved, and `apply` would refuse it |
 | 7 | the change set is stale: nothing was written |
 | 8 | partly applied, unconfirmed, held back, or waiting for DNS; the account was printed, and the next apply goes on |
 | 9 | another apply holds the tenant |

@@ -88,7 +88,7 @@ def test_a_device_behind_a_disabled_connector_cannot_relay(shop: Shop) -> None:
     planned = shop.on_tenant("plan", "plan.yaml")
     assert planned.returncode == 0
     assert (
-        'Warning[DEVICE-CANNOT-SEND]: device/ups cannot send: inbound_connector["legacy"] names its source, but is '
+        'warning[DEVICE-CANNOT-SEND]: device/ups cannot send: inbound_connector["legacy"] names its source, but is '
         "disabled in the tenant (550 5.7.64)" in " ".join(planned.stdout.split())
     )
     doctor = shop.on_tenant("doctor", "plan.yaml")

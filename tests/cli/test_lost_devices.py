@@ -56,7 +56,7 @@ def test_a_lost_file_of_devices_is_told_with_what_the_changes_take_from_them(sho
     assert apply(shop) == 0
     devices(shop, "")
     saved = shop.on_tenant("plan", "plans", "-o", "saved.json", "--format", "text")
-    assert f"Warning[DEVICES-GONE]: {WORDS}" in " ".join(saved.stdout.split())
+    assert f"warning[DEVICES-GONE]: {WORDS}" in " ".join(saved.stdout.split())
     (finding,) = json.loads((shop.folder / "saved.json").read_text())["provisioner"]["findings"][-1:]
     assert (finding["rule"], finding["severity"], finding["summary"]) == ("DEVICES-GONE", "warning", WORDS)
     for format_ in ("markdown", "html"):

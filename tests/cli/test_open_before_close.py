@@ -154,7 +154,7 @@ def test_a_second_run_holds_back_although_the_connector_needs_no_change(shop: Sh
     assert (code, status) == (8, {'organization["settings"]': "held_back"})
     assert switches(shop) == OPEN
     said = shop.on_tenant("plan", "plan.yaml").stdout
-    assert 'Warning[NOT-IN-FORCE]: inbound_connector["hq"]: the connector is disabled in the tenant' in said
+    assert 'warning[NOT-IN-FORCE]: inbound_connector["hq"]: the connector is disabled in the tenant' in said
     shop.tenant.cmdlet("Set-InboundConnector", Identity="hq", Enabled=True)
     assert apply(shop, "sandbox") == (0, {'organization["settings"]': "done"})
 

@@ -89,7 +89,7 @@ def test_an_open_relay_is_a_warning_that_blocks_nothing(shop: Shop) -> None:
     shown = shop.on_tenant("plan", plan, "--detailed-exitcode")
     assert shown.returncode == 0, shown.stderr
     assert "No changes." in shown.stdout
-    assert 'Warning[UNMANAGED-RELAY]: inbound_connector["migration-temp"] is not declared' in shown.stdout
+    assert 'warning[UNMANAGED-RELAY]: inbound_connector["migration-temp"] is not declared' in shown.stdout
     assert shown.stdout.count("UNMANAGED-RELAY") == 1, "the wizard's requires TLS, the other one is ignored"
     target = "inbound_connector/migration-temp"
     exported = shop.on_tenant("export", "--target", target)
@@ -110,7 +110,7 @@ def test_a_connector_for_the_address_of_a_site_is_told_and_can_be_adopted(shop: 
     assert shown.returncode == 0, shown.stderr
     assert 'inbound_connector["site-hq"] will be created' in shown.stdout
     told = 'inbound_connector["migration-temp"] is not declared and already accepts mail from 81.2.69.160, as'
-    assert f"Warning[UNMANAGED-OVERLAP]: {told}" in shown.stdout
+    assert f"warning[UNMANAGED-OVERLAP]: {told}" in shown.stdout
     assert "write it under its name in inbound_connectors" in shown.stdout
     assert told in shop.run("show", "changes.json").stdout
     body = "  migration-temp: { type: on_premises, require_tls: false, sender_ip_addresses: [81.2.69.160] }\n"

@@ -72,8 +72,9 @@ def _flow(body: dict[str, object]) -> str:
 COMMANDS = [
     *(("plan", "PLAN", "--format", f) for f in
       ("text", "json", "markdown", "html", "powershell", "github", "gitlab", "junit", "sarif", "json-lines")),
-    ("plan", "PLAN", "--unmanaged"),
     ("fmt", "PLAN"), ("fmt", f"{NAME}.yaml"), ("explain", f"{NAME}{NEW}"),
+    ("plan", "PLAN", "--unmanaged"), ("plan", "PLAN", "--all-findings"), ("plan", "PLAN", "--concise"),
+    *(("graph", "PLAN", "--format", f) for f in ("mermaid", "dot", "svg")),
     ("validate", "PLAN"), ("validate", "PLAN", "--format", "json"),
     *(("lint", "PLAN", "--format", f) for f in ("text", "json", "github", "sarif")),
     *(("drift", "PLAN", "--format", f) for f in ("text", "json")),

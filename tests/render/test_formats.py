@@ -11,6 +11,7 @@ from provisioner.changes import changeset
 from provisioner.model import Action, Address, Change, ChangeSet
 from provisioner.render import html, markdown, powershell, reports, text
 from provisioner.render.formats import FORMATS, rendered
+from provisioner.render.review import Shown
 from provisioner.resources.dkim import Dkim
 from tests.render.documents import document, empty
 
@@ -45,12 +46,12 @@ def test_json_is_the_document_itself_with_names_as_they_are() -> None:
 
 def test_color_and_the_list_of_unmanaged_objects_are_for_text_alone() -> None:
     found = document(0, unmanaged_more={"smtp_auth": 3})
-    assert rendered("text", found, color=True) == text.render(found, color=True)
-    assert "\x1b[32m" in rendered("text", found, color=True)
+    assert rendered("text", found, Shown(color=True)) == text.render(found, Shown(color=True))
+    assert "\x1b[32m" in rendered("text", found, Shown(color=True))
     assert "\x1b" not in rendered("text", found)
-    assert "  and 3 more" in rendered("text", found, unmanaged=True)
+    assert "  and 3 more" in rendered("text", found, Shown(unmanaged=True))
     assert "  and 3 more" not in rendered("text", found)
-    assert rendered("markdown", found, color=True, unmanaged=True) == rendered("markdown", found)
+    assert rendered("markdown", found, Shown(color=True, unmanaged=True)) == rendered("markdown", found)
 
 
 def test_a_name_that_is_none_is_an_error() -> None:

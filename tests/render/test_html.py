@@ -10,13 +10,18 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from provisioner.changes import changeset
 from provisioner.model import Action, Address, Change, ChangeSet, Unknown
+from provisioner.render import sheets
 from provisioner.render.html import render
+from provisioner.render.review import Shown
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import SmtpAuth
+from tests.changes.whole import change_set
 from tests.clocks import costs
+from tests.render.test_sheets import REPORT, SHEET
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 HOSTILE = [
@@ -116,6 +121,65 @@ def test_it_follows_the_dark_mode_and_opens_everything_for_print(browser: webdri
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert not browser.find_elements(By.CSS_SELECTOR, "details[data-type]:not([open])")
+
+
+LAYOUT = """
+const broken = [], wide = document.documentElement.scrollWidth > innerWidth;
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let node; (node = walker.nextNode());) {
+  if (node.parentElement.closest('svg, script, style, .facts')) continue;
+  for (const found of node.data.matchAll(/[^\\s-]+/g)) {
+    const range = document.createRange();
+    range.setStart(node, found.index); range.setEnd(node, found.index + found[0].length);
+    const tops = new Set([...range.getClientRects()].map(rect => Math.round(rect.top)));
+    if (tops.size > 1) broken.push(found[0]);
+  }
+}
+return [wide, broken];
+"""
+
+
+def whole_page(folder: Path) -> str:
+    found = changeset.to_document(change_set(folder))
+    found["applyable"], found["errored"] = True, False
+    return render(found, Shown(profile="prod", file="changes.json", rules="https://docs.example/rules"))
+
+
+@pytest.mark.impure
+@pytest.mark.parametrize("width", [400, 1100])
+def test_nothing_is_wider_than_the_screen_and_no_word_is_broken(
+    browser: webdriver.Chrome, tmp_path: Path, width: int
+) -> None:
+    pages = {
+        "plan": whole_page(tmp_path),
+        "sheet": sheets.sheet_html(SHEET),
+        "report": sheets.report_html(REPORT),
+    }
+    for name, text in pages.items():
+        opened(browser, text, tmp_path)
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        wide, broken = browser.execute_script(LAYOUT)
+        assert not wide, f"{name} is wider than {width} px"
+        # What is longer than the screen has to break somewhere.
+        assert [word for word in broken if len(word) < (40 if width > 1000 else 25)] == [], name
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.impure
+def test_a_button_copies_the_command_and_the_picture_is_drawn(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    opened(browser, whole_page(tmp_path), tmp_path)
+    command = browser.find_element(By.CSS_SELECTOR, ".copied pre").text
+    assert command.startswith("provisioner --profile prod apply changes.json --expect-digest sha256:")
+    button = browser.find_element(By.CSS_SELECTOR, ".copied button")
+    assert button.get_attribute("data-copy") == command
+    button.click()
+    WebDriverWait(browser, 20).until(lambda _: button.text == "Copied")
+    assert browser.find_element(By.CSS_SELECTOR, "svg.graph path.opens").is_displayed()
+    page = browser.find_element(By.LINK_TEXT, "SPF-IP-MISSING").get_attribute("href")
+    assert page == "https://docs.example/rules/SPF-IP-MISSING.md"
+    assert not browser.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.impure

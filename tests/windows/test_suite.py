@@ -99,6 +99,7 @@ LINES: Sequence[tuple[int, str]] = (
     (2, "@ plan plans --detailed-exitcode"),
     (0, "@ plan plans -o changes.json " + " ".join(f"--out-{form} {file}" for form, file in REPORTS.items())),
     (0, "show changes.json"),
+    (0, "graph changes.json --format dot"),
     (0, "show changes.json --format json"),
     (1, "@ probe erp plans --password env:NOBODYS"),
     (0, "@ apply plans --auto-approve"),

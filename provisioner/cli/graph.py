@@ -1,0 +1,56 @@
+"""`provisioner graph`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provisioner.border import write_file
+from provisioner.changes import changeset
+from provisioner.cli.options import allows, excludes, plan_path, targets
+from provisioner.cli.session import Session
+from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.operations.applying import load_saved
+from provisioner.operations.connection import run
+from provisioner.operations.loading import Selection
+from provisioner.operations.planning import plan
+from provisioner.render.graph import FORMATS, drawn
+
+
+@click.command("graph")
+@plan_path
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="mermaid", help="How to draw the picture.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the picture to FILE.")
+@targets
+@excludes
+@allows
+@click.pass_obj
+def command(
+    session: Session,
+    path: Path,
+    format_: str,
+    out: Path | None,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    allows: tuple[str, ...],
+) -> None:
+    """Draw the sending paths, as they are today and as the plan leaves them.
+
+    Sites and devices, the way each sends, connectors and switches, recipients: what opens is green, what closes is red,
+    and dashed where it is held back until what opens is in force. PATH is a plan, or a saved change set, which takes no
+    tenant.
+    """
+    if path.is_file() and changeset.is_changeset(path):
+        document = load_saved(session, path).document
+    else:
+        document = changeset.to_document(run(plan(session, path, Selection(targets, excludes, allows))))
+    picture = drawn(format_, document)
+    if out is None:
+        session.result(picture, data=True)
+        return
+    try:
+        write_file(out, picture)
+    except OSError as error:
+        what = f"--out: {out} cannot be written: {error.strerror or error}"
+        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
