@@ -61,9 +61,9 @@ def test_a_mistake_names_the_place_of_its_cell_and_the_other_rows_stay() -> None
 @pytest.mark.parametrize(
     ("row", "column", "rule", "words"),
     [
-        ("a,a@contoso.com,TLS 9,,", 17, "LIST-VALUE", "no TLS version"),
+        ("a,a@contoso.com,TLS 9,,", 17, "LIST-VALUE", "not a TLS version"),
         ("a,a@contoso.com,1.2,kerberos,", 21, "LIST-VALUE", "kerberos"),
-        ("a,a@contoso.com,1.2,basic,some", 27, "LIST-VALUE", "none of organization, anyone"),
+        ("a,a@contoso.com,1.2,basic,some", 27, "LIST-VALUE", "not one of organization, anyone"),
         ("a,a@contoso.com,1.2,basic,anyone,more", 34, "LIST-CELLS", "6 cells"),
         (",,1.2,basic,anyone", 1, "LIST-NAMELESS", "neither a name"),
         ("b,b@contoso.com,,,", 1, "LIST-DUPLICATE", "line 2"),
