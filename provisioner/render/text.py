@@ -68,7 +68,7 @@ def render(document: ChangeSetDocument, shown: Shown = PLAIN) -> str:
             lines += _change(change, paths.get(change["address"], ()), paint)
     lines += _amounts(document, changes, paint)
     findings = list(_findings(document, shown, paint))
-    lines += ["", *findings] if findings else []
+    lines += ["", *(findings[:-1] if findings[-1] == "" else findings)] if findings else []
     lines += _notes(document)
     lines += _unmanaged(document, whole=shown.unmanaged)
     return wrapped("\n".join(lines), shown.width) + "\n"
