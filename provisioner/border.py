@@ -106,6 +106,16 @@ def read_ordinary(path: Path, most_bytes: int) -> bytes:
     return content
 
 
+def read_named(path: Path, most_bytes: int) -> bytes:
+    """As `read_ordinary`, of a file that a person named and whose lines may be quoted.
+
+    Raises OSError as well where a link of the checkout leads out of it: who made it need not be who named the file.
+    """
+    if not Border.of(path).holds(path):
+        raise OSError(0, "a link of the checkout leads out of it", str(path))
+    return read_ordinary(path, most_bytes)
+
+
 def write_file(path: Path, text: str, *, private: bool = True, folders: bool = False) -> None:
     """Write a file whole or not at all, readable by its owner only where `private`. Raises OSError.
 

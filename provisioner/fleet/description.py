@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner.border import Border, read_ordinary
+from provisioner.border import Border, read_named
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.plan.files import outside
 from provisioner.plan.mistakes import unknown_word
@@ -96,7 +96,7 @@ def _selector(text: str) -> tuple[str, str]:
 def load(file: Path) -> Fleet:
     """Read a fleet.yaml. Raises InputError with every mistake and its place."""
     try:
-        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), file.as_posix())
+        parsed = parse(read_named(file, LARGEST_BYTES + 1), file.as_posix())
     except (OSError, ValueError) as error:
         what = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError([Diagnostic("FLEET-FILE", what, "name a fleet.yaml, which lists the tenants")]) from error

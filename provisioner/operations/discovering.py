@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from provisioner import engine
-from provisioner.border import read_ordinary
+from provisioner.border import read_named
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow.attempt import Attempt
 from provisioner.mailflow.picture import of_observed
@@ -340,7 +340,7 @@ async def _graph_senders(ports: Ports, found: _Found, period: _Period, reads: in
 
 def _report(path: Path) -> reports.Report:
     try:
-        content = read_ordinary(path, reports.LARGEST_BYTES)
+        content = read_named(path, reports.LARGEST_BYTES)
     except OSError as error:
         what = f"--report: {path} cannot be read: {error.strerror or error}"
         raise InputError([Diagnostic("REPORT-INVALID", what, "give the CSV file of a report")]) from None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner.border import Border, read_ordinary, write_result
+from provisioner.border import Border, read_named, write_result
 from provisioner.diagnostics import Diagnostic, InputError, Severity
 from provisioner.model import Desired
 from provisioner.operations.context import Context
@@ -22,7 +22,7 @@ from provisioner.senders.inventory import Inventory
 def read_list(path: Path, mapped: dict[str, str]) -> List:
     """A list that a person names. Raises InputError for one that cannot be read."""
     try:
-        content = read_ordinary(path, LARGEST_BYTES + 1)
+        content = read_named(path, LARGEST_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         what = f"{path} cannot be read: {why}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from provisioner import engine
-from provisioner.border import read_ordinary
+from provisioner.border import read_named
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
 from provisioner.model import Action, Address, Answer, ChangeSet, Desired, Resource, Unknown, request_key
@@ -59,7 +59,7 @@ def _file(path: Path) -> Sequence[str]:
         senders = read_inventory(path).senders
         return [s.mailbox for s in senders if s.mailbox and s.protocol in {BASIC, SUBMISSION}]
     try:
-        content = read_ordinary(path, _LARGEST_BYTES + 1)
+        content = read_named(path, _LARGEST_BYTES + 1)
         if len(content) > _LARGEST_BYTES:
             raise ValueError(f"larger than {_LARGEST_BYTES >> 20} MB")
         lines = content.decode("utf-8-sig").splitlines()

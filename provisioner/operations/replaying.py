@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from provisioner.border import read_ordinary
+from provisioner.border import read_named
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model.traffic import Traffic
 from provisioner.operations.context import Context
@@ -21,7 +21,7 @@ _LARGEST_BYTES = 256 * 2**20
 def read_inventory(path: Path) -> Inventory:
     """A saved inventory. Raises InputError for one that cannot be read."""
     try:
-        content = read_ordinary(path, _LARGEST_BYTES + 1)
+        content = read_named(path, _LARGEST_BYTES + 1)
         if len(content) > _LARGEST_BYTES:
             raise ValueError(f"larger than {_LARGEST_BYTES >> 20} MB")
         text = content.decode("utf-8-sig")

@@ -30,6 +30,7 @@ def checkout(tmp_path: Path) -> Path:
 def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PROVISIONER_")}
     nowhere = {
+        "PROVISIONER_TENANT": "contoso.onmicrosoft.com",
         "PROVISIONER_STATE_DIR": str(checkout.parent / "state"),
         "XDG_CONFIG_HOME": str(checkout.parent / "none"),
     }
@@ -42,6 +43,10 @@ NAMED = {
     "apply": (("apply", "x", "--auto-approve"), 3),
     "diagnose": (("diagnose", "--file", "x"), 3),
     "load": (("sandbox", "load", "x", "--state", "none"), 3),
+    "list": (("devices", "import", "x"), 3),
+    "report": (("senders", "discover", "--report", "x"), 3),
+    "ring": (("senders", "rehearse", "--ring", "x"), 3),
+    "replay": (("plan", "plan.yaml", "--replay", "x"), 3),
 }
 
 
