@@ -1,5 +1,7 @@
 """Exchange Online's admin API, `/adminapi/beta/{tenant}/InvokeCommand`: cmdlets over HTTP, as the module calls them.
 
+Paths are compared without case. Entity sets and the endpoints of v2.0 are in `entity_sets`.
+
 What this file knows is the wire: envelopes, sidecar keys, dates, paging, error bodies, `$batch`. What a cmdlet does is
 in cmdlets/. The shapes follow live captures of the service (graph2otel, azure-auth) and the code of its module.
 """
@@ -24,11 +26,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from provisioner.sandbox import entity_sets
 from provisioner.sandbox.clock import rest_time
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.cmdlets.errors import not_convertible
 from provisioner.sandbox.cmdlets.running import NOUNS
 from provisioner.sandbox.coverage import not_modelled
+from provisioner.sandbox.entity_sets import Asked
 from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts, left
 from provisioner.sandbox.generated import chained
 from provisioner.sandbox.graph_calls import NOT_MODELLED
@@ -231,6 +235,8 @@ class _Invocation:
 
     @property
     def page_size(self) -> int:
+        if "$top" in self.query:
+            return entity_sets.page_size(self.query, _LARGEST_PAGE)
         found = re.search(r"odata\.maxpagesize=(\d+)", self.headers.get("prefer", ""), re.IGNORECASE)
         return min(max(int(found[1]), 1), _LARGEST_PAGE) if found else _LARGEST_PAGE
 
@@ -244,8 +250,13 @@ class _Invocation:
         return self.path.split("/")[3].lower()
 
     def fingerprint(self) -> str | None:
-        """What a page must share with the first; None without an anchor: such a page finds no cursor."""
+        """What a page must share with the first; None without an anchor: such a page finds no cursor.
+
+        Pages of an entity set are found without one: clients that send none read them whole.
+        """
         anchor = self.headers.get("x-anchormailbox", "").lower()
+        if self.body is None:
+            return hashlib.sha256(f"GET {self.path.lower()}".encode()).hexdigest()
         if not anchor:
             return None
         body = orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)
@@ -282,6 +293,24 @@ class ExchangeService:
             return self._reply(call, result, [], None, do)
         rows = chained(result.rows, result.beyond) if result.beyond else result.rows
         return self._page(call, result, rows, 0, None, do)
+
+    def read(self, call: _Invocation, wanted: Asked, do: Mapping[str, Any], columns: dict[str, Any]) -> Reply:
+        """An entity set, a page of it, or one entity."""
+        columns.update(cmdlet=wanted.cmdlet, parameters=dict(wanted.parameters))
+        try:
+            if "$skiptoken" in call.query:
+                cursor, rows, start = self._cursors.find(call.query["$skiptoken"], call.fingerprint())
+                return self._page(call, CmdletResult([]), rows, start, cursor, do)
+            fits = entity_sets.filtered(call.query.get("$filter"))
+            result = run_cmdlet(self._tenant, call.caller, wanted.cmdlet, wanted.parameters)
+        except CmdletError as error:
+            return _refusal(error)
+        columns["executed"] = True
+        rows = [row for row in (chained(result.rows, result.beyond) if result.beyond else result.rows) if fits(row)]
+        if wanted.one:
+            context = f"{call.base}/adminapi/beta/{self._tenant.tenant_id}/$metadata#{call.path.rpartition('/')[2]}"
+            return Reply(200, {"@odata.context": f"{context}/$entity", **wire_row(rows[0], call.columns)})
+        return self._page(call, CmdletResult([], result.warnings), rows, 0, None, do)
 
     def _page(
         self,
@@ -367,6 +396,26 @@ class _Front:
         self._service = ExchangeService(tenant, faults)
         self._running = 0
 
+    async def route(self, request: Request) -> Response:
+        """What answers a path, whose fixed parts are compared without case."""
+        match [part.lower() for part in request.url.path.strip("/").split("/")], request.method:
+            case ["adminapi", "beta", _, "invokecommand"], "POST":
+                return await self.invoke_command(request)
+            case ["adminapi", "v1.0", _, "invokecommand"], _:
+                return await self.not_here(request)
+            case ["adminapi", "beta", _, "invokecommand"], _:
+                return _response(request, Reply(405, None, {"Allow": "POST"}))
+            case ["adminapi", "beta", _, "$batch"], "POST":
+                return await self.batch(request)
+            case ["adminapi", _, _, "exomodulefile"], "GET":
+                return await self.module_file(request)
+            case ["adminapi", "v2.0", _, noun], "POST" if noun in entity_sets.ENDPOINTS:
+                return await self.endpoint(request)
+            case ["adminapi", "beta", _, _, *_], _:
+                return await self.entities(request)
+            case _:
+                return await self.elsewhere(request)
+
     async def invoke_command(self, request: Request) -> Response:
         return await self._guarded(request, self._invoke)
 
@@ -375,6 +424,44 @@ class _Front:
 
     async def module_file(self, request: Request) -> Response:
         return await self._guarded(request, self._module_file)
+
+    async def entities(self, request: Request) -> Response:
+        """An entity set by GET; other methods on one would change it, which is not modelled."""
+        return await self._guarded(request, self._entities)
+
+    async def _entities(self, request: Request, caller: Caller) -> Reply:
+        path, query = request.url.path, dict(request.query_params)
+        try:
+            wanted = entity_sets.asked(path.split("/", 4)[4], query)
+        except CmdletError as error:
+            return _refusal(error)
+        if wanted is None or request.method != "GET":
+            lacking = f"{request.method} {path.split('/', 4)[4]}"
+            facts(request.scope)["not_modelled"] = lacking
+            return Reply(404, None, {NOT_MODELLED: _header(lacking)})
+        call = _Invocation(caller, _base(request), path, query, request.headers, None)
+        return self._service.read(call, wanted, deed(request.scope), facts(request.scope))
+
+    async def endpoint(self, request: Request) -> Response:
+        """An endpoint of v2.0: the cmdlets of its noun."""
+        return await self._guarded(request, self._endpoint)
+
+    async def _endpoint(self, request: Request, caller: Caller) -> Reply:
+        noun = request.url.path.rstrip("/").rpartition("/")[2].lower()
+        try:
+            name, _ = _envelope(orjson.loads(await request.body()))
+        except (orjson.JSONDecodeError, CmdletError):
+            return _refusal(_unbound("The request body must hold a CmdletInput with a CmdletName."))
+        if name.partition("-")[2].lower() != noun:
+            text = f"The cmdlet {name} isn't available at this endpoint."  # the sentence is ours
+            return _refusal(_unbound(text))
+        return await self._invoke(request, caller)
+
+    async def elsewhere(self, request: Request) -> Response:
+        """A path that the service may have, and the sandbox does not."""
+        lacking = f"{request.method} {request.url.path}"
+        facts(request.scope)["not_modelled"] = lacking
+        return _response(request, Reply(404, None, {NOT_MODELLED: _header(lacking)}))
 
     async def not_here(self, request: Request) -> Response:
         """Only `beta` answers InvokeCommand (live, azure-auth)."""
@@ -491,10 +578,4 @@ def _response(request: Request, reply: Reply) -> Response:
 def exchange_app(tenant: Tenant, faults: Faults, verify_token: VerifyToken) -> ASGIApp:
     """The admin API as an ASGI application. `verify_token` gives the Caller or raises TokenRefused."""
     front = _Front(tenant, faults, verify_token)
-    routes = [
-        Route("/adminapi/beta/{tenant}/InvokeCommand", front.invoke_command, methods=["POST"]),
-        Route("/adminapi/v1.0/{tenant}/InvokeCommand", front.not_here, methods=["GET", "POST"]),
-        Route("/adminapi/beta/{tenant}/$batch", front.batch, methods=["POST"]),
-        Route("/adminapi/{version:str}/{tenant}/EXOModuleFile", front.module_file, methods=["GET"]),
-    ]
-    return faults.wrap(Starlette(routes=routes), "exchange")
+    return faults.wrap(Starlette(routes=[Route("/{path:path}", front.route, methods=["GET", "POST"])]), "exchange")

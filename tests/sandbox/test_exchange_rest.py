@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 from collections.abc import Callable, Iterator
@@ -128,6 +129,49 @@ def test_what_is_not_modelled_is_marked_and_answered_as_the_service_does(service
     assert parameter.headers["x-ms-sandbox-not-modelled"] == "the parameter -Owner of Add-MailboxPermission"
     marked = [entry.get("not_modelled") for entry in service.faults.requests_since(0)]
     assert marked == ["the cmdlet Get-ArcConfig", None, "the parameter -Owner of Add-MailboxPermission"]
+
+
+SETS = f"/AdminApi/beta/{TENANT}"
+
+
+def test_entity_sets_are_read_by_get_in_pages_that_need_no_anchor(serve: Callable[[dict[str, Any]], Service]) -> None:
+    service = serve({"mailboxes": [f"m{number}@contoso.com" for number in range(5)]})
+    first = service.send("GET", f"{SETS}/casmailbox?$select=PrimarySmtpAddress,Guid&$top=2")
+    names, link = [row["PrimarySmtpAddress"] for row in first.rows], first.json["@odata.nextLink"]
+    assert "DisplayName" not in first.rows[0]
+    while link:
+        parts = urlsplit(link)
+        page = service.send("GET", f"{parts.path}?{parts.query}")
+        names += [row["PrimarySmtpAddress"] for row in page.rows]
+        link = page.json.get("@odata.nextLink")
+    assert sorted(names) == [f"m{number}@contoso.com" for number in range(5)]
+    some = service.send("GET", f"{SETS}/Recipient?$filter=primarysmtpaddress%20eq%20'm3@contoso.com'")
+    assert [row["PrimarySmtpAddress"] for row in some.rows] == ["m3@contoso.com"]
+    shared = service.send("GET", f"{SETS}/Mailbox?RecipientTypeDetails=SharedMailbox")
+    assert shared.rows == []
+
+
+def test_one_entity_comes_without_a_list_by_any_spelling_of_its_key(service: Service) -> None:
+    key = base64.b64encode(b"erp@contoso.com").decode()
+    for path in ("Mailbox('erp@contoso.com')", f"mailbox('{key}')?isEncoded=true", "Mailbox('erp%40contoso.com')"):
+        body = service.send("GET", f"{SETS}/{path}").json
+        assert (body["PrimarySmtpAddress"], "value" in body) == ("erp@contoso.com", False)
+    assert service.send("GET", f"{SETS}/Mailbox('nobody@contoso.com')").status == 404
+    assert service.send("GET", f"{SETS}/Mailbox('erp@contoso.com')/MailboxPermission").status == 200
+    assert service.send("GET", f"{SETS}/Mailbox('!')?isEncoded=true").status == 400
+    assert service.send("GET", f"{SETS}/Recipient?$filter=nonsense").status == 400
+
+
+def test_paths_are_compared_without_case_and_v2_runs_the_cmdlets_of_its_noun(service: Service) -> None:
+    assert service.run("Get-Mailbox", path=f"{SETS}/invokecommand").rows
+    v2 = f"/adminapi/v2.0/{TENANT}/OrganizationConfig"
+    assert service.send("POST", v2, envelope("Get-OrganizationConfig")).rows
+    assert service.send("POST", v2, envelope("Get-Mailbox")).status == 400
+    assert service.send("GET", v2).status == 404
+    lacking = service.send("GET", f"{SETS}/InboundConnector")
+    assert (lacking.status, lacking.headers["x-ms-sandbox-not-modelled"]) == (404, "GET InboundConnector")
+    assert service.send("GET", f"{SETS}/Mailbox", Authorization="Bearer nobody").status == 403
+    assert service.send("GET", f"{SETS}/Mailbox", Authorization="").status == 401
 
 
 # --- envelopes and rows ----------------------------------------------------------------------------------------------
