@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
+import tomllib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +36,12 @@ _state = click.option(
 )
 
 
+def _profile_name(_: click.Context, __: click.Parameter, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", text):
+        raise click.BadParameter("write letters, digits, - and _")
+    return text
+
+
 @click.group("sandbox")
 def command() -> None:
     """A local tenant that speaks Microsoft's protocols on loopback, to test plans on."""
@@ -46,10 +54,20 @@ def command() -> None:
 @_state
 @click.option("--detach", is_flag=True, help="Leave it running and return.")
 @click.option("--lag", metavar="SECONDS", type=float, help="Let readers see a write after SECONDS.")
+@click.option(
+    "--profile-name",
+    "name",
+    default="sandbox",
+    show_default=True,
+    metavar="NAME",
+    callback=_profile_name,
+    help="Write the profiles NAME, NAME-reader and NAME-psrp.",
+)
 @click.pass_obj
-def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None) -> int:
+def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None, name: str) -> int:
     """Start it, and write the profile `sandbox`, with which every command reaches it."""
     state = _place(state)
+    _refuse_takeover(name, state)
     sandboxes.check_start(seeds)
     _private(state)
     before = sandboxes.started(state)
@@ -57,9 +75,9 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
     with sandboxes.opened_log(log) if log else contextlib.nullcontext() as output:
         process = sandboxes.launch(state, seeds, lag=lag, output=output, detach=detach)
     endpoints = sandboxes.ready(process, state, before, log)
-    profiles = _write_profiles(endpoints)
+    profiles = _write_profiles(endpoints, name)
     session.note(f"The sandbox of {endpoints['initial_domain']} is running (pid {endpoints['pid']}).")
-    session.note("Use it with: provisioner --profile sandbox plan")
+    session.note(f"Use it with: provisioner --profile {name} plan")
     if detach:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive this process
@@ -84,10 +102,11 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
 @click.pass_obj
 def stop(session: Session, state: Path) -> int:
     """Stop it. Its state stays."""
-    if not sandboxes.stop(_place(state)):
+    state = _place(state)
+    if not sandboxes.stop(state):
         session.note("No sandbox is running there.")
         return 0
-    _forget(_profile_files())
+    _forget(_profiles_of(state))
     session.note("The sandbox is stopped.")
     return 0
 
@@ -212,24 +231,52 @@ def requests(session: Session, since: int, state: Path) -> None:
 # --- profiles --------------------------------------------------------------------------------------------------------
 
 
-def _profile_files() -> tuple[Path, ...]:
-    folder = Path(".provisioner/profiles")
-    return () if leads_out(folder / "x") else tuple(sorted(folder.glob("sandbox*.toml")))
+_PROFILES = Path(".provisioner/profiles")
 
 
-def _write_profiles(endpoints: Mapping[str, Any]) -> tuple[Path, ...]:
+def _state_of(profile: Path) -> Path | None:
+    """The state folder of the sandbox that a profile reaches, by the certificate that it trusts; None for others."""
+    try:
+        values = tomllib.loads(read_ordinary(profile, _LARGEST_PROFILE_BYTES).decode("utf-8"))
+        (profile_values,) = values["profiles"].values()
+        return Path(profile_values["ca"]).parent.parent
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+_LARGEST_PROFILE_BYTES = 1 << 16
+
+
+def _profiles_of(state: Path) -> tuple[Path, ...]:
+    """The profiles that reach the sandbox of a state folder."""
+    if leads_out(_PROFILES / "x"):
+        return ()
+    return tuple(sorted(file for file in _PROFILES.glob("*.toml") if _state_of(file) == state))
+
+
+def _refuse_takeover(name: str, state: Path) -> None:
+    """Raise InputError where the profile is that of another sandbox that runs: it would be left without one."""
+    other = None if leads_out(_PROFILES / "x") else _state_of(_PROFILES / f"{name}.toml")
+    if other is not None and other != state and sandboxes.find(other) is not None:
+        what = f"the profile {name} belongs to the sandbox that runs on {visible(str(other))}"
+        hint = "name other profiles with --profile-name, or stop that one: provisioner sandbox stop --state …"
+        raise InputError([Diagnostic("SANDBOX-PROFILE", what, hint)])
+
+
+def _write_profiles(endpoints: Mapping[str, Any], prefix: str) -> tuple[Path, ...]:
     """The profiles by which settings find it: one that may write, one that may only read, one over PowerShell."""
     _private(Path(".provisioner"))
-    folder = Path(".provisioner/profiles")
-    _private(folder)
-    for name, application, transport in (
-        ("sandbox", "app", "rest"),
-        ("sandbox-reader", "reader_app", "rest"),
-        ("sandbox-psrp", "app", "psrp"),
+    _private(_PROFILES)
+    files = []
+    for suffix, application, transport in (
+        ("", "app", "rest"),
+        ("-reader", "reader_app", "rest"),
+        ("-psrp", "app", "psrp"),
     ):
-        values = sandboxes.profile_values(endpoints, application, transport)
-        write_file(folder / f"{name}.toml", profile_toml(name, values))
-    return _profile_files()
+        name = f"{prefix}{suffix}"
+        files.append(_PROFILES / f"{name}.toml")
+        write_file(files[-1], profile_toml(name, sandboxes.profile_values(endpoints, application, transport)))
+    return tuple(files)
 
 
 def _forget(profiles: tuple[Path, ...]) -> None:

@@ -33,7 +33,8 @@ def wire_time(moment: dt.datetime, *, whole_seconds: bool = False) -> str:
     Directory columns (WhenChanged and its kin) are kept in whole seconds, the dates of a DKIM configuration are not.
     """
     fraction = "0000000" if whole_seconds else f"{moment.microsecond:06d}0"
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+    utc = moment.astimezone(dt.UTC)
+    return f"{utc.year:04d}-{utc:%m-%dT%H:%M:%S}.{fraction}Z"  # %Y does not pad the years before 1000
 
 
 def stored_time(value: object) -> dt.datetime | None:

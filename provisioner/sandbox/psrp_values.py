@@ -215,7 +215,7 @@ def plain(value: Any) -> Any:
         case float():
             return float(value)
         case dt.datetime():
-            return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
         case Mapping():
             return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple():

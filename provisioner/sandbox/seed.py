@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.sandbox import exports, message_traces, passwords, sign_in_log, throttle
+from provisioner.sandbox import exports, listings, message_traces, passwords, sign_in_log, throttle
 from provisioner.sandbox.clock import wire_time
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
@@ -45,9 +45,11 @@ def load_seed(source: Any) -> Seed:
     """A seed from a file (a Path) or from a document. Raises OSError or ValueError."""
     document = _read(source) if isinstance(source, Path) else source
     if isinstance(document, list):
+        if (rows := listings.converted(document)) is not None:
+            return _Document({"sandbox": FORMAT, **rows}, exact=True)
         raise ValueError(
-            "a list of rows does not say which cmdlet returned them: "
-            'write {"sandbox": 1, "objects": {"InboundConnector": [...]}} around it'
+            "the columns of these rows do not say which cmdlet returned them: "
+            'write {"sandbox": 1, "objects": {"InboundConnector": [...]}} around them'
         )
     if not isinstance(document, Mapping):
         raise ValueError("a seed is a mapping")
@@ -57,7 +59,12 @@ def load_seed(source: Any) -> Seed:
         return _Document(_checked(document))
     if exports.is_export(document):
         return _Document({"sandbox": FORMAT, **exports.convert(document)}, exact=True)
-    raise ValueError("it is neither a seed (sandbox: 1), nor a dump, nor an export of a tenant")
+    if (rows := listings.converted(document)) is not None:
+        return _Document({"sandbox": FORMAT, **rows}, exact=True)
+    raise ValueError(
+        "it is neither a seed (sandbox: 1), nor a dump, nor an export of a tenant (ScubaGear), nor what one cmdlet "
+        "returned (Get-InboundConnector | ConvertTo-Json)"
+    )
 
 
 def _read(path: Path) -> Any:

@@ -58,3 +58,8 @@ def test_a_column_keeps_the_form_that_it_had(before: str | None, after: str) -> 
 
 def test_a_classic_date_in_whole_seconds_has_no_milliseconds() -> None:
     assert time_like("/Date(1)/", MOMENT, whole_seconds=True) == "/Date(1784055548000)/"
+
+
+def test_a_year_before_1000_keeps_its_zeros() -> None:
+    """/Date(-62135596800000)/ is what .NET writes for no date."""
+    assert rest_time("/Date(-62135596800000)/") == "0001-01-01T00:00:00.0000000Z"

@@ -260,7 +260,7 @@ def test_yaml_words_and_dates_stay_what_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ([], "a list of rows"),
+        ([], "the columns of these rows"),
         ("text", "mapping"),
         ({}, "neither"),
         ({"sandbox": 2}, "sandbox: 2"),
@@ -317,3 +317,30 @@ def test_a_recipient_may_be_seeded_with_several_trustees_by_its_address() -> Non
     }
     run_cmdlet(tenant, ADMIN, "Remove-RecipientPermission", call)
     assert len(get(tenant, "Get-RecipientPermission", Identity="invoices")) == 2
+
+
+CONNECTOR = {
+    "Name": "hq", "Guid": "0b9ec700-0000-4000-8000-000000000001", "Enabled": True, "ConnectorType": "OnPremises",
+    "ConnectorSource": "Default", "Comment": "", "SenderIPAddresses": "192.0.2.5", "SenderDomains": ["smtp:*;1"],
+    "AssociatedAcceptedDomains": [], "RequireTls": True, "RestrictDomainsToIPAddresses": False,
+    "RestrictDomainsToCertificate": False, "CloudServicesMailEnabled": False, "TreatMessagesAsInternal": False,
+    "TlsSenderCertificateName": None, "EFTestMode": False, "EFSkipLastIP": False, "EFSkipIPs": [], "EFUsers": [],
+    "ScanAndDropRecipients": [], "WhenChanged": "/Date(1752519548654)/",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["list", "one", "windows powershell"])
+def test_what_one_cmdlet_returned_is_known_by_its_columns(form: str, tmp_path: Path) -> None:
+    document = {"list": [CONNECTOR], "one": CONNECTOR, "windows powershell": {"value": [CONNECTOR], "Count": 1}}[form]
+    (tmp_path / "connectors.json").write_bytes(json.dumps(document).encode("utf-16"))
+    tenant = Tenant()
+    for seed in ({"sandbox": 1}, tmp_path / "connectors.json"):
+        tenant.merge(load_seed(seed))
+    (row,) = get(tenant, "Get-InboundConnector")
+    assert (row["Name"], row["SenderIPAddresses"], row["RequireTls"]) == ("hq", ["192.0.2.5"], True)
+
+
+@pytest.mark.parametrize("odd", [[{"a": 1}], [{}], [3], {"value": [], "Count": 0}, {"Name": "x", "Enabled": True}])
+def test_rows_of_no_known_cmdlet_are_refused_with_what_is_taken(odd: Any) -> None:
+    with pytest.raises(ValueError, match=r"do not say which cmdlet|nor what one cmdlet"):
+        load_seed(odd)
