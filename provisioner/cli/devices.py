@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from provisioner.border import Border
-from provisioner.cli.options import output_format, pair, plan_path
+from provisioner.cli.options import complete_devices, output_format, pair, plan_path
 from provisioner.cli.session import Session
 from provisioner.devices import device_of, summary
 from provisioner.devices import report as report_of
@@ -43,7 +43,7 @@ def list_(session: Session, path: Path, format_: str) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_devices)
 @plan_path
 @click.option(
     "--format",

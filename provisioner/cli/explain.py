@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from provisioner.cli.options import output_format, plan_path
+from provisioner.cli.options import complete_subjects, output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
 from provisioner.operations.explaining import explain
@@ -18,7 +18,7 @@ from provisioner.render.escape import visible
 
 
 @click.command("explain")
-@click.argument("subject", metavar="RULE|device/NAME|ADDRESS")
+@click.argument("subject", metavar="RULE|device/NAME|ADDRESS", shell_complete=complete_subjects)
 @plan_path
 @output_format
 @click.pass_obj

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from provisioner.cli.options import output_format
+from provisioner.cli.options import complete_runs, output_format
 from provisioner.cli.session import Session
 from provisioner.engine import journal
 from provisioner.operations.history import find_journal, find_run, runs_of
@@ -45,7 +45,7 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
 
 
 @command.command("show")
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @tenant_id
 @output_format
 @click.pass_obj

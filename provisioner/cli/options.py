@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from provisioner.border import Border, read_ordinary
 from provisioner.cli.output import STREAM
 from provisioner.clock import SYSTEM
 from provisioner.diagnostics import Diagnostic, InputError
+from provisioner.model import Desired
+from provisioner.operations.history import runs_of
+from provisioner.operations.state import journals
 from provisioner.plan import document
 from provisioner.plan.files import outside
 from provisioner.plan.variables import Given
@@ -47,12 +51,41 @@ detailed_exitcode = click.option(
 
 def _addresses(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """For completion: the resources of the plan; of plans/, where click does not know of another yet."""
+    desired = _declared(context)
+    found = (f"{address.type}/{address.key}" for address in desired.resources) if desired else ()
+    return _fitting(found, incomplete)
+
+
+def _declared(context: click.Context) -> Desired | None:
     path = context.params.get("path") or Path("plans")
     with contextlib.suppress(InputError):
-        desired, _warnings = document.load(path, TYPES, today=SYSTEM.now().date(), border=Border.of(path))
-        found = (f"{address.type}/{address.key}" for address in desired.resources)
-        return sorted(text for text in found if text.startswith(incomplete) and text.isprintable())
-    return []
+        return document.load(path, TYPES, today=SYSTEM.now().date(), border=Border.of(path))[0]
+    return None
+
+
+def _fitting(found: Iterable[str], incomplete: str) -> list[str]:
+    return sorted(text for text in found if text.startswith(incomplete) and text.isprintable())
+
+
+def complete_devices(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """For completion: the devices of the plan."""
+    desired = _declared(context)
+    return _fitting(desired.devices, incomplete) if desired else []
+
+
+def complete_subjects(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For completion: what `explain` explains."""
+    devices = (f"device/{name}" for name in complete_devices(context, parameter, ""))
+    return _fitting([*RULES, *devices, *_addresses(context, parameter, "")], incomplete)
+
+
+def complete_runs(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """For completion: the runs of this machine's journals."""
+    runs = ["last"]
+    with contextlib.suppress(InputError, OSError, ValueError):
+        for journal in journals():
+            runs += runs_of(journal)
+    return _fitting(runs, incomplete)
 
 
 def _rules(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -13,7 +13,7 @@ import click
 from pydantic_core import PydanticCustomError
 
 from provisioner.cli.diagnose import in_plan, lines, plain
-from provisioner.cli.options import output_format, plan_path
+from provisioner.cli.options import complete_devices, output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.mailflow.basic_authentication import counted
 from provisioner.operations.connection import run
@@ -40,7 +40,7 @@ def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | No
 
 
 @click.command("probe")
-@click.argument("device")
+@click.argument("device", shell_complete=complete_devices)
 @plan_path
 @click.option(
     "--to", "recipient", metavar="ADDRESS", callback=_recipient, help="To whom; the device's own address by default."

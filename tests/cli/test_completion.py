@@ -65,6 +65,20 @@ def test_profiles_rules_and_addresses_are_offered(tmp_path: Path, monkeypatch: p
     assert set(offered(monkeypatch, "drift", "--exclude", incomplete="smtp_auth/e")) == {min(wanted)}
 
 
+def test_devices_rules_and_runs_are_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROVISIONER_STATE_DIR", str(tmp_path / "state"))
+    device = 'devices: { mfp: { from: a@contoso.com, recipients: anyone, supports: { tls: "1.2", authentication: [basic] } } }'  # noqa: E501
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "plan.yaml").write_text(f"provisioner: 1\ntenant: contoso.com\n{device}\n", encoding="utf-8")
+    assert set(offered(monkeypatch, "devices", "show")) == {"mfp"}
+    assert set(offered(monkeypatch, "probe", incomplete="m")) == {"mfp"}
+    assert set(offered(monkeypatch, "explain", incomplete="device/")) == {"device/mfp"}
+    assert set(offered(monkeypatch, "explain", incomplete="IP-P")) == {"IP-PRIVATE"}
+    assert set(offered(monkeypatch, "rollback", incomplete="l")) == {"last"}
+    assert set(offered(monkeypatch, "history", "show")) == {"last"}
+
+
 def test_what_cannot_be_read_offers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plans").mkdir()
