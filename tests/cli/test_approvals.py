@@ -396,7 +396,7 @@ def test_doctor_says_whether_approvals_can_be_verified(shop: Shop, keys: Path) -
 
 def test_a_guard_is_lifted_only_in_the_change_set_that_was_approved(shop: Shop, keys: Path) -> None:
     plan = shop.write("smtp_auth: { organization: enabled }\n")
-    assert shop.on_tenant("plan", plan, "-o", "c.json").returncode == 0
+    assert shop.on_tenant("plan", plan, "-o", "c.json").returncode == 6
     approve(shop, keys / "ada")
     lift = ("--allow", "SMTP-TENANT-WIDE")
     assert "--allow SMTP-TENANT-WIDE is not part of the change set that was approved" in apply(
