@@ -375,7 +375,7 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
 SHAPES: dict[str, tuple[Forgery, str]] = {
     "changes that are a number": (lambda d: d.update(resource_changes=5), "$.resource_changes"),
     "a change without a change": (lambda d: change_of(d, HQ).pop("provisioner"), "].provisioner"),
-    "an unknown type": (lambda d: change_of(d, HQ).update(type="transport_rule"), "].type: there is no resource type"),
+    "an unknown type": (lambda d: change_of(d, HQ).update(type="sharing_policy"), "].type: there is no resource type"),
     "an observed secret": (
         lambda d: ours(d, DEPOT)["observed"].update(comment={"$secret": "env:X"}),
         "].provisioner.observed.comment",

@@ -241,9 +241,9 @@ def test_errors_are_the_same_exceptions_over_both(tenant: LocalTenant, transport
 
 
 def test_a_cmdlet_that_the_session_does_not_show_names_role_and_endpoint(tenant: LocalTenant) -> None:
-    found = run(tenant.profile("psrp"), Cmdlet("Get-TransportRule", {}))[0]
+    found = run(tenant.profile("psrp"), Cmdlet("Get-SharingPolicy", {}))[0]
     assert isinstance(found, PermissionMissing)
-    assert "does not show Get-TransportRule" in str(found)
+    assert "does not show Get-SharingPolicy" in str(found)
     assert "JEA role" in found.hint
     assert "Exchange Server" in found.hint
 
