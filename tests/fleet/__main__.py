@@ -155,12 +155,17 @@ def opened(state: Path) -> LocalTenant:
     return LocalTenant(state, json.loads(file.read_text()))
 
 
-def wait_for(happened: Any, seconds: float) -> None:
+def wait_for(happened: Any, seconds: float, pause_s: float = 0.1) -> None:
     end = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > end:
             raise SystemExit(f"nothing happened within {seconds:.0f} s")
-        time.sleep(0.1)
+        time.sleep(pause_s)
+
+
+def wait_for_writes(here: Here, count: int) -> None:
+    """Wait until so many writes were carried out. A look reads whole logs, so it is taken rarely in a large fleet."""
+    wait_for(lambda: len(here.written()) >= count, 3600, 0.1 + len(here.names) / 200)
 
 
 def delay(sandboxes: Sequence[LocalTenant], seconds: float) -> None:
@@ -229,7 +234,7 @@ def sqlite(here: Here) -> int:
     """One process, killed in the middle."""
     environment = here.environment("state")
     first = here.start(environment, "apply", "--approve", "all", "--workers", str(WORKERS))
-    wait_for(lambda: len(here.written()) >= len(here.names), 3600)
+    wait_for_writes(here, len(here.names))
     first.send_signal(signal.SIGKILL)
     first.wait()
     killed_at = len(here.written())
@@ -250,13 +255,13 @@ def on_postgres(here: Here) -> int:
         workers = [here.start(environments[0], "apply", "--approve", "all", "--workers", "2")]
         wait_for(lambda: here.status(environments[0]).get("run"), 120)
         workers += [here.start(environment, "resume", "--workers", "2") for environment in environments[1:]]
-        wait_for(lambda: len(here.written()) >= len(here.names) // 2, 3600)
+        wait_for_writes(here, len(here.names) // 2)
         workers[1].send_signal(signal.SIGKILL)
-        wait_for(lambda: len(here.written()) >= len(here.names), 3600)
+        wait_for_writes(here, len(here.names))
         server.stop()
         time.sleep(2)
         server.start()
-        wait_for(lambda: len(here.written()) >= len(here.names) * 5 // 4, 3600)
+        wait_for_writes(here, len(here.names) * 5 // 4)
         workers[0].send_signal(signal.SIGKILL)
         for worker in workers:
             worker.wait()
