@@ -73,7 +73,7 @@ def test_a_sandbox_that_is_left_running_is_not_told_as_forgotten(
     pid, end = child[0].pid, child[0].stdin
     monkeypatch.setattr(sandboxes, "launch", lambda *_, **__: child.pop())
     monkeypatch.setattr(sandboxes, "ready", lambda *_: {"initial_domain": "contoso.onmicrosoft.com", "pid": pid})
-    monkeypatch.setattr("provisioner.cli.sandbox._write_profiles", lambda _: [])
+    monkeypatch.setattr("provisioner.cli.sandbox._write_profiles", lambda *_: [])
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
