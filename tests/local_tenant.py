@@ -68,6 +68,7 @@ class LocalTenant:
                 **{k: self.endpoints[k] for k in ("authority", "graph", "exchange")},
                 "dns_servers": [self.endpoints["dns"]],
             },
+            "dns": {"*": self.dns_provider},
             "timeouts": {"confirm_s": 20.0, "retry_s": 20.0},
         }
         if transport == "psrp":
@@ -79,6 +80,12 @@ class LocalTenant:
                 "password": f"file:{entry['secret_file']}",
             }
         return Profile(**{**values, **rest})
+
+    @property
+    def dns_provider(self) -> dict[str, Any]:
+        """The settings of a DNS provider that writes the tenant's zones."""
+        key = {"key_name": self.endpoints["dns_key_name"], "secret": f"file:{self.endpoints['dns_key_file']}"}
+        return {"server": self.endpoints["dns"], "read_from": [], **key}
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         content = self.bytes_of(method, path, body)

@@ -32,9 +32,11 @@ from provisioner.model import (
     Cmdlet,
     Confirm,
     Delta,
+    DnsUpdate,
     Drift,
     Finding,
     Parameter,
+    Pending,
     Present,
     ReadBack,
     Ref,
@@ -44,6 +46,7 @@ from provisioner.model import (
     Send,
     Step,
     Unknown,
+    Write,
     field_names,
     figures,
     key_of,
@@ -63,6 +66,7 @@ from provisioner.model.document import (
     SidesDocument,
     StepDocument,
     UnmanagedDocument,
+    UpdateDocument,
     hinted,
 )
 from provisioner.model.paths import SendingPath
@@ -181,7 +185,7 @@ def _resource_change(change: Change, declared: Mapping[Address, Resource]) -> Ch
     return {
         **_resource(change.address),
         **former,  # type: ignore[typeddict-item]
-        "change": _sides(change.action.value, before, after),
+        "change": _sides(change.action.value, before, after, _later(change)),
         "provisioner": {
             "reason": change.reason,
             "observed": None if change.observed is None else _observed(change.observed),
@@ -211,12 +215,23 @@ def _resource(address: Address) -> ResourceDocument:
     }
 
 
-def _sides(action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> SidesDocument:
+def _later(change: Change) -> dict[str, Any]:
+    """Terraform's `after_unknown`: the fields whose values another object names once it exists."""
+    updates = (s.request for s in change.steps if isinstance(s, Send) and isinstance(s.request, DnsUpdate))
+    return {"values": True} if any(update.pending for update in updates) else {}
+
+
+def _sides(
+    action: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    later: dict[str, Any] | None = None,
+) -> SidesDocument:
     return {
         "actions": [action],
         "before": before,
         "after": after,
-        "after_unknown": {},
+        "after_unknown": later or {},
         "before_sensitive": {} if before is not None else False,
         "after_sensitive": {} if after is not None else False,
     }
@@ -362,7 +377,7 @@ def step_document(step: Step) -> StepDocument:
     if isinstance(step, Await):
         return {"await": [{"name": r.name, "type": r.type, "value": _parameter(r.value)} for r in step.records]}
     return {
-        "send": request_document(step.request),
+        "send": write_document(step.request),
         "waits_on": list(step.waits_on),
         "blocked_on": list(step.blocked_on),
     }
@@ -375,8 +390,25 @@ def _read_back(found: ReadBack) -> ReadBackDocument:
     }
 
 
-def request_document(request: Cmdlet) -> CmdletDocument:
+def write_document(request: Write) -> CmdletDocument | UpdateDocument:
     """A write as JSON, as it stands in a change set and in the journal; secrets stand there as references."""
+    if isinstance(request, DnsUpdate):
+        return {
+            "update": f"{request.name} {request.type}",
+            "provider": request.provider,
+            "add": [_pending(value) for value in request.add],
+            "remove": list(request.remove),
+            "ttl_s": request.ttl_s,
+        }
+    return request_document(request)
+
+
+def _pending(value: str | Pending) -> Any:
+    return {"$pending": {"address": value.address, "property": value.property}} if isinstance(value, Pending) else value
+
+
+def request_document(request: Cmdlet) -> CmdletDocument:
+    """A cmdlet as JSON."""
     return {"cmdlet": request.name, "parameters": parameters_document(request)}
 
 

@@ -455,9 +455,10 @@ class _Draft:
         return None
 
     def _existing(self, kind: ResourceType[Any], resource: Resource, live: Any) -> None:
-        fixed = {n for n in create_only(kind.spec) if _differs(resource.spec, live, n)}
+        wanted = kind.meant(resource.spec, live)
+        fixed = {n for n in create_only(kind.spec) if _differs(wanted, live, n)}
         self.findings.extend(_create_only_findings(resource, live, fixed))
-        wanted = dataclasses.replace(resource.spec, **{n: getattr(live, n) for n in fixed}) if fixed else resource.spec
+        wanted = dataclasses.replace(wanted, **{n: getattr(live, n) for n in fixed}) if fixed else wanted
         goal = overlay(wanted, live)
         fix = (
             kind.fix(resource.spec, goal)
@@ -479,7 +480,7 @@ class _Draft:
             fix = there.fix or f'create "{resource.address.key}" first, or correct the name'
             self._unmet(resource, "RESOURCE-MISSING", summary, self._or_in_the_plan(resource, fix, _OUT))
             return
-        spec = kind.completed(resource.spec)
+        spec = kind.completed(kind.meant(resource.spec, there.known))
         spec = spec if there.known is None else overlay(spec, there.known)
         steps, inverse = steps_of(kind, None, spec), steps_of(kind, spec, None)
         needs = tuple(kind.needs(spec))

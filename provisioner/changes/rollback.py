@@ -116,7 +116,7 @@ def _moved(item: Undone, there: Observation | None) -> str:
 
 
 def _irreversible(item: Undone, kind: ResourceType[Any]) -> str:
-    if item.before is None and not kind.deletable:
+    if item.before is None and not (kind.deletable or kind.revocable):
         return f"a {kind.name} that was created cannot be deleted again; switch it off in the plan"
     if item.before is not None and item.after is None and not kind.creatable:
         return f"a {kind.name} cannot be created"

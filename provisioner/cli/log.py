@@ -22,7 +22,7 @@ from provisioner.border import leads_out
 from provisioner.cli.tally import Tally
 from provisioner.diagnostics import Diagnostic, InputError, TenantError
 from provisioner.engine import Event, Finished, HeldBack, LockAwaited, Responded, Retrying, SlowedDown
-from provisioner.model import AnyRequest, Cmdlet, DnsQuery, GraphRequest, PolicyQuery
+from provisioner.model import AnyRequest, Cmdlet, DnsQuery, DnsUpdate, GraphRequest, PolicyQuery, ZoneQuery
 from provisioner.render.escape import json_text, visible
 
 FORMATS = ("text", "json")
@@ -89,6 +89,10 @@ def asked(request: AnyRequest) -> dict[str, str]:
             return {"method": method, "path": _NAMES.sub("/…", path.partition("?")[0])}
         case DnsQuery(name=name, type=kind):
             return {"dns": f"{name} {kind}"}
+        case ZoneQuery(name=name, type=kind):
+            return {"dns": f"{name} {kind}", "authoritative": "yes"}
+        case DnsUpdate(name=name, type=kind):
+            return {"dns": f"{name} {kind}", "opcode": "UPDATE"}
         case PolicyQuery():
             return {"method": "GET", "path": "/.well-known/mta-sts.txt"}
 

@@ -35,6 +35,7 @@ from provisioner.model.devices import (
 )
 from provisioner.model.picture import Picture
 from provisioner.resources.application_role_assignment import assignment_of
+from provisioner.resources.dns_record import SPF, DnsRecordType, spf_term
 from provisioner.resources.domain import Domain
 from provisioner.resources.hve_account import HveAccount
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
@@ -61,7 +62,22 @@ def expand(desired: Desired) -> tuple[Desired, Sequence[Diagnostic]]:
         if choice.method is not None:
             work.take(device, choice)
     work.connect()
-    return dataclasses.replace(desired, resources=work.resources, choices=work.choices), work.found
+    expanded = dataclasses.replace(desired, resources=work.resources, choices=work.choices)
+    return dataclasses.replace(expanded, resources=_with_senders(expanded)), work.found
+
+
+def _with_senders(desired: Desired) -> Mapping[Address, Resource]:
+    """The plan's objects, where an SPF record that it publishes names the networks that send for its domain."""
+    resources = dict(desired.resources)
+    for domain, networks in egress(desired).items():
+        address = Address(DnsRecordType.name, f"{domain}/{SPF}")
+        record = resources.get(address)
+        if record is not None and record.spec.terms is not None:
+            terms = frozenset(filter(None, map(spf_term, networks)))
+            resources[address] = dataclasses.replace(
+                record, spec=dataclasses.replace(record.spec, terms=record.spec.terms | terms)
+            )
+    return resources
 
 
 def lost(desired: Desired) -> Desired:

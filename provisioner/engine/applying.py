@@ -29,6 +29,7 @@ from provisioner.engine.reading import Types
 from provisioner.engine.rechecking import recheck
 from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
+from provisioner.engine.settling import settled
 from provisioner.engine.watching import observer_of
 from provisioner.mailflow import senders
 from provisioner.model import Action, Address, Change, ChangeSet, Confirm, Observation, Waiver, key_of
@@ -116,17 +117,29 @@ async def _carry_out(run: Run, changes: Sequence[Change], made: Mapping[Address,
 
 async def _one(run: Run, change: Change, needs: Collection[Address], gate: _Gate, confirmer: Confirmer) -> None:
     """One change from what it needs to its result."""
+    early = frozenset() if change.after is None else frozenset(run.kind(change.address).early(change.after))
     for need in needs:
-        await run.ended[need].wait()
-    missing = [str(n) for n in sorted(needs) if run.results[n].status not in {DONE, ALREADY}]
+        await (run.begun if need in early else run.ended)[need].wait()
+    missing = [str(n) for n in sorted(needs) if not _in_place(run, n, early=n in early)]
     if missing:
         return run.end(Result(change.address, change.action, SKIPPED, f"it needs {_first(missing)}"))
     began = run.clock.monotonic()
     try:
-        result = await _parts_in_turn(run, change, gate, confirmer)
+        whole = await settled(run, change)
+        if isinstance(whole, Change):
+            result = await _parts_in_turn(run, whole, gate, confirmer)
+        else:
+            result = whole
     except Exception as error:  # noqa: BLE001 - whatever it is, the other changes end in order, and all are accounted for
         result = run.broken(change, error)
     return run.end(dataclasses.replace(result, seconds=run.clock.monotonic() - began))
+
+
+def _in_place(run: Run, need: Address, *, early: bool) -> bool:
+    """Whether what a change needs is done, or, where it only reads values of it, exists."""
+    if early and need in run.made:
+        return True
+    return need in run.results and run.results[need].status in {DONE, ALREADY}
 
 
 async def _parts_in_turn(run: Run, change: Change, gate: _Gate, confirmer: Confirmer) -> Result:

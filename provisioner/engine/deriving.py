@@ -11,7 +11,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioner.changes.splitting import steps_of
-from provisioner.model import Change, Cmdlet, ResourceType, Secret, Send, Step, goal_of, key_of, overlay, written
+from provisioner.model import (
+    Change,
+    Cmdlet,
+    DnsUpdate,
+    ResourceType,
+    Secret,
+    Send,
+    Step,
+    ZoneQuery,
+    goal_of,
+    key_of,
+    overlay,
+    written,
+)
 
 
 def derived(kind: ResourceType[Any], live: Any | None, after: Any | None) -> tuple[Step, ...]:
@@ -33,11 +46,24 @@ def foreign(kind: ResourceType[Any], change: Change, number: int) -> str:
         return f"it is not the step that {kind.name} derives for this object"
     if not isinstance(step, Send):
         return ""
+    if isinstance(step.request, DnsUpdate):
+        return _foreign_update(kind, change, step.request)
     if _noun(step.request) not in _nouns(kind, change):
         return f"{kind.name} writes only what it reads, which {step.request.name} does not"
     known = {secret for spec in objects for secret in _secrets(spec)}
     if any(isinstance(value, Secret) and value not in known for value in step.request.parameters.values()):
         return "it names a secret that the object does not have"
+    return ""
+
+
+def _foreign_update(kind: ResourceType[Any], change: Change, update: DnsUpdate) -> str:
+    """Why an update of DNS may not be sent: a type writes the names and types that it reads for this very object."""
+    if update.pending:
+        return "a value of it is not known yet"
+    queries = kind.queries({change.address.key: change.after}, False)
+    read = {(q.request.name, q.request.type) for q in queries if isinstance(q.request, ZoneQuery)}
+    if (update.name, update.type) not in read or update.type not in {"TXT", "CNAME"}:
+        return f"{kind.name} writes only what it reads, which {update.name} {update.type} is not"
     return ""
 
 

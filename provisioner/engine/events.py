@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provisioner.diagnostics import TenantError
-from provisioner.model import Action, Address, Answer, AnyRequest, Change, Cmdlet, Request
+from provisioner.model import Action, Address, Answer, AnyRequest, Change, Request, Write
 
 DONE, ALREADY, FAILED, SKIPPED = "done", "already_done", "failed", "skipped"
 WAITING, UNCONFIRMED, LEFT, HELD_BACK = "waiting", "unconfirmed", "left", "held_back"
@@ -138,7 +138,7 @@ class Sending:
 
     change: Change
     step: int
-    request: Cmdlet
+    request: Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Answered:
 
     change: Change
     step: int
-    request: Cmdlet
+    request: Write
     answer: Answer | TenantError
 
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Self
 
 from provisioner import platforms
 from provisioner.border import make_private
-from provisioner.changes.changeset import fields_document, request_document
+from provisioner.changes.changeset import fields_document, write_document
 from provisioner.diagnostics import Diagnostic, InputError, JournalBroken, TenantError
 from provisioner.engine.events import Answered, Event, Finished, Sending, Started
 from provisioner.engine.sharing import Pushing
@@ -118,7 +118,7 @@ class Journal:
             case Started(change):
                 self.record("started", address=str(change.address), action=change.action.value, **_sides(change))
             case Sending(change, step, request):
-                self.record("sending", address=str(change.address), step=step, request=request_document(request))
+                self.record("sending", address=str(change.address), step=step, request=write_document(request))
             case Answered(change, step, _, answer):
                 facts = _refusal(answer) if isinstance(answer, TenantError) else _acceptance(answer)
                 self.record("answered", address=str(change.address), step=step, **facts)

@@ -25,6 +25,7 @@ from provisioner.model import (
     Cmdlet,
     Desired,
     DnsQuery,
+    DnsUpdate,
     GraphRequest,
     Observation,
     Observed,
@@ -33,6 +34,7 @@ from provisioner.model import (
     Request,
     ResourceType,
     Unknown,
+    ZoneQuery,
     request_key,
     tells,
     united,
@@ -367,3 +369,7 @@ async def send(ports: Ports, request: Request) -> Answer:
             return await ports.directory.send(request)
         case DnsQuery():
             return await ports.resolver.query(request)
+        case ZoneQuery():
+            return await ports.publisher.read(request)
+        case DnsUpdate():
+            return await ports.publisher.update(request)

@@ -10,9 +10,20 @@ from typing import Any
 
 from provisioner.clock import Clock
 from provisioner.diagnostics import ProvisionerError
-from provisioner.engine.events import LEFT, UNCONFIRMED, Event, Finished, Observer, Result, Sending, Started
+from provisioner.engine.events import (
+    ALREADY,
+    DONE,
+    LEFT,
+    UNCONFIRMED,
+    Event,
+    Finished,
+    Observer,
+    Result,
+    Sending,
+    Started,
+)
 from provisioner.engine.reading import Costs, Types, Wanted, read_wanted
-from provisioner.model import Address, Change, Observation, Present, ResourceType, key_of
+from provisioner.model import Address, Change, DnsUpdate, Observation, Present, ResourceType, Send, key_of
 from provisioner.tenant.ports import Ports
 
 
@@ -35,6 +46,12 @@ class Run:
     ended: dict[Address, asyncio.Event] = field(default_factory=dict)
     opened: dict[Address, asyncio.Event] = field(default_factory=dict)
     """Set once what a change opens has been seen in force, or the change has ended without it."""
+    begun: dict[Address, asyncio.Event] = field(default_factory=dict)
+    """Set once a first write of a change was carried out, or the change has ended without it."""
+    made: set[Address] = field(default_factory=set)
+    """The changes of which a write was carried out."""
+    publishers: dict[tuple[str, str], Address] = field(default_factory=dict)
+    """The change that publishes a DNS record, by the record's name and type."""
     sent: set[Address] = field(default_factory=set)
     """The changes of which a write was sent, whatever became of it."""
     costs: Costs = field(default_factory=Costs)
@@ -87,6 +104,23 @@ class Run:
         """What the changes wait for of each other."""
         for change in changes:
             self.ended[change.address], self.opened[change.address] = asyncio.Event(), asyncio.Event()
+            self.begun[change.address] = asyncio.Event()
+            updates = (s.request for s in change.steps if isinstance(s, Send) and isinstance(s.request, DnsUpdate))
+            self.publishers |= {(u.name.lower(), u.type): change.address for u in updates if u.add}
+
+    def has_begun(self, change: Change) -> None:
+        """A write of a change was carried out: what the object names can be read."""
+        self.made.add(change.address)
+        self.begun[change.address].set()
+
+    async def publishing(self, records: Iterable[tuple[str, str]]) -> bool:
+        """Wait for the changes of this run that publish these records; whether there are any, and all have done so."""
+        changes = {self.publishers.get((name.lower(), kind)) for name, kind in records} - {None}
+        async with self.aside():
+            for address in changes:
+                if address is not None:
+                    await self.ended[address].wait()
+        return bool(changes) and all(a is not None and self.results[a].status in {DONE, ALREADY} for a in changes)
 
     async def look(self, objects: Mapping[Address, Any], purpose: str) -> dict[Address, Observation]:
         """What the tenant says about objects, each by what it is to be, or None; of a renamed one by either name."""
@@ -166,5 +200,6 @@ class Run:
         """The result of a change: those that need it go on."""
         self.results[result.address] = result
         self.opened[result.address].set()
+        self.begun[result.address].set()
         self.ended[result.address].set()
         self.tell(Finished(result))

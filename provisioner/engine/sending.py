@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -18,10 +19,12 @@ from provisioner.model import (
     Change,
     Cmdlet,
     Confirm,
+    DnsUpdate,
     Parameter,
     Ref,
     Row,
     Send,
+    Write,
 )
 
 
@@ -69,6 +72,7 @@ class Sender:
             if isinstance(answer, Result):
                 return dataclasses.replace(answer, warnings=(*warnings, *answer.warnings))
             self._answers.append(answer)
+            self._run.has_begun(self._change)
             warnings.extend(answer.warnings)
             blocked = next((w for w in answer.warnings if _has(step.blocked_on, w)), blocked)
         return self._ended(DONE, blocked, warnings)
@@ -82,6 +86,9 @@ class Sender:
             records = [(r.name, r.type, str(_value(r.value, self._answers))) for r in step.records]
         except LookupError as error:
             return f"{error}, which has to be published: apply again, which reads it"
+        published = await self._run.publishing((r.name, r.type) for r in step.records)
+        if published:  # this run has just published them: they are awaited as every write is
+            self._patience.at_least(self._run.confirm_s)
         return await until_published(self._run, records, self._patience)
 
     async def _send(self, number: int, step: Send, *, last: bool) -> Answer | Result:
@@ -90,16 +97,18 @@ class Sender:
         if wrong:
             return self._ended(FAILED, f"step {number + 1} was not sent: {wrong}. Plan again")
         try:
-            request = resolve(step.request, self._answers)
+            request = step.request if isinstance(step.request, DnsUpdate) else resolve(step.request, self._answers)
         except LookupError as error:
             return self._ended(FAILED, str(error))
-        async with self._run.alone():
+        async with contextlib.AsyncExitStack() as held:
+            if isinstance(request, Cmdlet):  # whether the account may write to Exchange, DNS does not tell
+                await held.enter_async_context(self._run.alone())
             if self._run.stop.is_set():
                 return self._ended(LEFT, self.interrupted)
             answer = await self._asked(number, request)
         return self._refusal(step, answer, last=last) if isinstance(answer, TenantError) else answer
 
-    async def _asked(self, number: int, request: Cmdlet) -> Answer | TenantError:
+    async def _asked(self, number: int, request: Write) -> Answer | TenantError:
         """The answer to one write. Where the very first is refused for want of a permission, nothing else is sent."""
         self._run.tell(Sending(self._change, number, request))
         self._run.sent.add(self._change.address)
@@ -108,6 +117,8 @@ class Sender:
         except TenantError as error:
             answer = error
         self._run.tell(Answered(self._change, number, request, answer))
+        if isinstance(request, DnsUpdate):
+            return answer
         if isinstance(answer, PermissionMissing) and not self._run.may_write:
             self._run.break_off(answer)
         self._run.may_write |= isinstance(answer, Answer | Refused)

@@ -22,12 +22,17 @@ class Patience:
         self._run, self._change = run, change
         self._began: float | None = None
         self._pause_s = 1.0
+        self._least_s = 0.0
+
+    def at_least(self, seconds: float) -> None:
+        """Wait so long whatever the run says: for what it did itself."""
+        self._least_s = max(self._least_s, seconds)
 
     async def lasts(self, detail: str) -> bool:
         """Pause before the next look, and say so; False when the time is up or the run was interrupted."""
         now = self._run.clock.monotonic()
         self._began = now if self._began is None else self._began
-        left = self._began + self._run.wait_s - now
+        left = self._began + max(self._run.wait_s, self._least_s) - now
         if left <= 0 or self._run.stop.is_set():
             return False
         self._run.tell(Waiting(self._change, detail, now - self._began, left))

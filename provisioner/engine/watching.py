@@ -11,15 +11,15 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.diagnostics import Malformed, TenantError, Unavailable, Unclear
+from provisioner.diagnostics import Malformed, ProvisionerError, TenantError, Unavailable, Unclear
 from provisioner.engine.events import Event, Observer, Requested, Responded
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
-from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, PolicyQuery, Request
-from provisioner.tenant.ports import Policies, Ports, Resolver
+from provisioner.model import Answer, Cmdlet, DnsQuery, DnsUpdate, GraphRequest, PolicyQuery, Request, ZoneQuery
+from provisioner.tenant.ports import Policies, Ports, Publisher, Resolver
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watched(Ports):
     """Ports with observers; `base` are the ports themselves."""
 
@@ -32,7 +32,9 @@ def watch(ports: Ports, *observers: Observer) -> Ports:
     base, others = (ports.base, ports.observers) if isinstance(ports, Watched) else (ports, ())
     everyone = (*observers, *others)
     watcher = _Watcher(base, _Everyone(everyone))
-    return Watched(watcher, watcher, watch_resolver(base.resolver, *everyone), base, everyone)
+    publisher = _WatchedPublisher(base.publisher, _Everyone(everyone))
+    resolver = watch_resolver(base.resolver, *everyone)
+    return Watched(watcher, watcher, resolver, publisher, base=base, observers=everyone)
 
 
 def watch_resolver(resolver: Resolver, *observers: Observer) -> Resolver:
@@ -95,6 +97,19 @@ class _WatchedResolver:
         return found
 
 
+class _WatchedPublisher:
+    """Stands before the servers that zones are read from and written to."""
+
+    def __init__(self, base: Publisher, tell: Observer) -> None:
+        self._base, self._tell = base, tell
+
+    async def read(self, query: ZoneQuery) -> Answer:
+        return await _told(self._tell, query, self._base.read(query))
+
+    async def update(self, update: DnsUpdate) -> Answer:
+        return await _told(self._tell, update, self._base.update(update))
+
+
 class _WatchedPolicies:
     """Stands before the hosts of MTA-STS policies."""
 
@@ -124,6 +139,8 @@ async def _told(tell: Observer, request: Request, sending: Coroutine[Any, Any, A
     except TenantError as error:
         tell(Responded(request, error, time.monotonic() - began))
         raise
+    except ProvisionerError:  # a setting that is wrong is told as it is
+        raise
     except Exception as error:
         # An adapter that stumbles over an answer has not understood it: that is this request's error and nobody else's.
         strange = _strange(request, error)
@@ -136,5 +153,6 @@ async def _told(tell: Observer, request: Request, sending: Coroutine[Any, Any, A
 def _strange(request: Request, error: Exception) -> TenantError:
     """What an exception of an adapter means: a write may have been carried out, a read has told nothing."""
     writes = isinstance(request, Cmdlet) and not request.name.lower().startswith("get-")
+    writes |= isinstance(request, DnsUpdate)
     kind = Unclear if writes or (isinstance(request, GraphRequest) and request.method != "GET") else Malformed
     return kind(f"the answer could not be understood ({type(error).__name__}: {error})", str(request))

@@ -205,8 +205,78 @@ class PolicyQuery:
         return f"GET https://{self.host}/.well-known/mta-sts.txt"
 
 
-Request = Cmdlet | GraphRequest | DnsQuery
+@dataclass(frozen=True, slots=True)
+class ZoneQuery:
+    """What the authoritative servers of a zone have at a name, for somebody who publishes there.
+
+    `provider` is named in the settings; "" for the one that has the zone. Rows: one with `zone`, `name` (the owner name
+    once aliases were followed) and `spf_include` (what stands for Exchange in the profile's cloud), one for each record
+    at the name with `type`, `value` and `ttl_s`, and one for each server with a `problem`, with `server`.
+    """
+
+    provider: str
+    name: str
+    type: str
+
+    @property
+    def reads(self) -> bool:
+        return True
+
+    @property
+    def repeatable(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type} (authoritative)"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A value that Exchange names once an object exists: the field `property` of the object at `address`."""
+
+    address: str
+    property: str
+
+    def __str__(self) -> str:
+        return f"(known after apply: {self.property} of {self.address})"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsUpdate:
+    """Add and remove single values of one name and type, in one piece: the other values of the set stay as they are.
+
+    `only` says what of the set must be as it was read: the values that begin so (`v=spf1`), "" for all of it.
+    """
+
+    provider: str
+    name: str
+    type: str
+    add: tuple[str | Pending, ...] = ()
+    remove: tuple[str, ...] = ()
+    only: str = ""
+    ttl_s: int = 3600
+
+    @property
+    def reads(self) -> bool:
+        return False
+
+    @property
+    def repeatable(self) -> bool:
+        return False
+
+    @property
+    def pending(self) -> bool:
+        """Whether a value is not known yet; it is never sent so."""
+        return any(isinstance(value, Pending) for value in self.add)
+
+    def __str__(self) -> str:
+        return f"DNS UPDATE {self.name} {self.type}"
+
+
+Request = Cmdlet | GraphRequest | DnsQuery | ZoneQuery | DnsUpdate
 """What the engine sends through the ports."""
+Write = Cmdlet | DnsUpdate
+"""What a step may send."""
 AnyRequest = Request | PolicyQuery
 """What observers are told about."""
 
@@ -221,7 +291,7 @@ def request_key(request: AnyRequest) -> str:
 
 def _plain(value: object) -> object:
     """What JSON cannot hold, as what it can: a parameter that is a value of ours by its fields, a mapping as a dict."""
-    if isinstance(value, Delta | Ref | Secret):
+    if isinstance(value, Delta | Ref | Secret | Pending):
         return dataclasses.asdict(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
 
@@ -250,9 +320,9 @@ def tells(asked: Request, request: Request) -> bool:
         both = _needed_by_both(asked.needed, request.needed)
         if both is None or both.names != asked.needed.names:
             return False
-    if isinstance(asked, DnsQuery) or isinstance(request, DnsQuery) or not asked.columns:
+    if not isinstance(asked, Cmdlet | GraphRequest) or not isinstance(request, Cmdlet | GraphRequest):
         return True
-    return bool(request.columns) and request.columns <= asked.columns
+    return not asked.columns or (bool(request.columns) and request.columns <= asked.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,13 +366,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one cmdlet. Nothing is written through Microsoft Graph: no step can say it.
+    """Send one cmdlet, or one update of DNS. Nothing is written through Microsoft Graph: no step can say it.
 
     `waits_on`: fragments of a refusal's text that mean "not yet", so that the change is waiting and not failed.
     `blocked_on`: fragments of a warning that mean "carried out, but it will not take effect by itself".
     """
 
-    request: Cmdlet
+    request: Write
     waits_on: tuple[str, ...] = ()
     blocked_on: tuple[str, ...] = ()
 
@@ -766,6 +836,10 @@ class ResourceType(Protocol[S]):
         """False when `absent:` makes no sense for it."""
 
     @property
+    def revocable(self) -> bool:
+        """True when the rollback of a run deletes what the run created, although no plan may list it as absent."""
+
+    @property
     def precondition(self) -> bool:
         """True when a difference is a finding and never a change."""
 
@@ -816,6 +890,19 @@ class ResourceType(Protocol[S]):
 
     def linked(self, spec: S, links: Links, /) -> S:
         """A declared object with what follows from the objects that it needs."""
+
+    def meant(self, spec: S, known: S | None, /) -> S:
+        """A declared object with the values that follow from what was observed of it: a list that is only to contain
+        what the plan writes. `known` is the live object, or what is known of one that does not exist."""
+
+    def early(self, spec: S, /) -> Sequence[Address]:
+        """Of what it needs, the objects that only have to exist, and need not be in force: it reads values of them."""
+
+    def pending(self, spec: S, /) -> Sequence[Query]:
+        """The reads that tell the values of an object that are not known while another does not exist; () for none."""
+
+    def resolved(self, spec: S, answers: Sequence[tuple[Query, Answer]], /) -> S | None:
+        """The object with its pending values; None where the answers do not tell them."""
 
     def completed(self, spec: S, /) -> S:
         """A declared object with every value that its creation sends although the plan does not write it."""

@@ -67,6 +67,17 @@ class CmdletDocument(TypedDict):
     parameters: dict[str, Any]
 
 
+@final
+class UpdateDocument(TypedDict):
+    """An update of DNS: `update` is name and type. `$pending` stands for a value that another object names later."""
+
+    update: str
+    provider: str
+    add: list[Any]
+    remove: list[str]
+    ttl_s: int
+
+
 class ReadBackDocument(TypedDict):
     """A Get of one object, and what its columns have once it is in force; a list has at least these entries."""
 
@@ -92,7 +103,7 @@ class RecordDocument(TypedDict):
 class SendDocument(TypedDict):
     """A step that sends a write."""
 
-    send: CmdletDocument
+    send: CmdletDocument | UpdateDocument
     waits_on: list[str]
     blocked_on: list[str]
 

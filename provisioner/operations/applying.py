@@ -28,7 +28,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.engine import Outcome, journal, locking
 from provisioner.mailflow.senders import Sender
-from provisioner.model import Address, ChangeSet, Secret, Send, Waiver
+from provisioner.model import Address, ChangeSet, Cmdlet, Secret, Send, Waiver
 from provisioner.model.document import ChangeSetDocument
 from provisioner.operations import journals
 from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
@@ -241,8 +241,9 @@ def refuse(found: ChangeSet, *, since: str = "") -> None:
 
 def _find_secrets(found: ChangeSet) -> None:
     """Look whether every secret that the steps name is there; it is read again when it is sent, and kept nowhere."""
-    sends = (step.request for change in found.pending for step in change.steps if isinstance(step, Send))
-    for reference in sorted({v.reference for r in sends for v in r.parameters.values() if isinstance(v, Secret)}):
+    sends = [step.request for change in found.pending for step in change.steps if isinstance(step, Send)]
+    values = (v for r in sends if isinstance(r, Cmdlet) for v in r.parameters.values())
+    for reference in sorted({v.reference for v in values if isinstance(v, Secret)}):
         secret_value(reference)
 
 

@@ -250,6 +250,15 @@ def profile_values(endpoints: Mapping[str, Any], application: str, transport: st
             "mta_sts": endpoints["mta_sts"],
             "dns_servers": [endpoints["dns"]],
         },
+        "dns": {
+            # Whatever provider a plan names, its zones are the sandbox's here.
+            "*": {
+                "server": endpoints["dns"],
+                "key_name": endpoints["dns_key_name"],
+                "secret": f"file:{endpoints['dns_key_file']}",
+                "read_from": [],
+            }
+        },
     }
     if transport == "psrp":
         values["psrp"] = {

@@ -162,6 +162,11 @@ def step_line(step: StepDocument) -> str:
     if "confirm" in step:
         return f"read back until it shows {json.dumps(step['confirm'], ensure_ascii=False)}; what follows closes"
     sent = step["send"]
+    if "update" in sent:
+        added = [f"add {_value(value)}" for value in sent["add"]]
+        removed = [f"remove {json.dumps(value, ensure_ascii=False)}" for value in sent["remove"]]
+        by = f" (by {sent['provider']})" if sent["provider"] else ""
+        return f"DNS {sent['update']}: {', '.join([*removed, *added])}{by}"
     return f"{sent['cmdlet']} {json.dumps(plainly(sent['parameters']), ensure_ascii=False)}"
 
 
@@ -184,6 +189,14 @@ def plainly(value: Any) -> Any:
         case list():
             return [plainly(item) for item in value]
     return value
+
+
+def _value(value: Any) -> str:
+    """A value of a DNS record, or what names it once that exists."""
+    if isinstance(value, dict) and "$pending" in value:
+        named = value["$pending"]
+        return f"(known after apply: {named['property']} of {named['address']})"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def drifted(item: DriftDocument) -> str:

@@ -18,6 +18,7 @@ from provisioner.model.document import (
     PromiseDocument,
     RecordDocument,
     StepDocument,
+    UpdateDocument,
 )
 from provisioner.render.changes import action, closing, dangers, opened_first, pending, remark
 from provisioner.render.escape import commands_at, prints, visible
@@ -135,7 +136,17 @@ def _change(change: ChangeDocument, steps: Steps) -> Iterator[str]:
             yield from _send(number, step["send"])
 
 
-def _send(number: int, sent: CmdletDocument) -> Iterator[str]:
+def _update(sent: UpdateDocument) -> Iterator[str]:
+    """Exchange's module writes no DNS: the values are told, for whoever runs the zone."""
+    for word, values in (("remove", sent["remove"]), ("add", sent["add"])):
+        for value in values:
+            yield f"# DNS, by hand: {word} {visible(sent['update'])} {visible(json.dumps(value, ensure_ascii=False))}"
+
+
+def _send(number: int, sent: CmdletDocument | UpdateDocument) -> Iterator[str]:
+    if "update" in sent:
+        yield from _update(sent)
+        return
     yield "$parameters = @{"
     for name, value in sent["parameters"].items():
         yield f"    {_name(name)} = {_value(value)}"

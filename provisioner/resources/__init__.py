@@ -10,6 +10,7 @@ from provisioner.resources.application_role_assignment import ApplicationRoleAss
 from provisioner.resources.authentication_policy import AuthenticationPolicyType
 from provisioner.resources.connection_filter import ConnectionFilterType
 from provisioner.resources.dkim import DkimType
+from provisioner.resources.dns_record import DnsRecordType
 from provisioner.resources.domain import DomainType
 from provisioner.resources.hve_account import HveAccountType
 from provisioner.resources.inbound_connector import InboundConnectorType
@@ -49,5 +50,6 @@ TYPES: tuple[ResourceType[Any], ...] = (
     RemoteDomainType(),
     OutboundSpamPolicyType(),
     DkimType(),
+    DnsRecordType(),
 )
 """All types, in the order in which their changes are shown."""

@@ -37,6 +37,7 @@ class BaseType:
 
     creatable: ClassVar[bool] = True
     deletable: ClassVar[bool] = True
+    revocable: ClassVar[bool] = False
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = ()
@@ -70,6 +71,22 @@ class BaseType:
 
     def linked(self, spec: Any, _links: Links, /) -> Any:
         """Nothing follows for it from other objects."""
+        return spec
+
+    def meant(self, spec: Any, _known: Any | None, /) -> Any:
+        """It means what the plan writes."""
+        return spec
+
+    def early(self, _spec: Any, /) -> Sequence[Address]:
+        """What it needs must be done."""
+        return ()
+
+    def pending(self, _spec: Any, /) -> Sequence[Query]:
+        """All of its values are known when it is planned."""
+        return ()
+
+    def resolved(self, spec: Any, _answers: Sequence[tuple[Query, Answer]], /) -> Any | None:
+        """All of its values are known when it is planned."""
         return spec
 
     def completed(self, spec: Any, /) -> Any:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.cmdlets.historical_search import report
 from provisioner.sandbox.coverage import not_modelled
-from provisioner.sandbox.dns import rdata
+from provisioner.sandbox.dns_values import rdata
 from provisioner.sandbox.throttle import checked
 
 if TYPE_CHECKING:

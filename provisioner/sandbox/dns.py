@@ -3,6 +3,7 @@
 It answers for the whole world (a recursive resolver seen from outside): CNAMEs are followed within the data, a name
 that is not there is NXDOMAIN, one without the asked type an empty answer, wildcards stand in (RFC 4592), and what does
 not fit a datagram comes truncated, so that the client asks again over TCP. Data is read at each query, never kept.
+Updates go to `dns_update`. Each accepted domain is a zone: it has an SOA and an NS record, whatever the seed says.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, cast
 
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import dns.tsig
 
+from provisioner.sandbox.dns_update import keyring, refusal, soa, update, zones
+from provisioner.sandbox.dns_values import rdata
 from provisioner.sandbox.public_dns import Records, names
 
 if TYPE_CHECKING:
@@ -34,22 +39,6 @@ _TTL_S = 300
 _PLAIN_UDP_BYTES = 512  # without EDNS (RFC 1035 §4.2.1)
 _LONGEST_CHAIN = 8
 _SOA = "ns1.sandbox.invalid. hostmaster.sandbox.invalid. 1 3600 600 86400 300"
-
-
-def rdata(record_type: str, text: str) -> dns.rdata.Rdata:
-    """One record's data from its text. Raises ValueError when the text is not of that type.
-
-    Host names may lack the final dot. A TXT text without quotes is one value, cut into strings of 255 bytes.
-    """
-    if record_type.upper() in {"TXT", "SPF"} and not text.startswith('"'):
-        raw = text.encode()
-        pieces = [raw[at : at + 255] for at in range(0, len(raw), 255)] or [b""]
-        escaped = ("".join(f"\\{byte:03d}" for byte in piece) for piece in pieces)
-        text = " ".join(f'"{piece}"' for piece in escaped)
-    try:
-        return dns.rdata.from_text(dns.rdataclass.IN, record_type.upper(), text, origin=dns.name.root, relativize=False)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{record_type} {text!r} is not a DNS record: {error}") from error
 
 
 def find(records: Records, name: str) -> Mapping[str, list[str]] | None:
@@ -69,8 +58,8 @@ def find(records: Records, name: str) -> Mapping[str, list[str]] | None:
     return None
 
 
-def respond(records: Records, query: dns.message.Message) -> dns.message.Message:
-    """The answer to one query message."""
+def respond(records: Records, query: dns.message.Message, known: Collection[str] = ()) -> dns.message.Message:
+    """The answer to one query message. `known` are the names of zones."""
     response = dns.message.make_response(query, recursion_available=True)
     response.flags |= dns.flags.AA
     if not query.question:
@@ -78,7 +67,7 @@ def respond(records: Records, query: dns.message.Message) -> dns.message.Message
         return response
     question = query.question[0]
     try:
-        _answer(records, response, question.name, question.rdtype)
+        _answer(records, response, question.name, question.rdtype, known)
     except ValueError:
         response.answer.clear()
         response.set_rcode(dns.rcode.SERVFAIL)
@@ -86,10 +75,17 @@ def respond(records: Records, query: dns.message.Message) -> dns.message.Message
 
 
 def _answer(
-    records: Records, response: dns.message.Message, name: dns.name.Name, wanted: dns.rdatatype.RdataType
+    records: Records,
+    response: dns.message.Message,
+    name: dns.name.Name,
+    wanted: dns.rdatatype.RdataType,
+    known: Collection[str],
 ) -> None:
     for _ in range(_LONGEST_CHAIN):
-        here = find(records, name.to_text(omit_final_dot=True).lower())
+        owner = name.to_text(omit_final_dot=True).lower()
+        here = find(records, owner)
+        if owner in known:
+            here = {"SOA": [soa(here or {}, owner)], "NS": [f"ns1.{owner}."], **(here or {})}
         if here is None:
             response.set_rcode(dns.rcode.NXDOMAIN)
             break
@@ -106,7 +102,9 @@ def _answer(
         if found:
             return
         break
-    zone = dns.name.Name(name.labels[-3:]) if len(name.labels) > 2 else name
+    labels = name.to_text(omit_final_dot=True).lower().split(".")
+    above = next((z for n in range(len(labels)) if (z := ".".join(labels[n:])) in known), "")
+    zone = dns.name.from_text(above or ".".join(labels[-2:]))
     response.authority.append(dns.rrset.from_text(zone, _TTL_S, "IN", "SOA", _SOA))
 
 
@@ -124,8 +122,8 @@ def wire(response: dns.message.Message, limit: int) -> bytes:
 class DnsFront:
     """The listening half: one port number on 127.0.0.1 for UDP and TCP."""
 
-    def __init__(self, tenant: Tenant, faults: Faults) -> None:
-        self._tenant, self._faults = tenant, faults
+    def __init__(self, tenant: Tenant, faults: Faults, secret: str) -> None:
+        self._tenant, self._faults, self._keys = tenant, faults, keyring(secret)
         self._tcp: asyncio.Server | None = None
         self._udp: asyncio.DatagramTransport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +162,10 @@ class DnsFront:
         """Answer one datagram in a task of its own, so that a delayed answer holds up no other."""
 
         async def answer() -> None:
-            query = _parse(raw)
+            query = self._parse(raw)
+            if isinstance(query, bytes):
+                reply.sendto(query, peer)
+                return
             response = None if query is None else await self._respond(query)
             if query is not None and response is not None:
                 limit = max(query.payload, _PLAIN_UDP_BYTES) if query.edns >= 0 else _PLAIN_UDP_BYTES
@@ -182,11 +183,14 @@ class DnsFront:
         try:
             while True:
                 (size,) = struct.unpack("!H", await reader.readexactly(2))
-                query = _parse(await reader.readexactly(size))
-                response = None if query is None else await self._respond(query)
-                if response is None:
-                    break
-                message = wire(response, 65535)
+                query = self._parse(await reader.readexactly(size))
+                if isinstance(query, bytes):
+                    message = query
+                else:
+                    response = None if query is None else await self._respond(query)
+                    if response is None:
+                        break
+                    message = wire(response, 65535)
                 writer.write(struct.pack("!H", len(message)) + message)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
@@ -200,22 +204,36 @@ class DnsFront:
     async def _respond(self, query: dns.message.Message) -> dns.message.Message | None:
         """The answer, or None where a fault wants silence. A fault's `status` is the response code (2 is SERVFAIL)."""
         path = " ".join(f"{row.name.to_text(True)} {dns.rdatatype.to_text(row.rdtype)}" for row in query.question)
-        deed = self._faults.take("dns", method="QUERY", path=path)
+        method = dns.opcode.to_text(query.opcode())
+        deed = self._faults.take("dns", method=method, path=path)
         await self._faults.wait(deed)
-        response = None if deed.get("close") else respond(names(self._tenant), query)
+        if query.opcode() == dns.opcode.UPDATE and "status" in deed:  # the server does nothing, whatever it says
+            response: dns.message.Message | None = dns.message.make_response(query)
+        else:
+            response = None if deed.get("close") else self._response(query)
         if response is not None and "status" in deed:
             response.answer.clear()
             response.set_rcode(dns.rcode.Rcode(deed["status"]))
         status = None if response is None else int(response.rcode())
-        self._faults.record("dns", method="QUERY", path=path, status=status, executed="status" not in deed)
+        self._faults.record("dns", method=method, path=path, status=status, executed="status" not in deed)
         return response
 
+    def _response(self, query: dns.message.Message) -> dns.message.Message:
+        if query.opcode() == dns.opcode.UPDATE:
+            return update(self._tenant, query)
+        return respond(names(self._tenant), query, zones(self._tenant))
 
-def _parse(raw: bytes) -> dns.message.Message | None:
-    try:
-        return dns.message.from_wire(raw)
-    except dns.exception.DNSException:
-        return None
+    def _parse(self, raw: bytes) -> dns.message.Message | bytes | None:
+        """A message with its signature verified, or the refusal of a signature; None for what is not DNS."""
+        try:
+            return dns.message.from_wire(raw, keyring=self._keys)
+        except (dns.tsig.BadSignature, dns.tsig.BadTime, dns.tsig.BadKey, dns.message.UnknownTSIGKey) as error:
+            refused = refusal(raw, error)
+            status = None if refused is None else int(dns.rcode.NOTAUTH)
+            self._faults.record("dns", method="UPDATE", path="", status=status, executed=False)
+            return refused
+        except dns.exception.DNSException:
+            return None
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -272,8 +272,13 @@ class Sandbox:
 
     async def _serve_dns(self) -> None:
         from provisioner.sandbox.dns import DnsFront
+        from provisioner.sandbox.dns_update import KEY_NAME, encoded
 
-        self._dns = DnsFront(self.tenant, self.faults)
+        secret = self._ensure_secret_file("dns-update-secret")
+        write_private(self.folder / "dns-update-key", encoded(secret).encode())
+        self._dns = DnsFront(self.tenant, self.faults, secret)
+        self._addresses["dns_key_name"] = KEY_NAME
+        self._addresses["dns_key_file"] = str(self.folder / "dns-update-key")
         self._addresses["dns"] = f"127.0.0.1:{await self._dns.start()}"
 
     async def _run_server(

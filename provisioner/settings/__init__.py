@@ -266,6 +266,23 @@ class DeviceSecrets(_Part):
     token: Reference | None = None
 
 
+class DnsProvider(_Part):
+    """Where DNS records are published. `zones` are those that it may be used for; any that its server has, if empty.
+
+    `rfc2136`: updates by TSIG (RFC 2136, RFC 8945) to `server`, the primary of the zones (`ip` or `ip:port`).
+    `read_from` are the authoritative servers that must show a record, besides it; those of the zone's NS records where
+    it is not written. `secret` is the key in Base64.
+    """
+
+    kind: Literal["rfc2136"] = "rfc2136"
+    server: Annotated[str, AfterValidator(_name_server)]
+    key_name: str = ""
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    secret: Reference | None = None
+    zones: tuple[str, ...] = ()
+    read_from: tuple[Annotated[str, AfterValidator(_name_server)], ...] | None = None
+
+
 class Profile(BaseSettings):
     """One way to reach one tenant."""
 
@@ -285,6 +302,7 @@ class Profile(BaseSettings):
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     approval: Approval = Approval()
     devices: dict[str, DeviceSecrets] = {}
+    dns: dict[str, DnsProvider] = {}
     concurrency: Concurrency = Concurrency()
     timeouts: Timeouts = Timeouts()
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)

@@ -101,6 +101,9 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
         found.append(("ca", f"would trust the certificates of {profile.ca}"))
     if profile.psrp.ca and "psrp.endpoint" in far:
         found.append(("psrp.ca", f"would trust the certificates of {profile.psrp.ca}"))
+    servers = {provider.server for provider in profile.dns.values()}
+    if any(not _is_loopback(server) for server in servers):
+        found.append(("dns", f"would send updates of DNS, signed with your key, to {', '.join(sorted(servers))}"))
     if profile.journal:
         found.append(("journal", f"would send the record of every apply to {profile.journal}"))
     if profile.lock and shared_place(profile.lock)[0] == "postgresql":
@@ -141,6 +144,8 @@ def _sources(written: _Written) -> Iterator[tuple[str, str]]:
         for path in [(name, part) for part in parts] if parts else [(name,)]:
             given = [v for v in (_variable(".".join(path)), _variable(name)) if os.environ.get(v)]
             place = given[0] if given else keys.get(path)
+            if name == "dns" and not given:  # a table of tables: the first of them stands for all
+                place = next((keys[key] for key in keys if key[0] == name), None)
             if place:
                 yield ".".join(path), place
 
@@ -213,14 +218,17 @@ def in_checkout(path: Path, folder: Path) -> bool:
 
 
 def profile_toml(name: str, values: Mapping[str, Any]) -> str:
-    """A file with one profile. Values are texts, numbers, booleans, lists of those, and tables one level deep."""
-    lines = [f"[profiles.{json.dumps(name)}]"]
-    lines += [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, Mapping)]
+    """A file with one profile. Values are texts, numbers, booleans, lists of those, and tables of them."""
+    return "\n".join(_table_toml(f"profiles.{json.dumps(name)}", values)) + "\n"
+
+
+def _table_toml(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    yield f"[{name}]"
+    yield from (f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, Mapping))
     for table, content in values.items():
         if isinstance(content, Mapping):
-            lines += ["", f"[profiles.{json.dumps(name)}.{table}]"]
-            lines += [f"{k} = {json.dumps(v)}" for k, v in content.items()]
-    return "\n".join(lines) + "\n"
+            yield ""
+            yield from _table_toml(f"{name}.{table if table.isalpha() else json.dumps(table)}", content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +323,12 @@ def _with_files_beside(values: Mapping[str, Any], file: Path | None) -> dict[str
     for name in ("approval", "credential", "psrp"):
         if isinstance(moved.get(name), dict):
             moved[name] = {k: _beside(folder, k, v) for k, v in moved[name].items()}
-    if isinstance(moved.get("devices"), dict):
-        moved["devices"] = {
-            name: {k: _beside(folder, k, v) for k, v in of.items()} if isinstance(of, dict) else of
-            for name, of in moved["devices"].items()
-        }
+    for table in ("devices", "dns"):
+        if isinstance(moved.get(table), dict):
+            moved[table] = {
+                name: {k: _beside(folder, k, v) for k, v in of.items()} if isinstance(of, dict) else of
+                for name, of in moved[table].items()
+            }
     return moved
 
 

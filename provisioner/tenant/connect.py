@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Malformed, SignInRefused
 from provisioner.model import GraphRequest
-from provisioner.model.clouds import CLOUDS, Cloud
+from provisioner.model.clouds import CLOUDS, Cloud, cloud_of_mail
 from provisioner.tenant.dns import DnsResolver
 from provisioner.tenant.limiter import Limiter, OnSlowdown
 from provisioner.tenant.network import Network
 from provisioner.tenant.ports import Exchange, Ports
 from provisioner.tenant.retry import OnWait, Retry
+from provisioner.tenant.rfc2136 import ZonePublisher
 
 if TYPE_CHECKING:
     from provisioner.settings import Profile
@@ -71,7 +72,9 @@ async def connect(
         directory = await stack.enter_async_context(
             open_directory(credential, cloud.graph, resources.graph, network, retry, limiters.graph, timeout_s, run)
         )
-        yield Ports(exchange, directory, DnsResolver(profile.endpoints.dns_servers, clock=clock))
+        resolver = DnsResolver(profile.endpoints.dns_servers, clock=clock)
+        publisher = ZonePublisher(profile.dns, resolver, cloud_of_mail(profile.cloud, profile.tenant or "").spf_include)
+        yield Ports(exchange, directory, resolver, publisher)
 
 
 _GRAPH_AT_ONCE = 8

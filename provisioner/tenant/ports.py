@@ -6,12 +6,13 @@ policy, `tenant/retry.py`), follows pages to the end and never gives a short lis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from provisioner.diagnostics import Unavailable
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
-from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest
+from provisioner.model import Answer, Cmdlet, DnsQuery, DnsUpdate, GraphRequest, ZoneQuery
 
 
 class Exchange(Protocol):
@@ -49,6 +50,29 @@ class Policies(Protocol):
         """What a policy host answers; a failure is an answer with its reason."""
 
 
+class Publisher(Protocol):
+    """Reads zones at their authoritative servers, and writes single values to them."""
+
+    async def read(self, query: ZoneQuery) -> Answer:
+        """The records at a name, as the zone's servers have them."""
+
+    async def update(self, update: DnsUpdate) -> Answer:
+        """Write values, unless somebody else has changed the set since it was read in this call.
+
+        Success is what the server says; only reading back tells whether it did it.
+        """
+
+
+class NoPublisher:
+    """Stands where a run publishes nothing."""
+
+    async def read(self, query: ZoneQuery) -> Answer:
+        raise Unavailable("no DNS provider is connected", str(query))
+
+    async def update(self, update: DnsUpdate) -> Answer:
+        raise Unavailable("no DNS provider is connected", str(update))
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What one run of the engine speaks through."""
@@ -56,3 +80,4 @@ class Ports:
     exchange: Exchange
     directory: Directory
     resolver: Resolver
+    publisher: Publisher = field(default_factory=NoPublisher)

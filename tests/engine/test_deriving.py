@@ -44,8 +44,7 @@ def test_every_step_of_every_type_is_its_own() -> None:
 
 
 def request(change: Change) -> Cmdlet:
-    step = next(s for s in change.steps if isinstance(s, Send))
-    return step.request
+    return next(s.request for s in change.steps if isinstance(s, Send) and isinstance(s.request, Cmdlet))
 
 
 def other_cmdlet(change: Change) -> Send:

@@ -35,7 +35,8 @@ LIVE = HveAccount(NEWS, "HR News", "", frozenset(), "", id=GUID, user_id=OTHER, 
 def sent(before: HveAccount | None, after: HveAccount | None) -> list[tuple[str, dict[str, Any]]]:
     steps = KIND.steps(before, after)
     assert all(isinstance(step, Send) for step in steps)
-    return [(step.request.name, dict(step.request.parameters)) for step in steps if isinstance(step, Send)]
+    cmdlets = (step.request for step in steps if isinstance(step, Send))
+    return [(c.name, dict(c.parameters)) for c in cmdlets if isinstance(c, Cmdlet)]
 
 
 def answers(

@@ -13,7 +13,8 @@ import dns.rcode
 import dns.resolver
 import pytest
 
-from provisioner.sandbox.dns import rdata, respond, wire
+from provisioner.sandbox.dns import respond, wire
+from provisioner.sandbox.dns_values import rdata
 from tests.sandbox.conftest import Running
 
 RECORDS = {

@@ -422,7 +422,9 @@ def _first_cmdlet(change: Change) -> str:
 def _is_step(change: Change, passage: Passage) -> bool:
     """Whether a request is the step of its change. No write has a reference today: it would be compared here."""
     step = change.steps[passage.step]
-    if not isinstance(step, Send) or type(step.request) is not type(passage.request):
+    if not isinstance(step, Send) or not isinstance(step.request, Cmdlet):
+        return False
+    if type(step.request) is not type(passage.request):
         return False
     shown, sent = request_document(step.request), request_document(_sent(passage.request))
     return shown == sent

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError
 from provisioner.engine import Event, Finished, ReadingFinished, ReadingStarted, Sending
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
-from provisioner.model import Address, Answer, Change, Cmdlet, DnsQuery, GraphRequest, Request
+from provisioner.model import Address, Answer, Change, Cmdlet, DnsQuery, DnsUpdate, GraphRequest, Request, ZoneQuery
 from provisioner.sandbox.clock import Clock
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.dns import find
@@ -234,6 +234,8 @@ class Service:
                 return self._directory(request)
             case DnsQuery():
                 return self._published(request)
+            case ZoneQuery() | DnsUpdate():
+                raise AssertionError("no life publishes in DNS")
 
     def _directory(self, request: GraphRequest) -> Answer:
         path, _, query = request.path.partition("?")
