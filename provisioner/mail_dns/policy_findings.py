@@ -42,7 +42,7 @@ def dmarc_findings(
             domain,
             f"{domain} has a DMARC record at the domain itself; receivers look for it at {name}",
             f"move it to {name}" if not texts else "remove it",
-            () if texts or answer.failed else (DnsRecord(name, "TXT", _strictest(misplaced)),),
+            () if texts or answer.failed else (DnsRecord(name, "TXT", strictest(misplaced)),),
             tuple(DnsRecord(domain, "TXT", text) for text in misplaced),
         )
     for text in filter(is_spf, answer.values):
@@ -62,7 +62,7 @@ def dmarc_findings(
             domain,
             f"{name} has {len(texts)} DMARC records; receivers then use none of them",
             "keep one",
-            (DnsRecord(name, "TXT", _strictest(texts)),),
+            (DnsRecord(name, "TXT", strictest(texts)),),
             tuple(DnsRecord(name, "TXT", text) for text in texts),
         )
     elif texts:
@@ -190,7 +190,8 @@ def undeliverable_reports(domain: str, lost: Iterable[str]) -> Iterable[DnsFindi
         )
 
 
-def _strictest(texts: Iterable[str]) -> str:
+def strictest(texts: Iterable[str]) -> str:
+    """Of several DMARC records the one with the strictest policy, among those without a mistake if there are any."""
     order = ("none", "quarantine", "reject")
     valid = [text for text in texts if not parse_dmarc(text).errors] or list(texts)
     return max(valid, key=lambda text: order.index(p) if (p := parse_dmarc(text).policy) in order else -1)

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Severity
+from provisioner.mail_dns.policy_findings import FIRST_DMARC, strictest
 from provisioner.mail_dns.records import is_dmarc, parse_dmarc, repair_dmarc
 from provisioner.mail_dns.spf_findings import improve, is_internal, merge
 from provisioner.mail_dns.spf_syntax import SpfSyntaxError, is_spf, parse
@@ -47,7 +48,6 @@ from provisioner.resources.canonical import DomainKey, domain_name, read_only
 SPF, DMARC = "spf", "dmarc"
 SELECTORS = ("dkim-selector1", "dkim-selector2")
 _TTL_S = 3600
-_FIRST_DMARC = "v=DMARC1; p=none"
 _DKIM = Cmdlet(
     "Get-DkimSigningConfig",
     columns=frozenset({"Domain", "Name", "Identity", "Guid", "Selector1CNAME", "Selector2CNAME"}),
@@ -386,7 +386,7 @@ def _valid(text: str) -> bool:
 def _dmarc(live: Sequence[str], tags: frozenset[str]) -> str:
     """The one DMARC record: the live one with the tags that the plan writes."""
     valid = [text for text in live if is_dmarc(text) and not parse_dmarc(text).errors]
-    base = valid[0] if valid else next(filter(None, map(repair_dmarc, live)), _FIRST_DMARC)
+    base = strictest(valid) if valid else next(filter(None, map(repair_dmarc, live)), FIRST_DMARC)
     if tags <= _said([base], tags):
         return base
     wanted = dict(tag.split("=", 1) for tag in sorted(tags))

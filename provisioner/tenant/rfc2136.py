@@ -134,7 +134,7 @@ class ZonePublisher:
                 self._zones[candidate] = candidate if answer.status is Status.ROWS else ""
             if self._zones[candidate]:
                 return candidate
-        raise Refused(f"DNS names no zone of {name}", f"{name} SOA", mend="delegate the domain first")
+        raise Refused(f"DNS names no zone of {name}", f"{name} SOA", hint="delegate the domain first")
 
     def _provider(self, named: str, zone: str, name: str) -> tuple[str, DnsProvider]:
         known = {n: p for n, p in self._providers.items() if not p.zones or _covers(p.zones, zone)}
@@ -179,7 +179,7 @@ class ZonePublisher:
         if not answer.flags & dns.flags.AA:
             what = f"{server} is not authoritative for {place.zone}"
             raise Refused(
-                what, f"{place.owner} {kind}", mend=f"name a server of {place.zone} in dns.{place.named}.server"
+                what, f"{place.owner} {kind}", hint=f"name a server of {place.zone} in dns.{place.named}.server"
             )
         return answer
 
@@ -245,7 +245,7 @@ class ZonePublisher:
         except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadTime) as error:
             fix = "correct key_name, algorithm and secret of the DNS provider, and the clock of this machine"
             raise PermissionMissing(
-                f"{server} does not accept the key: {_words(error)}", str(update), mend=fix
+                f"{server} does not accept the key: {_words(error)}", str(update), hint=fix
             ) from None
         except ConnectionRefusedError as error:
             raise Unavailable(f"{server} does not answer: {_words(error)}", str(update)) from None
@@ -304,7 +304,7 @@ def _check_unchanged(update: DnsUpdate, place: _Place, found: Sequence[_Record])
     problems += [f"there are {kind} records, and no CNAME can stand beside them" for kind in beside]
     if problems:
         what = f"{place.owner} {update.type} has changed since the plan: {'; '.join(problems)}. Nothing was written"
-        raise Refused(what, str(update), mend="plan again")
+        raise Refused(what, str(update), hint="plan again")
 
 
 def _of_kind(update: DnsUpdate, value: str) -> bool:
@@ -369,11 +369,11 @@ def _judge(answer: dns.message.Message, update: DnsUpdate, place: _Place) -> Non
         return
     if code in (dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN, dns.rcode.YXRRSET, dns.rcode.NXRRSET):
         what = f"{place.owner} {update.type} was changed while it was being written ({word}): nothing was written"
-        raise Refused(what, str(update), mend="plan again")
+        raise Refused(what, str(update), hint="plan again")
     if code in (dns.rcode.REFUSED, dns.rcode.NOTAUTH):
         fix = f"allow the key {place.provider.key_name or '(none is set)'} to update {place.owner} on the server"
         raise PermissionMissing(
-            f"{place.provider.server} refuses the update of {place.zone} ({word})", str(update), mend=fix
+            f"{place.provider.server} refuses the update of {place.zone} ({word})", str(update), hint=fix
         )
     if code == dns.rcode.SERVFAIL:
         raise Unclear(f"{place.provider.server} failed at the update ({word})", str(update))

@@ -1,0 +1,164 @@
+"""What is published for a domain, what it leads to, and what of a live record stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from provisioner.mail_dns.spf_syntax import parse
+from provisioner.model import Absent, Address, Answer, DnsUpdate, Pending, Query, Send, ZoneQuery, overlay
+from provisioner.resources.dns_record import DnsRecord, DnsRecordType, spf_term
+
+KIND = DnsRecordType()
+INCLUDE = "include:spf.protection.outlook.com"
+TARGET = "selector1-contoso-com._domainkey.contoso.a-v1.dkim.mail.microsoft"
+
+
+def declared(section: dict[str, object]) -> dict[str, DnsRecord]:
+    return {d.key: d.spec for d in KIND.declare(section, "")}  # type: ignore[arg-type]
+
+
+def read(
+    wanted: DnsRecord, rows: Sequence[tuple[str, str]], targets: dict[str, str] | None = None
+) -> DnsRecord | Absent:
+    """What is decoded of a zone that has these records at the name."""
+    place = {"zone": "contoso.com", "name": "contoso.com", "spf_include": "spf.protection.outlook.com"}
+    zone = Answer((place, *({"type": kind, "value": value, "ttl_s": 300} for kind, value in rows)))
+    dkim = Answer(({"Domain": "contoso.com", **targets},) if targets else ())
+    queries = KIND.queries({wanted.key: wanted}, False)
+    answers: list[tuple[Query, Answer]] = [(q, zone if isinstance(q.request, ZoneQuery) else dkim) for q in queries]
+    found = KIND.decode({wanted.key: wanted}, answers)[wanted.key]
+    assert isinstance(found, DnsRecord | Absent)
+    return found
+
+
+def update(wanted: DnsRecord, rows: Sequence[tuple[str, str]], **targets: str) -> DnsUpdate | None:
+    """The update that a plan leads to."""
+    live = read(wanted, rows, targets)
+    known = live.known if isinstance(live, Absent) else live
+    goal = KIND.meant(wanted, known)
+    before = None if isinstance(live, Absent) else live
+    steps = KIND.steps(before, goal if before is None else overlay(goal, before))
+    if not steps:
+        return None
+    (step,) = steps
+    assert isinstance(step, Send)
+    assert isinstance(step.request, DnsUpdate)
+    return step.request
+
+
+def test_a_section_declares_each_record_that_it_publishes() -> None:
+    found = declared(
+        {"Contoso.COM": {"publish": ["dkim", "spf", "dmarc"], "provider": "corp",
+                         "dmarc": {"policy": "reject", "reports": ["d@contoso.com", "e@contoso.com"]}}}
+    )  # fmt: skip
+    assert list(found) == [f"contoso.com/{p}" for p in ("dkim-selector1", "dkim-selector2", "spf", "dmarc")]
+    assert found["contoso.com/dmarc"].tags == {"p=reject", "rua=mailto:d@contoso.com,mailto:e@contoso.com"}
+    assert {spec.provider for spec in found.values()} == {"corp"}
+    assert not declared({"contoso.com": {}})
+
+
+@pytest.mark.parametrize(
+    ("live", "add", "remove"),
+    [
+        ([], f"v=spf1 {INCLUDE} ip4:203.0.113.1 ~all", []),
+        (["v=spf1 -all"], f"v=spf1 {INCLUDE} ip4:203.0.113.1 -all", ["v=spf1 -all"]),
+        (["v=spf1 ip4:203.0.113.0/24 mx ?all"], f"v=spf1 ip4:203.0.113.0/24 mx {INCLUDE} ?all", None),
+        (
+            [f"v=spf1 {INCLUDE} ~all", "v=spf1 include:x.example -all"],
+            f"v=spf1 {INCLUDE} include:x.example ip4:203.0.113.1 ~all",
+            [f"v=spf1 {INCLUDE} ~all", "v=spf1 include:x.example -all"],
+        ),
+        ([f"V=SPF1 {INCLUDE.upper()} IP4:203.0.113.1 -ALL"], None, None),
+        ([f"v=spf1 -{INCLUDE} ip4:203.0.113.1 -all"], f"v=spf1 -{INCLUDE} ip4:203.0.113.1 {INCLUDE} -all", None),
+        (["v=spf1 redirect=_spf.contoso.com"], f"v=spf1 {INCLUDE} ip4:203.0.113.1 redirect=_spf.contoso.com", None),
+    ],
+)
+def test_spf_is_extended(live: list[str], add: str | None, remove: list[str] | None) -> None:
+    wanted = DnsRecord("contoso.com/spf", terms=frozenset({"ip4:203.0.113.1"}))
+    found = update(wanted, [("TXT", text) for text in [*live, "MS=ms1"]])
+    if add is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.name, found.type, found.add) == ("contoso.com", "TXT", (add,))
+    assert list(found.remove) == sorted(live if remove is None else remove)
+    assert parse(add)
+
+
+@pytest.mark.parametrize(
+    ("live", "tags", "add"),
+    [
+        ([], [], "v=DMARC1; p=none"),
+        ([], ["p=reject"], "v=DMARC1; p=reject"),
+        (["v=DMARC1; p=none; rua=mailto:a@x.example"], [], None),
+        (["v=DMARC1; p=none; fo=1; rua=mailto:a@x.io"], ["p=reject"], "v=DMARC1; p=reject; fo=1; rua=mailto:a@x.io"),
+        (["v=DMARC1, p=reject, rua=mailto:a@x.example"], [], "v=DMARC1; p=reject; rua=mailto:a@x.example"),
+        (["v=DMARC1; p=none", "v=DMARC1; p=reject"], [], "v=DMARC1; p=reject"),
+    ],
+)  # fmt: skip
+def test_dmarc_keeps_what_the_plan_does_not_write(live: list[str], tags: list[str], add: str | None) -> None:
+    wanted = DnsRecord("contoso.com/dmarc", tags=frozenset(tags))
+    found = update(wanted, [("TXT", text) for text in live])
+    assert (found is None) == (add is None)
+    if found is not None and add is not None:
+        left = {*live} - {*found.remove} | {*map(str, found.add)}
+        assert left == {add}
+
+
+def test_a_selector_gets_the_target_that_exchange_names_or_waits_for_it() -> None:
+    wanted = DnsRecord("contoso.com/dkim-selector1")
+    known = update(wanted, [], Selector1CNAME=f"{TARGET}.")
+    assert known is not None
+    assert (known.name, known.type, known.add) == ("selector1._domainkey.contoso.com", "CNAME", (TARGET,))
+    assert KIND.early(wanted) == (Address("dkim", "contoso.com"),)
+    pending = update(wanted, [])
+    assert pending is not None
+    assert pending.add == (Pending('dkim["contoso.com"]', "selector1_cname"),)
+    (query,) = KIND.pending(wanted)
+    resolved = KIND.resolved(wanted, [(query, Answer(({"Domain": "contoso.com", "Selector1CNAME": TARGET},)))])
+    assert resolved is not None
+    assert resolved.values == {TARGET}
+    assert KIND.resolved(wanted, [(query, Answer())]) is None
+
+
+def test_what_exists_is_only_replaced_with_a_guard() -> None:
+    wanted = DnsRecord("contoso.com/dkim-selector1")
+    foreign = read(wanted, [("CNAME", "mailer.example")], {"Selector1CNAME": TARGET})
+    assert isinstance(foreign, DnsRecord)
+    goal = overlay(KIND.meant(wanted, foreign), foreign)
+    (guard,) = KIND.guards(foreign, goal)
+    assert guard.rule == "DNS-OVERWRITE"
+    assert "mailer.example" in guard.summary
+    assert not list(KIND.guards(None, goal))
+    text = read(wanted, [("TXT", "v=DKIM1; p=x")], {"Selector1CNAME": TARGET})
+    assert isinstance(text, Absent)
+    assert "no CNAME can stand beside" in text.reason
+
+
+def test_undoing_takes_back_exactly_what_was_there() -> None:
+    """Two SPF records come back as two: `values` holds all."""
+    wanted = DnsRecord("contoso.com/spf", terms=frozenset())
+    live = ["v=spf1 -all", "v=spf1 mx ~all"]
+    before = read(wanted, [("TXT", text) for text in live])
+    assert isinstance(before, DnsRecord)
+    goal = overlay(KIND.meant(wanted, before), before)
+    (back,) = KIND.steps(goal, before)
+    assert isinstance(back, Send)
+    assert isinstance(back.request, DnsUpdate)
+    assert (set(back.request.add), back.request.remove) == (set(live), tuple(goal.values or ()))
+    assert KIND.meant(before, goal) == before
+
+
+@pytest.mark.parametrize(
+    ("network", "term"),
+    [
+        ("203.0.113.1/32", "ip4:203.0.113.1"),
+        ("203.0.113.0/28", "ip4:203.0.113.0/28"),
+        ("10.0.0.1", ""),
+        ("2001:db8:1::/48", "ip6:2001:db8:1::/48"),
+    ],
+)
+def test_egress_networks_become_terms(network: str, term: str) -> None:
+    assert spf_term(network) == term
