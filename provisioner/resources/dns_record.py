@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Severity
@@ -92,6 +92,7 @@ def _address(text: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
+@with_config(ConfigDict(extra="forbid"))
 class DmarcBody(TypedDict, total=False):
     """What a DMARC record must say. Other tags of the live record are kept."""
 
@@ -104,6 +105,7 @@ class DmarcBody(TypedDict, total=False):
     ]
 
 
+@with_config(ConfigDict(extra="forbid"))
 class DnsBody(TypedDict, total=False):
     """What this plan publishes in DNS for one domain."""
 
@@ -114,7 +116,7 @@ class DnsBody(TypedDict, total=False):
     provider: Annotated[
         str, Field(description="The DNS provider, by its name in the settings. Needed where there are several.")
     ]
-    dmarc: DmarcBody
+    dmarc: Annotated[DmarcBody, Field(description="What the DMARC record must say.")]
 
 
 class DnsRecordType(BaseType):

@@ -12,6 +12,7 @@ from provisioner.changes import planning
 from provisioner.model import Absent, Address, ChangeSet, Desired, Observed, Present, Resource, ResourceType
 from provisioner.resources import TYPES, fields
 from provisioner.resources.dkim import Dkim
+from provisioner.resources.dns_record import DnsRecord
 from provisioner.resources.mailbox_selection import MailboxSelection
 from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.send_as import pair_of
@@ -82,7 +83,23 @@ def _dkim(draw: random.Random) -> tuple[Any, Any]:
     )
 
 
+def _dns_record(draw: random.Random) -> tuple[Any, Any]:
+    """What is published already, and what is to be: records of one purpose, values of any text."""
+    purpose = draw.choice(["spf", "dmarc", "dkim-selector1"])
+    texts = ["v=spf1 -all", "v=DMARC1; p=none; rua=mailto:o'neil@contoso.com", 'x " y & <b>']
+    values = {
+        "spf": ["v=spf1 include:spf.protection.outlook.com -all", *texts],
+        "dmarc": ["v=DMARC1; p=reject", *texts],
+        "dkim-selector1": ["s1.contoso.example", "s1.old.example"],
+    }
+    one, other = draw.sample(values[purpose], 2)
+    place = {"zone": "contoso.com", "owner": "contoso.com", "provider": draw.choice([None, "corp-dns"])}
+    key = f"contoso.com/{purpose}"
+    return DnsRecord(key, frozenset({one}), **place), DnsRecord(key, frozenset({other}), **place)
+
+
 _OBJECTS: dict[str, Objects] = {
+    "dns_record": _dns_record,
     "smtp_auth": _smtp_auth,
     "authentication_policy_assignment": _policy_assignment,
     "send_as": _send_as,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.model import Answer, Cmdlet, GraphRequest, Query, ResourceType
+from provisioner.model import Answer, Cmdlet, GraphRequest, Query, ResourceType, ZoneQuery
 from provisioner.resources import TYPES
 from provisioner.sandbox.exports import rows_of
 from tests.recordings import load
@@ -62,6 +62,8 @@ def test_every_query_names_its_columns() -> None:
     for kind in TYPES:
         wanted = dict.fromkeys([*kind.singletons, "erp@contoso.com as invoices@contoso.com", "a@contoso.com"])
         for query in kind.queries(wanted, True):
+            if isinstance(query.request, ZoneQuery):  # a zone's records have no columns
+                continue
             assert isinstance(query.request, Cmdlet | GraphRequest)
             assert query.request.columns, query.request
 
