@@ -28,7 +28,7 @@ def records(kind: str, values: Mapping[str, int]) -> list[_Record]:
     return [_Record(kind, value, ttl_s, _rdata(kind, value)) for value, ttl_s in values.items()]
 
 
-def section(message: dns.update.UpdateMessage, name: str) -> set[tuple[str, str, str]]:
+def section(message: dns.message.Message, name: str) -> set[tuple[str, str, str]]:
     """Class that counts (IN, NONE, ANY), type and value of each record, as a server reads them."""
     received = dns.message.from_wire(message.to_wire(), keyring={KEY.name: KEY})
     found = set()
@@ -49,6 +49,7 @@ def test_the_whole_set_is_the_prerequisite_and_one_value_changes() -> None:
         ("NONE", "TXT", '"v=spf1 -all"'),
         ("IN", "TXT", '"v=spf1 mx -all"'),
     }
+    assert isinstance(message, dns.update.UpdateMessage)
     assert [rrset.ttl for rrset in message.update if rrset.deleting is None] == [1800]  # that of the set
     wire = message.to_wire()
     assert dns.message.from_wire(wire, keyring={KEY.name: KEY}).had_tsig
