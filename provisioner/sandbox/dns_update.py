@@ -66,9 +66,10 @@ def refusal(raw: bytes, error: Exception) -> bytes | None:
 
 
 def zones(tenant: Tenant) -> set[str]:
-    """The names of the zones that can be written."""
+    """The names of the zones that can be written. A domain without any record is not in DNS (a seed writes null)."""
     accepted = {str(row.get("DomainName", "")).lower() for row in tenant.rows("AcceptedDomain")}
-    return accepted | {name for name, records in tenant.dns.items() if records.get("SOA")}
+    served = {d for d in accepted if any(name == d or name.endswith(f".{d}") for name in tenant.dns)}
+    return served | {name for name, records in tenant.dns.items() if records.get("SOA")}
 
 
 def zone_above(tenant: Tenant, name: str) -> str:
