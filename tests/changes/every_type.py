@@ -93,9 +93,9 @@ def _dns_record(draw: random.Random) -> tuple[Any, Any]:
         "dkim-selector1": ["s1.contoso.example", "s1.old.example"],
     }
     one, other = draw.sample(values[purpose], 2)
-    place = {"zone": "contoso.com", "owner": "contoso.com", "provider": draw.choice([None, "corp-dns"])}
-    key = f"contoso.com/{purpose}"
-    return DnsRecord(key, frozenset({one}), **place), DnsRecord(key, frozenset({other}), **place)
+    wanted = DnsRecord(f"contoso.com/{purpose}", frozenset({one}), provider=draw.choice([None, "corp-dns"]))
+    wanted = dataclasses.replace(wanted, zone="contoso.com", owner="contoso.com")
+    return wanted, dataclasses.replace(wanted, values=frozenset({other}))
 
 
 _OBJECTS: dict[str, Objects] = {
@@ -158,6 +158,8 @@ def _value(form: fields.Form, draw: random.Random) -> Any:
         return frozenset(_text(form.item, draw) for _ in range(draw.randint(1 if form.needs_one else 0, 3)))
     if isinstance(form, fields.Reference):
         return "env:PASSWORD"
+    if isinstance(form, fields.Tristate):
+        return draw.choice([*form.words.values()])
     if isinstance(form, fields.Number):
         return draw.randint(form.least, form.most)
     if get_origin(form.schema) is Literal:
