@@ -14,7 +14,7 @@ from provisioner.engine.deriving import derived, foreign
 from provisioner.engine.events import FAILED, Result
 from provisioner.engine.run import Run
 from provisioner.engine.sending import Sender
-from provisioner.model import Address, Answer, Change, Cmdlet, ResourceType, Secret, Send, field_names
+from provisioner.model import Address, Answer, Change, Cmdlet, ResourceType, Secret, Send, Write, field_names
 from provisioner.resources import TYPES
 from provisioner.tenant.ports import Ports
 from tests.changes.every_type import CHANGING, change_sets
@@ -43,8 +43,16 @@ def test_every_step_of_every_type_is_its_own() -> None:
         assert [foreign(kind, change, n) for n in range(len(change.steps))] == [""] * len(change.steps)
 
 
-def request(change: Change) -> Cmdlet:
-    return next(s.request for s in change.steps if isinstance(s, Send) and isinstance(s.request, Cmdlet))
+def request(change: Change) -> Write:
+    return next(s.request for s in change.steps if isinstance(s, Send))
+
+
+def with_parameter(change: Change, name: str, value: Any, /, **update: Any) -> Send:
+    """The write of a change with another parameter; an update of DNS with another part."""
+    write = request(change)
+    if isinstance(write, Cmdlet):
+        return Send(dataclasses.replace(write, parameters={**write.parameters, name: value}))
+    return Send(dataclasses.replace(write, **update))
 
 
 def other_cmdlet(change: Change) -> Send:
@@ -52,16 +60,16 @@ def other_cmdlet(change: Change) -> Send:
 
 
 def other_object(change: Change) -> Send:
-    return Send(dataclasses.replace(request(change), parameters={**request(change).parameters, "Identity": "others"}))
+    return with_parameter(change, "Identity", "others", name="others.example")
 
 
 def more(change: Change) -> Send:
-    return Send(dataclasses.replace(request(change), parameters={**request(change).parameters, "Force": True}))
+    return with_parameter(change, "Force", True, remove=("MS=ms1",))
 
 
 def secret(change: Change) -> Send:
     stolen = Secret("file:/home/user/.ssh/id_rsa")
-    return Send(dataclasses.replace(request(change), parameters={**request(change).parameters, "Comment": stolen}))
+    return with_parameter(change, "Comment", stolen, type="NS")
 
 
 def same_but_waiting(change: Change) -> Send:
@@ -123,6 +131,8 @@ def test_a_type_writes_only_what_it_reads_and_knows_no_secret_of_others() -> Non
             (secret, "a secret that the object does not"),
         ):
             step = forge(change)
+            if not isinstance(step.request, Cmdlet):
+                reason = "writes only what it reads"  # no update of DNS names a secret; this one is of an NS record
             careless: Any = Careless(kind, step)
             assert reason in foreign(careless, dataclasses.replace(change, steps=(step,)), 0)
 
