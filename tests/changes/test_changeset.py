@@ -31,6 +31,7 @@ from provisioner.model import (
     Send,
     Unknown,
 )
+from provisioner.model.traffic import Traffic
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain
@@ -86,6 +87,19 @@ def test_a_change_set_survives_json_whole() -> None:
     after = verification.derive(document, TYPES, "x")
     assert after == before
     assert changeset.to_document(after) == changeset.to_document(before)
+
+
+def test_observed_mail_is_kept_with_the_change_set() -> None:
+    before = example()
+    assert before.basis is not None
+    mail = (Traffic("mfp@contoso.com", network="203.0.113.10/32", connector="hq", recipients="outside"),)
+    plan = dataclasses.replace(before.basis.desired, traffic=mail)
+    document = changeset.to_document(planning.plan(plan, before.basis.observed, TYPES))
+    basis, without = document["provisioner"]["basis"], changeset.to_document(before)["provisioner"]["basis"]
+    assert basis is not None
+    assert [kept["network"] for kept in basis["traffic"]] == ["203.0.113.10/32"]
+    assert without is not None
+    assert "traffic" not in without
 
 
 def test_each_change_keeps_the_whole_object_as_it_was_read() -> None:

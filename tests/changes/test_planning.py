@@ -30,6 +30,7 @@ from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.send_as import SendAs
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth
 
@@ -454,3 +455,12 @@ def test_the_two_spellings_of_a_domain_are_one_name() -> None:
         scope = planning.Scope(excludes=(pattern,))
         live = observed((german, Present(Dkim(german.key, enabled=False))))
         assert planning.plan(planning.narrow(plan, TYPES, scope), live, TYPES, scope=scope).changes == ()
+
+
+def test_an_update_releases_what_it_needed_and_needs_no_more() -> None:
+    address = Address("authentication_policy_assignment", "erp@contoso.com")
+    live = PolicyAssignment("erp@contoso.com", "devices", "allowed", "erp@contoso.com")
+    for policy, released in (("inherit", ["devices"]), ("others", ["devices"]), ("devices", [])):
+        wanted = PolicyAssignment("erp@contoso.com", policy)
+        found = planning.plan(desired((address, wanted)), observed((address, Present(live))), TYPES)
+        assert [need.key for change in found.pending for need in change.releases] == released

@@ -10,10 +10,12 @@ import pytest
 
 from provisioner.changes import changeset, planning, unmanaged, verification
 from provisioner.model import Address, ChangeSet, Desired, Observed, Present, Resource, Unmanaged
+from provisioner.model.traffic import Traffic
 from provisioner.render import html, markdown, text
 from provisioner.render.review import Shown
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
+from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import SmtpAuth
 
@@ -127,3 +129,13 @@ def test_objects_that_a_plan_may_not_change_do_not_dilute_the_blast_radius(switc
     others = {Address("smtp_auth", f"n{i}@contoso.com"): SmtpAuth(f"n{i}@contoso.com", switch) for i in range(100)}
     found = planning.plan(desired, Observed(live, others), TYPES)
     assert "BLAST-RADIUS" in [f.rule for f in found.findings]
+
+
+def test_accepted_domains_are_kept_for_observed_mail_only() -> None:
+    address = Address("domain", "contoso.com")
+    observed = Observed({}, {address: Domain("contoso.com", True, True)})
+    kinds = {kind.name: kind for kind in TYPES}
+    desired = Desired("contoso.onmicrosoft.com", "", {})
+    assert unmanaged.reduced(observed, desired, kinds).undeclared == {}
+    observed_mail = replace(desired, traffic=(Traffic(ERP, network="203.0.113.10/32"),))
+    assert set(unmanaged.reduced(observed, observed_mail, kinds).undeclared) == {address}

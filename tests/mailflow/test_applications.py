@@ -119,3 +119,9 @@ def test_the_command_names_who_may_consent_and_finds_the_role_by_name() -> None:
     assert "-ServicePrincipalId object -PrincipalId object" in command
     assert "Where-Object Value -eq 'SMTP.SendAsApp').Id" in command
     assert consent_command("graph/Mail.Send", "").startswith("a Privileged Role Administrator")
+
+
+def test_consent_alone_leaves_the_role_open_where_it_was_not_read() -> None:
+    unread = replace(picture(KNOWN, lacking={}), unread={AppRole: "forbidden"})
+    (doubt,) = doubts(unread, APP)
+    assert doubt.reasons == ("no_consent", "no_mailbox_right", "not_in_scope")

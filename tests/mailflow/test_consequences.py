@@ -226,6 +226,7 @@ MAIL = frozenset({"mail.contoso.com"})
         ([Relay(NET, associated=BANK)], [Relay(NET, associated=BANK | FUND)], {Group(networks=NET, domains=FUND)}),
         ([Relay(NET)], [Relay(NET, clear_text=True)], {Group(networks=NET)}),
         ([], [Exemption(NET, domains=BANK)], {Group(networks=NET, domains=BANK)}),
+        ([Relay(NET, associated=BANK | ANY)], [Relay(NET | OTHER, associated=BANK | ANY)], {Group(networks=OTHER)}),
         # A restricting partner's connector is a path for its sources, and closes the others'.
         ([], [Restriction(ANY, ADDRESS, NET), Exemption(NET)], {Group(networks=NET)}),
         # What is refused no more.

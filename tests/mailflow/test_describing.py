@@ -15,9 +15,12 @@ from provisioner.model.picture import (
     Acceptance,
     Account,
     AddressFilter,
+    AppRole,
     Contributions,
     Doubt,
     Exemption,
+    PasswordPolicy,
+    PolicyOf,
     Privilege,
     Rejection,
     Relay,
@@ -66,6 +69,18 @@ BANK = frozenset({"bank.example"})
         ((Rejection(True),), "rejects direct send"),
         ((SendRight("a@contoso.com", "b@contoso.com"),), "a@contoso.com may send as b@contoso.com"),
         ((Doubt("ConnectorType was not returned"),), "ConnectorType was not returned"),
+        ((PasswordPolicy("devices", True),), "passwords for SMTP allowed"),
+        ((PasswordPolicy("devices"),), "an authentication policy"),
+        (
+            (PolicyOf("erp@contoso.com", "devices", False),),
+            'authentication policy "devices" (passwords for SMTP blocked)',
+        ),
+        ((PolicyOf("erp@contoso.com", ""),), "no authentication policy"),
+        ((AppRole("a1", "Mail.Send", BANK),), "the application a1 has Mail.Send for bank.example"),
+        (
+            (AppRole("a1", "Mail.Send", BANK, "a group"),),
+            "the application a1 has Mail.Send for a group, bank.example",
+        ),
     ],
 )
 def test_each_contribution_has_its_phrase(contributions: Contributions, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from provisioner.mailflow.asking import (
     further_questions,
     mailbox_questions,
     questions,
+    reached_by_address,
     reduce_evidence,
     sign_in_questions,
 )
@@ -27,8 +29,12 @@ from provisioner.model import (
     request_key,
 )
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, SMTP_RELAY, Choice, Device
+from provisioner.model.traffic import Traffic
+from provisioner.resources.dkim import Dkim
+from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.rows import (
+    accepted_domain,
     access_policy,
     allow_block_list,
     authentication_policy,
@@ -277,3 +283,46 @@ def test_of_many_users_the_groups_are_not_asked_for() -> None:
         desired = plan((), **dict.fromkeys(names[:count], BASIC))  # type: ignore[arg-type]
         questions_ = further_questions(desired, Observed(there, evidence=policies))
         assert sum(isinstance(q, GraphRequest) for q in questions_) == asked
+
+
+def with_dkim() -> Desired:
+    """A plan that needs to know whether a domain is an accepted one."""
+    address = Address("dkim", "contoso.com")
+    return dataclasses.replace(plan(), resources={address: Resource(address, Dkim("contoso.com", enabled=True))})
+
+
+@pytest.mark.parametrize(
+    ("request_", "desired"),
+    [
+        (accepted_domain.REQUEST, with_dkim()),
+        (connection_filter.REQUEST, plan(a=(SMTP_RELAY, "none"))),
+        (organization_config.REQUEST, plan(erp=BASIC)),
+    ],
+)
+def test_of_each_listing_the_columns_that_decide_are_kept(request_: Cmdlet, desired: Desired) -> None:
+    row = {**dict.fromkeys(request_.columns or (), "x"), "WhenChangedUTC": "2026-11-23"}
+    (found,) = reduced(desired, (request_, Answer((row,)))).values()
+    assert isinstance(found, Answer)
+    assert "WhenChangedUTC" not in found.rows[0]
+    assert found.rows[0]
+
+
+def test_the_mailboxes_of_observed_mail_are_asked_for() -> None:
+    traffic = (Traffic(ERP, mailbox=ERP, authentication="oauth"), Traffic(FAX, mailbox=FAX, authentication="basic"))
+    asked = questions(dataclasses.replace(plan(), traffic=traffic))
+    assert [q for q in asked if isinstance(q, Cmdlet) and q.name == "Get-CASMailbox"] == [
+        of_mailbox(ERP),
+        of_mailbox(FAX),
+    ]
+
+
+def test_only_what_relays_by_its_address_needs_the_domains_of_devices() -> None:
+    address = Address("inbound_connector", "hq")
+    by_address = InboundConnector("hq", type="on_premises", enabled=True, sender_ip_addresses=frozenset({"8.8.8.8/32"}))
+    by_name = dataclasses.replace(
+        by_address, sender_ip_addresses=frozenset(), tls_sender_certificate_name="mx.contoso.com", require_tls=True
+    )
+    for spec, domains in ((by_address, ["contoso.com"]), (by_name, [])):
+        desired = plan(a=(SMTP_RELAY, "none"))
+        declared = {**desired.resources, address: Resource(address, spec)}
+        assert list(reached_by_address(dataclasses.replace(desired, resources=declared))) == domains

@@ -768,3 +768,36 @@ def test_the_policies_of_the_picture_count_before_what_was_read() -> None:
     assert reason({}, default=PolicyOf(ORGANIZATION, "new"), policy=PasswordPolicy("new", False)) == refused
     assert reason({}, default=PolicyOf(ORGANIZATION, "new"), mine=PolicyOf(ERP, "other", True)) == (True, "")
     assert reason({}, mine=PolicyOf(ERP, "nowhere")) == (None, "")
+
+
+def test_a_sign_in_is_judged_by_the_switch_of_its_mailbox() -> None:
+    off = observed(smtp_auth=Present(SmtpAuth(ERP, "disabled")))
+    assert sign_in(off, ERP, "oauth").allowed is False
+    assert sign_in(observed(), ERP, "oauth").allowed is True
+
+
+def hints(tenant: Picture, attempt: Attempt) -> dict[str, str]:
+    """How to settle each doubt about an attempt."""
+    return {doubt.missing: doubt.hint for doubt in decide(tenant, attempt, evidence()).doubts}
+
+
+def test_a_doubt_says_which_role_or_right_would_settle_it() -> None:
+    unread = hints(Picture({}), OAUTH)
+    assert unread["the mailbox's switch"].endswith("may run Get-CASMailbox (Global Reader)")
+    assert unread["the organization's switch"].endswith("may run Get-TransportConfig (Global Reader)")
+    as_bills = dataclasses.replace(OAUTH, sender=BILLS)
+    by_group = hints(picture(SendRight(ERP, BILLS, "helpdesk", False)), as_bills)
+    assert by_group[f"whether {ERP} may send as {BILLS} (as a member of helpdesk)"].startswith("see whether")
+    nobody = hints(picture(), as_bills)
+    assert not nobody[f"whether {ERP} may send as {BILLS}"].startswith("see whether")
+
+
+def test_a_right_is_not_denied_to_a_mailbox_whose_names_are_unknown() -> None:
+    nothing_known = Picture({}, lacking={SendRight: frozenset({f"{ERP} as {BILLS}"})})
+    assert f"whether {ERP} may send as {BILLS}" in hints(nothing_known, dataclasses.replace(OAUTH, sender=BILLS))
+
+
+def test_an_account_that_was_not_read_may_not_take_the_application() -> None:
+    application = dataclasses.replace(HVE, authentication="oauth", application=True, client_id="a1")
+    assert "hve_app_not_allowed" in decide(Picture({}), application, evidence({})).possible
+    assert "hve_app_not_allowed" not in decide(Picture({}), HVE, evidence({})).possible

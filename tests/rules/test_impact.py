@@ -29,10 +29,12 @@ from provisioner.model import (
 )
 from provisioner.plan import document
 from provisioner.resources import TYPES
+from provisioner.resources.authentication_policy import AuthenticationPolicy
 from provisioner.resources.domain import Domain
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.mailbox import Mailbox
 from provisioner.resources.organization import Organization
+from provisioner.resources.policy_assignment import PolicyAssignment
 from provisioner.resources.rows import (
     access_policy,
     cas_mailbox,
@@ -595,3 +597,26 @@ def test_a_password_for_a_high_volume_account_asks_what_forbids_passwords(tmp_pa
     )
     desired, _ = document.load(tmp_path, TYPES, today=TODAY)
     assert security_defaults.REQUEST in questions(desired)
+
+
+def test_a_policy_that_is_assigned_and_keeps_passwords_out_is_the_cause(tmp_path: Path) -> None:
+    """Of the mailbox's own and the organization's change, the mailbox's is named."""
+    live = {
+        "authentication_policy/out": AuthenticationPolicy("out", allow_basic_smtp=False),
+        "authentication_policy_assignment/erp@contoso.com": PolicyAssignment("erp@contoso.com", "inherit", "inherited"),
+    }
+    calm = {"UserPrincipalName": "erp@contoso.com", "AuthenticationPolicy": "", "RecipientTypeDetails": "UserMailbox"}
+    evidence: tuple[tuple[Request, dict[str, Any]], ...] = (
+        (user_rows.look_up("erp@contoso.com"), {**calm, "WindowsEmailAddress": "erp@contoso.com"}),
+        (security_defaults.REQUEST, {"isEnabled": False}),
+        (organization_config.REQUEST, {"RejectDirectSend": False, "DefaultAuthenticationPolicy": ""}),
+    )
+    sections: dict[str, Any] = {
+        "devices": {"erp": BASIC},
+        "authentication_policies": {"out": {}},
+        "assignments": {"authentication_policy": {"mailboxes": {"erp@contoso.com": "out"}}},
+    }
+    found = plan(tmp_path, live, evidence=evidence, **sections)
+    (loses,) = of(found, "DEVICE-LOSES-WAY")
+    assert str(loses.address) == 'authentication_policy_assignment["erp@contoso.com"]'
+    assert of(found, "SMTP-AUTH-BLOCKED") == []

@@ -216,3 +216,9 @@ def test_a_sign_in_of_unknown_kind_is_open_where_one_kind_breaks_only(tmp_path: 
     said = found(tmp_path, unclear, *live, smtp_auth={"mailboxes": {"erp@contoso.com": "enabled"}}, **plan)
     assert "REPLAY-BREAKS" not in rules(said)
     assert "REPLAY-BREAKS" in rules(found(tmp_path, ERP, *live, **plan))
+
+
+def test_connectors_that_take_over_are_named_in_order(tmp_path: Path) -> None:
+    others = [connector(name, "203.0.113.0/24") for name in ("d", "a", "e", "c", "b")]
+    (moved,) = found(tmp_path, MFP, HQ, *others, **GONE)
+    assert moved.summary.rpartition(": ")[2] == "a, b, c, d, e takes it instead of hq"
