@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -320,11 +320,22 @@ async def _ask(
     tell(ReadingStarted(asked, purpose))
     failed = len(asked)
     try:
-        answers = await asyncio.gather(*map(ask, asked))
+        answers = await _all(map(ask, asked))
         failed = sum(not isinstance(_evidence(answer), Answer) for answer in answers)
     finally:
         tell(ReadingFinished(asked, failed))
     return dict(zip(distinct, answers, strict=True))
+
+
+async def _all(asked: Iterable[Coroutine[Any, Any, Answer | TenantError]]) -> list[Answer | TenantError]:
+    """Every answer. Where one is a mistake of the settings, the others are given up and none stays under way."""
+    tasks = [asyncio.ensure_future(one) for one in asked]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _trusted(answers: dict[str, Answer | TenantError], purpose: str) -> dict[str, Answer | TenantError]:

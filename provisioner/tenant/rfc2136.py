@@ -11,7 +11,7 @@ Zones are read without the key: a job that plans need not have it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -162,7 +162,7 @@ class ZonePublisher:
 
     async def _records(self, server: NameServer, place: _Place, kinds: Sequence[str]) -> list[_Record]:
         """The records of these types at the owner name, by a server that has the zone. Raises TenantError."""
-        answers = await asyncio.gather(*(self._ask(server, place, kind) for kind in kinds))
+        answers = await _all(self._ask(server, place, kind) for kind in kinds)
         found = {(r.type, r.value): r for answer in answers for r in _rows(answer, place.owner)}
         return [found[key] for key in sorted(found)]
 
@@ -251,6 +251,15 @@ class ZonePublisher:
             raise Unavailable(f"{server} does not answer: {_words(error)}", str(update)) from None
         except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
             raise Unclear(f"{server} gave no clear answer: {_words(error)}", str(update)) from None
+
+
+async def _all(asked: Iterable[Awaitable[dns.message.Message]]) -> list[dns.message.Message]:
+    """Every answer. Raises the first error, once no question is under way any more: its connection would stay open."""
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 def _covers(zones: Sequence[str], zone: str) -> bool:
