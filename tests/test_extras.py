@@ -163,6 +163,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("lint plan.yaml", 0),
     ("explain IP-PRIVATE", 0),
     ("plan plan.yaml --detailed-exitcode -o changes.json", 2),
+    ("graph plan.yaml", 0),
     ("show changes.json", 0),
     ("approve changes.json", 10),
     ("apply changes.json --plan plan.yaml", 0),
@@ -173,6 +174,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("export --out export.yaml", 0),
     ("doctor plan.yaml", 0),
     ("dns check plan.yaml", 0),
+    ("dkim rotate contoso.com", 3),
     ("devices list plan.yaml", 0),
     ("explain device/erp plan.yaml", 0),
     ("probe erp plan.yaml --password env:ERP_PASSWORD", 0),
@@ -184,7 +186,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("completion bash", 0),
     ("sandbox status", 0),
     ("sandbox run Get-TransportConfig", 0),
-    ("sandbox start --state other --detach", 3),
+    ("sandbox start --state other --profile-name other --detach", 3),
     ("test plan.test.yaml", 3),
 )
 

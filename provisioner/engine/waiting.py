@@ -25,7 +25,7 @@ class Patience:
         self._least_s = 0.0
 
     def at_least(self, seconds: float) -> None:
-        """Wait so long whatever the run says: for what it did itself."""
+        """Wait for this time whatever the run says: for what it did itself."""
         self._least_s = max(self._least_s, seconds)
 
     async def lasts(self, detail: str) -> bool:

@@ -137,7 +137,7 @@ def _change(change: ChangeDocument, steps: Steps) -> Iterator[str]:
 
 
 def _update(sent: UpdateDocument) -> Iterator[str]:
-    """Exchange's module writes no DNS: the values are told, for whoever runs the zone."""
+    """Exchange's module writes no DNS: the values are shown, for the person who runs the zone."""
     for word, values in (("remove", sent["remove"]), ("add", sent["add"])):
         for value in values:
             yield f"# DNS, by hand: {word} {visible(sent['update'])} {visible(json.dumps(value, ensure_ascii=False))}"

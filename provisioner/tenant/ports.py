@@ -57,7 +57,7 @@ class Publisher(Protocol):
         """The records at a name, as the zone's servers have them."""
 
     async def update(self, update: DnsUpdate) -> Answer:
-        """Write values, unless somebody else has changed the set since it was read in this call.
+        """Write values, unless another person has changed the set since it was read in this call.
 
         Success is what the server says; only reading back tells whether it did it.
         """

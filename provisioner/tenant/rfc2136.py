@@ -1,7 +1,7 @@
 """The Publisher port by DNS UPDATE (RFC 2136) with TSIG (RFC 8945), through dnspython.
 
 The primary that the settings name is read right before each update, and the update holds what was read as its
-prerequisite (RFC 2136, 2.4): where somebody else has changed the set in between, the server does nothing at all. Values
+prerequisite (RFC 2136, 2.4): where another person has changed the set meanwhile, the server does nothing. Values
 are added and deleted one by one, so that the others of a set stay. A server may ignore an update and say that all went
 well (3.4.2.2: a CNAME beside other data), so that its answer is never taken for success: the zone is read back.
 
