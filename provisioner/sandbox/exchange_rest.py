@@ -398,7 +398,9 @@ class _Front:
 
     async def route(self, request: Request) -> Response:
         """What answers a path, whose fixed parts are compared without case."""
-        match [part.lower() for part in request.url.path.strip("/").split("/")], request.method:
+        parts = request.url.path.strip("/").split("/")
+        request.path_params["tenant"] = parts[2] if len(parts) > 2 else ""  # which the token is compared with
+        match [part.lower() for part in parts], request.method:
             case ["adminapi", "beta", _, "invokecommand"], "POST":
                 return await self.invoke_command(request)
             case ["adminapi", "v1.0", _, "invokecommand"], _:
