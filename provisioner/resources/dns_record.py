@@ -135,7 +135,7 @@ class DnsRecordType(BaseType):
     deletable: ClassVar[bool] = False
     revocable: ClassVar[bool] = True
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("DNS-OVERWRITE", Severity.WARNING, "apply", "A DNS record that exists gets another value."),
+        Rule("DNS-OVERWRITE", Severity.ERROR, "apply", "A DNS record that exists gets another value."),
     )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:

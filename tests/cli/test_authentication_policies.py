@@ -70,7 +70,7 @@ ERP, EVERYBODY = (f'authentication_policy_assignment["{key}"]' for key in ("erp@
 
 
 def test_the_default_is_closed_after_the_exception_is_open(shop: Shop) -> None:
-    document = planned(shop, WHOLE + DEVICES)
+    document = planned(shop, WHOLE + DEVICES, 6)
     assert list(changed(document).items()) == [
         ('authentication_policy["block-basic"]', ("neutral",)),
         ('authentication_policy["devices-basic"]', ("neutral",)),
@@ -99,13 +99,13 @@ def test_a_device_that_sends_with_a_password_loses_its_way_by_a_policy(shop: Sho
     body = POLICIES + DEVICES
     mine = ASSIGNED.format("mailboxes: { old-erp@contoso.com: Block-Basic }")
     for section, by in ((ASSIGNED.format("default: block-basic"), EVERYBODY), (mine, ERP.replace("erp@", "old-erp@"))):
-        told = planned(shop, body + section)["provisioner"]["findings"]
+        told = planned(shop, body + section, 6)["provisioner"]["findings"]
         (lost,) = (f for f in told if f["rule"] == "DEVICE-LOSES-WAY")
         assert "device/erp will no longer be able to send" in lost["summary"]
         assert lost["address"] == by
     assert apply(shop, body + ASSIGNED.format("mailboxes: { erp@contoso.com: devices-basic }")) == 0
     refusing = POLICIES.replace("true", "false") + DEVICES
-    document = planned(shop, refusing)
+    document = planned(shop, refusing, 6)
     assert changed(document) == {'authentication_policy["devices-basic"]': ("can stop mail",)}
     assert "device/erp will no longer be able to send" in findings(document)["DEVICE-LOSES-WAY"]
     assert apply(shop, refusing) == 6
@@ -121,7 +121,7 @@ def test_a_policy_goes_after_those_who_have_it_and_comes_back(shop: Shop) -> Non
     assert "still the policy of" in told["POLICY-IN-USE"]
     assert apply(shop, gone) == 6
     body = gone + ASSIGNED.format("default: none, mailboxes: { erp@contoso.com: inherit }")
-    document = planned(shop, body)
+    document = planned(shop, body, 6)
     assert "POLICY-IN-USE" not in findings(document)
     order = list(changed(document))
     assert order.index(EVERYBODY) < order.index('authentication_policy["block-basic"]')

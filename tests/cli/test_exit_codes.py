@@ -408,6 +408,7 @@ def test_completing_the_name_of_a_command_loads_no_command(shop: Shop) -> None:
         "diagnose",
         "doctor",
         "dns",
+        "dkim",
     ]
     loaded = done.stderr.rpartition("LOADED")[2].split()
     assert not {"pydantic", "yaml", "provisioner.cli.plan", "provisioner.cli.drift"} & set(loaded)
