@@ -321,11 +321,14 @@ async def _graph_senders(ports: Ports, found: _Found, period: _Period, reads: in
     tokens = sign_ins.of_applications(since, GRAPH_API)
     answers = await engine.ask([applications.ROLES, applications.RBAC, tokens], ports, reads=reads)
     roles, assigned, seen = (answers[request_key(r)] for r in (applications.ROLES, applications.RBAC, tokens))
-    consents: Answer | Unknown = roles
+    consents, send = roles, frozenset[str]()
     if isinstance(roles, Answer):
-        principal = applications.principal_of(roles.rows)
-        consents = Answer() if not principal else await _one(ports, applications.granted(principal))
-    may_send = applications.holders(*(a.rows if isinstance(a, Answer) else () for a in (roles, consents, assigned)))
+        try:
+            principal, send = applications.of_graph(roles.rows)
+            consents = Answer() if not principal else await _one(ports, applications.granted(principal))
+        except ValueError as error:
+            consents = Unknown(str(error), "malformed")
+    may_send = applications.holders(send, *(a.rows if isinstance(a, Answer) else () for a in (consents, assigned)))
     lacking = [needs for answer, needs in ((consents, applications.NEEDS_CONSENT), (assigned, applications.NEEDS_ROLE))
                if isinstance(answer, Unknown)]  # fmt: skip
     found.add(_source("mail_permissions", [consents, assigned], "; ".join(lacking), ("", "")))

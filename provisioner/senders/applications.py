@@ -8,7 +8,7 @@ Applications) and that got tokens for Microsoft Graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -39,9 +39,18 @@ class Holder:
         return f"{self.name} ({self.id})" if self.name else self.id
 
 
-def principal_of(rows: Iterable[Row]) -> str:
-    """The object id of Microsoft Graph's service principal in the tenant; "" where it was not told."""
-    return next((str(row["id"]) for row in rows if row.get("id")), "")
+def of_graph(rows: Iterable[Row]) -> tuple[str, frozenset[str]]:
+    """The object id of Microsoft Graph's service principal ("" where the tenant has none), and its roles Mail.Send.
+
+    Raises ValueError for a row of another shape: roles that cannot be read are not roles that nobody has.
+    """
+    for row in rows:
+        identity, roles = row.get("id"), row.get("appRoles")
+        if not isinstance(identity, str) or not identity.isascii() or not isinstance(roles, list):
+            raise ValueError("the service principal of Microsoft Graph has another shape than Graph documents")
+        known = (role for role in roles if isinstance(role, Mapping))
+        return identity, frozenset(str(role.get("id")).lower() for role in known if role.get("value") == "Mail.Send")
+    return "", frozenset()
 
 
 def granted(principal: str) -> GraphRequest:
@@ -50,14 +59,8 @@ def granted(principal: str) -> GraphRequest:
     return GraphRequest("GET", path, columns=frozenset({"appRoleId", "principalId", "principalDisplayName"}))
 
 
-def holders(roles: Iterable[Row], consents: Iterable[Row], assigned: Iterable[Row]) -> Mapping[str, Holder]:
-    """The applications that may send, by object id: with consent, and by a role of Exchange."""
-    send = {
-        str(role.get("id")).lower()
-        for api in roles
-        for role in api.get("appRoles") or ()
-        if isinstance(role, Mapping) and role.get("value") == "Mail.Send"
-    }
+def holders(send: Collection[str], consents: Iterable[Row], assigned: Iterable[Row]) -> Mapping[str, Holder]:
+    """The applications that may send, by object id: with consent to a role of `send`, and by a role of Exchange."""
     found: dict[str, Holder] = {}
     for row in consents:
         identity = str(row.get("principalId") or "").lower()
