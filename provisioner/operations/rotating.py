@@ -130,7 +130,7 @@ async def _refuse(ports: Ports, found: Rotation, waivers: Sequence[Waiver]) -> N
 
 def _standing(found: Rotation, address: Address) -> Iterator[Finding]:
     if not found.enabled:
-        summary = f"{address} is disabled: keys are rotated of domains that sign"
+        summary = f"{address} is disabled: only the keys of a domain that signs can be rotated"
         yield _finding("PRECONDITION", summary, "enable it first (dkim, enabled: true)", address)
     if found.pending:
         summary = f"{address} is being rotated: {found.next} signs from {shown(found)} on, {found.signing} until then"

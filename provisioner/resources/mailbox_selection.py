@@ -113,7 +113,7 @@ class MailboxSelectionType(BaseType):
     section_type: ClassVar[Any] = Annotated[
         dict[str, Annotated[SelectionBody, AfterValidator(_complete)]],
         Field(
-            description="Mailboxes selected by what they are, by a name of yours.",
+            description="Mailboxes selected by conditions. The key is a name of your choice.",
             examples=[{"printers": {"custom_attributes": {"1": "printer"}, "smtp_auth": "enabled"}}],
         ),
     ]
@@ -199,8 +199,12 @@ class MailboxSelectionType(BaseType):
         new = frozenset(mailbox for mailbox, _, state in (e.rpartition(" ") for e in entries) if state == "enabled")
         if new:
             count = "1 mailbox" if len(new) == 1 else f"{len(new):,} mailboxes"
-            summary = f"SMTP AUTH would be enabled for {count} by what they are: {listed(new)}"
-            yield Guard("SELECTION-ENABLES", summary, "make sure that nobody is selected who should not sign in so")
+            summary = f"SMTP AUTH would be enabled for {count} that the conditions select: {listed(new)}"
+            yield Guard(
+                "SELECTION-ENABLES",
+                summary,
+                "check that each of them should sign in with SMTP AUTH, or narrow the conditions",
+            )
 
     def advice(self, _wanted: MailboxSelection, live: MailboxSelection) -> Iterable[Advice]:
         """Who is selected, also where nothing changes."""

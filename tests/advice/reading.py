@@ -591,7 +591,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r"limit it by sender_ip_ranges, or declare an inbound connector for the addresses", by_hand("addresses")),
     (r"make sure that its hosts deliver this mail", by_hand("the hosts")),
     (r"write senders, sender_domains, sender_ip_ranges or recipient_domains", by_hand("a condition")),
-    (r"make sure that nobody is selected who should not sign in so", by_hand("the mailboxes")),
+    (r"check that each of them should sign in with SMTP AUTH, or narrow the conditions", by_hand("the mailboxes")),
     (r"to set a mailbox apart, list it under smtp_auth", by_hand("a list")),
     ("take it out of one of the two", _sections),
     (r"make sure that this is meant, then --allow (\S+)", _allowed),
