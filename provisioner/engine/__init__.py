@@ -12,7 +12,7 @@ DNS), `confirming`; `run`, what they share; `comparing`; `events` and `watching`
 from __future__ import annotations
 
 from provisioner.engine.applying import apply
-from provisioner.engine.comparing import standing_of
+from provisioner.engine.comparing import may_be_half_way, standing_of
 from provisioner.engine.events import (
     ALREADY,
     DONE,
@@ -84,6 +84,7 @@ __all__ = [
     "ask",
     "consult",
     "look",
+    "may_be_half_way",
     "read",
     "resolve",
     "send",

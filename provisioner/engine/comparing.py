@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from provisioner.model import Change, Observation, Present, Unknown, field_names, project, written
+from provisioner.model import Change, Observation, Present, Send, Unknown, field_names, project, written
 
 
 def standing_of(change: Change, observation: Observation) -> tuple[str, str]:
@@ -46,6 +46,14 @@ def key_only(spec: Any) -> Any:
     """A spec that says nothing but which object it is: its first field, by convention the key."""
     _, *others = field_names(spec)
     return dataclasses.replace(spec, **dict.fromkeys(others))
+
+
+def may_be_half_way(change: Change) -> bool:
+    """Whether an earlier run can have left a change between before and after.
+
+    What takes one write has no half-way: it is before or after, or another client has changed it.
+    """
+    return sum(isinstance(step, Send) for step in change.steps) > 1
 
 
 def between(change: Change, live: Any) -> bool:

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
-from provisioner.engine.comparing import between, standing_of, unread
+from provisioner.engine.comparing import between, may_be_half_way, standing_of, unread
 from provisioner.engine.deriving import derived
 from provisioner.engine.events import RECHECKING
 from provisioner.engine.run import Run
-from provisioner.model import Absent, Address, Change, Observation, Present, Send, Unknown, overlay, project
+from provisioner.model import Absent, Address, Change, Observation, Present, Unknown, overlay, project
 
 
 async def recheck(
@@ -64,11 +64,9 @@ def _same_steps(run: Run, change: Change, observation: Observation) -> bool:
 def _resumed(run: Run, change: Change, observation: Observation) -> Change:
     """A change that was cut off half-way, with the steps that are left; as it is where it is not half-way.
 
-    What takes one write has no half-way: it is before or after, or another client has changed it. The first write of a
-    creation may make what the object needs, and not yet the object.
+    The first write of a creation may make what the object needs, and not yet the object.
     """
-    writes = sum(isinstance(s, Send) for s in change.steps)
-    if writes < 2 or change.after is None:
+    if change.after is None or not may_be_half_way(change):
         return change
     if isinstance(observation, Absent) and observation.known is not None:
         after = overlay(change.after, observation.known)

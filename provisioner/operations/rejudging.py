@@ -84,7 +84,7 @@ def _moved(
 ) -> Iterator[str]:
     """What the plan leads to now and did not, or no longer, each in words.
 
-    What an earlier run began may be half-way: the recheck of the engine judges that.
+    What an earlier run began may be half-way: the recheck of the engine judges that. A change of one write cannot be.
     """
     changes = {c.address: c for c in found.changes}
     planned, now = {c.address for c in found.pending}, {c.address: c for c in fresh.pending}
@@ -93,7 +93,7 @@ def _moved(
             yield f"{address}: {_unplanned(change, changes.get(address), seen)}"
     for change in found.pending:
         current, (state, words) = now.get(change.address), engine.standing_of(change, seen[change.address])
-        if change.address in begun:
+        if change.address in begun and engine.may_be_half_way(change):
             continue
         if state == "moved":
             yield f"{change.address}: {words}"

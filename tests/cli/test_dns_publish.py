@@ -147,6 +147,21 @@ def test_a_value_that_somebody_adds_in_between_is_never_lost(shop: Shop) -> None
     assert "was changed while it was being written" in raced.stdout + raced.stderr
 
 
+def test_what_another_person_publishes_after_a_lost_update_is_a_move(shop: Shop) -> None:
+    """Of a change set that an earlier run began: one write has no half-way, so that the review is asked for first."""
+    plan = shop.write("dns: { race.example: { publish: [spf] } }\n")
+    assert shop.on_tenant("plan", plan, "-o", "lost.json").returncode == 0
+    fault(shop, "UPDATE", "race.example SOA", {"status": 0})
+    lost = shop.on_tenant("apply", *shop.reviewed("lost.json"), "--auto-approve", PROVISIONER_TIMEOUTS__CONFIRM_S="0.3")
+    assert lost.returncode == 8
+    shop.release()
+    theirs = ["MS=ms2", "v=spf1 include:theirs.example -all"]
+    shop.tenant.control("POST", "/dns", {"name": "race.example", "type": "TXT", "values": theirs})
+    before = zone(shop, "race.example")
+    stale = shop.on_tenant("apply", *shop.reviewed("lost.json"), "--auto-approve")
+    assert (stale.returncode, zone(shop, "race.example")) == (7, before)
+
+
 def test_an_update_that_is_ignored_or_refused_is_never_success(shop: Shop) -> None:
     plan = shop.write("dns: { race.example: { publish: [spf] } }\n")
     before = zone(shop, "race.example")
