@@ -1,293 +1,42 @@
-"""The sign-in service: Entra's token endpoint, managed-identity endpoints, and the check of tokens for other fronts.
+"""The sign-in service: Entra's token endpoints of both versions, device codes, and managed-identity endpoints.
 
-A credential is really verified: secrets by hash and expiry, certificate assertions (RS256 with x5t, PS256 with
-x5t#S256) and federated assertions by signature, audience, issuer, subject and times. Access tokens are JWTs with v1
-claims, signed by the sandbox's own key. Two clocks are at work: what a *client* dates (assertions) is held against
-the machine's clock, what the *tenant* dates (secrets, access tokens) against the tenant's clock, which can be advanced.
-Texts after https://learn.microsoft.com/entra/identity-platform/reference-error-codes and recorded answers.
+Access tokens are JWTs with v1 claims, signed by the sandbox's own key. What an application proves itself with is in
+client_proofs.py, who signs in through it in delegated.py, what the service says about itself in entra_discovery.py.
+Paths are matched without regard to case.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 import hmac
+import html
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from provisioner.sandbox import delegated
+from provisioner.sandbox.client_proofs import authenticate
+from provisioner.sandbox.delegated import Asked, DeviceCodes, User
+from provisioner.sandbox.entra_discovery import MANY_TENANTS, Discovery, base_of, known_tenant
+from provisioner.sandbox.entra_refusals import EntraRefusal
 from provisioner.sandbox.faults import facts
-from provisioner.sandbox.tls import SigningKey, base64url
-from provisioner.sandbox.tokens import RESOURCES, TokenIssuer, find_app, is_tenant
+from provisioner.sandbox.tls import SigningKey
+from provisioner.sandbox.tokens import GRAPH, RESOURCES, TokenIssuer, find_app
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from provisioner.sandbox.faults import Faults
     from provisioner.sandbox.tenant import Tenant
 
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_CLOCK_SKEW_S = 300
-
-
-# AADSTS code -> OAuth error word, HTTP status, the service's sentence.
-_REFUSALS: dict[int, tuple[str, int, str]] = {
-    50013: ("invalid_grant", 400, "Assertion failed signature validation. [Reason - {reason}]"),
-    50027: ("invalid_request", 400, "JWT token is invalid or malformed. {reason}"),
-    70003: ("unsupported_grant_type", 400, "The app requested an unsupported grant type '{grant}'."),
-    70011: (
-        "invalid_scope",
-        400,
-        "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.",
-    ),
-    70025: ("invalid_client", 401, "The client '{app}'({name}) has no configured federated identity credentials."),
-    90002: (
-        "invalid_request",
-        400,
-        "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the "
-        "correct cloud. Check with your subscription administrator, this may happen if there are no active "
-        "subscriptions for the tenant.",
-    ),
-    500011: (
-        "invalid_resource",
-        400,
-        "The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the "
-        "application has not been installed by the administrator of the tenant or consented to by any user in the "
-        "tenant. You might have sent your authentication request to the wrong tenant.",
-    ),
-    700016: (
-        "unauthorized_client",
-        400,
-        "Application with identifier '{app}' was not found in the directory '{tenant}'. This can happen if the "
-        "application has not been installed by the administrator of the tenant or consented to by any user in the "
-        "tenant. You may have sent your authentication request to the wrong tenant.",
-    ),
-    700021: (
-        "invalid_client",
-        401,
-        "Client assertion application identifier doesn't match 'client_id' parameter. Review the documentation at "
-        "https://docs.microsoft.com/azure/active-directory/develop/active-directory-certificate-credentials .",
-    ),
-    700023: (
-        "invalid_client",
-        401,
-        "Client assertion audience claim does not match Realm issuer. Review the documentation at "
-        "https://docs.microsoft.com/azure/active-directory/develop/active-directory-certificate-credentials .",
-    ),
-    700024: (
-        "invalid_client",
-        401,
-        "Client assertion is not within its valid time range. Current time: {now}, assertion valid from {start}, "
-        "expiry time of assertion {end}.",
-    ),
-    700027: ("invalid_client", 401, "{what} [Reason - {reason}]"),
-    900144: ("invalid_request", 400, "The request body must contain the following parameter: '{parameter}'."),
-    7000215: (
-        "invalid_client",
-        401,
-        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not "
-        "the client secret ID, for a secret added to app '{app}'.",
-    ),
-    7000216: (
-        "invalid_client",
-        401,
-        "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
-    ),
-    7000222: (
-        "invalid_client",
-        401,
-        "The provided client secret keys for app '{app}' are expired. Visit the Azure portal to create new keys for "
-        "your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: "
-        "https://aka.ms/certCreds.",
-    ),
-}
-_REFUSALS |= {
-    code: (
-        "invalid_client",
-        401,
-        f"No matching federated identity record found for presented assertion {word} '{{shown}}'. Please check your "
-        "federated identity credential Subject, Audience and Issuer against the presented assertion.",
-    )
-    for code, word in ((700211, "issuer"), (700212, "audience"), (700213, "subject"))
-}
-
-
-class EntraRefusal(Exception):
-    """One refusal of the token endpoint: AADSTS code, OAuth error word, HTTP status and the service's sentence."""
-
-    def __init__(self, code: int, **facts: str) -> None:
-        self.code = code
-        self.error, self.status, text = _REFUSALS[code]
-        super().__init__(f"AADSTS{code}: {text.format(**facts)}")
-
-    def response(self, now: dt.datetime, correlation_id: str) -> Response:
-        """The body that the service sends, with its trace, in the recorded shape."""
-        trace, stamp = str(uuid.uuid4()), now.strftime("%Y-%m-%d %H:%M:%SZ")
-        body = {
-            "error": self.error,
-            "error_description": f"{self} Trace ID: {trace} Correlation ID: {correlation_id} Timestamp: {stamp}",
-            "error_codes": [self.code],
-            "timestamp": stamp,
-            "trace_id": trace,
-            "correlation_id": correlation_id,
-            "error_uri": f"https://login.microsoftonline.com/error?code={self.code}",
-        }
-        return JSONResponse(body, self.status, headers={"Cache-Control": "no-store", "x-ms-request-id": trace})
-
-
-def _authenticate(tenant: Tenant, form: Mapping[str, str], audiences: list[str]) -> tuple[dict[str, Any], str]:
-    """The application that a token request proves to be, and how (`appidacr`: 1 secret, 2 assertion)."""
-    client_id = form.get("client_id") or _unverified(form.get("client_assertion", "")).get("sub", "")
-    if not client_id:
-        raise EntraRefusal(900144, parameter="client_id")
-    app = find_app(tenant, client_id)
-    if app is None:
-        raise EntraRefusal(700016, app=client_id, tenant=tenant.display_name)
-    if form.get("client_assertion"):
-        _check_assertion(tenant, app, form, audiences)
-        return app, "2"
-    if form.get("client_secret"):
-        _check_secret(tenant, app, form["client_secret"])
-        return app, "1"
-    raise EntraRefusal(7000216)
-
-
-def _check_secret(tenant: Tenant, app: Mapping[str, Any], secret: str) -> None:
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    known = [row for row in app.get("secrets", []) if hmac.compare_digest(str(row["sha256"]), digest)]
-    if not known:
-        raise EntraRefusal(7000215, app=app["appId"])
-    now = tenant.clock.now()
-    if all(_instant(row.get("notAfter")) <= now for row in known):
-        raise EntraRefusal(7000222, app=app["appId"])
-
-
-def _instant(text: str | None) -> dt.datetime:
-    """An ISO instant; without one, a date that never comes."""
-    if text is None:
-        return dt.datetime.max.replace(tzinfo=dt.UTC)
-    moment = dt.datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-
-
-def _unverified(token: str) -> dict[str, Any]:
-    try:
-        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
-        return {}
-    return claims
-
-
-def _check_assertion(tenant: Tenant, app: Mapping[str, Any], form: Mapping[str, str], audiences: list[str]) -> None:
-    token = form["client_assertion"]
-    if form.get("client_assertion_type") != _ASSERTION_TYPE:
-        raise EntraRefusal(900144, parameter="client_assertion_type")
-    try:
-        header = jwt.get_unverified_header(token)
-    except jwt.InvalidTokenError:
-        raise EntraRefusal(50027, reason="The client assertion cannot be parsed.") from None
-    claims = _unverified(token)
-    # A client signs its own assertion and names itself as issuer; an identity provider's issuer is an address. Headers
-    # do not tell them apart: providers send x5t too.
-    if not str(claims.get("iss", "")).startswith("https://"):
-        certificate = _registered_certificate(tenant, app, header)
-        failed = EntraRefusal(
-            700027,
-            what="Client assertion failed signature validation.",
-            reason="The provided signature value did not match the expected signature value.",
-        )
-        _verify_client_jwt(token, certificate.public_key(), audiences, failed)
-        if {claims.get("iss"), claims.get("sub")} != {app["appId"]}:
-            raise EntraRefusal(700021)
-    else:
-        _check_federated_assertion(app, token, header, claims)
-
-
-def _registered_certificate(tenant: Tenant, app: Mapping[str, Any], header: Mapping[str, Any]) -> x509.Certificate:
-    """The application's certificate that the assertion's header names by thumbprint, if it is still valid."""
-
-    def named(certificate: x509.Certificate, name: str, digest: hashes.HashAlgorithm) -> bool:
-        return str(header.get(name, "")).rstrip("=") == base64url(certificate.fingerprint(digest))
-
-    for row in app.get("certificates", []):
-        certificate = x509.load_pem_x509_certificate(row["pem"].encode())
-        # SHA-1 is what the `x5t` header is (RFC 7515 §4.1.7); it only names the certificate.
-        if named(certificate, "x5t#S256", hashes.SHA256()) or named(certificate, "x5t", hashes.SHA1()):  # noqa: S303
-            break
-    else:
-        shown = header.get("x5t#S256") or header.get("x5t") or ""
-        raise EntraRefusal(
-            700027,
-            what="The certificate with identifier used to sign the client assertion is not registered on application.",
-            reason=f"The key was not found., Thumbprint of key used by client: '{shown}', Please visit the Azure "
-            f"Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{app['appId']}'.",
-        )
-    end = certificate.not_valid_after_utc
-    if end <= tenant.clock.now():
-        reason = f"The key used is expired., Found key 'End={end:%m/%d/%Y %H:%M:%S}'"
-        raise EntraRefusal(700027, what="Client assertion failed signature validation.", reason=reason)
-    return certificate
-
-
-def _check_federated_assertion(
-    app: Mapping[str, Any], token: str, header: Mapping[str, Any], claims: Mapping[str, Any]
-) -> None:
-    left = list(app.get("federated", []))
-    if not left:
-        raise EntraRefusal(70025, app=app["appId"], name=str(app.get("displayName", "")))
-    audience = claims.get("aud")
-    shown = {
-        "issuer": [claims.get("iss")],
-        "subject": [claims.get("sub")],
-        "audience": audience if isinstance(audience, list) else [audience],
-    }
-    for code, word in ((700211, "issuer"), (700213, "subject"), (700212, "audience")):
-        left = [row for row in left if row[word] in shown[word]]
-        if not left:
-            raise EntraRefusal(code, shown=", ".join(map(str, shown[word])))
-    keys = [key for row in left for key in row["jwks"]["keys"]]
-    jwk = next((key for key in keys if key.get("kid") == header.get("kid")), None)
-    if jwk is None:
-        raise EntraRefusal(50013, reason="The key was not found.")
-    failed = EntraRefusal(50013, reason="The provided signature value did not match the expected signature value.")
-    _verify_client_jwt(token, jwt.PyJWK(jwk).key, [left[0]["audience"]], failed)
-
-
-def _verify_client_jwt(token: str, key: Any, audiences: list[str], bad_signature: EntraRefusal) -> None:
-    """Signature, audience and times (by the machine's clock, which is the client's) of an assertion."""
-    try:
-        jwt.decode(
-            token,
-            key,
-            algorithms=["RS256", "PS256"],
-            audience=audiences,
-            leeway=_CLOCK_SKEW_S,
-            options={"require": ["exp", "iss", "sub", "aud"]},
-        )
-    except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
-        claims = _unverified(token)
-        start, end = _utc(claims.get("nbf", claims.get("iat", 0))), _utc(claims.get("exp", 0))
-        raise EntraRefusal(700024, now=_utc(time.time()), start=start, end=end) from None
-    except jwt.InvalidAudienceError:
-        raise EntraRefusal(700023) from None
-    except jwt.MissingRequiredClaimError as missing:
-        raise EntraRefusal(50027, reason=f"The claim '{missing.claim}' is missing.") from None
-    except jwt.InvalidTokenError:
-        raise bad_signature from None
-
-
-def _utc(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(float(seconds), dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.0000000Z")
+_DEVICE_GRANTS = ("urn:ietf:params:oauth:grant-type:device_code", "device_code")  # v2 and RFC 8628; v1
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def _resource_of(scope: str | None, tenant: Tenant) -> str:
@@ -306,86 +55,233 @@ def _known_resource(resource: str, tenant: Tenant) -> str:
     return resource
 
 
-class _TokenEndpoint:
-    """The authority's routes, all under the root of its own port (msal cannot find them under a path)."""
+class _Endpoint:
+    """The token endpoints, all under the root of the authority's port (msal cannot find them under a path)."""
 
     def __init__(self, tenant: Tenant, key: SigningKey) -> None:
         self._tenant, self._key = tenant, key
         self._issuer = TokenIssuer(tenant, key)
+        self._devices = DeviceCodes()
+        self._grants: Mapping[str, Callable[[Request, Mapping[str, str]], dict[str, Any]]] = {
+            "client_credentials": self._client_credentials,
+            "password": self._password,
+            "refresh_token": self._refresh,
+            **dict.fromkeys(_DEVICE_GRANTS, self._device),
+        }
+
+    def routes(self) -> list[Route]:
+        """The routes, in lower case. v1 names a `resource` where v2 has scopes."""
+        return [
+            Route("/{tenant}/oauth2/v2.0/token", self.token, methods=["POST"]),
+            Route("/{tenant}/oauth2/token", self.token, methods=["POST"]),
+            Route("/{tenant}/oauth2/v2.0/devicecode", self.device_code, methods=["GET", "POST"]),
+            Route("/{tenant}/oauth2/devicecode", self.device_code, methods=["GET", "POST"]),
+            Route("/devicelogin", self.device_page, methods=["GET", "POST"]),
+        ]
 
     async def token(self, request: Request) -> Response:
+        form = await _form(request)
+        return self._refusing(request, lambda: self._granted(request, form))
+
+    def _refusing(self, request: Request, answer: Callable[[], Response]) -> Response:
         correlation_id = request.headers.get("client-request-id") or str(uuid.uuid4())
-        # parse_qsl, because Starlette's form() asks for another package even for urlencoded bodies.
-        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
         try:
-            return self._grant(request, form)
+            return answer()
         except EntraRefusal as refusal:
             return refusal.response(self._tenant.clock.now(), correlation_id)
 
-    def _grant(self, request: Request, form: Mapping[str, str]) -> Response:
+    def _granted(self, request: Request, form: Mapping[str, str]) -> Response:
         name = request.path_params["tenant"]
-        self._require_tenant(name)
-        if form.get("grant_type") != "client_credentials":
-            raise EntraRefusal(70003, grant=form.get("grant_type", ""))
-        base, tenant_id = _base(request), self._tenant.tenant_id
-        audiences = [f"{base}/{part}/{rest}" for part in (name, tenant_id) for rest in ("oauth2/v2.0/token", "v2.0")]
-        app, appidacr = _authenticate(self._tenant, form, audiences)
-        facts(request.scope)["caller"] = app["appId"]
-        resource = _resource_of(form.get("scope"), self._tenant)
-        token = self._issuer.issue(app, resource, appidacr=appidacr)
-        lifetime_s = self._issuer.lifetime_s()
-        body = {"token_type": "Bearer", "expires_in": lifetime_s, "ext_expires_in": lifetime_s, "access_token": token}
-        return JSONResponse(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-
-    def _require_tenant(self, name: str) -> None:
-        if not is_tenant(self._tenant, name):
+        if not known_tenant(self._tenant, name):
             raise EntraRefusal(90002, tenant=name)
+        grant = self._grants.get(form.get("grant_type", ""))
+        if grant is None:
+            raise EntraRefusal(70003, grant=form.get("grant_type", ""))
+        body = grant(request, form)
+        return JSONResponse(self._in_v1(form, body) if _is_v1(request) else body, headers=_NO_STORE)
 
-    async def openid_configuration(self, request: Request) -> Response:
+    def _in_v1(self, form: Mapping[str, str], body: dict[str, Any]) -> dict[str, Any]:
+        """The answer of the first version: numbers as text, instants, and the resource (ADAL's documentation).
+
+        Clients hold the instants against their own clock.
+        """
+        now = int(time.time())
+        instants = {"expires_on": str(now + body["expires_in"]), "not_before": str(now)}
+        numbers = {key: str(body[key]) for key in ("expires_in", "ext_expires_in")}
+        return {**body, **numbers, **instants, "resource": form.get("resource", "")}
+
+    # --- applications by themselves ---
+
+    def _client_credentials(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
+        app, appidacr = authenticate(self._tenant, form, self._audiences(request))
+        facts(request.scope)["caller"] = app["appId"]
+        if _is_v1(request):
+            resource = _known_resource(_needed(form, "resource"), self._tenant)
+        else:
+            resource = _resource_of(form.get("scope"), self._tenant)
+        return self._answer(self._issuer.issue(app, resource, appidacr=appidacr))
+
+    def _audiences(self, request: Request) -> list[str]:
+        """What an assertion may be meant for: either token endpoint of this authority, and its issuer."""
+        base, name = base_of(request), request.path_params["tenant"]
+        parts = dict.fromkeys((name, self._tenant.tenant_id, *MANY_TENANTS))
+        return [f"{base}/{part}/{end}" for part in parts for end in ("oauth2/v2.0/token", "oauth2/token", "v2.0")]
+
+    def _answer(self, token: str) -> dict[str, Any]:
+        lifetime_s = self._issuer.lifetime_s()
+        return {
+            "token_type": "Bearer",
+            "expires_in": lifetime_s,
+            "ext_expires_in": lifetime_s,
+            "access_token": token,
+        }
+
+    # --- users ---
+
+    def _password(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
+        app = self._client(request, form)
+        asked = self._asked(request, form)
+        user = delegated.user_of_password(self._tenant, _needed(form, "username"), _needed(form, "password"))
+        return self._for_user(request, form, app, user, asked)
+
+    def _device(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
+        app = self._client(request, form)
+        code = form.get("device_code") or _needed(form, "code")
+        user_id, scope = self._devices.redeem(code, str(app["appId"]))
+        user = delegated.named_user(self._tenant, user_id)
+        return self._for_user(request, form, app, user, delegated.asked_for(self._tenant, scope))
+
+    def _refresh(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
+        app = self._client(request, form)
+        kept = self._issuer.refreshed(_needed(form, "refresh_token"))
+        if kept is None or kept["appid"] != app["appId"]:
+            raise EntraRefusal(70000, parameter="refresh_token")
+        user = delegated.named_user(self._tenant, str(kept["oid"]))
+        scope = form.get("scope") or (f"{form['resource']}/.default" if form.get("resource") else str(kept["scope"]))
+        return self._for_user(request, form, app, user, delegated.asked_for(self._tenant, scope))
+
+    def _client(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
+        """The application that a user signs in through. A public one has no secret; any other must prove itself."""
+        client_id = _needed(form, "client_id")
+        app = find_app(self._tenant, client_id) or delegated.first_party(client_id)
+        if app is None:
+            raise EntraRefusal(700016, app=client_id, tenant=self._tenant.display_name)
+        if form.get("client_secret") or form.get("client_assertion"):
+            app, _ = authenticate(self._tenant, form, self._audiences(request))
+        elif app.get("publicClient") is not True:
+            raise EntraRefusal(7000218)
+        return app
+
+    def _asked(self, request: Request, form: Mapping[str, str]) -> Asked:
+        if _is_v1(request):
+            return delegated.asked_for(self._tenant, f"openid {_needed(form, 'resource')}/.default")
+        return delegated.asked_for(self._tenant, _needed(form, "scope"))
+
+    def _for_user(
+        self, request: Request, form: Mapping[str, str], app: Mapping[str, Any], user: User, asked: Asked
+    ) -> dict[str, Any]:
+        """The answer with what the scope asked for besides the access token."""
+        scopes = delegated.consented(app, asked)
+        facts(request.scope)["caller"] = app["appId"]
+        body = self._answer(self._issuer.issue_for(app, user, asked.resource, scopes))
+        resource = "" if RESOURCES[asked.resource.rstrip("/")] == GRAPH else f"{asked.resource.rstrip('/')}/"
+        body["scope"] = " ".join([*(f"{resource}{name}" for name in scopes), *sorted(asked.openid)])
+        if "openid" in asked.openid:
+            issuer = f"{base_of(request)}/{self._tenant.tenant_id}/v2.0"
+            body["id_token"] = self._issuer.id_token(app, user, issuer)
+        if "offline_access" in asked.openid or _is_v1(request):
+            given = f"{asked.resource.rstrip('/')}/.default {' '.join(sorted(asked.openid))}"
+            body["refresh_token"] = self._issuer.refresh_token(app, user, given)
+        if form.get("client_info") or request.query_params.get("client_info"):
+            body["client_info"] = delegated.client_info(user, self._tenant.tenant_id)
+        return body
+
+    # --- device codes ---
+
+    async def device_code(self, request: Request) -> Response:
+        form = {**request.query_params, **await _form(request)}
+        return self._refusing(request, lambda: self._device_started(request, form))
+
+    def _device_started(self, request: Request, form: Mapping[str, str]) -> Response:
+        name = request.path_params["tenant"]
+        if not known_tenant(self._tenant, name):
+            raise EntraRefusal(90002, tenant=name)
+        client_id = _needed(form, "client_id")
+        if find_app(self._tenant, client_id) is None and delegated.first_party(client_id) is None:
+            raise EntraRefusal(700016, app=client_id, tenant=self._tenant.display_name)
+        v1 = _is_v1(request)
+        scope = f"openid offline_access {_needed(form, 'resource')}/.default" if v1 else _needed(form, "scope")
+        delegated.asked_for(self._tenant, scope)
+        device, code = self._devices.start(client_id, scope)
+        signs_in = self._tenant.settings.get("device_code_user")
+        if signs_in:
+            self._devices.approve(code, delegated.named_user(self._tenant, str(signs_in)))
+        page = f"{base_of(request)}/devicelogin"
+        text = str if v1 else int
+        body = {
+            "user_code": code,
+            "device_code": device,
+            "verification_url" if v1 else "verification_uri": page,
+            "expires_in": text(delegated.DEVICE_LIFETIME_S),
+            "interval": text(delegated.DEVICE_INTERVAL_S),
+            "message": f"To sign in, use a web browser to open the page {page} and enter the code {code} to "
+            "authenticate.",
+        }
+        return JSONResponse(body, headers=_NO_STORE)
+
+    async def device_page(self, request: Request) -> Response:
+        """Where the code is entered: a form for people, and `code`, `username`, `password` for scripts."""
+        if request.method == "GET":
+            return HTMLResponse(_PAGE.format(said="", code=html.escape(request.query_params.get("otc", ""))))
+        form = await _form(request)
         try:
-            self._require_tenant(request.path_params["tenant"])
+            user = delegated.user_at_page(self._tenant, form.get("username", ""), form.get("password", ""))
         except EntraRefusal as refusal:
-            return refusal.response(self._tenant.clock.now(), str(uuid.uuid4()))
-        base = f"{_base(request)}/{self._tenant.tenant_id}"
-        return JSONResponse(
-            {
-                "token_endpoint": f"{base}/oauth2/v2.0/token",
-                "token_endpoint_auth_methods_supported": [
-                    "client_secret_post",
-                    "private_key_jwt",
-                    "client_secret_basic",
-                ],
-                "jwks_uri": f"{base}/discovery/v2.0/keys",
-                "issuer": f"{base}/v2.0",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                "tenant_region_scope": "EU",
-            }
-        )
-
-    async def instance_discovery(self, request: Request) -> Response:
-        host = request.url.netloc
-        endpoint = f"{_base(request)}/{self._tenant.tenant_id}/v2.0/.well-known/openid-configuration"
-        alias = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
-        return JSONResponse({"tenant_discovery_endpoint": endpoint, "api-version": "1.1", "metadata": [alias]})
-
-    async def keys(self, _: Request) -> Response:
-        return JSONResponse({"keys": [self._key.jwk()]})
+            return HTMLResponse(_PAGE.format(said=html.escape(str(refusal)), code=""), 401)
+        if not self._devices.approve(form.get("code", ""), user):
+            return HTMLResponse(_PAGE.format(said="That code didn't work. Check the code and try again.", code=""), 400)
+        return HTMLResponse(_PAGE.format(said="You have signed in. You may close this window.", code=""))
 
 
-def _base(request: Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc}"
+_PAGE = """<!doctype html><title>Sandbox sign-in</title><p>{said}</p>
+<form method=post><label>Code <input name=code value="{code}"></label> <label>User <input name=username></label>
+<label>Password (if the user has one) <input name=password type=password></label> <button>Sign in</button></form>
+"""
 
 
-def entra_app(tenant: Tenant, faults: Faults, keys: SigningKey) -> ASGIApp:
-    """The authority as an ASGI application; `keys` signs the access tokens."""
-    endpoint = _TokenEndpoint(tenant, keys)
+def _is_v1(request: Request) -> bool:
+    return "/v2.0/" not in request.url.path.lower()
+
+
+def _needed(form: Mapping[str, str], name: str) -> str:
+    """A parameter of the request. Raises EntraRefusal where it is missing or empty."""
+    if not form.get(name):
+        raise EntraRefusal(900144, parameter=name)
+    return form[name]
+
+
+async def _form(request: Request) -> dict[str, str]:
+    # parse_qsl, because Starlette's form() asks for another package even for urlencoded bodies.
+    return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+
+
+class _AnyCase:
+    """The routes are in lower case; clients write paths as they please. The path that was asked for is logged."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "path": scope.get("path", "").lower()}, receive, send)
+
+
+def entra_app(tenant: Tenant, faults: Faults, keys: SigningKey, addresses: Mapping[str, str] | None = None) -> ASGIApp:
+    """The authority as an ASGI application; `keys` signs the tokens, `addresses` are those of the fronts."""
     routes = [
-        Route("/{tenant}/v2.0/.well-known/openid-configuration", endpoint.openid_configuration),
-        Route("/common/discovery/instance", endpoint.instance_discovery),
-        Route("/{tenant}/discovery/v2.0/keys", endpoint.keys),
-        Route("/{tenant}/oauth2/v2.0/token", endpoint.token, methods=["POST"]),
+        *Discovery(tenant, keys, {} if addresses is None else addresses).routes(),
+        *_Endpoint(tenant, keys).routes(),
     ]
-    return faults.wrap(Starlette(routes=routes), "entra")
+    return faults.wrap(_AnyCase(Starlette(routes=routes)), "entra")
 
 
 class _ManagedIdentity:

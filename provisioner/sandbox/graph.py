@@ -499,8 +499,9 @@ class _GraphFront:
             if NOT_MODELLED in error.headers:
                 facts(request.scope)["not_modelled"] = error.headers[NOT_MODELLED]
         if reply.status == 401:
+            authority = self._verifier.authority(str(request.url.hostname))
             headers["WWW-Authenticate"] = (
-                'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
+                f'Bearer realm="", authorization_uri="{authority}/common/oauth2/authorize", '
                 'client_id="00000003-0000-0000-c000-000000000000"'
             )
         if reply.body is None:
@@ -531,7 +532,7 @@ class _GraphFront:
             headers={key.lower(): value for key, value in request.headers.items()},
             body=_json(await request.body()),
             base=base,
-            roles=frozenset(claims.get("roles", [])),
+            roles=frozenset(claims.get("roles", [])) | frozenset(str(claims.get("scp") or "").split()),
             application=str(claims["appid"]),
         )
         if call.path == ("$batch",):

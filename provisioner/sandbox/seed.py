@@ -21,7 +21,8 @@ from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
 from provisioner.sandbox.cmdlets.running import NOUNS, complete
 from provisioner.sandbox.generated import USERS, Generated, Made
 from provisioner.sandbox.public_dns import asked_for, default_zone, of_the_service
-from provisioner.sandbox.tenant import FORMAT, Row, Seed, Tenant
+from provisioner.sandbox.tenant import FORMAT, Row, Seed, Tenant, user_names
+from provisioner.sandbox.tokens import ROLE_TEMPLATES
 
 _KEYS = frozenset({
     "sandbox", "tenant", "objects", "mailboxes", "graph", "dns", "settings", "apps", "lag_s", "clock_offset_s",
@@ -33,7 +34,7 @@ _FOREIGN_COLUMNS = {
 }
 _MAILBOX_KEYS = frozenset({
     "address", "name", "display_name", "aliases", "type", "upn", "smtp_client_authentication_disabled",
-    "count", "domain", "prefix", "password",
+    "count", "domain", "prefix", "password", "directory_roles",
 })  # fmt: skip
 
 
@@ -177,6 +178,7 @@ class _Document:
         complete(tenant)
         self._derive(tenant)
         _add_default_zones(tenant, known, seed)
+        _assign_roles(tenant, seed.get("mailboxes"))
 
     def _merge_identity(self, tenant: Tenant) -> None:
         given = self.document.get("tenant") or {}
@@ -222,6 +224,28 @@ def _keep_passwords(tenant: Tenant, given: Any) -> None:
         if isinstance(entry, Mapping) and entry.get("password") and "address" in entry:
             kept = tenant.settings.setdefault("passwords", {})
             kept[str(entry["address"]).lower()] = passwords.kept(str(entry["password"]))
+
+
+def _assign_roles(tenant: Tenant, given: Any) -> None:
+    """Directory roles of users, as Graph's role assignments have them. Raises ValueError for a role that is not known.
+
+    The id of a built-in role's definition is that of its template.
+    """
+    for spec in _specs(given):
+        roles = spec.get("directory_roles") or []
+        for role in [roles] if isinstance(roles, str) else roles:
+            if role not in ROLE_TEMPLATES:
+                known = ", ".join(sorted(ROLE_TEMPLATES))
+                raise ValueError(f"mailboxes: {role!r} is not a directory role that is known; known are {known}")
+            user = next(iter(tenant.named(USERS, user_names, str(spec.get("upn") or spec.get("address")))), None)
+            if user is not None:
+                row = {
+                    "id": stable_guid("role-assignment", ROLE_TEMPLATES[role], str(user["id"])),
+                    "principalId": user["id"],
+                    "roleDefinitionId": ROLE_TEMPLATES[role],
+                    "directoryScopeId": "/",
+                }
+                _merge_entities(tenant, "roleAssignments", [row])
 
 
 def _forget_untouched(tenant: Tenant) -> None:

@@ -222,12 +222,12 @@ class Sandbox:
         from provisioner.sandbox.policy_host import certify, policy_app
         from provisioner.sandbox.tokens import TokenVerifier
 
-        verifier = TokenVerifier(self.tenant, self._token_key)
+        verifier = TokenVerifier(self.tenant, self._token_key, self._addresses)
         token = (self.folder / "control-token").read_text(encoding="utf-8")
         issue = partial(issue_certificate, self.folder / "ca")
         actions = Actions(self.load, self.reset, self.stopping.set, issue, self._mail)
         fronts: dict[str, ASGIApp] = {
-            "authority": entra_app(self.tenant, self.faults, self._token_key),
+            "authority": entra_app(self.tenant, self.faults, self._token_key, self._addresses),
             "graph": graph_app(self.tenant, self.faults, verifier),
             "exchange": exchange_app(self.tenant, self.faults, verifier),
             "control": control_app(self.tenant, self.faults, token, actions),

@@ -202,7 +202,7 @@ def test_an_error_has_the_recorded_shape(sandbox: Running) -> None:
         ({"scope": ""}, 400, "invalid_request", 900144),
         ({"scope": "https://graph.microsoft.com/User.Read"}, 400, "invalid_scope", 70011),
         ({"scope": "https://127.0.0.1/.default"}, 400, "invalid_resource", 500011),
-        ({"grant_type": "password"}, 400, "unsupported_grant_type", 70003),
+        ({"grant_type": "implicit"}, 400, "unsupported_grant_type", 70003),
     ],
 )
 def test_requests_are_refused_with_their_code(
