@@ -100,7 +100,7 @@ def test_without_a_home_nothing_is_invented(build: ModuleType, monkeypatch: pyte
     readme = metadata["readme"]
     assert isinstance(readme, dict)
     assert [target for target in targets(readme["text"]) if not target.startswith("https://")] == []
-    assert "Each has a page in docs/rules." in readme["text"]
+    assert "Each has a page among the rules." in readme["text"]
 
 
 @pytest.mark.parametrize(
