@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -274,7 +274,7 @@ def settings_page() -> str:
         "The keys of `[profiles.NAME]` in `provisioner.toml`. What they are for, and which permissions a run needs:\n"
         "[settings](../settings.md). An environment variable wins over the file.\n\n"
     ]
-    tables = [("", Profile), *_tables(Profile, "")]
+    tables: list[tuple[str, type[BaseModel]]] = [("", Profile), *_tables(Profile, "")]
     for path, model in tables:
         rows = [
             (f"`{name}`", _kind(field.annotation), _default(field.default), _variable(path, name))
@@ -336,7 +336,7 @@ def _kind(annotation: Any) -> str:
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
 
-def _table(*titles: str, rows: list[tuple[str, ...]]) -> str:
+def _table(*titles: str, rows: Sequence[tuple[str, ...]]) -> str:
     head = "|" + "---|" * len(titles) + "\n"
     lines = ["| " + " | ".join(cell.replace("|", "&#124;") for cell in line) + " |\n" for line in (titles, *rows)]
     return "".join([lines[0], head, *lines[1:]])
