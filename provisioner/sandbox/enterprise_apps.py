@@ -10,7 +10,7 @@ Sources: Learn, "servicePrincipal resource type", "List appRoleAssignments grant
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from provisioner.sandbox.cmdlets.objects import stable_guid
@@ -21,9 +21,14 @@ Row = dict[str, Any]
 
 KNOWN = frozenset({
     "id", "appId", "displayName", "appDisplayName", "appRoles", "accountEnabled", "servicePrincipalType",
-    "servicePrincipalNames", "appOwnerOrganizationId",
+    "servicePrincipalNames", "appOwnerOrganizationId", "alternativeNames", "appDescription",
+    "appRoleAssignmentRequired", "createdDateTime", "deletedDateTime", "description", "homepage", "keyCredentials",
+    "loginUrl", "notes", "oauth2PermissionScopes", "passwordCredentials", "preferredSingleSignOnMode", "replyUrls",
+    "signInAudience", "tags",
 })  # fmt: skip
-FILTERABLE = frozenset({"id", "appId", "displayName", "accountEnabled", "servicePrincipalType"})
+FILTERABLE = frozenset({
+    "id", "appId", "displayName", "accountEnabled", "servicePrincipalNames", "servicePrincipalType", "tags",
+})  # fmt: skip
 READ = ("Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 
 _APIS = {
@@ -66,6 +71,13 @@ def assignments(tenant: Tenant, principal_id: str) -> Iterator[Row]:
                     "resourceDisplayName": _APIS[api][1],
                     "resourceId": _api_id(tenant, api),
                 }
+
+
+def required(app: Mapping[str, Any]) -> list[Row]:
+    """The application permissions that an app registration asks for (`requiredResourceAccess`)."""
+    asked = {api: values for api, values in app.get("appRoles", {}).items() if api in _APIS and values}
+    roles = {api: [{"id": _role(api, value)["id"], "type": "Role"} for value in asked[api]] for api in asked}
+    return [{"resourceAppId": _APIS[api][0], "resourceAccess": rows} for api, rows in roles.items()]
 
 
 def assigned_to(tenant: Tenant, principal_id: str) -> Iterator[Row]:

@@ -59,7 +59,7 @@ def no_segment(name: str) -> GraphError:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request without its transport. `path` is split at slashes, empty segments dropped; `base` ends in the version
-    (`/v1.0` or `/beta`)."""
+    (`/v1.0` or `/beta`); `user` is the object id of the user who signed in, "" for an application by itself."""
 
     method: str
     path: tuple[str, ...]
@@ -69,6 +69,7 @@ class Call:
     base: str
     roles: frozenset[str]
     application: str = ""
+    user: str = ""
 
     @property
     def beta(self) -> bool:

@@ -40,14 +40,16 @@ def parse_filter(
     filterable: frozenset[str],
     advanced: bool,
     ordered: frozenset[str] = frozenset(),
+    kind: str = "user",
 ) -> Predicate:
     """Predicate of one $filter text.
 
     `known` are all properties of the type, `filterable` those that may be filtered on, `ordered` those that compare
-    with `ge` and its kin, `advanced` whether the request carries `ConsistencyLevel: eventual` and `$count=true`. Raises
-    BadFilter or UnsupportedFilter.
+    with `ge` and its kin, `kind` is the type's name in refusals, `advanced` whether the request carries
+    `ConsistencyLevel: eventual` and `$count=true`. Raises BadFilter or UnsupportedFilter.
     """
     parser = _Parser(text, known, filterable, advanced, ordered)
+    parser.kind = kind
     predicate = parser.expression()
     parser.end()
     return predicate
@@ -59,6 +61,7 @@ class _Parser:
     ) -> None:
         self._text, self._known, self._filterable, self._advanced = text, known, filterable, advanced
         self._ordered = ordered
+        self.kind = "user"
         self._tokens = self._split(text)
         self._at = 0
         self._variable: str | None = None  # the range variable inside any(x: ...)
@@ -188,10 +191,12 @@ class _Parser:
                 raise BadFilter(f"Invalid filter clause: Could not find a property named '{head}'.")
             return lambda row: row.get(rest)
         if path not in self._known:
-            message = f"Could not find a property named '{path}' on type 'microsoft.graph.user'."
+            message = f"Could not find a property named '{path}' on type 'microsoft.graph.{self.kind}'."
             raise BadFilter(f"Invalid filter clause: {message}")
         if path not in self._filterable:
-            message = f"Unsupported or invalid query filter clause specified for property '{path}' of resource 'User'."
+            resource = self.kind[:1].upper() + self.kind[1:]
+            about = f"property '{path}' of resource '{resource}'."
+            message = f"Unsupported or invalid query filter clause specified for {about}"
             raise UnsupportedFilter(message)
         return lambda row: _within(row, path)
 

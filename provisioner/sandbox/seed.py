@@ -637,7 +637,13 @@ def _derive_graph_domains(tenant: Tenant, *, complete_all: bool) -> None:
             "id": tenant.tenant_id,
             "displayName": tenant.display_name,
             "verifiedDomains": [
-                {"name": name, "isDefault": row.get("isDefault"), "isInitial": row.get("isInitial"), "type": "Managed"}
+                {
+                    "capabilities": "Email, OfficeCommunicationsOnline",
+                    "name": name,
+                    "isDefault": row.get("isDefault"),
+                    "isInitial": row.get("isInitial"),
+                    "type": row.get("authenticationType") or "Managed",
+                }
                 for name, row in known.items()
                 if row.get("isVerified")
             ],

@@ -218,7 +218,7 @@ class Sandbox:
         from provisioner.sandbox.control import Actions, control_app
         from provisioner.sandbox.entra import entra_app
         from provisioner.sandbox.exchange_rest import exchange_app
-        from provisioner.sandbox.graph import graph_app
+        from provisioner.sandbox.graph_front import graph_app
         from provisioner.sandbox.policy_host import certify, policy_app
         from provisioner.sandbox.tokens import TokenVerifier
 

@@ -1,0 +1,163 @@
+"""Users in Microsoft Graph: lists, single users, changes of them, licences, memberships, and `/me`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from provisioner.sandbox import graph_directory as directory
+from provisioner.sandbox.graph_calls import Call, Reply, Row, bad_request, context_of, no_segment, not_found
+from provisioner.sandbox.graph_mail import messages_answer
+from provisioner.sandbox.graph_queries import EntitySet, Queries
+from provisioner.sandbox.tenant import USERS, user_names
+
+if TYPE_CHECKING:
+    from provisioner.sandbox.tenant import Tenant
+
+# What a user answers without $select (https://learn.microsoft.com/graph/api/user-list, "default set of properties").
+_DEFAULT = (
+    "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation",
+    "preferredLanguage", "surname", "userPrincipalName", "id",
+)  # fmt: skip
+_KNOWN = frozenset(_DEFAULT) | {
+    "accountEnabled", "ageGroup", "assignedLicenses", "assignedPlans", "city", "companyName", "country",
+    "createdDateTime", "creationType", "deletedDateTime", "department", "employeeId", "externalUserState", "faxNumber",
+    "imAddresses", "isResourceAccount", "lastPasswordChangeDateTime", "legalAgeGroupClassification",
+    "licenseAssignmentStates",
+    "mailNickname", "onPremisesImmutableId", "onPremisesLastSyncDateTime", "onPremisesSyncEnabled", "otherMails",
+    "passwordPolicies", "passwordProfile", "postalCode", "provisionedPlans", "proxyAddresses", "securityIdentifier",
+    "showInAddressList", "signInSessionsValidFromDateTime", "state", "streetAddress", "usageLocation", "userType",
+}  # fmt: skip
+_FILTERABLE = frozenset({
+    "accountEnabled", "assignedLicenses", "city", "companyName", "country", "createdDateTime", "department",
+    "displayName", "employeeId", "givenName", "id", "jobTitle", "mail", "mailNickname", "onPremisesSyncEnabled",
+    "proxyAddresses", "surname", "usageLocation", "userPrincipalName", "userType",
+})  # fmt: skip
+_WRITABLE = frozenset({
+    "accountEnabled", "businessPhones", "city", "companyName", "country", "department", "displayName", "employeeId",
+    "givenName", "jobTitle", "mailNickname", "mobilePhone", "officeLocation", "otherMails", "postalCode",
+    "preferredLanguage", "state", "streetAddress", "surname", "usageLocation", "userPrincipalName", "userType",
+})  # fmt: skip
+USER_SET = EntitySet(
+    "users",
+    "user",
+    _KNOWN,
+    _FILTERABLE,
+    _DEFAULT,
+    frozenset({"displayName", "givenName", "mail", "mailNickname", "surname", "userPrincipalName"}),
+)
+
+READ = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
+_READ_SELF = ("User.Read", "User.ReadWrite", *READ)
+_WRITE = ("User.ReadWrite.All", "Directory.ReadWrite.All")
+
+
+def find_user(tenant: Tenant, name: str) -> Row:
+    """The user of an id or a sign-in name. Raises GraphError."""
+    for row in tenant.named(USERS, user_names, name):
+        return row
+    raise not_found(name)
+
+
+class Users:
+    """Answers calls about users."""
+
+    def __init__(self, tenant: Tenant, queries: Queries) -> None:
+        self._tenant, self._queries = tenant, queries
+
+    def answer(self, call: Call) -> Reply:
+        """Reply to a call below `/users`. Raises GraphError."""
+        by_length = {1: self._users, 2: self._user, 3: self._of_user}
+        if len(call.path) not in by_length:
+            raise no_segment(call.path[3])
+        return by_length[len(call.path)](call)
+
+    def me(self, call: Call) -> Reply:
+        """Reply to a call below `/me`: the user who signed in. Raises GraphError."""
+        if not call.user:
+            raise bad_request("/me request is only valid with delegated authentication flow.", "BadRequest")
+        own = replace(call, path=("users", call.user, *call.path[1:]))
+        if len(own.path) > 2 or call.method != "GET":
+            return self.answer(own)
+        call.need(_READ_SELF)
+        return self._queries.one(own, USER_SET, find_user(self._tenant, call.user))
+
+    def _users(self, call: Call) -> Reply:
+        call.need(READ)
+        return self._queries.listed(call, USER_SET, self._tenant.rows(USERS))
+
+    def _user(self, call: Call) -> Reply:
+        if call.path[1] == "$count":
+            call.need(READ)
+            return self._queries.counted(call, USER_SET, self._tenant.rows(USERS))
+        call.need(_WRITE if call.method == "PATCH" else READ)
+        user = find_user(self._tenant, call.path[1])
+        if call.method == "PATCH":
+            return self._patch_user(call, user)
+        return self._queries.one(call, USER_SET, user)
+
+    def _skus(self) -> list[Row]:
+        rows: list[Row] = self._tenant.graph.get("subscribedSkus") or []
+        return rows
+
+    def _patch_user(self, call: Call, user: Row) -> Reply:
+        if not isinstance(call.body, dict):
+            raise bad_request(
+                "Unable to read JSON request payload. Please ensure Content-Type header is set.", "BadRequest"
+            )
+        changes = {key: value for key, value in call.body.items() if "@odata." not in key}
+        for key in changes:
+            if key not in _KNOWN:
+                text = f"Property '{key}' does not exist as a declared property or extension property."
+                raise bad_request(text)
+            if key not in _WRITABLE:
+                raise bad_request(f"Property '{key}' is read-only and cannot be set.")
+        if "accountEnabled" in changes and not isinstance(changes["accountEnabled"], bool):
+            raise bad_request("Cannot convert the value of property 'accountEnabled' to the type 'Edm.Boolean'.")
+        self._tenant.update(USERS, user, changes)
+        return Reply(204)
+
+    def _of_user(self, call: Call) -> Reply:
+        parts: Mapping[str, Callable[[Call], Reply]] = {
+            "licensedetails": self._license_details,
+            "memberof": lambda call: self._memberships(call, nested=False),
+            "transitivememberof": lambda call: self._memberships(call, nested=True),
+            "getmembergroups": self._member_groups,
+            "messages": lambda call: messages_answer(self._tenant, call),
+        }
+        part = parts.get(call.path[2].lower())
+        if part is None:
+            raise no_segment(call.path[2])
+        return part(call)
+
+    def _memberships(self, call: Call, *, nested: bool) -> Reply:
+        """Direct groups, or nested ones too (Learn, "List a user's memberships (direct and transitive)")."""
+        call.need(READ)
+        user = find_user(self._tenant, call.path[1])
+        return self._queries.listed(call, directory.OBJECTS, directory.groups_of(self._tenant, user, nested=nested))
+
+    def _member_groups(self, call: Call) -> Reply:
+        """POST getMemberGroups: ids of direct and nested groups (Learn, "directoryObject: getMemberGroups")."""
+        call.need(READ)
+        rows = directory.groups_of(self._tenant, find_user(self._tenant, call.path[1]), nested=True)
+        security = isinstance(call.body, dict) and call.body.get("securityEnabledOnly") is True
+        value = [row["id"] for row in rows if row.get("securityEnabled") is True or not security]
+        return Reply(200, {"@odata.context": context_of(call, "Collection(Edm.String)"), "value": value})
+
+    def _license_details(self, call: Call) -> Reply:
+        call.need(READ)
+        user = find_user(self._tenant, call.path[1])
+        skus = {str(sku.get("skuId")): sku for sku in self._skus()}
+        held = [skus[str(row["skuId"])] for row in user.get("assignedLicenses") or [] if str(row.get("skuId")) in skus]
+        value = [
+            {
+                "id": base64.urlsafe_b64encode(f"{user['id']}{sku['skuId']}".encode()).decode().rstrip("="),
+                "skuId": sku["skuId"],
+                "skuPartNumber": sku.get("skuPartNumber"),
+                "servicePlans": sku.get("servicePlans", []),
+            }
+            for sku in held
+        ]
+        return Reply(200, {"@odata.context": context_of(call, f"users('{user['id']}')/licenseDetails"), "value": value})

@@ -1,0 +1,175 @@
+"""Groups, applications and directory objects in Graph, with its query options; without HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from provisioner.sandbox.graph import GraphService
+from provisioner.sandbox.graph_calls import NOT_MODELLED, Call, GraphError
+from provisioner.sandbox.graph_front import _split_path
+from provisioner.sandbox.seed import load_seed
+from provisioner.sandbox.tenant import Tenant
+
+STAFF, PRINTERS, ANN, BOB = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 4))
+APP, APP_OBJECT = "00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2"
+READ = ("User.Read.All", "Group.Read.All", "Directory.Read.All", "Application.Read.All", "Organization.Read.All")
+
+
+@pytest.fixture(scope="module")
+def tenant() -> Tenant:
+    tenant = Tenant()
+    seed = {
+        "sandbox": 1,
+        "settings": {"shuffle": False},
+        "graph": {
+            "groups": [
+                {"id": STAFF, "displayName": "All Staff", "securityEnabled": True, "mailEnabled": False,
+                 "owners": [BOB]},
+                {"id": PRINTERS, "displayName": "Printer owners", "description": "who repairs the printers",
+                 "memberOf": [STAFF]},
+            ],
+            "users": [
+                {"id": ANN, "userPrincipalName": "ann@contoso.com", "displayName": "Ann Park", "memberOf": [PRINTERS]},
+                {"id": BOB, "userPrincipalName": "bob@contoso.com", "displayName": "Bob Ann", "memberOf": [STAFF]},
+            ],
+            "roleAssignments": [{"id": "r", "principalId": ANN, "directoryScopeId": "/",
+                                 "roleDefinitionId": "29232cdf-9323-42fd-ade2-1d097af3e4de"}],
+        },
+        "objects": {"DistributionGroup": [{"Name": "Scanners", "PrimarySmtpAddress": "scanners@contoso.com"}]},
+        "apps": [{"displayName": "erp", "appId": APP, "objectId": APP_OBJECT, "memberOf": [STAFF], "secrets": [],
+                  "certificates": [], "appRoles": {"https://graph.microsoft.com": ["Mail.Send"]}}],
+    }  # fmt: skip
+    tenant.merge(load_seed(seed))
+    return tenant
+
+
+def ask(
+    tenant: Tenant, url: str, *, user: str = "", body: Any = None, beta: bool = False, eventual: bool = False
+) -> Any:
+    """The body of the answer to a GET, or to a POST where there is a body."""
+    path, _, query = url.partition("?")
+    call = Call(
+        method="GET" if body is None else "POST",
+        path=_split_path(path),
+        params=dict(parse_qsl(query)),
+        headers={"consistencylevel": "eventual"} if eventual else {},
+        body=body,
+        base="https://graph/beta" if beta else "https://graph/v1.0",
+        roles=frozenset(READ),
+        user=user,
+    )
+    return GraphService(tenant).answer(call).body
+
+
+def ids(answer: Any) -> list[str]:
+    return [row["id"] for row in answer["value"]]
+
+
+def test_groups_of_the_directory_and_of_exchange_are_listed(tenant: Tenant) -> None:
+    rows = {row["displayName"]: row for row in ask(tenant, "groups")["value"]}
+    assert set(rows) == {"All Staff", "Printer owners", "Scanners"}
+    mail = rows["Scanners"]
+    assert [mail["mailEnabled"], mail["securityEnabled"], mail["mail"]] == [True, True, "scanners@contoso.com"]
+    assert "memberOf" not in rows["Printer owners"]
+    assert ask(tenant, f"groups/{mail['id']}?$select=displayName") == {
+        "@odata.context": "https://graph/v1.0/$metadata#groups(displayName)/$entity",
+        "displayName": "Scanners",
+        "id": mail["id"],
+    }
+
+
+def test_members_are_of_several_types_direct_and_nested(tenant: Tenant) -> None:
+    direct = ask(tenant, f"groups/{STAFF}/members")["value"]
+    assert {(row["@odata.type"], row["id"]) for row in direct} == {
+        ("#microsoft.graph.group", PRINTERS),
+        ("#microsoft.graph.user", BOB),
+        ("#microsoft.graph.servicePrincipal", APP_OBJECT),
+    }
+    assert set(ids(ask(tenant, f"groups('{STAFF}')/transitiveMembers"))) == {PRINTERS, BOB, ANN, APP_OBJECT}
+    assert ids(ask(tenant, f"groups/{STAFF}/transitiveMembers/microsoft.graph.user?$select=displayName")) == [BOB, ANN]
+    assert ask(tenant, f"groups/{STAFF}/members/$count", eventual=True) == 3
+    assert ids(ask(tenant, f"groups/{STAFF}/owners")) == [BOB]
+    assert ids(ask(tenant, f"users/{ANN}/memberOf")) == [PRINTERS]
+    assert ids(ask(tenant, "users/ann@contoso.com/transitiveMemberOf")) == [PRINTERS, STAFF]
+    assert ask(tenant, f"users/{ANN}/getMemberGroups", body={"securityEnabledOnly": False})["value"] == [
+        PRINTERS,
+        STAFF,
+    ]
+
+
+def test_directory_objects_are_found_by_id_whatever_their_type(tenant: Tenant) -> None:
+    found = ask(tenant, "directoryObjects/getByIds", body={"ids": [ANN, STAFF, APP_OBJECT, "nobody"]})["value"]
+    kinds = ["#microsoft.graph.user", "#microsoft.graph.group", "#microsoft.graph.servicePrincipal"]
+    assert [row["@odata.type"] for row in found] == kinds
+    only = ask(tenant, "directoryObjects/getByIds", body={"ids": [ANN, STAFF], "types": ["group"]})
+    assert ids(only) == [STAFF]
+    assert ask(tenant, f"directoryObjects/{ANN}")["userPrincipalName"] == "ann@contoso.com"
+
+
+def test_applications_answer_by_id_and_by_app_id(tenant: Tenant) -> None:
+    (row,) = ask(tenant, f"applications?$filter=appId eq '{APP}'")["value"]
+    assert row == {k: v for k, v in ask(tenant, f"applications(appId='{APP}')").items() if k != "@odata.context"}
+    assert row["id"] != APP_OBJECT
+    assert row["requiredResourceAccess"][0]["resourceAccess"][0]["type"] == "Role"
+    assert ask(tenant, f"servicePrincipals(appId='{APP}')")["id"] == APP_OBJECT
+    by_name = ask(tenant, f"servicePrincipals?$filter=servicePrincipalNames/any(n:n eq '{APP}')&$select=appId")
+    assert by_name["value"] == [{"appId": APP, "id": APP_OBJECT}]
+
+
+def test_roles_have_their_members(tenant: Tenant) -> None:
+    (role,) = ask(tenant, "directoryRoles")["value"]
+    assert role["displayName"] == "Exchange Administrator"
+    assert ids(ask(tenant, f"directoryRoles(roleTemplateId='{role['roleTemplateId']}')/members")) == [ANN]
+
+
+def test_search_needs_its_header_and_searches_words_of_names(tenant: Tenant) -> None:
+    with pytest.raises(GraphError, match="ConsistencyLevel: eventual") as refused:
+        ask(tenant, 'users?$search="displayName:ann"')
+    assert (refused.value.status, refused.value.code) == (400, "Request_UnsupportedQuery")
+    assert set(ids(ask(tenant, 'users?$search="displayName:ann"', eventual=True))) == {ANN, BOB}
+    assert ids(ask(tenant, 'users?$search="userPrincipalName:ann"', eventual=True)) == [ANN]
+    both = '"displayName:ann" AND "userPrincipalName:bob" OR "displayName:nobody"'
+    assert ids(ask(tenant, f"users?$search={both}", eventual=True)) == [BOB]
+    assert ids(ask(tenant, 'groups?$search="description:repairs"', eventual=True)) == [PRINTERS]
+
+
+def test_lists_are_counted_filtered_and_sorted(tenant: Tenant) -> None:
+    counted = ask(tenant, "groups?$count=true&$filter=startswith(displayName,'a')&$top=1", eventual=True)
+    assert (counted["@odata.count"], ids(counted)) == (1, [STAFF])
+    assert ask(tenant, "groups/$count", eventual=True) == 3
+    names = [row["displayName"] for row in ask(tenant, "groups?$orderby=displayName desc")["value"]]
+    assert names == ["Scanners", "Printer owners", "All Staff"]
+    with pytest.raises(GraphError, match="Sorting not supported"):
+        ask(tenant, "groups?$orderby=displayName&$filter=mailEnabled eq true")
+    with pytest.raises(GraphError, match=r"microsoft\.graph\.group"):
+        ask(tenant, "groups?$filter=nonsense eq 'x'")
+    with pytest.raises(GraphError, match="skip"):
+        ask(tenant, "groups?$skip=5")
+
+
+def test_what_is_not_modelled_says_so(tenant: Tenant) -> None:
+    for url in ("groups?$expand=members", f"groups/{STAFF}/drive", "teams"):
+        with pytest.raises(GraphError) as refused:
+            ask(tenant, url)
+        assert NOT_MODELLED in refused.value.headers
+
+
+def test_beta_answers_as_v1_does(tenant: Tenant) -> None:
+    answer = ask(tenant, "groups", beta=True)
+    assert answer["@odata.context"] == "https://graph/beta/$metadata#groups"
+    assert len(answer["value"]) == 3
+
+
+def test_me_is_the_user_who_signed_in(tenant: Tenant) -> None:
+    assert ask(tenant, "me", user=BOB)["userPrincipalName"] == "bob@contoso.com"
+    assert ids(ask(tenant, "me/memberOf", user=BOB)) == [STAFF]
+    with pytest.raises(GraphError, match="delegated authentication"):
+        ask(tenant, "me")
+
+
+def test_the_organization_says_what_its_domains_are_for(tenant: Tenant) -> None:
+    (organization,) = ask(tenant, "organization")["value"]
+    assert {row["capabilities"] for row in organization["verifiedDomains"]} == {"Email, OfficeCommunicationsOnline"}
