@@ -124,4 +124,5 @@ def _document(report: DomainReport) -> dict[str, Any]:
         }
         for f in report.findings
     ]
-    return {"domain": report.domain, "mx": report.exchange_mx, "spf": report.spf, "findings": findings}
+    facts = {"mx": report.exchange_mx, "spf": report.spf, "spf_lookups": report.spf_lookups}
+    return {"domain": report.domain, **facts, "findings": findings}

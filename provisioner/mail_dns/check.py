@@ -231,9 +231,14 @@ def _mx_findings(
     if not wanted.receives or answer.failed:
         return
     hosts = [mx.host for mx in exchanges if mx.host not in TAKES_NO_MAIL]
-    if any(not mx.host for mx in exchanges):
+    null = tuple(there[mx] for mx in exchanges if not mx.host)
+    if null and any(hosts):
+        summary = f"{domain} has a null MX beside other MX records: senders may take it for a domain without mail"
+        hint = "take the null MX out"
+        yield DnsFinding("MX-NULL", ERROR, domain, f"{summary} (RFC 7505, 3)", hint, (), null)
+    elif null:
         summary = f"the MX record of {domain} says that it takes no mail (null MX)"
-        yield DnsFinding("MX-NULL", WARNING, domain, summary, _hint_mx(), (), tuple(there.values()))
+        yield DnsFinding("MX-NULL", WARNING, domain, summary, _hint_mx(), (), null)
     elif not hosts:
         yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", _hint_mx())
     elif not any(map(at_exchange, hosts)):
@@ -606,9 +611,8 @@ def _inherited(domain: str, own: DnsAnswer) -> Dialogue[tuple[str, Dmarc] | None
 def _reports(domain: str, policy: Dmarc) -> Dialogue[list[DnsFinding]]:
     """Whether the domains that reports go to have agreed to receive them, and receive mail at all."""
     elsewhere = [name for name in policy.report_domains if not _related(name, domain)]
-    others = [name for name in policy.report_domains if name != domain]
     agreed = {name: DnsQuery(f"{domain}._report._dmarc.{name}", "TXT") for name in elsewhere}
-    hosts = {name: DnsQuery(name, "MX") for name in others}
+    hosts = {name: DnsQuery(name, "MX") for name in policy.report_domains}
     questions = (*agreed.values(), *hosts.values())
     if not questions:
         return []
@@ -616,7 +620,8 @@ def _reports(domain: str, policy: Dmarc) -> Dialogue[list[DnsFinding]]:
     found = list(report_findings(domain, {name: answers[question] for name, question in agreed.items()}))
     lost = []
     for name, question in hosts.items():
-        if answers[question].void and (yield from _without_address(name)):
+        named = [parse_mx(value).host for value in answers[question].values]
+        if named == [""] or (answers[question].void and (yield from _without_address(name))):
             lost.append(name)
     return [*found, *undeliverable_reports(domain, lost)]
 

@@ -179,13 +179,13 @@ def report_findings(domain: str, allowed: Mapping[str, DnsAnswer]) -> Iterable[D
 
 
 def undeliverable_reports(domain: str, lost: Iterable[str]) -> Iterable[DnsFinding]:
-    """`lost` are domains of report addresses that take no mail: no MX record, and no address in its place."""
+    """`lost` are domains of report addresses that take no mail: the null MX, or neither MX record nor address."""
     for name in lost:
         yield DnsFinding(
             "DMARC-REPORTS-LOST",
             WARNING,
             domain,
-            f"reports of {domain} go to an address at {name}, which has no mail server (no MX, A or AAAA record)",
+            f"reports of {domain} go to an address at {name}, which takes no mail (the null MX, or neither MX nor address)",
             "name an address that receives mail in rua and ruf",
         )
 

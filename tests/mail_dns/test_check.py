@@ -324,8 +324,8 @@ def test_case_and_trailing_dot_of_a_target_do_not_matter(server: NameServer) -> 
     [
         ([("MX", (10, "mx.gateway.example"))], {"MX-ELSEWHERE"}),
         ([GOOD_MX, ("MX", (20, "backup.example"))], {"MX-MIXED"}),
-        ([("MX", (0, ""))], {"MX-NULL"}),
-        ([], {"MX-MISSING"}),
+        ([("MX", (0, ""))], {"MX-NULL", "DMARC-REPORTS-LOST"}),
+        ([], {"MX-MISSING", "DMARC-REPORTS-LOST"}),
         ([("MX", (0, "203.0.113.1"))], {"MX-ADDRESS", "MX-ELSEWHERE"}),
     ],
 )
@@ -560,3 +560,26 @@ def test_every_finding_is_documented() -> None:
     ids |= {f"{kind}-{what}" for kind in ("MTA-STS", "TLS-RPT") for what in ("SYNTAX", "MULTIPLE")}
     documented = set(re.findall(r"`([A-Z-]+-[A-Z-]+)`", (room / "docs" / "mail-dns.md").read_text(encoding="utf-8")))
     assert documented - {"MTA-STS"} == ids - {"MTA-STS", "TLS-RPT"}
+
+
+def test_a_null_mx_beside_another_is_taken_out_and_the_other_kept(server: NameServer) -> None:
+    """RFC 7505, 3: the null MX is the only MX record of a domain that takes no mail."""
+    report = look(
+        server,
+        {**contoso(), "contoso.com": [GOOD_MX, ("MX", (0, ".")), ("TXT", "v=spf1 -all")]},
+        MailDomain("contoso.com"),
+    )
+    found = finding(report, "MX-NULL")
+    assert [str(record) for record in found.remove] == ["contoso.com MX 0 ."]
+    assert "beside" in found.summary
+    assert "RFC 7505, 3" in found.summary
+
+
+@pytest.mark.parametrize("rua", ["mailto:d@contoso.com", "mailto:d@parked.example"])
+def test_reports_to_a_domain_with_a_null_mx_are_lost(server: NameServer, rua: str) -> None:
+    zone = contoso(dmarc=f"v=DMARC1; p=reject; rua={rua}")
+    zone["contoso.com"] = [("MX", (0, ".")), ("TXT", "v=spf1 -all")]
+    zone["parked.example"] = [("MX", (0, "."))]
+    zone["contoso.com._report._dmarc.parked.example"] = [("TXT", "v=DMARC1;")]
+    report = look(server, zone, MailDomain("contoso.com"))
+    assert rua.partition("@")[2] in finding(report, "DMARC-REPORTS-LOST").summary
