@@ -185,7 +185,7 @@ def undeliverable_reports(domain: str, lost: Iterable[str]) -> Iterable[DnsFindi
             "DMARC-REPORTS-LOST",
             WARNING,
             domain,
-            f"reports of {domain} go to an address at {name}, which takes no mail (the null MX, or neither MX nor address)",
+            f"reports of {domain} go to an address at {name}, which takes no mail (null MX, or neither MX nor address)",
             "name an address that receives mail in rua and ruf",
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import struct
 from collections import deque
 from collections.abc import Sequence
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     import dns.message
 
 _HEADER = struct.Struct("!6H")
-_QR, _TC, _AA, _RCODE = 0x8000, 0x0200, 0x0400, 0x000F
+_QR, _TC, _AA, _RD, _RCODE = 0x8000, 0x0200, 0x0400, 0x0100, 0x000F
 _FORMERR = 1
+_IN, _OPT = 1, 41
+_EDNS = struct.pack("!BHHIH", 0, _OPT, limits.DNS_UDP_BYTES, 0, 0)
 
 
 class _Failed(Exception):
@@ -128,18 +131,22 @@ def _addresses(servers: Sequence[str]) -> list[NameServer]:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question as it goes out, with EDNS and, for servers that do not know it, without."""
+    """A question as it goes out, with EDNS (RFC 6891, 6.1.2) and, for servers that do not know it, without.
+
+    Written here and not by dnspython, which takes a quarter of the time of a whole question for it.
+    """
 
     wire: bytes
     plain: bytes
 
     @classmethod
     def of(cls, name: dns.name.Name, kind: str) -> _Question:
-        import dns.message
+        import dns.rdatatype
 
-        message = dns.message.make_query(name, kind, use_edns=0, payload=limits.DNS_UDP_BYTES)
-        plain = dns.message.make_query(name, kind, id=message.id)
-        return cls(message.to_wire(), plain.to_wire())
+        asked = name.to_wire() + struct.pack("!2H", dns.rdatatype.from_text(kind), _IN)
+        number = secrets.randbits(16)
+        plain = _HEADER.pack(number, _RD, 1, 0, 0, 0) + asked
+        return cls(_HEADER.pack(number, _RD, 1, 0, 0, 1) + asked + _EDNS, plain)
 
     def is_answered_by(self, wire: bytes) -> bool:
         """Whether a message is an answer to this: its id, and its question but for case."""

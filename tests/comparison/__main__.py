@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.comparison.comparing import Statement, compare
 from tests.comparison.running import VERSION, checkdmarc, name_server, ours, say, theirs
+from tests.comparison.speed import measure
 from tests.comparison.zones import cases, served
 
 RECORDED = Path(__file__).parents[1] / "rows" / "recordings" / "dns" / "checkdmarc.json"
@@ -60,4 +61,6 @@ def _sum(zones: int, statements: list[Statement]) -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["zones"]:
         sys.exit(compare_zones("--record" in sys.argv))
+    if sys.argv[1:] == ["speed"]:
+        sys.exit(measure())
     raise SystemExit(__doc__)

@@ -58,7 +58,7 @@ VERDICTS = (
 THEIRS_ONLY = (
     (
         r"have no effect without an ra modifier",
-        "RFC 7208, 6: an unknown modifier is ignored; RFC 6652 is optional",
+        "RFC 7208, 6: unknown modifiers are ignored; RFC 6652 is optional",
     ),
     (
         r"An mx mechanism points to .* does not have any MX records",
@@ -68,9 +68,9 @@ THEIRS_ONLY = (
 
 # What only we find, by id.
 OURS_ONLY = {
-    "SPF-EXCHANGE-MISSING": "RFC 7208, 5.2: about the sender Exchange Online; checkdmarc does not know who is to pass",
-    "SPF-EXCHANGE-LISTED": "RFC 7208, 10.1.1: about the sender Exchange Online; checkdmarc does not know who is to pass",
-    "SPF-EXCHANGE-CLOUD": "RFC 7208, 5.2: about the sender Exchange Online; checkdmarc does not know who is to pass",
+    "SPF-EXCHANGE-MISSING": "RFC 7208, 5.2: about the sender Exchange Online, which checkdmarc does not know",
+    "SPF-EXCHANGE-LISTED": "RFC 7208, 10.1.1: about the sender Exchange Online, which checkdmarc does not know",
+    "SPF-EXCHANGE-CLOUD": "RFC 7208, 5.2: about the sender Exchange Online, which checkdmarc does not know",
     "SPF-ALL-MISSING": "RFC 7208, 4.7 and 5.1: without all the result is neutral, which says nothing",
     "SPF-ALL-PASS": "RFC 7208, 5.1 and 5.6: +all, or ip4 with /0, passes the whole internet",
     "SPF-PLACE": "RFC 7208, 3: SPF is published at the domain, and nobody reads it at _dmarc",

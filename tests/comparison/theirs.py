@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import dns.resolver
 from checkdmarc import dmarc, mta_sts, smtp_tls_reporting, spf, utils
@@ -35,7 +37,7 @@ def main() -> None:
     json.dump({"seconds": time.perf_counter() - began, "found": found}, sys.stdout, default=str)
 
 
-def mx(domain, resolver):  # type: ignore[no-untyped-def]
+def mx(domain: str, resolver: dns.resolver.Resolver) -> dict[str, Any]:
     """The MX records with their warnings, a null MX and aliases as `check_mx` tells them; without DNSSEC and TLS."""
     try:
         found = dict(utils.get_mx_record_set(domain, resolver=resolver))
@@ -53,7 +55,7 @@ def mx(domain, resolver):  # type: ignore[no-untyped-def]
     return found
 
 
-def record(query, parse, domain, resolver):  # type: ignore[no-untyped-def]
+def record(query: Callable[..., Any], parse: Callable[..., Any], domain: str, resolver: Any) -> dict[str, Any]:
     """The TXT record of MTA-STS or TLS-RPT alone, without the policy on the web."""
     try:
         found = query(domain, resolver=resolver)
