@@ -621,7 +621,8 @@ def _reports(domain: str, policy: Dmarc) -> Dialogue[list[DnsFinding]]:
     lost = []
     for name, question in hosts.items():
         named = [parse_mx(value).host for value in answers[question].values]
-        if named == [""] or (answers[question].void and (yield from _without_address(name))):
+        missing = answers[question].void and name != domain  # MX-MISSING says it of the domain itself
+        if named == [""] or (missing and (yield from _without_address(name))):
             lost.append(name)
     return [*found, *undeliverable_reports(domain, lost)]
 

@@ -143,7 +143,7 @@ class _Question:
     def of(cls, name: dns.name.Name, kind: str) -> _Question:
         import dns.rdatatype
 
-        asked = name.to_wire() + struct.pack("!2H", dns.rdatatype.from_text(kind), _IN)
+        asked = (name.to_wire() or b"") + struct.pack("!2H", dns.rdatatype.from_text(kind), _IN)
         number = secrets.randbits(16)
         plain = _HEADER.pack(number, _RD, 1, 0, 0, 0) + asked
         return cls(_HEADER.pack(number, _RD, 1, 0, 0, 1) + asked + _EDNS, plain)

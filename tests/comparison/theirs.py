@@ -20,7 +20,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers, resolver.port = ["127.0.0.1"], asked["port"]
-    functions = {
+    functions: dict[str, Callable[[str], Any]] = {
         "spf": lambda d: spf.check_spf(d, resolver=resolver),
         "dmarc": lambda d: dmarc.check_dmarc(d, resolver=resolver, ignore_unrelated_records=asked["lenient"]),
         "mx": lambda d: mx(d, resolver),
