@@ -40,17 +40,16 @@ from psrpcore.types import (
     ErrorCategoryInfo,
     ErrorRecord,
     NETException,
-    PSCustomObject,
     PSInvocationState,
     PSRPMessageType,
 )
 
-from provisioner.sandbox import wsman
+from provisioner.sandbox import psrp_commands, wsman
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.coverage import not_modelled
 from provisioner.sandbox.faults import Faults, deed, left, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
-from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, selected, write_clixml
+from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, write_clixml
 from provisioner.sandbox.tenant import Tenant
 from provisioner.sandbox.throttle import OverQuota
 from provisioner.sandbox.wsman import WsmanFault, WsmanRequest
@@ -79,6 +78,7 @@ _JEA_NOUNS = (
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")
+_ORDINARY = ("Get-Module", "Sort-Object", "Where-Object")  # what an ordinary session has besides, as far as modelled
 _CONNECTING = ("Connect-ExchangeOnline", "Disconnect-ExchangeOnline")
 _ROWS_A_TURN = 20
 _IDLE_POLL_S = 60.0
@@ -301,8 +301,9 @@ class Shells:
         for command in commands:
             if command.is_script:
                 return _record(_no_scripts())
-            parameters = {str(name).lstrip("-"): plain(value) for name, value in command.parameters}
             try:
+                arguments = [(name, plain(value)) for name, value in command.parameters]
+                parameters = psrp_commands.named(command.command_text, arguments)
                 rows = await self._command_of(shell, pipeline, command.command_text, parameters, rows)
             except CmdletError as error:
                 record, terminates = _error_record(command.command_text, error)
@@ -323,15 +324,22 @@ class Shells:
     ) -> list[Any]:
         match shell.shown.get(name.lower()):
             case None:
-                if lacking := not_modelled(name, parameters):
+                host = psrp_commands.lacking(name) if shell.configuration == HOST else ""
+                if lacking := host or not_modelled(name, parameters):
                     self._faults.record("psrp", cmdlet=name, parameters=parameters, not_modelled=lacking)
                 raise _not_recognized(name)
             case "Get-Command":
-                return _commands(shell.shown.values(), parameters)
+                return psrp_commands.commands(shell.shown.values(), parameters)
             case "Measure-Object":
-                return [_measure(rows, parameters)]
+                return [psrp_commands.measure(rows, parameters)]
             case "Select-Object":
-                return _select(rows, parameters, restricted=shell.configuration == JEA)
+                return psrp_commands.select(rows, parameters, restricted=shell.configuration == JEA)
+            case "Where-Object":
+                return psrp_commands.where(rows, parameters)
+            case "Sort-Object":
+                return psrp_commands.sort(rows, parameters)
+            case "Get-Module":
+                return psrp_commands.modules(parameters)
             case "Out-Default":
                 return rows if rows is not None else [parameters.get("InputObject")]
             case "Exit-PSSession":
@@ -345,8 +353,30 @@ class Shells:
                 shell.connection.disconnect()
                 self._show(shell)
                 return []
-            case cmdlet:
+            case cmdlet if rows is None:
                 return await self._cmdlet(shell, pipeline, cmdlet, parameters)
+            case cmdlet:
+                return await self._for_each(shell, pipeline, cmdlet, parameters, rows)
+
+    async def _for_each(
+        self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any], rows: list[Any]
+    ) -> list[Any]:
+        """A cmdlet once for each object of the pipeline. One that is refused does not keep the others from it."""
+        found: list[Any] = []
+        for row in rows:
+            try:
+                bound = psrp_commands.with_input(name, parameters, row)
+            except CmdletError as error:
+                _write(pipeline, _record(error, f"InputObjectNotBound,{name}", error.exception_type, name))
+                continue
+            try:
+                found += await self._cmdlet(shell, pipeline, name, bound)
+            except CmdletError as error:
+                record, terminates = _error_record(name, error)
+                if terminates:
+                    raise
+                _write(pipeline, record)
+        return found
 
     async def _cmdlet(
         self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any]
@@ -421,7 +451,7 @@ class Shells:
             names = [*_ALWAYS, *own]
         else:
             own = catalogue(shell.connection.caller()) if shell.connection.connected else []
-            names = [*_ALWAYS, *_CONNECTING, *own]
+            names = [*_ALWAYS, *_ORDINARY, *_CONNECTING, *own]
         shell.shown = {name.lower(): name for name in names}
 
 
@@ -441,70 +471,6 @@ def _statements(commands: Iterable[Any]) -> Iterable[list[Any]]:
             statement = []
     if statement:
         yield statement
-
-
-def _commands(visible: Iterable[str], parameters: Mapping[str, Any]) -> list[PSCustomObject]:
-    """Get-Command: what is visible, by name where names are given."""
-    asked = parameters.get("Name")
-    names = {str(n).lower() for n in (asked if isinstance(asked, list) else [asked])} if asked else None
-    return [
-        PSCustomObject(Name=name, CommandType=2, Source="ExchangeOnlineManagement")
-        for name in sorted(visible)
-        if names is None or name.lower() in names or "*" in names
-    ]
-
-
-def _measure(rows: list[Any] | None, parameters: Mapping[str, Any]) -> PSCustomObject:
-    """Measure-Object: how many there are; a restricted session's proxy of it knows InputObject only."""
-    count = len(rows) if rows is not None else int("InputObject" in parameters)
-    shown = PSCustomObject(Count=count, Average=None, Sum=None, Maximum=None, Minimum=None, Property=None)
-    shown.PSObject.type_names = [
-        "Deserialized.Microsoft.PowerShell.Commands.GenericMeasureInfo",
-        "Deserialized.Microsoft.PowerShell.Commands.MeasureInfo",
-        *shown.PSTypeNames,
-    ]
-    return shown
-
-
-_SELECTABLE = (
-    "ModuleName", "Namespace", "OutputType", "Count", "HelpUri", "Name", "CommandType", "ResolvedCommandName",
-    "DefaultParameterSet", "CmdletBinding", "Parameters",
-)  # fmt: skip
-"""What the Select-Object of a restricted session selects: all that Import-PSSession asks of it (PowerShell,
-CommandMetadata.cs, GetRestrictedSelectObject)."""
-
-
-def _select(rows: list[Any] | None, parameters: Mapping[str, Any], *, restricted: bool) -> list[Any]:
-    """Select-Object with -InputObject and -Property. Raises CmdletError."""
-    given = {name.lower(): value for name, value in parameters.items()}
-    unknown = sorted(set(given) - {"inputobject", "property"})
-    if unknown:
-        text = f"A parameter cannot be found that matches parameter name '{unknown[0]}'."
-        raise CmdletError("System.Management.Automation.ParameterBindingException", text, "InvalidArgument")
-    found = rows if rows is not None else [given.get("inputobject")]
-    asked = given.get("property")
-    if asked is None:
-        return found
-    names = [str(name) for name in (asked if isinstance(asked, list) else [asked])]
-    wrong = [name for name in names if name.lower() not in {n.lower() for n in _SELECTABLE}] if restricted else []
-    if wrong:
-        text = (
-            f"Cannot validate argument on parameter 'Property'. The argument \"{wrong[0]}\" does not belong to the "
-            f'set "{",".join(_SELECTABLE)}" specified by the ValidateSet attribute. Supply an argument that is in the '
-            "set and then try the command again."
-        )
-        raise CmdletError("System.Management.Automation.ParameterBindingValidationException", text, "InvalidData")
-    return [selected(_as_shown(row), names) for row in found]
-
-
-def _as_shown(row: Any) -> Shown:
-    """An object of the pipeline with its properties; a text has its Length."""
-    if isinstance(row, Shown):
-        return row
-    if isinstance(row, str):
-        return Shown("System.String", {"Length": len(row)})
-    properties = row.PSObject.extended_properties if isinstance(row, PSCustomObject) else ()
-    return Shown(f"System.{type(row).__name__}", {p.name: p.get_value(row) for p in properties})
 
 
 def _write_row(pipeline: ServerPipeline, row: Any) -> None:
