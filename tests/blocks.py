@@ -3,7 +3,7 @@ it before anything is installed.
 
 A block of `console` is a session and runs in a test: a line after "$ " is a command, with "# exit N" behind it where it
 does not end with 0, and the lines below are some of its output, in which … stands for any text. A block with a title
-(`title="plans/devices.yaml"`) is a file that the page's commands use. A block of `sh`, `text` or no language illustrates.
+(`title="plans/devices.yaml"`) is a file that the commands of the page use. `sh`, `text` and no language illustrate.
 """
 
 from __future__ import annotations

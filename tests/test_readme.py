@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import textwrap
 import tomllib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from provisioner import __version__, diagnostics
 from provisioner.cli.main import COMMANDS
 from provisioner.plan import document
 from provisioner.resources import TYPES
+from tests.blocks import blocks as blocks_of
 from tests.local_tenant import sandbox
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, text: str = README) -> list[str]:
-    return [textwrap.dedent(b) for b in re.findall(rf"(?ms)^ *```{language}\n(.*?)^ *```", text)]
+    return [block.text for block in blocks_of(text) if block.language == language]
 
 
 def test_the_plan_in_the_readme_is_valid(tmp_path: Path) -> None:
