@@ -4,14 +4,17 @@ For Hypothesis that is a number of examples (its profiles `short` and `long`), f
 Neither profile has a deadline: how long an example takes depends on what else the machine does.
 
 Of a test that is repeated for each transport or the like, and marked `one_of("transport")`, `scripts/test` runs one
-case, which the seed draws. Any other call of pytest runs them all.
+case, which the seed draws; the dearer transport is drawn more rarely. Of the tests of a module that is marked
+`part(0.5)`, because each of them is one more example of the same path, it runs that share, and of each test with cases
+at least one. Any other call of pytest runs them all.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import pytest
@@ -19,6 +22,8 @@ from hypothesis import HealthCheck, settings
 
 SHARE = 0.02
 _EXAMPLES = 1500
+_RARE, _RARELY = "psrp", 0.3
+"""A case that has this name costs three times as much as those that it is like, and is drawn as often as a third."""
 T = TypeVar("T")
 
 
@@ -45,7 +50,8 @@ def share(cases: Iterable[T]) -> Iterator[T]:
 def drawn(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
     """The tests without those of which other cases are drawn: of each group that `one_of` names one, or `cases`.
 
-    What is drawn depends on the seed and the name of the test alone, so that each worker draws the same.
+    Of what is left, a share of each module marked `part`. What is drawn depends on the seed and the names of the tests
+    alone, so that each worker draws the same.
     """
     groups: dict[Hashable, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -53,10 +59,36 @@ def drawn(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
     kept: set[pytest.Item] = set()
     for alike in groups.values():
         marks = list(alike[0].iter_markers("one_of"))
-        number = max((mark.kwargs.get("cases", 1) for mark in marks), default=1)
-        alike.sort(key=lambda item: item.nodeid)
-        kept.update(random.Random(f"{seed} {alike[0].nodeid}").sample(alike, min(number, len(alike))))
+        kept.update(_drawn(alike, max((mark.kwargs.get("cases", 1) for mark in marks), default=1), seed))
+    kept -= _left_out([item for item in items if item in kept], seed)
     return [item for item in items if item in kept]
+
+
+def _left_out(items: Iterable[pytest.Item], seed: int) -> set[pytest.Item]:
+    """What is not drawn of the modules marked `part`: of each test with several cases, and of the tests without."""
+    parts: dict[tuple[str, str, float], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        mark = item.get_closest_marker("part")
+        if mark is not None:
+            module, _, name = item.nodeid.partition("::")
+            test, bracket, _ = name.partition("[")
+            parts[module, test if bracket else "", mark.args[0]].append(item)
+    out: set[pytest.Item] = set()
+    for (_, _, part), alike in parts.items():
+        out |= set(alike) - set(_drawn(alike, math.ceil(part * len(alike)), seed))
+    return out
+
+
+def _drawn(alike: Sequence[pytest.Item], number: int, seed: int) -> list[pytest.Item]:
+    """So many of these tests, the dear ones more rarely: by the largest random ** (1 / weight)."""
+    if len(alike) <= number:
+        return list(alike)
+    ordered = sorted(alike, key=lambda item: item.nodeid)
+    lots = random.Random(f"{seed} {ordered[0].nodeid}")
+    weights = [_RARELY if _RARE in item.nodeid.partition("[")[2] else 1.0 for item in ordered]
+    ranks = [lots.random() ** (1 / weight) for weight in weights]
+    best = sorted(range(len(ordered)), key=ranks.__getitem__, reverse=True)
+    return [ordered[place] for place in best[:number]]
 
 
 def _group(item: pytest.Item) -> Hashable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,10 +70,11 @@ def session(transport: str, tenant: LocalTenant, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(autouse=True)
-def as_seeded(tenant: LocalTenant) -> Iterator[None]:
-    """Every test begins with the tenant of the seed."""
+def as_seeded(tenant: LocalTenant, session: Session) -> Iterator[None]:
+    """Every test begins with the tenant of the seed, and with no journal: each plan would read that of all tests."""
     yield
     tenant.control("POST", "/reset")
+    shutil.rmtree(session.folder / "state", ignore_errors=True)  # what was only planned has none
 
 
 def plan_of(sections: dict[str, Any], owner: str | None = "contoso/test") -> str:

@@ -11,6 +11,8 @@ import yaml
 from provisioner.model import ChangeSet
 from tests.local_tenant import FRONT_OF, LocalTenant, Session, connected, sandbox
 
+pytestmark = pytest.mark.part(0.5)
+
 SEED = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
@@ -90,6 +92,7 @@ def demand_unknown(found: ChangeSet, address: str) -> None:
     assert not found.applyable
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("transport", FRONT_OF)
 def test_without_a_fault_everything_is_known(transport: str, request: pytest.FixtureRequest) -> None:
     found = request.getfixturevalue(transport).plan(PLAN)
@@ -154,6 +157,7 @@ TWO = [
 ]
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize(
     ("transport", "do"), [("rest", {"status": 200, "body": {"value": TWO}}), ("psrp", {"rows": TWO})]
 )

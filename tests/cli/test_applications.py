@@ -12,7 +12,7 @@ import pytest
 from tests.cli.shop import Shop, open_shop
 from tests.sandbox.mailing import connection, message, token, words, xoauth2
 
-pytestmark = pytest.mark.one_of("profile")
+pytestmark = [pytest.mark.one_of("profile"), pytest.mark.part(0.5)]
 
 CLIENT, OBJECT = "6f1c0d1e-0000-4000-8000-000000000001", "6f1c0d1e-0000-4000-8000-000000000002"
 ROLE = "SMTP.SendAsApp"
@@ -121,6 +121,7 @@ def test_what_lacks_is_told_with_the_command_for_who_must_give_it(shop: Shop) ->
     assert send(shop) == ""
 
 
+@pytest.mark.part(1)
 def test_a_registration_with_a_wrong_object_id_is_found_and_never_deleted(shop: Shop) -> None:
     wrong = OBJECT.replace("0002", "0009")
     shop.tenant.cmdlet("New-ServicePrincipal", AppId=CLIENT, ObjectId=wrong)

@@ -19,6 +19,8 @@ from tests.cli.shop import HEADER
 from tests.clocks import FastClock
 from tests.local_tenant import LocalTenant, sandbox
 
+pytestmark = pytest.mark.part(0.5)
+
 DAYS = (dt.date(2026, 12, 30), dt.date(2026, 12, 31), dt.date(2027, 2, 1))
 MAILROOM = "mailroom@contoso.com"
 SEED = {
@@ -186,6 +188,7 @@ def test_one_plan_with_dates_is_the_same_on_any_day_but_for_its_findings(
     assert sent[1:] == sent[:-1], "the writes of two days differ"
 
 
+@pytest.mark.part(1)
 def test_a_switch_that_is_taken_away_stops_apply_on_any_day(run: Run, tenant: LocalTenant) -> None:
     """What the rules say of the tenant depends on no date either: DEVICE-LOSES-WAY was silent after the end."""
     tenant.cmdlet("Set-TransportConfig", SmtpClientAuthenticationDisabled=False)

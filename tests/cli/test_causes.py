@@ -13,6 +13,8 @@ import yaml
 from tests.cli.shop import Shop, open_shop
 from tests.cli.test_probe import SEED
 
+pytestmark = pytest.mark.part(0.5)
+
 OUTSIDE, INSIDE = ("--to", "someone@fabrikam.com"), ("--to", "anna@contoso.com")
 PASSWORD = ("--password", "env:ERP_PASSWORD")
 HERE, ELSEWHERE = ("--source", "127.0.0.10"), ("--source", "127.0.0.11")

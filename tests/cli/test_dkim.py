@@ -21,7 +21,7 @@ from tests.cli.shop import SEED, Shop, open_shop
 from tests.local_tenant import FRONT_OF
 from tests.mail_dns.loopback import Loopback
 
-pytestmark = pytest.mark.one_of("profile")
+pytestmark = [pytest.mark.one_of("profile"), pytest.mark.part(0.5)]
 
 PROFILES = ("sandbox", "sandbox-psrp")
 CASES = (
@@ -192,6 +192,7 @@ def test_a_wait_that_runs_out_loses_nothing(signing: Callable[[str], Signing]) -
     assert runs_out.standing == (True, "Valid")
 
 
+@pytest.mark.part(1)
 def test_the_same_saved_change_set_goes_on_where_it_waited(signing: Callable[[str], Signing]) -> None:
     saved = signing("saved")
     file = f"{saved.domain}.json"

@@ -16,6 +16,8 @@ import pytest
 
 from tests.cli.shop import Shop, open_shop
 
+pytestmark = pytest.mark.part(0.5)
+
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "field" / "tenant"
 
 SITE, OTHER = "81.2.69.142", "81.2.69.160"
@@ -117,6 +119,7 @@ def test_a_vendors_networks_converge_in_any_order_and_wide_ones_are_counted(shop
         assert words in said.stderr
 
 
+@pytest.mark.part(1)
 def test_a_restriction_that_takes_direct_send_from_a_device_stops_apply(shop: Shop) -> None:
     badge = """devices:
   badge: { from: badge@contoso.com, recipients: organization, method: direct_send,
@@ -310,6 +313,7 @@ def test_the_wizards_connector_is_told_by_export_and_guarded_when_declared(shop:
     assert connectors(shop)[name]["TlsSenderCertificateName"] == "contoso.com"
 
 
+@pytest.mark.part(1)
 def test_a_pattern_with_brackets_protects_a_connector_from_absent(shop: Shop) -> None:
     load(shop, objects={"InboundConnector": [relay("[vendor.net] Parallel", TlsSenderCertificateName="contoso.com")]})
     shop.write(
@@ -362,6 +366,7 @@ def test_a_site_gets_a_new_address_in_one_update_and_spf_is_told(shop: Shop) -> 
 # --- what must not be closed before it is replaced -------------------------------------------------------------------
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("refused", [True, False])
 def test_direct_send_stays_while_its_replacement_is_refused_or_kept_disabled(shop: Shop, refused: bool) -> None:
     sender = "tls_sender_certificate_name: mail.not-ours.example" if refused else f"sender_ip_addresses: [{SITE}]"
@@ -375,6 +380,7 @@ def test_direct_send_stays_while_its_replacement_is_refused_or_kept_disabled(sho
         assert shop.tenant.rows("OrganizationConfig")[0]["RejectDirectSend"] is False
 
 
+@pytest.mark.part(1)
 def test_the_organization_stays_on_while_an_exception_has_a_typo(shop: Shop) -> None:
     load(shop, objects={"TransportConfig": [{"SmtpClientAuthenticationDisabled": False}]})
     shop.write(
@@ -393,6 +399,7 @@ def overrides(shop: Shop) -> dict[str, Any]:
     return {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in rows}
 
 
+@pytest.mark.part(1)
 def test_the_mailbox_that_has_the_address_is_switched_not_the_one_that_signs_in_with_it(shop: Shop) -> None:
     load(
         shop,
@@ -703,6 +710,7 @@ ELSEWHERE = {"c25": "tests/cli/test_renamed.py"}
 """Cases that a file of their own stands for."""
 
 
+@pytest.mark.part(1)
 def test_every_case_has_its_test() -> None:
     assert all(callable(globals()[name]) for name in TESTS.values())
     if not CASES.is_dir():

@@ -14,7 +14,7 @@ import pytest
 from provisioner.cli.main import main
 from tests.cli.shop import Shop, open_shop
 
-pytestmark = pytest.mark.one_of("transport")
+pytestmark = [pytest.mark.one_of("transport"), pytest.mark.part(0.5)]
 
 ALIAS, PRIMARY, SIGN_IN = "mfp@contoso.com", "scan@contoso.com", "scanner01@contoso.onmicrosoft.com"
 GUID = "its Guid"
@@ -182,6 +182,7 @@ def test_a_sign_in_name_declares_the_mailbox(shop: Shop) -> None:
         assert shop.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
 
 
+@pytest.mark.part(1)
 def test_a_name_that_no_mailbox_has_freezes_the_section(shop: Shop) -> None:
     switch(shop, scan=None, old=False, erp=None)
     shop.write(exclusive({"erp@contoso.com": "enabled", "nobody@contoso.com": "enabled"}))
@@ -198,6 +199,7 @@ def test_a_name_that_no_mailbox_has_freezes_the_section(shop: Shop) -> None:
     assert (switches(shop)["erp"], switches(shop)["old"]) == (False, False)
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("count", [1, 7])
 def test_an_address_that_is_also_the_sign_in_name_of_another_freezes_the_section(shop: Shop, count: int) -> None:
     switch(shop, scan=None, old=False, erp=None, badge=True, bea=False)
@@ -213,6 +215,7 @@ def test_an_address_that_is_also_the_sign_in_name_of_another_freezes_the_section
     switch(shop, badge=None, bea=None)
 
 
+@pytest.mark.part(1)
 def test_a_saved_change_set_keeps_what_names_decided(shop: Shop) -> None:
     switch(shop, scan=False, old=False, erp=None, badge=None, bea=None)
     declared = {"erp@contoso.com": "enabled", OTHERS[0]: "disabled"}
@@ -287,6 +290,7 @@ def test_a_right_that_cannot_be_told_apart_is_no_success(shop: Shop, trustee: st
     assert trustees(shop, sender) == [ROWS[sender]]
 
 
+@pytest.mark.part(1)
 def test_a_right_of_somebody_else_is_not_the_one_to_take_away(shop: Shop) -> None:
     shop.write(revoked("payroll@fabrikam.com", "by-other"))
     assert shop.on_tenant("plan", "plan.yaml", "--detailed-exitcode").returncode == 0
@@ -587,6 +591,7 @@ def test_explain_says_that_a_mailbox_does_not_exist(here: Shop) -> None:
     assert "may or may not" not in explained
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("name", ["Twin MFP", "nobody@x.com"])
 def test_a_name_that_is_not_certain_freezes_an_exclusive_section(here: Shop, name: str) -> None:
     twins = [{"address": f"twin{n}@x.com", "display_name": "Twin MFP"} for n in (1, 2)]

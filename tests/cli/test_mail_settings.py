@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.shop import SEED, Shop, open_shop
 
+pytestmark = pytest.mark.part(0.5)
+
 POLICY: dict[str, Any] = {
     "Name": "Default",
     "IsDefault": True,
@@ -67,6 +69,7 @@ def test_an_exclusive_section_removes_the_rest_by_its_stored_spelling(shop: Shop
     assert lists(shop) == ({"198.51.100.7"}, {"192.0.2.0/24"})
 
 
+@pytest.mark.part(1)
 def test_a_device_that_the_plan_blocks_stops_apply_and_one_that_it_frees_sends(shop: Shop) -> None:
     device = (
         "devices: { scanner: { from: scan@contoso.com, recipients: organization, sender_ip_addresses: [IP], "
@@ -81,6 +84,7 @@ def test_a_device_that_the_plan_blocks_stops_apply_and_one_that_it_frees_sends(s
     assert (done.returncode, "DEVICE-CANNOT-SEND" in done.stdout) == (0, False)
 
 
+@pytest.mark.part(1)
 def test_what_somebody_added_after_the_review_makes_the_change_set_stale(shop: Shop) -> None:
     shop.on_tenant("plan", shop.write("connection_filter: { block: [203.0.113.99] }\n"), "-o", "stale.json")
     shop.tenant.cmdlet("Set-HostedConnectionFilterPolicy", Identity="Default", IPBlockList={"Add": ["203.0.113.98"]})
@@ -136,6 +140,7 @@ def test_sending_from_a_domain_that_a_device_needs_is_stopped_and_can_be_allowed
     assert (row["SendingFromDomainDisabled"], row["MatchSubDomains"]) == (False, True)
 
 
+@pytest.mark.part(1)
 def test_a_rule_that_lets_mail_past_the_filter_is_stopped_and_one_goes_where_the_plan_says(shop: Shop) -> None:
     shop.tenant.cmdlet("New-TransportRule", Name="Disclaimer", SetHeaderName="X-Seen", SetHeaderValue="1")
     mark = "sender_ip_ranges: [203.0.113.10], set_header_name: X-Device, set_header_value: a, before: [disclaimer]"

@@ -16,7 +16,7 @@ from provisioner.tenant import smtp
 from provisioner.tenant.smtp import Attempt, converse
 from tests.cli.shop import Shop, open_shop
 
-pytestmark = pytest.mark.one_of("profile")
+pytestmark = [pytest.mark.one_of("profile"), pytest.mark.part(0.5)]
 
 CLIENT, SECRET = "6f1c0000-0000-4000-8000-000000000001", "device-secret-canary"
 SEED: dict[str, Any] = {
@@ -200,6 +200,7 @@ def test_a_certificate_that_will_not_do_is_told_before_anything_is_said(shop: Sh
     assert done.stdout == ""
 
 
+@pytest.mark.part(1)
 def test_a_password_is_a_reference_and_never_shown(shop: Shop) -> None:
     shop.write(SUBMISSION)
     assert shop.on_tenant("probe", "erp-server", "plan.yaml").returncode == 3
@@ -466,6 +467,7 @@ def test_an_oauth_device_signs_in_as_its_own_application(registered: Shop) -> No
     assert tokens.count(CLIENT) == 2
 
 
+@pytest.mark.part(1)
 def test_a_wrong_secret_and_a_bare_one_are_told_without_it(registered: Shop) -> None:
     plan = registered.write(APPLICATION)
     wrong = registered.on_tenant("probe", "crm", plan, "--client-secret", "env:S", S="wrong-canary")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.shop import SEED, Shop, open_shop
 
-pytestmark = pytest.mark.one_of("profile")
+pytestmark = [pytest.mark.one_of("profile"), pytest.mark.part(0.5)]
 
 PROFILES = ("sandbox", "sandbox-psrp")
 RELAY = """owner: mail/prod
@@ -69,6 +69,7 @@ def only(shop: Shop, noun: str = "InboundConnector") -> dict[str, Any]:
     return row
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_connector_renamed_by_hand_is_named_again_and_neither_made_nor_removed(shop: Shop, profile: str) -> None:
     shop.write(RELAY % "hq")
@@ -173,6 +174,7 @@ def test_an_old_mark_on_a_name_that_is_not_declared_is_kept_while_something_is_m
     assert {r["Name"] for r in shop.tenant.rows("InboundConnector")} == {"hq", "one", "two"}
 
 
+@pytest.mark.part(1)
 def test_a_replaced_connector_outlives_a_replacement_that_is_refused(shop: Shop) -> None:
     shop.write(RELAY % "hq")
     assert apply(shop)[0] == 0

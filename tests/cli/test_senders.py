@@ -28,6 +28,8 @@ from tests.senders.december import (
     site_of,
 )
 
+pytestmark = pytest.mark.part(0.5)
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:

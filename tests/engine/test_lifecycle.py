@@ -15,7 +15,7 @@ from tests.engine.lifecycle.scenes import KINDS, scene
 from tests.engine.lifecycle.table import Table, everything, filled
 
 _PARTS = 6
-"""Parts of the share of all lives. Each has a third of all pairs of a fault and a kind of request, one life of each."""
+"""Parts of the share of all lives. Each has a sixth of all pairs of a fault and a kind of request, one life of each."""
 _LEAST = 20
 """Lives of each cell of the long run: fault × kind of request × kind of change."""
 
@@ -36,6 +36,7 @@ FOUND = [
 """Lives that were wrong once, or nearly."""
 
 
+@pytest.mark.part(0.5)
 @pytest.mark.parametrize(("kind", "variant", "fault", "label"), FOUND)
 def test_what_a_life_once_showed_to_be_wrong_stays_right(
     kind: str, variant: int, fault: str, label: str, tmp_path: Path
@@ -65,10 +66,10 @@ def test_a_share_of_all_lives_converges_or_gives_one_clear_account(part: int, tm
     for lot in everything([part], tmp_path, sorted(KINDS)[part::_PARTS]):
         if lot.fault != "none":
             by_cell[lot.fault, lot.label].append(lot)
-    each = [random_.choice(by_cell[cell]) for cell in sorted(by_cell)[part % 3 :: 3]]
+    each = [random_.choice(by_cell[cell]) for cell in sorted(by_cell)[part::_PARTS]]
     table = Table()
     table.live(each, tmp_path)
-    assert table.lives == len(each) > len({lot.fault for lot in each}) > len(FAULTS) // 2
+    assert table.lives == len(each) >= len({lot.fault for lot in each}) > len(FAULTS) // 3
     assert not table.wrong, "\n".join(table.report())
 
 

@@ -17,7 +17,7 @@ from provisioner.resources import TYPES
 from tests.local_tenant import LocalTenant, Session, connected, sandbox
 from tests.recordings import recordings
 
-pytestmark = pytest.mark.impure  # exports a sandbox
+pytestmark = [pytest.mark.impure, pytest.mark.part(0.5)]  # exports a sandbox
 
 SEED = {
     "sandbox": 1,
@@ -185,6 +185,7 @@ def test_the_owner_of_the_file_exports_its_own_connectors(session: Session) -> N
     assert yaml.safe_load(exported(session, old=old).text)["inbound_connectors"]["theirs"]["comment"] == "Branch"
 
 
+@pytest.mark.part(1)
 def test_a_value_edited_afterwards_is_exactly_one_change(session: Session) -> None:
     text = exported(session).text.replace("erp@contoso.com: enabled", "erp@contoso.com: disabled")
     found = session.plan(text)

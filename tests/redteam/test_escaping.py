@@ -17,6 +17,8 @@ from provisioner.model import yaml_text
 from provisioner.render.escape import json_text, visible, whole
 from tests.cli.shop import SEED, Shop, open_shop
 
+pytestmark = pytest.mark.part(0.5)
+
 LINK, TURN, OLD, AZURE = "\x1b]8;;http://x\x1b\\", "\u202e", "##[stop-commands]x", "##vso[task.setvariable]x"
 NEW = "\n::error::x"
 HOSTILE = f"{LINK}{TURN}{OLD}{AZURE}{NEW}"
@@ -112,6 +114,7 @@ def test_every_command_prints_hostile_names_as_text(shop: Shop, plan: str, argum
         assert commands(output, github=github and output is done.stdout) == [], output
 
 
+@pytest.mark.part(1)
 def test_a_servers_refusal_and_its_retries_are_printed_as_text(shop: Shop, plan: str) -> None:
     refusal = {"status": 503, "body": {"error": {"code": "x", "message": HOSTILE}}}
     shop.fault("Get-InboundConnector", refusal, times=2)
@@ -121,6 +124,7 @@ def test_a_servers_refusal_and_its_retries_are_printed_as_text(shop: Shop, plan:
     assert commands(done.stdout + done.stderr) == []
 
 
+@pytest.mark.part(1)
 def test_an_export_holds_the_names_and_nothing_that_a_runner_obeys(shop: Shop) -> None:
     """Neither on standard output nor in a file, which a job may show."""
     shown = shop.on_tenant("export", CI="true")

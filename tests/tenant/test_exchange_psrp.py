@@ -44,6 +44,8 @@ from provisioner.tenant.retry import Retry
 from tests.clocks import until
 from tests.local_tenant import FRONT_OF, TRANSPORTS, LocalTenant, connected, sandbox
 
+pytestmark = pytest.mark.part(0.5)
+
 ROW_VALUES: dict[str, Any] = {
     "XUnicode": "Grüße aus 東京 😀 ‮",
     "XMarkup": "<a href=\"x\">&amp; 'q'</a>",
@@ -189,6 +191,7 @@ def fault(tenant: LocalTenant, cmdlet: str, **do: Any) -> None:
     tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": cmdlet}, "times": None, "do": do}])
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("state", ["Failed", "Stopped"])
 def test_a_pipeline_that_ends_without_an_error_record_is_never_an_empty_answer(tenant: LocalTenant, state: str) -> None:
     fault(tenant, "Get-InboundConnector", end=state)
@@ -271,6 +274,7 @@ def test_a_non_terminating_error_is_an_error(tenant: LocalTenant) -> None:
         assert "the mailbox is corrupt" in found.summary
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_an_error_beside_a_success_is_told_from_a_refusal(tenant: LocalTenant, transport: str) -> None:
     rule = {"front": FRONT_OF[transport], "match": {"cmdlet": "Set-CASMailbox"}, "times": 1}
@@ -286,6 +290,7 @@ def test_an_error_beside_a_success_is_told_from_a_refusal(tenant: LocalTenant, t
     assert not unknown.beside_success
 
 
+@pytest.mark.part(1)
 def test_a_listing_that_was_cut_is_an_error_and_no_short_list(tenant: LocalTenant) -> None:
     found = run(tenant.profile("psrp"), Cmdlet("Get-CASMailbox", {"ResultSize": 5}))[0]
     assert isinstance(found, Malformed)
@@ -466,6 +471,7 @@ def test_a_shell_that_died_between_two_cmdlets_is_opened_again(tenant: LocalTena
     asyncio.run(ask())
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("deed", ["close", "run_then_close"])
 def test_a_write_whose_shell_died_is_not_sent_again(tenant: LocalTenant, deed: str) -> None:
     tenant.control("POST", "/faults", [{"front": "psrp", "match": {"cmdlet": "Set-CASMailbox"}, "do": {deed: True}}])
@@ -681,6 +687,7 @@ def test_a_wrong_certificate_password_is_a_refused_sign_in(tenant: LocalTenant, 
     assert "network password is not correct" in str(found)
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_no_secret_is_in_any_log_or_exception(
     tenant: LocalTenant, tmp_path: Path, transport: str, caplog: pytest.LogCaptureFixture

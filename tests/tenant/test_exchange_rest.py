@@ -29,6 +29,8 @@ from provisioner.tenant.exchange_rest import encode_parameters
 from tests.clocks import until
 from tests.local_tenant import LocalTenant, sandbox
 
+pytestmark = pytest.mark.part(0.5)
+
 SEED = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},
@@ -106,6 +108,7 @@ def test_every_page_is_fetched_and_the_keys_beside_the_values_are_dropped(tenant
     assert not [k for row in answer.rows for k in row if "@" in k]
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize(
     ("do", "kind"),
     [
@@ -158,6 +161,7 @@ def test_a_listing_above_the_limits_is_malformed_and_never_a_short_list(
     assert words in str(answer)
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize("content", ["", {}, [], {"value": "x"}, "null"], ids=str)
 def test_a_write_answered_by_an_odd_success_is_unclear_and_sent_once(tenant: LocalTenant, content: Any) -> None:
     fault(tenant, {"status": 200, "body": content}, "New-InboundConnector", times=50)
@@ -183,6 +187,7 @@ def test_a_write_without_output_is_carried_out(tenant: LocalTenant, do: dict[str
     assert answer.rows == ()
 
 
+@pytest.mark.part(1)
 def test_a_write_is_not_sent_again_for_a_further_page(tenant: LocalTenant) -> None:
     link = tenant.endpoints["exchange"] + "/adminapi/beta/x/InvokeCommand?$skiptoken=2"
     fault(tenant, {"status": 200, "body": {"value": [], "@odata.nextLink": link}}, "New-InboundConnector", times=50)
@@ -272,6 +277,7 @@ def test_writes_never_travel_together(tenant: LocalTenant) -> None:
 # --- what is repeated and what is not --------------------------------------------------------------------------------
 
 
+@pytest.mark.part(1)
 def test_a_create_whose_answer_is_lost_is_unclear_and_was_sent_once(tenant: LocalTenant) -> None:
     fault(tenant, {"run_then_close": True}, "New-InboundConnector", times=5)
     (answer,) = ask(tenant, NEW)
@@ -310,6 +316,7 @@ def test_a_service_that_stays_away_is_unavailable_after_several_tries(tenant: Lo
     assert [r for r in tenant.rows("InboundConnector") if r["Name"] == "away"] == []
 
 
+@pytest.mark.part(1)
 def test_slow_answers_end_in_time_and_a_write_is_then_unclear(tenant: LocalTenant) -> None:
     fault(tenant, {"hold": True}, "New-InboundConnector")
     (answer,) = ask(tenant, NEW, timeouts={"retry_s": 0.0, "request_s": 0.5})
