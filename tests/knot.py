@@ -72,7 +72,7 @@ class Knot:
             f"database:\n    storage: {self.folder}\n",
             f"log:\n  - target: {self.folder}/knot.log\n    any: info\n",
             f"key:\n  - id: {KEY_NAME}\n    algorithm: hmac-sha256\n    secret: {SECRET}\n",
-            f"acl:\n  - id: update\n    key: {KEY_NAME}\n    action: update\n",
+            f"acl:\n  - id: update\n    key: {KEY_NAME}\n    action: [update, transfer]\n",
             "  - id: look\n    address: 127.0.0.1\n    action: transfer\n",
             f"template:\n  - id: default\n    storage: {self.folder}\n    acl: [update, look]\n"
             "    dnssec-signing: on\n    zonefile-sync: -1\n    journal-content: all\n    zonefile-load: none\n",

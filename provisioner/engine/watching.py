@@ -106,6 +106,9 @@ class _WatchedPublisher:
     async def read(self, query: ZoneQuery) -> Answer:
         return await _told(self._tell, query, self._base.read(query))
 
+    async def check(self, update: DnsUpdate) -> None:
+        await self._base.check(update)
+
     async def update(self, update: DnsUpdate) -> Answer:
         return await _told(self._tell, update, self._base.update(update))
 

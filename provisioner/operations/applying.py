@@ -24,11 +24,12 @@ from provisioner.diagnostics import (
     NotApproved,
     ProvisionerError,
     Severity,
+    TenantError,
     TenantIncomplete,
 )
 from provisioner.engine import Outcome, journal, locking
 from provisioner.mailflow.senders import Sender
-from provisioner.model import Address, ChangeSet, Cmdlet, Secret, Send, Waiver
+from provisioner.model import Address, ChangeSet, Cmdlet, DnsUpdate, Secret, Send, Waiver
 from provisioner.model.document import ChangeSetDocument
 from provisioner.operations import journals
 from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
@@ -239,12 +240,15 @@ def refuse(found: ChangeSet, *, since: str = "") -> None:
         raise GuardRefused(f"{count} this apply{since}; nothing was changed", said)
 
 
-def _find_secrets(found: ChangeSet) -> None:
-    """Look whether every secret that the steps name is there; it is read again when it is sent, and kept nowhere."""
+async def _find_secrets(found: ChangeSet, tenant: Tenant) -> None:
+    """Look whether every secret that the steps need is there; it is read again when it is sent, and kept nowhere."""
     sends = [step.request for change in found.pending for step in change.steps if isinstance(step, Send)]
     values = (v for r in sends if isinstance(r, Cmdlet) for v in r.parameters.values())
     for reference in sorted({v.reference for v in values if isinstance(v, Secret)}):
         secret_value(reference)
+    for update in (r for r in sends if isinstance(r, DnsUpdate)):
+        with contextlib.suppress(TenantError):  # that change fails by itself, if it still does then
+            await tenant.ports.publisher.check(update)
 
 
 async def _carry_out(
@@ -263,7 +267,7 @@ async def _carry_out(
 
     `waivers` are those of this run for a change set that was made before, which is then judged again.
     """
-    _find_secrets(found)
+    await _find_secrets(found, tenant)
     run_id = context.new_run()
     holder = locking.Holder.me(run_id, platforms.user(), context.clock)
     stopping = _Stopping(context, asyncio.get_running_loop())

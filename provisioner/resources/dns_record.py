@@ -286,7 +286,7 @@ def _decode(
         key,
         zone=str(place["zone"]),
         owner=str(place["name"]),
-        provider=wanted.provider if wanted else None,
+        provider=wanted.provider if wanted else str(place.get("provider") or "") or None,
         target=targets.get(key),
         include=str(place.get("spf_include") or "") or None,
         servers=frozenset(f"{row['server']}: {row['problem']}" for row in answer.rows if "problem" in row) or None,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -266,21 +266,60 @@ class DeviceSecrets(_Part):
     token: Reference | None = None
 
 
-class DnsProvider(_Part):
-    """Where DNS records are published. `zones` are those that it may be used for; any that its server has, if empty.
+_SECRET_WORDS = frozenset({"apikey", "credentials", "key", "passphrase", "password", "secret", "token"})
+_CLASS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
-    `rfc2136`: updates by TSIG (RFC 2136, RFC 8945) to `server`, the primary of the zones (`ip` or `ip:port`).
-    `read_from` are the authoritative servers that must show a record, besides it; those of the zone's NS records where
-    it is not written. `secret` is the key in Base64.
+
+class DnsProvider(_Part):
+    """Where DNS records are published. `zones` are those that it may be used for; any that it has, if empty.
+
+    `rfc2136`: updates by TSIG (RFC 2136, RFC 8945) to `server`, the primary of the zones (`ip` or `ip:port`). `secret`
+    is the key in Base64.
+    `octodns`: a provider of octoDNS, `class` of an installed package with its `options`, as a configuration of octoDNS
+    has them but for secrets (`env:NAME`, `file:PATH`). `whole_file`: it writes the zone as a file, which is accepted.
+    `read_from` are the authoritative servers that must show a record, besides `server`; those of the zone's NS records
+    where it is not written.
     """
 
-    kind: Literal["rfc2136"] = "rfc2136"
-    server: Annotated[str, AfterValidator(_name_server)]
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    kind: Literal["rfc2136", "octodns"] = "rfc2136"
+    server: Annotated[str, AfterValidator(_name_server)] | None = None
     key_name: str = ""
     algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
     secret: Reference | None = None
+    provider_class: str = Field("", alias="class")
+    options: dict[str, str | bool | int | float | list[str]] = {}
+    whole_file: bool = False
     zones: tuple[str, ...] = ()
     read_from: tuple[Annotated[str, AfterValidator(_name_server)], ...] | None = None
+
+    @field_validator("options")
+    @classmethod
+    def _secrets_are_references(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, value in options.items():
+            if _SECRET_WORDS & {name.lower().replace("-", "_").rpartition("_")[2], name.lower().replace("_", "")}:
+                reference(str(value))
+        return options
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> DnsProvider:
+        needed, foreign = ("server", _OF_OCTODNS) if self.kind == "rfc2136" else ("provider_class", _OF_RFC2136)
+        named = {"provider_class": "class"}
+        if not getattr(self, needed):
+            what = {"key": named.get(needed, needed), "kind": self.kind}
+            raise PydanticCustomError("SETTINGS-DNS", 'the kind "{kind}" needs {key}', what)
+        for name in foreign:
+            if name in self.model_fields_set:
+                what = {"key": named.get(name, name), "kind": self.kind}
+                raise PydanticCustomError("SETTINGS-DNS", '{key} does not belong to the kind "{kind}"', what)
+        if self.kind == "octodns" and not _CLASS.fullmatch(self.provider_class):
+            raise PydanticCustomError("SETTINGS-DNS", "class: write MODULE.CLASS, as octodns_bind.Rfc2136Provider")
+        return self
+
+
+_OF_RFC2136 = ("server", "key_name", "algorithm", "secret")
+_OF_OCTODNS = ("provider_class", "options", "whole_file")
 
 
 class Profile(BaseSettings):

@@ -67,8 +67,10 @@ def find_profile(profile: str | None, start: Path, *, trusting: bool = False) ->
     found._sources = dict(_sources(written))
     _check_remotes(found, start)
     _check_signers(found, start, None if written.own else file)
+    if not written.own:
+        _check_classes(found, written)
     if not (trusting or written.own):
-        _check_trust(found, file)
+        _check_trust(found, written)
     return Found(found, tuple(_notes(name or "default", found, written, passed_over)))
 
 
@@ -85,12 +87,13 @@ def _notes(name: str, profile: Profile, written: _Written, passed_over: Sequence
 # --- whom to trust ---------------------------------------------------------------------------------------------------
 
 
-def _check_trust(profile: Profile, file: Path | None) -> None:
+def _check_trust(profile: Profile, written: _Written) -> None:
     """What signs in goes to Microsoft's addresses, or to this machine, unless the user says otherwise.
 
     A settings file of a checkout can come from a pull request: an address in it would get client secrets, tokens and
     passwords, and a certificate to trust would let somebody on the way read them. Raises SETTINGS-UNTRUSTED.
     """
+    file = written.file
     names = ("authority", "graph", "exchange", "smtp_submission", "smtp_hve")
     addresses = {f"endpoints.{name}": getattr(profile.endpoints, name) for name in names}
     addresses["psrp.endpoint"] = profile.psrp.endpoint if profile.exchange == "psrp" else None
@@ -101,9 +104,10 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
         found.append(("ca", f"would trust the certificates of {profile.ca}"))
     if profile.psrp.ca and "psrp.endpoint" in far:
         found.append(("psrp.ca", f"would trust the certificates of {profile.psrp.ca}"))
-    servers = {provider.server for provider in profile.dns.values()}
-    if any(not _is_loopback(server) for server in servers):
-        found.append(("dns", f"would send updates of DNS, signed with your key, to {', '.join(sorted(servers))}"))
+    servers = {provider.server for name, provider in profile.dns.items() if provider.server == _told(written, name)}
+    far_servers = sorted(server for server in servers if server is not None and not _is_loopback(server))
+    if far_servers:  # also where the environment has the key: its values and those of the file are one table
+        found.append(("dns", f"would send updates of DNS, signed with your key, to {', '.join(far_servers)}"))
     if profile.journal:
         found.append(("journal", f"would send the record of every apply to {profile.journal}"))
     if profile.lock and shared_place(profile.lock)[0] == "postgresql":
@@ -116,7 +120,7 @@ def _check_trust(profile: Profile, file: Path | None) -> None:
             location=_place(file, key.rpartition(".")[2]) if file else None,
         )
         for key, what in found
-        if _is_written(profile, key, file)
+        if key == "dns" or _is_written(profile, key, file)
     ]
     if refused:
         raise InputError(refused)
@@ -206,6 +210,30 @@ def _check_signers(profile: Profile, start: Path, file: Path | None) -> None:
             wrong.append(Diagnostic("SETTINGS-UNTRUSTED", what, "name a file outside of the checkout"))
     if wrong:
         raise InputError(wrong)
+
+
+def _told(written: _Written, name: str) -> str | None:
+    """The server of a DNS provider as a file has it."""
+    tables = written.values.get("dns")
+    table = tables.get(name) if isinstance(tables, Mapping) else None
+    return table.get("server") if isinstance(table, Mapping) else None
+
+
+def _check_classes(profile: Profile, written: _Written) -> None:
+    """Which code is run is never for a checkout to say: an octoDNS provider is a class, whose arguments it gives too.
+
+    A table of the environment and one of the file with the same name are one. Raises SETTINGS-UNTRUSTED,
+    `--trust-settings` or not.
+    """
+    tables = written.values.get("dns")
+    for name in tables if isinstance(tables, Mapping) else ():
+        if profile.dns[name].kind == "octodns":
+            what = (
+                f"dns.{name}: a settings file in a checkout may not set a provider of octoDNS, which is code that runs"
+            )
+            hint = f"write the profile into {own_file()}, or set {_variable('dns')} with a name that the file has not"
+            at = _place(written.file, "class") if written.file else None
+            raise InputError([Diagnostic("SETTINGS-UNTRUSTED", what, hint, location=at)])
 
 
 def in_checkout(path: Path, folder: Path) -> bool:
@@ -336,6 +364,8 @@ _PATHS = frozenset({"allowed_signers", "ca", "certificate", "certificate_key", "
 
 
 def _beside(folder: Path, key: str, value: Any) -> Any:
+    if key == "options" and isinstance(value, dict):  # of a provider of octoDNS, where some name a folder
+        return {k: str(folder / v) if k == "directory" else _beside(folder, k, v) for k, v in value.items()}
     if not isinstance(value, str):
         return value
     if key in _PATHS and value:

@@ -17,8 +17,8 @@ from provisioner.tenant.dns import DnsResolver
 from provisioner.tenant.limiter import Limiter, OnSlowdown
 from provisioner.tenant.network import Network
 from provisioner.tenant.ports import Exchange, Ports
+from provisioner.tenant.publishing import ZonePublisher
 from provisioner.tenant.retry import OnWait, Retry
-from provisioner.tenant.rfc2136 import ZonePublisher
 
 if TYPE_CHECKING:
     from provisioner.settings import Profile

@@ -56,6 +56,9 @@ class Publisher(Protocol):
     async def read(self, query: ZoneQuery) -> Answer:
         """The records at a name, as the zone's servers have them."""
 
+    async def check(self, update: DnsUpdate) -> None:
+        """Raise InputError where the settings, a secret or a missing extra keep an update from being written."""
+
     async def update(self, update: DnsUpdate) -> Answer:
         """Write values, unless another person has changed the set since it was read in this call.
 
@@ -68,6 +71,9 @@ class NoPublisher:
 
     async def read(self, query: ZoneQuery) -> Answer:
         raise Unavailable("no DNS provider is connected", str(query))
+
+    async def check(self, update: DnsUpdate) -> None:
+        raise Unavailable("no DNS provider is connected", str(update))
 
     async def update(self, update: DnsUpdate) -> Answer:
         raise Unavailable("no DNS provider is connected", str(update))
