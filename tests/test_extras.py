@@ -131,7 +131,9 @@ def test_what_is_imported_is_what_the_installation_has() -> None:
     served = {file for file in files if "sandbox" in file.relative_to(PACKAGE).parts}
     sandbox = closure([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["sandbox"]])
     fleet = {file for file in files if file.parent == PACKAGE / "fleet" or file == PACKAGE / "engine" / "postgres.py"}
-    assert strangers(files - served - fleet, base()) == set()
+    zones = {PACKAGE / "tenant" / "octodns_zones.py"}
+    assert strangers(files - served - fleet - zones, base()) == set()
+    assert strangers(zones, closure([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dns"]])) == set()
     assert strangers(fleet, closure([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["fleet"]])) == set()
     assert strangers(served, sandbox) == set()
     assert {home(module) for _, module in strangers(served, base())} == SERVED

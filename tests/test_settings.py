@@ -27,9 +27,9 @@ def write(folder: Path, text: str, name: str = "provisioner.toml") -> Path:
     return folder
 
 
-def said(folder: Path, profile: str | None = "p") -> str:
+def said(folder: Path, profile: str | None = "p", *, trusting: bool = False) -> str:
     with pytest.raises(InputError) as caught:
-        load_settings(profile, folder)
+        load_settings(profile, folder, trusting=trusting)
     return "\n".join(f"{d.location}: {d.id}: {d.summary} | {d.hint}" for d in caught.value.diagnostics)
 
 
@@ -181,6 +181,38 @@ def test_a_secret_written_out_is_refused_and_not_repeated(tmp_path: Path) -> Non
     assert "env:NAME or file:PATH" in told
     assert "provisioner.toml:4:1" in told
     assert "hunter2" not in told
+
+
+def test_a_provider_of_octodns_is_never_named_by_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_ = 'class = "octodns_bind.Rfc2136Provider"'
+    text = f'[profiles.p.dns.corp]\nkind = "octodns"\n{class_}\noptions = {{ key_secret = "env:KEY" }}\n'
+    assert "SETTINGS-UNTRUSTED" in said(checkout(tmp_path, text), trusting=True)
+    monkeypatch.setenv("PROVISIONER_DNS", '{"corp": {"kind": "octodns", "class": "octodns_bind.Rfc2136Provider"}}')
+    half = '[profiles.p.dns.corp]\noptions = { host = "192.0.2.1" }\n'  # where the user's secret would go
+    assert "SETTINGS-UNTRUSTED" in said(checkout(tmp_path, half), trusting=True)
+    monkeypatch.setenv("PROVISIONER_DNS", '{"corp": {"secret": "env:KEY"}}')
+    assert "SETTINGS-UNTRUSTED" in said(checkout(tmp_path, '[profiles.p.dns.corp]\nserver = "192.0.2.1"\n'))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('kind = "octodns"\nclass = "octodns_x.P"\noptions = { token = "s3cr3t" }', "a secret must not stand here"),
+        ('kind = "octodns"\nclass = "octodns_x.P"\noptions = { api_key = "s3cr3t" }', "a secret must not stand here"),
+        (
+            'kind = "octodns"\nclass = "octodns_x.P"\nserver = "192.0.2.1"',
+            'server does not belong to the kind "octodns"',
+        ),
+        ('kind = "octodns"', 'the kind "octodns" needs class'),
+        ('kind = "octodns"\nclass = "evil"', "write MODULE.CLASS"),
+        ("", 'the kind "rfc2136" needs server'),
+        ('server = "192.0.2.1"\nwhole_file = true', 'whole_file does not belong to the kind "rfc2136"'),
+    ],
+)
+def test_what_a_dns_provider_needs_is_told(tmp_path: Path, body: str, words: str) -> None:
+    told = said(write(tmp_path, f"[profiles.p.dns.corp]\n{body}\n"))
+    assert words in told
+    assert "s3cr3t" not in told
 
 
 def test_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:

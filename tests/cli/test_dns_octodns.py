@@ -56,19 +56,16 @@ class World:
     def provider(self, kind: str) -> dict[str, Any]:
         key = {"key_name": KEY_NAME, "key_secret": "env:TSIG", "key_algorithm": "hmac-sha256"}
         address = {"host": "127.0.0.1", "port": self.knot.port}
-        return {
-            "kind": "octodns",
-            "read_from": [self.knot.address],
-            **{
-                "bind": {"class": "octodns_bind.Rfc2136Provider", "options": {**address, **key}},
-                "yaml": {
-                    "class": "octodns.provider.yaml.YamlProvider",
-                    "options": {"directory": str(self.files)},
-                    "whole_file": True,
-                },
-                "api": {"class": "octodns_powerdns.PowerDnsProvider", "options": self.power.options()},
-            }[kind],
+        kinds: dict[str, dict[str, Any]] = {
+            "bind": {"class": "octodns_bind.Rfc2136Provider", "options": {**address, **key}},
+            "yaml": {
+                "class": "octodns.provider.yaml.YamlProvider",
+                "options": {"directory": str(self.files)},
+                "whole_file": True,
+            },
+            "api": {"class": "octodns_powerdns.PowerDnsProvider", "options": self.power.options()},
         }
+        return {"kind": "octodns", "read_from": [self.knot.address], **kinds[kind]}
 
     def run(self, kind: str, *arguments: str, key: str = API_KEY, **more: Any) -> Any:
         provider = {**self.provider(kind), **{k: v for k, v in more.items() if k.islower()}}
@@ -172,3 +169,52 @@ def test_dkim_goes_from_nothing_to_valid_and_back_without_a_trace(
     back = world.run(kind, "apply", *world.shop.reviewed("back.json"), "--auto-approve", "--allow", "DNS-OVERWRITE")
     assert back.returncode == 0, back.stdout + back.stderr
     assert world.knot.records(domain) == before
+
+
+def test_a_provider_that_ignores_or_refuses_an_update_is_never_success(world: World) -> None:
+    before = world.knot.records("api.example")
+    world.power.status = 204  # and nothing is changed
+    ignored = world.spf("api", CONFIRM_S="0.3")
+    assert (ignored.returncode, world.knot.records("api.example")) == (8, before)
+    assert "not confirmed" in ignored.stdout + ignored.stderr
+    assert len(world.power.changes) == 1
+    world.power.status = 422
+    unclear = world.spf("api", CONFIRM_S="0.3")
+    assert (unclear.returncode, world.knot.records("api.example")) == (8, before)
+    assert "no clear answer came" in unclear.stdout + unclear.stderr
+    wrong = world.spf("api", key="another-key-of-this-test")
+    assert (wrong.returncode, world.knot.records("api.example")) == (8, before)
+    assert "PowerDNS unauthorized" in wrong.stdout + wrong.stderr
+    written = [path.read_text(errors="replace") for path in world.shop.folder.rglob("*.jsonl")]
+    told = [text for run in (ignored, unclear, wrong) for text in (run.stdout, run.stderr)]
+    assert not any(secret in text for secret in (API_KEY, "another-key", SECRET) for text in (*told, *written))
+
+
+def test_a_zone_that_a_provider_does_not_read_as_it_is_stays(world: World) -> None:
+    before = world.knot.records("api.example"), world.knot.records("yaml.example")
+    world.power.empty = True
+    empty = world.spf("api")
+    assert empty.returncode == 8
+    assert "reads the zone api.example as empty" in empty.stdout + empty.stderr
+    # A value that is on the servers, and that the file does not know.
+    file = world.files / "yaml.example.yaml"
+    whole = file.read_text()
+    file.write_text("".join(line for line in whole.splitlines(keepends=True) if "MS=ms12345678" not in line))
+    lacking = world.spf("yaml")
+    assert lacking.returncode == 8
+    assert 'answer with "MS=ms12345678", which the provider does not have' in lacking.stdout + lacking.stderr
+    assert "MS=ms12345678" not in file.read_text()
+    file.write_text(whole)
+    refused = world.spf("yaml", whole_file=False)
+    assert refused.returncode == 3
+    assert "whole_file = true" in refused.stderr
+    assert (world.knot.records("api.example"), world.knot.records("yaml.example")) == before
+    assert (file.read_text(), world.power.changes) == (whole, [])
+    nowhere = world.spf("yaml", **{"class": "os.PathLike", "options": {}})
+    assert nowhere.returncode == 3
+    assert "no installed package has the module os" in nowhere.stderr
+    foreign = world.shop.folder / "octodns_evil"
+    foreign.mkdir(exist_ok=True)
+    (foreign / "__init__.py").write_text("raise SystemExit(99)\n")
+    own = world.spf("yaml", **{"class": "octodns_evil.Provider", "options": {}})
+    assert own.returncode == 3
