@@ -42,6 +42,17 @@ def _profile_name(_: click.Context, __: click.Parameter, text: str) -> str:
     return text
 
 
+def _ports(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    """Ports by front. Which fronts there are, the sandbox knows."""
+    found: dict[str, int] = {}
+    for text in (part.strip() for given in texts for part in given.split(",")):
+        name, equals, number = text.partition("=")
+        if not equals or not number.isascii() or not number.isdigit() or name in found:
+            raise click.BadParameter(f'"{text}": write each name once, as NAME=PORT')
+        found[name] = int(number[:6])
+    return found
+
+
 @click.group("sandbox")
 def command() -> None:
     """A local tenant that speaks Microsoft's protocols on loopback, to test plans on."""
@@ -63,8 +74,36 @@ def command() -> None:
     callback=_profile_name,
     help="Write the profiles NAME, NAME-reader and NAME-psrp.",
 )
+@click.option(
+    "--ports",
+    multiple=True,
+    metavar="NAME=PORT,…",
+    callback=_ports,
+    help="Listen on fixed ports, such as https=443,smtp_submission=587,smtp_mx=25 (repeatable).",
+)
+@click.option(
+    "--hostname", "hostnames", multiple=True, metavar="NAME", help="Add NAME to the certificate (repeatable)."
+)
+@click.option(
+    "--listen",
+    "address",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Listen on this IPv4 address; 0.0.0.0 lets other machines reach the sandbox.",
+)
 @click.pass_obj
-def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, lag: float | None, name: str) -> int:
+def start(
+    session: Session,
+    seeds: tuple[Path, ...],
+    state: Path,
+    detach: bool,
+    lag: float | None,
+    name: str,
+    ports: dict[str, int],
+    hostnames: tuple[str, ...],
+    address: str,
+) -> int:
     """Start it, and write the profile `sandbox`, with which every command reaches it."""
     state = _place(state)
     _refuse_takeover(name, state)
@@ -73,12 +112,15 @@ def start(session: Session, seeds: tuple[Path, ...], state: Path, detach: bool, 
     before = sandboxes.started(state)
     log = state / "sandbox.log" if detach else None
     with sandboxes.opened_log(log) if log else contextlib.nullcontext() as output:
-        process = sandboxes.launch(state, seeds, lag=lag, output=output, detach=detach)
+        listening = sandboxes.Listening(ports, hostnames, address)
+        process = sandboxes.launch(state, seeds, lag=lag, output=output, detach=detach, listening=listening)
     endpoints = sandboxes.ready(process, state, before, log)
     profiles = _write_profiles(endpoints, name)
     session.note(f"The sandbox of {endpoints['initial_domain']} is running (pid {endpoints['pid']}).")
     session.note(f"Use it with: provisioner --profile {name} plan")
     if detach:
+        if "exposure" in endpoints:  # in the foreground it says so itself
+            session.note(f"note: {visible(str(endpoints['exposure']))}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive this process
             del process
@@ -216,6 +258,45 @@ def certificate(session: Session, name: str, output: Path, state: Path) -> None:
         what = f"{output} cannot be written: {error.strerror or error}"
         raise InputError([Diagnostic("SANDBOX-OUTPUT", what, "name a file that can be")]) from error
     session.note(f"{output} has the certificate of {name} and its key.")
+
+
+@command.command("environment")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["env", "json", "hosts"]),
+    default="env",
+    show_default=True,
+    help="Print NAME=value lines, JSON, or lines for a hosts file.",
+)
+@click.option(
+    "--app",
+    "application",
+    default="app",
+    show_default=True,
+    metavar="NAME",
+    help="Sign in as this application of the tenant: app may write, reader_app may only read.",
+)
+@click.option("--ca", metavar="FILE", default="", help="Name FILE as the CA, a copy of it elsewhere.")
+@_state
+@click.pass_obj
+def environment(session: Session, format_: str, application: str, ca: str, state: Path) -> None:
+    """Print the environment variables with which other programs reach it: proxy, CA, and test credentials."""
+    endpoints = sandboxes.find(_place(state))
+    if endpoints is None or not sandboxes.held(endpoints):  # what it prints decides where other programs connect
+        raise Unavailable("no sandbox is running there", hint="provisioner sandbox start")
+    if format_ == "hosts":
+        session.result("".join(f"{visible(line)}\n" for line in sandboxes.hosts_lines(endpoints)))
+        return
+    if application not in endpoints["apps"]:
+        known = ", ".join(sorted(map(visible, endpoints["apps"])))
+        what = f'"{visible(application)}" is not an application of the sandbox'
+        raise InputError([Diagnostic("SANDBOX-APPLICATION", what, f"name one of: {known}")])
+    found = sandboxes.client_environment(endpoints, application, ca)
+    if format_ == "json":
+        session.json(found)
+    else:
+        session.result("".join(f"{name}={visible(value)}\n" for name, value in found.items()))
 
 
 @command.command("requests")

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -64,24 +64,77 @@ class Sandbox:
         """Publish a DNS record in the sandbox's world; without values it is removed."""
         self.ask("POST", "/dns", {"name": name, "type": type_, "values": list(values)})
 
+    def environment(self, application: str = "app") -> dict[str, str]:
+        """Environment variables with which other programs reach the sandbox (docs/offline-tests.md)."""
+        return client_environment(self.endpoints, application)
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """The requests that were made after number `since`, oldest first, as `provisioner sandbox requests` prints."""
+        found: list[dict[str, Any]] = self.ask("GET", f"/requests?since={since}")
+        return found
+
+    def mail(self) -> list[dict[str, Any]]:
+        """The mail that was delivered, oldest first, as `provisioner sandbox mail --format json` prints it."""
+        found: list[dict[str, Any]] = self.ask("GET", "/mail")
+        return found
+
+    def advance(self, seconds: float) -> None:
+        """Move the tenant's clock on: what takes time in the service, such as replication, happens at once."""
+        self.ask("POST", "/clock", {"advance": seconds})
+
+    def fault(self, rule: Mapping[str, Any]) -> None:
+        """Let something fail, such as `{"front": "graph", "times": 1, "do": {"status": 503}}` (docs/sandbox.md)."""
+        self.ask("POST", "/faults", dict(rule))
+
+    def load(self, seed: Mapping[str, Any]) -> None:
+        """Load a seed or an export into the running tenant. Raises InputError."""
+        self.ask("POST", "/load", dict(seed))
+
+    def reset(self) -> None:
+        """Put the tenant back to its start, and forget requests, mail and faults. Its clock goes on."""
+        self.ask("POST", "/reset")
+        self.ask("DELETE", "/requests")
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """A request to the control front (docs/sandbox.md). Raises InputError with its words, Unavailable."""
         return ask(self.endpoints, method, path, body)
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a sandbox listens: fixed ports by the names of endpoints.json, further names for its certificate, and an
+    IPv4 address. Only loopback, unless it says otherwise."""
+
+    ports: Mapping[str, int] = field(default_factory=dict)
+    hostnames: Sequence[str] = ()
+    address: str = "127.0.0.1"
+
+    def arguments(self) -> list[str]:
+        """The options of the program."""
+        ports = [f"--ports={name}={port}" for name, port in self.ports.items()]
+        return [f"--listen={self.address}", *ports, *(f"--hostname={name}" for name in self.hostnames)]
+
+
+LOOPBACK_ONLY = Listening()
+
+
 @contextlib.contextmanager
-def open_sandbox(*seeds: Path, state: Path | None = None) -> Iterator[Sandbox]:
+def open_sandbox(
+    *seeds: Path, state: Path | None = None, ports: Mapping[str, int] | None = None, hostnames: Sequence[str] = ()
+) -> Iterator[Sandbox]:
     """A sandbox from its start to its end. Raises InputError for a seed that is wrong or a missing extra, Unavailable.
 
-    `state` is a folder that is still to be made; without it a temporary one is used, and removed at the end.
+    `state` is a folder that is still to be made; without it a temporary one is used, and removed at the end. `ports`
+    are fixed ports by the names that `--ports` takes, `hostnames` further names for its certificate.
     """
+    listening = Listening(ports or {}, hostnames)
     check_start(seeds)
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-sandbox-"))) / "tenant"
         make_private(state)
         with opened_log(state / _LOG) as output:
-            process = launch(state, seeds, output=output)
+            process = launch(state, seeds, output=output, listening=listening)
         stack.callback(ended, process)
         endpoints = ready(process, state, log=state / _LOG)
         profile = ExactProfile(**profile_values(endpoints, "app", "rest"))
@@ -105,10 +158,17 @@ def opened_log(path: Path) -> IO[bytes]:
 
 
 def launch(
-    state: Path, seeds: Sequence[Path], *, lag: float | None = None, output: IO[bytes] | None, detach: bool = False
+    state: Path,
+    seeds: Sequence[Path],
+    *,
+    lag: float | None = None,
+    output: IO[bytes] | None,
+    detach: bool = False,
+    listening: Listening = LOOPBACK_ONLY,
 ) -> subprocess.Popen[bytes]:
     """Start the program on a state folder. `ready` tells when it answers, `ended` ends it."""
     arguments = [*_PROGRAM, "serve", "--state", str(state), *(f"--seed={seed}" for seed in seeds)]
+    arguments += listening.arguments()
     arguments += ["--lag", str(lag)] if lag is not None else []
     return subprocess.Popen(  # noqa: S603 - our own program
         arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **(platforms.detached() if detach else {})
@@ -130,7 +190,7 @@ def ready(process: subprocess.Popen[bytes], state: Path, before: str = "", log: 
         if code is not None:
             words = _last_line(log) if log else "see above"
             if code == 3:
-                raise InputError([Diagnostic("SANDBOX-SEED", f"the sandbox did not start: {words}")])
+                raise InputError([Diagnostic("SANDBOX-START", f"the sandbox did not start: {words}")])
             raise Unavailable(f"the sandbox did not start (exit {code}): {words}")
         time.sleep(0.01)
     process.kill()
@@ -162,7 +222,7 @@ def _is_its_own(found: Any, state: Path) -> bool:
     try:
         where = urlsplit(found["control"])
         local = (where.scheme, where.hostname) == ("https", "127.0.0.1") and where.port is not None
-        entries = (found, *(value for value in found.values() if isinstance(value, dict)))
+        entries = (found, *_tables(found), *_tables(found.get("apps", {})))
         files = [
             value for entry in entries for name, value in entry.items() if name == "ca" or str(name).endswith("_file")
         ]
@@ -170,6 +230,23 @@ def _is_its_own(found: Any, state: Path) -> bool:
         named = {"ca", "control_token_file", "initial_domain", "lock_file", "started"} <= found.keys()
         return local and beside and named and type(found["pid"]) is int and 1 < found["pid"] < 1 << 31
     except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    return (value for value in found.values() if isinstance(value, dict))
+
+
+def held(endpoints: Mapping[str, Any]) -> bool:
+    """Whether a process has the sandbox's folder now: files alone, such as those of a checkout, do not hold a lock."""
+    import filelock
+
+    try:
+        with filelock.FileLock(endpoints["lock_file"]).acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:
         return False
 
 
@@ -269,6 +346,38 @@ def profile_values(endpoints: Mapping[str, Any], application: str, transport: st
             "password": secret,
         }
     return values
+
+
+def client_environment(endpoints: Mapping[str, Any], application: str = "app", ca: str = "") -> dict[str, str]:
+    """Environment variables with which programs that know nothing of the sandbox reach it.
+
+    A proxy that leads the service's names to it, the CA for each of the usual TLS libraries, azure-identity's variables
+    for the application, and addresses for programs that take one. The secret was made when the sandbox started. `ca`
+    is where programs find a copy of the CA that cannot read the sandbox's folder; then no other file is named.
+    """
+    app = endpoints["apps"][application]
+    files = {} if ca else {"SANDBOX_CERTIFICATE_FILE": str(app["certificate_file"])}
+    ca = ca or str(endpoints["ca"])
+    addresses = ("smtp_submission", "smtp_hve", "smtp_mx", "dns", "psrp", "https")
+    return {
+        "HTTPS_PROXY": f"http://{endpoints['proxy']}",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "SSL_CERT_FILE": ca,
+        "REQUESTS_CA_BUNDLE": ca,
+        "CURL_CA_BUNDLE": ca,
+        "NODE_EXTRA_CA_CERTS": ca,
+        "AZURE_TENANT_ID": str(endpoints["tenant_id"]),
+        "AZURE_CLIENT_ID": str(app["client_id"]),
+        "AZURE_CLIENT_SECRET": Path(app["secret_file"]).read_text(encoding="utf-8").strip(),
+        **files,
+        **{f"SANDBOX_{name.upper()}": str(endpoints[name]) for name in addresses},
+    }
+
+
+def hosts_lines(endpoints: Mapping[str, Any]) -> list[str]:
+    """Lines of a hosts file that lead the service's names to the address that the sandbox listens on."""
+    address = urlsplit(endpoints["https"]).hostname
+    return [f"{address} {host}" for host in endpoints["service_hosts"]]
 
 
 class RefusedBySandbox(InputError):

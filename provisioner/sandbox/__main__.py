@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--lag", type=float, metavar="SECONDS", help="delay until a write shows in reads")
     serve.add_argument("--fast", action="store_true", help="no lag and no reordered lists")
+    serve.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="IPv4 address to listen on")
+    serve.add_argument("--ports", action="append", default=[], metavar="NAME=PORT,...", help="fixed ports")
+    serve.add_argument("--hostname", action="append", default=[], metavar="NAME", help="further name in certificates")
     return parser
 
 
@@ -54,9 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(given: argparse.Namespace) -> int:
     """Serve until the end, and return the exit code."""
     # Imported late: `--help` and usage errors need none of it.
+    from provisioner.sandbox.listening import parsed
     from provisioner.sandbox.server import Options, StartError, serve
 
-    options = Options(given.state.resolve(), tuple(given.seed), given.lag, given.fast)
+    try:
+        listening = parsed(given.listen, given.ports, given.hostname)
+    except ValueError as error:
+        _announce(f"error: {error}")
+        return 3
+    options = Options(given.state.resolve(), tuple(given.seed), given.lag, given.fast, listening)
     try:
         asyncio.run(serve(options, _announce))
     except StartError as error:

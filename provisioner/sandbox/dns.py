@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import struct
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, cast
@@ -29,6 +28,7 @@ import dns.tsig
 
 from provisioner.sandbox.dns_update import keyring, refusal, soa, update, zones
 from provisioner.sandbox.dns_values import rdata
+from provisioner.sandbox.listening import Listening, unavailable
 from provisioner.sandbox.public_dns import Records, names
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def wire(response: dns.message.Message, limit: int) -> bytes:
 
 
 class DnsFront:
-    """The listening half: one port number on 127.0.0.1 for UDP and TCP."""
+    """The listening half: one port number for UDP and TCP."""
 
     def __init__(self, tenant: Tenant, faults: Faults, secret: str) -> None:
         self._tenant, self._faults, self._keys = tenant, faults, keyring(secret)
@@ -128,24 +128,23 @@ class DnsFront:
         self._udp: asyncio.DatagramTransport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> int:
-        """Listen on a free port and return it. Raises OSError."""
+    async def start(self, listening: Listening) -> int:
+        """Listen on one port for TCP and UDP and return it. Raises OSError."""
         loop = asyncio.get_running_loop()
         for attempt in range(20):
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            listener.bind(("127.0.0.1", 0))
-            port = int(listener.getsockname()[1])
+            listener = (listening if attempt == 0 else Listening(listening.address, listening.ports)).listener("dns")
+            address, port = listener.getsockname()
             try:
-                self._udp, _ = await loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self), local_addr=("127.0.0.1", port)
-                )
-            except OSError:  # the number is free for TCP but taken for UDP: try another
+                self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(address, port))
+            except OSError as error:  # the number is free for TCP but taken for UDP: try another
                 listener.close()
+                if "dns" in listening.ports:
+                    raise unavailable("dns", address, port, error) from None
                 if attempt == 19:
                     raise
                 continue
             self._tcp = await asyncio.start_server(self._stream, sock=listener)
-            return port
+            return int(port)
         raise AssertionError("unreachable")
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What differs between Windows and the POSIX systems, for the sandbox: locks, replacing a file, signals.
+"""What differs between Windows and the POSIX systems, for the sandbox: locks, replacing a file, signals, ports.
 
 A folder cannot be opened and locked on Windows, a file that is open cannot be replaced there (learn.microsoft.com,
 "MoveFileExW"), and its event loop takes no signals (Python, asyncio, "Platform Support").
@@ -7,7 +7,9 @@ A folder cannot be opened and locked on Windows, a file that is open cannot be r
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable
@@ -62,3 +64,13 @@ def on_ending(act: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(act))
+
+
+def reusable(listener: socket.socket) -> None:
+    """Let a socket be bound to a port whose last connections are still ending.
+
+    Not on Windows, where the same option would take the port from a program that listens on it (learn.microsoft.com,
+    "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE"), and where ending connections do not hold a port.
+    """
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -114,6 +114,16 @@ def of_the_service(domain: str) -> bool:
     return domain.endswith(tuple(service.tenants for service in _SERVICES))
 
 
+def mx_hosts(tenant: Tenant) -> list[str]:
+    """The MX hosts of the tenant's accepted domains, classic ones and those that Graph names."""
+    named = _named_by_graph(tenant)
+    found: dict[str, None] = {}
+    for row in tenant.rows("AcceptedDomain"):
+        domain = str(row.get("DomainName", "")).lower()
+        found |= dict.fromkeys((asked_for(tenant.initial_domain, domain).mx, *named.get(domain, ())))
+    return list(found)
+
+
 def _published(tenant: Tenant) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for service in _SERVICES:

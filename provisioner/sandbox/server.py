@@ -17,7 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from provisioner.sandbox.apps import FEDERATED_LIFETIME_S, AppCredentials, ensure_standard_apps
+from provisioner.sandbox.listening import Listening, remember
 from provisioner.sandbox.platforms import lock_of, on_ending, remove
+from provisioner.sandbox.public_dns import mx_hosts
+from provisioner.sandbox.service_hosts import SMTP, WEB, ByHost, certificate_names
 from provisioner.sandbox.tls import (
     ListenerFiles,
     ensure_ca,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
     from provisioner.sandbox.dns import DnsFront
     from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.proxy import ProxyFront
     from provisioner.sandbox.tenant import Tenant
 
 _SAVE_EVERY_S = 0.5
@@ -58,12 +62,14 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `serve` was asked: state folder, seeds in order, seconds of replication lag (None: as the state says)."""
+    """What `serve` was asked: state folder, seeds in order, seconds of replication lag (None: as the state says), and
+    where to listen."""
 
     state: Path
     seeds: tuple[Path, ...] = ()
     lag_s: float | None = None
     fast: bool = False
+    listening: Listening = field(default_factory=Listening)
 
 
 @contextlib.contextmanager
@@ -99,16 +105,6 @@ class _ByPort:
         await self._fronts[scope["server"][1]](scope, receive, send)
 
 
-def listen() -> socket.socket:
-    """A listening TCP socket on a free loopback port.
-
-    The protocol is named, because asyncio sets TCP_NODELAY only then: without it every answer waits some 40 ms.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    return listener
-
-
 def _meeting(met: Callable[[tuple[str, int], bytes | None], None]) -> type[asyncio.Protocol]:
     """uvicorn's protocol, telling of each connection the address and the client's certificate, if it has one."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -125,11 +121,13 @@ def _meeting(met: Callable[[tuple[str, int], bytes | None], None]) -> type[async
 class Sandbox:
     """All fronts of one tenant, from `start` to `stop`."""
 
-    def __init__(self, tenant: Tenant, faults: Faults, folder: Path) -> None:
+    def __init__(self, tenant: Tenant, faults: Faults, folder: Path, listening: Listening) -> None:
         self.tenant, self.faults, self.folder = tenant, faults, folder
+        self._listening = listening.with_memory(folder)
         self.stopping = asyncio.Event()
         self._servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
         self._dns: DnsFront | None = None
+        self._proxy: ProxyFront | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._credentials: list[AppCredentials] = []
         self._addresses: dict[str, str] = {}
@@ -145,7 +143,8 @@ class Sandbox:
 
     async def start(self) -> None:
         """Bring every front up and write endpoints.json. Raises OSError or ValueError."""
-        files = ensure_ca(self.folder / "ca")
+        names = (*certificate_names(mx_hosts(self.tenant)), *self._listening.hostnames)
+        files = ensure_ca(self.folder / "ca", names)
         self._ensure_secret_file("control-token")
         self._ensure_secret_file("identity-header")
         apps = self._ensure_apps()
@@ -153,8 +152,10 @@ class Sandbox:
         await self._serve_managed_identity(apps["app"]["client_id"])
         await self._serve_psrp(files)
         await self._serve_dns()
-        self._addresses |= await self._smtp.start(files)
+        self._addresses |= await self._smtp.start(files, self._listening)
+        await self._serve_proxy()
         self._addresses["ca"] = str(files.ca)
+        remember(self.folder, self._addresses)
         self._first = self.save()  # before anybody knows where it is: what it says from then on is kept
         self._write_endpoints(apps)
         self._chores = [asyncio.create_task(self._save_changes()), asyncio.create_task(self._renew_federated_tokens())]
@@ -168,8 +169,9 @@ class Sandbox:
         for server, _ in self._servers:
             server.should_exit = True
         await asyncio.gather(*(task for _, task in self._servers))
-        if self._dns is not None:
-            await self._dns.stop()
+        for front in (self._dns, self._proxy):
+            if front is not None:
+                await front.stop()
         await self._smtp.stop()
         self.faults.close()
         self.save()
@@ -233,26 +235,41 @@ class Sandbox:
             "control": control_app(self.tenant, self.faults, token, actions),
             "mta_sts": policy_app(self.tenant, self.faults),
         }
-        listeners = {name: listen() for name in fronts}
+        fronts["https"] = ByHost(dict(fronts))
+        listeners = {name: self._listening.listener(name) for name in fronts}
         ports = {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}
         app = _ByPort({ports[name]: front for name, front in fronts.items()})
         tls = await self._run_server(app, list(listeners.values()), leaf=files.leaf)
         if tls is not None:
             certify(tls, files.ca, files.ca.with_name("ca-key.pem"))
         policies = ports.pop("mta_sts")
-        self._addresses |= {name: f"https://127.0.0.1:{port}" for name, port in ports.items()}
-        self._addresses["mta_sts"] = f"127.0.0.1:{policies}"
+        self._addresses |= {name: f"https://{self._listening.local(name, port)}" for name, port in ports.items()}
+        self._addresses["mta_sts"] = self._listening.local("mta_sts", policies)
+
+    async def _serve_proxy(self) -> None:
+        """Last: it leads to the others."""
+        from provisioner.sandbox.proxy import ProxyFront
+
+        found = {
+            name: self._addresses[name].removeprefix("https://").rpartition(":")
+            for name in ("https", "smtp_submission", "smtp_hve", "smtp_mx")
+        }
+        self._proxy = ProxyFront(self.faults, {name: (host, int(port)) for name, (host, _, port) in found.items()})
+        listener = self._listening.listener("proxy")
+        self._addresses["proxy"] = self._listening.local("proxy", int(listener.getsockname()[1]))
+        await self._proxy.start(listener)
 
     async def _serve_managed_identity(self, client_id: str) -> None:
         from provisioner.sandbox.entra import managed_identity_app
 
-        listener = listen()
+        listener = self._listening.listener("managed_identity")
         header = (self.folder / "identity-header").read_text(encoding="utf-8")
         app = managed_identity_app(
             self.tenant, self.faults, self._token_key, identity_header=header, client_id=client_id
         )
         await self._run_server(app, [listener])
-        self._addresses["managed_identity"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        address = self._listening.local("managed_identity", int(listener.getsockname()[1]))
+        self._addresses["managed_identity"] = f"http://{address}"
         self._addresses["identity_header_file"] = str(self.folder / "identity-header")
 
     async def _serve_psrp(self, files: ListenerFiles) -> None:
@@ -262,11 +279,12 @@ class Sandbox:
         trusted = files.ca.with_name("clients.pem")
         own = [row["pem"].strip() for app in self.tenant.apps for row in app["certificates"]]
         write_private(trusted, "\n".join([files.ca.read_text(encoding="utf-8").strip(), *own, ""]).encode())
-        listener, peers = listen(), PeerCertificates()
+        listener, peers = self._listening.listener("psrp"), PeerCertificates()
         app = psrp_app(self.tenant, self.faults, peers)
         client_certificates = {"ssl_ca_certs": str(trusted), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
         await self._run_server(app, [listener], leaf=files.leaf, http=_meeting(peers.met), **client_certificates)
-        self._addresses["psrp"] = f"https://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+        address = self._listening.local("psrp", int(listener.getsockname()[1]))
+        self._addresses["psrp"] = f"https://{address}{PATH}"
         self._addresses["psrp_configuration"] = JEA
         self._addresses["psrp_host_configuration"] = HOST
 
@@ -279,7 +297,7 @@ class Sandbox:
         self._dns = DnsFront(self.tenant, self.faults, secret)
         self._addresses["dns_key_name"] = KEY_NAME
         self._addresses["dns_key_file"] = str(self.folder / "dns-update-key")
-        self._addresses["dns"] = f"127.0.0.1:{await self._dns.start()}"
+        self._addresses["dns"] = self._listening.local("dns", await self._dns.start(self._listening))
 
     async def _run_server(
         self, app: ASGIApp, listeners: list[socket.socket], leaf: Path | None = None, **options: Any
@@ -320,6 +338,8 @@ class Sandbox:
             "tenant_id": self.tenant.tenant_id,
             "initial_domain": self.tenant.initial_domain,
             **self._addresses,
+            "service_hosts": self._service_hosts(),
+            **({"exposure": exposure} if (exposure := self._listening.exposure()) else {}),
             "control_token_file": str(self.folder / "control-token"),
             "lock_file": str(self.folder / _LOCK),
             "app": apps["app"],
@@ -327,6 +347,10 @@ class Sandbox:
             "apps": apps,
         }
         write_private_json(self.folder / "endpoints.json", document)
+
+    def _service_hosts(self) -> list[str]:
+        """The service's names that the sandbox stands in for, with the MX hosts of the tenant's domains."""
+        return [*WEB, *SMTP, *mx_hosts(self.tenant)]
 
     async def _save_changes(self) -> None:
         pause_s = _SAVE_EVERY_S
@@ -398,13 +422,16 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
     with owned(options.state):
         tenant = open_tenant(options, announce)
         try:
-            sandbox = Sandbox(tenant, Faults(tenant.clock, options.state / "requests.jsonl"), options.state)
+            faults = Faults(tenant.clock, options.state / "requests.jsonl")
+            sandbox = Sandbox(tenant, faults, options.state, options.listening)
         except (OSError, ValueError) as error:
             raise StartError(f"the state folder {options.state} cannot be used: {error}") from None
         on_ending(sandbox.stopping.set)
         try:
             await sandbox.start()
             announce(f"sandbox ready: {options.state / 'endpoints.json'}")
+            if exposure := options.listening.exposure():
+                announce(f"note: {exposure}")
             await sandbox.stopping.wait()
         except (OSError, ValueError) as error:
             raise StartError(f"the sandbox cannot start: {error}") from None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiosmtpd.smtp import Session
 
     from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.listening import Listening
     from provisioner.sandbox.mail_store import MailStore
     from provisioner.sandbox.tenant import Tenant
     from provisioner.sandbox.tls import ListenerFiles
@@ -45,7 +46,7 @@ class SmtpFront:
         self.lockout, self.rate = Lockout(tenant), MessageRate()
         self._servers: list[asyncio.Server] = []
 
-    async def start(self, files: ListenerFiles) -> dict[str, str]:
+    async def start(self, files: ListenerFiles, listening: Listening) -> dict[str, str]:
         """Listen; the addresses of `smtp_submission`, `smtp_hve` and `smtp_mx`."""
         submission, exchange = _context(files), _context(files, clients=True)
         loop = asyncio.get_running_loop()
@@ -57,9 +58,9 @@ class SmtpFront:
                 HighVolume(self), HVE_HOST, submission, ("LOGIN", "XOAUTH2"), tls_first=True)),
             ("smtp_mx", lambda: Server(Exchange(self), EXCHANGE_HOST, exchange, (), tls_first=False)),
         ):  # fmt: skip
-            server = await loop.create_server(make, "127.0.0.1", 0)
-            self._servers.append(server)
-            found[name] = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            listener = listening.listener(name)
+            found[name] = listening.local(name, int(listener.getsockname()[1]))
+            self._servers.append(await loop.create_server(make, sock=listener))
         return found
 
     async def stop(self) -> None:

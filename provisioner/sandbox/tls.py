@@ -1,8 +1,8 @@
 """Keys and certificates of the sandbox: its CA, the leaf of its listeners, RSA keys that are made once and kept.
 
-A private CA stands in the state folder, so that a client that trusted it yesterday trusts it today. The leaf names
-127.0.0.1 and localhost and is issued anew at each start (a millisecond). RSA keys take some 50 ms each and are
-therefore made once and read back afterwards. Who owns which key is decided in apps.py and server.py, not here.
+A private CA stands in the state folder, so that a client that trusted it yesterday trusts it today. The leaf is issued
+anew at each start (a millisecond): for loopback, and for the names that the caller gives. RSA keys take some 50 ms each
+and are therefore made once and read back afterwards. Who owns which key is decided in apps.py and server.py, not here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from provisioner.sandbox.platforms import replace
 
-_LEAF_NAMES = (
-    "127.0.0.1", "localhost", "smtp.office365.com", "outlook.office365.com", "smtp.hve.mx.microsoft",
-    "*.mail.protection.outlook.com",
-    "smtp.office365.us", "*.mail.protection.office365.us",
-    "smtp.partner.outlook.cn", "*.mail.protection.partner.outlook.cn",
-)  # fmt: skip
-"""Loopback, and the names by which devices know the SMTP ports: what checks the name must find it."""
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +68,11 @@ class SigningKey:
         return jwt.encode(claims, self.private, algorithm="RS256", headers={"kid": self.kid, "x5t": self.kid})
 
 
-def ensure_ca(folder: Path) -> ListenerFiles:
-    """The CA of `folder`, made there when missing, and a fresh leaf. Raises ValueError when the files are broken."""
+def ensure_ca(folder: Path, names: Iterable[str] = ()) -> ListenerFiles:
+    """The CA of `folder`, made there when missing, and a fresh leaf for loopback and `names`.
+
+    Raises ValueError when the files are broken.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificate, key = folder / "ca.pem", folder / "ca-key.pem"
     if certificate.exists() and key.exists():
@@ -86,7 +84,7 @@ def ensure_ca(folder: Path) -> ListenerFiles:
         ca = trustme.CA(organization_name="provisioner sandbox", organization_unit_name="loopback only")
         write_private(key, ca.private_key_pem.bytes())
         write_private(certificate, ca.cert_pem.bytes())
-    leaf = ca.issue_cert(*_LEAF_NAMES, organization_name="provisioner sandbox")
+    leaf = ca.issue_cert(*dict.fromkeys((*_LOOPBACK_NAMES, *names)), organization_name="provisioner sandbox")
     chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
     write_private(folder / "leaf.pem", leaf.private_key_pem.bytes() + chain)
     return ListenerFiles(ca=certificate, leaf=folder / "leaf.pem")

@@ -46,7 +46,7 @@ def run_in_process(
 ) -> subprocess.CompletedProcess[str]:
     """Run `provisioner ARGUMENTS` in a folder, with nothing on standard input. Raises Hanging after `limit_s`."""
     assert threading.current_thread() is threading.main_thread(), "a command takes the process: run the program instead"
-    with _streams() as (out, err), _place(folder, environment), _handlers(), _forking(), _limit(arguments, limit_s):
+    with _streams() as (out, err), _place(folder, environment), _handlers(), forking(), _limit(arguments, limit_s):
         code = contextvars.Context().run(main, list(arguments), clock)
     return subprocess.CompletedProcess(["provisioner", *arguments], code, out.getvalue(), err.getvalue())
 
@@ -114,18 +114,25 @@ def _handlers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _forking() -> Iterator[None]:
+def forking() -> Iterator[None]:
+    """What starts a sandbox forks one (tests/forked.py)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sandboxes, "launch", _launch)
         yield
 
 
 def _launch(
-    state: Path, seeds: Sequence[Path], *, lag: float | None = None, output: IO[bytes] | None, detach: bool = False
+    state: Path,
+    seeds: Sequence[Path],
+    *,
+    lag: float | None = None,
+    output: IO[bytes] | None,
+    detach: bool = False,
+    listening: sandboxes.Listening = sandboxes.LOOPBACK_ONLY,
 ) -> Forked:
     """`sandboxes.launch`, by a fork."""
     assert output is not None, "in the foreground it is a program's: run that instead"
-    arguments = ["serve", "--state", str(state), *(f"--seed={seed}" for seed in seeds)]
+    arguments = ["serve", "--state", str(state), *(f"--seed={seed}" for seed in seeds), *listening.arguments()]
     return Forked(arguments + (["--lag", str(lag)] if lag is not None else []), Path(output.name))
 
 

@@ -31,6 +31,7 @@ NEEDS_NO_TENANT: Sequence[tuple[str, ...]] = (
     ("sandbox", "dump"),
     ("sandbox", "requests"),
     ("sandbox", "mail"),
+    ("sandbox", "environment"),
     ("sandbox", "reset"),
     ("sandbox", "stop"),
     ("sandbox", "run", "Get-InboundConnector"),

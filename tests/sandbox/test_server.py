@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.sandbox.server import listen
+from provisioner.sandbox.listening import listener
 from tests.clocks import until
 from tests.forked import Forked
 from tests.sandbox.conftest import Running, seed, start_program
@@ -63,9 +63,9 @@ def test_answers_do_not_wait_for_delayed_acknowledgements() -> None:
             accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
 
-        listener = listen()
-        async with await asyncio.start_server(meet, sock=listener):
-            _, writer = await asyncio.open_connection(*listener.getsockname())
+        bound = listener()
+        async with await asyncio.start_server(meet, sock=bound):
+            _, writer = await asyncio.open_connection(*bound.getsockname())
             found = await accepted
             writer.close()
             await writer.wait_closed()
@@ -119,7 +119,7 @@ def test_control_stop_ends_it_and_leaves_no_listener(start_sandbox: Start, tmp_p
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=2)
     names = {path.name for path in tmp_path.iterdir()}
-    written = {"requests.jsonl", "sandbox.lock", "tenant.json"}
+    written = {"ports.json", "requests.jsonl", "sandbox.lock", "tenant.json"}
     keys = {"apps", "ca", "control-token", "dns-update-key", "dns-update-secret", "identity-header"}
     assert names <= written | keys
 
@@ -220,3 +220,36 @@ def test_nothing_of_the_client_libraries_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout == "[] []\n"
+
+
+def test_fixed_ports_and_names_hold_and_free_ports_survive_a_restart(start_sandbox: Start, tmp_path: Path) -> None:
+    with listener() as free:
+        port = int(free.getsockname()[1])
+    first = start_sandbox(tmp_path, "--ports", f"https={port}", "--hostname", "exchange.example")
+    assert first.endpoints["https"] == f"https://127.0.0.1:{port}"
+    assert "exposure" not in first.endpoints
+    trust = ssl.create_default_context(cafile=first.ca)
+    for name in ("exchange.example", "graph.microsoft.com", "127.0.0.1"):
+        with socket.create_connection(("127.0.0.1", port)) as line, trust.wrap_socket(line, server_hostname=name):
+            pass
+    other = tmp_path.with_name(f"{tmp_path.name}-other")
+    code, lines = ends(tmp_path / "second", "serve", "--state", str(other), "--ports", f"https={port}")
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith(f"error: the sandbox cannot start: port {port} of 127.0.0.1, for https, cannot be used")
+    assert first.stop() == 0
+    again = start_sandbox(tmp_path)
+    assert {n: v for n, v in again.endpoints.items() if n not in ("pid", "started")} == {
+        n: v for n, v in first.endpoints.items() if n not in ("pid", "started")
+    }
+
+
+def test_a_start_for_other_machines_says_what_it_exposes(start_sandbox: Start, tmp_path: Path) -> None:
+    running = start_sandbox(tmp_path, "--listen", "0.0.0.0")
+    for name in ("control", "graph"):
+        assert running.endpoints[name].startswith("https://127.0.0.1:")
+    said = tmp_path.with_name(f"{tmp_path.name}.log").read_text(encoding="utf-8")
+    assert f"note: {running.endpoints['exposure']}" in said
+    control, graph = (int(running.endpoints[name].rpartition(":")[2]) for name in ("control", "graph"))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", control), timeout=2)
+    socket.create_connection(("127.0.0.2", graph), timeout=2).close()

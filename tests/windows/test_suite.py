@@ -134,6 +134,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "sandbox dump"),
     (0, "sandbox mail"),
     (0, "sandbox requests"),
+    (0, "sandbox environment --format json"),
     (0, "sandbox reset"),
     (0, "sandbox stop"),
     (1, "sandbox status"),
