@@ -1,0 +1,152 @@
+"""Python libraries. They read proxy, CA and credentials from the environment of their process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.foreign.tenant import ADMINISTRATOR, MAILBOX, PASSWORD, PUBLIC_APP
+
+_LOGIN = "https://login.microsoftonline.com"
+_GRAPH = "https://graph.microsoft.com"
+_EXCHANGE = "https://outlook.office365.com"
+
+
+def msal(environment: Mapping[str, str], folder: Path) -> list[str]:
+    """Secret, certificate, cache, device code and password, at the service's own authority, with instance discovery."""
+    import msal as library  # type: ignore[import-untyped]
+    import requests
+
+    tenant = environment["AZURE_TENANT_ID"]
+    secret = library.ConfidentialClientApplication(
+        environment["AZURE_CLIENT_ID"],
+        authority=f"{_LOGIN}/{tenant}",
+        client_credential=environment["AZURE_CLIENT_SECRET"],
+    )
+    token = secret.acquire_token_for_client([f"{_GRAPH}/.default"])
+    assert "access_token" in token, token
+    assert secret.acquire_token_for_client([f"{_GRAPH}/.default"])["token_source"] == "cache"
+    page = requests.get(
+        f"{_GRAPH}/v1.0/users?$top=5", headers={"Authorization": f"Bearer {token['access_token']}"}, timeout=30
+    )
+    assert len(page.json()["value"]) == 5, page.text
+    pem = Path(environment["SANDBOX_CERTIFICATE_FILE"]).read_text(encoding="utf-8")
+    certificate = library.ConfidentialClientApplication(
+        environment["AZURE_CLIENT_ID"],
+        authority=f"{_LOGIN}/{tenant}",
+        client_credential={"private_key": pem, "public_certificate": pem[pem.index("-----BEGIN CERTIFICATE") :]},
+    )
+    token = certificate.acquire_token_for_client([f"{_EXCHANGE}/.default"])
+    assert "access_token" in token, token
+    user = library.PublicClientApplication(PUBLIC_APP, authority=f"{_LOGIN}/organizations")
+    flow = user.initiate_device_flow([f"{_GRAPH}/User.Read"])
+    assert "user_code" in flow, flow
+    token = user.acquire_token_by_device_flow(flow)
+    assert token.get("id_token_claims", {}).get("preferred_username") == ADMINISTRATOR, token
+    (account,) = user.get_accounts()
+    assert user.acquire_token_silent([f"{_GRAPH}/User.Read"], account)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # msal advises against passwords; scripts still use them
+        token = user.acquire_token_by_username_password(MAILBOX, PASSWORD, [f"{_GRAPH}/User.Read"])
+    assert "access_token" in token, token
+    return [f"msal {library.__version__}: secret, certificate, cache, device code, refresh, password; Graph users"]
+
+
+def azure_identity(environment: Mapping[str, str], folder: Path) -> list[str]:
+    """EnvironmentCredential, synchronous and not, and a certificate."""
+    from azure.identity import CertificateCredential, EnvironmentCredential
+    from azure.identity.aio import EnvironmentCredential as AsyncCredential
+
+    with EnvironmentCredential() as credential:
+        assert credential.get_token(f"{_GRAPH}/.default").token
+    with CertificateCredential(
+        environment["AZURE_TENANT_ID"], environment["AZURE_CLIENT_ID"], environment["SANDBOX_CERTIFICATE_FILE"]
+    ) as certificate:
+        assert certificate.get_token(f"{_EXCHANGE}/.default").token
+
+    async def asynchronously() -> str:
+        async with AsyncCredential() as credential:
+            found = await credential.get_token(f"{_GRAPH}/.default")
+            return str(found.token)
+
+    assert asyncio.run(asynchronously())
+    return [f"azure-identity {version('azure-identity')}: EnvironmentCredential (also aio), CertificateCredential"]
+
+
+def msgraph_sdk(environment: Mapping[str, str], folder: Path) -> list[str]:
+    """Users over pages, domains and the organization, as typed models."""
+    from azure.identity.aio import EnvironmentCredential
+    from msgraph import GraphServiceClient  # type: ignore[attr-defined]
+    from msgraph_core.tasks.page_iterator import PageIterator
+
+    async def ask() -> tuple[int, list[str], str]:
+        async with EnvironmentCredential() as credential:
+            client = GraphServiceClient(credential, ["https://graph.microsoft.com/.default"])
+            users: list[object] = []
+
+            def more(user: object) -> bool:
+                users.append(user)
+                return True
+
+            first = await client.users.get()
+            await PageIterator(first, client.request_adapter).iterate(more)
+            domains = await client.domains.get()
+            organization = await client.organization.get()
+            return len(users), sorted(d.id for d in domains.value), organization.value[0].display_name
+
+    count, domains, name = asyncio.run(ask())
+    assert count >= 27, count
+    assert (domains, name) == (["contoso.com", "contoso.onmicrosoft.com"], "Contoso")
+    return [f"msgraph-sdk {version('msgraph-sdk')}: users over pages, domains, organization"]
+
+
+def pypsrp(environment: Mapping[str, str], folder: Path) -> list[str]:
+    """Basic and certificate authentication at the management host; a cmdlet with parameters, and an error record."""
+    from pypsrp.powershell import PowerShell, RunspacePool
+    from pypsrp.wsman import WSMan
+
+    where = urlsplit(environment["SANDBOX_PSRP"])
+    with (
+        WSMan(
+            str(where.hostname),
+            port=where.port,
+            path=where.path.lstrip("/"),
+            ssl=True,
+            auth="basic",
+            username="app",
+            password=environment["AZURE_CLIENT_SECRET"],
+            cert_validation=environment["SSL_CERT_FILE"],  # type: ignore[arg-type]  # pypsrp's page: or a path
+        ) as wsman,
+        RunspacePool(wsman, configuration_name="ExchangeMail") as pool,
+    ):
+        shell = PowerShell(pool)
+        shell.add_cmdlet("Get-InboundConnector").add_parameter("Identity", "hq")
+        (row,) = shell.invoke()
+        assert row.extended_properties["Name"] == "hq", row.extended_properties
+        shell = PowerShell(pool)
+        shell.add_cmdlet("Get-AcceptedDomain")
+        assert len(shell.invoke()) == 2
+        shell = PowerShell(pool)
+        shell.add_cmdlet("Get-InboundConnector").add_parameter("Identity", "nobody")
+        shell.invoke()
+        assert "couldn't be found" in str(shell.streams.error[0]), shell.streams.error
+    return [f"pypsrp {version('pypsrp')}: a session with basic authentication, cmdlets, an error record"]
+
+
+CLIENTS = {
+    "msal": msal,
+    "azure-identity": azure_identity,
+    "msgraph-sdk": msgraph_sdk,
+    "pypsrp": pypsrp,
+}
+
+
+if __name__ == "__main__":
+    for line in CLIENTS[sys.argv[1]](os.environ, Path.cwd()):
+        sys.stdout.write(line + "\n")
