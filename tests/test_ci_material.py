@@ -30,7 +30,8 @@ STARTERS = ROOT / "provisioner" / "operations" / "starters"
 GITHUB = STARTERS / "github.yml"
 GITLAB = STARTERS / "gitlab.yml"
 FILES = [ACTION, GITHUB, GITLAB, ROOT / ".pre-commit-hooks.yaml"]
-WORKFLOWS = [GITHUB, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
+SERVICE = ROOT / "docs" / "offline-tests" / "github.yml"
+WORKFLOWS = [GITHUB, SERVICE, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
 
 
 def texts(node: Any) -> Iterator[str]:
