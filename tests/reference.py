@@ -17,7 +17,7 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from provisioner import diagnostics
+from provisioner import __version__, diagnostics
 from provisioner.cli.main import COMMANDS, cli
 from provisioner.diagnosis.causes import CAUSES
 from provisioner.plan import document
@@ -65,6 +65,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / "reference" / "rules.md", rules_page()
     yield DOCS / "reference" / "causes.md", causes_page()
     yield DOCS / "reference" / "settings.md", settings_page()
+    yield DOCS / "reference" / "provisioner.1", man_page()
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -108,6 +109,61 @@ def commands_page() -> str:
             parts.append("\n" + _table("option", "what", rows=[(f"`{n}`", text) for n, text in rows]))
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"
+
+
+# --- the page for man(1) ---------------------------------------------------------------------------------------------
+
+_EXIT_STATUS = {
+    "0": "Done.",
+    "1": "An error that is none of the others.",
+    "2": "Changes are present (drift; plan --detailed-exitcode).",
+    "3": "The plan, the settings or the command line are wrong, or an extra is missing.",
+    "4": "Sign-in refused, or a permission is missing.",
+    "5": "The tenant could not be read completely.",
+    "6": "Blocked by a guard or an unmet precondition.",
+    "7": "The change set is stale.",
+    "8": "Partly applied, waiting or unconfirmed.",
+    "9": "Another apply holds the tenant.",
+    "10": "Declined, nobody to ask, or approved by too few people.",
+    "129, 130, 141, 143": "Ended by a closed terminal, Ctrl-C, a closed pipe, SIGTERM.",
+}
+
+
+def man_page() -> str:
+    """One page for the program and all of its commands, in the macros of man(7)."""
+    parts = [
+        '.\\" Written by scripts/reference\n',
+        f'.TH PROVISIONER 1 "" "provisioner {__version__}" "User Commands"\n',
+        ".SH NAME\nprovisioner \\- manage what may send mail through Exchange Online, from a plan\n",
+        f".SH SYNOPSIS\n.B {_roff(usage('', cli))}\n",
+        f".SH DESCRIPTION\n{_roff(paragraphs(cli.help or ''))}\n",
+        f".SH OPTIONS\n{_man_options('', cli)}",
+        ".SH COMMANDS\n",
+    ]
+    for typed, command in list(commands())[1:]:
+        parts.append(f".SS {_roff(usage(typed, command))}\n{_roff(paragraphs(command.help or ''))}\n")
+        parts.append(_man_options(typed, command))
+    parts.append(".SH EXIT STATUS\n")
+    parts.extend(f".TP\n.B {code}\n{_roff(text)}\n" for code, text in _EXIT_STATUS.items())
+    parts.append(
+        ".SH ENVIRONMENT\n.TP\n.B PROVISIONER_PROFILE\nThe profile to use.\n"
+        ".TP\n.B PROVISIONER_*\nThe keys of a profile, such as PROVISIONER_TIMEOUTS_\\|_CONFIRM_S.\n"
+        ".TP\n.B PROVISIONER_VAR_*\nThe variables of a plan.\n"
+        ".SH FILES\n.TP\n.I ~/.config/provisioner/provisioner.toml\nYour own profiles.\n"
+        ".TP\n.I provisioner.toml\nThe profiles of a checkout.\n.TP\n.I plans/\nThe plan, if no path is given.\n"
+        ".SH SEE ALSO\n.B provisioner explain\n.I RULE\nprints the page of a rule or cause.\n"
+    )
+    return "".join(parts)
+
+
+def _man_options(typed: str, command: click.Command) -> str:
+    return "".join(f".TP\n.B {_roff(names)}\n{_roff(text)}\n" for names, text in options(typed, command))
+
+
+def _roff(text: str) -> str:
+    """Text in which nothing is a request or an escape of roff, with its paragraphs."""
+    lines = text.replace("\\", "\\e").replace("-", "\\-").split("\n")
+    return "\n".join(".PP" if not line else f"\\&{line}" if line[0] in ".'" else line for line in lines)
 
 
 # --- exit codes ------------------------------------------------------------------------------------------------------

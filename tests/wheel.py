@@ -69,7 +69,9 @@ def look_inside(wheel: Path) -> None:
     demand(source <= names, f"files are missing: {sorted(source - names)}")
     pages = {f"provisioner/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "docs").rglob("*") if p.is_file()}
     demand(pages <= names, f"pages are missing: {sorted(pages - names)}")
-    strangers = {n for n in names if not n.startswith(("provisioner/", place.split("/")[0]))}
+    manual = f"{place.split('/')[0].removesuffix('.dist-info')}.data/data/share/man/man1/provisioner.1"
+    demand(manual in names, "the page for man is missing")
+    strangers = {n for n in names if not n.startswith(("provisioner/", place.split("/")[0]))} - {manual}
     demand(not strangers, f"files that do not belong there: {sorted(strangers)}")
     demand(metadata["Name"] == extras.DISTRIBUTION, f"the name is {metadata['Name']}")
     demand(metadata["Version"] == __version__, f"the version is {metadata['Version']}")
