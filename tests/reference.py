@@ -7,6 +7,7 @@ person writes about these things stands on pages of its own, to which these lead
 from __future__ import annotations
 
 import importlib
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,6 +164,7 @@ def _man_options(typed: str, command: click.Command) -> str:
 def _roff(text: str) -> str:
     """Text in which nothing is a request or an escape of roff, with its paragraphs."""
     lines = text.replace("\\", "\\e").replace("-", "\\-").split("\n")
+    lines = [re.sub(r"[^\x00-\x7f]", lambda found: f"\\[u{ord(found[0]):04X}]", line) for line in lines]
     return "\n".join(".PP" if not line else f"\\&{line}" if line[0] in ".'" else line for line in lines)
 
 

@@ -36,3 +36,12 @@ def test_every_rule_cause_and_setting_is_on_its_page() -> None:
         assert (
             f"`{name}`" in PAGES["reference/settings.md"] or f"[profiles.NAME.{name}" in PAGES["reference/settings.md"]
         )
+
+
+def test_the_page_for_man_has_every_command_and_nothing_else_that_roff_obeys() -> None:
+    page = PAGES["reference/provisioner.1"]
+    assert page.isascii()
+    requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}
+    assert requests == {'.\\"', ".TH", ".SH", ".SS", ".TP", ".PP", ".B", ".I"}
+    for typed, command in reference.commands():
+        assert typed == "" or f".SS provisioner {typed} ".replace("-", "\\-").rstrip() in page, command.name
