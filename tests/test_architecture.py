@@ -132,8 +132,9 @@ def _yaml_writers(name: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
         yield f"{name}: a text"
     imported = [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
     called = {n.attr for n in nodes if isinstance(n, ast.Attribute)} & {"safe_dump", "dump_all"}
-    # export reads a file that is there, and keeps ruamel's own mappings in it
-    ruamel = any(m.startswith("ruamel") for m in imported) and name not in {"model/yaml_text.py", "plan/export.py"}
+    # export reads a file that is there, and keeps ruamel's own mappings in it; editing looks at its nodes
+    allowed = {"model/yaml_text.py", "plan/export.py", "plan/editing.py"}
+    ruamel = any(m.startswith("ruamel") for m in imported) and name not in allowed
     if called or ruamel:
         yield f"{name}: a library"
 

@@ -69,9 +69,9 @@ def _facts(drift: Drift) -> dict[str, Any]:
 
 
 _STATES = {
-    "missing": "is not there",
-    "undeclared": "is there, and the plan does not declare it",
-    "different": "is different",
+    "missing": "does not exist in the tenant",
+    "undeclared": "exists in the tenant, and the plan does not declare it",
+    "different": "differs from the plan",
 }
 
 
@@ -81,7 +81,8 @@ def _lines(drift: Drift) -> Iterator[str]:
         yield from _details(item)
     if drift.drifted:
         outside = sum(i.outside for i in drift.drifted)
-        yield f"{len(drift.drifted)} of the plan's objects differ, {outside} of them changed from outside."
+        differ = f"{len(drift.drifted)} objects differ" if len(drift.drifted) > 1 else "1 object differs"
+        yield f"{differ} from the plan; changed from outside: {outside}."
     elif drift.found.complete:
         yield "No drift: the tenant is as the plan declares it."
     else:

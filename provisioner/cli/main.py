@@ -221,6 +221,9 @@ def _main(arguments: Sequence[str], clock: Clock) -> int:
         return Session.current().fail(error)
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)  # the whole help, which has the usage in it
+        return USAGE
     except click.UsageError as error:
         return _usage(error)
     except click.ClickException as error:

@@ -14,13 +14,17 @@ from provisioner.engine import Event, LockAwaited, Observer, Responded, Retrying
 from provisioner.model import Cmdlet, DnsQuery, PolicyQuery
 
 
-def notes(note: Callable[[str], None], verbose: int) -> Observer:
-    """An observer that writes notes. `verbose` above 0 asks for each request, above 1 with its parameters."""
+def notes(note: Callable[[str], None], verbose: int, retry_s: Callable[[], float] = lambda: 0.0) -> Observer:
+    """An observer that writes notes. `verbose` above 0 asks for each request, above 1 with its parameters.
+
+    `retry_s` is how long one request is tried at most, 0 where that is not known.
+    """
 
     def observe(event: Event) -> None:
         match event:
             case Retrying(request, seconds, error):
-                note(f"{request}: {error.summary}; trying again in {seconds:.0f} s")
+                limit = f", for up to {retry_s():.0f} s in all" if retry_s() else ""
+                note(f"{request}: {error.summary}; trying again in {seconds:.0f} s{limit}")
             case LockAwaited(holder):
                 note(f"Waiting for {holder}")
             case SlowedDown() if verbose:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import ipaddress
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,8 @@ def command(
     if format_ == "json":
         session.json(_facts(found))
     else:
-        session.result("".join(f"{line}\n" for line in _lines(found, session.today(), sent=send)))
+        text = "".join(f"{line}\n" for line in _lines(found, session.today(), sent=send))
+        session.result(_painted(text, found.said.accepted) if session.colored(sys.stdout) else text)
     return 0 if found.said.accepted and (found.trace is None or found.trace.arrived) else 1
 
 
@@ -151,6 +153,15 @@ def _facts(found: Probed) -> dict[str, Any]:
         "network": list(found.network),
         "trace": dataclasses.asdict(found.trace) if found.trace else None,
     }
+
+
+_GREEN, _RED, _RESET = "\x1b[1;32m", "\x1b[1;31m", "\x1b[0m"
+
+
+def _painted(text: str, accepted: bool) -> str:
+    """The verdict, which is the first line with words, in green or red."""
+    head, newline, rest = text.lstrip("\n").partition("\n")
+    return f"\n{_GREEN if accepted else _RED}{head}{_RESET}{newline}{rest}"
 
 
 def _lines(found: Probed, today: dt.date, *, sent: bool) -> Iterator[str]:

@@ -107,7 +107,7 @@ class Session:
         from provisioner.cli.tally import Tally
 
         self._tally = Tally()
-        found = [notes(self.note, self.verbose), self._tally.observe]
+        found = [notes(self.note, self.verbose, lambda: self.profile.timeouts.retry_s), self._tally.observe]
         if self.telemetry:
             self.telemetry.hosts, self.telemetry.over_http = self._hosts, self.profile.exchange == "rest"
             found.append(self.telemetry.observe)

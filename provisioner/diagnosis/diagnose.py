@@ -15,7 +15,7 @@ from provisioner.diagnosis.causes import BY_ID
 from provisioner.diagnosis.codes import Code, codes_in
 from provisioner.diagnosis.dialogue import Refused, accepted, coded, refusals
 from provisioner.diagnosis.facts import NOTHING_TOLD, Facts, facts_of
-from provisioner.diagnosis.matching import Candidate, of_line
+from provisioner.diagnosis.matching import Candidate, of_line, unanswered
 from provisioner.diagnosis.questions import Question, plan_for, questions_for
 from provisioner.diagnosis.reading import ENHANCED, MOST_IN_A_LINE, REFUSAL, readable, short
 from provisioner.diagnosis.services import AZURE
@@ -157,14 +157,28 @@ def _unknown(
 ) -> Diagnosis:
     quoted = tuple(short(line) for line in lines if REFUSAL.search(line))[:1]
     if best is not None:
-        quoted = (short(best.line),)
+        quoted, fix = (short(best.line),), ""
         summary = f"the text says something else than {best.status} usually means ({best.cause}): go by the text"
     elif listed and all(refusal.overcome for refusal in listed):
-        end = "; the message was accepted" if accepted(lines) else ""
+        fix, end = "", "; the message was accepted" if accepted(lines) else ""
         summary = f"every refusal in this text was overcome later{end}"
+    elif any(map(unanswered, lines)):
+        summary, fix = "the connection got no answer, and the text names no mail host of Microsoft", _REACH
+    elif quoted:
+        summary, fix = "this text is not known", _WHOLE
     else:
-        summary = "this text is not known" if quoted else "there is no refusal in this text"
-    return Diagnosis(UNKNOWN, "none", summary, _status(lines), quoted, facts=facts, refusals=listed, codes=codes)
+        summary, fix = "there is no refusal in this text", _WHOLE
+    return Diagnosis(UNKNOWN, "none", summary, _status(lines), quoted, fix, facts=facts, refusals=listed, codes=codes)
+
+
+_WHOLE = (
+    "give the whole reply of the mail server, which begins with a number such as 550 5.7.64, or reproduce it: "
+    "provisioner probe DEVICE"
+)
+_REACH = (
+    "check that a firewall or the provider lets the device reach its mail host on port 587 (client submission) or 25 "
+    "(relay): provisioner probe DEVICE"
+)
 
 
 def _status(lines: Sequence[str]) -> str:

@@ -222,6 +222,14 @@ def _of_connection(line: str, *, meant: bool) -> Candidate | None:
     return Candidate("connection-dropped", GENERIC, line) if _DROPPED.search(line) else None
 
 
+def unanswered(line: str) -> bool:
+    """Whether a line says that nothing answered, whichever host was meant."""
+    return _NO_ANSWER.search(line) is not None or _TIMEOUT.search(line) is not None
+
+
+_TIMEOUT = re.compile(r"connection time-?out|\b1006[01]\b", re.IGNORECASE)  # WSAETIMEDOUT, WSAECONNREFUSED
+
+
 def _usual_port(lower: str) -> str:
     """The port where a text names none: an MX endpoint has 25, the submission host is meant with 587."""
     if any(end.lstrip(".") in lower for end in MX_SUFFIXES):

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from provisioner import engine
-from provisioner.diagnostics import TenantError
+from provisioner.diagnostics import SignInRefused, TenantError
 from provisioner.model import Request
 from provisioner.operations.context import Context
+from provisioner.settings.files import profile_names
 from provisioner.tenant.connect import TenantIdentity, connect, identify
 from provisioner.tenant.limiter import Slowdown
 from provisioner.tenant.ports import Ports
@@ -46,7 +48,20 @@ async def signed_in(context: Context, tenant: Tenant | None = None) -> AsyncIter
     clock, run = context.clock, context.new_run()
     async with connect(context.profile, on_wait=waiting, on_slowdown=slower, clock=clock, run=run) as opened:
         ports = engine.watch(opened, context.observe)
-        yield Tenant(ports, await identify(ports))
+        yield Tenant(ports, await _identified(context, ports))
+
+
+async def _identified(context: Context, ports: Ports) -> TenantIdentity:
+    """Whose tenant it is. A sign-in that is refused where no profile says how names the profiles that could."""
+    try:
+        return await identify(ports)
+    except SignInRefused as error:
+        if context.profile.sources:
+            raise
+        names = ", ".join(profile_names(Path.cwd())) or "none; provisioner init writes one"
+        what = f"no profile is chosen, and the credentials of this machine give no access: {error.summary}"
+        hint = f"choose a profile with --profile NAME or PROVISIONER_PROFILE (profiles here: {names})"
+        raise SignInRefused(what, hint=hint) from error
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -111,8 +111,8 @@ def _profile(context: Context) -> Check:
         hint = "name one with --profile, in provisioner.toml, or in PROVISIONER_TENANT and its like"
         return Check("profile", PROBLEM, "no profile says how to reach a tenant", hint)
     how = f"{profile.tenant} over {profile.exchange}, signing in by {profile.credential.kind.replace('_', ' ')}"
-    places = "; ".join(f"{key} from {place}" for key, place in profile.sources.items())
-    return Check("profile", OK, f"{how} ({places})" if places else how)
+    places = ", ".join(dict.fromkeys(place.rpartition(":")[0] or place for place in profile.sources.values()))
+    return Check("profile", OK, f"{how} (settings: {places})" if places else how)
 
 
 def _state_folder(folder: Path) -> Check:
@@ -140,14 +140,18 @@ def _approvals(context: Context, path: Path) -> Iterator[Check]:
         yield Check("approvals", OK, f"{wanted} required, by {context.profile.approval.allowed_signers}")
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def _plan(context: Context, path: Path) -> tuple[Desired | None, Check]:
     try:
         loaded = load(context, path)
     except InputError as error:
         return None, _failed("plan", error)
     desired, warnings = loaded.desired, loaded.diagnostics
-    told = f", {len(warnings)} warnings (provisioner lint)" if warnings else ""
-    counts = f"{len(desired.resources)} resources, {len(desired.devices)} devices"
+    told = f"; {_counted(len(warnings), 'warning')} (provisioner lint)" if warnings else ""
+    counts = f"{_counted(len(desired.resources), 'resource')} and {_counted(len(desired.devices), 'device')}"
     return desired, Check("plan", WARNING if warnings else OK, f"{path} declares {counts}{told}")
 
 

@@ -59,7 +59,7 @@ def find_journal(context: Context, tenant_id: str | None, *, chosen: bool = Fals
     if chosen and wanted:
         raise _amiss("JOURNAL-NONE", f"nothing was ever applied to {wanted} from here", "provisioner history list")
     if len(known) > 1:
-        names = ", ".join(known)
+        names = ", ".join(_labelled(context, name) for name in known)
         hint = "choose one with --profile or --tenant-id"
         raise _amiss("JOURNAL-SEVERAL", f"there are journals of {len(known)} tenants: {names}", hint)
     return journal_of(context, known[0])
@@ -75,6 +75,13 @@ def _named(context: Context, known: Sequence[str], tenant: str) -> Path | None:
         if any(str(entry.get("tenant", "")).lower() == tenant.lower() for entry in begins):
             return path
     return None
+
+
+def _labelled(context: Context, name: str) -> str:
+    """A journal's name, which is the tenant's id, with the initial domain that its runs have recorded."""
+    begins = [entry for entry in journal.entries(fetched(context, name)) if entry["kind"] == "begin"]
+    domain = str(begins[-1].get("tenant", "")) if begins else ""
+    return f"{domain} ({name})" if domain else name
 
 
 def find_run(path: Path, run: str) -> Run:

@@ -376,7 +376,7 @@ class _Reading:
                 self._tell(identifier, what, hint, at.child(part) or at.head)
             if device.until:
                 self._tell_until(device, at.child("until") or at.head)
-            if not wrong:
+            if not wrong and _whole(body, at):
                 found[name] = device
         return self._through_servers(found, entries)
 
@@ -467,7 +467,9 @@ class _Reading:
         """The validated value; with mistakes, what is left of it without them, so that more can be found, or None."""
         content = node.content()
         try:
-            return adapter.validate_python(content, strict=True)
+            value = adapter.validate_python(content, strict=True)
+            self.found.items += _listed_twice(node, value)
+            return value
         except ValidationError as error:
             self.found.items += mistakes(error, node, adapter.json_schema(), name, naming)
             _take_out(content, [entry["loc"] for entry in error.errors(include_url=False, include_input=False)])
@@ -542,6 +544,30 @@ class _Reading:
         severity: Severity = Severity.ERROR,
     ) -> None:
         self.found.add(Diagnostic(identifier, what, hint, severity, node.location, node.length, address, related))
+
+
+def _whole(body: Mapping[str, Any], at: Node) -> bool:
+    """Whether an entry of a device lost none of its fields to a mistake: without them it is another device."""
+    written = at.children if isinstance(at.children, dict) else {}
+    return all(name in body for name in written if name in sections.DeviceBody.__annotations__)
+
+
+def _listed_twice(node: Node, value: Any) -> Iterator[Diagnostic]:
+    """A warning for each text of a list that an earlier one means too; `value` has the list in canonical form."""
+    if isinstance(node.children, dict) and isinstance(value, Mapping):
+        for name, child in node.children.items():
+            yield from _listed_twice(child, value.get(name))
+    elif isinstance(node.children, list) and isinstance(value, list) and len(value) == len(node.children):
+        first: dict[str, Node] = {}
+        for item, meant in zip(node.children, value, strict=True):
+            yield from _listed_twice(item, meant)
+            known = first.setdefault(meant, item) if isinstance(meant, str) else item
+            if known is not item:
+                as_what = f', as "{known.text}"' if known.text != item.text else ""
+                what, hint = f'"{item.text}" is in this list already{as_what}', "remove one of the two"
+                related = ((known.location, "the first one"),)
+                place, length = item.location, item.length
+                yield Diagnostic("LIST-TWICE", what, hint, Severity.WARNING, place, length, related=related)
 
 
 def _take_out(content: Any, paths: Sequence[Sequence[str | int]]) -> None:

@@ -1,15 +1,15 @@
 """The live tenant as a plan: what it has, written as somebody would have written it. Pure.
 
 What the plan language would not take, or what is not for a plan (the Hybrid Configuration Wizard's connectors, those
-that another plan has marked), is left out and told. A file that exists already keeps its comments, its order and its
-spellings; only what differs is written anew (ruamel.yaml's round trip).
+that another plan has marked), is left out and told. A file that exists already keeps its layout, comments, order and
+spellings; only what differs is written anew (`plan/editing.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,6 +31,10 @@ from provisioner.model import (
     yaml_text,
 )
 from provisioner.model.checking import adapter_of
+from provisioner.plan.editing import edited
+from provisioner.plan.header import LANGUAGE
+from provisioner.plan.proposing import Proposal
+from provisioner.plan.variables import PART, PREFIX
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Sequence[ResourceType[Any]]
@@ -40,10 +44,38 @@ Form = tuple[tuple[str, ...], Any]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The YAML text, and a sentence for each object, and each field of one, that is not in it."""
+    """The YAML text, and a sentence for each object, and each field of one, that is not in it.
+
+    `proposal` are the sites and devices that would take the tenant's sending paths, where anybody works them out.
+    """
 
     text: str
     left_out: tuple[str, ...] = ()
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The texts of the files of a folder by name, new ones included, and a sentence for each thing left out."""
+
+    texts: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the plan that is exported into says besides its sections.
+
+    `variables` are the values of its variables, which stand in its sections by their names. `worked_out` are objects
+    that it declares by its devices: they are not written a second time.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    worked_out: frozenset[Address] = frozenset()
+
+
+NOTHING_KNOWN = Known()
 
 
 def export(
@@ -54,20 +86,171 @@ def export(
     owner: str = "",
     scope: Scope | None = None,
     old: str | None = None,
+    known: Known = NOTHING_KNOWN,
 ) -> Export:
     """What exists as a plan of `tenant`; `old` is the text of the file that it goes to.
 
     With `owner`, or that of the old file, the plan claims what it declares: connectors without a mark then get one at
     the next apply. Raises InputError when `old` is not a YAML mapping.
     """
-    left_out: list[str] = []
-    yaml = yaml_text.round_trip()
-    document = _header(yaml, old, tenant, owner)
-    owner = str(document.get("owner") or "")
-    entries = {t.name: dict(_entries(t, observed, owner, scope or Scope(), left_out)) for t in types}
-    for kind in types:
-        _write_section(document, kind, entries[kind.name], _specs(kind, observed), owner)
-    return Export(yaml_text.dump(document, yaml), tuple(left_out))
+    writing = _Writing({"": old}, known)
+    writing.header("", tenant, owner)
+    writing.sections(observed, types, scope or Scope(), lambda _: "")
+    return Export(writing.texts()[""], tuple(writing.left_out))
+
+
+def export_files(
+    observed: Observed,
+    types: Types,
+    tenant: str,
+    old: Mapping[str, str],
+    *,
+    owner: str = "",
+    scope: Scope | None = None,
+    known: Known = NOTHING_KNOWN,
+) -> Exported:
+    """The same for the files of a folder: each object in the file that declares it, and each section where it stands.
+
+    A section that no file has goes into one of its own, and the header of a new folder into tenant.yaml. Raises as
+    `export`.
+    """
+    writing = _Writing(old, known)
+    heads = [name for name, document in writing.documents.items() if "tenant" in document]
+    writing.header(heads[0] if heads else "tenant.yaml", tenant, owner)
+    writing.sections(observed, types, scope or Scope(), lambda kind: f"{kind.section}.yaml")
+    return Exported(writing.texts(), tuple(writing.left_out))
+
+
+class _Writing:
+    """The documents of a plan's files, by name, while what a tenant has is written into them."""
+
+    def __init__(self, old: Mapping[str, str | None], known: Known) -> None:
+        self._old, self._known = old, known
+        self._values = _Values(known.variables)
+        self.documents = {name: _document(text) for name, text in old.items()}
+        self.left_out: list[str] = []
+
+    def header(self, name: str, tenant: str, owner: str) -> None:
+        """The keys of a plan's header in a file, where they are missing. The owner stays where a file names one."""
+        document = self._file(name)
+        if not document:
+            document["provisioner"] = LANGUAGE
+        document.setdefault("tenant", tenant)
+        holder = next((d for d in self.documents.values() if "owner" in d), document)
+        if owner and "owner" not in holder:
+            holder.insert(list(holder).index("tenant") + 1, "owner", owner)
+        elif owner:
+            holder["owner"] = owner
+
+    def sections(
+        self, observed: Observed, types: Types, scope: Scope, home: Callable[[ResourceType[Any]], str]
+    ) -> None:
+        """Bring the sections of these types to what was observed. `home` is the file of a section that none has."""
+        owner = next((str(d["owner"]) for d in self.documents.values() if d.get("owner")), "")
+        for kind in types:
+            live = _specs(kind, observed)
+            entries = dict(_entries(kind, observed, owner, scope, self.left_out))
+            sections = {n: self._section(d, kind, live, owner) for n, d in self.documents.items() if kind.section in d}
+            there = {key for section in sections.values() for key in section.there}
+            written = there | {address.key for address in self._known.worked_out if address.type == kind.name}
+            new = {key: form for key, form in entries.items() if key not in written}
+            name = list(sections)[-1] if sections else home(kind)
+            if new:  # before anything is removed, so that the section of a last entry keeps its place
+                self._add(self._file(name), kind, new)
+            for name, section in sections.items():
+                section.correct(self.documents[name], live)
+
+    def texts(self) -> dict[str, str]:
+        """Every document as text: an old one with the fewest edits."""
+        return {name: self._text(name, document) for name, document in self.documents.items()}
+
+    def _text(self, name: str, document: Any) -> str:
+        old = self._old.get(name)
+        found = edited(old, document) if old is not None and old.strip() else None
+        return yaml_text.dump(document, yaml_text.round_trip()) if found is None else found
+
+    def _file(self, name: str) -> Any:
+        if name not in self.documents:
+            self.documents[name] = _document(None)
+        return self.documents[name]
+
+    def _section(self, document: Any, kind: ResourceType[Any], live: Mapping[str, Any], owner: str) -> _Section:
+        try:
+            return _Section.of(document[kind.section], kind, live, owner, self._values)
+        except ValidationError as error:
+            what = f"the section {kind.section} of the existing file has mistakes"
+            raise InputError([Diagnostic("EXPORT-FILE", what, "provisioner validate names them")]) from error
+
+    @staticmethod
+    def _add(document: Any, kind: ResourceType[Any], new: Mapping[str, Form]) -> None:
+        from ruamel.yaml.comments import CommentedMap
+
+        if document.get(kind.section) is None:
+            document[kind.section] = CommentedMap()
+        for path, value in new.values():
+            _set(document[kind.section], path, value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A section of a document: what it declares, by the key that the tenant has for it, and its canonical values."""
+
+    kind: ResourceType[Any]
+    there: dict[str, Declared]
+    canonical: Any
+    values: _Values
+
+    @classmethod
+    def of(cls, node: Any, kind: ResourceType[Any], live: Mapping[str, Any], owner: str, values: _Values) -> _Section:
+        """Raises ValidationError where the section has mistakes."""
+        canonical = adapter_of(kind.section_type).validate_python(values.plain(node) if node else {})
+        called = {name: key for key, spec in live.items() for name in kind.names(spec)}
+        # A section that is one object declares it even where it says nothing.
+        found = [d for d in kind.declare(canonical, owner) if d.path or node]
+        there = {d.key if d.key in live else called.get(d.key, d.key): d for d in found}
+        return cls(kind, there, canonical, values)
+
+    def correct(self, document: Any, live: Mapping[str, Any]) -> None:
+        """What is written and true stays as it is spelled."""
+        for key, declared in reversed(self.there.items()):  # from the end, so that the places in a list stay true
+            section = document[self.kind.section]
+            path = self.values.path(section, declared.path)
+            if key not in live:
+                _remove(document, (self.kind.section, *path))
+            elif _differs(live[key], declared.spec):
+                _correct(section, path, declared, live[key], self.canonical)
+
+
+class _Values:
+    """The values of a plan's variables, put where the plan names them."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._known = variables
+
+    def plain(self, node: Any) -> Any:
+        """A round-trip node as plain Python with the values of variables, for pydantic."""
+        if isinstance(node, dict):
+            return {str(self._filled(str(k))): self.plain(v) for k, v in node.items()}
+        if isinstance(node, list):
+            parts = [(v, self.plain(v)) for v in node]
+            return [x for v, p in parts for x in (p if isinstance(p, list) and isinstance(v, str) else [p])]
+        return self._filled(str(node)) if isinstance(node, str) else node
+
+    def path(self, node: Any, path: Sequence[str | int]) -> list[Any]:
+        """A path by the names that the document itself has."""
+        found: list[Any] = []
+        for name in path:
+            step = name
+            if isinstance(node, dict) and name not in node:
+                step = next((key for key in node if self._filled(str(key)) == name), name)
+            found.append(step)
+            node = node[step]
+        return found
+
+    def _filled(self, text: str) -> Any:
+        if text.startswith(PREFIX):
+            return self._known.get(text.removeprefix(PREFIX).strip(), text)
+        return PART.sub(lambda part: part[0] if part[1] else str(self._known.get(part[2].strip(), part[0])), text)
 
 
 def declared(types: Types, old: str | None) -> Mapping[str, frozenset[str]]:
@@ -89,25 +272,20 @@ def _keys(kind: ResourceType[Any], section: Any) -> Iterator[str]:
         return
 
 
-def _header(yaml: Any, old: str | None, tenant: str, owner: str) -> Any:
+def _document(old: str | None) -> Any:
+    """The text of a file as a round-trip document; a new one without. Raises InputError when it is not a mapping."""
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.error import YAMLError
 
     document: Any = None
     if old is not None and old.strip():
         try:
-            document = yaml.load(old)
+            document = yaml_text.round_trip().load(old)
         except YAMLError as error:
             raise InputError([Diagnostic("EXPORT-FILE", f"the existing file is not YAML: {error}")]) from error
-        if not isinstance(document, dict):
+        if document is not None and not isinstance(document, dict):
             raise InputError([Diagnostic("EXPORT-FILE", "the existing file is not a plan: it holds no mapping")])
-    if document is None:
-        document = CommentedMap()
-        document["provisioner"] = 1
-    document.setdefault("tenant", tenant)
-    if owner:
-        document["owner"] = owner
-    return document
+    return CommentedMap() if document is None else document
 
 
 def _specs(kind: ResourceType[Any], observed: Observed) -> dict[str, Any]:
@@ -181,32 +359,6 @@ def _nested(form: Form) -> dict[str, Any]:
     return dict(value)
 
 
-def _write_section(
-    document: Any, kind: ResourceType[Any], entries: Mapping[str, Any], live: Mapping[str, Any], owner: str
-) -> None:
-    """Bring a section to the entries: what is written and true stays as it is spelled."""
-    from ruamel.yaml.comments import CommentedMap
-
-    section = document.get(kind.section)
-    if section is None and not entries:
-        return
-    if section is None:
-        section = document[kind.section] = CommentedMap()
-    # A section that is one object declares it even where it says nothing.
-    silent = not section
-    called = {name: key for key, spec in live.items() for name in kind.names(spec)}
-    declared_here = [d for d in _declared(kind, _plain(section), owner) if d.path or not silent]
-    there = {d.key if d.key in live else called.get(d.key, d.key): d for d in declared_here}
-    for key, (path, value) in entries.items():
-        if key not in there:
-            _set(section, path, value)
-    for key, declared in reversed(there.items()):  # from the end, so that the places in a list stay true
-        if key not in live:
-            _remove(document, (kind.section, *declared.path))
-        elif _differs(live[key], declared.spec):
-            _correct(section, declared, live[key])
-
-
 def _differs(live: Any, declared: Any) -> bool:
     """Whether what is written is not so; the key may be written by another name of the object."""
     same = {name: getattr(live, name) for name in _of_key(declared)}
@@ -226,29 +378,31 @@ def _without_mark(spec: Any) -> Any:
     return dataclasses.replace(spec, owner=None, owner_key=None) if getattr(spec, "owner", None) else spec
 
 
-def _correct(section: Any, there: Declared, live: Any) -> None:
+def _correct(section: Any, path: Sequence[Any], there: Declared, live: Any, canonical: Any) -> None:
     """Write the fields that differ; those that were not written stay unwritten. An entry of one value is that value."""
-    node = _at(section, there.path)
+    node = _at(section, path)
     kept = {*_of_key(live), *_MARK}
     differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n not in kept}
     if not isinstance(node, dict):
         for value in differing.values():
-            _at(section, there.path[:-1])[there.path[-1]] = value
+            _at(section, path[:-1])[path[-1]] = value
         return
+    forms = _at(canonical, there.path)
     for name, value in differing.items():
         if value is None:
             node.pop(name, None)
+        elif isinstance(value, frozenset):
+            node[name] = _items(node.get(name), forms.get(name), value)
         else:
-            node[name] = sorted(value) if isinstance(value, frozenset) else value
+            node[name] = value
 
 
-def _plain(node: Any) -> Any:
-    """A round-trip node as plain Python, for pydantic."""
-    if isinstance(node, dict):
-        return {str(k): _plain(v) for k, v in node.items()}
-    if isinstance(node, list):
-        return [_plain(v) for v in node]
-    return str(node) if isinstance(node, str) else node
+def _items(written: Any, canonical: Any, live: frozenset[Any]) -> list[Any]:
+    """A list with what the tenant has: what stays has its place and spelling, what is new comes last."""
+    if not isinstance(written, list) or not isinstance(canonical, list) or len(written) != len(canonical):
+        return sorted(live)
+    kept = [item for item, form in zip(written, canonical, strict=True) if form in live]
+    return [*kept, *sorted(live.difference(canonical))]
 
 
 def _at(node: Any, path: Sequence[str | int]) -> Any:

@@ -30,7 +30,7 @@ _TESTS = ".test.yaml"  # tests of plans may lie beside them
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """`path` as the user gave it, with `/`, the name behind it for a folder; `content` without a byte order mark.
+    """`path` as `as_seen` names it, with `/`, the name behind it for a folder; `content` without a byte order mark.
 
     `outside`: it lies outside of the plan's border, and nothing of it may be quoted. `identity` is the same for every
     name of a file: through a link, and in capitals where a file system knows none.
@@ -105,9 +105,30 @@ def digest(files: Sequence[PlanFile], variables: Mapping[str, Any] | None = None
     return sha.hexdigest()
 
 
+def as_seen(path: Path) -> Path:
+    """A path as messages name it: without detours, and relative to the working folder where it lies below that.
+
+    Annotations of a CI system attach to paths of the checkout, where its jobs work. A detour behind a link is kept,
+    since it leads elsewhere.
+    """
+    if not path.is_absolute() and ".." not in path.parts:
+        return path
+    plain, here = Path(os.path.normpath(path)), Path.cwd()
+    try:
+        if os.path.realpath(plain) != os.path.realpath(path):
+            return path
+    except (OSError, ValueError):  # a name that no file can have
+        return path
+    absolute = here / plain if not plain.is_absolute() else plain
+    absolute = Path(os.path.normpath(absolute))
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else plain
+
+
 def outside(file: Path, border: Border) -> Diagnostic:
     """Something that leaves the border. Whether it exists is not told."""
-    what = f"{file} is outside of {border.roots[0]}, the checkout or folder of the plan"
+    root = as_seen(border.roots[0])
+    where = "the checkout or folder of the plan" + ("" if root == Path() else f" ({root})")
+    what = f"{as_seen(file)} is outside of {where}"
     return Diagnostic("PLAN-OUTSIDE", what, "move it into the checkout, or allow it with --allow-outside-files")
 
 
@@ -165,7 +186,7 @@ def _expanded(path: Path, found: Diagnostics, border: Border, *, tests: bool) ->
         found.add(_unreadable(path, error))
         return []
     if not files:
-        what = f"{path}: the folder holds no *.yaml or *.yml"
+        what = f"{as_seen(path)}: the folder holds no *.yaml or *.yml"
         found.add(Diagnostic("PLAN-FOLDER-EMPTY", what, _other_folder(path)))
     return files
 
@@ -173,7 +194,7 @@ def _expanded(path: Path, found: Diagnostics, border: Border, *, tests: bool) ->
 def _other_folder(path: Path) -> str:
     """What to name instead of a folder without plan files."""
     if not (path / "environments").is_dir():
-        return "name the folder that holds them: sub-folders are not read"
+        return "name the folder that holds the plan (sub-folders are not read); provisioner init begins one"
     names = sorted(p.name for p in (path / "environments").iterdir() if p.name.isprintable())[:5]
     return f"choose the profile of an environment (--profile NAME or PROVISIONER_PROFILE): {', '.join(names)}"
 
@@ -192,17 +213,18 @@ def _content(file: Path, status: os.stat_result, found: Diagnostics, border: Bor
         found.add(Diagnostic("YAML-TOO-LARGE", what, "name a plan, or split it into several files"))
         return
     content = content.removeprefix(b"\xef\xbb\xbf")
-    yield PlanFile(file.as_posix(), file.name, content, not border.holds(file), (status.st_dev, status.st_ino))
+    yield PlanFile(as_seen(file).as_posix(), file.name, content, not border.holds(file), (status.st_dev, status.st_ino))
 
 
 def _no_file(path: Path, border: Border) -> Diagnostic:
     known = path.parent.is_dir() and border.holds(path.parent)
     names = [p.name for p in path.parent.iterdir()] if known else []
     near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f"did you mean {path.parent / near[0]}?" if near else "name a plan file, or a folder that holds some"
-    return Diagnostic("PLAN-FILE-MISSING", f"{path}: there is no such file or folder", hint)
+    begin = "name a plan file, or a folder that holds some; provisioner init begins one"
+    hint = f"did you mean {as_seen(path.parent / near[0])}?" if near else begin
+    return Diagnostic("PLAN-FILE-MISSING", f"{as_seen(path)}: there is no such file or folder", hint)
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return Diagnostic("PLAN-UNREADABLE", f"{path}: {reason}", "make it readable, or name another")
+    return Diagnostic("PLAN-UNREADABLE", f"{as_seen(path)}: {reason}", "make it readable, or name another")

@@ -27,7 +27,7 @@ PREFIX = "var:"
 FIXED = frozenset({"provisioner", "tenant", "variables", "include"})
 """Keys whose values are never variables: what a plan is, and the one tenant that it may touch."""
 
-_PART = re.compile(r"\$(\$?)\{([^{}]*)\}")
+PART = re.compile(r"\$(\$?)\{([^{}]*)\}")
 """A variable in a text; `$${NAME}` is the text `${NAME}`."""
 
 Kind = Literal[
@@ -140,7 +140,7 @@ class _Filling:
         filled: dict[str, Node] = {}
         for name, child in children.items():
             head = child.head
-            key = self._text(name, head) if _PART.search(name) else name
+            key = self._text(name, head) if PART.search(name) else name
             if key is None:
                 continue
             if key in filled:
@@ -174,7 +174,7 @@ class _Filling:
             whole = whole and known is not None and not isinstance(known, list | bool)
             return str(known)
 
-        filled = _PART.sub(value, text)
+        filled = PART.sub(value, text)
         return filled if whole else None
 
     def _value_of(self, name: str, node: Node) -> Any:

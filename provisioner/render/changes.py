@@ -156,9 +156,12 @@ def in_unicode(change: ChangeDocument) -> str:
 
 
 def step_line(step: StepDocument) -> str:
-    """A step in one line: the cmdlet with every value that it sends, or what is waited for."""
+    """A step in one line: the cmdlet with every value that it sends, or the names of the records it waits for.
+
+    Their values stand once, where a person is told to publish them.
+    """
     if "await" in step:
-        return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']} {record_value(r)}" for r in step["await"])
+        return "wait for DNS: " + "; ".join(f"{r['name']} {r['type']}" for r in step["await"])
     if "confirm" in step:
         return f"read back until it shows {json.dumps(step['confirm'], ensure_ascii=False)}; what follows closes"
     sent = step["send"]

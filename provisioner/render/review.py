@@ -106,8 +106,29 @@ def news(document: ChangeSetDocument) -> tuple[list[FindingDocument], list[Findi
 
     The second kind stands above every plan until somebody acts on it: a reader of the changes wants its count.
     """
-    findings = [f for f in ranked(document["provisioner"]["findings"]) if not f["waived"]]
+    shown = shown_at_their_change(document)
+    findings = [f for f in ranked(document["provisioner"]["findings"]) if not f["waived"] and f["summary"] not in shown]
     return [f for f in findings if not f.get("known")], [f for f in findings if f.get("known")]
+
+
+_MISSING = "DKIM-CNAME-MISSING"
+
+
+def unpublished(document: ChangeSetDocument) -> frozenset[str]:
+    """The names of the records that a change waits for and DNS lacks: said where the change names them."""
+    return frozenset(_unpublished(document).values())
+
+
+def shown_at_their_change(document: ChangeSetDocument) -> frozenset[str]:
+    """The summaries of the findings that would only repeat what `unpublished` says."""
+    return frozenset(_unpublished(document))
+
+
+def _unpublished(document: ChangeSetDocument) -> Mapping[str, str]:
+    """The record of each finding about a missing record that a change waits for, by the finding's summary."""
+    names = [record["name"] for record in figures.records(pending(document))]
+    missing = (f["summary"] for f in document["provisioner"]["findings"] if f["rule"] == _MISSING)
+    return {told: name for told in missing for name in names if told.startswith(f"{name} ")}
 
 
 def waived(document: ChangeSetDocument) -> list[tuple[str, str, int]]:

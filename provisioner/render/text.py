@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from provisioner.model import consequence, figures
@@ -63,9 +63,9 @@ def render(document: ChangeSetDocument, shown: Shown = PLAIN) -> str:
         lines += [""] if changes else []
     elif changes:
         lines += _legend(changes, paint)
-        paths = review.paths_of(document)
+        paths, unpublished = review.paths_of(document), review.unpublished(document)
         for change in changes:
-            lines += _change(change, paths.get(change["address"], ()), paint)
+            lines += _change(change, paths.get(change["address"], ()), unpublished, paint)
     lines += _amounts(document, changes, paint)
     findings = list(_findings(document, shown, paint))
     lines += ["", *(findings[:-1] if findings[-1] == "" else findings)] if findings else []
@@ -199,9 +199,11 @@ def _legend(changes: Sequence[ChangeDocument], paint: Paint) -> Iterator[str]:
     yield ""
 
 
-def _change(change: ChangeDocument, paths: Sequence[PathDocument], paint: Paint) -> Iterator[str]:
+def _change(
+    change: ChangeDocument, paths: Sequence[PathDocument], unpublished: Collection[str], paint: Paint
+) -> Iterator[str]:
     yield from _comments(change, paths, paint)
-    yield from _body(change, paint)
+    yield from _body(change, unpublished, paint)
     yield ""
 
 
@@ -222,7 +224,7 @@ def _comments(change: ChangeDocument, paths: Sequence[PathDocument], paint: Pain
         yield f"  # {in_unicode(change)}"
 
 
-def _body(change: ChangeDocument, paint: Paint) -> Iterator[str]:
+def _body(change: ChangeDocument, unpublished: Collection[str], paint: Paint) -> Iterator[str]:
     action, ours = action_of(change), change["provisioner"]
     sign = _SIGNS[action]
     yield f"  {paint(sign, sign)} {visible(change['address'])} {{"
@@ -241,7 +243,9 @@ def _body(change: ChangeDocument, paint: Paint) -> Iterator[str]:
     for step in ours["steps"]:
         if "await" in step:
             yield "    waits until DNS has:"
-            yield from (f"      {_record(record)}" for record in step["await"])
+            for record in step["await"]:
+                lacking = "  # not published yet" if record["name"] in unpublished else ""
+                yield f"      {_record(record)}{lacking}"
         elif "send" in step:
             yield f"    sends {visible(step_line(step))}"
     yield from _two_writes(change)

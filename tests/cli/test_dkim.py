@@ -306,8 +306,11 @@ def test_wrong_records_are_found_by_plan_by_check_and_by_apply(signing: Callable
     for wrong, one in zip(WRONG, domains, strict=True):
         right = one.target(wrong.selector)
         name = f"{wrong.selector}._domainkey.{one.domain}"
-        in_plan, in_check = line_with(planned.stdout, f": {name} "), line_with(checked.stdout, f": {name} ")
-        assert f"[{wrong.rule}]" in in_plan
+        # A record that is only missing is named once, where the change waits for it.
+        missing = wrong.rule == "DKIM-CNAME-MISSING"
+        in_plan = line_with(planned.stdout, f"{name} CNAME" if missing else f": {name} ")
+        in_check = line_with(checked.stdout, f": {name} ")
+        assert ("# not published yet" if missing else f"[{wrong.rule}]") in in_plan
         assert f"error[{wrong.rule}]" in in_check
         for said in (in_plan, in_check, line_with(account, f"{name} CNAME")):
             assert there[wrong.case] in said

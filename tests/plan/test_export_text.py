@@ -11,7 +11,7 @@ import yaml
 from provisioner.changes.planning import Scope
 from provisioner.diagnostics import InputError
 from provisioner.model import Absent, Address, Observation, Observed, Present, Unknown
-from provisioner.plan.export import Export, export
+from provisioner.plan.export import Export, Known, export, export_files
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import Organization
@@ -181,7 +181,7 @@ def test_an_entry_is_corrected_where_it_stands_and_what_is_true_is_not_touched()
     assert text.index("smtp_auth:") < text.index("inbound_connectors:"), "the order of the file is kept"
     plan = yaml.safe_load(text)
     assert plan["smtp_auth"]["organization"] == "disabled", "what the file does not declare is added"
-    assert plan["inbound_connectors"]["hq"] == {"sender_ip_addresses": ["203.0.113.5/32"], "comment": ""}
+    assert plan["inbound_connectors"]["hq"] == {"sender_ip_addresses": ["203.0.113.5"], "comment": ""}
 
 
 def test_a_second_export_changes_nothing() -> None:
@@ -318,3 +318,71 @@ def test_an_entry_under_another_name_of_its_object_stays_as_it_is_spelled() -> N
         "erp@contoso.com": ["news@contoso.com"],
     }
     assert yaml.safe_load(text)["smtp_auth"] == {"mailboxes": {"mfp@contoso.com": "enabled"}}
+
+
+def test_a_file_is_changed_only_where_it_differs() -> None:
+    """Blanks, quotes, braces and the order of a list are its author's."""
+    live = {
+        Address("inbound_connector", "hq"): connector(
+            "hq", sender_ip_addresses=frozenset({"203.0.113.5/32", "203.0.113.9/32"})
+        ),
+        Address("smtp_auth", "erp@contoso.com"): SmtpAuth("erp@contoso.com", "enabled"),
+    }
+    old = (
+        f"{HEADER}owner:   mail/prod   # us\n\n"
+        "inbound_connectors:\n    hq: { require_tls:  true, sender_ip_addresses: [ 203.0.113.9 ] }   # NET-1\n"
+        "smtp_auth:\n    mailboxes: { erp@contoso.com:   'disabled' }\n"
+    )
+    new = old.replace("[ 203.0.113.9 ]", "[ 203.0.113.9, 203.0.113.5/32 ]").replace("'disabled'", "'enabled'")
+    assert exported(live, old=old).text == new
+
+
+def test_variables_stay_where_their_value_is_right() -> None:
+    known = Known({"hq": "203.0.113.5", "domain": "contoso.com", "state": "disabled"})
+    old = (
+        f"{HEADER}inbound_connectors:\n  hq: {{ sender_ip_addresses: [var:hq] }}\n"
+        "smtp_auth:\n  organization: var:state\n"
+        '  mailboxes: { "fax@${domain}": var:state, "erp@${domain}": var:state }\n'
+    )
+    assert exported(old=old, known=known).text == old.replace('"erp@${domain}": var:state', '"erp@${domain}": enabled')
+
+
+def test_a_section_with_mistakes_is_an_error() -> None:
+    with pytest.raises(InputError) as refusal:
+        exported(old=f"{HEADER}smtp_auth:\n  organization: perhaps\n")
+    assert "smtp_auth of the existing file has mistakes" in refusal.value.diagnostics[0].summary
+
+
+# --- a folder --------------------------------------------------------------------------------------------------------
+
+
+def files(old: dict[str, str], **options: Any) -> dict[str, str]:
+    return dict(export_files(Observed({}, LIVE), TYPES, TENANT, old, **options).texts)
+
+
+def test_each_section_of_a_folder_stays_in_its_file() -> None:
+    old = {
+        "a.yaml": f"{HEADER}owner: mail/prod\nsmtp_auth:\n"
+        "  mailboxes: { gone@contoso.com: enabled, fax@contoso.com: enabled }\n",
+        "b.yaml": "# the rest\nsmtp_auth:\n  mailboxes:\n    erp@contoso.com: enabled  # ERP\n",
+    }
+    found = files(old, owner="mail/prod")
+    assert found == {
+        "a.yaml": f"{HEADER}owner: mail/prod\nsmtp_auth:\n  mailboxes: {{ fax@contoso.com: disabled }}\n",
+        "b.yaml": f"{old['b.yaml']}  organization: disabled\n",
+        "inbound_connectors.yaml": found["inbound_connectors.yaml"],
+    }
+    assert yaml.safe_load(found["inbound_connectors.yaml"])["inbound_connectors"].keys() == {"hq"}
+    assert files(found) == found, "a second export changes nothing"
+
+
+def test_a_new_folder_has_a_header_and_a_file_for_each_section() -> None:
+    found = files({}, owner="mail/prod")
+    assert found.keys() == {"tenant.yaml", "smtp_auth.yaml", "inbound_connectors.yaml"}
+    assert found["tenant.yaml"] == f"{HEADER}owner: mail/prod\n"
+
+
+def test_what_devices_of_the_plan_need_is_not_written_again() -> None:
+    known = Known(worked_out=frozenset({Address("inbound_connector", "hq")}))
+    assert "inbound_connectors" not in plan_of(exported(known=known))
+    assert "inbound_connectors.yaml" not in files({}, known=known)
