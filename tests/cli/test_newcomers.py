@@ -17,9 +17,16 @@ _SELECTORS = ("selector1._domainkey.contoso.com", "selector2._domainkey.contoso.
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with open_shop(tmp_path_factory.mktemp("newcomers")) as here:
         yield here
+
+
+@pytest.fixture
+def shop(started: Shop) -> Shop:
+    """The tenant as it was at the start."""
+    started.reset()
+    return started
 
 
 def alone(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
