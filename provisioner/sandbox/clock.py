@@ -50,6 +50,13 @@ def stored_time(value: object) -> dt.datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
+def _offset_like(before: object, written: str) -> str:
+    """The service writes some ISO dates with "Z", some with "+00:00", and some (LastValidationTimestamp) without."""
+    if not isinstance(before, str) or not _ISO.fullmatch(before) or before.endswith("Z"):
+        return written
+    return written.removesuffix("Z") + ("+00:00" if re.search(r"[+-]\d\d:\d\d$", before) else "")
+
+
 def rest_time(value: str) -> str | None:
     """A stored date as it leaves over REST; None where the value is not a date. ISO text leaves as it is stored."""
     if _CLASSIC.fullmatch(value):
@@ -62,7 +69,7 @@ def time_like(before: object, moment: dt.datetime, *, whole_seconds: bool = Fals
     """`moment` in the form that a column has had so far."""
     classic = _CLASSIC.fullmatch(before) if isinstance(before, str) else None
     if classic is None:
-        return wire_time(moment, whole_seconds=whole_seconds)
+        return _offset_like(before, wire_time(moment, whole_seconds=whole_seconds))
     milliseconds = (moment - _EPOCH) // dt.timedelta(seconds=1) * 1000
     if not whole_seconds:
         milliseconds = (moment - _EPOCH) // dt.timedelta(milliseconds=1)

@@ -36,6 +36,7 @@ from provisioner.sandbox.entity_sets import Asked
 from provisioner.sandbox.faults import Faults, TokenRefused, deed, facts, left
 from provisioner.sandbox.generated import chained
 from provisioner.sandbox.graph_calls import NOT_MODELLED
+from provisioner.sandbox.psrp_values import clixml_document
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 from provisioner.sandbox.throttle import OverQuota
 from provisioner.sandbox.wire_types import GUIDS, UINT16S
@@ -144,7 +145,11 @@ def error_body(error: CmdletError) -> dict[str, Any]:
     if error.binding:
         inner["internalexception"] = {"message": error.message, "type": error.exception_type, "stacktrace": ""}
     body["innererror"] = inner
-    return {"error": body}
+    # The capture of a value that does not convert has the warnings beside the error (graph2otel, July 2026).
+    siblings = (
+        {} if error.detailed else {"adminapi.warnings@odata.type": "#Collection(String)", "@adminapi.warnings": []}
+    )
+    return {"error": body, **siblings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +356,11 @@ class ExchangeService:
             body["@adminapi.confirmationmessage"] = result.confirmation
         if link:
             body["@odata.nextLink"] = link
-        body["value"] = [wire_row(row, columns) for row in left(rows, do)]
+        if call.headers.get("x-responseformat", "").lower() == "clixml":
+            noun = str(call.body["CmdletInput"]["CmdletName"]).partition("-")[2] if call.body else ""
+            body["value"] = [{"_clixml": clixml_document(noun, row, columns)} for row in left(rows, do)]
+        else:
+            body["value"] = [wire_row(row, columns) for row in left(rows, do)]
         headers = {"X-Warnings": _header(" ".join(result.warnings))} if result.warnings else {}
         return Reply(200, body, headers)
 

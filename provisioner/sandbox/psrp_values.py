@@ -10,9 +10,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from psrpcore import ServerPipeline, StreamType
+from psrpcore._crypto import PSRemotingCrypto
 from psrpcore._payload import PSRPMessage, create_message
 from psrpcore.types import (
     PSCustomObject,
@@ -25,6 +27,7 @@ from psrpcore.types import (
     PSSecureString,
     PSUInt16,
 )
+from psrpcore.types._serializer import serialize
 
 from provisioner.sandbox.clock import rest_time
 from provisioner.sandbox.wire_types import GUIDS, UINT16S
@@ -86,6 +89,21 @@ def clixml(shown: Shown) -> bytes | None:
     return f'<Obj RefId="0"><TN RefId="0">{types}</TN><MS>{"".join(parts)}</MS></Obj>'.encode()
 
 
+def clixml_document(noun: str, row: Mapping[str, Any], columns: Iterable[str] | None = None) -> str:
+    """A row as the module asks for it with `X-ResponseFormat: clixml`: a document of its own (MS-PSRP 2.2.5).
+
+    `columns` (lower case) trims the row to those.
+    """
+    wanted = None if columns is None else set(columns)
+    kept = {name: value for name, value in row.items() if wanted is None or name.lower() in wanted}
+    shown = Shown(f"Microsoft.Exchange.Data.Directory.Management.{noun}", kept)
+    content = clixml(shown)
+    if content is None:
+        content = ElementTree.tostring(serialize(powershell_row(shown), PSRemotingCrypto()))
+    version = 'Version="1.1.0.1" xmlns="http://schemas.microsoft.com/powershell/2004/04"'
+    return f"<Objs {version}>{content.decode()}</Objs>"
+
+
 _TYPES = ("System.Management.Automation.PSCustomObject", "System.Object")
 _LIST_TYPES = '<TN RefId="1"><T>System.Collections.ArrayList</T><T>System.Object</T></TN>'
 # Control characters, halves of pairs and what looks like their escape are written as _xHHHH_ (MS-PSRP 2.2.5.3.2).
@@ -102,6 +120,8 @@ def _entry(name: str, value: Any) -> str | None:
         if name in GUIDS and _GUID.fullmatch(value):
             return f'<G N="{name}">{value.lower()}</G>'
         moment = rest_time(value)
+        if moment and not moment.endswith("Z"):
+            return None
         if moment:
             whole, _, fraction = moment.removesuffix("Z").partition(".")
             fraction = fraction.rstrip("0")
@@ -195,11 +215,16 @@ def _text(name: str, value: str) -> Any:
     return _date(moment) if moment else value
 
 
+_FRACTION = re.compile(r"\.(\d+)")
+
+
 def _date(text: str) -> PSDateTime:
     """ISO text with seven fraction digits; .NET counts in ticks of 100 ns."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    digits = fraction.ljust(7, "0")[:7]
-    moment = dt.datetime.fromisoformat(whole).replace(microsecond=int(digits[:6]), tzinfo=dt.UTC)
+    match = _FRACTION.search(text)
+    digits = (match[1] if match else "").ljust(7, "0")[:7]
+    moment = dt.datetime.fromisoformat(_FRACTION.sub("", text))
+    moment = moment.replace(microsecond=int(digits[:6]))
+    moment = moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     return PSDateTime(moment, nanosecond=int(digits[6]) * 100)
 
 

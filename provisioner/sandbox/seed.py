@@ -334,6 +334,8 @@ def _new(tenant: Tenant, noun: Noun, row: Row, known: Mapping[tuple[str, str], R
     """A complete row. A mailbox is named after its address; where that name is taken, something is put behind it."""
     if holder := _holder(row, noun):
         return {**noun.columns, **row, "Guid": stable_guid(noun.name, str(row.get("Identity")), holder)}
+    if noun.singleton:  # the row that every tenant has, with what the seed says
+        return new_row(tenant, noun, {**next(iter(noun.builtin(tenant)), {}), **row})
     if noun.key != "PrimarySmtpAddress":
         return new_row(tenant, noun, row)
     address = str(row.get("PrimarySmtpAddress") or row.get("UserPrincipalName") or row.get("Name") or "")
@@ -597,14 +599,16 @@ def _pair_mailboxes(tenant: Tenant) -> None:
 
 
 def _derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any]], *, only_used: bool) -> None:
-    """Accepted domains from Graph's verified ones, and from what cannot be without: mailboxes and DKIM."""
+    """Accepted domains from Graph's verified ones, and from what cannot be without: mailboxes.
+
+    A row of DKIM makes none: those of removed domains stay in a tenant.
+    """
     rows = tenant.kept("AcceptedDomain")
     known = {str(row.get("DomainName", "")).lower() for row in rows}
     wanted = [str(row["PrimarySmtpAddress"]).partition("@")[2].lower() for row in tenant.kept("Mailbox")]
     wanted += [source.domain.lower() for source in tenant.generated]
     if not only_used:
         wanted = [tenant.initial_domain, *(str(row["id"]).lower() for row in verified), *wanted]
-        wanted += [str(row.get("Domain", "")).lower() for row in tenant.rows("DkimSigningConfig")]
     defaults = {str(row["id"]).lower() for row in verified if row.get("isDefault")}
     for name in dict.fromkeys(wanted):
         if name and name not in known:

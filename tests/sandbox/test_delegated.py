@@ -29,7 +29,14 @@ SEED = {
         {"address": ADMIN, "password": PASSWORD, "directory_roles": ["Exchange Administrator"]},
         {"address": "clerk@contoso.com", "password": PASSWORD},
     ],
-    "apps": [{"displayName": "cli", "publicClient": True, "delegated": {"https://graph.microsoft.com": ["User.Read"]}}],
+    "apps": [
+        {
+            "displayName": "v2",
+            "directoryRoles": ["Exchange Administrator"],
+            "appRoles": {"https://outlook.office365.com": ["Exchange.ManageAsAppV2"]},
+        },
+        {"displayName": "cli", "publicClient": True, "delegated": {"https://graph.microsoft.com": ["User.Read"]}},
+    ],
 }
 
 
@@ -158,6 +165,22 @@ def test_the_first_version_names_a_resource(sandbox: Running, http: httpx.Client
     assert claims_of(body["access_token"])["aud"] == EXCHANGE
     del form["resource"]
     assert http.post(url, data=form).json()["error_codes"] == [900144]
+
+
+def test_a_token_of_the_second_admin_api_works_there_alone(sandbox: Running, http: httpx.Client) -> None:
+    """InvokeCommand refuses it with the empty 403 (azapptoolkit); no permission at all is 401."""
+    app = sandbox.endpoints["apps"]["v2"]
+    form = {"grant_type": "client_credentials", "client_id": app["client_id"], "scope": f"{EXCHANGE}/.default"}
+    form["client_secret"] = Path(app["secret_file"]).read_text(encoding="utf-8")
+    token = http.post(f"{sandbox.endpoints['authority']}/common/oauth2/v2.0/token", data=form).json()["access_token"]
+    body = {"CmdletInput": {"CmdletName": "Get-AcceptedDomain", "Parameters": {}}}
+    base = f"{sandbox.endpoints['exchange']}/adminapi"
+    statuses = []
+    for path in (f"v2.0/{sandbox.tenant_id}/AcceptedDomain", f"beta/{sandbox.tenant_id}/InvokeCommand"):
+        headers = {"Authorization": f"Bearer {token}"}
+        with http.stream("POST", f"{base}/{path}", json=body, headers=headers) as answer:
+            statuses.append(answer.status_code)
+    assert statuses == [200, 403]
 
 
 def test_discovery_keeps_clients_inside(sandbox: Running, http: httpx.Client) -> None:

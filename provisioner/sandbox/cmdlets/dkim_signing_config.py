@@ -189,10 +189,9 @@ def _key_size(call: Call, default: int) -> int:
 def _new(call: Call) -> Rows:
     domain = str(call.get("DomainName") or "")
     if domain.lower() not in accepted_domains(call.tenant):
-        # Recorded: Microsoft365DSC issue 2791.
-        raise errors.invalid(
-            f'Invalid domain name specified "{domain}". Please specify tenant name or valid accepted domain.'
-        )
+        raise _not_a_dkim_domain(domain)
+    if domain.lower() == call.tenant.initial_domain.lower() and call.tenant.settings.get("dkim_initial_domain_refused"):
+        raise _not_a_dkim_domain(domain)
     refuse_duplicate(call.tenant, NOUN, domain)
     size = _key_size(call, 1024)
     given = {
@@ -207,6 +206,17 @@ def _new(call: Call) -> Rows:
     if call.dry:
         return []
     return create(call, NOUN, given)
+
+
+def _not_a_dkim_domain(domain: str) -> errors.CmdletError:
+    """Recorded: Microsoft365DSC issue 2791.
+
+    For the initial domain the sources disagree: Learn (defender-docs, set-up of DKIM) creates its configuration with
+    New -Enabled $false, Microsoft365DSC issues 6896 and 6905 saw this refusal (setting `dkim_initial_domain_refused`).
+    """
+    return errors.invalid(
+        f'Invalid domain name specified "{domain}". Please specify tenant name or valid accepted domain.'
+    )
 
 
 def _refuse_unpublished(call: Call, given: Row) -> None:

@@ -35,6 +35,9 @@ from provisioner.sandbox.tenant import Row, Tenant
 CREATED_DISABLED = (
     "Inbound connector for this service offering is created in a disabled state. Contact Support to enable it."
 )
+# Microsoft 365 developer subscriptions create none (office-docs-powershell pull request 11810; New-InboundConnector):
+# setting `inbound_connectors_refused`. The sentence is ours.
+REFUSED = "For this service offering, you can't create an inbound connector. Contact Support to enable it."
 STAYS_DISABLED = "For this service offering, you can't enable an inbound connector. Contact Support to enable it."
 
 _ADDRESS_SPACE = re.compile(r"(?:(?P<type>[A-Za-z0-9]+):)?(?P<domain>[^;:]+)(?:;(?P<cost>\d+))?")
@@ -205,6 +208,8 @@ def _new(call: Call) -> Rows:
     if given.get("TlsSenderCertificateName") == "":
         given["TlsSenderCertificateName"] = None
     _check(call.tenant, {**NOUN.columns, **given}, given)
+    if call.tenant.settings.get("inbound_connectors_refused"):
+        raise errors.invalid(REFUSED)
     if call.tenant.settings.get("inbound_connectors_created_disabled"):
         given["Enabled"] = False
         call.warn(CREATED_DISABLED)

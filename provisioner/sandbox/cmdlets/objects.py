@@ -236,7 +236,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def no_change(call: Call, row: Mapping[str, Any]) -> None:
     """Warn that a Set changed nothing (recorded wording)."""
-    identity = row.get("Identity") or row.get("Name")
+    # TransportConfig has no Identity in exports; the service then names it by Name or Id.
+    identity = row.get("Identity") or row.get("Name") or row.get("Id") or row.get("AdminDisplayName")
     call.warn(f"The command completed successfully but no settings of '{identity}' have been modified.")
 
 
