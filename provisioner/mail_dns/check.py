@@ -45,7 +45,8 @@ class MailDomain:
 
     `egress`: addresses or networks that relay or send direct in its name. `dkim`: the CNAME targets that Exchange
     names, by selector (`selector1`, `selector2`); None where they are not known. `spf_include` stands for Exchange, ""
-    when the domain never sends through it. `receives`: its mail is meant to arrive in this tenant.
+    when the domain never sends through it. `receives`: its mail is meant to arrive in this tenant. `mx_host` is the
+    endpoint that Exchange names for its mail (Graph, serviceConfigurationRecords), "" where it is not known.
     """
 
     domain: str
@@ -53,11 +54,13 @@ class MailDomain:
     dkim: Mapping[str, str] | None = None
     spf_include: str = CLOUDS["worldwide"].spf_include
     receives: bool = True
+    mx_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainReport:
-    """What was found. `exchange_mx` is the host that relay and direct send have to speak to, "" where MX names none.
+    """What was found. `exchange_mx` is the host that relay and direct send have to speak to: the one that Exchange
+    names, else the one in MX; "" where neither names one.
 
     `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS. `published` are the
     MX, TXT and CNAME values that were read, by the name at which they are published and the type.
@@ -114,7 +117,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         domain,
         _worst_first(_moved(finding, moved) for finding in findings),
         exchanges,
-        next((mx.host for mx in exchanges if at_exchange(mx.host)), ""),
+        wanted.mx_host or next((mx.host for mx in exchanges if at_exchange(mx.host)), ""),
         next((text for text in named["TXT"].values if is_spf(text)), ""),
         looked.lookups,
         policy,
@@ -231,37 +234,39 @@ def _mx_findings(
     if not wanted.receives or answer.failed:
         return
     hosts = [mx.host for mx in exchanges if mx.host not in TAKES_NO_MAIL]
-    null = tuple(there[mx] for mx in exchanges if not mx.host)
+    yield from _where_mail_goes(wanted, domain, hosts, tuple(there[mx] for mx in exchanges if not mx.host))
+
+
+def _where_mail_goes(
+    wanted: MailDomain, domain: str, hosts: Sequence[str], null: tuple[DnsRecord, ...]
+) -> Iterable[DnsFinding]:
+    """Whether mail for the domain reaches Exchange. `hosts` may take mail, `null` are its null MX records."""
+    hint = f"publish {domain} MX 0 {wanted.mx_host}, which Exchange names" if wanted.mx_host else _UNKNOWN_MX
+    record = (DnsRecord(domain, "MX", f"0 {wanted.mx_host}"),) if wanted.mx_host else ()
+    named = ", ".join(hosts)
     if null and any(hosts):
-        summary = f"{domain} has a null MX beside other MX records: senders may take it for a domain without mail"
-        hint = "take the null MX out"
-        yield DnsFinding("MX-NULL", ERROR, domain, f"{summary} (RFC 7505, 3)", hint, (), null)
+        what = f"{domain} has a null MX beside other MX records: senders may take it for a domain without mail"
+        yield DnsFinding("MX-NULL", ERROR, domain, f"{what} (RFC 7505, 3)", "take the null MX out", (), null)
     elif null:
-        summary = f"the MX record of {domain} says that it takes no mail (null MX)"
-        yield DnsFinding("MX-NULL", WARNING, domain, summary, _hint_mx(), (), null)
+        what = f"the MX record of {domain} says that it takes no mail (null MX)"
+        yield DnsFinding("MX-NULL", WARNING, domain, what, hint, record, null)
     elif not hosts:
-        yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", _hint_mx())
+        yield DnsFinding("MX-MISSING", WARNING, domain, f"{domain} has no MX record that takes mail", hint, record)
     elif not any(map(at_exchange, hosts)):
-        yield DnsFinding(
-            "MX-ELSEWHERE",
-            WARNING,
-            domain,
-            f"mail for {domain} goes to {', '.join(hosts)}, not to Microsoft: relay and direct send cannot use MX",
-            "point devices to the endpoint that the admin centre shows for the domain, not to MX",
-        )
+        what = f"mail for {domain} goes to {named}, not to Microsoft: relay and direct send cannot use MX"
+        endpoint = wanted.mx_host or "the endpoint that the admin centre shows for the domain"
+        yield DnsFinding("MX-ELSEWHERE", WARNING, domain, what, f"point devices to {endpoint}, not to MX")
     elif not all(map(at_exchange, hosts)):
         others = ", ".join(host for host in hosts if not at_exchange(host))
-        yield DnsFinding(
-            "MX-MIXED",
-            WARNING,
-            domain,
-            f"{others} stands beside Microsoft's MX: a part of the mail goes there",
-            "keep Microsoft's alone, unless a gateway is meant",
-        )
+        what = f"{others} stands beside Microsoft's MX: a part of the mail goes there"
+        yield DnsFinding("MX-MIXED", WARNING, domain, what, "keep Microsoft's alone, unless a gateway is meant")
+    if wanted.mx_host and any(map(at_exchange, hosts)) and wanted.mx_host not in hosts:
+        what = f"MX of {domain} names {named}; Exchange names {wanted.mx_host} for its mail"
+        fix = f"publish {wanted.mx_host} beside it, test that mail arrives, then take the other out (inbound-dane.md)"
+        yield DnsFinding("MX-OTHER-NAME", WARNING, domain, what, fix)
 
 
-def _hint_mx() -> str:
-    return "publish the MX record that the admin centre shows for the domain; its name cannot be computed"
+_UNKNOWN_MX = "publish the MX record that the admin centre shows for the domain; its name cannot be computed"
 
 
 def _is_address(host: str) -> bool:

@@ -15,6 +15,7 @@ from provisioner.model.clouds import COEXISTENCE_SUFFIXES, cloud_of_mail
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import load
+from provisioner.operations.mail_hosts import named_hosts
 from provisioner.operations.mail_records import Asked, asking, check_domains, dkim_targets
 from provisioner.tenant.connect import check_tenant
 
@@ -24,7 +25,8 @@ async def report_domains(
 ) -> Sequence[DomainReport]:
     """What is wrong with the mail records of each domain, and what to publish. Reports the plan's warnings.
 
-    With a tenant in the profile the DKIM targets are those that Exchange names. `policies`: fetch MTA-STS policies.
+    With a tenant in the profile the DKIM targets and the MX host are those that Exchange names. `policies`: fetch
+    MTA-STS policies.
     """
     loaded = load(context, path)
     context.diagnose(loaded.diagnostics)
@@ -39,7 +41,8 @@ async def report_domains(
         named = await dkim_targets(opened.ports)
         targets = {d: named.get(d, {}) for d in domains}
         asked = Asked(opened.ports.resolver, context.clock)
-        return await check_domains(asked, domains, targets, egress(desired), cloud, fetching)
+        hosts = await named_hosts(context, desired, domains, opened)
+        return await check_domains(asked, domains, targets, egress(desired), cloud, fetching, hosts)
 
 
 async def export_domains(context: Context, path: Path) -> Exported:

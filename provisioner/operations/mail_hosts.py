@@ -20,6 +20,15 @@ async def mail_hosts(
 
     With a profile Microsoft Graph is asked, which knows it where the MX in DNS is that of a filter in front.
     """
+    found = await named_hosts(context, desired, domains, tenant)
+    left = [domain for domain in domains if domain not in found]
+    return {**found, **(await microsoft_mx(asking(context), left) if left else {})}
+
+
+async def named_hosts(
+    context: Context, desired: Desired, domains: Sequence[str], tenant: Tenant | None = None
+) -> Mapping[str, str]:
+    """The host that Microsoft Graph names for the mail of each domain; a domain is left out where it names none."""
     requests = {domain: service_configuration.request(domain) for domain in domains}
     nothing = dataclasses.replace(desired, resources={}, devices={}, choices={})
     observed = await observe(context, nothing, tuple(requests.values()), tenant)
@@ -29,5 +38,4 @@ async def mail_hosts(
         host = service_configuration.mail_host(answer.rows) if isinstance(answer, Answer) else ""
         if host:
             found[domain] = host
-    left = [domain for domain in domains if domain not in found]
-    return {**found, **(await microsoft_mx(asking(context), left) if left else {})}
+    return found

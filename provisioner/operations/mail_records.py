@@ -41,14 +41,19 @@ async def check_domains(
     egress: Mapping[str, Iterable[str]],
     cloud: Cloud,
     context: Context | None = None,
+    hosts: Mapping[str, str] | None = None,
 ) -> Sequence[DomainReport]:
-    """Everything about the mail records of these domains. `egress` are networks that send in their name, by domain.
+    """Everything about the mail records of these domains. `egress` are networks that send in their name, by domain,
+    `hosts` the endpoints that Exchange names for their mail.
 
     With a context MTA-STS policies are fetched too, by its profile.
     """
     asked.about(len(domains))
     wanted = (
-        MailDomain(d, tuple(sorted(egress.get(d, ()))), targets.get(d), spf_include=cloud.spf_include) for d in domains
+        MailDomain(
+            d, tuple(sorted(egress.get(d, ()))), targets.get(d), cloud.spf_include, mx_host=(hosts or {}).get(d, "")
+        )
+        for d in domains
     )
     reports = await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
     return reports if context is None else await _with_policies(context, reports)

@@ -23,6 +23,17 @@ SEED = {
             }
         ],
     },
+    "graph": {
+        "domains": [
+            {
+                "id": "gov.example",
+                "isVerified": True,
+                "serviceConfigurationRecords": [
+                    {"id": "1", "recordType": "Mx", "mailExchange": "gov-example.mail.protection.office365.us"}
+                ],
+            }
+        ]
+    },
     "dns": {
         "good.example": {
             "MX": ["0 good-example.mail.protection.outlook.com."],
@@ -75,6 +86,8 @@ def test_wrong_records_are_found_and_those_to_publish_are_written(
         found = {d["domain"]: d["findings"] for d in json.loads(capsys.readouterr().out)["domains"]}
         assert not [f for f in found["good.example"] if f["severity"] == "error"]
         assert {"MX-SUBMISSION-HOST", "SPF-MULTIPLE", "DKIM-CNAME-WRONG"} <= {f["id"] for f in found["bad.example"]}
+        (missing,) = [f for f in found["bad.example"] if f["id"] == "MX-MISSING"]
+        assert "bad-example.mail.protection.outlook.com, which Exchange names" in missing["hint"]
         _look_at_government(plan, capsys, monkeypatch)
         assert main(["dns", "export", str(plan)]) == 0
         zone = capsys.readouterr().out

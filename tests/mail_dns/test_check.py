@@ -583,3 +583,28 @@ def test_reports_to_a_domain_with_a_null_mx_are_lost(server: NameServer, rua: st
     zone["contoso.com._report._dmarc.parked.example"] = [("TXT", "v=DMARC1;")]
     report = look(server, zone, MailDomain("contoso.com"))
     assert rua.partition("@")[2] in finding(report, "DMARC-REPORTS-LOST").summary
+
+
+NEW = "contoso-com.o-v1.mx.microsoft"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ids"),
+    [
+        ([NEW], set()),
+        (["contoso-com.mail.protection.outlook.com", NEW], set()),
+        (["contoso-com.mail.protection.outlook.com"], {"MX-OTHER-NAME"}),
+        ([], {"MX-MISSING"}),
+        (["mx.gateway.example"], {"MX-ELSEWHERE"}),
+    ],
+)
+def test_mx_is_compared_with_the_host_that_exchange_names(server: NameServer, hosts: list[str], ids: set[str]) -> None:
+    zone = contoso()
+    zone["contoso.com"] = [*(("MX", (10, h)) for h in hosts), ("TXT", "v=spf1 include:spf.protection.outlook.com -all")]
+    report = look(server, zone, MailDomain("contoso.com", dkim=TARGETS, mx_host=NEW))
+    assert report.ids == ids
+    assert report.exchange_mx == NEW
+    if "MX-MISSING" in ids:
+        assert [str(r) for r in finding(report, "MX-MISSING").publish] == [f"contoso.com MX 0 {NEW}"]
+    for found in report.findings:
+        assert NEW in f"{found.summary} {found.hint}"
