@@ -50,6 +50,7 @@ COMMANDS = {
     "fleet": "Plan, apply and check many tenants in one run, which goes on after a crash.",
     "dns": "Check the mail records of the plan's domains, and write those to publish.",
     "dkim": "Rotate the DKIM keys of a domain.",
+    "dane": "Take a domain to inbound SMTP DANE, step by step, or back.",
     "schema": "Print the JSON Schema of the plan language.",
     "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",
     "version": "Print the version.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from provisioner.model import DnsQuery
@@ -31,13 +31,16 @@ class DnsAnswer:
     `values`: an address for A and AAAA, `10 mx.example.com` for MX, the target for CNAME and PTR, the strings glued
     together for TXT; names without the trailing dot (null MX is `0 .`). TXT bytes beyond ASCII may be decoded in any
     way that leaves them outside ASCII. `strings` (TXT only, optional) has the single strings of each value. `reason` is
-    why it failed.
+    why it failed. `validated`: a resolver that may be believed says that DNSSEC proves the values; None where none
+    may be. `ttl_s` is how long others may keep them.
     """
 
     status: Status
     values: tuple[str, ...] = ()
     strings: tuple[tuple[str, ...], ...] = ()
     reason: str = ""
+    validated: bool | None = field(default=None, compare=False)
+    ttl_s: int = field(default=0, compare=False)
 
     @property
     def failed(self) -> bool:

@@ -70,6 +70,12 @@ class AcceptedDomainType(BaseType):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("ACCEPTED-DOMAIN-RELAY", Severity.ERROR, "apply", "Mail for unknown recipients would be passed on."),
         Rule("ACCEPTED-DOMAIN-BLOCKED", Severity.ERROR, "apply", "Mail from or to a whole domain would be blocked."),
+        Rule("DANE-DNSSEC", Severity.ERROR, "apply", "DNSSEC does not prove the MX records of a domain for DANE."),
+        Rule("DANE-MTA-STS", Severity.ERROR, "apply", "The MTA-STS policy does not admit the MX host that comes next."),
+        Rule(
+            "DANE-MX", Severity.ERROR, "precondition", "Mail of a domain for DANE goes to other hosts than Exchange's."
+        ),
+        Rule("DANE-MX-CACHED", Severity.ERROR, "apply", "Senders may still have an MX host in memory that would go."),
     )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:

@@ -29,7 +29,7 @@ import dns.tsig
 from provisioner.sandbox.dns_update import keyring, refusal, soa, update, zones
 from provisioner.sandbox.dns_values import rdata
 from provisioner.sandbox.listening import Listening, unavailable
-from provisioner.sandbox.public_dns import Records, names
+from provisioner.sandbox.public_dns import Records, is_signed, names
 
 if TYPE_CHECKING:
     from provisioner.sandbox.faults import Faults
@@ -220,7 +220,12 @@ class DnsFront:
     def _response(self, query: dns.message.Message) -> dns.message.Message:
         if query.opcode() == dns.opcode.UPDATE:
             return update(self._tenant, query)
-        return respond(names(self._tenant), query, zones(self._tenant))
+        response = respond(names(self._tenant), query, zones(self._tenant))
+        asked = query.flags & dns.flags.AD or query.ednsflags & dns.flags.DO
+        owners = [rrset.name.to_text(omit_final_dot=True).lower() for rrset in response.answer]
+        if asked and owners and all(is_signed(self._tenant, owner) for owner in owners):
+            response.flags |= dns.flags.AD  # as a resolver that validates tells it (RFC 6840, 5.7 and 5.8)
+        return response
 
     def _parse(self, raw: bytes) -> dns.message.Message | bytes | None:
         """A message with its signature verified, or the refusal of a signature; None for what is not DNS."""

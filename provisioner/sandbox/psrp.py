@@ -67,13 +67,15 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 # What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
 _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup",
-    "DistributionGroupMember", "DkimSigningConfig", "HistoricalSearch",
+    "DistributionGroupMember", "DkimSigningConfig", "DnssecForVerifiedDomain",
+    "DnssecStatusForVerifiedDomain", "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy",
     "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
     "InboundConnector", "IPv6StatusForAcceptedDomain", "LimitsEnforcementStatus",
     "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",
     "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OutboundConnector", "Recipient",
     "RecipientPermission", "RemoteDomain", "ServicePrincipal", "ServicePrincipalAuthorization",
+    "SmtpDaneInbound",
     "TenantAllowBlockListItems", "TransportConfig", "TransportRule", "User",
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.

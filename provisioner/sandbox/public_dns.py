@@ -6,13 +6,17 @@ zones of accepted domains are the customer's, so that they are state (`tenant.dn
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provisioner.sandbox.clock import stored_time
+
 if TYPE_CHECKING:
-    from provisioner.sandbox.tenant import Tenant
+    from provisioner.sandbox.tenant import Row, Tenant
 
 Records = Mapping[str, Mapping[str, list[str]]]
 
@@ -138,7 +142,32 @@ def _published(tenant: Tenant) -> dict[str, dict[str, list[str]]]:
         found |= dict.fromkeys((asked.mx, *hosts.get(domain, ())), _HERE)
         if f"_mta-sts.{domain}" in tenant.dns:
             found[f"mta-sts.{domain}"] = _HERE
+    for row in tenant.rows("InboundDane"):
+        found |= _of_dane(tenant, row)
     return found
+
+
+_TLSA_AFTER = dt.timedelta(minutes=15)  # "15-30 minutes" (Learn, "How SMTP DANE works")
+
+
+def _of_dane(tenant: Tenant, row: Row) -> dict[str, dict[str, list[str]]]:
+    """The host below mx.microsoft of a domain, its host before, and the TLSA records while DANE is enabled."""
+    host, legacy = str(row["Host"]).lower(), str(row.get("Legacy") or "").lower()
+    found = dict.fromkeys(filter(None, (host, legacy)), _HERE)
+    domain = str(row["Identity"]).lower()
+    accepted = (r for r in tenant.rows("AcceptedDomain") if str(r.get("DomainName", "")).lower() == domain)
+    since = stored_time(row.get("Since"))
+    enabled = any(r.get("SmtpDaneStatus") == "Enabled" for r in accepted)
+    if enabled and since is not None and tenant.clock.now() >= since + _TLSA_AFTER:
+        digest = hashlib.sha256(host.encode()).hexdigest()
+        found[f"_25._tcp.{host}"] = {"TLSA": [f"3 1 1 {digest}"]}
+    return found
+
+
+def is_signed(tenant: Tenant, name: str) -> bool:
+    """Whether a resolver that validates can prove a name: in the zones of `settings.dnssec`, and in mx.microsoft."""
+    zones = (*(tenant.settings.get("dnssec") or ()), "mx.microsoft")
+    return any(name == zone or name.endswith(f".{zone}") for zone in zones)
 
 
 def _named_by_graph(tenant: Tenant) -> dict[str, list[str]]:

@@ -4,12 +4,18 @@ dnspython reads and writes the messages; the sockets are ours. Its resolver take
 number of records, calls a CNAME without its end "no such record", and names a failure by a Python class. Here an answer
 is looked at only if it comes from where it was asked, with the question's id and words, and is of a size that real ones
 have; a failure is told with its reason and the server, and never taken for "not there".
+
+DNSSEC is validated by a resolver, not here: each question asks for its verdict (the AD bit, RFC 6840, 5.7), and the
+verdict is believed only from a resolver on loopback, where nobody in between can write it (RFC 7672, 2.2; RFC 4035,
+4.9.3). Of any other it is not known whether an answer is proven.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import ipaddress
 import secrets
 import struct
 from collections import deque
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     import dns.message
 
 _HEADER = struct.Struct("!6H")
-_QR, _TC, _AA, _RD, _RCODE = 0x8000, 0x0200, 0x0400, 0x0100, 0x000F
+_QR, _TC, _AA, _RD, _AD, _RCODE = 0x8000, 0x0200, 0x0400, 0x0100, 0x0020, 0x000F
 _FORMERR = 1
 _IN, _OPT = 1, 41
 _EDNS = struct.pack("!BHHIH", 0, _OPT, limits.DNS_UDP_BYTES, 0, 0)
@@ -80,23 +86,27 @@ class DnsResolver:
             name = dns.name.from_text(query.name)
         except (dns.exception.DNSException, ValueError) as error:
             raise _Failed(f"the name cannot be asked for: {type(error).__name__}") from None
+        validated: bool | None = True
         for _ in range(limits.DNS_MOST_ALIASES + 1):
-            message = await self._answered(name, query.type, deadline)
+            server, message = await self._answered(name, query.type, deadline)
             answer = _read(message, query.type)
+            validated = _validated(server, message) and validated
             if isinstance(answer, DnsAnswer):
-                return answer
+                return dataclasses.replace(answer, validated=validated)
             name = answer
         raise _Failed(f"more than {limits.DNS_MOST_ALIASES} CNAMEs, one leading to the next")
 
-    async def _answered(self, name: dns.name.Name, kind: str, deadline: Deadline) -> dns.message.Message:
-        """A proper answer of any server. A server that answers amiss is not asked again; a silent one is."""
+    async def _answered(
+        self, name: dns.name.Name, kind: str, deadline: Deadline
+    ) -> tuple[NameServer, dns.message.Message]:
+        """A proper answer and the server that gave it. One that answers amiss is not asked again; a silent one is."""
         servers = deque(_addresses(self._servers))
         question = _Question.of(name, kind)
         silent, reason = True, "no time was left to ask"
         while servers and deadline.left_s > 0:
             server = servers.popleft()
             try:
-                return await _ask(server, question, deadline)
+                return server, await _ask(server, question, deadline)
             except TimeoutError:
                 reason = f"no answer from {server}" if silent else reason
                 servers.append(server)
@@ -145,8 +155,8 @@ class _Question:
 
         asked = (name.to_wire() or b"") + struct.pack("!2H", dns.rdatatype.from_text(kind), _IN)
         number = secrets.randbits(16)
-        plain = _HEADER.pack(number, _RD, 1, 0, 0, 0) + asked
-        return cls(_HEADER.pack(number, _RD, 1, 0, 0, 1) + asked + _EDNS, plain)
+        plain = _HEADER.pack(number, _RD | _AD, 1, 0, 0, 0) + asked
+        return cls(_HEADER.pack(number, _RD | _AD, 1, 0, 0, 1) + asked + _EDNS, plain)
 
     def is_answered_by(self, wire: bytes) -> bool:
         """Whether a message is an answer to this: its id, and its question but for case."""
@@ -278,7 +288,7 @@ def _read(message: dns.message.Message, kind: str) -> DnsAnswer | dns.name.Name:
     except dns.exception.DNSException as error:
         raise _Failed(f"the answer is not proper DNS ({type(error).__name__})") from None
     if found.answer:
-        return _rows(list(found.answer), kind)
+        return _rows(list(found.answer), kind, found.minimum_ttl)
     types = {rrset.rdtype for rrset in message.authority}
     final = dns.rdatatype.SOA in types
     if not final and found.canonical_name != message.question[0].name:
@@ -288,9 +298,16 @@ def _read(message: dns.message.Message, kind: str) -> DnsAnswer | dns.name.Name:
     return NO_ROWS
 
 
-def _rows(records: Sequence[object], kind: str) -> DnsAnswer:
+def _validated(server: NameServer, message: dns.message.Message) -> bool | None:
+    """Whether the resolver says that DNSSEC proves the answer; None where it is not on this machine."""
+    if not ipaddress.ip_address(server.host.partition("%")[0]).is_loopback:
+        return None
+    return bool(message.flags & _AD)
+
+
+def _rows(records: Sequence[object], kind: str, ttl_s: int) -> DnsAnswer:
     pieces = tuple(map(_pieces, records)) if kind == "TXT" else ()
-    return DnsAnswer(Status.ROWS, tuple(map(_text, records)), pieces)
+    return DnsAnswer(Status.ROWS, tuple(map(_text, records)), pieces, ttl_s=ttl_s)
 
 
 def _pieces(record: object) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ _RECORD_IDS = {
 # The row of one account or domain that was asked for by its identity: no source shows an identifier in it.
 _UNNAMED = frozenset({
     "Get-HVEAccountSettings", "Get-HVEAccountBillingPolicy", "Get-IPv6StatusForAcceptedDomain",
-    "Get-LimitsEnforcementStatus",
+    "Get-LimitsEnforcementStatus", "Get-DnssecStatusForVerifiedDomain",
 })  # fmt: skip
 
 # Every row has these, null or empty where the object has no such value: with them it is told who is meant, and what is
