@@ -179,6 +179,7 @@ LINES: tuple[tuple[str, int], ...] = (
     ("doctor plan.yaml", 0),
     ("dns check plan.yaml", 0),
     ("dkim rotate contoso.com", 3),
+    ("dane status contoso.com", 0),
     ("devices list plan.yaml", 0),
     ("explain device/erp plan.yaml", 0),
     ("probe erp plan.yaml --password env:ERP_PASSWORD", 0),

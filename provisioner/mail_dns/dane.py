@@ -121,7 +121,7 @@ def forward(found: Standing) -> Move:
         return _waits("policy", f"{found.policy}; do that before {found.host} becomes an MX")
     if found.host not in found.hosts:
         text = (
-            f"publish {found.domain} MX 20 {found.host} beside what is there, with a TTL of 60; "
+            f"publish {found.domain} MX 20 {found.host} beside the others, with a TTL of 60; "
             f"and lower the TTL of {_listed(found)} to 60"
         )
         return _waits("beside", text)

@@ -62,6 +62,7 @@ ON_TENANT: Sequence[tuple[str, ...]] = (
     ("dns", "check", "plans"),
     ("dns", "export", "plans"),
     ("dkim", "rotate", "contoso.com", "--auto-approve"),
+    ("dane", "enable", "contoso.com", "--auto-approve"),
     ("probe", "mfp", "plans", "--timeout", "3"),
     ("diagnose", "--file", "log.txt"),
     ("export", "-o", "../out/export.yaml"),

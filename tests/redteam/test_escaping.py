@@ -94,6 +94,8 @@ COMMANDS = [
     ("apply", "PLAN", "--auto-approve"),
     ("history",), ("history", "--format", "json"),
     ("lock", "status"), ("dkim", "rotate", f"{NAME}{NEW}", "--auto-approve"),
+    ("dane", "enable", f"{NAME}{NEW}", "--auto-approve"), ("dane", "disable", f"{NAME}{NEW}"),
+    ("dane", "status", f"{NAME}{NEW}"),
     ("fleet", "drift", "FLEET"),
     ("fleet", "drift", f"{NAME}{NEW}"),
     ("fleet", "plan", "--select", f"{NAME}{NEW}=x"),

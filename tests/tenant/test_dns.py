@@ -7,8 +7,9 @@ import dns.message
 import dns.name
 import pytest
 
+from provisioner.model.name_server import NameServer
 from provisioner.tenant import limits
-from provisioner.tenant.dns import _Question
+from provisioner.tenant.dns import _Question, _validated
 
 
 @pytest.mark.parametrize("name", ["contoso.com", "_dmarc.bücher.example", ".", f"{'a' * 63}.example"])
@@ -20,3 +21,19 @@ def test_a_question_is_what_dnspython_would_ask(name: str) -> None:
         expected = dns.message.make_query(asked, "TXT", id=message.id, use_edns=edns, payload=limits.DNS_UDP_BYTES)
         expected.flags |= dns.flags.AD
         assert wire == expected.to_wire()
+
+
+@pytest.mark.parametrize(
+    ("host", "flags", "told"),
+    [
+        ("127.0.0.1", dns.flags.AD, True),
+        ("127.0.0.53", 0, False),
+        ("::1", dns.flags.AD, True),
+        ("192.0.2.1", dns.flags.AD, None),
+        ("2001:db8::1", dns.flags.AD, None),
+    ],
+)
+def test_only_a_resolver_on_this_machine_is_believed(host: str, flags: int, told: bool | None) -> None:
+    message = dns.message.make_response(dns.message.make_query("contoso.com", "MX"))
+    message.flags |= flags
+    assert _validated(NameServer(host, 53), message) is told

@@ -50,7 +50,7 @@ def dnssec(rows: Sequence[Row]) -> tuple[bool, str]:
 
 
 def mx_host(told: object) -> str:
-    """The host below mx.microsoft in what Exchange tells of an MX record, in lower case; "" for none."""
+    """The host below mx.microsoft in what Exchange shows as an MX record, in lower case; "" for none."""
     text = told.get("Record") if isinstance(told, Mapping) else told
     found = _HOST.search(str(text or ""))
     return found[1].lower() if found else ""
