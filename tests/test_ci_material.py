@@ -93,7 +93,7 @@ def installations() -> list[tuple[str, str]]:
     files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*"), *(ROOT / ".github").rglob("*"), *ROOT.glob(".*.yaml")]
     files += [*(ROOT / "provisioner").rglob("*.py"), *STARTERS.iterdir()]
     found = []
-    for file in (f for f in files if f.is_file()):
+    for file in (f for f in files if f.is_file() and f.suffix != ".png"):
         text = file.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in text.splitlines():
             found += [(str(file.relative_to(ROOT)), part) for part in re.findall(r"pip3? install\b[^`;|&]*", line)]
