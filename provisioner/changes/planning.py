@@ -223,7 +223,7 @@ def _findings(draft: _Draft, changes: Sequence[Change], left: Mapping[Address, A
     yield from rules.check(desired, draft.observed, changes, types)
     yield from rules.check_unmanaged(left, desired, changes, types)
     for change in changes:
-        yield from _guards(change, types[change.address.type], desired)
+        yield from _guards(change, types[change.address.type], draft)
 
 
 def _stays(finding: Finding, pending: Collection[Address], devices: Collection[str]) -> bool:
@@ -265,11 +265,14 @@ def judged(change: Change, kind: ResourceType[Any]) -> Change:
     return dataclasses.replace(change, consequences=found, takes=bool(takes))
 
 
-def _guards(change: Change, kind: ResourceType[Any], desired: Desired) -> Iterator[Finding]:
-    """What the type itself wants a person to allow by name."""
-    if change.action is Action.NO_OP:
+def _guards(change: Change, kind: ResourceType[Any], draft: _Draft) -> Iterator[Finding]:
+    """What the type itself wants a person to allow by name. What takes away our own work needs nobody's word."""
+    known = draft.observed.remembered.get(change.address, "")
+    if change.action is Action.NO_OP or (
+        change.observed is not None and kind.is_ours(change.observed, goal_of(change), known)
+    ):
         return
-    resource = desired.resources.get(change.address)
+    resource = draft.desired.resources.get(change.address)
     for guard in kind.guards(change.observed, goal_of(change)):
         rule = rules.rule_of(kind.rules, guard.rule)
         summary = f"{change.address}: {guard.summary}"

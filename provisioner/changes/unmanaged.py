@@ -55,15 +55,24 @@ def reduced(observed: Observed, desired: Desired, types: Types) -> Observed:
         others=dict(others),
         unmanaged=counted,
         evidence=rules.reduce_evidence(observed, desired),
-        remembered=_remembered(observed, desired),
+        remembered=_remembered(observed, desired, types),
     )
 
 
-def _remembered(observed: Observed, desired: Desired) -> Mapping[Address, str]:
-    """The ids by which a declared object can be recognised: of those that the tenant does not have by name."""
-    declared = {**desired.set_aside, **desired.resources}
-    known = observed.remembered.items()
-    return {a: i for a, i in known if a in declared and isinstance(observed.resources.get(a), Absent)}
+def _remembered(observed: Observed, desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Mapping[Address, str]:
+    """What earlier runs left that something rests on.
+
+    The ids by which a declared object can be recognised, of those that the tenant does not have by name; and what of an
+    object is ours, of the types that ask.
+    """
+    meant = {*desired.set_aside, *desired.resources, *desired.absent}
+    return {
+        address: known
+        for address, known in observed.remembered.items()
+        if address in meant
+        and address.type in types
+        and (types[address.type].remembers or isinstance(observed.resources.get(address), Absent))
+    }
 
 
 def is_unmanaged(kind: ResourceType[Any], address: Address, spec: Any, desired: Desired) -> bool:

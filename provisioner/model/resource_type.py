@@ -268,6 +268,16 @@ class ResourceType(Protocol[S]):
     def object_id(self, spec: S, /) -> str:
         """The id that an observed object keeps when it is renamed; "" where its objects cannot be renamed."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what earlier runs did to an object decides about a change of it (`remembered`)."""
+
+    def remembered(self, deeds: Sequence[tuple[S | None, S | None]], /) -> str:
+        """What is known of an object by what earlier runs did to it, oldest first, each from and to; "" for nothing."""
+
+    def is_ours(self, before: S, after: S | None, remembered: str, /) -> bool:
+        """Whether a change takes away only what earlier runs brought, so that its guards protect nobody."""
+
     def settled(self, goal: S, live: S, /) -> bool:
         """Whether a live object needs no change to be the goal."""
 

@@ -95,8 +95,9 @@ async def preview(
     """The change set of a desired state, and what was observed."""
     scope = selection.scope()
     read, dns = await _read(context, desired, scope, tenant)
-    brought = journal.brought(_journal(context, tenant.identity.tenant_id))
-    observed = dataclasses.replace(read, remembered=_ids(brought))
+    path = _journal(context, tenant.identity.tenant_id)
+    brought = journal.brought(path)
+    observed = dataclasses.replace(read, remembered={**_ids(brought), **_ours(path, brought)})
     found = planning.plan(
         desired,
         observed,
@@ -117,12 +118,29 @@ async def preview(
 
 
 def remembered(context: Context, tenant_id: str) -> Mapping[Address, str]:
-    """The ids under which the journal of a tenant knows the objects of earlier runs."""
-    return _ids(journal.brought(fetched(context, tenant_id)))
+    """What the journal of a tenant knows of the objects of earlier runs: ids, and what is ours."""
+    path = fetched(context, tenant_id)
+    brought = journal.brought(path)
+    return {**_ids(brought), **_ours(path, brought)}
 
 
 def _ids(brought: Mapping[str, journal.Deed]) -> Mapping[Address, str]:
     return {Address.parse(a): d.object_id for a, d in brought.items() if d.object_id}
+
+
+def _ours(path: Path, brought: Mapping[str, journal.Deed]) -> Mapping[Address, str]:
+    """What types remember of what runs did to their objects (`ResourceType.remembered`)."""
+    asking = {t.name: t for t in TYPES if t.remembers}
+    if not any(Address.parse(a).type in asking for a in brought):
+        return {}
+    found: dict[Address, list[tuple[Any, Any]]] = {}
+    for deed in journal.deeds(path):
+        address = Address.parse(deed.address)
+        kind = asking.get(address.type)
+        if kind is not None and (deed.done or deed.unseen):
+            sides = (changeset.read_spec(kind, deed.before), changeset.read_spec(kind, deed.after))
+            found.setdefault(address, []).append(sides)
+    return {address: asking[address.type].remembered(deeds) for address, deeds in found.items()}
 
 
 def _journal(context: Context, tenant_id: str) -> Path:

@@ -40,6 +40,7 @@ class BaseType:
     revocable: ClassVar[bool] = False
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[tuple[Rule, ...]] = ()
     contributes: ClassVar[tuple[type[Contribution], ...]] = ()
@@ -112,6 +113,14 @@ class BaseType:
     def object_id(self, _spec: Any, /) -> str:
         """Its objects cannot be renamed."""
         return ""
+
+    def remembered(self, _deeds: Sequence[tuple[Any, Any]], /) -> str:
+        """Nothing."""
+        return ""
+
+    def is_ours(self, _before: Any, _after: Any, _remembered: str, /) -> bool:
+        """Guards protect every object, those of earlier runs too."""
+        return False
 
     def settled(self, goal: Any, live: Any, /) -> bool:
         """Whatever differs is changed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
@@ -132,10 +133,9 @@ class DnsRecordType(BaseType):
         ),
     ]
     spec: ClassVar[type[DnsRecord]] = DnsRecord
-    deletable: ClassVar[bool] = False
-    revocable: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("DNS-OVERWRITE", Severity.ERROR, "apply", "A DNS record that exists gets another value."),
+        Rule("DNS-OVERWRITE", Severity.ERROR, "apply", "A DNS record that others published is replaced or deleted."),
     )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
@@ -219,20 +219,58 @@ class DnsRecordType(BaseType):
         return ()
 
     def guards(self, before: DnsRecord | None, after: DnsRecord | None) -> Iterable[Guard]:
-        """Whatever replaces a value that exists."""
-        if before is None or after is None or not before.values:
+        """Whatever takes a value away that exists."""
+        if before is None or not before.values:
             return
-        gone = sorted(before.values - (after.values or frozenset()))
+        gone = sorted(before.values - ((after.values if after else None) or frozenset()))
         if gone:
-            new = ", ".join(sorted(after.values or ()))
-            name, kind = _name(after.key)
+            name, kind = _name(before.key)
             old = ", ".join(gone)
-            what = f'{name} {kind} has "{old}", which is replaced by "{new}"'
-            yield Guard("DNS-OVERWRITE", what, "compare the two values; other records of the name are kept")
+            new = ", ".join(sorted((after.values if after else None) or ()))
+            end = f'replaced by "{new}"' if new else "deleted"
+            hint = (
+                "compare the two values; other records of the name are kept"
+                if new
+                else "make sure that nobody needs it"
+            )
+            yield Guard("DNS-OVERWRITE", f'{name} {kind} has "{old}", which is {end}', hint)
+
+    def remembered(self, deeds: Sequence[tuple[DnsRecord | None, DnsRecord | None]], /) -> str:
+        """The values that our runs brought, and whether the record extends one of others.
+
+        What a rollback gives back stays theirs.
+        """
+        ours: set[str] = set()
+        theirs: set[str] = set()
+        extends = False
+        for before, after in deeds:
+            there, left = _values(before), _values(after)
+            extends = bool(there) and (extends or not there <= ours)
+            theirs |= there - ours
+            ours |= left - theirs
+        return json.dumps({"ours": sorted(ours), "extends": extends}) if ours else ""
+
+    def is_ours(self, before: DnsRecord, after: DnsRecord | None, remembered: str, /) -> bool:
+        """Whether our runs brought what goes. A record that extended another's is not deleted unasked."""
+        ours, extends = _known(remembered)
+        return _values(before) - _values(after) <= ours and not (extends and not _values(after))
 
     def in_force(self, _wanted: DnsRecord, live: DnsRecord, /) -> str:
         """A server of the zone that has another value answers some receivers with it."""
         return "; ".join(sorted(live.servers or ()))
+
+
+def _values(spec: DnsRecord | None) -> set[str]:
+    return set((spec.values if spec else None) or ())
+
+
+def _known(remembered: str) -> tuple[set[str], bool]:
+    """What `remembered` made a text of; of any other text that nothing is ours."""
+    try:
+        known = json.loads(remembered)
+        return set(map(str, known["ours"])), bool(known["extends"])
+    except (ValueError, TypeError, LookupError):
+        return set(), True
 
 
 # --- where -----------------------------------------------------------------------------------------------------------

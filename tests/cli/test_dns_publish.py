@@ -109,6 +109,47 @@ def test_spf_and_dmarc_are_extended_and_nothing_else_is_touched(shop: Shop) -> N
     assert zone(shop, "old.example") == before
 
 
+def test_what_an_earlier_run_published_is_replaced_and_deleted_without_a_word(shop: Shop) -> None:
+    first = shop.write("dns: { new.example: { publish: [spf, dmarc] } }\n")
+    before = zone(shop, "new.example")
+    done = shop.on_tenant("apply", first, "--auto-approve")
+    assert done.returncode == 0, done.stdout + done.stderr
+    second = shop.write("dns: { new.example: { publish: [spf, dmarc], dmarc: { policy: reject } } }\n")
+    own = shop.on_tenant("apply", second, "--auto-approve")
+    assert own.returncode == 0, own.stdout + own.stderr
+    assert zone(shop, "new.example")["_dmarc.new.example"] == {"TXT": ["v=DMARC1; p=reject"]}
+    # What another person wrote over ours is theirs.
+    theirs = "v=DMARC1; p=quarantine; rua=mailto:agg@new.example"
+    shop.tenant.control("POST", "/dns", {"name": "_dmarc.new.example", "type": "TXT", "values": [theirs]})
+    gone = shop.write("absent: ['dns_record/new.example/spf', 'dns_record/new.example/dmarc']\n")
+    for plan in (second, gone):
+        stopped = shop.on_tenant("apply", plan, "--auto-approve")
+        assert stopped.returncode == 6, stopped.stdout
+        assert f'has "{theirs}", which is' in stopped.stderr
+        assert "/spf" not in stopped.stderr
+    assert shop.on_tenant("plan", gone, "-o", "gone.json", "--allow", "DNS-OVERWRITE").returncode == 0
+    # What the change set says of earlier runs is compared with the journal.
+    named = ("--plan", gone, "--allow", "DNS-OVERWRITE")
+    deleted = shop.on_tenant("apply", *shop.reviewed("gone.json"), "--auto-approve", *named)
+    assert deleted.returncode == 0, deleted.stdout + deleted.stderr
+    assert zone(shop, "new.example") == before
+    assert shop.on_tenant("plan", gone, "--detailed-exitcode").returncode == 0
+
+
+def test_what_a_rollback_restores_and_what_was_extended_stays_theirs(shop: Shop) -> None:
+    plan = shop.write("dns: { old.example: { publish: [spf] } }\n")
+    before = zone(shop, "old.example")
+    allowed = ("--allow", "DNS-OVERWRITE")
+    assert shop.on_tenant("apply", plan, "--auto-approve", *allowed).returncode == 0
+    gone = shop.write("absent: ['dns_record/old.example/spf']\n", "gone.yaml")
+    stopped = shop.on_tenant("apply", gone, "--auto-approve")
+    assert stopped.returncode == 6, stopped.stdout  # it has terms of others
+    roll_back(shop)
+    assert zone(shop, "old.example") == before
+    again = shop.on_tenant("apply", plan, "--auto-approve")
+    assert (again.returncode, zone(shop, "old.example")) == (6, before)
+
+
 def fault(shop: Shop, method: str, path: str, do: dict[str, Any], times: int = 50) -> None:
     rule = {"front": "dns", "match": {"method": method, "path": path}, "times": times, "do": do}
     shop.tenant.control("POST", "/faults", [rule])

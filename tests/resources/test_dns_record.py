@@ -167,3 +167,33 @@ def test_undoing_takes_back_exactly_what_was_there() -> None:
 )
 def test_egress_networks_become_terms(network: str, term: str) -> None:
     assert spf_term(network) == term
+
+
+def remembered(*steps: tuple[list[str], list[str]]) -> str:
+    def spec(values: list[str]) -> DnsRecord | None:
+        return DnsRecord("contoso.com/dmarc", values=frozenset(values)) if values else None
+
+    return KIND.remembered([(spec(before), spec(after)) for before, after in steps])
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "then", "ours"),
+    [
+        (remembered(([], ["a"])), ["a"], ["b"], True),
+        (remembered(([], ["a"])), ["a"], [], True),
+        (remembered(([], ["a"]), (["a"], ["b"])), ["b"], [], True),
+        (remembered(([], ["a"])), ["x"], ["b"], False),  # another person wrote it
+        (remembered((["x"], ["xa"])), ["xa"], ["xb"], True),
+        (remembered((["x"], ["xa"])), ["xa"], [], False),  # it has what others said before
+        (remembered((["x"], ["xa"]), (["xa"], ["x"])), ["x"], ["xa"], False),  # a rollback gave it back
+        (remembered((["x"], []), ([], ["a"])), ["a"], [], True),  # created from nothing since
+        (remembered((["x"], []), ([], ["x"])), ["x"], [], False),  # a rollback gave it back
+        (remembered(), ["a"], ["b"], False),
+        ("", ["a"], ["b"], False),
+        ('{"ours": 1}', ["a"], ["b"], False),
+        ("[]", ["a"], ["b"], False),
+    ],
+)
+def test_ours_is_what_our_runs_brought(known: str, now: list[str], then: list[str], ours: bool) -> None:
+    after = DnsRecord("contoso.com/dmarc", values=frozenset(then)) if then else None
+    assert KIND.is_ours(DnsRecord("contoso.com/dmarc", values=frozenset(now)), after, known) is ours
