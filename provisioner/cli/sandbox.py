@@ -207,6 +207,8 @@ def run(session: Session, cmdlet: str, parameters: tuple[str, ...], state: Path)
     named = dict(_parameter(p) for p in parameters)
     answer = _control(state, "POST", "/cmdlet", {"name": cmdlet, "parameters": named})
     session.json(answer)
+    if not answer["errors"]:
+        session.note(f"{cmdlet} succeeded.")
 
 
 @command.command("dns")
@@ -403,7 +405,9 @@ _DEEPEST = 100
 
 
 def _seed(file: Path) -> Any:
-    """A seed or an export, JSON or YAML. Raises InputError; nothing of a file outside of its checkout is quoted.
+    """A seed or an export, JSON or YAML; of another form its text. Raises InputError.
+
+    Nothing of a file outside of its checkout is quoted.
 
     An alias of YAML stands for what it names, and aliases of aliases for more than any memory holds.
     """
@@ -411,7 +415,11 @@ def _seed(file: Path) -> Any:
     if not inside.admits(file):
         raise InputError([outside(file, inside)])
     try:
-        text = read_ordinary(file, _LARGEST_SEED_BYTES).decode("utf-8")
+        raw = read_ordinary(file, _LARGEST_SEED_BYTES)
+        # Windows PowerShell writes UTF-16 where it is not told otherwise.
+        text = raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
+        if file.suffix.lower() == ".ps1" or text.lstrip()[:1] == "<":
+            return {"file": file.name, "text": text}  # the sandbox reads what PowerShell and its kin write
         with contextlib.suppress(ValueError):
             return json.loads(text)
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

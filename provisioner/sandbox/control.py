@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from provisioner.sandbox import seed_files
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.cmdlets.historical_search import report
 from provisioner.sandbox.coverage import not_modelled
@@ -58,7 +59,9 @@ class _Control:
 
     async def load(self, request: Request) -> Response:
         body = await _body(request)
-        self._actions.load(body if isinstance(body, list) else _object(body))
+        if isinstance(body, dict) and set(body) == {"file", "text"}:  # a file of another form than JSON
+            body = seed_files.of_text(str(body["file"]), str(body["text"]))
+        self._actions.load(body if isinstance(body, list | seed_files.Converted) else _object(body))
         return JSONResponse({"tenant_id": self._tenant.tenant_id})
 
     async def reset(self, _: Request) -> Response:

@@ -31,13 +31,13 @@ def rows_of(document: Any) -> list[Row] | None:
 def converted(document: Any) -> dict[str, Any] | None:
     """A seed's document from such a file; None where its rows are of no kind that is modelled."""
     rows = rows_of(document)
-    noun = _noun_of(rows[0]) if rows else None
+    noun = noun_of(rows[0]) if rows else None
     if rows is None or noun is None:
         return None
-    return {"objects": {noun.name: [_listed(noun, row) for row in rows]}}
+    return {"objects": {noun.name: [with_lists(noun, row) for row in rows]}}
 
 
-def _noun_of(row: Row) -> Noun | None:
+def noun_of(row: Row) -> Noun | None:
     """The kind of object that has most of these columns, as a share of its own; of equals, the one with more."""
     names = {name.lower() for name in row}
     scored = []
@@ -49,6 +49,7 @@ def _noun_of(row: Row) -> Noun | None:
     return NOUNS[max(scored)[2]] if scored else None
 
 
-def _listed(noun: Noun, row: Row) -> Row:
+def with_lists(noun: Noun, row: Row) -> Row:
+    """The row with a list of one where a column of lists has a lone text."""
     lists = {column for column, value in noun.columns.items() if isinstance(value, list)}
     return {name: [value] if name in lists and isinstance(value, str) else value for name, value in row.items()}

@@ -6,15 +6,13 @@ and get the service's defaults; rows of an export stay exactly as they are (expo
 
 from __future__ import annotations
 
-import codecs
 import datetime as dt
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.sandbox import exports, listings, message_traces, passwords, sign_in_log, throttle
+from provisioner.sandbox import exports, listings, message_traces, passwords, seed_files, sign_in_log, throttle
 from provisioner.sandbox.clock import wire_time
 from provisioner.sandbox.cmdlets.mailbox import directory_id
 from provisioner.sandbox.cmdlets.objects import Noun, new_row, stable_guid
@@ -38,13 +36,21 @@ _MAILBOX_KEYS = frozenset({
 })  # fmt: skip
 
 
-_DEEPEST = 100
 _MOST_MAILBOXES = 1_000_000
 
 
+_NO_SEED = (
+    "a seed is a mapping with sandbox: 1; this is neither that, nor a dump, nor an export of a tenant (ScubaGear, "
+    "Microsoft365DSC), nor what one cmdlet returned (Get-InboundConnector | ConvertTo-Json, or | Export-Clixml)"
+)
+
+
 def load_seed(source: Any) -> Seed:
-    """A seed from a file (a Path) or from a document. Raises OSError or ValueError."""
-    document = _read(source) if isinstance(source, Path) else source
+    """A seed from a file (a Path), what `seed_files` read, or a document. Raises OSError or ValueError."""
+    document = seed_files.read(source) if isinstance(source, Path) else source
+    converted = document if isinstance(document, seed_files.Converted) else seed_files.report(document)
+    if converted is not None:
+        return _Document(converted.document, exact=converted.exact)
     if isinstance(document, list):
         if (rows := listings.converted(document)) is not None:
             return _Document({"sandbox": FORMAT, **rows}, exact=True)
@@ -53,7 +59,7 @@ def load_seed(source: Any) -> Seed:
             'write {"sandbox": 1, "objects": {"InboundConnector": [...]}} around them'
         )
     if not isinstance(document, Mapping):
-        raise ValueError("a seed is a mapping")
+        raise ValueError(_NO_SEED)
     if document.get("dump"):
         return _Dump(document)
     if "sandbox" in document:
@@ -62,53 +68,7 @@ def load_seed(source: Any) -> Seed:
         return _Document({"sandbox": FORMAT, **exports.convert(document)}, exact=True)
     if (rows := listings.converted(document)) is not None:
         return _Document({"sandbox": FORMAT, **rows}, exact=True)
-    raise ValueError(
-        "it is neither a seed (sandbox: 1), nor a dump, nor an export of a tenant (ScubaGear), nor what one cmdlet "
-        "returned (Get-InboundConnector | ConvertTo-Json)"
-    )
-
-
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise ValueError("it is not an ordinary file")  # a pipe would be waited for
-    raw = path.read_bytes()
-    # Windows PowerShell writes UTF-16 where it is not told otherwise.
-    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is neither UTF-8 nor UTF-16: {error.reason} at byte {error.start}") from None
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("it nests too deep") from None
-    except ValueError as error:
-        if path.suffix.lower() == ".json":
-            raise ValueError(f"not JSON: {error}") from None
-    return _yaml(text)
-
-
-def _yaml(text: str) -> Any:
-    import yaml
-
-    class Loader(yaml.CSafeLoader):
-        """Dates stay text, as they are in JSON."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [entry for entry in entries if entry[0] != "tag:yaml.org,2002:timestamp"]
-        for first, entries in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        depth = 0
-        for event in yaml.parse(text, Loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise ValueError("it nests too deep")
-            if isinstance(event, yaml.AliasEvent):  # it stands for what it names, those of aliases for any amount
-                raise ValueError(f"*{event.anchor} is an alias: write out what it stands for")
-        return yaml.load(text, Loader)  # noqa: S506 - a safe loader with one type less
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+    raise ValueError(_NO_SEED)
 
 
 def _checked(document: Mapping[str, Any]) -> dict[str, Any]:

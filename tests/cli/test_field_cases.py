@@ -611,6 +611,14 @@ def test_a_kept_export_of_one_cmdlet_is_loaded_or_the_message_says_the_form(shop
     (shop.folder / "rows.json").write_text(json.dumps({"sandbox": 1, "objects": {"InboundConnector": row}}))
     assert shop.run("sandbox", "load", "rows.json").returncode == 0
     assert f"- {SITE}" in exported(shop)
+    # What PowerShell itself writes, in its own encoding; what a cmdlet did is said, not only its exit code.
+    members = "".join(f"<S N='{name}'>{value}</S>" for name, value in (("Name", "Leeds"), ("SenderIPAddresses", SITE)))
+    kind = "Deserialized.Microsoft.Exchange.Data.Directory.Management.InboundConnector"
+    written = f"<Objs><Obj RefId='0'><TN RefId='0'><T>{kind}</T></TN><MS>{members}</MS></Obj></Objs>"
+    (shop.folder / "rows.xml").write_text(written, encoding="utf-16")
+    assert shop.run("sandbox", "load", "rows.xml").returncode == 0
+    removed = shop.run("sandbox", "run", "Remove-InboundConnector", "Identity=Leeds")
+    assert (removed.returncode, "Remove-InboundConnector succeeded." in removed.stderr) == (0, True)
 
 
 def test_a_reader_that_cannot_see_send_as_is_told_so_and_nothing_is_planned(shop: Shop) -> None:
