@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "provisioner"
+from provisioner.fleet import durable
+
+PACKAGE = Path(durable.__file__).parents[1]
 
 
 def test_what_computes_schedules_is_loaded_without_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    from provisioner.fleet import durable  # DBOS takes seconds, and each worker imports this module
-
     started: list[str] = []
 
     def file(executable: str, default: str) -> str:
