@@ -112,7 +112,7 @@ def _moved(item: Undone, there: Observation | None) -> str:
         return "it is neither as the run found it nor as the run was to leave it"
     if isinstance(there, Absent):
         return "somebody has deleted it since the run"
-    return "somebody has made it again since the run" if item.after is None else "somebody has changed it since the run"
+    return "it was created again since the run" if item.after is None else "it was changed since the run"
 
 
 def _irreversible(item: Undone, kind: ResourceType[Any]) -> str:

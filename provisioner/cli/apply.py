@@ -39,6 +39,7 @@ from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.operations.observed import observed_mail
 from provisioner.render import stream, text
+from provisioner.render.changes import is_rollback
 from provisioner.render.diagnostics import diagnostics_json
 from provisioner.render.escape import whole
 from provisioner.render.review import asked_about
@@ -158,12 +159,13 @@ def _reviewed(session: Session, path: Path, terms: Terms, view: _View) -> Saved:
     if terms.plan is not None:
         session.border = Border.of(terms.plan, lifted=session.border is not None and session.border.lifted)
     saved = admitted(load_saved(session, path, terms), selection)
+    view.undoing = is_rollback(saved.document)
     for approval in saved.approvals:
         session.note(f"Approved by {approval}")
     if not tied and saved.found.pending:
         view.print(saved.document)
         if not view.approve(saved.found):
-            raise Declined("Apply cancelled: nothing was changed.")
+            raise Declined(f"{'Rollback' if view.undoing else 'Apply'} cancelled: nothing was changed.")
     return saved
 
 
@@ -174,6 +176,7 @@ class _View:
     session: Session
     auto_approve: bool
     waiting_for: dict[Address, str] = field(default_factory=dict)
+    undoing: bool = False
 
     def show(self, found: ChangeSet) -> None:
         self.print(changeset.to_document(found))
@@ -257,7 +260,11 @@ class _View:
         elif results or not self.session.quiet:
             self.session.result(
                 text.account(
-                    results, broken=broken, color=self.session.colored(sys.stdout), width=self.session.width(sys.stdout)
+                    results,
+                    broken=broken,
+                    undoing=self.undoing,
+                    color=self.session.colored(sys.stdout),
+                    width=self.session.width(sys.stdout),
                 )
             )
         if whole:

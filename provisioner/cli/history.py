@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,9 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
         session.json([asdict(r) for r in runs])
         return
     for run in runs:
-        counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in run.results.items()) or "nothing done"
-        commit = f"  {run.commit[:12]}" if run.commit else ""
+        commit = f"  commit {run.commit[:12]}" if run.commit else ""
         ended = "" if run.ended else "  (no end: killed, or still running)"
-        session.result(visible(f"{run.run}  {run.begun}  {run.actor}  {counts}{commit}{ended}") + "\n")
+        session.result(visible(f"{run.run}  {run.begun}  {run.actor}  {run.deeds}{commit}{ended}") + "\n")
     if not runs:
         session.note("No run yet.")
 
@@ -50,7 +50,7 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
 @output_format
 @click.pass_obj
 def show(session: Session, run: str, tenant_id: str | None, format_: str) -> None:
-    """What one run did (its id or the beginning of it; `last` is the newest)."""
+    """What one run did, when and for whom, and what a rollback would do (its id or the beginning of it, or `last`)."""
     path = _journal(session, tenant_id)
     facts = find_run(path, run)
     deeds = list(journal.deeds(path, facts.run))
@@ -61,17 +61,44 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
         ]
         session.json({**asdict(facts), "changes": done})
         return
-    lines = [f"Run {facts.run} of {facts.begun} by {facts.actor}", f"  change set {facts.digest}"]
+    lines = [f"Run {facts.run} of {facts.begun} by {facts.actor} on {facts.tenant}: {facts.deeds}"]
     lines += [] if facts.ended else ["  it has no end: it was killed, or is still running"]
     lines += [f"  plan as of commit {facts.commit}"] if facts.commit else []
+    lines += [f"  change set {facts.digest}"]
     lines += [f"  approved by {a['principal']} ({a['key']})" for a in facts.approved_by]
     for deed in deeds:
-        lines.append(f"  {deed.address}: {deed.action}, {deed.status.replace('_', ' ')}")
-        before, after = deed.before or {}, deed.after or {}
-        names = [n for n in dict.fromkeys((*before, *after)) if before.get(n) != after.get(n)]
-        lines += [f"      {n} = {_json(before.get(n))} -> {_json(after.get(n))}" for n in names]
-        lines += [f"      {deed.detail}"] if deed.detail else []
+        lines += _told(deed)
+    lines += list(_way_back(facts.run, deeds))
     session.result("".join(f"{visible(line)}\n" for line in lines))
+
+
+_DONE = {"create": "created", "update": "changed", "delete": "deleted"}
+_BACK = {"create": "delete", "update": "restore", "delete": "create again"}
+"""What undoes an action, in words."""
+
+
+def _told(deed: journal.Deed) -> Iterator[str]:
+    """What happened to one object, with the fields that differ."""
+    status = deed.status.replace("_", " ")
+    yield f"  {deed.address}: {_DONE.get(deed.action, deed.action) if deed.done else f'{deed.action}, {status}'}"
+    before, after = deed.before or {}, deed.after or {}
+    names = [n for n in dict.fromkeys((*before, *after)) if before.get(n) != after.get(n)]
+    if deed.action == "create":
+        yield from (f"      {n} = {_json(after[n])}" for n in names)
+    else:
+        yield from (f"      {n} = {_json(before.get(n))} -> {_json(after.get(n))}" for n in names)
+    if deed.detail:
+        yield f"      {deed.detail}"
+
+
+def _way_back(run: str, deeds: Sequence[journal.Deed]) -> Iterator[str]:
+    """What a rollback would do, by the journal alone: it leaves alone what was changed since."""
+    made = [deed for deed in deeds if deed.done]
+    if not made:
+        yield "Nothing of it can be rolled back: no change was confirmed."
+        return
+    yield f"A rollback (provisioner rollback {run} -o FILE) would, where nothing was changed since:"
+    yield from (f"  {_BACK.get(deed.action, deed.action)} {deed.address}" for deed in reversed(made))
 
 
 @command.command("verify")

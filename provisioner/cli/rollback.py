@@ -26,18 +26,22 @@ from provisioner.operations.undoing import rollback
 def command(
     session: Session, run_: str, out: Path, reports: dict[str, Path], allows: tuple[str, ...], format_: str
 ) -> None:
-    """Make the change set that undoes a run of apply (its id, or `last`). Nothing is changed before it is applied.
+    """Create the change set that undoes a run (its id, or `last`). Nothing is changed before you carry it out.
 
-    What somebody has changed since the run, and what cannot be undone, is told and left alone.
+    What was changed since the run, and what cannot be undone, is reported and left alone.
     """
     session.format = format_
     back = run(rollback(session, run_, Selection(allows=allows)))
     document = changeset.to_document(back.found)
+    session.note(f"Rollback of run {back.of.run} of {back.of.begun} by {back.of.actor}, which {back.of.deeds}.")
     changeset.save(document, out)
     write_reports(session, document, reports, file=out)
     if "-" not in map(str, reports.values()):
         print_plan(session, document, file=out)
     for sentence in back.left_out:
         session.note(f"Not undone: {sentence}")
+    if not back.found.pending:
+        session.note(f"Saved as {out}. There is nothing to carry out.")
+        return
     digest = document["provisioner"]["digest"]
-    session.note(f"Saved as {out}. To apply it: provisioner apply {out} --expect-digest {digest}")
+    session.note(f"Saved as {out}. To carry it out: provisioner apply {out} --expect-digest {digest}")

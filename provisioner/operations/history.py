@@ -16,7 +16,10 @@ from provisioner.operations.state import journals, word
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of apply: who, when, which change set, and how many changes ended how. `ended`: its account is whole."""
+    """One run of apply: who, when, which change set, and how many changes ended how. `ended`: its account is whole.
+
+    `results` are the changes by how they ended, `done` those that were carried out, by their action.
+    """
 
     run: str
     begun: str
@@ -29,6 +32,15 @@ class Run:
     approved_by: tuple[Mapping[str, str], ...] = ()
     ended: bool = False
     results: Mapping[str, int] = field(default_factory=dict)
+    done: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def deeds(self) -> str:
+        """What the run did, in words: created 1, changed 2; waiting 1."""
+        words = {"create": "created", "update": "changed", "delete": "deleted"}
+        made = ", ".join(f"{words[action]} {n:,}" for action, n in self.done.items() if action in words)
+        rest = (f"{status.replace('_', ' ')} {n:,}" for status, n in self.results.items() if status != "done")
+        return "; ".join(filter(None, (made, ", ".join(rest)))) or "changed nothing"
 
 
 def journal_of(context: Context, tenant_id: str) -> Path:
@@ -106,13 +118,19 @@ def runs_of(path: Path) -> Mapping[str, Run]:
             results.setdefault(entry["run"], Counter())[entry["status"]] += 1
         elif entry["kind"] == "end":
             ended.add(entry["run"])
+    done: dict[str, Counter[str]] = {}
     for deed in journal.deeds(path):
         if deed.status == "begun":
             results.setdefault(deed.run, Counter())["begun"] += 1
-    return {run: _run(entry, run in ended, dict(results.get(run, {}))) for run, entry in begun.items()}
+        if deed.done:
+            done.setdefault(deed.run, Counter())[deed.action] += 1
+    return {
+        run: _run(entry, run in ended, dict(results.get(run, {})), dict(done.get(run, {})))
+        for run, entry in begun.items()
+    }
 
 
-def _run(entry: journal.Entry, ended: bool, results: Mapping[str, int]) -> Run:
+def _run(entry: journal.Entry, ended: bool, results: Mapping[str, int], done: Mapping[str, int]) -> Run:
     named = {n: str(entry.get(n, "")) for n in ("actor", "commit", "digest", "tenant", "tenant_id", "owner")}
     listed = entry.get("approved_by")
     approvers = tuple(
@@ -120,7 +138,7 @@ def _run(entry: journal.Entry, ended: bool, results: Mapping[str, int]) -> Run:
         for a in (listed if isinstance(listed, list) else ())
         if isinstance(a, dict)
     )
-    return Run(entry["run"], entry["time"], ended=ended, approved_by=approvers, results=results, **named)
+    return Run(entry["run"], entry["time"], ended=ended, approved_by=approvers, results=results, done=done, **named)
 
 
 def _amiss(id_: str, what: str, hint: str) -> InputError:

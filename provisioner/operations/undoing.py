@@ -12,7 +12,7 @@ from provisioner.engine import journal
 from provisioner.model import ChangeSet
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
-from provisioner.operations.history import find_run, journal_of
+from provisioner.operations.history import Run, find_run, journal_of
 from provisioner.operations.loading import EVERYTHING, Selection
 from provisioner.operations.planning import preview
 from provisioner.resources import TYPES
@@ -20,10 +20,11 @@ from provisioner.resources import TYPES
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """A change set, and a sentence for each change of the run that it does not undo."""
+    """A change set, and a sentence for each change of the run that it does not undo. `of` is that run."""
 
     found: ChangeSet
     left_out: tuple[str, ...]
+    of: Run
 
 
 async def rollback(
@@ -48,11 +49,11 @@ async def rollback(
         found, _ = await preview(context, back.desired, selection, opened)
         used = {f.address for f in found.findings if f.rule == "POLICY-IN-USE" and f.address is not None}
         if not used:
-            return Rollback(found, back.left_out)
+            return Rollback(found, back.left_out, facts)
         # What others have begun to use since stays, so that it does not keep the rest from being undone.
         absent = {a: at for a, at in back.desired.absent.items() if a not in used}
         found, _ = await preview(context, dataclasses.replace(back.desired, absent=absent), selection, opened)
         kept = tuple(
             f"{address}: others have it since the run" for address in sorted(used & back.desired.absent.keys())
         )
-        return Rollback(found, (*back.left_out, *kept))
+        return Rollback(found, (*back.left_out, *kept), facts)

@@ -29,6 +29,7 @@ from provisioner.render.changes import (
     dangers,
     drifted,
     in_unicode,
+    is_rollback,
     limit,
     opened_first,
     record_value,
@@ -85,7 +86,8 @@ def _amounts(document: ChangeSetDocument, changes: Sequence[ChangeDocument], pai
     """Terraform's line, and the sentence that says what it means for mail."""
     if changes:
         counts = Counter(map(action_of, changes))
-        yield f"Plan: {counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy."
+        what = "Rollback" if is_rollback(document) else "Plan"
+        yield f"{what}: {counts['create']} to add, {counts['update']} to change, {counts['delete']} to destroy."
         yield paint("bold", figures.summary(document)["sentence"])
     elif not document["errored"]:
         failed = any(f["blocks"] == "precondition" for f in document["provisioner"]["findings"])
@@ -104,9 +106,18 @@ def _dangers(change: ChangeDocument, paint: Paint) -> str:
 
 
 def account(
-    results: Sequence[ResultDocument], *, broken: str = "", color: bool = False, width: int | None = None
+    results: Sequence[ResultDocument],
+    *,
+    broken: str = "",
+    undoing: bool = False,
+    color: bool = False,
+    width: int | None = None,
 ) -> str:
-    """How an apply ended. Each result has address, action, status, detail and warnings; `broken`: why it broke off."""
+    """How an apply ended. Each result has address, action, status, detail and warnings; `broken`: why it broke off.
+
+    `undoing`: what was carried out is a rollback.
+    """
+    name = "Rollback" if undoing else "Apply"
     paint = _painter(color)
     done = Counter(r["action"] for r in results if r["status"] == "done")
     already = sum(r["status"] == "already_done" for r in results)
@@ -115,14 +126,14 @@ def account(
     open_ends = [r for r in results if r["status"] not in {"done", "already_done"}]
     if not (open_ends or broken):
         also = f" {already} of the changes had been made already." if already else ""
-        return wrapped("\n".join([*lines, paint("+", f"Apply complete! Resources: {counts}") + also]), width) + "\n"
+        return wrapped("\n".join([*lines, paint("+", f"{name} complete! Resources: {counts}") + also]), width) + "\n"
     for status, words in _ENDINGS.items():
         group = [r for r in open_ends if r["status"] == status]
         if group:
             lines += ["", paint("error" if status == "failed" else "warning", words)]
             lines += [f"  {visible(r['address'])}: {visible(r['detail'])}" for r in group]
     lines += ["", paint("error", f"Nothing more was sent: {visible(broken)}")] if broken else []
-    lines += ["", f"Apply incomplete. Resources: {counts} {len(open_ends)} not finished."]
+    lines += ["", f"{name} incomplete. Resources: {counts} {len(open_ends)} not finished."]
     return wrapped("\n".join(lines).lstrip("\n"), width) + "\n"
 
 

@@ -98,8 +98,8 @@ def test_only_fields_that_the_run_wrote_count_as_changed_since() -> None:
 @pytest.mark.parametrize(
     ("item", "there", "words"),
     [
-        (Undone(ERP, OFF, ON), Present(OFF), "somebody has changed it since the run"),
-        (Undone(HQ, CONNECTOR, None), Present(CONNECTOR), "somebody has made it again since the run"),
+        (Undone(ERP, OFF, ON), Present(OFF), "it was changed since the run"),
+        (Undone(HQ, CONNECTOR, None), Present(CONNECTOR), "it was created again since the run"),
         (Undone(HQ, None, CONNECTOR), Absent(), "somebody has deleted it since the run"),
         (Undone(ERP, OFF, ON), Unknown("throttled"), "it could not be read"),
         (Undone(ERP, OFF, ON), None, "it could not be read"),

@@ -180,15 +180,24 @@ def test_history_tells_what_was_done_and_rollback_undoes_it(shop: Shop) -> None:
     runs = json.loads(shop.run("history", "list", "--format", "json").stdout)
     assert [r["results"] for r in runs] == [{"done": 2}]
     shown = shop.run("history", "show").stdout
-    assert 'smtp_auth["erp@contoso.com"]: update, done' in shown
+    assert shown.startswith(
+        f"Run {runs[0]['run']} of {runs[0]['begun']} by {runs[0]['actor']} on contoso.onmicrosoft.com"
+    )
+    assert "created 1, changed 1" in shop.run("history", "list").stdout
+    assert '  smtp_auth["erp@contoso.com"]: changed' in shown
+    assert '  restore smtp_auth["erp@contoso.com"]\n  delete inbound_connector["hq"]\n' in shown, "what undoes it"
     assert 'smtp_auth = "inherit" -> "enabled"' in shown
     assert shop.run("history", "verify").returncode == 0
 
     back = shop.on_tenant("rollback", "last", "-o", "back.json")
     assert back.returncode == 0, back.stderr
-    assert "1 to change, 1 to destroy" in back.stdout
+    assert "Rollback: 0 to add, 1 to change, 1 to destroy." in back.stdout
+    assert f"Rollback of run {runs[0]['run']}" in back.stderr
+    assert "which created 1, changed 1." in back.stderr
     assert shop.tenant.rows("InboundConnector"), "nothing is undone before it is applied"
-    assert shop.on_tenant("apply", *shop.reviewed("back.json")).returncode == 0
+    undone = shop.on_tenant("apply", *shop.reviewed("back.json"))
+    assert undone.returncode == 0
+    assert undone.stdout.endswith("Rollback complete! Resources: 0 added, 1 changed, 1 destroyed.\n")
     assert erp(shop) is None
     assert shop.tenant.rows("InboundConnector") == []
     again = shop.on_tenant("plan", both, "--detailed-exitcode", *allow)
@@ -200,7 +209,8 @@ def test_rollback_leaves_alone_what_somebody_changed_since(shop: Shop) -> None:
     shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
     back = shop.on_tenant("rollback", "-o", "back.json")
     assert back.returncode == 0
-    assert "somebody has changed it since the run" in back.stderr
+    assert "it was changed since the run" in back.stderr
+    assert "There is nothing to carry out." in back.stderr
     assert json.loads((shop.folder / "back.json").read_text())["resource_changes"] == []
 
 
