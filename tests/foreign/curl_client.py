@@ -50,6 +50,9 @@ def curl(environment: Mapping[str, str], folder: Path) -> list[str]:
         url = f"https://outlook.office365.com/adminapi/beta/{tenant}/InvokeCommand?"
         return asked(url, "--request", "POST", "--data", body, *options)
 
+    here = environment["SANDBOX_HTTPS"].removeprefix("https://")
+    direct = ["--noproxy", "*", "--connect-to", f"graph.microsoft.com:443:{here}"]
+    assert asked("https://graph.microsoft.com/v1.0/users?$top=3", *direct, "--header", graph)["value"]
     assert len(cmdlet("Get-Mailbox", ResultSize="Unlimited")["value"]) >= 27
     cmdlet("Set-CASMailbox", MAILBOX, Identity=MAILBOX, SmtpClientAuthenticationDisabled=False)
     (row,) = cmdlet("Get-CASMailbox", MAILBOX, Identity=MAILBOX)["value"]
@@ -57,7 +60,7 @@ def curl(environment: Mapping[str, str], folder: Path) -> list[str]:
     refused = cmdlet("Get-Mailbox", Identity="nobody@contoso.com")
     assert "couldn't be found" in json.dumps(refused), refused
     release = run([*found, "--version"], environment, folder).split()[1]
-    return [f"curl {release} as CIPP calls: token, InvokeCommand with X-AnchorMailbox, rows, a write, an error"]
+    return [f"curl {release} as CIPP calls: token, rows, a write and an error of InvokeCommand; --connect-to"]
 
 
 CLIENTS = {"curl": curl}

@@ -49,6 +49,13 @@ def clients(modules: Path) -> dict[str, Callable[[Mapping[str, str], Path], list
 
         ask("login", "--authType", "secret", "--appId", environment["AZURE_CLIENT_ID"], "--tenant",
             environment["AZURE_TENANT_ID"], "--secret", environment["AZURE_CLIENT_SECRET"])  # fmt: skip
+        ask("logout")
+        ask("login", "--authType", "certificate", "--appId", environment["AZURE_CLIENT_ID"], "--tenant",
+            environment["AZURE_TENANT_ID"], "--certificateFile", environment["SANDBOX_CERTIFICATE_FILE"])  # fmt: skip
+        groups = json.loads(ask("entra", "group", "list", "--output", "json"))
+        assert [group["displayName"] for group in groups] == ["Printers"], groups
+        apps = json.loads(ask("entra", "app", "list", "--output", "json"))
+        assert {"tool", "inventory"} <= {app["displayName"] for app in apps}, apps
         users = json.loads(ask("entra", "user", "list", "--output", "json"))
         assert len(users) >= 27, users
         url = f"https://outlook.office365.com/adminapi/beta/{environment['AZURE_TENANT_ID']}/InvokeCommand"
@@ -56,6 +63,6 @@ def clients(modules: Path) -> dict[str, Callable[[Mapping[str, str], Path], list
         rows = json.loads(ask("request", "--url", url, "--method", "post", "--resource", "https://outlook.office365.com",
                               "--content-type", "application/json", "--body", body, "--output", "json"))  # fmt: skip
         assert [row["Name"] for row in rows["value"]] == ["hq"], rows
-        return [f"@pnp/cli-microsoft365 {release}: login, entra user list, a cmdlet by request"]
+        return [f"@pnp/cli-microsoft365 {release}: login by secret and certificate, users, groups, apps, a cmdlet"]
 
     return {"nodemailer": nodemailer, "m365": m365}

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.foreign.tenant import ADMINISTRATOR, MAILBOX, PASSWORD, PUBLIC_APP
+from tests.foreign.tenant import ADMINISTRATOR, APPLICATION, MAILBOX, PASSWORD, PUBLIC_APP
 
 _LOGIN = "https://login.microsoftonline.com"
 _GRAPH = "https://graph.microsoft.com"
@@ -119,7 +119,7 @@ def pypsrp(environment: Mapping[str, str], folder: Path) -> list[str]:
             path=where.path.lstrip("/"),
             ssl=True,
             auth="basic",
-            username="app",
+            username=APPLICATION,
             password=environment["AZURE_CLIENT_SECRET"],
             cert_validation=environment["SSL_CERT_FILE"],  # type: ignore[arg-type]  # pypsrp's page: or a path
         ) as wsman,

@@ -1,4 +1,4 @@
-"""The tenant that the clients meet, and how a client reports."""
+"""The tenant that the clients meet, and how a client reports. They all sign in as the application `APPLICATION`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 DOMAIN = "contoso.com"
 MAILBOX, PASSWORD = "erp@contoso.com", "correct horse 7"
 ADMINISTRATOR = "admin@contoso.com"
+CUSTOMER = "customer@fabrikam.example"
 PUBLIC_APP = "b1b5c2d4-0000-4000-8000-000000000009"
 SEED: Mapping[str, Any] = {
     "sandbox": 1,
@@ -21,15 +22,37 @@ SEED: Mapping[str, Any] = {
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": False}],
         "InboundConnector": [{"Name": "hq", "ConnectorType": "OnPremises", "SenderIPAddresses": ["192.0.2.5"]}],
     },
-    "graph": {"securityDefaults": {"isEnabled": False}},
-    "apps": [{"displayName": "tool", "appId": PUBLIC_APP, "publicClient": True}],
+    "graph": {
+        "securityDefaults": {"isEnabled": False},
+        "groups": [{"displayName": "Printers", "mail": "printers@contoso.com", "mailEnabled": True}],
+    },
+    "apps": [
+        {"displayName": "tool", "appId": PUBLIC_APP, "publicClient": True},
+        {
+            "displayName": "inventory",
+            "appRoles": {
+                "https://graph.microsoft.com": [
+                    "User.Read.All",
+                    "Group.Read.All",
+                    "Application.Read.All",
+                    "Domain.Read.All",
+                    "Organization.Read.All",
+                ],
+                "https://outlook.office365.com": ["Exchange.ManageAsApp"],
+            },
+            "directoryRoles": ["Exchange Administrator"],
+        },
+    ],
     "mailboxes": [
         {"address": MAILBOX, "password": PASSWORD},
         {"address": ADMINISTRATOR, "password": PASSWORD, "directory_roles": ["Exchange Administrator"]},
         {"count": 25, "domain": DOMAIN, "prefix": "staff"},
     ],
-    "settings": {"device_code_user": ADMINISTRATOR},
+    "settings": {"device_code_user": ADMINISTRATOR, "smtp_source_addresses": {"127.0.0.1": "192.0.2.5"}},
 }
+
+
+APPLICATION = "inventory"
 
 
 class Missing(Exception):

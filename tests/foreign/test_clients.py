@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.operations.sandboxes import client_environment
 from tests.foreign import curl_client, mail_clients, node_clients, python_clients
-from tests.foreign.tenant import SEED, Missing, run
+from tests.foreign.tenant import APPLICATION, SEED, Missing, run
 from tests.local_tenant import LocalTenant, sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTenant]:
 
 @pytest.fixture
 def environment(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
-    found = client_environment(tenant.endpoints)
+    found = client_environment(tenant.endpoints, APPLICATION)
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     return found

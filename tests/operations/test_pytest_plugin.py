@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,24 @@ sandbox: 1
 tenant: { initial_domain: fabrikam.onmicrosoft.com }
 objects: { AcceptedDomain: [{ DomainName: fabrikam.com, Default: true }] }
 """
+SCRIPT = """
+import json, os, sys, urllib.parse, urllib.request
+
+def post(url, body, **headers):
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+        return json.loads(answer.read() or b"{}")
+
+tenant, scope = os.environ["AZURE_TENANT_ID"], "https://outlook.office365.com/.default"
+form = {"grant_type": "client_credentials", "client_id": os.environ["AZURE_CLIENT_ID"],
+        "client_secret": os.environ["AZURE_CLIENT_SECRET"], "scope": scope}
+where = f"https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
+token = post(where, urllib.parse.urlencode(form).encode())["access_token"]
+parameters = {"Identity": sys.argv[1], "SmtpClientAuthenticationDisabled": True}
+body = json.dumps({"CmdletInput": {"CmdletName": "Set-CASMailbox", "Parameters": parameters}}).encode()
+headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+post(f"https://outlook.office365.com/adminapi/beta/{tenant}/InvokeCommand", body, **headers)
+"""
+PAGE = Path(__file__).parents[2] / "docs" / "offline-tests.md"
 BARE = ("-p", "provisioner.operations.pytest_plugin", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
 
 
@@ -72,10 +91,13 @@ def test_another_projects_tests_use_it(pytester: pytest.Pytester) -> None:
     folder = pytester.mkdir("tests")
     for name, text in {"test_mail.py": TESTS, "tenant.yaml": TENANT, "other.yaml": OTHER}.items():
         Path(folder, name).write_text(text, encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    Path(pytester.mkdir("scripts"), "disable_smtp_auth.py").write_text(SCRIPT, encoding="utf-8")
+    Path(folder, "test_example.py").write_text(example, encoding="utf-8")
     with forking():
         result = pytester.inline_run(*BARE, "tests")
     passed, _, failed = result.listoutcomes()
-    assert len(passed) == 4, [report.longreprtext for report in failed]
+    assert len(passed) == 5, [report.longreprtext for report in failed]
     (report,) = failed
     assert "SEED-MISSING" in report.longreprtext
     assert "name a seed or an export" in report.longreprtext
