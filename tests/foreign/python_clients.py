@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.foreign.tenant import ADMINISTRATOR, APPLICATION, MAILBOX, PASSWORD, PUBLIC_APP
@@ -23,39 +24,41 @@ def msal(environment: Mapping[str, str], folder: Path) -> list[str]:
     import msal as library  # type: ignore[import-untyped]
     import requests
 
-    tenant = environment["AZURE_TENANT_ID"]
-    secret = library.ConfidentialClientApplication(
-        environment["AZURE_CLIENT_ID"],
-        authority=f"{_LOGIN}/{tenant}",
-        client_credential=environment["AZURE_CLIENT_SECRET"],
-    )
-    token = secret.acquire_token_for_client([f"{_GRAPH}/.default"])
-    assert "access_token" in token, token
-    assert secret.acquire_token_for_client([f"{_GRAPH}/.default"])["token_source"] == "cache"
-    page = requests.get(
-        f"{_GRAPH}/v1.0/users?$top=5", headers={"Authorization": f"Bearer {token['access_token']}"}, timeout=30
-    )
-    assert len(page.json()["value"]) == 5, page.text
-    pem = Path(environment["SANDBOX_CERTIFICATE_FILE"]).read_text(encoding="utf-8")
-    certificate = library.ConfidentialClientApplication(
-        environment["AZURE_CLIENT_ID"],
-        authority=f"{_LOGIN}/{tenant}",
-        client_credential={"private_key": pem, "public_certificate": pem[pem.index("-----BEGIN CERTIFICATE") :]},
-    )
-    token = certificate.acquire_token_for_client([f"{_EXCHANGE}/.default"])
-    assert "access_token" in token, token
-    user = library.PublicClientApplication(PUBLIC_APP, authority=f"{_LOGIN}/organizations")
-    flow = user.initiate_device_flow([f"{_GRAPH}/User.Read"])
+    authority = f"{_LOGIN}/{environment['AZURE_TENANT_ID']}"
+    with requests.Session() as session:
+        given = {"http_client": session, "authority": authority}
+        secret = library.ConfidentialClientApplication(
+            environment["AZURE_CLIENT_ID"], client_credential=environment["AZURE_CLIENT_SECRET"], **given
+        )
+        token = secret.acquire_token_for_client([f"{_GRAPH}/.default"])
+        assert "access_token" in token, token
+        assert secret.acquire_token_for_client([f"{_GRAPH}/.default"])["token_source"] == "cache"
+        bearer = {"Authorization": f"Bearer {token['access_token']}"}
+        page = session.get(f"{_GRAPH}/v1.0/users?$top=5", headers=bearer, timeout=30)
+        assert len(page.json()["value"]) == 5, page.text
+        pem = Path(environment["SANDBOX_CERTIFICATE_FILE"]).read_text(encoding="utf-8")
+        key = {"private_key": pem, "public_certificate": pem[pem.index("-----BEGIN CERTIFICATE") :]}
+        certificate = library.ConfidentialClientApplication(
+            environment["AZURE_CLIENT_ID"], client_credential=key, **given
+        )
+        token = certificate.acquire_token_for_client([f"{_EXCHANGE}/.default"])
+        assert "access_token" in token, token
+        _users(library.PublicClientApplication(PUBLIC_APP, http_client=session, authority=f"{_LOGIN}/organizations"))
+    return [f"msal {library.__version__}: secret, certificate, cache, device code, refresh, password; Graph users"]
+
+
+def _users(public: Any) -> None:
+    """Device code, silent refresh and password of a public client of msal."""
+    flow = public.initiate_device_flow([f"{_GRAPH}/User.Read"])
     assert "user_code" in flow, flow
-    token = user.acquire_token_by_device_flow(flow)
+    token = public.acquire_token_by_device_flow(flow)
     assert token.get("id_token_claims", {}).get("preferred_username") == ADMINISTRATOR, token
-    (account,) = user.get_accounts()
-    assert user.acquire_token_silent([f"{_GRAPH}/User.Read"], account)
+    (account,) = public.get_accounts()
+    assert public.acquire_token_silent([f"{_GRAPH}/User.Read"], account)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # msal advises against passwords; scripts still use them
-        token = user.acquire_token_by_username_password(MAILBOX, PASSWORD, [f"{_GRAPH}/User.Read"])
+        token = public.acquire_token_by_username_password(MAILBOX, PASSWORD, [f"{_GRAPH}/User.Read"])
     assert "access_token" in token, token
-    return [f"msal {library.__version__}: secret, certificate, cache, device code, refresh, password; Graph users"]
 
 
 def azure_identity(environment: Mapping[str, str], folder: Path) -> list[str]:

@@ -83,25 +83,58 @@ headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json
 post(f"https://outlook.office365.com/adminapi/beta/{tenant}/InvokeCommand", body, **headers)
 """
 PAGE = Path(__file__).parents[2] / "docs" / "offline-tests.md"
-BARE = ("-p", "provisioner.operations.pytest_plugin", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+PLAIN = ("randomly", "xdist", "cacheprovider", "faulthandler")
 
 
-def test_another_projects_tests_use_it(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\naddopts = --strict-markers\nexchange_tenant_seed = tests/tenant.yaml\n")
-    folder = pytester.mkdir("tests")
-    for name, text in {"test_mail.py": TESTS, "tenant.yaml": TENANT, "other.yaml": OTHER}.items():
-        Path(folder, name).write_text(text, encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    Path(pytester.mkdir("scripts"), "disable_smtp_auth.py").write_text(SCRIPT, encoding="utf-8")
-    Path(folder, "test_example.py").write_text(example, encoding="utf-8")
+class Outcomes:
+    """What became of each test, by its name: "passed", or why it failed."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2]
+        if report.when == "call" or not report.passed:
+            self.of[name] = "passed" if report.passed else report.longreprtext
+
+
+def run_project(folder: Path) -> dict[str, str]:
+    """The tests of another project, in this process.
+
+    Not by pytest's own fixture for that: it takes away the modules that were loaded meanwhile, and classes that
+    other tests load again are then not the same.
+    """
+    outcomes, before = Outcomes(), set(sys.modules)
+    without = [word for name in PLAIN for word in ("-p", f"no:{name}")]
     with forking():
-        result = pytester.inline_run(*BARE, "tests")
-    passed, _, failed = result.listoutcomes()
-    assert len(passed) == 5, [report.longreprtext for report in failed]
-    (report,) = failed
-    assert "SEED-MISSING" in report.longreprtext
-    assert "name a seed or an export" in report.longreprtext
-    assert len(report.longreprtext.splitlines()) < 4
+        options = ["-p", "provisioner.operations.pytest_plugin", *without, "--rootdir", str(folder)]
+        pytest.main([*options, "-c", str(folder / "pytest.ini"), str(folder / "tests")], plugins=[outcomes])
+    for name in {"test_mail", "test_example"} - before:
+        sys.modules.pop(name, None)
+    return outcomes.of
+
+
+def test_another_projects_tests_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    files = {
+        "pytest.ini": "[pytest]\naddopts = --strict-markers\nexchange_tenant_seed = tests/tenant.yaml\n",
+        "tests/test_mail.py": TESTS,
+        "tests/tenant.yaml": TENANT,
+        "tests/other.yaml": OTHER,
+        "tests/test_example.py": example,
+        "scripts/disable_smtp_auth.py": SCRIPT,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = run_project(tmp_path)
+    why = found.pop("test_a_seed_that_is_missing")
+    assert len(found) == 5
+    assert set(found.values()) == {"passed"}, found
+    assert "SEED-MISSING" in why
+    assert "name a seed or an export" in why
+    assert len(why.splitlines()) < 4
 
 
 def test_it_loads_nothing_before_a_test_asks_for_it() -> None:
