@@ -46,14 +46,14 @@ BANNED = {
 ALLOWED = {
     "provisioner/model/document.py": {"mend"},  # the former name of a hint in JSON documents
     "provisioner/changes/verification.py": {"mend"},
-    "CHANGELOG.md": {"mend"},
+    ".changes/+json-documents-call-the-advice.change.md": {"mend"},
 }
 
 
 @functools.cache
 def texts() -> Sequence[tuple[str, str]]:
     """Every text with its lines joined: a phrase may go over the end of a line."""
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / ".changes").glob("*.md")]
     code = [*(ROOT / "provisioner").rglob("*.py"), *(ROOT / "provisioner").rglob("*.jinja")]
     return [
         (path.relative_to(ROOT).as_posix(), re.sub(r"\s*\n\s*(?:# )?", " ", path.read_text(encoding="utf-8")))

@@ -84,5 +84,12 @@ def test_every_link_leads_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_the_changelog_speaks_of_this_version() -> None:
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+def test_the_changelog_has_this_version_or_the_changes_that_it_will_have() -> None:
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    fragments = sorted((ROOT / ".changes").iterdir())
+    assert f"## {__version__} " in log or fragments
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["towncrier"]
+    assert config["start_string"] in log
+    types = "|".join(kind["directory"] for kind in config["type"])
+    assert [f.name for f in fragments if not re.fullmatch(rf"\+[a-z0-9.-]+\.({types})\.md", f.name)] == []
+    assert [f.name for f in fragments if not re.match(r"\S", f.read_text(encoding="utf-8"))] == []
