@@ -53,7 +53,8 @@ ALLOWED = {
 @functools.cache
 def texts() -> Sequence[tuple[str, str]]:
     """Every text with its lines joined: a phrase may go over the end of a line."""
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / ".changes").glob("*.md")]
+    folders = (ROOT / "docs", ROOT / ".changes")
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(page for folder in folders for page in folder.rglob("*.md"))]
     code = [*(ROOT / "provisioner").rglob("*.py"), *(ROOT / "provisioner").rglob("*.jinja")]
     return [
         (path.relative_to(ROOT).as_posix(), re.sub(r"\s*\n\s*(?:# )?", " ", path.read_text(encoding="utf-8")))
