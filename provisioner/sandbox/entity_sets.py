@@ -27,6 +27,9 @@ SETS: Mapping[str, str] = {
     "casmailbox": "Get-CASMailbox",
     "recipient": "Get-Recipient",
     "recipientpermission": "Get-RecipientPermission",
+    "inboundconnector": "Get-InboundConnector",
+    "outboundconnector": "Get-OutboundConnector",
+    "user": "Get-User",
 }
 OF_A_MAILBOX: Mapping[str, str] = {
     "mailboxpermission": "Get-MailboxPermission",

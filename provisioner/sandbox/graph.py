@@ -16,7 +16,7 @@ from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, contex
 from provisioner.sandbox.graph_directory import Directory
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
 from provisioner.sandbox.graph_queries import Queries, project, selection
-from provisioner.sandbox.graph_users import Users
+from provisioner.sandbox.graph_users import Users, skus
 from provisioner.sandbox.tokens import ROLE_TEMPLATES
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class GraphService:
         return Reply(200, {"@odata.context": context_of(call, name, entity=True), **row})
 
     def _as_rows(self, name: str) -> list[Row]:
-        rows = self._tenant.graph.get(name) or []
+        rows = skus(self._tenant) if name == "subscribedSkus" else self._tenant.graph.get(name) or []
         return [rows] if isinstance(rows, dict) else rows
 
     def _find(self, key: str, name: str) -> Row:

@@ -651,6 +651,10 @@ _EXCHANGE_PLAN = {
 }
 
 
+# Exchange Online (Plan 2), whose plan it is (the same page).
+_PLAN_2 = {"skuId": "19ec0d23-8335-4cbd-94ac-6050e30712fa", "disabledPlans": []}
+
+
 def _derive_users(tenant: Tenant) -> None:
     """A Graph user for each mailbox that has none. Generated mailboxes have theirs."""
     users = tenant.kept(USERS)
@@ -679,7 +683,7 @@ def _user(tenant: Tenant, mailbox: Row) -> Row:
         "userPrincipalName": str(mailbox.get("UserPrincipalName") or address),
         "mail": address,
         "accountEnabled": user,
-        "assignedLicenses": [],
+        "assignedLicenses": [dict(_PLAN_2)] if user and not tenant.graph.get("subscribedSkus") else [],
         "assignedPlans": [_EXCHANGE_PLAN] if user else [],
         "proxyAddresses": [str(proxy) for proxy in mailbox.get("EmailAddresses") or ()],
     }

@@ -173,3 +173,11 @@ def test_me_is_the_user_who_signed_in(tenant: Tenant) -> None:
 def test_the_organization_says_what_its_domains_are_for(tenant: Tenant) -> None:
     (organization,) = ask(tenant, "organization")["value"]
     assert {row["capabilities"] for row in organization["verifiedDomains"]} == {"Email, OfficeCommunicationsOnline"}
+
+
+def test_users_with_exchange_plans_have_a_subscription() -> None:
+    tenant = Tenant()
+    tenant.merge(load_seed({"sandbox": 1, "mailboxes": ["erp@contoso.com", {"count": 3, "domain": "contoso.com"}]}))
+    (sku,) = ask(tenant, "subscribedSkus")["value"]
+    assert (sku["skuPartNumber"], sku["consumedUnits"]) == ("EXCHANGEENTERPRISE", 4)
+    assert sku["servicePlans"][0]["servicePlanId"] == tenant.graph["users"][0]["assignedPlans"][0]["servicePlanId"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -10,11 +11,13 @@ import pytest
 
 from provisioner.sandbox.clock import stored_time, time_like, wire_time
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, run_cmdlet
+from provisioner.sandbox.entity_sets import asked
 from provisioner.sandbox.exchange_rest import error_body
 from provisioner.sandbox.psrp_values import clixml, clixml_document, of_module, powershell_row
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 
+OLD = Path(__file__).parents[2] / "plans" / "sandbox" / "old-tenant.yaml"
 ADMIN = Caller("app", directory_roles=("Exchange Administrator",))
 INITIAL = "fabrikam.onmicrosoft.com"
 
@@ -162,3 +165,26 @@ def test_rows_are_clixml_where_the_module_asks_for_it() -> None:
         named = {element.get("N"): element.text for element in document.iter() if element.get("N")}
         assert set(named) == {"Name", "Size"}
         assert named["Size"] == str(row["Size"])
+
+
+def test_the_old_tenant_has_what_tenants_have() -> None:
+    """Default policies, a hybrid connector, a removed domain's DKIM, two people of one name (the shipped seed)."""
+    tenant = Tenant()
+    for document in ({"sandbox": 1}, OLD):
+        tenant.merge(load_seed(document))
+    domains = {row["DomainName"] for row in run(tenant, "Get-AcceptedDomain").rows}
+    signing = {row["Domain"]: row["Status"] for row in run(tenant, "Get-DkimSigningConfig").rows}
+    assert "sold-in-2021.example" in set(signing) - domains
+    assert signing["adatum.mail.onmicrosoft.com"] == "CnameMissing"
+    assert {"HybridWizard", "Default"} == {row["ConnectorSource"] for row in run(tenant, "Get-InboundConnector").rows}
+    assert [row["IsDefault"] for row in run(tenant, "Get-HostedOutboundSpamFilterPolicy").rows] == [True]
+    with pytest.raises(CmdletError, match="matches multiple entries"):
+        run(tenant, "Get-Mailbox", Identity="J. Miller")
+
+
+@pytest.mark.parametrize("name", ["InboundConnector", "outboundconnector", "User"])
+def test_entity_sets_of_other_nouns_are_read(name: str) -> None:
+    """Of the sets in the service's $metadata (talkingtoexorestapi, docs/metadata.xml)."""
+    wanted = asked(name, {"$top": "5"})
+    assert wanted is not None
+    assert wanted.cmdlet.lower() == f"get-{name.lower()}"
