@@ -65,16 +65,16 @@ def drawn(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
 
 
 def _left_out(items: Iterable[pytest.Item], seed: int) -> set[pytest.Item]:
-    """What is not drawn of the modules marked `part`: of each test with several cases, and of the tests without."""
-    parts: dict[tuple[str, str, float], list[pytest.Item]] = defaultdict(list)
+    """What is not drawn of the modules marked `part`: of each test with several cases, and of those with one."""
+    tests: dict[tuple[str, float], list[pytest.Item]] = defaultdict(list)
     for item in items:
-        mark = item.get_closest_marker("part")
-        if mark is not None:
-            module, _, name = item.nodeid.partition("::")
-            test, bracket, _ = name.partition("[")
-            parts[module, test if bracket else "", mark.args[0]].append(item)
+        if (mark := item.get_closest_marker("part")) is not None:
+            tests[item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    parts: dict[tuple[str, float], list[pytest.Item]] = defaultdict(list)
+    for (name, part), cases in tests.items():
+        parts[name if len(cases) > 1 else name.partition("::")[0], part] += cases
     out: set[pytest.Item] = set()
-    for (_, _, part), alike in parts.items():
+    for (_, part), alike in parts.items():
         out |= set(alike) - set(_drawn(alike, math.ceil(part * len(alike)), seed))
     return out
 

@@ -13,6 +13,8 @@ from provisioner.model import ChangeSet
 from tests.local_tenant import LocalTenant, Session, connected, sandbox
 from tests.recordings import load, recordings
 
+pytestmark = pytest.mark.part(0.5)
+
 SEED: dict[str, Any] = {
     "sandbox": 1,
     "tenant": {"initial_domain": "contoso.onmicrosoft.com"},

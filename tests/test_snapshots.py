@@ -12,6 +12,8 @@ import yaml
 from tests.local_tenant import LocalTenant, connected, sandbox
 from tests.recordings import recordings
 
+pytestmark = pytest.mark.part(0.5)
+
 NOUNS = {
     "transport_config": "TransportConfig",
     "dkim_config": "DkimSigningConfig",

@@ -27,6 +27,7 @@ OF_ZONES = {"DNS-OVERWRITE"}
 _COMBINATIONS = 400
 
 
+@pytest.mark.part(0.5)
 @pytest.mark.parametrize("world", pieces(), ids=lambda world: world.name)
 def test_an_advice_does_what_it_says(world: World, tmp_path: Path) -> None:
     told = said(world, tmp_path).told

@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.shop import SEED, Shop, open_shop
 
+pytestmark = pytest.mark.part(0.5)
+
 BASIC = 'supports: { tls: "1.2", authentication: [basic] }'
 DEVICES = f"""devices:
   erp: {{ from: erp@contoso.com, recipients: anyone, method: client_submission, {BASIC} }}
@@ -69,6 +71,7 @@ WHOLE = POLICIES + ASSIGNED.format("default: block-basic, mailboxes: { erp@conto
 ERP, EVERYBODY = (f'authentication_policy_assignment["{key}"]' for key in ("erp@contoso.com", "organization"))
 
 
+@pytest.mark.part(1)
 def test_the_default_is_closed_after_the_exception_is_open(shop: Shop) -> None:
     document = planned(shop, WHOLE + DEVICES, 6)
     assert list(changed(document).items()) == [

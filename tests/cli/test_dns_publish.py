@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.shop import SEED, Shop, open_shop
 
+pytestmark = pytest.mark.part(0.5)
+
 DOMAINS = ("new.example", "old.example", "clash.example", "race.example")
 OTHERS = {
     "MX": ["0 old-example.mail.protection.outlook.com."],
@@ -155,6 +157,7 @@ def fault(shop: Shop, method: str, path: str, do: dict[str, Any], times: int = 5
     shop.tenant.control("POST", "/faults", [rule])
 
 
+@pytest.mark.part(1)
 def test_a_conflicting_cname_is_a_guard_and_another_type_a_precondition(shop: Shop) -> None:
     name = "selector1._domainkey.clash.example"
     plan = shop.write("dkim: { clash.example: { enabled: true } }\ndns: { clash.example: { publish: [dkim] } }\n")
@@ -203,6 +206,7 @@ def test_what_another_person_publishes_after_a_lost_update_is_a_move(shop: Shop)
     assert (stale.returncode, zone(shop, "race.example")) == (7, before)
 
 
+@pytest.mark.part(1)
 def test_an_update_that_is_ignored_or_refused_is_never_success(shop: Shop) -> None:
     plan = shop.write("dns: { race.example: { publish: [spf] } }\n")
     before = zone(shop, "race.example")

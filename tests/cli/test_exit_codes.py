@@ -362,6 +362,7 @@ NOT_FOR_A_SMALL_PLAN = (
 """What a plan of a few objects with a client secret over REST has no use for: a cold process pays for each at once."""
 
 
+@pytest.mark.one_of("arguments", "unloaded", cases=2)
 @pytest.mark.parametrize(
     ("arguments", "unloaded"),
     [

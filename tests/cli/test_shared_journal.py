@@ -27,6 +27,8 @@ from tests.cli.shop import HEADER, Shop, open_shop
 from tests.clocks import until
 from tests.local_tenant import LocalTenant
 
+pytestmark = pytest.mark.one_of("jobs", "kind")
+
 BOTH = "smtp_auth: { mailboxes: { erp@contoso.com: enabled, fax@contoso.com: enabled } }\n"
 NONE = "smtp_auth: { organization: disabled }\n"
 KINDS = ["folder", "git"]

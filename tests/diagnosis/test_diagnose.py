@@ -62,7 +62,7 @@ def test_recorded_lines_have_their_recorded_causes(path: Path) -> None:
     assert len(known) >= 2
 
 
-@pytest.mark.one_of("row", cases=60)
+@pytest.mark.one_of("row", cases=40)
 @pytest.mark.parametrize("row", OWN, ids=lambda row: f"{row['cause']}: {row['line'][:60]}")
 def test_lines_of_our_own_have_their_causes(row: dict[str, str]) -> None:
     assert diagnose(row["line"]).cause == row["cause"]
@@ -80,7 +80,7 @@ OURS = [ROOT / "tests/rows" / f"diagnosis-{name}.jsonl" for name in ("unseen", "
 READ = [row for path in (FIELD, *OURS) for row in _accepted(path)]
 
 
-@pytest.mark.one_of("row", cases=60)
+@pytest.mark.one_of("row", cases=40)
 @pytest.mark.parametrize("row", READ)
 def test_a_line_from_the_field_has_a_cause_that_a_reader_accepts(row: dict[str, Any]) -> None:
     assert diagnose(row["line"]).cause in row["expect"]

@@ -23,6 +23,7 @@ def judged(count: Count, least: int) -> None:
     assert count.lives == 2 * count.worlds
 
 
+@pytest.mark.part(0.5)
 @pytest.mark.parametrize("number", FOUND)
 def test_nobody_is_cut_off_in_a_world_where_somebody_was_once(number: int, tmp_path: Path) -> None:
     judged(lived([number], tmp_path), 1)

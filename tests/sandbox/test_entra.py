@@ -30,6 +30,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.sandbox.conftest import Running
 
+pytestmark = pytest.mark.part(0.5)
+
 GRAPH = "https://graph.microsoft.com/.default"
 EXCHANGE = "https://outlook.office365.com/.default"
 

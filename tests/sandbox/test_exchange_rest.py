@@ -24,6 +24,8 @@ from provisioner.sandbox.tenant import Tenant
 from tests.clocks import costs, until
 from tests.sandbox.serving import Served, served
 
+pytestmark = pytest.mark.part(0.5)
+
 TENANT = "8f1c2f5e-6a1b-4c53-9d0e-3f1a7b2c4d5e"
 PATH = f"/adminapi/beta/{TENANT}/InvokeCommand"
 ANCHOR = {"X-AnchorMailbox": f"APP:SystemMailbox{{bb558c35-97f1-4cb9-8ff7-d53741dc928c}}@{TENANT}"}

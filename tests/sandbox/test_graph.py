@@ -33,7 +33,10 @@ from tests.recordings import entries
 from tests.sandbox.conftest import E5, POLICY, Running, seed
 
 # ... and so does each of the SDK's request builders, in the moment of its first use.
-pytestmark = pytest.mark.filterwarnings("ignore:This class is deprecated. Please use the generic:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This class is deprecated. Please use the generic:DeprecationWarning"),
+    pytest.mark.part(0.5),
+]
 
 Result = TypeVar("Result")
 

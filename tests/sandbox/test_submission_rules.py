@@ -28,6 +28,8 @@ from tests.sandbox.mailing import (
     xoauth2,
 )
 
+pytestmark = pytest.mark.part(0.5)
+
 EXCHANGE = "https://outlook.office365.com"
 UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
 

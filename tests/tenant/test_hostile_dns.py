@@ -32,6 +32,8 @@ from provisioner.tenant.limits import DNS_MOST_BYTES as MOST_BYTES
 from tests.cli.in_process import run_in_process
 from tests.clocks import HastyClock, costs
 
+pytestmark = pytest.mark.part(0.5)
+
 TEXT = DnsQuery("contoso.com", "TXT")
 
 A, NS, CNAME, SOA, MX, TXT = 1, 2, 5, 6, 15, 16
@@ -285,6 +287,7 @@ def udp_socket() -> socket.socket:
 # --- TCP ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.part(1)
 @pytest.mark.parametrize(
     ("stream", "words", "after_s"),
     [
