@@ -26,6 +26,7 @@ from provisioner.render.escape import json_text, visible, whole
 if TYPE_CHECKING:
     from provisioner.border import Border
     from provisioner.cli.log import Log
+    from provisioner.cli.progress import Progress
     from provisioner.cli.tally import Tally
     from provisioner.cli.telemetry import Telemetry
     from provisioner.engine import Event, Observer
@@ -63,6 +64,7 @@ class Session:
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     telemetry: Telemetry | None = None
     _log: Log | None = None
+    _progress: Progress | None = None
     _tally: Tally | None = None
     _began_s: float = field(default_factory=time.monotonic)
     _readers: dict[Border, Callable[[str, int], str | None]] = field(default_factory=dict)
@@ -115,7 +117,8 @@ class Session:
             self._log = self._new_log()
             found.append(self._log.observe)
         if not self.quiet and sys.stderr.isatty() and not self.automated:
-            found.append(Progress(color=self.colored(sys.stderr)).observe)
+            self._progress = Progress(lambda text: click.echo(text, err=True, nl=False), terminal_width)
+            found.append(self._progress.observe)
         return found
 
     def _new_log(self) -> Log:
@@ -141,6 +144,8 @@ class Session:
     def end(self, code: int) -> None:
         """The command has ended: what it cost goes to the log, to `-v` and to the collector."""
         with contextlib.suppress(OSError, ValueError):  # nobody reads standard error any more
+            if self._progress:
+                self._progress.close()
             if self._log and self._tally:
                 self._log.end(code, self._tally, time.monotonic() - self._began_s)
             if self.verbose and self._tally:
@@ -211,6 +216,7 @@ class Session:
 
         `commands`: it is made of a runner's workflow commands. `data`: a program reads it.
         """
+        self._make_room()
         shown = whole(text, color=self.colored(sys.stdout), commands=commands)
         _data(shown) if data else click.echo(shown, nl=False)
 
@@ -236,17 +242,26 @@ class Session:
 
     def say(self, text: str) -> None:
         """One line on standard error. Whatever it quotes comes out as text on that line."""
+        self._make_room()
         click.echo(whole(visible(text)), err=True)
+
+    def _make_room(self) -> None:
+        """The line of progress goes before anything is printed."""
+        if self._progress:
+            self._progress.hide()
 
     def diagnose(self, diagnostics: Sequence[Diagnostic]) -> None:
         from provisioner.render.diagnostics import render_diagnostics
 
+        self._make_room()
         text = render_diagnostics(diagnostics, read_line, self.colored(sys.stderr), self.width(sys.stderr))
         click.echo(whole(text, color=self.colored(sys.stderr)), err=True, nl=False)
 
     def fail(self, error: ProvisionerError) -> int:
         """Print an error, as JSON too where that was asked for, and give the exit code."""
         code = 1 if self.detailed else error.exit_code
+        if self._progress:
+            self._progress.close()
         if self.format == "json":
             self.json(error_document(error))
         if self.format == "json-lines":
@@ -258,6 +273,11 @@ class Session:
         for line in getattr(error, "moved", ()):
             self.say(f"  {line}")
         return code
+
+
+def terminal_width() -> int:
+    """The columns of the terminal."""
+    return shutil.get_terminal_size().columns
 
 
 def _data(text: str) -> None:
