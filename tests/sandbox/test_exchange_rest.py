@@ -170,8 +170,8 @@ def test_paths_are_compared_without_case_and_v2_runs_the_cmdlets_of_its_noun(ser
     assert service.send("POST", v2, envelope("Get-OrganizationConfig")).rows
     assert service.send("POST", v2, envelope("Get-Mailbox")).status == 400
     assert service.send("GET", v2).status == 404
-    lacking = service.send("GET", f"{SETS}/InboundConnector")
-    assert (lacking.status, lacking.headers["x-ms-sandbox-not-modelled"]) == (404, "GET InboundConnector")
+    lacking = service.send("GET", f"{SETS}/MailboxPlan")
+    assert (lacking.status, lacking.headers["x-ms-sandbox-not-modelled"]) == (404, "GET MailboxPlan")
     assert service.send("GET", f"{SETS}/Mailbox", Authorization="Bearer nobody").status == 403
     assert service.send("GET", f"{SETS}/Mailbox", Authorization="").status == 401
 
