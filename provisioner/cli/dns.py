@@ -124,5 +124,5 @@ def _document(report: DomainReport) -> dict[str, Any]:
         }
         for f in report.findings
     ]
-    facts = {"mx": report.exchange_mx, "spf": report.spf, "spf_lookups": report.spf_lookups}
+    facts = {"mx": report.exchange_mx, "spf": report.spf, "spf_lookups": report.spf_lookups, "dane": report.dane.value}
     return {"domain": report.domain, **facts, "findings": findings}

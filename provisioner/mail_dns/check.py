@@ -28,6 +28,7 @@ from provisioner.mail_dns.records import Dmarc, MailExchange, is_dmarc, is_mta_s
 from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
 from provisioner.mail_dns.spf_findings import Passing, is_internal, spf_findings
 from provisioner.mail_dns.spf_syntax import Network, SpfSyntaxError, is_spf, parse
+from provisioner.mail_dns.tlsa import Protection, protection
 from provisioner.model import DnsQuery
 from provisioner.model.clouds import CLOUDS, INITIAL_SUFFIXES, MX_SUFFIXES, TAKES_NO_MAIL
 
@@ -62,7 +63,8 @@ class DomainReport:
     """What was found. `exchange_mx` is the host that relay and direct send have to speak to: the one that Exchange
     names, else the one in MX; "" where neither names one.
 
-    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS. `published` are the
+    `policy_host` is where the MTA-STS policy is to be fetched; None for a domain without MTA-STS. `dane` is what the
+    TLSA records of its MX hosts do. `published` are the
     MX, TXT and CNAME values that were read, by the name at which they are published and the type.
     """
 
@@ -75,6 +77,7 @@ class DomainReport:
     dmarc: Dmarc | None = None
     dkim: Mapping[str, str] = field(default_factory=dict)
     policy_host: PolicyHost | None = None
+    dane: Protection = Protection.NONE
     published: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -111,6 +114,8 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     findings += transport_findings(domain, named["_mta-sts"], named["_smtp._tls"])
     policy_host, found = yield from _policy_host(domain, named["_mta-sts"])
     findings += found
+    dane, found = yield from protection(domain, [mx.host for mx in exchanges], named["MX"])
+    findings += found
     findings += yield from _doubled(domain, findings)
     moved = yield from _aliases(findings)
     return DomainReport(
@@ -123,6 +128,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         policy,
         {selector: named[selector].values[0] for selector in SELECTORS if named[selector].values},
         policy_host,
+        dane,
         {(moved.get(q.name, q.name), q.type): named[what].values for what, q in first.items() if named[what].values},
     )
 

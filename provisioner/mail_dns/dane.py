@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from provisioner.mail_dns.check import at_exchange
 from provisioner.mail_dns.records import MailExchange
+from provisioner.mail_dns.tlsa import usable
 from provisioner.model.clouds import INITIAL_SUFFIXES
 
 ENABLE_DNSSEC = "Enable-DnssecForVerifiedDomain"
@@ -23,11 +24,9 @@ DISABLE_DNSSEC = "Disable-DnssecForVerifiedDomain"
 ENABLE_DANE = "Enable-SmtpDaneInbound"
 DISABLE_DANE = "Disable-SmtpDaneInbound"
 
-SUFFIX = ".mx.microsoft"
 UNKNOWN_TTL_S = 86_400
 """How long others may keep an MX whose time to live nobody has recorded: a day, the longest that is usual."""
 _PRIORITIES = (0, 10)
-_USABLE = ("2 ", "3 ")
 
 
 class Kind(enum.StrEnum):
@@ -146,13 +145,13 @@ def _swapped(found: Standing) -> Move:
     if not found.dane:
         text = f"Exchange publishes TLSA records for {found.host}: senders that know DANE then demand TLS with its key"
         return Move(Kind.SEND, "enable-dane", text, ENABLE_DANE)
-    usable = [text for text in found.tlsa if text.startswith(_USABLE)]
-    if not usable:
+    records = usable(found.tlsa)
+    if not records:
         return _waits("tlsa", f"_25._tcp.{found.host} has no TLSA record yet: that takes 15 to 30 minutes")
     if found.tlsa_validated is False:
         return _waits("tlsa", f"DNSSEC does not prove the TLSA record of {found.host}: senders pass over it")
     proof = "proven by DNSSEC" if found.tlsa_validated else "not validated from here"
-    return Move(Kind.DONE, "done", f"{found.domain} takes mail with DANE at {found.host} (TLSA {usable[0]}, {proof})")
+    return Move(Kind.DONE, "done", f"{found.domain} takes mail with DANE at {found.host} (TLSA {records[0]}, {proof})")
 
 
 def back(found: Standing, now: dt.datetime) -> Move:

@@ -131,6 +131,13 @@ def test_a_host_that_is_named_again_is_kept(shop: Shop) -> None:
     assert step(shop, "disable", "--allow", "DANE-MX-CACHED")[0] == 0, "a person knows better"
 
 
+def test_absence_counts_only_from_the_way_back(shop: Shop) -> None:
+    """Between two calls a person may have published the host, and taken it out a moment ago."""
+    assert step(shop)[1] == "beside"
+    shop.clock.advance(200_000)
+    assert step(shop, "disable") == (8, "cached", [])
+
+
 @pytest.mark.parametrize(("domain", "rule"), [("unsigned.example", "DANE-DNSSEC"), ("gateway.example", "DANE-MX")])
 def test_guards_stop_before_anything_is_sent(shop: Shop, domain: str, rule: str) -> None:
     done = shop.on_tenant("dane", "enable", domain, "--auto-approve")
