@@ -163,7 +163,7 @@ def back(found: Standing, now: dt.datetime) -> Move:
         return Move(
             Kind.DONE, "done", f"{found.domain} takes mail without DANE, at {', '.join(found.hosts) or 'no MX'}"
         )
-    old = found.legacy or "the MX host of before (….mail.protection.outlook.com)"
+    old = found.legacy or "the MX host of before"
     if found.policy:
         return _waits("policy", f"{found.policy}; do that before {old} becomes the MX")
     if not [host for host in found.hosts if host and host != found.host]:

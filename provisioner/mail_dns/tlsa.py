@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from provisioner.mail_dns.dialogue import Answers, Dialogue, DnsAnswer
 from provisioner.mail_dns.findings import WARNING, DnsFinding
 from provisioner.model import DnsQuery
+from provisioner.model.clouds import SIGNED_MX_SUFFIX
 
-SUFFIX = ".mx.microsoft"
 _USABLE = ("2 ", "3 ")
 
 
@@ -29,7 +29,7 @@ def usable(texts: Iterable[str]) -> list[str]:
 
 def protection(domain: str, hosts: Iterable[str], mx: DnsAnswer) -> Dialogue[tuple[Protection, list[DnsFinding]]]:
     """Ask for the TLSA records of these MX hosts. `mx` is the answer that named them."""
-    questions = {host: DnsQuery(f"_25._tcp.{host}", "TLSA") for host in hosts if host.endswith(SUFFIX)}
+    questions = {host: DnsQuery(f"_25._tcp.{host}", "TLSA") for host in hosts if host.endswith(SIGNED_MX_SUFFIX)}
     if not questions:
         return Protection.NONE, []
     answers: Answers = yield tuple(questions.values())

@@ -112,6 +112,9 @@ TAKES_NO_MAIL = frozenset({
 })  # fmt: skip
 """Names that people take for an MX: they serve mailboxes and logins, and take no mail for a domain."""
 
+SIGNED_MX_SUFFIX = ".mx.microsoft"
+"""What MX hosts in signed zones of Microsoft end in, which inbound SMTP DANE takes (Learn, "How SMTP DANE works")."""
+
 MX_SUFFIXES = tuple(dict.fromkeys(end for cloud in CLOUDS.values() for end in cloud.mx))
 """What Microsoft's endpoints for mail to a domain end in, in every cloud."""
 

@@ -36,8 +36,8 @@ from provisioner.mail_dns.dane import Blocked, Kind, Move, Standing
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, record_id, sts_policy_findings
 from provisioner.mail_dns.records import parse_mx
-from provisioner.mail_dns.tlsa import SUFFIX
 from provisioner.model import Address, Cmdlet, DnsQuery, Waiver
+from provisioner.model.clouds import SIGNED_MX_SUFFIX
 from provisioner.operations import journals
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
@@ -126,7 +126,7 @@ class _Remembered:
         """One observation. Only on the way back its absence counts: before that a person may have published it."""
         mx, host = entry.get("mx"), entry.get("host")
         hosts = [str(name) for name in mx] if isinstance(mx, list) else []
-        old = [name for name in hosts if at_exchange(name) and not name.endswith(SUFFIX)]
+        old = [name for name in hosts if at_exchange(name) and not name.endswith(SIGNED_MX_SUFFIX)]
         self.legacy = old[0] if old else self.legacy
         if host and host in hosts:
             self.ttl_s = max(self.ttl_s, int(entry.get("ttl_s") or 0), _SHORTEST_TTL_S)

@@ -410,6 +410,7 @@ def test_completing_the_name_of_a_command_loads_no_command(shop: Shop) -> None:
         "doctor",
         "dns",
         "dkim",
+        "dane",
     ]
     loaded = done.stderr.rpartition("LOADED")[2].split()
     assert not {"pydantic", "yaml", "provisioner.cli.plan", "provisioner.cli.drift"} & set(loaded)

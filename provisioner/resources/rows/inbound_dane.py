@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from provisioner.model import Cmdlet, Row
+from provisioner.model.clouds import SIGNED_MX_SUFFIX
 from provisioner.resources.canonical import domain_name, lenient
 
 DOMAINS = Cmdlet("Get-AcceptedDomain", columns=frozenset({"DomainName", "Name", "Guid", "SmtpDaneStatus"}))
-_HOST = re.compile(r"\bMX\s+\d+\s+([A-Za-z0-9.-]+\.mx\.microsoft)\.?\b", re.IGNORECASE)
+_HOST = re.compile(rf"\bMX\s+\d+\s+([A-Za-z0-9.-]+{re.escape(SIGNED_MX_SUFFIX)})\.?\b", re.IGNORECASE)
 _SWITCHES = {"enabled": True, "disabled": False}
 
 
