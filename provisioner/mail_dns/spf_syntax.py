@@ -34,6 +34,9 @@ _EXPLANATION_ONLY = frozenset("crt")
 _ESCAPES = {"%": "%", "_": " ", "-": "%20"}
 
 
+SPF_VERSION = "v=spf1"
+
+
 class SpfSyntaxError(ValueError):
     """A term that the grammar does not know. `term` is it as written, `reason` says what is wrong with it."""
 

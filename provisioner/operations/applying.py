@@ -37,6 +37,7 @@ from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
 from provisioner.operations.locks import locks_of
+from provisioner.operations.mail_records import Asked, spf_limit
 from provisioner.operations.planning import plan_prepared, prepare, remembered
 from provisioner.operations.rejudging import Judged, rejudge
 from provisioner.operations.sending import known_senders, recorded, unrecorded
@@ -240,15 +241,28 @@ def refuse(found: ChangeSet, *, since: str = "") -> None:
         raise GuardRefused(f"{count} this apply{since}; nothing was changed", said)
 
 
-async def _find_secrets(found: ChangeSet, tenant: Tenant) -> None:
+def _find_secrets(found: ChangeSet) -> None:
     """Look whether every secret that the steps need is there; it is read again when it is sent, and kept nowhere."""
     sends = [step.request for change in found.pending for step in change.steps if isinstance(step, Send)]
     values = (v for r in sends if isinstance(r, Cmdlet) for v in r.parameters.values())
     for reference in sorted({v.reference for v in values if isinstance(v, Secret)}):
         secret_value(reference)
-    for update in (r for r in sends if isinstance(r, DnsUpdate)):
-        with contextlib.suppress(TenantError):  # that change fails by itself, if it still does then
-            await tenant.ports.publisher.check(update)
+
+
+async def _check_updates(context: Context, found: ChangeSet, tenant: Tenant) -> None:
+    """Look whether DNS can be written as the steps have it, before the first of them is sent.
+
+    Raises InputError where a provider or its secret is missing, GuardRefused for an SPF record beyond the limit.
+    """
+    for update in (s.request for c in found.pending for s in c.steps if isinstance(s, Send)):
+        if isinstance(update, DnsUpdate):
+            with contextlib.suppress(TenantError):  # that change fails by itself, if it still does then
+                await tenant.ports.publisher.check(update)
+    crowded = await spf_limit(Asked(tenant.ports.resolver, context.clock), found.pending)
+    if crowded:
+        raise GuardRefused(
+            "receivers would reject an SPF record; nothing was changed", [diagnostic(f) for f in crowded]
+        )
 
 
 async def _carry_out(
@@ -267,7 +281,8 @@ async def _carry_out(
 
     `waivers` are those of this run for a change set that was made before, which is then judged again.
     """
-    await _find_secrets(found, tenant)
+    _find_secrets(found)
+    await _check_updates(context, found, tenant)
     run_id = context.new_run()
     holder = locking.Holder.me(run_id, platforms.user(), context.clock)
     stopping = _Stopping(context, asyncio.get_running_loop())

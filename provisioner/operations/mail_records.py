@@ -10,13 +10,28 @@ from provisioner.clock import Clock
 from provisioner.devices import egress
 from provisioner.diagnostics import Severity, TenantIncomplete
 from provisioner.mail_dns.check import DomainReport, MailDomain, at_exchange, check_domain, check_signing, with_policy
-from provisioner.mail_dns.dialogue import DnsAnswer, Status, pursue
+from provisioner.mail_dns.dialogue import Answers, DnsAnswer, Questions, Status, pursue, rows
 from provisioner.mail_dns.findings import DnsFinding
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
 from provisioner.mail_dns.records import parse_mx
-from provisioner.mail_dns.spf import SpfResult, check_host
+from provisioner.mail_dns.spf import MOST_LOOKUPS, SpfResult, check_host, survey
+from provisioner.mail_dns.spf_syntax import SPF_VERSION
 from provisioner.mailflow.picture import contributions
-from provisioner.model import Absent, Address, Desired, DnsQuery, Finding, Observed, Present, Resource, Unknown, overlay
+from provisioner.model import (
+    Absent,
+    Address,
+    Change,
+    Desired,
+    DnsQuery,
+    DnsUpdate,
+    Finding,
+    Observed,
+    Present,
+    Resource,
+    Send,
+    Unknown,
+    overlay,
+)
 from provisioner.model.clouds import Cloud
 from provisioner.model.picture import Signature
 from provisioner.operations.context import Context
@@ -192,6 +207,38 @@ def _of_signing(found: DnsFinding, resource: Resource) -> Finding:
     return Finding(
         found.id, _severity(found), found.summary, _hint(found), resource.address, location=resource.location
     )
+
+
+async def spf_limit(asked: Asked, changes: Iterable[Change]) -> Sequence[Finding]:
+    """The SPF records that receivers would reject with permerror once they are published (RFC 7208, 4.6.4).
+
+    One that had too many lookups before and gets no more of them, as when a run is undone, is not among them.
+    """
+    steps = ((c.address, s.request) for c in changes for s in c.steps if isinstance(s, Send))
+    updates = [(a, r) for a, r in steps if isinstance(r, DnsUpdate) and r.only == SPF_VERSION and r.add]
+    asked.about(len(updates))
+    counts = await asyncio.gather(*(_lookups(asked, update.name, str(update.add[0])) for _, update in updates))
+    found = []
+    for (address, update), count in zip(updates, counts, strict=True):
+        if count <= MOST_LOOKUPS or any([count <= await _lookups(asked, update.name, old) for old in update.remove]):
+            continue
+        what = (
+            f'{address}: "{update.add[0]}" needs {count} DNS lookups; {MOST_LOOKUPS} are allowed, and apply refuses it'
+        )
+        hint = "replace includes by the networks that they stand for, or send from a subdomain"
+        found.append(Finding("SPF-LOOKUPS", Severity.WARNING, what, hint, address))
+    return found
+
+
+async def _lookups(asked: Asked, domain: str, text: str) -> int:
+    """How many lookups a record would need at a domain, with the records of all others as they are."""
+    own = DnsQuery(domain, "TXT")
+
+    async def answer(questions: Questions) -> Answers:
+        answers = await asked.all(tuple(question for question in questions if question != own))
+        return {**answers, own: rows(text)} if own in questions else answers
+
+    return (await pursue(survey(domain), answer)).lookups
 
 
 def asking(context: Context) -> Asked:

@@ -38,7 +38,7 @@ from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.operations.journals import fetched, kept
 from provisioner.operations.loading import EVERYTHING, Selection, load
-from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records
+from provisioner.operations.mail_records import Asked, device_records, of_tenant, signing_records, spf_limit
 from provisioner.operations.sending import finding_of, gone
 from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
@@ -109,8 +109,10 @@ async def preview(
         transport=tenant.ports.exchange.transport,
         told=dns,
     )
+    crowded = await spf_limit(Asked(tenant.ports.resolver, context.clock), found.pending)
     found = dataclasses.replace(
         found,
+        findings=(*found.findings, *crowded),
         expires=context.moment(selection.expires_s),
         drift=tuple(journal.drift_of(found.changes, brought)),
     )

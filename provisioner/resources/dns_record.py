@@ -25,7 +25,7 @@ from provisioner.diagnostics import Severity
 from provisioner.mail_dns.policy_findings import FIRST_DMARC, strictest
 from provisioner.mail_dns.records import is_dmarc, parse_dmarc, repair_dmarc
 from provisioner.mail_dns.spf_findings import improve, is_internal, merge
-from provisioner.mail_dns.spf_syntax import SpfSyntaxError, is_spf, parse
+from provisioner.mail_dns.spf_syntax import SPF_VERSION, SpfSyntaxError, is_spf, parse
 from provisioner.model import (
     Absent,
     Address,
@@ -191,7 +191,7 @@ class DnsRecordType(BaseType):
         if spec is None or not (added or removed):
             return ()
         name, kind = _name(spec.key)
-        only = {SPF: "v=spf1", DMARC: "v="}.get(spec.purpose, "")
+        only = {SPF: SPF_VERSION, DMARC: "v="}.get(spec.purpose, "")
         provider = spec.provider or ""
         return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, _TTL_S)),)
 

@@ -37,7 +37,7 @@ _dmarc TXT "v=DMARC1; p=none; rua=mailto:agg@{name}; fo=1"
 www CNAME {name}.
 sub NS ns.elsewhere.example.
 """
-DOMAINS = ("one.example", "two.example", "three.example")
+DOMAINS = ("one.example", "two.example", "three.example", "four.example")
 SPF = "v=spf1 ip4:203.0.113.1 include:spf.protection.outlook.com -all"
 
 
@@ -147,6 +147,47 @@ def test_a_race_a_wrong_key_and_a_foreign_cname_change_nothing(world: World, mon
     done = world.apply("two.example", "spf", "--allow", "DNS-OVERWRITE")
     assert done.returncode == 0, done.stdout + done.stderr
     assert added in world.knot.records("two.example")
+
+
+def test_dmarc_is_extended_and_a_cname_beside_other_data_is_never_success(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = world.knot.records("four.example")
+    plan = world.shop.write("dns: { four.example: { publish: [dmarc], dmarc: { policy: reject } } }\n")
+    done = world.run("apply", plan, "--auto-approve", "--allow", "DNS-OVERWRITE")
+    assert done.returncode == 0, done.stdout + done.stderr
+    old = ("_dmarc.four.example.", "TXT", 1800, '"v=DMARC1; p=none; rua=mailto:agg@four.example; fo=1"')
+    new = (*old[:3], '"v=DMARC1; p=reject; rua=mailto:agg@four.example; fo=1"')
+    assert world.knot.records("four.example") == {*before, new} - {old}
+    world.roll_back()
+    assert world.knot.records("four.example") == before
+    # A record of another type comes right before the update, of which the server then ignores the CNAME (RFC 2136,
+    # 3.4.2.2) and says that all went well: here without the prerequisite, which would have stopped it.
+    plain = rfc2136._message
+    theirs = dns.update.UpdateMessage("four.example")
+    theirs.add("selector1._domainkey.four.example.", 1800, "TXT", '"v=DKIM1; p=theirs"')
+    theirs.use_tsig(dns.tsig.Key(KEY_NAME, SECRET, "hmac-sha256"))
+
+    def racing(update: Any, *arguments: Any) -> Any:
+        message = plain(update, *arguments)
+        if "selector1" in update.name:
+            dns.query.tcp(theirs, "127.0.0.1", port=world.knot.port)
+            message.prerequisite.clear()
+        return message
+
+    monkeypatch.setattr(rfc2136, "_message", racing)
+    plan = world.shop.write("dkim: { four.example: {} }\ndns: { four.example: { publish: [dkim] } }\n")
+    ignored = world.run("apply", plan, "--auto-approve", PROVISIONER_TIMEOUTS__CONFIRM_S="0.3")
+    assert ignored.returncode == 8, ignored.stdout
+    assert 'dns_record["four.example/dkim-selector1"]' in ignored.stdout + ignored.stderr
+    added = ("selector1._domainkey.four.example.", "TXT", 1800, '"v=DKIM1; p=theirs"')
+    names = {(n, k) for n, k, _, _ in world.knot.records("four.example") - before}
+    assert names == {added[:2], ("selector2._domainkey.four.example.", "CNAME")}
+    monkeypatch.undo()
+    stopped = world.run("apply", plan, "--auto-approve", "--allow", "DNS-OVERWRITE")
+    assert stopped.returncode == 6, stopped.stdout
+    assert "no CNAME can stand beside them" in stopped.stderr
+    assert added in world.knot.records("four.example")
 
 
 def test_a_secondary_that_lags_is_unconfirmed_and_a_lame_one_is_told(world: World, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.cli.shop import SEED, Shop, open_shop
 
 pytestmark = pytest.mark.part(0.5)
 
-DOMAINS = ("new.example", "old.example", "clash.example", "race.example")
+DOMAINS = ("new.example", "old.example", "clash.example", "race.example", "many.example", "late.example")
 OTHERS = {
     "MX": ["0 old-example.mail.protection.outlook.com."],
     "TXT": ["MS=ms12345678", "google-site-verification=abc; x", "v=spf1 ip4:203.0.113.1 mx -all"],
@@ -25,6 +25,9 @@ ZONES: dict[str, Any] = {
     "new.example": {"MX": ["0 new-example.mail.protection.outlook.com."], "TXT": ["MS=ms1"]},
     "clash.example": {"TXT": ["v=spf1 -all"]},
     "race.example": {"TXT": ["MS=ms2"]},
+    "many.example": {"TXT": ["v=spf1 " + " ".join(f"include:i{n}.many.example" for n in range(10)) + " -all"]},
+    **{f"i{n}.many.example": {"TXT": ["v=spf1 ip4:203.0.113.9 -all"]} for n in range(10)},
+    "late.example": {"TXT": ["MS=ms3"]},
 }
 
 
@@ -150,6 +153,31 @@ def test_what_a_rollback_restores_and_what_was_extended_stays_theirs(shop: Shop)
     assert zone(shop, "old.example") == before
     again = shop.on_tenant("apply", plan, "--auto-approve")
     assert (again.returncode, zone(shop, "old.example")) == (6, before)
+
+
+def test_an_spf_record_beyond_ten_lookups_is_never_written(shop: Shop) -> None:
+    plan = shop.write("dns: { many.example: { publish: [spf] } }\n")
+    before = zone(shop, "many.example")
+    shown = shop.on_tenant("plan", plan, "-o", "many.json", "--allow", "DNS-OVERWRITE")
+    assert "needs 11 DNS lookups; 10 are allowed" in shown.stdout + shown.stderr
+    for what in ((plan, "--allow", "DNS-OVERWRITE"), shop.reviewed("many.json")):
+        stopped = shop.on_tenant("apply", *what, "--auto-approve")
+        assert (stopped.returncode, zone(shop, "many.example")) == (6, before), stopped.stderr
+        assert "needs 11 DNS lookups; 10 are allowed" in stopped.stderr
+
+
+def test_a_domain_that_waits_signs_once_the_plan_publishes_its_selectors(shop: Shop) -> None:
+    plan = shop.write("dkim: { late.example: { enabled: true } }\n")
+    waiting = shop.on_tenant("apply", plan, "--auto-approve")
+    assert waiting.returncode == 8, waiting.stdout
+    (row,) = [r for r in shop.tenant.rows("DkimSigningConfig") if r["Domain"] == "late.example"]
+    assert row["Enabled"] is False
+    plan = shop.write("dkim: { late.example: { enabled: true } }\ndns: { late.example: { publish: [dkim] } }\n")
+    done = shop.on_tenant("apply", plan, "--auto-approve")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = [r for r in shop.tenant.rows("DkimSigningConfig") if r["Domain"] == "late.example"]
+    assert (row["Enabled"], row["Status"]) == (True, "Valid")
+    assert shop.on_tenant("plan", plan, "--detailed-exitcode").returncode == 0
 
 
 def fault(shop: Shop, method: str, path: str, do: dict[str, Any], times: int = 50) -> None:
