@@ -170,6 +170,7 @@ def test_dmarc_is_extended_and_a_cname_beside_other_data_is_never_success(
 
     def racing(update: Any, *arguments: Any) -> Any:
         message = plain(update, *arguments)
+        assert isinstance(message, dns.update.UpdateMessage)
         if "selector1" in update.name:
             dns.query.tcp(theirs, "127.0.0.1", port=world.knot.port)
             message.prerequisite.clear()
