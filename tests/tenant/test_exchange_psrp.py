@@ -404,9 +404,12 @@ def test_an_error_that_names_none_has_all_asked_again_apart(tenant: LocalTenant)
     assert [f for f in found if not isinstance(f, Answer)] == []
 
 
-def test_fewer_shells_than_wanted_are_enough(tenant: LocalTenant) -> None:
-    tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_max_shells_per_user": 1}})
-    found = run(profile_of(tenant, runspaces=4, statements=5), *(set_auth(m, None) for m in MAILBOXES[:40]))
+def test_fewer_shells_than_wanted_are_enough(tmp_path: Path) -> None:
+    """On a tenant of its own: a shell that another test left open would be the only one."""
+    (tmp_path / "seed.yaml").write_text(yaml.safe_dump(SEED, allow_unicode=True))
+    with sandbox(tmp_path / "state", tmp_path / "seed.yaml", lag=0) as tenant:
+        tenant.control("POST", "/load", {"sandbox": 1, "settings": {"psrp_max_shells_per_user": 1}})
+        found = run(profile_of(tenant, runspaces=4, statements=5), *(set_auth(m, None) for m in MAILBOXES[:40]))
     assert [f for f in found if not isinstance(f, Answer)] == []
 
 
