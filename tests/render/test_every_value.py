@@ -42,7 +42,9 @@ def sent(document: ChangeSetDocument) -> Iterator[tuple[str, str, Any]]:
             if "await" in step:
                 yield from (("wait", record["name"], record["type"]) for record in step["await"])
             elif "send" in step and "update" in step["send"]:
-                yield from (("update", step["send"]["update"], v) for v in step["send"]["add"])
+                yield from (
+                    ("update", step["send"]["update"], v) for v in (*step["send"]["add"], *step["send"]["remove"])
+                )
             elif "send" in step and "cmdlet" in step["send"]:
                 yield from ((step["send"]["cmdlet"], n, v) for n, v in step["send"]["parameters"].items())
 

@@ -22,7 +22,7 @@ def test_every_type_has_its_own_name_and_section() -> None:
     assert [t.name for t in TYPES if t.deletable] == [
         "authentication_policy", "send_as", "hve_account", "service_principal", "mailbox_permission",
         "application_role_assignment",
-        "inbound_connector", "outbound_connector", "transport_rule", "remote_domain",
+        "inbound_connector", "outbound_connector", "transport_rule", "remote_domain", "dns_record",
     ]  # fmt: skip
 
 
