@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import fnmatch
 import functools
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ def schema(types: Types) -> dict[str, Any]:
     inputs = [(name, mode, adapter_of(shape)) for name, shape in shapes.items()]
     written, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
     own = header.json_schema(ref_template="#/$defs/{model}")
-    return {
+    found = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"provisioner plan, language version {LANGUAGE}",
         "description": "The desired state of mail sending in one tenant. What is not written is not managed.",
@@ -205,6 +206,7 @@ def schema(types: Types) -> dict[str, Any]:
             **{name: _or_variable(shape) for name, shape in _untitled(shared.get("$defs", {})).items()},
         },
     }
+    return _in_words(found)
 
 
 # --- the whole of all files ------------------------------------------------------------------------------------------
@@ -620,6 +622,32 @@ def _or_variable(shape: Any) -> Any:
         return inner
     kept = {key: inner.pop(key) for key in ("description", "examples") if key in inner}
     return {"anyOf": [inner, dict(_VARIABLE)], **kept}
+
+
+_DEFINITION = "#/$defs/"
+
+
+def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema whose definitions are called as editors show them: `outbound_connector`, not a class of ours."""
+    names = {name: _snake(name) for name in found["$defs"]}
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {
+                k: renamed(v) if k != "$ref" else _DEFINITION + names[v[len(_DEFINITION) :]] for k, v in part.items()
+            }
+        return [renamed(v) for v in part] if isinstance(part, list) else part
+
+    definitions = {names[name]: renamed(shape) for name, shape in found["$defs"].items()}
+    if len(definitions) < len(names):
+        raise ValueError("two definitions of the schema have one name")
+    return {**renamed({k: v for k, v in found.items() if k != "$defs"}), "$defs": definitions}
+
+
+def _snake(name: str) -> str:
+    """`OutboundConnectorBody` -> `outbound_connector`."""
+    word = re.sub(r"(Body|Section|Entry)$", "", name.strip("_"))
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower()
 
 
 def _untitled(part: Any) -> Any:

@@ -115,7 +115,7 @@ ScopeText = Annotated[ScopeBody, AfterValidator(_one_of_both)]
 
 
 @with_config(ConfigDict(extra="forbid"))
-class _Scoped(TypedDict, total=False):
+class _ScopedRole(TypedDict, total=False):
     """A role on the mailboxes of a group or of an existing scope."""
 
     scope: Required[Annotated[ScopeText, Field(description="The mailboxes that it is limited to.")]]
@@ -124,7 +124,7 @@ class _Scoped(TypedDict, total=False):
 
 _Mailboxes = Annotated[list[EmailText], Field(min_length=1, description="The mailboxes that it is limited to.")]
 _Limit = Annotated[
-    Annotated[_Mailboxes, Tag("mailboxes")] | Annotated[_Scoped, Tag("scope")],
+    Annotated[_Mailboxes, Tag("mailboxes")] | Annotated[_ScopedRole, Tag("scope")],
     Discriminator(lambda value: "scope" if isinstance(value, Mapping) else "mailboxes"),
 ]
 Section = dict[Key, dict[Literal["SMTP.SendAsApp", "Mail.Send"], _Limit]]

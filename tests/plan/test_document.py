@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -513,6 +514,7 @@ def test_every_key_of_the_schema_is_described_and_closed() -> None:
         assert all(part.get("description") for part in body["properties"].values())
     assert all(part.get("description") or "$ref" in part for part in document["properties"].values())
     assert "title" not in json.dumps(document["$defs"])
+    assert [name for name in document["$defs"] if not re.fullmatch("[a-z]+(_[a-z]+)*", name)] == []
 
 
 @pytest.mark.parametrize(
