@@ -159,6 +159,8 @@ class _Writing:
                 self._add(self._file(name), kind, new)
             for name, section in sections.items():
                 section.correct(self.documents[name], live)
+                if not self.documents[name]:  # a file without any key would not be one of a plan
+                    self._add(self.documents[name], kind, {})
 
     def texts(self) -> dict[str, str]:
         """Every document as text: an old one with the fewest edits."""

@@ -376,6 +376,15 @@ def test_each_section_of_a_folder_stays_in_its_file() -> None:
     assert files(found) == found, "a second export changes nothing"
 
 
+def test_a_file_whose_objects_are_all_gone_stays_a_plan_file() -> None:
+    old = {
+        "a.yaml": f"{HEADER}smtp_auth:\n  organization: disabled\n",
+        "b.yaml": "smtp_auth:\n  mailboxes: { gone@contoso.com: enabled }\n",
+        "c.yaml": "smtp_auth:\n  mailboxes: { fax@contoso.com: disabled }\n",
+    }
+    assert files(old)["b.yaml"] == "smtp_auth: {}\n"
+
+
 def test_a_new_folder_has_a_header_and_a_file_for_each_section() -> None:
     found = files({}, owner="mail/prod")
     assert found.keys() == {"tenant.yaml", "smtp_auth.yaml", "inbound_connectors.yaml"}
