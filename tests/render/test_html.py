@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,63 @@ def test_nothing_is_wider_than_the_screen_and_no_word_is_broken(
         # What is longer than the screen has to break somewhere.
         assert [word for word in broken if len(word) < (40 if width > 1000 else 25)] == [], name
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+ROOT = Path(__file__).parents[2]
+APART = """
+const done = arguments[arguments.length - 1];
+const read = url => new Promise((resolve, reject) => {
+  const image = new Image();
+  image.onload = () => {
+    const canvas = document.createElement('canvas');
+    canvas.width = canvas.height = 48;
+    const context = canvas.getContext('2d');
+    context.imageSmoothingQuality = 'high';
+    context.drawImage(image, 0, 0, 48, 48);
+    resolve(context.getImageData(0, 0, 48, 48).data);
+  };
+  image.onerror = reject;
+  image.src = 'data:image/png;base64,' + url;
+});
+Promise.all([read(arguments[0]), read(arguments[1])]).then(([one, other]) => {
+  let sum = 0;
+  one.forEach((value, at) => { sum += Math.abs(value - other[at]); });
+  done(sum / one.length);
+});
+"""
+"""How far two pictures are apart: the mean difference of a channel (0 to 255), both brought to 48 by 48 points."""
+
+
+def picture(browser: webdriver.Chrome, page: Path, width: int, height: int, scheme: str = "light") -> str:
+    """A page as a PNG file, in base64."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.get(page.as_uri())
+    taken: str = browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return taken
+
+
+@pytest.mark.impure
+def test_reviews_look_as_the_gallery_shows_them(browser: webdriver.Chrome) -> None:
+    """Fonts differ from machine to machine; colours and places do not. scripts/screenshots takes the pictures anew."""
+    reviews, kept = ROOT / "docs" / "review", {}
+    taken = {
+        "review-small": picture(browser, reviews / "small.html", 1000, 900),
+        "review-large-dark": picture(browser, reviews / "large.html", 1240, 1400, "dark"),
+        "review-phone": picture(browser, reviews / "large.html", 420, 900),
+    }
+    for name in taken:
+        kept[name] = base64.b64encode((ROOT / "docs" / "pictures" / f"{name}.png").read_bytes()).decode()
+    browser.get("about:blank")  # a review lets no script read pictures
+    apart = {
+        (one, other): browser.execute_async_script(APART, taken[one], kept[other]) for one in taken for other in kept
+    }
+    for (one, other), distance in apart.items():
+        assert (distance < 6) is (one == other), (one, other, distance)
 
 
 @pytest.mark.impure
