@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 
 from provisioner.fleet.waves import Look, Run, Standing
 from provisioner.model.fleet import UNDONE, WAITING, ErrorDocument, FleetReport, TenantDocument
+from provisioner.operations.context import rfc3339
 
 FORMAT = 1
 
@@ -17,7 +19,7 @@ def report(run: Run, seen: Look) -> FleetReport:
         "format": FORMAT,
         "run": run.id,
         "kind": run.kind,
-        "created": run.created,
+        "created": rfc3339(dt.datetime.fromisoformat(run.created)),
         "state": _state(run, seen),
         "stopped": seen.stopped,
         "counts": dict(Counter(t["state"] for t in tenants)),

@@ -17,7 +17,7 @@ def run_over(fleet: Fleet, kind: Kind, selects: Sequence[str], moment: dt.dateti
     return Run(
         id_,
         kind,
-        rfc3339(moment),
+        rfc3339(moment, "microseconds"),
         tuple(t.name for t in tenants),
         {t.name: t.labels for t in tenants},
         fleet.canaries(tenants),

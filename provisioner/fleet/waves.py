@@ -37,7 +37,7 @@ class Run:
     """One run over tenants, as the store keeps it, so that every worker does the same.
 
     `retry` is how often what was not done is to be tried again, `allows` the guards that are lifted; `wait_s` and
-    `lock_wait_s` are those of each apply.
+    `lock_wait_s` are those of each apply. `created` is exact enough that the newest of two runs is known.
     """
 
     id: str

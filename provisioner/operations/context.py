@@ -92,6 +92,6 @@ def new_run() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def rfc3339(moment: dt.datetime) -> str:
-    """An aware moment in UTC, to the second."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def rfc3339(moment: dt.datetime, precision: str = "seconds") -> str:
+    """An aware moment in UTC, to the second or what else `datetime.isoformat` takes."""
+    return moment.astimezone(dt.UTC).isoformat(timespec=precision).replace("+00:00", "Z")

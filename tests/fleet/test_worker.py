@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
 import json
 import pickle
 import threading
@@ -18,6 +19,7 @@ from provisioner.diagnostics import InputError
 from provisioner.fleet import description, desk, liveness
 from provisioner.fleet.durable import QUEUE, Json, Works
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
+from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place
 from provisioner.fleet.work import Hands, Stops
 from provisioner.model.fleet import FleetReport
@@ -225,6 +227,15 @@ def test_a_worker_bounds_itself_while_it_is_alone_and_all_share_the_bound_otherw
             assert other.beat()
     other.end()
     assert bounds == [(None, 12), (fleet.at_once, 3)]
+
+
+def test_of_two_runs_of_one_second_the_later_is_the_newest(tmp_path: Path, fleet: description.Fleet) -> None:
+    second = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        for name in ("m", "z", "a", "n"):
+            second += dt.timedelta(microseconds=1)
+            here.store.add(run_over(fleet, "plan", (), second, id_=name))
+            assert here.store.run().id == name
 
 
 def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: Path, fleet: description.Fleet) -> None:
