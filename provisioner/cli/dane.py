@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from provisioner.cli.groups import Group
 from provisioner.cli.options import allows, duration, output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import ApplyIncomplete, Declined
@@ -16,7 +17,7 @@ from provisioner.operations.migrating import Migrated, MigrateOptions, migrate, 
 from provisioner.render.escape import visible
 
 
-@click.group("dane")
+@click.group("dane", cls=Group)
 def command() -> None:
     """Inbound SMTP DANE with DNSSEC of a domain. MX records are never written: you publish them, and call again."""
 

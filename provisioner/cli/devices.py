@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from provisioner.border import Border
+from provisioner.cli.groups import Group
 from provisioner.cli.options import complete_devices, output_format, pair, plan_path
 from provisioner.cli.session import Session
 from provisioner.devices import device_of, summary
@@ -24,7 +25,7 @@ from provisioner.render.escape import json_text
 from provisioner.render.usage import usage_csv, usage_text
 
 
-@click.group("devices")
+@click.group("devices", cls=Group)
 def command() -> None:
     """The devices of a plan: how each sends, what to type into it, who depends on basic authentication."""
 

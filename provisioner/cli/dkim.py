@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from provisioner.cli.groups import Group
 from provisioner.cli.options import allows, duration, output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import ApplyIncomplete, Declined
@@ -16,7 +17,7 @@ from provisioner.render.escape import visible
 from provisioner.resources.rows.dkim_rotation import Rotation
 
 
-@click.group("dkim")
+@click.group("dkim", cls=Group)
 def command() -> None:
     """The DKIM keys of a domain. Signing itself is declared in the plan (dkim)."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from provisioner.border import write_file
+from provisioner.cli.groups import Group
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, Severity
@@ -24,7 +25,7 @@ from provisioner.render.escape import visible
 _MOST_SHOWN = 1000
 
 
-@click.group("dns")
+@click.group("dns", cls=Group)
 def command() -> None:
     """The mail records of the plan's domains: MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT."""
 

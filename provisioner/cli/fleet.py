@@ -16,6 +16,7 @@ import click
 
 from provisioner import platforms
 from provisioner.border import read_ordinary, write_result
+from provisioner.cli.groups import Group
 from provisioner.cli.options import allows, duration, output_format
 from provisioner.cli.session import Session, crash_file, settings_files
 from provisioner.diagnostics import Diagnostic, InputError
@@ -29,7 +30,7 @@ from provisioner.render import fleet as render
 from provisioner.settings import Profile
 
 
-@click.group("fleet")
+@click.group("fleet", cls=Group)
 def command() -> None:
     """Plan, apply and check many tenants in one run, which goes on after a crash (extra `fleet`).
 

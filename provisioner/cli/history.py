@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from provisioner.cli.groups import Group
 from provisioner.cli.options import complete_runs, output_format
 from provisioner.cli.session import Session
 from provisioner.engine import journal
@@ -21,7 +22,7 @@ tenant_id = click.option(
 )
 
 
-@click.group("history")
+@click.group("history", cls=Group)
 def command() -> None:
     """Show, check and export the journal of applies: what was intended, sent, answered and seen."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from provisioner.cli.groups import Group
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
@@ -17,7 +18,7 @@ from provisioner.operations.locks import locks_of
 _tenant = click.option("--tenant-id", metavar="ID", help="The tenant's id; by default that of the profile, signed in.")
 
 
-@click.group("lock")
+@click.group("lock", cls=Group)
 def command() -> None:
     """Show and release the locks that an apply holds."""
 

@@ -21,6 +21,7 @@ import click
 import yaml
 
 from provisioner.border import Border, leads_out, make_private, read_ordinary, write_file
+from provisioner.cli.groups import Group
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, Unavailable
 from provisioner.operations import sandboxes
@@ -53,7 +54,7 @@ def _ports(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
     return found
 
 
-@click.group("sandbox")
+@click.group("sandbox", cls=Group)
 def command() -> None:
     """A local tenant that speaks Microsoft's protocols on loopback, to test plans on."""
 

@@ -8,6 +8,7 @@ import click
 
 from provisioner.border import write_result
 from provisioner.changes import changeset
+from provisioner.cli.groups import Group
 from provisioner.cli.options import allows, pair
 from provisioner.cli.output import print_plan
 from provisioner.cli.plan import exit_code
@@ -24,7 +25,7 @@ from provisioner.senders.inventory import Inventory, document
 from provisioner.senders.traces import DAYS
 
 
-@click.group("senders")
+@click.group("senders", cls=Group)
 def command() -> None:
     """Who sends mail through a tenant: the evidence of the service, as one inventory."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import click
+from click.testing import CliRunner
 
 from tests import reference
 
@@ -19,3 +20,11 @@ def test_every_command_and_option_is_explained() -> None:
         for option in command.params:
             if isinstance(option, click.Option):
                 assert option.help, f"{typed} {option.name}"
+
+
+def test_the_help_of_a_group_shows_whole_sentences() -> None:
+    groups = [command for _, command in reference.commands() if isinstance(command, click.Group)]
+    assert len(groups) > 5
+    for group in groups:
+        shown = CliRunner().invoke(group, ["--help"]).output
+        assert [line for line in shown.splitlines() if line.endswith("...") and "[OPTIONS]" not in line] == []
