@@ -428,10 +428,10 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
             raise StartError(f"the state folder {options.state} cannot be used: {error}") from None
         on_ending(sandbox.stopping.set)
         try:
+            if exposure := options.listening.exposure():  # told before anybody can reach it
+                announce(f"note: {exposure}")
             await sandbox.start()
             announce(f"sandbox ready: {options.state / 'endpoints.json'}")
-            if exposure := options.listening.exposure():
-                announce(f"note: {exposure}")
             await sandbox.stopping.wait()
         except (OSError, ValueError) as error:
             raise StartError(f"the sandbox cannot start: {error}") from None
