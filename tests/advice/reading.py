@@ -178,6 +178,25 @@ def _one_of_two(r: Reading) -> Iterator[Way]:
         yield Way(f"without {address}", r.without(Address.parse(address)))
 
 
+def _written_once(r: Reading) -> Iterator[Way]:
+    """The text that a list has twice, or has in another spelling, stands there once."""
+    twice, *other = re.findall(r'"([^"]+)"', r.told.summary)
+
+    def once(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: once(value) for key, value in node.items()}
+        if isinstance(node, list):
+            if node.count(twice) > 1 or (twice in node and other and other[0] in node):
+                node = [*node]
+                node.reverse()
+                node.remove(twice)  # the later one
+                node.reverse()
+            return [once(value) for value in node]
+        return node
+
+    yield Way("once", r.planned(once(r.world.document_free)))
+
+
 def _only_one(r: Reading, made: str | None) -> Iterator[Way]:
     """One of all that have the same scope: each is named by a finding with this advice."""
     told = [t.summary for t in r.said.told if t.hint == r.told.hint]
@@ -580,6 +599,7 @@ _DEVICES = r"correct (?:from|from or mailbox) of device/\S+(?:, device/\S+)*"
 _ELSE = f"(?:[,;] or ((?:take it out of|correct) the plan(?:, and {_DEVICES})?|{_DEVICES}))"
 
 _PATTERNS: Sequence[tuple[str, Follow]] = (
+    (r"remove one of the two", _written_once),
     (r"write (auto_forward_enabled): (false)", _field),
     (r"leave (sending_\w+) false while the domain is in use", lambda r, name: _field(r, name, "false")),
     (r"where the addresses are your own, declare an inbound connector for them instead", by_hand("a connector")),
