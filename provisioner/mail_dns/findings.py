@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.diagnostics import Severity
+from provisioner.mail_dns.dialogue import DnsAnswer
+from provisioner.model import DnsQuery
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,3 +40,18 @@ class DnsFinding:
 
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+
+def unanswered(
+    domain: str, questions: Mapping[str, DnsQuery], answers: Mapping[str, DnsAnswer]
+) -> Iterable[DnsFinding]:
+    """The questions that failed: nothing may be concluded from them."""
+    for what, answer in answers.items():
+        if answer.failed:
+            yield DnsFinding(
+                "DNS-UNANSWERED",
+                WARNING,
+                domain,
+                f"{questions[what]} cannot be had: {answer.reason or 'no answer'}; nothing is concluded from it",
+                "ask again, or ask another resolver",
+            )

@@ -9,10 +9,12 @@ from provisioner import engine
 from provisioner.clock import Clock
 from provisioner.devices import egress
 from provisioner.diagnostics import Severity, TenantIncomplete
-from provisioner.mail_dns.check import DomainReport, MailDomain, at_exchange, check_domain, check_signing, with_policy
+from provisioner.mail_dns.check import DomainReport, MailDomain, check_domain, with_policy
 from provisioner.mail_dns.dialogue import Answers, DnsAnswer, Questions, Status, pursue, rows
+from provisioner.mail_dns.dkim import SELECTORS, check_signing
 from provisioner.mail_dns.findings import DnsFinding
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost
+from provisioner.mail_dns.mx import at_exchange
 from provisioner.mail_dns.records import parse_mx
 from provisioner.mail_dns.spf import MOST_LOOKUPS, SpfResult, check_host, survey
 from provisioner.mail_dns.spf_syntax import SPF_VERSION
@@ -45,8 +47,6 @@ _BUDGET_S = 30.0  # for all questions of a command, and a second more for each d
 
 # What of a domain's records decides about relay and direct send. `dns check` covers DMARC.
 _OF_DEVICES = frozenset({"SPF", "MX", "DOMAIN", "DNS"})
-
-_SELECTORS = ("selector1", "selector2")
 
 
 async def check_domains(
@@ -181,7 +181,7 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
     if not signing:
         return ()
     asked.about(len(signing))
-    checks = (check_signing(s.domain, dict(zip(_SELECTORS, s.selectors, strict=True))) for _, s in signing)
+    checks = (check_signing(s.domain, dict(zip(SELECTORS, s.selectors, strict=True))) for _, s in signing)
     found = await asyncio.gather(*(pursue(check, asked.all) for check in checks))
     return [
         _of_signing(finding, resource)

@@ -31,10 +31,10 @@ from provisioner.diagnostics import (
 )
 from provisioner.engine import journal, locking
 from provisioner.mail_dns import dane
-from provisioner.mail_dns.check import at_exchange
 from provisioner.mail_dns.dane import Blocked, Kind, Move, Standing
 from provisioner.mail_dns.dialogue import DnsAnswer
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, record_id, sts_policy_findings
+from provisioner.mail_dns.mx import at_exchange
 from provisioner.mail_dns.records import parse_mx
 from provisioner.model import Address, Cmdlet, DnsQuery, Waiver
 from provisioner.model.clouds import SIGNED_MX_SUFFIX
