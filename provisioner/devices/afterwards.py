@@ -1,7 +1,7 @@
 """What happens to a message after the 250: accepted is not delivered. Sentences for sheet, probe and explain. Pure.
 
 Sources: Microsoft's comparison of the methods ("How to set up a multifunction device or application to send email");
-Learn, "Outbound delivery pools" and "Sender Rewriting Scheme in Microsoft 365"; the NDR page of 5.7.133; RFC 7489, 3.1,
+Learn, "Outbound delivery pools" and "Sender Rewriting Scheme in Microsoft 365"; the NDR page of 5.7.133; RFC 9989, 4.4,
 for the alignment of DMARC.
 """
 

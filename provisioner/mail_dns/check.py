@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 
 from provisioner.mail_dns.dialogue import Answers, Dialogue, DnsAnswer, Status
 from provisioner.mail_dns.dkim import SELECTORS, dkim_findings
-from provisioner.mail_dns.dmarc import inherited_policy, reports
+from provisioner.mail_dns.dmarc import check_dmarc
 from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord, unanswered
 from provisioner.mail_dns.mta_sts import Fetched, PolicyHost, record_id, sts_policy_findings
 from provisioner.mail_dns.mx import at_exchange, exchanges_of, is_address, mx_findings
 from provisioner.mail_dns.names import aliases, doubled, moved_to, without_wildcards
-from provisioner.mail_dns.policy_findings import dmarc_findings, policy_of, transport_findings
+from provisioner.mail_dns.policy_findings import transport_findings
 from provisioner.mail_dns.records import Dmarc, MailExchange
 from provisioner.mail_dns.spf import SpfSurvey, check_host, networks, survey
 from provisioner.mail_dns.spf_findings import Passing, is_internal, spf_findings
 from provisioner.mail_dns.spf_syntax import Network, SpfSyntaxError, is_spf, parse
 from provisioner.mail_dns.tlsa import Protection, protection
+from provisioner.mail_dns.tree_walk import policy_of
 from provisioner.model import DnsQuery
 from provisioner.model.clouds import CLOUDS
 
@@ -96,11 +97,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
     passing = yield from _passing(domain, wanted.spf_include, looked)
     findings += spf_findings(domain, named["TXT"], looked, uncovered, wanted.spf_include, passing)
     findings += yield from dkim_findings(domain, wanted.dkim, named)
-    inherited = yield from inherited_policy(domain, named["_dmarc"])
-    findings += dmarc_findings(domain, named["_dmarc"], inherited, named["TXT"])
-    policy = policy_of(named["_dmarc"])
-    if policy is not None:
-        findings += yield from reports(domain, policy)
+    findings += yield from check_dmarc(domain, named["_dmarc"], named["TXT"])
     findings += transport_findings(domain, named["_mta-sts"], named["_smtp._tls"])
     policy_host, found = yield from _policy_host(domain, named["_mta-sts"])
     findings += found
@@ -115,7 +112,7 @@ def check_domain(wanted: MailDomain) -> Dialogue[DomainReport]:
         wanted.mx_host or next((mx.host for mx in exchanges if at_exchange(mx.host)), ""),
         next((text for text in named["TXT"].values if is_spf(text)), ""),
         looked.lookups,
-        policy,
+        policy_of(named["_dmarc"]),
         {selector: named[selector].values[0] for selector in SELECTORS if named[selector].values},
         policy_host,
         dane,

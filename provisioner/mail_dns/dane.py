@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from provisioner.mail_dns.check import at_exchange
+from provisioner.mail_dns.mx import at_exchange
 from provisioner.mail_dns.records import MailExchange
 from provisioner.mail_dns.tlsa import usable
 from provisioner.model.clouds import INITIAL_SUFFIXES

@@ -64,6 +64,9 @@ def rows(*values: str) -> DnsAnswer:
 Questions = tuple[DnsQuery, ...]
 Answers = Mapping[DnsQuery, DnsAnswer]
 
+LONGEST_NAME = 253
+"""Characters of a name, without the trailing dot (RFC 1035, 2.3.4)."""
+
 T = TypeVar("T")
 Dialogue = Generator[Questions, Answers, T]
 """Yields questions that may be asked at once, is sent an answer for each of them, returns the result."""

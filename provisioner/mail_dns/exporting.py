@@ -1,7 +1,7 @@
 """Findings about several domains -> what is to be published and removed in each zone. Pure.
 
 Each value of one name and purpose is exported once: two SPF or two DMARC records count as none (RFC 7208, 4.5; RFC
-7489, 6.6.3). Records of other people's zones are told apart: nobody can publish them but their owners.
+9989, 4.10). Records of other people's zones are told apart: nobody can publish them but their owners.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from provisioner.mail_dns.dialogue import DnsAnswer
-from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord
+from provisioner.mail_dns.dialogue import LONGEST_NAME, DnsAnswer
+from provisioner.mail_dns.findings import ERROR, INFO, WARNING, DnsFinding, DnsRecord, unanswered
 from provisioner.mail_dns.records import (
     Dmarc,
     is_dmarc,
@@ -17,21 +17,14 @@ from provisioner.mail_dns.records import (
     repair_dmarc,
 )
 from provisioner.mail_dns.spf_syntax import is_spf
+from provisioner.mail_dns.tree_walk import Walk
 
 FIRST_DMARC = "v=DMARC1; p=none"
 """What a domain without DMARC begins with. It names no address: which one reads reports is for its owner to say."""
 
 
-def policy_of(answer: DnsAnswer) -> Dmarc | None:
-    """The one DMARC policy in these TXT records, as receivers find it: two are as good as none."""
-    texts = [text for text in answer.values if is_dmarc(text)]
-    return parse_dmarc(texts[0]) if len(texts) == 1 else None
-
-
-def dmarc_findings(
-    domain: str, answer: DnsAnswer, inherited: tuple[str, Dmarc] | None, at_apex: DnsAnswer
-) -> Iterable[DnsFinding]:
-    """`answer` are the TXT records of `_dmarc`, `inherited` the policy of a domain above and its name."""
+def dmarc_findings(domain: str, answer: DnsAnswer, at_apex: DnsAnswer, walked: Walk) -> Iterable[DnsFinding]:
+    """`answer` are the TXT records of `_dmarc`, `walked` what the names above have, as far as it was asked."""
     name = f"_dmarc.{domain}"
     texts = [text for text in answer.values if is_dmarc(text)]
     misplaced = [text for text in at_apex.values if is_dmarc(text)]
@@ -60,18 +53,26 @@ def dmarc_findings(
             "DMARC-MULTIPLE",
             ERROR,
             domain,
-            f"{name} has {len(texts)} DMARC records; receivers then use none of them",
+            f"{name} has {len(texts)} DMARC records; receivers then use none of them{_instead(walked)}",
             "keep one",
             (DnsRecord(name, "TXT", strictest(texts)),),
             tuple(DnsRecord(name, "TXT", text) for text in texts),
         )
     elif texts:
-        yield from _of_the_policy(domain, texts[0])
+        yield from _of_the_policy(domain, texts[0], walked)
     elif not answer.failed and not misplaced:
-        yield from _without(domain, answer, inherited)
+        yield from _without(domain, answer, walked)
 
 
-def _without(domain: str, answer: DnsAnswer, inherited: tuple[str, Dmarc] | None) -> Iterable[DnsFinding]:
+def _instead(walked: Walk) -> str:
+    """Whose policy holds where the domain has no valid record; "" where none does."""
+    if walked.above is None:
+        return ""
+    name, policy = walked.above
+    return f"; {policy.applied(policy.subdomain_policy)} of {name} holds for it"
+
+
+def _without(domain: str, answer: DnsAnswer, walked: Walk) -> Iterable[DnsFinding]:
     broken = [text for text in answer.values if "dmarc" in text.lower()]
     name = f"_dmarc.{domain}"
     if broken:
@@ -80,19 +81,18 @@ def _without(domain: str, answer: DnsAnswer, inherited: tuple[str, Dmarc] | None
             "DMARC-SYNTAX",
             ERROR,
             domain,
-            f'"{broken[0]}" is not a DMARC record: it must begin with v=DMARC1 and a semicolon (RFC 7489, 6.4)',
+            f'"{broken[0]}" is not a DMARC record: it must begin with v=DMARC1 and a semicolon (RFC 9989, 4.7)'
+            f"{_instead(walked)}",
             "correct it" if meant else "write it again",
             (DnsRecord(name, "TXT", meant or FIRST_DMARC),),
             tuple(DnsRecord(name, "TXT", text) for text in broken),
         )
-    elif inherited is not None:
-        above, policy = inherited
-        yield DnsFinding(
-            "DMARC-INHERITED",
-            INFO,
-            domain,
-            f"{domain} has no DMARC record of its own; {policy.subdomain_policy} of {above} holds for it",
-        )
+    elif walked.failed:
+        # A name above that cannot be asked may have a policy, which a weaker one of the domain's own would replace.
+        yield from unanswered(domain, {q.name: q for q, _ in walked.failed}, {q.name: a for q, a in walked.failed})
+    elif walked.above is not None and walked.above[1].applies:
+        what = f"{domain} has no DMARC record of its own{_instead(walked)}"
+        yield DnsFinding("DMARC-INHERITED", INFO, domain, what)
     else:
         yield DnsFinding(
             "DMARC-MISSING",
@@ -105,7 +105,7 @@ def _without(domain: str, answer: DnsAnswer, inherited: tuple[str, Dmarc] | None
         )
 
 
-def _of_the_policy(domain: str, text: str) -> Iterable[DnsFinding]:
+def _of_the_policy(domain: str, text: str, walked: Walk) -> Iterable[DnsFinding]:
     name, policy = f"_dmarc.{domain}", parse_dmarc(text)
     there = (DnsRecord(name, "TXT", text),)
     if policy.errors:
@@ -114,7 +114,7 @@ def _of_the_policy(domain: str, text: str) -> Iterable[DnsFinding]:
             "DMARC-SYNTAX",
             ERROR,
             domain,
-            f"the DMARC record of {domain} is wrong: {'; '.join(policy.errors)}",
+            f"the DMARC record of {domain} is wrong: {'; '.join(policy.errors)}{_taken_for(policy)}",
             "correct it" if meant else "write it again",
             (DnsRecord(name, "TXT", meant or FIRST_DMARC),),
             there,
@@ -126,11 +126,23 @@ def _of_the_policy(domain: str, text: str) -> Iterable[DnsFinding]:
             "DMARC-TAG-VALUE",
             WARNING,
             domain,
-            f"DMARC record: {words}; receivers use the default instead (RFC 7489, 6.3)",
+            f"DMARC record: {words}; receivers use the default instead (RFC 9989, 4.8)",
             f"correct or remove {tag}",
         )
-    yield from _of_the_strength(domain, policy)
-    if not policy.report_domains:
+    if policy.public_suffix == "y":
+        yield DnsFinding(
+            "DMARC-PSD",
+            WARNING,
+            domain,
+            f"psd=y declares {domain} a public suffix: each name below it is then an organization of its own, and "
+            "mail that is signed with one of them and sent from another fails DMARC (RFC 9989, 4.10.2)",
+            f"remove psd, unless others register names below {domain}",
+        )
+    if walked.organization != domain:
+        what = f"the names below {domain} have the policy of {walked.organization}: sp and np of {domain} are ignored"
+        yield DnsFinding("DMARC-TAG", INFO, domain, f"DMARC record: {what} (RFC 9989, 4.7)", "remove sp and np")
+    yield from _of_the_strength(domain, policy, below=walked.organization == domain)
+    if not policy.tags.get("rua", "").strip(" ,"):
         yield DnsFinding(
             "DMARC-NO-REPORTS",
             INFO,
@@ -142,7 +154,15 @@ def _of_the_policy(domain: str, text: str) -> Iterable[DnsFinding]:
         yield DnsFinding("DMARC-TAG", INFO, domain, f"DMARC record: {note}", fix)
 
 
-def _of_the_strength(domain: str, policy: Dmarc) -> Iterable[DnsFinding]:
+def _taken_for(policy: Dmarc) -> str:
+    """What receivers do with a record whose policy cannot be read (RFC 9989, 4.10.1)."""
+    if not policy.applies:
+        return "; receivers ignore the record"
+    return "; receivers act as for p=none" if policy.unreadable else ""
+
+
+def _of_the_strength(domain: str, policy: Dmarc, below: bool) -> Iterable[DnsFinding]:
+    """`below`: the names below the domain have its policy."""
     if policy.policy == "none":
         yield DnsFinding(
             "DMARC-NONE",
@@ -153,7 +173,10 @@ def _of_the_strength(domain: str, policy: Dmarc) -> Iterable[DnsFinding]:
         )
         return
     if policy.testing:
-        yield DnsFinding("DMARC-TESTING", INFO, domain, f"t=y: {policy.policy} is announced, not in force yet")
+        what = f"t=y: receivers apply {policy.applied(policy.policy)} and not {policy.policy} (RFC 9989, 4.7)"
+        yield DnsFinding("DMARC-TESTING", INFO, domain, what, "remove t once the reports show only mail of your own")
+    if not below:
+        return
     if policy.subdomain_policy == "none":
         yield DnsFinding(
             "DMARC-SUBDOMAINS", WARNING, domain, "sp=none leaves every subdomain open to forgery", "remove sp"
@@ -163,22 +186,31 @@ def _of_the_strength(domain: str, policy: Dmarc) -> Iterable[DnsFinding]:
         yield DnsFinding("DMARC-SUBDOMAINS", WARNING, domain, what, "remove np, or write np=reject")
 
 
-def report_findings(domain: str, allowed: Mapping[str, DnsAnswer]) -> Iterable[DnsFinding]:
-    """`allowed` are the TXT answers of `<domain>._report._dmarc.<elsewhere>` for report addresses in other domains."""
-    for elsewhere, answer in allowed.items():
-        if answer.failed or any(is_dmarc(text) for text in answer.values):
-            continue
+def refused_reports(domain: str, refusing: Iterable[str]) -> Iterable[DnsFinding]:
+    """`refusing` are domains of report addresses of other organizations that have not agreed to get the reports."""
+    for name in refusing:
+        record = DnsRecord(f"{domain}._report._dmarc.{name}", "TXT", "v=DMARC1;")
+        what = f"reports of {domain} go to {name}, another organization, which has not agreed to receive them"
+        hint = f"the owner of {name} publishes this record (RFC 9990, 4)"
+        if len(record.name) > LONGEST_NAME:
+            yield DnsFinding("DMARC-REPORTS-REFUSED", WARNING, domain, what, "name a shorter domain in rua and ruf")
+        else:
+            yield DnsFinding("DMARC-REPORTS-REFUSED", WARNING, domain, f"{what}: receivers send none", hint, (record,))
+
+
+def unfollowed_reports(domain: str, names: Iterable[str]) -> Iterable[DnsFinding]:
+    """`names` are domains of report addresses whose agreement names an address at another host."""
+    for name in names:
         yield DnsFinding(
             "DMARC-REPORTS-REFUSED",
             WARNING,
             domain,
-            f"reports of {domain} go to {elsewhere}, which has not agreed to receive them: receivers send none",
-            f"the owner of {elsewhere} publishes this record (RFC 7489, 7.1)",
-            (DnsRecord(f"{domain}._report._dmarc.{elsewhere}", "TXT", "v=DMARC1;"),),
+            f"{domain}._report._dmarc.{name} sends the reports of {domain} on to another domain: receivers send none",
+            f"the owner of {name} names an address at {name} in rua there, or none (RFC 9990, 4)",
         )
 
 
-def undeliverable_reports(domain: str, lost: Iterable[str]) -> Iterable[DnsFinding]:
+def lost_reports(domain: str, lost: Iterable[str]) -> Iterable[DnsFinding]:
     """`lost` are domains of report addresses that take no mail: the null MX, or neither MX record nor address."""
     for name in lost:
         yield DnsFinding(

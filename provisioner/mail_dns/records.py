@@ -1,8 +1,8 @@
 """Reading MX, DMARC, MTA-STS and TLS-RPT records: text in, what it says and what is wrong with it out.
 
-DMARC follows RFC 7489 as its successor (RFC 9989, the former "DMARCbis") reads it: pct, rf and ri were removed and are
-only noted, as is the size limit of a report address; np, psd and t were added; a missing p means none; unknown tags and
-unknown values of tags other than p, sp and np are ignored. MTA-STS is RFC 8461, TLS-RPT RFC 8460.
+DMARC is RFC 9989, which replaced RFC 7489 in May 2026: pct, rf and ri were removed and are only noted, as is the size
+limit of a report address; np, psd and t were added; a missing p means none; unknown tags and unknown values of tags
+other than p, sp and np are ignored. MTA-STS is RFC 8461, TLS-RPT RFC 8460.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _DMARC_WORDS: Mapping[str, tuple[str, ...]] = {
 _DMARC_REMOVED = frozenset({"pct", "rf", "ri"})
 _DMARC_KNOWN = frozenset({"v", "rua", "ruf", "fo", *_DMARC_WORDS, *_DMARC_REMOVED})
 _FAILURE_OPTIONS = frozenset("01ds")
-# The name of the tag has no case, its value has (`"v" equals %s"DMARC1"`), and nothing precedes it (RFC 7489, 6.4).
+# The name of the tag has no case, its value has (`"v" equals %s"DMARC1"`), and nothing precedes it (RFC 9989, 4.8).
 _DMARC_VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TLS_RPT_VERSION = re.compile(r"v=TLSRPTv1[ \t]*;")
 _TEXT_TAGS = ("adkim", "aspf", "t", "psd", "fo")
-"""The tags whose unknown values receivers replace by the default (RFC 7489, 6.3)."""
+"""The tags whose unknown values receivers replace by the default (RFC 9989, 4.8)."""
 _REPAIRS = (
     (re.compile(r"\\+;"), ";"),  # escaped for a zone file, and pasted into a panel
     (re.compile(r"\s*\|\s*"), "; "),
@@ -40,6 +40,7 @@ _TAG_WITHOUT_SEPARATOR = re.compile(
     r"(?<=[A-Za-z0-9])\s+(?=(?:v|p|sp|np|rua|ruf|adkim|aspf|fo|t|psd|pct)\s*=)", re.IGNORECASE
 )
 _MAILTO = re.compile(r"mailto:[^\s@,;!]+@[^\s@,;!]+\.[^\s@,;!]+(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
+_OTHER_URI = re.compile(r"(?!mailto:)[a-z][a-z0-9+.\-]*://[^\s,;!]+", re.IGNORECASE)
 _STS_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
@@ -72,7 +73,11 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Dmarc(Tagged):
-    """A DMARC record, with the defaults of its tags worked out. `report_domains` are where `rua` and `ruf` send to."""
+    """A DMARC record, with the defaults of its tags worked out. `report_domains` are where `rua` and `ruf` send to.
+
+    `unreadable`: p, sp or np names none of the policies, so that receivers act as for p=none. `applies`: they do so, or
+    use a record without p, only where rua has a usable address (RFC 9989, 4.10.1).
+    """
 
     policy: str = "none"
     subdomain_policy: str = "none"
@@ -80,6 +85,12 @@ class Dmarc(Tagged):
     testing: bool = False
     public_suffix: str = "u"
     report_domains: tuple[str, ...] = ()
+    unreadable: bool = False
+    applies: bool = True
+
+    def applied(self, policy: str) -> str:
+        """What receivers do for one of the policies of the record: with t=y one level less (RFC 9989, 4.7)."""
+        return _POLICIES[max(_POLICIES.index(policy) - 1, 0)] if self.testing else policy
 
 
 def is_dmarc(text: str) -> bool:
@@ -96,19 +107,24 @@ def parse_dmarc(text: str) -> Dmarc:
         words = _DMARC_WORDS.get(name, ())
         if name in _TEXT_TAGS:
             wrong = _failure_options(value) if name == "fo" else value.lower() not in words
-            expected = "0, 1, d or s, with colons between them" if name == "fo" else " or ".join(words)
+            expected = "0 or 1, d and s, each once, with colons between them" if name == "fo" else " or ".join(words)
             defaulted += [f"{name}={value}: must be {expected}"] if wrong else []
         elif words and value.lower() not in words:
             errors.append(f"{name}={value}: must be {' or '.join(words)}")
         elif name in _DMARC_REMOVED:
-            notes.append((f"{name} was removed from DMARC (RFC 9989) and is ignored", f"remove {name}"))
+            notes.append((f"{name} was removed from DMARC (RFC 9989) and is ignored", _instead_of(name, value)))
         elif name not in _DMARC_KNOWN:
             notes.append((f"{name} is not a tag of DMARC and is ignored", f"remove {name}"))
-    if "p" not in tags:
-        notes.append(("p is missing and taken as none", "add p=none, or a stronger policy"))
     domains = _report_domains(tags, errors, notes)
-    policy = tags.get("p", "none").lower()
-    subdomain = tags.get("sp", policy).lower()
+    unreadable = any(tags[name].lower() not in _POLICIES for name in ("p", "sp", "np") if name in tags)
+    applies = ("p" in tags and not unreadable) or any(map(_MAILTO.fullmatch, _uris(tags, "rua")))
+    if "p" not in tags:
+        taken = "it is taken as none" if applies else "receivers ignore a record without p and rua (RFC 9989, 4.10.1)"
+        notes.append((f"p is missing: {taken}", "add p=none, or a stronger policy"))
+    if "fo" in tags and "ruf" not in tags:
+        notes.append(("fo is ignored without ruf", "remove fo, or add ruf"))
+    policy = "none" if unreadable else tags.get("p", "none").lower()
+    subdomain = "none" if unreadable else tags.get("sp", policy).lower()
     return Dmarc(
         tags,
         tuple(errors),
@@ -116,29 +132,45 @@ def parse_dmarc(text: str) -> Dmarc:
         tuple(defaulted),
         policy,
         subdomain,
-        tags.get("np", subdomain).lower(),
+        "none" if unreadable else tags.get("np", subdomain).lower(),
         tags.get("t", "n").lower() == "y",
         tags.get("psd", "u").lower(),
         domains,
+        unreadable,
+        applies,
     )
 
 
+def _instead_of(name: str, value: str) -> str:
+    """What to do about a removed tag. A pct below 100 tested a policy, as t=y does now (RFC 9989, A.6)."""
+    return "remove pct, or write t=y to test the policy" if name == "pct" and value != "100" else f"remove {name}"
+
+
 def _failure_options(value: str) -> bool:
-    """Whether the value of `fo` has an option that DMARC does not know."""
-    return not set(value.lower().replace(" ", "").split(":")) <= _FAILURE_OPTIONS
+    """Whether the value of `fo` is wrong: unknown options, one that comes twice, or both 0 and 1 (RFC 9989, 4.8)."""
+    options = value.lower().replace(" ", "").split(":")
+    return not set(options) <= _FAILURE_OPTIONS or len(set(options)) < len(options) or {"0", "1"} <= set(options)
+
+
+def _uris(tags: Mapping[str, str], name: str) -> list[str]:
+    return [part.strip() for part in tags.get(name, "").split(",") if part.strip()]
 
 
 def _report_domains(tags: Mapping[str, str], errors: list[str], notes: list[tuple[str, str]]) -> tuple[str, ...]:
     """The domains that reports are sent to; what is wrong with the addresses goes to `errors` and `notes`."""
     domains: dict[str, None] = {}
     for name in ("rua", "ruf"):
-        uris = [part.strip() for part in tags.get(name, "").split(",") if part.strip()]
+        uris = _uris(tags, name)
         for uri in uris:
+            if _OTHER_URI.fullmatch(uri):
+                fix = f"name an address with mailto: in {name} too"
+                notes.append((f"{name}={uri}: receivers need to know mailto: only (RFC 9989, 4.7)", fix))
+                continue
             if not _MAILTO.fullmatch(uri):
                 errors.append(f"{name}={uri}: must be mailto: and an address")
                 continue
             address, limit, size = uri.partition("!")
-            domains[address.rpartition("@")[2].lower()] = None
+            domains[address.partition("?")[0].rpartition("@")[2].lower()] = None
             if limit:
                 fix = f"write {address}"
                 notes.append((f"{name}={uri}: the size limit !{size} was removed from DMARC (RFC 9989)", fix))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from provisioner.mail_dns.dialogue import NO_NAME, Answers, Dialogue, DnsAnswer, Status, ask
+from provisioner.mail_dns.dialogue import LONGEST_NAME, NO_NAME, Answers, Dialogue, DnsAnswer, Status, ask
 from provisioner.mail_dns.spf_syntax import (
     LOOKS_UP,
     QUALIFIERS,
@@ -283,7 +283,7 @@ def _target(client: _Client, domain: str, spec: str) -> Dialogue[str]:
     if not spec:
         return domain
     name = (yield from _expand(client, domain, spec)).removesuffix(".")
-    while len(name) > 253 and "." in name:
+    while len(name) > LONGEST_NAME and "." in name:
         name = name.partition(".")[2]
     return name
 
@@ -355,7 +355,7 @@ def _within(name: str, domain: str) -> bool:
 
 def is_queryable(name: str) -> bool:
     """Whether DNS can be asked for this name at all: labels of 1 to 63 characters, 253 together, ASCII."""
-    return name.isascii() and len(name) <= 253 and all(0 < len(label) <= 63 for label in name.split("."))
+    return name.isascii() and len(name) <= LONGEST_NAME and all(0 < len(label) <= 63 for label in name.split("."))
 
 
 def _quoted(name: str) -> str:

@@ -323,7 +323,7 @@ class Route:
 class Signature:
     """DKIM signing of a domain is enabled. `selectors` are the CNAME targets that Exchange named, "" for none.
 
-    It opens no sending path. Without it, receivers refuse mail where DMARC demands a signature (RFC 7489, 6.6.2).
+    It opens no sending path. Without it, receivers refuse mail where DMARC demands a signature (RFC 9989, 5.3).
     """
 
     domain: str

@@ -74,6 +74,8 @@ OURS_ONLY = {
     "SPF-ALL-MISSING": "RFC 7208, 4.7 and 5.1: without all the result is neutral, which says nothing",
     "SPF-ALL-PASS": "RFC 7208, 5.1 and 5.6: +all, or ip4 with /0, passes the whole internet",
     "SPF-PLACE": "RFC 7208, 3: SPF is published at the domain, and nobody reads it at _dmarc",
+    "DMARC-PSD": "RFC 9989, 4.10.2: psd=y makes each name below an organization of its own",
+    "DMARC-TAG": "RFC 9989, 4.7: fo is ignored without ruf; sp and np below the organizational domain",
     "DMARC-TESTING": "RFC 9989, 4.7: with t=y the policy is not applied",
     "DMARC-SUBDOMAINS": "RFC 9989, 4.7: np=none applies to every name that does not exist",
     "DMARC-REPORTS-LOST": "RFC 9990, 3.5: checkdmarc looks for the mail server only where reports are authorised",

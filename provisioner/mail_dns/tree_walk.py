@@ -1,0 +1,75 @@
+"""The tree walk of DMARC: which domain a name belongs to, and whose policy holds for it (RFC 9989, 4.10).
+
+The domain itself is asked first, then the names above it, to the top-level domain. At each, records of other kinds
+are discarded, and so are all where there are several. `psd=n` and `psd=y` end the walk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.mail_dns.dialogue import Answers, Dialogue, DnsAnswer
+from provisioner.mail_dns.records import Dmarc, is_dmarc, parse_dmarc
+from provisioner.model import DnsQuery
+
+_MOST_ABOVE = 7
+"""Names of more than eight labels are shortened to so many at the second question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What a walk found. `records` are the policies by the domain that has them, the longest name first; `failed` are
+    the questions without an answer, with the reason: where there is one, another organization may be above.
+    """
+
+    domain: str
+    records: tuple[tuple[str, Dmarc], ...] = ()
+    failed: tuple[tuple[DnsQuery, DnsAnswer], ...] = ()
+
+    @property
+    def organization(self) -> str:
+        """The organizational domain (4.10.2)."""
+        for name, policy in self.records:
+            if policy.public_suffix == "n":
+                return name
+            if policy.public_suffix == "y" and name != self.domain:
+                labels = self.domain.split(".")
+                return ".".join(labels[-len(name.split(".")) - 1 :])
+        return self.records[-1][0] if self.records else self.domain
+
+    @property
+    def above(self) -> tuple[str, Dmarc] | None:
+        """The policy that holds where the domain has none: of the organizational domain, else of the public suffix
+        (4.10.1). A domain in between does not count.
+        """
+        named = dict(self.records)
+        for name in (self.organization, *(n for n, policy in self.records if policy.public_suffix == "y")):
+            if name != self.domain and name in named:
+                return name, named[name]
+        return None
+
+
+def tree_walk(domain: str) -> Dialogue[Walk]:
+    """Ask all names at once: few records end the walk early, and the names above are those of other domains too."""
+    labels = domain.split(".")
+    names = (domain, *[".".join(labels[at:]) for at in range(1, len(labels))][-_MOST_ABOVE:])
+    questions = {name: DnsQuery(f"_dmarc.{name}", "TXT") for name in names}
+    answers: Answers = yield tuple(questions.values())
+    records: list[tuple[str, Dmarc]] = []
+    failed: list[tuple[DnsQuery, DnsAnswer]] = []
+    for name, question in questions.items():
+        answer = answers[question]
+        if answer.failed:
+            failed.append((question, answer))
+        policy = policy_of(answer)
+        if policy is not None:
+            records.append((name, policy))
+            if policy.public_suffix in ("y", "n"):
+                break
+    return Walk(domain, tuple(records), tuple(failed))
+
+
+def policy_of(answer: DnsAnswer) -> Dmarc | None:
+    """The one DMARC policy in these TXT records, as receivers find it: two are as good as none."""
+    texts = [text for text in answer.values if is_dmarc(text)]
+    return parse_dmarc(texts[0]) if len(texts) == 1 else None
