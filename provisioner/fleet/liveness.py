@@ -92,8 +92,7 @@ class FilePulse:
         try:
             yield True
         finally:
-            lock.release(me)
-            platforms.remove(self._file(worker))
+            self._let_go(lock, worker)
 
     def alone(self) -> bool:
         """Whether no other worker has a file whose lock is held."""
@@ -113,9 +112,17 @@ class FilePulse:
 
     def end(self) -> None:
         if self._held is not None:
-            self._held.release(self._me())
-            platforms.remove(self._file(self.worker))
+            self._let_go(self._held, self.worker)
             self._held = None
+
+    def _let_go(self, lock: Lock, worker: str) -> None:
+        """Remove the file while its lock is held: afterwards the worker that it belongs to may just have taken it.
+
+        Windows keeps a file that is open. It stays then, and is free.
+        """
+        with contextlib.suppress(OSError):
+            self._file(worker).unlink(missing_ok=True)
+        lock.release(self._me())
 
     def _me(self) -> Holder:
         return Holder.me(self.worker, "a worker of a fleet", self.clock)
@@ -148,31 +155,40 @@ class PostgresPulse:
                 self._connection.execute("SELECT 1")
                 return True
             self._close()
-        with contextlib.suppress(psycopg.OperationalError):
+        try:
             self._connection = psycopg.connect(self.place.url, autocommit=True, **KEEPALIVE)
-            return self._try(self.worker)
-        return True  # nobody can be declared dead while the server does not answer
+            if self._try(self.worker):
+                return True
+        except psycopg.OperationalError:
+            self._close()
+            return True  # nobody can be declared dead while the server does not answer
+        self._close()  # a connection without the lock is not a sign of life
+        return False
 
     @contextlib.contextmanager
     def declared_dead(self, worker: str) -> Iterator[bool]:
+        """The lock is tried only once it was free for the grace: to try it earlier could take it from a worker that
+        has just lost its connection."""
         import psycopg
 
-        free = False
+        dead = False
         with contextlib.suppress(psycopg.Error):
-            free = self._connection is not None and self._try(worker)
+            dead = self._connection is not None and self._free_for_long(worker) and self._try(worker)
         try:
-            yield free and self._for_long(worker)
+            yield dead
         finally:
-            if not free:
-                self._free_since.pop(worker, None)
-            else:
+            if dead:
                 with contextlib.suppress(psycopg.Error):
                     self._connection.execute("SELECT pg_advisory_unlock(%s)", (key_of(worker),))
 
-    def _for_long(self, worker: str) -> bool:
-        """Whether the lock was free at each look for the grace."""
+    def _free_for_long(self, worker: str) -> bool:
+        """Whether the lock was free at each look for the grace. Raises psycopg.Error."""
         now = self.clock.monotonic()
-        return now - self._free_since.setdefault(worker, now) >= GRACE_S
+        since = self._free_since.pop(worker, now)
+        if key_of(worker) in _held(self._connection):
+            return False
+        self._free_since[worker] = since
+        return now - since >= GRACE_S
 
     def _try(self, worker: str) -> bool:
         row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (key_of(worker),)).fetchone()
@@ -182,16 +198,12 @@ class PostgresPulse:
         return False  # who lives elsewhere shows only by the work that they have
 
     def silent(self, workers: Iterable[str]) -> frozenset[str]:
-        """By the list of locks: to try one could take it from a worker that has just lost its connection."""
         import psycopg
 
         keys = {key_of(worker): worker for worker in workers}
-        held = (  # postgresql.org, "pg_locks": the high and the low half of a key of 64 bits
-            "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
-        )
         with contextlib.suppress(psycopg.OperationalError):
             with psycopg.connect(self.place.url, autocommit=True) as connection:
-                alive = {row[0] for row in connection.execute(held)}
+                alive = _held(connection)
             return frozenset(worker for key, worker in keys.items() if key not in alive)
         return frozenset()
 
@@ -203,6 +215,12 @@ class PostgresPulse:
             with contextlib.suppress(Exception):
                 self._connection.close()
             self._connection = None
+
+
+def _held(connection: Any) -> frozenset[int]:
+    """The keys of the advisory locks that are held (postgresql.org, "pg_locks": two halves of a key of 64 bits)."""
+    keys = "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+    return frozenset(row[0] for row in connection.execute(keys))
 
 
 KEEPALIVE: Mapping[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
