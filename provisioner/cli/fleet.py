@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from provisioner import platforms
-from provisioner.border import read_ordinary, write_result
+from provisioner.border import read_named, write_result
 from provisioner.cli.groups import Group
 from provisioner.cli.options import allows, duration, output_format
 from provisioner.cli.session import Session, crash_file, settings_files
@@ -80,15 +80,16 @@ def applying(function: Any) -> Any:
     def given(*arguments: Any, **options: Any) -> Any:
         names, file = frozenset(options.pop("approve")), options.pop("approved")
         approved = Approved("all" in names, names - {"all"}, _digests(file) if file else {})
-        waits = {name: duration(options.pop(name)) for name in ("wait_s", "lock_wait_s")}
+        lengths = {name: options.pop(name) for name in ("wait_s", "lock_wait_s")}
+        waits = {name: duration(text) for name, text in lengths.items() if text is not None}
         return function(*arguments, terms={"approved": approved, **waits}, **options)
 
     decorated = given
     for option in (
-        click.option("--lock-wait", "lock_wait_s", default="5m", show_default=True, metavar="TIME",
-                     help="Wait up to TIME for another apply of a tenant to finish."),
-        click.option("--wait", "wait_s", default="0", metavar="TIME",
-                     help="Wait up to TIME for DNS records to appear."),
+        click.option("--lock-wait", "lock_wait_s", metavar="TIME",
+                     help="Wait up to TIME for another apply of a tenant to finish. [default: 5m; resume: as before]"),
+        click.option("--wait", "wait_s", metavar="TIME",
+                     help="Wait up to TIME for DNS records to appear. [default: 0; resume: as before]"),
         click.option("--approved", type=click.Path(path_type=Path), metavar="FILE",
                      help="Approve the change sets whose digests this YAML file lists (TENANT: sha256:…)."),
         click.option("--approve", multiple=True, metavar="TENANT|all",
@@ -101,7 +102,7 @@ def applying(function: Any) -> Any:
 def _digests(file: Path) -> dict[str, str]:
     """The digests of a file, by tenant. Raises InputError."""
     try:
-        parsed = parse(read_ordinary(file, LARGEST_BYTES + 1), file.as_posix())
+        parsed = parse(read_named(file, LARGEST_BYTES + 1), file.as_posix())
     except (OSError, ValueError) as error:
         what = f"--approved {file} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError([Diagnostic("FLEET-APPROVED", what, "name a YAML file of TENANT: sha256:…")]) from error

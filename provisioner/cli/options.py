@@ -264,7 +264,7 @@ def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `30m`, `12h` or `7d`. Raises UsageError for anything else."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
-    if not number.replace(".", "", 1).isdigit():
+    if not number.replace(".", "", 1).isdecimal():
         raise click.UsageError(f'"{text}" is not a length of time: write 90s, 30m, 12h or 7d')
     return float(number) * unit
 

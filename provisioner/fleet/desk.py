@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError
@@ -28,12 +29,21 @@ from provisioner.operations.loading import Selection
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a run is done: what is approved, which guards are lifted, and how long each apply waits."""
+    """How a run is done: what is approved, which guards are lifted, and how long each apply waits.
+
+    A wait that is None is that of the run, for a new one that of `Run`.
+    """
 
     approved: Approved = NOTHING
     allows: tuple[str, ...] = ()
-    wait_s: float = 0.0
-    lock_wait_s: float = 300.0
+    wait_s: float | None = None
+    lock_wait_s: float | None = None
+
+    @property
+    def waits(self) -> Mapping[str, Any]:
+        """The waits that are said, in seconds, as fields of `Run`."""
+        named = {"wait_s": self.wait_s, "lock_wait_s": self.lock_wait_s}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +90,21 @@ class Desk:
         """A new run over the tenants of a fleet. Raises InputError for what it cannot be."""
         run = run_over(fleet, kind, selects, clock.now(), id_=new_run())
         approved = _checked(terms, run.tenants)
-        run = dataclasses.replace(run, approved=approved, allows=terms.allows)
-        run = dataclasses.replace(run, wait_s=terms.wait_s, lock_wait_s=terms.lock_wait_s)
+        run = dataclasses.replace(run, approved=approved, allows=terms.allows, **terms.waits)
         self.store.add(run)
         return run
 
     def resume(self, id_: str, terms: Terms, *, retry: bool) -> Run:
-        """A run that goes on, with more approvals. With one, a run that only planned applies from now on."""
+        """A run that goes on, with more approvals and other waits.
+
+        With an approval, a run that only planned applies from now on.
+        """
         run = self.store.run(id_)
         approved = _checked(terms, run.tenants)
         kind: Kind = "apply" if run.kind == "plan" and approved != NOTHING else run.kind
         lifted = tuple(dict.fromkeys((*run.allows, *terms.allows)))
-        return self.store.change(run.id, approved=approved, kind=kind, retry=run.retry + retry, allows=lifted)
+        values = {"approved": approved, "kind": kind, "retry": run.retry + retry, "allows": lifted}
+        return self.store.change(run.id, **values, **terms.waits)
 
     def cancel(self, id_: str) -> Run:
         """A run of which nothing more begins."""

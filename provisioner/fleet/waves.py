@@ -52,7 +52,7 @@ class Run:
     cancelled: bool = False
     allows: tuple[str, ...] = ()
     wait_s: float = 0.0
-    lock_wait_s: float = 0.0
+    lock_wait_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

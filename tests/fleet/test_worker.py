@@ -238,6 +238,16 @@ def test_of_two_runs_of_one_second_the_later_is_the_newest(tmp_path: Path, fleet
             assert here.store.run().id == name
 
 
+def test_a_run_that_goes_on_waits_as_it_is_told_and_otherwise_as_before(
+    tmp_path: Path, fleet: description.Fleet
+) -> None:
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        run = here.begin(fleet, "apply", (), desk.Terms(wait_s=60.0))
+        again = here.resume(run.id, desk.Terms(), retry=False)
+        other = here.resume(run.id, desk.Terms(wait_s=0.0, lock_wait_s=5.0), retry=False)
+    assert [(r.wait_s, r.lock_wait_s) for r in (run, again, other)] == [(60.0, 300.0), (60.0, 300.0), (0.0, 5.0)]
+
+
 def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: Path, fleet: description.Fleet) -> None:
     with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
         run = dataclasses.replace(here.begin(fleet, "apply", (), desk.Terms()), cancelled=True)

@@ -46,6 +46,7 @@ NAMED = {
     "list": (("devices", "import", "x"), 3),
     "report": (("senders", "discover", "--report", "x"), 3),
     "ring": (("senders", "rehearse", "--ring", "x"), 3),
+    "approved": (("fleet", "apply", "plan.yaml", "--approved", "x"), 3),
     "replay": (("plan", "plan.yaml", "--replay", "x"), 3),
 }
 
