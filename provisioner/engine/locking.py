@@ -40,6 +40,8 @@ KERNEL_LOCKS = platforms.WINDOWS or filelock.has_fcntl
 LIFETIME_S = 90.0
 """How long a shared lock lives without a sign of its holder, who gives one three times as often."""
 
+_BEAT_S = LIFETIME_S / 3
+
 _LOOK_S, _WATCH_S = 1.0, 5.0
 """Between two looks at a lock that is waited for, and at one whose holder seems dead."""
 
@@ -114,7 +116,8 @@ def hold(
 ) -> Iterator[None]:
     """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`.
 
-    `on_lost` is told, from another thread, when another party has taken a lock away: then nothing more may be written.
+    `on_lost` is told, from another thread, when another party has taken a lock away, or could have, since the lock could
+    not be renewed for most of its lifetime: then nothing more may be written.
     """
     held: list[Lock] = []
     ended = threading.Event()
@@ -130,7 +133,9 @@ def hold(
         if beat.ident is not None:
             beat.join()  # a sign of life that is under way would bring back a lock that was let go
         for lock in reversed(held):
-            lock.release(holder)
+            # What was done under it is done. A place that is out of reach must not hide that; the lock ends by itself.
+            with contextlib.suppress(InputError, OSError, subprocess.SubprocessError):
+                lock.release(holder)
 
 
 def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holder], None], clock: Clock) -> None:
@@ -161,16 +166,23 @@ def _acquire(lock: Lock, holder: Holder, wait_s: float, on_wait: Callable[[Holde
 def _beat(
     locks: Sequence[Lock], holder: Holder, ended: threading.Event, on_lost: Callable[[str], None], clock: Clock
 ) -> None:
-    """Until the end. A beat that fails is tried again at the next: the expiry is three beats away."""
-    while not clock.wait(ended, LIFETIME_S / 3):
+    """Until the end. A beat that fails is tried again at the next, unless the lock could be taken before that."""
+    alive = clock.monotonic()
+    while not clock.wait(ended, _BEAT_S):
+        failed = ""
         for lock in locks:
             try:
                 lock.renew(holder.renewed(clock))
             except Locked as error:
                 on_lost(str(error))
                 return
-            except (InputError, OSError, subprocess.SubprocessError):
-                continue
+            except (InputError, OSError, subprocess.SubprocessError) as error:
+                failed = str(error)
+        if not failed:
+            alive = clock.monotonic()
+        elif clock.monotonic() - alive >= LIFETIME_S - _BEAT_S:
+            on_lost(f"the lock could not be renewed, and another run may take it: {failed}")
+            return
 
 
 def machine_lock(path: Path) -> Lock:

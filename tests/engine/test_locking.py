@@ -326,6 +326,14 @@ def test_a_place_that_cannot_be_written_is_one_clear_message(tmp_path: Path) -> 
             lock.try_acquire(Holder.me("run-1", "anna"))
 
 
+def test_a_place_that_went_away_hides_neither_the_outcome_nor_the_other_locks(tmp_path: Path) -> None:
+    share, local = tmp_path / "share", LocalLock(tmp_path / "locks" / "tenant")
+    with hold([local, PathLock(share / "tenant.lock")], Holder.me("run-1", "anna")):
+        share.rename(tmp_path / "away")
+        share.write_text("not a folder")
+    assert local.status() is None
+
+
 def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(tmp_path: Path) -> None:
     told = threading.Event()
     lost: list[str] = []
@@ -345,6 +353,33 @@ def test_a_lock_that_somebody_took_away_is_told_while_it_is_held(tmp_path: Path)
         clock.advance(LIFETIME_S / 3)
         assert told.wait(120)
     assert "not ours any more" in lost[0]
+
+
+def test_a_lock_that_others_may_take_before_the_next_beat_counts_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may reach a shared place that this machine does not reach any more."""
+    clock, told, beats = FastClock(), threading.Event(), threading.Semaphore(0)
+    lost: list[str] = []
+
+    def out_of_reach(self: PathLock, holder: Holder) -> None:
+        beats.release()
+        raise OSError(errno.EHOSTUNREACH, "no route to host")
+
+    def on_lost(text: str) -> None:
+        lost.append(text)
+        told.set()
+
+    monkeypatch.setattr(PathLock, "renew", out_of_reach)
+    me = Holder.me("run-1", "anna", clock)
+    with hold([PathLock(tmp_path / "tenant.lock")], me, on_lost=on_lost, clock=clock):
+        for _ in range(2):
+            assert not lost, "one beat may fail"
+            until(lambda: clock.waiting)
+            clock.advance(LIFETIME_S / 3)
+            assert beats.acquire(timeout=120)
+        assert told.wait(120)
+    assert "another run may take it: [Errno" in lost[0]
 
 
 def test_the_heartbeat_keeps_a_lock_beyond_its_lifetime(tmp_path: Path) -> None:
