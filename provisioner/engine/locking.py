@@ -116,8 +116,8 @@ def hold(
 ) -> Iterator[None]:
     """Hold all the locks, in their order, with a heartbeat. Raises Locked when one is not to be had within `wait_s`.
 
-    `on_lost` is told, from another thread, when another party has taken a lock away, or could have, since the lock could
-    not be renewed for most of its lifetime: then nothing more may be written.
+    `on_lost` is told, from another thread, when another party has taken a lock away, or could have, since it was not
+    renewed for most of its lifetime: then nothing more may be written.
     """
     held: list[Lock] = []
     ended = threading.Event()

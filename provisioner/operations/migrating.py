@@ -12,24 +12,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner import engine, platforms, rules
-from provisioner.changes.changeset import request_document
+from provisioner import engine, rules
 from provisioner.diagnostics import (
     ChangeSetStale,
     Declined,
     Diagnostic,
     GuardRefused,
     InputError,
+    Locked,
     Severity,
     TenantError,
     TenantIncomplete,
     Unclear,
 )
-from provisioner.engine import journal, locking
+from provisioner.engine import journal
 from provisioner.mail_dns import dane
 from provisioner.mail_dns.dane import Blocked, Kind, Move, Standing
 from provisioner.mail_dns.dialogue import DnsAnswer
@@ -39,11 +40,10 @@ from provisioner.mail_dns.records import parse_mx
 from provisioner.model import Address, Cmdlet, DnsQuery, Waiver
 from provisioner.model.clouds import SIGNED_MX_SUFFIX
 from provisioner.operations import journals
+from provisioner.operations.acting import Acting, acting, domain_named
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
-from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked
-from provisioner.resources.canonical import domain_name
 from provisioner.resources.rows import inbound_dane
 from provisioner.rules import RULES
 from provisioner.tenant.mta_sts import open_policy_hosts
@@ -54,6 +54,10 @@ _LONGEST_PAUSE_S = 60.0
 _POLICY_S = 30.0
 _SHORTEST_TTL_S = 3600
 """A resolver that has an answer in memory tells what is left of its TTL: less than an hour is not believed."""
+_LONGEST_TTL_S = 2**31 - 1
+"""RFC 2181, 8."""
+_LAST_YEAR = 9000
+"""The longest TTL after it is still a time."""
 _OBSERVED = "dane-observed"
 
 
@@ -89,7 +93,7 @@ async def migrate(
     `approve` says no, ChangeSetStale where somebody was quicker, TenantIncomplete where something could not be read.
     """
     options = options or MigrateOptions()
-    run = _Run(context, _domain(domain), options)
+    run = _Run(context, domain_named(domain), options)
     async with signed_in(context, tenant) as opened:
         return await run.to_the_end(opened)
 
@@ -98,19 +102,40 @@ async def standing_of(
     context: Context, domain: str, *, back: bool = False, tenant: Tenant | None = None
 ) -> tuple[Standing, Move]:
     """How far a domain has come, and the next step: reads, and writes nothing, the journal neither."""
-    run = _Run(context, _domain(domain), MigrateOptions(back=back))
+    run = _Run(context, domain_named(domain), MigrateOptions(back=back))
     async with signed_in(context, tenant) as opened:
         run.recall(opened.identity.tenant_id)
         found = await run.read(opened.ports)
         return found, run.next(found)
 
 
-def _domain(text: str) -> str:
-    try:
-        return domain_name(text)
-    except ValueError as error:
-        said = Diagnostic("DOMAIN-INVALID", str(error), "write the whole name, such as contoso.com")
-        raise InputError([said]) from error
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What Exchange and DNS showed at one moment: the MX hosts, the host that Exchange names, and the TTL of the MX."""
+
+    mx: tuple[str, ...]
+    host: str
+    ttl_s: int
+    back: bool
+    at: dt.datetime
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> _Seen:
+        """What an entry of the journal says. Raises ValueError for one that is not of this form: it may be edited."""
+        mx, host, ttl_s, back, at = (entry.get(name) for name in ("mx", "host", "ttl_s", "back", "at"))
+        texts = isinstance(mx, list) and all(isinstance(text, str) for text in (*mx, host, at))
+        if not (texts and type(ttl_s) is int and 0 <= ttl_s <= _LONGEST_TTL_S and type(back) is bool):
+            raise ValueError("it does not say what was seen")
+        moment = dt.datetime.fromisoformat(str(at))
+        if moment.tzinfo is None or moment.year > _LAST_YEAR:
+            raise ValueError("its time is not one")
+        return cls(tuple(mx or ()), str(host), ttl_s, back, moment)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As the journal keeps it."""
+        at = self.at.astimezone(dt.UTC).isoformat()
+        return {"mx": list(self.mx), "host": self.host, "ttl_s": self.ttl_s, "back": self.back, "at": at}
 
 
 @dataclass(slots=True)
@@ -122,16 +147,14 @@ class _Remembered:
     ttl_s: int = 0
     absent_since: dt.datetime | None = None
 
-    def learn(self, entry: Mapping[str, Any]) -> None:
+    def learn(self, seen: _Seen) -> None:
         """One observation. Only on the way back its absence counts: before that a person may have published it."""
-        mx, host = entry.get("mx"), entry.get("host")
-        hosts = [str(name) for name in mx] if isinstance(mx, list) else []
-        old = [name for name in hosts if at_exchange(name) and not name.endswith(SIGNED_MX_SUFFIX)]
+        old = [name for name in seen.mx if at_exchange(name) and not name.endswith(SIGNED_MX_SUFFIX)]
         self.legacy = old[0] if old else self.legacy
-        if host and host in hosts:
-            self.ttl_s = max(self.ttl_s, int(entry.get("ttl_s") or 0), _SHORTEST_TTL_S)
-        if host and host not in hosts and entry.get("back"):
-            self.absent_since = self.absent_since or dt.datetime.fromisoformat(str(entry["at"]))
+        if seen.host and seen.host in seen.mx:
+            self.ttl_s = max(self.ttl_s, seen.ttl_s, _SHORTEST_TTL_S)
+        if seen.host and seen.host not in seen.mx and seen.back:
+            self.absent_since = self.absent_since or seen.at
         else:
             self.absent_since = None
 
@@ -148,7 +171,7 @@ class _Run:
         self._known = _Remembered()
         self._noted: tuple[Any, ...] = ()
         self._sent: list[str] = []
-        self._last: dict[str, Any] = {}
+        self._last: _Seen | None = None
 
     async def to_the_end(self, opened: Tenant) -> Migrated:
         ends = self._context.clock.monotonic() + self._options.wait_s
@@ -184,7 +207,13 @@ class _Run:
         if path.exists():
             for entry in journal.entries(path):
                 if entry.get("kind") == _OBSERVED and entry.get("domain") == self._domain:
-                    self._known.learn(entry)
+                    self._recall(entry)
+
+    def _recall(self, entry: Mapping[str, Any]) -> None:
+        try:
+            self._known.learn(_Seen.of(entry))
+        except ValueError as error:
+            self._context.note(f"an entry of the journal about {self._domain} is passed over: {error}")
 
     async def read(self, ports: Ports) -> Standing:
         """Exchange and DNS. Raises TenantIncomplete where one of them does not tell: nothing is concluded from that."""
@@ -224,8 +253,7 @@ class _Run:
         return dataclasses.replace(found, policy=await self._policy(asked, found))
 
     def _learn(self, host: str, hosts: Iterable[str], ttl_s: int) -> None:
-        now = self._context.clock.now().astimezone(dt.UTC).isoformat()
-        self._last = {"mx": list(hosts), "host": host, "ttl_s": ttl_s, "back": self._options.back, "at": now}
+        self._last = _Seen(tuple(hosts), host, ttl_s, self._options.back, self._context.clock.now())
         self._known.learn(self._last)
 
     def _until(self) -> dt.datetime | None:
@@ -284,39 +312,44 @@ class _Run:
         """Keep in the journal what DNS shows, where it shows something else than before."""
         shown = (found.host, found.mx)
         if found.dnssec and shown != self._noted:
-            with self._locked(opened), self._journal(opened) as record:
-                record.record(_OBSERVED, domain=self._domain, **self._last)
-                record.record("end", converged=False)
-            self._noted = shown
+            with contextlib.suppress(Locked), self._acting(opened) as act:  # another run: the next look may note it
+                self._record_seen(act)
+                act.journal.record("end", converged=False)
+                self._noted = shown
+
+    def _acting(self, opened: Tenant) -> AbstractContextManager[Acting]:
+        return acting(self._context, opened.identity, self._options.lock_wait_s)
+
+    def _record_seen(self, act: Acting) -> None:
+        if self._last is not None:
+            act.journal.record(_OBSERVED, domain=self._domain, **self._last.facts)
 
     async def _do(self, opened: Tenant, move: Move) -> tuple[Standing, str]:
         """Send one step once, under the locks, and read back. Returns what the tenant shows, and why not, if not."""
         if not self._options.approve(move):
             raise Declined("Cancelled: nothing was changed.")
-        with self._locked(opened), self._journal(opened) as record:
+        with self._acting(opened) as act:
             again = await self.read(opened.ports)
             self._refuse(again, move)
             if self.next(again) != move:
                 raise ChangeSetStale(f"{self._domain} was changed since it was shown: nothing was sent")
-            record.record(_OBSERVED, domain=self._domain, **self._last)
+            self._record_seen(act)
             request = Cmdlet(move.cmdlet, {"DomainName": self._domain})
-            record.record("dane-sending", domain=self._domain, request=request_document(request))
-            record.flush()
+            act.sending("dane-sending", request, domain=self._domain)
             unclear = ""
             try:
                 await opened.ports.exchange.run(request)
             except Unclear as error:
                 unclear = str(error)
             except TenantError as error:
-                record.record("dane-sent", domain=self._domain, status="failed", detail=str(error))
-                record.record("end", converged=False)
+                act.journal.record("dane-sent", domain=self._domain, status="failed", detail=str(error))
                 raise
             self._sent.append(move.cmdlet)
             after, detail = await self._read_back(opened.ports, again, move)
             detail = "; ".join(filter(None, (unclear, detail))) if detail else ""
             status = "unconfirmed" if detail else "done"
-            record.record("dane-sent", domain=self._domain, status=status, detail=detail)
-            record.record("end", converged=not detail)
+            act.journal.record("dane-sent", domain=self._domain, status=status, detail=detail)
+            act.journal.record("end", converged=not detail)
         return after, detail
 
     async def _read_back(self, ports: Ports, before: Standing, move: Move) -> tuple[Standing, str]:
@@ -335,25 +368,6 @@ class _Run:
                 return after, detail
             await clock.sleep(min(pause_s, left))
             pause_s *= 2
-
-    def _locked(self, opened: Tenant) -> Any:
-        context = self._context
-        return locking.hold(
-            locks_of(context.profile, opened.identity.tenant_id, context.state_folder),
-            locking.Holder.me(context.new_run(), platforms.user(), context.clock),
-            wait_s=self._options.lock_wait_s,
-            on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),
-            on_lost=lambda _: None,  # one write is under way, and nothing follows it
-            clock=context.clock,
-        )
-
-    @contextlib.contextmanager
-    def _journal(self, opened: Tenant) -> Iterator[journal.Journal]:
-        identity, run_id = opened.identity, self._context.new_run()
-        with journals.opened(self._context, identity.tenant_id, run_id, lambda _: None) as (_, record):
-            facts = {"tenant": identity.initial_domain, "tenant_id": identity.tenant_id}
-            record.begin((), digest="", owner="", commit="", actor=platforms.user(), **facts)
-            yield record
 
 
 def _told(answer: DnsAnswer, question: DnsQuery) -> DnsAnswer:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from provisioner import engine, platforms, rules
-from provisioner.changes.changeset import request_document
+from provisioner import rules
 from provisioner.diagnostics import (
     ChangeSetStale,
     Declined,
@@ -21,14 +20,11 @@ from provisioner.diagnostics import (
     TenantIncomplete,
     Unclear,
 )
-from provisioner.engine import journal, locking
 from provisioner.model import Address, Cmdlet, DnsQuery, Finding, Waiver
 from provisioner.model.clouds import INITIAL_SUFFIXES
-from provisioner.operations import journals
+from provisioner.operations.acting import Acting, acting, domain_named
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
-from provisioner.operations.locks import locks_of
-from provisioner.resources.canonical import domain_name
 from provisioner.resources.rows import dkim_rotation
 from provisioner.resources.rows.dkim_rotation import Rotation
 from provisioner.rules import RULES
@@ -67,39 +63,16 @@ async def rotate(
     Refused and others where the service refuses. The journal tells what was sent.
     """
     options = options or RotateOptions()
-    name = _domain(domain)
+    name = domain_named(domain)
     async with signed_in(context, tenant) as opened:
         before = await _read(context, opened.ports, name)
         await _refuse(opened.ports, before, options.waivers)
         if not options.approve(before):
             raise Declined("Rotation cancelled: nothing was changed.")
-        run_id = context.new_run()
-        holder = locking.Holder.me(run_id, platforms.user(), context.clock)
-        with (
-            locking.hold(
-                locks_of(context.profile, opened.identity.tenant_id, context.state_folder),
-                holder,
-                wait_s=options.lock_wait_s,
-                on_wait=lambda other: context.observe(engine.LockAwaited(str(other))),
-                on_lost=lambda _: None,  # one write is under way, and nothing follows it
-                clock=context.clock,
-            ),
-            journals.opened(context, opened.identity.tenant_id, run_id, lambda _: None) as (_, record),
-        ):
+        with acting(context, opened.identity, options.lock_wait_s) as act:
             if await _read(context, opened.ports, name) != before:
                 raise ChangeSetStale(f"the keys of {name} were changed since they were shown: nothing was sent")
-            identity = opened.identity
-            facts = {"actor": holder.actor, "tenant": identity.initial_domain, "tenant_id": identity.tenant_id}
-            record.begin((), digest="", owner="", commit="", **facts)
-            return await _rotated(context, opened.ports, before, options, record)
-
-
-def _domain(text: str) -> str:
-    try:
-        return domain_name(text)
-    except ValueError as error:
-        said = Diagnostic("DOMAIN-INVALID", str(error), "write the whole name, such as contoso.com")
-        raise InputError([said]) from error
+            return await _rotated(context, opened.ports, before, options, act)
 
 
 async def _read(context: Context, ports: Ports, domain: str) -> Rotation:
@@ -166,14 +139,11 @@ def shown(found: Rotation) -> str:
 # --- the write -------------------------------------------------------------------------------------------------------
 
 
-async def _rotated(
-    context: Context, ports: Ports, before: Rotation, options: RotateOptions, record: journal.Journal
-) -> Rotated:
+async def _rotated(context: Context, ports: Ports, before: Rotation, options: RotateOptions, act: Acting) -> Rotated:
     """Send once, and read back. Raises what the service refuses with, once the journal has it."""
-    address = str(Address("dkim", before.domain))
+    address, record = str(Address("dkim", before.domain)), act.journal
     request = Cmdlet("Rotate-DkimSigningConfig", {"Identity": before.domain, "KeySize": options.key_size})
-    record.record("rotating", address=address, request=request_document(request))
-    record.flush()
+    act.sending("rotating", request, address=address)
     unclear = ""
     try:
         await ports.exchange.run(request)
@@ -181,7 +151,6 @@ async def _rotated(
         unclear = str(error)
     except TenantError as error:
         record.record("rotated", address=address, status="failed", detail=str(error))
-        record.record("end", converged=False)
         raise
     after, detail = await _read_back(context, ports, before)
     confirmed = after.created != before.created and after.next == before.resting
