@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -65,20 +65,23 @@ class OctoDns:
         job = _Job(update, place, found, secrets)
 
         try:
-            return await _in_turn(lambda: job.carry_out(_made(place, options, secrets)), secrets)
+            return await _in_turn(lambda: job.carry_out(_made(place, options, secrets)), secrets, job.give_up)
         except TimeoutError:
             raise job.failed(f"it did not end in {_LONGEST_S:.0f} seconds") from None
 
 
-async def _in_turn(work: Callable[[], T], secrets: Sequence[str]) -> T:
-    """What `work` returns, in a thread. Raises TimeoutError."""
+async def _in_turn(work: Callable[[], T], secrets: Sequence[str], give_up: Callable[[], None] = lambda: None) -> T:
+    """What `work` returns, in a thread, which is left behind where it takes too long. Raises TimeoutError.
+
+    `give_up` is called before it is left behind: what it still does then, nobody hears of.
+    """
 
     def alone() -> T:
         with _AT_ONCE, _redacting(secrets):
             return work()
 
     ends = time.monotonic() + _LONGEST_S
-    return await in_thread(alone, lambda: ends, lambda: None)
+    return await in_thread(alone, lambda: ends, give_up)
 
 
 @dataclass(slots=True)
@@ -90,6 +93,19 @@ class _Job:
     found: Sequence[Record]
     secrets: Sequence[str]
     writing: bool = False
+    given_up: bool = False
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def give_up(self) -> None:
+        """Write nothing, unless the provider is writing already. Called from another thread."""
+        with self._turn:
+            self.given_up = True
+
+    def _begin_writing(self) -> None:
+        with self._turn:
+            if self.given_up:
+                raise Unavailable(f"{self.place.named} took too long to read its zone", str(self.update))
+            self.writing = True
 
     def carry_out(self, provider: Any) -> Sequence[str]:
         """Plan, compare the plan with what is asked for, apply. Raises TenantError."""
@@ -103,7 +119,7 @@ class _Job:
             if plan is None:
                 return [f"{self.place.named} has the record already: it was not written again"]
             self.check(plan)
-            self.writing = True
+            self._begin_writing()
             if not provider.apply(plan):
                 raise Refused(f"{self.place.named} did not write anything: apply_disabled is set", str(self.update))
         except TenantError:

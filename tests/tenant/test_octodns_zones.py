@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,8 @@ from octodns.record import Record as OctoRecord
 from provisioner.diagnostics import InputError, PermissionMissing, Refused, Unavailable, Unclear
 from provisioner.model import DnsUpdate
 from provisioner.settings import DnsProvider
-from provisioner.tenant.octodns_zones import _is_installed, _Job, _made, _options, _redacting
+from provisioner.tenant import octodns_zones, psrp_threads
+from provisioner.tenant.octodns_zones import OctoDns, _is_installed, _Job, _made, _options, _redacting
 from provisioner.tenant.rfc2136 import _rdata
 from provisioner.tenant.zones import Place, Record
 
@@ -169,6 +172,38 @@ def test_an_error_says_whether_anything_was_written_and_never_the_secret() -> No
     assert "s3cr3t" not in str(after.value)
     with pytest.raises(PermissionMissing):
         carry_out(Memory(HERE, writing=Forbidden()))
+
+
+def test_a_provider_that_takes_too_long_to_read_does_not_write_when_nobody_waits_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider, waits, left = Memory(HERE), threading.Event(), threading.Event()
+
+    def read_slowly(existing: Any) -> list[Any]:
+        waits.wait(60)
+        return []
+
+    def made(*_: object) -> Memory:
+        return provider
+
+    def carried_out(self: _Job, it: Any) -> Sequence[str]:
+        try:
+            return carry_out_(self, it)
+        finally:
+            left.set()
+
+    carry_out_ = _Job.carry_out
+    provider.faults["extra"] = read_slowly
+    monkeypatch.setattr(octodns_zones, "_LONGEST_S", 0.05)
+    monkeypatch.setattr(psrp_threads, "_CUT_S", 0.05)
+    monkeypatch.setattr(octodns_zones, "_made", made)
+    monkeypatch.setattr(_Job, "carry_out", carried_out)
+    found = [Record("TXT", value, 600, _rdata("TXT", value)) for value in SERVED]
+    with pytest.raises(Unavailable, match="did not end"):
+        asyncio.run(OctoDns().write(SPF, place(), found))
+    waits.set()
+    assert left.wait(60)
+    assert provider.zone == HERE
 
 
 def test_what_is_logged_meanwhile_has_no_secret_in_it(caplog: pytest.LogCaptureFixture) -> None:
