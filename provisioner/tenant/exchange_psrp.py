@@ -36,8 +36,8 @@ from provisioner.tenant.limiter import Limiter
 from provisioner.tenant.network import Network, trusted
 from provisioner.tenant.psrp_connection import Bounds, bound
 from provisioner.tenant.psrp_runspace import Outcome, Runspace, Selecting, SessionLost
-from provisioner.tenant.psrp_threads import in_thread
 from provisioner.tenant.retry import Retry
+from provisioner.tenant.threads import in_thread
 
 if TYPE_CHECKING:
     from pypsrp.wsman import WSMan

@@ -38,7 +38,7 @@ from provisioner.diagnostics import (
 from provisioner.extras import need
 from provisioner.model import DnsUpdate
 from provisioner.tenant.credentials import secret_value
-from provisioner.tenant.psrp_threads import in_thread
+from provisioner.tenant.threads import in_thread
 from provisioner.tenant.zones import Place, Record, check_unchanged, words
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from provisioner.diagnostics import (
 )
 from provisioner.model import Answer, Cmdlet, Delta, Parameter, Secret
 from provisioner.settings import Profile
-from provisioner.tenant import exchange_psrp, psrp_library, psrp_threads
+from provisioner.tenant import exchange_psrp, psrp_library, threads
 from provisioner.tenant.connect import connect
 from provisioner.tenant.exchange_psrp import PsrpExchange
 from provisioner.tenant.limiter import Limiter
@@ -825,7 +825,7 @@ def test_outcomes_that_are_not_as_many_as_the_cmdlets_leave_none_waiting() -> No
 
 def test_a_thread_that_does_not_end_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those who asked nor the end of the program."""
-    monkeypatch.setattr(psrp_threads, "_CUT_S", 0.05)
+    monkeypatch.setattr(threads, "_CUT_S", 0.05)
     monkeypatch.setattr(exchange_psrp, "_OVERDUE_S", 0.0)
     never = threading.Event()
 
@@ -838,7 +838,7 @@ def test_a_thread_that_does_not_end_keeps_nobody_waiting(monkeypatch: pytest.Mon
     try:
         found = asked(Stuck, *READS[:2], *WRITES[:2])
         assert [type(each) for each in found] == [Malformed] * 2 + [Unclear] * 2
-        stuck = [thread for thread in threading.enumerate() if thread.name == "psrp"]
+        stuck = [thread for thread in threading.enumerate() if thread.name == "library"]
         assert stuck
         assert all(thread.daemon for thread in stuck)
     finally:
@@ -846,7 +846,7 @@ def test_a_thread_that_does_not_end_keeps_nobody_waiting(monkeypatch: pytest.Mon
 
 
 def test_what_waits_while_nothing_is_answered_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psrp_threads, "_CUT_S", 0.05)
+    monkeypatch.setattr(threads, "_CUT_S", 0.05)
     never = threading.Event()
 
     class Stuck(Fake):

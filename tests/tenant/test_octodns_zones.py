@@ -15,7 +15,7 @@ from octodns.record import Record as OctoRecord
 from provisioner.diagnostics import InputError, PermissionMissing, Refused, Unavailable, Unclear
 from provisioner.model import DnsUpdate
 from provisioner.settings import DnsProvider
-from provisioner.tenant import octodns_zones, psrp_threads
+from provisioner.tenant import octodns_zones, threads
 from provisioner.tenant.octodns_zones import OctoDns, _is_installed, _Job, _made, _options, _redacting
 from provisioner.tenant.rfc2136 import _rdata
 from provisioner.tenant.zones import Place, Record
@@ -195,7 +195,7 @@ def test_a_provider_that_takes_too_long_to_read_does_not_write_when_nobody_waits
     carry_out_ = _Job.carry_out
     provider.faults["extra"] = read_slowly
     monkeypatch.setattr(octodns_zones, "_LONGEST_S", 0.05)
-    monkeypatch.setattr(psrp_threads, "_CUT_S", 0.05)
+    monkeypatch.setattr(threads, "_CUT_S", 0.05)
     monkeypatch.setattr(octodns_zones, "_made", made)
     monkeypatch.setattr(_Job, "carry_out", carried_out)
     found = [Record("TXT", value, 600, _rdata("TXT", value)) for value in SERVED]

@@ -66,5 +66,5 @@ def _started(work: Callable[[], T]) -> asyncio.Future[T]:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, found, error)
 
-    threading.Thread(target=body, name="psrp", daemon=True).start()
+    threading.Thread(target=body, name="library", daemon=True).start()
     return ended
