@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from provisioner import __version__, diagnostics
 from provisioner.cli.main import COMMANDS, cli
 from provisioner.diagnosis.causes import CAUSES
-from provisioner.plan import document
+from provisioner.plan.schema import schema
 from provisioner.resources import TYPES
 from provisioner.rules import RULES
 from provisioner.settings import Profile
@@ -62,7 +62,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Each generated page with its text."""
     yield DOCS / "command-line.md", commands_page()
     yield DOCS / "reference" / "exit-codes.md", exit_codes_page()
-    yield DOCS / "reference" / "plan-sections.md", sections_page(document.schema(TYPES))
+    yield DOCS / "reference" / "plan-sections.md", sections_page(schema(TYPES))
     yield DOCS / "reference" / "rules.md", rules_page()
     yield DOCS / "reference" / "causes.md", causes_page()
     yield DOCS / "reference" / "settings.md", settings_page()

@@ -15,6 +15,7 @@ import yaml
 
 from provisioner.diagnostics import InputError, Severity
 from provisioner.plan import document
+from provisioner.plan.schema import schema
 from provisioner.resources import TYPES
 from tests.blocks import Block, Command, blocks, commands
 from tests.cli.shop import Shop, open_shop
@@ -121,7 +122,7 @@ def test_every_block_says_what_it_is() -> None:
 
 ELSE = {"VARIABLE-MISSING", "PLAN-OUTSIDE"}
 """What a fragment cannot have: the value of a variable, the files that it includes."""
-SECTIONS = set(document.schema(TYPES)["properties"])
+SECTIONS = set(schema(TYPES)["properties"])
 
 
 def test_every_plan_that_a_page_shows_loads(tmp_path: Path) -> None:

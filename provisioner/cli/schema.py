@@ -3,7 +3,7 @@
 import click
 
 from provisioner.cli.session import Session
-from provisioner.plan.document import schema
+from provisioner.plan.schema import schema
 from provisioner.resources import TYPES
 
 

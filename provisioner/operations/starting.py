@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from provisioner.border import write_result
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.plan.document import schema
 from provisioner.plan.header import owner_name, tenant_name
+from provisioner.plan.schema import schema
 from provisioner.resources import TYPES
 from provisioner.resources.canonical import refusal
 

@@ -1,9 +1,9 @@
 """Plan files -> what is desired, and every mistake of every file in one pass.
 
 A plan is a file, or a folder whose `*.yaml` and `*.yml` are merged by key: what is keyed by name (connectors, domains,
-mailboxes) may be spread over files, each name once. Files are found in plan_files, YAML is read in yaml_nodes, the keys
-that are not sections are defined in plan_header, mistakes in values are worded in plan_mistakes. The JSON Schema comes
-from the same definitions.
+mailboxes) may be spread over files, each name once (`joining`). Files are found in `files`, YAML is read in
+`yaml_nodes`, the keys that are not sections are defined in `header`, mistakes in values are worded in `mistakes`. The
+JSON Schema comes from the same definitions (`schema`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fnmatch
-import functools
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin, get_type_hints
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import is_typeddict
 
 from provisioner import devices, rules
 from provisioner.border import Border
@@ -35,6 +31,7 @@ from provisioner.plan import files as plan_files
 from provisioner.plan import variables as plan_variables
 from provisioner.plan.files import PlanFile
 from provisioner.plan.header import LANGUAGE, REQUIRED, Header, WaiverEntry, address_pattern, tombstone
+from provisioner.plan.joining import joined, shape_of, written_twice
 from provisioner.plan.mistakes import Naming, mistakes, unknown_word
 from provisioner.plan.variables import Given
 from provisioner.plan.yaml_nodes import Node, Parsed, parse
@@ -155,7 +152,7 @@ class _Files:
                 parsed.root.children.items() if parsed.root and isinstance(parsed.root.children, dict) else ()
             ):
                 if name in own:
-                    self.found.add(_written_twice(places[name], node))
+                    self.found.add(written_twice(places[name], node))
                 own.setdefault(name, Given(node.content(), str(node.head.location)))
                 places.setdefault(name, node)
         loose = {name: one for name, one in given.items() if one.loose}
@@ -182,88 +179,6 @@ class _Files:
                 yield Path(file.path).parent / node.value, node
 
 
-def schema(types: Types) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a file of a plan. A folder's files share its keys, so none of them is required."""
-    header = adapter_of(Header)
-    mode: Literal["validation"] = "validation"
-    shapes = {**{kind.section: kind.section_type for kind in types}, **sections.SECTIONS}
-    inputs = [(name, mode, adapter_of(shape)) for name, shape in shapes.items()]
-    written, shared = TypeAdapter.json_schemas(inputs, ref_template="#/$defs/{model}")
-    own = header.json_schema(ref_template="#/$defs/{model}")
-    found = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"provisioner plan, language version {LANGUAGE}",
-        "description": "The desired state of mail sending in one tenant. What is not written is not managed.",
-        "type": "object",
-        "minProperties": 1,
-        "additionalProperties": False,
-        "properties": {
-            **_untitled(own["properties"]),
-            **{name: _or_variable(_untitled(written[name, mode])) for name in shapes},
-        },
-        "$defs": {
-            **_untitled(own.get("$defs", {})),
-            **{name: _or_variable(shape) for name, shape in _untitled(shared.get("$defs", {})).items()},
-        },
-    }
-    return _in_words(found)
-
-
-# --- the whole of all files ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What of a section merges: a mapping keyed by name takes names from several files, a structured one fields."""
-
-    keyed: bool
-    below: Mapping[str, _Shape] = dataclasses.field(default_factory=dict)
-
-    @classmethod
-    def of(cls, annotation: Any) -> _Shape | None:
-        while get_origin(annotation) in {Annotated, Required, NotRequired}:
-            annotation = get_args(annotation)[0]
-        if get_origin(annotation) in {dict, Mapping}:
-            return cls(keyed=True)
-        if not is_typeddict(annotation):
-            return None
-        fields = {name: cls.of(hint) for name, hint in get_type_hints(annotation, include_extras=True).items()}
-        return cls(keyed=False, below={name: shape for name, shape in fields.items() if shape})
-
-    def name_at(self, path: Sequence[str | int]) -> str | None:
-        """The name that a path leads through, if it leads through a mapping keyed by name."""
-        if not path:
-            return None
-        if self.keyed:
-            return str(path[0])
-        below = self.below.get(str(path[0]))
-        return below.name_at(path[1:]) if below else None
-
-
-_shape_of = functools.cache(_Shape.of)
-
-
-def _joined(first: Node, second: Node, shape: _Shape | None, found: Diagnostics) -> Node:
-    """Two values of one key in two files: their names together where they are keyed by name, else a mistake."""
-    if shape is None or not isinstance(first.children, dict) or not isinstance(second.children, dict):
-        found.add(_written_twice(first, second))
-        return first
-    children = dict(first.children)
-    for name, child in second.children.items():
-        known = children.get(name)
-        children[name] = _joined(known, child, shape.below.get(name), found) if known else child
-    return dataclasses.replace(first, children=children)
-
-
-def _written_twice(first: Node, second: Node) -> Diagnostic:
-    what = f'"{second.head.text}" is written in two files'
-    related = ((first.head.location, "the first one"),)
-    head = second.head
-    return Diagnostic(
-        "PLAN-KEY-TWICE", what, "keep one of the two", location=head.location, length=head.length, related=related
-    )
-
-
 # --- what it means ---------------------------------------------------------------------------------------------------
 
 
@@ -276,8 +191,8 @@ class _Reading:
         self.today = today
         self.found = found
         self.by_name = {kind.name: kind for kind in types}
-        self.shapes = {kind.section: _shape_of(kind.section_type) for kind in types}
-        self.shapes |= {name: _shape_of(shape) for name, shape in sections.SECTIONS.items()}
+        self.shapes = {kind.section: shape_of(kind.section_type) for kind in types}
+        self.shapes |= {name: shape_of(shape) for name, shape in sections.SECTIONS.items()}
 
     def desired(self, roots: Sequence[Node], *, complete: bool) -> Desired:
         """`complete` is false where a file could not be read to its end: then nothing is said to be missing."""
@@ -426,7 +341,7 @@ class _Reading:
                     both = [part for node in (first, child) for part in _items(node)]
                     children[name] = dataclasses.replace(first, children=both)
                 elif name not in Header.__annotations__ or first.content() != child.content():
-                    children[name] = _joined(first, child, self.shapes.get(name), self.found)
+                    children[name] = joined(first, child, self.shapes.get(name), self.found)
         return Node(roots[0].file, 1, 1, children=children)
 
     def _header(self, whole: Node, names: Sequence[str]) -> Header:
@@ -601,57 +516,3 @@ def _innermost(content: Any, path: Sequence[str | int]) -> tuple[Any, str | int]
             break
         found, content = (content, part), content[part]
     return found
-
-
-_VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"^var:|\$\{"}
-
-
-def _or_variable(shape: Any) -> Any:
-    """A schema that takes a variable wherever a value stands: an editor must not complain of `var:NAME`."""
-    if not isinstance(shape, dict):
-        return shape
-    inner = dict(shape)
-    for key in ("properties", "patternProperties"):
-        if isinstance(inner.get(key), dict):
-            inner[key] = {name: _or_variable(part) for name, part in inner[key].items()}
-    for key in ("additionalProperties", "items"):
-        if isinstance(inner.get(key), dict):
-            inner[key] = _or_variable(inner[key])
-    narrow = "enum" in inner or "const" in inner or "pattern" in inner or "format" in inner
-    if not narrow and inner.get("type") not in {"boolean", "integer", "number", "array"}:
-        return inner
-    kept = {key: inner.pop(key) for key in ("description", "examples") if key in inner}
-    return {"anyOf": [inner, dict(_VARIABLE)], **kept}
-
-
-_DEFINITION = "#/$defs/"
-
-
-def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema whose definitions are called as editors show them: `outbound_connector`, not a class of ours."""
-    names = {name: _snake(name) for name in found["$defs"]}
-
-    def renamed(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {
-                k: renamed(v) if k != "$ref" else _DEFINITION + names[v[len(_DEFINITION) :]] for k, v in part.items()
-            }
-        return [renamed(v) for v in part] if isinstance(part, list) else part
-
-    definitions = {names[name]: renamed(shape) for name, shape in found["$defs"].items()}
-    if len(definitions) < len(names):
-        raise ValueError("two definitions of the schema have one name")
-    return {**renamed({k: v for k, v in found.items() if k != "$defs"}), "$defs": definitions}
-
-
-def _snake(name: str) -> str:
-    """`OutboundConnectorBody` -> `outbound_connector`."""
-    word = re.sub(r"(Body|Section|Entry)$", "", name.strip("_"))
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower()
-
-
-def _untitled(part: Any) -> Any:
-    """Without pydantic's titles, which only repeat the names."""
-    if isinstance(part, dict):
-        return {k: _untitled(v) for k, v in part.items() if k != "title" or not isinstance(v, str)}
-    return [_untitled(v) for v in part] if isinstance(part, list) else part

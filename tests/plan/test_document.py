@@ -35,8 +35,9 @@ from provisioner.model import (
     Waiver,
 )
 from provisioner.model.picture import Contributions
-from provisioner.plan.document import load, read, schema
+from provisioner.plan.document import load, read
 from provisioner.plan.files import line_reader
+from provisioner.plan.schema import schema
 from provisioner.render.diagnostics import render_diagnostics
 from provisioner.resources import TYPES
 from provisioner.resources.base import BaseType

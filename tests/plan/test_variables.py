@@ -14,6 +14,7 @@ import yaml
 from provisioner.diagnostics import InputError, Severity
 from provisioner.model import Address, Desired
 from provisioner.plan import document
+from provisioner.plan.schema import schema
 from provisioner.plan.variables import Given
 from provisioner.resources import TYPES
 
@@ -75,9 +76,9 @@ inbound_connectors: { a: { type: partner, sender_ip_addresses: var:more, require
 dkim: { contoso.com: { enabled: var:strict, key_size: var:bits } }
 """
     )
-    jsonschema.validate(yaml.safe_load(text), document.schema(TYPES))
+    jsonschema.validate(yaml.safe_load(text), schema(TYPES))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(yaml.safe_load(text.replace("var:strict", "strict")), document.schema(TYPES))
+        jsonschema.validate(yaml.safe_load(text.replace("var:strict", "strict")), schema(TYPES))
 
 
 def test_what_is_given_wins_over_the_default_and_changes_the_digest(tmp_path: Path) -> None:
