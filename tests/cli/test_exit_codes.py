@@ -378,11 +378,13 @@ def test_slow_libraries_are_loaded_only_where_they_are_needed(
 ) -> None:
     shop.write("smtp_auth: { organization: disabled }\n")
     code = (
-        "import sys, provisioner.cli.main as m\n"
+        "import gc, sys, provisioner.cli.main as m\n"
         f"sys.argv[1:] = {arguments!r}\n"
         "try:\n"
         "    m.run()\n"
         "finally:\n"
+        "    assert gc.get_freeze_count(), 'the interpreter searches what is left for garbage'\n"
+        "    assert not gc.get_stats()[2]['collections'], 'all objects were searched for garbage'\n"
         "    print('\\nLOADED', *(n for n, module in sys.modules.items() if module), file=sys.stderr)\n"
     )
     done = subprocess.run(
