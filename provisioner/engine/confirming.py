@@ -10,8 +10,8 @@ from provisioner.engine.events import READING_BACK, UNCONFIRMED, Confirming, Res
 from provisioner.engine.run import Run
 from provisioner.model import Address, Change
 
-_PER_REQUEST = 10
-"""While changes are being sent, so many are read back with one request: reading is to cost a tenth of the writes."""
+_PER_REQUEST = 40
+"""While changes are being sent, so many are read back with one request: reads take from the quota of the writes."""
 _HELD_S, _SHARE = 5.0, 0.1
 """They wait no longer for that than so many seconds, and this share of the time that each has to show."""
 _LOOK_S = 0.05
