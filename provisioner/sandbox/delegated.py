@@ -13,7 +13,7 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +103,26 @@ def _kept_password(tenant: Tenant, user: User) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A scope parameter: the resource as written, permissions of it (".default" for what has consent), OpenID's."""
+    """A scope parameter: the resource as written, permissions of it (".default" for what has consent), OpenID's.
+
+    `named` says whether the permissions were written with their resource.
+    """
 
     resource: str
     permissions: tuple[str, ...]
     openid: frozenset[str]
+    named: bool = False
+
+    def granted(self, permissions: Iterable[str]) -> str:
+        """The scope of the answer, in the form in which the client asked: MSAL keeps and finds a token by it.
+
+        Recorded: "openid profile User.Read email", and "https://management.core.windows.net//user_impersonation
+        https://management.core.windows.net//.default"; offline_access is not in it.
+        """
+        default = [".default"] if ".default" in self.permissions else []
+        prefix = f"{self.resource}/" if self.named else ""
+        openid = sorted(self.openid - {"offline_access"})
+        return " ".join([*(prefix + name for name in (*permissions, *default)), *openid])
 
 
 def asked_for(tenant: Tenant, scope: str) -> Asked:
@@ -129,7 +144,7 @@ def asked_for(tenant: Tenant, scope: str) -> Asked:
     resource, permissions = next(iter(found.items()), (GRAPH, ["User.Read"]))
     if resource.rstrip("/") not in RESOURCES:
         raise EntraRefusal(500011, resource=resource, tenant=tenant.display_name)
-    return Asked(resource, tuple(permissions), openid)
+    return Asked(resource, tuple(permissions), openid, named="/" in scope)
 
 
 def consented(app: Mapping[str, Any], asked: Asked) -> list[str]:

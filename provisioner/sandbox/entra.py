@@ -1,33 +1,33 @@
 """The sign-in service: Entra's token endpoints of both versions, device codes, and managed-identity endpoints.
 
 Access tokens are JWTs with v1 claims, signed by the sandbox's own key. What an application proves itself with is in
-client_proofs.py, who signs in through it in delegated.py, what the service says about itself in entra_discovery.py.
-Paths are matched without regard to case.
+client_proofs.py, who signs in through it in delegated.py, the pages for browsers in entra_pages.py, what the service
+says about itself in entra_discovery.py. Paths are matched without regard to case.
 """
 
 from __future__ import annotations
 
 import hmac
-import html
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from provisioner.sandbox import delegated
+from provisioner.sandbox.authorization import AuthorizationCodes
 from provisioner.sandbox.client_proofs import authenticate
 from provisioner.sandbox.delegated import Asked, DeviceCodes, User
 from provisioner.sandbox.entra_discovery import MANY_TENANTS, Discovery, base_of, known_tenant
+from provisioner.sandbox.entra_pages import Pages, form_of
 from provisioner.sandbox.entra_refusals import EntraRefusal
 from provisioner.sandbox.faults import facts
 from provisioner.sandbox.tls import SigningKey
-from provisioner.sandbox.tokens import GRAPH, RESOURCES, TokenIssuer, find_app
+from provisioner.sandbox.tokens import RESOURCES, TokenIssuer, find_app
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -61,8 +61,10 @@ class _Endpoint:
     def __init__(self, tenant: Tenant, key: SigningKey) -> None:
         self._tenant, self._key = tenant, key
         self._issuer = TokenIssuer(tenant, key)
-        self._devices = DeviceCodes()
+        self._devices, self._codes = DeviceCodes(), AuthorizationCodes()
+        self._pages = Pages(tenant, self._codes, self._devices)
         self._grants: Mapping[str, Callable[[Request, Mapping[str, str]], dict[str, Any]]] = {
+            "authorization_code": self._code,
             "client_credentials": self._client_credentials,
             "password": self._password,
             "refresh_token": self._refresh,
@@ -76,11 +78,11 @@ class _Endpoint:
             Route("/{tenant}/oauth2/token", self.token, methods=["POST"]),
             Route("/{tenant}/oauth2/v2.0/devicecode", self.device_code, methods=["GET", "POST"]),
             Route("/{tenant}/oauth2/devicecode", self.device_code, methods=["GET", "POST"]),
-            Route("/devicelogin", self.device_page, methods=["GET", "POST"]),
+            *self._pages.routes(),
         ]
 
     async def token(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await form_of(request)
         return self._refusing(request, lambda: self._granted(request, form))
 
     def _refusing(self, request: Request, answer: Callable[[], Response]) -> Response:
@@ -144,6 +146,15 @@ class _Endpoint:
         user = delegated.user_of_password(self._tenant, _needed(form, "username"), _needed(form, "password"))
         return self._for_user(request, form, app, user, asked)
 
+    def _code(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
+        app = self._client(request, form)
+        given = (form.get("redirect_uri", ""), form.get("code_verifier", ""))
+        asked, user_id = self._codes.redeem(_needed(form, "code"), str(app["appId"]), *given)
+        user = delegated.named_user(self._tenant, user_id)
+        # A part of the scope that the user agreed to, or all of it. PKCE has proved the client, the nonce the sign-in.
+        scope = form.get("scope") or asked.scope
+        return self._for_user(request, form, app, user, delegated.asked_for(self._tenant, scope), asked.nonce)
+
     def _device(self, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
         app = self._client(request, form)
         code = form.get("device_code") or _needed(form, "code")
@@ -178,17 +189,22 @@ class _Endpoint:
         return delegated.asked_for(self._tenant, _needed(form, "scope"))
 
     def _for_user(
-        self, request: Request, form: Mapping[str, str], app: Mapping[str, Any], user: User, asked: Asked
+        self,
+        request: Request,
+        form: Mapping[str, str],
+        app: Mapping[str, Any],
+        user: User,
+        asked: Asked,
+        nonce: str = "",
     ) -> dict[str, Any]:
         """The answer with what the scope asked for besides the access token."""
         scopes = delegated.consented(app, asked)
         facts(request.scope)["caller"] = app["appId"]
         body = self._answer(self._issuer.issue_for(app, user, asked.resource, scopes))
-        resource = "" if RESOURCES[asked.resource.rstrip("/")] == GRAPH else f"{asked.resource.rstrip('/')}/"
-        body["scope"] = " ".join([*(f"{resource}{name}" for name in scopes), *sorted(asked.openid)])
+        body["scope"] = asked.granted(scopes)
         if "openid" in asked.openid:
             issuer = f"{base_of(request)}/{self._tenant.tenant_id}/v2.0"
-            body["id_token"] = self._issuer.id_token(app, user, issuer)
+            body["id_token"] = self._issuer.id_token(app, user, issuer, nonce)
         if "offline_access" in asked.openid or _is_v1(request):
             given = f"{asked.resource.rstrip('/')}/.default {' '.join(sorted(asked.openid))}"
             body["refresh_token"] = self._issuer.refresh_token(app, user, given)
@@ -199,7 +215,7 @@ class _Endpoint:
     # --- device codes ---
 
     async def device_code(self, request: Request) -> Response:
-        form = {**request.query_params, **await _form(request)}
+        form = {**request.query_params, **await form_of(request)}
         return self._refusing(request, lambda: self._device_started(request, form))
 
     def _device_started(self, request: Request, form: Mapping[str, str]) -> Response:
@@ -213,9 +229,8 @@ class _Endpoint:
         scope = f"openid offline_access {_needed(form, 'resource')}/.default" if v1 else _needed(form, "scope")
         delegated.asked_for(self._tenant, scope)
         device, code = self._devices.start(client_id, scope)
-        signs_in = self._tenant.settings.get("device_code_user")
-        if signs_in:
-            self._devices.approve(code, delegated.named_user(self._tenant, str(signs_in)))
+        if (user := self._pages.signed_in()) is not None:
+            self._devices.approve(code, user)
         page = f"{base_of(request)}/devicelogin"
         text = str if v1 else int
         body = {
@@ -229,25 +244,6 @@ class _Endpoint:
         }
         return JSONResponse(body, headers=_NO_STORE)
 
-    async def device_page(self, request: Request) -> Response:
-        """Where the code is entered: a form for people, and `code`, `username`, `password` for scripts."""
-        if request.method == "GET":
-            return HTMLResponse(_PAGE.format(said="", code=html.escape(request.query_params.get("otc", ""))))
-        form = await _form(request)
-        try:
-            user = delegated.user_at_page(self._tenant, form.get("username", ""), form.get("password", ""))
-        except EntraRefusal as refusal:
-            return HTMLResponse(_PAGE.format(said=html.escape(str(refusal)), code=""), 401)
-        if not self._devices.approve(form.get("code", ""), user):
-            return HTMLResponse(_PAGE.format(said="That code didn't work. Check the code and try again.", code=""), 400)
-        return HTMLResponse(_PAGE.format(said="You have signed in. You may close this window.", code=""))
-
-
-_PAGE = """<!doctype html><title>Sandbox sign-in</title><p>{said}</p>
-<form method=post><label>Code <input name=code value="{code}"></label> <label>User <input name=username></label>
-<label>Password (if the user has one) <input name=password type=password></label> <button>Sign in</button></form>
-"""
-
 
 def _is_v1(request: Request) -> bool:
     return "/v2.0/" not in request.url.path.lower()
@@ -258,11 +254,6 @@ def _needed(form: Mapping[str, str], name: str) -> str:
     if not form.get(name):
         raise EntraRefusal(900144, parameter=name)
     return form[name]
-
-
-async def _form(request: Request) -> dict[str, str]:
-    # parse_qsl, because Starlette's form() asks for another package even for urlencoded bodies.
-    return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
 
 
 class _AnyCase:

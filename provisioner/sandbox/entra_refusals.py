@@ -18,6 +18,13 @@ _REFUSALS: dict[int, tuple[str, int, str]] = {
         "Provided value for the input parameter scope is not valid because it contains more than one resource. "
         "Scope {scope} is not valid.",
     ),
+    50011: (
+        "invalid_request",
+        400,
+        "The redirect URI '{asked}' specified in the request does not match the redirect URIs configured for the "
+        "application '{app}'. Make sure the redirect URI sent in the request matches one added to your application in "
+        "the Azure portal.",
+    ),
     50034: (
         "invalid_grant",
         400,
@@ -25,11 +32,35 @@ _REFUSALS: dict[int, tuple[str, int, str]] = {
         "account must be added to the directory.",
     ),
     50057: ("invalid_grant", 400, "The user account is disabled."),
+    50058: ("login_required", 400, "A silent sign-in request was sent but no user is signed in."),
     50079: (
         "interaction_required",
         400,
         "Due to a configuration change made by your administrator, or because you moved to a new location, you must "
         "enroll in multi-factor authentication.",
+    ),
+    50148: (
+        "invalid_grant",
+        400,
+        "The code_verifier does not match the code_challenge supplied in the authorization request for PKCE.",
+    ),
+    50149: ("invalid_request", 400, "Invalid Code_Challenge_method parameter."),
+    501481: (
+        "invalid_grant",
+        400,
+        "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
+    ),
+    500112: (
+        "invalid_client",
+        401,
+        "The reply address '{given}' does not match the reply address '{asked}' provided when requesting Authorization "
+        "code.",
+    ),
+    54005: (
+        "invalid_grant",
+        400,
+        "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh "
+        "token.",
     ),
     50126: ("invalid_grant", 400, "Error validating credentials due to invalid username or password."),
     65001: (
@@ -38,8 +69,16 @@ _REFUSALS: dict[int, tuple[str, int, str]] = {
         "The user or administrator has not consented to use the application with ID '{app}' named '{name}'. Send an "
         "interactive authorization request for this user and resource.",
     ),
+    65004: ("access_denied", 400, "User declined to consent to access the app."),
+    700054: ("unsupported_response_type", 400, "response_type '{kind}' is not enabled for the application."),
+    9002313: ("invalid_grant", 400, "Invalid request. Request is malformed or invalid."),
     70000: ("invalid_grant", 400, "The provided value for the input parameter '{parameter}' is not valid."),
-    70008: ("invalid_grant", 400, "The provided authorization code or refresh token has expired due to inactivity."),
+    70008: (
+        "invalid_grant",
+        400,
+        "The provided authorization code or refresh token has expired due to inactivity. Send a new interactive "
+        "authorization request for this user and resource.",
+    ),
     70016: (
         "authorization_pending",
         400,
@@ -143,12 +182,17 @@ class EntraRefusal(Exception):
         self.error, self.status, text = _REFUSALS[code]
         super().__init__(f"AADSTS{code}: {text.format(**facts)}")
 
+    def traced(self, now: dt.datetime, correlation_id: str, trace: str = "") -> str:
+        """The sentence with its trace, as `error_description`."""
+        stamp = now.strftime("%Y-%m-%d %H:%M:%SZ")
+        return f"{self} Trace ID: {trace or uuid.uuid4()} Correlation ID: {correlation_id} Timestamp: {stamp}"
+
     def response(self, now: dt.datetime, correlation_id: str) -> Response:
         """The body that the service sends, with its trace, in the recorded shape."""
         trace, stamp = str(uuid.uuid4()), now.strftime("%Y-%m-%d %H:%M:%SZ")
         body = {
             "error": self.error,
-            "error_description": f"{self} Trace ID: {trace} Correlation ID: {correlation_id} Timestamp: {stamp}",
+            "error_description": self.traced(now, correlation_id, trace),
             "error_codes": [self.code],
             "timestamp": stamp,
             "trace_id": trace,

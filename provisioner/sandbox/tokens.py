@@ -156,8 +156,11 @@ class TokenIssuer:
         }
         return self._key.sign(claims)
 
-    def id_token(self, app: Mapping[str, Any], user: Mapping[str, Any], issuer: str) -> str:
-        """Who signed in, for the client. Dated by the machine's clock, which is the one that clients check it by."""
+    def id_token(self, app: Mapping[str, Any], user: Mapping[str, Any], issuer: str, nonce: str = "") -> str:
+        """Who signed in, for the client, which looks for its `nonce`.
+
+        Dated by the machine's clock, which is the one that clients check it by.
+        """
         now = int(time.time())
         claims = {
             "aud": app["appId"],
@@ -172,7 +175,7 @@ class TokenIssuer:
             "tid": self.tenant.tenant_id,
             "ver": "2.0",
         }
-        return self._key.sign(claims)
+        return self._key.sign({**claims, "nonce": nonce} if nonce else claims)
 
     def refresh_token(self, app: Mapping[str, Any], user: Mapping[str, Any], scope: str) -> str:
         """What a client gets a new access token with, for 90 days by the tenant's clock. Opaque to it."""

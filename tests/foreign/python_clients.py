@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
+import threading
 import warnings
+import webbrowser
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.foreign.tenant import ADMINISTRATOR, APPLICATION, MAILBOX, PASSWORD, PUBLIC_APP
 
@@ -20,7 +23,7 @@ _EXCHANGE = "https://outlook.office365.com"
 
 
 def msal(environment: Mapping[str, str], folder: Path) -> list[str]:
-    """Secret, certificate, cache, device code and password, at the service's own authority, with instance discovery."""
+    """Secret, certificate, cache, and users, at the service's own authority, with instance discovery."""
     import msal as library  # type: ignore[import-untyped]
     import requests
 
@@ -44,7 +47,8 @@ def msal(environment: Mapping[str, str], folder: Path) -> list[str]:
         token = certificate.acquire_token_for_client([f"{_EXCHANGE}/.default"])
         assert "access_token" in token, token
         _users(library.PublicClientApplication(PUBLIC_APP, http_client=session, authority=f"{_LOGIN}/organizations"))
-    return [f"msal {library.__version__}: secret, certificate, cache, device code, refresh, password; Graph users"]
+    ways = "secret, certificate, cache, browser, device code, refresh, password"
+    return [f"msal {library.__version__}: {ways}; Graph users"]
 
 
 def _users(public: Any) -> None:
@@ -54,11 +58,31 @@ def _users(public: Any) -> None:
     token = public.acquire_token_by_device_flow(flow)
     assert token.get("id_token_claims", {}).get("preferred_username") == ADMINISTRATOR, token
     (account,) = public.get_accounts()
-    assert public.acquire_token_silent([f"{_GRAPH}/User.Read"], account)
+    assert public.acquire_token_silent([f"{_GRAPH}/User.Read"], account)["access_token"] == token["access_token"]
+    _browser(public)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # msal advises against passwords; scripts still use them
         token = public.acquire_token_by_username_password(MAILBOX, PASSWORD, [f"{_GRAPH}/User.Read"])
     assert "access_token" in token, token
+
+
+def _browser(public: Any) -> None:
+    """The authorization-code flow by msal's own listener; a client that posts the page's form plays the browser."""
+    import requests
+
+    class Browser(webbrowser.BaseBrowser):
+        def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+            def go() -> None:
+                page = requests.get(url, timeout=30).text
+                fields = dict(re.findall(r'<input type=hidden name=(\w+) value="([^"]*)">', page))
+                requests.post(parse_qs(urlsplit(url).query)["redirect_uri"][0], fields, timeout=30)
+
+            threading.Thread(target=go).start()
+            return True
+
+    webbrowser.register("played", None, Browser(), preferred=True)
+    token = public.acquire_token_interactive([f"{_GRAPH}/User.Read"], timeout=30)
+    assert token.get("id_token_claims", {}).get("preferred_username") == ADMINISTRATOR, token
 
 
 def azure_identity(environment: Mapping[str, str], folder: Path) -> list[str]:

@@ -48,7 +48,7 @@ SEED: Mapping[str, Any] = {
         {"address": ADMINISTRATOR, "password": PASSWORD, "directory_roles": ["Exchange Administrator"]},
         {"count": 25, "domain": DOMAIN, "prefix": "staff"},
     ],
-    "settings": {"device_code_user": ADMINISTRATOR, "smtp_source_addresses": {"127.0.0.1": "192.0.2.5"}},
+    "settings": {"signed_in_user": ADMINISTRATOR, "smtp_source_addresses": {"127.0.0.1": "192.0.2.5"}},
 }
 
 

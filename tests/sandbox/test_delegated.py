@@ -150,6 +150,22 @@ def test_an_application_gets_what_has_consent_and_no_more(sandbox: Running) -> N
     assert confidential["error_codes"] == [7000218]
 
 
+@pytest.mark.parametrize(
+    ("scope", "granted"),
+    [
+        ("User.Read openid offline_access", "User.Read openid"),
+        ("https://graph.microsoft.com/User.Read profile", "https://graph.microsoft.com/User.Read profile"),
+        (
+            "https://graph.microsoft.com/.default",
+            "https://graph.microsoft.com/User.Read https://graph.microsoft.com/.default",
+        ),
+    ],
+)
+def test_the_scope_of_an_answer_has_the_form_of_the_question(sandbox: Running, scope: str, granted: str) -> None:
+    """MSAL finds a token in its cache by these words (recorded answers of public clients)."""
+    assert with_password(sandbox, sandbox.endpoints["apps"]["cli"]["client_id"], scope)["scope"] == granted
+
+
 def test_the_first_version_names_a_resource(sandbox: Running, http: httpx.Client) -> None:
     form = {
         "grant_type": "client_credentials",
