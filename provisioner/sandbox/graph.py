@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from provisioner.sandbox import access_policies
 from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, context_of, no_segment, not_found
-from provisioner.sandbox.graph_directory import Directory
+from provisioner.sandbox.graph_directory import Directory, named
+from provisioner.sandbox.graph_expand import Related, expansions
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
-from provisioner.sandbox.graph_queries import Queries, project, selection
+from provisioner.sandbox.graph_queries import Queries, filtering, selection
+from provisioner.sandbox.graph_sets import EntitySet, project
 from provisioner.sandbox.graph_users import Users, skus
 from provisioner.sandbox.tokens import ROLE_TEMPLATES
 
@@ -182,11 +184,32 @@ class GraphService:
         if call.path[1].lower() != "directory" or kind is None:
             raise no_segment(call.path[1])
         call.need(_READ_ROLES)
-        page, next_link = self._queries.page(call, kind())
+        expanded = expansions(call, self._of_assignment(), "unifiedRoleAssignment", most=2)
+        matches = filtering(call.params.get("$filter"), _ASSIGNMENTS, advanced=False)
+        rows = [row for row in kind() if matches is None or matches(row)]
+        page, next_link = self._queries.page(call, rows)
         body: Row = {"@odata.context": context_of(call, f"roleManagement/directory/{call.path[2]}")}
         if next_link:
             body["@odata.nextLink"] = next_link
-        return Reply(200, {**body, "value": page})
+        select = selection(call)
+        value = [project(row, select) for row in page]
+        for one in expanded:
+            value = [one.into(row, shown) for row, shown in zip(page, value, strict=True)]
+        return Reply(200, {**body, "value": value})
+
+    def _of_assignment(self) -> Mapping[str, Related]:
+        """Who holds a role, and which (Learn, "unifiedRoleAssignment resource type", "Relationships")."""
+        definitions = {row["id"]: row for row in _role_definitions()}
+        return {
+            "principal": lambda row: next(iter(named(self._tenant, [row.get("principalId")])), None),
+            "roleDefinition": lambda row: definitions.get(row.get("roleDefinitionId")),
+        }
+
+
+_OF_ROLES = frozenset({
+    "id", "principalId", "roleDefinitionId", "directoryScopeId", "displayName", "templateId", "isBuiltIn", "isEnabled",
+})  # fmt: skip
+_ASSIGNMENTS = EntitySet("roleAssignments", "unifiedRoleAssignment", _OF_ROLES, _OF_ROLES)
 
 
 def _role_definitions() -> list[Row]:

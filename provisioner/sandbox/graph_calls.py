@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +96,7 @@ class Reply:
 
 
 def context_of(call: Call, name: str, *, entity: bool = False) -> str:
-    select = call.params.get("$select")
-    columns = f"({select})" if select else ""
+    expanded = re.sub(r"\((?:\$?select=)?([^()]*)\)|(?<=\w)$", r"(\1)", call.params.get("$expand", ""))
+    columns = ",".join(part for part in (call.params.get("$select"), expanded) if part)
+    columns = f"({columns})" if columns else ""
     return f"{call.base}/$metadata#{name}{columns}{'/$entity' if entity else ''}"

@@ -8,13 +8,24 @@ Sources: Learn, "group resource type", "application resource type", "List member
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from provisioner.sandbox import enterprise_apps
 from provisioner.sandbox.cmdlets.objects import stable_guid
 from provisioner.sandbox.graph_calls import Call, Reply, Row, bad_request, context_of, no_segment, not_found
-from provisioner.sandbox.graph_queries import EntitySet, Queries
+from provisioner.sandbox.graph_expand import Related, objects
+from provisioner.sandbox.graph_queries import Queries, selection
+from provisioner.sandbox.graph_sets import (
+    APPLICATIONS,
+    GROUPS,
+    OBJECTS,
+    PRINCIPALS,
+    ROLES,
+    EntitySet,
+    project,
+    typed,
+)
 from provisioner.sandbox.mail_directory import memberships
 from provisioner.sandbox.tenant import USERS, user_names
 from provisioner.sandbox.tokens import ROLE_TEMPLATES
@@ -22,57 +33,11 @@ from provisioner.sandbox.tokens import ROLE_TEMPLATES
 if TYPE_CHECKING:
     from provisioner.sandbox.tenant import Tenant
 
-_GROUP = (
-    "id", "deletedDateTime", "classification", "createdDateTime", "creationOptions", "description", "displayName",
-    "expirationDateTime", "groupTypes", "isAssignableToRole", "mail", "mailEnabled", "mailNickname", "membershipRule",
-    "membershipRuleProcessingState", "onPremisesDomainName", "onPremisesLastSyncDateTime", "onPremisesNetBiosName",
-    "onPremisesSamAccountName", "onPremisesSecurityIdentifier", "onPremisesSyncEnabled", "preferredDataLocation",
-    "preferredLanguage", "proxyAddresses", "renewedDateTime", "resourceBehaviorOptions", "resourceProvisioningOptions",
-    "securityEnabled", "securityIdentifier", "theme", "visibility",
-)  # fmt: skip
-GROUPS = EntitySet(
-    "groups",
-    "group",
-    frozenset(_GROUP),
-    frozenset({
-        "id", "createdDateTime", "description", "displayName", "groupTypes", "isAssignableToRole", "mail",
-        "mailEnabled", "mailNickname", "onPremisesSyncEnabled", "proxyAddresses", "securityEnabled", "visibility",
-    }),
-    _GROUP,
-)  # fmt: skip
-_APPLICATION = (
-    "id", "appId", "applicationTemplateId", "createdDateTime", "deletedDateTime", "description",
-    "disabledByMicrosoftStatus", "displayName", "identifierUris", "isFallbackPublicClient", "keyCredentials", "notes",
-    "passwordCredentials", "publisherDomain", "requiredResourceAccess", "signInAudience", "tags",
-)  # fmt: skip
-APPLICATIONS = EntitySet(
-    "applications",
-    "application",
-    frozenset(_APPLICATION),
-    frozenset({"id", "appId", "createdDateTime", "displayName", "identifierUris", "publisherDomain", "signInAudience"}),
-    _APPLICATION,
-)
-PRINCIPALS = EntitySet("servicePrincipals", "servicePrincipal", enterprise_apps.KNOWN, enterprise_apps.FILTERABLE)
-ROLES = EntitySet(
-    "directoryRoles", "directoryRole", frozenset({"id", "displayName", "description", "roleTemplateId"}),
-    frozenset({"id", "displayName", "roleTemplateId"}),
-)  # fmt: skip
-# Of several types: what a row has is shown as it is.
-_OF_EACH = frozenset(_GROUP) | enterprise_apps.KNOWN | {
-    "userPrincipalName", "givenName", "surname", "accountEnabled", "roleTemplateId",
-}  # fmt: skip
-OBJECTS = EntitySet("directoryObjects", "directoryObject", _OF_EACH, frozenset({"id", "displayName", "mail"}))
-
 _READ_DIRECTORY = ("Directory.Read.All", "Directory.ReadWrite.All")
 _READ_GROUPS = ("GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", *_READ_DIRECTORY)
 _READ_ROLES = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *_READ_DIRECTORY)
 _READ_OBJECTS = (*_READ_DIRECTORY, "User.Read.All", "Group.Read.All", "Application.Read.All")
 _MOST_IDS = 1000
-
-_USER_SHOWN = (
-    "id", "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation",
-    "preferredLanguage", "surname", "userPrincipalName",
-)  # fmt: skip
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -159,11 +124,12 @@ def _principals(tenant: Tenant, object_id: str) -> Iterator[Row]:
 
 
 def _of_type(kind: str, row: Mapping[str, Any]) -> Row:
-    """A row as a directory object: with its type, and what that type shows without $select."""
-    shown = row
-    if kind == "user":
-        shown = {name: row.get(name, [] if name == "businessPhones" else None) for name in _USER_SHOWN}
-    return {"@odata.type": f"#microsoft.graph.{kind}", **{k: v for k, v in shown.items() if k != "memberOf"}}
+    """A row as a directory object: with its type."""
+    return {"@odata.type": f"#microsoft.graph.{kind}", **{k: v for k, v in row.items() if k not in _RELATIONS}}
+
+
+# Relationships that a seed writes into a row, by the ids of other objects.
+_RELATIONS = frozenset({"manager", "memberOf", "owners", "sponsors"})
 
 
 def _objects(tenant: Tenant) -> Iterator[Row]:
@@ -179,6 +145,12 @@ def _object(tenant: Tenant, object_id: str) -> Row | None:
     if user is not None:
         return _of_type("user", user)
     return next((row for row in _objects(tenant) if _same(row, object_id)), None)
+
+
+def named(tenant: Tenant, ids: Iterable[object] | None) -> list[Row]:
+    """The objects of these ids, as a seed writes relationships: `owners: [ID]`."""
+    found = (_object(tenant, str(name)) for name in ids or ())
+    return [one for one in found if one is not None]
 
 
 def _same(row: Mapping[str, Any], object_id: str) -> bool:
@@ -260,21 +232,21 @@ class Directory:
         entities, read, rows = self._sets[name]
         call.need(read)
         if len(call.path) == 1:
-            return self._queries.listed(call, entities, rows(self._tenant))
+            return self._queries.listed(call, entities, rows(self._tenant), relations=self._relations(name))
         if len(call.path) == 2 and call.path[1].lower() == "$count":
             return self._queries.counted(call, entities, rows(self._tenant))
         row = _keyed(rows(self._tenant), call.path[1])
         if len(call.path) == 2:
-            return self._queries.one(call, entities, row)
+            return self._queries.one(call, entities, row, self._relations(name))
         return self._related(call, name, row)
 
     def _related(self, call: Call, name: str, row: Row) -> Reply:
         """What one object leads to: members and owners, or application permissions."""
         part = call.path[2].lower()
-        found = self._relation(name, part, row)
-        if found is None:
+        relation = next((own for key, own in self._relations(name).items() if key.lower() == part), None)
+        if relation is None:
             raise no_segment(call.path[2])
-        rows = list(found)
+        rows = objects(relation(row))
         if part.startswith("approle"):
             return self._queries.listed(call, _plain(call.path[2]), rows)
         rest = [segment.lower() for segment in call.path[3:]]
@@ -287,32 +259,32 @@ class Directory:
             raise no_segment(call.path[3])
         return self._queries.listed(call, OBJECTS, rows)
 
-    def _relation(self, name: str, part: str, row: Row) -> Iterator[Row] | Sequence[Row] | None:
-        tenant, object_id = self._tenant, str(row["id"])
-        relations: Mapping[tuple[str, str], Callable[[], Iterator[Row] | Sequence[Row]]] = {
-            ("groups", "members"): lambda: _members(tenant, object_id, nested=False),
-            ("groups", "transitivemembers"): lambda: _members(tenant, object_id, nested=True),
-            ("groups", "memberof"): lambda: groups_of(tenant, row, nested=False),
-            ("groups", "transitivememberof"): lambda: groups_of(tenant, row, nested=True),
-            ("groups", "owners"): lambda: self._owners(row),
-            ("applications", "owners"): lambda: self._owners(row),
-            ("serviceprincipals", "owners"): lambda: self._owners(row),
-            ("serviceprincipals", "memberof"): lambda: self._groups_of_principal(object_id),
-            ("serviceprincipals", "approleassignments"): lambda: enterprise_apps.assignments(tenant, object_id),
-            ("serviceprincipals", "approleassignedto"): lambda: enterprise_apps.assigned_to(tenant, object_id),
-            ("directoryroles", "members"): lambda: _role_members(tenant, row),
+    def _relations(self, name: str) -> Mapping[str, Related]:
+        """What objects of a set lead to, as a path and as $expand."""
+        tenant = self._tenant
+        relations: Mapping[str, Mapping[str, Related]] = {
+            "groups": {
+                "members": lambda row: _members(tenant, str(row["id"]), nested=False),
+                "transitiveMembers": lambda row: _members(tenant, str(row["id"]), nested=True),
+                "memberOf": lambda row: groups_of(tenant, row, nested=False),
+                "transitiveMemberOf": lambda row: groups_of(tenant, row, nested=True),
+                "owners": lambda row: named(tenant, row.get("owners")),
+            },
+            "applications": {"owners": lambda row: named(tenant, self._app(row).get("owners"))},
+            "serviceprincipals": {
+                "owners": lambda row: named(tenant, self._app(row).get("owners")),
+                "memberOf": lambda row: groups_of(tenant, self._app(row), nested=False),
+                "transitiveMemberOf": lambda row: groups_of(tenant, self._app(row), nested=True),
+                "appRoleAssignments": lambda row: enterprise_apps.assignments(tenant, str(row["id"])),
+                "appRoleAssignedTo": lambda row: enterprise_apps.assigned_to(tenant, str(row["id"])),
+            },
+            "directoryroles": {"members": lambda row: _role_members(tenant, row)},
         }
-        relation = relations.get((name, part))
-        return None if relation is None else relation()
+        return relations[name]
 
-    def _owners(self, row: Row) -> list[Row]:
-        """A seed's `owners`: ids of users or applications."""
-        found = (_object(self._tenant, str(name)) for name in row.get("owners") or ())
-        return [one for one in found if one is not None]
-
-    def _groups_of_principal(self, object_id: str) -> list[Row]:
-        app = next((app for app in self._tenant.apps if str(app["objectId"]).lower() == object_id.lower()), {})
-        return groups_of(self._tenant, app, nested=False)
+    def _app(self, row: Row) -> Mapping[str, Any]:
+        """The tenant's application behind a row of either kind; an API of Microsoft's has none."""
+        return next((app for app in self._tenant.apps if app["appId"] == row["appId"]), {})
 
     def _directory_objects(self, call: Call) -> Reply:
         call.need(_READ_OBJECTS)
@@ -330,9 +302,11 @@ class Directory:
         if not isinstance(ids, list) or not ids or len(ids) > _MOST_IDS:
             raise bad_request(f"'ids' must be a list of 1 to {_MOST_IDS} ids.")
         types = {str(one).lower() for one in call.body.get("types") or ("directoryobject",)}
-        found = [one for one in (_object(self._tenant, str(name)) for name in ids) if one is not None]
+        found = named(self._tenant, ids)
         kinds = [str(one["@odata.type"]).rpartition(".")[2].lower() for one in found]
-        value = [o for o, kind in zip(found, kinds, strict=True) if types & {kind, "directoryobject"}]
+        select = selection(call, OBJECTS)
+        wanted = [o for o, kind in zip(found, kinds, strict=True) if types & {kind, "directoryobject"}]
+        value = [typed(one, project(one, select)) for one in wanted]
         return Reply(200, {"@odata.context": context_of(call, "directoryObjects"), "value": value})
 
 

@@ -92,7 +92,7 @@ class _GraphFront:
         call = Call(
             method=request.method,
             path=segments[1:],
-            params=dict(parse_qsl(request.scope["query_string"].decode("ascii"), keep_blank_values=True)),
+            params=_options(request.scope["query_string"].decode("ascii")),
             headers={key.lower(): value for key, value in request.headers.items()},
             body=_json(await request.body()),
             base=base,
@@ -187,7 +187,7 @@ def _item_call(call: Call, item: Row) -> Call:
     return Call(
         method=method,
         path=_split_path(path),
-        params=dict(parse_qsl(query, keep_blank_values=True)),
+        params=_options(query),
         headers=headers,
         body=item.get("body"),
         base=call.base,
@@ -195,6 +195,16 @@ def _item_call(call: Call, item: Row) -> Call:
         application=call.application,
         user=call.user,
     )
+
+
+_OPTIONS = frozenset({"count", "expand", "filter", "format", "orderby", "search", "select", "skip", "skiptoken", "top"})
+
+
+def _options(query: str) -> dict[str, str]:
+    """The query options; the `$` before their names may lack (Learn, "Use query parameters")."""
+    given = parse_qsl(query, keep_blank_values=True)
+    system = {name: f"${name.lstrip('$').lower()}" for name, _ in given if name.lstrip("$").lower() in _OPTIONS}
+    return {system.get(name, name): value for name, value in given}
 
 
 # An entity by its key in parentheses, "users('x')" or "applications(appId='x')": the same as a segment of its own.

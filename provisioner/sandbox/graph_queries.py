@@ -1,4 +1,5 @@
-"""Query options of Microsoft Graph over raw rows: $select, $filter, $search, $orderby, $count, $top, and pages.
+"""Query options of Microsoft Graph over raw rows: $select, $filter, $search, $orderby, $count, $top, and pages; $expand
+is in graph_expand.py.
 
 Paging is opaque and lists turn between reads: nothing may rest on the order of rows that nobody ordered. What needs
 "advanced query capabilities" (ConsistencyLevel: eventual and $count) is refused without them
@@ -9,41 +10,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import quote
 
-from provisioner.sandbox.graph_calls import NOT_MODELLED, Call, Reply, Row, bad_request, context_of
+from provisioner.sandbox import graph_expand
+from provisioner.sandbox.graph_calls import Call, Reply, Row, bad_request, context_of
+from provisioner.sandbox.graph_expand import Related, expansions
+from provisioner.sandbox.graph_sets import EntitySet, project, typed
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tenant import Tenant
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 999
-_COLLECTIONS = frozenset({
-    "addIns", "alternativeNames", "appRoles", "assignedLicenses", "assignedPlans", "businessPhones", "groupTypes",
-    "identifierUris", "imAddresses", "keyCredentials", "licenseAssignmentStates", "oauth2PermissionScopes",
-    "otherMails", "passwordCredentials", "provisionedPlans", "proxyAddresses", "replyUrls", "requiredResourceAccess",
-    "resourceBehaviorOptions", "resourceProvisioningOptions", "servicePrincipalNames", "tags",
-})  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class EntitySet:
-    """A collection of one type: its properties, those that may be filtered on, those shown without $select.
-
-    `default` None shows a row as it is kept. Of `words` each word is searched, of any other property the beginning
-    (Learn, "Use the $search query parameter", "Using $search on directory object collections").
-    """
-
-    name: str
-    kind: str
-    known: frozenset[str]
-    filterable: frozenset[str]
-    default: tuple[str, ...] | None = None
-    searchable: frozenset[str] = frozenset({"displayName", "description", "mail", "mailNickname"})
-    words: frozenset[str] = frozenset({"displayName", "description"})
 
 
 class Queries:
@@ -53,18 +35,30 @@ class Queries:
         self._tenant = tenant
         self._reads = 0  # turns lists between reads
 
-    def listed(self, call: Call, entities: EntitySet, rows: Sequence[Row], context: str = "") -> Reply:
-        """A page of the rows that the call asks for. Raises GraphError."""
+    def listed(
+        self,
+        call: Call,
+        entities: EntitySet,
+        rows: Sequence[Row],
+        context: str = "",
+        relations: Mapping[str, Related] = MappingProxyType({}),
+    ) -> Reply:
+        """A page of the rows that the call asks for, with related objects. Raises GraphError."""
+        expanded = expansions(call, relations, entities.kind)
         counting = _eventual(call) and call.params.get("$count", "").lower() == "true"
         select = selection(call, entities)
         found = self._matching(call, entities, rows, advanced=counting)
         body: Row = {"@odata.context": context_of(call, context or entities.name)}
         if counting and "$skiptoken" not in call.params:
             body["@odata.count"] = len(found)
-        page, next_link = self.page(call, found, ordered="$orderby" in call.params)
+        largest = graph_expand.LARGEST_PAGE if expanded else _LARGEST_PAGE
+        page, next_link = self.page(call, found, ordered="$orderby" in call.params, largest=largest)
         if next_link:
             body["@odata.nextLink"] = next_link
-        return Reply(200, {**body, "value": [_typed(row, project(row, select)) for row in page]})
+        value = [typed(row, project(row, select)) for row in page]
+        for one in expanded:
+            value = [one.into(row, shown) for row, shown in zip(page, value, strict=True)]
+        return Reply(200, {**body, "value": value})
 
     def counted(self, call: Call, entities: EntitySet, rows: Sequence[Row]) -> Reply:
         """How many rows there are (`/$count`), as text. Raises GraphError."""
@@ -72,14 +66,18 @@ class Queries:
             raise bad_request("$count is not currently supported.")
         return Reply(200, len(self._matching(call, entities, rows, advanced=True)))
 
-    def one(self, call: Call, entities: EntitySet, row: Row) -> Reply:
-        """A single row. Raises GraphError."""
-        _refuse_others(call)
-        shown = _typed(row, project(row, selection(call, entities)))
+    def one(
+        self, call: Call, entities: EntitySet, row: Row, relations: Mapping[str, Related] = MappingProxyType({})
+    ) -> Reply:
+        """A single row, with related objects. Raises GraphError."""
+        _refuse_skip(call)
+        shown = typed(row, project(row, selection(call, entities)))
+        for one in expansions(call, relations, entities.kind):
+            shown = one.into(row, shown)
         return Reply(200, {"@odata.context": context_of(call, entities.name, entity=True), **shown})
 
     def _matching(self, call: Call, entities: EntitySet, rows: Sequence[Row], *, advanced: bool) -> Sequence[Row]:
-        _refuse_others(call)
+        _refuse_skip(call)
         matches = filtering(call.params.get("$filter"), entities, advanced=advanced)
         searched = _search(call, entities)
         if matches is not None:
@@ -88,9 +86,11 @@ class Queries:
             rows = [row for row in rows if searched(row)]
         return _ordered(call, entities, rows, advanced=advanced)
 
-    def page(self, call: Call, rows: Sequence[Row], *, ordered: bool = False) -> tuple[list[Row], str | None]:
+    def page(
+        self, call: Call, rows: Sequence[Row], *, ordered: bool = False, largest: int = _LARGEST_PAGE
+    ) -> tuple[list[Row], str | None]:
         """Rows of this page and the link to the next. The token is bound to the query that it continues."""
-        size = _page_size(call.params.get("$top"))
+        size = min(_page_size(call.params.get("$top")), largest)
         query = {key: value for key, value in sorted(call.params.items()) if key != "$skiptoken"}
         digest = zlib.crc32(json.dumps(query).encode())
         start, turn = 0, 0 if ordered else self._turn(len(rows))
@@ -109,23 +109,13 @@ class Queries:
         return self._reads * 7919 % length
 
 
-def _refuse_others(call: Call) -> None:
-    """Refuse what the directory does not serve, and say so of what the sandbox alone lacks."""
+def _refuse_skip(call: Call) -> None:
     if "$skip" in call.params:
         raise bad_request("'$skip' is not supported by the service.", "Request_BadRequest")
-    if call.params.get("$expand"):
-        error = bad_request("Parsing OData Select and Expand failed.", "BadRequest")
-        error.headers[NOT_MODELLED] = "the query option $expand"
-        raise error
 
 
 def _eventual(call: Call) -> bool:
     return call.headers.get("consistencylevel", "").lower() == "eventual"
-
-
-def _typed(row: Row, shown: Row) -> Row:
-    """With the type first, in collections of objects of several types."""
-    return {"@odata.type": row["@odata.type"], **shown} if "@odata.type" in row else shown
 
 
 def _page_size(top: str | None) -> int:
@@ -188,12 +178,13 @@ def _search(call: Call, entities: EntitySet) -> Callable[[Row], bool] | None:
         match = _CLAUSE.match(text, at)
         if match is None:  # the wording is ours
             raise bad_request(f'Syntax error in $search at position {at}: a clause is "property:text".', "BadRequest")
-        if match["property"] not in entities.searchable:
+        name = entities.property_named(match["property"])
+        if name not in entities.searchable:
             raise bad_request(
                 f"Unsupported search property '{match['property']}' of resource '{entities.kind}'.",
                 "Request_UnsupportedQuery",
             )
-        groups[-1].append(_found(match["property"], match["text"].lower(), entities))
+        groups[-1].append(_found(str(name), match["text"].lower(), entities))
         if match["joint"] == "OR":
             groups.append([])
         at = match.end()
@@ -220,12 +211,17 @@ def _ordered(call: Call, entities: EntitySet, rows: Sequence[Row], *, advanced: 
         raise bad_request("Sorting not supported for current query.", "Request_UnsupportedQuery")
     found = list(rows)
     for part in reversed(text.split(",")):
-        name, _, direction = part.strip().partition(" ")
-        if name not in entities.known:
-            problem = f"Could not find a property named '{name}' on type 'microsoft.graph.{entities.kind}'."
+        asked, _, direction = part.strip().partition(" ")
+        name = entities.property_named(asked)
+        if name is None:
+            problem = f"Could not find a property named '{asked}' on type 'microsoft.graph.{entities.kind}'."
             raise bad_request(f"Invalid $orderby clause: {problem}", "BadRequest")
-        found.sort(key=lambda row: str(row.get(name) or "").lower(), reverse=direction.strip().lower() == "desc")
+        found.sort(key=functools.partial(_sorting, name), reverse=direction.strip().lower() == "desc")
     return found
+
+
+def _sorting(name: str, row: Row) -> str:
+    return str(row.get(name) or "").lower()
 
 
 def selection(call: Call, entities: EntitySet | None = None) -> Sequence[str] | None:
@@ -234,16 +230,11 @@ def selection(call: Call, entities: EntitySet | None = None) -> Sequence[str] | 
     text = call.params.get("$select")
     if not text:
         return default
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if known is not None and name not in known:
-            problem = f"Could not find a property named '{name}' on type 'microsoft.graph.{kind}'."
+    names = []
+    for asked in (name.strip() for name in text.split(",") if name.strip()):
+        name = asked if entities is None else entities.property_named(asked)
+        if name is None:
+            problem = f"Could not find a property named '{asked}' on type 'microsoft.graph.{kind}'."
             raise bad_request(f"Parsing OData Select and Expand failed: {problem}", "BadRequest")
+        names.append(name)
     return [*names, *([] if "id" in names or known is None else ["id"])]
-
-
-def project(row: Row, select: Sequence[str] | None) -> Row:
-    """The columns of a row that were asked for; of a list that lacks, an empty one."""
-    if select is None:
-        return row
-    return {name: row.get(name, [] if name in _COLLECTIONS else None) for name in select}

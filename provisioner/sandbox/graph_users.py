@@ -9,45 +9,14 @@ from typing import TYPE_CHECKING
 
 from provisioner.sandbox import graph_directory as directory
 from provisioner.sandbox.graph_calls import Call, Reply, Row, bad_request, context_of, no_segment, not_found
+from provisioner.sandbox.graph_expand import Related, objects
 from provisioner.sandbox.graph_mail import messages_answer
-from provisioner.sandbox.graph_queries import EntitySet, Queries
+from provisioner.sandbox.graph_queries import Queries
+from provisioner.sandbox.graph_sets import OBJECTS, USER_SET, USER_WRITABLE
 from provisioner.sandbox.tenant import USERS, user_names
 
 if TYPE_CHECKING:
     from provisioner.sandbox.tenant import Tenant
-
-# What a user answers without $select (https://learn.microsoft.com/graph/api/user-list, "default set of properties").
-_DEFAULT = (
-    "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation",
-    "preferredLanguage", "surname", "userPrincipalName", "id",
-)  # fmt: skip
-_KNOWN = frozenset(_DEFAULT) | {
-    "accountEnabled", "ageGroup", "assignedLicenses", "assignedPlans", "city", "companyName", "country",
-    "createdDateTime", "creationType", "deletedDateTime", "department", "employeeId", "externalUserState", "faxNumber",
-    "imAddresses", "isResourceAccount", "lastPasswordChangeDateTime", "legalAgeGroupClassification",
-    "licenseAssignmentStates",
-    "mailNickname", "onPremisesImmutableId", "onPremisesLastSyncDateTime", "onPremisesSyncEnabled", "otherMails",
-    "passwordPolicies", "passwordProfile", "postalCode", "provisionedPlans", "proxyAddresses", "securityIdentifier",
-    "showInAddressList", "signInSessionsValidFromDateTime", "state", "streetAddress", "usageLocation", "userType",
-}  # fmt: skip
-_FILTERABLE = frozenset({
-    "accountEnabled", "assignedLicenses", "city", "companyName", "country", "createdDateTime", "department",
-    "displayName", "employeeId", "givenName", "id", "jobTitle", "mail", "mailNickname", "onPremisesSyncEnabled",
-    "proxyAddresses", "surname", "usageLocation", "userPrincipalName", "userType",
-})  # fmt: skip
-_WRITABLE = frozenset({
-    "accountEnabled", "businessPhones", "city", "companyName", "country", "department", "displayName", "employeeId",
-    "givenName", "jobTitle", "mailNickname", "mobilePhone", "officeLocation", "otherMails", "postalCode",
-    "preferredLanguage", "state", "streetAddress", "surname", "usageLocation", "userPrincipalName", "userType",
-})  # fmt: skip
-USER_SET = EntitySet(
-    "users",
-    "user",
-    _KNOWN,
-    _FILTERABLE,
-    _DEFAULT,
-    frozenset({"displayName", "givenName", "mail", "mailNickname", "surname", "userPrincipalName"}),
-)
 
 READ = ("User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
 _READ_SELF = ("User.Read", "User.ReadWrite", *READ)
@@ -105,11 +74,11 @@ class Users:
         if len(own.path) > 2 or call.method != "GET":
             return self.answer(own)
         call.need(_READ_SELF)
-        return self._queries.one(own, USER_SET, find_user(self._tenant, call.user))
+        return self._queries.one(own, USER_SET, find_user(self._tenant, call.user), self._relations())
 
     def _users(self, call: Call) -> Reply:
         call.need(READ)
-        return self._queries.listed(call, USER_SET, self._tenant.rows(USERS))
+        return self._queries.listed(call, USER_SET, self._tenant.rows(USERS), relations=self._relations())
 
     def _user(self, call: Call) -> Reply:
         if call.path[1] == "$count":
@@ -119,7 +88,7 @@ class Users:
         user = find_user(self._tenant, call.path[1])
         if call.method == "PATCH":
             return self._patch_user(call, user)
-        return self._queries.one(call, USER_SET, user)
+        return self._queries.one(call, USER_SET, user, self._relations())
 
     def _patch_user(self, call: Call, user: Row) -> Reply:
         if not isinstance(call.body, dict):
@@ -128,10 +97,10 @@ class Users:
             )
         changes = {key: value for key, value in call.body.items() if "@odata." not in key}
         for key in changes:
-            if key not in _KNOWN:
+            if key not in USER_SET.known:
                 text = f"Property '{key}' does not exist as a declared property or extension property."
                 raise bad_request(text)
-            if key not in _WRITABLE:
+            if key not in USER_WRITABLE:
                 raise bad_request(f"Property '{key}' is read-only and cannot be set.")
         if "accountEnabled" in changes and not isinstance(changes["accountEnabled"], bool):
             raise bad_request("Cannot convert the value of property 'accountEnabled' to the type 'Edm.Boolean'.")
@@ -141,8 +110,7 @@ class Users:
     def _of_user(self, call: Call) -> Reply:
         parts: Mapping[str, Callable[[Call], Reply]] = {
             "licensedetails": self._license_details,
-            "memberof": lambda call: self._memberships(call, nested=False),
-            "transitivememberof": lambda call: self._memberships(call, nested=True),
+            **dict.fromkeys(map(str.lower, self._relations()), self._related),
             "getmembergroups": self._member_groups,
             "messages": lambda call: messages_answer(self._tenant, call),
         }
@@ -151,11 +119,32 @@ class Users:
             raise no_segment(call.path[2])
         return part(call)
 
-    def _memberships(self, call: Call, *, nested: bool) -> Reply:
-        """Direct groups, or nested ones too (Learn, "List a user's memberships (direct and transitive)")."""
+    def _relations(self) -> Mapping[str, Related]:
+        """What a user leads to, as a path and as $expand; a seed writes `manager` and `sponsors` as ids."""
+        tenant = self._tenant
+        return {
+            "directReports": self._direct_reports,
+            "manager": lambda row: next(iter(directory.named(tenant, [row.get("manager")])), None),
+            "memberOf": lambda row: directory.groups_of(tenant, row, nested=False),
+            "sponsors": lambda row: directory.named(tenant, row.get("sponsors")),
+            "transitiveMemberOf": lambda row: directory.groups_of(tenant, row, nested=True),
+        }
+
+    def _direct_reports(self, row: Row) -> list[Row]:
+        own = {str(row["id"]).lower(), str(row.get("userPrincipalName")).lower()}
+        users = (user for user in self._tenant.kept(USERS) if str(user.get("manager")).lower() in own)
+        return directory.named(self._tenant, [user["id"] for user in users])
+
+    def _related(self, call: Call) -> Reply:
+        """The object or the objects of a relationship (Learn, "List manager", "List a user's memberships")."""
         call.need(READ)
-        user = find_user(self._tenant, call.path[1])
-        return self._queries.listed(call, directory.OBJECTS, directory.groups_of(self._tenant, user, nested=nested))
+        related = {name.lower(): own for name, own in self._relations().items()}[call.path[2].lower()]
+        found = related(find_user(self._tenant, call.path[1]))
+        if call.path[2].lower() != "manager":
+            return self._queries.listed(call, OBJECTS, objects(found))
+        if not isinstance(found, dict):
+            raise not_found(call.path[2])
+        return self._queries.one(call, OBJECTS, found)
 
     def _member_groups(self, call: Call) -> Reply:
         """POST getMemberGroups: ids of direct and nested groups (Learn, "directoryObject: getMemberGroups")."""

@@ -2,8 +2,8 @@
 
 Grammar: `eq`, `ne`, `in`, `startswith`, `endswith`, `and`, `or`, `not`, parentheses, `any`, `/$count`; `ge`, `gt`, `le`
 and `lt` for the dates of logs.
-Strings compare without case, as the directory does. What needs "advanced query capabilities" is refused without them
-(https://learn.microsoft.com/graph/aad-advanced-queries).
+Strings compare without case, as the directory does, and properties are named in any case. What needs "advanced query
+capabilities" is refused without them (https://learn.microsoft.com/graph/aad-advanced-queries).
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class _Parser:
         self._text, self._known, self._filterable, self._advanced = text, known, filterable, advanced
         self._ordered = ordered
         self.kind = "user"
+        self._names = {name.lower(): name for name in known}
         self._tokens = self._split(text)
         self._at = 0
         self._variable: str | None = None  # the range variable inside any(x: ...)
@@ -151,6 +152,7 @@ class _Parser:
         return lambda row: any(inner(item if isinstance(item, Mapping) else {"": item}) for item in read(row) or [])
 
     def _comparison(self, name: str) -> Predicate:
+        name = self._names.get(name.lower(), name)
         counting = name.endswith("/$count")
         read = self._property(name.removesuffix("/$count"))
         if counting:
@@ -190,6 +192,7 @@ class _Parser:
             if head != self._variable:
                 raise BadFilter(f"Invalid filter clause: Could not find a property named '{head}'.")
             return lambda row: row.get(rest)
+        path = self._names.get(path.lower(), path)
         if path not in self._known:
             message = f"Could not find a property named '{path}' on type 'microsoft.graph.{self.kind}'."
             raise BadFilter(f"Invalid filter clause: {message}")

@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.sandbox.graph import GraphService
 from provisioner.sandbox.graph_calls import NOT_MODELLED, Call, GraphError
-from provisioner.sandbox.graph_front import _split_path
+from provisioner.sandbox.graph_front import _options, _split_path
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 
@@ -33,7 +33,8 @@ def tenant() -> Tenant:
             ],
             "users": [
                 {"id": ANN, "userPrincipalName": "ann@contoso.com", "displayName": "Ann Park", "memberOf": [PRINTERS]},
-                {"id": BOB, "userPrincipalName": "bob@contoso.com", "displayName": "Bob Ann", "memberOf": [STAFF]},
+                {"id": BOB, "userPrincipalName": "bob@contoso.com", "displayName": "Bob Ann", "memberOf": [STAFF],
+                 "manager": ANN},
             ],
             "roleAssignments": [{"id": "r", "principalId": ANN, "directoryScopeId": "/",
                                  "roleDefinitionId": "29232cdf-9323-42fd-ade2-1d097af3e4de"}],
@@ -150,8 +151,77 @@ def test_lists_are_counted_filtered_and_sorted(tenant: Tenant) -> None:
         ask(tenant, "groups?$skip=5")
 
 
+def test_related_objects_stand_inside_of_their_rows(tenant: Tenant) -> None:
+    """As public tools ask: CIPP-API, maester, cli-microsoft365."""
+    (group,) = ask(tenant, "groups?$filter=displayName eq 'All Staff'&$expand=members($select=userPrincipalName)")[
+        "value"
+    ]
+    assert {row["id"]: row.get("userPrincipalName") for row in group["members"]} == {
+        PRINTERS: None,
+        BOB: "bob@contoso.com",
+        APP_OBJECT: None,
+    }
+    assert group["displayName"] == "All Staff"
+    found = ask(tenant, f"groups/{STAFF}?$select=id&$expand=owners")
+    assert found["@odata.context"] == "https://graph/v1.0/$metadata#groups(id,owners())/$entity"
+    assert [row["displayName"] for row in found["owners"]] == ["Bob Ann"]
+    assignments = {
+        r["id"]: r["appRoleAssignments"] for r in ask(tenant, "servicePrincipals?$expand=appRoleAssignments")["value"]
+    }
+    assert [row["resourceDisplayName"] for row in assignments[APP_OBJECT]] == ["Microsoft Graph"]
+    (role,) = ask(tenant, "roleManagement/directory/roleAssignments?$expand=principal,roleDefinition")["value"]
+    assert (role["principal"]["id"], role["roleDefinition"]["displayName"]) == (ANN, "Exchange Administrator")
+
+
+def test_a_user_has_one_manager_or_none(tenant: Tenant) -> None:
+    rows = {row["id"]: row for row in ask(tenant, "users?$expand=manager($select=displayName)&$select=id")["value"]}
+    assert rows[BOB]["manager"] == {"@odata.type": "#microsoft.graph.user", "id": ANN, "displayName": "Ann Park"}
+    assert "manager" not in rows[ANN]
+    assert ask(tenant, f"users/{BOB}/manager?$select=id")["id"] == ANN
+    assert ids(ask(tenant, f"users/{ANN}/directReports")) == [BOB]
+    with pytest.raises(GraphError, match="Resource 'manager' does not exist") as refused:
+        ask(tenant, f"users/{ANN}/manager")
+    assert refused.value.status == 404
+
+
+def test_one_relationship_is_expanded_with_20_objects_at_most() -> None:
+    """Microsoft Graph known issues; microsoft-graph-docs issue 96."""
+    tenant = Tenant()
+    users = [{"id": f"u{n}", "userPrincipalName": f"u{n}@contoso.com", "memberOf": [STAFF]} for n in range(25)]
+    tenant.merge(load_seed({"sandbox": 1, "graph": {"groups": [{"id": STAFF}], "users": users}}))
+    assert len(ask(tenant, f"groups/{STAFF}?$expand=members")["members"]) == 20
+    with pytest.raises(GraphError, match="at least 2 items, but the maximum allowed is 1"):
+        ask(tenant, "users?$expand=manager,memberOf")
+
+
+def test_members_show_the_properties_of_their_types(tenant: Tenant) -> None:
+    rows = {
+        row["id"]: row for row in ask(tenant, f"groups/{STAFF}/members?$select=displayName,accountEnabled")["value"]
+    }
+    assert "accountEnabled" in rows[BOB]
+    assert "accountEnabled" not in rows[PRINTERS]
+    (shown,) = ask(tenant, "directoryObjects/getByIds?$select=mail", body={"ids": [BOB]})["value"]
+    assert set(shown) == {"@odata.type", "mail", "id"}
+
+
+def test_properties_are_named_in_any_case(tenant: Tenant) -> None:
+    """graph-explorer issue 2111; msgraph-sdk-powershell issue 1869 (`UserPrincipalName eq`)."""
+    (row,) = ask(tenant, "users?$filter=UserPrincipalName eq 'ann@contoso.com'&$select=DisplayName")["value"]
+    assert row == {"displayName": "Ann Park", "id": ANN}
+    assert ids(ask(tenant, "users?$orderby=DISPLAYNAME desc")) == [BOB, ANN]
+
+
+def test_query_options_need_no_dollar() -> None:
+    """Learn, "Use query parameters"; CIPP-API writes `expand=owners` and `filter=…`."""
+    assert _options("filter=a eq 'b'&%24Top=5&api-version=beta") == {
+        "$filter": "a eq 'b'",
+        "$top": "5",
+        "api-version": "beta",
+    }
+
+
 def test_what_is_not_modelled_says_so(tenant: Tenant) -> None:
-    for url in ("groups?$expand=members", f"groups/{STAFF}/drive", "teams"):
+    for url in ("groups?$expand=drive", "users?$expand=manager($filter=id eq 'x')", f"groups/{STAFF}/drive", "teams"):
         with pytest.raises(GraphError) as refused:
             ask(tenant, url)
         assert NOT_MODELLED in refused.value.headers
