@@ -199,7 +199,7 @@ def test_a_mailbox_goes_by_each_of_its_names(tenant: Tenant, identity: str) -> N
 
 def test_a_display_name_that_two_have_is_refused_as_ambiguous(tenant: Tenant) -> None:
     error = refused(tenant, "Set-CASMailbox", Identity="Device", ImapEnabled=False)
-    assert error.message == "The operation couldn't be performed because 'Device' matches multiple entries."
+    assert error.message == "The operation couldn't be performed because object: 'Device' matches multiple entries."
 
 
 @pytest.mark.parametrize("case", entries(ERRORS, "what", "does not exist"))

@@ -87,6 +87,53 @@ def test_a_name_that_two_mailboxes_share_is_ambiguous(name: str) -> None:
             run(tenant, cmdlet, Identity=name)
 
 
+@pytest.mark.parametrize(
+    ("cmdlet", "parameters", "refusal"),
+    [
+        (
+            # CIPP-API pull request 1568; CyberDrain/CIPP issue 244
+            "Get-Mailbox",
+            {"Identity": "The Twins"},
+            "Ex9E65A2|Microsoft.Exchange.Configuration.Tasks.ManagementObjectAmbiguousException|The operation couldn't "
+            "be performed because object: 'The Twins' matches multiple entries.",
+        ),
+        (
+            # KelvinTegelaar/CIPP issue 5379
+            "New-TransportRule",
+            {"Name": "idle"},
+            "|System.ArgumentException|To be valid, all rules have to include at least one action. Please specify an "
+            "action. (Parameter 'Actions')",
+        ),
+        (
+            # Learn Q&A 1622346
+            "Set-InboundConnector",
+            {"Identity": "test", "ConnectorType": "OnPremises"},
+            "|Microsoft.Exchange.Management.Tasks.ErrorInboundConnectorConnectorTypeCannotChangeException|Cannot "
+            "change the connector type of Inbound connector 'test'",
+        ),
+        (
+            "New-MailUser",
+            {"Name": "a", "PrimarySmtpAddress": f"a@{INITIAL}", "HVEAccount": True, "Password": "Correct horse 7"},
+            "ExB10BE9|Microsoft.Exchange.Management.Tasks.WLCDManagedMemberExistsException|The proxy address "
+            f'"SMTP:a@{INITIAL}" is already being used by the proxy addresses or LegacyExchangeDN. Please '
+            "choose another proxy address.",
+        ),
+    ],
+)
+def test_a_refusal_has_the_recorded_words(cmdlet: str, parameters: dict[str, Any], refusal: str) -> None:
+    boxes = [
+        {"Name": name, "PrimarySmtpAddress": f"{name}@{INITIAL}", "DisplayName": "The Twins"} for name in ("a", "b")
+    ]
+    connector = {"Name": "test", "ConnectorType": "Partner", "SenderDomains": ["smtp:*;1"]}
+    tenant = tenant_of(
+        objects={"Mailbox": boxes, "InboundConnector": [connector]}, settings={"inbound_connector_type_fixed": True}
+    )
+    with pytest.raises(CmdletError) as refused:
+        run(tenant, cmdlet, **parameters)
+    (detail,) = error_body(refused.value)["error"]["details"]
+    assert detail["message"] == refusal
+
+
 def test_a_subscription_may_create_no_inbound_connector() -> None:
     """Developer subscriptions (office-docs-powershell pull request 11810)."""
     tenant = tenant_of(settings={"inbound_connectors_refused": True})

@@ -100,9 +100,14 @@ def not_found(identity: str, server: str) -> CmdletError:
 
 
 def matches_many(identity: str) -> CmdletError:
-    """A name that several objects go by, such as a display name."""
-    text = f"The operation couldn't be performed because '{identity}' matches multiple entries."
-    return CmdletError("Microsoft.Exchange.Configuration.Tasks.ManagementObjectAmbiguousException", text)
+    """A name that several objects go by, such as a display name.
+
+    Recorded over REST (CIPP-API pull request 1568, CyberDrain/CIPP issue 244); remote PowerShell of 2021 had the
+    sentence without "object:" (office-docs-powershell issue 7166).
+    """
+    text = f"The operation couldn't be performed because object: '{identity}' matches multiple entries."
+    ambiguous = "Microsoft.Exchange.Configuration.Tasks.ManagementObjectAmbiguousException"
+    return CmdletError(ambiguous, text, "NotSpecified", error_id="Ex9E65A2")
 
 
 def not_filterable(name: str) -> CmdletError:
@@ -124,6 +129,16 @@ def already_exists(name: str) -> CmdletError:
     """Short form of the sentence, as third parties' recorded answers have it."""
     text = f"The object '{name}' already exists."
     return CmdletError("Microsoft.Exchange.Data.Directory.ADObjectAlreadyExistsException", text, "ResourceExists")
+
+
+def address_in_use(address: str) -> CmdletError:
+    """An address that another recipient has, for a new user (recorded with this id by several administrators)."""
+    text = (
+        f'The proxy address "SMTP:{address}" is already being used by the proxy addresses or LegacyExchangeDN. Please '
+        "choose another proxy address."
+    )
+    taken = "Microsoft.Exchange.Management.Tasks.WLCDManagedMemberExistsException"
+    return CmdletError(taken, text, "InvalidArgument", error_id="ExB10BE9")
 
 
 def invalid(text: str) -> CmdletError:

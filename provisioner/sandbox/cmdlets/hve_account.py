@@ -148,7 +148,7 @@ def _remove(call: Call) -> Rows:
 
 
 def _refuse_address(tenant: Tenant, address: str) -> None:
-    """Texts as Exchange's NotAcceptedDomainException and ProxyAddressExistsException are widely quoted."""
+    """The text about domains as Exchange's NotAcceptedDomainException is widely quoted."""
     if not _ADDRESS.fullmatch(address):
         raise errors.invalid(f'The email address "{address}" isn\'t correct.')
     if address.rpartition("@")[2].lower() not in accepted_domains(tenant):
@@ -157,11 +157,8 @@ def _refuse_address(tenant: Tenant, address: str) -> None:
             "Please use another domain."
         )
     for noun in recipient.ALL:
-        for row in tenant.named(noun.name, noun.all_names, address):
-            raise errors.invalid(
-                f'The proxy address "SMTP:{address}" is already being used by the proxy addresses or '
-                f'LegacyExchangeDN of "{row["Name"]}". Please choose another proxy address.'
-            )
+        if tenant.named(noun.name, noun.all_names, address):
+            raise errors.address_in_use(address)
 
 
 def _refuse_password(call: Call) -> None:

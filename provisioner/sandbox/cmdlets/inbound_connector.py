@@ -38,6 +38,9 @@ CREATED_DISABLED = (
 # Microsoft 365 developer subscriptions create none (office-docs-powershell pull request 11810; New-InboundConnector):
 # setting `inbound_connectors_refused`. The sentence is ours.
 REFUSED = "For this service offering, you can't create an inbound connector. Contact Support to enable it."
+# Recorded in 2024 (Learn Q&A 1622346); the page of Set-InboundConnector has the parameter all the same. Setting
+# `inbound_connector_type_fixed`.
+TYPE_FIXED = "Microsoft.Exchange.Management.Tasks.ErrorInboundConnectorConnectorTypeCannotChangeException"
 STAYS_DISABLED = "For this service offering, you can't enable an inbound connector. Contact Support to enable it."
 
 _ADDRESS_SPACE = re.compile(r"(?:(?P<type>[A-Za-z0-9]+):)?(?P<domain>[^;:]+)(?:;(?P<cost>\d+))?")
@@ -222,6 +225,9 @@ def _set(call: Call) -> Rows:
     if changes.get("TlsSenderCertificateName") == "":
         changes["TlsSenderCertificateName"] = None
     changes = differing(row, with_new_name(call, NOUN, row, changes))
+    if "ConnectorType" in changes and call.tenant.settings.get("inbound_connector_type_fixed"):
+        text = f"Cannot change the connector type of Inbound connector '{row['Name']}'"
+        raise errors.CmdletError(TYPE_FIXED, text)
     _check(call.tenant, {**row, **changes}, changes)
     _store(call, row, changes)
     return []

@@ -5,7 +5,7 @@ of a real tenant; michev.info, "Improved handling of mailbox permissions in Exch
 SID: no source shows such a row, and of all forms this one tells least. The words of a row's AccessRights may be joined
 by commas in one text. Every mailbox has rows for itself (`NT AUTHORITY\\SELF`), and inherited ones, made at reading.
 Removing what is not there is a warning (Microsoft's page of Remove-MailboxPermission has the text); so is adding what
-exists (text ours).
+exists (public scripts look for "The appropriate access control entry is already present"; the rest is ours).
 """
 
 from __future__ import annotations

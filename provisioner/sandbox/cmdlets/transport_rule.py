@@ -3,7 +3,7 @@
 A rule is switched by New alone or by Enable and Disable; Get shows `State`. Priorities are the places in the list, from
 0: a new rule goes last, or where Priority puts it, and the others move (New-TransportRule, -Priority). Conditions,
 actions and exceptions are also listed as .NET class names, some of which are ours. 300 rules at most (recorded
-TransportRuleLimit). Sentences of refusals are ours.
+TransportRuleLimit). Sentences of refusals are ours where no source stands beside them.
 """
 
 from __future__ import annotations
@@ -98,6 +98,11 @@ _TABLE = (
     boolean("StopRuleProcessing"),
     integer("Priority", stored=False),
 )
+# Recorded (KelvinTegelaar/CIPP issue 5379).
+_NO_ACTION = errors.CmdletError(
+    "System.ArgumentException",
+    "To be valid, all rules have to include at least one action. Please specify an action. (Parameter 'Actions')",
+)
 _NEW = (string("Name", required=True, max_length=64), boolean("Enabled", stored=False), *_TABLE)
 _SET = (identity(), string("Name", max_length=64), *_TABLE)
 
@@ -118,7 +123,7 @@ def _changes(call: Call, row: Mapping[str, Any]) -> Row:
     if bool(after.get("SetHeaderName")) != bool(after.get("SetHeaderValue")):
         raise errors.invalid("SetHeaderName and SetHeaderValue have to be used together.")
     if not any(after.get(part) not in (None, [], False) for part in _ACTIONS):
-        raise errors.invalid("The rule has to have at least one action.")
+        raise _NO_ACTION
     listed = dict(after)
     _listed(listed)
     return {**changes, "Conditions": listed["Conditions"], "Actions": listed["Actions"]}
