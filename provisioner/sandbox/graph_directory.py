@@ -103,8 +103,10 @@ def _members(tenant: Tenant, group_id: str, *, nested: bool) -> Iterator[Row]:
                 found.add(name)
                 yield _of_type("user", row)
         for app in tenant.apps:
-            if _is_in(app, above):
-                yield from _principals(tenant, str(app["objectId"]))
+            name = str(app["objectId"]).lower()
+            if _is_in(app, above) and name not in found:
+                found.add(name)
+                yield from _principals(tenant, name)
 
 
 def _is_in(row: Mapping[str, Any], group_id: str) -> bool:

@@ -265,37 +265,41 @@ class Shells:
 
     async def _run(self, shell: _Shell, pipeline: ServerPipeline, command: str) -> None:
         output = shell.commands[command]
-        async with shell.runspaces():
-            pipeline.start()
-            self._show(shell)
-            try:
-                statements = list(_statements(getattr(pipeline.metadata, "commands", ())))
-                for statement in statements:
-                    error = await self._statement(shell, pipeline, statement)
-                    if error and (len(statements) == 1 or self._tenant.settings.get("psrp_error_action_stop")):
-                        pipeline._change_state(PSInvocationState.Failed, error)
-                        break
-                    if error:
-                        _write(pipeline, error)
-                else:
-                    pipeline.complete()
-            except _ShellLostError:
-                self._end(shell)
+        try:
+            async with shell.runspaces():
+                await self._carry_out(shell, pipeline)
+        except _ShellLostError:
+            self._end(shell)
+        except _EndedError as ended:
+            pipeline._change_state(PSInvocationState[str(ended)])
+        except asyncio.CancelledError:  # also of one that still waits for a runspace
+            if pipeline.state == PSInvocationState.Running:
+                pipeline.stop()
+            elif pipeline.state == PSInvocationState.NotStarted:
+                pipeline._change_state(PSInvocationState.Stopped)
+        except Exception as error:  # noqa: BLE001 - a fault of the sandbox: the client must not wait for ever
+            _LOG.exception("a pipeline failed in the sandbox itself")
+            text = f"The sandbox failed: {type(error).__name__}."
+            record = _record(CmdletError("System.InvalidOperationException", text, "NotSpecified"))
+            pipeline._change_state(PSInvocationState.Failed, record)
+        finally:
+            if not shell.lost:
+                shell.flush()
+                output.end()
+
+    async def _carry_out(self, shell: _Shell, pipeline: ServerPipeline) -> None:
+        """The statements of a pipeline, up to its end or to the error that ends it."""
+        pipeline.start()
+        self._show(shell)
+        statements = list(_statements(getattr(pipeline.metadata, "commands", ())))
+        for statement in statements:
+            error = await self._statement(shell, pipeline, statement)
+            if error and (len(statements) == 1 or self._tenant.settings.get("psrp_error_action_stop")):
+                pipeline._change_state(PSInvocationState.Failed, error)
                 return
-            except _EndedError as ended:
-                pipeline._change_state(PSInvocationState[str(ended)])
-            except asyncio.CancelledError:
-                if pipeline.state == PSInvocationState.Running:
-                    pipeline.stop()
-            except Exception as error:  # noqa: BLE001 - a fault of the sandbox: the client must not wait for ever
-                _LOG.exception("a pipeline failed in the sandbox itself")
-                text = f"The sandbox failed: {type(error).__name__}."
-                record = _record(CmdletError("System.InvalidOperationException", text, "NotSpecified"))
-                pipeline._change_state(PSInvocationState.Failed, record)
-            finally:
-                if not shell.lost:
-                    shell.flush()
-                    output.end()
+            if error:
+                _write(pipeline, error)
+        pipeline.complete()
 
     async def _statement(self, shell: _Shell, pipeline: ServerPipeline, commands: Sequence[Any]) -> ErrorRecord | None:
         """Run the commands of one statement, each with the rows of the one before it. A terminating error is given."""

@@ -229,9 +229,9 @@ def sort(rows: list[Any] | None, parameters: Mapping[str, Any]) -> list[Any]:
     asked = given.get("property") or []
     names = [str(name).lower() for name in (asked if isinstance(asked, list) else [asked])]
 
-    def key(row: Any) -> tuple[str, ...]:
+    def key(row: Any) -> tuple[tuple[int, float, str], ...]:
         shown = {name.lower(): value for name, value in _as_shown(row).properties.items()}
-        return tuple(_text(shown.get(name)).lower() for name in names)
+        return tuple(_rank(shown.get(name)) for name in names)
 
     found = sorted(rows or [], key=key, reverse=given.get("descending", False) is not False)
     return _once(found) if given.get("unique", False) is not False else found
@@ -253,6 +253,15 @@ def where(rows: list[Any] | None, parameters: Mapping[str, Any]) -> list[Any]:
         return _COMPARISONS[words[0]](shown.get(name), given.get("value"))
 
     return [row for row in rows or [] if fits(row)]
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """By what a value is sorted: null first, numbers as numbers, all else as text without case."""
+    if value is None:
+        return 0, 0.0, ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return 1, float(value), ""
+    return 2, 0.0, _text(value).lower()
 
 
 def _text(value: Any) -> str:

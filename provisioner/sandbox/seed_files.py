@@ -133,6 +133,12 @@ def _noun_of(types: Iterable[str], row: Row) -> str | None:
     return named or (found.name if found else None)
 
 
+def _unescaped(text: str) -> str:
+    """`_x0026_` is a code unit of UTF-16 (MS-PSRP 2.2.5.3.2): two of them may be one character."""
+    units = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    return units.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
@@ -144,13 +150,15 @@ class _Clixml:
         self._types: dict[str, list[str]] = {}
         self._objects: dict[str, Any] = {}
 
-    def objects(self, element: ElementTree.Element) -> Iterator[tuple[Any, list[str]]]:
+    def objects(self, element: ElementTree.Element, depth: int = 0) -> Iterator[tuple[Any, list[str]]]:
         """The objects of an element of the root, which is one of them or a list of them, with their types."""
+        if depth > _DEEPEST:
+            raise ValueError("it nests too deep")
         inner = next((child for child in element if _tag(child) in {"LST", "IE"}), None)
         types = self._types_of(element)
         if _tag(element) == "Obj" and inner is not None:
             for child in inner:
-                yield from self.objects(child)
+                yield from self.objects(child, depth + 1)
         else:
             yield self._value(element), types
 
@@ -181,7 +189,7 @@ class _Clixml:
             return int(text)
         if tag in {"Db", "Sg"}:
             return float(text)
-        return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        return _unescaped(text)
 
     def _object(self, element: ElementTree.Element, depth: int) -> Any:
         self._types_of(element)
@@ -194,7 +202,7 @@ class _Clixml:
         elif "DCT" in parts:
             value = {str(k): v for k, v in (self._entry(entry, depth) for entry in parts["DCT"])}
         elif depth and "ToString" in parts:
-            value = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), parts["ToString"].text or "")
+            value = _unescaped(parts["ToString"].text or "")
         else:
             value = {str(member.get("N")): self._value(member, depth + 1) for member in members}
         self._objects[element.get("RefId", "")] = value

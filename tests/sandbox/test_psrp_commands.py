@@ -176,6 +176,8 @@ def test_where_object_compares_as_powershell_does(parameters: dict[str, Any], le
 
 def test_rows_are_sorted_and_modules_named() -> None:
     assert names(sort(ROWS, {"Property": "Name", "Descending": None})) == ["York", "Leeds", "hq"]
+    sizes = [Shown("Mailbox", {"Name": str(n), "Size": n}) for n in (10, 9, None, 100)]
+    assert [row.properties["Size"] for row in sort(sizes, {"Property": "Size"})] == [None, 9, 10, 100]
     assert modules({"Name": "Teams*"}) == []
     assert (lacking("format-list") != "", lacking("Get-InboundConnector")) == (True, "")
     with pytest.raises(CmdletError):

@@ -95,6 +95,19 @@ def test_rows_that_the_sandbox_answers_as_clixml_can_be_loaded_again(tmp_path: P
     assert {c: rows(tenant, "Get-DkimSigningConfig")["contoso.com"][c] for c in row} == row
 
 
+def test_escaped_code_units_of_clixml_are_characters(tmp_path: Path) -> None:
+    connectors = rows(
+        loaded(tmp_path / "c.xml", CLIXML.replace("hq_x0026_co", "hq_xD83D__xDE00_")), "Get-InboundConnector"
+    )
+    assert set(connectors) == {"hq\N{GRINNING FACE}", "leeds"}
+
+
+def test_clixml_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
+    deep = "<Obj><LST>" * 5000 + "</LST></Obj>" * 5000
+    with pytest.raises(ValueError, match="nests too deep"):
+        loaded(tmp_path / "c.xml", f"<Objs>{deep}</Objs>")
+
+
 def test_a_configuration_of_microsoft365dsc_is_a_seed(tmp_path: Path) -> None:
     tenant = loaded(tmp_path / "M365TenantConfig.ps1", DSC)
     connectors = rows(tenant, "Get-InboundConnector")
