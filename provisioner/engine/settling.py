@@ -24,9 +24,9 @@ async def settled(run: Run, change: Change) -> Change | Result:
         return change
     try:
         answers = [(query, await send(run.ports, query.request)) for query in queries]
-    except TenantError as error:
+        after = kind.resolved(change.after, answers)
+    except (TenantError, ValueError) as error:
         return Result(change.address, change.action, FAILED, f"its value could not be read: {error}")
-    after = kind.resolved(change.after, answers)
     if after is None:
         needed = ", ".join(map(str, kind.early(change.after)))
         detail = f"Exchange does not name its value yet: {needed} has to exist, in the plan or in the tenant"

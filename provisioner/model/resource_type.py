@@ -201,7 +201,8 @@ class ResourceType(Protocol[S]):
         """The reads that tell the values of an object that are not known while another does not exist; () for none."""
 
     def resolved(self, spec: S, answers: Sequence[tuple[Query, Answer]], /) -> S | None:
-        """The object with its pending values; None where the answers do not tell them."""
+        """The object with its pending values; None where the answers do not tell them. Raises ValueError for answers
+        of an unknown form."""
 
     def completed(self, spec: S, /) -> S:
         """A declared object with every value that its creation sends although the plan does not write it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,11 +19,12 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow.attempt import Attempt
 from provisioner.mailflow.picture import of_observed
 from provisioner.mailflow.submission import submitted
-from provisioner.model import Answer, GraphRequest, Observed, Request, Row, Unknown, request_key
+from provisioner.model import Answer, Cmdlet, GraphRequest, Observed, Request, Row, Unknown, request_key
 from provisioner.model.picture import Picture, Relay, SignIn
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
 from provisioner.resources import TYPES
+from provisioner.resources.canonical import identifier
 from provisioner.resources.rows import (
     accepted_domain,
     access_policy,
@@ -143,6 +144,23 @@ def _text(when: dt.datetime) -> str:
 # --- what the tenant has ---------------------------------------------------------------------------------------------
 
 
+def _listed(
+    observed: Observed, listing: Cmdlet, decode: Callable[[Sequence[Row]], Iterable[str]]
+) -> frozenset[str] | None:
+    """What a listing names; None where it could not be read, or has a row that does not tell."""
+    answer = observed.evidence.get(request_key(listing))
+    try:
+        return frozenset(decode(answer.rows)) if isinstance(answer, Answer) else None
+    except ValueError:
+        return None
+
+
+def _client_ids(rows: Sequence[Row]) -> Iterator[str]:
+    """The ids of the applications that are registered with Exchange. Raises ValueError for a row without one."""
+    for row in rows:
+        yield identifier(row, "AppId").lower()
+
+
 class _Tenant:
     """Switches, mailboxes, domains and connectors, as far as they were read."""
 
@@ -153,18 +171,8 @@ class _Tenant:
         people = rows_of(observed.evidence, user.LISTING)
         self._people = [(row, person) for row in people if (person := _person(row)) is not None]
         self._odd = len(rows) - len(self._boxes) + len(people) - len(self._people)
-        domains = observed.evidence.get(request_key(accepted_domain.REQUEST))
-        self.domains = (
-            frozenset(str(row.get("DomainName") or row.get("Name")).lower() for row in domains.rows)
-            if isinstance(domains, Answer)
-            else None
-        )
-        registered = observed.evidence.get(request_key(service_principal.LISTING))
-        self.applications = (
-            frozenset(str(row.get("AppId")).lower() for row in registered.rows)
-            if isinstance(registered, Answer)
-            else None
-        )
+        self.domains = _listed(observed, accepted_domain.REQUEST, accepted_domain.decode)
+        self.applications = _listed(observed, service_principal.LISTING, _client_ids)
         accounts = rows_of(observed.evidence, hve_account.LISTING)
         high_volume = frozenset(address for row in accounts for address in recipient.addresses(row))
         self.knowledge = Knowledge(self._names(), self._relays(), self._enabled(), high_volume)

@@ -44,7 +44,7 @@ from provisioner.model import (
 )
 from provisioner.model.picture import Contributions
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import DomainKey, domain_name, read_only
+from provisioner.resources.canonical import DomainKey, by_name, domain_name, lenient, read_only
 
 SPF, DMARC = "spf", "dmarc"
 SELECTORS = ("dkim-selector1", "dkim-selector2")
@@ -260,6 +260,9 @@ class DnsRecordType(BaseType):
         return "; ".join(sorted(live.servers or ()))
 
 
+_form = lenient(domain_name)
+
+
 def _values(spec: DnsRecord | None) -> set[str]:
     return set((spec.values if spec else None) or ())
 
@@ -301,13 +304,12 @@ def _is_pending(spec: DnsRecord) -> bool:
 
 
 def _targets(answer: Answer) -> Mapping[str, str]:
-    """The targets of the selectors that Exchange names, by the keys of their records."""
+    """The targets of the selectors that Exchange names, by the keys of their records. Raises ValueError."""
     found: dict[str, str] = {}
-    for row in answer.rows:
-        domain = str(row.get("Domain") or row.get("Name") or "").lower()
+    for domain, row in by_name(answer.rows, _form, "Domain", "Name", "Identity").items():
         for number in (1, 2):
-            target = row.get(f"Selector{number}CNAME")
-            if domain and isinstance(target, str) and target.strip():
+            target = None if isinstance(row, Unknown) else row.get(f"Selector{number}CNAME")
+            if isinstance(target, str) and target.strip():
                 found[f"{domain}/dkim-selector{number}"] = target.strip().lower().removesuffix(".")
     return found
 

@@ -17,6 +17,7 @@ from html import unescape
 from urllib.parse import quote
 
 from provisioner.model import Cmdlet, GraphRequest, Parameter, Row
+from provisioner.resources.canonical import domain_name, lenient
 from provisioner.senders.inventory import TlsVersion
 from provisioner.senders.observing import Observation, address, moment, source_ip, tls_version
 
@@ -32,6 +33,7 @@ PERMISSION = "ExchangeMessageTrace.Read.All (Graph), with admin consent"
 SERVICE_PRINCIPAL = "8bd644d1-64a1-4d4b-ae52-2e0cbf64e373"
 """Microsoft's application that answers for Graph. Without its service principal in the tenant Graph answers 401."""
 _PATH = "/admin/exchange/tracing/messageTraces"
+_form = lenient(domain_name)
 _OF_GRAPH = {
     "id": "MessageTraceId",
     "receivedDateTime": "Received",
@@ -157,7 +159,11 @@ def taken(events: Iterable[Row]) -> Taken | None:
 
 def ours(sender: str, domains: frozenset[str] | None) -> bool:
     """Whether a sender is of one of the tenant's domains; of any, where these could not be read."""
-    return domains is None or sender.rpartition("@")[2] in domains
+    return domains is None or _domain_of(sender) in domains
+
+
+def _domain_of(address: str) -> str:
+    return _form(address.rpartition("@")[2])
 
 
 def decode(rows: Iterable[Row], how: Mapping[Pair, Taken], domains: frozenset[str] | None) -> Iterator[Observation]:
@@ -177,7 +183,7 @@ def decode(rows: Iterable[Row], how: Mapping[Pair, Taken], domains: frozenset[st
         messages.add(known_by[0])
         found, received = how.get(pair), moment(row.get("Received"))
         failed = str(row.get("Status") or "").lower() == "failed"
-        inside = domains is not None and recipient.rpartition("@")[2] in domains
+        inside = domains is not None and _domain_of(recipient) in domains
         yield Observation(
             "message_traces",
             sender=pair[1],

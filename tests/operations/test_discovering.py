@@ -6,17 +6,19 @@ import asyncio
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.diagnostics import PermissionMissing
-from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest
+from provisioner.model import Answer, Cmdlet, DnsQuery, GraphRequest, Observed, Row, request_key
 from provisioner.operations.connection import Tenant
 from provisioner.operations.context import Silent
-from provisioner.operations.discovering import Asking, discover
+from provisioner.operations.discovering import Asking, _listed, discover
+from provisioner.resources.rows import accepted_domain
 from provisioner.senders import traces
 from provisioner.senders.inventory import Inventory, document, read
 from provisioner.settings import Profile
@@ -55,6 +57,18 @@ def _discovered(answers: dict[str, Any], days: int = 1) -> Inventory:
     tenant = Tenant(Ports(service, service, service), TenantIdentity("id", "contoso.onmicrosoft.com", frozenset()))
     context = Silent(Profile(tenant="contoso.onmicrosoft.com"), Path())
     return asyncio.run(discover(context, Asking(days, searches=False), tenant))
+
+
+@pytest.mark.parametrize(
+    ("rows", "domains"),
+    [
+        ([{"DomainName": "Bücher.example", "DomainType": "Authoritative"}], {"xn--bcher-kva.example"}),
+        ([{"DomainName": "contoso.com", "DomainType": "Authoritative"}, {"DomainName": None}], None),
+    ],
+)
+def test_a_listing_with_a_row_that_names_nothing_is_not_known(rows: list[Row], domains: set[str] | None) -> None:
+    observed = cast("Observed", SimpleNamespace(evidence={request_key(accepted_domain.REQUEST): Answer(tuple(rows))}))
+    assert _listed(observed, accepted_domain.REQUEST, accepted_domain.decode) == domains
 
 
 _ODD = st.one_of(

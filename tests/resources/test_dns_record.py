@@ -121,6 +121,12 @@ def test_a_selector_gets_the_target_that_exchange_names_or_waits_for_it() -> Non
     assert resolved is not None
     assert resolved.values == frozenset({TARGET})
     assert KIND.resolved(wanted, [(query, Answer())]) is None
+    twice = Answer(tuple({"Domain": "contoso.com", "Selector1CNAME": f"{n}.{TARGET}", "Guid": n} for n in "ab"))
+    assert KIND.resolved(wanted, [(query, twice)]) is None, "which of the two is meant cannot be told"
+    foreign = DnsRecord("xn--bcher-kva.example/dkim-selector1")
+    named = KIND.resolved(foreign, [(query, Answer(({"Domain": "Bücher.example", "Selector1CNAME": TARGET},)))])
+    assert named is not None
+    assert named.values == frozenset({TARGET})
 
 
 def test_what_exists_is_only_replaced_with_a_guard() -> None:
