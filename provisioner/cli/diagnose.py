@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from provisioner.border import Border, read_ordinary
+from provisioner.border import read_named
 from provisioner.cli.options import output_format
 from provisioner.cli.session import Session
 from provisioner.diagnosis.diagnose import Diagnosis, diagnose
@@ -18,7 +18,6 @@ from provisioner.diagnosis.evidence import Evidence, proposal
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.connection import run
 from provisioner.operations.diagnosing import cloud_of, evidence_of
-from provisioner.plan.files import outside
 from provisioner.render.escape import visible
 
 _MOST_BYTES = 4 * 2**20
@@ -99,10 +98,7 @@ def _read(text: Sequence[str], file: Path | None) -> str:
         if file is None or str(file) == _STANDARD_INPUT:
             content = sys.stdin.buffer.read(_MOST_BYTES)
         else:
-            inside = Border.of(file)
-            if not inside.admits(file):
-                raise InputError([outside(file, inside)])
-            content = read_ordinary(file, _MOST_BYTES)
+            content = read_named(file, _MOST_BYTES)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         hint = "name a text file, or leave --file out and pipe the text in"

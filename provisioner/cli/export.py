@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from provisioner.border import Border, read_ordinary, write_result
+from provisioner.border import read_named, write_result
 from provisioner.cli.options import excludes, targets
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError
@@ -17,7 +17,7 @@ from provisioner.operations.exporting import export, export_folder, known_of
 from provisioner.operations.loading import Selection
 from provisioner.operations.proposing import written
 from provisioner.plan.export import NOTHING_KNOWN, Export, Exported
-from provisioner.plan.files import as_seen, is_plan_file, outside
+from provisioner.plan.files import as_seen, is_plan_file
 from provisioner.plan.yaml_nodes import LARGEST_BYTES
 
 
@@ -130,10 +130,7 @@ def _there(out: Path | None) -> str | None:
     try:
         if out is None or not os.path.lexists(out):
             return None
-        inside = Border.of(out)
-        if not inside.admits(out):
-            raise InputError([outside(out, inside)])
-        return read_ordinary(out, LARGEST_BYTES).decode("utf-8")
+        return read_named(out, LARGEST_BYTES).decode("utf-8")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError([Diagnostic("EXPORT-FILE", f"{as_seen(out or Path())} cannot be read: {why}")]) from error

@@ -20,12 +20,11 @@ from typing import Any
 import click
 import yaml
 
-from provisioner.border import Border, leads_out, make_private, read_ordinary, write_file
+from provisioner.border import leads_out, make_private, read_named, read_ordinary, write_file
 from provisioner.cli.groups import Group
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, Unavailable
 from provisioner.operations import sandboxes
-from provisioner.plan.files import outside
 from provisioner.render.escape import visible
 from provisioner.settings.files import profile_toml
 
@@ -412,11 +411,8 @@ def _seed(file: Path) -> Any:
 
     An alias of YAML stands for what it names, and aliases of aliases for more than any memory holds.
     """
-    inside = Border.of(file)
-    if not inside.admits(file):
-        raise InputError([outside(file, inside)])
     try:
-        raw = read_ordinary(file, _LARGEST_SEED_BYTES)
+        raw = read_named(file, _LARGEST_SEED_BYTES)
         # Windows PowerShell writes UTF-16 where it is not told otherwise.
         text = raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
         if file.suffix.lower() == ".ps1" or text.lstrip()[:1] == "<":

@@ -24,7 +24,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from provisioner import platforms
-from provisioner.border import make_private, read_ordinary
+from provisioner.border import Border, make_private, read_ordinary
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
 from provisioner.extras import need
@@ -145,11 +145,17 @@ def open_sandbox(
 
 
 def check_start(seeds: Sequence[Path]) -> None:
-    """Raise InputError where no sandbox can start: without its libraries, or for a seed that is not a file."""
+    """Raise InputError where no sandbox can start: without its libraries, or for a seed that is not a file.
+
+    The sandbox quotes what is wrong with a seed: no link of a checkout is followed out of it.
+    """
     need("sandbox", "the sandbox")
     for seed in seeds:
         if not seed.is_file():
             raise InputError([Diagnostic("SEED-MISSING", f"{seed} is not there", "name a seed or an export")])
+        if not Border.of(seed).holds(seed):
+            what = f"{seed} cannot be read: a link of the checkout leads out of it"
+            raise InputError([Diagnostic("SEED-UNREADABLE", what, "name the file itself")])
 
 
 def opened_log(path: Path) -> IO[bytes]:

@@ -47,6 +47,7 @@ NAMED = {
     "report": (("senders", "discover", "--report", "x"), 3),
     "ring": (("senders", "rehearse", "--ring", "x"), 3),
     "approved": (("fleet", "apply", "plan.yaml", "--approved", "x"), 3),
+    "seed": (("sandbox", "start", "--seed", "x", "--state", "st"), 3),
     "replay": (("plan", "plan.yaml", "--replay", "x"), 3),
 }
 
