@@ -32,7 +32,7 @@ def test_a_value_that_cannot_be_read_is_an_error_of_its_change(
     kind: Any = SimpleNamespace(
         pending=lambda _: (Query(Cmdlet("Get-DkimSigningConfig"), frozenset()),), resolved=resolved
     )
-    run = cast(Run, SimpleNamespace(kind=lambda _: kind, ports=None))
+    run = cast("Run", SimpleNamespace(kind=lambda _: kind, ports=None))
     monkeypatch.setattr(settling, "send", send)
     change = Change(ADDRESS, Action.CREATE, None, object())
     found = asyncio.run(settling.settled(run, change))
