@@ -12,10 +12,10 @@ import itertools
 import json
 import logging
 import platform
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -40,7 +40,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions, Serializer, error  # noqa: E4
 from dbos._serialization import DBOSDefaultSerializer  # noqa: E402
 
 from provisioner.diagnostics import Diagnostic, InputError  # noqa: E402
-from provisioner.fleet.store import Place, engine_of  # noqa: E402
+from provisioner.fleet.store import GONE, Place, StoreGone, engine_of  # noqa: E402
 from provisioner.fleet.waves import Look, Run, Work, look  # noqa: E402
 from provisioner.model.fleet import Outcome  # noqa: E402
 
@@ -49,6 +49,9 @@ __all__ = [
 ]  # fmt: skip
 
 DBOSException = error.DBOSException
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 QUEUE, PLAN, APPLY, NIGHTLY = "tenants", "plan", "apply", "nightly"
 APPLICATION = "exchange-provisioner"
@@ -111,10 +114,24 @@ def silence() -> None:
 # --- what the engine has ---------------------------------------------------------------------------------------------
 
 
+def _answered(method: Callable[Concatenate[Works, P], T]) -> Callable[Concatenate[Works, P], T]:
+    """A question to the store that raises StoreGone where the store goes away meanwhile."""
+
+    @functools.wraps(method)
+    def asked(works: Works, /, *arguments: P.args, **options: P.kwargs) -> T:
+        try:
+            return method(works, *arguments, **options)
+        except GONE as error:
+            raise StoreGone(works.place, error) from error
+
+    return asked
+
+
 @dataclass(slots=True)
 class Works:
     """The engine's records, for who looks at a run or begins its work. Needs no worker."""
 
+    place: Place
     client: DBOSClient
     engine: sa.Engine | None = None
 
@@ -142,12 +159,13 @@ class Works:
             retry_connection_errors=False,
         )
         try:
-            yield cls(client, engine)
+            yield cls(place, client, engine)
         finally:
             client.destroy()
             if engine is not None:
                 engine.dispose()
 
+    @_answered
     def of_run(
         self, run: Run, cut_off: Container[str] = (), returned: Container[str] = ()
     ) -> Mapping[str, Sequence[Work]]:
@@ -161,6 +179,7 @@ class Works:
             found.setdefault(name, []).append(Work(int(number), status, outcome, row.workflow_id in cut_off))
         return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
 
+    @_answered
     def under_way(self, run: Run) -> Mapping[str, Sequence[str]]:
         """The ids of the works of a run that a worker has, by worker."""
         found: dict[str, list[str]] = {}
@@ -170,6 +189,7 @@ class Works:
             found.setdefault(row.executor_id or "", []).append(row.workflow_id)
         return found
 
+    @_answered
     def begun(self, id_: str) -> Mapping[str, str] | None:
         """Where an apply began, by what its worker recorded before; None for what has written nothing yet."""
         steps = self.client.list_workflow_steps(id_)
@@ -187,6 +207,7 @@ class Works:
             return False
         return True
 
+    @_answered
     def begin(self, run: Run, seen: Look) -> None:
         """Begin what is due. What was begun already, by whomever, stays as it is.
 
@@ -203,6 +224,7 @@ class Works:
                 for options, arguments in some:
                     self.client.enqueue_in_transaction(connection, options, *arguments)
 
+    @_answered
     def under_way_elsewhere(self, worker: str) -> Mapping[str, Sequence[str]]:
         """The ids of the works that other workers have, by worker."""
         found: dict[str, list[str]] = {}
@@ -211,6 +233,7 @@ class Works:
                 found.setdefault(row.executor_id, []).append(row.workflow_id)
         return found
 
+    @_answered
     def give_back(self, id_: str, worker: str) -> None:
         """Return the work of a dead worker to the queue, unless another worker has it by now.
 
@@ -219,6 +242,7 @@ class Works:
         """
         self.client._sys_db.reenqueue_for_recovery(id_, [worker], QUEUE)
 
+    @_answered
     def cancel(self, run: Run) -> None:
         """Take what has not begun out of the queue."""
         queued = self.client.list_workflows(

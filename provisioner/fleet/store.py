@@ -102,7 +102,7 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except sa.exc.OperationalError as error:
+        except GONE as error:
             raise StoreGone(self.place, error) from error
 
     # --- runs --------------------------------------------------------------------------------------------------------
@@ -170,10 +170,14 @@ class Store:
         return str(row.document)
 
 
+GONE = (sa.exc.OperationalError, sa.exc.InterfaceError)
+"""What SQLAlchemy raises where a database cannot be reached, or goes away in the middle of a question."""
+
+
 class StoreGone(InputError):
     """The store cannot be reached, for now."""
 
-    def __init__(self, place: Place, error: sa.exc.OperationalError) -> None:
+    def __init__(self, place: Place, error: sa.exc.DBAPIError) -> None:
         where = place.file or place.url
         why = str(error.orig).strip().splitlines()
         what = f"the store {where} cannot be used: {why[0] if why else type(error.orig).__name__}"

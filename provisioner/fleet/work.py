@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from provisioner import platforms
 from provisioner.border import make_private
@@ -18,7 +18,7 @@ from provisioner.changes import changeset
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError, TenantIncomplete
 from provisioner.fleet.description import Fleet, FleetTenant
-from provisioner.fleet.store import Store
+from provisioner.fleet.store import Store, StoreGone
 from provisioner.fleet.waves import Run
 from provisioner.model import Change
 from provisioner.model.fleet import ErrorDocument, Kind, Outcome, State
@@ -31,6 +31,9 @@ from provisioner.operations.planning import plan
 from provisioner.operations.state import word
 from provisioner.plan.variables import Given
 from provisioner.settings import Profile
+
+T = TypeVar("T")
+_STORE_PAUSE_S = 1.0
 
 Profiles = Callable[[str], Profile]
 """The profile with a name, from the settings of this machine. Raises InputError."""
@@ -50,16 +53,16 @@ class OneRun(Silent):
 class Stops:
     """The applies that are under way here, so that they can be asked to begin no further write."""
 
-    _events: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=dict)
+    _events: dict[object, tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _all: bool = False
 
     @contextmanager
     def entered(self, run: str) -> Iterator[asyncio.Event]:
         """An event for the apply of a run, in its event loop (`ApplyOptions.stopping`)."""
-        event, key = asyncio.Event(), f"{run}/{id(object())}/{threading.get_ident()}"
+        event, key = asyncio.Event(), object()
         with self._lock:
-            self._events[key] = (asyncio.get_running_loop(), event)
+            self._events[key] = (run, asyncio.get_running_loop(), event)
             if self._all:
                 event.set()
         try:
@@ -72,8 +75,8 @@ class Stops:
         """Let what is in flight end, and nothing begin: of one run, or of all for good."""
         with self._lock:
             self._all = self._all or not run
-            for key, (loop, event) in self._events.items():
-                if key.startswith(f"{run}/") or not run:
+            for of_run, loop, event in self._events.values():
+                if not run or run == of_run:
                     loop.call_soon_threadsafe(event.set)
 
     @property
@@ -99,6 +102,14 @@ class Hands:
         given = {name: Given(value, origin) for name, value in tenant.variables.items()}
         return OneRun(self.profiles(tenant.profile), self.folder, given, self.clock, self.fleet.border)
 
+    def ask(self, question: Callable[[], T]) -> T:
+        """What the store answers. One that cannot be reached is waited for: a tenant does not fail by that."""
+        while True:
+            try:
+                return question()
+            except StoreGone:
+                self.clock.pause(_STORE_PAUSE_S)
+
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def plan(self, run: Run, name: str, kind: Kind) -> Outcome:
@@ -116,7 +127,7 @@ class Hands:
 
     def _told(self, name: str, act: Callable[[FleetTenant], Outcome]) -> Outcome:
         """The outcome of an action, with how long it took; an error is an outcome too."""
-        began = time.monotonic()
+        began = self.clock.monotonic()
         try:
             outcome = act(self.fleet.tenants[name])
         except KeyError:
@@ -126,7 +137,7 @@ class Hands:
         except Exception as error:  # noqa: BLE001 - one tenant's fault must not end the run of the others
             place = self.fault(error)
             outcome = _failed("fault", 1, f"a fault of provisioner, {type(error).__name__}. Details: {place}")
-        outcome["seconds"] = round(time.monotonic() - began, 3)
+        outcome["seconds"] = round(self.clock.monotonic() - began, 3)
         return outcome
 
     def _plan(self, run: Run, tenant: FleetTenant) -> Outcome:
@@ -134,7 +145,7 @@ class Hands:
         document = changeset.to_document(found)
         digest = document["provisioner"]["digest"]
         text = json.dumps(document, ensure_ascii=False)
-        self.store.keep(digest, text)
+        self.ask(lambda: self.store.keep(digest, text))
         if found.pending:
             self._write(run, tenant, text)
         state: State = "planned" if found.pending else "no_changes"
@@ -160,7 +171,7 @@ class Hands:
 
     def _apply(self, run: Run, tenant: FleetTenant, digest: str) -> Outcome:
         context, selection = self.context(tenant), Selection(allows=run.allows)
-        file = self._write(run, tenant, self.store.change_set(digest))
+        file = self._write(run, tenant, self.ask(lambda: self.store.change_set(digest)))
         saved = load_saved(context, file, Terms(digest=digest, selection=selection))
         options = ApplyOptions(run.wait_s, run.lock_wait_s, stopping=lambda: self.stops.entered(run.id))
         applied = run_operation(apply(context, saved, selection, options))

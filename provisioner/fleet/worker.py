@@ -172,12 +172,8 @@ class Worker:
         return apply
 
     def _run(self, id_: str) -> Run:
-        """A run as it is now. A store that cannot be reached is waited for."""
-        while True:
-            try:
-                return self.hands.store.run(id_)
-            except StoreGone:
-                self.hands.clock.pause(1.0)
+        """A run as it is now."""
+        return self.hands.ask(lambda: self.hands.store.run(id_))
 
     @contextmanager
     def _busy(self) -> Iterator[None]:

@@ -11,8 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 from dbos._serialization import deserialize_args
 
 from provisioner.diagnostics import InputError
@@ -20,7 +22,7 @@ from provisioner.fleet import description, desk, liveness
 from provisioner.fleet.durable import QUEUE, Json, Works
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.runs import run_over
-from provisioner.fleet.store import Place
+from provisioner.fleet.store import Place, Store, StoreGone
 from provisioner.fleet.work import Hands, Stops
 from provisioner.model.fleet import FleetReport
 from provisioner.settings import Profile
@@ -283,6 +285,40 @@ def test_what_was_claimed_and_not_begun_when_the_worker_ends_is_done_by_the_next
         assert (len(begun), sorted(t["state"] for t in left["tenants"])) == (1, ["failed", "queued"])
         done = here.work(fleet, run, 1, desk.Surroundings(nobody, tmp_path / "state"))
         assert {t["state"] for t in done["tenants"]} == {"failed"}
+
+
+def test_a_store_that_goes_away_in_the_middle_of_a_question_is_waited_for(
+    tmp_path: Path, fleet: description.Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        run, ask, asked = here.begin(fleet, "plan", (), desk.Terms()), here.works.client.list_workflows, [0]
+
+        def list_workflows(**options: Any) -> Any:
+            asked[0] += 1
+            if asked[0] == 3:
+                raise sa.exc.OperationalError("SELECT", {}, Exception("server closed the connection unexpectedly"))
+            return ask(**options)
+
+        monkeypatch.setattr(here.works.client, "list_workflows", list_workflows)
+        done = here.work(fleet, run, 1, desk.Surroundings(nobody, tmp_path / "state", note=notes.append))
+    assert {t["state"] for t in done["tenants"]} == {"failed"}
+    assert [note.rpartition("; ")[2] for note in notes] == ["trying again"]
+
+
+def test_a_step_waits_for_a_store_that_cannot_be_reached(tmp_path: Path, fleet: description.Fleet) -> None:
+    clock, place = FastClock(), Place("", tmp_path / "store.sqlite")
+    gone = StoreGone(place, sa.exc.OperationalError("SELECT", {}, Exception("the server is starting up")))
+    answers: list[Any] = [gone, gone, "sha256:0"]
+
+    def question() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, StoreGone):
+            raise answer
+        return str(answer)
+
+    hands = Hands(fleet, cast("Store", None), nobody, tmp_path, clock)
+    assert (hands.ask(question), clock.monotonic()) == ("sha256:0", 2.0)
 
 
 # --- by schedule -----------------------------------------------------------------------------------------------------
