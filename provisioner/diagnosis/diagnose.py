@@ -3,7 +3,7 @@
 Precision comes before recall: a line that is not known is said to be unknown, and one that another server wrote is said
 to be that server's. `reading` takes the wrappings off a text, `speakers` tells who wrote each line, `matching` finds
 the sign that a line shows (from `table`), `dialogue` what was overcome later, `facts` the addresses, `questions` what a
-tenant could answer and what to write into a plan. Pure.
+tenant could answer and what to write into a plan, `quoting` strikes credentials out of what is shown. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from provisioner.diagnosis.dialogue import Refused, accepted, coded, refusals
 from provisioner.diagnosis.facts import NOTHING_TOLD, Facts, facts_of
 from provisioner.diagnosis.matching import Candidate, of_line, unanswered
 from provisioner.diagnosis.questions import Question, plan_for, questions_for
-from provisioner.diagnosis.reading import ENHANCED, MOST_IN_A_LINE, REFUSAL, readable, short
+from provisioner.diagnosis.quoting import short
+from provisioner.diagnosis.reading import ENHANCED, MOST_IN_A_LINE, REFUSAL, readable
 from provisioner.diagnosis.services import AZURE
 from provisioner.diagnosis.speakers import EXCHANGE, ON_PREMISES, PERSONAL, is_personal, speakers
 from provisioner.diagnosis.table import FOLLOWS

@@ -188,14 +188,21 @@ _NO_ANSWER = re.compile(
     r"ETIMEDOUT|timed?[ -]?out|ECONNREFUSED|connection refused|actively refused|no route to host|EHOSTUNREACH"
     r"|ENETUNREACH|failed to respond|not properly respond|could not connect|couldn't connect|can't connect"
     r"|cannot connect|unable to connect|connection failed|network is unreachable|host is unreachable|failed to connect"
-    r"|connect error 100",
+    r"|connect error 100|(?:587|465|25)\)?: connect: (?:permission denied|operation not permitted)"
+    # Windows in German, French and Spanish: WSAETIMEDOUT, WSAECONNREFUSED
+    r"|nach einer bestimmten zeitspanne nicht (?:richtig|ordnungsgemäß) reagiert|verbindung verweigerte"
+    r"|n'a pas répondu convenablement|l'a expressément refusée"
+    r"|no respondió adecuadamente tras un periodo|denegó expresamente dicha conexión",
     re.IGNORECASE,
 )
 _NO_HOST = re.compile(
     r"ENOTFOUND|EAI_AGAIN|EREFUSED|ESERVFAIL|name or service not known|nodename nor servname|no such host"
     r"|could not resolve|couldn't resolve|unknown ?(?:smtp )?host|name resolution|getaddrinfo failed|host not found"
-    r"|cannot locate host|(?:name|host) could not be (?:resolved|found)|server misbehaving|NXDOMAIN"
-    r"|no address associated|lookup \S+ on \S+:53|could not find host",
+    r"|cannot locate host|(?:name|host) could not be (?:resolved|found)|server misbehaving|NXDOMAIN|SERVFAIL"
+    r"|no address associated|lookup \S+ on \S+:53|could not find host|unable to resolve"
+    # .NET in German, French, Spanish and Italian
+    r"|(?:remotename|hostname) konnte nicht aufgelöst werden|nom distant n'a pas pu être résolu"
+    r"|no se puede resolver el nombre remoto|impossibile risolvere il nome remoto",
     re.IGNORECASE,
 )
 _DROPPED = re.compile(

@@ -150,7 +150,3 @@ def squash(text: str) -> str:
     for pattern, whole in _CONTRACTIONS:
         lower = pattern.sub(whole, lower)
     return re.sub(r"[^a-z0-9]+", "", lower)
-
-
-def short(line: str) -> str:
-    return line if len(line) <= 400 else f"{line[:399]}…"

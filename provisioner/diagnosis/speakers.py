@@ -20,14 +20,20 @@ EXCHANGE = ""
 ON_PREMISES = "an Exchange Server on premises"
 PERSONAL = "a personal Outlook.com account"
 
+_DOMAINS = "|".join(map(re.escape, MAIL_DOMAINS))
 _MARK = re.compile(
-    rf"\.prod\.(?:protection\.)?(?:{'|'.join(map(re.escape, MAIL_DOMAINS))})"
-    r"|\bas\(?\d{4,}\)?|\[hostname=[a-z0-9]{8,}\."
+    rf"\.prod\.(?:protection\.)?(?:{_DOMAINS})"
+    r"|\bas\(?\d{4,}\)?|\[hostname=[a-z0-9]{8,}\.|\baadsts\d{5,}"
     # The number that consumer Outlook.com's own servers end an answer with.
     r"|\(-\d{6,}:\d+:-\d+\)"
     # What Exchange Online says about a server outside, whose own words follow.
     r"|remote server returned (?:unknown|an error|message|not|access|invalid)|\b5\.(?:1\.351|0\.350|7\.350|7\.367)\b"
 )
+_SIGNED = re.compile(
+    r"\b[45]\d\d [^\[]{0,600}\[(?:hostname=)?[a-z0-9]{6,24}\.(?:[a-z0-9\-]{1,40}\.){1,4}"
+    rf"(?:{_DOMAINS})(?: 20\d\d-[^\]]{{0,60}})?\]"
+)
+"""A reply that ends with the name of the server of Exchange Online that gave it."""
 _SAID = re.compile(
     r"\b(?:host|server) ([\w.\- ]{3,120}?) ?\[[^\]]{0,60}\](?::\d+)?:? (?:said|refused|smtp error from remote)"
     r"|\bh=([\w.\-]{3,120}) \["
@@ -70,7 +76,8 @@ def _of_line(line: str) -> str | None:
     if _LOCAL.search(lower):
         return "the local mail server"
     said = _SAID.search(lower)
-    if said:
+    # A client may know the service by an alias, or speak to it through a proxy: the signature tells.
+    if said and not _SIGNED.search(lower):
         speaker = (said[1] or said[2]).replace(" ", "")
         return EXCHANGE if _HOME.search(speaker) else speaker
     # A fold may stand inside the name.

@@ -81,12 +81,17 @@ CLOUDS = {
 MAIL_DOMAINS = (
     "outlook.com",
     "office365.com",
+    "ms-acdc.office.com",
+    "tm-4.office.com",
     "mx.microsoft",
     "office365.us",
     "partner.outlook.cn",
     "exchangelabs.com",
 )
-"""The domains in which hosts that speak for Exchange Online in mail are, in every cloud."""
+"""The domains in which hosts that speak for Exchange Online in mail are, in every cloud.
+
+`ms-acdc.office.com` and `tm-4.office.com` are what smtp.office365.com leads to as an alias; Exim logs that name.
+"""
 
 _BY_HOST = {"office365.us": "gcc_high", "partner.outlook.cn": "china"}
 
