@@ -99,15 +99,25 @@ def read(
     paths = [path] if isinstance(path, Path) else path
     files = _Files(found, border or Border.of(paths[0]))
     given = files.values(paths, variables or {})
+    before = len(found.errors)
     files.read(paths)
-    complete = not found.errors and all(p.complete and p.root is not None for p in files.parsed)
+    read_to_the_end = len(found.errors) == before and all(p.complete and p.root is not None for p in files.parsed)
+    complete = not found.errors and read_to_the_end
     found.items += [d for p in files.parsed for d in p.diagnostics]
     roots = [p.root for p in files.parsed if p.root is not None]
     desired = _Reading(types, today, found, given).desired(roots, complete=complete)
+    if not read_to_the_end:
+        found.items = [d for d in found.items if d.id not in _OF_OTHER_FILES]
     digest = plan_files.digest(files.files, desired.variables)
     desired = dataclasses.replace(desired, digest=digest, files=tuple(f.path for f in files.files))
     unquoted = {f.path for f in files.files if f.outside}
     return desired, sorted((_withheld(d, unquoted) for d in found.items), key=place_of)
+
+
+_OF_OTHER_FILES = frozenset({
+    "VARIABLE-UNDECLARED", "VARIABLE-UNKNOWN", "VARIABLE-UNUSED", "SITE-UNKNOWN", "APPLICATION-UNKNOWN", "VIA-UNKNOWN",
+})  # fmt: skip
+"""What may be wrong only because a file could not be read: the name may be declared, or used, there."""
 
 
 def _withheld(diagnostic: Diagnostic, unquoted: Collection[str]) -> Diagnostic:

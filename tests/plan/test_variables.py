@@ -255,3 +255,17 @@ def test_a_folder_has_values_for_its_variables(tmp_path: Path) -> None:
         "PLAN-KEY-TWICE",
         "VARIABLE-UNDECLARED",
     ]
+
+
+def test_a_name_of_a_file_that_cannot_be_read_is_not_called_unknown(tmp_path: Path) -> None:
+    """The value would be taken out on our advice, and the plan would be wrong once the file is there."""
+    (tmp_path / "plan.yaml").write_text(
+        HEAD
+        + "include: [shared.yaml]\nvariables: { unused: { type: domain, default: contoso.com } }\n"
+        + 'dkim: { "${domain}": { enabled: true } }\ndevices:\n  mfp: { site: hq, from: mfp@contoso.com, '
+        + 'recipients: anyone, supports: { tls: "1.2", authentication: [] } }\n'
+    )
+    (tmp_path / "a.auto.yaml").write_text("domain: fabrikam.com\n")
+    with pytest.raises(InputError) as wrong:
+        document.load(tmp_path, TYPES, today=dt.date(2026, 11, 23))
+    assert [d.id for d in wrong.value.found] == ["PLAN-FILE-MISSING"]
