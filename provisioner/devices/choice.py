@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from provisioner.mailflow import high_volume
+from provisioner.mailflow import high_volume, submission
 from provisioner.mailflow.basic_authentication import BASIC_ENDING, HVE_BASIC_ENDING
 from provisioner.mailflow.deciding import rejects_direct_send
 from provisioner.mailflow.picture import of_declared
@@ -39,13 +39,14 @@ from provisioner.model.devices import (
     Device,
     is_pattern,
 )
+from provisioner.resources.rows import external_limit
 
-RECIPIENTS_PER_DAY = 10_000  # per mailbox, in 24 hours
+RECIPIENTS_PER_DAY = submission.MOST_RECIPIENTS_A_DAY
 MESSAGES_PER_MINUTE = 30  # per mailbox; what is above is delayed
 CONNECTIONS = 3  # per mailbox, at once
-RECIPIENTS_PER_MESSAGE, MOST_RECIPIENTS_PER_MESSAGE = 500, 1_000  # as it comes, and as an administrator may set it
+RECIPIENTS_PER_MESSAGE, MOST_RECIPIENTS_PER_MESSAGE = submission.DEFAULT_RECIPIENTS, submission.MOST_RECIPIENTS
 INITIAL_DOMAIN_EXTERNAL = 100  # external recipients in 24 hours from all *.onmicrosoft.com senders together
-TENANT_EXTERNAL = 10_000  # external recipients of a tenant with one licence; it grows with the licences
+TENANT_EXTERNAL = external_limit.FIRST_LICENCE  # of a tenant with one licence; it grows with the licences
 HVE_RECIPIENTS_PER_MESSAGE = high_volume.RECIPIENTS
 
 NAMES = {
