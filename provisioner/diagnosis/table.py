@@ -88,6 +88,9 @@ SIGNS: tuple[Sign, ...] = (
        "No compatible authentication mechanisms found", "offered no compatible authentication mechanisms",
        "No authentication type succeeded", "server does not offer authentication", tier=FOLLOWS),
     _s("login-refused", "Login denied", codes="5.7.3 5.7.139", tier=GENERIC),
+    # What clients say of a refused login in words of their own, where they name Exchange Online.
+    _s("login-refused", "Login denied", "Could not authenticate", "Authentication failed", "SMTP authentication error",
+       tier=GENERIC, home=True, unless=("generic failure", "no mechanism available", "Connection lost", "AADSTS")),
     _s("auth-type-unknown", "Unrecognized authentication type", codes="5.7.4 504"),
     _s("tls-too-old", "TLS 1.0 and 1.1 are not supported", "aka.ms/smtp_auth_tls", "alert protocol version"),
     _s("login-refused", "Mailbox cannot be accessed", tier=GENERIC, home=True),
