@@ -96,6 +96,9 @@ def email_address(text: str) -> str:
     """
     local, at, domain = text.rpartition("@")
     fault = ""
+    if at and "*" in local:
+        hint = "write each address; a pattern may stand under from of a device, ignore, protect and allow"
+        raise refusal("EMAIL-INVALID", f'"{text}" is not an e-mail address, but a pattern', hint)
     if at and len(local) <= 64 and _LOCAL_PART.fullmatch(local.lower()):
         try:
             return f"{local.lower()}@{domain_name(domain)}"
