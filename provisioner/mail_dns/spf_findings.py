@@ -72,7 +72,7 @@ def spf_findings(
         return list(_of_the_set(domain, answer, published, [*map(_ip_term, uncovered), *always]))
     text = published[0]
     found = [*_lookalikes(domain, answer, ""), *_of_the_record(domain, text, answer)]
-    found += [*_of_the_survey(domain, survey), *_of_the_senders(domain, text, uncovered)]
+    found += [*_of_the_survey(domain, text, survey), *_of_the_senders(domain, text, uncovered)]
     found += _of_exchange(domain, text, lacks, exchange, survey)
     # Every finding that asks for another record asks for the same one, with all of them corrected.
     best = improve(text, terms, next((s for s in answer.strings if "".join(s) == text), ()))
@@ -129,6 +129,16 @@ def _of_the_record(domain: str, text: str, answer: DnsAnswer) -> Iterable[DnsFin
         record = parse(text)
     except SpfSyntaxError as error:
         yield _broken(domain, text, error, answer)
+        return
+    for term in _glued(record):
+        yield DnsFinding(
+            "SPF-SYNTAX",
+            ERROR,
+            domain,
+            f'the SPF record of {domain} is wrong: "{term}" lacks a blank in front of -all',
+            "write the blank",
+            remove=_txt(domain, text),
+        )
         return
     if len(text) > _MOST_CHARACTERS:
         yield DnsFinding(
@@ -214,9 +224,10 @@ def _of_the_ending(domain: str, text: str, record: SpfRecord) -> Iterable[DnsFin
         )
 
 
-def _of_the_survey(domain: str, survey: SpfSurvey) -> Iterable[DnsFinding]:
+def _of_the_survey(domain: str, text: str, survey: SpfSurvey) -> Iterable[DnsFinding]:
+    glued = tuple(_glued(parse(text))) if _parses(text) else ()
     for where, problem in survey.problems:
-        if where == domain and problem.startswith("wrong at"):
+        if (where == domain and problem.startswith("wrong at")) or (glued and problem.startswith(glued)):
             continue  # told by the record itself, with its hint
         many = survey.lookups > MOST_LOOKUPS and problem.endswith("are allowed")
         yield DnsFinding(
@@ -226,6 +237,8 @@ def _of_the_survey(domain: str, survey: SpfSurvey) -> Iterable[DnsFinding]:
             f"SPF of {domain} cannot be worked out: {problem}" + ("" if where == domain else f" (at {where})"),
             "replace includes by the addresses behind them, or send by another domain"
             if many
+            else "take the term out, or correct the name in it"
+            if "leads nowhere" in problem
             else "correct that record",
         )
     if len(survey.voids) > MOST_VOID:
@@ -259,7 +272,7 @@ def _of_the_senders(domain: str, text: str, uncovered: Sequence[Network]) -> Ite
 
 
 def _of_exchange(domain: str, text: str, include: str, exchange: Passing, survey: SpfSurvey) -> Iterable[DnsFinding]:
-    if not include:
+    if not include or _meant(text, include):
         return
     if exchange is Passing.LISTED:
         yield DnsFinding(
@@ -283,6 +296,11 @@ def _of_exchange(domain: str, text: str, include: str, exchange: Passing, survey
     what = f"the record includes {others[0]}, which is another Microsoft cloud than the profile's ({include})"
     fix = f"correct `cloud` in the profile, or replace include:{others[0]} by include:{include}"
     yield DnsFinding("SPF-EXCHANGE-CLOUD", ERROR, domain, what, fix)
+
+
+def _meant(text: str, include: str) -> bool:
+    """Whether a wrong record has the include, so that it is enough to correct the record."""
+    return not _is_sound(text) and f"include:{include}" in (repair(text) or text).lower().split()
 
 
 def _other_clouds(survey: SpfSurvey, include: str) -> Sequence[str]:
@@ -327,7 +345,7 @@ def improve(text: str, terms: Iterable[str], strings: Sequence[str] = ()) -> str
 
     `strings` are the strings that the record is published in: a blank may have been lost between them.
     """
-    base = text if _parses(text) else (_rejoined(strings) or repair(text))
+    base = text if _is_sound(text) else (_rejoined(strings) or repair(text))
     if base is None:
         return None
     if any(other.partition("=")[0].lower() in _MEANT_AS_TERM for other in parse(base).others):
@@ -353,7 +371,7 @@ def merge(texts: Sequence[str], terms: Iterable[str]) -> str:
     kept: dict[str, str] = {}
     endings: list[str] = []
     for text in sorted(texts):
-        fixed = text if _parses(text) else repair(text)
+        fixed = text if _is_sound(text) else repair(text)
         for part in (fixed or "v=spf1").split(" ")[1:]:
             name = part.lower().lstrip("+")
             if name.lstrip("-~?") == "all":
@@ -378,6 +396,15 @@ def _parses(text: str) -> bool:
     except SpfSyntaxError:
         return False
     return True
+
+
+def _is_sound(text: str) -> bool:
+    return _parses(text) and not any(_glued(parse(text)))
+
+
+def _glued(record: SpfRecord) -> Iterable[str]:
+    """Terms that -all is glued to: `include:spf.example.com-all` has the form of a name, and no such name exists."""
+    return (m.text for m in record.mechanisms if m.name != "all" and m.text.lower().endswith("-all"))
 
 
 def _ip_term(network: Network) -> str:

@@ -219,6 +219,11 @@ def test_an_egress_address_that_spf_does_not_name_gets_the_exact_record(server: 
             "v=spf1 include:spf.protection.outlook.com ~all",
         ),
         (
+            "v=spf1 include:spf.protection.outlook.com-all",
+            "SPF-SYNTAX",
+            "v=spf1 include:spf.protection.outlook.com -all",
+        ),
+        (
             "v=spf1 ip4=203.0.113.1 include:spf.protection.outlook.com -all",
             "SPF-EQUALS-SIGN",
             "v=spf1 ip4:203.0.113.1 include:spf.protection.outlook.com -all",
@@ -249,6 +254,20 @@ def test_a_wrong_spf_record_gets_the_right_one(server: NameServer, published: st
     report = look(server, contoso(spf=published), MailDomain("contoso.com", dkim=TARGETS))
     assert finding(report, name).publish[0].value == proposed
     assert look(server, contoso(spf=proposed), MailDomain("contoso.com", dkim=TARGETS)).ids == frozenset()
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        "v=spf1 ipv4:203.0.113.1 include:spf.protection.outlook.com -all",
+        "v=spf1 include:spf.protection.outlook.com -all;",
+        "v=spf1 include:spf.protection.outlook.com-all",
+        "v=spf1 ip4:mail.contoso.com include:spf.protection.outlook.com -all",
+    ],
+)
+def test_a_wrong_record_that_includes_exchange_is_not_said_to_lack_it(server: NameServer, published: str) -> None:
+    """Nobody could follow the advice to add what is there."""
+    assert look(server, contoso(spf=published), MailDomain("contoso.com", dkim=TARGETS)).ids == {"SPF-SYNTAX"}
 
 
 def test_two_spf_records_become_one(server: NameServer) -> None:
