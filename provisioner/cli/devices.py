@@ -156,7 +156,7 @@ def import_(
         session.result(text, data=True)
     session.diagnose(mistakes)
     if mistakes:
-        session.note(f"{len(mistakes):,} of {len(found.rows):,} rows were left out.")
+        session.note(f"{len(found.rows) - len(proposed.devices):,} of {len(found.rows):,} rows were left out.")
     return 3 if mistakes else 0
 
 

@@ -103,11 +103,18 @@ class List:
 
 
 class _Wrong(Exception):
-    """A cell that cannot be understood."""
+    """A cell that cannot be understood, with those of the same row that cannot either."""
 
-    def __init__(self, cell: Cell, identifier: str, what: str, hint: str) -> None:
+    def __init__(self, cell: Cell, identifier: str, what: str, hint: str, others: Sequence[_Wrong] = ()) -> None:
         super().__init__(what)
         self.cell, self.identifier, self.what, self.hint = cell, identifier, what, hint
+        self.others = others
+
+    @classmethod
+    def of(cls, found: Sequence[_Wrong]) -> _Wrong:
+        """All of them as one, in the order of their cells."""
+        first, *others = sorted(found, key=lambda wrong: (wrong.cell.line, wrong.cell.column))
+        return cls(first.cell, first.identifier, first.what, first.hint, others)
 
 
 # --- from bytes to rows ----------------------------------------------------------------------------------------------
@@ -125,8 +132,15 @@ def read(content: bytes, file: str, mapped: Mapping[str, str] | None = None) -> 
     return List(file, _fields(file, rows[0], mapped or {}), headers, tuple(map(tuple, rows[1:])))
 
 
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+"""How .xlsx and .ods begin (a ZIP archive), and .xls (a compound file)."""
+
+
 def _text(content: bytes, file: str) -> str:
     """The text of a file by its byte order mark, by the zero bytes of UTF-16, as UTF-8, or as Windows-1252."""
+    if content.startswith(_WORKBOOKS):
+        what = f"{file}: a workbook of a spreadsheet, not a list"
+        raise InputError([Diagnostic("LIST-ENCODING", what, "save the sheet as CSV UTF-8")])
     if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         encodings = ["utf-16"]
     elif b"\0" in content[:200]:
@@ -203,13 +217,22 @@ def _fields(file: str, head: Sequence[Cell], mapped: Mapping[str, str]) -> tuple
             else:
                 found[found.index(name)] = None
         found.append(name or None)
-    if not wrong and "from" not in found and "name" not in found:
+    if not wrong and any(map(_is_data, head)):
+        # None of it is quoted: a password may stand beside the address.
+        what = f"{file}: the first line describes a device, not the columns"
+        wrong.append(Diagnostic("LIST-HEADER", what, "write the names of the columns in a line above it"))
+    elif not wrong and "from" not in found and "name" not in found:
         what = f"{file}: neither a column for the name of a device nor one for its From address"
         headers = ", ".join(cell.text.strip() for cell in head if cell.text.strip())
         wrong.append(Diagnostic("LIST-HEADER", what, f'name them: --map "HEADER=from"; headers: {headers}'))
     if wrong:
         raise InputError(wrong)
     return tuple(found)
+
+
+def _is_data(cell: Cell) -> bool:
+    """Whether a cell of the first line is what stands below a header: a mail address or an IP address."""
+    return "@" in cell.text or re.search(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", cell.text) is not None
 
 
 def _unmapped(header: str, head: Sequence[Cell]) -> Diagnostic:
@@ -328,8 +351,9 @@ class _Reading:
         )
 
     def _tell(self, error: _Wrong) -> None:
-        at = Location(self.read.file, error.cell.line, error.cell.column)
-        self.found.append(Diagnostic(error.identifier, error.what, error.hint, Severity.ERROR, at))
+        for one in (error, *error.others):
+            at = Location(self.read.file, one.cell.line, one.cell.column)
+            self.found.append(Diagnostic(one.identifier, one.what, one.hint, Severity.ERROR, at))
 
     def entries(self) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
         """Sites, grouped by egress address, and devices."""
@@ -512,16 +536,24 @@ _COMMON = tuple(name for name in SYNONYMS if name not in _ELSEWHERE and name != 
 def _body(row: Mapping[str, Cell]) -> dict[str, Any]:
     """The fields of a device that a row knows, each in the plan's words and checked by the plan language."""
     cells = {name: cell for name, cell in row.items() if name not in _ELSEWHERE}
-    values = {name: _WORDS.get(name, _stripped)(cell) for name, cell in cells.items()}
+    values, wrong = {}, []
+    for name, cell in cells.items():
+        try:
+            values[name] = _WORDS.get(name, _stripped)(cell)
+        except _Wrong as error:
+            wrong.append(error)
     abilities = {name: values.pop(name) for name in _ABILITIES if name in values}
     body = values | ({"supports": abilities} if abilities else {})
     try:
         adapter_of(sections.DeviceBody).validate_python(body)
     except ValidationError as error:
         for entry in error.errors(include_url=False):
-            if entry["type"] != "missing":
-                name = next((str(p) for p in entry["loc"] if p in cells), next(iter(cells)))
-                raise _Wrong(cells[name], *_told(name, entry)) from None
+            # What no cell is named for may only follow from those that are wrong.
+            name = next((str(p) for p in entry["loc"] if p in cells), "" if wrong else next(iter(cells)))
+            if entry["type"] != "missing" and name and cells[name] not in [one.cell for one in wrong]:
+                wrong.append(_Wrong(cells[name], *_told(name, entry)))
+    if wrong:
+        raise _Wrong.of(wrong)
     return body
 
 

@@ -77,6 +77,13 @@ def test_each_kind_of_mistake_is_told_at_its_cell(row: str, column: int, rule: s
     assert words in wrong[0].summary
 
 
+def test_all_mistakes_of_a_row_are_told_in_one_pass() -> None:
+    text = "name,from,tls,auth,recipients\na,not-an-address,SSL3,ntlm,maybe\n"
+    found, wrong = proposal(read(text.encode(), "list.csv"))
+    assert not found.devices
+    assert [w.location.column for w in wrong if w.location] == [3, 18, 23, 28]
+
+
 def test_sites_are_grouped_by_egress_address() -> None:
     text = (
         "name,from,ip,site\n"
@@ -131,3 +138,20 @@ def test_a_persons_default_answers_only_where_the_row_does_not() -> None:
 def test_what_is_no_list_is_refused(content: bytes) -> None:
     with pytest.raises(InputError):
         read(content, "list.csv")
+
+
+@pytest.mark.parametrize(
+    "first", ["scan-1,10.0.0.5,scan@contoso.com,Hunter2", "[smtp.office365.com]:587 a@contoso.com:Hunter2"]
+)
+def test_a_list_without_a_header_is_refused_without_quoting_it(first: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read(f"{first}\n".encode(), "list.csv")
+    (told,) = refused.value.diagnostics
+    assert "the first line describes a device" in told.summary
+    assert "Hunter2" not in f"{told.summary} {told.hint}"
+
+
+@pytest.mark.parametrize("begin", [b"PK\x03\x04\x14\0", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0"])
+def test_a_workbook_is_called_one(begin: bytes) -> None:
+    with pytest.raises(InputError, match="a workbook"):
+        read(begin + bytes(range(256)), "list.xlsx")
