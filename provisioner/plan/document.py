@@ -129,6 +129,11 @@ def _withheld(diagnostic: Diagnostic, unquoted: Collection[str]) -> Diagnostic:
     return dataclasses.replace(diagnostic, summary=what, hint="", address=None, related=())
 
 
+def _names(node: Node | None) -> Collection[str]:
+    """The names that a section declares, those with mistakes included."""
+    return node.children.keys() if node is not None and isinstance(node.children, dict) else ()
+
+
 def _items(node: Node | None) -> Sequence[Node]:
     return node.children if node is not None and isinstance(node.children, list) else ()
 
@@ -288,6 +293,8 @@ class _Reading:
         self, whole: Node, sites: Mapping[str, Site], applications: Mapping[str, Application]
     ) -> dict[str, Device]:
         node, entries = self._fleet(whole, "devices")
+        named = {("SITE-UNKNOWN", name) for name in _names(whole.child("sites"))}
+        named |= {("APPLICATION-UNKNOWN", name) for name in _names(whole.child("applications"))}
         found: dict[str, Device] = {}
         for name, body in entries.items():
             at = node.child(name) or node
@@ -300,12 +307,14 @@ class _Reading:
                     hint = unknown_word(device.site, sorted(sites))
                 if identifier == "APPLICATION-UNKNOWN" and applications:
                     hint = unknown_word(device.application, sorted(applications))
+                if (identifier, device.site) in named or (identifier, device.application) in named:
+                    continue  # it is declared, with a mistake that is told there
                 self._tell(identifier, what, hint, at.child(part) or at.head)
             if device.until:
                 self._tell_until(device, at.child("until") or at.head)
             if not wrong and _whole(body, at):
                 found[name] = device
-        return self._through_servers(found, entries)
+        return self._through_servers(found, _names(node))
 
     def _through_servers(self, found: Mapping[str, Device], declared: Collection[str]) -> dict[str, Device]:
         """The devices as `hubs.carrying` leaves them, unless what they say about it is wrong."""

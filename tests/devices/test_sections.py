@@ -99,6 +99,30 @@ def test_a_mistake_is_told_at_its_place(tmp_path: Path, text: str, found: list[t
     assert mistakes(tmp_path, text) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("sites:\n  hq: { egress_ip_addresses: [203.0.113.x] }\ndevices:\n  a:" + SCANNER, [("IP-ADDRESS-INVALID", 2)]),
+        (
+            "applications:\n  erp: { client_id: none }\ndevices:\n  a:"
+            + SUBMITTER.replace("basic", "oauth")
+            + "    application: erp\n",
+            [("CLIENT-ID-INVALID", 2)],
+        ),
+        (
+            "devices:\n  hub:" + SUBMITTER.replace("    recipients: anyone\n", "")
+            + "  a: { via: hub, from: a@contoso.com, recipients: anyone }\n",
+            [("KEY-MISSING", 2)],
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_not_told_again_at_everything_that_names_its_entry(
+    tmp_path: Path, text: str, found: list[tuple[str, int]]
+) -> None:
+    """A wrong address of a site would make as many unknown sites as it has devices."""
+    assert mistakes(tmp_path, text) == found
+
+
 def test_a_site_that_was_misspelled_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load(tmp_path, "sites:\n  headquarters: { egress_ip_addresses: [203.0.113.1] }\ndevices:\n  a:"
