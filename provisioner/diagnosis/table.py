@@ -88,7 +88,7 @@ SIGNS: tuple[Sign, ...] = (
        "No compatible authentication mechanisms found", "offered no compatible authentication mechanisms",
        "No authentication type succeeded", "server does not offer authentication", tier=FOLLOWS),
     _s("login-refused", "Login denied", codes="5.7.3 5.7.139", tier=GENERIC),
-    # What clients say of a refused login in words of their own, where they name Exchange Online.
+    # Refused logins in the words of clients, which count where Exchange Online is named.
     _s("login-refused", "Login denied", "Could not authenticate", "Authentication failed", "SMTP authentication error",
        tier=GENERIC, home=True, unless=("generic failure", "no mechanism available", "Connection lost", "AADSTS")),
     _s("auth-type-unknown", "Unrecognized authentication type", codes="5.7.4 504"),
@@ -215,7 +215,7 @@ SIGNS: tuple[Sign, ...] = (
        "certificate-host-mismatch", "must support TLS to receive mail",
        codes="4.7.320 4.7.321 4.7.322 4.7.323 4.7.324 4.7.325 5.7.321 5.7.322 5.7.323 5.7.324 5.7.325"),
     _s("remote-tls", "failed MTA-STS validation", "MTA-STS validation failed", "sts-policy", codes="4.4.8 4.7.5 5.4.8"),
-    # What Exchange says of the certificate that a server shows it.
+    # Where Exchange is the client, and refuses the certificate of a server.
     _s("remote-tls", "Certificate validation failure", codes="4.7.5 5.7.5 4.7.320 5.7.320"),
     _s("policy-violation", "policy violation detected"),
     _s("remote-generic", "x-dg-ref header is too long", "Generic error", codes="5.0.350", unless=("policy violation",)),
