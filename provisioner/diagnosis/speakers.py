@@ -30,10 +30,9 @@ _MARK = re.compile(
     r"|remote server returned (?:unknown|an error|message|not|access|invalid)|\b5\.(?:1\.351|0\.350|7\.350|7\.367)\b"
 )
 _SIGNED = re.compile(
-    r"\b[45]\d\d [^\[]{0,600}\[(?:hostname=)?[a-z0-9]{6,24}\.(?:[a-z0-9\-]{1,40}\.){1,4}"
-    rf"(?:{_DOMAINS})(?: 20\d\d-[^\]]{{0,60}})?\]"
+    rf"\[(?:hostname=)?[a-z0-9]{{6,24}}\.(?:[a-z0-9\-]{{1,40}}\.){{1,4}}(?:{_DOMAINS})(?:20\d\d-[^\]]{{0,60}})?\]"
 )
-"""A reply that ends with the name of the server of Exchange Online that gave it."""
+"""A reply that ends with the name of the server of Exchange Online that gave it, without blanks: folds leave some."""
 _SAID = re.compile(
     r"\b(?:host|server) ([\w.\- ]{3,120}?) ?\[[^\]]{0,60}\](?::\d+)?:? (?:said|refused|smtp error from remote)"
     r"|\bh=([\w.\-]{3,120}) \["
@@ -77,7 +76,7 @@ def _of_line(line: str) -> str | None:
         return "the local mail server"
     said = _SAID.search(lower)
     # A client may know the service by an alias, or speak to it through a proxy: the signature tells.
-    if said and not _SIGNED.search(lower):
+    if said and not _SIGNED.search(lower.replace(" ", "")):
         speaker = (said[1] or said[2]).replace(" ", "")
         return EXCHANGE if _HOME.search(speaker) else speaker
     # A fold may stand inside the name.
