@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,23 +47,25 @@ _REPEATABLE = frozenset({"Get", "Test", "Set", "Enable", "Disable"})
 class Needed:
     """Which rows of a listing are kept while its pages arrive, so that memory follows the plan and not the tenant.
 
-    `test` decides by a row as the wire gives it, and by the `names` that the plan means, in canonical form. It keeps
-    every row that a decoder could not take for an object without meaning: in doubt, a row is needed.
+    `choose` gives the rows to keep, in their order: of some rows as the wire gives them, by the `names` that the plan
+    means, in canonical form. It judges each row by itself, and keeps every one that a decoder could not take for an
+    object without meaning: in doubt, a row is needed. It is given a page at once, since one look at all rows of a page
+    costs less than one at each.
     """
 
-    test: Callable[[Row, frozenset[str]], bool]
+    choose: Callable[[Sequence[Row], frozenset[str]], Sequence[Row]]
     names: frozenset[str] = frozenset()
 
-    def keeps(self, row: Row) -> bool:
-        """Whether a row is needed."""
-        return self.test(row, self.names)
+    def of(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows that are needed."""
+        return self.choose(rows, self.names)
 
 
 def _needed_by_both(one: Needed | None, other: Needed | None) -> Needed | None:
     """What keeps every row that either needs; None keeps all rows."""
-    if one is None or other is None or one.test is not other.test:
+    if one is None or other is None or one.choose is not other.choose:
         return None
-    return Needed(one.test, one.names | other.names)
+    return Needed(one.choose, one.names | other.names)
 
 
 @dataclass(frozen=True, slots=True)

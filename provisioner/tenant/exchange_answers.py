@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError, Throttled, Unavailable, Unclear
@@ -84,11 +84,6 @@ def _known_by(cmdlet: Cmdlet) -> tuple[str, ...]:
     return _RECORD_IDS.get(cmdlet.name, _IDENTIFIERS)
 
 
-def _kept(_row: Row, _names: frozenset[str]) -> bool:
-    """Every row is needed."""
-    return True
-
-
 class Reduced:
     """The rows of one answer, reduced while they arrive: to those that are needed, with the columns that are decoded.
 
@@ -106,10 +101,9 @@ class Reduced:
         self.rows: list[Row] = []
         self.passed = 0
 
-    def take(self, rows: Iterable[Any]) -> None:
+    def take(self, rows: Sequence[Any]) -> None:
         """Some more rows, as the wire has them: names with an `@` are not columns. Raises Malformed."""
         known_by, told = self._known_by, self._told
-        test, names = (self._needed.test, self._needed.names) if self._needed else (_kept, frozenset())
         for row in rows:
             if row.__class__ is not dict and not isinstance(row, Mapping):
                 raise Malformed(f"a row is not an object but {type(row).__name__}", self._cmdlet.name)
@@ -120,10 +114,9 @@ class Reduced:
                 self._nameless += 1
             if not told <= row.keys():
                 self._lacking.update(told - row.keys())
-            if test(row, names):
-                self.rows.append(self._cut(row))
-            else:
-                self.passed += 1
+        kept = self._needed.of(rows) if self._needed else rows
+        self.rows += map(self._cut, kept)
+        self.passed += len(rows) - len(kept)
         if self.count > limits.MOST_ROWS:
             raise Malformed(f"the answer has more than {limits.MOST_ROWS:,} rows", self._cmdlet.name)
 
@@ -157,7 +150,7 @@ class Reduced:
             raise Malformed("the answer has no rows, and every tenant has at least one", name)
 
 
-def check_rows(cmdlet: Cmdlet, rows: Iterable[Row]) -> None:
+def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
     """Raise Malformed where these can't be all rows of a read."""
     reduced = Reduced(cmdlet)
     reduced.take(rows)

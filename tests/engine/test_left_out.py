@@ -34,7 +34,7 @@ class LeavingOut:
         self.asked.setdefault(cmdlet.name, set()).update(cmdlet.columns)
         answer, gone = self._service.told(cmdlet), self._columns if cmdlet.name == self._cmdlet else ()
         reduced = Reduced(cmdlet)
-        reduced.take({name: value for name, value in row.items() if name not in gone} for row in answer.rows)
+        reduced.take([{name: value for name, value in row.items() if name not in gone} for row in answer.rows])
         reduced.check()
         return dataclasses.replace(answer, rows=tuple(reduced.rows), passed=reduced.passed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,13 +72,13 @@ def test_only_equal_requests_are_united() -> None:
 
 
 def test_rows_that_either_needs_are_kept_and_all_where_one_needs_all() -> None:
-    def named(row: Row, names: frozenset[str]) -> bool:
-        return row["Name"] in names
+    def named(rows: Sequence[Row], names: frozenset[str]) -> Sequence[Row]:
+        return [row for row in rows if row["Name"] in names]
 
     def asked(*names: str) -> Cmdlet:
         return Cmdlet("Get-User", needed=Needed(named, frozenset(names)))
 
-    everyone, other = Cmdlet("Get-User"), Cmdlet("Get-User", needed=Needed(lambda row, names: True))
+    everyone, other = Cmdlet("Get-User"), Cmdlet("Get-User", needed=Needed(lambda rows, _names: rows))
     (both,) = united([asked("a"), asked("b")]).values()
     assert getattr(both, "needed", None) == Needed(named, frozenset({"a", "b"}))
     for requests in ([asked("a"), everyone], [everyone, asked("a")], [asked("a"), other, asked("b")]):

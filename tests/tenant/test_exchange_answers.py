@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -69,8 +70,12 @@ def test_a_test_without_its_verdict_is_no_answer() -> None:
 # --- rows that are reduced while they arrive ------------------------------------------------------------------------
 
 
-def _named(row: Row, names: frozenset[str]) -> bool:
-    return str(row["Name"]).lower() in names
+def _named(rows: Sequence[Row], names: frozenset[str]) -> Sequence[Row]:
+    return [row for row in rows if str(row["Name"]).lower() in names]
+
+
+def _none(_rows: Sequence[Row], _names: frozenset[str]) -> Sequence[Row]:
+    return ()
 
 
 def test_rows_that_nobody_needs_are_counted_and_not_kept() -> None:
@@ -84,7 +89,7 @@ def test_rows_that_nobody_needs_are_counted_and_not_kept() -> None:
 
 
 def test_a_row_that_is_not_kept_is_checked_all_the_same() -> None:
-    reduced = Reduced(Cmdlet("Get-CASMailbox", {}, frozenset({"Name"}), Needed(lambda row, names: False)))
+    reduced = Reduced(Cmdlet("Get-CASMailbox", {}, frozenset({"Name"}), Needed(_none)))
     reduced.take([{"Name": "a"}, {"Enabled": True}])
     with pytest.raises(Malformed, match="1 of 2 rows have none of"):
         reduced.check()
@@ -94,7 +99,7 @@ def test_a_row_that_is_not_kept_is_checked_all_the_same() -> None:
 
 def test_a_row_that_lacks_a_column_is_noticed_although_nobody_needs_it() -> None:
     """Whether it is needed is told by the very names that it lacks."""
-    asked = Cmdlet("Get-CASMailbox", {}, frozenset({"EmailAddresses"}), Needed(lambda row, names: False))
+    asked = Cmdlet("Get-CASMailbox", {}, frozenset({"EmailAddresses"}), Needed(_none))
     reduced = Reduced(asked)
     reduced.take([{"Name": "a", "EmailAddresses": []}, {"Name": "b"}])
     with pytest.raises(Malformed, match="1 of 2 rows lack EmailAddresses"):
@@ -103,7 +108,7 @@ def test_a_row_that_lacks_a_column_is_noticed_although_nobody_needs_it() -> None
 
 def test_the_limit_of_rows_counts_those_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_ROWS", 2)
-    reduced = Reduced(Cmdlet("Get-CASMailbox", needed=Needed(lambda row, names: False)))
+    reduced = Reduced(Cmdlet("Get-CASMailbox", needed=Needed(_none)))
     reduced.take([{"Name": "a"}, {"Name": "b"}])
     with pytest.raises(Malformed, match="more than 2 rows"):
         reduced.take([{"Name": "c"}])

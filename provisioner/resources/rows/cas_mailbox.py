@@ -26,11 +26,15 @@ def listing(names: Iterable[str]) -> Cmdlet:
     return Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS, Needed(_needed, frozenset(names)))
 
 
-def _needed(row: Row, names: frozenset[str]) -> bool:
-    """Whether a row says more than that a mailbox nobody mentions inherits the switch."""
-    if row.get(SWITCH, False) is not None or not row.get("PrimarySmtpAddress"):
-        return True  # it overrides, or it is odd: `resources.smtp_auth` says what is wrong with it
-    return bool(names) and recipient.is_named(row, _NAMES, names)
+def _needed(rows: Sequence[Row], names: frozenset[str]) -> Sequence[Row]:
+    """The rows that say more than that a mailbox nobody mentions inherits the switch.
+
+    A row overrides the switch, is odd (`resources.smtp_auth` says what is wrong with it), or is mentioned.
+    """
+    is_named = recipient.named_among(rows, _NAMES, names)
+    return [
+        row for row in rows if row.get(SWITCH, False) is not None or not row.get("PrimarySmtpAddress") or is_named(row)
+    ]
 
 
 def look_up(name: str) -> Cmdlet:

@@ -7,20 +7,21 @@ for the Filter parameter"); a complete address needs no prefix there. WindowsLiv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Needed, Row
 from provisioner.resources.canonical import email_address, guid, is_guid, lenient, texts
 
 NAME = "Get-Recipient"
-_NAMES = (
+NAMES = (
     "PrimarySmtpAddress", "WindowsLiveID", "UserPrincipalName", "WindowsEmailAddress", "Name", "DisplayName", "Alias",
     "Identity", "Id", "DistinguishedName", "SamAccountName", "LegacyExchangeDN", "Guid", "ExchangeObjectId",
     "ExternalDirectoryObjectId",
 )  # fmt: skip
 _IDS = ("Guid", "ExchangeObjectId", "ExternalDirectoryObjectId", "DistinguishedName")
-COLUMNS = frozenset({*_NAMES, "EmailAddresses", "RecipientType", "RecipientTypeDetails"})
+COLUMNS = frozenset({*NAMES, "EmailAddresses", "RecipientType", "RecipientTypeDetails"})
 LISTING = Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS)
 
 _KINDS = {
@@ -88,7 +89,7 @@ class Recipient:
 
 def listing(names: Iterable[str]) -> Cmdlet:
     """All recipients, of which those are kept that go by one of these names."""
-    return Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS, Needed(needed, frozenset(names)))
+    return Cmdlet(NAME, {"ResultSize": "Unlimited"}, COLUMNS, Needed(_needed, frozenset(names)))
 
 
 def filtered(names: Iterable[str]) -> Cmdlet:
@@ -123,16 +124,27 @@ def addresses(row: Row) -> frozenset[str]:
 
 def names(row: Row) -> frozenset[str]:
     """Every name of a recipient or user."""
-    return _every_name(row, _NAMES)
+    return _every_name(row, NAMES)
 
 
-def is_named(row: Row, columns: Iterable[str], meant: frozenset[str]) -> bool:
+def named_among(rows: Sequence[Row], columns: Sequence[str], meant: frozenset[str]) -> Callable[[Row], bool]:
+    """Tells of each of these rows whether it goes by a name that is meant, as `is_named` does.
+
+    One look at all of them together comes first: of most pages no row is meant.
+    """
+    plain = _plain_names(rows, columns)
+    if not meant or (plain and meant.isdisjoint(plain)):
+        return lambda _row: False
+    return lambda row: is_named(row, columns, meant)
+
+
+def is_named(row: Row, columns: Sequence[str], meant: frozenset[str]) -> bool:
     """Whether a row goes by one of these names, in canonical form, in these columns or by its SMTP addresses.
 
     As `names` would tell, at a fraction of its cost: nearly all names are canonical once they are in lower case.
     A row whose names cannot be read counts as named.
     """
-    plain = _plain_names(row, columns)
+    plain = _plain_names((row,), columns)
     try:
         return not meant.isdisjoint(plain or _every_name(row, columns))
     except ValueError:
@@ -142,29 +154,35 @@ def is_named(row: Row, columns: Iterable[str], meant: frozenset[str]) -> bool:
 _NOT_PLAIN = ("xn--", ".\0", " \0", "\0 ", "\t", "\n")
 
 
-def _plain_names(row: Row, columns: Iterable[str]) -> Sequence[str]:
-    """The names of a row, and other texts; none, where one of them is not canonical in lower case, or is not text."""
-    proxies = row.get("EmailAddresses") or ()
-    if not isinstance(proxies, list | tuple):
+def _plain_names(rows: Iterable[Row], columns: Sequence[str]) -> Sequence[str]:
+    """The names of rows, and other texts; none, where one of them is not canonical in lower case, or is not text."""
+    proxies = [row.get("EmailAddresses") or () for row in rows]
+    if not all([isinstance(each, list | tuple) for each in proxies]):  # noqa: C419 - a generator costs more
         return ()
     try:
-        written = "\0".join([row.get(column) or "" for column in columns]).lower()
-        proxied = "\0".join(proxies).lower().replace("smtp:", "")
+        written = "\0".join([row.get(column) or "" for row in rows for column in columns]).lower()
+        proxied = "\0".join(itertools.chain.from_iterable(proxies)).lower().replace("smtp:", "")
     except TypeError:
         return ()
     both = f"\0{written}\0{proxied}\0"
-    if not both.isascii() or any([odd in both for odd in _NOT_PLAIN]):  # noqa: C419 - a generator costs more
+    if any([odd in both for odd in _NOT_PLAIN]):  # noqa: C419
         return ()
-    return both.split("\0")
+    names = both.split("\0")
+    return names if both.isascii() or all(map(_is_plain, names)) else ()
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name in lower case is canonical. The domain of an address that is not ASCII is written otherwise."""
+    return name.isascii() or ("@" not in name and name == name.strip())
 
 
 def _every_name(row: Row, columns: Iterable[str]) -> frozenset[str]:
     return addresses(row) | {form(str(row[column])) for column in columns if row.get(column)}
 
 
-def needed(row: Row, meant: frozenset[str]) -> bool:
-    """Whether a row is one of the recipients that are looked for (`Needed`)."""
-    return is_named(row, _NAMES, meant)
+def _needed(rows: Sequence[Row], meant: frozenset[str]) -> Sequence[Row]:
+    """The rows of the recipients that are looked for (`Needed`)."""
+    return list(filter(named_among(rows, NAMES, meant), rows))
 
 
 def decode(row: Row) -> Recipient:

@@ -42,10 +42,10 @@ def listing(names: Iterable[str]) -> Cmdlet:
     return Cmdlet("Get-User", {"ResultSize": "Unlimited"}, COLUMNS, Needed(_needed, frozenset(names)))
 
 
-def _needed(row: Row, names: frozenset[str]) -> bool:
-    """Whether a row says more than that a user nobody mentions has no policy. One that does not tell it is needed."""
-    policy = row.get("AuthenticationPolicy", True)
-    return policy not in (None, "") or (bool(names) and recipient.needed(row, names))
+def _needed(rows: Sequence[Row], names: frozenset[str]) -> Sequence[Row]:
+    """The rows that say more than that a user nobody mentions has no policy. One that does not tell it is needed."""
+    is_named = recipient.named_among(rows, recipient.NAMES, names)
+    return [row for row in rows if row.get("AuthenticationPolicy", True) not in (None, "") or is_named(row)]
 
 
 def look_up(address: str) -> Cmdlet:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from provisioner.model import Cmdlet, Row
 from provisioner.resources.rows import cas_mailbox, recipient
 from provisioner.resources.rows.transport_config import SWITCH
 
@@ -35,13 +37,18 @@ def test_a_look_up_filters_by_the_one_kind_of_name_that_it_has(name: str, condit
     assert cas_mailbox.by_guid([name, name]).parameters["Filter"] == f"{condition} -or {condition}"
 
 
+def kept(asked: Cmdlet, *rows: Row) -> Sequence[Row]:
+    """The rows that a listing keeps."""
+    assert asked.needed is not None
+    return list(asked.needed.of(rows))
+
+
 def test_a_listing_keeps_what_overrides_what_is_meant_and_what_is_odd() -> None:
-    needed = cas_mailbox.listing(["mfp@contoso.com", "nobody@contoso.com"]).needed
-    assert needed is not None
+    asked = cas_mailbox.listing(["mfp@contoso.com", "nobody@contoso.com"])
     row = {**ROW, SWITCH: None}
-    assert needed.keeps(row), "one of its addresses is meant"
+    assert kept(asked, row), "one of its addresses is meant"
     other = {**row, "EmailAddresses": ["SMTP:other@contoso.com"]}
-    assert not needed.keeps(other)
+    assert not kept(asked, other)
     for odd in (
         {SWITCH: False},
         {SWITCH: True},
@@ -49,9 +56,10 @@ def test_a_listing_keeps_what_overrides_what_is_meant_and_what_is_odd() -> None:
         {"PrimarySmtpAddress": ""},
         {"EmailAddresses": {"x": 1}},
     ):
-        assert needed.keeps({**other, **odd}), odd
+        assert kept(asked, {**other, **odd}), odd
+        assert kept(asked, other, {**other, **odd}, row, other) == [{**other, **odd}, row], "by itself, in its order"
     del other[SWITCH]
-    assert needed.keeps(other), "a row without the switch is Unknown, and must not be taken for one that inherits"
+    assert kept(asked, other), "a row without the switch is Unknown, and must not be taken for one that inherits"
 
 
 @pytest.mark.parametrize(
@@ -61,15 +69,17 @@ def test_a_listing_keeps_what_overrides_what_is_meant_and_what_is_odd() -> None:
         {**ROW, "EmailAddresses": "smtp:one@contoso.com"},
         {**ROW, "DisplayName": " Fax ", "EmailAddresses": ["smtp:mfp@bücher.example", "SMTP:A@XN--BCHER-KVA.example"]},
         {**ROW, "DisplayName": "Example Inc.", "Guid": 7},
+        {**ROW, "DisplayName": "Jürgen ΤΕΛΟΣ", "Name": "\u00a0Büro\u2003", "Alias": "Größe@x"},
         {"Guid": "G-1", "EmailAddresses": []},
     ],
 )
 def test_a_row_is_named_by_each_of_its_names_and_by_no_other(row: dict[str, Any]) -> None:
-    everyone = recipient.names(row)
+    everyone, plain = recipient.names(row), {"Guid": "G-2", "Name": "Plain", "EmailAddresses": ["smtp:plain@x.example"]}
     assert everyone
     for name in everyone:
-        assert recipient.needed(row, frozenset({name, "x"})), name
-    assert not recipient.needed(row, frozenset({"fax", "x@contoso.com", "nobody"}) - everyone)
+        assert kept(recipient.listing([name, "x"]), plain, row) == [row], name
+    assert kept(recipient.listing([*everyone, "plain@x.example"]), plain, row, plain) == [plain, row, plain]
+    assert not kept(recipient.listing({"fax", "x@contoso.com", "nobody"} - everyone), plain, row)
 
 
 def test_the_primary_address_is_the_column_the_capital_proxy_or_the_identity() -> None:
