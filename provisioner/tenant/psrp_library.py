@@ -101,7 +101,12 @@ def statement(pool: RunspacePool, name: str, parameters: Mapping[str, Any], *, p
 
 
 class Whole(Fragmenter):
-    """Joins the fragments of objects. None may be larger than an answer: one that never ends would fill the memory."""
+    """Joins the fragments of objects. None may be larger than an answer: one that never ends would fill the memory.
+
+    `columns` are those that rows of plain values are cut to while they are read; all, where none is named.
+    """
+
+    columns: frozenset[str] = frozenset()
 
     def defragment(self, data: bytes) -> list[Message]:
         """As pypsrp's, with rows of plain values read directly (`Row`). Raises Malformed."""
@@ -109,7 +114,7 @@ class Whole(Fragmenter):
         left = memoryview(data)
         while left:
             size = _FRAGMENT_HEAD + int.from_bytes(left[17:_FRAGMENT_HEAD], "big")
-            row = _whole_row(left[:size])
+            row = _whole_row(left[:size], self.columns)
             found += [row] if row is not None else super().defragment(bytes(left[:size]))
             left = left[size:]
         if sum(len(buffer["data"]) for buffer in self.incoming_buffer.values()) > limits.MOST_BYTES:
@@ -126,7 +131,7 @@ class Row(dict[str, Any]):
     """An object of the output by its properties, extended ones over adapted ones, with values as JSON has them."""
 
 
-def _whole_row(fragment: memoryview) -> Message | None:
+def _whole_row(fragment: memoryview, columns: frozenset[str]) -> Message | None:
     """The message of a fragment that holds a whole object of plain values; None for anything else.
 
     Such rows are nearly all that comes of a listing, and pypsrp takes ten times as long for one.
@@ -138,17 +143,23 @@ def _whole_row(fragment: memoryview) -> Message | None:
         return None  # a later fragment: pypsrp refuses it
     text = bytes(content[_MESSAGE_HEAD:]).removeprefix(b"\xef\xbb\xbf")
     try:
-        found = read_row(ET.fromstring(text))  # noqa: S314 - as pypsrp does; expat bounds what entities become
+        found = read_row(ET.fromstring(text), columns)  # noqa: S314 - as pypsrp does; expat bounds what entities become
     except (ET.ParseError, ValueError, TypeError):
         return None
     if found is None:
         return None
-    pool, pipeline = (str(uuid.UUID(bytes_le=bytes(content[n : n + 16]))) for n in (8, 24))
+    pool, pipeline = (_guid(bytes(content[n : n + 16])) for n in (8, 24))
     return Message(Destination.CLIENT, pool, pipeline, PipelineOutput(found), None)  # type: ignore[arg-type] # unused
 
 
-def read_row(element: ET.Element) -> Row | None:
-    """An object of plain values and lists of them; None for any other."""
+@lru_cache(maxsize=8)
+def _guid(little_endian: bytes) -> str:
+    """The id of a pool or of a pipeline, which are the same in message after message."""
+    return str(uuid.UUID(bytes_le=little_endian))
+
+
+def read_row(element: ET.Element, columns: frozenset[str] = frozenset()) -> Row | None:
+    """The columns of an object, all where none is named, as plain values and lists of them; None for any other."""
     if element.tag != "Obj":
         return None
     row = Row()
@@ -167,7 +178,7 @@ def read_row(element: ET.Element) -> Row | None:
             name, tag = item.get("N"), item.tag
             if name is None or "_x" in name:
                 return None
-            if name in ADDED:
+            if name in ADDED or (columns and name not in columns):
                 continue
             if tag == "Obj":
                 found = _read_list(item)

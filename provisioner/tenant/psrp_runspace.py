@@ -150,7 +150,7 @@ class Runspace:
         self._bounds.limit(self._timeout_s)
         pool = RunspacePool(self._wsman, configuration_name=self._configuration)
         pool._serializer = psrp_library.Quick()
-        pool._fragmenter = psrp_library.Whole(self._wsman.max_payload_size, pool._serializer)
+        pool._fragmenter = self._whole = psrp_library.Whole(self._wsman.max_payload_size, pool._serializer)
         try:
             pool.open()
         except Exception as error:
@@ -222,6 +222,7 @@ class Runspace:
         """One pipeline. What was heard is sorted to the statements, or all to one; and what broke the session."""
         pool = self._opened()
         self._bounds.limit(self._timeout_s)
+        self._whole.columns = _columns(cmdlets)
         mark = random.randrange(2**20, 2**31) if len(heard) > 1 else None  # noqa: S311 - no secret
         shell, begun = None, False
         try:
@@ -324,6 +325,12 @@ def _is_listing(cmdlet: Cmdlet) -> bool:
     """Whether a cmdlet gives all objects of a kind, of which columns are named: it is worth while to select them."""
     parameters = cmdlet.parameters
     return cmdlet.reads and bool(cmdlet.columns) and "ResultSize" in parameters and "Filter" not in parameters
+
+
+def _columns(cmdlets: Sequence[Cmdlet]) -> frozenset[str]:
+    """The columns that any of these cmdlets wants of its rows; none, where one wants all."""
+    each = [wanted_columns(cmdlet) for cmdlet in cmdlets]
+    return frozenset().union(*each) if all(each) else frozenset()
 
 
 def _exactly(column: str) -> str:

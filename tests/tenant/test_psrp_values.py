@@ -113,6 +113,14 @@ def test_a_row_of_plain_values_is_read_as_pypsrp_and_decode_read_it() -> None:
     assert (found["Name"], found["Many"], found["When"]) == ("a <b>", ["a", ""], "2026-07-14T18:54:40.5000000Z")
 
 
+def test_of_a_row_the_columns_are_read_that_are_asked_for() -> None:
+    whole, odd = read_row(ET.fromstring(ROW)), '<TS N="Odd">PT1S</TS></MS>'
+    asked = frozenset({"Name", "Guid", "Many", "NoSuchColumn"})
+    assert whole is not None
+    expected = {name: value for name, value in whole.items() if name in asked}
+    assert read_row(ET.fromstring(ROW.replace("</MS>", odd)), asked) == expected
+
+
 @pytest.mark.parametrize(
     "value",
     [
