@@ -128,7 +128,7 @@ def names(row: Row) -> frozenset[str]:
 
 
 def named_among(rows: Sequence[Row], columns: Sequence[str], meant: frozenset[str]) -> Callable[[Row], bool]:
-    """Tells of each of these rows whether it goes by a name that is meant, as `is_named` does.
+    """A test for each of these rows: whether it goes by a name that is meant, as `is_named` decides.
 
     One look at all of them together comes first: of most pages no row is meant.
     """
