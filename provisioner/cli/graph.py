@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from provisioner.border import write_file
+from provisioner.border import write_result
 from provisioner.changes import changeset
 from provisioner.cli.options import allows, excludes, plan_path, targets
 from provisioner.cli.session import Session
-from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.operations.applying import load_saved
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
@@ -49,8 +48,4 @@ def command(
     if out is None:
         session.result(picture, data=True)
         return
-    try:
-        write_file(out, picture)
-    except OSError as error:
-        what = f"--out: {out} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("OUT-WRITE", what, "choose another place")]) from error
+    write_result(out, picture, "--out")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ from provisioner.model import (
 )
 from provisioner.model.picture import Acceptance, Relay
 from provisioner.tenant.ports import Ports
+from provisioner.tenant.together import together
 
 Types = Sequence[ResourceType[Any]]
 _FOLLOW_UPS = 2
@@ -320,22 +321,11 @@ async def _ask(
     tell(ReadingStarted(asked, purpose))
     failed = len(asked)
     try:
-        answers = await _all(map(ask, asked))
+        answers = await together(map(ask, asked))
         failed = sum(not isinstance(_evidence(answer), Answer) for answer in answers)
     finally:
         tell(ReadingFinished(asked, failed))
     return dict(zip(distinct, answers, strict=True))
-
-
-async def _all(asked: Iterable[Coroutine[Any, Any, Answer | TenantError]]) -> list[Answer | TenantError]:
-    """Every answer. Where one is a mistake of the settings, the others are given up and none stays under way."""
-    tasks = [asyncio.ensure_future(one) for one in asked]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _trusted(answers: dict[str, Answer | TenantError], purpose: str) -> dict[str, Answer | TenantError]:

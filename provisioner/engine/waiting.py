@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from provisioner.diagnostics import TenantError
@@ -10,6 +9,7 @@ from provisioner.engine.events import Waiting
 from provisioner.engine.reading import send
 from provisioner.engine.run import Run
 from provisioner.model import Change, DnsQuery
+from provisioner.tenant.together import together
 
 PublishedAs = tuple[str, str, str]
 """Owner name, type and value of a DNS record."""
@@ -46,7 +46,7 @@ async def until_published(run: Run, records: Sequence[PublishedAs], patience: Pa
     """ "" once all records are published; otherwise what must be published, after the patience for it."""
     while True:
         async with run.aside():
-            lacks = await asyncio.gather(*(_lacks(run, *record) for record in records))
+            lacks = await together(_lacks(run, *record) for record in records)
         unmet = [words for words in lacks if words]
         if not unmet:
             return "interrupted; what it needs is published in DNS" if run.stop.is_set() else ""

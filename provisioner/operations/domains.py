@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from provisioner.operations.loading import load
 from provisioner.operations.mail_hosts import named_hosts
 from provisioner.operations.mail_records import Asked, asking, check_domains, dkim_targets
 from provisioner.tenant.connect import check_tenant
+from provisioner.tenant.together import together
 
 
 async def report_domains(
@@ -50,7 +50,7 @@ async def export_domains(context: Context, path: Path) -> Exported:
     reports = await report_domains(context, path, policies=False)
     names = names_of(reports)
     asked = asking(context).about(len(names))
-    zones = await asyncio.gather(*(pursue(zone_of(name), asked.all) for name in names))
+    zones = await together(pursue(zone_of(name), asked.all) for name in names)
     return export(reports, dict(zip(names, zones, strict=True)))
 
 

@@ -41,6 +41,7 @@ from provisioner.resources import TYPES
 from provisioner.tenant.dns import DnsResolver
 from provisioner.tenant.mta_sts import open_policy_hosts
 from provisioner.tenant.ports import Policies, Ports, Resolver
+from provisioner.tenant.together import together
 
 _AT_ONCE = 32
 _BUDGET_S = 30.0  # for all questions of a command, and a second more for each domain
@@ -70,7 +71,7 @@ async def check_domains(
         )
         for d in domains
     )
-    reports = await asyncio.gather(*(pursue(check_domain(w), asked.all) for w in wanted))
+    reports = await together(pursue(check_domain(w), asked.all) for w in wanted)
     return reports if context is None else await _with_policies(context, reports)
 
 
@@ -93,7 +94,7 @@ async def _with_policies(context: Context, reports: Sequence[DomainReport]) -> S
 
     async with open_policy_hosts(context.profile) as opened:
         policies = engine.watch_policies(opened, context.observe)
-        await asyncio.gather(*(fetch(host, policies) for host in hosts))
+        await together(fetch(host, policies) for host in hosts)
     return [with_policy(r, fetched.get(r.domain, Fetched())) for r in reports]
 
 
@@ -182,7 +183,7 @@ async def signing_records(asked: Asked, desired: Desired, observed: Observed) ->
         return ()
     asked.about(len(signing))
     checks = (check_signing(s.domain, dict(zip(SELECTORS, s.selectors, strict=True))) for _, s in signing)
-    found = await asyncio.gather(*(pursue(check, asked.all) for check in checks))
+    found = await together(pursue(check, asked.all) for check in checks)
     return [
         _of_signing(finding, resource)
         for (resource, _), findings in zip(signing, found, strict=True)
@@ -217,7 +218,7 @@ async def spf_limit(asked: Asked, changes: Iterable[Change]) -> Sequence[Finding
     steps = ((c.address, s.request) for c in changes for s in c.steps if isinstance(s, Send))
     updates = [(a, r) for a, r in steps if isinstance(r, DnsUpdate) and r.only == SPF_VERSION and r.add]
     asked.about(len(updates))
-    counts = await asyncio.gather(*(_lookups(asked, update.name, str(update.add[0])) for _, update in updates))
+    counts = await together(_lookups(asked, update.name, str(update.add[0])) for _, update in updates)
     found = []
     for (address, update), count in zip(updates, counts, strict=True):
         if count <= MOST_LOOKUPS or any([count <= await _lookups(asked, update.name, old) for old in update.remove]):

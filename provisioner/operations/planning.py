@@ -6,7 +6,6 @@ desired state comes from the journal, joins at `preview`.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from provisioner.operations.mail_records import Asked, device_records, of_tenant
 from provisioner.operations.sending import finding_of, gone
 from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
+from provisioner.tenant.together import both
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ async def _read(
     asked = Asked(tenant.ports.resolver, context.clock)
     reads = context.profile.reads_at_once
     reading = engine.read(desired, TYPES, tenant.ports, scope=scope, reads=reads, unmanaged=True)
-    observed, devices = await asyncio.gather(reading, device_records(asked, desired, cloud))
+    observed, devices = await both(reading, device_records(asked, desired, cloud))
     signing = await signing_records(asked, desired, observed)
     return dataclasses.replace(observed, requests=observed.requests + asked.count), (
         *of_tenant(devices, observed),

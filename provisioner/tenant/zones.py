@@ -5,8 +5,7 @@ Shared by everything that publishes. Zones are read without a key: a job that pl
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from provisioner.mail_dns.dialogue import Status
 from provisioner.model import DnsQuery, DnsUpdate
 from provisioner.model.name_server import NameServer, parse_server
 from provisioner.tenant.ports import Resolver
+from provisioner.tenant.together import together
 
 if TYPE_CHECKING:
     import dns.message
@@ -140,7 +140,7 @@ class Zones:
 
     async def _records(self, server: NameServer, place: Place, kinds: Sequence[str]) -> list[Record]:
         """The records of these types at the owner name, by a server that has the zone. Raises TenantError."""
-        answers = await _all(self._ask(server, place, kind) for kind in kinds)
+        answers = await together(self._ask(server, place, kind) for kind in kinds)
         found = {(r.type, r.value): r for answer in answers for r in _rows(answer, place.owner)}
         return [found[key] for key in sorted(found)]
 
@@ -195,7 +195,7 @@ class Zones:
                 return None
             return None if theirs == mine else (host, f"it does not show the records of {place.owner} {kind} yet")
 
-        found = await asyncio.gather(*(differs(*server) for server in await self._servers(place)))
+        found = await together([differs(*server) for server in await self._servers(place)])
         return [words for words in found if words is not None]
 
     async def lame(self, place: Place) -> list[tuple[str, str]]:
@@ -208,17 +208,8 @@ class Zones:
                 return host, f"it does not answer for {place.zone} ({error.summary})"
             return None
 
-        found = await asyncio.gather(*(looked(*server) for server in await self._servers(place)))
+        found = await together([looked(*server) for server in await self._servers(place)])
         return [words for words in found if words is not None]
-
-
-async def _all(asked: Iterable[Awaitable[dns.message.Message]]) -> list[dns.message.Message]:
-    """Every answer. Raises the first error, once no question is under way any more: its connection would stay open."""
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 def _covers(zones: Sequence[str], zone: str) -> bool:
