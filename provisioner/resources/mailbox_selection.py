@@ -239,7 +239,7 @@ def _of_group(group: str) -> Cmdlet:
 
 
 def _members(spec: MailboxSelection, answers: Sequence[tuple[Query, Answer]]) -> Sequence[Row]:
-    """The mailboxes of a selection. Raises ValueError for a row without its Guid."""
+    """The mailboxes of a selection. Raises ValueError for a row without its Guid or what the conditions look at."""
     asked = list(_asked(spec.name, spec))
     told = {request_key(query.request): answer.rows for query, answer in answers}
     found = [told.get(request_key(query.request)) for query in asked]
@@ -258,9 +258,16 @@ def _fits(spec: MailboxSelection, row: Row) -> bool:
     pairs = (pair.partition("=") for pair in spec.custom_attributes or ())
     return (
         (spec.domain is None or address.rpartition("@")[2] == spec.domain)
-        and (spec.type is None or str(row.get("RecipientTypeDetails")) == _TYPES[spec.type])
-        and all(str(row.get(f"CustomAttribute{n}") or "").lower() == value.lower() for n, _, value in pairs)
+        and (spec.type is None or _told(row, "RecipientTypeDetails") == _TYPES[spec.type])
+        and all(_told(row, f"CustomAttribute{n}").lower() == value.lower() for n, _, value in pairs)
     )
+
+
+def _told(row: Row, column: str) -> str:
+    """A column as text. Raises ValueError where the answer lacks it: that a mailbox is not meant cannot be told."""
+    if column not in row:
+        raise ValueError(f"{column} of a mailbox was not told")
+    return str(row[column] or "")
 
 
 def _seen(

@@ -107,8 +107,13 @@ class RestExchange:
         if len(self._lookups) == 1:
             task = asyncio.create_task(self._flush())
             self._flushes.add(task)
-            task.add_done_callback(self._flushes.discard)
+            task.add_done_callback(self._flushed)
         return await future
+
+    def _flushed(self, task: asyncio.Task[None]) -> None:
+        self._flushes.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: each lookup is asked alone now, and its own error is told
 
     async def _flush(self) -> None:
         await asyncio.sleep(0)  # whatever else is being asked right now comes along
@@ -117,10 +122,14 @@ class RestExchange:
 
     async def _settle(self, batch: Sequence[tuple[Cmdlet, asyncio.Future[Answer | None]]]) -> None:
         """Ask for lookups together, and give each its answer."""
-        answers = await self._batch([c for c, _ in batch]) if len(batch) > 1 else [None]
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        answers: list[Answer | None] = [None] * len(batch)
+        try:
+            if len(batch) > 1:
+                answers = await self._batch([c for c, _ in batch])
+        finally:  # whatever happens, nobody waits for an answer that never comes
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
 
     async def _batch(self, cmdlets: Sequence[Cmdlet]) -> list[Answer | None]:
         """The answers of one `$batch`, in order; None for every item that did not simply succeed."""
@@ -518,7 +527,10 @@ def _looks(content: bytes) -> str:
 
 
 def _claims(headers: Mapping[str, str]) -> str | None:
-    """What to ask the next token with: the challenge's claims, decoded; " " where only a fresh token is wanted."""
+    """What to ask the next token with: the challenge's claims, decoded; empty ones where only a fresh token is wanted.
+
+    None where the challenge asks for neither.
+    """
     import base64
 
     challenge = headers.get("www-authenticate", "")

@@ -57,6 +57,15 @@ def test_who_meets_every_condition_is_selected_with_the_switch_of_now() -> None:
     assert grouped.mailboxes == {"fax@contoso.com enabled"}
 
 
+@pytest.mark.parametrize(
+    ("column", "body"), [("CustomAttribute1", PRINTERS), ("RecipientTypeDetails", {"type": "shared"})]
+)
+def test_a_mailbox_whose_answer_lacks_a_condition_is_not_left_out(column: str, body: dict[str, Any]) -> None:
+    row = {name: value for name, value in mailbox("scan").items() if name != column}
+    with pytest.raises(ValueError, match=f"{column} of a mailbox was not told"):
+        seen(spec(**body), SWITCHES, [row])
+
+
 def test_the_service_is_asked_for_what_it_can_filter_by() -> None:
     people, group = KIND.queries(
         {"p": spec(type="shared", custom_attributes={"2": "o'x"}, group="g@contoso.com")}, True

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from provisioner.diagnostics import (
+    InputError,
     Malformed,
     NotFound,
     PermissionMissing,
@@ -25,7 +26,9 @@ from provisioner.diagnostics import (
 from provisioner.model import Answer, Cmdlet, Delta, GraphRequest, Parameter, Request
 from provisioner.tenant import limits
 from provisioner.tenant.connect import connect
-from provisioner.tenant.exchange_rest import encode_parameters
+from provisioner.tenant.exchange_rest import RestExchange, encode_parameters
+from provisioner.tenant.limiter import Limiter
+from provisioner.tenant.retry import Retry
 from tests.clocks import until
 from tests.local_tenant import LocalTenant, sandbox
 
@@ -262,6 +265,21 @@ def test_where_a_batch_fails_each_is_asked_alone(tenant: LocalTenant, do: dict[s
     tenant.control("POST", "/faults", [deed])
     found = side_by_side(tenant, mailbox(1), mailbox(2))
     assert [len(a.rows) for a in found if isinstance(a, Answer)] == [1, 1]
+
+
+def test_nobody_waits_for_a_batch_that_something_unforeseen_ended() -> None:
+    class Unforeseen:
+        async def token(self, *_: object) -> str:
+            raise InputError([])
+
+    async def asked() -> list[Any]:
+        tokens: Any = Unforeseen()
+        exchange = RestExchange(cast("Any", None), tokens, "https://x", "https://x", Retry(), Limiter("Exchange", 4))
+        lookups = (exchange.run(Cmdlet("Get-InboundConnector", {"Identity": name})) for name in "ab")
+        async with asyncio.timeout(30):
+            return await asyncio.gather(*lookups, return_exceptions=True)
+
+    assert [type(found) for found in asyncio.run(asked())] == [InputError, InputError]
 
 
 def test_writes_never_travel_together(tenant: LocalTenant) -> None:
