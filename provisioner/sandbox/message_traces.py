@@ -27,7 +27,6 @@ COLUMNS = (
     "MessageTraceId", "MessageId", "Received", "SenderAddress", "RecipientAddress", "FromIP", "ToIP", "Subject",
     "Status", "Size",
 )  # fmt: skip
-STATUSES = ("Delivered", "Expanded", "Failed", "FilteredAsSpam", "GettingStatus", "Pending", "Quarantined")
 LARGEST, USUAL = 5000, 1000
 
 _DAY = dt.timedelta(days=1)

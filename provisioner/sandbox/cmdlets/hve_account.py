@@ -258,7 +258,6 @@ _SET = (
     string("PrimarySmtpAddress"),
     string("Password", stored=False),
 )
-_BILLING = string("BillingPolicyId", required=True, stored=False)
 
 CMDLETS = (
     Cmdlet("Get-MailUser", (identity(required=False), switch("HVEAccount", stored=False)), _get),
