@@ -24,9 +24,8 @@ from provisioner.sandbox.entra_refusals import EntraRefusal
 
 NATIVE_CLIENT = "https://login.microsoftonline.com/common/oauth2/nativeclient"
 _USUAL_REDIRECTS = ("http://localhost", NATIVE_CLIENT)  # of an application that names none: those of desktop programs
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1"})  # that of IPv6 is not supported (Learn, "Redirect URI …")
 _CODE_LIFETIME_S = 600
-RESPONSE_MODES = frozenset({"query", "fragment", "form_post"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,10 @@ def _same_address(asked: str, registered: str) -> bool:
     """Compared as written; of a loopback address the port does not count."""
     if asked == registered:
         return True
-    theirs, own = urlsplit(asked), urlsplit(registered)
+    try:
+        theirs, own = urlsplit(asked), urlsplit(registered)
+    except ValueError:
+        return False
     loopback = own.hostname in _LOOPBACK and theirs.hostname == own.hostname and theirs.scheme == own.scheme
     return loopback and (theirs.path.rstrip("/"), theirs.query) == (own.path.rstrip("/"), own.query)
 
@@ -68,7 +70,7 @@ def asked_for(query: Mapping[str, str], redirect_uri: str, scope: str) -> Author
     if not kinds:
         raise EntraRefusal(900144, parameter="response_type")
     if kinds != ["code"]:
-        raise EntraRefusal(700054, kind=next(kind for kind in kinds if kind != "code"))
+        raise EntraRefusal(700054, kind=next((kind for kind in kinds if kind != "code"), " ".join(kinds)))
     method = query.get("code_challenge_method") or "plain"
     if method not in {"plain", "S256"}:
         raise EntraRefusal(50149)

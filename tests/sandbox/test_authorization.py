@@ -141,6 +141,7 @@ def test_a_client_is_told_why_there_is_no_code(sandbox: Running, browser: httpx.
         return parse_qs(urlsplit(answer.headers.get("location", "")).query).get("error", [answer.text])
 
     assert error(response_type="code id_token") == ["unsupported_response_type"]
+    assert error(response_type="code code") == ["unsupported_response_type"]
     assert error(scope="User.ReadWrite.All") == ["consent_required"]
     assert "AADSTS50011" in error(redirect_uri="https://elsewhere.example")[0]
     assert "AADSTS700016" in error(client_id=TOOLS[::-1])[0]
@@ -190,6 +191,8 @@ def test_a_code_is_redeemed_by_the_one_who_asked_for_it(
         (None, "https://login.microsoftonline.com/common/oauth2/nativeclient", True),
         (["http://127.0.0.1/callback"], "http://127.0.0.1:8400/callback", True),
         (["http://127.0.0.1/callback"], "http://127.0.0.1:8400/other", False),
+        (["http://[::1]/callback"], "http://[::1]:8400/callback", False),
+        (None, "http://[::1", False),
         ([CALLBACK], CALLBACK + "/", False),
         ([CALLBACK], "https://portal.contoso.com:8443/signin", False),
     ],
