@@ -43,7 +43,10 @@ EXPLAINED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The facts: the commit and its day, and the parameters of each cmdlet by lower-case names."""
+    """The facts: the commit and its day, and the parameters of each cmdlet by lower-case names.
+
+    `names` are the names of all published cmdlets as they are written, also of those that mail has nothing to do with.
+    """
 
     commit: str
     day: str
@@ -55,6 +58,7 @@ class Published:
         return {name.lower(): facts for name, facts in self.cmdlets.get(cmdlet.lower(), {}).items()}
 
     def is_cmdlet(self, name: str) -> bool:
+        """Whether it is one of those whose parameters are known."""
         return name.lower() in self.cmdlets
 
 
@@ -63,7 +67,8 @@ def published() -> Published:
     """The published table."""
     read = json.loads(_FILE.read_text(encoding="utf-8"))
     cmdlets = {name.lower(): parameters for name, parameters in read["cmdlets"].items()}
-    return Published(read["commit"], read["day"], cmdlets, {name.lower(): name for name in read["cmdlets"]})
+    names = {name.lower(): name for name in (*read["others"], *read["cmdlets"])}
+    return Published(read["commit"], read["day"], cmdlets, names)
 
 
 # --- differences -----------------------------------------------------------------------------------------------------
@@ -119,7 +124,8 @@ def not_modelled(cmdlet: str, parameters: Mapping[str, Any]) -> str:
     """What of a call the service has and the sandbox does not: a cmdlet or parameters; "" for nothing."""
     facts, ours = published(), CMDLETS.get(cmdlet.lower())
     if ours is None:
-        return f"the cmdlet {facts.names.get(cmdlet.lower(), cmdlet)}" if facts.is_cmdlet(cmdlet) else ""
+        written = facts.names.get(cmdlet.lower())
+        return f"the cmdlet {written}" if written else ""
     known = {parameter.name.lower() for parameter in ours.parameters}
     theirs = facts.parameters(cmdlet)
     left = [name for name in parameters if name.lower() in theirs and name.lower() not in known]
@@ -140,7 +146,7 @@ def page() -> str:
         shown = "not modelled" if ours is None else ", ".join(lacking) or "none"
         rows.append(f"| `{facts.names[name]}` | {len(known)} / {len(theirs)} | {shown} |")
     head = _HEAD.format(day=facts.day, commit=facts.commit[:12], cmdlets=cmdlets, of=len(facts.cmdlets),
-                        modelled=modelled, total=total)  # fmt: skip
+                        modelled=modelled, total=total, others=len(facts.names) - len(facts.cmdlets))  # fmt: skip
     meant = [f"| {difference} | {reason} |" for difference, reason in sorted(EXPLAINED.items())]
     return "\n".join([head, *rows, _DIFFERENCES, *meant]) + "\n"
 
@@ -150,7 +156,7 @@ _HEAD = """# What the sandbox models
 The cmdlets of sending mail and their parameters, against Microsoft's published reference
 (MicrosoftDocs/office-docs-powershell, commit {commit}, {day}). `scripts/sandbox-coverage` prints this page, and a test
 keeps both equal. Common parameters, `Confirm`, `WhatIf` and `ResultSize`, are not counted; what is for on-premises
-Exchange only is left out.
+Exchange only is left out. Of the other {others} published cmdlets none is modelled.
 
 A call of what is not modelled is answered as the service answers for what it does not have. It is marked in the log, in
 `provisioner sandbox requests` (`not_modelled`), and by the response header `x-ms-sandbox-not-modelled`.

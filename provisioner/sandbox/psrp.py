@@ -310,12 +310,14 @@ class Shells:
             try:
                 arguments = [(name, plain(value)) for name, value in command.parameters]
                 parameters = psrp_commands.named(command.command_text, arguments)
+            except CmdletError as error:
+                return _error_record(command.command_text, error)[0]
+            try:
                 rows = await self._command_of(shell, pipeline, command.command_text, parameters, rows)
             except CmdletError as error:
-                record, terminates = _error_record(command.command_text, error)
-                if terminates:
-                    return record
-                _write(pipeline, record)
+                ending = _met(pipeline, command.command_text, error, parameters)
+                if ending is not None:
+                    return ending
                 rows = []
         for number, row in enumerate(rows or [], 1):
             _write_row(pipeline, row)
@@ -378,10 +380,8 @@ class Shells:
             try:
                 found += await self._cmdlet(shell, pipeline, name, bound)
             except CmdletError as error:
-                record, terminates = _error_record(name, error)
-                if terminates:
+                if _met(pipeline, name, error, parameters) is not None:
                     raise
-                _write(pipeline, record)
         return found
 
     async def _cmdlet(
@@ -412,10 +412,13 @@ class Shells:
         entry["executed"] = True
         if do.get("run_then_close"):
             raise _ShellLostError
-        for warning in result.warnings:
-            pipeline.write_warning(warning)
+        if psrp_commands.action(parameters, "WarningAction") not in psrp_commands.QUIET:
+            for warning in result.warnings:
+                pipeline.write_warning(warning)
         for text in (*result.errors, *do.get("adminapi_errors", ())):
-            _write(pipeline, _record(CmdletError("", str(text), "NotSpecified")))
+            error = CmdletError("", str(text), "NotSpecified")
+            if _met(pipeline, name, error, parameters) is not None:
+                raise error
         noun = name.partition("-")[2]
         rows = left(do.get("rows", result.rows), do)
         return [of_module(noun, row) if isinstance(row, Mapping) else row for row in rows]
@@ -492,6 +495,23 @@ def _write(pipeline: ServerPipeline, record: ErrorRecord) -> None:
     pipeline.prepare_message(record, message_type=PSRPMessageType.ErrorRecord)
 
 
+def _met(pipeline: ServerPipeline, name: str, error: CmdletError, parameters: Mapping[str, Any]) -> ErrorRecord | None:
+    """Do with an error what `-ErrorAction` says; the record where it ends the statement.
+
+    What ends it anyway, such as parameters that do not bind, is not the action's affair (about_CommonParameters).
+    """
+    record, terminates = _error_record(name, error)
+    action = psrp_commands.action(parameters, "ErrorAction")
+    if terminates:
+        return record
+    if action == "stop":
+        stopped = CmdletError(error.exception_type, _STOPPED + _text_of(error), error.category)
+        return _record(stopped, exception="System.Management.Automation.ActionPreferenceStopException")
+    if action not in psrp_commands.QUIET:
+        _write(pipeline, record)
+    return None
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -516,8 +536,19 @@ def _error_record(name: str, error: CmdletError) -> tuple[ErrorRecord, bool]:
     return _record(error), False
 
 
+_STOPPED = (
+    'The running command stopped because the preference variable "ErrorActionPreference" or common parameter is set to '
+    "Stop: "
+)
+
+
+def _text_of(error: CmdletError) -> str:
+    """A refusal of the service as the module shows it."""
+    return f"{error.error_id}|{error.exception_type}|{error.message}"
+
+
 def _record(error: CmdletError, fq_error: str = "", exception: str = "", target: str = "") -> ErrorRecord:
-    text = error.message if exception else f"{error.error_id}|{error.exception_type}|{error.message}"
+    text = error.message if exception else _text_of(error)
     raised = NETException(Message=text)
     raised.PSObject.type_names = [*([exception] if exception else []), *raised.PSTypeNames]
     category = getattr(ErrorCategory, error.category, ErrorCategory.NotSpecified)

@@ -50,7 +50,12 @@ def lacking(name: str) -> str:
 def named(command: str, arguments: Iterable[tuple[str | None, Any]]) -> dict[str, Any]:
     """The parameters of a command, those without a name by their position. Raises CmdletError."""
     given = list(arguments)
-    parameters = {str(name).lstrip("-").rstrip(":"): value for name, value in given if name is not None}
+    parameters = {
+        _whole(command, str(name).lstrip("-").rstrip(":")): value for name, value in given if name is not None
+    }
+    for name, value in parameters.items():  # of an enumeration the number will do
+        if name.lower().endswith("action") and value.__class__ is int and 0 <= value < len(_ACTIONS):
+            parameters[name] = _ACTIONS[value]
     taken = {name.lower() for name in parameters}
     free = [name for name in _positions(command) if name.lower() not in taken]
     for value in (value for name, value in given if name is None):
@@ -60,6 +65,40 @@ def named(command: str, arguments: Iterable[tuple[str | None, Any]]) -> dict[str
             raise CmdletError("System.Management.Automation.ParameterBindingException", text)
         parameters[free.pop(0)] = value
     return parameters
+
+
+_SHORT: Mapping[str, str] = {
+    "ea": "ErrorAction", "ev": "ErrorVariable", "wa": "WarningAction", "wv": "WarningVariable", "vb": "Verbose",
+    "infa": "InformationAction", "iv": "InformationVariable", "ov": "OutVariable", "ob": "OutBuffer",
+    "pv": "PipelineVariable", "db": "Debug", "cf": "Confirm", "wi": "WhatIf",
+}  # fmt: skip
+"""Aliases of the common parameters (about_CommonParameters)."""
+
+
+def _whole(command: str, name: str) -> str:
+    """The parameter that a beginning of its name means, as far as one alone begins so. Raises CmdletError."""
+    if name.lower() in _SHORT:
+        return _SHORT[name.lower()]
+    known = list(dict.fromkeys((*published().cmdlets.get(command.lower(), ()), *_SHORT.values(), "ResultSize")))
+    if any(own.lower() == name.lower() for own in known) or not published().is_cmdlet(command):
+        return name
+    meant = [own for own in known if own.lower().startswith(name.lower())]
+    if len(meant) > 1:
+        text = (
+            f"Parameter cannot be processed because the parameter name '{name}' is ambiguous. Possible matches "
+            f"include: {' '.join(f'-{own}' for own in meant)}."
+        )
+        raise CmdletError("System.Management.Automation.ParameterBindingException", text, "InvalidArgument")
+    return meant[0] if meant else name
+
+
+_ACTIONS = ("SilentlyContinue", "Stop", "Continue", "Inquire", "Ignore", "Suspend", "Break")
+QUIET = frozenset({"silentlycontinue", "ignore"})
+
+
+def action(parameters: Mapping[str, Any], name: str) -> str:
+    """What a call wants to happen with its errors or warnings: a word of ActionPreference in lower case."""
+    return str(next((v for own, v in parameters.items() if own.lower() == name.lower()), "continue")).lower()
 
 
 def _positions(command: str) -> Sequence[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pypsrp.complex_objects import PSInvocationState
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
@@ -85,6 +86,31 @@ def test_a_pipeline_binds_by_position_and_by_property_name(sandbox: Running, res
     assert "cannot be bound to any parameters" in errors[0]
 
 
+def test_a_call_says_what_happens_with_its_errors_and_warnings(restricted: RunspacePool) -> None:
+    """about_CommonParameters: the word, its number, or the short name of the parameter."""
+
+    def ended(**parameters: Any) -> tuple[int, list[str], list[str]]:
+        pipeline = PowerShell(restricted)
+        pipeline.add_cmdlet("Set-TransportConfig").add_parameter("MessageExpiration", "1.00:00:00").add_parameters(
+            parameters
+        )
+        pipeline.add_statement().add_cmdlet("Get-InboundConnector").add_argument("nobody").add_parameters(parameters)
+        with contextlib.suppress(Exception):
+            pipeline.invoke()
+        errors, warnings = (
+            [str(one) for one in stream] for stream in (pipeline.streams.error, pipeline.streams.warning)
+        )
+        return pipeline.state, errors, warnings
+
+    completed = PSInvocationState.COMPLETED
+    assert [len(found) for found in ended()[1:]] == [1, 1]
+    assert ended(ErrorAction="SilentlyContinue", WarningAction=0) == (completed, [], [])
+    assert ended(ea=0, wa="Ignore") == (completed, [], [])
+    _, (error,), _ = ended(ErrorAction="Stop")
+    assert error.startswith('The running command stopped because the preference variable "ErrorActionPreference"')
+    assert "Ex6F9304|Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException|" in error
+
+
 def test_a_restricted_session_refuses_what_an_ordinary_one_selects(sandbox: Running, restricted: RunspacePool) -> None:
     for command, refusal in (
         (("Select-Object", {"First": 1}, []), "parameter name 'first'"),
@@ -116,6 +142,9 @@ def test_arguments_without_a_name_go_by_position() -> None:
     assert named("Get-InboundConnector", [(None, "hq")]) == {"Identity": "hq"}
     assert named("Set-InboundConnector", [("Comment", "y"), (None, "hq")]) == {"Comment": "y", "Identity": "hq"}
     assert named("Set-InboundConnector", [("-Identity:", "hq")]) == {"Identity": "hq"}
+    assert named("Set-InboundConnector", [("Ident", "hq"), ("comm", "y")]) == {"Identity": "hq", "Comment": "y"}
+    with pytest.raises(CmdletError, match=r"'Sender' is ambiguous\. .* -SenderDomains -SenderIPAddresses\."):
+        named("Set-InboundConnector", [("Sender", "*")])
     with pytest.raises(CmdletError, match="positional parameter cannot be found that accepts argument 'again'"):
         named("Get-InboundConnector", [(None, "hq"), (None, "again")])
 
