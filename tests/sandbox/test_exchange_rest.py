@@ -170,6 +170,14 @@ def test_paths_are_compared_without_case_and_v2_runs_the_cmdlets_of_its_noun(ser
     assert service.send("POST", v2, envelope("Get-OrganizationConfig")).rows
     assert service.send("POST", v2, envelope("Get-Mailbox")).status == 400
     assert service.send("GET", v2).status == 404
+    folders = f"/adminapi/v2.0/{TENANT}/MailboxFolderPermission"
+    calendar = {"Identity": "erp@contoso.com:\\Calendar"}
+    assert (
+        service.send("POST", folders, envelope("Get-MailboxFolderPermission", calendar)).rows[0]["FolderName"]
+        == "Calendar"
+    )
+    dynamic = f"/adminapi/v2.0/{TENANT}/DynamicDistributionGroupMember"
+    assert service.send("POST", dynamic, envelope("Get-DynamicDistributionGroupMember", calendar)).status == 404
     lacking = service.send("GET", f"{SETS}/MailboxPlan")
     assert (lacking.status, lacking.headers["x-ms-sandbox-not-modelled"]) == (404, "GET MailboxPlan")
     assert service.send("GET", f"{SETS}/Mailbox", Authorization="Bearer nobody").status == 403

@@ -12,7 +12,6 @@ from provisioner.sandbox.cmdlets.objects import (
     Noun,
     Rows,
     each,
-    filtered,
     find,
     find_visible,
     get,
@@ -21,7 +20,8 @@ from provisioner.sandbox.cmdlets.objects import (
     stored_values,
     target,
 )
-from provisioner.sandbox.cmdlets.parameters import boolean, identity, opath_filter, values
+from provisioner.sandbox.cmdlets.parameters import Kind, boolean, identity, values
+from provisioner.sandbox.cmdlets.recipient_search import SEARCH, chosen
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -90,6 +90,13 @@ _SET = (
 )
 
 
+_FILTERABLE = {
+    **opath.COMMON,
+    # Learn, "Enable or disable POP3 or IMAP4 access": `Get-CASMailbox -Filter "ImapEnabled -eq 'true'"`.
+    **{p.name.lower(): opath.column(p.name) for p in _SET if p.kind is Kind.BOOL},
+}
+
+
 def _named(tenant: Tenant, wanted: str) -> list[Row]:
     """The rows that go by this name, with the names that only the mailbox's own row holds: sign-in name and alias.
 
@@ -111,9 +118,8 @@ def _get(call: Call) -> Rows:
     if len(found) > 1:
         raise errors.matches_many(wanted)
     if not found and not wanted and call.given("Filter"):
-        rows = filtered(call, call.tenant.visible(NOUN.name), opath.COMMON)
-        return shuffled(call.tenant, each(rows, dict))
-    return filtered(call, [dict(found[0])] if found else get(call, NOUN), opath.COMMON)
+        return chosen(call, shuffled(call.tenant, each(call.tenant.visible(NOUN.name), dict)), _FILTERABLE)
+    return chosen(call, [dict(found[0])] if found else get(call, NOUN), _FILTERABLE)
 
 
 def _set(call: Call) -> Rows:
@@ -127,6 +133,6 @@ def _set(call: Call) -> Rows:
 
 
 CMDLETS = (
-    Cmdlet("Get-CASMailbox", (identity(required=False), opath_filter()), _get),
+    Cmdlet("Get-CASMailbox", (identity(required=False), *SEARCH), _get),
     Cmdlet("Set-CASMailbox", _SET, _set),
 )

@@ -1,15 +1,17 @@
-"""Get-DistributionGroupMember: the direct members of a mail-enabled group, as Get-Recipient shows recipients.
+"""Members of groups as Get-Recipient shows recipients: Get-DistributionGroupMember, Get-DynamicDistributionGroupMember.
 
 Who is in a group stands with the users of Graph (`memberOf`), by the group's id in Entra ID. Groups in the group are
-left out, which the service would list as members of their own.
+left out, which the service would list as members of their own. Who is in a dynamic group follows from its
+RecipientFilter at each reading; the service calculates it every 24 hours.
 """
 
 from __future__ import annotations
 
-from provisioner.sandbox.cmdlets import errors, mailbox, recipient
+from provisioner.sandbox.cmdlets import errors, mailbox, opath, recipient
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Rows, server, shuffled
+from provisioner.sandbox.cmdlets.objects import Rows, find, server, shuffled
 from provisioner.sandbox.cmdlets.parameters import identity
+from provisioner.sandbox.cmdlets.recipient_search import FILTERABLE
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import USERS, Row, Tenant, user_names
 
@@ -31,4 +33,14 @@ def _groups(tenant: Tenant, row: Row) -> set[str]:
     return {str(one).lower() for one in next(users, {}).get("memberOf") or ()}
 
 
-CMDLETS = (Cmdlet("Get-DistributionGroupMember", (identity(),), _get),)
+def _dynamic(call: Call) -> Rows:
+    group = find(call.tenant, recipient.DYNAMIC, str(call.get("Identity")))
+    text = str(group.get("RecipientFilter") or "")
+    fits = opath.predicate(text, FILTERABLE) if text else lambda _: False
+    return shuffled(call.tenant, [recipient.shown(row) for row in recipient.rows(call.tenant) if fits(row)])
+
+
+CMDLETS = (
+    Cmdlet("Get-DynamicDistributionGroupMember", (identity(),), _dynamic),
+    Cmdlet("Get-DistributionGroupMember", (identity(),), _get),
+)

@@ -31,6 +31,7 @@ from provisioner.sandbox.cmdlets.objects import (
     stored_values,
 )
 from provisioner.sandbox.cmdlets.parameters import Replace, choice, identity, string, switch, values
+from provisioner.sandbox.cmdlets.recipient_search import SEARCH, chosen
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import USERS, Row, Tenant, user_names
 
@@ -90,7 +91,7 @@ def _seen(tenant: Tenant, wanted: str) -> tuple[Row, Row]:
 
 def _get(call: Call) -> Rows:
     if not call.get("HVEAccount"):
-        return get(call, _MAIL_USER)
+        return chosen(call, get(call, _MAIL_USER))
     wanted = call.get("Identity")
     if wanted:
         return [dict(_seen(call.tenant, wanted)[0])]
@@ -260,7 +261,7 @@ _SET = (
 )
 
 CMDLETS = (
-    Cmdlet("Get-MailUser", (identity(required=False), switch("HVEAccount", stored=False)), _get),
+    Cmdlet("Get-MailUser", (identity(required=False), *SEARCH, switch("HVEAccount", stored=False)), _get),
     Cmdlet("New-MailUser", _NEW, _new),
     Cmdlet("Set-MailUser", _SET, _set),
     Cmdlet("Remove-MailUser", (identity(),), _remove),

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import Noun, Rows, get, stable_guid
-from provisioner.sandbox.cmdlets.parameters import choice, identity
+from provisioner.sandbox.cmdlets.parameters import identity, switch
+from provisioner.sandbox.cmdlets.recipient_search import DETAILS, SEARCH, chosen
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
-
-_TYPES = (
-    "UserMailbox", "LinkedMailbox", "SharedMailbox", "LegacyMailbox", "RoomMailbox", "EquipmentMailbox",
-    "DiscoveryMailbox", "SchedulingMailbox", "TeamMailbox", "GroupMailbox",
-)  # fmt: skip
 
 
 def addresses(row: Row) -> Iterable[object]:
@@ -83,9 +78,9 @@ NOUN = Noun(
 
 
 def _get(call: Call) -> Rows:
-    rows = get(call, NOUN)
-    wanted: Any = call.get("RecipientTypeDetails")
-    return rows if wanted is None else [row for row in rows if row.get("RecipientTypeDetails") == wanted]
+    if call.get("InactiveMailboxOnly") or call.get("SoftDeletedMailbox"):
+        return []  # here nothing stays of a mailbox
+    return chosen(call, get(call, NOUN))
 
 
 CMDLETS = (
@@ -93,7 +88,9 @@ CMDLETS = (
         "Get-Mailbox",
         (
             identity(required=False),
-            choice("RecipientTypeDetails", "Microsoft.Exchange.Data.Directory.Recipient.RecipientTypeDetails", *_TYPES),
+            *SEARCH,
+            DETAILS,
+            *(switch(n, stored=False) for n in ("IncludeInactiveMailbox", "InactiveMailboxOnly", "SoftDeletedMailbox")),
         ),
         _get,
     ),

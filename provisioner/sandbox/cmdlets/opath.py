@@ -1,16 +1,22 @@
 """-Filter: OPATH over rows, as far as single values of recipients need it.
 
-Grammar: `Property -eq 'value'`, also -ne, -like and -notlike, joined by -and, -or, -not and parentheses; text compares
-without case, a quote in a text is doubled, $null is an empty property (Learn, "Additional OPATH syntax information").
+Grammar: `Property -eq 'value'`, also -ne, -like, -notlike, -gt, -ge, -lt and -le, joined by -and, -or, -not and
+parentheses, perhaps in braces; text compares without case, dates as moments, a quote in a text is doubled, $null is an
+empty property (Learn, "Additional OPATH syntax information").
 Which properties a cmdlet filters on: Learn, "Filterable properties for the Filter parameter on Exchange cmdlets".
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import fnmatch
+import operator as operators
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.cmdlets import errors
 from provisioner.sandbox.tenant import Row
 
@@ -22,9 +28,14 @@ Predicate = Callable[[Row], bool]
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\(|\)|-[A-Za-z]+|\$?[A-Za-z0-9_.]+)")
 
 
-def column(name: str) -> Values:
-    """The property of a column."""
-    return lambda row: [row[name]] if row.get(name) not in (None, "") else []
+def column(name: str, usual: object = None) -> Values:
+    """The property of a column; `usual` is what a row without the column has there."""
+
+    def values(row: Row) -> Iterable[object]:
+        value = row.get(name, usual)
+        return [] if value is None or value == "" else [value]
+
+    return values
 
 
 def addresses(row: Row) -> Iterable[object]:
@@ -52,6 +63,9 @@ def predicate(text: str, properties: Mapping[str, Values]) -> Predicate:
 
 class _Parser:
     def __init__(self, text: str, properties: Mapping[str, Values]) -> None:
+        text = text.strip()
+        if text[:1] == "{" and text[-1:] == "}":  # a block of a script, of which the service gets the text
+            text = text[1:-1]
         self._text, self._properties = text, properties
         self._tokens, self._at = self._split(text), 0
 
@@ -114,6 +128,8 @@ class _Parser:
         if values is None:
             raise errors.not_filterable(name)
         operator, value = self._next().lower(), self._next()
+        if operator in _ORDERING:
+            return _ordered(_ORDERING[operator], values, _literal(value))
         if operator not in {"-eq", "-ne", "-like", "-notlike"}:
             raise self._refusal(f"'{operator}' is not a comparison operator.")
         fits = _fits(operator.endswith("like"), value)
@@ -121,11 +137,48 @@ class _Parser:
         return lambda row: fits([str(v).lower() for v in values(row)]) is not negated
 
 
+_ORDERING: Mapping[str, Callable[[Any, Any], bool]] = {
+    "-gt": operators.gt,
+    "-ge": operators.ge,
+    "-lt": operators.lt,
+    "-le": operators.le,
+}
+_DAY = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: (\d{1,2}):(\d\d)(?::(\d\d))?(?: ([AP]M))?)?", re.IGNORECASE)
+
+
+def _literal(value: str) -> str:
+    quote = value[0] if value[0] in "'\"" else ""
+    return value[1:-1].replace(quote * 2, quote) if quote else value.removeprefix("$")
+
+
+def _ordered(compare: Callable[[Any, Any], bool], values: Values, wanted: str) -> Predicate:
+    limit = _comparable(wanted)
+
+    def fits(row: Row) -> bool:
+        return any(type(own) is type(limit) and compare(own, limit) for own in map(_comparable, values(row)))
+
+    return fits
+
+
+def _comparable(value: object) -> object:
+    """A moment, a number, or the text in lower case. Dates are written as PowerShell's culture does, too."""
+    text = str(value)
+    moment = stored_time(text) or stored_time(f"{text}T00:00:00Z")
+    if moment is not None:
+        return moment
+    if found := _DAY.fullmatch(text.strip()):
+        month, day, year, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+        half = {"AM": 0, "PM": 12}.get((found[7] or "").upper())
+        hour = hour if half is None else hour % 12 + half
+        with contextlib.suppress(ValueError):
+            return dt.datetime(year, month, day, hour, minute, second, tzinfo=dt.UTC)
+    return int(text) if re.fullmatch(r"-?\d+", text) else text.lower()
+
+
 def _fits(wild: bool, value: str) -> Callable[[Sequence[str]], bool]:
     if value.lower() == "$null":
         return lambda found: not found
-    quote = value[0] if value[0] in "'\"" else ""
-    text = (value[1:-1].replace(quote * 2, quote) if quote else value.removeprefix("$")).lower()
+    text = _literal(value).lower()
     if not wild:
         return lambda found: text in found
     pattern = re.compile(fnmatch.translate(text.replace("[", "[[]").replace("?", "[?]")))

@@ -106,6 +106,12 @@ def values(name: str, **options: Any) -> Parameter:
     return Parameter(name, Kind.LIST, nullable=True, **options)
 
 
+def words(name: str, type_name: str, *members: str, **options: Any) -> Parameter:
+    """A plain array of words of an enumeration; one of them alone will do. null and `[]` are as if it were not sent."""
+    options.setdefault("stored", False)
+    return Parameter(name, Kind.ARRAY, nullable=True, members=members, type_name=type_name, **options)
+
+
 def array(name: str, **options: Any) -> Parameter:
     """A plain array of texts: always the whole list, without `@{Add=…; Remove=…}`. null and `[]` empty it."""
     return Parameter(name, Kind.ARRAY, nullable=True, **options)
@@ -249,6 +255,9 @@ def _array(parameter: Parameter, value: Any) -> Replace:
 
 def _items(parameter: Parameter, value: Any) -> tuple[str, ...]:
     entries = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    if parameter.members:
+        listed = (part.strip() for entry in entries for part in _text(parameter, entry).split(","))
+        return tuple(_member(parameter, word) for word in listed)
     return tuple(_text(parameter, entry) for entry in entries)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner.sandbox.cmdlets import errors, mailbox, opath, service_principal
+from provisioner.sandbox.cmdlets import errors, mailbox, service_principal
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, filtered, server, shuffled
-from provisioner.sandbox.cmdlets.parameters import identity, opath_filter
-from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, get, server, shuffled
+from provisioner.sandbox.cmdlets.parameters import Parameter, identity
+from provisioner.sandbox.cmdlets.recipient_search import DETAILS, SEARCH, TYPE, chosen
+from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.generated import chained
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -60,12 +61,11 @@ _GROUP_COLUMNS = {
 }
 GROUP = _noun("DistributionGroup", _SECURITY_GROUP, _SECURITY_GROUP, **_GROUP_COLUMNS)
 MAIL_USER = _noun("MailUser", "MailUser", "MailUser", ExternalEmailAddress="", UserPrincipalName="")
-NOUNS = (
-    GROUP,
-    _noun("UnifiedGroup", _LIST, "GroupMailbox", GroupType="Universal", AccessType="Public"),
-    _noun("MailContact", "MailContact", "MailContact", ExternalEmailAddress=""),
-    MAIL_USER,
-)
+UNIFIED = _noun("UnifiedGroup", _LIST, "GroupMailbox", GroupType="Universal", AccessType="Public")
+CONTACT = _noun("MailContact", "MailContact", "MailContact", ExternalEmailAddress="")
+_DYNAMIC = "DynamicDistributionGroup"
+DYNAMIC = _noun(_DYNAMIC, _DYNAMIC, _DYNAMIC, RecipientFilter="", RequireSenderAuthenticationEnabled=True)
+NOUNS = (GROUP, UNIFIED, CONTACT, MAIL_USER, DYNAMIC)
 ALL = (mailbox.NOUN, *NOUNS)
 _PRINCIPALS = frozenset({"UserMailbox", "MailUser", _SECURITY_GROUP})
 """Kinds of recipient that can hold a right: mailbox users, mail users and security groups (Add-RecipientPermission)."""
@@ -134,20 +134,23 @@ def shown(row: Row) -> Row:
 def _get(call: Call) -> Rows:
     tenant, wanted = call.tenant, call.get("Identity")
     found = [named(tenant, wanted)] if wanted else rows(tenant)
-    return shuffled(tenant, each(filtered(call, found, _FILTERABLE), shown))
+    found = chosen(call, found)
+    return each(found if call.get("SortBy") else shuffled(tenant, found), shown)
 
 
-_FILTERABLE = {
-    **opath.COMMON,
-    "alias": opath.column("Alias"),
-    "externaldirectoryobjectid": opath.column("ExternalDirectoryObjectId"),
-    "recipienttype": opath.column("RecipientType"),
-    "recipienttypedetails": opath.column("RecipientTypeDetails"),
-    **{f"customattribute{number}": opath.column(f"CustomAttribute{number}") for number in range(1, 16)},
-    "windowsliveid": opath.column("UserPrincipalName"),
-}
+def _getter(noun: Noun, *parameters: Parameter) -> Cmdlet:
+    """`Get-` of one kind of recipient."""
+    return Cmdlet(
+        f"Get-{noun.name}",
+        (identity(required=False), *SEARCH, *parameters),
+        lambda call: chosen(call, get(call, noun)),
+    )
+
 
 CMDLETS = (
-    *(get_cmdlet(noun) for noun in NOUNS if noun is not MAIL_USER),  # Get-MailUser is that of hve_account
-    Cmdlet("Get-Recipient", (identity(required=False), opath_filter()), _get),
+    _getter(GROUP, DETAILS),
+    _getter(UNIFIED),
+    _getter(CONTACT, DETAILS),
+    _getter(DYNAMIC),
+    Cmdlet("Get-Recipient", (identity(required=False), *SEARCH, TYPE, DETAILS), _get),
 )

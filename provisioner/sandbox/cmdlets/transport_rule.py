@@ -202,8 +202,16 @@ def _switch(state: str) -> Any:
     return run
 
 
+_STATE = choice("State", "Microsoft.Exchange.MessagingPolicies.Rules.RuleState", "Enabled", "Disabled", stored=False)
+
+
+def _get(call: Call) -> Rows:
+    rows = get(call, NOUN)
+    return [row for row in rows if row.get("State") == call.get("State")] if call.get("State") else rows
+
+
 CMDLETS = (
-    Cmdlet("Get-TransportRule", (identity(required=False),), lambda call: get(call, NOUN)),
+    Cmdlet("Get-TransportRule", (identity(required=False), _STATE), _get),
     Cmdlet("New-TransportRule", _NEW, _new),
     Cmdlet("Set-TransportRule", _SET, _set),
     Cmdlet("Remove-TransportRule", (identity(),), _remove),

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from provisioner.sandbox.cmdlets import authentication_policy, errors, mailbox, opath
 from provisioner.sandbox.cmdlets.calls import Call
-from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, filtered, find, new_row, no_change, shuffled
-from provisioner.sandbox.cmdlets.parameters import identity, opath_filter, string
+from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, find, new_row, no_change, shuffled
+from provisioner.sandbox.cmdlets.parameters import identity, string
 from provisioner.sandbox.cmdlets.recipient import MAIL_USER
+from provisioner.sandbox.cmdlets.recipient_search import DETAILS, FILTERABLE, SEARCH, chosen
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.generated import chained
 from provisioner.sandbox.tenant import Row, Tenant
@@ -49,7 +50,8 @@ def _get(call: Call) -> Rows:
     owners = [_named(tenant, wanted)] if wanted else chained(*(tenant.rows(noun.name) for noun in _KINDS))
     policies = {str(row["Identity"]).lower(): row["AuthenticationPolicy"] for row in tenant.visible(NOUN.name)}
     properties = {**_FILTERABLE, "authenticationpolicy": _policy_names(tenant, policies)}
-    return shuffled(tenant, each(filtered(call, owners, properties), lambda owner: _shown(owner, policies)))
+    found = shuffled(tenant, each(owners, dict))
+    return each(chosen(call, found, properties), lambda owner: _shown(owner, policies))
 
 
 def _policy_names(tenant: Tenant, policies: Mapping[str, object]) -> opath.Values:
@@ -68,14 +70,7 @@ def _policy_names(tenant: Tenant, policies: Mapping[str, object]) -> opath.Value
     return values
 
 
-_FILTERABLE = {
-    "displayname": opath.column("DisplayName"),
-    "guid": opath.column("Guid"),
-    "name": opath.column("Name"),
-    "userprincipalname": opath.column("UserPrincipalName"),
-    "windowsemailaddress": opath.column("PrimarySmtpAddress"),
-    "windowsliveid": opath.column("UserPrincipalName"),
-}
+_FILTERABLE = {**FILTERABLE, "windowsemailaddress": opath.column("PrimarySmtpAddress")}
 
 
 _REFRESHED_S = 30 * 60
@@ -104,7 +99,7 @@ def _set(call: Call) -> Rows:
 
 
 CMDLETS = (
-    Cmdlet("Get-User", (identity(required=False), opath_filter()), _get),
+    Cmdlet("Get-User", (identity(required=False), *SEARCH, DETAILS), _get),
     Cmdlet(
         "Set-User",
         (
