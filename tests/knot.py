@@ -90,18 +90,31 @@ class Knot:
 def running(server: Knot) -> Iterator[Knot]:
     """The server from when it answers for each zone until the test is over."""
     server.folder.mkdir(parents=True, exist_ok=True)
-    configuration = server.configure()
-    child = subprocess.Popen(
-        [str(KNOTD), "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=server.folder
-    )
+    child = _started(server)
     try:
-        _until_it_answers(server, child)
         yield server
     finally:
         child.terminate()
         with suppress(subprocess.TimeoutExpired):
             child.wait(20)
         child.kill()
+
+
+def _started(server: Knot) -> subprocess.Popen[bytes]:
+    """A child that answers for each zone. Another program may have taken the port meanwhile: then on another one."""
+    while True:
+        command = [str(KNOTD), "-c", str(server.configure())]
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=server.folder)
+        try:
+            _until_it_answers(server, child)
+        except AssertionError as error:
+            child.kill()
+            if "address already in use" not in str(error):
+                raise
+            (server.folder / "knot.log").unlink()
+            server.port = free_port()
+        else:
+            return child
 
 
 def _until_it_answers(server: Knot, child: subprocess.Popen[bytes]) -> None:

@@ -393,13 +393,16 @@ def _read_back(found: ReadBack) -> ReadBackDocument:
 def write_document(request: Write) -> CmdletDocument | UpdateDocument:
     """A write as JSON, as it stands in a change set and in the journal; secrets stand there as references."""
     if isinstance(request, DnsUpdate):
-        return {
+        document: UpdateDocument = {
             "update": f"{request.name} {request.type}",
             "provider": request.provider,
             "add": [_pending(value) for value in request.add],
             "remove": list(request.remove),
             "ttl_s": request.ttl_s,
         }
+        if request.strings:
+            document["strings"] = [list(parts) for parts in request.strings]
+        return document
     return request_document(request)
 
 

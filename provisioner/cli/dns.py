@@ -64,7 +64,9 @@ def export(session: Session, path: Path, form: str, out_dir: Path | None) -> Non
     """
     found = run(export_domains(session, path))
     removing = (zone for zone in found.zones if zone.remove)
-    session.diagnose([*map(_removal, removing), *(_foreign(domain, record) for domain, record in found.foreign)])
+    foreign = (_foreign(domain, record) for domain, record in found.foreign)
+    unanswered = (Diagnostic(f.id, f.summary, f.hint, severity=f.severity) for f in found.unanswered)
+    session.diagnose([*map(_removal, removing), *foreign, *unanswered])
     if out_dir is None and len(found.zones) > 1 and not FORMS[form].several:
         what = f"--form {form} has one file for each zone, and {len(found.zones)} zones need changes"
         raise InputError([Diagnostic("EXPORT-ZONES", what, "add --out-dir FOLDER, which gets one file for each zone")])

@@ -379,14 +379,15 @@ _UNSEEN = frozenset({"begun", "unconfirmed", "waiting", "left", "failed"})
 def drift_of(changes: Iterable[Change], deeds: Mapping[str, Deed]) -> Sequence[Drift]:
     """What is not as the last run left it, of the objects that a plan looked at. `deeds` are those seen done.
 
-    A value that a later run sent and could not see is ours too: nobody else is blamed for it.
+    A value that a later run sent and could not see is ours too: nobody else is blamed for it. Fields that are not
+    compared do not count: some say how an object looks beside the plan, which is another one than before.
     """
     found = []
     for change in changes:
         deed = deeds.get(str(change.address))
         if deed is None or deed.after is None:
             continue
-        live = None if change.before is None else fields_document(change.before)
+        live = None if change.before is None else _compared(change.before)
         # What the plan does not write any more is not read for it either.
         ours = deed.after if live is None else {**live, **{n: v for n, v in deed.after.items() if n in live}}
         if live is not None:
@@ -398,6 +399,12 @@ def drift_of(changes: Iterable[Change], deeds: Mapping[str, Deed]) -> Sequence[D
         if drift.fields:
             found.append(drift)
     return found
+
+
+def _compared(spec: Any) -> dict[str, Any]:
+    """The written fields of an object that a comparison looks at, as JSON."""
+    passed_over = {f.name for f in dataclasses.fields(spec) if not f.compare}
+    return {name: value for name, value in fields_document(spec).items() if name not in passed_over}
 
 
 def _acceptance(answer: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from provisioner.mail_dns.check import DomainReport
 from provisioner.mail_dns.dialogue import Dialogue, Status
-from provisioner.mail_dns.findings import DnsRecord
+from provisioner.mail_dns.findings import DnsFinding, DnsRecord
 from provisioner.model import DnsQuery
 
 
@@ -27,10 +27,14 @@ class ZoneExport:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The exports by zone, and the records that only the owner of another zone can publish, by domain concerned."""
+    """The exports by zone, and the records that only the owner of another zone can publish, by domain concerned.
+
+    `unanswered` are the findings about questions that failed: what depends on them is not in the exports.
+    """
 
     zones: tuple[ZoneExport, ...]
     foreign: tuple[tuple[str, DnsRecord], ...] = ()
+    unanswered: tuple[DnsFinding, ...] = ()
 
 
 def zone_of(name: str) -> Dialogue[str]:
@@ -78,6 +82,7 @@ def export(reports: Sequence[DomainReport], zones: Mapping[str, str]) -> Exporte
     return Exported(
         tuple(_of_zone(zone, domains, zones, publish, removed, kept) for zone in found),
         tuple((domain, record) for record, domain in foreign.items()),
+        tuple(f for report in reports for f in report.findings if f.id.endswith("-UNANSWERED")),
     )
 
 

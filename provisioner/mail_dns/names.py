@@ -10,8 +10,15 @@ from provisioner.mail_dns.findings import INFO, WARNING, DnsFinding, DnsRecord
 from provisioner.mail_dns.records import is_dmarc, is_mta_sts, is_tls_rpt
 from provisioner.model import DnsQuery
 
+_NOBODY = "_no-such-name"
+
 _BELOW = ("_dmarc", "_mta-sts", "_smtp._tls")
 _LONGEST_CHAIN = 8
+
+
+def sibling(name: str) -> str:
+    """A name beside this one that nobody has: what answers for it is a wildcard (RFC 4592)."""
+    return f"{_NOBODY}.{name.partition('.')[2]}"
 
 
 def alias(name: str) -> Dialogue[tuple[str, ...]]:
@@ -38,7 +45,7 @@ def without_wildcards(
     odd = [w for w in _BELOW if named[w].values and not all(_meant(w, text) for text in named[w].values)]
     if not odd:
         return {}, []
-    probe = yield from ask(f"_no-such-name.{domain}", "TXT")
+    probe = yield from ask(sibling(f"_dmarc.{domain}"), "TXT")
     wild = set(probe.values)
     caught = [what for what in odd if wild and wild & set(named[what].values)]
     if not caught:
@@ -90,13 +97,14 @@ def _same_everywhere(found: Sequence[tuple[str, DnsRecord, tuple[str, ...]]]) ->
 def aliases(findings: Sequence[DnsFinding]) -> Dialogue[Mapping[str, str]]:
     """Where the names of the TXT records to publish lead to that are aliases.
 
-    `_dmarc` is often a CNAME into the zone of a provider: no other record may stand beside it (RFC 1034, 3.6.2).
+    `_dmarc` is often a CNAME into the zone of a provider: no other record may stand beside it (RFC 1034, 3.6.2). One
+    that a wildcard gives to every name is not at the name, and a record there wins over it.
     """
     names = dict.fromkeys(r.name for f in findings for r in f.publish if r.type == "TXT" and r.name != f.domain)
     moved: dict[str, str] = {}
     for name in names:
         chain = yield from alias(name)
-        if chain:
+        if chain and chain != (yield from alias(sibling(name))):
             moved[name] = chain[-1]
     return moved
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.mail_dns.dialogue import Answers, Dialogue, DnsAnswer
+from provisioner.mail_dns.dialogue import NO_ROWS, Answers, Dialogue, DnsAnswer
 from provisioner.mail_dns.records import Dmarc, is_dmarc, parse_dmarc
 from provisioner.model import DnsQuery
 
@@ -49,16 +49,30 @@ class Walk:
         return None
 
 
+def names_above(domain: str) -> tuple[str, ...]:
+    """The names above a domain at which the walk looks, the longest first."""
+    labels = domain.split(".")
+    return tuple(".".join(labels[at:]) for at in range(1, len(labels)))[-_MOST_ABOVE:]
+
+
+def question_at(name: str) -> DnsQuery:
+    """What is asked at one name of the walk."""
+    return DnsQuery(f"_dmarc.{name}", "TXT")
+
+
 def tree_walk(domain: str) -> Dialogue[Walk]:
     """Ask all names at once: few records end the walk early, and the names above are those of other domains too."""
-    labels = domain.split(".")
-    names = (domain, *[".".join(labels[at:]) for at in range(1, len(labels))][-_MOST_ABOVE:])
-    questions = {name: DnsQuery(f"_dmarc.{name}", "TXT") for name in names}
-    answers: Answers = yield tuple(questions.values())
+    answers: Answers = yield tuple(map(question_at, (domain, *names_above(domain))))
+    return walk_of(domain, answers)
+
+
+def walk_of(domain: str, answers: Answers) -> Walk:
+    """The walk, as far as there are answers."""
     records: list[tuple[str, Dmarc]] = []
     failed: list[tuple[DnsQuery, DnsAnswer]] = []
-    for name, question in questions.items():
-        answer = answers[question]
+    for name in (domain, *names_above(domain)):
+        question = question_at(name)
+        answer = answers.get(question, NO_ROWS)
         if answer.failed:
             failed.append((question, answer))
         policy = policy_of(answer)

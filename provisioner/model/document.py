@@ -69,13 +69,17 @@ class CmdletDocument(TypedDict):
 
 @final
 class UpdateDocument(TypedDict):
-    """An update of DNS: `update` is name and type. `$pending` stands for a value that another object names later."""
+    """An update of DNS: `update` is name and type. `$pending` stands for a value that another object names later.
+
+    `strings` are the parts of added TXT values that are split in an unusual way.
+    """
 
     update: str
     provider: str
     add: list[Any]
     remove: list[str]
     ttl_s: int
+    strings: NotRequired[list[list[str]]]
 
 
 class ReadBackDocument(TypedDict):

@@ -163,7 +163,9 @@ class ZoneQuery:
 
     `provider` is named in the settings; "" for the one that has the zone. Rows: one with `zone`, `name` (the owner name
     once aliases were followed) and `spf_include` (what stands for Exchange in the profile's cloud), one for each record
-    at the name with `type`, `value` and `ttl_s`, and one for each server with a `problem`, with `server`.
+    at the name with `type`, `value`, `ttl_s` and, of a TXT value that is split in an unusual way, its `strings`, one
+    with the names that a CNAME `leads_to`, one for each TXT value that a `wildcard` gives to the name, and one for each
+    server with a `problem`, with `server`.
     """
 
     provider: str
@@ -197,7 +199,8 @@ class Pending:
 class DnsUpdate:
     """Add and remove single values of one name and type, in one piece: the other values of the set stay as they are.
 
-    `only` says what of the set must be as it was read: the values that begin so (`v=spf1`), "" for all of it.
+    `only` says what of the set must be as it was read: the values that begin so (`v=spf1`), "" for all of it. `strings`
+    are the parts of added TXT values that are not to be split after 255 bytes, as they stood there before.
     """
 
     provider: str
@@ -207,6 +210,7 @@ class DnsUpdate:
     remove: tuple[str, ...] = ()
     only: str = ""
     ttl_s: int = 3600
+    strings: tuple[tuple[str, ...], ...] = ()
 
     @property
     def reads(self) -> bool:
@@ -240,6 +244,8 @@ def request_key(request: AnyRequest) -> str:
     facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.compare}
     if not facts.get("beta", True):
         del facts["beta"]  # saved change sets know the key without it
+    if not facts.get("strings", True):
+        del facts["strings"]
     return f"{type(request).__name__}:{_SORTED.encode(facts)}"
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,16 +22,19 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Severity
+from provisioner.mail_dns.dialogue import Answers, DnsAnswer, rows
 from provisioner.mail_dns.policy_findings import FIRST_DMARC, strictest
 from provisioner.mail_dns.records import is_dmarc, parse_dmarc, repair_dmarc
 from provisioner.mail_dns.spf_findings import improve, is_internal, merge
 from provisioner.mail_dns.spf_syntax import SPF_VERSION, SpfSyntaxError, is_spf, parse
+from provisioner.mail_dns.tree_walk import names_above, question_at, walk_of
 from provisioner.model import (
     Absent,
     Address,
     Answer,
     Cmdlet,
     Declared,
+    DnsQuery,
     DnsUpdate,
     Guard,
     Pending,
@@ -63,7 +66,9 @@ class DnsRecord:
     (`p=reject`); of a live record those of them that it has. Both lead to `values`, which alone are compared. `zone`
     and `owner` are where the record is, once aliases were followed, `target` what Exchange names for a selector,
     `include` what stands for Exchange in SPF; `servers` are the zone's servers that do not show the record, each with
-    the reason.
+    the reason. `leads_to` are the names that a selector leads along, `inherited` is the DMARC policy that holds for a
+    domain without a record. `strings` are the parts of values that are split in an unusual way, as JSON: a rollback
+    writes them so.
     """
 
     key: str
@@ -76,6 +81,9 @@ class DnsRecord:
     target: str | None = read_only()
     include: str | None = read_only()
     servers: frozenset[str] | None = read_only()
+    leads_to: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
+    inherited: str | None = field(default=None, compare=False, metadata={"read_only": True})
+    strings: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
 
     @property
     def domain(self) -> str:
@@ -152,18 +160,25 @@ class DnsRecordType(BaseType):
                     yield Declared(spec.key, spec, path)
 
     def queries(self, wanted: Mapping[str, DnsRecord | None], _everything: bool) -> Sequence[Query]:
-        """The zone's own servers, and for selectors the targets that Exchange names."""
+        """The zone's own servers, for selectors the targets that Exchange names, and for DMARC the domains above.
+
+        The top-level domain is not asked: the policy of a public suffix is for its own registry to keep up.
+        """
         found = [Query(_where(key, spec), frozenset({key})) for key, spec in wanted.items()]
         selectors = frozenset(key for key in wanted if key.partition("/")[2] in SELECTORS)
-        return [*found, Query(_DKIM, selectors)] if selectors else found
+        found += [Query(_DKIM, selectors)] if selectors else []
+        above = {k: names_above(k.partition("/")[0])[:-1] for k in wanted if k.partition("/")[2] == DMARC}
+        names = dict.fromkeys(name for named in above.values() for name in named)
+        return [*found, *(Query(question_at(n), frozenset(k for k in above if n in above[k])) for n in names)]
 
     def decode(
         self, wanted: Mapping[str, DnsRecord | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, DnsRecord | Absent | Unknown]:
         targets = next((_targets(answer) for query, answer in answers if query.request == _DKIM), {})
         told = {query.request: answer for query, answer in answers if isinstance(query.request, ZoneQuery)}
+        above = {q.request: _texts(answer) for q, answer in answers if isinstance(q.request, DnsQuery)}
         return {
-            key: _decode(key, spec, told[_where(key, spec)], targets)
+            key: _decode(key, spec, told[_where(key, spec)], targets, above)
             for key, spec in wanted.items()
             if _where(key, spec) in told
         }
@@ -172,12 +187,16 @@ class DnsRecordType(BaseType):
         """With the value that what is published leads to; one that is written (of a run that is undone) stays."""
         if spec.values is not None or known is None:
             return spec
+        spec = dataclasses.replace(spec, strings=known.strings)  # what is compared is recorded: a rollback needs it
         live = sorted(known.values or ())
         if spec.purpose == SPF:
             terms = (spec.terms or frozenset()) | ({f"include:{known.include}"} if known.include else set())
             return dataclasses.replace(spec, terms=terms, values=frozenset({_spf(live, terms)}))
         if spec.purpose == DMARC:
-            return dataclasses.replace(spec, values=frozenset({_dmarc(live, spec.tags or frozenset())}))
+            said = _dmarc(live, spec.tags or frozenset(), known.inherited or "none")
+            return dataclasses.replace(spec, values=frozenset({said}))
+        if known.target in (known.leads_to or ()):
+            return dataclasses.replace(spec, values=known.values)  # through an alias of the owner's
         return dataclasses.replace(spec, values=frozenset({known.target or str(_pending(spec))}))
 
     def steps(self, before: DnsRecord | None, after: DnsRecord | None) -> Sequence[Step]:
@@ -193,7 +212,8 @@ class DnsRecordType(BaseType):
         name, kind = _name(spec.key)
         only = {SPF: SPF_VERSION, DMARC: "v="}.get(spec.purpose, "")
         provider = spec.provider or ""
-        return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, _TTL_S)),)
+        strings = tuple(parts for parts in _parts(after) if "".join(parts) in added)
+        return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, _TTL_S, strings)),)
 
     def needs(self, spec: DnsRecord) -> Sequence[Address]:
         """A selector whose target is not known needs the configuration that Exchange makes."""
@@ -276,6 +296,11 @@ def _known(remembered: str) -> tuple[set[str], bool]:
         return set(), True
 
 
+def _parts(spec: DnsRecord | None) -> Iterable[tuple[str, ...]]:
+    """The strings of the values that are split in an unusual way."""
+    return [tuple(json.loads(text)) for text in sorted((spec.strings if spec else None) or ())]
+
+
 # --- where -----------------------------------------------------------------------------------------------------------
 
 
@@ -314,8 +339,18 @@ def _targets(answer: Answer) -> Mapping[str, str]:
     return found
 
 
+def _texts(answer: Answer) -> DnsAnswer:
+    return rows(*(str(row["value"]) for row in answer.rows))
+
+
+def _inherited(domain: str, above: Answers) -> str | None:
+    """The policy that receivers apply to a domain without a record (RFC 9989, 4.10.1); None where there is none."""
+    found = walk_of(domain, above).above
+    return found[1].applied(found[1].subdomain_policy) if found is not None and found[1].applies else None
+
+
 def _decode(
-    key: str, wanted: DnsRecord | None, answer: Answer, targets: Mapping[str, str]
+    key: str, wanted: DnsRecord | None, answer: Answer, targets: Mapping[str, str], above: Answers
 ) -> DnsRecord | Absent | Unknown:
     place = next((row for row in answer.rows if "zone" in row), None)
     if place is None:
@@ -330,6 +365,8 @@ def _decode(
         target=targets.get(key),
         include=str(place.get("spf_include") or "") or None,
         servers=frozenset(f"{row['server']}: {row['problem']}" for row in answer.rows if "problem" in row) or None,
+        leads_to=frozenset(str(name) for row in answer.rows for name in row.get("leads_to", ())) or None,
+        strings=frozenset(json.dumps(list(row["strings"])) for row in answer.rows if row.get("strings")) or None,
     )
     purpose = seen.purpose
     if purpose == SPF:
@@ -350,7 +387,15 @@ def _decode(
     if kind == "CNAME" and others:
         what = f"{seen.owner} has {', '.join(others)} records: no CNAME can stand beside them (RFC 1034, 3.6.2)"
         return Absent(what, f"remove the {', '.join(others)} records of {seen.owner}")
-    return Absent(known=dataclasses.replace(seen, terms=None, tags=None))
+    # What a wildcard gives to the name holds until the name has a record of its own, which keeps what it says.
+    wild = frozenset(filter(_meant(purpose), (str(row["wildcard"]) for row in answer.rows if "wildcard" in row)))
+    inherited = _inherited(seen.domain, above) if purpose == DMARC else None
+    return Absent(known=dataclasses.replace(seen, terms=None, tags=None, values=wild or None, inherited=inherited))
+
+
+def _meant(purpose: str) -> Callable[[str], bool]:
+    """Which TXT values are records of a purpose."""
+    return {SPF: is_spf, DMARC: is_dmarc}.get(purpose, lambda _: False)
 
 
 def _satisfied(values: Iterable[str], terms: frozenset[str]) -> frozenset[str]:
@@ -425,10 +470,14 @@ def _valid(text: str) -> bool:
     return True
 
 
-def _dmarc(live: Sequence[str], tags: frozenset[str]) -> str:
-    """The one DMARC record: the live one with the tags that the plan writes."""
+def _dmarc(live: Sequence[str], tags: frozenset[str], inherited: str) -> str:
+    """The one DMARC record: the live one with the tags that the plan writes.
+
+    A first one begins with the policy that the domain inherits: p=none would take it away.
+    """
+    first = FIRST_DMARC.replace("none", inherited)
     valid = [text for text in live if is_dmarc(text) and not parse_dmarc(text).errors]
-    base = strictest(valid) if valid else next(filter(None, map(repair_dmarc, live)), FIRST_DMARC)
+    base = strictest(valid) if valid else next(filter(None, map(repair_dmarc, live)), first)
     if tags <= _said([base], tags):
         return base
     wanted = dict(tag.split("=", 1) for tag in sorted(tags))

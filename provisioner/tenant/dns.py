@@ -287,6 +287,8 @@ def _read(message: dns.message.Message, kind: str) -> DnsAnswer | dns.name.Name:
         raise _Failed("its CNAMEs lead in a circle or never end") from None
     except dns.exception.DNSException as error:
         raise _Failed(f"the answer is not proper DNS ({type(error).__name__})") from None
+    if kind == "SOA" and found.canonical_name != message.question[0].name:
+        return NO_ROWS  # no alias is the top of a zone, and where it leads to is another name's zone (RFC 2181, 6.1)
     if found.answer:
         return _rows(list(found.answer), kind, found.minimum_ttl)
     types = {rrset.rdtype for rrset in message.authority}

@@ -40,12 +40,16 @@ class ZonePublisher:
     async def read(self, query: ZoneQuery) -> Answer:
         """The records at a name, and which of the zone's other servers do not have the same."""
         place = await self._zones.place(query.provider, query.name, query.type)
-        found = await self._zones.records(place)
+        there = await self._zones.standing(place)
         rows: list[Mapping[str, object]] = [
             {"zone": place.zone, "name": place.owner, "provider": place.named, "spf_include": self._include},
-            *({"type": record.type, "value": record.value, "ttl_s": record.ttl_s} for record in found),
+            *map(_row, there.records),
         ]
-        differing = await self._zones.differing(place, query.type, found)
+        if any(record.type == "CNAME" for record in there.records):
+            rows.append({"leads_to": tuple(await self._zones.leads_to(place.owner))})
+        if there.wildcard and query.type == "TXT":
+            rows.extend({"wildcard": text} for text in await self._zones.texts(place.owner))
+        differing = await self._zones.differing(place, query.type, there.records)
         return Answer((*rows, *({"server": server, "problem": words} for server, words in differing)))
 
     async def check(self, update: DnsUpdate) -> None:
@@ -58,8 +62,13 @@ class ZonePublisher:
         if update.pending:
             raise Refused("a value is not known yet: nothing was sent", str(update))
         place = await self._zones.place(update.provider, update.name, update.type)
-        found = await self._zones.records(place)
+        found = (await self._zones.standing(place)).records
         check_unchanged(update, place, ((record.type, record.value) for record in found))
         warnings = await self._writers[place.provider.kind].write(update, place, found)
         lame = [f"{server}: {words}" for server, words in await self._zones.lame(place)]
         return Answer(warnings=(*warnings, *lame))
+
+
+def _row(record: Record) -> Mapping[str, object]:
+    row: dict[str, object] = {"type": record.type, "value": record.value, "ttl_s": record.ttl_s}
+    return row | ({"strings": record.strings} if record.strings else {})

@@ -15,7 +15,7 @@ from provisioner.diagnostics import Diagnostic, InputError, PermissionMissing, R
 from provisioner.model import DnsUpdate
 from provisioner.model.name_server import NameServer, parse_server
 from provisioner.tenant.credentials import secret_value
-from provisioner.tenant.zones import ANSWER_S, Place, Record, words
+from provisioner.tenant.zones import ANSWER_S, LONGEST_STRING, Place, Record, words
 
 if TYPE_CHECKING:
     import dns.message
@@ -93,7 +93,8 @@ def _message(update: DnsUpdate, place: Place, found: Sequence[Record], key: dns.
     # All records of a set have one TTL (RFC 2181, 5.2): a value takes that of the set that it comes to.
     ttl_s = min((record.ttl_s for record in there), default=update.ttl_s)
     for value in map(str, update.add):
-        message.add(_absolute(place.owner), ttl_s, _rdata(update.type, value))
+        parts = next((parts for parts in update.strings if "".join(parts) == value), ())
+        message.add(_absolute(place.owner), ttl_s, _rdata(update.type, value, parts))
     if key is not None:
         message.use_tsig(key)
     return message
@@ -105,17 +106,22 @@ def _absolute(name: str) -> dns.name.Name:
     return dns.name.from_text(name)
 
 
-def _rdata(kind: str, value: str) -> dns.rdata.Rdata:
+def _rdata(kind: str, value: str, parts: Sequence[str] = ()) -> dns.rdata.Rdata:
+    """A value as DNS has it. `parts` are the strings of a TXT value that is not to be split after 255 bytes."""
     import dns.rdata
     import dns.rdataclass
     import dns.rdatatype
 
     if kind == "CNAME":
         return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.CNAME, f"{value.removesuffix('.')}.")
-    raw = value.encode("utf-8", "surrogateescape")
-    pieces = [raw[at : at + 255] for at in range(0, len(raw), 255)] or [b""]
+    pieces = [part.encode("utf-8", "surrogateescape") for part in parts] or _pieces(value)
     text = " ".join('"' + "".join(f"\\{byte:03d}" for byte in piece) + '"' for piece in pieces)
     return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.TXT, text)
+
+
+def _pieces(value: str) -> list[bytes]:
+    raw = value.encode("utf-8", "surrogateescape")
+    return [raw[at : at + LONGEST_STRING] for at in range(0, len(raw), LONGEST_STRING)] or [b""]
 
 
 def _judge(answer: dns.message.Message, update: DnsUpdate, place: Place) -> None:
@@ -130,7 +136,8 @@ def _judge(answer: dns.message.Message, update: DnsUpdate, place: Place) -> None
         what = f"{place.owner} {update.type} was changed while it was being written ({word}): nothing was written"
         raise Refused(what, str(update), hint="plan again")
     if code in (dns.rcode.REFUSED, dns.rcode.NOTAUTH):
-        fix = f"allow the key {place.provider.key_name or '(none is set)'} to update {place.owner} on the server"
+        key = place.provider.key_name or "(none is set)"
+        fix = f"allow the key {key} to update {place.owner} on the server, and see that the zone is not frozen there"
         raise PermissionMissing(
             f"{place.provider.server} refuses the update of {place.zone} ({word})", str(update), hint=fix
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic, InputError, Refused, TenantError, Unavailable
 from provisioner.mail_dns.dialogue import Status
+from provisioner.mail_dns.names import sibling
 from provisioner.model import DnsQuery, DnsUpdate
 from provisioner.model.name_server import NameServer, parse_server
 from provisioner.tenant.ports import Resolver
@@ -32,12 +33,32 @@ class Record:
     ttl_s: int
     data: dns.rdata.Rdata
 
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """The strings of a TXT value that is split otherwise than after 255 bytes, as we split it; () for others."""
+        strings: tuple[bytes, ...] = getattr(self.data, "strings", ())
+        if all(len(string) == LONGEST_STRING for string in strings[:-1]):
+            return ()
+        return tuple(string.decode("utf-8", "surrogateescape") for string in strings)
+
 
 ANSWER_S = 8.0
+LONGEST_STRING = 255
+"""Bytes of one string of a TXT record (RFC 1035, 3.3)."""
 _LONGEST_CHAIN = 8
 _MOST_SERVERS = 8
 READ = ("TXT", "CNAME", "A", "AAAA", "MX")
 """What is read at a name: the types that a record of ours could meet there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a server answers with for an owner name: the `records` that are there, or, where the name is not there,
+    those that a `wildcard` gives to it and to every other name (RFC 4592). A record that is added wins over these.
+    """
+
+    records: Sequence[Record] = ()
+    wildcard: Sequence[Record] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +86,47 @@ class Zones:
         if kind != "CNAME":
             owner = await self._owner(owner)
         zone = await self._zone(owner if kind != "CNAME" else owner.partition(".")[2])
-        chosen, provider = self._provider(named, zone, name)
+        record = name if owner == name.lower().removesuffix(".") else f"{owner}, where {name} leads to,"
+        chosen, provider = self._provider(named, zone, record)
         return Place(owner, zone, provider, chosen)
 
     async def _owner(self, name: str) -> str:
-        """Where the CNAMEs of a name end: a record published beside one would be ignored."""
+        """Where the CNAMEs of a name end: a record published beside one would be ignored.
+
+        A CNAME that a wildcard gives to every name is not at the name, and is not followed.
+        """
         seen = [name]
         while len(seen) <= _LONGEST_CHAIN:
-            answer = await self._resolver.look_up(DnsQuery(seen[-1], "CNAME"))
-            if answer.failed:
-                raise Unavailable(answer.reason, f"{seen[-1]} CNAME")
-            if not answer.values:
+            target = await self._alias(seen[-1])
+            if not target or target == await self._alias(sibling(seen[-1])):
                 return seen[-1]
-            seen.append(answer.values[0].lower().removesuffix("."))
+            seen.append(target)
         raise Refused(f"the CNAMEs of {name} do not end", f"{name} CNAME")
+
+    async def _alias(self, name: str) -> str:
+        """The target of the CNAME at a name; "" for none. Raises Unavailable."""
+        answer = await self._resolver.look_up(DnsQuery(name, "CNAME"))
+        if answer.failed:
+            raise Unavailable(answer.reason, f"{name} CNAME")
+        return answer.values[0].lower().removesuffix(".") if answer.values else ""
+
+    async def leads_to(self, name: str) -> Sequence[str]:
+        """The names that the CNAME at a name leads along; fewer where they cannot be asked or go in a circle."""
+        chain: list[str] = []
+        while len(chain) < _LONGEST_CHAIN:
+            answer = await self._resolver.look_up(DnsQuery(chain[-1] if chain else name, "CNAME"))
+            target = answer.values[0].lower().removesuffix(".") if answer.values else ""
+            if not target or target in chain:
+                break
+            chain.append(target)
+        return chain
+
+    async def texts(self, name: str) -> Sequence[str]:
+        """The TXT values that everybody sees at a name, wherever they are. Raises Unavailable."""
+        answer = await self._resolver.look_up(DnsQuery(name, "TXT"))
+        if answer.failed:
+            raise Unavailable(answer.reason, f"{name} TXT")
+        return answer.values
 
     async def _zone(self, name: str) -> str:
         """The zone of a name, by the SOA records above it: a delegated `_domainkey` is a zone of its own."""
@@ -94,7 +142,8 @@ class Zones:
                 return candidate
         raise Refused(f"DNS names no zone of {name}", f"{name} SOA", hint="delegate the domain first")
 
-    def _provider(self, named: str, zone: str, name: str) -> tuple[str, DnsProvider]:
+    def _provider(self, named: str, zone: str, record: str) -> tuple[str, DnsProvider]:
+        """The provider of a zone, and its name. `record` are the words for what is in the zone."""
         known = {n: p for n, p in self._providers.items() if not p.zones or _covers(p.zones, zone)}
         if named and named in known:
             return named, known[named]
@@ -106,8 +155,11 @@ class Zones:
             fix = f"add dns.{named} to the profile (it has: {have})"
             raise InputError([Diagnostic("DNS-PROVIDER", what, fix)])
         if named:
-            what = f'{name} is in the zone {zone}, which is not one of the zones of the DNS provider "{named}"'
-            fix = f"name the provider of {zone} in the section dns, or add the zone to dns.{named}.zones"
+            what = f'{record} is in the zone {zone}, which is not one of the zones of the DNS provider "{named}"'
+            fix = (
+                f"add {zone} to dns.{named}.zones; or, where another provider has it, write it into the zones of that "
+                "one and no `provider` in the section dns; or take the record out of `publish`"
+            )
             raise InputError([Diagnostic("DNS-ZONE", what, fix)])
         for likely in (
             {n: p for n, p in known.items() if p.zones},  # a plan that is undone names no provider
@@ -117,39 +169,50 @@ class Zones:
             if len(likely) == 1:
                 return next(iter(likely.items()))
         have = ", ".join(sorted(known)) or "none"
-        what = f"{name} is in the zone {zone}, and the DNS providers of the profile for it are: {have}"
+        what = f"{record} is in the zone {zone}, and the DNS providers of the profile for it are: {have}"
         fix = f"name one with `provider` in the section dns, or write {zone} into the zones of one in the settings"
         raise InputError([Diagnostic("DNS-PROVIDER", what, fix if known else "add a [profiles.….dns.NAME] table")])
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    async def records(self, place: Place) -> list[Record]:
+    async def standing(self, place: Place) -> Standing:
         """What stands at the owner name: by the primary of the settings, or by the first server that answers.
 
         Raises TenantError.
         """
         if place.provider.server is not None:
-            return await self._records(parse_server(place.provider.server), place, READ)
+            return await self._standing(parse_server(place.provider.server), place, READ)
         failed: TenantError | None = None
         for _, server in await self._servers(place):
             try:
-                return await self._records(server, place, READ)
+                return await self._standing(server, place, READ)
             except TenantError as error:
                 failed = failed or error
         raise failed or Unavailable(f"DNS names no server of {place.zone}", f"{place.owner} (authoritative)")
 
-    async def _records(self, server: NameServer, place: Place, kinds: Sequence[str]) -> list[Record]:
+    async def _standing(self, server: NameServer, place: Place, kinds: Sequence[str]) -> Standing:
         """The records of these types at the owner name, by a server that has the zone. Raises TenantError."""
-        answers = await together(self._ask(server, place, kind) for kind in kinds)
-        found = {(r.type, r.value): r for answer in answers for r in _rows(answer, place.owner)}
+        found = await self._records(server, place, place.owner, kinds)
+        if not found or place.owner == place.zone:
+            return Standing(found)
+        types = sorted({record.type for record in found})
+        wild = await self._records(server, place, sibling(place.owner), types)
+        same = {(r.type, r.value) for r in found} == {(r.type, r.value) for r in wild}
+        return Standing(wildcard=found) if same else Standing(found)
+
+    async def _records(self, server: NameServer, place: Place, name: str, kinds: Sequence[str]) -> list[Record]:
+        """What a server answers with for these types at a name of the zone. Raises TenantError."""
+        answers = await together(self._ask(server, place, kind, name) for kind in kinds)
+        found = {(r.type, r.value): r for answer in answers for r in _rows(answer, name)}
         return [found[key] for key in sorted(found)]
 
-    async def _ask(self, server: NameServer, place: Place, kind: str) -> dns.message.Message:
+    async def _ask(self, server: NameServer, place: Place, kind: str, name: str = "") -> dns.message.Message:
+        """The answer of a server that has the zone, about its owner name or another one. Raises TenantError."""
         import dns.flags
         import dns.message
         import dns.rcode
 
-        query = dns.message.make_query(place.owner, kind, flags=0)
+        query = dns.message.make_query(name or place.owner, kind, flags=0)
         answer = await self._exchange(server, query, f"{place.owner} {kind}")
         code = answer.rcode()
         if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
@@ -190,7 +253,8 @@ class Zones:
 
         async def differs(host: str, server: NameServer) -> tuple[str, str] | None:
             try:
-                theirs = {r.value for r in await self._records(server, place, (kind,)) if r.type == kind}
+                there = await self._standing(server, place, (kind,))
+                theirs = {record.value for record in there.records if record.type == kind}
             except TenantError:
                 return None
             return None if theirs == mine else (host, f"it does not show the records of {place.owner} {kind} yet")
@@ -221,11 +285,19 @@ def words(error: Exception) -> str:
 
 
 def _rows(answer: dns.message.Message, owner: str) -> list[Record]:
-    """The records of the owner name itself: what a CNAME leads to is not there."""
+    """The records of the owner name itself: what a CNAME leads to is not there.
+
+    Raises Refused for a name below a DNAME, where nothing can be written (RFC 6672, 2.4).
+    """
     import dns.name
     import dns.rdatatype
 
     name = dns.name.from_text(owner)
+    for rrset in answer.answer:
+        if rrset.rdtype == dns.rdatatype.DNAME and name.is_subdomain(rrset.name) and name != rrset.name:
+            above = rrset.name.to_text(omit_final_dot=True)
+            what = f"{owner} is below {above}, which is a DNAME to {_text(rrset[0])}: no record can be at {owner}"
+            raise Refused(what, f"{owner} (authoritative)", hint="publish the record there, or remove the DNAME")
     rrsets = (rrset for rrset in answer.answer if rrset.name == name)
     return [Record(dns.rdatatype.to_text(r.rdtype), _text(data), int(r.ttl), data) for r in rrsets for data in r]
 

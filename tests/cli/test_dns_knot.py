@@ -37,12 +37,18 @@ _dmarc TXT "v=DMARC1; p=none; rua=mailto:agg@{name}; fo=1"
 www CNAME {name}.
 sub NS ns.elsewhere.example.
 """
-DOMAINS = ("one.example", "two.example", "three.example", "four.example")
+DOMAINS = ("one.example", "two.example", "three.example", "four.example", "wild.example")
+OF_ONE = {"wild.example": '* CNAME wild.example.\n@ TXT "v=spf1 ip4:203.0.113.1 " "-all"\n'}
+"""What one of the zones has besides, the SPF record in place of that of the others."""
 SPF = "v=spf1 ip4:203.0.113.1 include:spf.protection.outlook.com -all"
 
 
 def zone_text(name: str) -> str:
-    return ZONE.format(name=name, dashed=name.replace(".", "-"), digest="ab" * 32)
+    text = ZONE.format(name=name, dashed=name.replace(".", "-"), digest="ab" * 32)
+    if name in OF_ONE:
+        left_out = ("_dmarc ", '@ TXT "v=spf1 ')
+        text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(left_out)) + OF_ONE[name]
+    return text
 
 
 @dataclass
@@ -121,6 +127,37 @@ def test_dkim_goes_from_nothing_to_valid_and_back_without_a_trace(
     assert again.returncode == 0, again.stdout
     world.roll_back("--allow", "DNS-OVERWRITE")
     assert world.knot.records("one.example") == before
+
+
+def test_records_beside_a_wildcard_are_at_their_own_names_and_go_without_a_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wildcard CNAME seems to be at each selector and at `_dmarc`; nothing may be written where it leads to."""
+    plan = world.shop.write(
+        "dkim: { wild.example: { enabled: true } }\ndns: { wild.example: { publish: [dkim, spf, dmarc] } }\n"
+    )
+    before = world.knot.records("wild.example")
+    moved = world.shop.clock._moved
+
+    def passing(seconds: float) -> None:
+        moved(seconds)
+        world.see_dns()
+
+    monkeypatch.setattr(world.shop.clock, "_moved", passing)
+    done = world.run("apply", plan, "--auto-approve", "--allow", "DNS-OVERWRITE")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = world.knot.records("wild.example")
+    assert {(n, k, v) for n, k, _, v in before - after} == {
+        ("wild.example.", "TXT", '"v=spf1 ip4:203.0.113.1 " "-all"')
+    }
+    selectors = {(f"selector{n}._domainkey.wild.example.", "CNAME") for n in (1, 2)}
+    assert {(n, k) for n, k, _, _ in after - before} == {
+        *selectors, ("_dmarc.wild.example.", "TXT"), ("wild.example.", "TXT")
+    }  # fmt: skip
+    again = world.run("plan", plan, "--detailed-exitcode")
+    assert again.returncode == 0, again.stdout
+    world.roll_back("--allow", "DNS-OVERWRITE")
+    assert world.knot.records("wild.example") == before
 
 
 def test_a_race_a_wrong_key_and_a_foreign_cname_change_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def roll_back(shop: Shop, *options: str) -> None:
     """Undo the last run, as a change set that is reviewed."""
     planned = shop.on_tenant("rollback", "last", "-o", "back.json")
     assert planned.returncode == 0, planned.stderr
+    assert "Changed by others" not in planned.stdout
     done = shop.on_tenant("apply", *shop.reviewed("back.json"), "--auto-approve", *options)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -504,6 +504,14 @@ def test_a_record_behind_an_alias_is_proposed_where_the_alias_leads(server: Name
     assert [r.name for r in found.remove] == ["contoso.dmarc.example"]
 
 
+def test_a_record_beside_a_wildcard_alias_is_proposed_at_its_own_name(server: NameServer) -> None:
+    """`*.contoso.com CNAME park.example`: what were published where it leads would answer for every name."""
+    parked = {name: [("CNAME", "park.example")] for name in ("_dmarc.contoso.com", "_no-such-name.contoso.com")}
+    zone = contoso(**parked, **{"park.example": [("A", "192.0.2.1")]})
+    found = finding(look(server, zone, MailDomain("contoso.com", dkim=TARGETS)), "DMARC-MISSING")
+    assert [r.name for r in found.publish] == ["_dmarc.contoso.com"]
+
+
 @pytest.mark.parametrize(
     ("records", "name"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 from provisioner.mail_dns.check import DomainReport, MailDomain, check_domain
 from provisioner.mail_dns.exporting import Exported, export, names_of, zone_of
-from tests.mail_dns.name_server import NameServer, carry_on
+from tests.mail_dns.name_server import TIMEOUT, NameServer, carry_on
 
 SPF = ("TXT", "v=spf1 include:spf.protection.outlook.com -all")
 SOA = ("SOA", "ns.example. host.example. 1 1 1 1 1")
@@ -37,6 +37,15 @@ def test_a_record_of_another_zone_takes_no_domain_with_it() -> None:
     (contoso,) = found.zones
     assert [r.value for r in contoso.remove] == ["v=spf1 -all"]
     assert contoso.kept[("contoso.com", "TXT")] == ("MS=ms1",)
+
+
+def test_a_question_that_failed_is_told_beside_the_export() -> None:
+    found = exported(
+        {"contoso.com": [SOA, ("TXT", "v=spf1 -all")], "_dmarc.contoso.com": [(TIMEOUT, None)]}, "contoso.com"
+    )
+    assert [finding.id for finding in found.unanswered] == ["DNS-UNANSWERED"]
+    (contoso,) = found.zones
+    assert not [record for record in contoso.publish if record.name.startswith("_dmarc")]
 
 
 def test_two_records_of_one_purpose_never_arise() -> None:

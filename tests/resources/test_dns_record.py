@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from provisioner.mail_dns.spf_syntax import parse
-from provisioner.model import Absent, Address, Answer, DnsUpdate, Pending, Query, Send, ZoneQuery, overlay
+from provisioner.model import Absent, Address, Answer, DnsQuery, DnsUpdate, Pending, Query, Send, ZoneQuery, overlay
 from provisioner.resources.dns_record import DnsRecord, DnsRecordType, spf_term
 
 KIND = DnsRecordType()
@@ -20,22 +20,40 @@ def declared(section: dict[str, object]) -> dict[str, DnsRecord]:
 
 
 def read(
-    wanted: DnsRecord, rows: Sequence[tuple[str, str]], targets: dict[str, str] | None = None
+    wanted: DnsRecord,
+    rows: Sequence[tuple[str, str]],
+    targets: dict[str, str] | None = None,
+    leads_to: Sequence[str] = (),
+    above: dict[str, str] | None = None,
 ) -> DnsRecord | Absent:
-    """What is decoded of a zone that has these records at the name."""
+    """What is decoded of a zone that has these records at the name, or gives them by a `wildcard`."""
     place = {"zone": "contoso.com", "name": "contoso.com", "spf_include": "spf.protection.outlook.com"}
-    zone = Answer((place, *({"type": kind, "value": value, "ttl_s": 300} for kind, value in rows)))
+    records = ({"type": kind, "value": value, "ttl_s": 300} for kind, value in rows if kind != "wildcard")
+    wild = ({"wildcard": value} for kind, value in rows if kind == "wildcard")
+    zone = Answer((place, *records, *wild, {"leads_to": tuple(leads_to)}))
     dkim = Answer(({"Domain": "contoso.com", **targets},) if targets else ())
     queries = KIND.queries({wanted.key: wanted}, False)
-    answers: list[tuple[Query, Answer]] = [(q, zone if isinstance(q.request, ZoneQuery) else dkim) for q in queries]
+
+    def answer(query: Query) -> Answer:
+        match query.request:
+            case ZoneQuery():
+                return zone
+            case DnsQuery(name=name):
+                text = (above or {}).get(name.removeprefix("_dmarc."))
+                return Answer(({"value": text},) if text else ())
+        return dkim
+
+    answers = [(query, answer(query)) for query in queries]
     found = KIND.decode({wanted.key: wanted}, answers)[wanted.key]
     assert isinstance(found, DnsRecord | Absent)
     return found
 
 
-def update(wanted: DnsRecord, rows: Sequence[tuple[str, str]], **targets: str) -> DnsUpdate | None:
+def update(
+    wanted: DnsRecord, rows: Sequence[tuple[str, str]], leads_to: Sequence[str] = (), **targets: str
+) -> DnsUpdate | None:
     """The update that a plan leads to."""
-    live = read(wanted, rows, targets)
+    live = read(wanted, rows, targets, leads_to)
     known = live.known if isinstance(live, Absent) else live
     goal = KIND.meant(wanted, known)
     before = None if isinstance(live, Absent) else live
@@ -105,6 +123,59 @@ def test_dmarc_keeps_what_the_plan_does_not_write(live: list[str], tags: list[st
     if found is not None and add is not None:
         left = {*live} - {*found.remove} | {*map(str, found.add)}
         assert left == {add}
+
+
+def test_a_selector_that_reaches_its_target_through_an_alias_stays() -> None:
+    wanted = DnsRecord("contoso.com/dkim-selector1")
+    alias = [("CNAME", "s1.contoso.net")]
+    assert update(wanted, alias, ["s1.contoso.net", TARGET], Selector1CNAME=TARGET) is None
+    elsewhere = update(wanted, alias, ["s1.contoso.net", "park.example"], Selector1CNAME=TARGET)
+    assert elsewhere is not None
+    assert elsewhere.remove == ("s1.contoso.net",)
+
+
+def test_a_record_beside_a_wildcard_keeps_what_the_wildcard_says() -> None:
+    wild = [("wildcard", "v=DMARC1; p=reject; rua=mailto:a@x.example"), ("wildcard", "v=spf1 ip4:203.0.113.9 -all")]
+    dmarc = update(DnsRecord("contoso.com/dmarc", tags=frozenset()), wild)
+    assert dmarc is not None
+    assert (dmarc.add, dmarc.remove) == (("v=DMARC1; p=reject; rua=mailto:a@x.example",), ())
+    spf = update(DnsRecord("contoso.com/spf", terms=frozenset()), wild)
+    assert spf is not None
+    assert (spf.add, spf.remove) == ((f"v=spf1 ip4:203.0.113.9 {INCLUDE} -all",), ())
+
+
+@pytest.mark.parametrize(
+    ("above", "tags", "value"),
+    [
+        ({"contoso.com": "v=DMARC1; p=reject"}, [], "v=DMARC1; p=reject"),
+        ({"contoso.com": "v=DMARC1; p=reject; sp=quarantine"}, [], "v=DMARC1; p=quarantine"),
+        ({"contoso.com": "v=DMARC1; p=reject", "eu.contoso.com": "v=DMARC1; p=none"}, [], "v=DMARC1; p=reject"),
+        ({"contoso.com": "v=DMARC1; p=reject"}, ["p=none"], "v=DMARC1; p=none"),
+        ({"contoso.com": "no policy"}, [], "v=DMARC1; p=none"),
+    ],
+)
+def test_a_first_dmarc_record_keeps_the_policy_that_the_domain_inherits(
+    above: dict[str, str], tags: list[str], value: str
+) -> None:
+    wanted = DnsRecord("mail.eu.contoso.com/dmarc", tags=frozenset(tags))
+    live = read(wanted, [], above=above)
+    assert isinstance(live, Absent)
+    assert KIND.meant(wanted, live.known).values == frozenset({value})
+    asked = [q.request.name for q in KIND.queries({wanted.key: wanted}, False) if isinstance(q.request, DnsQuery)]
+    assert asked == ["_dmarc.eu.contoso.com", "_dmarc.contoso.com"]
+
+
+def test_a_rollback_brings_a_text_back_in_its_strings() -> None:
+    parts = frozenset({'["v=spf1 mx ", "-all"]'})
+    before = DnsRecord("contoso.com/spf", values=frozenset({"v=spf1 mx -all"}), strings=parts)
+    after = DnsRecord("contoso.com/spf", values=frozenset({f"v=spf1 mx {INCLUDE} -all"}))
+    (back,) = KIND.steps(after, before)
+    (there,) = KIND.steps(before, after)
+    assert isinstance(back, Send)
+    assert isinstance(there, Send)
+    assert isinstance(back.request, DnsUpdate)
+    assert isinstance(there.request, DnsUpdate)
+    assert (back.request.strings, there.request.strings) == ((("v=spf1 mx ", "-all"),), ())
 
 
 def test_a_selector_gets_the_target_that_exchange_names_or_waits_for_it() -> None:

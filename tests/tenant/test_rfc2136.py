@@ -15,6 +15,7 @@ import pytest
 
 from provisioner.diagnostics import PermissionMissing, Refused, Unclear
 from provisioner.model import DnsUpdate
+from provisioner.model.requests import request_key
 from provisioner.settings import DnsProvider
 from provisioner.tenant.rfc2136 import _judge, _message, _rdata
 from provisioner.tenant.zones import Place, Record, check_unchanged
@@ -103,6 +104,16 @@ def test_what_an_answer_means(code: dns.rcode.Rcode, error: type[Exception]) -> 
     answer.set_rcode(code)
     with pytest.raises(error):
         _judge(answer, SPF, PLACE)
+
+
+def test_a_text_that_a_rollback_brings_back_keeps_its_strings() -> None:
+    back = DnsUpdate("corp", "contoso.com", "TXT", ("v=spf1 -all",), (), "v=spf1", strings=(("v=spf1 ", "-all"),))
+    assert section(_message(back, PLACE, [], KEY), "update") == {("IN", "TXT", '"v=spf1 " "-all"')}
+    assert (
+        Record("TXT", "v=spf1 -all", 60, _rdata("TXT", "v=spf1 -all", ("v=spf1 ", "-all"))).strings == back.strings[0]
+    )
+    assert Record("TXT", "x" * 300, 60, _rdata("TXT", "x" * 300)).strings == ()
+    assert "strings" not in request_key(SPF)  # of saved change sets
 
 
 def test_a_long_text_is_cut_into_strings() -> None:
