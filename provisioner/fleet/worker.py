@@ -44,7 +44,7 @@ SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
 
 _LOOK_S, _IDLE_S, _POLL_S, _SERVE_S, _DAY_S = 0.25, 0.05, 0.1, 1.0, 86_400
-_AHEAD, _ALONE_POLL_S = 4, 0.25
+_AHEAD, _ALONE_POLL_S = 8, 0.5
 """A worker that is alone claims so many tenants for each that it works on, so that it has to ask less often: a question
 costs the engine as much as a part of a plan."""
 
@@ -75,6 +75,7 @@ class Worker:
     _pulse: Pulse = field(init=False)
     _machine: str = field(init=False)
     _cut_off: set[str] = field(default_factory=set)
+    _runs: dict[str, tuple[Run, float]] = field(default_factory=dict)
     _running: int = 0
     _ended_at: float = -math.inf
     _counting: threading.Lock = field(default_factory=threading.Lock)
@@ -159,7 +160,7 @@ class Worker:
 
         def plan(run: str, name: str, kind: Kind) -> Outcome:
             with self._busy():
-                return self.hands.plan(self._run(run), name, kind)
+                return self.hands.plan(self._recent(run), name, kind)
 
         return plan
 
@@ -174,6 +175,15 @@ class Worker:
     def _run(self, id_: str) -> Run:
         """A run as it is now."""
         return self.hands.ask(lambda: self.hands.store.run(id_))
+
+    def _recent(self, id_: str) -> Run:
+        """A run as it was at most a moment ago: many plans begin within one, and a plan changes nothing."""
+        run, read = self._runs.get(id_, (None, 0.0))
+        if run is None or self.hands.clock.monotonic() - read > _LOOK_S:
+            read = self.hands.clock.monotonic()
+            run = self._run(id_)
+            self._runs[id_] = run, read
+        return run
 
     @contextmanager
     def _busy(self) -> Iterator[None]:

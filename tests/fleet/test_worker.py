@@ -228,7 +228,7 @@ def test_a_worker_bounds_itself_while_it_is_alone_and_all_share_the_bound_otherw
             bounds.append((queue._concurrency, queue._worker_concurrency))
             assert other.beat()
     other.end()
-    assert bounds == [(None, 12), (fleet.at_once, 3)]
+    assert bounds == [(None, 24), (fleet.at_once, 3)]
 
 
 def test_of_two_runs_of_one_second_the_later_is_the_newest(tmp_path: Path, fleet: description.Fleet) -> None:
