@@ -3,8 +3,8 @@
 Exchange and DNS show how far a domain has come; `mail_dns.dane` says what is next. What Exchange does is sent under the
 tenant's locks and with the journal open, once, and only what the tenant shows afterwards counts. MX records are a
 person's: the command says which to publish, and waits. What nobody shows any more is in the journal: the MX host of
-before, and how long senders may have the new one in memory. Guards: `DANE-MX`,
-`DANE-DNSSEC`, `DANE-MX-CACHED`, `DANE-MTA-STS`.
+before, and how long senders may have the new one in memory. Guards: `DANE-MX`, `DANE-DNSSEC`, `DANE-MX-CACHED`,
+`DANE-MTA-STS`.
 """
 
 from __future__ import annotations

@@ -431,6 +431,18 @@ def by_name(rows: Iterable[Row], form: Canonical, *columns: str) -> dict[str, Ro
     return {name: only(same) for name, same in found.items()}
 
 
+def of_domain(rows: Iterable[Row], domain: str, column: str, what: str) -> Row | None:
+    """The one row about a domain, by this column or its name; None for none. `what` are the words for such rows.
+
+    Raises ValueError for several.
+    """
+    form = lenient(domain_name)
+    found = [row for row in rows if form(str(row.get(column) or row.get("Name") or "")) == form(domain)]
+    if len(found) > 1:
+        raise ValueError(f"the tenant returned {len(found)} {what}")
+    return found[0] if found else None
+
+
 def only(rows: Sequence[Row]) -> Row | Unknown:
     """The one row of a name. Unknown where rows of one name differ: which object is meant cannot be told.
 

@@ -166,3 +166,38 @@ def test_a_policy_of_mta_sts_must_admit_the_host_first(shop: Shop) -> None:
     assert (code, said["next"]["name"]) == (8, "policy")
     assert f"mx: {said['host']}" in said["next"]["text"]
     assert step(shop, "enable", "--allow", "DANE-MTA-STS")[1] == "beside"
+
+
+CUT_OFF = ("Enable-DnssecForVerifiedDomain", "Enable-SmtpDaneInbound", "Disable-SmtpDaneInbound",
+           "Disable-DnssecForVerifiedDomain")  # fmt: skip
+
+
+def test_over_remote_powershell_each_step_that_is_cut_off_is_sent_once_and_gone_on_from(shop: Shop) -> None:
+    """The connection ends after each cmdlet was run: the next call sees what the tenant shows, there and back."""
+    seen = len(shop.tenant.requests("psrp"))
+
+    def psrp(way: str, cut_off: str = "") -> tuple[int, str]:
+        if cut_off:
+            rule = {"front": "psrp", "match": {"cmdlet": cut_off}, "times": 1, "do": {"run_then_close": True}}
+            shop.tenant.control("POST", "/faults", [rule])
+        done = shop.run("--profile", "sandbox-psrp", "dane", way, DOMAIN, "--auto-approve", "--format", "json")
+        return done.returncode, json.loads(done.stdout)["next"]["name"]
+
+    assert psrp("enable", CUT_OFF[0]) == (8, "beside")
+    new = host(shop)
+    publish(shop, f"0 {OLD}.", f"20 {new}.")
+    assert psrp("enable") == (8, "swap")
+    publish(shop, f"0 {new}.")
+    assert psrp("enable", CUT_OFF[1])[0] == 8
+    assert psrp("enable")[1] in ("tlsa", "done")
+    assert psrp("disable", CUT_OFF[2]) == (8, "beside")
+    publish(shop, f"0 {new}.", f"20 {OLD}.")
+    assert psrp("disable") == (8, "new-out")
+    publish(shop, f"0 {OLD}.")
+    assert psrp("disable") == (8, "cached")
+    shop.clock.advance(3601)
+    assert psrp("disable", CUT_OFF[3])[1] in ("cached", "done")
+    assert psrp("disable") == (0, "done")
+    names = [str(request.get("cmdlet")) for request in shop.tenant.requests("psrp")[seen:]]
+    assert [name for name in names if name in CUT_OFF] == list(CUT_OFF)
+    assert call(shop, "status", DOMAIN)[1]["dnssec"] is False

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provisioner.model import Cmdlet, Row
-from provisioner.resources.canonical import domain_name, lenient, text_of
+from provisioner.resources.canonical import domain_name, lenient, of_domain, text_of
 
 SELECTORS = ("selector1", "selector2")
 COLUMNS = frozenset({
@@ -55,13 +55,9 @@ def decode(rows: Sequence[Row], domain: str, now: dt.datetime) -> Rotation | Non
 
     Raises ValueError for a row that does not tell, and for several rows of the domain.
     """
-    form = lenient(domain_name)
-    found = [row for row in rows if form(str(row.get("Domain") or row.get("Name") or "")) == form(domain)]
-    if not found:
+    row = of_domain(rows, domain, "Domain", f"configurations of {domain}")
+    if row is None:
         return None
-    if len(found) > 1:
-        raise ValueError(f"the tenant returned {len(found)} configurations of {domain}")
-    row = found[0]
     created, due = (_moment(row, column) for column in ("KeyCreationTime", "RotateOnDate"))
     before, after = (_selector(row, f"Selector{when}RotateOnDate") for when in ("Before", "After"))
     if not isinstance(row.get("Enabled"), bool):
@@ -70,7 +66,7 @@ def decode(rows: Sequence[Row], domain: str, now: dt.datetime) -> Rotation | Non
     targets = {s: (text_of(row, f"{s.capitalize()}CNAME") or "").removesuffix(".") for s in SELECTORS}
     known = {s: size for s, size in sizes.items() if isinstance(size, int)}
     signing = after if now >= due else before
-    return Rotation(form(domain), row["Enabled"], signing, after, due, created, known, targets)
+    return Rotation(lenient(domain_name)(domain), row["Enabled"], signing, after, due, created, known, targets)
 
 
 def _selector(row: Row, column: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from provisioner.model import Cmdlet, Row
 from provisioner.model.clouds import SIGNED_MX_SUFFIX
-from provisioner.resources.canonical import domain_name, lenient
+from provisioner.resources.canonical import of_domain
 
 DOMAINS = Cmdlet("Get-AcceptedDomain", columns=frozenset({"DomainName", "Name", "Guid", "SmtpDaneStatus"}))
 _HOST = re.compile(rf"\bMX\s+\d+\s+([A-Za-z0-9.-]+{re.escape(SIGNED_MX_SUFFIX)})\.?\b", re.IGNORECASE)
@@ -31,13 +31,10 @@ def dane(rows: Sequence[Row], domain: str) -> bool | None:
 
     Raises ValueError for a row that does not tell, and for several rows of the domain.
     """
-    form = lenient(domain_name)
-    found = [row for row in rows if form(str(row.get("DomainName") or row.get("Name") or "")) == form(domain)]
-    if not found:
+    row = of_domain(rows, domain, "DomainName", f"accepted domains {domain}")
+    if row is None:
         return None
-    if len(found) > 1:
-        raise ValueError(f"the tenant returned {len(found)} accepted domains {domain}")
-    return _switch(found[0].get("SmtpDaneStatus"), "Get-AcceptedDomain did not tell SmtpDaneStatus")
+    return _switch(row.get("SmtpDaneStatus"), "Get-AcceptedDomain did not tell SmtpDaneStatus")
 
 
 def dnssec(rows: Sequence[Row]) -> tuple[bool, str]:
