@@ -253,8 +253,8 @@ class ChangeSetStale(ProvisionerError):
     exit_code = 7
     kind = "stale"
 
-    def __init__(self, message: str, moved: Sequence[str] = ()) -> None:
-        self.moved = tuple(moved)
+    def __init__(self, message: str, moved: Sequence[str] = (), *, hint: str = "") -> None:
+        self.moved, self.hint = tuple(moved), hint
         super().__init__(message)
 
 
@@ -280,7 +280,7 @@ class Locked(ProvisionerError):
 
 
 class Declined(ProvisionerError):
-    """The question was answered with no, or there was nobody to ask."""
+    """The question was answered with no, or could not be asked (no terminal, or CI)."""
 
     exit_code = 10
     kind = "declined"

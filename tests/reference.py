@@ -125,7 +125,7 @@ _EXIT_STATUS = {
     "7": "The change set is stale.",
     "8": "Partly applied, waiting or unconfirmed.",
     "9": "Another apply holds the tenant.",
-    "10": "Declined, nobody to ask, or approved by too few people.",
+    "10": "Declined, not asked (no terminal, or CI), or approved by too few people.",
     "129, 130, 141, 143": "Ended by a closed terminal, Ctrl-C, a closed pipe, SIGTERM.",
 }
 

@@ -275,6 +275,7 @@ def _basis(basis: Basis, changes: Sequence[Change]) -> dict[str, Any]:
         "absent": [{"address": str(a), "location": _encoded(at)} for a, at in desired.absent.items()],
         "exclusive": sorted(desired.exclusive),
         "declared_only": desired.declared_only,
+        **({"undoes": desired.undoes} if desired.undoes else {}),
         "protect": list(desired.protect),
         "ignore": list(desired.ignore),
         "waivers": _encoded(desired.waivers),
@@ -484,7 +485,8 @@ def load(path: Path) -> ChangeSetDocument:
     except UnicodeDecodeError as error:
         raise _bad("CHANGESET-SYNTAX", f"{path} is not UTF-8: it is not a change set") from error
     except OSError as error:
-        raise _bad("CHANGESET-UNREADABLE", f"{path} cannot be read: {error.strerror or error}") from error
+        what = f"{path} cannot be read: {error.strerror or error}"
+        raise _bad("CHANGESET-UNREADABLE", what, "name a file that plan -o has saved") from error
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -368,7 +368,7 @@ class _Draft:
                 self._missing(kind, resource, observation)
 
     def tombstones(self) -> None:
-        reason = "the run that is undone created it" if self.desired.declared_only else "the plan lists it under absent"
+        reason = "the run that is undone created it" if self.desired.undoes else "the plan lists it under absent"
         for address, location in self.desired.absent.items():
             there = self.observed.resources.get(address)
             if not isinstance(there, Present):

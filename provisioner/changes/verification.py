@@ -253,6 +253,7 @@ class _Basis:
     remembered: dict[str, str]
     evidence: dict[str, _Evidence]
     traffic: tuple[Traffic, ...] = ()
+    undoes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +404,7 @@ class _Reading:
             set_aside=self._declared("set_aside", basis.set_aside),
             exclusive=basis.exclusive,
             declared_only=basis.declared_only,
+            undoes=basis.undoes,
             absent=absent,
             protect=basis.protect,
             ignore=basis.ignore,

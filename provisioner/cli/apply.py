@@ -48,12 +48,12 @@ from provisioner.render.wrapping import wrapped
 
 @click.command("apply")
 @plan_path
-@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--auto-approve", is_flag=True, help="Apply without a question.")
 @click.option(
     "--wait", "wait_s", default="0", metavar="TIME", help="Wait up to TIME for DNS records to appear (30s, 30m, 2h)."
 )
-@click.option("--max-age", metavar="TIME", help="Refuse a saved change set that is older (30m, 12h, 7d).")
-@click.option("--expect-digest", metavar="SHA256", help="Refuse any saved change set but the one with this digest.")
+@click.option("--max-age", metavar="TIME", help="Refuse a saved change set that is older than TIME (30m, 12h, 7d).")
+@click.option("--expect-digest", metavar="SHA256", help="Refuse a saved change set with another digest.")
 @click.option(
     "--plan",
     "plan",
@@ -74,7 +74,7 @@ from provisioner.render.wrapping import wrapped
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Use this approval, and not those beside the change set (repeatable).",
+    help="Use this approval instead of those beside the change set (repeatable).",
 )
 @click.option(
     "--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait up to TIME for another apply to finish."
@@ -105,11 +105,11 @@ def command(
     format_: str,
     detailed_exitcode: bool,
 ) -> int:
-    """Carry out a plan, or exactly a saved change set.
+    """Apply a plan, or exactly a saved change set.
 
-    A plan is shown, and asked about; then that very change set is carried out. A saved change set (plan -o FILE) is
-    carried out as it is, or refused when the tenant has moved since. It is shown and asked about too, unless
-    --expect-digest, --plan or approvals tie it to what was reviewed: CI and --auto-approve need one of them.
+    The change set of a plan is shown, you are asked, and then exactly that change set is applied. A saved change set
+    (plan -o FILE) is applied as it is, or refused when the tenant has changed since. It is shown and you are asked too,
+    unless --expect-digest, --plan or approvals tie it to what was reviewed: CI and --auto-approve need one of them.
     """
     session.format, session.detailed = format_, detailed_exitcode
     view = _View(session, auto_approve)
@@ -190,8 +190,8 @@ class _View:
             return True
         if not self.session.interactive:
             raise Declined(
-                "nobody is there to be asked: use --auto-approve with a plan, --expect-digest or --plan with a saved "
-                "change set"
+                "cannot ask without a terminal, or in CI: use --auto-approve with a plan, --expect-digest or --plan "
+                "with a saved change set"
             )
         about = asked_about(changeset.to_document(found), self.session.profile_label)
         question = f"Do you want to perform these actions in {about}? Only 'yes' will be accepted to approve."

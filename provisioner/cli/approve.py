@@ -27,15 +27,14 @@ from provisioner.render.wrapping import wrapped
     "profile, else the first of ~/.ssh]",
 )
 @click.option(
-    "--expect-digest", metavar="SHA256", help="Sign only the change set with this digest, without a question."
+    "--expect-digest", metavar="SHA256", help="Sign without a question, but only the change set with this digest."
 )
 @click.pass_obj
 def command(session: Session, file: Path, key: Path | None, expect_digest: str | None) -> None:
     """Approve a saved change set: sign its digest with an SSH key (ssh-keygen -Y sign).
 
-    The change set is shown, and asked about. The signature is written beside it (FILE.….approval), where `apply
-    --require-approval N` finds it. It is of this change set only: another one, or one that was edited, has another
-    digest.
+    The change set is shown first, and you are asked. The signature is written beside it (FILE.….approval), where `apply
+    --require-approval N` finds it. It is valid for this change set only: one that was edited has another digest.
     """
     saved = load_saved(session, file)
     digest = saved.document["provisioner"]["digest"]
@@ -43,7 +42,7 @@ def command(session: Session, file: Path, key: Path | None, expect_digest: str |
     if not expect_digest:
         if not session.interactive:
             raise Declined(
-                "nobody is there to be asked: give --expect-digest SHA256, the digest that the review showed"
+                "cannot ask without a terminal, or in CI: give --expect-digest SHA256, the digest that was reviewed"
             )
         print_plan(session, saved.document)
         about = asked_about(saved.document, session.profile_label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from provisioner.cli.groups import Group
 from provisioner.cli.options import allows, duration, output_format
 from provisioner.cli.session import Session
 from provisioner.diagnostics import ApplyIncomplete, Declined
-from provisioner.mail_dns.dane import Kind, Move, Standing
+from provisioner.mail_dns.dane import Blocked, Kind, Move, Standing, blocked
 from provisioner.operations.connection import run
 from provisioner.operations.loading import Selection
 from provisioner.operations.migrating import Migrated, MigrateOptions, migrate, standing_of
@@ -19,13 +20,13 @@ from provisioner.render.escape import visible
 
 @click.group("dane", cls=Group)
 def command() -> None:
-    """Inbound SMTP DANE with DNSSEC of a domain. MX records are never written: you publish them, and call again."""
+    """Enable or disable inbound SMTP DANE with DNSSEC for a domain. You publish the MX records yourself."""
 
 
 _wait = click.option(
     "--wait", "wait", default="0", metavar="TIME", help="Wait up to TIME for DNS records and for the service."
 )
-_auto_approve = click.option("--auto-approve", is_flag=True, help="Do not ask.")
+_auto_approve = click.option("--auto-approve", is_flag=True, help="Send changes without a question.")
 _lock_wait = click.option(
     "--lock-wait", default="0", metavar="TIME", help="Wait up to TIME for another apply to finish."
 )
@@ -42,8 +43,8 @@ _lock_wait = click.option(
 def enable(session: Session, /, domain: str, format_: str, **given: Any) -> int:
     """Enable DNSSEC and SMTP DANE for the mail of a domain, in the order in which no mail is lost.
 
-    Each call goes on from what Exchange and DNS show, and ends with 8 while a record has to be published or does not
-    show.
+    Each call continues from the state of Exchange and DNS. Exit code 8 while you have to publish a record, or while a
+    change is not visible yet.
     """
     return _migrate(session, domain, format_, back=False, **given)
 
@@ -57,7 +58,7 @@ def enable(session: Session, /, domain: str, format_: str, **given: Any) -> int:
 @output_format
 @click.pass_obj
 def disable(session: Session, /, domain: str, format_: str, **given: Any) -> int:
-    """Take SMTP DANE and DNSSEC of a domain back. Its MX host is given up once no sender can have it in memory."""
+    """Disable SMTP DANE and DNSSEC of a domain. Its MX host is released when no sender can have it cached any more."""
     return _migrate(session, domain, format_, back=True, **given)
 
 
@@ -66,13 +67,14 @@ def disable(session: Session, /, domain: str, format_: str, **given: Any) -> int
 @output_format
 @click.pass_obj
 def status(session: Session, domain: str, format_: str) -> None:
-    """Show how far a domain is on the way to inbound DANE, and the next step. Changes nothing."""
+    """Show the state of inbound DANE of a domain, and the next step. Changes nothing."""
     session.format = format_
     found, move = run(standing_of(session, domain))
+    guards = [] if move.kind is Kind.DONE else list(blocked(found))
     if format_ == "json":
-        session.json(_document(found, move))
+        session.json({**_document(found, move), "blocked": [asdict(guard) for guard in guards]})
     else:
-        session.result(_shown(found) + _next(move))
+        session.text(_shown(found) + "".join(map(_before, guards)) + _next(move))
 
 
 def _migrate(
@@ -90,7 +92,7 @@ def _migrate(
 
     def approve(move: Move) -> bool:
         if format_ == "text":
-            session.result(f"{move.cmdlet}: {visible(move.text)}.\n")
+            session.text(f"{move.cmdlet}: {visible(move.text)}.\n")
         return _approved(session, auto_approve=auto_approve)
 
     def told(move: Move) -> None:
@@ -102,7 +104,7 @@ def _migrate(
     if format_ == "json":
         session.json({**_document(done.standing, done.move), "sent": list(done.sent), "detail": done.detail})
     else:
-        session.result(_account(done))
+        session.text(_account(done))
     return 0 if done.move.kind is Kind.DONE else ApplyIncomplete.exit_code
 
 
@@ -110,7 +112,7 @@ def _approved(session: Session, *, auto_approve: bool) -> bool:
     if auto_approve:
         return True
     if not session.interactive:
-        raise Declined("nobody is there to be asked: use --auto-approve")
+        raise Declined("cannot ask without a terminal, or in CI: use --auto-approve")
     click.echo("\nDo you want to send this? Only 'yes' will be accepted to approve.", err=True)
     return bool(click.prompt("  Enter a value", default="", show_default=False, err=True).strip() == "yes")
 
@@ -132,6 +134,11 @@ def _shown(found: Standing) -> str:
         f"  MX: {mx} ({proof})",
     )
     return "".join(f"{visible(line)}\n" for line in lines)
+
+
+def _before(guard: Blocked) -> str:
+    """A guard that stops `dane enable`."""
+    return f"Fix first: {visible(guard.summary)} ({guard.rule}): {visible(guard.hint)}.\n"
 
 
 def _next(move: Move) -> str:

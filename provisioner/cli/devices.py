@@ -27,7 +27,7 @@ from provisioner.render.usage import usage_csv, usage_text
 
 @click.group("devices", cls=Group)
 def command() -> None:
-    """The devices of a plan: how each sends, what to type into it, who depends on basic authentication."""
+    """List the devices of a plan, print their settings sheets, and report basic authentication."""
 
 
 @command.command("list")
@@ -39,8 +39,10 @@ def list_(session: Session, path: Path, format_: str) -> None:
     session.format = format_
     desired = load_for_devices(session, path)
     documents = [summary(device, desired) for device in desired.devices.values()]
-    shown = _json({"devices": documents}) if format_ == "json" else sheets.list_text(documents)
-    session.result(shown, data=format_ == "json")
+    if format_ == "json":
+        session.json({"devices": documents})
+    else:
+        session.text(sheets.list_text(documents))
 
 
 @command.command("show")
@@ -55,16 +57,19 @@ def list_(session: Session, path: Path, format_: str) -> None:
 )
 @click.pass_obj
 def show(session: Session, name: str, path: Path, format_: str) -> None:
-    """Print the settings sheet of one device: what to type into it. It never holds a password.
+    """Print the settings sheet of a device: what to enter on it. It never contains a password.
 
-    NAME is the device's name, with device/ in front of it or without.
+    NAME is the device's name, with or without device/ in front.
     """
     session.format = format_
     desired = load_for_devices(session, path)
     device = device_of(name.removeprefix("device/"), desired)
     document = run(sheet_of(session, device, desired))
-    forms = {"text": sheets.sheet_text, "markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
-    session.result(forms[format_](document), data=format_ != "text")
+    forms = {"markdown": sheets.sheet_markdown, "html": sheets.sheet_html, "json": _json}
+    if format_ == "text":
+        session.text(sheets.sheet_text(document))
+    else:
+        session.result(forms[format_](document), data=True)
 
 
 @command.command("report")
@@ -83,19 +88,22 @@ def show(session: Session, name: str, path: Path, format_: str) -> None:
 )
 @click.pass_obj
 def report(session: Session, path: Path, format_: str, inventory: str | None) -> None:
-    """Say who still depends on basic authentication, and what each should move to before it is switched off.
+    """Report which devices still depend on basic authentication, and what each should move to.
 
     With --inventory also which devices are in use, which no source saw, and which senders nobody declared, each with
-    what to do; with a profile (--profile) whether the tenant accepts the mail of each device today. As CSV that is then
-    the whole report.
+    what to do; with a profile (--profile) also whether the tenant accepts the mail of each device today. The CSV format
+    then has that comparison alone.
     """
     session.format = format_
     desired = load_for_devices(session, path)
     document = report_of(desired, session.today())
     if inventory is not None:
         document["evidence"] = run(used(session, desired, inventory))
-    forms = {"text": _report_text, "csv": _report_csv, "html": sheets.report_html, "json": _json}
-    session.result(forms[format_](document), data=format_ != "text")
+    forms = {"csv": _report_csv, "html": sheets.report_html, "json": _json}
+    if format_ == "text":
+        session.text(_report_text(document))
+    else:
+        session.result(forms[format_](document), data=True)
 
 
 def _report_text(document: Mapping[str, Any]) -> str:
@@ -122,10 +130,15 @@ def _report_csv(document: Mapping[str, Any]) -> str:
     "defaults",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Your answer for every row that does not state the field (repeatable).",
+    help="Use this value in every row that does not state FIELD (repeatable).",
 )
 @click.option(
-    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write the sites and devices here."
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the sites and devices to FILE.",
 )
 @click.option("--tenant", default="", metavar="DOMAIN", help="Write the header of a new plan for this tenant.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
@@ -143,7 +156,7 @@ def import_(
     """Turn a list of devices (CSV or TSV) into sites and devices of a plan.
 
     FILE has a header line, separated by commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252. Columns are
-    recognised by their headers. What the list does not state is not invented: it is asked for in a comment. Rows with
+    recognised by their headers. Nothing is invented: a comment asks for what the list does not state. Rows with
     mistakes are reported with line and column and left out; the others are written, and the exit code is 3.
     """
     session.border = Border(())  # no line of a list is quoted: it may hold a column of passwords

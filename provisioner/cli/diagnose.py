@@ -45,7 +45,7 @@ def command(session: Session, text: tuple[str, ...], file: Path | None, format_:
         facts = plain(found, evidence)
         session.json(facts)
     else:
-        session.result("".join(f"{line}\n" for line in lines(found, evidence)))
+        session.text("".join(f"{line}\n" for line in lines(found, evidence)))
     return 0 if found.known else 1
 
 

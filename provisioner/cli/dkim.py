@@ -19,18 +19,18 @@ from provisioner.resources.rows.dkim_rotation import Rotation
 
 @click.group("dkim", cls=Group)
 def command() -> None:
-    """The DKIM keys of a domain. Signing itself is declared in the plan (dkim)."""
+    """Rotate the DKIM keys of a domain. Signing itself is declared in the plan (section dkim)."""
 
 
 @command.command("rotate")
 @click.argument("domain", metavar="DOMAIN")
-@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--auto-approve", is_flag=True, help="Rotate without a question.")
 @click.option(
     "--key-size",
     type=click.Choice(["1024", "2048"]),
     default="2048",
     show_default=True,
-    help="Bits of the new key.",
+    help="Length of the new key, in bits.",
 )
 @click.option(
     "--lock-wait", "lock_wait_s", default="0", metavar="TIME", help="Wait up to TIME for another apply to finish."
@@ -47,16 +47,16 @@ def rotate_(
     allows: tuple[str, ...],
     format_: str,
 ) -> int:
-    """Give the selector of a domain that does not sign a new key. It signs four days later.
+    """Give a new key to the selector of a domain that does not sign now. It begins to sign four days later.
 
-    Until then the other selector signs, and a further rotation is refused. Both keys are new after two rotations, four
+    Until then the other selector signs, and another rotation is refused. Both keys are new after two rotations, four
     days apart.
     """
     session.format = format_
 
     def approve(found: Rotation) -> bool:
         if format_ == "text":
-            session.result(_before(found, key_size))
+            session.text(_before(found, key_size))
         return _approved(session, auto_approve=auto_approve)
 
     options = RotateOptions(int(key_size), duration(lock_wait_s), Selection((), (), allows).waivers(), approve)
@@ -64,7 +64,7 @@ def rotate_(
     if format_ == "json":
         session.json(_document(done))
     else:
-        session.result(_account(done))
+        session.text(_account(done))
     return 0 if done.confirmed else ApplyIncomplete.exit_code
 
 
@@ -72,7 +72,7 @@ def _approved(session: Session, *, auto_approve: bool) -> bool:
     if auto_approve:
         return True
     if not session.interactive:
-        raise Declined("nobody is there to be asked: use --auto-approve")
+        raise Declined("cannot ask without a terminal, or in CI: use --auto-approve")
     click.echo("\nDo you want to rotate the keys? Only 'yes' will be accepted to approve.", err=True)
     answer = click.prompt("  Enter a value", default="", show_default=False, err=True)
     return bool(answer.strip() == "yes")

@@ -27,7 +27,10 @@ _MOST_SHOWN = 1000
 
 @click.group("dns", cls=Group)
 def command() -> None:
-    """The mail records of the plan's domains: MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT."""
+    """Check the mail records of the plan's domains, and write those to publish.
+
+    MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT are checked.
+    """
 
 
 @command.command("check")
@@ -35,9 +38,10 @@ def command() -> None:
 @output_format
 @click.pass_obj
 def check(session: Session, path: Path, format_: str) -> int:
-    """Ask DNS once about every domain of the plan, fetch MTA-STS policies, and say what is wrong and what to publish.
+    """Check the mail records of every domain of the plan in DNS, and show what to publish.
 
-    With a profile (--profile) the DKIM targets are those that Exchange names. Exit 1 when something is wrong.
+    MTA-STS policies are fetched too. With a profile (--profile) the DKIM targets are those that Exchange names. Exit 1
+    where a finding is an error.
     """
     session.format = format_
     reports = run(report_domains(session, path))
@@ -52,15 +56,23 @@ def check(session: Session, path: Path, format_: str) -> int:
 
 @command.command("export")
 @plan_path
-@click.option("--form", type=click.Choice([*FORMS]), default="zone", help="For which program.")
 @click.option(
-    "--out-dir", type=click.Path(path_type=Path, file_okay=False), help="Write one file for each zone into this folder."
+    "--form",
+    type=click.Choice([*FORMS]),
+    default="zone",
+    help="The format of the records: a zone file, or the input of this program.",
+)
+@click.option(
+    "--out-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write one file for each zone into this folder.",
 )
 @click.pass_obj
 def export(session: Session, path: Path, form: str, out_dir: Path | None) -> None:
-    """Write the records that are missing or wrong, for a zone file, octoDNS, dnscontrol or, as JSON, another program.
+    """Write the records that are missing or wrong, as a zone file, for octoDNS or dnscontrol, or as JSON.
 
-    What has to be removed is written as a comment and reported; records of other people's zones are only reported.
+    Records to remove are written as comments and reported. Records of zones that others manage are only reported.
     """
     found = run(export_domains(session, path))
     removing = (zone for zone in found.zones if zone.remove)

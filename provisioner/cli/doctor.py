@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +14,7 @@ from provisioner.changes import changeset
 from provisioner.cli.options import output_format, plan_path
 from provisioner.cli.session import Session
 from provisioner.operations.connection import run
-from provisioner.operations.examining import OK, Check, Examination, doctor
+from provisioner.operations.examining import OK, PROBLEM, WARNING, Examination, doctor
 from provisioner.render.escape import visible
 
 
@@ -23,16 +25,16 @@ from provisioner.render.escape import visible
 def command(session: Session, path: Path, format_: str) -> int:
     """Check that everything a run needs is in place, and that the plan's mailboxes can sign in.
 
-    The profile, the folder for journal and locks, the plan, the sign-in, what may be read in Exchange and in the
-    directory, DNS, what plan finds; and for each mailbox that a device signs in to the one switch that blocks it.
-    Nothing is changed. Exit 0 where nothing is wrong (warnings may stand), 1 otherwise.
+    It checks the profile, the folder for journal and locks, the plan, the sign-in, the permissions in Exchange and in
+    the directory, DNS, and the findings of `plan`. For each mailbox that a device signs in to, it names the setting
+    that blocks the sign-in. Nothing is changed. Exit 0 where no check fails (warnings are allowed), 1 otherwise.
     """
     session.format = format_
     found = run(doctor(session, path))
     if format_ == "json":
         session.json(_facts(found))
     else:
-        session.result("".join(f"{line}\n" for check in found.checks for line in _lines(check)))
+        session.text("".join(f"{line}\n" for line in _lines(found, color=session.colored(sys.stdout))))
     return 0 if found.healthy else 1
 
 
@@ -41,7 +43,21 @@ def _facts(found: Examination) -> dict[str, object]:
     return {"checks": [asdict(c) for c in found.checks], "digest": digest}
 
 
-def _lines(check: Check) -> Iterator[str]:
-    yield visible(f"{check.state:<8} {check.what}: {check.sentence}")
-    if check.hint and check.state != OK:
-        yield visible(f"         {check.hint}")
+_COLORS = {OK: "32", WARNING: "33", PROBLEM: "31"}
+
+
+def _lines(found: Examination, *, color: bool) -> Iterator[str]:
+    """A line for each check and one for its hint, then how many checks found something."""
+    for check in found.checks:
+        state = f"{check.state:<8}"
+        painted = f"\x1b[{_COLORS[check.state]}m{state}\x1b[0m" if color else state
+        yield f"{painted} {visible(f'{check.what}: {check.sentence}')}"
+        if check.hint and check.state != OK:
+            yield visible(f"         = hint: {check.hint}")
+    states = Counter(check.state for check in found.checks)
+    yield ""
+    if not (states[PROBLEM] or states[WARNING]):
+        yield "Everything is in place."
+        return
+    counts = (f"{n} {word}{'' if n == 1 else 's'}" for word in (PROBLEM, WARNING) if (n := states[word]))
+    yield f"{', '.join(counts)}."

@@ -36,16 +36,16 @@ def command(
     allows: tuple[str, ...],
     format_: str,
 ) -> int:
-    """Show where the tenant has drifted from the plan (exit 2), and what was changed from outside.
+    """Show where the tenant has drifted from the plan (exit 2), and what others have changed.
 
-    What the journal proves that an apply from here had brought to the plan's value, another party has changed since.
+    A value that an apply set, by the journal, and that differs now was changed by others since.
     """
     session.format = format_
     found = run(drift(session, path, Selection(targets, excludes, allows)))
     if format_ == "json":
         session.json(_facts(found))
     else:
-        session.result("".join(f"{line}\n" for line in _lines(found)))
+        session.text("".join(f"{line}\n" for line in _lines(found)))
     return exit_code(found.found) or (2 if found.drifted else 0)
 
 

@@ -25,11 +25,12 @@ from provisioner.render.escape import visible
 def command(session: Session, subject: str, path: Path, format_: str) -> None:
     """Explain a rule (IP-PRIVATE), or a device (device/NAME) or a resource (TYPE/KEY) of a plan.
 
-    A rule, a finding of `dns check` or a cause of `diagnose` is explained without a plan: what it means, why, an
-    example, how to fix it, and its page in the documentation.
+    A rule, a finding of `dns check` or a cause of `diagnose` needs no plan: what it means, why it matters, an example,
+    how to fix it, and its page in the documentation.
 
-    With a profile (--profile) the tenant is asked how the resources stand, whether the mailbox can really sign in
-    (which of its switches blocks), and whether it accepts mail from each address of a device that signs in nowhere.
+    With a profile (--profile) the answer also has the state of the resources in the tenant, whether the mailbox can
+    sign in (and the setting that blocks it), and whether the tenant accepts mail from each address of a device that
+    does not sign in.
     """
     session.format = format_
     if is_rule(subject):
@@ -37,13 +38,13 @@ def command(session: Session, subject: str, path: Path, format_: str) -> None:
         if format_ == "json":
             session.json(found)
         else:
-            session.result(_manual(found))
+            session.text(_manual(found))
         return
     document = run(explain(session, path, subject))
     if format_ == "json":
         session.json(document)
     else:
-        session.result(_text(document))
+        session.text(_text(document))
 
 
 def _manual(found: Entry) -> str:

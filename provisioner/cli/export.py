@@ -57,9 +57,9 @@ def command(
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
 ) -> None:
-    """Write what the tenant has as a plan.
+    """Write the objects of the tenant as a plan.
 
-    The plan validates, and planning it changes nothing. In files that exist, only the values that differ are rewritten:
+    The plan is valid, and planning it shows no changes. In files that exist, only the values that differ are rewritten:
     layout, comments, order and spellings stay. Objects that the plan's devices need are not written a second time.
     """
     if out is not None and folder is not None:

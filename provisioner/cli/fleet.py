@@ -32,10 +32,10 @@ from provisioner.settings import Profile
 
 @click.group("fleet", cls=Group)
 def command() -> None:
-    """Plan, apply and check many tenants in one run, which goes on after a crash (extra `fleet`).
+    """Plan, apply and check many tenants in one run, which can be resumed after a crash (extra `fleet`).
 
     fleet.yaml lists the tenants with their plans and profiles. The store keeps the runs: SQLite in the state folder, or
-    a PostgreSQL server that several machines share.
+    a PostgreSQL database that several machines share.
     """
 
 
@@ -51,7 +51,8 @@ store_option = click.option(
     default="",
     envvar="PROVISIONER_FLEET_STORE",
     metavar="URL",
-    help="Keep the runs here: sqlite:PATH or postgresql://HOST/DATABASE. [default: SQLite in the state folder]",
+    help="Keep the runs in this store: sqlite:PATH or postgresql://HOST/DATABASE. [default: SQLite in the state "
+    "folder]",
 )
 run_argument = click.argument("run", default="")
 format_option = output_format
@@ -60,7 +61,7 @@ selects = click.option(
     "selects",
     multiple=True,
     metavar="LABEL=VALUE",
-    help="Take only the tenants with this label (repeatable: with all of them).",
+    help="Take only the tenants with this label; repeat it for tenants that have all of several labels.",
 )
 workers_option = click.option(
     "--workers",
@@ -107,7 +108,7 @@ def _digests(file: Path) -> dict[str, str]:
         what = f"--approved {file} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InputError([Diagnostic("FLEET-APPROVED", what, "name a YAML file of TENANT: sha256:…")]) from error
     content = parsed.root.content() if parsed.root else None
-    if parsed.diagnostics:
+    if any(d.id != "YAML-NOT-MAPPING" for d in parsed.diagnostics):
         raise InputError(parsed.diagnostics)
     if not isinstance(content, dict) or not all(
         isinstance(v, str) and v.startswith("sha256:") for v in content.values()
@@ -166,8 +167,8 @@ def apply(
 ) -> int:
     """Plan every tenant, and apply the change sets that are approved: the canary wave first.
 
-    A tenant whose change set is not approved waits, without a process: `fleet resume` goes on with it (exit code 10).
-    Exit code 8 where something was not applied.
+    Exit code 10 where a tenant waits for approval: no process has to run meanwhile, and `fleet resume` applies it. Exit
+    code 8 where something was not applied.
     """
     session.format = format_
     return _begin(session, file, store, "apply", selects, workers, {**terms, "allows": allows})
@@ -178,7 +179,7 @@ def apply(
 @click.option(
     "--scheduled",
     is_flag=True,
-    help="Stay, and look for drift by `drift.schedule` of fleet.yaml until ended by a signal.",
+    help="Keep running and check by `drift.schedule` of fleet.yaml, until a signal (Ctrl-C) ends it.",
 )
 @click.option("--textfile", type=click.Path(path_type=Path), metavar="FILE",
               help="Write metrics for Prometheus to this file after each run.")  # fmt: skip
@@ -219,7 +220,7 @@ def drift(
 @run_argument
 @click.option("--fleet", "file", type=click.Path(path_type=Path), default=Path("fleet.yaml"), metavar="FILE",
               help="Read the tenants from this file.")  # fmt: skip
-@click.option("--retry", is_flag=True, help="Try again the tenants whose apply was not done.")
+@click.option("--retry", is_flag=True, help="Also retry the tenants whose apply failed or was incomplete.")
 @store_option
 @workers_option
 @applying
@@ -237,7 +238,7 @@ def resume(
     allows: tuple[str, ...],
     format_: str,
 ) -> int:
-    """Go on with a run (the newest by default): after a crash, with approvals, or beside other workers.
+    """Resume a run (the newest by default): after a crash, with approvals, or as one more worker.
 
     With approvals, a run of `fleet plan` becomes one that applies.
     """
@@ -257,7 +258,7 @@ def resume(
 @format_option
 @click.pass_obj
 def status(session: Session, run: str, store: str, format_: str) -> int:
-    """Show where each tenant of a run is (the newest run by default)."""
+    """Show the state of each tenant of a run (the newest run by default)."""
     session.format = format_
     with _desk().seen(store, session.state_folder) as here:
         return _print(session, here.report(run))
@@ -273,7 +274,7 @@ def status(session: Session, run: str, store: str, format_: str) -> int:
 @store_option
 @click.pass_obj
 def report(session: Session, run: str, format_: str, out: Path | None, store: str) -> int:
-    """Print one report of a run over all tenants (the newest run by default)."""
+    """Print the report of a run, for all tenants (the newest run by default)."""
     session.format = "json" if format_ == "json" else "text"
     with _desk().seen(store, session.state_folder) as here:
         found = here.report(run)
@@ -284,7 +285,7 @@ def report(session: Session, run: str, format_: str, out: Path | None, store: st
     renderers = {"text": render.text, "json": as_json, "html": render.html, "prometheus": render.prometheus}
     content = renderers[format_](found)
     if out is None:
-        session.result(content, data=format_ != "text")
+        session.text(content) if format_ == "text" else session.result(content, data=True)
         return 0
     write_result(out, content, "--out", private=format_ != "prometheus")
     return 0
@@ -295,7 +296,7 @@ def report(session: Session, run: str, format_: str, out: Path | None, store: st
 @store_option
 @click.pass_obj
 def cancel(session: Session, run: str, store: str) -> int:
-    """Cancel a run (the newest by default): nothing more begins, and each apply ends after the write in flight."""
+    """Cancel a run (the newest by default): no tenant is begun, and each apply ends after the write in flight."""
     with _desk().seen(store, session.state_folder) as here:
         _print(session, here.report(here.cancel(run).id))
     return 0
@@ -362,7 +363,7 @@ def _print(session: Session, found: FleetReport) -> int:
     if session.format == "json":
         session.json(found)
     else:
-        session.result(render.text(found))
+        session.text(render.text(found))
     waiting = found["counts"].get("waiting_for_approval", 0)
     if waiting and found["kind"] == "apply":
         session.note(

@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Draw the sending paths, as they are today and as the plan leaves them.
 
-    Sites and devices, the way each sends, connectors and switches, recipients: what opens is green, what closes is red,
-    and dashed where it is held back until what opens is in force. PATH is a plan, or a saved change set, which takes no
-    tenant.
+    The picture has sites and devices, their sending methods, connectors and switches, and recipients. What opens is
+    green, what closes is red; dashed is what waits until everything that opens is in force. PATH is a plan, or a saved
+    change set, which needs no tenant.
     """
     if path.is_file() and changeset.is_changeset(path):
         document = load_saved(session, path).document

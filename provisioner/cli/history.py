@@ -14,7 +14,7 @@ from provisioner.cli.groups import Group
 from provisioner.cli.options import complete_runs, output_format
 from provisioner.cli.session import Session
 from provisioner.engine import journal
-from provisioner.operations.history import find_journal, find_run, runs_of
+from provisioner.operations.history import Run, find_journal, find_run, runs_of
 from provisioner.render.escape import visible
 
 tenant_id = click.option(
@@ -24,7 +24,7 @@ tenant_id = click.option(
 
 @click.group("history", cls=Group)
 def command() -> None:
-    """Show, check and export the journal of applies: what was intended, sent, answered and seen."""
+    """Show, verify and export the journal of applies: what was intended, sent, answered and read back."""
 
 
 @command.command("list")
@@ -32,7 +32,7 @@ def command() -> None:
 @output_format
 @click.pass_obj
 def list_(session: Session, tenant_id: str | None, format_: str) -> None:
-    """The runs, newest first."""
+    """List the runs, newest first."""
     runs = list(runs_of(_journal(session, tenant_id)).values())[::-1]
     if format_ == "json":
         session.json([asdict(r) for r in runs])
@@ -40,9 +40,9 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
     for run in runs:
         commit = f"  commit {run.commit[:12]}" if run.commit else ""
         ended = "" if run.ended else "  (no end: killed, or still running)"
-        session.result(visible(f"{run.run}  {run.begun}  {run.actor}  {run.deeds}{commit}{ended}") + "\n")
+        session.text(visible(f"{run.run}  {run.begun}  {run.actor}  {run.deeds}{commit}{ended}") + "\n")
     if not runs:
-        session.note("No run yet.")
+        session.note("The journal has no run yet.")
 
 
 @command.command("show")
@@ -51,7 +51,10 @@ def list_(session: Session, tenant_id: str | None, format_: str) -> None:
 @output_format
 @click.pass_obj
 def show(session: Session, run: str, tenant_id: str | None, format_: str) -> None:
-    """What one run did, when and for whom, and what a rollback would do (its id or the beginning of it, or `last`)."""
+    """Show what a run did, when and by whom, and what a rollback would do.
+
+    RUN is the id of a run, the beginning of an id, or `last`.
+    """
     path = _journal(session, tenant_id)
     facts = find_run(path, run)
     deeds = list(journal.deeds(path, facts.run))
@@ -65,12 +68,12 @@ def show(session: Session, run: str, tenant_id: str | None, format_: str) -> Non
     lines = [f"Run {facts.run} of {facts.begun} by {facts.actor} on {facts.tenant}: {facts.deeds}"]
     lines += [] if facts.ended else ["  it has no end: it was killed, or is still running"]
     lines += [f"  plan as of commit {facts.commit}"] if facts.commit else []
-    lines += [f"  change set {facts.digest}"]
+    lines += [f"  change set {facts.digest}"] if facts.digest else []
     lines += [f"  approved by {a['principal']} ({a['key']})" for a in facts.approved_by]
     for deed in deeds:
         lines += _told(deed)
-    lines += list(_way_back(facts.run, deeds))
-    session.result("".join(f"{visible(line)}\n" for line in lines))
+    lines += list(_way_back(facts, deeds))
+    session.text("".join(f"{visible(line)}\n" for line in lines))
 
 
 _DONE = {"create": "created", "update": "changed", "delete": "deleted"}
@@ -92,13 +95,14 @@ def _told(deed: journal.Deed) -> Iterator[str]:
         yield f"      {deed.detail}"
 
 
-def _way_back(run: str, deeds: Sequence[journal.Deed]) -> Iterator[str]:
+def _way_back(facts: Run, deeds: Sequence[journal.Deed]) -> Iterator[str]:
     """What a rollback would do, by the journal alone: it leaves alone what was changed since."""
     made = [deed for deed in deeds if deed.done]
     if not made:
-        yield "Nothing of it can be rolled back: no change was confirmed."
+        why = "a rollback undoes changes of apply only" if facts.actions else "no change was confirmed"
+        yield f"There is nothing to roll back: {why}."
         return
-    yield f"A rollback (provisioner rollback {run} -o FILE) would, where nothing was changed since:"
+    yield f"A rollback (provisioner rollback {facts.run} -o FILE) would do this, where nothing was changed since:"
     yield from (f"  {_BACK.get(deed.action, deed.action)} {deed.address}" for deed in reversed(made))
 
 
@@ -106,12 +110,12 @@ def _way_back(run: str, deeds: Sequence[journal.Deed]) -> Iterator[str]:
 @tenant_id
 @click.pass_obj
 def verify(session: Session, tenant_id: str | None) -> int:
-    """Check that no line was changed or taken out (exit 1 where one was)."""
+    """Verify that no line of the journal was changed or removed (exit 1 where one was)."""
     path = _journal(session, tenant_id)
     verdict = journal.verify(path)
     for fault in verdict.faults:
         session.say(f"{path}: {fault}")
-    session.result(f"{path}: {verdict.entries:,} entries, {'not ' if verdict.faults else ''}as they were written\n")
+    session.result(f"{path}: {verdict.entries:,} entries, {'NOT ' if verdict.faults else ''}as they were written\n")
     return 1 if verdict.faults else 0
 
 
@@ -119,7 +123,7 @@ def verify(session: Session, tenant_id: str | None) -> int:
 @tenant_id
 @click.pass_obj
 def export(session: Session, tenant_id: str | None) -> None:
-    """Print the journal's entries, a JSON object a line."""
+    """Print the entries of the journal, one JSON object on each line."""
     for entry in journal.entries(_journal(session, tenant_id)):
         session.json(entry, indent=None)
 

@@ -25,7 +25,9 @@ Without a tenant: provisioner sandbox start --detach, then provisioner --profile
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option("--tenant", metavar="DOMAIN", help="The tenant's initial domain, contoso.onmicrosoft.com, or its GUID.")
-@click.option("--owner", metavar="NAME", help="Whose the plan is: our mark on the connectors that it makes.")
+@click.option(
+    "--owner", metavar="NAME", help="The team that owns the plan, in the mark on the connectors that it creates."
+)
 @click.option("--client-id", default="", metavar="GUID", help="The application that signs in; it can be added later.")
 @click.option("--ci", "pipeline", type=click.Choice(sorted(PIPELINES)), help="Write a pipeline for this service too.")
 @click.option("--from-tenant", is_flag=True, help="Start from what the profile's tenant has, as `export` writes it.")
@@ -53,7 +55,7 @@ def command(
 
 def _asked(session: Session, option: str, question: str) -> str:
     if not session.interactive:
-        raise click.UsageError(f"{option} is missing, and nobody is there to be asked")
+        raise click.UsageError(f"give {option}: without a terminal, or in CI, it cannot be asked for")
     answer: str = click.prompt(question, err=True)
     return answer.strip()
 

@@ -25,7 +25,7 @@ _FORMATS = ("text", "json", "github", "sarif")
 @click.option("--strict-dates", is_flag=True, help="Exit 3 where the day of a device or a waiver has passed.")
 @click.pass_obj
 def command(session: Session, path: Path, allows: tuple[str, ...], format_: str, *, strict_dates: bool) -> int:
-    """Look at a plan with the rules that need no tenant: its mistakes, and what is dangerous whatever is there.
+    """Check a plan with the rules that need no tenant: mistakes, and what is dangerous in any tenant.
 
     Exit 3 where something would keep the plan from being planned or applied; warnings alone are exit 0. Days change no
     exit code unless --strict-dates is given.

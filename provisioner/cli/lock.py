@@ -15,7 +15,9 @@ from provisioner.engine.postgres import PostgresLock
 from provisioner.operations.connection import run, signed_in
 from provisioner.operations.locks import locks_of
 
-_tenant = click.option("--tenant-id", metavar="ID", help="The tenant's id; by default that of the profile, signed in.")
+_tenant = click.option(
+    "--tenant-id", metavar="ID", help="The tenant's id. [default: that of the profile, which signs in]"
+)
 
 
 @click.group("lock", cls=Group)
@@ -28,7 +30,7 @@ def command() -> None:
 @output_format
 @click.pass_obj
 def status(session: Session, tenant_id: str | None, format_: str) -> None:
-    """Who holds the tenant, on this machine and in the shared place of the profile."""
+    """Show who holds the tenant's lock, on this machine and in the shared place of the profile."""
     locks = locks_of(session.profile, _tenant_id(session, tenant_id))
     found = {name: lock.status() for name, lock in zip(_names(locks), locks, strict=True)}
     if format_ == "json":
@@ -46,14 +48,15 @@ def status(session: Session, tenant_id: str | None, format_: str) -> None:
 def release(session: Session, id_: str, tenant_id: str | None) -> None:
     """Release a shared lock by its id, when its holder is gone and will not come back.
 
-    The machine's own lock needs none of this: it is free the moment its holder ends, however that happened.
+    The lock of this machine cannot be released: it is free as soon as its holder ends, in whatever way.
     """
     locks = locks_of(session.profile, _tenant_id(session, tenant_id))
     for name, lock in zip(_names(locks), locks, strict=True):
         if lock.break_(id_):
             session.note(f"{name} is released.")
             return
-    raise InputError([Diagnostic("LOCK-UNKNOWN", f"no shared lock is held as {id_}", "provisioner lock status")])
+    what = f"no shared lock is held as {id_}"
+    raise InputError([Diagnostic("LOCK-UNKNOWN", what, "list the locks: provisioner lock status")])
 
 
 def _names(locks: Sequence[Lock]) -> Sequence[str]:

@@ -20,50 +20,64 @@ import click
 from click.shell_completion import CompletionItem
 
 from provisioner import __version__, platforms
+from provisioner.cli.groups import unknown
 from provisioner.cli.session import Session, crash_file, settings_files
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
 from provisioner.render.escape import whole
 
-COMMANDS = {
-    "init": "Create a folder: settings, a plan, its schema, .gitignore, a pipeline.",
-    "validate": "Check a plan without a tenant: every mistake, with its place and a hint.",
-    "fmt": "Rewrite plan files in the standard layout.",
-    "plan": "Show what would change in the tenant, and save it for apply.",
-    "show": "Show a saved change set.",
-    "graph": "Draw the sending paths, as they are today and as the plan leaves them.",
-    "approve": "Approve a saved change set: sign its digest with an SSH key.",
-    "apply": "Carry out a plan, or exactly a saved change set.",
-    "lint": "Check a plan with the rules that need no tenant.",
-    "test": "Run the tests of plans, each case on a sandbox of its own.",
-    "export": "Write what the tenant has as a plan.",
-    "drift": "Show where the tenant has drifted from the plan.",
-    "history": "Show, verify and export the journal of runs.",
-    "rollback": "Create the change set that undoes a run of apply.",
-    "lock": "Show and release the locks of a tenant.",
-    "devices": "The plan's devices: how each sends, its settings sheet, who depends on basic authentication.",
-    "senders": "Who sends mail through a tenant: the evidence of the service, as one inventory.",
-    "explain": "Explain how a device sends and why, or what a resource is for and what blocks it.",
-    "probe": "Send as a device of the plan would, and explain a refusal.",
-    "diagnose": "Explain a mail server's reply, and how to fix the cause.",
-    "doctor": "Check that everything a run needs is in place, and that the plan's mailboxes can sign in.",
-    "fleet": "Plan, apply and check many tenants in one run, which goes on after a crash.",
-    "dns": "Check the mail records of the plan's domains, and write those to publish.",
-    "dkim": "Rotate the DKIM keys of a domain.",
-    "dane": "Take a domain to inbound SMTP DANE, step by step, or back.",
-    "schema": "Print the JSON Schema of the plan language.",
-    "sandbox": "A local tenant that speaks Microsoft's protocols: start, stop, look inside.",
-    "version": "Print the version.",
-    "completion": "Print the completion script for bash, zsh, fish or PowerShell.",
+SECTIONS = {
+    "Plan and apply": {
+        "init": "Create a folder: settings, a plan, its schema, .gitignore, a pipeline.",
+        "validate": "Check a plan without a tenant: every mistake, with its place and a hint.",
+        "fmt": "Rewrite plan files in the standard layout.",
+        "lint": "Check a plan with the rules that need no tenant.",
+        "test": "Run the tests of plans, each case on a sandbox of its own.",
+        "plan": "Show what would change in the tenant, and save it for apply.",
+        "show": "Show a saved change set.",
+        "graph": "Draw the sending paths, as they are today and as the plan leaves them.",
+        "approve": "Approve a saved change set: sign its digest with an SSH key.",
+        "apply": "Apply a plan, or exactly a saved change set.",
+    },
+    "Operate": {
+        "export": "Write what the tenant has as a plan.",
+        "drift": "Show where the tenant has drifted from the plan.",
+        "doctor": "Check that everything a run needs is in place, and that the plan's mailboxes can sign in.",
+        "history": "Show, verify and export the journal of runs.",
+        "rollback": "Create the change set that undoes a run of apply.",
+        "lock": "Show and release the locks of a tenant.",
+        "fleet": "Plan, apply and check many tenants in one run, which can be resumed after a crash.",
+    },
+    "Devices and senders": {
+        "devices": "List the plan's devices, print settings sheets, report basic authentication.",
+        "senders": "List who sends mail through a tenant, from logs, reports and settings.",
+        "explain": "Explain a rule, how a device sends and why, or what a resource is for.",
+        "probe": "Test over SMTP whether a device of the plan can send, and explain a refusal.",
+        "diagnose": "Explain a mail server's reply, and how to fix the cause.",
+    },
+    "Domains": {
+        "dns": "Check the mail records of the plan's domains, and write those to publish.",
+        "dkim": "Rotate the DKIM keys of a domain.",
+        "dane": "Enable or disable inbound SMTP DANE of a domain, step by step.",
+    },
+    "Tools": {
+        "sandbox": "Start, stop and inspect a local tenant that speaks Microsoft's protocols.",
+        "schema": "Print the JSON Schema of the plan language.",
+        "completion": "Print the completion script for bash, zsh, fish or PowerShell.",
+        "version": "Print the version.",
+    },
 }
+"""The commands as the help lists them: what each is for, in one line."""
+
+COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 
 _ELSEWHERE = {
     "import": '"export" writes the objects of a tenant as a plan; "devices import" reads a list of devices (CSV).',
     "destroy": 'To delete an object, list its address under "absent" in the plan, and run "apply".',
     "refresh": 'There is no state to refresh: every "plan" reads the tenant. "drift" shows what differs.',
     "state": 'There is no state file: every "plan" reads the tenant. "export" shows what it has.',
-    "workspace": 'A tenant is chosen by "--profile NAME" and the plan that is named.',
-    "force-unlock": '"lock release" removes a lock that a dead run has left.',
+    "workspace": '"--profile NAME" chooses the tenant, and plans/environments/NAME its plan.',
+    "force-unlock": '"lock release" releases a shared lock whose run has died.',
 }
 """What Terraform calls otherwise, or has and this program does not need."""
 
@@ -105,18 +119,17 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in _ELSEWHERE:
+            raise click.UsageError(f'There is no command "{args[0]}". {_ELSEWHERE[args[0]]}', ctx)
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f' Did you mean "{near[0]}"?' if near else f" Commands: {', '.join(COMMANDS)}."
-            hint = f" {_ELSEWHERE[args[0]]}" if args[0] in _ELSEWHERE else hint
-            raise click.UsageError(f'There is no command "{args[0]}".{hint}', ctx)
+            raise unknown(args[0], list(COMMANDS), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        longest = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(longest), text) for name, text in commands.items()])
 
 
 def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -128,7 +141,7 @@ def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 error, 2 changes present (only with --detailed-exitcode), 3 input, 4 sign-in or "
+    epilog="Exit codes: 0 done, 1 error, 2 changes present (drift, --detailed-exitcode), 3 input, 4 sign-in or "
     "permission, 5 tenant not completely readable, 6 refused by a guard, 7 stale change set, 8 partly applied or "
     "unconfirmed, 9 locked, 10 declined.",
 )
@@ -136,7 +149,7 @@ def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 @click.option(
     "--profile",
     metavar="NAME",
-    help="The profile of provisioner.toml: how to reach the tenant.",
+    help="Reach the tenant by this profile of provisioner.toml.",
     shell_complete=_profiles,
 )
 @click.option(
@@ -151,7 +164,11 @@ def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 @click.option(
     "--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Append a record of every request to this file."
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="How; without --log-file on standard error.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="The format of that record; without --log-file it goes to standard error.",
+)
 @click.version_option(__version__, "-V", "--version", message="provisioner %(version)s")
 @click.pass_context
 def cli(

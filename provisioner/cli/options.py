@@ -45,7 +45,7 @@ apply_format = click.option(
 detailed_exitcode = click.option(
     "--detailed-exitcode",
     is_flag=True,
-    help="0 no changes, 2 changes, 1 any error (whose class is in the JSON).",
+    help="Exit 0 without changes, 2 with changes, 1 on any error (its class is in the JSON).",
 )
 
 
@@ -99,7 +99,7 @@ targets = click.option(
     "targets",
     multiple=True,
     metavar="ADDRESS",
-    help="Look only at this resource and what it needs.",
+    help="Take only this resource and what it needs (repeatable).",
     shell_complete=_addresses,
 )
 excludes = click.option(
@@ -107,7 +107,7 @@ excludes = click.option(
     "excludes",
     multiple=True,
     metavar="ADDRESS",
-    help="Leave this resource out.",
+    help="Leave this resource out (repeatable).",
     shell_complete=_addresses,
 )
 allows = click.option(
@@ -115,7 +115,7 @@ allows = click.option(
     "allows",
     multiple=True,
     metavar="RULE[:PATTERN]",
-    help="Lift a guard by its name, for these resources.",
+    help="Lift the guard RULE; with PATTERN only for resources that match it (repeatable).",
     shell_complete=_rules,
 )
 
@@ -124,7 +124,7 @@ allow_outside = click.option(
     "--allow-outside-files",
     "outside",
     is_flag=True,
-    help="Read files outside of the checkout that the plan includes or links to; they are not quoted.",
+    help="Also read files outside of the checkout that the plan includes or links to; messages do not quote them.",
 )
 
 
@@ -147,10 +147,10 @@ def plan_path(function: Any) -> Any:
     decorated = click.argument("path", type=click.Path(path_type=Path), default=Path("plans"), required=False)(given)
     for option in (
         allow_outside,
-        click.option("--var", "vars_", multiple=True, metavar="NAME=VALUE", help="Give a variable its value."),
+        click.option("--var", "vars_", multiple=True, metavar="NAME=VALUE", help="Set a variable (repeatable)."),
         click.option(
             "--var-file", "var_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-            help="Give variables their values from a YAML mapping.",
+            help="Set variables from a YAML file of NAME: VALUE (repeatable).",
         ),
     ):  # fmt: skip
         decorated = option(decorated)
@@ -171,7 +171,8 @@ replay = click.option(
     "--replay",
     "replay",
     metavar="FILE|TIME",
-    help="Try the plan against observed mail: an inventory (senders discover), or that of the last TIME (30d, 90d).",
+    help="Try the plan against observed mail: an inventory file (senders discover), or the mail of the last TIME (30d, "
+    "90d).",
 )
 ENVIRONMENTS = "environments"
 _NAME = re.compile(r"[\w-]+")
@@ -225,7 +226,7 @@ def reports(function: Any) -> Any:
         return function(*arguments, reports={n: p for n, p in wanted.items() if p is not None}, **options)
 
     for name in reversed(_REPORTS):
-        help_ = f"Write it as {_REPORT_NAMES.get(name, name)} too (- for standard output)."
+        help_ = f"Also write the change set as {_REPORT_NAMES.get(name, name)} (- for standard output)."
         gathered = click.option(f"--out-{name}", type=click.Path(path_type=Path), metavar="FILE", help=help_)(gathered)
     return gathered
 

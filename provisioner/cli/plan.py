@@ -31,8 +31,10 @@ from provisioner.operations.planning import plan
 @click.command("plan")
 @plan_path
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
-@click.option("--expires", default="7d", show_default=True, metavar="TIME", help="How long a saved change set is good.")
-@click.option("--unmanaged", is_flag=True, help="List the objects that the plan could declare and does not (text).")
+@click.option(
+    "--expires", default="7d", show_default=True, metavar="TIME", help="Let the saved change set expire after TIME."
+)
+@click.option("--unmanaged", is_flag=True, help="List the tenant's objects that the plan does not declare (text).")
 @viewing
 @reports
 @targets

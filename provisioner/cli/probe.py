@@ -44,14 +44,18 @@ def _source(_: click.Context, __: click.Parameter, text: str | None) -> str | No
 @click.argument("device", shell_complete=complete_devices)
 @plan_path
 @click.option(
-    "--to", "recipient", metavar="ADDRESS", callback=_recipient, help="To whom; the device's own address by default."
+    "--to",
+    "recipient",
+    metavar="ADDRESS",
+    callback=_recipient,
+    help="Send to ADDRESS. [default: the device's own address]",
 )
 @click.option("--send", is_flag=True, help="Deliver one message. Without it the dialogue ends before DATA.")
 @click.option(
-    "--source", metavar="IP", callback=_source, help="Speak from this address of this machine, as the device would."
+    "--source", metavar="IP", callback=_source, help="Connect from this local IP address, as the device would."
 )
 @click.option("--password", "password", metavar="REFERENCE", help="Read the password from env:NAME or file:PATH.")
-@click.option("--client-id", "client_id", metavar="ID", help="Sign in as this application; the plan's by default.")
+@click.option("--client-id", "client_id", metavar="ID", help="Sign in as this application. [default: the plan's]")
 @click.option(
     "--client-secret",
     "client_secret",
@@ -112,11 +116,11 @@ def command(
     trace_s: int,
     format_: str,
 ) -> int:
-    """Speak SMTP as DEVICE of the plan would, and say what it means when it is refused.
+    """Test over SMTP whether DEVICE of the plan can send, and explain a refusal.
 
     A device that uses OAuth signs in as its own application, with a token from the authority of the tenant's cloud.
-    Secrets are references and are never shown. Exit 0: accepted, and with --trace delivered; 1:
-    refused, not delivered, or the server could not be reached.
+    Secrets are given by reference and never shown. Exit 0 where the mail is accepted, and with --trace delivered; 1
+    where it is refused or not delivered, or the server cannot be reached.
     """
     if trace and not send:
         raise click.UsageError("--trace follows a message that is sent: give --send too")
@@ -134,7 +138,7 @@ def command(
         session.json(_facts(found))
     else:
         text = "".join(f"{line}\n" for line in _lines(found, session.today(), sent=send))
-        session.result(_painted(text, found.said.accepted) if session.colored(sys.stdout) else text)
+        session.text(_painted(text, found.said.accepted) if session.colored(sys.stdout) else text)
     return 0 if found.said.accepted and (found.trace is None or found.trace.arrived) else 1
 
 

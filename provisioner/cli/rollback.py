@@ -16,8 +16,10 @@ from provisioner.operations.undoing import rollback
 
 
 @click.command("rollback")
-@click.argument("run_", metavar="RUN", default="last", shell_complete=complete_runs)
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Save it for apply.")
+@click.argument("run_", metavar="[RUN]", default="last", shell_complete=complete_runs)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="Save the change set for apply."
+)
 @viewing
 @reports
 @allows
@@ -26,9 +28,10 @@ from provisioner.operations.undoing import rollback
 def command(
     session: Session, run_: str, out: Path, reports: dict[str, Path], allows: tuple[str, ...], format_: str
 ) -> None:
-    """Create the change set that undoes a run (its id, or `last`). Nothing is changed before you carry it out.
+    """Create the change set that undoes a run. Nothing is changed before you apply it.
 
-    What was changed since the run, and what cannot be undone, is reported and left alone.
+    RUN is the id of a run, the beginning of an id, or `last`, the newest run that changed something. What was changed
+    since the run, and what cannot be undone, is reported and left unchanged.
     """
     session.format = format_
     back = run(rollback(session, run_, Selection(allows=allows)))

@@ -55,15 +55,20 @@ def _ports(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
 
 @click.group("sandbox", cls=Group)
 def command() -> None:
-    """A local tenant that speaks Microsoft's protocols on loopback, to test plans on."""
+    """Start, stop and inspect a local tenant that speaks Microsoft's protocols, to test plans on."""
 
 
 @command.command("start")
 @click.option(
-    "--seed", "seeds", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Load (repeatable)."
+    "--seed",
+    "seeds",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Load this seed or export (repeatable).",
 )
 @_state
-@click.option("--detach", is_flag=True, help="Leave it running and return.")
+@click.option("--detach", is_flag=True, help="Leave the sandbox running and return.")
 @click.option("--lag", metavar="SECONDS", type=float, help="Let readers see a write after SECONDS.")
 @click.option(
     "--profile-name",
@@ -104,10 +109,11 @@ def start(
     hostnames: tuple[str, ...],
     address: str,
 ) -> int:
-    """Start it, and write the profile `sandbox`, with which every command reaches it."""
+    """Start the sandbox, and write the profile `sandbox`, with which every command reaches it."""
     state = _place(state)
     _refuse_takeover(name, state)
     sandboxes.check_start(seeds)
+    _refuse_second(name, state)
     _private(state)
     before = sandboxes.started(state)
     log = state / "sandbox.log" if detach else None
@@ -143,10 +149,10 @@ def start(
 @_state
 @click.pass_obj
 def stop(session: Session, state: Path) -> int:
-    """Stop it. Its state stays."""
+    """Stop the sandbox. Its state is kept for the next start."""
     state = _place(state)
     if not sandboxes.stop(state):
-        session.note("No sandbox is running there.")
+        session.note(f"No sandbox is running in {visible(str(state))}.")
         return 0
     _forget(_profiles_of(state))
     session.note("The sandbox is stopped.")
@@ -157,7 +163,7 @@ def stop(session: Session, state: Path) -> int:
 @_state
 @click.pass_obj
 def status(session: Session, state: Path) -> int:
-    """Whether it runs (exit 0) or not (exit 1), and where."""
+    """Show whether the sandbox runs (exit 0) or not (exit 1), and its endpoints."""
     endpoints = sandboxes.find(_place(state))
     if endpoints is None:
         session.result("not running\n")
@@ -171,7 +177,7 @@ def status(session: Session, state: Path) -> int:
 @_state
 @click.pass_obj
 def dump(session: Session, state: Path) -> None:
-    """Print the raw tenant as JSON: the rows as the service keeps them. It can be loaded again."""
+    """Print the tenant as JSON, in rows as the service keeps them. `load` and `start --seed` read it."""
     session.json(_control(state, "GET", "/dump"))
 
 
@@ -189,7 +195,7 @@ def load(session: Session, file: Path, state: Path) -> None:
 @_state
 @click.pass_obj
 def reset(session: Session, state: Path) -> None:
-    """Put the tenant back to its state at the start; remove faults and delivered mail."""
+    """Put the tenant back to its state at start; remove faults and delivered mail."""
     _control(state, "POST", "/reset")
     session.note("The sandbox is as it was when it started.")
 
@@ -200,9 +206,9 @@ def reset(session: Session, state: Path) -> None:
 @_state
 @click.pass_obj
 def run(session: Session, cmdlet: str, parameters: tuple[str, ...], state: Path) -> None:
-    """Run a cmdlet in the tenant as its global administrator, behind the back of plan and apply.
+    """Run a cmdlet in the tenant as its global administrator, outside of plan and apply.
 
-    A value is JSON, or else a text: provisioner sandbox run Set-InboundConnector Identity=hq Enabled=false
+    A value is JSON, or otherwise text: provisioner sandbox run Set-InboundConnector Identity=hq Enabled=false
     """
     named = dict(_parameter(p) for p in parameters)
     answer = _control(state, "POST", "/cmdlet", {"name": cmdlet, "parameters": named})
@@ -218,20 +224,21 @@ def run(session: Session, cmdlet: str, parameters: tuple[str, ...], state: Path)
 @_state
 @click.pass_obj
 def dns(session: Session, name: str, type_: str, values: tuple[str, ...], state: Path) -> None:
-    """Publish a DNS record in the sandbox's world; without values it is taken away."""
+    """Publish a DNS record in the sandbox's DNS; without VALUES, remove it."""
     _control(state, "POST", "/dns", {"name": name, "type": type_.upper(), "values": list(values)})
-    session.note(f"{name} {type_.upper()} is {'published' if values else 'gone'}.")
+    session.note(f"{name} {type_.upper()} is {'published' if values else 'removed'}.")
 
 
 @command.command("mail")
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
-@click.option("--clear", is_flag=True, help="Delete the log of requests.")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the list.")
+@click.option("--clear", is_flag=True, help="Delete the delivered mail instead.")
 @_state
 @click.pass_obj
 def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
-    """Show the mail that was delivered in the sandbox, the oldest first."""
+    """List the mail that was delivered in the sandbox, oldest first."""
     if clear:
         _control(state, "DELETE", "/mail")
+        session.note("The delivered mail is deleted.")
         return
     found = _control(state, "GET", "/mail")
     if format_ == "json":
@@ -243,22 +250,30 @@ def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
             visible(f"{item['time']}  {item['route']}  {item['from']} -> {places}: {item['subject']}") + "\n"
         )
     if not found:
-        session.note("No mail was delivered.")
+        session.note("No mail has been delivered.")
 
 
 @command.command("certificate")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where it goes.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Write the certificate and its key to FILE.",
+)
 @_state
 @click.pass_obj
 def certificate(session: Session, name: str, output: Path, state: Path) -> None:
-    """Issue a client certificate for NAME, with its key: for a device that a connector knows by one."""
+    """Issue a client certificate for NAME, with its key, for a device that a connector recognises by it."""
     pem = _control(state, "POST", "/certificate", {"name": name})["pem"]
     try:
         write_file(output, pem)
     except OSError as error:
         what = f"{output} cannot be written: {error.strerror or error}"
-        raise InputError([Diagnostic("SANDBOX-OUTPUT", what, "name a file that can be")]) from error
+        hint = "name a file in a folder that exists and can be written to"
+        raise InputError([Diagnostic("SANDBOX-OUTPUT", what, hint)]) from error
     session.note(f"{output} has the certificate of {name} and its key.")
 
 
@@ -279,14 +294,14 @@ def certificate(session: Session, name: str, output: Path, state: Path) -> None:
     metavar="NAME",
     help="Sign in as this application of the tenant: app may write, reader_app may only read.",
 )
-@click.option("--ca", metavar="FILE", default="", help="Name FILE as the CA, a copy of it elsewhere.")
+@click.option("--ca", metavar="FILE", default="", help="Print FILE as the path of the CA: a copy of it elsewhere.")
 @_state
 @click.pass_obj
 def environment(session: Session, format_: str, application: str, ca: str, state: Path) -> None:
-    """Print the environment variables with which other programs reach it: proxy, CA, and test credentials."""
+    """Print the environment variables with which other programs reach the sandbox: proxy, CA, credentials."""
     endpoints = sandboxes.find(_place(state))
     if endpoints is None or not sandboxes.held(endpoints):  # what it prints decides where other programs connect
-        raise Unavailable("no sandbox is running there", hint="provisioner sandbox start")
+        raise Unavailable(f"no sandbox is running in {visible(str(state))}", hint="provisioner sandbox start")
     if format_ == "hosts":
         session.result("".join(f"{visible(line)}\n" for line in sandboxes.hosts_lines(endpoints)))
         return
@@ -302,11 +317,11 @@ def environment(session: Session, format_: str, application: str, ca: str, state
 
 
 @command.command("requests")
-@click.option("--since", default=0, help="Only those after this number.")
+@click.option("--since", default=0, help="Print only the requests after this number.")
 @_state
 @click.pass_obj
 def requests(session: Session, since: int, state: Path) -> None:
-    """Print the requests that it was sent, a JSON object a line."""
+    """Print the requests that the sandbox received, one JSON object on each line."""
     for entry in _control(state, "GET", f"/requests?since={since}"):
         session.json(entry, indent=None)
 
@@ -335,6 +350,14 @@ def _profiles_of(state: Path) -> tuple[Path, ...]:
     if leads_out(_PROFILES / "x"):
         return ()
     return tuple(sorted(file for file in _PROFILES.glob("*.toml") if _state_of(file) == state))
+
+
+def _refuse_second(name: str, state: Path) -> None:
+    """Raise Unavailable where a sandbox runs in this state folder already."""
+    running = sandboxes.find(state)
+    if running is not None:
+        what = f"a sandbox is already running in {visible(str(state))} (pid {running['pid']})"
+        raise Unavailable(what, hint=f"use it with --profile {name}, or stop it first: provisioner sandbox stop")
 
 
 def _refuse_takeover(name: str, state: Path) -> None:
@@ -396,7 +419,7 @@ def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
     """Ask the running sandbox. Raises Unavailable when none runs, InputError with its words when it refuses."""
     endpoints = sandboxes.find(_place(state))
     if endpoints is None:
-        raise Unavailable("no sandbox is running there", hint="provisioner sandbox start")
+        raise Unavailable(f"no sandbox is running in {visible(str(state))}", hint="provisioner sandbox start")
     return sandboxes.ask(endpoints, method, path, body)
 
 

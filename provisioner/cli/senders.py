@@ -27,12 +27,13 @@ from provisioner.senders.traces import DAYS
 
 @click.group("senders", cls=Group)
 def command() -> None:
-    """Who sends mail through a tenant: the evidence of the service, as one inventory."""
+    """List who sends mail through a tenant, and rehearse the switch-off of passwords."""
 
 
 @command.command("discover")
 @click.option(
     "--days",
+    metavar="N",
     type=click.IntRange(1, DAYS),
     default=DAYS,
     show_default=True,
@@ -44,13 +45,13 @@ def command() -> None:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Read the CSV file of a report: SMTP AUTH clients, or mail without a connector. May be repeated.",
+    help="Read the CSV file of a report: SMTP AUTH clients, or mail without a connector (repeatable).",
 )
 @click.option(
     "--search/--no-search",
     "searches",
     default=True,
-    help="Start the historical searches whose reports are missing.",
+    help="Start the historical searches whose reports are missing, or do not.",
 )
 @click.option(
     "--format",
@@ -59,13 +60,13 @@ def command() -> None:
     default="text",
     help="How to print the inventory.",
 )
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the inventory to FILE.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the inventory to FILE.")
 @click.option(
     "--inventory",
     "saved",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Read a saved inventory (JSON), and ask no tenant.",
+    help="Read a saved inventory (JSON) instead of the tenant.",
 )
 @click.option(
     "--propose",
@@ -79,7 +80,7 @@ def command() -> None:
     "defaults",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Your answer for every proposed device of which the field was not observed (repeatable).",
+    help="Write this value in every proposed device whose FIELD was not observed (repeatable).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the proposed file if it exists.")
 @click.pass_obj
@@ -96,7 +97,7 @@ def discover_(
     *,
     overwrite: bool,
 ) -> int:
-    """List who sends through the tenant of the profile, with what each source could tell.
+    """List who sends through the tenant of the profile, and which source shows it.
 
     Reads sign-in logs, reports, message traces, switches and connectors as far as the profile's permissions go. Nothing
     is changed, except that historical searches are started (--no-search). Exit 0, also where a source could not be
@@ -118,10 +119,10 @@ def discover_(
 def _print(session: Session, found: Inventory, format_: str, output: Path | None) -> None:
     text = senders.rendered(format_, document(found))
     if output is None:
-        session.result(text, data=format_ != "text")
+        session.text(text) if format_ == "text" else session.result(text, data=True)
         return
     write_result(output, text, "--output")
-    session.note(f"Wrote {len(found.senders):,} senders to {output}")
+    session.note(f"Wrote {len(found.senders):,} sender{'' if len(found.senders) == 1 else 's'} to {output}")
     for line in senders.gaps(document(found)):
         session.note(line)
 
@@ -133,14 +134,18 @@ def _print(session: Session, found: Inventory, format_: str, output: Path | None
     multiple=True,
     required=True,
     metavar="MAILBOX|FILE",
-    help="Take this mailbox, or those of FILE: one on each line, or an inventory (JSON). May be repeated.",
+    help="Take this mailbox, or those of FILE: one on each line, or an inventory (JSON) (repeatable).",
 )
-@click.option("--policy", default=POLICY, show_default=True, metavar="NAME", help="Block with the policy NAME.")
+@click.option("--policy", default=POLICY, show_default=True, metavar="NAME", help="Use the authentication policy NAME.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the change set for apply.")
 @click.option("--report", "reports_", is_flag=True, help="Show what the sign-in log says since the change.")
-@click.option("--since", default="", metavar="TIME", help="Take TIME for the change (with --report).")
+@click.option(
+    "--since", default="", metavar="TIME", help="With --report: count from TIME, not from the change in the journal."
+)
 @allows
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How to print the result."
+)
 @click.pass_obj
 def rehearse_(
     session: Session,
@@ -162,7 +167,8 @@ def rehearse_(
     ring = ring_of(names)
     if reports_:
         found = run(report(session, ring, since))
-        session.result(senders.rehearsed(format_, rehearsal_document(found)), data=format_ != "text")
+        said = senders.rehearsed(format_, rehearsal_document(found))
+        session.text(said) if format_ == "text" else session.result(said, data=True)
         return 0 if found.readable else 5
     planned = changeset.to_document(changes := run(rehearse(session, ring, policy, Selection(allows=allows))))
     print_plan(session, planned)

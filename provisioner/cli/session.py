@@ -22,6 +22,7 @@ from provisioner import platforms
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, ProvisionerError
 from provisioner.render.escape import json_text, visible, whole
+from provisioner.render.wrapping import wrapped
 
 if TYPE_CHECKING:
     from provisioner.border import Border
@@ -219,6 +220,10 @@ class Session:
         self._make_room()
         shown = whole(text, color=self.colored(sys.stdout), commands=commands)
         _data(shown) if data else click.echo(shown, nl=False)
+
+    def text(self, text: str) -> None:
+        """A result for a person: on a terminal, long lines break between words at its width."""
+        self.result(wrapped(text, self.width(sys.stdout)))
 
     def json(self, document: Any, *, indent: int | None = 1) -> None:
         """The same, as JSON; without `indent` on one line."""

@@ -414,19 +414,19 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
         other = choose(dataclasses.replace(device, method="auto"), facts).method
         yield from [_without_the_method(other)] if other else []
     if _from_initial_domain(device) and _external(device) > INITIAL_DOMAIN_EXTERNAL:
-        yield "a From address in a domain of your own"
+        yield "give it a From address in a domain of your own"
     if device.recipients == "anyone" and device.recipients_per_day > RECIPIENTS_PER_DAY:
-        yield "bulk mail to the outside: Azure Communication Services Email is made for it"
+        yield "send bulk mail to the outside by Azure Communication Services Email, which is made for it"
     if facts.ports == {IMPLICIT_TLS}:
-        yield "a relay server in its network that takes TLS on port 465 and sends on with STARTTLS"
+        yield "use a relay server in its network that accepts TLS on port 465 and sends on with STARTTLS"
     elif not device.modern_tls and 25 not in facts.ports:
-        yield "newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it"
+        yield "use newer firmware with TLS 1.2, or a relay server on the site's network that sends for it"
     elif not facts.sources or facts.shared:
         yield _FIXED_ADDRESS
     if facts.shared and not device.authentication:
-        yield "for a service that sends from its own servers: method: third_party, and DKIM for the From domain there"
+        yield "for a service that sends from its own servers: write method: third_party, and set up DKIM there"
     if 25 not in facts.ports and facts.ports != {IMPLICIT_TLS}:
-        yield "port 25 to Microsoft's MX opened, or a relay server at a site where it is open"
+        yield "open port 25 to Microsoft's MX, or use a relay server at a site where it is open"
 
 
 def _without_the_method(other: str) -> str:
@@ -438,7 +438,7 @@ def _without_the_method(other: str) -> str:
     return f"{NAMES[other]} would do: leave the method out"
 
 
-_FIXED_ADDRESS = "a fixed public IP address of its own (or that of a relay server with one), for SMTP relay"
+_FIXED_ADDRESS = "give it a fixed public IP address of its own (or that of a relay server with one), for SMTP relay"
 
 
 def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:
@@ -451,10 +451,10 @@ def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:
 
 
 def _after_basic(device: Device) -> Iterator[str]:
-    yield "firmware that signs in with OAuth, with an application and its consent (the sheet says what it takes)"
-    yield "a site with a fixed address, or a certificate: then SMTP relay, without a password"
+    yield "use firmware that signs in with OAuth, with an application and its consent (see the settings sheet)"
+    yield "give it a site with a fixed address, or a certificate: then it sends by SMTP relay, without a password"
     if _hve(device):
-        yield "High Volume Email, for mail to the organization only"
+        yield "use High Volume Email, for mail to the organization only"
 
 
 def _hve(device: Device) -> bool:

@@ -43,7 +43,11 @@ async def recheck(
     lacking = ((c.address, observed[c.address]) for c in changes)
     moved += [f"{a}: {o.reason}" for a, o in lacking if isinstance(o, Absent) and o.reason]
     if moved:
-        raise ChangeSetStale(f"{len(moved)} of {len(changes)} objects moved since the plan was made", moved)
+        raise ChangeSetStale(
+            f"{len(moved)} of {len(changes)} objects have changed since the plan was made",
+            moved,
+            hint="plan again, and have the new change set reviewed",
+        )
     made = (c for c in changes if standing[c.address][0] == "after")
     return changes, {c.address: run.idle(c, observed[c.address]) for c in made}
 

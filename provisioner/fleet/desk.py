@@ -107,8 +107,12 @@ class Desk:
         return self.store.change(run.id, **values, **terms.waits)
 
     def cancel(self, id_: str) -> Run:
-        """A run of which nothing more begins."""
-        run = self.store.change(self.store.run(id_).id, cancelled=True)
+        """A run of which nothing more begins. Raises InputError for one that has finished."""
+        found = self.report(id_)
+        if found["state"] == "finished":
+            what = f"run {found['run']} has finished: there is nothing to cancel"
+            raise InputError([Diagnostic("FLEET-RUN", what, "look at it: provisioner fleet report")])
+        run = self.store.change(found["run"], cancelled=True)
         self.works.cancel(run)
         return run
 

@@ -127,12 +127,12 @@ class Store:
                 raise
             rows = []
         if not rows or (id_ and len(rows) > 1):
-            what = (
-                f'"{id_}" is the beginning of several runs' if rows else f'there is no run "{id_}"' if id_ else "no run"
-            )
-            raise InputError(
-                [Diagnostic("FLEET-RUN", what if id_ else "the store has no run yet", "provisioner fleet plan")]
-            )
+            if not id_:
+                what = "the store has no run yet"
+                raise InputError([Diagnostic("FLEET-RUN", what, "begin one: provisioner fleet plan")])
+            what = f'"{id_}" is the beginning of several runs' if rows else f'the store has no run "{id_}"'
+            hint = "name the whole id; without one, the newest run is meant: provisioner fleet status"
+            raise InputError([Diagnostic("FLEET-RUN", what, hint)])
         return _run(rows[0].document)
 
     def newest(self, prefix: str) -> str:

@@ -52,6 +52,6 @@ def unanswered(
                 "DNS-UNANSWERED",
                 WARNING,
                 domain,
-                f"{questions[what]} cannot be had: {answer.reason or 'no answer'}; nothing is concluded from it",
+                f"{questions[what]} could not be read: {answer.reason or 'no answer'}; nothing is concluded from it",
                 "ask again, or ask another resolver",
             )

@@ -52,7 +52,8 @@ class Desired:
 
     `resources` holds what devices take too, once `devices.expand` has worked it out, and `choices` how each device is
     to send. `set_aside` is what the plan declares outside the scope of the run: never changed, but never taken for
-    undeclared either. `declared_only`: undeclared objects are not part of it, whatever mark they carry (a rollback).
+    undeclared either. `declared_only`: undeclared objects are not part of it, whatever mark they carry (a rollback,
+    a rehearsal). `undoes` is the run that a rollback undoes; "" for everything else.
     `traffic` is observed mail that the plan is tried against; it is not written in the plan and changes nothing.
     """
 
@@ -72,4 +73,5 @@ class Desired:
     variables: Mapping[str, Any] = field(default_factory=dict)
     set_aside: Mapping[Address, Resource] = field(default_factory=dict)
     declared_only: bool = False
+    undoes: str = ""
     traffic: tuple[Traffic, ...] = ()

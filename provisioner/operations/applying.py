@@ -35,6 +35,7 @@ from provisioner.operations import journals
 from provisioner.operations.approving import NO_DEMAND, Approval, Demand, approvals_of
 from provisioner.operations.connection import Tenant, signed_in
 from provisioner.operations.context import Context
+from provisioner.operations.history import applied_by
 from provisioner.operations.loading import EVERYTHING, Selection, diagnostic
 from provisioner.operations.locks import locks_of
 from provisioner.operations.mail_records import Asked, spf_limit
@@ -297,7 +298,7 @@ async def _carry_out(
         record.begin(found.pending, **facts)
 
         async def work() -> Outcome:
-            judged = None if waivers is None else await _judged(context, found, waivers, tenant, before.begun)
+            judged = None if waivers is None else await _judged(context, found, waivers, tenant, before)
             await _begun(record)
             return await _engine(context, judged or found, tenant, options, stop, record, before)
 
@@ -345,18 +346,28 @@ async def _ended(record: journal.Journal, work: Awaitable[Outcome]) -> Outcome:
 
 
 async def _judged(
-    context: Context, found: ChangeSet, waivers: Sequence[Waiver], tenant: Tenant, begun: Sequence[Address]
+    context: Context, found: ChangeSet, waivers: Sequence[Waiver], tenant: Tenant, before: _Before
 ) -> Judged:
     """The change set by the tenant of now. Raises what keeps it from being applied: as `refuse`, and ChangeSetStale."""
-    judged = await rejudge(context, found, waivers, tenant, begun)
+    try:
+        judged = await rejudge(context, found, waivers, tenant, before.begun)
+    except ChangeSetStale as error:
+        done = applied_by(before.earlier, before.digest)
+        if done is None:
+            raise
+        what = f"run {done.run} of {done.begun} has applied this change set already"
+        raise ChangeSetStale(what, error.moved, hint="plan again: there may be nothing left to do") from error
     refuse(judged.found, since=": the tenant is no longer as it was when the plan was made")
     return judged
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What earlier runs have begun and report who sends, and the waivers of this one."""
+    """What earlier runs have begun and report who sends, and the waivers of this one; `earlier` is
+    the journal."""
 
+    earlier: Path
+    digest: str
     begun: Sequence[Address]
     known: Sequence[Sender] | None
     allowed: Sequence[Waiver]
@@ -365,7 +376,7 @@ class _Before:
 def _before(found: ChangeSet, earlier: Path, digest: str, waivers: Sequence[Waiver]) -> _Before:
     begun = tuple(Address.parse(a) for a in journal.begun(earlier, digest))
     allowed = (*(found.basis.waivers if found.basis else ()), *waivers)
-    return _Before(begun, known_senders(found, earlier), allowed)
+    return _Before(earlier, digest, begun, known_senders(found, earlier), allowed)
 
 
 async def _engine(

@@ -56,7 +56,7 @@ def _password(user: str, given: str | None, known: str | None) -> str:
     found = _referred("--password", given) or known
     if found is None:
         what = f"the device signs in as {user}, and no password is given"
-        hint = "--password env:NAME or --password file:PATH, or password under devices in the profile"
+        hint = "give --password env:NAME or --password file:PATH, or write password under devices in the profile"
         raise InputError([Diagnostic("PASSWORD-MISSING", what, hint)])
     return secret_value(found)
 
@@ -77,7 +77,7 @@ async def _token(context: Context, device: Device, given: Given, known: DeviceSe
     secret = _referred("--client-secret", given.client_secret) or known.secret
     if not client:
         what = f"{device.address} signs in with OAuth, and no client id is given"
-        hint = "--client-id, client_id under devices in the profile, or oauth.client_id of the device in the plan"
+        hint = "give --client-id, or write client_id under devices in the profile, or oauth.client_id in the plan"
         raise InputError([Diagnostic("CLIENT-ID-MISSING", what, hint)])
     credential = Credential(kind="client_secret", client_id=client, secret=secret)
     if secret is None:

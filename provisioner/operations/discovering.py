@@ -449,7 +449,7 @@ class _Tracing:
         """How the newest message of each sender and address came in, as far as the quota goes."""
         samples = traces.samples(rows, domains)
         asked = list(samples.items())[: traces.MOST_DETAILS]
-        self._context.note(f"Reading the details of {len(asked):,} messages")
+        self._context.note(f"Reading the details of {len(asked):,} message{'' if len(asked) == 1 else 's'}")
         found: dict[traces.Pair, traces.Taken] = {}
         failed: Unknown | None = None
         for pair, row in asked:

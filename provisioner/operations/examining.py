@@ -108,8 +108,8 @@ def _profile(context: Context) -> Check:
     except InputError as error:
         return _failed("profile", error)
     if profile.tenant is None:
-        hint = "name one with --profile, in provisioner.toml, or in PROVISIONER_TENANT and its like"
-        return Check("profile", PROBLEM, "no profile says how to reach a tenant", hint)
+        hint = "describe one in provisioner.toml (provisioner init begins it), and choose it with --profile NAME"
+        return Check("profile", PROBLEM, "no profile is chosen, so that no tenant can be reached", hint)
     how = f"{profile.tenant} over {profile.exchange}, signing in by {profile.credential.kind.replace('_', ' ')}"
     places = ", ".join(dict.fromkeys(place.rpartition(":")[0] or place for place in profile.sources.values()))
     return Check("profile", OK, f"{how} (settings: {places})" if places else how)
@@ -245,10 +245,10 @@ def _reads(answers: Mapping[str, Answer | Unknown]) -> Iterator[Check]:
         yield Check("reading", PROBLEM, untrusted[0].reason)
         failed = [(what, answer) for what, answer in failed if answer.kind != Untrusted.kind]
     for what, answer in failed:
-        hint = "docs/settings.md lists the roles and permissions"
+        hint = "give the application the role or permission: docs/settings.md lists them"
         yield Check(what, PROBLEM, answer.reason, hint if answer.kind == "permission" else "")
     if not failed and not untrusted:
-        yield Check("reading", OK, "Exchange and the directory show everything that plans can be about")
+        yield Check("reading", OK, "every type of object can be read in Exchange and in the directory")
 
 
 def _kept(context: Context, tenant_id: str) -> Iterator[Check]:
@@ -258,8 +258,10 @@ def _kept(context: Context, tenant_id: str) -> Iterator[Check]:
         if path.exists():
             verdict = journal.verify(path)
             where = f" in {context.profile.journal}" if context.profile.journal else ""
-            what = verdict.faults[0] if verdict.faults else f"{verdict.entries} entries{where}, unbroken"
-            yield Check("journal", PROBLEM if verdict.faults else OK, what, "provisioner history verify")
+            what = verdict.faults[0] if verdict.faults else f"{verdict.entries:,} entries{where}, as they were written"
+            yield Check(
+                "journal", PROBLEM if verdict.faults else OK, what, "list every fault: provisioner history verify"
+            )
     except ProvisionerError as error:
         yield _failed("journal", error)
     try:
@@ -269,7 +271,7 @@ def _kept(context: Context, tenant_id: str) -> Iterator[Check]:
         yield _failed("locks", error)
         return
     for holder in holders:
-        yield Check("locks", WARNING, f"an apply holds the tenant: {holder}", "provisioner lock status")
+        yield Check("locks", WARNING, f"an apply holds the tenant: {holder}", "show it: provisioner lock status")
 
 
 async def _dns(context: Context, tenant: Tenant, desired: Desired | None) -> Check:
@@ -277,7 +279,7 @@ async def _dns(context: Context, tenant: Tenant, desired: Desired | None) -> Che
     name = (domains or [tenant.identity.initial_domain])[0]
     reason = await answering(Asked(tenant.ports.resolver, context.clock), name)
     if reason:
-        hint = "name servers that answer: endpoints.dns_servers in the profile"
+        hint = "set name servers that answer: endpoints.dns_servers in the profile"
         return Check("DNS", PROBLEM, f"no proper answer for {name}: {reason}", hint)
     return Check("DNS", OK, f"answers for {name}")
 
@@ -327,7 +329,7 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned
         elif found.missing:
             yield Check(what, WARNING, f"not known: {', '.join(found.missing)}")
         elif found.warning:
-            hint = "what each device should move to: provisioner devices report"
+            hint = "see what each device should move to: provisioner devices report"
             yield Check(what, WARNING, f"no switch forbids it to sign in; {found.warning}", hint)
         else:
             yield Check(what, OK, "no switch forbids it to sign in")

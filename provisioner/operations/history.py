@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
@@ -18,7 +20,8 @@ from provisioner.operations.state import journals, word
 class Run:
     """One run of apply: who, when, which change set, and how many changes ended how. `ended`: its account is whole.
 
-    `results` are the changes by how they ended, `done` those that were carried out, by their action.
+    `results` are the changes by how they ended, `done` those that were carried out, by their action. `actions` are what
+    commands other than apply sent (a rotation of keys, a step to DANE); `error` is why the run broke off.
     """
 
     run: str
@@ -33,14 +36,22 @@ class Run:
     ended: bool = False
     results: Mapping[str, int] = field(default_factory=dict)
     done: Mapping[str, int] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run changed something, or may have."""
+        return bool(self.done or self.results or self.actions)
 
     @property
     def deeds(self) -> str:
-        """What the run did, in words: created 1, changed 2; waiting 1."""
+        """What the run did, in words: created 1, changed 2; waiting 1; rotated the key of dkim["contoso.com"]."""
         words = {"create": "created", "update": "changed", "delete": "deleted"}
         made = ", ".join(f"{words[action]} {n:,}" for action, n in self.done.items() if action in words)
         rest = (f"{status.replace('_', ' ')} {n:,}" for status, n in self.results.items() if status != "done")
-        return "; ".join(filter(None, (made, ", ".join(rest)))) or "changed nothing"
+        sentence = "; ".join(filter(None, (made, ", ".join(rest), *self.actions))) or "changed nothing"
+        return f"{sentence} ({self.error})" if self.error else sentence
 
 
 def journal_of(context: Context, tenant_id: str) -> Path:
@@ -49,7 +60,7 @@ def journal_of(context: Context, tenant_id: str) -> Path:
     if not path.exists() or not path.stat().st_size:
         place = context.profile.journal
         where = f"the shared journal {place} has no entry for it" if place else f"looked for {path}"
-        raise _amiss("JOURNAL-NONE", f"nothing was ever applied to {tenant_id} from here", where)
+        raise _amiss("JOURNAL-NONE", f"no apply to {tenant_id} is recorded here", where)
     return path
 
 
@@ -63,13 +74,17 @@ def find_journal(context: Context, tenant_id: str | None, *, chosen: bool = Fals
     share, folder = share_of(context.profile), context.state_folder
     known = share.names() if share else [path.parent.name for path in journals(folder)]
     if not known:
-        where = context.profile.journal or f"{folder}; PROVISIONER_STATE_DIR names another place"
-        raise _amiss("JOURNAL-NONE", "nothing was ever applied from here", f"journals lie in {where}")
+        where = context.profile.journal or f"{folder} (PROVISIONER_STATE_DIR names another folder)"
+        raise _amiss("JOURNAL-NONE", "no apply is recorded here", f"journals are kept in {where}")
     wanted = context.profile.tenant
     if wanted and (found := _named(context, known, wanted)):
         return found
     if chosen and wanted:
-        raise _amiss("JOURNAL-NONE", f"nothing was ever applied to {wanted} from here", "provisioner history list")
+        raise _amiss(
+            "JOURNAL-NONE",
+            f"no apply to {wanted} is recorded here",
+            "list the other journals: provisioner history list --tenant-id ID",
+        )
     if len(known) > 1:
         names = ", ".join(_labelled(context, name) for name in known)
         hint = "choose one with --profile or --tenant-id"
@@ -96,14 +111,24 @@ def _labelled(context: Context, name: str) -> str:
     return f"{domain} ({name})" if domain else name
 
 
-def find_run(path: Path, run: str) -> Run:
-    """A run by its id, the beginning of it, or `last`. Raises InputError."""
+def find_run(path: Path, run: str, *, changing: bool = False) -> Run:
+    """A run by its id, the beginning of it, or `last`. Raises InputError.
+
+    `changing`: `last` is the newest run that changed something, if there is one.
+    """
     runs = runs_of(path)
-    found = list(runs)[-1:] if run == "last" else [r for r in runs if r.startswith(run)]
+    changed = [id_ for id_, facts in runs.items() if facts.changed] if changing else []
+    found = (changed or list(runs))[-1:] if run == "last" else [r for r in runs if r.startswith(run)]
     if len(found) != 1:
-        what = f'{len(found)} runs begin with "{run}"' if found else f'there is no run "{run}"'
-        raise _amiss("RUN-UNKNOWN", what, "provisioner history list shows them")
+        what = f'{len(found)} runs begin with "{run}"' if found else f'the journal has no run "{run}"'
+        raise _amiss("RUN-UNKNOWN", what, "list the runs: provisioner history list")
     return runs[found[0]]
+
+
+def applied_by(path: Path, digest: str) -> Run | None:
+    """The newest run that has carried out the change set with this digest, all of it."""
+    runs = (r for r in runs_of(path).values() if r.digest == digest and r.ended and not r.error)
+    return next((r for r in reversed(list(runs)) if r.results and r.results.keys() <= {"done", "already_done"}), None)
 
 
 def runs_of(path: Path) -> Mapping[str, Run]:
@@ -111,6 +136,8 @@ def runs_of(path: Path) -> Mapping[str, Run]:
     begun: dict[str, journal.Entry] = {}
     results: dict[str, Counter[str]] = {}
     ended: set[str] = set()
+    actions: dict[str, list[str]] = {}
+    errors: dict[str, str] = {}
     for entry in journal.entries(path):
         if entry["kind"] == "begin":
             begun[entry["run"]] = entry
@@ -118,6 +145,9 @@ def runs_of(path: Path) -> Mapping[str, Run]:
             results.setdefault(entry["run"], Counter())[entry["status"]] += 1
         elif entry["kind"] == "end":
             ended.add(entry["run"])
+            errors[entry["run"]] = _error(entry)
+        elif entry["kind"] in _ACTIONS:
+            actions.setdefault(entry["run"], []).append(_action(entry))
     done: dict[str, Counter[str]] = {}
     for deed in journal.deeds(path):
         if deed.status == "begun":
@@ -125,13 +155,33 @@ def runs_of(path: Path) -> Mapping[str, Run]:
         if deed.done:
             done.setdefault(deed.run, Counter())[deed.action] += 1
     return {
-        run: _run(entry, run in ended, dict(results.get(run, {})), dict(done.get(run, {})))
+        run: dataclasses.replace(
+            _run(entry, run in ended, dict(results.get(run, {})), dict(done.get(run, {}))),
+            actions=tuple(actions.get(run, ())),
+            error=errors.get(run, ""),
+        )
         for run, entry in begun.items()
     }
 
 
+_ACTIONS = {"rotated": "rotated the key of", "dane-sent": "changed inbound DANE of"}
+
+
+def _action(entry: journal.Entry) -> str:
+    """What a command other than apply sent, and how that ended where it is not done."""
+    about, status = (str(entry.get(name, "")) for name in ("address", "status"))
+    ending = "" if status == "done" else f" ({status or 'unknown'})"
+    return f"{_ACTIONS[entry['kind']]} {about or entry.get('domain', '')}{ending}"
+
+
+def _error(entry: journal.Entry) -> str:
+    error = entry.get("error")
+    return str(error.get("text", "")) if isinstance(error, Mapping) else ""
+
+
 def _run(entry: journal.Entry, ended: bool, results: Mapping[str, int], done: Mapping[str, int]) -> Run:
-    named = {n: str(entry.get(n, "")) for n in ("actor", "commit", "digest", "tenant", "tenant_id", "owner")}
+    names = ("actor", "commit", "digest", "tenant", "tenant_id", "owner")
+    named: dict[str, Any] = {n: str(entry.get(n, "")) for n in names}
     listed = entry.get("approved_by")
     approvers = tuple(
         {name: str(a.get(name, "")) for name in ("principal", "key")}

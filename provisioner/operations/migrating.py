@@ -373,7 +373,7 @@ class _Run:
 def _told(answer: DnsAnswer, question: DnsQuery) -> DnsAnswer:
     """An answer that tells something. Raises TenantIncomplete for a failure: it is never "not there"."""
     if answer.failed:
-        raise TenantIncomplete(f"{question} cannot be had: {answer.reason or 'no answer'}")
+        raise TenantIncomplete(f"{question} could not be read: {answer.reason or 'no answer'}")
     return answer
 
 

@@ -88,7 +88,7 @@ async def probe(
     device, how = device_of(probing.device, desired), way(probing.device, desired, cloud)
     how = dataclasses.replace(how, user=await sign_in_name(context, desired, device.name) or how.user)
     attempt = await _attempt(context, desired, how, probing, cloud)
-    context.note(f"Probing as {device.name}: {how.method.replace('_', ' ')} through {attempt.host}:{attempt.port}")
+    context.note(f"Probing as {device.name}: {NAMES[how.method]} through {attempt.host}:{attempt.port}")
     said = await converse(attempt, heard)
     if said.unreachable:
         return await _blocked(context, how, attempt, said, cloud)

@@ -60,7 +60,9 @@ async def rejudge(
     moved = list(_moved(found, fresh, seen, begun))
     if moved:
         raise ChangeSetStale(
-            "the tenant moved since the plan was made: another change set follows now. Plan again", moved
+            "the tenant has changed since the plan was made: another change set follows now",
+            moved,
+            hint="plan again, and have the new change set reviewed",
         )
     context.diagnose([diagnostic(f) for f in _new(found, fresh) if not f.blocks and f.severity is not Severity.INFO])
     return Judged(_renewed(found, fresh), seen)

@@ -30,7 +30,9 @@ class Rollback:
 async def rollback(
     context: Context, run: str = "last", selection: Selection = EVERYTHING, tenant: Tenant | None = None
 ) -> Rollback:
-    """The change set that undoes a run, by its id, the beginning of it, or `last`. Nothing is written.
+    """The change set that undoes a run, by its id, the beginning of it, or `last`: the newest that changed something.
+
+    Nothing is written.
 
     What was changed since the run, and what cannot be undone, is left out. Raises InputError for an unknown run,
     ChangeSetStale for a run on another tenant.
@@ -39,21 +41,20 @@ async def rollback(
     async with signed_in(context, tenant) as opened:
         identity = opened.identity
         path = journal_of(context, identity.tenant_id)
-        facts = find_run(path, run)
+        facts = find_run(path, run, changing=True)
         if facts.tenant_id != identity.tenant_id:
             raise ChangeSetStale(f"run {facts.run} was on {facts.tenant}, not on {identity.initial_domain}")
         done = reversal.undone(journal.deeds(path, facts.run), TYPES)
         reads = context.profile.reads_at_once
         seen = await engine.look([u.address for u in done], TYPES, opened.ports, reads=reads)
         back = reversal.rollback(done, seen, TYPES, facts.tenant, facts.owner)
-        found, _ = await preview(context, back.desired, selection, opened)
+        desired = dataclasses.replace(back.desired, undoes=facts.run)
+        found, _ = await preview(context, desired, selection, opened)
         used = {f.address for f in found.findings if f.rule == "POLICY-IN-USE" and f.address is not None}
         if not used:
             return Rollback(found, back.left_out, facts)
         # What others have begun to use since stays, so that it does not keep the rest from being undone.
-        absent = {a: at for a, at in back.desired.absent.items() if a not in used}
-        found, _ = await preview(context, dataclasses.replace(back.desired, absent=absent), selection, opened)
-        kept = tuple(
-            f"{address}: others have it since the run" for address in sorted(used & back.desired.absent.keys())
-        )
+        absent = {a: at for a, at in desired.absent.items() if a not in used}
+        found, _ = await preview(context, dataclasses.replace(desired, absent=absent), selection, opened)
+        kept = tuple(f"{address}: others have it since the run" for address in sorted(used & desired.absent.keys()))
         return Rollback(found, (*back.left_out, *kept), facts)

@@ -37,9 +37,9 @@ def conclusion(document: ChangeSetDocument) -> str:
 
 
 def is_rollback(document: ChangeSetDocument) -> bool:
-    """Whether the change set undoes a run: it follows from no plan."""
+    """Whether the change set undoes a run."""
     basis = document["provisioner"]["basis"]
-    return bool(basis and basis.get("declared_only"))
+    return bool(basis and basis.get("undoes"))
 
 
 def limit(document: ChangeSetDocument) -> str:

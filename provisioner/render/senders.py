@@ -98,7 +98,7 @@ def _facts(sender: Document) -> dict[str, str]:
 def _text(document: Document) -> str:
     count = len(document["senders"])
     span = f"{document['begin'][:10]} to {document['end'][:10]}"
-    lines = [f"{count:,} senders of {visible(document['tenant'])} from {span}", ""]
+    lines = [f"{count:,} sender{'' if count == 1 else 's'} of {visible(document['tenant'])} from {span}", ""]
     lines += _table([_row(sender) for sender in document["senders"]]) if count else []
     for title, names in (
         ("May log in with SMTP AUTH, and nothing shows that they do:", document["idle_mailboxes"]),

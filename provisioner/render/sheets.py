@@ -17,7 +17,7 @@ from provisioner.render.pages import page, qr_code, source
 Document = Mapping[str, Any]
 
 _PARTS = (
-    ("why", "Why this way"),
+    ("why", "Why this method"),
     ("from_rules", "From address"),
     ("limits", "Limits"),
     ("check", "What to check"),
@@ -93,7 +93,7 @@ def _sections(document: Document) -> Iterator[tuple[str, Sequence[str]]]:
         if document.get(key):
             yield title, document[key]
     if document["refused"]:
-        yield "Why not another", [f"{r['method_name']}: {r['why']}" for r in document["refused"]]
+        yield "Why not another method", [f"{r['method_name']}: {r['why']}" for r in document["refused"]]
 
 
 def list_text(documents: Sequence[Document]) -> str:

@@ -164,7 +164,7 @@ def sign_in_error(error: Exception) -> TenantError:
             return untrusted("the sign-in service", "sign-in")
         return Unavailable(f"the sign-in service cannot be reached: {_redacted(text)}", "sign-in")
     first = _redacted(text.splitlines()[0]) if text else type(error).__name__
-    return SignInRefused(f"no token could be had: {first}", "sign-in", hint="check the profile's credential")
+    return SignInRefused(f"no token was issued: {first}", "sign-in", hint="check the profile's credential")
 
 
 def claims_of(token: str) -> dict[str, Any]:

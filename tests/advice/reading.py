@@ -422,7 +422,7 @@ def _taken_out(r: Reading, *_: str) -> Iterator[Way]:
 
 # --- devices ---------------------------------------------------------------------------------------------------------
 
-_PUBLIC = "a fixed public IP address of its own (or that of a relay server with one), for SMTP relay"
+_PUBLIC = "give it a fixed public IP address of its own (or that of a relay server with one), for SMTP relay"
 
 
 def _fixed(r: Reading) -> World:
@@ -438,9 +438,9 @@ def _fixed(r: Reading) -> World:
 
 _CLAUSES: Sequence[tuple[str, Follow]] = (
     (re.escape(_PUBLIC), lambda r: [Way("a fixed address", _fixed(r))]),
-    (r"firmware that signs in with OAuth, with an application and its consent \(the sheet says what it takes\)",
+    (r"use firmware that signs in with OAuth, with an application and its consent \(see the settings sheet\)",
      lambda r: [Way("OAuth", r.instead(supports={"tls": "1.2", "authentication": ["oauth"]}))]),
-    ("a site with a fixed address, or a certificate: then SMTP relay, without a password",
+    ("give it a site with a fixed address, or a certificate: then it sends by SMTP relay, without a password",
      lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [FREE]}},
                                          "devices": {n: {"site": "new"} for n in r.devices}}))]),
     ("High Volume Email takes an entry under hve_accounts: billing_policy, and password to make the account",
@@ -449,16 +449,17 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
      "account under hve_accounts", by_hand("an account of its own")),
     (r"(client submission|SMTP relay|direct send) would do: leave the method out",
      lambda r, _: [Way("without a method", r.without_of_devices("method"))]),
-    ("a From address in a domain of your own", by_hand("another From address")),
-    ("for a service that sends from its own servers: method: third_party, and DKIM for the From domain there",
+    ("give it a From address in a domain of your own", by_hand("another From address")),
+    ("for a service that sends from its own servers: write method: third_party, and set up DKIM there",
      by_hand("a service of others")),
-    ("bulk mail to the outside: Azure Communication Services Email is made for it", by_hand("another service")),
+    ("send bulk mail to the outside by Azure Communication Services Email, which is made for it",
+     by_hand("another service")),
     (r"High Volume Email would take it \(smtp\.hve\.mx\.microsoft, port 587\): for the organization only, \d+ "
      "recipients a message at most, without a daily limit", by_hand("High Volume Email")),
-    ("High Volume Email, for mail to the organization only", by_hand("High Volume Email")),
-    ("newer firmware with TLS 1.2, or a relay server on the site's network that speaks for it",
+    ("use High Volume Email, for mail to the organization only", by_hand("High Volume Email")),
+    ("use newer firmware with TLS 1.2, or a relay server on the site's network that sends for it",
      by_hand("another device or a relay server")),
-    ("port 25 to Microsoft's MX opened, or a relay server at a site where it is open",
+    ("open port 25 to Microsoft's MX, or use a relay server at a site where it is open",
      lambda r: [Way("port 25 opened", _opened(r))]),
 )  # fmt: skip
 
@@ -717,6 +718,6 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("declare the application under applications, with the mailbox under send_as", by_hand("it is declared")),
     (r"(?:[^;]+; )??(publish \S+ (?:TXT|MX|CNAME) .+)", _published),
     (r"(give the application a role that may run .+|grant the application .+)", _granted),
-    ("((?:firmware|a fixed|a site|High Volume|SMTP relay would|direct send would|client submission would|port 25|newer|"
-     "a From|bulk).*)", _advised),
+    ("((?:use|give it|High Volume|SMTP relay would|direct send would|client submission would|open port 25|"
+     "send bulk).*)", _advised),
 )  # fmt: skip

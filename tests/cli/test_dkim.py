@@ -355,7 +355,7 @@ def test_records_that_go_wrong_later_are_found_while_nothing_is_to_change(signin
     name = f"selector1._domainkey.{moved.domain} CNAME"
     assert planned.returncode == 0, planned.stderr
     for said in (planned.stdout, checked.stdout):
-        assert f"{name} cannot be had" in said, said
+        assert f"{name} could not be read" in said, said
         assert "SERVFAIL" in said
         assert "is not published" not in said
 

@@ -55,13 +55,14 @@ def test_for_people_it_is_a_line_for_each_and_what_fixes_it(shop: Shop) -> None:
     done = shop.on_tenant("doctor", "plan.yaml")
     assert done.returncode == 1
     assert "problem  erp@contoso.com with a password: SMTP AUTH is disabled for the mailbox itself" in done.stdout
-    assert "         the plan changes that: provisioner apply" in done.stdout
+    assert "         = hint: the plan changes that: provisioner apply" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("1 problem, ")
 
 
 def test_without_a_profile_that_is_what_is_wrong(shop: Shop) -> None:
     done = shop.run("doctor", "plan.yaml")
     assert done.returncode == 1
-    assert "problem  profile: no profile says how to reach a tenant" in done.stdout
+    assert "problem  profile: no profile is chosen" in done.stdout
     assert "plan: plan.yaml declares" in done.stdout
 
 

@@ -116,6 +116,8 @@ def test_drift_of_one_tenant_is_found_while_another_cannot_be_reached(shop: Shop
     assert (found.returncode, states(found.stdout)) == (2, {"alpha": "drifted"}), found.stderr
     both = shop.run("fleet", "drift")
     assert both.returncode == 8
+    late = shop.run("fleet", "cancel")
+    assert (late.returncode, "has finished: there is nothing to cancel" in late.stderr) == (3, True)
     assert 'beta   failed: there is no profile "missing"' in both.stdout
 
 

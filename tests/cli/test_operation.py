@@ -143,6 +143,9 @@ def test_the_same_change_set_a_second_time_does_nothing(shop: Shop) -> None:
     assert again.returncode == 0
     assert "had been made already" in again.stdout
     assert len(shop.tenant.writes()) == before
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=True)
+    stale = shop.on_tenant("apply", *shop.reviewed("c.json"))
+    assert (stale.returncode, "has applied this change set already" in stale.stderr) == (7, True), stale.stderr
 
 
 def test_what_moved_in_between_is_told_and_nothing_is_written(shop: Shop) -> None:

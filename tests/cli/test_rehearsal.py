@@ -59,6 +59,7 @@ def test_a_ring_is_blocked_and_undone_while_another_one_stays(shop: Shop) -> Non
     planned = shop.on_tenant("senders", "rehearse", "--ring", "ring.txt", "-o", "ring.json")
     assert planned.returncode == 0, planned.stderr
     assert "can stop mail" in planned.stdout
+    assert "\nPlan: 1 to add, 2 to change, 0 to destroy." in planned.stdout, "it undoes nothing"
     assert "rollback last" in planned.stderr
     assert held(shop) == set()
     rehearsed(shop, "ring.txt")

@@ -279,7 +279,7 @@ def test_the_end_of_basic_authentication_is_a_warning_and_rules_nothing_out() ->
     choice = chosen(Facts(), authentication=BASIC, recipients="organization")
     assert (choice.method, choice.authentication) == ("client_submission", "basic")
     assert [w for w in choice.warnings if "off by default from 2026-12-31" in w]
-    assert choice.advice[0].startswith("firmware that signs in with OAuth")
+    assert choice.advice[0].startswith("use firmware that signs in with OAuth")
     assert not chosen(Facts()).warnings
 
 

@@ -145,7 +145,7 @@ def refused(tmp_path: Path, device: Mapping[str, Any], site: Mapping[str, Any]) 
     with pytest.raises(InputError) as caught:
         planned(tmp_path, device, site, "crm@contoso.com")
     (told,) = [d for d in caught.value.diagnostics if d.id == "DEVICE-NO-METHOD"]
-    assert "third_party, and DKIM for the From domain" in told.hint
+    assert "third_party, and set up DKIM there" in told.hint
 
 
 def test_a_service_of_others_is_never_given_a_connector(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_the_command_to_apply_is_exact_and_quoted() -> None:
 
 def test_a_rollback_speaks_of_undoing(tmp_path: Path) -> None:
     found = changeset.to_document(change_set(tmp_path))
-    found["provisioner"]["basis"]["declared_only"] = True  # type: ignore[index]
+    found["provisioner"]["basis"]["undoes"] = "43b32c6ce545"  # type: ignore[index]
     found["resource_changes"] = []
     shown = text.render(found)
     assert "Your infrastructure matches" not in shown

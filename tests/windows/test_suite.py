@@ -123,7 +123,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "fleet resume --retry"),
     (0, "fleet status"),
     (0, "fleet report --format html -o fleet.html"),
-    (0, "fleet cancel"),
+    (3, "fleet cancel"),
     (0, "history list"),
     (0, "history show RUN"),
     (0, "history verify"),
