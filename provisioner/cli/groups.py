@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 
 import click
@@ -17,6 +19,14 @@ def unknown(name: str, names: Sequence[str], ctx: click.Context) -> click.UsageE
     near = difflib.get_close_matches(name, names, 1)
     hint = f'Did you mean "{near[0]}"?' if near else f"Commands: {', '.join(names)}."
     return click.UsageError(f'There is no command "{name}". {hint}', ctx)
+
+
+def enter_folder(ctx: click.Context) -> None:
+    """For completion, which runs no command: work in the folder of -C, as the command will."""
+    folder = ctx.find_root().params.get("folder")
+    if folder:
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
 
 
 class Group(click.Group):

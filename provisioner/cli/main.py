@@ -20,7 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from provisioner import __version__, platforms
-from provisioner.cli.groups import unknown
+from provisioner.cli.groups import enter_folder, unknown
 from provisioner.cli.session import Session, crash_file, settings_files
 from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import ProvisionerError
@@ -132,8 +132,9 @@ class _Commands(click.Group):
                 formatter.write_dl([(name.ljust(longest), text) for name, text in commands.items()])
 
 
-def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def _profiles(ctx: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """For completion: the profiles that count in the working folder."""
+    enter_folder(ctx)
     names = settings_files().profile_names(Path.cwd())
     return [name for name in names if name.startswith(incomplete) and name.isprintable()]
 
@@ -145,7 +146,14 @@ def _profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
     "permission, 5 tenant not completely readable, 6 refused by a guard, 7 stale change set, 8 partly applied or "
     "unconfirmed, 9 locked, 10 declined.",
 )
-@click.option("-C", "--chdir", "folder", metavar="DIR", help="Work as if started in this folder.")
+@click.option(
+    "-C",
+    "--chdir",
+    "folder",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Work as if started in this folder.",
+)
 @click.option(
     "--profile",
     metavar="NAME",
@@ -231,8 +239,8 @@ def _main(arguments: Sequence[str], clock: Clock) -> int:
     # Libraries log to nowhere: what is to be said is said by us, and their lines may repeat what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     platforms.lenient(sys.stdout, sys.stderr)
-    if os.environ.get("_PROVISIONER_COMPLETE", "").startswith("powershell"):
-        importlib.import_module("provisioner.cli.completion")  # click knows the other shells itself
+    if "_PROVISIONER_COMPLETE" in os.environ:
+        importlib.import_module("provisioner.cli.completion")
     try:
         code = cli.main(list(arguments), prog_name="provisioner", standalone_mode=False, obj=clock)
         sys.stdout.flush()

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from provisioner.border import Border, read_ordinary
+from provisioner.cli.groups import enter_folder
 from provisioner.cli.output import STREAM
 from provisioner.clock import SYSTEM
 from provisioner.diagnostics import Diagnostic, InputError
@@ -50,14 +51,18 @@ detailed_exitcode = click.option(
 
 
 def _addresses(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """For completion: the resources of the plan; of plans/, where click does not know of another yet."""
+    """For completion: the resources of the plan."""
     desired = _declared(context)
     found = (f"{address.type}/{address.key}" for address in desired.resources) if desired else ()
     return _fitting(found, incomplete)
 
 
 def _declared(context: click.Context) -> Desired | None:
-    path = context.params.get("path") or Path("plans")
+    """The plan of a line that is not whole: the one that it names, or that of the profile's environment, or plans/."""
+    enter_folder(context)
+    profile = context.find_root().params.get("profile") or os.environ.get("PROVISIONER_PROFILE", "")
+    named = context.get_parameter_source("path") not in {None, ParameterSource.DEFAULT}
+    path = context.params["path"] if named else _environment(Path("plans"), profile)
     with contextlib.suppress(InputError):
         return document.load(path, TYPES, today=SYSTEM.now().date(), border=Border.of(path))[0]
     return None

@@ -1,8 +1,9 @@
-"""Completion of words in PowerShell; click brings that of the other shells."""
+"""Completion of words in PowerShell, bash, zsh and fish."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import tree_sitter_powershell
 from tree_sitter import Language, Parser
 
-from provisioner.cli.completion import COMPLETE, PowerShellComplete
+from provisioner.cli.completion import COMPLETE, Bash, Fish, PowerShellComplete, Zsh
 from provisioner.cli.main import cli
 
 ROOT = str(Path(__file__).parents[2])
@@ -77,6 +78,67 @@ def test_devices_rules_and_runs_are_offered(tmp_path: Path, monkeypatch: pytest.
     assert set(offered(monkeypatch, "explain", incomplete="IP-P")) == {"IP-PRIVATE"}
     assert set(offered(monkeypatch, "rollback", incomplete="l")) == {"last"}
     assert set(offered(monkeypatch, "history", "show")) == {"last"}
+
+
+def test_the_plan_is_that_of_the_environment_and_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    environments = here / "plans" / "environments"
+    for name in ("test", "prod"):
+        (environments / name).mkdir(parents=True)
+        plan = f"provisioner: 1\ntenant: contoso.com\ndkim: {{ {name}.contoso.com: {{ enabled: true }} }}\n"
+        (environments / name / "tenant.yaml").write_text(plan, encoding="utf-8")
+    for folder, options in ((here, ()), (tmp_path, ("-C", "here"))):
+        monkeypatch.chdir(folder)
+        found = offered(monkeypatch, *options, "--profile", "prod", "plan", "--target", incomplete="dkim/")
+        assert set(found) == {"dkim/prod.contoso.com"}
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced", "wanted"),
+    [
+        ("provisioner plan --target send_as/", "send_as/", "plain,send_as/a@x.com as b@x.com"),
+        ("provisioner plan --target send_as/a@x", "@x", "plain,@x.com as b@x.com"),
+        ("provisioner plan --target send_as/a@x.com\\ as", "@x.com\\ as", "plain,@x.com as b@x.com"),
+        ("provisioner plan --target=send", "send", "plain,send_as/a@x.com as b@x.com"),
+        ("provisioner plan --format ma", "ma", "plain,markdown"),
+        ("provisioner plan --format=ma", "ma", "plain,markdown"),
+        ("provisioner -C ", "", "dir,"),
+    ],
+)
+def test_bash_gets_what_follows_the_part_that_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, replaced: str, wanted: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plans").mkdir()
+    plan = "provisioner: 1\ntenant: x.onmicrosoft.com\nsend_as: { a@x.com: [b@x.com] }\n"
+    (tmp_path / "plans" / "plan.yaml").write_text(plan, encoding="utf-8")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", replaced)
+    assert Bash(cli, {}, "provisioner", COMPLETE).complete().splitlines() == [wanted]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_bash_takes_its_script_and_quotes_blanks(tmp_path: Path) -> None:
+    answer = tmp_path / "provisioner"
+    answer.write_text("#!/bin/sh\necho 'plain,@x.com as b@x.com'\n")
+    answer.chmod(0o755)
+    line = "provisioner plan --target send_as/a@"
+    script = Bash(cli, {}, "provisioner", COMPLETE).source() + (
+        f"\nCOMP_LINE='{line}' COMP_POINT={len(line)} COMP_CWORD=1; _provisioner_completion {answer} @ x\n"
+        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "@x.com\\ as\\ b@x.com\n", done.stderr
+
+
+def test_other_shells_get_the_whole_word_and_whole_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "provisioner plan --format=ma")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert Zsh(cli, {}, "provisioner", COMPLETE).complete().startswith("plain\n--format=markdown\n")
+    monkeypatch.setenv("COMP_CWORD", "--format=ma")
+    fish = Fish(cli, {}, "provisioner", COMPLETE)
+    assert fish.complete() == "plain,--format=markdown"
+    assert 'split --max 1 ","' in fish.source(), "a description with commas stays whole"
 
 
 def test_what_cannot_be_read_offers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

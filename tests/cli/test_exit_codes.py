@@ -428,8 +428,9 @@ def test_bash_completes_commands_and_options(shop: Shop, tmp_path: Path, typed: 
     words = typed.split()
     script = (
         'eval "$(provisioner completion bash)"\n'
-        f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}\n"
-        '_provisioner_completion provisioner; echo "${COMPREPLY[@]}"\n'
+        f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; COMP_LINE='{typed}'; COMP_POINT={len(typed)}\n"
+        f"_provisioner_completion provisioner {words[-1]}\n"
+        'echo "${COMPREPLY[@]}"\n'
     )
     path = f"{tmp_path}:{shop.environment['PATH']}"
     done = subprocess.run(

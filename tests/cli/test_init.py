@@ -67,8 +67,8 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--owner", "us"), "--tenant is missing"),
-        (("--tenant", "contoso.com"), "--owner is missing"),
+        (("--owner", "us"), "give --tenant"),
+        (("--tenant", "contoso.com"), "give --owner"),
         (("--tenant", "x", "--owner", "us"), 'TENANT-INVALID]: --tenant: "x" is neither'),
         (("--tenant", "contoso.com", "--owner", " "), "OWNER-INVALID]: --owner:"),
         ((*GIVEN, "--client-id", "5"), 'CLIENT-ID-INVALID]: --client-id: "5" is not'),
