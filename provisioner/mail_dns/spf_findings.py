@@ -276,16 +276,17 @@ def _of_exchange(domain: str, text: str, include: str, exchange: Passing, survey
             domain,
             f"the record lists the networks that include:{include} has today: mail of Exchange Online passes until "
             "Microsoft changes them",
-            f"replace them by include:{include}",
+            f"add include:{include}, and take them out",
             remove=_txt(domain, text),
         )
         return
     others = _other_clouds(survey, include)
-    what = f"mail that Exchange Online sends for {domain} does not pass SPF: include:{include} is missing"
+    what = f"mail that Exchange Online sends for {domain} does not pass SPF: include:{include} "
     if not others:
-        yield DnsFinding(
-            "SPF-EXCHANGE-MISSING", ERROR, domain, what, f"add include:{include}", remove=_txt(domain, text)
-        )
+        behind = f"include:{include}" in text.lower().split()
+        what += "stands behind all, where nobody reads it" if behind else "is missing"
+        fix = f"move include:{include} in front of all" if behind else f"add include:{include}"
+        yield DnsFinding("SPF-EXCHANGE-MISSING", ERROR, domain, what, fix, remove=_txt(domain, text))
         return
     # Which of the two is right is not for a record to say: nothing is proposed that lets another cloud send.
     what = f"the record includes {others[0]}, which is another Microsoft cloud than the profile's ({include})"
@@ -338,7 +339,8 @@ def repair(text: str) -> str | None:
 def improve(text: str, terms: Iterable[str], strings: Sequence[str] = ()) -> str | None:
     """The record corrected, with these terms in front of its ending and never +all; None where it cannot be corrected.
 
-    `strings` are the strings that the record is published in: a blank may have been lost between them.
+    A term that stands behind `all`, where nobody reads it, is moved. `strings` are the strings that the record is
+    published in: a blank may have been lost between them.
     """
     base = text if _is_sound(text) else (_rejoined(strings) or repair(text))
     if base is None:
@@ -350,9 +352,12 @@ def improve(text: str, terms: Iterable[str], strings: Sequence[str] = ()) -> str
     parts = [part for part in base.split(" ") if part and part not in open_to_all]
     if not any(part.lower().lstrip("-~?") == "all" for part in parts) and record.redirect is None:
         parts.insert(_first_modifier(parts), "~all")
-    lower = [part.lower() for part in parts]
-    at = next((i for i, part in enumerate(lower) if part.lstrip("-~?") == "all"), _first_modifier(parts))
-    return " ".join([*parts[:at], *(t for t in dict.fromkeys(terms) if t.lower() not in lower), *parts[at:]])
+    ending = next((i for i, part in enumerate(parts) if part.lower().lstrip("-~?") == "all"), None)
+    read = {part.lower() for part in parts[:ending]}
+    lacking = [term for term in dict.fromkeys(terms) if term.lower() not in read]
+    at = _first_modifier(parts) if ending is None else ending
+    behind = (part for part in parts[at:] if part.lower() not in {term.lower() for term in lacking})
+    return " ".join([*parts[:at], *lacking, *behind])
 
 
 def _rejoined(strings: Sequence[str]) -> str | None:

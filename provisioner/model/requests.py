@@ -199,8 +199,9 @@ class Pending:
 class DnsUpdate:
     """Add and remove single values of one name and type, in one piece: the other values of the set stay as they are.
 
-    `only` says what of the set must be as it was read: the values that begin so (`v=spf1`), "" for all of it. `strings`
-    are the parts of added TXT values that are not to be split after 255 bytes, as they stood there before.
+    `only` says what of the set must be as it was read: the values that begin so (`v=spf1`), "" for all of it; `keep`
+    are those of them that stay. `strings` are the parts of added TXT values that are not to be split after 255 bytes,
+    as they stood there before.
     """
 
     provider: str
@@ -211,6 +212,7 @@ class DnsUpdate:
     only: str = ""
     ttl_s: int = 3600
     strings: tuple[tuple[str, ...], ...] = ()
+    keep: tuple[str, ...] = ()
 
     @property
     def reads(self) -> bool:
@@ -244,8 +246,7 @@ def request_key(request: AnyRequest) -> str:
     facts = {each.name: getattr(request, each.name) for each in dataclasses.fields(request) if each.compare}
     if not facts.get("beta", True):
         del facts["beta"]  # saved change sets know the key without it
-    if not facts.get("strings", True):
-        del facts["strings"]
+    facts = {name: value for name, value in facts.items() if value or name not in ("strings", "keep")}
     return f"{type(request).__name__}:{_SORTED.encode(facts)}"
 
 

@@ -213,7 +213,8 @@ class DnsRecordType(BaseType):
         only = {SPF: SPF_VERSION, DMARC: "v="}.get(spec.purpose, "")
         provider = spec.provider or ""
         strings = tuple(parts for parts in _parts(after) if "".join(parts) in added)
-        return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, _TTL_S, strings)),)
+        kept = tuple(sorted(there & wanted))
+        return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, _TTL_S, strings, kept)),)
 
     def needs(self, spec: DnsRecord) -> Sequence[Address]:
         """A selector whose target is not known needs the configuration that Exchange makes."""

@@ -87,8 +87,11 @@ def _message(update: DnsUpdate, place: Place, found: Sequence[Record], key: dns.
     else:
         message.absent(_absolute(place.owner), update.type)
         message.absent(_absolute(place.owner), "CNAME")
+    # A CNAME that is added takes the place of the one that is there (3.4.2.2). Knot, after its deletion in the same
+    # message, takes the name in a signed zone for one with other data, and ignores the new one.
+    replaced = update.type == "CNAME" and update.add
     for record in there:
-        if record.value in update.remove:
+        if record.value in update.remove and not replaced:
             message.delete(_absolute(place.owner), record.data)
     # All records of a set have one TTL (RFC 2181, 5.2): a value takes that of the set that it comes to.
     ttl_s = min((record.ttl_s for record in there), default=update.ttl_s)

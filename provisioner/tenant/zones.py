@@ -313,8 +313,9 @@ def check_unchanged(update: DnsUpdate, place: Place, found: Iterable[tuple[str, 
     """Raises Refused where the set is not as the change found it: what it removes is gone, or one of its kind came."""
     found = list(found)
     there = {value for kind, value in found if kind == update.type}
-    gone = sorted(set(update.remove) - there)
-    new = sorted(v for v in there - set(update.remove) - set(map(str, update.add)) if _of_kind(update, v))
+    known = {*update.remove, *update.keep}
+    gone = sorted(known - there)
+    new = sorted(v for v in there - known - set(map(str, update.add)) if _of_kind(update, v))
     beside = sorted({kind for kind, _ in found if kind != update.type and "CNAME" in (kind, update.type)})
     problems = [f'"{value}" is no longer there' for value in gone] + [f'"{value}" was added' for value in new]
     problems += [f"there are {kind} records, and no CNAME can stand beside them" for kind in beside]

@@ -37,9 +37,13 @@ _dmarc TXT "v=DMARC1; p=none; rua=mailto:agg@{name}; fo=1"
 www CNAME {name}.
 sub NS ns.elsewhere.example.
 """
-DOMAINS = ("one.example", "two.example", "three.example", "four.example", "wild.example")
-OF_ONE = {"wild.example": '* CNAME wild.example.\n@ TXT "v=spf1 ip4:203.0.113.1 " "-all"\n'}
-"""What one of the zones has besides, the SPF record in place of that of the others."""
+DOMAINS = ("one.example", "two.example", "three.example", "four.example", "wild.example", "odd.example")
+OF_ONE = {
+    "wild.example": '* CNAME wild.example.\n@ TXT "v=spf1 ip4:203.0.113.1 " "-all"\n',
+    "odd.example": '_dmarc TXT "v=DMARC1; p=none"\n_dmarc TXT "v=DMARC1; p=reject"\n_dmarc TXT "theirs=1"\n'
+    + "".join(f"selector{n}._domainkey 60 CNAME Parked.example.\n" for n in (1, 2)),
+}
+"""What one of the zones has in place of the SPF and DMARC records of the others."""
 SPF = "v=spf1 ip4:203.0.113.1 include:spf.protection.outlook.com -all"
 
 
@@ -129,35 +133,43 @@ def test_dkim_goes_from_nothing_to_valid_and_back_without_a_trace(
     assert world.knot.records("one.example") == before
 
 
-def test_records_beside_a_wildcard_are_at_their_own_names_and_go_without_a_trace(
-    world: World, monkeypatch: pytest.MonkeyPatch
+SELECTORS = {(f"selector{n}._domainkey", "CNAME") for n in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("domain", "gone", "new"),
+    [
+        # A wildcard CNAME seems to be at each selector and at `_dmarc`; nothing may be written where it leads to.
+        ("wild.example", {("", "TXT")}, {*SELECTORS, ("_dmarc", "TXT"), ("", "TXT")}),
+        # A CNAME takes the place of another one, and of two DMARC records the stricter one stays.
+        ("odd.example", {*SELECTORS, ("_dmarc", "TXT")}, {*SELECTORS, ("", "TXT")}),
+    ],
+)
+def test_what_is_odd_in_a_zone_is_set_right_and_comes_back_exactly(
+    world: World, domain: str, gone: set[tuple[str, str]], new: set[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wildcard CNAME seems to be at each selector and at `_dmarc`; nothing may be written where it leads to."""
     plan = world.shop.write(
-        "dkim: { wild.example: { enabled: true } }\ndns: { wild.example: { publish: [dkim, spf, dmarc] } }\n"
+        f"dkim: {{ {domain}: {{ enabled: true }} }}\ndns: {{ {domain}: {{ publish: [dkim, spf, dmarc] }} }}\n"
     )
-    before = world.knot.records("wild.example")
+    before = world.knot.records(domain)
     moved = world.shop.clock._moved
 
     def passing(seconds: float) -> None:
         moved(seconds)
         world.see_dns()
 
+    def names(records: set[tuple[str, str, int, str]]) -> set[tuple[str, str]]:
+        return {(name.removesuffix(f"{domain}.").removesuffix("."), kind) for name, kind, _, _ in records}
+
     monkeypatch.setattr(world.shop.clock, "_moved", passing)
     done = world.run("apply", plan, "--auto-approve", "--allow", "DNS-OVERWRITE")
     assert done.returncode == 0, done.stdout + done.stderr
-    after = world.knot.records("wild.example")
-    assert {(n, k, v) for n, k, _, v in before - after} == {
-        ("wild.example.", "TXT", '"v=spf1 ip4:203.0.113.1 " "-all"')
-    }
-    selectors = {(f"selector{n}._domainkey.wild.example.", "CNAME") for n in (1, 2)}
-    assert {(n, k) for n, k, _, _ in after - before} == {
-        *selectors, ("_dmarc.wild.example.", "TXT"), ("wild.example.", "TXT")
-    }  # fmt: skip
+    after = world.knot.records(domain)
+    assert (names(before - after), names(after - before)) == (gone, new)
     again = world.run("plan", plan, "--detailed-exitcode")
     assert again.returncode == 0, again.stdout
     world.roll_back("--allow", "DNS-OVERWRITE")
-    assert world.knot.records("wild.example") == before
+    assert world.knot.records(domain) == before
 
 
 def test_a_race_a_wrong_key_and_a_foreign_cname_change_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

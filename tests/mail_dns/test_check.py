@@ -209,6 +209,11 @@ def test_an_egress_address_that_spf_does_not_name_gets_the_exact_record(server: 
     [
         ("v=spf1 -all", "SPF-EXCHANGE-MISSING", "v=spf1 include:spf.protection.outlook.com -all"),
         (
+            "v=spf1 ~all include:spf.protection.outlook.com",
+            "SPF-EXCHANGE-MISSING",
+            "v=spf1 include:spf.protection.outlook.com ~all",
+        ),
+        (
             "v=spf1 include: spf.protection.outlook.com -all",
             "SPF-BLANK",
             "v=spf1 include:spf.protection.outlook.com -all",

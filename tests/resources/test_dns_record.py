@@ -90,6 +90,7 @@ def test_a_section_declares_each_record_that_it_publishes() -> None:
         ),
         ([f"V=SPF1 {INCLUDE.upper()} IP4:203.0.113.1 -ALL"], None, None),
         ([f"v=spf1 -{INCLUDE} ip4:203.0.113.1 -all"], f"v=spf1 -{INCLUDE} ip4:203.0.113.1 {INCLUDE} -all", None),
+        ([f"v=spf1 ~all {INCLUDE} ip4:203.0.113.1"], f"v=spf1 {INCLUDE} ip4:203.0.113.1 ~all", None),
         (["v=spf1 redirect=_spf.contoso.com"], f"v=spf1 {INCLUDE} ip4:203.0.113.1 redirect=_spf.contoso.com", None),
     ],
 )

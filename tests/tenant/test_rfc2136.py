@@ -63,6 +63,11 @@ def test_a_name_without_records_must_still_have_none() -> None:
         ("NONE", "TXT", ""),
         ("NONE", "CNAME", ""),
     }
+    stricter = DnsUpdate("", "x", "TXT", (), ("v=a",), "v=", keep=("v=b",))
+    check_unchanged(stricter, PLACE, [("TXT", "v=a"), ("TXT", "v=b")])
+    other = DnsUpdate("corp", "contoso.com", "CNAME", ("target.example",), ("old.example",))
+    swap = section(_message(other, PLACE, records("CNAME", {"old.example": 60}), KEY), "update")
+    assert swap == {("IN", "CNAME", "target.example.")}  # a CNAME that is added takes the place of the other
     alias = DnsUpdate("corp", "contoso.com", "CNAME", ("target.example",))
     message = _message(alias, PLACE, [], KEY)
     assert section(message, "prerequisite") == {("NONE", "ANY", "")}
@@ -74,6 +79,7 @@ def test_a_name_without_records_must_still_have_none() -> None:
     [
         (SPF, {"MS=ms1": 300}, '"v=spf1 -all" is no longer there'),
         (SPF, {**THERE, "v=spf1 mx ~all": 300}, '"v=spf1 mx ~all" was added'),
+        (DnsUpdate("", "x", "TXT", (), ("v=a",), "v=", keep=("v=b",)), {"v=a": 300}, '"v=b" is no longer there'),
         (DnsUpdate("", "x", "CNAME", ("a.example",)), {}, ""),
     ],
 )
