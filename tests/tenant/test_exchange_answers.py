@@ -10,14 +10,7 @@ import pytest
 from provisioner.diagnostics import Malformed
 from provisioner.model import Cmdlet, Needed, Row
 from provisioner.tenant import limits
-from provisioner.tenant.exchange_answers import Reduced
-
-
-def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
-    """All the rows of a read, as an adapter takes them. Raises Malformed where they cannot be."""
-    reduced = Reduced(cmdlet)
-    reduced.take(rows)
-    reduced.check()
+from provisioner.tenant.exchange_answers import Reduced, check_rows
 
 
 @pytest.mark.parametrize("row", [{}, {"Enabled": True}, {"Name": None, "Identity": ""}], ids=str)
