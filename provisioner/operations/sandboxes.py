@@ -120,7 +120,10 @@ LOOPBACK_ONLY = Listening()
 
 @contextlib.contextmanager
 def open_sandbox(
-    *seeds: Path, state: Path | None = None, ports: Mapping[str, int] | None = None, hostnames: Sequence[str] = ()
+    *seeds: str | Path,
+    state: str | Path | None = None,
+    ports: Mapping[str, int] | None = None,
+    hostnames: Sequence[str] = (),
 ) -> Iterator[Sandbox]:
     """A sandbox from its start to its end. Raises InputError for a seed that is wrong or a missing extra, Unavailable.
 
@@ -128,13 +131,15 @@ def open_sandbox(
     are fixed ports by the names that `--ports` takes, `hostnames` further names for its certificate.
     """
     listening = Listening(ports or {}, hostnames)
-    check_start(seeds)
+    paths = [Path(seed) for seed in seeds]
+    check_start(paths)
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-sandbox-"))) / "tenant"
+        state = Path(state)
         make_private(state)
         with opened_log(state / _LOG) as output:
-            process = launch(state, seeds, output=output, listening=listening)
+            process = launch(state, paths, output=output, listening=listening)
         stack.callback(ended, process)
         endpoints = ready(process, state, log=state / _LOG)
         profile = ExactProfile(**profile_values(endpoints, "app", "rest"))

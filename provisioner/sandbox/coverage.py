@@ -26,6 +26,7 @@ EXPLAINED: Mapping[str, str] = {
     "Enable-IPv6ForAcceptedDomain -Domain is optional": "what it does without a domain is not published",
     "Disable-IPv6ForAcceptedDomain -Domain is optional": "what it does without a domain is not published",
     "Get-IPv6StatusForAcceptedDomain -Domain is optional": "what it answers without a domain is not published",
+    "Set-TenantAllowBlockListItems -NoExpiration is mandatory": "its own examples call it without",
     **{
         f"Set-OrganizationConfig -{name} belongs to all parameter sets": "SYNTAX of the same page has it in some sets"
         for name in (
@@ -77,7 +78,7 @@ _TEXTS = frozenset({Kind.STRING, Kind.ENUM, Kind.IDENTITY, Kind.TIMESPAN})
 _FITTING: Mapping[str, frozenset[Kind]] = {
     "Boolean": frozenset({Kind.BOOL}),
     "SwitchParameter": frozenset({Kind.SWITCH}),
-    "MultiValuedProperty": frozenset({Kind.LIST, Kind.ARRAY}),
+    **dict.fromkeys(("MultiValuedProperty", "ProxyAddressCollection"), frozenset({Kind.LIST, Kind.ARRAY})),
     **dict.fromkeys(("Int16", "Int32", "UInt16", "UInt32"), frozenset({Kind.INT})),
     "SclValue": frozenset({Kind.INT, Kind.STRING}),
 }

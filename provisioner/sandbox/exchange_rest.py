@@ -242,7 +242,7 @@ class _Invocation:
     def page_size(self) -> int:
         if "$top" in self.query:
             return entity_sets.page_size(self.query, _LARGEST_PAGE)
-        found = re.search(r"odata\.maxpagesize=(\d+)", self.headers.get("prefer", ""), re.IGNORECASE)
+        found = re.search(r"odata\.maxpagesize\s*=\s*(\d+)", self.headers.get("prefer", ""), re.IGNORECASE)
         return min(max(int(found[1]), 1), _LARGEST_PAGE) if found else _LARGEST_PAGE
 
     @property
@@ -559,11 +559,10 @@ class _Front:
         return self._service.invoke(call, do, columns)
 
     async def _module_file(self, request: Request, caller: Caller) -> Reply:
-        """The cmdlets that the caller may run, as the module asks when it connects."""
+        """The cmdlets that the caller may run, joined by commas, as the module asks when it connects (CIPP-API)."""
         facts(request.scope)["executed"] = True
-        return Reply(
-            200, {"value": [{"Version": request.query_params.get("Version"), "exportedCmdlets": catalogue(caller)}]}
-        )
+        names = ",".join(catalogue(caller))
+        return Reply(200, {"value": [{"Version": request.query_params.get("Version"), "exportedCmdlets": names}]})
 
 
 def _throttled(over: OverQuota) -> Reply:

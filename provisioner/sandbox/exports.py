@@ -25,6 +25,8 @@ _NOUNS: Mapping[str, str] = {
     "mailboxes": "Mailbox",
     "cas_mailboxes": "CASMailbox",
     "sharing_policy": "SharingPolicy",
+    "intra_org_connectors": "IntraOrganizationConnector",
+    "org_relationships": "OrganizationRelationship",
     "transport_rule": "TransportRule",
 }
 _OTHERS = frozenset({"tenant_details", "domain_settings", "spf_records", "dkim_records", "dmarc_records"})

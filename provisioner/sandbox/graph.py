@@ -42,7 +42,7 @@ _READ_ROLES = (
 )  # fmt: skip
 
 # Calls that change nothing and are POST all the same (Learn, "directoryObject resource type").
-_ACTIONS = frozenset({"getbyids", "getmembergroups"})
+_ACTIONS = frozenset({"getbyids", "getmembergroups", "checkmembergroups"})
 
 _SECURITY_DEFAULTS: Row = {
     "id": "00000000-0000-0000-0000-000000000005",

@@ -251,15 +251,7 @@ class Directory:
         rows = objects(relation(row))
         if part.startswith("approle"):
             return self._queries.listed(call, _plain(call.path[2]), rows)
-        rest = [segment.lower() for segment in call.path[3:]]
-        kind = next((segment.rpartition(".")[2] for segment in rest if segment.startswith("microsoft.graph.")), "")
-        if kind:  # a cast to one type: ".../members/microsoft.graph.user"
-            rows = [one for one in rows if str(one["@odata.type"]).rpartition(".")[2].lower() == kind]
-        if rest[-1:] == ["$count"]:
-            return self._queries.counted(call, OBJECTS, rows)
-        if len(rest) > (1 if kind else 0):
-            raise no_segment(call.path[3])
-        return self._queries.listed(call, OBJECTS, rows)
+        return related(call, self._queries, rows)
 
     def _relations(self, name: str) -> Mapping[str, Related]:
         """What objects of a set lead to, as a path and as $expand."""
@@ -310,6 +302,19 @@ class Directory:
         wanted = [o for o, kind in zip(found, kinds, strict=True) if types & {kind, "directoryobject"}]
         value = [typed(one, project(one, select)) for one in wanted]
         return Reply(200, {"@odata.context": context_of(call, "directoryObjects"), "value": value})
+
+
+def related(call: Call, queries: Queries, rows: Sequence[Row]) -> Reply:
+    """Objects of a relationship, perhaps of one type alone (".../members/microsoft.graph.user"), or their number."""
+    rest = [segment.lower() for segment in call.path[3:]]
+    kind = next((segment.rpartition(".")[2] for segment in rest if segment.startswith("microsoft.graph.")), "")
+    if kind:
+        rows = [one for one in rows if str(one["@odata.type"]).rpartition(".")[2].lower() == kind]
+    if rest[-1:] == ["$count"]:
+        return queries.counted(call, OBJECTS, rows)
+    if len(rest) > (1 if kind else 0):
+        raise no_segment(call.path[3])
+    return queries.listed(call, OBJECTS, rows)
 
 
 def _keyed(rows: Sequence[Row], key: str) -> Row:

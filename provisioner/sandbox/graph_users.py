@@ -61,10 +61,8 @@ class Users:
 
     def answer(self, call: Call) -> Reply:
         """Reply to a call below `/users`. Raises GraphError."""
-        by_length = {1: self._users, 2: self._user, 3: self._of_user}
-        if len(call.path) not in by_length:
-            raise no_segment(call.path[3])
-        return by_length[len(call.path)](call)
+        by_length = {1: self._users, 2: self._user}
+        return by_length.get(len(call.path), self._of_user)(call)
 
     def me(self, call: Call) -> Reply:
         """Reply to a call below `/me`: the user who signed in. Raises GraphError."""
@@ -112,11 +110,14 @@ class Users:
             "licensedetails": self._license_details,
             **dict.fromkeys(map(str.lower, self._relations()), self._related),
             "getmembergroups": self._member_groups,
+            "checkmembergroups": self._checked_groups,
             "messages": lambda call: messages_answer(self._tenant, call),
         }
         part = parts.get(call.path[2].lower())
         if part is None:
             raise no_segment(call.path[2])
+        if len(call.path) > 3 and part != self._related:
+            raise no_segment(call.path[3])
         return part(call)
 
     def _relations(self) -> Mapping[str, Related]:
@@ -141,7 +142,7 @@ class Users:
         related = {name.lower(): own for name, own in self._relations().items()}[call.path[2].lower()]
         found = related(find_user(self._tenant, call.path[1]))
         if call.path[2].lower() != "manager":
-            return self._queries.listed(call, OBJECTS, objects(found))
+            return directory.related(call, self._queries, objects(found))
         if not isinstance(found, dict):
             raise not_found(call.path[2])
         return self._queries.one(call, OBJECTS, found)
@@ -152,6 +153,17 @@ class Users:
         rows = directory.groups_of(self._tenant, find_user(self._tenant, call.path[1]), nested=True)
         security = isinstance(call.body, dict) and call.body.get("securityEnabledOnly") is True
         value = [row["id"] for row in rows if row.get("securityEnabled") is True or not security]
+        return Reply(200, {"@odata.context": context_of(call, "Collection(Edm.String)"), "value": value})
+
+    def _checked_groups(self, call: Call) -> Reply:
+        """POST checkMemberGroups: in which of up to 20 groups the user is (Learn, "directoryObject: …")."""
+        call.need(READ)
+        asked = call.body.get("groupIds") if isinstance(call.body, dict) else None
+        if not isinstance(asked, list) or not 1 <= len(asked) <= 20:
+            raise bad_request("'groupIds' must be a list of 1 to 20 ids.")
+        rows = directory.groups_of(self._tenant, find_user(self._tenant, call.path[1]), nested=True)
+        mine = {str(row["id"]).lower() for row in rows}
+        value = [name for name in asked if str(name).lower() in mine]
         return Reply(200, {"@odata.context": context_of(call, "Collection(Edm.String)"), "value": value})
 
     def _license_details(self, call: Call) -> Reply:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import provisioner
 from tests.cli.in_process import forking
 
 TESTS = """
@@ -142,3 +143,10 @@ def test_it_loads_nothing_before_a_test_asks_for_it() -> None:
     code = f"import sys, pytest; before = set(sys.modules); import {plugin}; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert sorted(done.stdout.split()) == ["provisioner", "provisioner.operations", plugin]
+
+
+def test_a_tenant_opens_from_paths_as_text(tmp_path: Path) -> None:
+    seed = tmp_path / "tenant.yaml"
+    seed.write_text(TENANT)
+    with provisioner.open_sandbox(str(seed), state=str(tmp_path / "state")) as sandbox:
+        assert [row["Name"] for row in sandbox.cmdlet("Get-InboundConnector", {})["rows"]] == ["hq"]

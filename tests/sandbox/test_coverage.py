@@ -34,7 +34,7 @@ def test_what_is_published_and_not_here_is_told_from_what_nobody_has() -> None:
     assert coverage.not_modelled("get-arcconfig", {}) == "the cmdlet Get-ArcConfig"
     assert coverage.not_modelled("get-safelinkspolicy", {}) == "the cmdlet Get-SafeLinksPolicy"
     assert coverage.not_modelled("Get-Nonsense", {}) == ""
-    assert coverage.not_modelled("Set-Mailbox", {"Identity": "x"}) == "the cmdlet Set-Mailbox"
+    assert coverage.not_modelled("New-Mailbox", {"Name": "x"}) == "the cmdlet New-Mailbox"
     assert coverage.not_modelled("Add-MailboxPermission", {"Identity": "x", "Deny": True, "Bogus": 1}) == (
         "the parameter -Deny of Add-MailboxPermission"
     )

@@ -102,6 +102,15 @@ def test_members_are_of_several_types_direct_and_nested(tenant: Tenant) -> None:
     ]
 
 
+def test_memberships_of_a_user_are_cast_counted_and_checked(tenant: Tenant) -> None:
+    assert ids(ask(tenant, f"users/{ANN}/memberOf/microsoft.graph.group?$select=id")) == [PRINTERS]
+    assert ask(tenant, f"users/{ANN}/transitiveMemberOf/microsoft.graph.group/$count", eventual=True) == 2
+    checked = ask(tenant, f"users/{ANN}/checkMemberGroups", body={"groupIds": [STAFF, "nobody", PRINTERS]})
+    assert checked["value"] == [STAFF, PRINTERS]
+    with pytest.raises(GraphError, match="segment 'x'"):
+        ask(tenant, f"users/{ANN}/licenseDetails/x")
+
+
 def test_directory_objects_are_found_by_id_whatever_their_type(tenant: Tenant) -> None:
     found = ask(tenant, "directoryObjects/getByIds", body={"ids": [ANN, STAFF, APP_OBJECT, "nobody"]})["value"]
     kinds = ["#microsoft.graph.user", "#microsoft.graph.group", "#microsoft.graph.servicePrincipal"]

@@ -235,3 +235,36 @@ def test_entity_sets_of_other_nouns_are_read(name: str) -> None:
     wanted = asked(name, {"$top": "5"})
     assert wanted is not None
     assert wanted.cmdlet.lower() == f"get-{name.lower()}"
+
+
+def test_entries_of_the_block_list_are_written() -> None:
+    """The pages of New-, Set- and Remove-TenantAllowBlockListItems."""
+    tenant = tenant_of()
+    bad: dict[str, Any] = {"ListType": "Sender", "Entries": ["bad.example"]}
+
+    def listed(**more: Any) -> list[tuple[str, str, Any]]:
+        rows = run(tenant, "Get-TenantAllowBlockListItems", ListType="Sender", **more).rows
+        return [(row["Value"], row["Action"], row["ExpirationDate"]) for row in rows]
+
+    run(tenant, "New-TenantAllowBlockListItems", Block=True, NoExpiration=True, Notes="spam", **bad)
+    assert listed() == [("bad.example", "Block", None)]
+    with pytest.raises(CmdletError, match="already exists"):
+        run(tenant, "New-TenantAllowBlockListItems", Block=True, **bad)
+    run(tenant, "Set-TenantAllowBlockListItems", Allow=True, ExpirationDate="2027-01-01", **bad)
+    assert listed() == [("bad.example", "Allow", "2027-01-01")]
+    assert listed(ListSubType=["AdvancedDelivery"]) == []
+    run(tenant, "Remove-TenantAllowBlockListItems", **bad)
+    assert listed() == []
+
+
+def test_what_scubagear_asks_of_exchange_is_answered() -> None:
+    """ExportEXOProvider.psm1 of cisagov/ScubaGear."""
+    tenant = tenant_of(objects={"OrganizationRelationship": [{"Name": "Partner", "DomainNames": ["partner.example"]}]})
+    asked = (
+        "RemoteDomain", "AcceptedDomain", "DkimSigningConfig", "TransportConfig", "SharingPolicy", "TransportRule",
+        "OrganizationConfig", "InboundConnector", "OutboundConnector", "IntraOrganizationConnector",
+        "OrganizationRelationship",
+    )  # fmt: skip
+    rows = {noun: list(run(tenant, f"Get-{noun}").rows) for noun in asked}
+    assert [row["Name"] for row in rows["SharingPolicy"]] == ["Default Sharing Policy"]
+    assert [row["DomainNames"] for row in rows["OrganizationRelationship"]] == [["partner.example"]]

@@ -18,6 +18,7 @@ _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
     "Exchange Recipient Administrator": (
         "get-",
         "set-casmailbox",
+        "set-mailbox",
         "add-recipientpermission",
         "remove-recipientpermission",
         "add-mailboxpermission",
@@ -35,6 +36,9 @@ _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
         "rotate-dkimsigningconfig",
         "set-hostedconnectionfilterpolicy",
         "set-hostedoutboundspamfilterpolicy",
+        "new-tenantallowblocklistitems",
+        "set-tenantallowblocklistitems",
+        "remove-tenantallowblocklistitems",
     ),
     "Compliance Administrator": ("get-",),
     "Helpdesk Administrator": ("get-mailbox", "get-casmailbox"),

@@ -26,7 +26,7 @@ from provisioner.sandbox.cmdlets.objects import (
     shuffled,
     target,
 )
-from provisioner.sandbox.cmdlets.parameters import identity, string
+from provisioner.sandbox.cmdlets.parameters import boolean, choice, identity, string
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet, remove_cmdlet
 from provisioner.sandbox.tenant import Row, Tenant
 
@@ -51,6 +51,10 @@ NOUN = Noun(
     container="CN=Role Assignments,CN=RBAC,CN=Configuration",
 )
 
+_ASSIGNEES = (
+    "User", "SecurityGroup", "RoleAssignmentPolicy", "MailboxPlan", "ForeignSecurityPrincipal", "RoleGroup",
+    "LinkedRoleGroup", "Computer", "ServicePrincipal",
+)  # fmt: skip
 ROLES = (
     "Application Mail.Send", "Application SMTP.SendAsApp", "Application Mail.Read", "Application Mail.ReadWrite",
     "Application Mail.ReadBasic", "Application MailboxSettings.Read", "Application Exchange Full Access",
@@ -130,8 +134,16 @@ def _new(call: Call) -> Rows:
 
 def _get(call: Call) -> Rows:
     rows = get(call, NOUN)
-    wanted = _role(call) if call.get("Role") else None
-    return [row for row in rows if wanted is None or row["Role"] == wanted]
+    wanted: Row = {}
+    if call.get("Role"):
+        wanted["Role"] = _role(call)
+    if call.given("Delegating"):
+        wanted["RoleAssignmentDelegationType"] = "Delegating" if call.get("Delegating") else "Regular"
+    wanted |= {name: call.get(name) for name in ("Enabled", "RoleAssigneeType") if call.given(name)}
+    rows = [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+    assignee = str(call.get("RoleAssignee") or "").lower()
+    names = ("RoleAssignee", "RoleAssigneeName")
+    return [row for row in rows if not assignee or assignee in {str(row[name]).lower() for name in names}]
 
 
 def assigned(tenant: Tenant, application: Row) -> Iterable[Row]:
@@ -171,7 +183,22 @@ CMDLETS = (
     Cmdlet("New-ManagementScope", (string("Name", required=True, max_length=64), _FILTER), _new_scope),
     Cmdlet("Set-ManagementScope", (identity(), _FILTER), _set_scope),
     Cmdlet("Remove-ManagementScope", (identity(),), _remove_scope),
-    Cmdlet("Get-ManagementRoleAssignment", (identity(required=False), string("Role")), _get),
+    Cmdlet(
+        "Get-ManagementRoleAssignment",
+        (
+            identity(required=False),
+            string("Role"),
+            string("RoleAssignee"),
+            choice(
+                "RoleAssigneeType",
+                "Microsoft.Exchange.Data.Directory.SystemConfiguration.RoleAssigneeType",
+                *_ASSIGNEES,
+            ),
+            boolean("Delegating"),
+            boolean("Enabled"),
+        ),
+        _get,
+    ),
     Cmdlet(
         "New-ManagementRoleAssignment",
         (

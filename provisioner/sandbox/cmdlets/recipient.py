@@ -12,7 +12,7 @@ from typing import Any
 from provisioner.sandbox.cmdlets import errors, mailbox, service_principal
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import Noun, Rows, each, get, server, shuffled
-from provisioner.sandbox.cmdlets.parameters import Parameter, identity
+from provisioner.sandbox.cmdlets.parameters import Parameter, identity, switch
 from provisioner.sandbox.cmdlets.recipient_search import DETAILS, SEARCH, TYPE, chosen
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.generated import chained
@@ -149,7 +149,7 @@ def _getter(noun: Noun, *parameters: Parameter) -> Cmdlet:
 
 CMDLETS = (
     _getter(GROUP, DETAILS),
-    _getter(UNIFIED),
+    _getter(UNIFIED, switch("IncludeAllProperties", stored=False)),
     _getter(CONTACT, DETAILS),
     _getter(DYNAMIC),
     Cmdlet("Get-Recipient", (identity(required=False), *SEARCH, TYPE, DETAILS), _get),

@@ -22,6 +22,7 @@ from provisioner.sandbox.cmdlets import (
     mailbox,
     mailbox_folder_permission,
     mailbox_permission,
+    mailbox_settings,
     management_role,
     message_trace,
     organization_config,
@@ -31,6 +32,7 @@ from provisioner.sandbox.cmdlets import (
     recipient_permission,
     remote_domain,
     service_principal,
+    sharing,
     transport_config,
     transport_rule,
     user,
@@ -65,7 +67,13 @@ _MODULES = (
     transport_rule,
     user,
 )
-_OTHER_NOUNS = (accepted_domain.IPV6, *recipient.NOUNS, hve_account.BILLING_POLICY, management_role.SCOPE)
+_OTHER_NOUNS = (
+    accepted_domain.IPV6,
+    *recipient.NOUNS,
+    *sharing.NOUNS,
+    hve_account.BILLING_POLICY,
+    management_role.SCOPE,
+)
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (*(module.NOUN for module in _MODULES), *_OTHER_NOUNS)}
 _RECORDS = (
     message_trace,
@@ -74,7 +82,9 @@ _RECORDS = (
     group_member,
 )  # cmdlets about records, which are not objects of the directory
 CMDLETS: Mapping[str, Cmdlet] = {
-    cmdlet.name.lower(): cmdlet for module in (*_MODULES, recipient, *_RECORDS) for cmdlet in module.CMDLETS
+    cmdlet.name.lower(): cmdlet
+    for module in (*_MODULES, recipient, mailbox_settings, sharing, *_RECORDS)
+    for cmdlet in module.CMDLETS
 }
 
 DEFAULT_RESULT_SIZE = 1000
