@@ -277,7 +277,20 @@ class Zones:
 
 
 def _covers(zones: Sequence[str], zone: str) -> bool:
-    return zone in {z.lower().removesuffix(".") for z in zones}
+    """Whether a zone is among these, which may be written as people read them (`müller.example`)."""
+    return zone in {".".join(map(_a_label, z.lower().removesuffix(".").split("."))) for z in zones}
+
+
+def _a_label(label: str) -> str:
+    """A label as DNS has it; one that has no such form stays, and matches nothing."""
+    if label.isascii():
+        return label
+    import idna
+
+    try:
+        return idna.encode(label, uts46=True).decode("ascii")
+    except UnicodeError:
+        return label
 
 
 def words(error: Exception) -> str:
