@@ -1,6 +1,6 @@
 # Tenant   northwindtraders.onmicrosoft.com
-# Made     2026-11-26T09:01:17Z
-# Digest   sha256:7eddba5212ed51e613f3a06f3e3e1336a3c3b4833a18cb088b6c9cc9ee62c2c9
+# Made     2026-11-26T14:54:38Z
+# Digest   sha256:322f33b08fee09888247012df4d5dd330a76e2a5c2a62bf89a3e82d0851b7fbd
 #
 # Sign in first: Connect-ExchangeOnline (module ExchangeOnlineManagement) as an Exchange Administrator.
 # It stops at the first error. Nothing here checks whether the tenant has moved since the plan was made;

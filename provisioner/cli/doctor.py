@@ -49,9 +49,8 @@ _COLORS = {OK: "32", WARNING: "33", PROBLEM: "31"}
 def _lines(found: Examination, *, color: bool) -> Iterator[str]:
     """A line for each check and one for its hint, then how many checks found something."""
     for check in found.checks:
-        state = f"{check.state:<8}"
-        painted = f"\x1b[{_COLORS[check.state]}m{state}\x1b[0m" if color else state
-        yield f"{painted} {visible(f'{check.what}: {check.sentence}')}"
+        painted = f"\x1b[{_COLORS[check.state]}m{check.state}\x1b[0m" if color else check.state
+        yield f"{painted}{' ' * (9 - len(check.state))}{visible(f'{check.what}: {check.sentence}')}"
         if check.hint and check.state != OK:
             yield visible(f"         = hint: {check.hint}")
     states = Counter(check.state for check in found.checks)

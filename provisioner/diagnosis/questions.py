@@ -111,7 +111,7 @@ def _connector(facts: Facts) -> tuple[str, tuple[str, ...]]:
         "sender_domains": ["*"],
     }
     text = yaml_text.write({"inbound_connectors": {"NAME": connector}})
-    lacks = ("NAME: a name of your choice, or of the connector that is there (with all its addresses)",)
+    lacks = ("NAME: a name of your choice, or that of the existing connector (then write all of its addresses)",)
     return text, lacks if ip else (*lacks, "ADDRESS: the public IPv4 address that the device sends from")
 
 

@@ -330,6 +330,6 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned
             yield Check(what, WARNING, f"not known: {', '.join(found.missing)}")
         elif found.warning:
             hint = "see what each device should move to: provisioner devices report"
-            yield Check(what, WARNING, f"no switch forbids it to sign in; {found.warning}", hint)
+            yield Check(what, WARNING, f"no setting blocks its sign-in; {found.warning}", hint)
         else:
-            yield Check(what, OK, "no switch forbids it to sign in")
+            yield Check(what, OK, "no setting blocks its sign-in")

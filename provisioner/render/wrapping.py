@@ -6,7 +6,8 @@ import re
 import unicodedata
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
-_MARGIN = re.compile(r"((?:\x1b\[[0-9;]*m)?\s*(?:# |= hint: |[-+~>] )?)")
+_MARGIN = re.compile(r"((?:\x1b\[[0-9;]*m)?\s*(?:# |= hint: |[-+~>] |[^\s\x1b][^\x1b]*?(?:\x1b\[0m)? {2,})?)")
+"""What a line goes on below: its indentation and its sign, or the label that two blanks end."""
 _LEAST = 20
 
 

@@ -44,7 +44,7 @@ def test_the_switch_that_blocks_a_mailbox_is_named(shop: Shop, profile: str) -> 
     found = looked_at(shop, profile=profile)
     state, sentence = found[what]
     assert state == "warning"
-    assert sentence.startswith("no switch forbids it to sign in; basic authentication for client submission is off by")
+    assert sentence.startswith("no setting blocks its sign-in; basic authentication for client submission is off by")
     others = {w: state for w, (state, _) in found.items() if w not in {"plan", what}}
     assert others.pop("DEVICE-RISK") == "warning", "what plan finds"
     assert set(others.values()) == {"ok"}

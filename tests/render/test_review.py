@@ -175,6 +175,17 @@ def test_lines_break_between_words_and_never_inside(whole: ChangeSetDocument, wi
         assert columns(line) <= width or len(line.split()) <= 3, line
 
 
+def test_what_stands_beside_a_label_goes_on_beside_it() -> None:
+    assert wrapped("\x1b[33mwarning\x1b[0m  one two three four", 20) == (
+        "\x1b[33mwarning\x1b[0m  one two\n      three four"
+    ), "a third of the width at most"
+    assert wrapped("  Server     a name, not an address", 30).splitlines() == [
+        "  Server     a name, not an",
+        "          address",
+    ]
+    assert wrapped("ok  one two three", 20) == "ok  one two three"
+
+
 def test_a_comment_goes_on_as_a_comment_and_what_is_indented_stays_so() -> None:
     assert wrapped("  # one two three four five six", 24) == "  # one two three four\n  # five six"
     assert wrapped("  = hint: one two three four", 24) == "  = hint: one two three\n        four"
