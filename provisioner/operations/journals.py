@@ -16,7 +16,6 @@ from provisioner import platforms
 from provisioner.border import make_private
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
-from provisioner.engine.postgres import PostgresShare
 from provisioner.engine.sharing import PREFIX, FolderShare, GitShare, Pushing, Remote, Share
 from provisioner.operations.context import Context
 from provisioner.operations.state import journal_path, state_folder, tenant_folder, word
@@ -29,6 +28,8 @@ def share_of(profile: Profile) -> Share | None:
     if kind == "git":
         return GitShare(place, ref or PREFIX)
     if kind == "postgresql":
+        from provisioner.engine.postgres import PostgresShare  # with it come the libraries of locks
+
         return PostgresShare(place)
     return FolderShare(Path(place).expanduser()) if place else None
 

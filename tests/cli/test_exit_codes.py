@@ -357,8 +357,11 @@ SLOW = (
 
 
 NOT_FOR_A_SMALL_PLAN = (
-    "aiosmtplib", "dbos", "dns", "dulwich", "h2", "jinja2", "jsonschema", "opentelemetry.sdk", "provisioner.sandbox",
-    "provisioner.senders", "psrpcore", "pygments", "pypsrp", "rich", "ruamel", "segno", "sqlalchemy", "trio",
+    "aiosmtplib", "dbos", "dns", "dulwich", "filelock", "h2", "jinja2", "jsonschema", "opentelemetry.sdk",
+    "provisioner.engine.locking", "provisioner.engine.postgres", "provisioner.render.html",
+    "provisioner.render.markdown", "provisioner.render.powershell", "provisioner.render.reports",
+    "provisioner.sandbox", "provisioner.senders", "psrpcore", "pygments", "pypsrp", "rich", "ruamel", "segno",
+    "sqlalchemy", "trio",
 )  # fmt: skip
 """What a plan of a few objects with a client secret over REST has no use for: a cold process pays for each at once."""
 
