@@ -296,7 +296,7 @@ def stages(changes: Iterable[Change]) -> dict[Address, Stage]:
     by_address = {c.address: c for c in sorted(changes, key=lambda c: c.address)}
     graph = dependencies(by_address.values())
     found: dict[Address, Stage] = {}
-    for address in graphlib.TopologicalSorter(graph).static_order():
+    for address in graphlib.TopologicalSorter(graph).static_order() if any(graph.values()) else graph:
         found[address] = max((_stage(by_address[address]), *(found[a] for a in graph[address])))
     return found
 

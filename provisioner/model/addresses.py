@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
@@ -16,7 +18,11 @@ class Address:
     key: str
 
     def __str__(self) -> str:
-        return f"{self.type}[{json.dumps(self.key, ensure_ascii=False)}]"
+        return f"{self.type}[{_quoted(self.key)}]"
+
+    def __hash__(self) -> int:
+        """A text knows its hash, a pair is hashed anew; a plan of 10,000 mailboxes asks for half a million."""
+        return hash(self.key)
 
     @property
     def short(self) -> str:
