@@ -132,6 +132,7 @@ class Sandbox:
         self._credentials: list[AppCredentials] = []
         self._addresses: dict[str, str] = {}
         self._first = b""
+        self._loaded = False
         from provisioner.sandbox.mail_store import MailStore
         from provisioner.sandbox.smtp import SmtpFront
         from provisioner.sandbox.tokens import TokenVerifier
@@ -187,13 +188,17 @@ class Sandbox:
         except ValueError:
             self.tenant.load_json(orjson.loads(before))
             raise
+        self._loaded = True
         self._write_endpoints(self._ensure_apps())
 
     def reset(self) -> None:
         """Put the tenant back to what it was when this process had started: what was loaded since is gone too."""
         self.tenant.load_json(orjson.loads(self._first))
         self.tenant.throttle.forget()
-        self._write_endpoints(self._ensure_apps())
+        self.tenant.changed()
+        if self._loaded:  # otherwise the applications are still those of the start, and their files with them
+            self._loaded = False
+            self._write_endpoints(self._ensure_apps())
 
     def save(self) -> bytes:
         """Write the tenant to the folder; what was written."""
