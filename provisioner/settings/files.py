@@ -142,7 +142,8 @@ def _is_loopback(address: str) -> bool:
 
 def _sources(written: _Written) -> Iterator[tuple[str, str]]:
     """Each key that is written and its place: the environment wins, for a table as a whole or for one key of it."""
-    keys = {path: f"{written.file}:{_line(written.file, path[-1])}" for path in _leaves(written.values)}
+    lines = _lines(written.file) if written.file else {}
+    keys = {path: f"{written.file}:{lines.get(path[-1], 1)}" for path in _leaves(written.values)}
     for name, field in Profile.model_fields.items():
         parts = getattr(field.annotation, "model_fields", None)
         for path in [(name, part) for part in parts] if parts else [(name,)]:
@@ -162,9 +163,12 @@ def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             yield (name,)
 
 
-def _line(file: Path | None, key: str) -> int:
-    at = _place(file, key) if file else None
-    return at.line if at else 1
+def _lines(file: Path) -> Mapping[str, int]:
+    """The number of the first line of a file that begins with each key."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(_text(file).splitlines(), 1):
+        found.setdefault(_key_of(line), number)
+    return found
 
 
 def _variable(key: str) -> str:
@@ -402,6 +406,10 @@ def _mistake(item: Any, file: Path | None) -> Diagnostic:
 def _place(file: Path, key: str) -> Location | None:
     """The first line of a file that begins with a key: TOML's own parser tells no places."""
     for number, line in enumerate(_text(file).splitlines(), 1):
-        if line.strip().partition("=")[0].strip().strip('"') == key:
+        if _key_of(line) == key:
             return Location(file.as_posix(), number, len(line) - len(line.lstrip()) + 1)
     return None
+
+
+def _key_of(line: str) -> str:
+    return line.strip().partition("=")[0].strip().strip('"')
