@@ -14,11 +14,11 @@ pytestmark = pytest.mark.skipif(sys.gettrace() is not None, reason="where covera
 
 def test_work_over_its_limit_is_found() -> None:
     with pytest.raises(AssertionError, match=r"s of processor time, where .* s are allowed"):
-        _work(40, at_most_s=0.02)
+        _work(8, at_most_s=0.02)
 
 
 def test_a_machine_that_is_slow_is_allowed_what_it_needs() -> None:
-    _work(4, at_most_s=0.02, worth=lambda: 40 * yardstick())
+    _work(2, at_most_s=0.02, worth=lambda: 20 * yardstick())
 
 
 def test_an_error_in_the_block_stays_what_it_is() -> None:

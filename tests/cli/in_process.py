@@ -46,7 +46,8 @@ def run_in_process(
 ) -> subprocess.CompletedProcess[str]:
     """Run `provisioner ARGUMENTS` in a folder, with nothing on standard input. Raises Hanging after `limit_s`."""
     assert threading.current_thread() is threading.main_thread(), "a command takes the process: run the program instead"
-    with _streams() as (out, err), _place(folder, environment), _handlers(), forking(), _limit(arguments, limit_s):
+    where = _place(folder, environment)
+    with _streams() as (out, err), where, _handlers(), forking(), unforced(), _limit(arguments, limit_s):
         code = contextvars.Context().run(main, list(arguments), clock)
     return subprocess.CompletedProcess(["provisioner", *arguments], code, out.getvalue(), err.getvalue())
 
@@ -111,6 +112,14 @@ def _handlers() -> Iterator[None]:
         logging.getLogger().handlers[:] = logs
         for number, handler in signals.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def unforced() -> Iterator[None]:
+    """Nothing is forced to the disk: no test pulls a plug, and a busy disk makes each command wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @contextlib.contextmanager

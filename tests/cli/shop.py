@@ -28,6 +28,11 @@ SEED = {
 }
 
 
+_KEPT = ("GIT_", "HOME", "LANG", "LC_", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_")
+"""How the names begin of what a command gets of the environment of the tests. Settings and proxies of the machine are
+not to decide how a test ends, and each command reads all that it gets several times."""
+
+
 @dataclass
 class Shop:
     """A folder with a running sandbox in it.
@@ -94,11 +99,7 @@ class Shop:
 @contextmanager
 def open_shop(folder: Path, seed: Mapping[str, Any] = SEED) -> Iterator[Shop]:
     """A shop from the start of its sandbox to its end, which leaves nothing behind."""
-    kept = {
-        k: v
-        for k, v in os.environ.items()
-        if not k.startswith("PROVISIONER_") and k not in {"NO_COLOR", "CI", "TF_BUILD"}
-    }
+    kept = {k: v for k, v in os.environ.items() if k.startswith(_KEPT)}
     root = str(Path(__file__).parents[2])
     here = Shop(folder, {**kept, "PROVISIONER_STATE_DIR": str(folder / "state"), "PYTHONPATH": root})
     (folder / "seed.json").write_text(json.dumps(seed))
