@@ -9,11 +9,9 @@ import base64
 import getpass
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +20,9 @@ import dns.query
 import dns.rdatatype
 import dns.zone
 import pytest
+
+from tests.clocks import until
+from tests.ports import unused_port
 
 # Debian has its servers in folders of the system, which a user's PATH need not name.
 KNOTD = shutil.which("knotd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin")
@@ -33,24 +34,13 @@ SELDOM = frozenset({"SOA", "RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CD
 """What a server writes itself when a zone changes."""
 
 
-def free_port() -> int:
-    """A number that is free for UDP and TCP now."""
-    for _ in range(50):
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            with suppress(OSError):
-                udp.bind(tcp.getsockname())
-                return int(tcp.getsockname()[1])
-    raise AssertionError("no port is free for UDP and TCP")
-
-
 @dataclass
 class Knot:
     """One server with its zones, by name: the text of a zone file each."""
 
     folder: Path
     zones: dict[str, str]
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=unused_port)
 
     @property
     def address(self) -> str:
@@ -95,9 +85,11 @@ def running(server: Knot) -> Iterator[Knot]:
         yield server
     finally:
         child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(20)
-        child.kill()
+        try:
+            child.wait(60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def _started(server: Knot) -> subprocess.Popen[bytes]:
@@ -118,15 +110,15 @@ def _started(server: Knot) -> subprocess.Popen[bytes]:
 
 
 def _until_it_answers(server: Knot, child: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        if child.poll() is not None:
-            break
+    log = server.folder / "knot.log"
+
+    def answers() -> bool:
+        assert child.poll() is None, log.read_text() if log.exists() else "knotd has ended"
         try:
             for zone in server.zones:
                 server.records(zone)
         except (OSError, EOFError, dns.exception.DNSException):
-            time.sleep(0.05)
-            continue
-        return
-    log = server.folder / "knot.log"
-    raise AssertionError(log.read_text() if log.exists() else f"knotd does not answer on {server.address}")
+            return False
+        return True
+
+    until(answers)

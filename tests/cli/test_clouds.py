@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.shop import Shop, open_shop
 from tests.cli.test_devices import OTHERS, OWN
-from tests.cli.test_probe import closed_port
+from tests.ports import unused_port
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def test_only_hosts_of_the_cloud_are_named(shop: Shop, cloud: str) -> None:
     assert refused["diagnosis"], refused
     assert refused["diagnosis"]["cause"] == "smtp-auth-off-tenant"
     judged(cloud, json.dumps(own_words(refused)))
-    nowhere = f"127.0.0.1:{closed_port()}"
+    nowhere = f"127.0.0.1:{unused_port()}"
     blocked = told("probe", "relay", plan, code=1, PROVISIONER_ENDPOINTS__SMTP_MX=nowhere)
     assert f"{place.mx}, port 25" in judged(cloud, blocked)
     # The diagnosis of what devices report.

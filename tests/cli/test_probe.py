@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from provisioner.tenant import smtp
 from provisioner.tenant.smtp import Attempt, converse
 from tests.cli.shop import Shop, open_shop
+from tests.ports import unused_port
 
 pytestmark = [pytest.mark.one_of("profile"), pytest.mark.part(0.5)]
 
@@ -253,7 +253,7 @@ async def _against(serve: Serve, **how: Any) -> Any:
     server = await asyncio.start_server(served, "127.0.0.1", 0)
     try:
         port = server.sockets[0].getsockname()[1]
-        options = {"starttls": False, "timeout_s": 10.0, **how}
+        options = {"starttls": False, "timeout_s": 60.0, **how}
         return await converse(Attempt("127.0.0.1", port, "a@contoso.com", "b@contoso.com", **options))
     finally:
         server.close()
@@ -512,17 +512,9 @@ def test_no_newer_tls_is_spoken_than_the_device_has(newest: str) -> None:
     assert limited == (newest == "1.2")
 
 
-def closed_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    return port
-
-
 def test_a_blocked_port_25_is_named_with_what_to_ask(shop: Shop) -> None:
     shop.write(RELAY)
-    found = probe(shop, "scanner", PROVISIONER_ENDPOINTS__SMTP_MX=f"127.0.0.1:{closed_port()}")
+    found = probe(shop, "scanner", PROVISIONER_ENDPOINTS__SMTP_MX=f"127.0.0.1:{unused_port()}")
     assert found["diagnosis"]["cause"] == "port-25-blocked"
     told = " ".join(found["network"])
     assert "smtp.office365.com:587 and 127.0.0.1:" in told
@@ -531,7 +523,7 @@ def test_a_blocked_port_25_is_named_with_what_to_ask(shop: Shop) -> None:
 
 
 def test_a_machine_without_a_way_out_is_not_told_of_a_blocked_port(shop: Shop) -> None:
-    plan, nowhere = shop.write(RELAY), f"127.0.0.1:{closed_port()}"
+    plan, nowhere = shop.write(RELAY), f"127.0.0.1:{unused_port()}"
     done = shop.run(
         "probe", "scanner", plan, "--format", "json",
         PROVISIONER_ENDPOINTS__DNS_SERVERS=json.dumps([shop.tenant.endpoints["dns"]]),

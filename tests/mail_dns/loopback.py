@@ -11,6 +11,7 @@ import dns.flags
 import dns.message
 
 from tests.mail_dns.name_server import NameServer
+from tests.ports import listeners
 
 _MOST_BYTES = 1232
 
@@ -21,10 +22,8 @@ class Loopback(NameServer):
     port = 0
 
     def __enter__(self) -> Self:
-        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self._tcp, self._udp = listeners()
         self.port = self._tcp.getsockname()[1]
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", self.port))
         self._threads = [threading.Thread(target=t, daemon=True) for t in (self._serve_udp, self._serve_tcp)]
         for thread in self._threads:
             thread.start()
@@ -37,7 +36,7 @@ class Loopback(NameServer):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
             waker.sendto(b"", ("127.0.0.1", self.port))
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
         self._udp.close()
 
     def _serve_udp(self) -> None:

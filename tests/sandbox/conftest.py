@@ -67,7 +67,7 @@ class Running:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(how)
-        code = self.process.wait(timeout=15)
+        code = self.process.wait(timeout=120)
         if isinstance(self.process, subprocess.Popen) and self.process.stderr is not None:
             self.process.stderr.close()
         return code

@@ -72,7 +72,7 @@ def load(tenant: LocalTenant, **sections: Any) -> None:
 
 def connection(tenant: LocalTenant, port: str, source: str = "127.0.0.1", *, tls: bool = True) -> smtplib.SMTP:
     host, _, number = tenant.endpoints[port].partition(":")
-    client = smtplib.SMTP(host, int(number), timeout=20, source_address=(source, 0))
+    client = smtplib.SMTP(host, int(number), timeout=60, source_address=(source, 0))
     client.ehlo("scanner.contoso.com")
     if tls:
         client.starttls(context=ssl.create_default_context(cafile=tenant.endpoints["ca"]))

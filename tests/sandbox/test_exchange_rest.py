@@ -71,7 +71,7 @@ class Service:
     port: int
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
             sent = {"Authorization": "Bearer admin", "Content-Type": "application/json", **headers}
             connection.request(method, path, raw, {name: value for name, value in sent.items() if value})

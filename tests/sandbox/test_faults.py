@@ -32,7 +32,7 @@ class Fronted:
     waited: list[float] = field(default_factory=list)
 
     def get(self, path: str = "/users", method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request(method, path)
             answer = connection.getresponse()
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
@@ -227,7 +227,7 @@ def test_a_dripping_answer_is_the_true_one_byte_by_byte(front: Fronted) -> None:
 
 def test_a_client_that_has_had_enough_ends_a_dripping_answer(front: Fronted) -> None:
     front.faults.add(rule(do={"drip": 0.02}))
-    with closing(http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)) as connection:
         connection.request("GET", "/users")
         assert connection.getresponse().read(3)
     assert front.get()[0] == 200

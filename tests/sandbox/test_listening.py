@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.sandbox.listening import Listening, PortUnavailable, listener, parsed, remember
+from provisioner.sandbox.listening import Listening, PortUnavailable, parsed, remember
+from tests.ports import unused_port
 
 
 def test_a_command_line_names_ports_names_and_an_address() -> None:
@@ -51,8 +52,7 @@ def test_a_port_that_another_program_has_is_named() -> None:
 
 
 def test_a_start_uses_the_ports_of_the_last_one(tmp_path: Path) -> None:
-    with listener() as free:
-        port = int(free.getsockname()[1])
+    port = unused_port()
     here = f"127.0.0.1:{port}"
     found = {"graph": f"https://{here}", "psrp": f"https://{here}/wsman", "dns": here}
     remember(tmp_path, {**found, "ca": "/ca.pem", "managed_identity": f"http://127.0.0.1:{port}"})

@@ -55,7 +55,7 @@ def _base64(text: str) -> str:
 @pytest.mark.parametrize("port", ["smtp_submission", "smtp_mx"])
 def test_the_greeting_is_the_services(tenant: LocalTenant, port: str) -> None:
     host, _, number = tenant.endpoints[port].partition(":")
-    with socket.create_connection((host, int(number)), timeout=10) as raw:
+    with socket.create_connection((host, int(number)), timeout=60) as raw:
         line = raw.recv(1000).decode()
     when = r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000"
     assert re.fullmatch(rf"220 SBX\S+\.com Microsoft ESMTP MAIL Service ready at {when} \[[0-9A-F]{{16}}\]\r\n", line)
@@ -150,7 +150,7 @@ def test_recipients_take_the_keys_of_dsn(tenant: LocalTenant) -> None:
 
 def test_a_command_before_hello_is_out_of_order(tenant: LocalTenant) -> None:
     host, _, number = tenant.endpoints["smtp_mx"].partition(":")
-    with smtplib.SMTP(host, int(number), timeout=10) as client:
+    with smtplib.SMTP(host, int(number), timeout=60) as client:
         assert said(client.docmd("MAIL FROM:<erp@contoso.com>")) == "503 5.5.2 Send hello first"
         assert said(client.helo("scanner")).endswith("Hello [127.0.0.1]")
         assert said(client.docmd("MAIL FROM:<erp@contoso.com>")) == "250 2.1.0 Sender OK"

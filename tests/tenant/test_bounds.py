@@ -207,7 +207,7 @@ def test_a_later_exchange_with_less_time_is_cut_at_its_own() -> None:
     ours, theirs = socket.socketpair()
     bounds = Bounds(60.0)
     with ours, theirs:
-        ours.settimeout(10)
+        ours.settimeout(60)
         handle = bounds.opened(ours)
         bounds.begin()
         until(lambda: bounds._changed._waiters)  # type: ignore[attr-defined] # it watches the first one

@@ -31,6 +31,7 @@ from provisioner.tenant.limits import DNS_LIFETIME_S as LIFETIME_S
 from provisioner.tenant.limits import DNS_MOST_BYTES as MOST_BYTES
 from tests.cli.in_process import run_in_process
 from tests.clocks import HastyClock, costs
+from tests.ports import listeners, unused_port
 
 pytestmark = pytest.mark.part(0.5)
 
@@ -93,10 +94,8 @@ class Server:
     def __init__(self, reply: Reply, stream: Stream | None) -> None:
         self.reply, self.stream = reply, stream
         self.questions: list[tuple[str, int]] = []
-        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self._tcp, self._udp = listeners()
         self.port = int(self._tcp.getsockname()[1])
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", self.port))
         self._gone = threading.Event()
 
     @property
@@ -155,7 +154,7 @@ def serving(reply: Reply, stream: Stream | None = None) -> Iterator[Server]:
     finally:
         server.end()
         for thread in threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
         server.close()
 
 
@@ -222,10 +221,7 @@ def test_the_port_says_which_question_was_not_answered() -> None:
 
 
 def test_nobody_listening_is_told_at_once() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    found = asyncio.run(DnsResolver([f"127.0.0.1:{port}"]).look_up(DnsQuery("contoso.com", "TXT")))
+    found = asyncio.run(DnsResolver([f"127.0.0.1:{unused_port()}"]).look_up(DnsQuery("contoso.com", "TXT")))
     assert_failed(found, 0, "cannot be reached", 0)
 
 
@@ -273,7 +269,7 @@ def test_an_answer_from_another_port_is_passed_over() -> None:
         clock = HastyClock()
         found = asyncio.run(DnsResolver([f"127.0.0.1:{server.getsockname()[1]}"], clock=clock).look_up(TEXT))
         stranger.sendto(b"", server.getsockname())
-        thread.join(timeout=5)
+        thread.join(timeout=60)
     assert_failed(found, clock.monotonic(), "no answer from")
     assert peers
 
