@@ -101,10 +101,11 @@ def _started(server: Knot) -> subprocess.Popen[bytes]:
             _until_it_answers(server, child)
         except AssertionError as error:
             child.kill()
+            child.wait()
             if "address already in use" not in str(error):
                 raise
             (server.folder / "knot.log").unlink()
-            server.port = free_port()
+            server.port = unused_port()
         else:
             return child
 

@@ -121,18 +121,32 @@ def start(
         listening = sandboxes.Listening(ports, hostnames, address)
         process = sandboxes.launch(state, seeds, lag=lag, output=output, detach=detach, listening=listening)
     endpoints = sandboxes.ready(process, state, before, log)
-    profiles = _write_profiles(endpoints, name)
+    if not detach:
+        return _until_ended(session, process, state, endpoints, name)
+    _write_profiles(endpoints, name)
+    _announce(session, endpoints, name)
+    if "exposure" in endpoints:  # in the foreground it says so itself
+        session.note(f"note: {visible(str(endpoints['exposure']))}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive this process
+        del process
+    return 0
+
+
+def _announce(session: Session, endpoints: Mapping[str, Any], name: str) -> None:
     session.note(f"The sandbox of {endpoints['initial_domain']} is running (pid {endpoints['pid']}).")
     session.note(f"Use it with: provisioner --profile {name} plan")
-    if detach:
-        if "exposure" in endpoints:  # in the foreground it says so itself
-            session.note(f"note: {visible(str(endpoints['exposure']))}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive this process
-            del process
-        return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # however it is ended, nothing stays behind
+
+
+def _until_ended(
+    session: Session, process: subprocess.Popen[bytes], state: Path, endpoints: Mapping[str, Any], name: str
+) -> int:
+    """Say how it is used and wait for its end. However and whenever it is ended, its profiles do not stay behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    profiles: tuple[Path, ...] = ()
     try:
+        profiles = _write_profiles(endpoints, name)
+        _announce(session, endpoints, name)
         return process.wait()
     except KeyboardInterrupt:
         # A terminal tells the tenant too, and it ends by itself; anyone who signals only us leaves it to us.

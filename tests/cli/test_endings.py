@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 
 from provisioner.cli.main import main
 from provisioner.operations import sandboxes
-from tests.clocks import until
 
 PROGRAM = [sys.executable, "-m", "provisioner"]
 ROOT = str(Path(__file__).parents[2])
@@ -52,14 +50,16 @@ def test_a_sandbox_in_the_foreground_ends_and_takes_its_profiles_away(tmp_path: 
         text=True,
         start_new_session=True,
     )
+    assert process.stderr is not None
+    while "Use it with" not in process.stderr.readline():
+        assert process.poll() is None
     profile = tmp_path / ".provisioner" / "profiles" / "sandbox.toml"
-    until(profile.exists)
-    time.sleep(0.5)  # the profile is written just before it waits for its end
+    assert profile.exists()
     if how == "ctrl-c":
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the program and to the tenant
     else:
         os.kill(process.pid, getattr(signal, how))  # as a pipeline does: to the program alone
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert not profile.exists()
