@@ -132,6 +132,10 @@ def _overlaps(
     at = desired.resources[others[0]].location
     written = [other for other in others if worked_out_for(desired.resources[other], desired) is None]
     hint = _adoption(kind, address, spec, written)
+    if kind.made_by(spec) == HYBRID_WIZARD:
+        # Its CloudServicesMailEnabled keeps Exchange's headers: mail that matches another connector arrives as external
+        # (Learn, "Transport routing in Exchange hybrid deployments").
+        hint = f"let the devices use another certificate or address, so that hybrid mail goes on matching it; {hint}"
     yield Finding(rule.id, rule.severity, summary, hint, address, location=at)
 
 

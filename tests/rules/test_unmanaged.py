@@ -137,6 +137,10 @@ def test_the_hint_follows_who_made_the_connector() -> None:
     (wizard,) = findings(replace(open_relay, source="hybrid_wizard"))
     assert "change it with the wizard" in wizard.hint
     assert "inbound_connectors (" not in wizard.hint
+    assert "another certificate" not in wizard.hint
+    address = nets("81.2.69.142")
+    overlap = findings(replace(RELAY, source="hybrid_wizard"), replace(WANTED, sender_ip_addresses=address))[-1]
+    assert overlap.hint.startswith("let the devices use another certificate or address, so that hybrid mail goes on")
     (marked,) = findings(replace(open_relay, owner="fax/prod"))
     assert 'it belongs to the plan "fax/prod"' in marked.hint
 
