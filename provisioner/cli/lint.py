@@ -41,7 +41,7 @@ def _print(session: Session, said: Sequence[Diagnostic], format_: str) -> None:
         session.diagnose(said)
         if more := documented(d.id for d in said):
             session.note(more)
-        session.note(f"{len(said)} findings." if said else "Nothing found.")
+        session.note(f"{len(said)} finding{'s' if len(said) > 1 else ''}." if said else "Nothing found.")
     elif format_ == "json":
         session.json(diagnostics_json(said, read_line))
     else:

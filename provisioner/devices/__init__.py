@@ -1,6 +1,6 @@
 """A device -> a sending method -> the resources that it takes, and what to type into it. Pure.
 
-`choose` weighs the three methods, `expand` adds what the chosen ones take to a plan, `attempts` are the messages that
+`choose` weighs the methods, `expand` adds what the chosen ones take to a plan, `attempts` are the messages that
 `mailflow` decides about, `way` says how a device has to be set, `sheet` and `report` tell people, `remedy` what fixes
 a refusal.
 """

@@ -70,7 +70,8 @@ class Facts:
 
     `sources` are the fixed addresses that its mail comes from, `shared` says that others send from them too, `ports`
     what its network lets out. `reject_direct_send` is the organization's setting, None where the plan does not say.
-    `offers_hve` is false in a cloud without High Volume Email, as far as the plan's initial domain tells the cloud.
+    `offers_hve` is false in a cloud without High Volume Email, as far as the plan's initial domain tells the cloud;
+    `pays_hve` says that the plan names a billing policy for the device's account of it.
     """
 
     sources: frozenset[str] = frozenset()
@@ -78,18 +79,21 @@ class Facts:
     ports: frozenset[int] = frozenset({25, 587})
     reject_direct_send: bool | None = None
     offers_hve: bool = True
+    pays_hve: bool = False
 
 
 def facts_of(device: Device, desired: Desired) -> Facts:
     """What the plan says about the device's surroundings."""
     site = desired.sites.get(device.site or "")
     organization = desired.resources.get(Address("organization", "settings"))
+    account = desired.resources.get(Address("hve_account", device.account))
     return Facts(
         site.fixed if site else device.sender_ip_addresses,
         site.shared if site else False,
         device.ports & (site.ports | {IMPLICIT_TLS}) if site else device.ports,
         rejects_direct_send(of_declared([organization])) if organization else None,
         bool(cloud_of_mail("worldwide", desired.tenant).hve),
+        bool(account and account.spec.billing_policy),
     )
 
 
@@ -268,10 +272,11 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
         )
     found.reasons.append(f"it sends to the organization only, and can sign in with {_sign_in(device)}")
     found.reasons.append("High Volume Email has no daily limit")
-    found.warnings.append(
-        f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) "
-        "with a billing policy: its mail is billed by recipients"
-    )
+    if not facts.pays_hve:
+        found.warnings.append(
+            f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) "
+            "with a billing policy: its mail is billed by recipients"
+        )
     if device.authentication == {"basic"}:
         found.warnings.append(HVE_BASIC_ENDING)
     return found
@@ -401,13 +406,15 @@ _ASSESS: dict[str, Callable[[Device, Facts], _Assessment]] = {
 
 
 def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
-    """What to move to, or what would do where none of the three does."""
+    """What to move to, or what would do where no method does."""
     if method == CLIENT_SUBMISSION and device.authentication == {"basic"}:
         yield from _after_basic(device)
     if method == DIRECT_SEND:
         yield from _after_direct_send(device, facts)
-    if method == HIGH_VOLUME_EMAIL:
+    if method == HIGH_VOLUME_EMAIL and not facts.pays_hve:
         yield "High Volume Email takes an entry under hve_accounts: billing_policy, and password to make the account"
+    elif method == HIGH_VOLUME_EMAIL and device.authentication == {"basic"}:
+        yield _WITH_OAUTH
     if method is not None:
         return
     if device.method != "auto":
@@ -450,8 +457,11 @@ def _after_direct_send(device: Device, facts: Facts) -> Iterator[str]:
         yield _FIXED_ADDRESS
 
 
+_WITH_OAUTH = "use firmware that signs in with OAuth, with an application and its consent (see the settings sheet)"
+
+
 def _after_basic(device: Device) -> Iterator[str]:
-    yield "use firmware that signs in with OAuth, with an application and its consent (see the settings sheet)"
+    yield _WITH_OAUTH
     yield "give it a site with a fixed address, or a certificate: then it sends by SMTP relay, without a password"
     if _hve(device):
         yield "use High Volume Email, for mail to the organization only"

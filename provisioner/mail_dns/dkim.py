@@ -37,7 +37,7 @@ def dkim_findings(
     if domain.endswith(INITIAL_SUFFIXES):  # Microsoft signs for them without these CNAMEs
         return []
     if targets is not None and not any(targets.values()):
-        summary, hint = f"Exchange signs no mail of {domain}", "declare dkim for it, and apply"
+        summary, hint = f"Exchange signs no mail of {domain}", "declare dkim for it, unless the plan does, and apply"
         return [DnsFinding("DKIM-NOT-CONFIGURED", WARNING, domain, summary, hint)]
     findings: list[DnsFinding] = []
     odd = [s for s in SELECTORS if named[s].values and not _is_dkim_target(named[s].values[0].lower())]

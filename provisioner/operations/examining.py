@@ -23,7 +23,9 @@ from provisioner.model import (
     Desired,
     GraphRequest,
     Observed,
+    Present,
     Request,
+    Resource,
     Unknown,
     request_key,
 )
@@ -38,6 +40,7 @@ from provisioner.operations.mail_records import Asked, answering
 from provisioner.operations.planning import Prepared, plan_prepared
 from provisioner.operations.ssh_signatures import check_program
 from provisioner.operations.standing import advised, standing
+from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     accepted_domain,
     authentication_policy,
@@ -220,8 +223,16 @@ def _not_in_force(found: ChangeSet) -> Iterator[Check]:
         reason = standing(resource, observed)["not_in_force"]
         if reason:
             devices = ", ".join(f"device/{name}" for name in resource.devices)
-            sentence = f"{resource.address}: {reason}; it cannot send"
-            yield Check(devices, PROBLEM, sentence, "write enabled: true, or enable it in the admin center")
+            sentence = reason if "cannot send" in reason else f"{reason}; it cannot send"
+            yield Check(devices, PROBLEM, f"{resource.address}: {sentence}", _to_force(resource, observed))
+
+
+def _to_force(resource: Resource, observed: Observed | None) -> str:
+    """How an object that exists comes into force, as its type says."""
+    kind = next(t for t in TYPES if t.name == resource.address.type)
+    there = observed.resources.get(resource.address) if observed else None
+    live = there.spec if isinstance(there, Present) else None
+    return kind.fix(resource.spec, live) or "write enabled: true, or enable it in the admin center"
 
 
 def _wanted() -> Mapping[str, Request]:

@@ -129,7 +129,7 @@ def report_text(document: Document) -> str:
     for row in document["depending"]:
         where = f" at {visible(row['site'])}" if row["site"] else ""
         lines += ["", f"{visible(row['device'])}{where} signs in as {visible(row['mailbox'])}"]
-        lines.append(f"  move to: {visible(row['move_to'] or 'none of the three methods as it is')}")
+        lines.append(f"  move to: {visible(row['move_to'] or 'no other method, as it is')}")
         if row["how"]:
             lines.append(f"  {visible(row['how'])}")
     if document["undeclared_mailboxes"]:

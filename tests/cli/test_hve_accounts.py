@@ -95,6 +95,9 @@ def test_an_account_that_cannot_send_is_told_and_a_password_in_the_plan_changes_
     assert (made.returncode, "no billing policy is assigned" in made.stdout + made.stderr) == (8, True)
     again = shop.on_tenant("plan", "plan.yaml", "--detailed-exitcode")
     assert (again.returncode, "NOT-IN-FORCE" in again.stdout) == (0, True)
+    doctor = " ".join(shop.on_tenant("doctor", "plan.yaml").stdout.split())
+    assert "enable it in the admin center" not in doctor
+    assert doctor.count("write billing_policy: and its id") == 2, "the finding, and what it means for the device"
     refused = probe(shop)
     assert "no billing policy is assigned to it" in refused["remedy"]["sentence"]
     shop.write(account(PAID) + DEVICE)

@@ -238,6 +238,15 @@ def test_high_volume_email_takes_what_is_too_much_for_a_mailbox(sign_in: frozens
     assert [w for w in choice.warnings if "September 2028" in w] == ([HVE_BASIC_ENDING] if sign_in == BASIC else [])
 
 
+@pytest.mark.parametrize("sign_in", [BASIC, frozenset({"oauth"})])
+def test_an_account_that_the_plan_pays_for_is_not_asked_for_again(sign_in: frozenset[str]) -> None:
+    choice = chosen(Facts(pays_hve=True), **INTERNAL, authentication=sign_in)
+    told = " ".join((*choice.warnings, *choice.advice))
+    assert choice.method == "high_volume_email"
+    assert "billing" not in told
+    assert ("September 2028" in told, "signs in with OAuth" in told) == (sign_in == BASIC, sign_in == BASIC)
+
+
 def test_high_volume_email_is_for_who_has_no_mailbox_and_sends_inside() -> None:
     assert chosen(Facts(), authentication=BASIC, mailbox="", recipients="organization").method == "high_volume_email"
     assert chosen(Facts(), authentication=BASIC, recipients="organization").method == "client_submission"
