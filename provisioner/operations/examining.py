@@ -199,12 +199,16 @@ def _unread(found: ChangeSet) -> Iterator[Check]:
         yield Check(what, PROBLEM, f"could not be read: {reason}")
 
 
+_REFUSED = frozenset({"DEVICE-CANNOT-SEND", "APPLICATION-CONSENT"})
+"""Warnings of a plan, which changes nothing about it, and a problem of the device: its mail is refused for certain."""
+
+
 def _findings(found: ChangeSet) -> Iterator[Check]:
     """What `plan` reports about the plan on this tenant: the same findings, by rule."""
     for finding in found.findings:
         if finding.waived or finding.severity is Severity.INFO:
             continue
-        state = PROBLEM if finding.severity is Severity.ERROR else WARNING
+        state = PROBLEM if finding.severity is Severity.ERROR or finding.rule in _REFUSED else WARNING
         named = finding.address is None or str(finding.address) in finding.summary
         about = "" if named else f"{finding.address}: "
         yield Check(finding.rule, state, f"{about}{finding.summary}", finding.hint)

@@ -116,6 +116,8 @@ def test_what_lacks_is_told_with_the_command_for_who_must_give_it(shop: Shop) ->
     assert f"/contoso.onmicrosoft.com/adminconsent?client_id={CLIENT}" in told["hint"]
     run(shop, "apply", "plan.yaml", "--auto-approve")
     assert send(shop).startswith("535 5.7.3")
+    doctor = shop.on_tenant("doctor", "plan.yaml")
+    assert (doctor.returncode, "problem  APPLICATION-CONSENT" in doctor.stdout) == (1, True), "its sign-ins are refused"
     shop.tenant.control("POST", "/load", {"sandbox": 1, "apps": [{"appId": CLIENT, "appRoles": {EXCHANGE: [ROLE]}}]})
     assert "APPLICATION-CONSENT" not in findings(shop, code=0)
     assert send(shop) == ""
