@@ -8,6 +8,7 @@ the transport's name, ties a review to what is applied.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -332,8 +333,9 @@ def _encoded(value: Any) -> Any:
     """Plain data as JSON: dataclasses as objects, sets as sorted lists."""
     if value is None or isinstance(value, str | int | float):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _encoded(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    names = _names_of(value.__class__)
+    if names is not None:
+        return {name: _encoded(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(k): _encoded(v) for k, v in value.items()}
     if isinstance(value, frozenset):
@@ -341,6 +343,12 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_encoded(v) for v in value]
     return value
+
+
+@functools.cache
+def _names_of(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass; None for any other class."""
+    return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -86,18 +86,30 @@ def _inflated(content: bytes, form: int, most: int) -> bytes:
 
 
 def document(content: bytes) -> Any:
-    """The JSON value of a body. Raises TooLarge where it is nested too deeply, ValueError for other text.
+    """The JSON value of a body. Raises TooLarge where it is nested too deeply, ValueError for other text."""
+    found = unchecked(content)
+    check_depth(found)
+    return found
+
+
+def unchecked(content: bytes) -> Any:
+    """The same, of a body whose depth is still to be checked: until then nothing may look into what it holds.
 
     Half of a surrogate pair is not text (RFC 8259, 8.2): nothing could name the object that has it in its name.
     """
     found = _parsed(content)
     if _SURROGATE.search(content) and not _is_text(found):
         raise OddBody("the answer holds half of a character")
+    return found
+
+
+def check_depth(found: Any) -> None:
+    """Raise TooLarge where a JSON value is nested too deeply."""
     level = [found]
     for _ in range(limits.MOST_DEPTH):
         level = [item for value in level for item in _items(value) if item.__class__ in _NESTING]
         if not level:
-            return found
+            return
     raise _too_deep()
 
 

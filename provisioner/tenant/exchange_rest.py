@@ -201,6 +201,7 @@ class RestExchange:
                     asked = ask()
                     for _ in range(_TURNS):
                         await asyncio.sleep(0)
+                    _check_depth(cmdlet, page)
                 yield page, request_id, status
         finally:
             if asked is not None:
@@ -407,13 +408,15 @@ def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
     without output has an empty one, null or none beside its `@odata.context`.
     """
     try:
-        page = _document(content)
+        page = bodies.unchecked(_plain(content))
         if not isinstance(page, dict):
             raise ValueError("not an OData object")
     except TooLarge as error:
         raise _foreign(cmdlet, str(error)) from error
     except ValueError as error:
         raise _foreign(cmdlet, f"the answer is not the service's: {_looks(content)}") from error
+    if not page.get("@odata.nextLink") or "@adminapi.errors" in page:
+        _check_depth(cmdlet, page)  # of a page with another behind it while that travels (`_pages`)
     errors = _texts(page.get("@adminapi.errors"))
     if errors:
         raise beside_success(error_by_type(cmdlet, "", "; ".join(errors), status=200))
@@ -422,6 +425,13 @@ def _page(cmdlet: Cmdlet, content: bytes) -> dict[str, Any]:
     if not isinstance(rows, list) and not without_output:
         raise _foreign(cmdlet, "the answer has no list of rows")
     return page
+
+
+def _check_depth(cmdlet: Cmdlet, page: Mapping[str, Any]) -> None:
+    try:
+        bodies.check_depth(page)
+    except TooLarge as error:
+        raise _foreign(cmdlet, str(error)) from error
 
 
 def _foreign(cmdlet: Cmdlet, what: str) -> TenantError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,19 @@ def test_a_list_without_an_end_is_malformed(tenant: LocalTenant, link: Any, requ
     (answer,) = ask(tenant, CONNECTORS)
     assert isinstance(answer, Malformed), answer
     assert len([r for r in tenant.requests() if r["cmdlet"] == "Get-InboundConnector"]) == requests
+
+
+@pytest.mark.parametrize("place", ["value", "@adminapi.warnings", "@adminapi.errors"])
+@pytest.mark.parametrize("followed", [False, True])
+def test_a_page_that_is_nested_too_deeply_is_malformed(tenant: LocalTenant, place: str, followed: bool) -> None:
+    deep = json.loads("[" * 900 + "]" * 900)
+    body: dict[str, Any] = {"value": [{"Name": "relay"}], place: [{"Name": "relay", "Ips": deep}]}
+    if followed:
+        body["@odata.nextLink"] = tenant.endpoints["exchange"] + "/adminapi/beta/x/InvokeCommand?$skiptoken=2"
+    fault(tenant, {"status": 200, "body": body}, "Get-InboundConnector", times=2)
+    (answer,) = ask(tenant, CONNECTORS)
+    assert isinstance(answer, Malformed), answer
+    assert "levels deep" in str(answer)
 
 
 @pytest.mark.parametrize(("limit", "words"), [("MOST_PAGES", "more than 2 pages"), ("MOST_ROWS", "more than 2 rows")])
