@@ -549,7 +549,7 @@ def _body(row: Mapping[str, Cell]) -> dict[str, Any]:
     except ValidationError as error:
         for entry in error.errors(include_url=False):
             # What no cell is named for may only follow from those that are wrong.
-            name = next((str(p) for p in entry["loc"] if p in cells), "" if wrong else next(iter(cells)))
+            name = next((str(p) for p in entry["loc"] if p in cells), "" if wrong else next(iter(cells), ""))
             if entry["type"] != "missing" and name and cells[name] not in [one.cell for one in wrong]:
                 wrong.append(_Wrong(cells[name], *_told(name, entry)))
     if wrong:
