@@ -25,6 +25,8 @@ from tests.cli.shop import Shop
 from tests.test_extras import ENVIRONMENT, LINES, PROJECT, ROOT, SERVERS, open_extras_shop
 
 HINT = re.compile(r'run (pip install "[^"]+")')
+NEEDS = {"sandbox start": "sandbox", "test": "sandbox", "fleet": "fleet"}
+"""How the lines begin that need an extra, and which."""
 
 
 def main() -> int:
@@ -116,18 +118,19 @@ def look_at_installed(bare: Bare) -> None:
 
 
 def try_commands(bare: Bare, shop: Shop) -> str:
-    """Every command; the command that the messages name for the extra."""
-    hints = set()
+    """Every command; the command that the messages name for the extra of the sandbox."""
+    hints: dict[str, str] = {}
     for line, code in LINES:
         done = bare.run(line, shop.folder, {**shop.environment, **ENVIRONMENT})
         demand(done.returncode == code, f"{line}: exit {done.returncode}, not {code}: {done.stdout}{done.stderr}")
         demand("Traceback" not in done.stderr, f"{line}: {done.stderr}")
-        needs = line.startswith(("sandbox start", "test"))
-        demand(("EXTRA-MISSING" in done.stderr) == needs, f"{line}: {done.stderr}")
-        hints |= set(HINT.findall(done.stderr))
-        say(f"  exit {code}  provisioner {line}{'  (names the extra)' if needs else ''}")
-    (hint,) = hints
-    return str(hint)
+        extra = next((extra for begin, extra in NEEDS.items() if line.startswith(begin)), "")
+        demand(("EXTRA-MISSING" in done.stderr) == bool(extra), f"{line}: {done.stderr}")
+        named = {hint for hint in HINT.findall(done.stderr) if f"[{extra}]" in hint}
+        demand(len(named) == bool(extra), f"{line} names another extra: {done.stderr}")
+        hints |= dict.fromkeys((extra,), *named) if extra else {}
+        say(f"  exit {code}  provisioner {line}{f'  (names the extra {extra})' if extra else ''}")
+    return hints["sandbox"]
 
 
 def add_extra(bare: Bare, shop: Shop, hint: str, pins: Path) -> None:
@@ -135,7 +138,11 @@ def add_extra(bare: Bare, shop: Shop, hint: str, pins: Path) -> None:
     wanted = hint.removeprefix("pip install ").strip('"')
     bare.pip("install", "--no-index", "--no-deps", wanted)
     bare.pip("install", "--no-compile", "--constraint", str(pins), wanted)
-    for line in ("sandbox start --state other --detach", "sandbox stop --state other", "test plan.test.yaml"):
+    for line in (
+        "sandbox start --state other --profile-name other --detach",
+        "sandbox stop --state other",
+        "test plan.test.yaml",
+    ):
         done = bare.run(line, shop.folder, {**shop.environment, **ENVIRONMENT})
         demand(done.returncode == 0, f"{line}: exit {done.returncode}: {done.stdout}{done.stderr}")
         say(f"  exit 0  provisioner {line}")
