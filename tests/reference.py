@@ -329,19 +329,21 @@ def settings_page() -> str:
     """Every key of a profile, its values, its default and its environment variable."""
     parts = [
         f"# Keys of a profile\n\n{_WRITTEN}"
-        "The keys of `[profiles.NAME]` in `provisioner.toml`. What they are for, and which permissions a run needs:\n"
-        "[settings](../settings.md). An environment variable wins over the file.\n\n"
+        "The keys of `[profiles.NAME]` in `provisioner.toml`. Where that file is looked for, which of its keys a\n"
+        "checkout may set and which permissions a run needs: [settings](../settings.md).\n\n"
+        "An environment variable wins over the file. Its name is `PROVISIONER_` and the key in capitals, with two\n"
+        "underscores for a dot: `PROVISIONER_TENANT`, `PROVISIONER_CREDENTIAL__CLIENT_ID`.\n\n"
     ]
     tables: list[tuple[str, type[BaseModel]]] = [("", Profile), *_tables(Profile, "")]
     for path, model in tables:
         rows = [
-            (f"`{name}`", _kind(field.annotation), _default(field.default), _variable(path, name))
+            (f"`{field.alias or name}`", field.description or "", _kind(field.annotation), _default(field.default))
             for name, field in model.model_fields.items()
             if _model(field.annotation) is None
         ]
         title = f"`[profiles.NAME{'.' + path if path else ''}]`"
         parts.append(f"## {title}\n\n{paragraphs(model.__doc__ or '')}\n\n")
-        parts.append(_table("key", "value", "default", "environment variable", rows=rows) + "\n")
+        parts.append(_table("key", "what", "value", "default", rows=rows) + "\n")
     return "".join(parts).rstrip() + "\n"
 
 
@@ -362,11 +364,6 @@ def _model(annotation: Any) -> type[BaseModel] | None:
     if origin in {types.UnionType, typing.Union, dict}:
         return next(filter(None, map(_model, typing.get_args(annotation))), None)
     return None
-
-
-def _variable(path: str, name: str) -> str:
-    parts = [*filter(None, path.split(".")), name]
-    return "" if "KEY" in parts else f"`PROVISIONER_{'__'.join(parts).upper()}`"
 
 
 def _default(value: object) -> str:

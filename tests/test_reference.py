@@ -39,6 +39,11 @@ def test_every_rule_cause_and_setting_is_on_its_page() -> None:
         )
 
 
+def test_every_key_of_a_profile_says_what_it_is() -> None:
+    keys = [line for line in PAGES["reference/settings.md"].splitlines() if line.startswith("| `")]
+    assert [line for line in keys if line.split(" | ")[1].strip() == ""] == []
+
+
 def test_the_page_for_man_has_every_command_and_nothing_else_that_roff_obeys() -> None:
     page = PAGES["reference/provisioner.1"]
     assert page.isascii()

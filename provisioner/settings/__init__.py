@@ -149,14 +149,23 @@ class _Part(BaseModel):
 
 
 class Credential(_Part):
-    """How to sign in. `default` is azure-identity's chain: environment, workload or managed identity, az login."""
+    """How to sign in to the tenant."""
 
-    kind: Literal["client_secret", "certificate", "workload_identity", "managed_identity", "default"] = "default"
-    client_id: str | None = None
-    secret: Reference | None = None
-    certificate: Path | None = None
-    password: Reference | None = None
-    token_file: Path | None = None
+    kind: Literal["client_secret", "certificate", "workload_identity", "managed_identity", "default"] = Field(
+        "default",
+        description=(
+            "How to sign in. `default` is azure-identity's chain: environment, workload or managed identity, az login."
+        ),
+    )
+    client_id: str | None = Field(
+        None, description="The application's id; for a managed identity only where it is user-assigned."
+    )
+    secret: Reference | None = Field(None, description="Where the client secret is.")
+    certificate: Path | None = Field(None, description="A PEM file with key and certificate (RSA).")
+    password: Reference | None = Field(None, description="Where the password of the key is.")
+    token_file: Path | None = Field(
+        None, description="The token of a workload identity; from the environment if it is not written."
+    )
 
 
 BaseAddress = Annotated[str, AfterValidator(_address)]
@@ -164,21 +173,28 @@ HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class Endpoints(_Part):
-    """Addresses other than the cloud's own, without a slash at the end; DNS servers as `ip` or `ip:port`.
+    """Addresses other than the cloud's own, without a slash at the end."""
 
-    `smtp_submission`, `smtp_hve` and `smtp_mx` are `host:port` of SMTP instead of the cloud's submission host, its
-    host of High Volume Email, and the MX hosts. `mta_sts` is `host:port` of HTTPS instead of every host of an MTA-STS
-    policy; its certificate must be for `mta-sts.DOMAIN` all the same.
-    """
-
-    authority: BaseAddress | None = None
-    graph: BaseAddress | None = None
-    exchange: BaseAddress | None = None
-    smtp_submission: HostAndPort | None = None
-    smtp_hve: HostAndPort | None = None
-    smtp_mx: HostAndPort | None = None
-    mta_sts: HostAndPort | None = None
-    dns_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = ()
+    authority: BaseAddress | None = Field(
+        None, description="Where tokens come from, instead of the cloud's sign-in, `https://HOST`."
+    )
+    graph: BaseAddress | None = Field(None, description="Microsoft Graph, `https://HOST`.")
+    exchange: BaseAddress | None = Field(None, description="The Exchange admin API, `https://HOST`.")
+    smtp_submission: HostAndPort | None = Field(
+        None, description="`HOST:PORT` instead of the cloud's submission host, smtp.office365.com:587."
+    )
+    smtp_hve: HostAndPort | None = Field(None, description="`HOST:PORT` instead of the host of High Volume Email.")
+    smtp_mx: HostAndPort | None = Field(None, description="`HOST:PORT` instead of the MX hosts.")
+    mta_sts: HostAndPort | None = Field(
+        None,
+        description=(
+            "`HOST:PORT` of HTTPS instead of every host of an MTA-STS policy; the certificate must be for "
+            "`mta-sts.DOMAIN`."
+        ),
+    )
+    dns_servers: tuple[Annotated[str, AfterValidator(_name_server)], ...] = Field(
+        (), description="Name servers, `ip` or `ip:port`; the system's if none is written."
+    )
 
 
 class Prologue(_Part):
@@ -188,8 +204,8 @@ class Prologue(_Part):
     one.
     """
 
-    cmdlet: str = "Connect-ExchangeOnline"
-    parameters: dict[str, str | int | bool | list[str]] = {}
+    cmdlet: str = Field("Connect-ExchangeOnline", description="The cmdlet.")
+    parameters: dict[str, str | int | bool | list[str]] = Field(default_factory=dict, description="Its parameters.")
 
     @field_validator("parameters")
     @classmethod
@@ -201,69 +217,93 @@ class Prologue(_Part):
 
 
 class Psrp(_Part):
-    """Remote PowerShell to a management host (with `exchange = "psrp"`).
+    """Remote PowerShell to a management host (with `exchange = "psrp"`)."""
 
-    `endpoint` is `https://HOST:5986/wsman`, `configuration` the session configuration (a JEA endpoint's name, or
-    `Microsoft.Exchange` on an Exchange Server). The host's certificate is checked against `ca` (by default the
-    profile's), or pinned by its SHA-256 `fingerprint`. `runspaces` bounds the sessions, `statements` a pipeline.
-    """
-
-    endpoint: str | None = None
-    configuration: str = "Microsoft.PowerShell"
-    authentication: Literal["basic", "certificate", "negotiate", "ntlm", "kerberos", "credssp"] = "negotiate"
-    user: str | None = None
-    password: Reference | None = None
-    certificate: Path | None = None
-    certificate_key: Path | None = None
-    ca: Path | None = None
-    fingerprint: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")] | None = None
-    runspaces: int = Field(4, ge=1, le=16)
-    statements: int = Field(50, ge=1, le=200)
-    operation_timeout_s: int = Field(20, ge=1, le=600)
+    endpoint: str | None = Field(
+        None, description="`https://HOST:5986/wsman`; `http` only with an authentication that encrypts its messages."
+    )
+    configuration: str = Field(
+        "Microsoft.PowerShell",
+        description=(
+            "The session configuration: the name of a JEA endpoint, or `Microsoft.Exchange` on an Exchange Server."
+        ),
+    )
+    authentication: Literal["basic", "certificate", "negotiate", "ntlm", "kerberos", "credssp"] = Field(
+        "negotiate",
+        description=(
+            "How to sign in to the host. Kerberos (except on Windows) and CredSSP need an extra, `[kerberos]` "
+            "or `[credssp]`."
+        ),
+    )
+    user: str | None = Field(None, description="The user.")
+    password: Reference | None = Field(None, description="Where the user's password is.")
+    certificate: Path | None = Field(None, description="A PEM file, for the authentication `certificate`.")
+    certificate_key: Path | None = Field(None, description="Its key, where that is in another file.")
+    ca: Path | None = Field(
+        None,
+        description=(
+            "A PEM file to check the host's certificate with; by default the profile's `ca`, else the system's."
+        ),
+    )
+    fingerprint: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")] | None = Field(
+        None, description="Accept the certificate with this SHA-256 fingerprint, and no other."
+    )
+    runspaces: int = Field(4, ge=1, le=16, description="Sessions side by side, opened as there is work for them.")
+    statements: int = Field(50, ge=1, le=200, description="Cmdlets in one pipeline at most.")
+    operation_timeout_s: int = Field(
+        20,
+        ge=1,
+        le=600,
+        description="Seconds that one Receive waits for output; the HTTP timeout is ten seconds longer.",
+    )
     prologue: Prologue | None = None
 
 
 class Concurrency(_Part):
-    """How many requests may be under way at once, where the service allows it (`tenant/limiter.py` finds out)."""
+    """How many requests may be under way at once. How many are, and how many start in a second, a run learns from the
+    service: it begins with four, and goes slower when it is asked to wait (HTTP 429 or 503) or answers take longer.
+    """
 
-    reads: int = Field(16, ge=1, le=64)
-    writes: int = Field(16, ge=1, le=64)
+    reads: int = Field(16, ge=1, le=64, description="Reads under way at once at most.")
+    writes: int = Field(16, ge=1, le=64, description="Writes under way at once at most.")
 
 
 _DAY_S = 86400.0
 
 
 class Timeouts(_Part):
-    """In seconds, a day at most: for one answer, for all tries of one request together, for a write to show."""
+    """In seconds, a day at most."""
 
-    request_s: float = Field(960.0, gt=0, le=_DAY_S)
-    retry_s: float = Field(120.0, ge=0, le=_DAY_S)
-    confirm_s: float = Field(120.0, ge=0, le=_DAY_S)
+    request_s: float = Field(
+        960.0, gt=0, le=_DAY_S, description="For one answer, and for one pipeline of remote PowerShell."
+    )
+    retry_s: float = Field(120.0, ge=0, le=_DAY_S, description="For the waits of one request, all tries together.")
+    confirm_s: float = Field(120.0, ge=0, le=_DAY_S, description="For a write to show in the tenant.")
 
 
 class Approval(_Part):
     """How many people must have signed a change set (`provisioner approve`), and whose signatures count.
 
-    `allowed_signers` and `revoked_keys` are files as ssh-keygen reads them (ssh-keygen(1), ALLOWED SIGNERS and KEY
-    REVOCATION LISTS). `key` is what `approve` signs with.
+    ssh-keygen(1), "ALLOWED SIGNERS" and "KEY REVOCATION LISTS", describes the files.
     """
 
-    require: int = Field(0, ge=0, le=16)
-    allowed_signers: Path | None = None
-    revoked_keys: Path | None = None
-    key: Path | None = None
+    require: int = Field(0, ge=0, le=16, description="How many people must have approved a change set.")
+    allowed_signers: Path | None = Field(
+        None, description="Whose SSH signatures count: a file as ssh-keygen reads it, outside of the checkout."
+    )
+    revoked_keys: Path | None = Field(None, description="Which keys do not count, likewise.")
+    key: Path | None = Field(None, description="The SSH key that `approve` signs with.")
 
 
 class DeviceSecrets(_Part):
-    """Where the secrets of a device are, for a program that signs in in its place (`provisioner probe`).
+    """Where the secrets of a device are, for a program that signs in in its place (`provisioner probe`)."""
 
-    `secret` is the client secret of the device's own application, `token` an access token that a person got.
-    """
-
-    client_id: str | None = None
-    secret: Reference | None = None
-    password: Reference | None = None
-    token: Reference | None = None
+    client_id: str | None = Field(
+        None, description="The id of the device's own application; by default `oauth.client_id` of the plan."
+    )
+    secret: Reference | None = Field(None, description="Where the client secret of that application is.")
+    password: Reference | None = Field(None, description="Where the password of the device is.")
+    token: Reference | None = Field(None, description="Where an access token is that a person got for the device.")
 
 
 _SECRET_WORDS = frozenset({"apikey", "credentials", "key", "passphrase", "password", "secret", "token"})
@@ -271,28 +311,48 @@ _CLASS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
 
 class DnsProvider(_Part):
-    """Where DNS records are published. `zones` are those that it may be used for; any that it has, if empty.
+    """Where DNS records are published: by DNS UPDATE (RFC 2136, RFC 8945), or by a provider of octoDNS.
 
-    `rfc2136`: updates by TSIG (RFC 2136, RFC 8945) to `server`, the primary of the zones (`ip` or `ip:port`). `secret`
-    is the key in Base64.
-    `octodns`: a provider of octoDNS, `class` of an installed package with its `options`, as a configuration of octoDNS
-    has them but for secrets (`env:NAME`, `file:PATH`). `whole_file`: it writes the zone as a file, which is accepted.
-    `read_from` are the authoritative servers that must show a record, besides `server`; those of the zone's NS records
-    where it is not written.
+    `server`, `key_name`, `algorithm` and `secret` are of the kind `rfc2136`, `class`, `options` and `whole_file` of
+    `octodns`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    kind: Literal["rfc2136", "octodns"] = "rfc2136"
-    server: Annotated[str, AfterValidator(_name_server)] | None = None
-    key_name: str = ""
-    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
-    secret: Reference | None = None
-    provider_class: str = Field("", alias="class")
-    options: dict[str, str | bool | int | float | list[str]] = {}
-    whole_file: bool = False
-    zones: tuple[str, ...] = ()
-    read_from: tuple[Annotated[str, AfterValidator(_name_server)], ...] | None = None
+    kind: Literal["rfc2136", "octodns"] = Field(
+        "rfc2136",
+        description="`rfc2136`: DNS UPDATE with TSIG. `octodns`: a provider of octoDNS, with the extra `[dns]`.",
+    )
+    server: Annotated[str, AfterValidator(_name_server)] | None = Field(
+        None, description="The primary of the zones, `ip` or `ip:port`."
+    )
+    key_name: str = Field("", description="The name of the TSIG key.")
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = Field(
+        "hmac-sha256", description="The algorithm of the TSIG key."
+    )
+    secret: Reference | None = Field(None, description="Where the TSIG key is, in Base64. Only `apply` needs it.")
+    provider_class: str = Field(
+        "", alias="class", description="The class of an installed package, `octodns_cloudflare.CloudflareProvider`."
+    )
+    options: dict[str, str | bool | int | float | list[str]] = Field(
+        default_factory=dict,
+        description=(
+            "The options of the class, as octoDNS names them. A secret among them is `env:NAME` or "
+            "`file:PATH`; only `apply` needs it."
+        ),
+    )
+    whole_file: bool = Field(
+        False, description="Accept a provider that writes the whole zone as a file, as YamlProvider."
+    )
+    zones: tuple[str, ...] = Field(
+        (), description="The zones that it may be used for; any that its server has, if none is written."
+    )
+    read_from: tuple[Annotated[str, AfterValidator(_name_server)], ...] | None = Field(
+        None,
+        description=(
+            "The other authoritative servers that must show a record; by default those of the zone's NS records."
+        ),
+    )
 
     @field_validator("options")
     @classmethod
@@ -329,16 +389,43 @@ class Profile(BaseSettings):
         env_prefix="PROVISIONER_", env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    tenant: str | None = None
-    cloud: Literal["worldwide", "gcc", "gcc_high", "dod", "china"] = "worldwide"
-    exchange: Literal["rest", "psrp"] = "rest"
+    tenant: str | None = Field(None, description="The tenant's initial domain or id.")
+    cloud: Literal["worldwide", "gcc", "gcc_high", "dod", "china"] = Field(
+        "worldwide", description="The cloud that the tenant is in."
+    )
+    exchange: Literal["rest", "psrp"] = Field(
+        "rest", description="The transport to Exchange: its admin API, or remote PowerShell (`psrp`)."
+    )
     credential: Credential = Credential()
     endpoints: Endpoints = Endpoints()
     psrp: Psrp = Psrp()
-    lock: Annotated[str, AfterValidator(_lock)] | None = None
-    journal: Annotated[str, AfterValidator(_journal)] | None = None
-    ca: Path | None = None
-    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    lock: Annotated[str, AfterValidator(_lock)] | None = Field(
+        None,
+        description=(
+            "A lock that several machines share: `folder:PATH`, `git:REMOTE` (outside of the checkout) or "
+            "`postgresql://…`. By default it is where `journal` is."
+        ),
+    )
+    journal: Annotated[str, AfterValidator(_journal)] | None = Field(
+        None,
+        description=(
+            "A journal that several machines or CI jobs share: `folder:PATH` (absolute), `git:REMOTE[#REF]` "
+            "or `postgresql://…`."
+        ),
+    )
+    ca: Path | None = Field(
+        None,
+        description="A PEM file of certificates to trust, instead of those of the platform (and of `SSL_CERT_FILE`).",
+    )
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+        None,
+        description=(
+            "`http://HOST:PORT` for sign-in, Graph, Exchange and MTA-STS policies; by default `HTTPS_PROXY` "
+            "and the platform's settings. `NO_PROXY` excludes hosts. A proxy with a login belongs in "
+            "`HTTPS_PROXY`. A managed identity, credentials of kind `default` and SMTP of `probe` do not use "
+            "it."
+        ),
+    )
     approval: Approval = Approval()
     devices: dict[str, DeviceSecrets] = {}
     dns: dict[str, DnsProvider] = {}
