@@ -64,8 +64,8 @@ def remedy(
         first = [a for a in lacking if a.type in _PRECONDITIONS]
         what = ", ".join(a.short for a in first or lacking)
         if first:
-            return Remedy(f"the tenant lacks what no plan can give it ({what}): provisioner plan says what to do")
-        return Remedy(f"the plan has what it takes, and the tenant has not ({what}): provisioner apply", then=desired)
+            return Remedy(f"the tenant lacks what no plan can create ({what}): provisioner plan says what to do")
+        return Remedy(f"declared in the plan and not applied yet: {what}; run provisioner apply", then=desired)
     if cause in _NO_PASSWORDS:
         return _without_password(device, desired)
     if cause == "direct-send-rejected" and device.method != SMTP_RELAY:
@@ -88,7 +88,7 @@ def _of_account(
 ) -> Remedy | None:
     """What fixes a refusal at the host of High Volume Email. What an account lacks comes before what the text says."""
     if account in lacking:
-        return Remedy(f"the plan has what it takes, and the tenant has not ({account.short}): provisioner apply")
+        return Remedy(f"declared in the plan and not applied yet: {account.short}; run provisioner apply")
     if idle:
         return Remedy(f"{account.short}: {idle}; the plan assigns a policy by billing_policy under hve_accounts")
     if cause == "hve-app-not-allowed":

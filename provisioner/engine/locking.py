@@ -38,7 +38,7 @@ KERNEL_LOCKS = platforms.WINDOWS or filelock.has_fcntl
 """Whether the system locks files for a process. Without fcntl filelock's own choice would be a soft lock."""
 
 LIFETIME_S = 90.0
-"""How long a shared lock lives without a sign of its holder, who gives one three times as often."""
+"""How long a shared lock lives without a sign of its holder, who renews it three times in that time."""
 
 _BEAT_S = LIFETIME_S / 3
 

@@ -92,7 +92,7 @@ def read(
 ) -> tuple[Desired, Sequence[Diagnostic]]:
     """As `load`, without raising: what could be understood, and all that was found, in the order of the places.
 
-    For those who want to say more about a plan that has mistakes; where one is an error, nothing may rest on the rest.
+    For those who want to say more about a plan that has mistakes; where one is an error, ignore the result otherwise.
     Files are read inside of `border`: by default that of the first path.
     """
     found = Diagnostics()

@@ -39,7 +39,7 @@ def test_what_the_plan_has_is_to_be_applied() -> None:
 def test_what_no_apply_can_give_is_not_promised() -> None:
     found = fixes("relay-denied", lacking=(Address("domain", "contoso.com"),))
     assert found is not None
-    assert "no plan can give" in found.sentence
+    assert "no plan can create" in found.sentence
 
 
 def test_what_was_applied_takes_its_time() -> None:
