@@ -48,6 +48,22 @@ def trusted(path: Path, key: str) -> str:
     return str(path)
 
 
+def _platform_tls() -> ssl.SSLContext:
+    """A context that trusts the platform's store.
+
+    On Linux that is mostly a file, which OpenSSL reads: here once, and not for each connection, as truststore would
+    (its `_openssl.py`), since reading it takes 20 ms of processor time. Elsewhere the platform itself verifies.
+    """
+    if sys.platform == "linux":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs()
+        if context.cert_store_stats()["x509_ca"]:
+            return context
+    import truststore  # it knows where else a distribution may have the file
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """What the profile says; None is what the platform and the environment say."""
@@ -62,11 +78,7 @@ class Network:
 
     def tls(self) -> ssl.SSLContext:
         """A context that verifies host names and certificates."""
-        if self.ca:
-            return ssl.create_default_context(cafile=self.ca)
-        import truststore
-
-        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return ssl.create_default_context(cafile=self.ca) if self.ca else _platform_tls()
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a request to this address, with its login if it has one; None for a direct request."""

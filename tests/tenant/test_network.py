@@ -1,0 +1,36 @@
+"""Whose certificates are trusted. What a proxy does to requests is in tests/cli/test_network.py."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+import truststore
+
+from provisioner.tenant.network import Network
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the platform verifies")
+def test_the_platform_s_certificates_are_read_once_and_not_for_each_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store.pem"
+    trustme.CA().cert_pem.write_to_path(store)
+    monkeypatch.setenv("SSL_CERT_FILE", str(store))
+    trust = Network().tls()
+    assert (trust.verify_mode, trust.check_hostname) == (ssl.CERT_REQUIRED, True)
+    trustme.CA().cert_pem.write_to_path(store, append=True)
+    trust.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="outlook.office365.com")
+    assert trust.cert_store_stats()["x509_ca"] == 1
+    assert Network().tls().cert_store_stats()["x509_ca"] == 2
+
+
+def test_a_platform_without_a_file_of_certificates_is_left_to_truststore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert isinstance(Network().tls(), truststore.SSLContext)
