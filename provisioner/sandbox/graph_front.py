@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
+import orjson
 from starlette.responses import Response
 
 from provisioner.sandbox.faults import facts
@@ -232,7 +233,7 @@ def _json(raw: bytes) -> Any:
     if not raw:
         return None
     try:
-        return json.loads(raw)
+        return orjson.loads(raw)
     except ValueError:
         raise bad_request("Unable to read JSON request payload.", "BadRequest") from None
 

@@ -245,5 +245,5 @@ def plain(value: Any) -> Any:
             return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple():
             return [plain(item) for item in value]
-        case _:
-            return str(value)
+        case _:  # half of a character becomes the mark of one that is not known
+            return str(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

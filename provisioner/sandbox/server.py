@@ -381,6 +381,7 @@ def apply_seed(tenant: Tenant, seed: Any) -> None:
     try:
         tenant.merge(load_seed(seed))
         ensure_standard_apps(tenant)
+        orjson.dumps(tenant.to_json())  # half of a character, or a number beyond 64 bits: the state could not be kept
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         # Seeds are free documents: what their reader does not look at before use shows itself so.
         raise ValueError(f"a value is of another shape than a seed has there ({error})") from None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from pathlib import Path
 
 import pytest
 
+from provisioner.sandbox.server import apply_seed
+from provisioner.sandbox.tenant import Tenant
 from tests.clocks import until
 from tests.sandbox.conftest import Running
 
@@ -120,6 +123,24 @@ def test_a_reset_puts_the_tenant_back_to_the_start(sandbox: Running) -> None:
 def test_lag_is_set_and_taken_away(sandbox: Running) -> None:
     assert sandbox.control("POST", "/lag", {"seconds": 3}).status_code == 204
     assert sandbox.control("POST", "/lag", {"seconds": 0}).status_code == 204
+
+
+def test_half_of_a_character_is_refused(sandbox: Running) -> None:
+    """No state could keep it, and no front give it back."""
+    token = Path(sandbox.endpoints["control_token_file"]).read_text()
+    with sandbox.http() as client:
+        answer = client.post(
+            sandbox.endpoints["control"] + "/load",
+            headers={"Authorization": f"Bearer {token}"},
+            content=b'{"sandbox": 1, "mailboxes": [{"address": "a@contoso.com", "name": "\\ud800"}]}',
+        )
+    assert (answer.status_code, answer.json()["error"]) == (400, "the body is not JSON")
+
+
+@pytest.mark.parametrize("value", ["\ud800", 10**30])
+def test_a_seed_whose_state_could_not_be_kept_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="another shape"):
+        apply_seed(Tenant(), {"sandbox": 1, "objects": {"InboundConnector": [{"Name": "hq", "Comment": value}]}})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from psrpcore._crypto import PSRemotingCrypto
 from psrpcore.types._serializer import serialize
 
-from provisioner.sandbox.psrp_values import Shown, clixml, of_module, powershell_row, selected
+from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, selected
 
 ROWS = json.loads((Path(__file__).parents[1] / "rows" / "cas-mailboxes.json").read_text("utf-8"))
 
@@ -44,3 +44,7 @@ def test_a_name_that_no_object_has_is_null_and_a_pattern_finds_nothing() -> None
     assert selected(mailbox, ["[N]ame", "[B]ogus"]).properties == {"Name": "a"}
     assert selected(mailbox, ["*"]).properties == mailbox.properties
     assert selected(mailbox, ["Name"]).type == f"Selected.{mailbox.type}"
+
+
+def test_half_of_a_character_is_never_kept() -> None:
+    assert plain({"Comment": ["a\ud83d", "\ud83d\ude00"]}) == {"Comment": ["a\ufffd", "\N{GRINNING FACE}"]}
