@@ -39,6 +39,7 @@ from provisioner.model import (
     Guard,
     Pending,
     Query,
+    Row,
     Rule,
     Send,
     Step,
@@ -67,8 +68,8 @@ class DnsRecord:
     and `owner` are where the record is, once aliases were followed, `target` what Exchange names for a selector,
     `include` what stands for Exchange in SPF; `servers` are the zone's servers that do not show the record, each with
     the reason. `leads_to` are the names that a selector leads along, `inherited` is the DMARC policy that holds for a
-    domain without a record. `strings` are the parts of values that are split in an unusual way, as JSON: a rollback
-    writes them so.
+    domain without a record. `strings` are the parts of values that are split in an unusual way, as JSON, and `ttl_s` is
+    how long others may keep them: a rollback writes them so.
     """
 
     key: str
@@ -82,6 +83,7 @@ class DnsRecord:
     include: str | None = read_only()
     servers: frozenset[str] | None = read_only()
     leads_to: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
+    ttl_s: int | None = field(default=None, compare=False, metadata={"read_only": True})
     inherited: str | None = field(default=None, compare=False, metadata={"read_only": True})
     strings: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
 
@@ -214,7 +216,8 @@ class DnsRecordType(BaseType):
         provider = spec.provider or ""
         strings = tuple(parts for parts in _parts(after) if "".join(parts) in added)
         kept = tuple(sorted(there & wanted))
-        return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, _TTL_S, strings, kept)),)
+        ttl_s = (after.ttl_s if after and before is None else None) or _TTL_S
+        return (Send(DnsUpdate(provider, name, kind, tuple(added), tuple(removed), only, ttl_s, strings, kept)),)
 
     def needs(self, spec: DnsRecord) -> Sequence[Address]:
         """A selector whose target is not known needs the configuration that Exchange makes."""
@@ -344,6 +347,12 @@ def _texts(answer: Answer) -> DnsAnswer:
     return rows(*(str(row["value"]) for row in answer.rows))
 
 
+def _value(row: Row) -> str:
+    """The value of a record; a target in the form that targets of ours have."""
+    text = str(row["value"])
+    return text.lower().removesuffix(".") if row.get("type") == "CNAME" else text
+
+
 def _inherited(domain: str, above: Answers) -> str | None:
     """The policy that receivers apply to a domain without a record (RFC 9989, 4.10.1); None where there is none."""
     found = walk_of(domain, above).above
@@ -357,7 +366,7 @@ def _decode(
     if place is None:
         return Unknown("the zone of the record is not told", "malformed")
     _, kind = _name(key)
-    texts = frozenset(str(row["value"]) for row in answer.rows if row.get("type") == kind)
+    texts = frozenset(_value(row) for row in answer.rows if row.get("type") == kind)
     seen = DnsRecord(
         key,
         zone=str(place["zone"]),
@@ -381,9 +390,10 @@ def _decode(
         tags = wanted.tags if wanted else None
         seen = dataclasses.replace(seen, tags=_said(values, tags) if tags is not None else None)
     else:
-        values = frozenset(text.lower().removesuffix(".") for text in texts)
+        values = texts
     if values:
-        return dataclasses.replace(seen, values=values)
+        ttls_s = [int(row["ttl_s"]) for row in answer.rows if row.get("type") == kind and _value(row) in values]
+        return dataclasses.replace(seen, values=values, ttl_s=min(ttls_s, default=None))
     others = sorted({str(row["type"]) for row in answer.rows if row.get("type") not in (None, kind)})
     if kind == "CNAME" and others:
         what = f"{seen.owner} has {', '.join(others)} records: no CNAME can stand beside them (RFC 1034, 3.6.2)"

@@ -177,6 +177,12 @@ def test_a_rollback_brings_a_text_back_in_its_strings() -> None:
     assert isinstance(back.request, DnsUpdate)
     assert isinstance(there.request, DnsUpdate)
     assert (back.request.strings, there.request.strings) == ((("v=spf1 mx ", "-all"),), ())
+    deleted = read(DnsRecord("contoso.com/spf"), [("TXT", "v=spf1 mx -all"), ("TXT", "MS=ms1")])
+    assert isinstance(deleted, DnsRecord)
+    (again,) = KIND.steps(None, deleted)
+    assert isinstance(again, Send)
+    assert isinstance(again.request, DnsUpdate)
+    assert again.request.ttl_s == 300  # as it was
 
 
 def test_a_selector_gets_the_target_that_exchange_names_or_waits_for_it() -> None:
