@@ -434,10 +434,14 @@ class _Stopping:
 
 
 def _moment(text: str) -> dt.datetime:
+    """A time of a change set, which may be edited. Raises ChangeSetStale for any that names no moment."""
     try:
-        return dt.datetime.fromisoformat(text)
+        found = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise ChangeSetStale(f'"{text}" is not a time: the change set does not say when it was made') from None
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ChangeSetStale(f'"{text}" is not a time: the change set does not say when it was made')
+    return found
 
 
 def _length(seconds: float) -> str:

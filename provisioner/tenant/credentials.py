@@ -60,7 +60,10 @@ def secret_value(reference: str) -> str:
             raise _missing(f"the environment variable {name}, which should hold a secret, is not set")
     else:
         try:
-            value = read_ordinary(Path(name), _LARGEST_BYTES).decode("utf-8")
+            content = read_ordinary(Path(name), _LARGEST_BYTES + 1)
+            if len(content) > _LARGEST_BYTES:
+                raise OSError(0, f"it is larger than {_LARGEST_BYTES >> 20} MiB")
+            value = content.decode("utf-8")
         except (OSError, ValueError) as error:
             why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
             raise _missing(f"the file {name}, which should hold a secret, cannot be read{why}") from error

@@ -121,6 +121,12 @@ def test_a_credential_with_a_part_missing_is_input_and_says_which(
         reached(tenant, credential)
 
 
+def test_no_part_of_a_file_is_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"x" * ((1 << 20) + 1))
+    with pytest.raises(InputError, match="it is larger than 1 MiB"):
+        secret_value(f"file:{tmp_path / 'secret'}")
+
+
 def test_secrets_come_from_where_the_reference_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_text("from-file\n")
     monkeypatch.setenv("SOME_SECRET", "from-env")
