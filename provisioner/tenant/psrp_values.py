@@ -92,5 +92,8 @@ def _utc(text: str) -> str:
     found = _DATE.match(text)
     if not found:
         return text
-    moment = dt.datetime.fromisoformat(found[1] + found[3]).astimezone(dt.UTC)
+    try:
+        moment = dt.datetime.fromisoformat(found[1] + found[3]).astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # no such day, or before the year 1 in UTC
+        return text
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{(found[2] or '').ljust(7, '0')}Z"

@@ -23,6 +23,7 @@ COLUMNS = frozenset({
 REQUEST = Cmdlet("Get-DkimSigningConfig", columns=COLUMNS)
 
 _MILLISECONDS = re.compile(r"/?Date\((-?\d+)\)/?")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -79,10 +80,10 @@ def _selector(row: Row, column: str) -> str:
 def _moment(row: Row, column: str) -> dt.datetime:
     """A date as REST writes it ("2026-07-14T18:59:08.6546544Z", once without Z), or an export ("/Date(ms)/")."""
     text = str(row.get(column) or "")
-    if found := _MILLISECONDS.fullmatch(text):
-        return dt.datetime.fromtimestamp(int(found[1]) / 1000, dt.UTC)
     try:
+        if found := _MILLISECONDS.fullmatch(text):
+            return _EPOCH + dt.timedelta(milliseconds=int(found[1]))
         moment = dt.datetime.fromisoformat(_FRACTION.sub(r"\1", text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"Get-DkimSigningConfig did not tell {column}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -54,6 +54,7 @@ def test_a_date_of_an_export_is_read_too() -> None:
     [
         {"RotateOnDate": None},
         {"KeyCreationTime": "soon"},
+        {"KeyCreationTime": "/Date(99999999999999999)/"},
         {"SelectorBeforeRotateOnDate": ""},
         {"SelectorAfterRotateOnDate": "selector3"},
         {"Enabled": None},
