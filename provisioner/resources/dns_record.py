@@ -67,9 +67,10 @@ class DnsRecord:
     (`p=reject`); of a live record those of them that it has. Both lead to `values`, which alone are compared. `zone`
     and `owner` are where the record is, once aliases were followed, `target` what Exchange names for a selector,
     `include` what stands for Exchange in SPF; `servers` are the zone's servers that do not show the record, each with
-    the reason. `leads_to` are the names that a selector leads along, `inherited` is the DMARC policy that holds for a
-    domain without a record. `strings` are the parts of values that are split in an unusual way, as JSON, and `ttl_s` is
-    how long others may keep them: a rollback writes them so.
+    the reason. `leads_to` are the names that a selector leads along. Of a name without a record, `wildcard` are the
+    values that one gives to it, and `inherited` is the DMARC policy that holds for the domain. `strings` are the parts
+    of values that are split in an unusual way, as JSON, and `ttl_s` is how long others may keep them: a rollback writes
+    them so.
     """
 
     key: str
@@ -84,6 +85,7 @@ class DnsRecord:
     servers: frozenset[str] | None = read_only()
     leads_to: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
     ttl_s: int | None = field(default=None, compare=False, metadata={"read_only": True})
+    wildcard: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
     inherited: str | None = field(default=None, compare=False, metadata={"read_only": True})
     strings: frozenset[str] | None = field(default=None, compare=False, metadata={"read_only": True})
 
@@ -190,7 +192,7 @@ class DnsRecordType(BaseType):
         if spec.values is not None or known is None:
             return spec
         spec = dataclasses.replace(spec, strings=known.strings)  # what is compared is recorded: a rollback needs it
-        live = sorted(known.values or ())
+        live = sorted(known.values or known.wildcard or ())
         if spec.purpose == SPF:
             terms = (spec.terms or frozenset()) | ({f"include:{known.include}"} if known.include else set())
             return dataclasses.replace(spec, terms=terms, values=frozenset({_spf(live, terms)}))
@@ -401,7 +403,7 @@ def _decode(
     # What a wildcard gives to the name holds until the name has a record of its own, which keeps what it says.
     wild = frozenset(filter(_meant(purpose), (str(row["wildcard"]) for row in answer.rows if "wildcard" in row)))
     inherited = _inherited(seen.domain, above) if purpose == DMARC else None
-    return Absent(known=dataclasses.replace(seen, terms=None, tags=None, values=wild or None, inherited=inherited))
+    return Absent(known=dataclasses.replace(seen, terms=None, tags=None, wildcard=wild or None, inherited=inherited))
 
 
 def _meant(purpose: str) -> Callable[[str], bool]:
