@@ -85,7 +85,8 @@ SIGNS: tuple[Sign, ...] = (
     _s("starttls-required", "STARTTLS is required to send mail", "Must issue a STARTTLS command first"),
     _s("auth-not-offered", "SMTP AUTH extension not supported by server", "AUTH not supported by the server",
        "server does not support authentication", "server does not support AUTH",
-       "No compatible authentication mechanisms found", "offered no compatible authentication mechanisms",
+       "No compatible authentication mechanisms found", "No compatible authentication mechanism was found",
+       "offered no compatible authentication mechanisms",
        "No authentication type succeeded", "server does not offer authentication", tier=FOLLOWS),
     _s("login-refused", "Login denied", codes="5.7.3 5.7.139", tier=GENERIC),
     # Refused logins in the words of clients, which count where Exchange Online is named.
@@ -251,6 +252,7 @@ SIGNS: tuple[Sign, ...] = (
     _s("ip-not-accepted", "traffic not accepted from this IP", unless=("tenant has exceeded threshold",)),
     _s("ip-banned", "banned sending IP", "banned sender", codes="5.7.511 5.7.606-649"),
     _s("ip-banned", "delist@microsoft.com", codes="5.7.511"),
+    _s("ip-banned", "delist@messaging.microsoft.com", "blocked using FBLW15"),
     _s("ip-on-outlook-list", "part of their network is on our block list", "network is on our block list"),
     _s("ip-on-spamhaus", "blocked using Spamhaus"),
     _s("helo-on-spamhaus", "Helo domain is listed in Spamhaus"),
