@@ -34,7 +34,7 @@ from provisioner.model.checking import adapter_of
 from provisioner.plan.editing import edited
 from provisioner.plan.header import LANGUAGE
 from provisioner.plan.proposing import Proposal
-from provisioner.plan.variables import PART, PREFIX
+from provisioner.plan.variables import PART, PREFIX, literal
 from provisioner.resources.ownership import HYBRID_WIZARD
 
 Types = Sequence[ResourceType[Any]]
@@ -190,7 +190,7 @@ class _Writing:
         if document.get(kind.section) is None:
             document[kind.section] = CommentedMap()
         for path, value in new.values():
-            _set(document[kind.section], path, value)
+            _set(document[kind.section], literal(path), literal(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ class _Values:
     def _filled(self, text: str) -> Any:
         if text.startswith(PREFIX):
             return self._known.get(text.removeprefix(PREFIX).strip(), text)
-        return PART.sub(lambda part: part[0] if part[1] else str(self._known.get(part[2].strip(), part[0])), text)
+        return PART.sub(lambda part: part[0][1:] if part[1] else str(self._known.get(part[2].strip(), part[0])), text)
 
 
 def declared(types: Types, old: str | None) -> Mapping[str, frozenset[str]]:
@@ -324,6 +324,9 @@ def _without_unfit(kind: ResourceType[Any], address: Address, form: Form, left_o
     A field that is not written is left alone, so that the rest of the object can be declared all the same.
     """
     path, value = form
+    for name in [n for n, v in value.items() if str(v).startswith(PREFIX)] if isinstance(value, dict) else ():
+        left_out.append(f"{address}: {name}: a plan takes what begins with {PREFIX} for a variable")
+        value = {other: kept for other, kept in value.items() if other != name}
     while isinstance(value, dict):
         try:
             adapter_of(kind.section_type).validate_python(_nested((path, value)))
@@ -387,7 +390,7 @@ def _correct(section: Any, path: Sequence[Any], there: Declared, live: Any, cano
     differing = {n: getattr(live, n) for n, v in written(there.spec).items() if getattr(live, n) != v and n not in kept}
     if not isinstance(node, dict):
         for value in differing.values():
-            _at(section, path[:-1])[path[-1]] = value
+            _at(section, path[:-1])[path[-1]] = literal(value)
         return
     forms = _at(canonical, there.path)
     for name, value in differing.items():
@@ -396,7 +399,7 @@ def _correct(section: Any, path: Sequence[Any], there: Declared, live: Any, cano
         elif isinstance(value, frozenset):
             node[name] = _items(node.get(name), forms.get(name), value)
         else:
-            node[name] = value
+            node[name] = literal(value)
 
 
 def _items(written: Any, canonical: Any, live: frozenset[Any]) -> list[Any]:

@@ -21,6 +21,7 @@ from provisioner.model.checking import adapter_of
 from provisioner.model.devices import NOT_SMTP_HERE
 from provisioner.model.runner_commands import COMMAND
 from provisioner.plan.header import LANGUAGE
+from provisioner.plan.variables import literal
 from provisioner.resources.canonical import sender_network
 
 QUESTION = "# ? "
@@ -120,7 +121,7 @@ def _section(name: str, entries: Sequence[tuple[Entry, Sequence[str]]]) -> list[
 def _entry(entry: Entry, missing: Sequence[str]) -> Iterator[str]:
     """The lines of an entry, its comments below its name: there they stay with it when entries are sorted."""
     body = {name: entry.body[name] for name in sorted(entry.body, key=_place)}
-    named, *fields = yaml_text.write({entry.name: body}).splitlines()
+    named, *fields = yaml_text.write(literal({entry.name: body})).splitlines()
     yield named
     for asked in (*missing, *entry.questions):
         yield f"  {QUESTION}{asked}"

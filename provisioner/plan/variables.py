@@ -108,6 +108,18 @@ def put_in(whole: Node, values: Mapping[str, Any], declared: Mapping[str, Any], 
     return dataclasses.replace(whole, children=filled)
 
 
+def literal(value: Any) -> Any:
+    """A value as a plan writes it where none of its texts and keys is to be taken for one with variables.
+
+    A whole text that begins with `var:` cannot be written.
+    """
+    if isinstance(value, dict):
+        return {literal(name): literal(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(part) for part in value]
+    return PART.sub(lambda part: f"${part[0]}", value) if isinstance(value, str) else value
+
+
 class _Filling:
     """One pass over a plan that puts values in the places of variables."""
 

@@ -123,6 +123,8 @@ def _copied_form(text: str) -> tuple[str, str] | None:
     for form, match in shapes:
         if match:
             return form, _address_in(match[1])
+    if re.fullmatch(r"S-1(?:-\d+)+", bare, re.IGNORECASE):
+        return "the SID of an application or of a deleted account", "write the object ID of the application"
     if re.fullmatch(r"[^@\\\s]+\\[^@\\\s]+", bare):
         return "a logon name (DOMAIN\\user)", "write the primary address of the mailbox, or its sign-in name"
     if re.fullmatch(r"[A-Za-z0-9._-]+", bare) and not _GUID.fullmatch(bare) and not _is_domain(bare):

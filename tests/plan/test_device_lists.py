@@ -6,6 +6,7 @@ import pytest
 
 from provisioner.diagnostics import InputError
 from provisioner.plan.device_lists import proposal, read
+from provisioner.plan.proposing import text as text_of
 
 LIST = "Device;Public IP;Location;E-Mail;TLS version;SMTP Auth;Recipients\n"
 ROW = "scanner;203.0.113.10;Zürich;scan@contoso.com;TLS 1.2;basic;anyone\n"
@@ -75,6 +76,11 @@ def test_each_kind_of_mistake_is_told_at_its_cell(row: str, column: int, rule: s
     assert [d.name for d in found.devices] == ["b"]
     assert [(w.id, str(w.location)) for w in wrong] == [(rule, f"list.csv:3:{column}")]
     assert words in wrong[0].summary
+
+
+def test_a_name_of_a_list_is_never_taken_for_a_variable() -> None:
+    found, _ = proposal(read(b"name,from,recipients,tls,auth\nmfp ${x},a@contoso.com,anyone,1.2,none\n", "list.csv"))
+    assert "mfp $${x}:" in text_of(found)
 
 
 def test_all_mistakes_of_a_row_are_told_in_one_pass() -> None:

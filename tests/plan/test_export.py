@@ -55,6 +55,18 @@ SEED = {
                 "SenderDomains": ["smtp:fabrikam.com;1"],
                 "Enabled": False,
             },
+            {
+                "Name": "paid by ${team}",
+                "ConnectorType": "OnPremises",
+                "SenderIPAddresses": ["203.0.113.6"],
+                "Comment": "${team}, not $${team} or $x",
+            },
+            {
+                "Name": "like a variable",
+                "ConnectorType": "OnPremises",
+                "SenderIPAddresses": ["203.0.113.7"],
+                "Comment": "var:team",
+            },
         ],
         "OutboundConnector": [
             {
@@ -123,7 +135,9 @@ def test_an_export_plans_empty_and_leaves_defaults_out(session: Session) -> None
         "organization": "disabled",
         "mailboxes": {"erp@contoso.com": "enabled", "fax@contoso.com": "disabled"},
     }
-    assert sorted(plan["inbound_connectors"]) == ["hq", "odd: #name", "skipping"]
+    assert sorted(plan["inbound_connectors"]) == [
+        "hq", "like a variable", "odd: #name", "paid by $${team}", "skipping",
+    ]  # fmt: skip
     assert plan["organization"] == {"reject_direct_send": True}
     assert plan["transport_rules"] == {
         "Mark": {"sender_ip_ranges": ["203.0.113.10/32"], "set_header_name": "X-A", "set_header_value": "b"}
@@ -178,6 +192,19 @@ def test_a_field_that_a_plan_would_not_take_is_left_out_and_told(session: Sessio
     }
     (told,) = [text for text in found.left_out if "skipping" in text]
     assert told.startswith('inbound_connector["skipping"]: ef_skip_ips: "2001:db8:1::/48" is IPv6')
+
+
+def test_a_text_of_the_tenant_is_never_taken_for_a_variable(session: Session) -> None:
+    """A connector named by somebody in the tenant must neither break the plan nor read its variables."""
+    declared_ = "provisioner: 1\ntenant: contoso.onmicrosoft.com\nvariables: { team: { type: string, default: x } }\n"
+    found = exported(session, old=declared_ + "smtp_auth: { mailboxes: { erp@contoso.com: enabled } }\n")
+    named = yaml.safe_load(found.text)["inbound_connectors"]["paid by $${team}"]
+    assert named["comment"] == "$${team}, not $$${team} or $x"
+    assert 'inbound_connector["like a variable"]: comment: a plan takes what begins with var: for a variable' in (
+        found.left_out
+    )
+    assert changed(session.plan(found.text)) == []
+    assert exported(session, old=found.text).text == found.text
 
 
 def test_the_owner_of_the_file_exports_its_own_connectors(session: Session) -> None:
