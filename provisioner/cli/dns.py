@@ -77,8 +77,9 @@ def export(session: Session, path: Path, form: str, out_dir: Path | None) -> Non
     found = run(export_domains(session, path))
     removing = (zone for zone in found.zones if zone.remove)
     foreign = (_foreign(domain, record) for domain, record in found.foreign)
+    lost = (_lost(name, value) for zone in found.zones for name, value in FORMS[form].lost(zone))
     unanswered = (Diagnostic(f.id, f.summary, f.hint, severity=f.severity) for f in found.unanswered)
-    session.diagnose([*map(_removal, removing), *foreign, *unanswered])
+    session.diagnose([*map(_removal, removing), *foreign, *lost, *unanswered])
     if out_dir is None and len(found.zones) > 1 and not FORMS[form].several:
         what = f"--form {form} has one file for each zone, and {len(found.zones)} zones need changes"
         raise InputError([Diagnostic("EXPORT-ZONES", what, "add --out-dir FOLDER, which gets one file for each zone")])
@@ -110,6 +111,12 @@ def _removal(zone: ZoneExport) -> Diagnostic:
 def _foreign(domain: str, record: DnsRecord) -> Diagnostic:
     what = f"{record} is in a zone that is not the plan's: it is left out. {domain} depends on it"
     return Diagnostic("EXPORT-FOREIGN", what, "ask the owner of that zone to publish it", severity=Severity.WARNING)
+
+
+def _lost(name: str, value: str) -> Diagnostic:
+    what = f'{name} TXT "{visible(value)}" stays, and octoDNS would write it otherwise than it is'
+    fix = "keep this value as your file has it, and merge the others"
+    return Diagnostic("EXPORT-KEPT", what, fix, severity=Severity.WARNING)
 
 
 def _shown(report: DomainReport) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,18 +72,31 @@ def plain(found: ZoneExport) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
+def _octodns_writes(text: str) -> bool:
+    """Whether octoDNS writes a TXT value as it is: it takes a backslash for an escape, and refuses letters beyond ASCII
+    ("chunked-value-rfc", octodns 1.22)."""
+    return text.isascii() and not set(text) & set('"\\')
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form. `several`: the texts of several zones can stand one after the other and still be told apart."""
+    """One form. `several`: the texts of several zones can stand one after the other and still be told apart. `holds`:
+    whether the program that reads it writes a TXT value as it is."""
 
     write: Callable[[ZoneExport], str]
     suffix: str
     several: bool = True
+    holds: Callable[[str], bool] = lambda _: True
+
+    def lost(self, found: ZoneExport) -> Iterator[tuple[str, str]]:
+        """Name and value of each TXT record that stays, and that the program would write otherwise than it is."""
+        for (name, kind), values in found.kept.items():
+            yield from ((name, value) for value in values if kind == "TXT" and not self.holds(value))
 
 
 FORMS: Mapping[str, Form] = {
     "zone": Form(zone_file, ".zone"),
-    "octodns": Form(octodns, ".yaml", several=False),
+    "octodns": Form(octodns, ".yaml", several=False, holds=_octodns_writes),
     "dnscontrol": Form(dnscontrol, ".js"),
     "json": Form(plain, ".json", several=False),
 }

@@ -13,7 +13,7 @@ from octodns.zone import Zone
 
 from provisioner.mail_dns.exporting import ZoneExport
 from provisioner.mail_dns.findings import DnsRecord
-from provisioner.mail_dns.zone import dnscontrol, octodns, plain, zone_file
+from provisioner.mail_dns.zone import FORMS, dnscontrol, octodns, plain, zone_file
 
 RECORDS = (
     DnsRecord("contoso.com", "TXT", "v=spf1 include:spf.protection.outlook.com -all"),
@@ -96,6 +96,13 @@ def test_the_real_octodns_loads_each_zone(tmp_path: Path) -> None:
     }
     (dmarc,) = zones["fabrikam.com"].records
     assert dmarc.values == ["v=DMARC1\\; p=none"]
+
+
+def test_a_value_that_octodns_would_write_otherwise_is_told() -> None:
+    kept = {("contoso.com", "TXT"): ("MS=ms1; x", 'said "yes"', "a\\b", "bücher"), ("contoso.com", "MX"): ("0 bücher",)}
+    found = ZoneExport("contoso.com", (), (), kept)
+    assert [value for _, value in FORMS["octodns"].lost(found)] == ['said "yes"', "a\\b", "bücher"]
+    assert not list(FORMS["zone"].lost(found))
 
 
 def test_names_and_values_cannot_break_out_of_their_field() -> None:
