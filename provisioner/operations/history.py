@@ -136,7 +136,7 @@ def runs_of(path: Path) -> Mapping[str, Run]:
     begun: dict[str, journal.Entry] = {}
     results: dict[str, Counter[str]] = {}
     ended: set[str] = set()
-    actions: dict[str, list[str]] = {}
+    actions: dict[str, dict[str, str]] = {}
     errors: dict[str, str] = {}
     for entry in journal.entries(path):
         if entry["kind"] == "begin":
@@ -147,7 +147,7 @@ def runs_of(path: Path) -> Mapping[str, Run]:
             ended.add(entry["run"])
             errors[entry["run"]] = _error(entry)
         elif entry["kind"] in _ACTIONS:
-            actions.setdefault(entry["run"], []).append(_action(entry))
+            actions.setdefault(entry["run"], {})[_about(entry)] = _action(entry)
     done: dict[str, Counter[str]] = {}
     for deed in journal.deeds(path):
         if deed.status == "begun":
@@ -157,21 +157,29 @@ def runs_of(path: Path) -> Mapping[str, Run]:
     return {
         run: dataclasses.replace(
             _run(entry, run in ended, dict(results.get(run, {})), dict(done.get(run, {}))),
-            actions=tuple(actions.get(run, ())),
+            actions=tuple(actions.get(run, {}).values()),
             error=errors.get(run, ""),
         )
         for run, entry in begun.items()
     }
 
 
-_ACTIONS = {"rotated": "rotated the key of", "dane-sent": "changed inbound DANE of"}
+_ROTATED, _CHANGED = "rotated the key of", "changed inbound DANE of"
+_ACTIONS = {"rotating": _ROTATED, "rotated": _ROTATED, "dane-sending": _CHANGED, "dane-sent": _CHANGED}
 
 
 def _action(entry: journal.Entry) -> str:
-    """What a command other than apply sent, and how that ended where it is not done."""
-    about, status = (str(entry.get(name, "")) for name in ("address", "status"))
+    """What a command other than apply sent, and how that ended where it is not done.
+
+    Of a run that was cut off only that it was about to be sent is known.
+    """
+    status = str(entry.get("status", ""))
     ending = "" if status == "done" else f" ({status or 'unknown'})"
-    return f"{_ACTIONS[entry['kind']]} {about or entry.get('domain', '')}{ending}"
+    return f"{_ACTIONS[entry['kind']]} {_about(entry)}{ending}"
+
+
+def _about(entry: journal.Entry) -> str:
+    return str(entry.get("address") or entry.get("domain", ""))
 
 
 def _error(entry: journal.Entry) -> str:
