@@ -351,7 +351,7 @@ def _row(device: Device, desired: Desired) -> Document:
         "from": ", ".join(device.senders),
         "mailbox": device.mailbox,
         "recipients": device.recipients,
-        "messages_per_day": device.messages_per_day,
+        "messages_per_day": device.messages_per_day or None,
         "move_to": move,
         "how": how,
     }

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from provisioner.model import figures
+from provisioner.model import consequence, figures
 from provisioner.model.document import ChangeDocument, ChangeSetDocument
 from provisioner.render import graph, review
 from provisioner.render.changes import action as action_of
@@ -69,6 +69,7 @@ def render(document: ChangeSetDocument, shown: Shown = PLAIN) -> str:
         command=review.apply_command(document, shown),
         action_of=action_of,
         affected=review.affected,
+        danger_class=lambda word: "widens" if word == consequence.WIDENS else "delete",
         dangers_of=dangers,
         drift=document.get("resource_drift", ()),
         drifted=drifted,

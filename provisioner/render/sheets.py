@@ -144,7 +144,7 @@ def report_csv(document: Document) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in document["depending"]:
-        writer.writerow([csv_cell(row[column]) for column in _COLUMNS])
+        writer.writerow(["" if row[column] is None else csv_cell(row[column]) for column in _COLUMNS])
     for address in document["undeclared_mailboxes"]:
         how = "no device of the plan signs in as it: find out who does, or switch it off"
         writer.writerow(["", "", "", csv_cell(address), "", "", "", how])

@@ -120,6 +120,7 @@ def test_the_report_names_who_depends_on_a_password_and_what_to_move_to(fleet: D
     found = report(fleet, TODAY)
     assert (found["ends"], found["days_left"], found["devices"]) == ("2026-12-31", 38, 7)
     moves = {row["device"]: row["move_to"] for row in found["depending"]}
+    assert all(row["messages_per_day"] is None for row in found["depending"]), "not written is not none"
     assert moves == {"printer": "direct send", "plotter": "SMTP relay"}
     assert found["undeclared_mailboxes"] == ["stray@contoso.com"]
 
