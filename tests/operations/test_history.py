@@ -1,32 +1,64 @@
-"""What the runs of a journal did that were not an apply."""
+"""What the journal says about runs: of apply, and of commands that send something else."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import pytest
+from provisioner.engine import journal
+from provisioner.model import Address
+from provisioner.operations.history import find_run, runs_of
 
-from provisioner.engine.journal import Journal
-from provisioner.operations.history import runs_of
-
-ADDRESS = 'dkim["contoso.com"]'
+ROTATED = {"address": 'dkim["contoso.com"]'}
 
 
-@pytest.mark.parametrize(
-    ("status", "told"),
-    [
-        ("done", f"rotated the key of {ADDRESS}"),
-        ("failed", f"rotated the key of {ADDRESS} (failed)"),
-        (None, f"rotated the key of {ADDRESS} (unknown)"),
-    ],
-)
-def test_a_rotation_is_told_with_its_end_or_that_there_is_none(tmp_path: Path, status: str | None, told: str) -> None:
+def ran(path: Path, run: str, *entries: tuple[str, dict[str, Any]], **end: Any) -> None:
+    with journal.Journal.open(path, run) as record:
+        record.record("begin", tenant="contoso.onmicrosoft.com", tenant_id="1")
+        for kind, facts in entries:
+            record.record(kind, **facts)
+        record.record("end", **end)
+
+
+def test_a_rotation_of_keys_is_told_as_what_it_did(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal.open(path, "run") as record:
-        record.begin((), digest="", owner="", commit="", actor="anna", tenant="contoso", tenant_id="id")
-        record.record("rotating", address=ADDRESS, request={})
-        if status is not None:
-            record.record("rotated", address=ADDRESS, status=status, detail="")
-            record.record("end", converged=True)
-    found = runs_of(path)["run"]
-    assert (found.actions, found.ended) == ((told,), status is not None)
+    ran(path, "one", ("rotated", {**ROTATED, "status": "done"}), converged=True)
+    ran(path, "two", ("rotated", {**ROTATED, "status": "unconfirmed"}), converged=False)
+    ran(path, "three", ("dane-sent", {"domain": "contoso.com", "status": "done"}), converged=True)
+    told = [run.deeds for run in runs_of(path).values()]
+    assert told == [
+        'rotated the key of dkim["contoso.com"]',
+        'rotated the key of dkim["contoso.com"] (unconfirmed)',
+        "changed inbound DANE of contoso.com",
+    ]
+
+
+def test_of_a_run_that_was_cut_off_it_is_told_what_was_about_to_be_sent(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    ran(path, "one", ("rotating", ROTATED), ("rotated", {**ROTATED, "status": "done"}), converged=True)
+    with journal.Journal.open(path, "two") as record:
+        record.record("begin", tenant="contoso.onmicrosoft.com", tenant_id="1")
+        record.record("dane-sending", domain="contoso.com")
+    one, two = runs_of(path).values()
+    assert (one.actions, one.ended) == (('rotated the key of dkim["contoso.com"]',), True)
+    assert (two.actions, two.ended) == (("changed inbound DANE of contoso.com (unknown)",), False)
+
+
+def test_a_run_that_broke_off_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    ran(path, "one", error={"kind": "stale", "text": "the tenant has changed"})
+    ran(path, "two", error="not as this version writes it")
+    assert [run.deeds for run in runs_of(path).values()] == [
+        "changed nothing (the tenant has changed)",
+        "changed nothing",
+    ]
+
+
+def test_the_last_run_to_undo_is_the_last_that_changed_something(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    ran(path, "idle", converged=True)
+    assert find_run(path, "last", changing=True).run == "idle", "where none changed anything, it says so of the last"
+    ran(path, "busy", ("finished", {"address": str(Address("dkim", "x")), "action": "update", "status": "waiting"}))
+    ran(path, "stale", error={"kind": "stale", "text": "another change set follows now"})
+    assert find_run(path, "last").run == "stale"
+    assert find_run(path, "last", changing=True).run == "busy"
