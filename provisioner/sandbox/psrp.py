@@ -2,9 +2,9 @@
 
 Two session configurations are registered. `ExchangeMail` is a JEA endpoint: signed in to Exchange Online beforehand
 with the caller's application, and showing only the cmdlets for sending mail. `Microsoft.PowerShell` is the host's
-ordinary one: Exchange's cmdlets are there after `Connect-ExchangeOnline`. Neither runs script text; the ordinary one of
-a real host would. A user is an application of the tenant, by display name: its password is the application's secret,
-its certificate the application's.
+ordinary one: Exchange's cmdlets are there after `Connect-ExchangeOnline`, and it runs script text (`psrp_script`). A
+user is an application of the tenant, by display name: its password is the application's secret, its certificate the
+application's.
 
 Errors have the shape that the Exchange Online module gives them (DLConversionV2 129). Statements of one pipeline run
 one after the other, and an error ends its statement, not the pipeline, as PowerShell's batches do; with the setting
@@ -16,17 +16,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import datetime as dt
 import hashlib
 import hmac
 import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from psrpcore import (
     CreatePipelineEvent,
     GetAvailableRunspacesEvent,
+    InvalidProtocolVersion,
     PSRPPayload,
     ResetRunspaceStateEvent,
     ServerPipeline,
@@ -49,6 +51,10 @@ from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catal
 from provisioner.sandbox.coverage import not_modelled
 from provisioner.sandbox.faults import Faults, deed, left, whole_body
 from provisioner.sandbox.management_host import ExchangeConnection
+from provisioner.sandbox.psrp_language import LANGUAGE, OF_THE_LANGUAGE
+from provisioner.sandbox.psrp_operations import shown_error
+from provisioner.sandbox.psrp_script import EndedStatementError, Script
+from provisioner.sandbox.psrp_syntax import SyntaxFaultError, UnmodelledError, parse
 from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, write_clixml
 from provisioner.sandbox.tenant import Tenant
 from provisioner.sandbox.throttle import OverQuota
@@ -80,7 +86,8 @@ _JEA_NOUNS = (
 )  # fmt: skip
 # What every restricted session shows (SessionType RestrictedRemoteServer), as far as it makes sense here.
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")
-_ORDINARY = ("Get-Module", "Sort-Object", "Where-Object")  # what an ordinary session has besides, as far as modelled
+# What an ordinary session has besides, as far as modelled.
+_ORDINARY = ("Get-Module", "Sort-Object", "Start-Sleep", "Where-Object", *OF_THE_LANGUAGE)
 _CONNECTING = ("Connect-ExchangeOnline", "Disconnect-ExchangeOnline")
 _ROWS_A_TURN = 20
 _IDLE_POLL_S = 60.0
@@ -112,6 +119,15 @@ class _Output:
         self.changed.set()
 
 
+class _Pipeline(ServerPipeline):
+    """A pipeline that knows which warnings and errors it met."""
+
+    def __init__(self, runspace_pool: ServerRunspacePool, pipeline_id: uuid.UUID) -> None:
+        super().__init__(runspace_pool, pipeline_id)
+        self.warnings: list[str] = []
+        self.errors: list[Shown] = []
+
+
 @dataclass(eq=False)
 class _Shell:
     """One runspace pool of one user."""
@@ -126,6 +142,7 @@ class _Shell:
     runs: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     free: asyncio.Semaphore | None = None
     shown: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
 
     def runspaces(self) -> asyncio.Semaphore:
@@ -190,14 +207,14 @@ class Shells:
     def _command(self, request: WsmanRequest, shell: _Shell) -> bytes:
         command = request.command_id or str(uuid.uuid4()).upper()
         try:
-            pipeline = ServerPipeline(shell.pool, uuid.UUID(command))
+            pipeline = _Pipeline(shell.pool, uuid.UUID(command))
         except ValueError:
             raise wsman.invalid(f"{command} is not a command id") from None
         shell.commands[command] = _Output()
         self._feed(shell, request.payloads, pipeline)
         return wsman.command_taken(request, command)
 
-    def _feed(self, shell: _Shell, payloads: Iterable[bytes], pipeline: ServerPipeline | None = None) -> None:
+    def _feed(self, shell: _Shell, payloads: Iterable[bytes], pipeline: _Pipeline | None = None) -> None:
         """Give PSRP what came, and begin what it asks for. What does not decode ends in a fault."""
         identifier = pipeline.pipeline_id if pipeline else None
         try:
@@ -212,7 +229,7 @@ class Shells:
     def _event(self, shell: _Shell, event: Any) -> None:
         if isinstance(event, CreatePipelineEvent):
             command = str(event.pipeline_id).upper()
-            pipeline = shell.pool.pipeline_table[event.pipeline_id]
+            pipeline = cast("_Pipeline", shell.pool.pipeline_table[event.pipeline_id])
             run = asyncio.create_task(self._run(shell, pipeline, command))
             shell.runs[command] = run
         elif isinstance(event, GetAvailableRunspacesEvent):
@@ -263,7 +280,7 @@ class Shells:
 
     # --- pipelines ---------------------------------------------------------------------------------------------------
 
-    async def _run(self, shell: _Shell, pipeline: ServerPipeline, command: str) -> None:
+    async def _run(self, shell: _Shell, pipeline: _Pipeline, command: str) -> None:
         output = shell.commands[command]
         try:
             async with shell.runspaces():
@@ -287,7 +304,7 @@ class Shells:
                 shell.flush()
                 output.end()
 
-    async def _carry_out(self, shell: _Shell, pipeline: ServerPipeline) -> None:
+    async def _carry_out(self, shell: _Shell, pipeline: _Pipeline) -> None:
         """The statements of a pipeline, up to its end or to the error that ends it."""
         pipeline.start()
         self._show(shell)
@@ -301,34 +318,51 @@ class Shells:
                 _write(pipeline, error)
         pipeline.complete()
 
-    async def _statement(self, shell: _Shell, pipeline: ServerPipeline, commands: Sequence[Any]) -> ErrorRecord | None:
+    async def _statement(self, shell: _Shell, pipeline: _Pipeline, commands: Sequence[Any]) -> ErrorRecord | None:
         """Run the commands of one statement, each with the rows of the one before it. A terminating error is given."""
+        host = _Host(self, shell, pipeline)
+        script = Script(host, LANGUAGE, shell.variables)
         rows: list[Any] | None = None
-        for command in commands:
+        try:
+            for command in commands:
+                if command.is_script and shell.configuration == JEA:
+                    return _record(_no_scripts())
+                if command.is_script:
+                    found: list[Any] = []
+                    try:
+                        await script.run(parse(command.command_text), found, rows)
+                    except EndedStatementError:
+                        rows = found
+                        raise
+                    rows = found
+                    continue
+                name = psrp_commands.real_name(command.command_text)
+                arguments = [(key, plain(value)) for key, value in command.parameters]
+                rows = await script.invoke(name, arguments, rows)
+        except EndedStatementError as ended:
             if command.is_script:
-                return _record(_no_scripts())
-            try:
-                arguments = [(name, plain(value)) for name, value in command.parameters]
-                parameters = psrp_commands.named(command.command_text, arguments)
-            except CmdletError as error:
-                return _error_record(command.command_text, error)[0]
-            try:
-                rows = await self._command_of(shell, pipeline, command.command_text, parameters, rows)
-            except CmdletError as error:
-                ending = _met(pipeline, command.command_text, error, parameters)
-                if ending is not None:
-                    return ending
-                rows = []
-        for number, row in enumerate(rows or [], 1):
+                await self._put_out(shell, pipeline, rows or [])
+            return cast("ErrorRecord", ended.record)
+        except SyntaxFaultError as fault:
+            error = CmdletError("System.Management.Automation.ParseException", str(fault), "ParserError")
+            return _record(error, "ParseError", error.exception_type)
+        except UnmodelledError as part:
+            lacking = f"{part} in a script"
+            self._faults.record("psrp", caller=shell.user, path=shell.configuration, not_modelled=lacking)
+            return _record(_no_scripts())
+        await self._put_out(shell, pipeline, rows or [])
+        return None
+
+    async def _put_out(self, shell: _Shell, pipeline: _Pipeline, rows: Sequence[Any]) -> None:
+        for number, row in enumerate(rows, 1):
             _write_row(pipeline, row)
             if number % _ROWS_A_TURN == 0:
                 shell.flush()
                 await asyncio.sleep(0)
         shell.flush()
-        return None
 
     async def _command_of(
-        self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any], rows: list[Any] | None
+        self, shell: _Shell, pipeline: _Pipeline, name: str, parameters: dict[str, Any], rows: list[Any] | None
     ) -> list[Any]:
         match shell.shown.get(name.lower()):
             case None:
@@ -339,7 +373,7 @@ class Shells:
             case "Get-Command":
                 return psrp_commands.commands(shell.shown.values(), parameters)
             case "Measure-Object":
-                return [psrp_commands.measure(rows, parameters)]
+                return [psrp_commands.measure(rows, parameters, restricted=shell.configuration == JEA)]
             case "Select-Object":
                 return psrp_commands.select(rows, parameters, restricted=shell.configuration == JEA)
             case "Where-Object":
@@ -348,6 +382,9 @@ class Shells:
                 return psrp_commands.sort(rows, parameters)
             case "Get-Module":
                 return psrp_commands.modules(parameters)
+            case "Start-Sleep":
+                await self._pass(psrp_commands.seconds(parameters))
+                return []
             case "Out-Default":
                 return rows if rows is not None else [parameters.get("InputObject")]
             case "Exit-PSSession":
@@ -367,7 +404,7 @@ class Shells:
                 return await self._for_each(shell, pipeline, cmdlet, parameters, rows)
 
     async def _for_each(
-        self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any], rows: list[Any]
+        self, shell: _Shell, pipeline: _Pipeline, name: str, parameters: dict[str, Any], rows: list[Any]
     ) -> list[Any]:
         """A cmdlet once for each object of the pipeline. One that is refused does not keep the others from it."""
         found: list[Any] = []
@@ -384,9 +421,7 @@ class Shells:
                     raise
         return found
 
-    async def _cmdlet(
-        self, shell: _Shell, pipeline: ServerPipeline, name: str, parameters: dict[str, Any]
-    ) -> list[Any]:
+    async def _cmdlet(self, shell: _Shell, pipeline: _Pipeline, name: str, parameters: dict[str, Any]) -> list[Any]:
         """One of Exchange's cmdlets, with whatever a fault wants to happen to it."""
         caller = shell.connection.caller()
         write = not name.lower().startswith(("get-", "test-"))
@@ -412,6 +447,7 @@ class Shells:
         entry["executed"] = True
         if do.get("run_then_close"):
             raise _ShellLostError
+        pipeline.warnings += result.warnings
         if psrp_commands.action(parameters, "WarningAction") not in psrp_commands.QUIET:
             for warning in result.warnings:
                 pipeline.write_warning(warning)
@@ -464,6 +500,55 @@ class Shells:
         shell.shown = {name.lower(): name for name in names}
 
 
+class _Host:
+    """What a script does in its session."""
+
+    def __init__(self, shells: Shells, shell: _Shell, pipeline: _Pipeline) -> None:
+        self._shells, self._shell, self._pipeline = shells, shell, pipeline
+        self.warnings, self.errors = pipeline.warnings, pipeline.errors
+
+    async def command(self, name: str, parameters: dict[str, Any], rows: list[Any] | None) -> list[Any]:
+        """Run a command of the session. Raises EndedStatementError."""
+        try:
+            return await self._shells._command_of(self._shell, self._pipeline, name, parameters, rows)
+        except CmdletError as error:
+            record = _met(self._pipeline, name, error, parameters)
+            if record is None:
+                return []
+            stops = psrp_commands.action(parameters, "ErrorAction") == "stop"
+            text = record.Exception.Message.removeprefix(_STOPPED)
+            raise EndedStatementError(record, text, everything=stops) from None
+
+    def refused(self, name: str, error: CmdletError) -> EndedStatementError:
+        """An error that ends its statement."""
+        short = error.exception_type.rpartition(".")[2].removesuffix("Exception")
+        if name.lower() in LANGUAGE:
+            record = _record(error, f"{short},{name}", error.exception_type, name)
+        elif name:
+            record = _error_record(name, error)[0]
+        else:
+            record = _record(error, short, error.exception_type)
+        return EndedStatementError(record, error.message, everything=False)
+
+    def write_error(self, record: Any) -> None:
+        """Put a record into the stream of errors."""
+        _write(self._pipeline, record)
+
+    def write_warning(self, message: str) -> None:
+        """Put a text into the stream of warnings."""
+        self.warnings.append(message)
+        self._pipeline.write_warning(message)
+
+    def write_information(self, message: str) -> None:
+        """Put a text into the stream of information, which clients of PowerShell 5.1 and later have."""
+        with contextlib.suppress(InvalidProtocolVersion):
+            self._pipeline.write_information(message, "Write-Host", tags=["PSHOST"])
+
+    def now(self) -> dt.datetime:
+        """The time by the tenant's clock."""
+        return self._shells._tenant.clock.now()
+
+
 _THROTTLING = "Microsoft.Exchange.AdminApi.ThrottlingException"
 _MODULE_RETRIES = 5
 _LOOK_S = 0.02
@@ -482,7 +567,7 @@ def _statements(commands: Iterable[Any]) -> Iterable[list[Any]]:
         yield statement
 
 
-def _write_row(pipeline: ServerPipeline, row: Any) -> None:
+def _write_row(pipeline: _Pipeline, row: Any) -> None:
     """Write an object of the output."""
     content = clixml(row) if isinstance(row, Shown) else None
     if content is not None:
@@ -491,11 +576,12 @@ def _write_row(pipeline: ServerPipeline, row: Any) -> None:
         pipeline.write_output(powershell_row(row) if isinstance(row, Shown) else row)
 
 
-def _write(pipeline: ServerPipeline, record: ErrorRecord) -> None:
+def _write(pipeline: _Pipeline, record: ErrorRecord) -> None:
+    pipeline.errors.append(shown_error(record))
     pipeline.prepare_message(record, message_type=PSRPMessageType.ErrorRecord)
 
 
-def _met(pipeline: ServerPipeline, name: str, error: CmdletError, parameters: Mapping[str, Any]) -> ErrorRecord | None:
+def _met(pipeline: _Pipeline, name: str, error: CmdletError, parameters: Mapping[str, Any]) -> ErrorRecord | None:
     """Do with an error what `-ErrorAction` says; the record where it ends the statement.
 
     What ends it anyway, such as parameters that do not bind, is not the action's affair (about_CommonParameters).
@@ -507,7 +593,9 @@ def _met(pipeline: ServerPipeline, name: str, error: CmdletError, parameters: Ma
     if action == "stop":
         stopped = CmdletError(error.exception_type, _STOPPED + _text_of(error), error.category)
         return _record(stopped, exception="System.Management.Automation.ActionPreferenceStopException")
-    if action not in psrp_commands.QUIET:
+    if action == "silentlycontinue":
+        pipeline.errors.append(shown_error(record))
+    elif action not in psrp_commands.QUIET:
         _write(pipeline, record)
     return None
 

@@ -2,8 +2,7 @@
 
 A restricted session (SessionType RestrictedRemoteServer) has proxies of a few commands, which take little: its
 Select-Object takes -InputObject and -Property alone (PowerShell, CommandMetadata.cs, GetRestrictedSelectObject). An
-ordinary session has the commands themselves. Of Where-Object the comparisons are modelled (`-Property P -EQ -Value V`),
-script blocks are not: neither session runs script text.
+ordinary session has the commands themselves. Those that take script blocks are in `psrp_script`.
 
 Positions and parameters that take pipeline input are those of Microsoft's pages (`cmdlets/published.json`).
 """
@@ -25,18 +24,71 @@ MODULE, MODULE_VERSION = "ExchangeOnlineManagement", "3.9.2"
 
 # In what order each command takes arguments without a name (PowerShell's own pages).
 _POSITIONS: Mapping[str, tuple[str, ...]] = {
+    "convertto-json": ("InputObject",),
     "get-command": ("Name",),
     "get-module": ("Name",),
+    "group-object": ("Property",),
+    "import-module": ("Name",),
     "measure-object": ("Property",),
+    "new-object": ("TypeName", "ArgumentList"),
     "select-object": ("Property",),
     "sort-object": ("Property",),
+    "start-sleep": ("Seconds",),
     "where-object": ("Property", "Value"),
 }
 _LIKE_IN_SCRIPTS = frozenset({
-    "convertto-json", "convertto-csv", "export-clixml", "export-csv", "foreach-object", "format-list", "format-table",
-    "get-member", "group-object", "import-module", "out-file", "out-null", "out-string", "write-host", "write-output",
+    "add-member", "convertfrom-json", "convertto-csv", "convertto-html", "export-clixml", "export-csv", "format-list",
+    "format-table", "get-content", "get-member", "import-csv", "out-file", "out-string", "set-content", "set-variable",
 })  # fmt: skip
 """Commands of PowerShell that scripts for Exchange use and that are not modelled in an ordinary session."""
+_ALIASES: Mapping[str, str] = {
+    "%": "ForEach-Object", "foreach": "ForEach-Object", "?": "Where-Object", "where": "Where-Object",
+    "select": "Select-Object", "sort": "Sort-Object", "measure": "Measure-Object", "group": "Group-Object",
+    "echo": "Write-Output", "write": "Write-Output", "gcm": "Get-Command", "gmo": "Get-Module",
+    "ipmo": "Import-Module", "sleep": "Start-Sleep", "fl": "Format-List", "ft": "Format-Table", "gm": "Get-Member",
+    "epcsv": "Export-Csv", "ipcsv": "Import-Csv", "gc": "Get-Content", "cat": "Get-Content", "type": "Get-Content",
+}  # fmt: skip
+_SWITCHES: Mapping[str, frozenset[str]] = {
+    "convertto-json": frozenset({"compress", "asarray", "enumsasstrings"}),
+    "get-module": frozenset({"listavailable", "all"}),
+    "group-object": frozenset({"noelement", "asstring", "ashashtable"}),
+    "import-module": frozenset({"force", "global", "passthru", "disablenamechecking"}),
+    "measure-object": frozenset({"sum", "average", "maximum", "minimum"}),
+    "select-object": frozenset({"unique"}),
+    "sort-object": frozenset({"descending", "unique"}),
+    "write-host": frozenset({"nonewline"}),
+    "write-output": frozenset({"noenumerate"}),
+}
+
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "convertto-json": ("InputObject", "Depth", "Compress", "AsArray", "EnumsAsStrings"),
+    "foreach-object": ("Begin", "Process", "End", "MemberName", "InputObject"),
+    "group-object": ("Property", "InputObject", "NoElement", "AsHashTable", "AsString"),
+    "measure-object": ("Property", "InputObject", "Sum", "Average", "Maximum", "Minimum"),
+    "select-object": (
+        "Property", "ExcludeProperty", "ExpandProperty", "First", "Last", "Skip", "SkipLast", "Unique", "InputObject",
+    ),
+    "sort-object": ("Property", "Descending", "Unique", "InputObject"),
+    "start-sleep": ("Seconds", "Milliseconds"),
+}  # fmt: skip
+"""What commands of PowerShell take, as far as a beginning of a name is looked for."""
+
+
+def real_name(name: str) -> str:
+    """The command that an alias of PowerShell stands for."""
+    return _ALIASES.get(name.lower(), name)
+
+
+def is_switch(command: str, name: str) -> bool:
+    """Whether a parameter is one without a value. Raises CmdletError where it may be one of several."""
+    low = command.lower()
+    if low == "where-object" and name.lower() in {*COMPARISONS, "not"}:
+        return True
+    whole = _whole(command, name)
+    if whole.lower() in _SWITCHES.get(low, ()) or whole in {"Verbose", "Debug", "Confirm", "WhatIf"}:
+        return True
+    facts = published().cmdlets.get(low, {})
+    return any(own.lower() == whole.lower() and fact.get("type") == "SwitchParameter" for own, fact in facts.items())
 
 
 def lacking(name: str) -> str:
@@ -79,8 +131,10 @@ def _whole(command: str, name: str) -> str:
     """The parameter that a beginning of its name means, as far as one alone begins so. Raises CmdletError."""
     if name.lower() in _SHORT:
         return _SHORT[name.lower()]
-    known = list(dict.fromkeys((*published().cmdlets.get(command.lower(), ()), *_SHORT.values(), "ResultSize")))
-    if any(own.lower() == name.lower() for own in known) or not published().is_cmdlet(command):
+    low = command.lower()
+    own_names = _PARAMETERS.get(low) or (*published().cmdlets.get(low, ()), "ResultSize")
+    known = list(dict.fromkeys((*own_names, *_SHORT.values())))
+    if any(own.lower() == name.lower() for own in known) or not (low in _PARAMETERS or published().is_cmdlet(command)):
         return name
     meant = [own for own in known if own.lower().startswith(name.lower())]
     if len(meant) > 1:
@@ -122,7 +176,7 @@ def with_input(command: str, parameters: Mapping[str, Any], row: Any) -> dict[st
     if isinstance(row, str):
         found: dict[str, Any] = {"Identity": row} if "Identity" in takes else {}
     else:
-        shown = {name.lower(): value for name, value in _as_shown(row).properties.items()}
+        shown = {name.lower(): value for name, value in as_shown(row).properties.items()}
         found = {name: shown[name.lower()] for name in takes if shown.get(name.lower()) is not None}
     if not found:
         text = (
@@ -148,16 +202,55 @@ def commands(visible: Iterable[str], parameters: Mapping[str, Any]) -> list[PSCu
     ]
 
 
-def measure(rows: list[Any] | None, parameters: Mapping[str, Any]) -> PSCustomObject:
-    """Measure-Object: how many there are; a restricted session's proxy of it knows InputObject only."""
-    count = len(rows) if rows is not None else int("InputObject" in parameters)
-    shown = PSCustomObject(Count=count, Average=None, Sum=None, Maximum=None, Minimum=None, Property=None)
+def measure(rows: list[Any] | None, parameters: Mapping[str, Any], *, restricted: bool) -> PSCustomObject:
+    """Measure-Object: how many there are, and of a property what is asked. Raises CmdletError.
+
+    A restricted session's proxy of it knows InputObject only.
+    """
+    takes = {"inputobject"} if restricted else {"inputobject", "property", "sum", "average", "maximum", "minimum"}
+    given = _given(parameters, takes)
+    count: Any = len(rows) if rows is not None else int("inputobject" in given)
+    figures: dict[str, Any] = dict.fromkeys(("average", "sum", "maximum", "minimum"))
+    name = given.get("property")
+    if rows is not None and (name is not None or any(given.get(figure, False) is not False for figure in figures)):
+        values = [_property(row, str(name)) if name is not None else row for row in rows]
+        values = [value for value in values if value is not None]
+        count = len(values)
+        figures.update(_figures(values, given))
+    shown = PSCustomObject(
+        Count=count,
+        Average=figures["average"],
+        Sum=figures["sum"],
+        Maximum=figures["maximum"],
+        Minimum=figures["minimum"],
+        Property=name,
+    )
     shown.PSObject.type_names = [
         "Deserialized.Microsoft.PowerShell.Commands.GenericMeasureInfo",
         "Deserialized.Microsoft.PowerShell.Commands.MeasureInfo",
         *shown.PSTypeNames,
     ]
     return shown
+
+
+def _property(row: Any, name: str) -> Any:
+    return next((value for own, value in as_shown(row).properties.items() if own.lower() == name.lower()), None)
+
+
+def _figures(values: list[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those asked for of Sum, Average, Maximum and Minimum."""
+    asked = {name for name in ("sum", "average", "maximum", "minimum") if given.get(name, False) is not False}
+    found: dict[str, Any] = {}
+    if values and asked & {"maximum", "minimum"}:
+        order = sorted(values, key=rank)
+        found |= {"maximum": order[-1], "minimum": order[0]}
+    if values and asked & {"sum", "average"}:
+        wrong = next((v for v in values if isinstance(v, bool) or not isinstance(v, int | float)), None)
+        if wrong is not None:
+            text = f'Input object "{wrong}" is not numeric.'
+            raise CmdletError("System.Management.Automation.PSInvalidCastException", text, "InvalidType")
+        found |= {"sum": float(sum(values)), "average": sum(values) / len(values)}
+    return {name: value for name, value in found.items() if name in asked}
 
 
 _SELECTABLE = (
@@ -184,7 +277,7 @@ def select(rows: list[Any] | None, parameters: Mapping[str, Any], *, restricted:
         )
         raise CmdletError("System.Management.Automation.ParameterBindingValidationException", text, "InvalidData")
     shown = _columns(_some(found, given), names, given)
-    return _once(shown) if given.get("unique", False) is not False else shown
+    return once(shown) if given.get("unique", False) is not False else shown
 
 
 _SELECTS = frozenset({
@@ -193,7 +286,8 @@ _SELECTS = frozenset({
 
 
 def _given(parameters: Mapping[str, Any], takes: Iterable[str]) -> dict[str, Any]:
-    given = {name.lower(): value for name, value in parameters.items()}
+    common = {name.lower() for name in _SHORT.values()}
+    given = {name.lower(): value for name, value in parameters.items() if name.lower() not in common}
     unknown = sorted(set(given) - set(takes))
     if unknown:
         text = f"A parameter cannot be found that matches parameter name '{unknown[0]}'."
@@ -233,11 +327,11 @@ def _number(given: Mapping[str, Any], name: str) -> int | None:
 def _columns(rows: list[Any], names: Sequence[str], given: Mapping[str, Any]) -> list[Any]:
     expanded = given.get("expandproperty")
     if expanded is not None:
-        return [value for row in rows for value in _expanded(_as_shown(row), str(expanded))]
+        return [value for row in rows for value in _expanded(as_shown(row), str(expanded))]
     left_out = given.get("excludeproperty")
     if not names and left_out is None:
         return rows
-    shown = [selected(_as_shown(row), names or ["*"]) for row in rows]
+    shown = [selected(as_shown(row), names or ["*"]) for row in rows]
     left_out = left_out if isinstance(left_out, list) else [left_out] if left_out else []
     patterns = [str(name).lower() for name in left_out]
 
@@ -255,7 +349,7 @@ def _expanded(row: Shown, name: str) -> list[Any]:
     raise CmdletError("System.Management.Automation.PSArgumentException", text, "InvalidArgument")
 
 
-def _once(rows: list[Any]) -> list[Any]:
+def once(rows: list[Any]) -> list[Any]:
     found: dict[str, Any] = {}
     for row in rows:
         found.setdefault(repr(dict(row.properties)) if isinstance(row, Shown) else repr(row), row)
@@ -269,32 +363,32 @@ def sort(rows: list[Any] | None, parameters: Mapping[str, Any]) -> list[Any]:
     names = [str(name).lower() for name in (asked if isinstance(asked, list) else [asked])]
 
     def key(row: Any) -> tuple[tuple[int, float, str], ...]:
-        shown = {name.lower(): value for name, value in _as_shown(row).properties.items()}
-        return tuple(_rank(shown.get(name)) for name in names)
+        shown = {name.lower(): value for name, value in as_shown(row).properties.items()}
+        return tuple(rank(shown.get(name)) for name in names)
 
     found = sorted(rows or [], key=key, reverse=given.get("descending", False) is not False)
-    return _once(found) if given.get("unique", False) is not False else found
+    return once(found) if given.get("unique", False) is not False else found
 
 
 def where(rows: list[Any] | None, parameters: Mapping[str, Any]) -> list[Any]:
     """Where-Object with one comparison of a property. Raises CmdletError."""
-    given = _given(parameters, {"property", "value", "inputobject", "not", *_COMPARISONS})
-    words = [word for word in _COMPARISONS if word in given]
+    given = _given(parameters, {"property", "value", "inputobject", "not", *COMPARISONS})
+    words = [word for word in COMPARISONS if word in given]
     name = str(given.get("property") or "").lower()
     if not name or len(words) > 1:
         text = "Parameter set cannot be resolved using the specified named parameters."
         raise CmdletError("System.Management.Automation.ParameterBindingException", text, "InvalidArgument")
 
     def fits(row: Any) -> bool:
-        shown = {own.lower(): value for own, value in _as_shown(row).properties.items()}
+        shown = {own.lower(): value for own, value in as_shown(row).properties.items()}
         if not words:
-            return _truth(shown.get(name)) is not ("not" in given)
-        return _COMPARISONS[words[0]](shown.get(name), given.get("value"))
+            return truth(shown.get(name)) is not ("not" in given)
+        return COMPARISONS[words[0]](shown.get(name), given.get("value"))
 
     return [row for row in rows or [] if fits(row)]
 
 
-def _rank(value: Any) -> tuple[int, float, str]:
+def rank(value: Any) -> tuple[int, float, str]:
     """By what a value is sorted: null first, numbers as numbers, all else as text without case."""
     if value is None:
         return 0, 0.0, ""
@@ -308,16 +402,16 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _truth(value: Any) -> bool:
-    return bool(value) if not isinstance(value, list) else any(_truth(item) for item in value) or len(value) > 1
+def truth(value: Any) -> bool:
+    return bool(value) if not isinstance(value, list) else any(truth(item) for item in value) or len(value) > 1
 
 
-def _equal(left: Any, right: Any) -> bool:
+def equal(left: Any, right: Any) -> bool:
     """-eq: the type of the left side decides, and texts have no case (about_Comparison_Operators)."""
     if isinstance(left, list):
-        return any(_equal(item, right) for item in left)
+        return any(equal(item, right) for item in left)
     if isinstance(left, bool):
-        return left is (right if isinstance(right, bool) else _truth(right))
+        return left is (right if isinstance(right, bool) else truth(right))
     if isinstance(left, int | float) and not isinstance(right, bool):
         try:
             return left == float(right)
@@ -349,16 +443,16 @@ def _matches(left: Any, right: Any) -> bool:
 
 
 def _contains(left: Any, right: Any) -> bool:
-    return any(_equal(item, right) for item in (left if isinstance(left, list) else [left]))
+    return any(equal(item, right) for item in (left if isinstance(left, list) else [left]))
 
 
-_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "eq": _equal,
-    "ne": lambda left, right: not _equal(left, right),
-    "gt": lambda left, right: not _less(left, right) and not _equal(left, right),
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": equal,
+    "ne": lambda left, right: not equal(left, right),
+    "gt": lambda left, right: not _less(left, right) and not equal(left, right),
     "ge": lambda left, right: not _less(left, right),
     "lt": _less,
-    "le": lambda left, right: _less(left, right) or _equal(left, right),
+    "le": lambda left, right: _less(left, right) or equal(left, right),
     "like": _like,
     "notlike": lambda left, right: not _like(left, right),
     "match": _matches,
@@ -368,6 +462,12 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "in": lambda left, right: _contains(right, left),
     "notin": lambda left, right: not _contains(right, left),
 }
+
+
+def seconds(parameters: Mapping[str, Any]) -> float:
+    """How long Start-Sleep sleeps. Raises CmdletError."""
+    given = _given(parameters, {"seconds", "milliseconds"})
+    return float(given.get("seconds") or 0) + float(given.get("milliseconds") or 0) / 1000
 
 
 def modules(parameters: Mapping[str, Any]) -> list[PSCustomObject]:
@@ -380,7 +480,7 @@ def modules(parameters: Mapping[str, Any]) -> list[PSCustomObject]:
     return [PSCustomObject(Name=MODULE, Version=MODULE_VERSION, ModuleType="Script", Path="")]
 
 
-def _as_shown(row: Any) -> Shown:
+def as_shown(row: Any) -> Shown:
     """An object of the pipeline with its properties; a text has its Length."""
     if isinstance(row, Shown):
         return row

@@ -201,6 +201,8 @@ def _typed(name: str, value: Any) -> Any:
             return [_typed("", item) for item in value]
         case dict():
             return {key: _typed("", item) for key, item in value.items()}
+        case Shown():
+            return powershell_row(value)
         case _:
             return str(value)
 

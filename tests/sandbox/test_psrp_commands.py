@@ -40,6 +40,11 @@ def restricted(sandbox: Running) -> Iterator[RunspacePool]:
         yield pool
 
 
+def ordinary_session(sandbox: Running) -> contextlib.AbstractContextManager[RunspacePool]:
+    """A session that is not connected to Exchange yet."""
+    return _pool(sandbox, sandbox.endpoints["psrp_host_configuration"])
+
+
 @contextlib.contextmanager
 def _pool(sandbox: Running, configuration: str) -> Iterator[RunspacePool]:
     address = urlsplit(sandbox.endpoints["psrp"])
@@ -119,7 +124,7 @@ def test_a_restricted_session_refuses_what_an_ordinary_one_selects(sandbox: Runn
         output, (error,) = run(restricted, ("Get-AcceptedDomain", {}, []), command)
         assert output == []
         assert refusal in error
-    with _pool(sandbox, sandbox.endpoints["psrp_host_configuration"]) as ordinary:
+    with ordinary_session(sandbox) as ordinary:
         (module,), errors = run(ordinary, ("Get-Module", {"ListAvailable": True}, ["Exchange*"]))
         assert (errors, module.extended_properties["Name"]) == ([], "ExchangeOnlineManagement")
         (count,), _ = run(
