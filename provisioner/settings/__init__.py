@@ -181,7 +181,7 @@ class Endpoints(_Part):
     graph: BaseAddress | None = Field(None, description="Microsoft Graph, `https://HOST`.")
     exchange: BaseAddress | None = Field(None, description="The Exchange admin API, `https://HOST`.")
     smtp_submission: HostAndPort | None = Field(
-        None, description="`HOST:PORT` instead of the cloud's submission host, smtp.office365.com:587."
+        None, description="`HOST:PORT` instead of the cloud's host for client submission."
     )
     smtp_hve: HostAndPort | None = Field(None, description="`HOST:PORT` instead of the host of High Volume Email.")
     smtp_mx: HostAndPort | None = Field(None, description="`HOST:PORT` instead of the MX hosts.")

@@ -16,7 +16,6 @@ import argparse
 import gc
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -141,7 +140,6 @@ class Loop:
             mock.patch.object(in_process, "_LIMIT_S", 3_600)
         )  # of waiting: the machine may be busy
         self._stack.enter_context(mock.patch("os.fsync"))  # nothing here pulls a plug
-        self._stack.enter_context(mock.patch.dict(os.environ, HVE_PASSWORD="Only-in-the-environment-1"))
         self._stack.enter_context(mock.patch("provisioner.cli.apply.load_saved", self._load))
         self.shop: Shop = self._stack.enter_context(open_shop(self.folder, SEED))
         (self.folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
@@ -221,6 +219,7 @@ class Loop:
         (self.folder / "found.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "state", ignore_errors=True)
         environment = {
+            "HVE_PASSWORD": "Only-in-the-environment-1",
             "PROVISIONER_TIMEOUTS__CONFIRM_S": "15",
             "PROVISIONER_TIMEOUTS__RETRY_S": "15",
             **more,
