@@ -132,7 +132,7 @@ def named_among(rows: Sequence[Row], columns: Sequence[str], meant: frozenset[st
 
     One look at all of them together comes first: of most pages no row is meant.
     """
-    plain = _plain_names(rows, columns)
+    plain = _plain_names(rows, columns) if meant else ()
     if not meant or (plain and meant.isdisjoint(plain)):
         return lambda _row: False
     return lambda row: is_named(row, columns, meant)
@@ -154,7 +154,7 @@ def is_named(row: Row, columns: Sequence[str], meant: frozenset[str]) -> bool:
 _NOT_PLAIN = ("xn--", ".\0", " \0", "\0 ", "\t", "\n")
 
 
-def _plain_names(rows: Iterable[Row], columns: Sequence[str]) -> Sequence[str]:
+def _plain_names(rows: Sequence[Row], columns: Sequence[str]) -> Sequence[str]:
     """The names of rows, and other texts; none, where one of them is not canonical in lower case, or is not text."""
     proxies = [row.get("EmailAddresses") or () for row in rows]
     if not all([isinstance(each, list | tuple) for each in proxies]):  # noqa: C419 - a generator costs more
