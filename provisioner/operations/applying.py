@@ -120,6 +120,9 @@ def _follows(context: Context, saved: Saved, path: Path, selection: Selection) -
     What was observed is compared with the tenant later (`rejudge`). Scope and lifted guards must be those of the
     selection, since the plan does not hold them, and ids of earlier runs those of the journal here.
     """
+    if saved.found.basis is not None and saved.found.basis.desired.undoes:
+        what = f"{saved.name} undoes a run: no plan leads to it"
+        raise ChangeSetStale(what, hint="review it, and apply it by its digest: --expect-digest")
     prepared, given = prepare(context, path, selection), selection.waivers()
     lifted = saved.found.basis.waivers if saved.found.basis else ()
     waivers = [waiver for waiver in lifted if waiver in given]

@@ -193,6 +193,8 @@ def test_history_tells_what_was_done_and_rollback_undoes_it(shop: Shop) -> None:
     assert shop.run("history", "verify").returncode == 0
 
     back = shop.on_tenant("rollback", "last", "-o", "back.json")
+    with_plan = shop.on_tenant("apply", "back.json", "--plan", "plan.yaml")
+    assert (with_plan.returncode, "back.json undoes a run: no plan leads to it" in with_plan.stderr) == (7, True)
     assert back.returncode == 0, back.stderr
     assert "Rollback: 0 to add, 1 to change, 1 to destroy." in back.stdout
     assert f"Rollback of run {runs[0]['run']}" in back.stderr
