@@ -1,8 +1,8 @@
 """What one cmdlet returned, as `Get-X | ConvertTo-Json` writes it: which cmdlet that was, told by the columns.
 
 PowerShell writes one object without a list around it, Windows PowerShell 5 wraps a list that it took from a variable in
-`{"value": [...], "Count": n}` (PowerShell issue 3153), and both write dates as `/Date(ms)/` or ISO text. A column that
-holds a list has a lone text where somebody had joined it, which is taken for a list of one.
+`{"value": [...], "Count": n}` (PowerShell issue 3153), that of a column too, and both write dates as `/Date(ms)/` or ISO
+text. A column that holds a list has a lone text where somebody had joined it, which is taken for a list of one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ _ENOUGH = 0.5
 
 def rows_of(document: Any) -> list[Row] | None:
     """The rows of a listing; None for what is none."""
-    if isinstance(document, Mapping) and set(document) == {"value", "Count"}:
-        document = document["value"]
+    document = _unwrapped(document)
     entries = document if isinstance(document, list) else [document]
     if not entries or not all(isinstance(entry, Mapping) and entry for entry in entries):
         return None
     return [{str(name): value for name, value in entry.items()} for entry in entries]
+
+
+def _unwrapped(value: Any) -> Any:
+    """A list without what Windows PowerShell 5 wraps around it."""
+    return value["value"] if isinstance(value, Mapping) and set(value) == {"value", "Count"} else value
 
 
 def converted(document: Any) -> dict[str, Any] | None:
@@ -50,6 +54,7 @@ def noun_of(row: Row) -> Noun | None:
 
 
 def with_lists(noun: Noun, row: Row) -> Row:
-    """The row with a list of one where a column of lists has a lone text."""
+    """The row with a list of one where a column of lists has a lone text, and with lists that are not wrapped."""
     lists = {column for column, value in noun.columns.items() if isinstance(value, list)}
-    return {name: [value] if name in lists and isinstance(value, str) else value for name, value in row.items()}
+    plain = {name: _unwrapped(value) for name, value in row.items()}
+    return {name: [value] if name in lists and isinstance(value, str) else value for name, value in plain.items()}

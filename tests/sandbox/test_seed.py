@@ -329,15 +329,21 @@ CONNECTOR = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["list", "one", "windows powershell"])
+WRAPPED = {**CONNECTOR, "SenderIPAddresses": {"value": ["192.0.2.5"], "Count": 1}, "EFUsers": {"value": [], "Count": 0}}
+
+
+@pytest.mark.parametrize("form", ["list", "one", "windows powershell", "wrapped columns"])
 def test_what_one_cmdlet_returned_is_known_by_its_columns(form: str, tmp_path: Path) -> None:
-    document = {"list": [CONNECTOR], "one": CONNECTOR, "windows powershell": {"value": [CONNECTOR], "Count": 1}}[form]
+    wrapped = {"value": [CONNECTOR], "Count": 1}
+    forms = {"list": [CONNECTOR], "one": CONNECTOR, "windows powershell": wrapped, "wrapped columns": [WRAPPED]}
+    document = forms[form]
     (tmp_path / "connectors.json").write_bytes(json.dumps(document).encode("utf-16"))
     tenant = Tenant()
     for seed in ({"sandbox": 1}, tmp_path / "connectors.json"):
         tenant.merge(load_seed(seed))
     (row,) = get(tenant, "Get-InboundConnector")
     assert (row["Name"], row["SenderIPAddresses"], row["RequireTls"]) == ("hq", ["192.0.2.5"], True)
+    assert row["EFUsers"] == []
 
 
 @pytest.mark.parametrize("odd", [[{"a": 1}], [{}], [3], {"value": [], "Count": 0}, {"Name": "x", "Enabled": True}])
