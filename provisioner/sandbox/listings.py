@@ -1,8 +1,8 @@
 """What one cmdlet returned, as `Get-X | ConvertTo-Json` writes it: which cmdlet that was, told by the columns.
 
 PowerShell writes one object without a list around it, Windows PowerShell 5 wraps a list that it took from a variable in
-`{"value": [...], "Count": n}` (PowerShell issue 3153), that of a column too, and both write dates as `/Date(ms)/` or ISO
-text. A column that holds a list has a lone text where somebody had joined it, which is taken for a list of one.
+`{"value": [...], "Count": n}` (PowerShell issue 3153), that of a column too, and both write dates as `/Date(ms)/` or
+ISO text. A column that holds a list has a lone text where somebody had joined it, which is taken for a list of one.
 """
 
 from __future__ import annotations
