@@ -61,6 +61,7 @@ class GraphService:
         self._tenant = tenant
         self._queries = Queries(tenant)
         users, directory = Users(tenant, self._queries), Directory(tenant, self._queries)
+        self.user_info = users.info
         # By the first segment, and the number of segments where that matters.
         self._rooms: Mapping[str, Callable[[Call], Reply]] = {
             "users": users.answer,

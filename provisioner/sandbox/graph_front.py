@@ -87,6 +87,9 @@ class _GraphFront:
         columns |= {"caller": claims["appid"], "write": request.method == "PATCH"}
         # The SDK asks for `/v1.0//users`; the service forgives the second slash, so empty segments are dropped.
         segments = _split_path(request.scope.get("raw_path", b"").decode("ascii") or request.url.path)
+        if segments == ("oidc", "userinfo") and request.method in {"GET", "POST"}:
+            columns["write"] = False
+            return self._service.user_info(str(claims["oid"]) if "scp" in claims else "")
         if not segments or segments[0] not in {"v1.0", "beta"}:
             raise bad_request(f"Invalid version: {segments[0] if segments else ''}", "BadRequest")
         base = f"{request.url.scheme}://{request.url.netloc}/{segments[0]}"

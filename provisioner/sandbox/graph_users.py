@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provisioner.sandbox import graph_directory as directory
-from provisioner.sandbox.graph_calls import Call, Reply, Row, bad_request, context_of, no_segment, not_found
+from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, no_segment, not_found
 from provisioner.sandbox.graph_expand import Related, objects
 from provisioner.sandbox.graph_mail import messages_answer
 from provisioner.sandbox.graph_queries import Queries
@@ -73,6 +73,25 @@ class Users:
             return self.answer(own)
         call.need(_READ_SELF)
         return self._queries.one(own, USER_SET, find_user(self._tenant, call.user), self._relations())
+
+    def info(self, user_id: str) -> Reply:
+        """Who signed in, as the UserInfo endpoint of OpenID Connect tells it. Raises GraphError.
+
+        Learn, "Microsoft identity platform UserInfo endpoint": these six claims, for a person's token. The refusal of
+        an application's is ours.
+        """
+        if not user_id:
+            raise GraphError(401, "InvalidAuthenticationToken", "The token is not one of a user who signed in.")
+        user = find_user(self._tenant, user_id)
+        claims = {
+            "sub": user["id"],
+            "name": user.get("displayName"),
+            "family_name": user.get("surname"),
+            "given_name": user.get("givenName"),
+            "picture": "https://graph.microsoft.com/v1.0/me/photo/$value",
+            "email": user.get("mail"),
+        }
+        return Reply(200, {name: value for name, value in claims.items() if value is not None})
 
     def _users(self, call: Call) -> Reply:
         call.need(READ)

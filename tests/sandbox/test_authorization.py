@@ -90,6 +90,13 @@ def test_a_web_application_redeems_the_code_that_the_browser_brings(sandbox: Run
     answer = fields_of(page)
     token = app.acquire_token_by_auth_code_flow(flow, answer)
     assert token["id_token_claims"]["preferred_username"] == ADMIN  # msal has compared the nonce
+    own = {"Authorization": f"Bearer {token['access_token']}"}
+    info = f"{sandbox.endpoints['graph']}/oidc/userinfo"
+    claims = [browser.request(method, info, headers=own).json() for method in ("GET", "POST")]
+    assert claims[0] == claims[1]
+    assert (claims[0]["sub"], claims[0]["email"]) == (token["id_token_claims"]["sub"], ADMIN)
+    alone = {"Authorization": f"Bearer {sandbox.token('https://graph.microsoft.com/.default')}"}
+    assert browser.get(info, headers=alone).status_code == 401
     assert app.acquire_token_silent(SCOPES, app.get_accounts()[0])["token_source"] == "cache"
     again = app.acquire_token_by_auth_code_flow(flow, answer)
     assert (again["error"], again["error_codes"]) == ("invalid_grant", [54005])
