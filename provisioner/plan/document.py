@@ -168,7 +168,7 @@ class _Files:
             ):
                 if name in own:
                     self.found.add(written_twice(places[name], node))
-                own.setdefault(name, Given(node.content(), str(node.head.location)))
+                own.setdefault(name, Given(node.content(), str(node.head.location), node=node.head))
                 places.setdefault(name, node)
         loose = {name: one for name, one in given.items() if one.loose}
         return {**loose, **own, **{name: one for name, one in given.items() if not one.loose}}

@@ -222,6 +222,8 @@ def _no_file(path: Path, border: Border) -> Diagnostic:
     near = difflib.get_close_matches(path.name, names, n=1)
     begin = "name a plan file, or a folder that holds some; provisioner init begins one"
     hint = f"did you mean {as_seen(path.parent / near[0])}?" if near else begin
+    if path == Path("plans") and any(name.endswith((".yaml", ".yml")) for name in names):
+        hint = "for the plan of this folder, name it: provisioner COMMAND . (without PATH, plans/ is read)"
     return Diagnostic("PLAN-FILE-MISSING", f"{as_seen(path)}: there is no such file or folder", hint)
 
 

@@ -56,11 +56,15 @@ Variables = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value from outside, and where it came from. `loose`: nobody minds if no plan declares it (the environment)."""
+    """A value from outside, and where it came from. `loose`: nobody minds if no plan declares it (the environment).
+
+    `node` is its place in a file of values (`*.auto.yaml`).
+    """
 
     value: Any
     origin: str
     loose: bool = False
+    node: Node | None = None
 
 
 def settle(
@@ -74,20 +78,27 @@ def settle(
         kind, value, origin = body["type"], body.get("default"), "its default"
         place = at.child("default") or at
         if name in given:
-            value, origin, place = given[name].value, given[name].origin, at.head
+            value, origin, place = given[name].value, given[name].origin, given[name].node or at.head
         elif "default" not in body:
-            hint = f"give it one: --var {name}=…, --var-file FILE or PROVISIONER_VAR_{name}"
+            hint = (
+                f"give it one: {name} in a file *.auto.yaml of the plan's folder, --var {name}=…, --var-file FILE or "
+                f"PROVISIONER_VAR_{name}"
+            )
             found.append(_wrong("VARIABLE-MISSING", f"the variable {name} has no value", hint, at.head))
             continue
         try:
             values[name] = _typed(kind, value)
         except ValueError as error:
-            what = f"the variable {name} is of type {kind}: {error} (from {origin})"
+            told = "" if name in given and given[name].node else f" (from {origin})"
+            what = f"the variable {name} is of type {kind}: {error}{told}"
             found.append(_wrong("VARIABLE-TYPE", what, _EXAMPLES[kind.removeprefix("list(").rstrip(")")], place))
     for name, item in given.items():
         if name not in declared and not item.loose:
             what = f"{item.origin} gives a value to {name}, which the plan does not declare"
-            found.append(Diagnostic("VARIABLE-UNDECLARED", what, unknown_word(name, sorted(declared))))
+            what = f"the plan declares no variable {name}" if item.node else what
+            said = Diagnostic("VARIABLE-UNDECLARED", what, unknown_word(name, sorted(declared)))
+            place = item.node
+            found.append(dataclasses.replace(said, location=place.location, length=place.length) if place else said)
     return values
 
 

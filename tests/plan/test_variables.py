@@ -255,6 +255,8 @@ def test_a_folder_has_values_for_its_variables(tmp_path: Path) -> None:
         "PLAN-KEY-TWICE",
         "VARIABLE-UNDECLARED",
     ]
+    (undeclared,) = [d for d in wrong.value.found if d.id == "VARIABLE-UNDECLARED"]
+    assert str(undeclared.location) == str(tmp_path / "b.auto.yaml") + ":2:1"
 
 
 def test_a_name_of_a_file_that_cannot_be_read_is_not_called_unknown(tmp_path: Path) -> None:
