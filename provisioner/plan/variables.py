@@ -97,8 +97,8 @@ def settle(
             what = f"{item.origin} gives a value to {name}, which the plan does not declare"
             what = f"the plan declares no variable {name}" if item.node else what
             said = Diagnostic("VARIABLE-UNDECLARED", what, unknown_word(name, sorted(declared)))
-            place = item.node
-            found.append(dataclasses.replace(said, location=place.location, length=place.length) if place else said)
+            where = item.node
+            found.append(dataclasses.replace(said, location=where.location, length=where.length) if where else said)
     return values
 
 
