@@ -91,7 +91,9 @@ SIGNS: tuple[Sign, ...] = (
     _s("login-refused", "Login denied", codes="5.7.3 5.7.139", tier=GENERIC),
     # Refused logins in the words of clients, which count where Exchange Online is named.
     _s("login-refused", "Login denied", "Could not authenticate", "Authentication failed", "SMTP authentication error",
-       tier=GENERIC, home=True, unless=("generic failure", "no mechanism available", "Connection lost", "AADSTS")),
+       tier=GENERIC, home=True,
+       unless=("generic failure", "no mechanism available", "Connection lost", "AADSTS",
+               "SPF", "DKIM", "DMARC", "email authentication", "message authentication", "sender authentication")),
     _s("auth-type-unknown", "Unrecognized authentication type", codes="5.7.4 504"),
     _s("tls-too-old", "TLS 1.0 and 1.1 are not supported", "aka.ms/smtp_auth_tls", "alert protocol version"),
     _s("login-refused", "Mailbox cannot be accessed", tier=GENERIC, home=True),
