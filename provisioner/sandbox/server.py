@@ -204,6 +204,7 @@ class Sandbox:
         """Write the tenant to the folder; what was written."""
         kept = orjson.dumps(self.tenant.to_json())
         write_private(self.folder / "tenant.json", kept)
+        self.tenant.saved()
         return kept
 
     def _ensure_secret_file(self, name: str) -> str:
@@ -363,7 +364,8 @@ class Sandbox:
             await asyncio.sleep(pause_s)
             if self.tenant.dirty:
                 begun = time.monotonic()
-                self.save()
+                with contextlib.suppress(OSError):  # a full disk: the next look tries again, and the end says it
+                    self.save()
                 # A large tenant takes a while to write, and nothing is answered meanwhile: then write less often.
                 pause_s = max(_SAVE_EVERY_S, 10 * (time.monotonic() - begun))
 

@@ -82,6 +82,10 @@ class Tenant:
         """Say that the state must be written to its folder."""
         self.dirty = True
 
+    def saved(self) -> None:
+        """Say that the state is in its folder."""
+        self.dirty = False
+
     def merge(self, seed: Seed) -> None:
         """Let a seed in, over what exists."""
         seed.merge_into(self)
@@ -246,17 +250,15 @@ class Tenant:
     # --- keeping ------------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as a JSON document that `load_json` takes. Marks the state as kept."""
-        self.dirty = False
+        """Everything, as a JSON document that `load_json` takes."""
         return {**self._to_json(), "generated": [source.to_json() for source in self.generated]}
 
     def to_rows(self) -> dict[str, Any]:
-        """The same for people, with generated mailboxes as rows, and nothing marked as kept.
+        """The same for people, with generated mailboxes as rows.
 
         Of more than `_WRITTEN_OUT` the rule stays.
         """
-        dirty, document = self.dirty, self.to_json()
-        self.dirty = dirty
+        document = self.to_json()
         if sum(source.count for source in self.generated) > _WRITTEN_OUT:
             return document
         rows = {noun: list(self.rows(noun)) for source in self.generated for noun in source.templates}

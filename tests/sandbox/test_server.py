@@ -13,10 +13,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from provisioner.sandbox import server
 from provisioner.sandbox.listening import listener
+from provisioner.sandbox.server import Sandbox
+from provisioner.sandbox.tenant import Tenant
 from tests.clocks import slower, until
 from tests.forked import Forked
 from tests.ports import unused_port
@@ -254,3 +259,25 @@ def test_a_start_for_other_machines_says_what_it_exposes(start_sandbox: Start, t
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", control), timeout=2)
     socket.create_connection(("127.0.0.2", graph), timeout=2).close()
+
+
+def test_a_state_that_cannot_be_written_is_written_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant, looks = Tenant(), [OSError(28, "no space left on device"), None]
+    tenant.changed()
+
+    def save() -> None:
+        problem = looks.pop(0)
+        if problem is not None:
+            raise problem
+        tenant.saved()
+
+    async def kept() -> None:
+        chore = asyncio.create_task(Sandbox._save_changes(cast("Sandbox", SimpleNamespace(tenant=tenant, save=save))))
+        while tenant.dirty:
+            assert not chore.done()
+            await asyncio.sleep(0)
+        chore.cancel()
+
+    monkeypatch.setattr(server, "_SAVE_EVERY_S", 0.0)
+    asyncio.run(kept())
+    assert looks == []

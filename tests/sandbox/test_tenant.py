@@ -99,6 +99,8 @@ def test_everything_survives_the_way_through_a_file() -> None:
     tenant.lag = 60
     tenant.update("TransportConfig", tenant.rows("TransportConfig")[0], {"SmtpClientAuthenticationDisabled": False})
     kept = json.loads(json.dumps(tenant.to_json()))
+    assert tenant.dirty, "it is not in its folder yet"
+    tenant.saved()
     assert not tenant.dirty
     other = Tenant()
     other.load_json(kept)
