@@ -111,7 +111,7 @@ class LocalTenant:
 
     def rows(self, noun: str) -> list[dict[str, Any]]:
         """The raw rows of a noun, as the service keeps them: what an independent client sees."""
-        found: list[dict[str, Any]] = self.control("GET", "/dump")["objects"][noun]
+        found: list[dict[str, Any]] = self.control("GET", f"/objects/{noun}")
         return found
 
     def requests(self, front: str = "exchange", since: int = 0) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ class LocalTenant:
 
     def seen(self) -> int:
         """The number of the last request so far. What was carried out late has its number from when it came."""
-        return max((r["n"] for r in self.control("GET", "/requests?since=0")), default=0)
+        return int(self.control("GET", "/health")["requests"])
 
 
 _lines = threading.local()

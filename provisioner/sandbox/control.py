@@ -51,10 +51,16 @@ class _Control:
         self._tenant, self._faults, self._actions = tenant, faults, actions
 
     async def health(self, _: Request) -> Response:
-        return JSONResponse({"status": "ok", "tenant_id": self._tenant.tenant_id, "time": _iso(self._tenant)})
+        facts = {"tenant_id": self._tenant.tenant_id, "time": _iso(self._tenant), "requests": self._faults.number}
+        return JSONResponse({"status": "ok", **facts})
 
     async def dump(self, _: Request) -> Response:
         return Response(orjson.dumps(self._tenant.to_rows()), media_type="application/json")
+
+    async def objects(self, request: Request) -> Response:
+        """The rows of one noun: what a dump has of it, without the rest of a large tenant."""
+        rows = self._tenant.rows(request.path_params["noun"])
+        return Response(orjson.dumps(list(rows)), media_type="application/json")
 
     async def load(self, request: Request) -> Response:
         body = await _body(request)
@@ -219,6 +225,7 @@ def control_app(tenant: Tenant, faults: Faults, token: str, actions: Actions) ->
     routes = [
         Route("/health", control.health),
         Route("/dump", control.dump),
+        Route("/objects/{noun}", control.objects),
         Route("/load", control.load, methods=["POST"]),
         Route("/reset", control.reset, methods=["POST"]),
         Route("/requests", control.requests, methods=["GET", "DELETE"]),

@@ -183,6 +183,11 @@ class Faults:
             self._file.flush()
         return entry
 
+    @property
+    def number(self) -> int:
+        """The number of the last request, 0 before the first."""
+        return self._number
+
     def requests_since(self, number: int) -> list[dict[str, Any]]:
         """Requests with a number above `number`, oldest first."""
         return [entry for entry in self._log if entry["n"] > number]

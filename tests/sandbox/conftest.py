@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ class Running:
     def secret(self, app: str = "app") -> str:
         return Path(self.endpoints[app]["secret_file"]).read_text()
 
-    def control(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    @cached_property
+    def _operator(self) -> httpx.Client:
+        """Kept until `stop`: a client and its handshake cost more than most requests do."""
         token = Path(self.endpoints["control_token_file"]).read_text()
-        with httpx.Client(verify=_context(self.ca), headers={"Authorization": f"Bearer {token}"}) as client:
-            return client.request(method, self.endpoints["control"] + path, json=body)
+        return httpx.Client(verify=_context(self.ca), headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    def control(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        return self._operator.request(method, self.endpoints["control"] + path, json=body)
 
     def http(self) -> httpx.Client:
         return httpx.Client(verify=_context(self.ca))
@@ -65,6 +70,8 @@ class Running:
         return str(answer.json()["access_token"])
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if (kept := self.__dict__.pop("_operator", None)) is not None:
+            kept.close()
         if self.process.poll() is None:
             self.process.send_signal(how)
         code = self.process.wait(timeout=120)
