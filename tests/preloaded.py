@@ -34,7 +34,8 @@ _LOADED = (
     "provisioner.cli.drift", "provisioner.cli.test", "provisioner.operations.applying",
     "provisioner.operations.planning", "provisioner.tenant.credentials", "azure.identity.aio",
     "msgraph.generated.models.o_data_errors.o_data_error", "msgraph.graph_request_adapter",
-    "provisioner.tenant.exchange_rest",
+    "provisioner.tenant.exchange_rest", "provisioner.tenant.graph", "provisioner.cli.notes", "provisioner.cli.progress",
+    "provisioner.cli.tally", "provisioner.render.graph", "provisioner.render.markdown", "aiohttp", "httpcore",
 )  # fmt: skip
 
 
