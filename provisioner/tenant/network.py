@@ -7,6 +7,7 @@ is the profile's, or that of HTTPS_PROXY and the platform's settings, but not fo
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import sys
 import urllib.request
@@ -108,6 +109,7 @@ class Network:
         import httpx
 
         carrier = httpx.AsyncHTTPTransport(verify=self.tls(), retries=0, proxy=self.proxy_for(base))
+        _end_handshakes(carrier)
 
         class Bounded(httpx.AsyncBaseTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -125,6 +127,32 @@ class Network:
                 await carrier.aclose()
 
         return Bounded()
+
+
+def _end_handshakes(carrier: httpx.AsyncHTTPTransport) -> None:
+    """Close a connection whose TLS handshake is cancelled.
+
+    httpcore closes one where the handshake fails, and not where it is cancelled (1.0.9, `AnyIOStream.start_tls`), and
+    neither httpx nor its pool knows the connection yet.
+    """
+    backend: Any = carrier._pool._network_backend
+    connect = backend.connect_tcp
+
+    async def connect_tcp(*where: Any, **options: Any) -> Any:
+        stream = await connect(*where, **options)
+        secure = stream.start_tls
+
+        async def start_tls(*how: Any, **more: Any) -> Any:
+            try:
+                return await secure(*how, **more)
+            except asyncio.CancelledError:
+                await stream.aclose()
+                raise
+
+        stream.start_tls = start_tls
+        return stream
+
+    backend.connect_tcp = connect_tcp
 
 
 def sign_in_transport(network: Network, authority: str) -> AioHttpTransport:

@@ -1,11 +1,16 @@
-"""Whose certificates are trusted. What a proxy does to requests is in tests/cli/test_network.py."""
+"""Whose certificates are trusted, and what is left of a connection.
+
+What a proxy does to requests is in tests/cli/test_network.py.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 import truststore
@@ -34,3 +39,32 @@ def test_a_platform_without_a_file_of_certificates_is_left_to_truststore(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert isinstance(Network().tls(), truststore.SSLContext)
+
+
+def test_a_connection_is_closed_whose_handshake_is_cancelled() -> None:
+    """Of two requests side by side, an error of the first cancels the second, wherever it is."""
+
+    async def work() -> None:
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            began.set()
+            while await reader.read(2**16):
+                pass
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        carrier = Network().transport(url)
+        asking = asyncio.create_task(carrier.handle_async_request(httpx.Request("GET", url)))
+        await began.wait()
+        asking.cancel()
+        assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], asyncio.CancelledError)
+        async with asyncio.timeout(60):
+            await ended.wait()
+        await carrier.aclose()
+        server.close()
+
+    asyncio.run(work())
