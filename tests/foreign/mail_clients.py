@@ -22,6 +22,8 @@ def _first(text: str) -> str:
 def swaks(environment: Mapping[str, str], folder: Path) -> list[str]:
     """AUTH LOGIN over STARTTLS with a verified certificate; direct send to the MX host."""
     found = program("swaks")
+    if "=== TLS supported" not in run([found, "--support"], environment, folder):
+        raise Missing("swaks has no TLS here: Net::SSLeay is not installed (libnet-ssleay-perl)")
     trust = ["--tls", "--tls-verify", "--tls-ca-path", environment["SSL_CERT_FILE"]]
     ends = ["--from", MAILBOX, "--to", ADMINISTRATOR]
     host, port = address(environment, "SMTP_SUBMISSION")
