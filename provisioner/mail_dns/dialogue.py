@@ -22,6 +22,9 @@ class Status(enum.StrEnum):
     NO_ROWS = "no rows"
     NO_NAME = "no such name"
     FAILED = "failed"
+    REFUSED = "refused"
+    """A failure too: no server wants to answer for that name, as one that answers for its own zones alone (RFC 1035,
+    4.1.1, RCODE 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class DnsAnswer:
 
     @property
     def failed(self) -> bool:
-        return self.status is Status.FAILED
+        return self.status in (Status.FAILED, Status.REFUSED)
 
     @property
     def void(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.mail_dns.dialogue import NO_ROWS, Answers, Dialogue, DnsAnswer
+from provisioner.mail_dns.dialogue import NO_ROWS, Answers, Dialogue, DnsAnswer, Status
 from provisioner.mail_dns.records import Dmarc, is_dmarc, parse_dmarc
 from provisioner.model import DnsQuery
 
@@ -73,7 +73,7 @@ def walk_of(domain: str, answers: Answers) -> Walk:
     for name in (domain, *names_above(domain)):
         question = question_at(name)
         answer = answers.get(question, NO_ROWS)
-        if answer.failed:
+        if answer.failed and not _is_foreign(name, answer):
             failed.append((question, answer))
         policy = policy_of(answer)
         if policy is not None:
@@ -81,6 +81,14 @@ def walk_of(domain: str, answers: Answers) -> Walk:
             if policy.public_suffix in ("y", "n"):
                 break
     return Walk(domain, tuple(records), tuple(failed))
+
+
+def _is_foreign(name: str, answer: DnsAnswer) -> bool:
+    """Whether a server for its own zones alone was asked for a top-level domain: nobody waits for that answer.
+
+    Few of them have a policy, such as bank, and they ask each of their domains for a policy of its own.
+    """
+    return answer.status is Status.REFUSED and "." not in name
 
 
 def policy_of(answer: DnsAnswer) -> Dmarc | None:

@@ -165,7 +165,7 @@ async def answering(asked: Asked, domain: str) -> str:
     """Why DNS does not answer for a domain; "" where it does, be it that there is nothing."""
     question = DnsQuery(domain, "MX")
     answer = (await asked.about(1).all((question,)))[question]
-    return answer.reason if answer.status is Status.FAILED else ""
+    return answer.reason if answer.failed else ""
 
 
 async def spf_result(asked: Asked, domain: str, ip: str) -> SpfResult:

@@ -41,10 +41,10 @@ _EDNS = struct.pack("!BHHIH", 0, _OPT, limits.DNS_UDP_BYTES, 0, 0)
 
 
 class _Failed(Exception):
-    """No usable answer, and why; `silent` when nothing came at all. Never leaves this module."""
+    """No usable answer, and why; `silent` when nothing came at all, `refused` by RCODE 5. Never leaves this module."""
 
-    def __init__(self, reason: str, *, silent: bool = False) -> None:
-        self.reason, self.silent = reason, silent
+    def __init__(self, reason: str, *, silent: bool = False, refused: bool = False) -> None:
+        self.reason, self.silent, self.refused = reason, silent, refused
         super().__init__(reason)
 
 
@@ -73,7 +73,7 @@ class DnsResolver:
         except _Failed as failure:
             self._silences += failure.silent
             self._heard |= not failure.silent
-            return DnsAnswer(Status.FAILED, reason=failure.reason)
+            return DnsAnswer(Status.REFUSED if failure.refused else Status.FAILED, reason=failure.reason)
         self._heard = True
         return answer
 
@@ -102,19 +102,20 @@ class DnsResolver:
         """A proper answer and the server that gave it. One that answers amiss is not asked again; a silent one is."""
         servers = deque(_addresses(self._servers))
         question = _Question.of(name, kind)
-        silent, reason = True, "no time was left to ask"
+        silent, refused, reason = True, True, "no time was left to ask"
         while servers and deadline.left_s > 0:
             server = servers.popleft()
             try:
                 return server, await _ask(server, question, deadline)
             except TimeoutError:
+                refused = False
                 reason = f"no answer from {server}" if silent else reason
                 servers.append(server)
             except _Failed as failure:
-                silent, reason = False, f"{server}: {failure.reason}"
+                silent, refused, reason = False, refused and failure.refused, f"{server}: {failure.reason}"
                 if failure.silent:
                     servers.append(server)
-        raise _Failed(reason, silent=silent)
+        raise _Failed(reason, silent=silent, refused=refused and not silent)
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def _parsed(wire: bytes) -> dns.message.Message:
         raise _Failed(f"an answer of {sum(counts):,} records and {len(wire):,} bytes; that is too large to be read")
     code = flags & _RCODE
     if code not in (0, 3):
-        raise _Failed(f"answers {dns.rcode.to_text(dns.rcode.Rcode(code))}")
+        raise _Failed(f"answers {dns.rcode.to_text(dns.rcode.Rcode(code))}", refused=code == dns.rcode.REFUSED)
     try:
         return dns.message.from_wire(wire)
     except (dns.exception.DNSException, ValueError, IndexError, struct.error) as error:

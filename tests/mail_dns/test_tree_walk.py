@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from provisioner.mail_dns.tree_walk import Walk, tree_walk
+from provisioner.mail_dns.dialogue import DnsAnswer, Status
+from provisioner.mail_dns.tree_walk import Walk, question_at, tree_walk, walk_of
 from tests.mail_dns.name_server import TIMEOUT, NameServer, carry_on
 
 REJECT = "v=DMARC1; p=reject"
@@ -79,3 +80,15 @@ def test_a_name_that_cannot_be_asked_is_told_unless_the_walk_ended_before() -> N
     assert [question.name for question, _ in found.failed] == ["_dmarc.example.com"]
     ended, _ = walk("a.mail.example.com", {"mail.example.com": f"{REJECT}; psd=n", "example.com": TIMEOUT})
     assert not ended.failed
+
+
+def test_a_server_for_its_own_zones_need_not_answer_for_the_top_level_domain() -> None:
+    refused, silent = DnsAnswer(Status.REFUSED, reason="REFUSED"), DnsAnswer(Status.FAILED, reason="silence")
+    told = {
+        (name, answer.status): [
+            question.name for question, _ in walk_of("example.com", {question_at(name): answer}).failed
+        ]
+        for name in ("example.com", "com")
+        for answer in (refused, silent)
+    }
+    assert [asked for asked, failed in told.items() if not failed] == [("com", Status.REFUSED)]
