@@ -135,6 +135,10 @@ class ResourceType(Protocol[S]):
         """False when `absent:` makes no sense for it."""
 
     @property
+    def key_form(self) -> str:
+        """How a key of two names is written, with the word between them: `TRUSTEE as SENDER`; "" for one name."""
+
+    @property
     def revocable(self) -> bool:
         """True when the rollback of a run deletes what the run created, although no plan may list it as absent."""
 

@@ -421,6 +421,8 @@ class _Reading:
     def _duplicate(self, address: Address, first: Resource, again: Node) -> None:
         what = f'"{again.head.text}" is {address}, which is declared already'
         related = ((first.location, "the first one"),) if first.location else ()
+        listed = [d for d in self.found.items if (d.id, d.location) == ("LIST-TWICE", again.head.location)]
+        self.found.items = [d for d in self.found.items if d not in listed]  # the error says the same
         self._tell("RESOURCE-DUPLICATE", what, "keep one of the two", again.head, related, str(address))
 
     def _patterns(self, whole: Node, name: str) -> tuple[str, ...]:
@@ -430,6 +432,10 @@ class _Reading:
         absent: dict[Address, Location | None] = {}
         for short, node in self._addresses(whole.child("absent"), tombstone):
             address = Address.parse(short)
+            form = self.by_name[address.type].key_form
+            if form and f" {form.split()[1]} " not in address.key:
+                what = f'"{node.text}" is half of the address of a {address.type}, which names two'
+                self._tell("ADDRESS-INVALID", what, f"write {address.type}/{form}", node)
             if not self.by_name[address.type].deletable:
                 what = f"{address} is nothing that a plan can delete"
                 hint = f"write what it should be, under {self.by_name[address.type].section}"

@@ -37,6 +37,7 @@ class BaseType:
 
     creatable: ClassVar[bool] = True
     deletable: ClassVar[bool] = True
+    key_form: ClassVar[str] = ""
     revocable: ClassVar[bool] = False
     precondition: ClassVar[bool] = False
     marks_ownership: ClassVar[bool] = False

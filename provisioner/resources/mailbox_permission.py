@@ -78,6 +78,7 @@ class MailboxPermissionType(BaseType):
 
     name: ClassVar[str] = "mailbox_permission"
     section: ClassVar[str] = "mailbox_permissions"
+    key_form: ClassVar[str] = "CLIENT_ID on MAILBOX"
     section_type: ClassVar[Any] = Annotated[
         Section,
         Field(

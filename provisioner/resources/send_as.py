@@ -93,6 +93,7 @@ class SendAsType(BaseType):
 
     name: ClassVar[str] = "send_as"
     section: ClassVar[str] = "send_as"
+    key_form: ClassVar[str] = "TRUSTEE as SENDER"
     section_type: ClassVar[Any] = Annotated[
         Section,
         Field(

@@ -285,6 +285,13 @@ def test_a_mailbox_in_two_spellings_is_found_beside_other_mistakes(tmp_path: Pat
     assert [str(at) for at, _ in found[1].related] == [f"{tmp_path / 'plan.yaml'}:5:16"]
 
 
+def test_half_of_an_address_of_a_right_is_told_and_a_right_that_is_listed_twice_is_told_once(tmp_path: Path) -> None:
+    text = 'absent: [send_as/a@x.com, "send_as/c@x.com as b@x.com"]\nsend_as: { a@x.com: [b@x.com, b@x.com] }\n'
+    _, found = read(write(tmp_path, {"plan.yaml": HEAD + text}), TYPES, today=TODAY)
+    assert [d.id for d in found] == ["ADDRESS-INVALID", "RESOURCE-DUPLICATE"]
+    assert found[0].hint == "write send_as/TRUSTEE as SENDER"
+
+
 def test_addresses_are_told_with_mistakes_below_a_name(tmp_path: Path) -> None:
     text = "smtp_auth:\n  organization: x\n  mailboxes: { a@b.com: x }\ndkim:\n  c.com: { key_size: 1 }\n"
     _, found = read(write(tmp_path, {"plan.yaml": HEAD + text}), TYPES, today=TODAY)
