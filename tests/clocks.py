@@ -232,7 +232,7 @@ def costs(at_most_s: float, worth: Callable[[], float] = yardstick) -> Iterator[
         assert took_s < allowed_s, f"{took_s:.2f} s of processor time, where {allowed_s:.2f} s are allowed"
 
 
-def until(true: Callable[[], object], within_s: float = 120.0) -> None:
+def until(true: Callable[[], object], within_s: float = 600.0) -> None:
     """Wait for what another thread or process does. It takes what it takes: the limit only ends a test that hangs."""
     deadline = time.monotonic() + within_s
     while not true():

@@ -137,7 +137,7 @@ class Loop:
         self._stack.callback(gc.set_threshold, *gc.get_threshold())
         self._stack.enter_context(mock.patch.object(limits, "MOST_BYTES", MOST_BYTES))
         self._stack.enter_context(
-            mock.patch.object(in_process, "_LIMIT_S", 3_600)
+            mock.patch.object(in_process, "_WAIT_S", 3_600)
         )  # of waiting: the machine may be busy
         self._stack.enter_context(mock.patch("os.fsync"))  # nothing here pulls a plug
         self._stack.enter_context(mock.patch("provisioner.cli.apply.load_saved", self._load))
