@@ -321,7 +321,7 @@ class Shells:
     async def _statement(self, shell: _Shell, pipeline: _Pipeline, commands: Sequence[Any]) -> ErrorRecord | None:
         """Run the commands of one statement, each with the rows of the one before it. A terminating error is given."""
         host = _Host(self, shell, pipeline)
-        script = Script(host, LANGUAGE, shell.variables)
+        script = Script(host, {} if shell.configuration == JEA else LANGUAGE, shell.variables)
         rows: list[Any] | None = None
         try:
             for command in commands:

@@ -120,10 +120,17 @@ def test_a_restricted_session_refuses_what_an_ordinary_one_selects(sandbox: Runn
     for command, refusal in (
         (("Select-Object", {"First": 1}, []), "parameter name 'first'"),
         (("Where-Object", {"Property": "Default"}, []), "'Where-Object' is not recognized"),
+        (("ForEach-Object", {"MemberName": "Name"}, []), "'ForEach-Object' is not recognized"),
+        (("ConvertTo-Json", {}, []), "'ConvertTo-Json' is not recognized"),
     ):
         output, (error,) = run(restricted, ("Get-AcceptedDomain", {}, []), command)
         assert output == []
         assert refusal in error
+    script = PowerShell(restricted)
+    script.add_script("Get-AcceptedDomain")
+    with contextlib.suppress(Exception):
+        script.invoke()
+    assert "This can occur if the runspace is in no-language mode." in str(script.streams.error[0])
     with ordinary_session(sandbox) as ordinary:
         (module,), errors = run(ordinary, ("Get-Module", {"ListAvailable": True}, ["Exchange*"]))
         assert (errors, module.extended_properties["Name"]) == ([], "ExchangeOnlineManagement")
