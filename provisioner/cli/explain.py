@@ -86,6 +86,10 @@ def _text(document: Mapping[str, Any]) -> str:
         lines += _sending(decision)
     for verdict in document.get("sign_in", ()):
         lines += _sign_in(verdict)
+    for policy in document.get("outbound_policies", ()):
+        lines += _outbound_policy(policy)
+    for rule in document.get("transport_rules", ()):
+        lines += _transport_rule(rule)
     return "\n".join(lines) + "\n"
 
 
@@ -132,6 +136,35 @@ def _sending(decision: Mapping[str, Any]) -> Iterator[str]:
         yield f"      {visible(decision['hint'])}"
     if decision["unknown"]:
         yield f"      not known: {visible(', '.join(decision['unknown']))}"
+
+
+def _outbound_policy(policy: Mapping[str, Any]) -> Iterator[str]:
+    """The outbound spam policy of the mailbox, or one that may be its. Nothing for the service's own limits."""
+    words = {"recipients_per_day": "recipients a day", "external_recipients_per_hour": "external recipients an hour",
+             "internal_recipients_per_hour": "internal recipients an hour"}  # fmt: skip
+    limits = [f"{policy[name]:,} {what}" for name, what in words.items() if policy[name]]
+    if policy["rule"] or limits:
+        rule = f' (rule "{visible(policy["rule"])}")' if policy["rule"] else ""
+        stops = "" if policy["blocks"] or not limits else ", of which it only alerts"
+        state = "may hold" if policy["unknown"] else "holds"
+        yield ""
+        yield (
+            f'  the outbound spam policy "{visible(policy["policy"])}"{rule} {state}: '
+            f"{' and '.join(limits) or 'the limits of the service'}{stops}"
+        )
+        if policy["unknown"]:
+            yield f"    not known: {visible(policy['unknown'])}"
+
+
+def _transport_rule(rule: Mapping[str, Any]) -> Iterator[str]:
+    """A transport rule that keeps the mail of the device from its recipients, or may."""
+    yield ""
+    if rule["sentence"]:
+        yield f"  {'' if rule['acts'] or not rule['unknown'] else 'not certain: '}{visible(rule['sentence'])}"
+    if rule["unknown"]:
+        yield f"    not known: {visible(', '.join(rule['unknown']))}"
+    if rule["hint"]:
+        yield f"    {visible(rule['hint'])}"
 
 
 def _sign_in(verdict: Mapping[str, Any]) -> Iterator[str]:

@@ -19,19 +19,22 @@ from provisioner.diagnosis.questions import (
     AskConnectorFor,
     AskDkim,
     AskHveAccount,
+    AskOutboundPolicy,
     AskRecipient,
     AskRejectDirectSend,
     AskSendAs,
     AskSmtpAuth,
+    AskTransportRules,
     Question,
 )
 from provisioner.mail_dns.spf import SpfResult
-from provisioner.mailflow import Attempt, Naming, contributions, naming
+from provisioner.mailflow import Attempt, Naming, contributions, naming, outbound_policies
 from provisioner.mailflow.deciding import rejects_direct_send
+from provisioner.mailflow.flow_rules import may_act_on
 from provisioner.mailflow.picture import of_observed
 from provisioner.model import Absent, Address, Observation, Observed, Present, Request, Unknown, request_key, yaml_text
 from provisioner.resources import TYPES
-from provisioner.resources.rows import accepted_domain, recipient, rows_of
+from provisioner.resources.rows import accepted_domain, recipient, rows_of, transport_rule
 from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import ORGANIZATION
 from provisioner.resources.tenant_settings import SETTINGS
@@ -92,6 +95,10 @@ def needed(question: Question) -> Needed:
             return Needed(frozenset({_account(account)}))
         case AskRecipient(address):
             return Needed(requests=(accepted_domain.REQUEST, recipient.mailbox(address)))
+        case AskTransportRules():
+            return Needed(requests=(transport_rule.REQUEST,))
+        case AskOutboundPolicy():
+            return Needed(requests=outbound_policies.QUESTIONS)
         case _:
             return Needed()
 
@@ -118,6 +125,10 @@ def conclude(question: Question, observed: Observed) -> Sequence[Evidence]:
             return (_dkim(domain, _spec(observed, Address("dkim", domain))),)
         case AskHveAccount(account) if account:
             return (_hve_account(account, observed.resources.get(_account(account))),)
+        case AskTransportRules(sender):
+            return (_transport_rules(sender, observed),)
+        case AskOutboundPolicy(mailbox):
+            return _outbound_policies(mailbox, observed)
         case AskRecipient(address):
             there = any(address in names for names in _mailboxes(address, observed))
             return (_about_domains(observed, lambda domains: _recipient(address, domains, there=there)),)
@@ -269,6 +280,39 @@ def _send_as(mailbox: str, sender: str, there: Observation | None) -> Evidence:
         return Evidence("no", f"{mailbox} may send as {sender}")
     plan = yaml_text.write({"send_as": {mailbox: [sender]}})
     return Evidence("yes", f"{mailbox} has no right to send as {sender}", "give it under send_as", plan)
+
+
+def _transport_rules(sender: str, observed: Observed) -> Evidence:
+    """The rules that reject mail of the sender, or may; the refusal may also be by a rule of another organization."""
+    try:
+        known = transport_rule.decode(rows_of(observed.evidence, transport_rule.REQUEST))
+    except ValueError as error:
+        return Evidence("unknown", f"the transport rules could not be read: {error}")
+    rejecting = [rule for rule in known if rule.fate == transport_rule.REJECTS]
+    meant = [rule for rule in rejecting if not sender or may_act_on(rule, sender)]
+    if not meant:
+        whose = f" mail of {sender}" if sender and rejecting else " mail"
+        what = f"no transport rule of this tenant rejects{whose}: the rule is one of the recipient's organization"
+        return Evidence("no", what)
+    names = ", ".join(f'"{rule.name}"' for rule in meant)
+    one = len(meant) == 1
+    what = f"the transport rule{'' if one else 's'} {names} reject{'s' if one else ''} mail like this, or may"
+    return Evidence("yes", what, "except the sender from the rule, if its mail is wanted")
+
+
+def _outbound_policies(mailbox: str, observed: Observed) -> Sequence[Evidence]:
+    """The policy that holds for the mailbox, or may, with what it lets the mailbox send."""
+    holding, why = outbound_policies.policies_of(of_observed(observed), observed.evidence, mailbox)
+    if not holding:
+        return (Evidence("unknown", f"the outbound spam policies could not be read: {why}"),)
+    found = []
+    for one in holding:
+        most = one.limits.per_day
+        says = f"{one.named} stops {mailbox} after {most:,} recipients a day" if most else f"{one.named} sets no limit"
+        known = "yes" if most and one.limits.blocks and not one.missing else "unknown"
+        unsure = f", if that policy holds for it: {one.missing} is not known" if one.missing else ""
+        found.append(Evidence(known, says + unsure, outbound_policies.RAISE if most else ""))
+    return found
 
 
 def _direct_send(rejects: bool | None) -> Evidence:

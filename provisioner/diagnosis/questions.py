@@ -77,6 +77,20 @@ class AskHveAccount:
     account: str
 
 
+@dataclass(frozen=True, slots=True)
+class AskTransportRules:
+    """Which transport rule of the tenant rejects mail of this sender? "" where the text does not name it."""
+
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskOutboundPolicy:
+    """Which outbound spam policy holds for this mailbox, and after how many recipients does it stop it?"""
+
+    mailbox: str
+
+
 Question = (
     AskSmtpAuth
     | AskConnectorFor
@@ -87,6 +101,8 @@ Question = (
     | AskDkim
     | AskRecipient
     | AskHveAccount
+    | AskTransportRules
+    | AskOutboundPolicy
 )
 
 
@@ -171,4 +187,8 @@ def questions_for(cause: Cause, facts: Facts) -> tuple[Question, ...]:
         found += [AskSpf(facts.domain, facts.ip), AskDkim(facts.domain)]
     elif cause.id in ("recipient-rejected", "recipient-unknown") and facts.recipient:
         found += [AskRecipient(facts.recipient)]
+    elif cause.id == "transport-rule":
+        found += [AskTransportRules(facts.sender)]
+    elif cause.id == "account-restricted" and mailbox:
+        found += [AskOutboundPolicy(mailbox)]
     return tuple(found)

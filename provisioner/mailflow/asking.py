@@ -5,9 +5,10 @@ Nothing is asked that no device makes necessary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.mailflow import outbound_policies
 from provisioner.mailflow.picture import contributions, declared_in, questions_about
 from provisioner.model import (
     Address,
@@ -36,13 +37,18 @@ from provisioner.resources.rows import (
     ipv6_status,
     membership,
     organization_config,
+    outbound_spam,
     recipient,
     role_assignment,
     rows_of,
     security_defaults,
     transport_config,
+    transport_rule,
     user,
 )
+
+_OF_MAIL = frozenset({CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY})
+"""The methods by which a device hands mail to Exchange, on which transport rules act."""
 
 _OF_PASSWORDS: Sequence[Request] = (authentication_policy.REQUEST, security_defaults.REQUEST, access_policy.REQUEST)
 
@@ -67,6 +73,8 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(organization_config.REQUEST)
     if methods & {SMTP_RELAY, DIRECT_SEND}:
         asked.append(connection_filter.REQUEST)
+    if methods & _OF_MAIL:
+        asked.append(transport_rule.REQUEST)
     if _within_the_tenant(desired):
         asked.append(allow_block_list.REQUEST)
     if _needs_undeclared(desired, Acceptance):
@@ -74,6 +82,8 @@ def questions(desired: Desired) -> Sequence[Request]:
     asked += [ipv6_status.look_up(domain) for domain in reached_by_address(desired)]
     if counted_outside(desired):
         asked.append(external_limit.REQUEST)
+    if counted_by_mailbox(desired):
+        asked += outbound_policies.QUESTIONS
     return [*asked, *_of_traffic(desired)]
 
 
@@ -82,6 +92,16 @@ def counted_outside(desired: Desired) -> Sequence[Device]:
     counted = {name for name, c in desired.choices.items() if c.method in {CLIENT_SUBMISSION, SMTP_RELAY}}
     senders = (device for name, device in desired.devices.items() if name in counted)
     return [device for device in senders if device.recipients == "anyone" and device.recipients_per_day]
+
+
+def counted_by_mailbox(desired: Desired) -> Mapping[str, Sequence[Device]]:
+    """The devices with a volume by the mailbox that they sign in to, whose outbound spam policy counts their mail."""
+    found: dict[str, list[Device]] = {}
+    for name, choice in desired.choices.items():
+        device = desired.devices[name]
+        if choice.method == CLIENT_SUBMISSION and device.recipients_per_day:
+            found.setdefault(device.mailbox, []).append(device)
+    return found
 
 
 def relays_by_address(desired: Desired, types: Sequence[ResourceType[Any]] = TYPES) -> Sequence[Resource]:
@@ -257,6 +277,9 @@ _COLUMNS = {
     "Get-IPv6StatusForAcceptedDomain": ipv6_status.COLUMNS,
     "Get-LimitsEnforcementStatus": external_limit.REQUEST.columns,
     "Get-TenantAllowBlockListItems": allow_block_list.COLUMNS,
+    "Get-TransportRule": transport_rule.COLUMNS,
+    "Get-HostedOutboundSpamFilterPolicy": outbound_spam.POLICIES.columns,
+    "Get-HostedOutboundSpamFilterRule": outbound_spam.RULES.columns,
 }
 
 
@@ -278,6 +301,8 @@ def reduce_evidence(observed: Observed, desired: Desired) -> dict[str, Answer | 
         if isinstance(request, Cmdlet):
             columns = _COLUMNS[request.name]
             rows = tuple({n: v for n, v in row.items() if n in columns} for row in rows)
+            if request == transport_rule.REQUEST:
+                rows = tuple(row for row in rows if transport_rule.matters(row))
             if request in (user.LISTING, cas_mailbox.LISTING):
                 rows = tuple(row for row in rows if recipient.names(row) & mailboxes)
         reduced[key] = Answer(rows)

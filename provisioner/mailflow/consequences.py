@@ -27,6 +27,7 @@ from provisioner.model.picture import (
     Exemption,
     HighVolume,
     MailboxRight,
+    MailRule,
     PasswordPolicy,
     PolicyOf,
     Privilege,
@@ -272,6 +273,9 @@ def _refuses_less(before: frozenset[Contribution], after: frozenset[Contribution
     for one in _of(AddressFilter, before):
         if free := frozenset(n for n in one.refused if not holds(blocked, n)):
             yield Group(networks=free)
+    kept_back = _of(MailRule, after)
+    if any(rule.fate and not any(o.covers(rule) for o in kept_back) for rule in _of(MailRule, before)):
+        yield EVERYONE
     if _demands_more(_route(after), _route(before)):
         yield Group(recipients=_route(before).mail or ANY)
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
+from provisioner.mailflow.flow_rules import of_rules
 from provisioner.mailflow.lists import of_address, of_sender
+from provisioner.mailflow.outbound_policies import of_limits
 from provisioner.mailflow.picture import Evidence, Types, contributions
 from provisioner.mailflow.submission import sending_disabled, sending_unknown, submitted
 from provisioner.model import Address, Observed, Present
@@ -53,7 +55,9 @@ def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None)
     """What becomes of an attempt. `evidence` is what was read besides the objects of the picture (`asking`)."""
     if attempt.authentication:
         found = submitted(picture, attempt, evidence or {})
-        return _together([found, *of_sender(attempt, found.path, evidence or {})])
+        rules = of_rules(picture, attempt, found.path, evidence or {})
+        limits = () if found.reason == "no_mailbox" else of_limits(picture, attempt, found.path, evidence or {})
+        return _together([*rules, *limits, found, *of_sender(attempt, found.path, evidence or {})])
     relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt) and _associated(r, attempt)}
     if relays:
         parts = [_relayed(picture, attempt, relays)]
@@ -65,6 +69,7 @@ def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None)
     path = parts[0].path
     return _together([
         *of_address(picture, attempt, path, evidence or {}),
+        *of_rules(picture, attempt, path, evidence or {}),
         *parts,
         *_of_message(picture, attempt, path),
         *of_sender(attempt, path, evidence or {}),
@@ -81,11 +86,12 @@ def _together(parts: Sequence[Decision]) -> Decision:
     certain = dict.fromkeys(reason for p in refusing for reason in (p.reason, *p.others))
     doubtful = dict.fromkeys(reason for p in parts for reason in (p.reason, *p.possible) if reason not in certain)
     others, possible = (tuple(r for r in found if r not in {"", first.reason}) for found in (certain, doubtful))
+    warning = "; ".join(dict.fromkeys(p.warning for p in parts if p.warning))
     if refusing or not open_:
-        return dataclasses.replace(first, others=others, possible=possible)
+        return dataclasses.replace(first, others=others, possible=possible, warning=warning)
     missing = tuple(dict.fromkeys(m for p in open_ for m in p.missing))
     by = tuple(dict.fromkeys(a for p in open_ for a in p.by))
-    return dataclasses.replace(first, possible=possible, missing=missing, by=by)
+    return dataclasses.replace(first, possible=possible, missing=missing, by=by, warning=warning)
 
 
 def _of_message(picture: Picture, attempt: Attempt, path: str) -> Iterator[Decision]:

@@ -17,6 +17,8 @@ from provisioner.model.picture import (
     Exemption,
     HighVolume,
     MailboxRight,
+    MailRule,
+    OutboundLimit,
     PasswordPolicy,
     PolicyOf,
     Privilege,
@@ -72,6 +74,12 @@ def _phrase(contribution: Contribution) -> str:
             return "signs mail with DKIM"
         case AddressFilter():
             return _of_filter(contribution)
+        case OutboundLimit():
+            most = contribution.per_day
+            return f"lets a mailbox send to {most:,} recipients a day" if most else "keeps the service's limits"
+        case MailRule():
+            fate = [f"{contribution.fate} mail"] if contribution.fate else []
+            return " and ".join([*fate, *(["ends the processing of rules"] if contribution.stops else [])])
         case _:
             return _of_preconditions(contribution)
 

@@ -27,7 +27,7 @@ def of_address(picture: Picture, attempt: Attempt, path: str, evidence: Evidence
     mail that a connector relays to other organizations is not documented.
     """
     by = tuple(a for a, _ in picture.every(AddressFilter))
-    lists, doubt = _told(evidence, connection_filter.REQUEST, connection_filter.decode)
+    lists, doubt = told(evidence, connection_filter.REQUEST, connection_filter.decode)
     if by:
         refused_networks = (n for _, f in picture.every(AddressFilter) for n in f.refused)
         lists, doubt = ConnectionFilter(blocked=tuple(connection_filter.networks(refused_networks))), ""
@@ -59,7 +59,7 @@ def of_sender(attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decis
     """
     if attempt.external:
         return
-    senders, doubt = _told(evidence, allow_block_list.REQUEST, allow_block_list.decode)
+    senders, doubt = told(evidence, allow_block_list.REQUEST, allow_block_list.decode)
     if doubt:
         missing = f"the Tenant Allow/Block List ({doubt})"
         yield Decision(None, path, missing=(missing,), possible=("sender_blocked",))
@@ -69,7 +69,7 @@ def of_sender(attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decis
         yield refused(path, [Refusal("sender_blocked", "", what, hint="remove the block entry for the sender")])
 
 
-def _told(evidence: Evidence, request: Cmdlet, decode: Callable[[Sequence[Row]], T | None]) -> tuple[T | None, str]:
+def told(evidence: Evidence, request: Cmdlet, decode: Callable[[Sequence[Row]], T | None]) -> tuple[T | None, str]:
     """What an answer holds, and why that is not known; neither where nobody asked."""
     answer: Any = evidence.get(request_key(request))
     if answer is None:

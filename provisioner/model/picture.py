@@ -154,6 +154,31 @@ class AddressFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class MailRule:
+    """A transport rule that is in force, and keeps mail from its recipients or ends the processing of later rules.
+
+    `fate` is what it does to the mail (rejects, deletes, quarantines, redirects), "" for nothing; `stops` is
+    StopRuleProcessing. The conditions are those that a plan can write, of which an empty one is none; `before` are the
+    rules that it has to come before (New-TransportRule).
+    """
+
+    name: str
+    fate: str = ""
+    stops: bool = False
+    senders: Scope = NONE
+    sender_domains: Scope = NONE
+    networks: Scope = NONE
+    recipient_domains: Scope = NONE
+    before: Scope = NONE
+
+    def covers(self, other: MailRule) -> bool:
+        """Whether it keeps back all mail that the other one keeps back, as far as these conditions say."""
+        names = ("senders", "sender_domains", "networks", "recipient_domains")
+        pairs = ((getattr(self, name), getattr(other, name)) for name in names)
+        return bool(self.fate) and all(not own or (its and its <= own) for own, its in pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """An accepted domain of the tenant (Get-AcceptedDomain).
 
@@ -221,6 +246,20 @@ class PolicyOf:
     policy: str
     smtp: bool | None = None
     addresses: Scope = field(default=NONE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundLimit:
+    """What an outbound spam policy lets a mailbox send (Set-HostedOutboundSpamFilterPolicy); 0 is no limit of its own.
+
+    `blocks`: who exceeds a limit is stopped; else administrators are told.
+    """
+
+    policy: str
+    per_day: int = 0
+    external_per_hour: int = 0
+    internal_per_hour: int = 0
+    blocks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,10 +386,12 @@ Contribution = (
     | Privilege
     | Rejection
     | AddressFilter
+    | MailRule
     | Acceptance
     | SignIn
     | PasswordPolicy
     | PolicyOf
+    | OutboundLimit
     | Account
     | SendRight
     | HighVolume

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from provisioner import mailflow, rules
 from provisioner.devices import attempts, device_of, signs_in_as_application, summary
 from provisioner.diagnostics import Diagnostic, InputError
-from provisioner.mailflow import Attempt, decide, naming
+from provisioner.mailflow import Attempt, decide, naming, outbound_policies
+from provisioner.mailflow.flow_rules import of_rules
 from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
@@ -40,7 +42,8 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
     device, choice = desired.devices[name], desired.choices[name]
     part = part_for(desired, name)
     at_mx = choice.method in {SMTP_RELAY, DIRECT_SEND}
-    observed = await observe(context, part, rules.questions(part), listed=CONNECTORS if at_mx else frozenset())
+    asked = [*rules.questions(part), *(outbound_policies.QUESTIONS if choice.method == CLIENT_SUBMISSION else ())]
+    observed = await observe(context, part, asked, listed=CONNECTORS if at_mx else frozenset())
     document: Explanation = {
         "subject": device.address,
         "at": str(device.location or ""),
@@ -66,9 +69,45 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
                 "signs_in_as": signs_in_as,
             }
         ]
+        document["outbound_policies"] = _outbound_policies(device.mailbox, observed)
     if observed is not None and at_mx:
         document["sending"] = [_sending(attempt, observed, part) for attempt in attempts(device, desired, choice)]
+    if observed is not None:
+        document["transport_rules"] = _transport_rules(attempts(device, desired, choice), observed)
     return document
+
+
+def _outbound_policies(mailbox: str, observed: Observed) -> list[Explanation]:
+    """The outbound spam policy that holds for a mailbox, after those that may (`unknown` says what decides)."""
+    holding, _ = outbound_policies.policies_of(of_observed(observed, mailboxes=(mailbox,)), observed.evidence, mailbox)
+    return [
+        {
+            "policy": one.policy,
+            "rule": one.rule,
+            "recipients_per_day": one.limits.per_day,
+            "external_recipients_per_hour": one.limits.external_per_hour,
+            "internal_recipients_per_hour": one.limits.internal_per_hour,
+            "blocks": one.limits.blocks,
+            "unknown": one.missing,
+        }
+        for one in holding
+    ]
+
+
+def _transport_rules(messages: Iterable[Attempt], observed: Observed) -> list[Explanation]:
+    """What the tenant's transport rules do to the device's mail, each once. `acts` is None where that is not known."""
+    picture = of_observed(observed)
+    decisions = (d for message in messages for d in of_rules(picture, message, "", observed.evidence))
+    told = {
+        d.sentence or d.warning: {
+            "acts": None if d.allowed is not False else True,
+            "sentence": d.sentence or d.warning,
+            "unknown": list(d.missing),
+            **hinted(d.hint),
+        }
+        for d in decisions
+    }
+    return [*told.values()]
 
 
 def _sending(attempt: Attempt, observed: Observed, part: Desired) -> Explanation:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from provisioner.diagnostics import Severity
 from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, ReadBack, Rule, Send, Step, Unknown
-from provisioner.model.picture import Contribution, Contributions, Privilege
+from provisioner.model.picture import Contribution, Contributions, OutboundLimit, Privilege
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import answered, by_name, refusal
@@ -84,7 +84,7 @@ class OutboundSpamPolicyType(BaseType):
         {"Default": {"auto_forwarding_mode": "off"}},
     )
     spec: ClassVar[type[OutboundSpamPolicy]] = OutboundSpamPolicy
-    contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege,)
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege, OutboundLimit)
     creatable: ClassVar[bool] = False
     deletable: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -132,8 +132,11 @@ class OutboundSpamPolicyType(BaseType):
         return ((spec.name,), body) if body else None
 
     def contribution(self, spec: OutboundSpamPolicy) -> Contributions:
-        """Whether mail may be forwarded outside. Limits are not a refusal that settings alone decide."""
-        return (Privilege("auto_forwarding_mode"),) if spec.auto_forwarding_mode == "on" else ()
+        """Whether mail may be forwarded outside, and how much a mailbox may send."""
+        limits = (spec.recipient_limit_per_day, *(getattr(spec, name) for name in _LIMITS[:2]))
+        limit = OutboundLimit(spec.name, *(n or 0 for n in limits), spec.action_when_threshold_reached != "alert")
+        forwards = spec.auto_forwarding_mode == "on"
+        return (limit, Privilege("auto_forwarding_mode")) if forwards else (limit,)
 
     def guards(self, before: OutboundSpamPolicy | None, after: OutboundSpamPolicy | None) -> Iterable[Guard]:
         if before is None or after is None:

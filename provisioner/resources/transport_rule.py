@@ -37,7 +37,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
-from provisioner.model.picture import ANY, Contribution, Contributions, Privilege, Route, Scope
+from provisioner.model.picture import ANY, NONE, Contribution, Contributions, MailRule, Privilege, Route, Scope
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
@@ -53,6 +53,7 @@ from provisioner.resources.canonical import (
 )
 from provisioner.resources.connectors import listed
 from provisioner.resources.fields import BOOLEAN, Boolean, Text, Texts, Words, column
+from provisioner.resources.rows import transport_rule as rows
 
 # --- fields ----------------------------------------------------------------------------------------------------------
 
@@ -121,8 +122,9 @@ class TransportRule:
     """One rule. `before` are rules that come after it; of an observed rule, those of the plan's that do.
 
     `place` is the first of the rules that it has to come before, None where it does already; `more` what the rule looks
-    at and does besides. Both are observed only. `after` is the rule of the plan that is changed before it; `declared`
-    are those of `before` that the plan declares: both follow from the plan.
+    at and does besides, `fate` what it does to mail that does not reach its recipients then (rejects, deletes,
+    quarantines, redirects). These are observed only. `after` is the rule of the plan that is changed before it;
+    `declared` are those of `before` that the plan declares: both follow from the plan.
     """
 
     name: str
@@ -164,6 +166,7 @@ class TransportRule:
     before: frozenset[str] | None = None
     place: str | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
     more: str | None = read_only()
+    fate: str | None = read_only()
     after: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
     declared: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
 
@@ -171,7 +174,7 @@ class TransportRule:
 _CONDITIONS = ("senders", "sender_domains", "sender_ip_ranges", "recipient_domains")
 _ACTIONS = ("set_header_name", "set_scl", "route_message_outbound_connector", "stop_rule_processing")
 _COLUMNS = fields.wire_names(TransportRule) - {"Enabled"} | {
-    "Name", "Identity", "Guid", "State", "Priority", "Conditions", "Actions", "Exceptions"
+    "Name", "Identity", "Guid", "State", "Priority", "Conditions", "Actions", "Exceptions", *rows.OF_FATES
 }  # fmt: skip
 _BEFORE = Annotated[
     list[str],
@@ -226,7 +229,7 @@ class TransportRuleType(BaseType):
         AfterValidator(_in_order),
     ]
     spec: ClassVar[type[TransportRule]] = TransportRule
-    contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege, Route)
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege, Route, MailRule)
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "TRANSPORT-RULE-BYPASS", Severity.ERROR, "apply", "A transport rule begins to let mail past spam filtering."
@@ -334,7 +337,7 @@ class TransportRuleType(BaseType):
         return (f"{spec.more} cannot be written, and stay as they are",) if spec.more else ()
 
     def contribution(self, spec: TransportRule) -> Contributions:
-        """What mail the rule spares the filter, and what mail it gives to a connector."""
+        """What mail the rule spares the filter, gives to a connector, or keeps from its recipients."""
         return () if _idle(spec) else tuple(_contributions(spec))
 
     def guards(self, before: TransportRule | None, after: TransportRule | None) -> Iterable[Guard]:
@@ -391,7 +394,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
     """A rule, with the names that it comes before as the plan spells them, of those that the plan names."""
     own = row.get("Priority")
     spec = TransportRule(key, **fields.decoded(TransportRule, row))
-    spec = dataclasses.replace(spec, more=_more(row, spec) or None)
+    spec = dataclasses.replace(spec, more=_more(row, spec) or None, fate=rows.fate_of(row) or None)
     if wanted is not None:
         spec = dataclasses.replace(spec, after=wanted.after, declared=wanted.declared)
     names = wanted.before if wanted else None
@@ -442,6 +445,9 @@ def _contributions(spec: TransportRule) -> Iterator[Contribution]:
     if spec.route_message_outbound_connector:
         mail = spec.recipient_domains or frozenset({f'mail of the rule "{spec.name}"'})
         yield Route(mail, frozenset({spec.route_message_outbound_connector}))
+    if spec.fate or spec.stop_rule_processing:
+        scopes = (spec.senders, spec.sender_domains, spec.sender_ip_ranges, spec.recipient_domains, spec.before)
+        yield MailRule(spec.name, spec.fate or "", bool(spec.stop_rule_processing), *(s or NONE for s in scopes))
 
 
 def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.devices import at_mx, choose, facts_of
-from provisioner.devices.attempts import signing_in
+from provisioner.devices.attempts import attempts, signing_in
 from provisioner.diagnostics import Location
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
+from provisioner.mailflow.flow_rules import OF_RULES, keeps_back, of_rules
+from provisioner.mailflow.lists import told
 from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, PasswordPolicy, Picture, PolicyOf, SignIn
-from provisioner.resources.rows import organization_config
+from provisioner.resources.rows import organization_config, transport_rule
 from provisioner.rules.catalogue import RULES
+from provisioner.rules.unread import not_decided, why_unread
 
 _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
 """Refusals that a device's own precondition reports: its mailbox exists, may sign in, and has a licence."""
@@ -37,8 +40,8 @@ _OF_ACCOUNTS = frozenset({"hve_billing", "no_hve_account", "hve_app_not_allowed"
 _OF_A_PERSON = frozenset({"account_disabled", "unlicensed"})
 """What no precondition says about a device as which an application signs in."""
 
-_TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejected"})
-"""Refusals that PRECONDITION, DOMAIN-SENDING-DISABLED and DIRECT-SEND-REJECTED report."""
+_TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejected"}) | OF_RULES
+"""Refusals that PRECONDITION, DOMAIN-SENDING-DISABLED, DIRECT-SEND-REJECTED and TRANSPORT-RULE-DEVICE report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def device_findings(
     yield from _relays_lost(outlook)
     yield from _direct_send_lost(outlook)
     yield from _refused(outlook)
+    yield from _kept_back(outlook)
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
@@ -238,6 +242,52 @@ def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: _
         why, fix = f"{idle[0]} names its source, but is disabled in the tenant", ENABLE_CONNECTOR
     summary = f"{device.address} cannot send: {why}{code}"
     return Finding(rule.id, rule.severity, summary, fix, blocks=rule.blocks, location=device.location)
+
+
+# --- transport rules -------------------------------------------------------------------------------------------------
+
+
+def _kept_back(outlook: _Outlook) -> Iterator[Finding]:
+    """Devices whose mail is taken, and kept from its recipients by a transport rule, or perhaps.
+
+    A rule that the message itself decides about is not told: `explain` names it.
+    """
+    evidence = outlook.observed.evidence
+    devices = [outlook.desired.devices[name] for name in outlook.desired.choices]
+    answer = evidence.get(request_key(transport_rule.REQUEST))
+    _, doubt = told(evidence, transport_rule.REQUEST, transport_rule.decode)
+    if devices and doubt and (why := why_unread(answer)):
+        what = "whether a transport rule keeps the mail of the devices from its recipients"
+        yield not_decided("TRANSPORT-RULE-DEVICE", what, "Get-TransportRule", why, devices[0].location)
+    if not any(keeps_back(picture, evidence) for picture in (outlook.before, outlook.after)):
+        return
+    found: dict[Decision, list[Device]] = {}
+    for device in devices:
+        for attempt in attempts(device, outlook.desired):
+            was, will = (_by_rules(picture, attempt, outlook) for picture in (outlook.before, outlook.after))
+            for form, decision in will.items():
+                earlier = was.get(form)
+                cause = next((a for a in decision.by if a in outlook.pending), None)
+                if decision.allowed is False and (earlier is None or earlier.allowed is not False) and cause:
+                    yield _loses(device, decision.sentence, cause)
+                elif device not in found.setdefault(decision, []):
+                    found[decision].append(device)
+    for decision, devices in found.items():
+        yield _rule_finding(decision, devices)
+
+
+def _by_rules(picture: Picture, attempt: Attempt, outlook: _Outlook) -> Mapping[str, Decision]:
+    """What the rules decide about a message, by the rule and what it does."""
+    decisions = of_rules(picture, attempt, "", outlook.observed.evidence)
+    return {d.sentence: d for d in decisions if d.allowed is not True and d.reason}
+
+
+def _rule_finding(decision: Decision, devices: Sequence[Device]) -> Finding:
+    rule = RULES["TRANSPORT-RULE-DEVICE"]
+    summary = f"{_listed(devices)}: {decision.sentence}"
+    if decision.allowed is None:
+        summary = f"{_listed(devices)}: it is not certain that {decision.sentence}: {' and '.join(decision.missing)}"
+    return Finding(rule.id, rule.severity, summary, decision.hint, location=devices[0].location)
 
 
 # --- findings --------------------------------------------------------------------------------------------------------

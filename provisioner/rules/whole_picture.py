@@ -29,6 +29,7 @@ from provisioner.rules.applications import application_findings
 from provisioner.rules.catalogue import RULES, rule_of
 from provisioner.rules.impact import device_findings
 from provisioner.rules.ipv6 import ipv6_findings
+from provisioner.rules.outbound_limit import outbound_limit_findings
 from provisioner.rules.password_policies import policy_findings
 from provisioner.rules.plan_alone import listed
 from provisioner.rules.replay import replay_findings
@@ -53,6 +54,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from policy_findings(desired, observed, changes, types)
     yield from ipv6_findings(desired, observed, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))
+    yield from outbound_limit_findings(desired, observed, changes, tuple(types.values()))
     yield from replay_findings(desired, observed, changes, tuple(types.values()))
 
 

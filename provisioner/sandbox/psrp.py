@@ -75,7 +75,7 @@ _JEA_NOUNS = (
     "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup",
     "DistributionGroupMember", "DkimSigningConfig", "DnssecForVerifiedDomain",
     "DnssecStatusForVerifiedDomain", "HistoricalSearch",
-    "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy",
+    "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy", "HostedOutboundSpamFilterRule",
     "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
     "InboundConnector", "IPv6StatusForAcceptedDomain", "LimitsEnforcementStatus",
     "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",

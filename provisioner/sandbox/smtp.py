@@ -98,9 +98,13 @@ class SmtpFront:
         connector: str = "",
         authentication: str = "",
         login: str = "",
+        reasons: Mapping[str, str] | None = None,
         results: str = "",
     ) -> None:
-        """Keep a message, and its trace; it is there from `due` on. `connector` is the one that took it, if any."""
+        """Keep a message, and its trace; it is there from `due` on. `connector` is the one that took it, if any.
+
+        `reasons` has the notice about each recipient that the message comes back for.
+        """
         message = email.message_from_bytes(content, policy=email.policy.default)
         tls = (session.ssl or {}).get("ssl_object")
         record(
@@ -117,7 +121,8 @@ class SmtpFront:
                 authentication,
                 login,
                 due,
-                results=results,
+                reasons or {},
+                results,
             ),
         )
         self.store.add({

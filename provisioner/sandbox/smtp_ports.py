@@ -15,7 +15,14 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any
 
-from provisioner.sandbox import authentication_results, hve_rules, mail_rules, sign_in_log, submission_rules
+from provisioner.sandbox import (
+    authentication_results,
+    flow_rules,
+    hve_rules,
+    mail_rules,
+    sign_in_log,
+    submission_rules,
+)
 from provisioner.sandbox.mail_directory import (
     accepted,
     account_of,
@@ -88,6 +95,17 @@ class _Port:
         owner = owner_of(tenant, recipient)
         limit = submission_rules.size_limit((owner or {}).get("MaxReceiveSize"))
         return "bounced" if unknown_here(tenant, recipient) or size_bytes > limit else inside
+
+    def _by_rules(self, envelope: Envelope, folders: dict[str, str], source: Source | None = None) -> Mapping[str, str]:
+        """Put mail elsewhere that transport rules keep from its recipients; the notice about each that comes back."""
+        reasons = {}
+        for recipient in envelope.rcpt_tos:
+            message = flow_rules.Message(str(envelope.mail_from), _author(envelope), recipient, source)
+            what, notice = flow_rules.fate(self._front.tenant, message)
+            if what:
+                folders[recipient] = flow_rules.FOLDERS[what]
+                reasons[recipient] = notice
+        return reasons
 
     def _said(self, verb: str, answer: str, caller: str) -> str:
         self._front.log(verb, self.name, answer, caller)
@@ -199,6 +217,7 @@ class Submission(_Port):
         held = mail_rules.quarantined(self._front.tenant, str(envelope.mail_from), _author(envelope))
         inside = "quarantine" if held else "inbox"
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
+        reasons = self._by_rules(envelope, folders)
         self._front.deliver(
             session,
             envelope.mail_from,
@@ -208,6 +227,7 @@ class Submission(_Port):
             self._due(),
             authentication=self._authentication,
             login=self._mailbox,
+            reasons=reasons,
             results=authentication_results.of_tenant(_author(envelope) or self._user),
         )
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
@@ -228,6 +248,8 @@ class Submission(_Port):
             refusal = refusal or next(submission_rules.sending_refusals(tenant, self._mailbox, name), None)
         owner = owner_of(tenant, self._mailbox)
         refusal = refusal or submission_rules.size_refusal(owner, len(_content(envelope)))
+        if owner is not None:
+            refusal = refusal or submission_rules.limit_refusal(tenant, owner, len(envelope.rcpt_tos))
         # Last, because it counts.
         return refusal or submission_rules.quota_refusal(tenant, self._mailbox, len(envelope.rcpt_tos))
 
@@ -331,6 +353,7 @@ class Exchange(_Port):
         folders = {recipient: self._folder(recipient, inside, size) for recipient in envelope.rcpt_tos}
         # Nobody has signed in: a group that wants that sends the message back (5.7.133).
         folders |= {recipient: "bounced" for recipient in folders if refuses_strangers(tenant, recipient)}
+        reasons = self._by_rules(envelope, folders, source)
         known = mail_rules.known_connector(tenant, source, sender)
         route = "smtp_relay" if known is not None else "direct_send"
         taker = "" if known is None else str(known.get("Name") or known.get("Identity") or "")
@@ -338,7 +361,14 @@ class Exchange(_Port):
             tenant, source.ip, sender, _author(envelope), signed=bool(_header(envelope, "DKIM-Signature"))
         )
         self._front.deliver(
-            session, envelope.mail_from, _content(envelope), route, folders, connector=taker, results=results
+            session,
+            envelope.mail_from,
+            _content(envelope),
+            route,
+            folders,
+            connector=taker,
+            reasons=reasons,
+            results=results,
         )
         answer = (
             f"250 2.6.0 {_header(envelope, 'Message-ID') or '<>'} [InternalId={secrets.randbits(45)}, "

@@ -16,7 +16,15 @@ from typing import Any
 from provisioner.sandbox import access_policies, mail_rules, passwords, sign_in_log
 from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.cmdlets import management_role
-from provisioner.sandbox.mail_directory import addresses, client_access, groups_of, owner_of, primary, user_of
+from provisioner.sandbox.mail_directory import (
+    addresses,
+    client_access,
+    domain_of,
+    groups_of,
+    owner_of,
+    primary,
+    user_of,
+)
 from provisioner.sandbox.tenant import Row, Tenant
 
 _UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
@@ -364,6 +372,49 @@ def quota_refusal(tenant: Tenant, address: str, recipients: int) -> str | None:
     sent[address] = [*recent, [now.isoformat(), recipients]]
     tenant.changed()
     return None
+
+
+BAD_SENDER = "550 5.1.8 Access denied, bad outbound sender. AS(42004)"
+"""The notice to a user who exceeded a limit of the outbound spam policy (Learn, "Remove blocked users from the
+Restricted entities page")."""
+
+
+def limit_refusal(tenant: Tenant, owner: Row, recipients: int) -> str | None:
+    """Why the outbound spam policy of a mailbox stops a message: it would reach more recipients in a day than allowed.
+
+    Hourly limits are not modelled.
+    """
+    policy = _outbound_policy(tenant, owner)
+    most = int(policy.get("RecipientLimitPerDay") or 0)
+    if not most or policy.get("ActionWhenThresholdReached") == "Alert":
+        return None
+    now, sent = tenant.clock.now(), tenant.settings.get("recipients_sent", {})
+    recent = sum(count for at, count in sent.get(primary(owner), ()) if (stored_time(at) or now) > now - _DAY)
+    return BAD_SENDER if recent + recipients > most else None
+
+
+def _outbound_policy(tenant: Tenant, owner: Row) -> Mapping[str, Any]:
+    """The policy of the first rule that means the mailbox, by Priority; else Default.
+
+    Learn, "Order and precedence of email protection".
+    """
+    policies = {str(row.get("Name")).lower(): row for row in tenant.visible("HostedOutboundSpamFilterPolicy")}
+    for rule in sorted(tenant.visible("HostedOutboundSpamFilterRule"), key=lambda row: int(row.get("Priority") or 0)):
+        if rule.get("State") != "Enabled":
+            continue
+        if all(_sends(tenant, owner, rule, "")) and not any(_sends(tenant, owner, rule, "ExceptIf")):
+            return policies.get(str(rule.get("HostedOutboundSpamFilterPolicy")).lower(), {})
+    return policies.get("default", {})
+
+
+def _sends(tenant: Tenant, owner: Row, rule: Row, prefix: str) -> Iterator[bool]:
+    own = addresses(owner)
+    if names := rule.get(f"{prefix}From"):
+        yield any(str(name).lower() in own for name in names)
+    if groups := rule.get(f"{prefix}FromMemberOf"):
+        yield any(str(group).lower() in groups_of(tenant, owner) for group in groups)
+    if domains := rule.get(f"{prefix}SenderDomainIs"):
+        yield any(domain_of(name) in {str(domain).lower() for domain in domains} for name in own)
 
 
 class MessageRate:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import engine
-from provisioner.mailflow import Attempt, Decision, decide
+from provisioner.mailflow import Attempt, Decision, decide, outbound_policies
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.asking import sign_in_questions
 from provisioner.model import Address, Observed, Unknown
@@ -29,6 +29,7 @@ from provisioner.resources.rows import (
     membership,
     organization_config,
     role_assignment,
+    transport_rule,
 )
 from provisioner.sandbox import mail_rules, submission_rules
 from provisioner.sandbox.mail_directory import owner_of, primary
@@ -37,6 +38,7 @@ from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 from tests.engine.lifecycle.port import Service
 from tests.mailflow import applications_and_accounts as more
+from tests.mailflow import rules_and_limits
 
 DOMAINS = ("contoso.com", "fabrikam.com")
 SENDERS = ("erp@contoso.com", "a@fabrikam.com", "a@sub.contoso.com", "a@elsewhere.example", "")
@@ -71,6 +73,7 @@ REASONS = {
     "554 5.2.0": ("daily_limit",),
     "quarantine": ("sender_blocked",),
     **more.REASONS,
+    **rules_and_limits.REASONS,
 }
 ALL = frozenset(reason for reasons in REASONS.values() for reason in reasons)
 
@@ -87,6 +90,7 @@ UNDECIDED = (
     "its locations",
     "allows 600 recipients",
     "whether the application may sign in as",
+    *rules_and_limits.UNDECIDED,
 )
 
 
@@ -109,6 +113,7 @@ class Case:
             yield from mail_rules.recipient_refusals(tenant, self.source, attempt.sender, self.recipient, before)
         if not attempt.external and mail_rules.quarantined(tenant, attempt.sender):
             yield "quarantine"
+        yield from rules_and_limits.refusals(tenant, attempt, self.source, self.recipient)
 
     def reasons(self) -> frozenset[str]:
         """The reasons of ours that the sandbox's refusals can stand for."""
@@ -135,6 +140,9 @@ def _submission(tenant: Tenant, attempt: Attempt) -> Iterator[str]:
     if attempt.sent_before:
         now = tenant.clock.now().isoformat()
         tenant.settings["recipients_sent"] = {primary(owner): [[now, attempt.sent_before]]}
+    limited = submission_rules.limit_refusal(tenant, owner, attempt.recipients)
+    if limited:
+        yield limited
     quota = submission_rules.quota_refusal(tenant, primary(owner), attempt.recipients)
     tenant.settings.pop("recipients_sent", None)
     if quota:
@@ -287,6 +295,7 @@ def tenant_of(choose: random.Random) -> Tenant:
     for row in tenant.rows("Mailbox"):  # one user has one id in Exchange and in Entra ID
         row["ExternalDirectoryObjectId"] = {ERP: ERP_ID, SHARED: SHARED_ID}.get(row["PrimarySmtpAddress"], "")
     more.equip(choose, tenant)
+    rules_and_limits.equip(choose, tenant)
     return tenant
 
 
@@ -339,6 +348,8 @@ _EVIDENCE = (
     connection_filter.REQUEST,
     allow_block_list.REQUEST,
     organization_config.REQUEST,
+    transport_rule.REQUEST,
+    *outbound_policies.QUESTIONS,
 )
 
 
@@ -408,7 +419,7 @@ def disagreement(found: Decision, reasons: frozenset[str], *, whole: bool) -> st
     if "no_hve_account" in (found.certain | found.doubtful) & reasons:
         return ""  # as above
     certain, reasons = of_one_token(found, reasons)
-    missed = certain - reasons
+    missed = rules_and_limits.of_one_rule(certain, found.doubtful, reasons) - reasons
     if missed:
         return f"certain here and not given there: {sorted(missed)}"
     others = reasons - certain - found.doubtful - (twins if certain & twins else set())

@@ -45,6 +45,7 @@ from provisioner.resources.rows import (
     role_assignment,
     security_defaults,
     transport_config,
+    transport_rule,
     user,
 )
 from provisioner.resources.smtp_auth import SmtpAuth
@@ -90,31 +91,41 @@ ACCOUNT = GraphRequest(
     ("desired", "asked"),
     [
         (plan(), []),
-        (plan(a=(SMTP_RELAY, "none")), [connection_filter.REQUEST]),
+        (plan(a=(SMTP_RELAY, "none")), [connection_filter.REQUEST, transport_rule.REQUEST]),
         (
             plan(a=(SMTP_RELAY, "none"), recipients="organization"),
-            [connection_filter.REQUEST, allow_block_list.REQUEST],
+            [connection_filter.REQUEST, transport_rule.REQUEST, allow_block_list.REQUEST],
         ),
         (
             plan(erp=OAUTH, recipients="organization"),
-            [transport_config.REQUEST, of_mailbox(ERP), allow_block_list.REQUEST],
+            [transport_config.REQUEST, of_mailbox(ERP), transport_rule.REQUEST, allow_block_list.REQUEST],
         ),
         (plan(a=(None, "none"), recipients="organization"), []),
         (plan(a=(None, "none")), []),
-        (plan(a=(DIRECT_SEND, "none")), [organization_config.REQUEST, connection_filter.REQUEST]),
-        (plan(erp=OAUTH), [transport_config.REQUEST, of_mailbox(ERP)]),
-        (plan((ERP,), erp=OAUTH), [transport_config.REQUEST]),
+        (
+            plan(a=(DIRECT_SEND, "none")),
+            [organization_config.REQUEST, connection_filter.REQUEST, transport_rule.REQUEST],
+        ),
+        (plan(erp=OAUTH), [transport_config.REQUEST, of_mailbox(ERP), transport_rule.REQUEST]),
+        (plan((ERP,), erp=OAUTH), [transport_config.REQUEST, transport_rule.REQUEST]),
         (
             plan((ERP,), erp=BASIC),
-            [transport_config.REQUEST, *PASSWORDS, of_user(ERP), organization_config.REQUEST],
+            [transport_config.REQUEST, *PASSWORDS, of_user(ERP), organization_config.REQUEST, transport_rule.REQUEST],
         ),
         # The mailbox of the plan needs no lookup, the other does; a user only where a password is used.
         (
             plan((ERP,), erp=BASIC, fax=OAUTH),
-            [transport_config.REQUEST, of_mailbox(FAX), *PASSWORDS, of_user(ERP), organization_config.REQUEST],
+            [
+                transport_config.REQUEST,
+                of_mailbox(FAX),
+                *PASSWORDS,
+                of_user(ERP),
+                organization_config.REQUEST,
+                transport_rule.REQUEST,
+            ],
         ),
         # What relays signs in to nothing, whatever it could.
-        (plan(erp=(SMTP_RELAY, "basic")), [connection_filter.REQUEST]),
+        (plan(erp=(SMTP_RELAY, "basic")), [connection_filter.REQUEST, transport_rule.REQUEST]),
     ],
 )
 def test_only_what_the_devices_make_necessary_is_asked(desired: Desired, asked: list[Request]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from provisioner.model import Unknown
-from provisioner.model.picture import Privilege
+from provisioner.model.picture import OutboundLimit, Privilege
 from provisioner.resources.outbound_spam_policy import OutboundSpamPolicy, OutboundSpamPolicyType
 from tests.resources.recorded import answer, declared, mistakes, sent
 
@@ -72,4 +72,5 @@ def test_forwarding_and_narrower_limits_are_guarded(
     one, other = (dataclasses.replace(LIVE, **values) for values in (before, after))
     assert [guard.rule for guard in KIND.guards(one, other)] == rules
     forwards = other.auto_forwarding_mode == "on"
-    assert KIND.contribution(other) == ((Privilege("auto_forwarding_mode"),) if forwards else ())
+    limit = OutboundLimit("Default", other.recipient_limit_per_day or 0)
+    assert KIND.contribution(other) == ((limit, Privilege("auto_forwarding_mode")) if forwards else (limit,))

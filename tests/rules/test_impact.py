@@ -14,6 +14,7 @@ import yaml
 
 from provisioner.changes import planning
 from provisioner.changes.planning import Scope
+from provisioner.diagnostics import Severity
 from provisioner.model import (
     Absent,
     Action,
@@ -40,10 +41,13 @@ from provisioner.resources.rows import (
     cas_mailbox,
     connection_filter,
     organization_config,
+    outbound_spam,
     security_defaults,
+    transport_rule,
 )
 from provisioner.resources.rows import user as user_rows
 from provisioner.resources.smtp_auth import SmtpAuth
+from provisioner.resources.transport_rule import TransportRule
 from provisioner.rules import questions
 from provisioner.rules.impact import device_findings
 
@@ -366,12 +370,16 @@ def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
 
     oauth = {**BASIC, "supports": {"tls": "1.2", "authentication": ["oauth"]}}
     lists = ["Get-HostedConnectionFilterPolicy", "Get-TenantAllowBlockListItems"]
+    lists.insert(1, "Get-TransportRule")
     ipv6 = ["Get-IPv6StatusForAcceptedDomain"]
-    assert asked(mfp=RELAY) == lists[:1] + ipv6
-    assert asked(mfp=RELAY, other={**RELAY, "from": "b@fabrikam.com"}) == lists[:1] + ipv6 * 2
-    assert asked(mfp={**RELAY, "certificate": "relay.contoso.com"}) == [*lists[:1], "Get-AcceptedDomain"]
+    assert asked(mfp=RELAY) == lists[:2] + ipv6
+    assert asked(mfp=RELAY, other={**RELAY, "from": "b@fabrikam.com"}) == lists[:2] + ipv6 * 2
+    assert asked(mfp={**RELAY, "certificate": "relay.contoso.com"}) == [*lists[:2], "Get-AcceptedDomain"]
     assert asked(fax=FAX) == ["Get-OrganizationConfig", *lists]
-    assert asked(erp=oauth) == ["Get-TransportConfig"]
+    assert asked(erp=oauth) == ["Get-TransportConfig", "Get-TransportRule"]
+    limits = ["Get-HostedOutboundSpamFilterPolicy", "Get-HostedOutboundSpamFilterRule"]
+    busy = {**oauth, "recipients": "organization", "messages_per_day": 20}
+    assert asked(erp=busy) == ["Get-TransportConfig", *lists[1:], *limits]
     many = {f"erp{i}": {**BASIC, "from": f"erp{i}@contoso.com"} for i in range(6)}
     assert asked(**many) == [
         "Get-TransportConfig",
@@ -380,6 +388,7 @@ def test_only_what_the_devices_make_necessary_is_asked(tmp_path: Path) -> None:
         "GET /identity/conditionalAccess/policies",
         "Get-User",
         "Get-OrganizationConfig",
+        "Get-TransportRule",
     ]
 
 
@@ -555,6 +564,70 @@ def test_a_blocked_address_and_a_partner_s_restriction_are_told_with_their_fix(t
     assert 'does not meet the restriction of inbound_connector["filter"] (550 5.7.51)' in restricted.summary
     fix = "declare a connector of type on_premises for its address, or add the address to "
     assert restricted.hint == fix + 'inbound_connector["filter"]'
+
+
+REJECTS = {
+    "Name": "No spoofing",
+    "State": "Enabled",
+    "Priority": 0,
+    "RejectMessageReasonText": "no",
+    "SenderDomainIs": ["contoso.com"],
+    "Conditions": ["SenderDomainIs"],
+    "Exceptions": [],
+}
+
+
+def test_a_transport_rule_that_keeps_the_mail_of_devices_back_is_told_once(tmp_path: Path) -> None:
+    devices = {"fax": FAX, "erp": {**BASIC, "from": "fax@contoso.com", "mailbox": "erp@contoso.com"}}
+    found = plan(tmp_path, {}, devices=devices, evidence=((transport_rule.REQUEST, REJECTS),))
+    (told,) = of(found, "TRANSPORT-RULE-DEVICE")
+    rejects = 'device/erp, device/fax: the transport rule "No spoofing" rejects mail of fax@contoso.com'
+    assert (told.summary, told.severity, of(found, "DEVICE-CANNOT-SEND")) == (rejects, Severity.WARNING, [])
+    scope = {**REJECTS, "FromScope": "NotInOrganization", "Conditions": ["SenderDomainIs", "FromScope"]}
+    (unsure,) = of(plan(tmp_path, {}, devices={"fax": FAX}, evidence=((transport_rule.REQUEST, scope),)), told.rule)
+    assert "it is not certain that the transport rule" in unsure.summary
+    assert "whether the mail counts as mail from inside (FromScope)" in unsure.summary
+    content = {**REJECTS, "Conditions": ["SenderDomainIs", "SubjectContainsWords"]}
+    assert of(plan(tmp_path, {}, devices={"fax": FAX}, evidence=((transport_rule.REQUEST, content),)), told.rule) == []
+    odd = plan(tmp_path, {}, devices={"fax": FAX}, evidence=((transport_rule.REQUEST, {"Name": "of another form"}),))
+    assert [f for f in of(odd, "RULE-NOT-DECIDED") if "TRANSPORT-RULE-DEVICE" in f.summary]
+
+
+def test_a_change_that_lets_a_rule_keep_the_mail_of_a_device_back_is_refused(tmp_path: Path) -> None:
+    off = TransportRule("No spoofing", enabled=False, fate="rejects", sender_domains=frozenset({"contoso.com"}))
+    evidence = ((transport_rule.REQUEST, {**REJECTS, "State": "Disabled"}),)
+    rules = {"No spoofing": {"enabled": True}}
+    there = {"transport_rule/No spoofing": off}
+    found = plan(tmp_path, there, devices={"fax": FAX}, evidence=evidence, transport_rules=rules)
+    (lost,) = of(found, "DEVICE-LOSES-WAY")
+    assert lost.summary.endswith('the transport rule "No spoofing" rejects mail of fax@contoso.com')
+    assert of(found, "TRANSPORT-RULE-DEVICE") == []
+
+
+NO_RULE = {"Name": "old", "State": "Disabled", "HostedOutboundSpamFilterPolicy": "Old", "Priority": 0}
+
+
+def test_devices_of_one_mailbox_share_the_limit_of_its_outbound_policy(tmp_path: Path) -> None:
+    busy = {**BASIC, "mailbox": "erp@contoso.com", "messages_per_day": 300}
+    devices = {"erp": busy, "two": {**busy, "from": "b@contoso.com"}}
+    row = {"Name": "Default", "RecipientLimitPerDay": 500, "ActionWhenThresholdReached": "BlockUser",
+           "RecipientLimitExternalPerHour": 40, "RecipientLimitInternalPerHour": 0}  # fmt: skip
+
+    def told(devices: dict[str, Any], **columns: Any) -> list[str]:
+        policies = (outbound_spam.POLICIES, {**row, **columns})
+        found = plan(tmp_path, {}, devices=devices, evidence=(policies, (outbound_spam.RULES, NO_RULE)))
+        return [f.summary for f in of(found, "OUTBOUND-LIMIT-DEVICE")]
+
+    (summary,) = told(devices)
+    assert summary == (
+        "erp@contoso.com (device/erp, device/two) may reach 600 recipients a day, and "
+        'the outbound spam policy "Default" stops it after 500 (550 5.1.8)'
+    )
+    (hourly,) = told({"erp": {**busy, "recipients_per_message": 41, "messages_per_day": 1}})
+    assert "41 external recipients an hour" in hourly
+    assert told(devices, ActionWhenThresholdReached="Alert") == []
+    assert told(devices, RecipientLimitPerDay=600) == []
+    assert told(devices, RecipientLimitPerDay=0) == []
 
 
 def test_a_mailbox_whose_own_switch_is_turned_off_loses_its_way(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Outbound spam filter policies: Get and Set. `Default` is in every tenant.
 
 Columns as in recorded answers: Default reads `Enabled: false` although it is in force. Limits are 0 to 10000
-(Set-HostedOutboundSpamFilterPolicy). New, Remove and the rules of custom policies are not modelled.
+(Set-HostedOutboundSpamFilterPolicy). Custom policies and the rules that give them to senders come from a seed: of the
+rules only Get is modelled.
 """
 
 from __future__ import annotations
@@ -44,6 +45,21 @@ NOUN = Noun(
     builtin=_builtin,
 )
 
+RULE = Noun(
+    "HostedOutboundSpamFilterRule",
+    {
+        "State": "Enabled",
+        "Priority": 0,
+        "Comments": "",
+        "HostedOutboundSpamFilterPolicy": "",
+        **dict.fromkeys(f"{prefix}{name}" for prefix in ("", "ExceptIf")
+                        for name in ("From", "FromMemberOf", "SenderDomainIs")),
+    },
+    container="CN=HostedOutboundSpamFilterVersioned,CN=Rules,CN=Transport Settings,CN=Configuration",
+    category="ms-Exch-Transport-Rule",
+    object_class=("top", "msExchTransportRule"),
+)  # fmt: skip
+
 _DATA = "Microsoft.Exchange.Data.Directory.SystemConfiguration"
 _MOST = (0, 10_000)
 _SET = (
@@ -68,4 +84,4 @@ def _set(call: Call) -> Rows:
     return []
 
 
-CMDLETS = (get_cmdlet(NOUN), Cmdlet("Set-HostedOutboundSpamFilterPolicy", _SET, _set))
+CMDLETS = (get_cmdlet(NOUN), get_cmdlet(RULE), Cmdlet("Set-HostedOutboundSpamFilterPolicy", _SET, _set))

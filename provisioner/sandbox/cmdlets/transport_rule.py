@@ -35,11 +35,18 @@ from provisioner.sandbox.tenant import Row, Tenant
 _CLASSES = "Microsoft.Exchange.MessagingPolicies.Rules.Tasks"
 _CONDITIONS = {
     "From": "FromPredicate",
+    "FromScope": "FromScopePredicate",
     "SenderDomainIs": "SenderDomainIsPredicate",
     "SenderIpRanges": "SenderIpRangesPredicate",
     "RecipientDomainIs": "RecipientDomainIsPredicate",
+    "SentToScope": "SentToScopePredicate",
 }
+_EXCEPTIONS = {f"ExceptIf{column}": name for column, name in _CONDITIONS.items()}
 _ACTIONS = {
+    "RejectMessageReasonText": "RejectMessageAction",
+    "DeleteMessage": "DeleteMessageAction",
+    "Quarantine": "QuarantineAction",
+    "RedirectMessageTo": "RedirectMessageAction",
     "SetHeaderName": "SetHeaderAction",
     "SetSCL": "SetSclAction",
     "RouteMessageOutboundConnector": "RouteMessageOutboundConnectorAction",
@@ -66,10 +73,12 @@ NOUN = Noun(
         "Conditions": [],
         "Actions": [],
         "Exceptions": [],
-        "From": None,
-        "SenderDomainIs": None,
-        "SenderIpRanges": None,
-        "RecipientDomainIs": None,
+        **dict.fromkeys((*_CONDITIONS, *_EXCEPTIONS)),
+        "RejectMessageReasonText": None,
+        "RejectMessageEnhancedStatusCode": None,
+        "DeleteMessage": False,
+        "Quarantine": False,
+        "RedirectMessageTo": None,
         "SetHeaderName": None,
         "SetHeaderValue": None,
         "SetSCL": None,
@@ -82,15 +91,34 @@ NOUN = Noun(
     derive=_derive,
 )
 
+_FROM = ("InOrganization", "NotInOrganization")
+_TO = (*_FROM, "ExternalPartner", "ExternalNonPartner")
+
+
+def _predicates(prefix: str = "") -> tuple[Any, ...]:
+    """The parameters of what a rule looks at, or of its exceptions."""
+    return (
+        array(f"{prefix}From"),
+        choice(f"{prefix}FromScope", f"{_CLASSES}.FromUserScope", *_FROM, nullable=True),
+        array(f"{prefix}SenderDomainIs"),
+        values(f"{prefix}SenderIpRanges"),
+        array(f"{prefix}RecipientDomainIs"),
+        choice(f"{prefix}SentToScope", f"{_CLASSES}.ToUserScope", *_TO, nullable=True),
+    )
+
+
 _TABLE = (
     string("Comments", nullable=True, max_length=1024),
     choice("Mode", f"{_CLASSES}.RuleMode", "Audit", "AuditAndNotify", "Enforce"),
     choice("RuleErrorAction", f"{_CLASSES}.RuleErrorAction", "Ignore", "Defer"),
     choice("SenderAddressLocation", f"{_CLASSES}.SenderAddressLocation", "Header", "Envelope", "HeaderOrEnvelope"),
-    array("From"),
-    array("SenderDomainIs"),
-    array("RecipientDomainIs"),
-    values("SenderIpRanges"),
+    *_predicates(),
+    *_predicates("ExceptIf"),
+    string("RejectMessageReasonText", nullable=True),
+    string("RejectMessageEnhancedStatusCode", nullable=True),
+    boolean("DeleteMessage"),
+    boolean("Quarantine"),
+    array("RedirectMessageTo"),
     string("SetHeaderName", nullable=True, max_length=64),
     string("SetHeaderValue", nullable=True),
     integer("SetSCL", nullable=True, range=(-1, 9)),
@@ -109,7 +137,7 @@ _SET = (identity(), string("Name", max_length=64), *_TABLE)
 
 def _listed(row: Row) -> None:
     """The class names of what a rule looks at and does."""
-    for column, names in (("Conditions", _CONDITIONS), ("Actions", _ACTIONS)):
+    for column, names in (("Conditions", _CONDITIONS), ("Exceptions", _EXCEPTIONS), ("Actions", _ACTIONS)):
         row[column] = [f"{_CLASSES}.{name}" for part, name in names.items() if row.get(part) not in (None, [], False)]
 
 
@@ -126,7 +154,7 @@ def _changes(call: Call, row: Mapping[str, Any]) -> Row:
         raise _NO_ACTION
     listed = dict(after)
     _listed(listed)
-    return {**changes, "Conditions": listed["Conditions"], "Actions": listed["Actions"]}
+    return {**changes, **{column: listed[column] for column in ("Conditions", "Exceptions", "Actions")}}
 
 
 def call_table(call: Call) -> tuple[Any, ...]:

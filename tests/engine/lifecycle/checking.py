@@ -36,6 +36,7 @@ from provisioner.model import (
     Desired,
     Effect,
     GraphRequest,
+    Ref,
     Request,
     Send,
     goal_of,
@@ -223,7 +224,7 @@ class Watch:
         lags = self.service.tenant._pending
         shown = truth(self.service, [change], shown=True)[change.address] if lags else live
         shows = is_after(change, shown) and in_force(change, shown)
-        mine = [p for p in self.passages if p.address == change.address]
+        mine = [p for p in self.passages if p.address == change.address and p.writes]
         if result.status in SUCCESS and not self._believed_a_lie(result):
             demand(shows, f"{change.address}: {result.status}, and the tenant shows {shown}")
         if result.status == "already_done":
@@ -305,7 +306,7 @@ class Watch:
         elif self.moved and not self.resumed and outcome is not None:
             raise Wrong("an object has moved since it was planned, and the change set was applied")
         self._check_sends(writes)
-        self._check_journal(writes, outcome, killed=outcome is None and error is None)
+        self._check_journal(outcome, killed=outcome is None and error is None)
         if outcome is not None:
             self._check_account(outcome)
 
@@ -362,20 +363,24 @@ class Watch:
         idle = (c for c, _ in self.openers.values() if c.action is Action.NO_OP)
         return any(not in_force(c, c.observed) for c in idle)
 
-    def _check_journal(self, writes: Sequence[Passage], outcome: Outcome | None, *, killed: bool) -> None:
+    def _check_journal(self, outcome: Outcome | None, *, killed: bool) -> None:
         """What the journal says was intended, sent and answered is what arrived at the port."""
         verdict = journal.verify(self.path)
         demand(not verdict.faults, f"the journal: {verdict.faults}")
         entries = [(e, at) for e, at in _entries(self.path) if e["run"] == self.run]
         intended = [(e["address"], e["step"], e["request"], at) for e, at in entries if e["kind"] == "sending"]
-        arrived = [(str(p.address), p.step, request_document(_sent(p.request))) for p in writes]
+        steps = [p for p in self.passages if p.address is not None]
+        arrived = [(str(p.address), p.step, request_document(_sent(p.request))) for p in steps]
         demand([i[:3] for i in intended][: len(arrived)] == arrived, "the journal's intentions are not what arrived")
         demand(killed or len(intended) == len(arrived), "the journal intends a write that never arrived")
-        for (address, _, _, at), passage in zip(intended, writes, strict=False):
-            demand(at <= passage.journalled, f"{address}: {passage.request} was sent before it was journalled")
+        for (address, _, _, at), passage in zip(intended, steps, strict=False):
+            demand(
+                not passage.writes or at <= passage.journalled,
+                f"{address}: {passage.request} was sent before it was journalled",
+            )
         answered = [(e["address"], e["step"], e["ok"]) for e, _ in entries if e["kind"] == "answered"]
         came = [
-            (str(p.address), p.step, isinstance(p.answer, Answer)) for p in writes if p.answer is not None or not killed
+            (str(p.address), p.step, isinstance(p.answer, Answer)) for p in steps if p.answer is not None or not killed
         ]
         demand(killed or Counter(answered) == Counter(came), "the journal's answers are not those that came")
         finished = {e["address"]: e["status"] for e, _ in entries if e["kind"] == "finished"}
@@ -427,18 +432,20 @@ def _name(request: Request) -> str:
 
 def _first_cmdlet(change: Change) -> str:
     """The cmdlet that a creation begins with. A run that goes on with one sends what is left."""
-    return next(step.request.name for step in change.steps if isinstance(step, Send))
+    return next(_name(step.request) for step in change.steps if isinstance(step, Send) and not step.request.reads)
 
 
 def _is_step(change: Change, passage: Passage) -> bool:
-    """Whether a request is the step of its change. No write has a reference today: it would be compared here."""
+    """Whether a request is the step of its change, with a value from an answer in place of each reference to one."""
     step = change.steps[passage.step]
     if not isinstance(step, Send) or not isinstance(step.request, Cmdlet):
         return False
-    if type(step.request) is not type(passage.request):
+    sent = _sent(passage.request)
+    references = {name for name, value in step.request.parameters.items() if isinstance(value, Ref)}
+    if any(sent.parameters.get(name) is None or isinstance(sent.parameters[name], Ref) for name in references):
         return False
-    shown, sent = request_document(step.request), request_document(_sent(passage.request))
-    return shown == sent
+    filled = {**step.request.parameters, **{name: sent.parameters[name] for name in references}}
+    return request_document(dataclasses.replace(step.request, parameters=filled)) == request_document(sent)
 
 
 def _sent(request: Request) -> Cmdlet:

@@ -37,6 +37,8 @@ from tests.clocks import TurnClock
 
 START = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
 RETRY_S = 40.0
+STEP_READ, _UNTOLD = "step that reads", "?"
+"""What a request is for that no reading announced: a step of a change, or nothing that is known."""
 ADMINISTRATOR = Caller("lifecycle", directory_roles=("Global Administrator",))
 _ROLES = frozenset({"Directory.ReadWrite.All", "Policy.Read.All"})
 
@@ -191,13 +193,16 @@ class Service:
         return passage.answer
 
     def _arrived(self, request: Request) -> Passage:
-        """The log's entry. A write belongs to the change whose intention was told last: nothing comes in between."""
+        """The log's entry. A step belongs to the change whose intention was told last: nothing comes in between.
+
+        A step may also be a read that a later one needs.
+        """
         passage = Passage(len(self.log), request, self._purpose(request))
         passage.stopped = bool(self.stop and self.stop.is_set())
         self.log.append(passage)
-        if passage.writes and self._intended is not None:
+        if self._intended is not None and (passage.writes or passage.purpose == _UNTOLD):
             passage.address, passage.step = self._intended.change.address, self._intended.step
-            passage.purpose = f"write {passage.step + 1}"
+            passage.purpose = f"write {passage.step + 1}" if passage.writes else STEP_READ
         if passage.writes:
             passage.journalled = self.journal_size()
             self.arriving(passage)
@@ -210,7 +215,7 @@ class Service:
             if request in left:
                 left.remove(request)
                 return reading.purpose
-        return "?"
+        return _UNTOLD
 
     # --- the service ------------------------------------------------------------------------------------------------
 

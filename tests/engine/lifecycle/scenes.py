@@ -18,6 +18,7 @@ from typing import Any
 from provisioner.model import Address, Desired, Waiver
 from provisioner.plan import document
 from provisioner.resources import TYPES
+from provisioner.resources.connection_filter import DEFAULT
 from provisioner.resources.smtp_auth import ORGANIZATION
 from provisioner.resources.tenant_settings import SETTINGS
 from provisioner.rules import RULES
@@ -60,9 +61,17 @@ _SEED = {
             {"Name": "keeps out", "AllowBasicAuthSmtp": False},
         ],
         "BillingPolicy": [{"Id": _BILLING, "Name": "Mail"}],
+        "Mailbox": [
+            {"PrimarySmtpAddress": f"pick{n}{which}@contoso.com", "CustomAttribute1": f"pick{n}"}
+            for n in range(5)
+            for which in "ab"
+        ],
+        "HostedOutboundSpamFilterPolicy": [
+            {"Name": "Default", "IsDefault": True},
+            *({"Name": f"spam{n}"} for n in range(5)),
+        ],
     },
-    "mailboxes": [{"address": f"box{n}@contoso.com"} for n in range(5)]
-    + [{"address": f"app{n}@contoso.com"} for n in range(5)],
+    "mailboxes": [{"address": f"{name}{n}@contoso.com"} for name in ("box", "app") for n in range(5)],
     "apps": [
         {"displayName": f"app {n}", "appId": _client(n), "objectId": _object(n), "appRoles": {_EXCHANGE: [_ROLE]}}
         for n in range(5)
@@ -98,7 +107,7 @@ class Scene:
 
     def is_about(self, address: Address) -> bool:
         """Whether a change is the one that the scene is about: by the piece's number, or the organization's."""
-        if address.key in {ORGANIZATION, SETTINGS}:
+        if address.key in {ORGANIZATION, SETTINGS, DEFAULT}:
             return f"{address.type} update, {'organization ' if address.key == ORGANIZATION else ''}" in self.kind
         return any(name in address.key for name in _names(self.number))
 
@@ -139,7 +148,8 @@ def _dump() -> bytes:
 
 def _names(n: int) -> Sequence[str]:
     """What is part of the keys of the objects with this number."""
-    return (f"in{n}", f"out{n}", f"new{n}", f"box{n}@", f"sign{n}.", f"policy{n}", f"news{n}@", _client(n))
+    of_mail = (f"remote{n}.", f"spam{n}", f"rule{n}", f"pick{n}")
+    return (f"in{n}", f"out{n}", f"new{n}", f"box{n}@", f"sign{n}.", f"policy{n}", f"news{n}@", _client(n), *of_mail)
 
 
 # --- the kinds of change ---------------------------------------------------------------------------------------------
@@ -317,6 +327,58 @@ def _has_account(n: int, *applications: str) -> Commands:
     )
 
 
+def _filter(n: int, fields: Mapping[str, Any], **lists: Sequence[str]) -> Piece:
+    """The connection filter; in the tenant, its lists as `IPAllowList=…` and `IPBlockList=…`."""
+    was = {"Identity": "Default", **{name: [*entries] for name, entries in lists.items()}}
+    return Piece({"connection_filter": fields}, (("Set-HostedConnectionFilterPolicy", was),) if lists else ())
+
+
+def _remote(n: int, fields: Mapping[str, Any], before: Commands = ()) -> Piece:
+    return Piece({"remote_domains": {f"remote{n}.example": fields}}, before)
+
+
+def _has_remote(n: int, **columns: Any) -> Commands:
+    name = f"remote{n}.example"
+    new = ("New-RemoteDomain", {"Name": name, "DomainName": name})
+    return (new, ("Set-RemoteDomain", {"Identity": name, **columns})) if columns else (new,)
+
+
+def _accepted(n: int, fields: Mapping[str, Any], **columns: Any) -> Piece:
+    was = (("Set-AcceptedDomain", {"Identity": f"sign{n}.example", **columns}),) if columns else ()
+    return Piece({"accepted_domains": {f"sign{n}.example": fields}}, was)
+
+
+def _spam(n: int, fields: Mapping[str, Any], **columns: Any) -> Piece:
+    was = (("Set-HostedOutboundSpamFilterPolicy", {"Identity": f"spam{n}", **columns}),) if columns else ()
+    return Piece({"outbound_spam_policies": {f"spam{n}": fields}}, was)
+
+
+def _rule(n: int, fields: Mapping[str, Any], before: Commands = ()) -> Piece:
+    return Piece({"transport_rules": {f"rule{n}": fields}}, before)
+
+
+def _has_rule(n: int, name: str = "rule", **columns: Any) -> Commands:
+    row = {"From": [f"box{n}@contoso.com"], "SetHeaderName": "X-Device", "SetHeaderValue": "yes"}
+    return (("New-TransportRule", {"Name": f"{name}{n}", **row, **columns}),)
+
+
+def _marks(n: int, **fields: Any) -> dict[str, Any]:
+    """The rule of `_has_rule`, as a plan writes it."""
+    return {"senders": [f"box{n}@contoso.com"], "set_header_name": "X-Device", "set_header_value": "yes", **fields}
+
+
+def _transport(fields: Mapping[str, Any], **columns: Any) -> Piece:
+    return Piece({"transport_config": fields}, (("Set-TransportConfig", columns),) if columns else ())
+
+
+def _picked(n: int, value: str, before: bool | None, *, both: bool = True) -> Piece:
+    """A selection of two mailboxes, of which one or both have another switch."""
+    names = "ab" if both else "a"
+    was = [{"Identity": f"pick{n}{w}@contoso.com", "SmtpClientAuthenticationDisabled": before} for w in names]
+    body = {"custom_attributes": {"1": f"pick{n}"}, "smtp_auth": value}
+    return Piece({"mailbox_selections": {f"pick{n}": body}}, [("Set-CASMailbox", row) for row in was])
+
+
 FIRST_KINDS: Mapping[str, Make] = {
     "smtp_auth update, mailbox opens": lambda r, n: _mailbox(n, "enabled", before=r.choice((True, None))),
     "smtp_auth update, mailbox closes": lambda _, n: _mailbox(n, "disabled", before=False),
@@ -424,8 +486,76 @@ LATER_KINDS: Mapping[str, Make] = {
     "hve_account delete": lambda _, n: Piece({"absent": [f"hve_account/news{n}@contoso.com"]}, _has_account(n)),
 }
 
-KINDS: Mapping[str, Make] = {**FIRST_KINDS, **LATER_KINDS}
-"""Around a change of the first kinds stand others of these only: lives that were once wrong are known by a number."""
+MAIL_KINDS: Mapping[str, Make] = {
+    "connection_filter update, opens": lambda _, n: _filter(n, {"allow": [f"192.0.2.{n}"]}, IPAllowList=["192.0.2.99"]),
+    "connection_filter update, opens and closes": lambda _, n: _filter(
+        n, {"exclusive": True, "block": [f"192.0.2.{n}"]}, IPBlockList=["198.51.100.7-198.51.100.9"]
+    ),
+    "connection_filter update, closes": lambda r, n: _filter(
+        n, r.choice(({"block": [f"192.0.2.{n}/28"]}, {"exclusive": True, "allow": []})), IPAllowList=["198.51.100.7"]
+    ),
+    "remote_domain create": lambda _, n: _remote(n, {}),
+    "remote_domain create, two writes": lambda r, n: _remote(
+        n, r.choice(({"auto_forward_enabled": False}, {"tnef": "disabled", "is_internal": True}))
+    ),
+    "remote_domain update, opens": lambda _, n: _remote(
+        n, {"auto_forward_enabled": True}, _has_remote(n, AutoForwardEnabled=False)
+    ),
+    "remote_domain update, closes": lambda _, n: _remote(n, {"auto_forward_enabled": False}, _has_remote(n)),
+    "remote_domain update, closes in two writes": lambda _, n: _remote(
+        n,
+        {"is_internal": False, "allowed_oof_type": "none"},
+        _has_remote(n, AllowedOOFType="InternalLegacy"),
+    ),
+    "remote_domain update, neutral": lambda _, n: _remote(n, {"character_set": "utf-8"}, _has_remote(n)),
+    "remote_domain delete": lambda _, n: Piece({"absent": [f"remote_domain/remote{n}.example"]}, _has_remote(n)),
+    "accepted_domain update, opens": lambda r, n: _accepted(
+        n, r.choice(({"match_sub_domains": True}, {"sending_from_disabled": False})), SendingFromDomainDisabled=True
+    ),
+    "accepted_domain update, closes": lambda r, n: _accepted(
+        n, r.choice(({"sending_from_disabled": True}, {"match_sub_domains": False})), MatchSubDomains=True
+    ),
+    "accepted_domain update, neutral": lambda _, n: _accepted(n, {"outbound_only": True}),
+    "outbound_spam_policy update, opens": lambda _, n: _spam(n, {"auto_forwarding_mode": "on"}),
+    "outbound_spam_policy update, closes": lambda _, n: _spam(
+        n, {"auto_forwarding_mode": "off"}, AutoForwardingMode="On"
+    ),
+    "outbound_spam_policy update, neutral": lambda _, n: _spam(n, {"recipient_limit_per_day": 500 + n}),
+    "transport_config update, opens": lambda _, __: _transport({"allow_legacy_tls_clients": "enabled"}),
+    "transport_config update, closes": lambda r, _: _transport(
+        {"allow_legacy_tls_clients": r.choice(("disabled", "default"))}, AllowLegacyTLSClients=True
+    ),
+    "transport_config update, neutral": lambda _, __: _transport({"message_expiration": "18h"}),
+    "organization update, two writes": lambda _, __: Piece(
+        {"organization": {"reject_direct_send": False, "send_from_alias_enabled": True}},
+        (("Set-OrganizationConfig", {"RejectDirectSend": True}),),
+    ),
+    "transport_rule create": lambda r, n: _rule(
+        n, _marks(n, **r.choice(({}, {"set_scl": -1}, {"enabled": False}, {"stop_rule_processing": True})))
+    ),
+    "transport_rule create, before another": lambda _, n: _rule(
+        n, _marks(n, before=[f"others{n}"]), _has_rule(n, "others")
+    ),
+    "transport_rule create, two in order": lambda _, n: Piece(
+        {"transport_rules": {f"rule{n}": _marks(n, before=[f"rule{n}b"]), f"rule{n}b": _marks(n)}}
+    ),
+    "transport_rule update, neutral": lambda _, n: _rule(n, _marks(n, comment="scanners"), _has_rule(n)),
+    "transport_rule update, opens": lambda _, n: _rule(n, _marks(n, set_scl=-1), _has_rule(n)),
+    "transport_rule update, enables in two writes": lambda _, n: _rule(
+        n, _marks(n, enabled=True, set_scl=-1), _has_rule(n, Enabled=False)
+    ),
+    "transport_rule update, closes": lambda _, n: _rule(n, _marks(n, enabled=False), _has_rule(n, SetSCL=-1)),
+    "transport_rule update, moved": lambda _, n: _rule(
+        n, _marks(n, before=[f"others{n}"]), (*_has_rule(n, "others"), *_has_rule(n))
+    ),
+    "transport_rule delete": lambda _, n: Piece({"absent": [f"transport_rule/rule{n}"]}, _has_rule(n, SetSCL=-1)),
+    "mailbox_selection update, opens": lambda r, n: _picked(n, "enabled", before=r.choice((True, None)), both=False),
+    "mailbox_selection update, opens in several writes": lambda _, n: _picked(n, "enabled", before=True),
+    "mailbox_selection update, closes": lambda _, n: _picked(n, "disabled", before=False, both=False),
+}
+
+KINDS: Mapping[str, Make] = {**FIRST_KINDS, **LATER_KINDS, **MAIL_KINDS}
+"""Around a change stand others of its own and of earlier kinds: lives that were once wrong are known by a number."""
 
 
 _OPENERS = ("inbound_connector create", "inbound_connector update, opens", "send_as create", "no-op, not in force")
@@ -453,7 +583,7 @@ def scene(kind: str, variant: int, folder: Path) -> Scene:
     random_ = random.Random(seed)
     numbers = random_.sample(range(5), 4)
     pieces = [KINDS[kind](random_, numbers[0])]
-    around = FIRST_KINDS if kind in FIRST_KINDS else KINDS
+    around = FIRST_KINDS if kind in FIRST_KINDS else KINDS if kind in MAIL_KINDS else {**FIRST_KINDS, **LATER_KINDS}
     others = [random_.choice(sorted(around)) for _ in range(random_.randrange(4))]
     if closes(kind):
         others = [random_.choice(_OPENERS), *others[:2]]  # something to wait for

@@ -1,0 +1,125 @@
+"""Get-TransportRule: the rules that keep mail from its recipients, and for which mail they do.
+
+A rule acts where it is enabled and enforced, all its conditions are met and none of its exceptions is; one with
+StopRuleProcessing ends the processing of a message (Learn, "Mail flow rules in Exchange Online"). Read are conditions
+that name the sender or the recipient's domain. Whether there are others, `Conditions` and `Exceptions` tell, which list
+each by the name of its class (recorded rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from provisioner.model import Cmdlet, Needed, Row
+from provisioner.resources.canonical import domain_name, email_address
+from provisioner.resources.rows.connection_filter import networks
+
+REJECTS, DELETES, QUARANTINES, REDIRECTS = "rejects", "deletes", "quarantines", "redirects"
+_FATES = {
+    "RejectMessageReasonText": REJECTS,
+    "RejectMessageEnhancedStatusCode": REJECTS,
+    "DeleteMessage": DELETES,
+    "Quarantine": QUARANTINES,
+    "RedirectMessageTo": REDIRECTS,
+}
+_PREDICATES = ("From", "SenderDomainIs", "SenderIpRanges", "RecipientDomainIs", "FromScope", "SentToScope")
+_EXCEPT = "ExceptIf"
+OF_FATES = frozenset(_FATES)
+COLUMNS = frozenset({
+    "Name", "State", "Mode", "Priority", "StopRuleProcessing", "Conditions", "Exceptions", *OF_FATES, *_PREDICATES,
+    *(f"{_EXCEPT}{name}" for name in _PREDICATES),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Predicates:
+    """What a rule looks at, or what it excepts. `others`: there are more, which the message itself decides.
+
+    Empty ones say nothing. `sender_scope` and `recipient_scope` are values of FromScope and SentToScope.
+    """
+
+    senders: frozenset[str] = frozenset()
+    sender_domains: frozenset[str] = frozenset()
+    sender_networks: tuple[IPv4Network, ...] = ()
+    recipient_domains: frozenset[str] = frozenset()
+    sender_scope: str = ""
+    recipient_scope: str = ""
+    others: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRule:
+    """A rule that acts, and keeps mail from its recipients (`fate`), or ends the processing of later rules (`stops`).
+
+    `place` is its Priority, 0 for the first. `code` is the enhanced status code of a rejection.
+    """
+
+    name: str
+    place: int
+    fate: str = ""
+    code: str = ""
+    stops: bool = False
+    conditions: Predicates = Predicates()
+    exceptions: Predicates = Predicates()
+
+
+def fate_of(row: Row) -> str:
+    """What a rule does to mail that does not reach its recipients then; "" where nothing."""
+    return next((fate for column, fate in _FATES.items() if row.get(column) not in (None, "", False, [])), "")
+
+
+def matters(row: Row) -> bool:
+    """Whether a rule may keep mail from its recipients, or a later rule from acting. A row of another form may."""
+    return bool(fate_of(row)) or row.get("StopRuleProcessing") is True or not isinstance(row.get("State"), str)
+
+
+def _matters(row: Row, _names: frozenset[str]) -> bool:
+    return matters(row)
+
+
+REQUEST = Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, COLUMNS, Needed(_matters))
+
+
+def decode(rows: Iterable[Row]) -> tuple[FlowRule, ...]:
+    """The rules that matter, in their order. Raises ValueError for a row that does not tell whether it acts."""
+    found = []
+    for row in rows:
+        name, state, place = row.get("Name"), row.get("State"), row.get("Priority")
+        if not isinstance(name, str) or not isinstance(state, str) or not isinstance(place, int):
+            raise ValueError("a row has no Name, State or Priority")
+        acts = state.lower() == "enabled" and str(row.get("Mode") or "Enforce").lower() == "enforce"
+        if acts and matters(row):
+            fate = fate_of(row)
+            code = str(row.get("RejectMessageEnhancedStatusCode") or "5.7.1") if fate == REJECTS else ""
+            conditions, exceptions = _predicates(row, "", "Conditions"), _predicates(row, _EXCEPT, "Exceptions")
+            found.append(
+                FlowRule(name, place, fate, code, row.get("StopRuleProcessing") is True, conditions, exceptions)
+            )
+    return tuple(sorted(found, key=lambda rule: rule.place))
+
+
+def _predicates(row: Row, prefix: str, listing: str) -> Predicates:
+    """What of a row is of a kind that is read. One that is not understood is one of the others."""
+    written = {name: row[f"{prefix}{name}"] for name in _PREDICATES if row.get(f"{prefix}{name}") not in (None, "", [])}
+    classes = row.get(listing, ()) if listing in row else ("?",)
+    others = len(classes or ()) > len(written)
+    texts = {name: [str(text) for text in _listed(value)] for name, value in written.items()}
+    try:
+        return Predicates(
+            frozenset(map(email_address, texts.get("From", ()))),
+            frozenset(map(domain_name, texts.get("SenderDomainIs", ()))),
+            tuple(networks(texts.get("SenderIpRanges", ()))),
+            frozenset(map(domain_name, texts.get("RecipientDomainIs", ()))),
+            str(written.get("FromScope", "")).lower(),
+            str(written.get("SentToScope", "")).lower(),
+            others,
+        )
+    except ValueError:
+        return Predicates(others=True)
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list | tuple) else (value,)

@@ -1,0 +1,121 @@
+"""Transport rules and outbound spam policies of generated tenants: what they do to a message, by both."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from provisioner.mailflow import Attempt
+from provisioner.mailflow.flow_rules import OF_RULES
+from provisioner.sandbox import flow_rules
+from provisioner.sandbox.mail_rules import Source
+from provisioner.sandbox.seed import load_seed
+from provisioner.sandbox.tenant import Tenant
+
+REASONS = {
+    f"rule: {what}": (reason,)
+    for what, reason in {
+        flow_rules.REJECTED: "rule_rejects",
+        flow_rules.DELETED: "rule_deletes",
+        flow_rules.QUARANTINED: "rule_quarantines",
+        flow_rules.REDIRECTED: "rule_redirects",
+    }.items()
+} | {"550 5.1.8": ("outbound_limit",)}
+UNDECIDED = (
+    "which address of the mailbox the rule looks at",
+    "the address that the mail comes from (SenderIpRanges)",
+    "the recipient's domain",
+    "counts as mail from inside",
+    "ends the processing before",
+    "act on mail of High Volume Email",
+    "is a member of",
+)
+_FATES: tuple[dict[str, Any], ...] = (
+    {"RejectMessageReasonText": "no", "RejectMessageEnhancedStatusCode": "5.7.1"},
+    {"DeleteMessage": True},
+    {"Quarantine": True},
+    {"RedirectMessageTo": ["desk@contoso.com"]},
+    {"SetHeaderName": "X-Seen", "SetHeaderValue": "yes", "StopRuleProcessing": True},
+)
+
+
+def equip(choose: random.Random, tenant: Tenant) -> None:
+    """Give some tenants rules and limits."""
+    if choose.random() < 0.5:
+        limits = {
+            "HostedOutboundSpamFilterPolicy": [_policy(choose, name) for name in ("Default", "Small", "Other")],
+            "HostedOutboundSpamFilterRule": [_scope(choose, n) for n in range(choose.choice((0, 1, 2)))],
+        }
+        tenant.merge(load_seed({"sandbox": 1, "objects": limits}))
+    if choose.random() < 0.5:
+        return
+    rules = [_rule(choose, n) for n in range(choose.choice((1, 1, 2, 3)))]
+    tenant.merge(load_seed({"sandbox": 1, "objects": {"TransportRule": rules}}))
+
+
+def _policy(choose: random.Random, name: str) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "RecipientLimitPerDay": choose.choice((0, 400, 5_000)),
+        "ActionWhenThresholdReached": choose.choice(("Alert", "BlockUser", "BlockUserForToday")),
+    }
+
+
+def _scope(choose: random.Random, n: int) -> dict[str, Any]:
+    """A rule that gives a policy to some senders."""
+    senders: dict[str, Any] = {
+        "From": [choose.choice(("erp@contoso.com", "erp.alias@contoso.com", "shared@contoso.com"))],
+        "FromMemberOf": ["Team"],
+        "SenderDomainIs": [choose.choice(("contoso.com", "fabrikam.com"))],
+    }
+    return {
+        "Name": f"scope {n}",
+        "Priority": n,
+        "State": choose.choice(("Enabled", "Enabled", "Disabled")),
+        "HostedOutboundSpamFilterPolicy": choose.choice(("Small", "Other")),
+        **{name: value for name, value in senders.items() if choose.random() < 0.4},
+        **{f"ExceptIf{name}": value for name, value in senders.items() if choose.random() < 0.1},
+    }
+
+
+def _rule(choose: random.Random, n: int) -> dict[str, Any]:
+    predicates = _predicates(choose, 0.35)
+    exceptions = {f"ExceptIf{name}": value for name, value in _predicates(choose, 0.1).items()}
+    return {
+        "Name": f"r{n}",
+        "Priority": n,
+        "State": "Enabled" if choose.random() < 0.9 else "Disabled",
+        "Mode": "Enforce" if choose.random() < 0.9 else "Audit",
+        "SenderAddressLocation": choose.choice(("Header", "Envelope", "HeaderOrEnvelope")),
+        **predicates,
+        **exceptions,
+        **choose.choice(_FATES),
+    }
+
+
+def _predicates(choose: random.Random, share: float) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "From": choose.sample(("erp@contoso.com", "bills@contoso.com", "a@fabrikam.com", "x@fabrikam.com"), 2),
+        "SenderDomainIs": [choose.choice(("contoso.com", "sub.contoso.com", "fabrikam.com", "elsewhere.example"))],
+        "SenderIpRanges": [choose.choice(("9.8.8.0/22", "9.8.8.7", "9.7.7.0-9.7.7.9"))],
+        "RecipientDomainIs": [choose.choice(("contoso.com", "outside.example"))],
+        "FromScope": choose.choice(("InOrganization", "NotInOrganization")),
+        "SentToScope": choose.choice(("InOrganization", "NotInOrganization")),
+    }
+    return {name: value for name, value in values.items() if choose.random() < share}
+
+
+def refusals(tenant: Tenant, attempt: Attempt, source: Source, recipient: str) -> Iterator[str]:
+    """What the sandbox's rules do to a message."""
+    if attempt.authentication and not attempt.sender:
+        return
+    known = None if attempt.authentication else source
+    message = flow_rules.Message(attempt.sender, attempt.sender, recipient, known)
+    for what, _ in flow_rules.fates(tenant, message):
+        yield f"rule: {what}"
+
+
+def of_one_rule(certain: frozenset[str], doubtful: frozenset[str], reasons: frozenset[str]) -> frozenset[str]:
+    """What is certain, without what a rule does that another one may come before."""
+    return certain - OF_RULES if reasons & doubtful & OF_RULES else certain

@@ -1,0 +1,144 @@
+"""What transport rules do to mail that Exchange takes, as far as their conditions say."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from provisioner.mailflow import Attempt, Decision, compared, decide
+from provisioner.model import Address, Answer, Effect, Unknown, request_key
+from provisioner.model.picture import Acceptance, MailRule, Picture, Rejection, Relay
+from provisioner.resources.rows import transport_rule
+
+KEY = request_key(transport_rule.REQUEST)
+DIRECT = Attempt("scan@contoso.com", external=False, network="198.51.100.5/32")
+ROW: dict[str, Any] = {
+    "Name": "No",
+    "State": "Enabled",
+    "Mode": "Enforce",
+    "Priority": 1,
+    "RejectMessageReasonText": "no",
+    "RejectMessageEnhancedStatusCode": "5.7.900",
+    "Conditions": [],
+    "Exceptions": [],
+}
+NEUTRAL = {"RejectMessageReasonText": None, "RejectMessageEnhancedStatusCode": None}
+HINT = "except the sender from the rule, or let a rule before it stop the processing of its mail"
+SENTENCE = 'the transport rule "No" rejects mail of scan@contoso.com'
+REFUSED = Decision(False, "direct_send", (), "rule_rejects", "550 5.7.900", SENTENCE, hint=HINT)
+TENANT: dict[Address, Any] = {
+    Address("domain", "contoso.com"): (Acceptance("contoso.com"),),
+    Address("organization", "settings"): (Rejection(False),),
+}
+
+
+def rule(**columns: Any) -> dict[str, Any]:
+    """A row. The classes of its conditions and exceptions are as many as it has, unless it says otherwise."""
+    classes = {
+        "Conditions": [n for n in columns if n[:4] in ("From", "Send", "Reci", "Sent")],
+        "Exceptions": [n for n in columns if n.startswith("ExceptIf")],
+    }
+    return {**ROW, **classes, **columns}
+
+
+def decided(*rows: dict[str, Any], attempt: Attempt = DIRECT, **more: Any) -> Decision:
+    objects = {**TENANT, **more.get("objects", {})}
+    return decide(Picture(objects, **more.get("picture", {})), attempt, {KEY: Answer(rows)})
+
+
+def test_a_rule_that_acts_on_a_message_keeps_it_back_whatever_way_it_comes() -> None:
+    assert decided(rule()) == REFUSED
+    relay = {Address("inbound_connector", "hq"): (Relay(frozenset({"198.51.100.0/28"}), clear_text=True),)}
+    assert decided(rule(), objects=relay) == dataclasses.replace(REFUSED, path="smtp_relay")
+    signed = dataclasses.replace(DIRECT, authentication="basic", mailbox="scan@contoso.com")
+    assert "rule_rejects" in decided(rule(), attempt=signed).certain
+    assert "rule_rejects" not in decided(rule(), attempt=dataclasses.replace(signed, sender="")).certain
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({}, "rule_rejects"),
+        ({**NEUTRAL, "DeleteMessage": True}, "rule_deletes"),
+        ({**NEUTRAL, "Quarantine": True}, "rule_quarantines"),
+        ({**NEUTRAL, "RedirectMessageTo": ["a@contoso.com"]}, "rule_redirects"),
+        ({"State": "Disabled"}, ""),
+        ({"Mode": "Audit"}, ""),
+        ({"From": ["SCAN@contoso.com"]}, "rule_rejects"),
+        ({"From": ["other@contoso.com"]}, ""),
+        ({"SenderDomainIs": ["Contoso.com"]}, "rule_rejects"),
+        ({"SenderDomainIs": ["oso.com"]}, ""),
+        ({"SenderIpRanges": ["198.51.100.1-198.51.100.9"]}, "rule_rejects"),
+        ({"SenderIpRanges": ["198.51.101.0/24"]}, ""),
+        ({"SentToScope": "InOrganization"}, "rule_rejects"),
+        ({"SentToScope": "NotInOrganization"}, ""),
+        ({"ExceptIfSenderIpRanges": ["198.51.100.0/24"]}, ""),
+        ({"ExceptIfFrom": ["other@contoso.com"]}, "rule_rejects"),
+        ({"RecipientDomainIs": ["elsewhere.example"]}, ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_conditions_and_exceptions_decide(columns: dict[str, Any], reason: str) -> None:
+    lacking = {"lacking": {Acceptance: frozenset({"elsewhere.example"})}}
+    assert decided(rule(**columns), picture=lacking).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "missing"),
+    [
+        ({"FromScope": "NotInOrganization"}, "whether the mail counts as mail from inside (FromScope)"),
+        ({"RecipientDomainIs": ["contoso.com"]}, "the recipient's domain"),
+        ({"ExceptIfRecipientDomainIs": ["contoso.com"]}, "the recipient's domain"),
+    ],
+    ids=str,
+)
+def test_what_an_attempt_does_not_tell_leaves_it_open(columns: dict[str, Any], missing: str) -> None:
+    found = decided(rule(**columns))
+    assert (found.allowed, found.reason, found.missing) == (None, "rule_rejects", (missing,))
+
+
+def test_a_rule_about_the_message_itself_is_named_and_refuses_nothing() -> None:
+    found = decided(rule(Conditions=["SubjectContainsWordsPredicate"]))
+    assert (found.allowed, found.possible) == (True, ("rule_rejects",))
+    assert found.warning == 'the transport rule "No" rejects mail that meets its other conditions'
+    assert decided(rule(From=["who is that"])).allowed is True, "a name that is no address"
+
+
+def test_a_rule_that_comes_first_can_end_the_processing() -> None:
+    stops = {**rule(From=["scan@contoso.com"]), "Name": "Devices", "Priority": 0, "StopRuleProcessing": True}
+    stops |= NEUTRAL
+    assert decided(rule(), stops) == Decision(True, "direct_send")
+    assert decided(rule(), {**stops, "Priority": 2}) == REFUSED
+    unsure = decided(rule(), {**stops, "Conditions": ["a", "b"]})
+    assert unsure.missing == ('whether the rule "Devices" ends the processing before "No"',)
+
+
+def test_a_rule_counts_as_the_plan_leaves_it() -> None:
+    address = Address("transport_rule", "no")
+    narrowed = MailRule("No", "rejects", senders=frozenset({"other@contoso.com"}))
+    assert decided(rule(), objects={address: (narrowed,)}).allowed is True
+    assert decided(rule(), objects={address: ()}).allowed is True, "it is switched off"
+    assert decided(rule(), objects={address: (MailRule("No", "rejects"),)}) == dataclasses.replace(
+        REFUSED, by=(address,)
+    )
+    devices = MailRule("Devices", stops=True, senders=frozenset({"scan@contoso.com"}), before=frozenset({"no"}))
+    assert decided(rule(), objects={Address("transport_rule", "Devices"): (devices,)}).allowed is True
+    last = dataclasses.replace(devices, before=frozenset())
+    assert decided(rule(), objects={Address("transport_rule", "Devices"): (last,)}) == REFUSED
+
+
+def test_rules_that_could_not_be_read_leave_it_open_and_rules_that_nobody_asked_for_do_not() -> None:
+    unread = decide(Picture(TENANT), DIRECT, {KEY: Unknown("no role", "permission")})
+    assert (unread.allowed, unread.missing) == (None, ("the transport rules (no role)",))
+    assert decide(Picture(TENANT), DIRECT, {}).allowed is True
+    odd = decide(Picture(TENANT), DIRECT, {KEY: Answer(({"Name": "No"},))})
+    assert odd.allowed is None
+
+
+def test_a_rule_that_keeps_back_more_mail_closes_and_one_that_keeps_back_less_opens() -> None:
+    wide, narrow = (MailRule("No", "rejects", senders=frozenset(names)) for names in ((), ("a@contoso.com",)))
+    assert compared((narrow,), (wide,)) == compared((), (narrow,)) == {Effect.CLOSES}
+    assert compared((wide,), (narrow,)) == compared((narrow,), ()) == {Effect.OPENS}
+    assert not compared((), (MailRule("Stop", stops=True),))
