@@ -53,7 +53,7 @@ def may_be_half_way(change: Change) -> bool:
 
     What takes one write has no half-way: it is before or after, or another client has changed it.
     """
-    return sum(isinstance(step, Send) for step in change.steps) > 1
+    return sum(isinstance(step, Send) and not step.request.reads for step in change.steps) > 1
 
 
 def between(change: Change, live: Any) -> bool:

@@ -97,9 +97,9 @@ def counted_outside(desired: Desired) -> Sequence[Device]:
 def counted_by_mailbox(desired: Desired) -> Mapping[str, Sequence[Device]]:
     """The devices with a volume by the mailbox that they sign in to, whose outbound spam policy counts their mail."""
     found: dict[str, list[Device]] = {}
-    for name, choice in desired.choices.items():
-        device = desired.devices[name]
-        if choice.method == CLIENT_SUBMISSION and device.recipients_per_day:
+    signing = {name for name, choice in desired.choices.items() if choice.method == CLIENT_SUBMISSION}
+    for device in desired.devices.values():
+        if device.name in signing and device.recipients_per_day:
             found.setdefault(device.mailbox, []).append(device)
     return found
 

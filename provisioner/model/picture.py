@@ -250,7 +250,7 @@ class PolicyOf:
 
 @dataclass(frozen=True, slots=True)
 class OutboundLimit:
-    """What an outbound spam policy lets a mailbox send (Set-HostedOutboundSpamFilterPolicy); 0 is no limit of its own.
+    """What an outbound spam policy lets a mailbox send; 0 stands for the limit of the service.
 
     `blocks`: who exceeds a limit is stopped; else administrators are told.
     """

@@ -133,8 +133,13 @@ class OutboundSpamPolicyType(BaseType):
 
     def contribution(self, spec: OutboundSpamPolicy) -> Contributions:
         """Whether mail may be forwarded outside, and how much a mailbox may send."""
-        limits = (spec.recipient_limit_per_day, *(getattr(spec, name) for name in _LIMITS[:2]))
-        limit = OutboundLimit(spec.name, *(n or 0 for n in limits), spec.action_when_threshold_reached != "alert")
+        limit = OutboundLimit(
+            spec.name,
+            spec.recipient_limit_per_day or 0,
+            spec.recipient_limit_external_per_hour or 0,
+            spec.recipient_limit_internal_per_hour or 0,
+            spec.action_when_threshold_reached != "alert",
+        )
         forwards = spec.auto_forwarding_mode == "on"
         return (limit, Privilege("auto_forwarding_mode")) if forwards else (limit,)
 

@@ -253,7 +253,7 @@ def _kept_back(outlook: _Outlook) -> Iterator[Finding]:
     A rule that the message itself decides about is not told: `explain` names it.
     """
     evidence = outlook.observed.evidence
-    devices = [outlook.desired.devices[name] for name in outlook.desired.choices]
+    devices = [d for d in outlook.desired.devices.values() if d.name in outlook.desired.choices]
     answer = evidence.get(request_key(transport_rule.REQUEST))
     _, doubt = told(evidence, transport_rule.REQUEST, transport_rule.decode)
     if devices and doubt and (why := why_unread(answer)):

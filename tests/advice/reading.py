@@ -567,6 +567,19 @@ def _clash(r: Reading, changes: str | None) -> Iterator[Way]:
         yield Way(f"{changes}", r.writing({"inbound_connectors": {name: fields}}))
 
 
+def _excepted(r: Reading) -> Iterator[Way]:
+    rule, sender = re.findall(r'the transport rule "(.+)" \w+ mail of (\S+?)(?::|$)', r.told.summary)[0]
+    yield Way("excepted", r.done(("Set-TransportRule", {"Identity": rule, "ExceptIfFrom": [sender]})))
+    stops = {"senders": [sender], "stop_rule_processing": True, "before": [rule]}
+    yield Way("a rule before it", r.writing({"transport_rules": {"Devices": stops}}))
+
+
+def _raised(r: Reading) -> Iterator[Way]:
+    name = re.findall(r'the outbound spam policy "(.+?)"', r.told.summary)[0]
+    limits = {"recipient_limit_per_day": 0, "recipient_limit_external_per_hour": 0}
+    yield Way("raised", r.writing({"outbound_spam_policies": {name: limits}}))
+
+
 def _published(r: Reading, records: str) -> Iterator[Way]:
     zone: dict[str, Any] = {}
     for record in records.removeprefix("publish ").split("; publish "):
@@ -601,6 +614,8 @@ _ELSE = f"(?:[,;] or ((?:take it out of|correct) the plan(?:, and {_DEVICES})?|{
 
 _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r"remove one of the two", _written_once),
+    ("except the sender from the rule, or let a rule before it stop the processing of its mail", _excepted),
+    ("raise the limit, or give the mailbox a policy of its own; or let several mailboxes share the mail", _raised),
     (r"write (auto_forward_enabled): (false)", _field),
     (r"leave (sending_\w+) false while the domain is in use", lambda r, name: _field(r, name, "false")),
     (r"where the addresses are your own, declare an inbound connector for them instead", by_hand("a connector")),

@@ -415,6 +415,12 @@ def _of_settings() -> Iterator[World]:
                  "TRANSPORT-RULE-ROUTE")  # fmt: skip
     seen = {"set_header_name": "X-Seen", "set_header_value": "yes"}
     yield _world("every message", {"transport_rules": {"Seen": seen}}, "TRANSPORT-RULE-EVERY-MESSAGE")
+    kept = {"Name": "No scanners", "From": ["fax@contoso.com"], "RejectMessageReasonText": "no"}
+    yield _world("kept back by a rule", _device("fax", recipients="organization"), "TRANSPORT-RULE-DEVICE",
+                 done=[("New-TransportRule", kept)])  # fmt: skip
+    few = ("Set-HostedOutboundSpamFilterPolicy", {"Identity": "Default", "RecipientLimitPerDay": 500})
+    yield _world("more than its limit", _device("erp", ["basic"], messages_per_day=2_000), "OUTBOUND-LIMIT-DEVICE",
+                 done=[few])  # fmt: skip
     yield _world("selected", {"mailbox_selections": {"people": {"type": "user", "smtp_auth": "enabled"}}},
                  "SELECTION-ENABLES", "SELECTION-MEMBERS")  # fmt: skip
 
@@ -424,11 +430,14 @@ def pieces() -> Sequence[World]:
     return [*_of_connectors(), *_of_names(), *_of_dkim(), *_of_devices(), *_of_policies(), *_of_settings()]
 
 
+_ALONE = frozenset({"selected", "kept back by a rule", "more than its limit"})
+"""What is selected cannot be set beside an exclusive list; the others do not meet what other pieces are about."""
+
+
 def combined(number: int) -> World:
     """Two to four pieces at once, the same every time."""
     choose = random.Random(f"advice {number}")
-    # What is selected cannot be set beside an exclusive list.
-    fitting = [piece for piece in pieces() if piece.name != "selected"]
+    fitting = [piece for piece in pieces() if piece.name not in _ALONE]
     first, *others = choose.sample(fitting, choose.choice((2, 2, 3, 4)))
     world = first
     for other in others:

@@ -41,6 +41,7 @@ from provisioner.model import (
     Send,
     goal_of,
     request_key,
+    written,
 )
 from provisioner.resources.rows import enterprise_application
 from tests.engine.lifecycle.port import Passage, Service
@@ -151,7 +152,7 @@ class Watch:
         self.changes = {c.address: c for c in self.found.pending}
         self.stages = planning.stages(self.changes.values())
         self.openers = {c.address: (c, self._turn_of_opener(c)) for c in self.found.changes if _opens(c)}
-        self.moved = self._moved()
+        self.moved, self.elsewhere = self._moved(), self._elsewhere()
 
     def _turn_of_opener(self, change: Change) -> int:
         """0 for what opens before anything closes, 1 for what opens and closes in one write."""
@@ -165,6 +166,17 @@ class Watch:
     def _moved(self) -> bool:
         live = truth(self.service, self.changes.values(), shown=True)
         return any(not is_before(c, live[a]) and not is_after(c, live[a]) for a, c in self.changes.items())
+
+    def _elsewhere(self) -> bool:
+        """Whether an object has a value of neither side: the service sets one field with another (remote domains)."""
+        live = truth(self.service, self.changes.values(), shown=True)
+        both = ((c, live[a]) for a, c in self.changes.items() if c.before and c.after and live[a])
+        return any(
+            getattr(there, name) not in (getattr(c.before, name), value)
+            for c, there in both
+            for name, value in written(c.after).items()
+            if not isinstance(value, frozenset)
+        )
 
     @property
     def struck(self) -> bool:
@@ -300,7 +312,8 @@ class Watch:
             demand(not writes, f"{type(error).__name__}, and something was written")
             if isinstance(error, ChangeSetStale):
                 lied = self.struck and self.service.fault is not None and self.service.fault.lies
-                demand((self.moved and not self.resumed) or lied, f"stale, and nothing has moved: {error.moved}")
+                moved = self.elsewhere if self.resumed else self.moved
+                demand(moved or lied, f"stale, and nothing has moved: {error.moved}")
             else:
                 demand(isinstance(error, TenantIncomplete) and self.struck, f"it ended with {error!r}")
         elif self.moved and not self.resumed and outcome is not None:
