@@ -40,6 +40,7 @@ from provisioner.model import (
     Request,
     Send,
     goal_of,
+    overlay,
     request_key,
     written,
 )
@@ -430,8 +431,12 @@ def _middle(change: Change) -> Change | None:
 
 
 def _has_opened(change: Change, live: Any) -> bool:
+    """Whether what a change opens is open: it is carried out, or what is left of it opens nothing more."""
     middle = _middle(change)
-    return is_after(change, live) or bool(middle and is_after(middle, live))
+    if is_after(change, live) or bool(middle and is_after(middle, live)):
+        return True
+    kind = BY_NAME[change.address.type]
+    return live is not None and Effect.OPENS not in mailflow.effects(kind, live, overlay(change.after, live))
 
 
 def _repeatable(request: Request) -> bool:

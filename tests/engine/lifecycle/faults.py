@@ -20,8 +20,7 @@ from provisioner.diagnostics import (
     Unclear,
 )
 from provisioner.model import Answer, Cmdlet, DnsQuery, Request
-from provisioner.tenant.exchange_answers import check_rows
-from tests.engine.lifecycle.port import Killed, Passage, Service
+from tests.engine.lifecycle.port import Killed, Passage, Service, check_rows
 
 CONFIRM_S = 60.0
 SHORT_LAG_S, LONG_LAG_S = 20.0, 5_000.0

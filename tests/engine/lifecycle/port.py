@@ -20,7 +20,18 @@ from urllib.parse import parse_qsl, unquote
 from provisioner.diagnostics import Malformed, NotFound, Refused, TenantError
 from provisioner.engine import Event, Finished, ReadingFinished, ReadingStarted, Sending
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
-from provisioner.model import Address, Answer, Change, Cmdlet, DnsQuery, DnsUpdate, GraphRequest, Request, ZoneQuery
+from provisioner.model import (
+    Address,
+    Answer,
+    Change,
+    Cmdlet,
+    DnsQuery,
+    DnsUpdate,
+    GraphRequest,
+    Request,
+    Row,
+    ZoneQuery,
+)
 from provisioner.sandbox.clock import Clock
 from provisioner.sandbox.cmdlets import Caller, CmdletError, run_cmdlet
 from provisioner.sandbox.dns import find
@@ -29,7 +40,7 @@ from provisioner.sandbox.graph import GraphService
 from provisioner.sandbox.graph_calls import Call, GraphError
 from provisioner.sandbox.public_dns import names
 from provisioner.sandbox.tenant import Tenant
-from provisioner.tenant.exchange_answers import check_rows, error_by_type
+from provisioner.tenant.exchange_answers import Reduced, error_by_type
 from provisioner.tenant.exchange_rest import encode_parameters
 from provisioner.tenant.ports import Ports
 from provisioner.tenant.retry import Retry
@@ -308,6 +319,13 @@ class Service:
         self.tenant.lag = 0.0
         self.tenant.clock.advance(86_400.0)
         self.tenant.settings.pop("inbound_connectors_created_disabled", None)
+
+
+def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
+    """Look at the rows of a read as an adapter does. Raises Malformed where they cannot be all."""
+    reduced = Reduced(cmdlet)
+    reduced.take(rows)
+    reduced.check()
 
 
 def born(dump: bytes, seed: int) -> Service:
