@@ -8,7 +8,7 @@ each by the name of its class (recorded rows).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
@@ -76,11 +76,11 @@ def matters(row: Row) -> bool:
     return bool(fate_of(row)) or row.get("StopRuleProcessing") is True or not isinstance(row.get("State"), str)
 
 
-def _matters(row: Row, _names: frozenset[str]) -> bool:
-    return matters(row)
+def _that_matter(rows: Sequence[Row], _names: frozenset[str]) -> Sequence[Row]:
+    return [row for row in rows if matters(row)]
 
 
-REQUEST = Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, COLUMNS, Needed(_matters))
+REQUEST = Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, COLUMNS, Needed(_that_matter))
 
 
 def decode(rows: Iterable[Row]) -> tuple[FlowRule, ...]:
