@@ -12,17 +12,19 @@ from provisioner.diagnosis.questions import (
     AskAcceptedDomain,
     AskConnectorFor,
     AskDkim,
+    AskOutboundPolicy,
     AskRecipient,
     AskRejectDirectSend,
     AskSendAs,
     AskSmtpAuth,
+    AskTransportRules,
     Question,
 )
 from provisioner.model import Absent, Address, Answer, Observed, Present, Request, Unknown, request_key
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.organization import Organization
-from provisioner.resources.rows import accepted_domain, recipient
+from provisioner.resources.rows import accepted_domain, outbound_spam, recipient, transport_rule
 from provisioner.resources.send_as import SendAs, pair_of
 from provisioner.resources.smtp_auth import SmtpAuth
 
@@ -91,6 +93,47 @@ def test_a_column_that_did_not_come_is_not_known(missing: str) -> None:
 def test_connectors_that_cannot_be_listed_are_not_known() -> None:
     unlisted = Observed({}, unlisted={"inbound_connector": REFUSED})
     assert said(AskConnectorFor(IP), unlisted) == ("unknown", "the tenant could not be asked: Forbidden")
+
+
+# --- rules and limits ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("columns", "sender", "speaks"),
+    [
+        ({}, ERP, "yes"),
+        ({}, "", "yes"),
+        ({"From": [INVOICES]}, ERP, "no"),
+        ({"From": [INVOICES]}, "", "yes"),
+        ({"RejectMessageReasonText": None, "DeleteMessage": True}, ERP, "no"),
+        ({"State": "Disabled"}, ERP, "no"),
+        ({"Priority": None}, ERP, "unknown"),
+    ],
+    ids=str,
+)
+def test_a_transport_rule_rejects_or_another_organization_s_does(
+    columns: dict[str, Any], sender: str, speaks: str
+) -> None:
+    row = {
+        "Name": "No",
+        "State": "Enabled",
+        "Priority": 0,
+        "RejectMessageReasonText": "no",
+        "Conditions": [],
+        **columns,
+    }
+    assert said(AskTransportRules(sender), answers((transport_rule.REQUEST, [row])))[0] == speaks
+
+
+def test_the_outbound_policy_of_a_mailbox_is_named_with_its_limit() -> None:
+    policy = {"Name": "Default", "RecipientLimitPerDay": 500, "ActionWhenThresholdReached": "BlockUser",
+              "RecipientLimitExternalPerHour": 0, "RecipientLimitInternalPerHour": 0}  # fmt: skip
+    there = answers((outbound_spam.POLICIES, [policy]), (outbound_spam.RULES, []))
+    stops = f'the outbound spam policy "Default" stops {ERP} after 500 recipients a day'
+    assert said(AskOutboundPolicy(ERP), there) == ("yes", stops)
+    no_limit = answers((outbound_spam.POLICIES, [policy | {"RecipientLimitPerDay": 0}]), (outbound_spam.RULES, []))
+    assert said(AskOutboundPolicy(ERP), no_limit)[0] == "unknown"
+    assert said(AskOutboundPolicy(ERP), answers((outbound_spam.POLICIES, REFUSED)))[0] == "unknown"
 
 
 # --- objects ---------------------------------------------------------------------------------------------------------
