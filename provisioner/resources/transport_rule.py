@@ -251,6 +251,7 @@ class TransportRuleType(BaseType):
 
         Each new or moved rule moves others: the rules of a plan are changed one after the other, in their order.
         """
+        spec = _as_named(spec, [a.key for a in links.declared if a.type == "outbound_connector"])
         rules = {a.key.casefold(): s for a, s in links.declared.items() if a.type == self.name}
         graph = {form: {n.casefold() for n in _before(rule)} for form, rule in rules.items()}
         order = [form for form in _sorted(graph) if form in rules]
@@ -302,6 +303,8 @@ class TransportRuleType(BaseType):
                 seen[key] = (
                     Absent(what, "correct the name under before") if key.casefold() not in rows else Unknown(what)
                 )
+            elif spec and key.casefold() not in rows and not any(_is_set(getattr(spec, name)) for name in _ACTIONS):
+                seen[key] = Absent("a new rule needs an action", f"write one of {', '.join(_ACTIONS)}")
             elif spec and key.casefold() not in rows:
                 there = {p: n for n in _before(spec) if isinstance(p := places.get(n.casefold()), int)}
                 if there:
@@ -397,6 +400,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
     spec = dataclasses.replace(spec, more=_more(row, spec) or None, fate=rows.fate_of(row) or None)
     if wanted is not None:
         spec = dataclasses.replace(spec, after=wanted.after, declared=wanted.declared)
+        spec = _as_named(spec, [wanted.route_message_outbound_connector or ""])
     names = wanted.before if wanted else None
     if names is None:
         return spec
@@ -409,6 +413,18 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
     return dataclasses.replace(spec, before=later | missing, place=place)
 
 
+def _as_named(spec: TransportRule, names: Iterable[str]) -> TransportRule:
+    """The rule with its connector spelled as in one of the names: Exchange tells names apart without case."""
+    connector = spec.route_message_outbound_connector or ""
+    same = [name for name in names if name.casefold() == connector.casefold()]
+    return dataclasses.replace(spec, route_message_outbound_connector=same[0]) if connector and same else spec
+
+
+def _is_set(value: object) -> bool:
+    """Whether an action is one: an SCL of 0 is."""
+    return value is not None and value is not False and value not in ("", NONE_SET)
+
+
 def _before(spec: TransportRule | None) -> frozenset[str]:
     return (spec.before if spec else None) or frozenset()
 
@@ -417,7 +433,7 @@ def _more(row: Row, spec: TransportRule) -> str:
     """What the rule looks at or does that no plan can say, by the class names of its parts."""
     counts = {
         "Conditions": sum(bool(getattr(spec, name)) for name in _CONDITIONS),
-        "Actions": sum(getattr(spec, name) not in (None, False, "", NONE_SET) for name in _ACTIONS),
+        "Actions": sum(_is_set(getattr(spec, name)) for name in _ACTIONS),
         "Exceptions": 0,
     }
     found = [name.lower() for name, known in counts.items() if len(row.get(name) or ()) > known]

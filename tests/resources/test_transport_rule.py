@@ -77,7 +77,7 @@ def test_what_the_service_would_not_take_is_refused(section: dict[str, Any], mis
 
 def test_a_new_rule_goes_before_the_first_that_it_must_and_else_last() -> None:
     wanted = declared(KIND, {"mark": {"set_scl": 5, "enabled": False, "before": ["last", "FIRST"]}})["mark"]
-    there = planned({"before": ["last", "FIRST"]})
+    there = planned({"set_scl": 5, "before": ["last", "FIRST"]})
     assert isinstance(there, Absent)
     assert there.known is not None
     assert there.known.place == "FIRST"
@@ -86,6 +86,33 @@ def test_a_new_rule_goes_before_the_first_that_it_must_and_else_last() -> None:
     made = {"Name": "mark", "Enabled": False, "SetSCL": 5, "Priority": Ref(0, "Priority")}
     assert sent(new) == ("New-TransportRule", made)
     assert "Priority" not in sent(KIND.steps(None, wanted)[0])[1]
+
+
+def test_a_new_rule_without_an_action_is_not_sent() -> None:
+    there = planned({"senders": ["scan@contoso.com"]})
+    assert isinstance(there, Absent)
+    assert there.reason == "a new rule needs an action"
+    assert "mark" not in answer(KIND, declared(KIND, {"mark": {"set_scl": 0}}), OTHERS), "plainly absent"
+    assert planned({"senders": ["scan@contoso.com"]}, ROW).set_header_name == "X-Device", "one that exists has its own"
+
+
+def test_a_connector_is_meant_without_case() -> None:
+    """What this tool once planned again and again: the service stores the connector's own spelling."""
+    row = {**ROW, "RouteMessageOutboundConnector": "To-Signatures"}
+    assert planned({"route_message_outbound_connector": "to-signatures"}, row) == dataclasses.replace(
+        planned({}, row), route_message_outbound_connector="to-signatures"
+    )
+    assert planned({"route_message_outbound_connector": "another"}, row).route_message_outbound_connector == (
+        "To-Signatures"
+    )
+    links = Links({Address("outbound_connector", "To-Signatures"): None})
+    wanted = declared(KIND, {"mark": {"route_message_outbound_connector": "to-signatures"}})["mark"]
+    assert KIND.needs(KIND.linked(wanted, links)) == (Address("outbound_connector", "To-Signatures"),)
+
+
+def test_an_scl_of_zero_is_an_action() -> None:
+    row = {"SetSCL": 0, "SetHeaderName": None, "SetHeaderValue": None, "Actions": ["a.SetSclAction"]}
+    assert list(KIND.unwritable(live(**row))) == []
 
 
 def test_a_rule_moves_only_where_it_stands_behind_one_that_it_must_precede() -> None:

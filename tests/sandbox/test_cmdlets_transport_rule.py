@@ -68,6 +68,11 @@ def test_conditions_and_actions_are_listed_and_null_takes_them_away(tenant: Tena
     assert (row["From"], row["SetHeaderName"], len(row["Conditions"]), len(row["Actions"])) == (None, None, 1, 1)
 
 
+def test_an_scl_of_zero_is_an_action(tenant: Tenant) -> None:
+    run(tenant, "New", Name="a", SetSCL=0)
+    assert [name.rpartition(".")[2] for name in get(tenant, "a")["Actions"]] == ["SetSclAction"]
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

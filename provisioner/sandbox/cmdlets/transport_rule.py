@@ -135,10 +135,15 @@ _NEW = (string("Name", required=True, max_length=64), boolean("Enabled", stored=
 _SET = (identity(), string("Name", max_length=64), *_TABLE)
 
 
+def _is_set(value: object) -> bool:
+    """Whether a part of a rule is one: a SetSCL of 0 is."""
+    return value is not None and value is not False and value != []
+
+
 def _listed(row: Row) -> None:
     """The class names of what a rule looks at and does."""
     for column, names in (("Conditions", _CONDITIONS), ("Exceptions", _EXCEPTIONS), ("Actions", _ACTIONS)):
-        row[column] = [f"{_CLASSES}.{name}" for part, name in names.items() if row.get(part) not in (None, [], False)]
+        row[column] = [f"{_CLASSES}.{name}" for part, name in names.items() if _is_set(row.get(part))]
 
 
 def _changes(call: Call, row: Mapping[str, Any]) -> Row:
@@ -150,7 +155,7 @@ def _changes(call: Call, row: Mapping[str, Any]) -> Row:
     after = {**row, **changes}
     if bool(after.get("SetHeaderName")) != bool(after.get("SetHeaderValue")):
         raise errors.invalid("SetHeaderName and SetHeaderValue have to be used together.")
-    if not any(after.get(part) not in (None, [], False) for part in _ACTIONS):
+    if not any(_is_set(after.get(part)) for part in _ACTIONS):
         raise _NO_ACTION
     listed = dict(after)
     _listed(listed)
