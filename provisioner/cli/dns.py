@@ -50,7 +50,7 @@ def check(session: Session, path: Path, format_: str) -> int:
         facts = {"domains": [_document(r) for r in reports]}
         session.json(facts)
     else:
-        session.result("".join(map(_shown, reports)))
+        session.text("".join(map(_shown, reports)))
     return 1 if any(f.severity == "error" for f in findings) else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import shutil
 import sys
 import time
@@ -222,8 +223,12 @@ class Session:
         _data(shown) if data else click.echo(shown, nl=False)
 
     def text(self, text: str) -> None:
-        """A result for a person: on a terminal, long lines break between words at its width."""
-        self.result(wrapped(text, self.width(sys.stdout)))
+        """A result for a person: on a terminal, long lines break between words at its width.
+
+        A line with a DNS record to publish or to remove stays whole, to be copied.
+        """
+        width = self.width(sys.stdout)
+        self.result("\n".join(line if _RECORD.match(line) else wrapped(line, width) for line in text.split("\n")))
 
     def json(self, document: Any, *, indent: int | None = 1) -> None:
         """The same, as JSON; without `indent` on one line."""
@@ -278,6 +283,9 @@ class Session:
         for line in getattr(error, "moved", ()):
             self.say(f"  {line}")
         return code
+
+
+_RECORD = re.compile(r" *[+-] \S+ [A-Z]+ ")
 
 
 def terminal_width() -> int:

@@ -40,11 +40,13 @@ def _line(line: str, width: int) -> list[str]:
     begin = _COLOR.sub("", found.group(1)) if found else ""
     blank = " " * (len(begin) - len(begin.lstrip()))
     margin = f"{blank}# " if begin.endswith("# ") else " " * min(len(begin) + (0 if begin.strip() else 4), width // 3)
-    lines, current = [], ""
+    lines: list[str] = []
+    current = ""
     for word in re.split(r"(?<=\S) ", line):
-        if current.strip() and columns(f"{current} {word}") > width:
+        alone = not lines and _COLOR.sub("", current).strip() == begin.strip()  # a label stays beside its first word
+        if current.strip() and not alone and columns(f"{current} {word}") > width:
             lines.append(current)
-            current = margin + word
+            current = margin + word.lstrip()
         else:
             current = f"{current} {word}" if current else word
     return [*lines, current]

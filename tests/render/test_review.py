@@ -184,6 +184,7 @@ def test_what_stands_beside_a_label_goes_on_beside_it() -> None:
         "          address",
     ]
     assert wrapped("ok  one two three", 20) == "ok  one two three"
+    assert wrapped("  Authority    https://login.example/x", 24) == "  Authority    https://login.example/x"
 
 
 def test_a_comment_goes_on_as_a_comment_and_what_is_indented_stays_so() -> None:
