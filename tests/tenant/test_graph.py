@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import pytest
+import trustme
 from azure.core.credentials import AccessToken
 
 from provisioner.diagnostics import (
@@ -57,6 +58,16 @@ class Credential:
 def server() -> Iterator[Served]:
     with served() as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Reading those of the platform takes 20 ms for each client, and nothing here is encrypted."""
+    store = tmp_path_factory.mktemp("store") / "store.pem"
+    trustme.CA().cert_pem.write_to_path(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(store))
+        yield
 
 
 def ask(
