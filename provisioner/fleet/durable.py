@@ -225,11 +225,11 @@ class Works:
                     self.client.enqueue_in_transaction(connection, options, *arguments)
 
     @_answered
-    def under_way_elsewhere(self, worker: str) -> Mapping[str, Sequence[str]]:
-        """The ids of the works that other workers have, by worker."""
+    def every_under_way(self) -> Mapping[str, Sequence[str]]:
+        """The ids of the works that workers have, by worker."""
         found: dict[str, list[str]] = {}
         for row in self.client.list_workflows(status="PENDING", load_input=False, load_output=False):
-            if row.executor_id and row.executor_id != worker:
+            if row.executor_id:
                 found.setdefault(row.executor_id, []).append(row.workflow_id)
         return found
 

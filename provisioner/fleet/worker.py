@@ -33,7 +33,7 @@ from provisioner.fleet.durable import (
     Works,
     silence,
 )
-from provisioner.fleet.liveness import Pulse, machine, pulse_of
+from provisioner.fleet.liveness import GRACE_S, Pulse, machine, pulse_of
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import StoreGone
 from provisioner.fleet.waves import Run
@@ -76,6 +76,8 @@ class Worker:
     _machine: str = field(init=False)
     _cut_off: set[str] = field(default_factory=set)
     _runs: dict[str, tuple[Run, float]] = field(default_factory=dict)
+    _doing: set[str] = field(default_factory=set)
+    _left: dict[str, float] = field(default_factory=dict)
     _running: int = 0
     _ended_at: float = -math.inf
     _counting: threading.Lock = field(default_factory=threading.Lock)
@@ -188,8 +190,10 @@ class Worker:
     @contextmanager
     def _busy(self) -> Iterator[None]:
         """A workflow runs here, once it is its turn."""
+        id_ = str(DBOS.workflow_id)
         with self._counting:
             self._running += 1
+            self._doing.add(id_)
         try:
             with self._places:
                 if self.hands.stops.stopped:
@@ -198,6 +202,7 @@ class Worker:
         finally:
             with self._counting:
                 self._running -= 1
+                self._doing.discard(id_)
                 self._ended_at = self.hands.clock.monotonic()
 
     def _nightly_workflow(self) -> Callable[[str, list[str]], None]:
@@ -290,13 +295,28 @@ class Worker:
 
     def _recover(self) -> None:
         """Return the work of dead workers to the queue, but for applies that may go on only where they began."""
-        for worker, ids in self.works.under_way_elsewhere(self.id).items():
+        found = dict(self.works.every_under_way())
+        self._take_up(found.pop(self.id, ()))
+        for worker, ids in found.items():
             with self._pulse.declared_dead(worker) as dead:
                 for id_ in ids if dead else ():
                     if self._may_go_on_here(id_):
                         self.works.give_back(id_, worker)
                     else:
                         self._cut_off.add(id_)
+
+    def _take_up(self, mine: Sequence[str]) -> None:
+        """Return works to the queue that are this worker's by the store, and are not done here.
+
+        Where the store goes away while the engine records who has a work, the engine takes it for another worker's, and
+        waits for an outcome that nobody brings.
+        """
+        now = self.hands.clock.monotonic()
+        left = [id_ for id_ in mine if id_ not in self._doing]
+        self._left = {id_: self._left.get(id_, now) for id_ in left}
+        for id_, since in self._left.items():
+            if now - since >= GRACE_S:
+                self.works.give_back(id_, self.id)
 
     def _may_go_on_here(self, id_: str) -> bool:
         begun = self.works.begun(id_)

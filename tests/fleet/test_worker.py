@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -24,6 +25,7 @@ from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store, StoreGone
 from provisioner.fleet.work import Hands, Stops
+from provisioner.fleet.worker import Worker
 from provisioner.model.fleet import FleetReport
 from provisioner.settings import Profile
 from tests import postgres
@@ -304,6 +306,23 @@ def test_a_store_that_goes_away_in_the_middle_of_a_question_is_waited_for(
         done = here.work(fleet, run, 1, desk.Surroundings(nobody, tmp_path / "state", note=notes.append))
     assert {t["state"] for t in done["tenants"]} == {"failed"}
     assert [note.rpartition("; ")[2] for note in notes] == ["trying again"]
+
+
+def test_a_work_that_is_a_worker_s_own_and_not_done_there_returns_to_the_queue(
+    tmp_path: Path, fleet: description.Fleet
+) -> None:
+    clock, given = FastClock(), list[tuple[str, str]]()
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        worker = Worker(Hands(fleet, here.store, nobody, tmp_path / "state", clock), here.works, 1)
+        works: Any = SimpleNamespace(give_back=lambda id_, by: given.append((id_, by)))
+        worker.works = works
+        worker._doing.add("run/a/1")
+        for _ in range(2):
+            worker._take_up(["run/a/1", "run/b/1"])
+            assert given == [], "the engine may be about to begin it"
+            clock.pause(liveness.GRACE_S / 2)
+        worker._take_up(["run/a/1", "run/b/1"])
+    assert given == [("run/b/1", worker.id)]
 
 
 def test_a_step_waits_for_a_store_that_cannot_be_reached(tmp_path: Path, fleet: description.Fleet) -> None:
