@@ -19,7 +19,10 @@ from provisioner.operations.approving import NAMESPACE
 from tests.cli.shop import Shop, open_shop
 from tests.cli.test_exit_codes import on_a_terminal
 
-pytestmark = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen (openssh-client) is not installed")
+pytestmark = [
+    pytest.mark.part(0.5),
+    pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen (openssh-client) is not installed"),
+]
 
 PLAN = "smtp_auth: {{ mailboxes: {{ {mailbox}@contoso.com: enabled }} }}\n"
 PEOPLE = ("ada", "bob", "eve", "old", "gone")
@@ -120,6 +123,7 @@ ONE = ("--require-approval", "1")
 # --- what counts -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.part(1)
 def test_two_people_approve_and_the_run_names_them_everywhere(shop: Shop, keys: Path) -> None:
     first, second = approve(shop, keys / "ada"), approve(shop, keys / "bob")
     assert {first.suffix, second.suffix} == {".approval"}
@@ -141,6 +145,7 @@ def test_the_stream_names_the_approvers(shop: Shop, keys: Path) -> None:
     assert [text.split()[0] for text in line["provisioner"]["approved_by"]] == ["ada@x.example"]
 
 
+@pytest.mark.part(1)
 def test_one_of_two_is_not_enough(shop: Shop, keys: Path) -> None:
     approve(shop, keys / "ada")
     said = apply(shop, *TWO, code=10)
@@ -223,6 +228,7 @@ def test_a_key_of_nobody_who_may(shop: Shop, keys: Path, name: str, why: str) ->
     refused(shop, why)
 
 
+@pytest.mark.part(1)
 def test_a_forged_signature(shop: Shop, keys: Path) -> None:
     place = approve(shop, keys / "ada")
     text = place.read_text()
