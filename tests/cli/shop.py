@@ -28,7 +28,10 @@ SEED = {
 }
 
 
-_KEPT = ("GIT_", "HOME", "LANG", "LC_", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_")
+_KEPT = (
+    "GIT_", "HOME", "LANG", "LC_", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_",
+    "APPDATA", "LOCALAPPDATA", "SYSTEMROOT", "TEMP", "TMP",  # without them nothing runs on Windows
+)  # fmt: skip
 """How the names begin of what a command gets of the environment of the tests. Settings and proxies of the machine are
 not to decide how a test ends, and each command reads all that it gets several times."""
 
