@@ -33,9 +33,10 @@ from provisioner.diagnosis.questions import (
     AskSmtpAuth,
     Question,
 )
+from provisioner.engine.sending import resolve
 from provisioner.mailflow import Attempt, decide
 from provisioner.mailflow.picture import of_observed
-from provisioner.model import Await, Cmdlet, Desired, Observed, Send
+from provisioner.model import Answer, Await, Cmdlet, Desired, Observed, Send
 from provisioner.operations.standing import changes_of
 from provisioner.plan import document
 from provisioner.resources import TYPES
@@ -149,11 +150,14 @@ def loaded(sections: Mapping[str, Any], folder: Path) -> Desired:
 def carry_out(desired: Desired, observed: Observed, service: Reader) -> None:
     """All steps of a part of a plan, in their order."""
     for change in changes_of(desired, observed):
+        answers: list[Answer] = []
         for step in change.steps:
+            answer = Answer()
             if isinstance(step, Send) and isinstance(step.request, Cmdlet):
-                service.execute(step.request)
+                answer = service.execute(resolve(step.request, answers))
             elif isinstance(step, Await):
                 service.publish(change.address.key)
+            answers.append(answer)
 
 
 # --- deeds -----------------------------------------------------------------------------------------------------------

@@ -568,7 +568,7 @@ def _clash(r: Reading, changes: str | None) -> Iterator[Way]:
 
 
 def _excepted(r: Reading) -> Iterator[Way]:
-    rule, sender = re.findall(r'the transport rule "(.+)" \w+ mail of (\S+?)(?::|$)', r.told.summary)[0]
+    rule, sender = re.findall(r'the transport rule "(.+)" \w+ mail of ([^\s:]+)', r.told.summary)[0]
     yield Way("excepted", r.done(("Set-TransportRule", {"Identity": rule, "ExceptIfFrom": [sender]})))
     stops = {"senders": [sender], "stop_rule_processing": True, "before": [rule]}
     yield Way("a rule before it", r.writing({"transport_rules": {"Devices": stops}}))
