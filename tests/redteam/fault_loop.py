@@ -16,6 +16,7 @@ import argparse
 import gc
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -110,6 +111,9 @@ class Case:
         return f"{self.command} over {self.transport}: {self.deed} {how} {self.asked}"
 
 
+SECRET = {"HVE_PASSWORD": "Only-in-the-environment-1"}
+
+
 class Wrong(AssertionError):
     """What must hold does not."""
 
@@ -139,6 +143,7 @@ class Loop:
         self._stack.enter_context(
             mock.patch.object(in_process, "_WAIT_S", 3_600)
         )  # of waiting: the machine may be busy
+        self._stack.enter_context(mock.patch.dict(os.environ, SECRET))  # of the judge, which applies in this process
         self._stack.enter_context(mock.patch("os.fsync"))  # nothing here pulls a plug
         self._stack.enter_context(mock.patch("provisioner.cli.apply.load_saved", self._load))
         self.shop: Shop = self._stack.enter_context(open_shop(self.folder, SEED))
@@ -219,7 +224,7 @@ class Loop:
         (self.folder / "found.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "state", ignore_errors=True)
         environment = {
-            "HVE_PASSWORD": "Only-in-the-environment-1",
+            **SECRET,
             "PROVISIONER_TIMEOUTS__CONFIRM_S": "15",
             "PROVISIONER_TIMEOUTS__RETRY_S": "15",
             **more,
