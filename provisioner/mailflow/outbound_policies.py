@@ -87,10 +87,13 @@ def of_limits(picture: Picture, attempt: Attempt, path: str, evidence: Evidence)
     """What a policy does to a mailbox that has sent so much: it is blocked (Learn, "Restricted entities", 5.1.8)."""
     if not attempt.authentication or attempt.hve:
         return
-    holding, _ = policies_of(picture, evidence, attempt.mailbox)
+    reached = attempt.sent_before + attempt.recipients
+    holding, doubt = policies_of(picture, evidence, attempt.mailbox)
+    if doubt and reached > 1:  # no limit is below one recipient a day
+        yield Decision(None, path, missing=(f"the outbound spam policies ({doubt})",), possible=(REASON,))
     for one in holding:
         most = one.limits.per_day
-        if not (most and one.limits.blocks and attempt.sent_before + attempt.recipients > most):
+        if not (most and one.limits.blocks and reached > most):
             continue
         what = f"{one.named} stops {attempt.mailbox} after {most:,} recipients a day"
         by = tuple(a for a, c in picture.every(OutboundLimit) if c.policy.casefold() == one.policy.casefold())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,3 +75,14 @@ def test_a_mailbox_that_sends_more_is_stopped_unless_the_policy_only_alerts() ->
     assert "outbound_limit" not in decide(Picture(MAILBOX), attempt, evidence(action="Alert")).certain
     unsure = decide(Picture(MAILBOX), attempt, evidence(rule("A", 0, FromMemberOf=["Team"])))
     assert "outbound_limit" in unsure.doubtful
+
+
+def test_policies_that_could_not_be_read_leave_only_a_first_recipient_certain() -> None:
+    unread: dict[str, Answer | Unknown] = {POLICIES: Unknown("no role"), RULES: Answer()}
+    several = decide(Picture(MAILBOX), replace(ATTEMPT, recipients=2), unread)
+    assert (several.allowed, several.possible) == (None, ("outbound_limit",))
+    assert several.missing == ("the outbound spam policies (no role)",)
+    assert "outbound_limit" not in decide(Picture(MAILBOX), replace(ATTEMPT, recipients=1), unread).doubtful
+
+
+ATTEMPT = Attempt(ERP, external=True, authentication="oauth", mailbox=ERP, recipients=1)
