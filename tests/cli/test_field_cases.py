@@ -381,6 +381,14 @@ def test_direct_send_stays_while_its_replacement_is_refused_or_kept_disabled(sho
 
 
 @pytest.mark.part(1)
+def test_a_connector_that_the_tenant_keeps_disabled_is_not_called_done(shop: Shop) -> None:
+    load(shop, settings={"inbound_connectors_created_disabled": True})
+    shop.write(f"inbound_connectors: {{ plant: {{ type: on_premises, sender_ip_addresses: [{SITE}] }} }}\n")
+    said = apply(shop)
+    assert (said.returncode, "the connector is disabled in the tenant" in said.stdout + said.stderr) == (8, True)
+
+
+@pytest.mark.part(1)
 def test_the_organization_stays_on_while_an_exception_has_a_typo(shop: Shop) -> None:
     load(shop, objects={"TransportConfig": [{"SmtpClientAuthenticationDisabled": False}]})
     shop.write(
