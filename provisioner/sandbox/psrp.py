@@ -584,7 +584,8 @@ def _write(pipeline: _Pipeline, record: ErrorRecord) -> None:
 def _met(pipeline: _Pipeline, name: str, error: CmdletError, parameters: Mapping[str, Any]) -> ErrorRecord | None:
     """Do with an error what `-ErrorAction` says; the record where it ends the statement.
 
-    What ends it anyway, such as parameters that do not bind, is not the action's affair (about_CommonParameters).
+    The action does not decide about an error that ends it anyway, such as parameters that do not bind
+    (about_CommonParameters).
     """
     record, terminates = _error_record(name, error)
     action = psrp_commands.action(parameters, "ErrorAction")

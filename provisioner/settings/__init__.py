@@ -249,7 +249,7 @@ class Psrp(_Part):
         None, description="Accept the certificate with this SHA-256 fingerprint, and no other."
     )
     runspaces: int = Field(4, ge=1, le=16, description="Sessions side by side, opened as there is work for them.")
-    statements: int = Field(50, ge=1, le=200, description="Cmdlets in one pipeline at most.")
+    statements: int = Field(50, ge=1, le=200, description="The largest number of cmdlets in one pipeline.")
     operation_timeout_s: int = Field(
         20,
         ge=1,
