@@ -45,7 +45,11 @@ _NUMBERED = (
     (re.compile(r"\b(?:PRX|MRH)([A-Z]?\d{1,2})\b"), "the front end could not pass the session on ({0})"),
     (re.compile(r"\bErrorCode: ?(\d{3,})"), "the diagnostic number {0}"),
 )
-_EXCEPTION = re.compile(r"\b((?:Mapi|Ex)?Exception[A-Z]\w{3,60}|(?:Ex|Mapi)?[A-Z]\w{2,60}Exception)\b")
+_EXCEPTION = re.compile(
+    r"(?<![A-Za-z.])[A-Z]+\.\w+\.Exception: ?([A-Z]\w{2,60}Exception)\b"
+    r"|\b(MapiException[A-Z]\w{3,60}|OutboundSpamException)\b"
+)
+"""Behind a part of Exchange or known as its own: a program that sends has exceptions too, and they are not these."""
 _MAPI = re.compile(r"\b(?:0|1|16|17|20|255)\.\d{5}:[0-9A-F]{8}")
 _MOST = 12
 
@@ -78,7 +82,7 @@ def _all(text: str) -> Iterator[tuple[str, str]]:
         for code in numbered.finditer(text):
             yield code[0], meaning.format(code[1])
     for name in _EXCEPTION.finditer(text):
-        yield name[1], "the exception that Exchange raised"
+        yield name[1] or name[2], "the exception that Exchange raised"
     if number := _MAPI.search(text):
         yield number[0], "the first of the store's diagnostic numbers, for Microsoft's support"
 

@@ -29,6 +29,19 @@ def test_the_part_that_refused_and_its_exception_are_named() -> None:
     assert codes_in(text)[0].meaning.startswith("the sending mailbox refused to submit")
 
 
+def test_an_exception_of_the_program_that_sends_is_not_named_as_of_exchange() -> None:
+    for text in (
+        "javax.mail.MessagingException: javax.net.ssl.SSLHandshakeException: No appropriate protocol",
+        "System.Net.Mail.SmtpException: The SMTP server requires a secure connection",
+        "Exception: MailKit.Security.AuthenticationException: 535: 5.7.3 Authentication unsuccessful",
+        "com.atlassian.mail.MailException: com.sun.mail.smtp.SMTPSendFailedException: 554 5.2.0",
+    ):
+        assert codes_in(text) == ()
+    assert [code.code for code in codes_in("Actual verdict is RefuseQuota. OutboundSpamException: WASCL User")] == [
+        "OutboundSpamException"
+    ]
+
+
 def test_numbers_of_filters_and_of_attribution_are_explained() -> None:
     text = (
         "451 4.7.500 Server busy (S77719) 4.4.62 ATTR35 AS(7555) Temporary server error. Please try again later. PRX4"
