@@ -251,6 +251,9 @@ class ResourceType(Protocol[S]):
     def contributes(self) -> tuple[type[Contribution], ...]:
         """The words that its objects may contribute: unknown where they could not be listed."""
 
+    def mail_domains(self, spec: S, /) -> Collection[str]:
+        """The domains that a declared object has mail sent from: `dns check` looks at their mail records."""
+
     def guards(self, before: S | None, after: S | None, /) -> Iterable[Guard]:
         """What of this change a person must allow by name, judged on the whole objects."""
 

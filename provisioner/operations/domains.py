@@ -16,6 +16,7 @@ from provisioner.operations.context import Context
 from provisioner.operations.loading import load
 from provisioner.operations.mail_hosts import named_hosts
 from provisioner.operations.mail_records import Asked, asking, check_domains, dkim_targets
+from provisioner.resources import TYPES
 from provisioner.tenant.connect import check_tenant
 from provisioner.tenant.together import together
 
@@ -31,7 +32,7 @@ async def report_domains(
     loaded = load(context, path)
     context.diagnose(loaded.diagnostics)
     desired = loaded.desired
-    domains = sorted(_domains(desired))
+    domains = sorted(mail_domains(desired))
     cloud = cloud_of_mail(context.profile.cloud, desired.tenant)
     fetching = context if policies else None
     if tenant is None and context.profile.tenant is None:
@@ -54,11 +55,11 @@ async def export_domains(context: Context, path: Path) -> Exported:
     return export(reports, dict(zip(names, zones, strict=True)))
 
 
-def _domains(desired: Desired) -> set[str]:
-    """Every domain that the plan names: declared ones, those that sign, and those that mailboxes send from.
+def mail_domains(desired: Desired) -> set[str]:
+    """Every domain that the declared objects send from, as their types tell.
 
     Not the coexistence domain: what would be advised cannot be published there.
     """
-    named = {a.key for a in desired.resources if a.type in {"domain", "dkim"}}
-    named |= {a.key.rpartition("@")[2] for a in desired.resources if a.type == "smtp_auth" and "@" in a.key}
+    types = {kind.name: kind for kind in TYPES}
+    named = {d for a, declared in desired.resources.items() for d in types[a.type].mail_domains(declared.spec)}
     return {domain for domain in named if not domain.endswith(COEXISTENCE_SUFFIXES)}

@@ -6,7 +6,7 @@ type sets it. Parameters: Set-AcceptedDomain in the PowerShell reference (2026).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -116,6 +116,10 @@ class AcceptedDomainType(BaseType):
         """Most domains are as the service makes them, which needs no words."""
         body = fields.written_body(spec)
         return ((spec.domain,), body) if body else None
+
+    def mail_domains(self, spec: AcceptedDomain, /) -> Collection[str]:
+        """The domain itself."""
+        return (spec.domain,)
 
     def contribution(self, spec: AcceptedDomain) -> Contributions:
         """The domain with the settings that the plan decides about."""

@@ -14,7 +14,7 @@ Sources: Learn, "Role Based Access Control for Applications in Exchange Online";
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Required
@@ -40,7 +40,16 @@ from provisioner.model import (
 from provisioner.model.picture import AppRole, Contribution, Contributions
 from provisioner.resources import identities
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import EmailText, client_id, lenient, prose, read_only, recipient_id, refusal
+from provisioner.resources.canonical import (
+    EmailText,
+    client_id,
+    domains_of,
+    lenient,
+    prose,
+    read_only,
+    recipient_id,
+    refusal,
+)
 from provisioner.resources.identities import Directory
 from provisioner.resources.rows import enterprise_application, management_role, service_principal
 from provisioner.resources.rows.management_role import PREFIX, Assignment
@@ -235,6 +244,10 @@ class ApplicationRoleAssignmentType(BaseType):
             return _parties(spec.assignment), sorted(spec.mailboxes or ())
         scope = {"existing": spec.scope} if spec.scope else {"group": spec.group}
         return _parties(spec.assignment), {"scope": scope}
+
+    def mail_domains(self, spec: ApplicationRoleAssignment, /) -> Collection[str]:
+        """Those of the mailboxes as which the application sends."""
+        return domains_of(*(spec.mailboxes or ()))
 
     def contribution(self, spec: ApplicationRoleAssignment) -> Contributions:
         """What the application may do as each of the mailboxes."""

@@ -148,6 +148,10 @@ class BaseType:
         key = getattr(spec, field_names(spec)[0])
         return {text for name in (key, *getattr(spec, "names", ())) for text in spellings(name)}
 
+    def mail_domains(self, _spec: Any, /) -> Collection[str]:
+        """It names no domain that mail is sent from."""
+        return ()
+
     def read_back(self, _spec: Any, /) -> ReadBack | None:
         """Nothing that an administrator can read by hand."""
         return None

@@ -88,6 +88,11 @@ def spellings(name: str) -> frozenset[str]:
         return frozenset({name})
 
 
+def domains_of(*names: str) -> frozenset[str]:
+    """The domains of those names that are e-mail addresses."""
+    return frozenset(name.rpartition("@")[2] for name in names if "@" in name)
+
+
 def email_address(text: str) -> str:
     """An SMTP address: lower case throughout, its domain as `domain_name` makes it.
 

@@ -7,7 +7,7 @@ Keys are never rotated from a difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -162,6 +162,10 @@ class DkimType(BaseType):
             return None
         body = {"enabled": bool(spec.enabled), **fields.written_body(spec)}
         return (spec.domain,), {n: v for n, v in body.items() if n != "key_size" or v == _WEAK_KEY_SIZE}
+
+    def mail_domains(self, spec: Dkim, /) -> Collection[str]:
+        """The domain that signs, or is not to."""
+        return (spec.domain,)
 
     def contribution(self, spec: Dkim) -> Contributions:
         """That mail of the domain is signed; a disabled configuration signs nothing."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -239,6 +239,10 @@ class DnsRecordType(BaseType):
     def written_form(self, _spec: DnsRecord) -> tuple[tuple[str, ...], Any] | None:
         """Which records a plan publishes is for its authors to say."""
         return None
+
+    def mail_domains(self, spec: DnsRecord, /) -> Collection[str]:
+        """The domain that the record is for."""
+        return (spec.domain,)
 
     def contribution(self, _spec: DnsRecord) -> Contributions:
         """Receivers judge by DNS; what the tenant accepts does not depend on it."""

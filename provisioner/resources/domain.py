@@ -6,7 +6,7 @@ Domains come from verification in Entra ID: this type is a precondition, checked
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -123,6 +123,10 @@ class DomainType(PreconditionType):
         elif spec.accepted:
             body["accepted"] = True
         return (spec.domain,), body
+
+    def mail_domains(self, spec: Domain, /) -> Collection[str]:
+        """The domain itself."""
+        return (spec.domain,)
 
     def contribution(self, spec: Domain) -> Contributions:
         """An accepted domain: mail for it is taken, and mail of it may be relayed."""

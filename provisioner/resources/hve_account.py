@@ -8,7 +8,7 @@ Add-HVEAppAccess and Get-HVEAccountBillingPolicy (2026); Learn, "Manage high vol
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,6 +36,7 @@ from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     EmailKey,
     answered,
+    domains_of,
     email_address,
     guid,
     is_guid,
@@ -243,6 +244,10 @@ class HveAccountType(BaseType):
 
     def unwritable(self, _spec: HveAccount) -> Iterable[str]:
         return ["its password, which nothing returns: a new account needs password: env:NAME"]
+
+    def mail_domains(self, spec: HveAccount, /) -> Collection[str]:
+        """That of the account's address."""
+        return domains_of(spec.address)
 
     def contribution(self, spec: HveAccount) -> Contributions:
         """A way of its own to send within the organization, for anyone who knows the password or is allowed."""

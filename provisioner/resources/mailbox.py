@@ -6,7 +6,7 @@ Read from the directory, whose users are not ours to make: a precondition, check
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from provisioner.resources.base import PreconditionType
 from provisioner.resources.canonical import (
     RecipientIdKey,
     answered,
+    domains_of,
     flag,
     identifier,
     is_guid,
@@ -130,6 +131,10 @@ class MailboxType(PreconditionType):
 
     def written_form(self, spec: Mailbox) -> None:
         """A plan names the mailboxes that it rests on, and nobody's else."""
+
+    def mail_domains(self, spec: Mailbox, /) -> Collection[str]:
+        """That of the mailbox's address."""
+        return domains_of(spec.address)
 
     def contribution(self, spec: Mailbox) -> Contributions:
         """The account that a sign-in needs."""

@@ -34,7 +34,15 @@ from provisioner.model import (
 from provisioner.model.picture import Contribution, Contributions, MailboxRight
 from provisioner.resources import identities, pairs
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import RecipientText, client_id, known_names, lenient, read_only, recipient_id
+from provisioner.resources.canonical import (
+    RecipientText,
+    client_id,
+    domains_of,
+    known_names,
+    lenient,
+    read_only,
+    recipient_id,
+)
 from provisioner.resources.identities import Directory
 from provisioner.resources.pairs import HOLDER, OBJECT, Pairs
 from provisioner.resources.rows import enterprise_application, mailbox_permission, recipient, service_principal
@@ -167,6 +175,10 @@ class MailboxPermissionType(BaseType):
         """One entry in the list of its application."""
         application, mailbox = _parties(spec.pair)
         return (application,), [mailbox]
+
+    def mail_domains(self, spec: MailboxPermission, /) -> Collection[str]:
+        """That of the mailbox as which the application signs in."""
+        return domains_of(_parties(spec.pair)[1])
 
     def contribution(self, spec: MailboxPermission) -> Contributions:
         """One more mailbox as which the application may sign in."""

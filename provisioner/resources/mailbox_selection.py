@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -185,6 +185,10 @@ class MailboxSelectionType(BaseType):
     def written_form(self, _spec: MailboxSelection) -> tuple[tuple[str, ...], Any] | None:
         """A tenant has mailboxes, and no selections."""
         return None
+
+    def mail_domains(self, spec: MailboxSelection, /) -> Collection[str]:
+        """That which the conditions name; others follow from the tenant."""
+        return () if spec.domain is None else (spec.domain,)
 
     def contribution(self, spec: MailboxSelection) -> Contributions:
         """The switch of each selected mailbox."""

@@ -11,7 +11,7 @@ here, and High Volume Email accounts too: they obey authentication policies.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -42,6 +42,7 @@ from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     Flag,
     RecipientKey,
+    domains_of,
     known_names,
     read_only,
     recipient_name,
@@ -244,6 +245,10 @@ class PolicyAssignmentType(BaseType):
             return None
         path = ("default",) if spec.identity == ORGANIZATION else ("mailboxes", spec.identity)
         return (_PART, *path), spec.policy
+
+    def mail_domains(self, spec: PolicyAssignment, /) -> Collection[str]:
+        """That of the mailbox's address."""
+        return domains_of(spec.identity)
 
     def contribution(self, spec: PolicyAssignment, /) -> Contributions:
         """The policy of a mailbox, or the organization's default."""

@@ -11,7 +11,7 @@ A right that could be the one asked for is Unknown.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -38,6 +38,7 @@ from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     RecipientKey,
     RecipientText,
+    domains_of,
     is_guid,
     known_names,
     lenient,
@@ -170,6 +171,10 @@ class SendAsType(BaseType):
         """One entry in the list of its trustee."""
         trustee, sender = _parties(spec.pair)
         return (trustee,), [sender]
+
+    def mail_domains(self, spec: SendAs, /) -> Collection[str]:
+        """That of the address in whose name is sent."""
+        return domains_of(_parties(spec.pair)[1])
 
     def contribution(self, spec: SendAs) -> Contributions:
         """One more sender who may use another's address."""

@@ -7,7 +7,7 @@ with the mailbox.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -38,6 +38,7 @@ from provisioner.resources.base import BaseType
 from provisioner.resources.canonical import (
     Flag,
     RecipientKey,
+    domains_of,
     guid,
     known_names,
     only,
@@ -189,6 +190,10 @@ class SmtpAuthType(BaseType):
         if spec.identity == ORGANIZATION:
             return ("organization",), spec.smtp_auth
         return None if spec.smtp_auth in (None, "inherit") else (("mailboxes", spec.identity), spec.smtp_auth)
+
+    def mail_domains(self, spec: SmtpAuth, /) -> Collection[str]:
+        """That of the mailbox's address."""
+        return domains_of(spec.identity)
 
     def contribution(self, spec: SmtpAuth) -> Contributions:
         """The switch of a mailbox, or of the organization."""
