@@ -19,6 +19,7 @@ from provisioner.changes.unmanaged import called
 from provisioner.mailflow import promises
 from provisioner.mailflow.senders import Group
 from provisioner.model import Absent, Address, Desired, Observed, Present, ResourceType, Undeclared, matches
+from provisioner.model.names import caseless
 from provisioner.model.picture import shared
 
 Types = Mapping[str, ResourceType[Any]]
@@ -95,7 +96,7 @@ class _Search:
         self._unmarked = {a: s for a, s in mine.items() if not kind.owner_of(s)}
         self._declared = {**desired.set_aside, **desired.resources}
         self._missing = [a for a in _missing(desired, observed) if a.type == kind.name]
-        self._keys = {a.key.casefold() for a in self._declared if a.type == kind.name}
+        self._keys = {caseless(a.key) for a in self._declared if a.type == kind.name}
         self.found = self._found()
 
     def _is_ours(self, spec: Any) -> bool:
@@ -117,7 +118,7 @@ class _Search:
     def _by_mark(self) -> Iterator[tuple[Address, Address]]:
         for address in self._missing:
             for old, spec in self._marked.items():
-                if self._kind.marked_key(spec).casefold() == address.key.casefold():
+                if caseless(self._kind.marked_key(spec)) == caseless(address.key):
                     yield address, old
 
     def _by_id(self) -> Iterator[tuple[Address, Address]]:
@@ -136,8 +137,8 @@ class _Search:
 
     def _names_another(self, spec: Any, address: Address) -> bool:
         """Whether the mark names another declared object than this one."""
-        key = self._kind.marked_key(spec).casefold()
-        return key in self._keys and key != address.key.casefold()
+        key = caseless(self._kind.marked_key(spec))
+        return key in self._keys and key != caseless(address.key)
 
     def unclear(self) -> dict[Address, str]:
         """Marked objects that nothing recognises and that may be declared ones all the same."""
@@ -149,7 +150,7 @@ class _Search:
             key = self._kind.marked_key(spec)
             if old in taken:
                 continue
-            if key.casefold() in self._keys:
+            if caseless(key) in self._keys:
                 unclear[old] = f"its ownership mark names {Address(old.type, key)}, as another object does"
             elif missing and old in doubtful:
                 unclear[old] = f"{missing[0]} is missing, and more than one object has its body"

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 from provisioner.diagnostics import Location
 from provisioner.model import Address, Resource
 from provisioner.model.devices import MAILBOX_PERMISSION, ROLE_ASSIGNMENT, Application
+from provisioner.model.names import caseless
 from provisioner.resources.application_role_assignment import ScopeText, assignment_of
 from provisioner.resources.canonical import EmailText, client_id, prose, refusal
 from provisioner.resources.hve_account import HveAccount
@@ -87,11 +88,11 @@ def application(name: str, body: Mapping[str, Any], location: Location | None) -
 
 def called_by_id(declared: Mapping[Address, Resource], known: Mapping[str, Application]) -> Mapping[Address, Resource]:
     """The declared accounts of High Volume Email whose `applications` name entries of the section, with their ids."""
-    by_name = {name.casefold(): one.client_id for name, one in known.items()}
+    by_name = {caseless(name): one.client_id for name, one in known.items()}
     found: dict[Address, Resource] = {}
     for address, resource in declared.items():
         if isinstance(resource.spec, HveAccount) and resource.spec.applications and by_name:
-            ids = frozenset(by_name.get(app.casefold(), app) for app in resource.spec.applications)
+            ids = frozenset(by_name.get(caseless(app), app) for app in resource.spec.applications)
             spec = dataclasses.replace(resource.spec, applications=ids)
             found[address] = dataclasses.replace(resource, spec=spec)
     return found

@@ -33,6 +33,7 @@ from provisioner.model.devices import (
     Choice,
     Device,
 )
+from provisioner.model.names import caseless
 from provisioner.model.picture import Picture
 from provisioner.resources.application_role_assignment import assignment_of
 from provisioner.resources.dns_record import SPF, DnsRecordType, spf_term
@@ -275,14 +276,14 @@ class _Expansion:
 
     def connect(self) -> None:
         """A connector for every source that no declared one covers."""
-        names = {a.key.casefold(): r for a, r in self.resources.items() if a.type == _CONNECTOR}
+        names = {caseless(a.key): r for a, r in self.resources.items() if a.type == _CONNECTOR}
         picture = of_declared(self.resources.values())
         made = False
         for source, devices in self.sharing.values():
             missing = self._left_over(source, devices, picture)
             if missing is None:
                 continue
-            clash = names.get(source.name.casefold())
+            clash = names.get(caseless(source.name))
             if clash is not None:
                 what = (
                     f"{devices[0].address} takes a connector {source.name}, and the plan declares another of that name"

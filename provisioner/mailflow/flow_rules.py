@@ -13,6 +13,7 @@ from ipaddress import IPv4Network
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.lists import told
 from provisioner.mailflow.picture import Evidence
+from provisioner.model.names import caseless
 from provisioner.model.picture import Acceptance, MailRule, Picture, Scope, SignIn, holds
 from provisioner.resources import TYPES
 from provisioner.resources.rows import transport_rule
@@ -58,14 +59,14 @@ def keeps_back(picture: Picture, evidence: Evidence) -> bool:
 def in_force(picture: Picture, read: Sequence[FlowRule]) -> Sequence[FlowRule]:
     """The rules that act, in their order: as they were read, and as the plan leaves those that it declares."""
     kinds = {kind.name for kind in TYPES if MailRule in kind.contributes}
-    declared = {a.key.casefold() for a in picture.objects if a.type in kinds}
-    planned = {planned.name.casefold(): planned for _, planned in picture.every(MailRule)}
-    known = {rule.name.casefold(): rule for rule in read}
-    found = [rule for rule in read if rule.name.casefold() not in declared]
+    declared = {caseless(a.key) for a in picture.objects if a.type in kinds}
+    planned = {caseless(planned.name): planned for _, planned in picture.every(MailRule)}
+    known = {caseless(rule.name): rule for rule in read}
+    found = [rule for rule in read if caseless(rule.name) not in declared]
     last = 1 + max((rule.place for rule in read), default=0)
     for form, one in planned.items():
         rule = known.get(form, FlowRule(one.name, last))
-        later = [known[n.casefold()].place for n in one.before if n.casefold() in known]
+        later = [known[caseless(n)].place for n in one.before if caseless(n) in known]
         conditions = dataclasses.replace(
             rule.conditions,
             senders=one.senders,
@@ -76,7 +77,7 @@ def in_force(picture: Picture, read: Sequence[FlowRule]) -> Sequence[FlowRule]:
         place = min([rule.place, *later]) if later else rule.place
         found.append(dataclasses.replace(rule, place=place, fate=one.fate, stops=one.stops, conditions=conditions))
     # A rule that has to come before another one has its place, and comes first.
-    return sorted(found, key=lambda rule: (rule.place, rule.name.casefold() not in planned))
+    return sorted(found, key=lambda rule: (rule.place, caseless(rule.name) not in planned))
 
 
 def may_act_on(rule: FlowRule, sender: str) -> bool:
@@ -202,7 +203,7 @@ def _decided(picture: Picture, attempt: Attempt, path: str, rule: FlowRule, verd
     if verdict.acts is False:
         return
     reason = REASONS[rule.fate]
-    by = tuple(a for a, planned in picture.every(MailRule) if planned.name.casefold() == rule.name.casefold())
+    by = tuple(a for a, planned in picture.every(MailRule) if caseless(planned.name) == caseless(rule.name))
     what = f'the transport rule "{rule.name}" {rule.fate} mail of {attempt.sender or "the null sender"}'
     code = f"550 {rule.code}" if rule.code else ""
     if attempt.hve:

@@ -12,6 +12,7 @@ from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.lists import told
 from provisioner.mailflow.picture import Evidence
 from provisioner.model import Request
+from provisioner.model.names import caseless
 from provisioner.model.picture import OutboundLimit, Picture, Scope, SignIn
 from provisioner.resources.rows import outbound_spam
 from provisioner.resources.rows.outbound_spam import Limits, OutboundRule, Senders
@@ -47,7 +48,7 @@ def policies_of(picture: Picture, evidence: Evidence, mailbox: str) -> tuple[lis
     if known is None or rules is None:
         return [], doubt or more
     declared = {
-        one.policy.casefold(): Limits(one.per_day, one.external_per_hour, one.internal_per_hour, one.blocks)
+        caseless(one.policy): Limits(one.per_day, one.external_per_hour, one.internal_per_hour, one.blocks)
         for _, one in picture.every(OutboundLimit)
     }
     every = {**known, **declared}
@@ -60,7 +61,7 @@ def policies_of(picture: Picture, evidence: Evidence, mailbox: str) -> tuple[lis
             groups = ", ".join(sorted(rule.senders.groups | rule.excepted.groups))
             missing = missing or f"whether {mailbox} is a member of {groups}"
         if met is not False:
-            found.append(Holding(rule.policy, rule.name, every.get(rule.policy.casefold(), Limits()), missing))
+            found.append(Holding(rule.policy, rule.name, every.get(caseless(rule.policy), Limits()), missing))
         if met:
             return found, ""
     return [*found, Holding("Default", "", every.get(outbound_spam.DEFAULT, Limits()), missing)], ""
@@ -96,7 +97,7 @@ def of_limits(picture: Picture, attempt: Attempt, path: str, evidence: Evidence)
         if not (most and one.limits.blocks and reached > most):
             continue
         what = f"{one.named} stops {attempt.mailbox} after {most:,} recipients a day"
-        by = tuple(a for a, c in picture.every(OutboundLimit) if c.policy.casefold() == one.policy.casefold())
+        by = tuple(a for a, c in picture.every(OutboundLimit) if caseless(c.policy) == caseless(one.policy))
         if one.missing:
             yield Decision(None, path, by, REASON, "", what, (one.missing,), RAISE)
         else:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from provisioner.model.names import caseless
+
 if TYPE_CHECKING:
     from provisioner.model import Address
 
@@ -230,7 +232,7 @@ class PasswordPolicy:
 
     def is_called(self, name: str) -> bool:
         """Whether a name means this policy."""
-        return name.lower() in {self.name.lower(), *self.names}
+        return caseless(name) in {caseless(self.name), *map(caseless, self.names)}
 
 
 @dataclass(frozen=True, slots=True)

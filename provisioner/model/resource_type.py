@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from provisioner.diagnostics import Severity
 from provisioner.model.addresses import Address
 from provisioner.model.desired import Declared
+from provisioner.model.names import caseless
 from provisioner.model.observations import Absent, S, Unknown
 from provisioner.model.picture import Contribution, Contributions
 from provisioner.model.requests import Answer, Query
@@ -89,12 +90,12 @@ class Links:
     _by_form: Mapping[tuple[str, str], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_form = {(a.type, a.key.casefold()): a for a in self.declared}
+        by_form = {(a.type, caseless(a.key)): a for a in self.declared}
         object.__setattr__(self, "_by_form", by_form)
 
     def spelled(self, address: Address) -> Address:
         """The address as the plan declares it; as it is where the plan does not."""
-        found: Address = self._by_form.get((address.type, address.key.casefold()), address)
+        found: Address = self._by_form.get((address.type, caseless(address.key)), address)
         return found
 
     def object(self, address: Address) -> Any | None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from provisioner.devices import sections
 from provisioner.diagnostics import Diagnostic, InputError, Location, Severity
 from provisioner.model.checking import adapter_of
+from provisioner.model.names import caseless
 from provisioner.plan.proposing import Entry, Proposal, unused
 from provisioner.resources.canonical import sender_network
 
@@ -323,7 +324,7 @@ class _Reading:
         except _Wrong as error:
             self._tell(error)
             return
-        self.names.setdefault(row.name.casefold(), row.line)
+        self.names.setdefault(caseless(row.name), row.line)
         self.rows.append(row)
 
     def _understood(self, cells: Sequence[Cell]) -> _Row:
@@ -335,8 +336,8 @@ class _Reading:
         body = _body(row)
         named = _name(row)
         name = row.get("name", cells[0])
-        if named and named.casefold() in self.names:
-            what = f'"{named}" is in line {self.names[named.casefold()]} already'
+        if named and caseless(named) in self.names:
+            what = f'"{named}" is in line {self.names[caseless(named)]} already'
             raise _Wrong(name, "LIST-DUPLICATE", what, "give one of the two another name")
         networks, private = _networks(row.get("egress_ip_addresses"))
         return _Row(

@@ -27,6 +27,7 @@ from provisioner.mailflow.basic_authentication import countdown
 from provisioner.model import Address, Desired, Resource, ResourceType, Waiver
 from provisioner.model.checking import adapter_of
 from provisioner.model.devices import Application, Device, Site
+from provisioner.model.names import caseless
 from provisioner.plan import files as plan_files
 from provisioner.plan import variables as plan_variables
 from provisioner.plan.files import PlanFile
@@ -265,9 +266,9 @@ class _Reading:
         by_form: dict[str, Site] = {}
         for name, body in entries.items():
             at = node.child(name) or node
-            first = by_form.get(name.casefold())
+            first = by_form.get(caseless(name))
             if first is None:
-                found[name] = by_form[name.casefold()] = sections.site(name, body, at.head.location)
+                found[name] = by_form[caseless(name)] = sections.site(name, body, at.head.location)
                 continue
             related = ((first.location, "the first one"),) if first.location else ()
             self._tell("SITE-DUPLICATE", f'"{name}" is declared already', "keep one of the two", at.head, related)

@@ -19,6 +19,7 @@ from provisioner.devices import sections
 from provisioner.model import Desired, yaml_text
 from provisioner.model.checking import adapter_of
 from provisioner.model.devices import NOT_SMTP_HERE
+from provisioner.model.names import caseless
 from provisioner.model.runner_commands import COMMAND
 from provisioner.plan.header import LANGUAGE
 from provisioner.plan.variables import literal
@@ -154,12 +155,12 @@ def beside(proposal: Proposal, declared: Desired) -> Proposal:
     for site in proposal.sites:
         networks = frozenset(sender_network(a) for a in site.body["egress_ip_addresses"])
         renamed[site.name] = by_networks.get(networks) or unused(site.name, (*declared.sites, *renamed.values()))
-    taken = {name.casefold() for name in declared.devices}
+    taken = {caseless(name) for name in declared.devices}
     senders = {sender: device.name for device in declared.devices.values() for sender in device.addresses}
     told, devices = list(proposal.passed_over), []
     for device in proposal.devices:
         twin = next((senders[a] for a in addresses_of(device) if a in senders), None)
-        if twin or device.name.casefold() in taken:
+        if twin or caseless(device.name) in taken:
             told.append(f"{device.name}: the plan declares device/{twin or device.name} already")
         else:
             body, confirmed = (_at(fields, renamed) for fields in (device.body, device.confirmed))
@@ -182,6 +183,6 @@ def addresses_of(device: Entry) -> tuple[str, ...]:
 
 def unused(name: str, taken: Iterable[str]) -> str:
     """A name, or the same with a number, that nothing has yet. Capitals count for nothing, as in a plan."""
-    known = {other.casefold() for other in taken}
+    known = {caseless(other) for other in taken}
     candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(known) + 2))
-    return next(c for c in candidates if c.casefold() not in known)
+    return next(c for c in candidates if caseless(c) not in known)

@@ -37,6 +37,7 @@ from provisioner.model import (
     Unknown,
     request_key,
 )
+from provisioner.model.names import caseless
 from provisioner.model.picture import AppRole, Contribution, Contributions
 from provisioner.resources import identities
 from provisioner.resources.base import BaseType
@@ -351,7 +352,7 @@ class _Seen:
 
     def judge(self, key: str, wanted: ApplicationRoleAssignment | None) -> ApplicationRoleAssignment | Absent | Unknown:
         application, permission = _parties(key)
-        name = scope_name(key).lower()
+        name = caseless(scope_name(key))
         there = self._assignments.get(name)
         lacks = self._no_mailbox(wanted) or self._no_scope(wanted)
         if lacks is not None:
@@ -373,8 +374,8 @@ class _Seen:
 
     def _limit(self, there: Assignment, wanted: ApplicationRoleAssignment | None) -> Limit | str:
         """The mailboxes, group and scope of an assignment; or why it is none that the plan could mean."""
-        called, own = self._called.get(there.scope, there.scope), there.name.lower()
-        expected = (wanted.scope or own).lower() if wanted else there.scope
+        called, own = self._called.get(there.scope, there.scope), caseless(there.name)
+        expected = caseless(wanted.scope or own) if wanted else there.scope
         if not there.scope or expected != there.scope:
             what = f"has the scope {called or 'of all mailboxes'}, which only a new assignment can change"
             return f"{what}: write scope: {{ existing: {called} }}, or let absent remove the assignment first"
@@ -417,7 +418,7 @@ class _Seen:
 
     def _no_scope(self, wanted: ApplicationRoleAssignment | None) -> Absent | Unknown | None:
         """Why there is no such group, or no such scope."""
-        if wanted and wanted.scope and wanted.scope.lower() not in self._scopes:
+        if wanted and wanted.scope and caseless(wanted.scope) not in self._scopes:
             fix = "create it first (New-ManagementScope), or correct the name"
             return Absent(f"the tenant has no management scope {wanted.scope}", fix)
         if wanted and wanted.group and not self._group_name(wanted.group):
@@ -437,7 +438,7 @@ class _Seen:
         if known is None and entra is None:
             fix = "create the app registration, or correct the client id"
             return Absent(f"Entra ID has no enterprise application of the client id {application}", fix)
-        scoped = True if scope_name(key).lower() in self._scopes else None
+        scoped = True if caseless(scope_name(key)) in self._scopes else None
         object_id = known.id if known else entra.id if entra else None
         registered = True if known else None
         group_name = self._group_name(wanted.group) if wanted.group else None

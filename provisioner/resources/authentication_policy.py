@@ -33,6 +33,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.names import caseless
 from provisioner.model.picture import ORGANIZATION, Contribution, Contributions, PasswordPolicy, Scope
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -66,7 +67,7 @@ def policy_name(text: str) -> str:
     if not text or text != text.strip() or not text.isprintable() or len(text) > _LONGEST:
         hint = f"write 1 to {_LONGEST} printable characters, without blanks around them"
         raise refusal("POLICY-NAME-INVALID", f"{text!r} is not a name for an authentication policy", hint)
-    if text.casefold() in {INHERIT, NONE, _PSEUDO}:
+    if text.lower() in {INHERIT, NONE, _PSEUDO}:
         what = f'"{text}" has a meaning of its own and cannot be the name of an authentication policy'
         raise refusal("POLICY-NAME-INVALID", what, "choose another name")
     return text
@@ -128,7 +129,7 @@ class AuthenticationPolicyType(BaseType):
         """Names that differ in case only have one key, for the caller to refuse."""
         spelling: dict[str, str] = {}
         for name, body in section.items():
-            key = spelling.setdefault(name.casefold(), name)
+            key = spelling.setdefault(caseless(name), name)
             yield Declared(key, fields.declared(AuthenticationPolicy, key, body), (name,))
 
     def queries(self, wanted: Mapping[str, AuthenticationPolicy | None], everything: bool, /) -> Sequence[Query]:
@@ -156,7 +157,7 @@ class AuthenticationPolicyType(BaseType):
     ) -> Mapping[str, AuthenticationPolicy | Unknown]:
         """All policies by name; a wanted key keeps its spelling. Raises ValueError for a row without a name."""
         seen: dict[str, AuthenticationPolicy | Unknown] = {}
-        keys = {key.casefold(): key for key in wanted}
+        keys = {caseless(key): key for key in wanted}
         for form, row in _rows(answers).items():
             if form == _PSEUDO:
                 continue
@@ -232,12 +233,12 @@ def about_everyone(policy: str, allows: bool | None) -> Guard:
 def _rows(answers: Sequence[tuple[Query, Answer]]) -> dict[str, Row | Unknown]:
     """The policies of the listing by name, in lower case."""
     listed = (row for query, answer in answers if query.request == _LISTING for row in answer.rows)
-    return by_name(listed, str.casefold, "Name", "Identity")
+    return by_name(listed, caseless, "Name", "Identity")
 
 
 def _matched(wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]]) -> dict[str, Row | Unknown]:
     found = _rows(answers)
-    return {key: found[key.casefold()] for key in wanted if key.casefold() in found}
+    return {key: found[caseless(key)] for key in wanted if caseless(key) in found}
 
 
 def _asks(wanted: AuthenticationPolicy | None, row: Row) -> bool:

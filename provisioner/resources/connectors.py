@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 from pydantic import AfterValidator
 
 from provisioner.model import Answer, Cmdlet, Declared, Parameter, Query, ReadBack, Row, Send, Step, Undeclared, Unknown
+from provisioner.model.names import caseless
 from provisioner.model.picture import Scope
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -132,10 +133,10 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
         A Guid is a name too: an object that is wanted by both comes back under both. Raises ValueError for a row
         without a name.
         """
-        keys = {key.casefold(): key for key in wanted}
+        keys = {caseless(key): key for key in wanted}
         seen: dict[str, C | Unknown] = {}
         rows = (row for _, answer in answers for row in answer.rows)
-        for form, row in by_name(rows, str.casefold, "Name", "Identity").items():
+        for form, row in by_name(rows, caseless, "Name", "Identity").items():
             if isinstance(row, Unknown):
                 seen[keys.get(form, form)] = row
                 continue
@@ -252,7 +253,7 @@ def _declared_names(section: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Key and name of each entry: names that differ in case only have one key, for the caller to refuse."""
     spelling: dict[str, str] = {}
     for name in section:
-        yield spelling.setdefault(name.casefold(), name), name
+        yield spelling.setdefault(caseless(name), name), name
 
 
 def listed(words: Scope, most: int = 5) -> str:

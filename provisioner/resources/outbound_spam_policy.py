@@ -15,6 +15,7 @@ from pydantic import AfterValidator
 
 from provisioner.diagnostics import Severity
 from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, ReadBack, Rule, Send, Step, Unknown
+from provisioner.model.names import caseless
 from provisioner.model.picture import Contribution, Contributions, OutboundLimit, Privilege
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -95,7 +96,7 @@ class OutboundSpamPolicyType(BaseType):
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         spelling: dict[str, str] = {}
         for name, body in section.items():
-            key = spelling.setdefault(name.casefold(), name)
+            key = spelling.setdefault(caseless(name), name)
             yield Declared(key, fields.declared(OutboundSpamPolicy, key, body), (name,))
 
     def queries(self, wanted: Mapping[str, OutboundSpamPolicy | None], everything: bool) -> Sequence[Query]:
@@ -107,10 +108,10 @@ class OutboundSpamPolicyType(BaseType):
     def decode(
         self, wanted: Mapping[str, OutboundSpamPolicy | None], answers: Sequence[tuple[Query, Answer]]
     ) -> Mapping[str, OutboundSpamPolicy | Unknown]:
-        keys = {key.casefold(): key for key in wanted}
+        keys = {caseless(key): key for key in wanted}
         seen: dict[str, OutboundSpamPolicy | Unknown] = {}
         rows = (row for _, answer in answers for row in answer.rows)
-        for form, row in by_name(rows, str.casefold, "Name", "Identity").items():
+        for form, row in by_name(rows, caseless, "Name", "Identity").items():
             if isinstance(row, Unknown):
                 seen[keys.get(form, form)] = row
                 continue

@@ -35,6 +35,7 @@ from provisioner.model import (
     Unknown,
     picture,
 )
+from provisioner.model.names import caseless
 from provisioner.model.picture import Contribution, Contributions, PolicyOf
 from provisioner.resources import authentication_policy, mailbox_settings
 from provisioner.resources.authentication_policy import INHERIT, NONE, AuthenticationPolicy, about_everyone, policy_name
@@ -380,10 +381,10 @@ class _Seen:
         found = policies.named(text, self.policies)
         if found is None:
             return Unknown(f'Get-AuthenticationPolicy does not list the policy "{text}" that it has', "incomplete")
-        if found.name.casefold() in {INHERIT, NONE}:
+        if found.name.lower() in {INHERIT, NONE}:
             fix = "make a policy of another name and assign that"
             return Unknown(f'its authentication policy is called "{found.name}", which means none in a plan: {fix}')
-        same = wanted is not None and (wanted.policy or "").casefold() == found.name.casefold()
+        same = wanted is not None and caseless(wanted.policy or "") == caseless(found.name)
         name = str(wanted.policy) if wanted is not None and same else found.name
         return name, _LETS_IN[found.allows_smtp]
 

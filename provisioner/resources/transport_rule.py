@@ -37,6 +37,7 @@ from provisioner.model import (
     Step,
     Unknown,
 )
+from provisioner.model.names import caseless
 from provisioner.model.picture import ANY, NONE, Contribution, Contributions, MailRule, Privilege, Route, Scope
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
@@ -200,7 +201,7 @@ def _rule_name(text: str) -> str:
 
 def _in_order(section: dict[str, Any]) -> dict[str, Any]:
     """Raise TRANSPORT-RULE-ORDER for rules that would have to come before each other, and for one before itself."""
-    graph = {name.casefold(): {n.casefold() for n in body.get("before", ())} for name, body in section.items()}
+    graph = {caseless(name): {caseless(n) for n in body.get("before", ())} for name, body in section.items()}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
@@ -243,7 +244,7 @@ class TransportRuleType(BaseType):
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
         spelling: dict[str, str] = {}
         for name, body in section.items():
-            key = spelling.setdefault(name.casefold(), name)
+            key = spelling.setdefault(caseless(name), name)
             yield Declared(key, fields.declared(TransportRule, key, body), (name,))
 
     def linked(self, spec: TransportRule, links: Links, /) -> TransportRule:
@@ -252,16 +253,16 @@ class TransportRuleType(BaseType):
         Each new or moved rule moves others: the rules of a plan are changed one after the other, in their order.
         """
         spec = _as_named(spec, [a.key for a in links.declared if a.type == "outbound_connector"])
-        rules = {a.key.casefold(): s for a, s in links.declared.items() if a.type == self.name}
-        graph = {form: {n.casefold() for n in _before(rule)} for form, rule in rules.items()}
+        rules = {caseless(a.key): s for a, s in links.declared.items() if a.type == self.name}
+        graph = {form: {caseless(n) for n in _before(rule)} for form, rule in rules.items()}
         order = [form for form in _sorted(graph) if form in rules]
-        own = spec.name.casefold()
+        own = caseless(spec.name)
         if own not in order:
             return spec
         earlier = order[order.index(own) - 1 : order.index(own)] if order.index(own) else []
-        spelled = {n.casefold(): n for rule in rules.values() for n in sorted(_before(rule))}
+        spelled = {caseless(n): n for rule in rules.values() for n in sorted(_before(rule))}
         later = {spelled[form] for form in _reached(own, graph)} | _before(spec)
-        declared = frozenset(name for name in later if name.casefold() in rules)
+        declared = frozenset(name for name in later if caseless(name) in rules)
         return dataclasses.replace(
             spec,
             before=frozenset(later) if later else spec.before,
@@ -286,8 +287,8 @@ class TransportRuleType(BaseType):
     ) -> Mapping[str, TransportRule | Absent | Unknown]:
         if not answers:
             return {}
-        keys = {key.casefold(): key for key in wanted}
-        rows = by_name((row for _, a in answers for row in a.rows), str.casefold, "Name", "Identity")
+        keys = {caseless(key): key for key in wanted}
+        rows = by_name((row for _, a in answers for row in a.rows), caseless, "Name", "Identity")
         places = {form: row.get("Priority") for form, row in rows.items() if not isinstance(row, Unknown)}
         seen: dict[str, TransportRule | Absent | Unknown] = {}
         for form, row in rows.items():
@@ -297,16 +298,16 @@ class TransportRuleType(BaseType):
             asked = spec and dataclasses.replace(spec, place=None)
             seen[key] = found if isinstance(found, Unknown) else answered(asked, found)
         for key, spec in wanted.items():
-            lost = [n for n in _before(spec) - ((spec and spec.declared) or frozenset()) if n.casefold() not in rows]
+            lost = [n for n in _before(spec) - ((spec and spec.declared) or frozenset()) if caseless(n) not in rows]
             if lost:
                 what = f'it has to come before "{min(lost)}", which the tenant does not have'
                 seen[key] = (
-                    Absent(what, "correct the name under before") if key.casefold() not in rows else Unknown(what)
+                    Absent(what, "correct the name under before") if caseless(key) not in rows else Unknown(what)
                 )
-            elif spec and key.casefold() not in rows and not any(_is_set(getattr(spec, name)) for name in _ACTIONS):
+            elif spec and caseless(key) not in rows and not any(_is_set(getattr(spec, name)) for name in _ACTIONS):
                 seen[key] = Absent("a new rule needs an action", f"write one of {', '.join(_ACTIONS)}")
-            elif spec and key.casefold() not in rows:
-                there = {p: n for n in _before(spec) if isinstance(p := places.get(n.casefold()), int)}
+            elif spec and caseless(key) not in rows:
+                there = {p: n for n in _before(spec) if isinstance(p := places.get(caseless(n)), int)}
                 if there:
                     seen[key] = Absent(known=TransportRule(key, place=there[min(there)]))
         return seen
@@ -404,7 +405,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
     names = wanted.before if wanted else None
     if names is None:
         return spec
-    numbers = {name: places[name.casefold()] for name in names if name.casefold() in places}
+    numbers = {name: places[caseless(name)] for name in names if caseless(name) in places}
     if not all(isinstance(place, int) for place in (own, *numbers.values())):
         return Unknown("Get-TransportRule did not tell Priority", "malformed")
     later = frozenset(name for name, place in numbers.items() if place > own)
@@ -416,7 +417,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
 def _as_named(spec: TransportRule, names: Iterable[str]) -> TransportRule:
     """The rule with its connector spelled as in one of the names: Exchange tells names apart without case."""
     connector = spec.route_message_outbound_connector or ""
-    same = [name for name in names if name.casefold() == connector.casefold()]
+    same = [name for name in names if caseless(name) == caseless(connector)]
     return dataclasses.replace(spec, route_message_outbound_connector=same[0]) if connector and same else spec
 
 

@@ -10,6 +10,7 @@ from provisioner.devices import NAMES, at_mx, odd_sources, worked_out_for
 from provisioner.mailflow.picture import of_declared
 from provisioner.model import Desired, Finding, Observed, Resource, ResourceType, Rule
 from provisioner.model.devices import DIRECT_SEND, Device
+from provisioner.model.names import caseless
 from provisioner.model.picture import Relay, shared
 from provisioner.resources import TYPES
 from provisioner.rules.catalogue import RULES, rule_of
@@ -132,9 +133,9 @@ def _one_of(desired: Desired, same: Sequence[Resource]) -> str:
 
 def _contradictions(desired: Desired) -> Iterator[Finding]:
     """A tombstone for what the plan declares, in whatever case: names in Exchange are the same in any."""
-    declared = {(a.type, a.key.lower()): r for a, r in desired.resources.items()}
+    declared = {(a.type, caseless(a.key)): r for a, r in desired.resources.items()}
     for address in desired.absent:
-        resource = declared.get((address.type, address.key.lower()))
+        resource = declared.get((address.type, caseless(address.key)))
         if resource is not None:
             summary = f"{resource.address} is declared, and listed under absent"
             yield _finding(RULES["ABSENT-DECLARED"], resource, "", summary, "take it out of one of the two")

@@ -289,6 +289,11 @@ def test_a_connector_comes_back_under_the_wanted_spelling_of_its_name() -> None:
     assert "hq-relay" not in found
 
 
+def test_a_connector_is_not_taken_for_one_whose_name_only_folds_to_its_own() -> None:
+    other = {**rows("inbound-connectors")[0], "Name": "Strasse", "Identity": "Strasse"}
+    assert list(answer(KIND, {"Straße": None}, [other])) == ["Strasse"]
+
+
 @given(
     st.permutations(["203.0.113.64/28", "203.0.113.10", "198.51.100.1"]), st.permutations(rows("inbound-connectors"))
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from provisioner.model import GraphRequest, Row
+from provisioner.model.names import caseless
 from provisioner.resources.canonical import identifier, is_guid
 
 PERMISSION = "Application.Read.All"
@@ -65,7 +66,7 @@ class EnterpriseApplication:
 
     def is_called(self, name: str) -> bool:
         """Whether a name or client id is its own. Graph compares names without case."""
-        return name.casefold() in {self.client_id, self.name.casefold()}
+        return caseless(name) in {caseless(self.client_id), caseless(self.name)}
 
 
 def decode(rows: Iterable[Row]) -> dict[str, EnterpriseApplication]:

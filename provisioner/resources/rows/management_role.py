@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
+from provisioner.model.names import caseless
 from provisioner.resources.canonical import email_address, identifier, lenient, text_of
 
 ASSIGNMENTS, SCOPES = "Get-ManagementRoleAssignment", "Get-ManagementScope"
@@ -47,25 +48,25 @@ def assignments(rows: Iterable[Row]) -> dict[str, Assignment]:
     for row in rows:
         name, role = identifier(row, "Name"), identifier(row, "Role")
         who = frozenset(str(row[c]).lower() for c in ("RoleAssignee", "RoleAssigneeName") if row.get(c))
-        scope = (text_of(row, "CustomResourceScope") or "").lower()
-        found[name.lower()] = Assignment(name, role.removeprefix(PREFIX), who, scope)
+        scope = caseless(text_of(row, "CustomResourceScope") or "")
+        found[caseless(name)] = Assignment(name, role.removeprefix(PREFIX), who, scope)
     return found
 
 
 def scopes(rows: Iterable[Row]) -> Mapping[str, frozenset[str] | None]:
     """The mailboxes of each scope, by its name in lower case; None for a filter that a plan cannot say."""
-    return {identifier(row, "Name").lower(): mailboxes_of(text_of(row, "RecipientFilter") or "") for row in rows}
+    return {caseless(identifier(row, "Name")): mailboxes_of(text_of(row, "RecipientFilter") or "") for row in rows}
 
 
 def called(rows: Iterable[Row]) -> Mapping[str, str]:
     """The names of the scopes as they are written, by name in lower case."""
-    return {identifier(row, "Name").lower(): identifier(row, "Name") for row in rows}
+    return {caseless(identifier(row, "Name")): identifier(row, "Name") for row in rows}
 
 
 def groups(rows: Iterable[Row]) -> Mapping[str, str]:
     """The distinguished names of the groups whose members are in a scope, by its name in lower case."""
     found = ((identifier(row, "Name"), _GROUP.fullmatch(str(row.get("RecipientFilter") or "").strip())) for row in rows)
-    return {name.lower(): match[1].replace("''", "'").lower() for name, match in found if match}
+    return {caseless(name): match[1].replace("''", "'").lower() for name, match in found if match}
 
 
 def members_of(group: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
+from provisioner.model.names import caseless
 from provisioner.resources.canonical import domain_name, email_address, lenient, texts
 
 DEFAULT = "default"
@@ -73,7 +74,7 @@ def limits(rows: Iterable[Row]) -> dict[str, Limits]:
             raise ValueError("a policy has no Name or no limits")
         per_day, external, internal = (int(number or 0) for number in numbers)
         blocks = str(row.get(_ACTION) or "").lower() != "alert"
-        found[str(row["Name"]).casefold()] = Limits(per_day, external, internal, blocks)
+        found[caseless(str(row["Name"]))] = Limits(per_day, external, internal, blocks)
     return found
 
 
