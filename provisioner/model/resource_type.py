@@ -108,7 +108,8 @@ class ResourceType(Protocol[S]):
 
     `S` is a frozen dataclass in canonical form: words for tri-states, frozensets for unordered lists, "" for "none";
     a field that is None was not written (desired) or not returned (observed). Field metadata `create_only=True` marks
-    what only creation can set: a later difference is told in a finding and never planned.
+    what only creation can set: a later difference is told in a finding and never planned. `half_way` are values that
+    the service itself gives a field between two writes of one change: a run that was cut off there goes on.
     """
 
     @property

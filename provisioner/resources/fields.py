@@ -318,12 +318,16 @@ def column(
     sent: Any = None,
     cmdlets: Iterable[str] = _BOTH,
     paths: str = "",
+    half_way: Collection[Any] = (),
 ) -> Any:
-    """A field of a spec, for `field: type = column("WireName", FORM, "…")`."""
+    """A field of a spec, for `field: type = column("WireName", FORM, "…")`.
+
+    `half_way` are values that the service gives the field between two writes of one change.
+    """
     taken = frozenset(cmdlets)
     declaration = Column(name, form, description, default, sent, taken, paths)
     secret = isinstance(form, Reference)
-    marks = {"read_only": not taken, "create_only": taken == {"New"}, "secret": secret}
+    marks = {"read_only": not taken, "create_only": taken == {"New"}, "secret": secret, "half_way": frozenset(half_way)}
     return dataclasses.field(default=None, compare=not secret, metadata={"column": declaration, **marks})
 
 

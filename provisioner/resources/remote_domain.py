@@ -103,6 +103,7 @@ class RemoteDomain:
         "Which out-of-office replies are delivered; internal_legacy makes the domain internal.",
         default="external",
         cmdlets=_LATER,
+        half_way=("external_legacy",),  # as IsInternal false leaves it (Set-RemoteDomain, -AllowedOOFType)
     )
     delivery_report_enabled: bool | None = column(
         "DeliveryReportEnabled", BOOLEAN, "Deliver delivery reports.", default=True, cmdlets=_LATER

@@ -32,6 +32,8 @@ FOUND = [
     ("application_role_assignment create, two writes", 0, "killed after", "write 1"),
     ("application_role_assignment update, closes", 0, "unclear, not carried out", "openings"),
     ("application_role_assignment update, closes", 11, "lost connection", "planning"),
+    ("remote_domain update, closes in two writes", 0, "killed after", "write 1"),
+    ("organization update, two writes", 6, "throttled to the end", "planning"),
 ]
 """Lives that were wrong once, or nearly."""
 

@@ -42,7 +42,6 @@ from provisioner.model import (
     goal_of,
     overlay,
     request_key,
-    written,
 )
 from provisioner.resources.rows import enterprise_application
 from tests.engine.lifecycle.port import Passage, Service
@@ -107,9 +106,9 @@ def _not_answered(desired: Desired, asked: Sequence[Passage]) -> Iterator[Addres
     """The declared objects whose own question was not answered.
 
     A type asks for single objects or for all: the questions that were not all put are not its own, though another type
-    may have put one of them.
+    may have put one of them. A question that a follow-up puts again, for more columns, counts by its last answer.
     """
-    failed, put = [p for p in asked if isinstance(p.answer, TenantError)], {request_key(p.request) for p in asked}
+    last = {request_key(p.request): p for p in asked}
     wanted: dict[str, dict[str, Any]] = {}
     for address, resource in desired.resources.items():
         wanted.setdefault(address.type, {})[address.key] = resource.spec
@@ -118,11 +117,11 @@ def _not_answered(desired: Desired, asked: Sequence[Passage]) -> Iterator[Addres
     for name, keys in wanted.items():
         for everything in (False, True):
             queries = BY_NAME[name].queries(keys, everything)
-            for query in queries if put.issuperset(request_key(q.request) for q in queries) else ():
-                for passage in failed:
-                    missing = isinstance(passage.answer, NotFound) and query.may_be_missing
-                    if request_key(query.request) == request_key(passage.request) and not missing:
-                        yield from (Address(name, key) for key in query.covers)
+            for query in queries if last.keys() >= {request_key(q.request) for q in queries} else ():
+                answer = last[request_key(query.request)].answer
+                missing = isinstance(answer, NotFound) and query.may_be_missing
+                if isinstance(answer, TenantError) and not missing:
+                    yield from (Address(name, key) for key in query.covers)
 
 
 # --- an apply --------------------------------------------------------------------------------------------------------
@@ -153,7 +152,7 @@ class Watch:
         self.changes = {c.address: c for c in self.found.pending}
         self.stages = planning.stages(self.changes.values())
         self.openers = {c.address: (c, self._turn_of_opener(c)) for c in self.found.changes if _opens(c)}
-        self.moved, self.elsewhere = self._moved(), self._elsewhere()
+        self.moved = self._moved()
 
     def _turn_of_opener(self, change: Change) -> int:
         """0 for what opens before anything closes, 1 for what opens and closes in one write."""
@@ -167,17 +166,6 @@ class Watch:
     def _moved(self) -> bool:
         live = truth(self.service, self.changes.values(), shown=True)
         return any(not is_before(c, live[a]) and not is_after(c, live[a]) for a, c in self.changes.items())
-
-    def _elsewhere(self) -> bool:
-        """Whether an object has a value of neither side: the service sets one field with another (remote domains)."""
-        live = truth(self.service, self.changes.values(), shown=True)
-        both = ((c, live[a]) for a, c in self.changes.items() if c.before and c.after and live[a])
-        return any(
-            getattr(there, name) not in (getattr(c.before, name), value)
-            for c, there in both
-            for name, value in written(c.after).items()
-            if not isinstance(value, frozenset)
-        )
 
     @property
     def struck(self) -> bool:
@@ -313,8 +301,7 @@ class Watch:
             demand(not writes, f"{type(error).__name__}, and something was written")
             if isinstance(error, ChangeSetStale):
                 lied = self.struck and self.service.fault is not None and self.service.fault.lies
-                moved = self.elsewhere if self.resumed else self.moved
-                demand(moved or lied, f"stale, and nothing has moved: {error.moved}")
+                demand((self.moved and not self.resumed) or lied, f"stale, and nothing has moved: {error.moved}")
             else:
                 demand(isinstance(error, TenantIncomplete) and self.struck, f"it ended with {error!r}")
         elif self.moved and not self.resumed and outcome is not None:
