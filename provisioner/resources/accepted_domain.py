@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
-from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, ReadBack, Rule, Send, Step, Unknown
+from provisioner.model import Answer, Cmdlet, Declared, Guard, Query, ReadBack, Row, Rule, Send, Step, Unknown
 from provisioner.model.picture import Acceptance, Contribution, Contributions
 from provisioner.resources import fields
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import DomainKey, answered, by_name, domain_name, lenient
+from provisioner.resources.canonical import DomainKey, answered, by_name, domain_name, lenient, read_only, text_of
 from provisioner.resources.fields import BOOLEAN, column
 from provisioner.resources.rows import accepted_domain as rows
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedDomain:
-    """One accepted domain of the tenant."""
+    """One accepted domain of the tenant.
+
+    `stored` is how the service spells the domain where that is not our form (Unicode); observed only.
+    """
 
     domain: str
     type: str | None = column(
@@ -46,6 +49,7 @@ class AcceptedDomain:
         "The domain of own systems on premises that use the cloud's protection.",
         default=False,
     )
+    stored: str | None = read_only()
 
 
 _COLUMNS = rows.COLUMNS | fields.wire_names(AcceptedDomain)
@@ -100,7 +104,8 @@ class AcceptedDomainType(BaseType):
             if isinstance(row, Unknown):
                 seen[key] = row
             else:
-                seen[key] = answered(wanted.get(key), AcceptedDomain(key, **fields.decoded(AcceptedDomain, row)))
+                spec = AcceptedDomain(key, **fields.decoded(AcceptedDomain, row), stored=_stored(row, form))
+                seen[key] = answered(wanted.get(key), spec)
         return seen
 
     def fix(self, _wanted: AcceptedDomain, _live: AcceptedDomain | None, /) -> str:
@@ -109,7 +114,9 @@ class AcceptedDomainType(BaseType):
     def steps(self, before: AcceptedDomain | None, after: AcceptedDomain | None) -> Sequence[Step]:
         changes = fields.changes(before, after) if before and after else {}
         return (
-            (Send(Cmdlet("Set-AcceptedDomain", {"Identity": before.domain, **changes})),) if before and changes else ()
+            (Send(Cmdlet("Set-AcceptedDomain", {"Identity": _called(before), **changes})),)
+            if before and changes
+            else ()
         )
 
     def written_form(self, spec: AcceptedDomain) -> tuple[tuple[str, ...], Any] | None:
@@ -149,9 +156,20 @@ class AcceptedDomainType(BaseType):
         return ""
 
     def read_back(self, spec: AcceptedDomain, /) -> ReadBack:
-        request = Cmdlet("Get-AcceptedDomain", {"Identity": spec.domain})
+        request = Cmdlet("Get-AcceptedDomain", {"Identity": _called(spec)})
         return ReadBack(request, fields.sent(spec, fields.columns(spec).keys()))
 
 
 _form = lenient(domain_name)
 _BLOCKS = {"sending_from_disabled": "mail from", "sending_to_disabled": "mail to"}
+
+
+def _stored(row: Row, form: str) -> str | None:
+    """The service's spelling of a domain, None where it is ours."""
+    name = text_of(row, "DomainName") or text_of(row, "Name") or ""
+    return None if name.lower() == form else name
+
+
+def _called(spec: AcceptedDomain) -> str:
+    """What names the domain to the service: by which other spellings it finds one is not published."""
+    return spec.stored or spec.domain

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from provisioner.sandbox import mail_rules
 from provisioner.sandbox.mail_directory import accepted, domain_of
 from provisioner.sandbox.mail_rules import Source
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 REJECTED, DELETED, QUARANTINED, REDIRECTED = "rejected", "deleted", "quarantined", "redirected"
@@ -71,10 +72,10 @@ def _acts_on(tenant: Tenant, row: Row, message: Message) -> bool:
 def _met(tenant: Tenant, row: Row, prefix: str, message: Message) -> Iterator[bool]:
     """For each condition of a rule, or each exception, whether the message meets it."""
     where = str(row.get("SenderAddressLocation"))
-    authors = {message.author.lower()} if "Header" in where else set()
-    authors |= {message.sender.lower()} if "Envelope" in where else set()
+    authors = {folded(message.author)} if "Header" in where else set()
+    authors |= {folded(message.sender)} if "Envelope" in where else set()
     if names := row.get(f"{prefix}From"):
-        yield not authors.isdisjoint(str(name).lower() for name in names)
+        yield not authors.isdisjoint(folded(str(name)) for name in names)
     if domains := row.get(f"{prefix}SenderDomainIs"):
         yield any(_below(domain_of(author), domains) for author in authors)
     if networks := row.get(f"{prefix}SenderIpRanges"):
@@ -88,7 +89,7 @@ def _met(tenant: Tenant, row: Row, prefix: str, message: Message) -> Iterator[bo
 
 
 def _below(domain: str, domains: object) -> bool:
-    names = [str(name).lower() for name in domains] if isinstance(domains, list) else []
+    names = [folded(str(name)) for name in domains] if isinstance(domains, list) else []
     return any(domain == name or domain.endswith(f".{name}") for name in names)
 
 

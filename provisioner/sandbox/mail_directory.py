@@ -7,6 +7,7 @@ from typing import Any
 
 from provisioner.sandbox.cmdlets import cas_mailbox, hve_account, mailbox, recipient
 from provisioner.sandbox.cmdlets.objects import Noun
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import USERS, Row, Tenant, row_key, user_names
 
 
@@ -34,22 +35,22 @@ def client_access(tenant: Tenant, owner: Row) -> Row | None:
 
 def _addressed(tenant: Tenant, noun: Noun, address: str) -> Row | None:
     """The row of this address: through the index, and past it where a write does not show yet."""
-    wanted, unseen = address.lower(), tenant.unseen(noun.name)
+    wanted, unseen = folded(address), tenant.unseen(noun.name)
     found = [row for row in tenant.named(noun.name, noun.all_names, wanted) if row_key(row) not in unseen]
     found += [entry.before for entry in unseen.values() if entry.before is not None]
     return next((row for row in found if wanted in addresses(row)), None)
 
 
 def addresses(row: Row) -> set[str]:
-    """Primary address, aliases and sign-in name, in lower case."""
+    """Primary address, aliases and sign-in name, as they are compared."""
     proxies = (str(proxy).partition(":")[2] for proxy in row.get("EmailAddresses") or ())
     own = (str(row.get(column) or "") for column in ("PrimarySmtpAddress", "UserPrincipalName"))
-    return {text.lower() for text in (*own, *proxies) if text}
+    return {folded(text) for text in (*own, *proxies) if text}
 
 
 def primary(row: Row) -> str:
-    """The primary address in lower case: what a mailbox is counted under."""
-    return str(row["PrimarySmtpAddress"]).lower()
+    """The primary address as it is compared: what a mailbox is counted under."""
+    return folded(str(row["PrimarySmtpAddress"]))
 
 
 def memberships(tenant: Tenant, user: Mapping[str, Any]) -> list[str]:
@@ -97,7 +98,8 @@ def user_of(tenant: Tenant, owner: Row) -> dict[str, Any]:
 
 
 def domain_of(address: str) -> str:
-    return address.rpartition("@")[2].lower()
+    """The domain of an address, as domains are compared."""
+    return folded(address.rpartition("@")[2])
 
 
 def accepted(tenant: Tenant, domain: str) -> Row | None:
@@ -105,10 +107,10 @@ def accepted(tenant: Tenant, domain: str) -> Row | None:
 
     Source: Microsoft Learn, "Enable mail flow for subdomains in Exchange Online".
     """
-    wanted = domain.lower()
+    wanted = folded(domain)
     above: dict[str, Row] = {}
     for row in tenant.visible("AcceptedDomain"):
-        name = str(row.get("DomainName") or row.get("Name")).lower()
+        name = folded(str(row.get("DomainName") or row.get("Name")))
         if name == wanted:
             return row
         if wanted.endswith(f".{name}"):

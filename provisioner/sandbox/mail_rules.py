@@ -14,6 +14,7 @@ from typing import Any
 
 from provisioner.sandbox.mail_directory import accepted, domain_of, unknown_here
 from provisioner.sandbox.public_dns import names
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 _RELAY_DENIED = "550 5.7.64 TenantAttribution; Relay Access Denied"
@@ -55,8 +56,8 @@ def identifies(row: Row, source: Source) -> bool:
 def _covers(name: str, certificate: str) -> bool:
     """Whether a TlsSenderCertificateName, `mail.contoso.com` or `*.contoso.com`, means a certificate's name."""
     if name.startswith("*."):
-        return certificate.lower().endswith(name[1:].lower())
-    return certificate.lower() == name.lower()
+        return folded(certificate).endswith(folded(name)[1:])
+    return folded(certificate) == folded(name)
 
 
 def relay_connector(tenant: Tenant, source: Source, sender: str) -> Row | None:
@@ -69,7 +70,7 @@ def relay_connector(tenant: Tenant, source: Source, sender: str) -> Row | None:
 
 
 def _associated(row: Row, sender: str) -> bool:
-    domains = {str(text).lower() for text in row.get("AssociatedAcceptedDomains") or ()}
+    domains = {folded(str(text)) for text in row.get("AssociatedAcceptedDomains") or ()}
     return not domains or domain_of(sender) in domains
 
 
@@ -86,7 +87,7 @@ def _enabled(tenant: Tenant, kind: str) -> list[Row]:
 
 def _meant(row: Row, sender: str) -> bool:
     """Whether a partner's connector is for the sender's domain. Rows keep `smtp:*.contoso.com;1`; no domain is any."""
-    spaces = [str(text).rpartition(":")[2].partition(";")[0].lower() for text in row.get("SenderDomains") or ()]
+    spaces = [folded(str(text).rpartition(":")[2].partition(";")[0]) for text in row.get("SenderDomains") or ()]
     domain = domain_of(sender)
     return not spaces or any(
         space in ("*", domain) or (space.startswith("*.") and f".{domain}".endswith(space[1:])) for space in spaces
@@ -193,10 +194,10 @@ def quarantined(tenant: Tenant, *senders: str) -> bool:
     for row in tenant.visible("TenantAllowBlockListItems"):
         if row.get("ListType") != "Sender" or row.get("Action") != "Block":
             continue
-        value = str(row.get("Value") or "").lower()
+        value = folded(str(row.get("Value") or ""))
         for sender in senders:
             domain = domain_of(sender)
-            if value in (sender.lower(), domain) or (value[:2] == "*." and f".{domain}".endswith(value[1:])):
+            if value in (folded(sender), domain) or (value[:2] == "*." and f".{domain}".endswith(value[1:])):
                 return True
     return False
 
@@ -286,5 +287,5 @@ def _texts(tenant: Tenant, name: str) -> list[str]:
 
 
 def _values(tenant: Tenant, name: str, kind: str) -> list[str]:
-    records: Mapping[str, Any] = names(tenant).get(name.lower().rstrip("."), {})
+    records: Mapping[str, Any] = names(tenant).get(folded(name.rstrip(".")), {})
     return [str(value) for value in records.get(kind, ())]

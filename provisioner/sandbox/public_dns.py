@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provisioner.sandbox.clock import stored_time
+from provisioner.sandbox.spelling import folded
 
 if TYPE_CHECKING:
     from provisioner.sandbox.tenant import Row, Tenant
@@ -107,7 +108,7 @@ def default_zone(tenant: Tenant, domain: str) -> dict[str, dict[str, list[str]]]
         f"autodiscover.{domain}": {"CNAME": [asked.autodiscover]},
     }
     for row in tenant.rows("DkimSigningConfig"):
-        if str(row.get("Domain", "")).lower() == domain and row.get("Enabled") and row.get("Status") == "Valid":
+        if folded(str(row.get("Domain", ""))) == domain and row.get("Enabled") and row.get("Status") == "Valid":
             for number in (1, 2):
                 zone[f"selector{number}._domainkey.{domain}"] = {"CNAME": [str(row[f"Selector{number}CNAME"])]}
     return zone
@@ -123,7 +124,7 @@ def mx_hosts(tenant: Tenant) -> list[str]:
     named = _named_by_graph(tenant)
     found: dict[str, None] = {}
     for row in tenant.rows("AcceptedDomain"):
-        domain = str(row.get("DomainName", "")).lower()
+        domain = folded(str(row.get("DomainName", "")))
         found |= dict.fromkeys((asked_for(tenant.initial_domain, domain).mx, *named.get(domain, ())))
     return list(found)
 
@@ -135,7 +136,7 @@ def _published(tenant: Tenant) -> dict[str, dict[str, list[str]]]:
         found |= dict.fromkeys((*service.submission, service.autodiscover), _HERE)
     hosts = _named_by_graph(tenant)
     for row in tenant.rows("AcceptedDomain"):
-        domain = str(row.get("DomainName", "")).lower()
+        domain = folded(str(row.get("DomainName", "")))
         asked = asked_for(tenant.initial_domain, domain)
         if of_the_service(domain):
             found[domain] = {"MX": [f"0 {asked.mx}"], "TXT": [asked.spf]}
@@ -154,8 +155,8 @@ def _of_dane(tenant: Tenant, row: Row) -> dict[str, dict[str, list[str]]]:
     """The host below mx.microsoft of a domain, its host before, and the TLSA records while DANE is enabled."""
     host, legacy = str(row["Host"]).lower(), str(row.get("Legacy") or "").lower()
     found = dict.fromkeys(filter(None, (host, legacy)), _HERE)
-    domain = str(row["Identity"]).lower()
-    accepted = (r for r in tenant.rows("AcceptedDomain") if str(r.get("DomainName", "")).lower() == domain)
+    domain = folded(str(row["Identity"]))
+    accepted = (r for r in tenant.rows("AcceptedDomain") if folded(str(r.get("DomainName", ""))) == domain)
     since = stored_time(row.get("Since"))
     enabled = any(r.get("SmtpDaneStatus") == "Enabled" for r in accepted)
     if enabled and since is not None and tenant.clock.now() >= since + _TLSA_AFTER:
@@ -173,7 +174,7 @@ def is_signed(tenant: Tenant, name: str) -> bool:
 def _named_by_graph(tenant: Tenant) -> dict[str, list[str]]:
     """By domain, the MX hosts that Graph names: newer domains have others than the classic one."""
     return {
-        str(row.get("id", "")).lower(): [
+        folded(str(row.get("id", ""))): [
             str(record["mailExchange"]).lower().rstrip(".")
             for record in row.get("serviceConfigurationRecords") or ()
             if record.get("mailExchange")

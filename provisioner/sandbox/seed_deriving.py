@@ -11,6 +11,7 @@ from provisioner.sandbox.cmdlets.running import NOUNS
 from provisioner.sandbox.generated import USERS
 from provisioner.sandbox.public_dns import asked_for, of_the_service
 from provisioner.sandbox.seed_merging import made_rows, whole_row
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 
@@ -35,12 +36,12 @@ def derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any]
     A row of DKIM makes none: those of removed domains stay in a tenant.
     """
     rows = tenant.kept("AcceptedDomain")
-    known = {str(row.get("DomainName", "")).lower() for row in rows}
-    wanted = [str(row["PrimarySmtpAddress"]).partition("@")[2].lower() for row in tenant.kept("Mailbox")]
-    wanted += [source.domain.lower() for source in tenant.generated]
+    known = {folded(str(row.get("DomainName", ""))) for row in rows}
+    wanted = [folded(str(row["PrimarySmtpAddress"]).partition("@")[2]) for row in tenant.kept("Mailbox")]
+    wanted += [folded(source.domain) for source in tenant.generated]
     if not only_used:
-        wanted = [tenant.initial_domain, *(str(row["id"]).lower() for row in verified), *wanted]
-    defaults = {str(row["id"]).lower() for row in verified if row.get("isDefault")}
+        wanted = [tenant.initial_domain, *(folded(str(row["id"])) for row in verified), *wanted]
+    defaults = {folded(str(row["id"])) for row in verified if row.get("isDefault")}
     for name in dict.fromkeys(wanted):
         if name and name not in known:
             initial = name == tenant.initial_domain
@@ -48,7 +49,7 @@ def derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any]
             rows.append(new_row(tenant, NOUNS["AcceptedDomain"], facts))
     if defaults and not only_used:
         for row in rows:
-            row["Default"] = str(row["DomainName"]).lower() in defaults
+            row["Default"] = folded(str(row["DomainName"])) in defaults
     elif not any(row.get("Default") for row in rows):
         rows[0]["Default"] = True
 
@@ -56,9 +57,9 @@ def derive_accepted_domains(tenant: Tenant, verified: Iterable[Mapping[str, Any]
 def derive_graph_domains(tenant: Tenant, *, complete_all: bool) -> None:
     """Graph's domains from the accepted ones. Rows that a seed of ours gave are left as they are."""
     rows: list[Row] = tenant.graph.setdefault("domains", [])
-    known = {str(row.get("id", "")).lower(): row for row in rows}
+    known = {folded(str(row.get("id", ""))): row for row in rows}
     for accepted in tenant.rows("AcceptedDomain"):
-        name = str(accepted.get("DomainName", "")).lower()
+        name = folded(str(accepted.get("DomainName", "")))
         if name and name not in known:
             facts = {"isDefault": accepted.get("Default") is True, "isInitial": accepted.get("InitialDomain") is True}
             known[name] = {**domain_defaults(name, tenant.initial_domain), **facts, "id": name}

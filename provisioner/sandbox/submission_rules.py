@@ -25,6 +25,7 @@ from provisioner.sandbox.mail_directory import (
     primary,
     user_of,
 )
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 _UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
@@ -167,7 +168,7 @@ def basic_refusals(tenant: Tenant, owner: Row, defaults: str, policy: str) -> It
     """What forbids passwords, and passwords only; the answers for security defaults and authentication policies."""
     if tenant.graph.get("securityDefaults", {}).get("isEnabled"):
         yield defaults
-    blocked = {str(address).lower() for address in tenant.settings.get("conditional_access_blocks", ())}
+    blocked = {folded(str(address)) for address in tenant.settings.get("conditional_access_blocks", ())}
     if blocked & (addresses(owner) | {"*"}) or access_policies.refuse_password(tenant, owner):
         yield _CONDITIONAL_ACCESS
     if not _policy_allows(tenant, owner):
@@ -299,11 +300,11 @@ def _assigned(tenant: Tenant, principal: Row, owner: Row) -> bool:
 
 def _has_full_access(tenant: Tenant, owner: Row, names: set[str]) -> bool:
     """Whether one who goes by `names` holds FullAccess; the rights of a row may be joined by commas (live rows)."""
-    mailbox = addresses(owner) | {str(owner["Identity"]).lower()}
+    mailbox = addresses(owner) | {folded(str(owner["Identity"]))}
     return any(
         "FullAccess" in {part.strip() for text in right.get("AccessRights") or () for part in str(text).split(",")}
         for right in tenant.visible("MailboxPermission")
-        if str(right.get("Identity")).lower() in mailbox
+        if folded(str(right.get("Identity"))) in mailbox
         and str(right.get("User")).lower() in names
         and right.get("Deny") is not True
     )
@@ -320,10 +321,10 @@ def send_as_refusal(tenant: Tenant, user: str, sender: str) -> str | None:
     own, owner = owner_of(tenant, user), owner_of(tenant, sender)
     if own is not None and owner is not None and primary(own) == primary(owner):
         return None
-    recipient = addresses(owner) | {str(owner["Identity"]).lower()} if owner is not None else set()
-    trustee = addresses(own) | {str(own["Identity"]).lower()} | groups_of(tenant, own) if own is not None else set()
+    recipient = addresses(owner) | {folded(str(owner["Identity"]))} if owner is not None else set()
+    trustee = addresses(own) | {folded(str(own["Identity"]))} | groups_of(tenant, own) if own is not None else set()
     for right in tenant.visible("RecipientPermission"):
-        if str(right["Identity"]).lower() in recipient and str(right["Trustee"]).lower() in trustee:
+        if folded(str(right["Identity"])) in recipient and folded(str(right["Trustee"])) in trustee:
             return None
     return send_as_denied(user, sender)
 
@@ -410,11 +411,11 @@ def _outbound_policy(tenant: Tenant, owner: Row) -> Mapping[str, Any]:
 def _sends(tenant: Tenant, owner: Row, rule: Row, prefix: str) -> Iterator[bool]:
     own = addresses(owner)
     if names := rule.get(f"{prefix}From"):
-        yield any(str(name).lower() in own for name in names)
+        yield any(folded(str(name)) in own for name in names)
     if groups := rule.get(f"{prefix}FromMemberOf"):
         yield any(str(group).lower() in groups_of(tenant, owner) for group in groups)
     if domains := rule.get(f"{prefix}SenderDomainIs"):
-        yield any(domain_of(name) in {str(domain).lower() for domain in domains} for name in own)
+        yield any(domain_of(name) in {folded(str(domain)) for domain in domains} for name in own)
 
 
 class MessageRate:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from provisioner.sandbox.clock import Clock
 from provisioner.sandbox.generated import USERS, Generated, Listing, Made, Row, chained
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.throttle import Throttle
 
 __all__ = ["FORMAT", "USERS", "Pending", "Row", "Seed", "Tenant", "row_key", "user_names"]
@@ -201,8 +202,8 @@ class Tenant:
             self._pending.append(Pending(noun, key, self.clock.now().timestamp() + lag, before))
 
     def named(self, noun: str, names: Names, wanted: str) -> list[Row]:
-        """The rows that go by a name, whatever its case; `names(row)` gives the names of a row."""
-        name = wanted.lower()
+        """The rows that go by a name, however it is spelled; `names(row)` gives the names of a row."""
+        name = folded(wanted)
         found = list(self._index(noun, names).get(name, ()))
         for source in self.generated:
             if noun in source.templates:
@@ -307,7 +308,7 @@ class Tenant:
 
 
 def _folded(names: Iterable[object]) -> set[str]:
-    return {str(name).lower() for name in names}
+    return {folded(str(name)) for name in names}
 
 
 def _enter(index: dict[str, list[Row]], row: Row, names: Names) -> None:

@@ -88,3 +88,17 @@ def test_recorded_rows_are_read_and_exported_as_far_as_they_are_special(rows: li
         again = declared(KIND, {key: form[1]})[key] if form else AcceptedDomain(key)
         goal = dataclasses.replace(there, **{n: v for n, v in dataclasses.asdict(again).items() if v is not None})
         assert goal == there
+
+
+@pytest.mark.parametrize("written", ["bücher.example", "xn--bcher-kva.example"])
+@pytest.mark.parametrize("stored", ["Bücher.example", "XN--bcher-kva.example"])
+def test_a_domain_is_the_same_in_unicode_and_in_a_labels(stored: str, written: str) -> None:
+    """It is set by the name that the service has for it."""
+    wanted = declared(KIND, {written: {"match_sub_domains": True}})
+    row = {"DomainName": stored, "DomainType": "Authoritative", "MatchSubDomains": False}
+    seen = answer(KIND, wanted, [row])
+    live, goal = seen["xn--bcher-kva.example"], wanted["xn--bcher-kva.example"]
+    assert isinstance(live, AcceptedDomain)
+    (step,) = KIND.steps(live, dataclasses.replace(live, match_sub_domains=goal.match_sub_domains))
+    identity = stored if "ü" in stored else "xn--bcher-kva.example"
+    assert sent(step) == ("Set-AcceptedDomain", {"Identity": identity, "MatchSubDomains": True})

@@ -13,14 +13,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from provisioner.model import Cmdlet, Row
+from provisioner.resources.canonical import domain_name, email_address, lenient
 
 COLUMNS = frozenset({"Value", "Action"})
+_address, _domain = lenient(email_address), lenient(domain_name)
 REQUEST = Cmdlet("Get-TenantAllowBlockListItems", {"ListType": "Sender"}, COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class BlockedSenders:
-    """The values of the block entries, in lower case."""
+    """The values of the block entries, each in the form of an address or a domain."""
 
     values: frozenset[str] = frozenset()
 
@@ -40,5 +42,11 @@ def decode(rows: Iterable[Row]) -> BlockedSenders:
         if not isinstance(value, str) or not isinstance(action, str):
             raise ValueError("a row has no Value or no Action")
         if action.lower() == "block":
-            values.add(value.lower())
+            values.add(_value(value))
     return BlockedSenders(frozenset(values))
+
+
+def _value(text: str) -> str:
+    """An entry as it is compared: an address, a domain, or `*.` and a domain."""
+    star = "*." if text.startswith("*.") else ""
+    return _address(text) if "@" in text else star + _domain(text.removeprefix(star))

@@ -36,6 +36,7 @@ from provisioner.sandbox.cmdlets.objects import (
 from provisioner.sandbox.cmdlets.parameters import boolean, choice, identity, integer, string, switch
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet
 from provisioner.sandbox.public_dns import of_the_service
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 _LONGEST_LABEL = 63
@@ -121,8 +122,8 @@ def cname_target(tenant: Tenant, selector: str, domain: str) -> str:
     The character before `-v1` is each domain's own, and a label is sometimes, a long one always, given a hash as a
     suffix; in the service nobody knows by which rule.
     """
-    digest = hashlib.sha256(f"{tenant.tenant_id}/{domain.lower()}".encode()).digest()
-    label = domain.lower().replace(".", "-")
+    digest = hashlib.sha256(f"{tenant.tenant_id}/{folded(domain)}".encode()).digest()
+    label = folded(domain).replace(".", "-")
     room = _LONGEST_LABEL - len(f"{selector}-")
     suffix = base64.b32encode(digest[:5]).decode().lower()
     if len(label) > room:
@@ -152,7 +153,7 @@ def _status(tenant: Tenant, row: Mapping[str, object]) -> str:
 
     The coexistence domain is an exception: its zone is the service's, and has none (cisagov/ScubaGear issue 1722).
     """
-    domain = str(row["Domain"]).lower()
+    domain = folded(str(row["Domain"]))
     if of_the_service(domain) and not domain.partition(".")[2].startswith("mail."):
         return "Valid"
     for number, selector in enumerate(_SELECTORS, start=1):
@@ -188,7 +189,7 @@ def _key_size(call: Call, default: int) -> int:
 
 def _new(call: Call) -> Rows:
     domain = str(call.get("DomainName") or "")
-    if domain.lower() not in accepted_domains(call.tenant):
+    if folded(domain) not in accepted_domains(call.tenant):
         raise _not_a_dkim_domain(domain)
     if domain.lower() == call.tenant.initial_domain.lower() and call.tenant.settings.get("dkim_initial_domain_refused"):
         raise _not_a_dkim_domain(domain)

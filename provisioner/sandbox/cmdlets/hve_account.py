@@ -33,6 +33,7 @@ from provisioner.sandbox.cmdlets.objects import (
 from provisioner.sandbox.cmdlets.parameters import Replace, choice, identity, string, switch, values
 from provisioner.sandbox.cmdlets.recipient_search import SEARCH, chosen
 from provisioner.sandbox.cmdlets.table import Cmdlet
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import USERS, Row, Tenant, user_names
 
 NOUN = Noun("HVEAccountSettings", {"ReplyTo": "", "AllowedApps": [], "BillingPolicyId": ""}, key="Identity")
@@ -152,7 +153,7 @@ def _refuse_address(tenant: Tenant, address: str) -> None:
     """The text about domains as Exchange's NotAcceptedDomainException is widely quoted."""
     if not _ADDRESS.fullmatch(address):
         raise errors.invalid(f'The email address "{address}" isn\'t correct.')
-    if address.rpartition("@")[2].lower() not in accepted_domains(tenant):
+    if folded(address.rpartition("@")[2]) not in accepted_domains(tenant):
         raise errors.invalid(
             "You can't use the domain because it's not an accepted domain for your organization. "
             "Please use another domain."

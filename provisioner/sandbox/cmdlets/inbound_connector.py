@@ -30,6 +30,7 @@ from provisioner.sandbox.cmdlets.objects import (
 )
 from provisioner.sandbox.cmdlets.parameters import Parameter, boolean, identity, string, switched_off, values
 from provisioner.sandbox.cmdlets.table import Cmdlet, get_cmdlet, remove_cmdlet
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 CREATED_DISABLED = (
@@ -160,7 +161,7 @@ def _forms(tenant: Tenant) -> Mapping[str, Form]:
     accepted = accepted_domains(tenant)
 
     def associated(text: str) -> str:
-        if text.lower() not in accepted:
+        if folded(text) not in accepted:
             raise errors.invalid(f"The domain '{text}' in AssociatedAcceptedDomains isn't an accepted domain.")
         return text
 
@@ -191,7 +192,7 @@ def _check(tenant: Tenant, row: Row, changed: Row) -> None:
 
 
 def _check_certificate(tenant: Tenant, name: str, *, on_premises: bool) -> None:
-    domain = name.removeprefix("*.").lower()
+    domain = folded(name.removeprefix("*."))
     if not DOMAIN.fullmatch(domain):
         raise errors.invalid(f"The certificate name '{name}' isn't valid. Use a domain or *.domain.")
     accepted = accepted_domains(tenant)

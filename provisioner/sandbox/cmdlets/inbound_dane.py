@@ -21,6 +21,7 @@ from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, new_row
 from provisioner.sandbox.cmdlets.parameters import string, switch
 from provisioner.sandbox.cmdlets.table import Cmdlet
 from provisioner.sandbox.public_dns import of_the_service
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant
 
 NOUN = Noun("InboundDane", {"Host": "", "Legacy": "", "Since": ""}, key="Identity")
@@ -32,7 +33,7 @@ _PRIORITIES = (0, 10)
 def _domain(call: Call) -> tuple[str, Row]:
     """The accepted domain that a call names, and its row. Raises CmdletError."""
     row = find(call.tenant, ACCEPTED, str(call.get("DomainName")))
-    return str(row["DomainName"]).lower(), row
+    return folded(str(row["DomainName"])), row
 
 
 def _kept(tenant: Tenant, domain: str) -> Row | None:
@@ -81,7 +82,7 @@ def _disable(call: Call) -> Rows:
 def _graph_mx(tenant: Tenant, domain: str, host: str) -> str:
     """Let Graph name this host for the domain's mail, and return the one that it named before."""
     for row in tenant.graph.get("domains") or ():
-        if str(row.get("id", "")).lower() == domain:
+        if folded(str(row.get("id", ""))) == domain:
             for record in row.get("serviceConfigurationRecords") or ():
                 if record.get("mailExchange"):
                     before, record["mailExchange"] = str(record["mailExchange"]), host

@@ -20,6 +20,7 @@ from provisioner.sandbox.cmdlets import errors, opath
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.parameters import Delta, Parameter, Replace, change_list
 from provisioner.sandbox.generated import Listing
+from provisioner.sandbox.spelling import folded
 from provisioner.sandbox.tenant import Row, Tenant, row_key
 
 Rows = Sequence[Row]
@@ -151,13 +152,13 @@ def _one(tenant: Tenant, found: Sequence[Row], identity: str) -> Row:
 
 def find_visible(tenant: Tenant, noun: Noun, identity: str) -> list[Row]:
     """Rows that a read finds under `identity`: through the index, and past it where a write does not show yet."""
-    wanted, unseen = identity.lower(), tenant.unseen(noun.name)
+    wanted, unseen = folded(identity), tenant.unseen(noun.name)
     found = tenant.named(noun.name, noun.all_names, wanted)
     if not unseen:
         return found
     before = [entry.before for entry in unseen.values() if entry.before is not None]
     settled = [row for row in found if row_key(row) not in unseen]
-    return settled + [row for row in before if wanted in {str(name).lower() for name in noun.all_names(row)}]
+    return settled + [row for row in before if wanted in {folded(str(name)) for name in noun.all_names(row)}]
 
 
 def get(call: Call, noun: Noun) -> Rows:
@@ -293,5 +294,5 @@ def renamed(row: Mapping[str, Any], name: str) -> Row:
 
 
 def accepted_domains(tenant: Tenant) -> set[str]:
-    """Names of the tenant's accepted domains, lower case."""
-    return {str(row.get("DomainName", "")).lower() for row in tenant.rows("AcceptedDomain")}
+    """Names of the tenant's accepted domains, as they are compared."""
+    return {folded(str(row.get("DomainName", ""))) for row in tenant.rows("AcceptedDomain")}
