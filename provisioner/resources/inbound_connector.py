@@ -196,6 +196,7 @@ _DESCRIPTION = "One inbound connector. What is not written is left as it is; a l
 
 _RULES = (
     Rule("CONNECTOR-EMPTIED", Severity.ERROR, "apply", "A connector would no longer admit any source."),
+    Rule("CONNECTOR-TYPE-CHANGES", Severity.WARNING, "", "Exchange may refuse another type for an existing connector."),
     Rule("CONNECTOR-TYPE-MISSING", Severity.INFO, "", "A connector names senders, but not its type."),
     Rule("CONNECTOR-WITHOUT-SENDERS", Severity.INFO, "", "A connector names neither an address nor a certificate."),
     Rule("CERTIFICATE-WILDCARD", Severity.WARNING, "", "A wildcard certificate identifies an own system."),
@@ -273,6 +274,17 @@ class InboundConnectorType(ConnectorType[InboundConnector]):
         yield from _unused_certificate(spec)
         yield from _wildcard(spec)
         yield from _without_effect(spec)
+
+    def advice(self, wanted: InboundConnector, live: InboundConnector) -> Iterable[Advice]:
+        """An administrator's tenant refuses another type since 2024 (Learn Q&A 1622346); the page of
+        Set-InboundConnector has -ConnectorType all the same. So the change is planned, and may fail."""
+        if None not in (wanted.type, live.type) and wanted.type != live.type:
+            summary = f"the connector is of type {live.type}, and Exchange may refuse to make it {wanted.type}"
+            hint = (
+                f"if it does, write it under another name and list {self.name}/{live.name} under absent: apply deletes "
+                "the old one once the new one is in force"
+            )
+            yield Advice("CONNECTOR-TYPE-CHANGES", summary, hint, "type")
 
     def guards(self, before: InboundConnector | None, after: InboundConnector | None) -> Iterable[Guard]:
         had, has = (() if c is None else self.contribution(c) for c in (before, after))

@@ -287,6 +287,13 @@ def _renamed(r: Reading) -> Iterator[Way]:
     yield Way("absent", r.planned(joined(r.world.document_free, {"absent": [r.address.short]})))
 
 
+def _another_name(r: Reading, old: str) -> Iterator[Way]:
+    plan = r.without(r.address).document_free
+    section = SECTIONS[r.address.type]
+    written = {f"{r.address.key} 2": r.world.document_free[section][r.address.key]}
+    yield Way("replaced", r.planned(joined(plan, {section: written, "absent": [old]})))
+
+
 def _all_mail(r: Reading) -> Iterator[Way]:
     yield Way("the hosts are sure")
     plan = r.world.document_free
@@ -638,6 +645,8 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("write sender_ip_addresses or tls_sender_certificate_name", _without_senders),
     ("check that the list is meant to be empty; to end the connector, take it out or write enabled: false", _emptied),
     ("keep one of the two", _one_of_two),
+    (r"if it does, write it under another name and list (\S+) under absent: apply deletes the old one once the new one "
+     r"is in force", _another_name),
     (r'(?:keep only one of|take) \w+\["[^;]+(?: out of the plan; (\w+\["[^"]+"\]) is needed by device/.+)?', _only_one),
     ("write the public address that (?:the site sends from|the firewall translates to)", _real_address),
     (r"write the addresses that send, or the (\d+) networks of /24 in it if every one of them is yours", _networks),

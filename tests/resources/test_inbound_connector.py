@@ -551,3 +551,15 @@ def test_every_written_field_reaches_the_wire() -> None:
     }
     changed = sent(KIND.steps(InboundConnector("a"), full)[0])[1]
     assert set(changed) == (set(parameters) - {"Name", "ClientHostNames"}) | {"Identity"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "told"),
+    [("on_premises", "partner", True), ("partner", "partner", False), (None, "partner", False)],
+)
+def test_another_type_for_an_existing_connector_is_told_before_exchange_refuses_it(
+    wanted: str | None, live: str, told: bool
+) -> None:
+    advice = list(KIND.advice(connector(type=wanted), connector(type=live)))
+    assert [a.rule for a in advice] == (["CONNECTOR-TYPE-CHANGES"] if told else [])
+    assert all("list inbound_connector/x under absent" in a.hint for a in advice)
