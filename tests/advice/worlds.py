@@ -205,9 +205,9 @@ def _of_connectors() -> Iterator[World]:
     yield _world("the same twice", {"inbound_connectors": twice}, "CONNECTOR-SAME-SCOPE")
     yield _world("type forgotten", {"inbound_connectors": {"mfp": {"sender_ip_addresses": [SITE]}}},
                  "CONNECTOR-TYPE-MISSING")  # fmt: skip
-    partner = _row("scan", ConnectorType="Partner", SenderIPAddresses=[BRANCH], Comment=MARK % "scan")
+    narrow = _row("scan", ConnectorType="Partner", SenderIPAddresses=[BRANCH], Comment=MARK % "scan")
     yield _world("another type", {"inbound_connectors": _relay("scan", sender_ip_addresses=[BRANCH])},
-                 "CONNECTOR-TYPE-CHANGES", done=[partner])  # fmt: skip
+                 "CONNECTOR-TYPE-CHANGES", done=[narrow])  # fmt: skip
     yield _world("covered", {"inbound_connectors": _relay("wan", sender_ip_addresses=[WAN, "81.2.70.9"])},
                  "IP-COVERED")  # fmt: skip
     yield _world("an example's address", {"inbound_connectors": _relay("doc", sender_ip_addresses=["192.0.2.9"])},
