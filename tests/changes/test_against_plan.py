@@ -80,6 +80,14 @@ def test_what_only_the_file_knows_is_taken_from_it(tmp_path: Path) -> None:
         assert differs(tmp_path, PLAN, found=one) == []
 
 
+def test_another_version_of_the_program_that_wrote_the_file_is_no_difference(tmp_path: Path) -> None:
+    found = change_set(tmp_path)
+    saved = json.loads(json.dumps(changeset.to_document(found)))
+    saved["provisioner"]["version"] = "0.0.1"
+    desired, _ = document.load(tmp_path / "plan.yaml", TYPES, today=datetime.date(2026, 11, 23), waivers=(ALLOWED,))
+    assert list(verification.against_plan(saved, found, desired, TYPES, Scope(), (ALLOWED,), {})) == []
+
+
 def test_a_change_set_without_a_basis_follows_from_no_plan(tmp_path: Path) -> None:
     assert differs(tmp_path, PLAN, found=replace(change_set(tmp_path), basis=None)) == ["$.provisioner.basis"]
 

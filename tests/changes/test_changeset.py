@@ -379,4 +379,6 @@ def test_the_order_in_which_objects_were_read_does_not_matter() -> None:
         basis = dataclasses.replace(found.basis, observed=Observed(dict(order)))
         document = changeset.to_document(dataclasses.replace(found, basis=basis))
         saved: Any = document["provisioner"]
-        assert [item["address"] for item in saved["basis"]["lacking"]] == [str(a) for a, _ in absent]
+        assert saved["basis"]["lacking"] == [
+            {"address": str(a), "reason": o.reason, "fix": o.fix, "known": None} for a, o in absent
+        ]

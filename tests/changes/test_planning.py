@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.changes import changeset, planning
+from provisioner.diagnostics import Severity
 from provisioner.model import (
     Absent,
     Action,
@@ -17,6 +18,7 @@ from provisioner.model import (
     Change,
     Check,
     Desired,
+    Finding,
     Observation,
     Observed,
     Present,
@@ -464,3 +466,21 @@ def test_an_update_releases_what_it_needed_and_needs_no_more() -> None:
         wanted = PolicyAssignment("erp@contoso.com", policy)
         found = planning.plan(desired((address, wanted)), observed((address, Present(live))), TYPES)
         assert [need.key for change in found.pending for need in change.releases] == released
+
+
+@pytest.mark.parametrize(
+    ("summary", "pending", "stays"),
+    [
+        ("device/fax: no way is left", [ERP], True),
+        ("device/erp: no way is left", [ERP], False),
+        ("the plan has no owner", [ERP], False),
+        ("the plan has no owner", [], True),
+    ],
+)
+def test_a_finding_of_the_plan_stays_where_nothing_changes_that_it_names(
+    summary: str, pending: list[Address], stays: bool
+) -> None:
+    found = Finding("X", Severity.WARNING, summary)
+    assert planning._stays(found, pending, ["erp"]) is stays
+    assert not planning._stays(replace(found, blocks="stop"), pending, ["erp"])
+    assert planning._stays(replace(found, address=HQ), pending, ["erp"])

@@ -94,6 +94,13 @@ def at(attempt: Attempt, **values: Any) -> Attempt:
         (tenant(hq=BY_NAME, b=RELAY), at(OUT, certificate="scan.contoso.com", sender=""), None, "smtp_relay", ""),
         (tenant(hq=RELAY), at(OUT, certificate="scan.contoso.com", sender=""), None, "smtp_relay", ""),
         (tenant(hq=RELAY), at(OUT, certificate="scan.contoso.com"), True, "smtp_relay", ""),
+        (
+            tenant(hq=Relay(frozenset({NET}), "mx.contoso.com", clear_text=True)),
+            at(OUT, certificate="scan.contoso.com", sender=""),
+            None,
+            "smtp_relay",
+            "",
+        ),
         # What is not documented is not certain, unless another connector takes the mail without it.
         (tenant(hq=Relay(frozenset({NET}))), at(OUT, tls=False), None, "smtp_relay", ""),
         (tenant(hq=RELAY), at(OUT, tls=False), True, "smtp_relay", ""),
@@ -131,6 +138,7 @@ def at(attempt: Attempt, **values: Any) -> Attempt:
         (tenant(True, filter=FILTER), at(IN, network="9.9.9.9/32"), True, "direct_send", ""),
         (tenant(filter=NARROW), IN, False, "direct_send", "partner_restricts"),
         (tenant(filter=NARROW), at(IN, certificate="mx.filter.example"), True, "direct_send", ""),
+        (tenant(filter=NARROW), at(IN, certificate="mx.other.example"), False, "direct_send", "partner_restricts"),
         (tenant(filter=NARROW), at(IN, sender="x@fabrikam.com"), True, "direct_send", ""),
         (tenant(filter=FILTER, hq=RELAY), IN, True, "smtp_relay", ""),
         (tenant(filter=FILTER, bank=Exemption(frozenset({NET}))), IN, None, "direct_send", "ambiguous"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow import Attempt, Decision, compared, decide
+from provisioner.mailflow.flow_rules import may_act_on
 from provisioner.model import Address, Answer, Effect, Unknown, request_key
 from provisioner.model.picture import Acceptance, MailRule, Picture, Rejection, Relay
 from provisioner.resources.rows import transport_rule
@@ -46,6 +47,24 @@ def rule(**columns: Any) -> dict[str, Any]:
 def decided(*rows: dict[str, Any], attempt: Attempt = DIRECT, **more: Any) -> Decision:
     objects = {**TENANT, **more.get("objects", {})}
     return decide(Picture(objects, **more.get("picture", {})), attempt, {KEY: Answer(rows)})
+
+
+@pytest.mark.parametrize(
+    ("senders", "domains", "acts"),
+    [
+        ((), (), True),
+        (("scan@contoso.com",), (), True),
+        (("fax@contoso.com",), (), False),
+        ((), ("contoso.com",), True),
+        ((), ("fabrikam.com",), False),
+        (("scan@contoso.com",), ("fabrikam.com",), False),
+    ],
+)
+def test_a_rule_may_act_on_mail_of_the_senders_that_it_names(
+    senders: tuple[str, ...], domains: tuple[str, ...], acts: bool
+) -> None:
+    conditions = transport_rule.Predicates(senders=frozenset(senders), sender_domains=frozenset(domains))
+    assert may_act_on(transport_rule.FlowRule("x", 1, conditions=conditions), "scan@contoso.com") is acts
 
 
 def test_a_rule_that_acts_on_a_message_keeps_it_back_whatever_way_it_comes() -> None:
