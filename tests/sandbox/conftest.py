@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 
 from tests.forked import Forked
 from tests.local_tenant import LocalTenant, endpoints_of
@@ -55,6 +56,13 @@ class Running:
 
     def http(self) -> httpx.Client:
         return httpx.Client(verify=_context(self.ca))
+
+    def msal_options(self, tenant: str = "organizations") -> dict[str, Any]:
+        """What a client of msal needs to ask this sandbox; REQUESTS_CA_BUNDLE of the machine would go before its CA."""
+        session = requests.Session()
+        session.verify, session.trust_env = self.ca, False
+        authority = f"{self.endpoints['authority']}/{tenant}"
+        return {"authority": authority, "instance_discovery": False, "http_client": session}
 
     def token(self, scope: str, app: str = "app") -> str:
         """An access token, fetched by hand with the app's secret."""
@@ -162,19 +170,26 @@ def seed() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def written(content: dict[str, Any], folder: Path) -> Path:
+    """A seed as a file."""
+    path = folder / "contoso.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
 @pytest.fixture(scope="session")
 def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seed") / "contoso.json"
-    path.write_text(json.dumps(seed()))
-    return path
+    return written(seed(), tmp_path_factory.mktemp("seed"))
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory, seed_file: Path) -> Iterator[Running]:
-    """One sandbox for a module. What a test changes is put back after it (`as_started`)."""
+    """One sandbox for a module, with its own `seed_file` if it has one.
+
+    What a test changes is put back after it (`as_started`).
+    """
     state = tmp_path_factory.mktemp("sandbox")
-    process = Forked(["serve", "--state", str(state), "--seed", str(seed_file)], state / "sandbox.log")
-    running = Running(process, state, endpoints_of(process, state))
+    running = start(state, "--seed", str(seed_file))
     yield running
     assert running.stop() == 0
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import webbrowser
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import msal  # type: ignore[import-untyped]
 import pytest
-import requests
 
 from provisioner.sandbox.authorization import AuthorizationCodes, asked_for, redirect_of
 from provisioner.sandbox.entra_refusals import EntraRefusal
-from tests.forked import Forked
-from tests.local_tenant import endpoints_of
-from tests.sandbox.conftest import Running
+from tests.sandbox.conftest import Running, written
 
 ADMIN, PASSWORD = "admin@contoso.com", "correct horse battery staple"
 PORTAL = "b1b5c2d4-0000-4000-8000-00000000000a"
@@ -42,13 +39,8 @@ SCOPES = ["https://graph.microsoft.com/User.Read"]
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    state = tmp_path_factory.mktemp("authorization")
-    (state / "seed.json").write_text(json.dumps(SEED))
-    process = Forked(["serve", "--state", str(state), "--seed", str(state / "seed.json")], state / "sandbox.log")
-    running = Running(process, state, endpoints_of(process, state))
-    yield running
-    assert running.stop() == 0
+def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(SEED, tmp_path_factory.mktemp("seed"))
 
 
 @pytest.fixture
@@ -57,17 +49,10 @@ def browser(sandbox: Running) -> Iterator[httpx.Client]:
         yield client
 
 
-def options(sandbox: Running, tenant: str = "organizations") -> dict[str, Any]:
-    session = requests.Session()
-    session.verify, session.trust_env = sandbox.ca, False
-    authority = f"{sandbox.endpoints['authority']}/{tenant}"
-    return {"authority": authority, "instance_discovery": False, "http_client": session}
-
-
 def portal(sandbox: Running) -> Any:
     with open(sandbox.endpoints["apps"]["portal"]["secret_file"], encoding="utf-8") as file:
         secret = file.read()
-    return msal.ConfidentialClientApplication(PORTAL, client_credential=secret, **options(sandbox))
+    return msal.ConfidentialClientApplication(PORTAL, client_credential=secret, **sandbox.msal_options())
 
 
 def fields_of(page: str) -> dict[str, str]:
@@ -119,7 +104,9 @@ def test_a_program_signs_its_user_in_at_a_loopback_address(sandbox: Running, bro
 
     webbrowser.register("played", None, Browser(), preferred=True)
     try:
-        token = msal.PublicClientApplication(TOOLS, **options(sandbox)).acquire_token_interactive(SCOPES, timeout=30)
+        token = msal.PublicClientApplication(TOOLS, **sandbox.msal_options()).acquire_token_interactive(
+            SCOPES, timeout=30
+        )
     finally:
         webbrowser._tryorder.remove("played")  # type: ignore[attr-defined]
         del webbrowser._browsers["played"]  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,8 @@ import httpx
 import jwt
 import msal  # type: ignore[import-untyped]
 import pytest
-import requests
 
-from tests.forked import Forked
-from tests.local_tenant import endpoints_of
-from tests.sandbox.conftest import Running
+from tests.sandbox.conftest import Running, written
 
 EXO_MODULE = "fb78d390-0c51-40cd-8e17-fdbfab77341b"
 GRAPH_TOOLS = "14d82eec-204b-4c2f-b7e8-296a70dab67e"
@@ -41,13 +37,8 @@ SEED = {
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    state = tmp_path_factory.mktemp("delegated")
-    (state / "seed.json").write_text(json.dumps(SEED))
-    process = Forked(["serve", "--state", str(state), "--seed", str(state / "seed.json")], state / "sandbox.log")
-    running = Running(process, state, endpoints_of(process, state))
-    yield running
-    assert running.stop() == 0
+def seed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(SEED, tmp_path_factory.mktemp("seed"))
 
 
 @pytest.fixture
@@ -57,10 +48,7 @@ def http(sandbox: Running) -> Iterator[httpx.Client]:
 
 
 def public_client(sandbox: Running, client_id: str, tenant: str) -> Any:
-    authority = f"{sandbox.endpoints['authority']}/{tenant}"
-    session = requests.Session()
-    session.verify, session.trust_env = sandbox.ca, False  # else REQUESTS_CA_BUNDLE of the machine goes before it
-    return msal.PublicClientApplication(client_id, authority=authority, instance_discovery=False, http_client=session)
+    return msal.PublicClientApplication(client_id, **sandbox.msal_options(tenant))
 
 
 def with_password(
