@@ -1,14 +1,13 @@
-"""Desired + observed -> change set: diff, order, rules. Pure, and the same for every type.
+"""Desired + observed -> change set: the differences, and what the rules find. Pure, and the same for every type.
 
 The order of the day: `plan` walks declared resources, tombstones and undeclared objects; differences become changes,
-differences of preconditions become checks; `order` sorts by need; `rules.check` looks at the whole picture.
+differences of preconditions become checks; `ordering` sorts them; `rules.check` looks at the whole picture. `scoping`
+says which part of the plan is meant.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import enum
-import graphlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,10 @@ from typing import Any
 
 from provisioner import mailflow, rules
 from provisioner.changes import linking, renaming, unmanaged
+from provisioner.changes.ordering import order
 from provisioner.changes.paths import sending_paths
 from provisioner.changes.renaming import Recognised
+from provisioner.changes.scoping import Scope, rescope
 from provisioner.changes.splitting import steps_of
 from provisioner.devices import worked_out_for
 from provisioner.diagnostics import Severity
@@ -41,7 +42,6 @@ from provisioner.model import (
     Undeclared,
     Unknown,
     Waiver,
-    consequence,
     create_only,
     field_names,
     goal_of,
@@ -49,100 +49,6 @@ from provisioner.model import (
     overlay,
     project,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a run looks at: `--target` and `--exclude` patterns over `type/key`. Everything, when both are empty."""
-
-    targets: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        return not self.targets and not self.excludes
-
-    def holds(self, address: Address, names: Iterable[str] = ()) -> bool:
-        """Whether an object is looked at; `names` are its other names, where they are known."""
-        if matches(self.excludes, address, names):
-            return False
-        return not self.targets or matches(self.targets, address, names)
-
-
-def narrow(desired: Desired, types: Sequence[ResourceType[Any]], scope: Scope) -> Desired:
-    """The part of a plan that a scope holds, as far as the plan's own names tell; the rest of it is set aside.
-
-    What a target needs comes along, so that preconditions are checked.
-    """
-    if scope.whole:
-        return desired
-    everything = {**desired.set_aside, **desired.resources}
-    kept = _with_needs({a for a in everything if scope.holds(a)}, everything, types, scope)
-    return dataclasses.replace(
-        desired,
-        resources={a: r for a, r in everything.items() if a in kept},
-        set_aside={a: r for a, r in everything.items() if a not in kept},
-        absent={a: at for a, at in desired.absent.items() if scope.holds(a)},
-    )
-
-
-def _with_needs(
-    kept: set[Address], resources: Mapping[Address, Resource], types: Sequence[ResourceType[Any]], scope: Scope
-) -> set[Address]:
-    by_name = {t.name: t for t in types}
-    waiting = list(kept)
-    while waiting:
-        resource = resources[waiting.pop()]
-        for need in by_name[resource.address.type].needs(resource.spec):
-            if need in resources and need not in kept and not matches(scope.excludes, need):
-                kept.add(need)
-                waiting.append(need)
-    return kept
-
-
-def bystanders(desired: Desired, listed: Collection[str], scope: Scope) -> Mapping[Address, Resource]:
-    """What is set aside and has to be read nevertheless.
-
-    Of types whose undeclared objects are read (`listed`), because a declared object is not an undeclared one, whatever
-    the scope; and everything, where a target may name an object by a name that the plan does not write.
-    """
-    written = (*desired.resources, *desired.absent)
-    if any(not any(matches((target,), a) for a in written) for target in scope.targets):
-        return desired.set_aside
-    return {a: r for a, r in desired.set_aside.items() if a.type in listed}
-
-
-def rescope(desired: Desired, observed: Observed, types: Sequence[ResourceType[Any]], scope: Scope) -> Desired:
-    """The part of a plan that a scope holds when every name of each object is known, as it is once they were read."""
-    if scope.whole:
-        return desired
-    everything = {**desired.set_aside, **desired.resources}
-    names = {a: _names(a, observed, types) for a in (*everything, *desired.absent)}
-    kept = {a for a in desired.resources if not matches(scope.excludes, a, names[a])}
-    more = {a for a in desired.set_aside if a in observed.resources and scope.holds(a, names[a])}
-    kept |= {a for a in _with_needs(more, everything, types, scope) if a in observed.resources}
-    return dataclasses.replace(
-        desired,
-        resources={a: r for a, r in everything.items() if a in kept},
-        set_aside={a: r for a, r in everything.items() if a not in kept},
-        absent={a: at for a, at in desired.absent.items() if not matches(scope.excludes, a, names[a])},
-    )
-
-
-def unmatched(
-    scope: Scope, desired: Desired, observed: Observed, found: ChangeSet, types: Sequence[ResourceType[Any]]
-) -> Sequence[str]:
-    """The targets that name nothing: of the plan, to be gone, or about to be changed for the owner's sake."""
-    meant = (*desired.resources, *desired.set_aside, *desired.absent, *(c.address for c in found.changes))
-    names = {a: _names(a, observed, types) for a in meant} if scope.targets else {}
-    return [t for t in scope.targets if not any(matches((t,), a, names[a]) for a in meant)]
-
-
-def _names(address: Address, observed: Observed, types: Sequence[ResourceType[Any]]) -> Collection[str]:
-    """The known names of an object; none besides its key where it was not read, or is not there."""
-    there = observed.resources.get(address)
-    spec = there.spec if isinstance(there, Present) else observed.undeclared.get(address)
-    return () if spec is None else next(t for t in types if t.name == address.type).names(spec)
 
 
 def plan(
@@ -278,58 +184,6 @@ def _guards(change: Change, kind: ResourceType[Any], draft: _Draft) -> Iterator[
         summary = f"{change.address}: {guard.summary}"
         at = resource.location if resource else None
         yield Finding(rule.id, rule.severity, summary, guard.hint, change.address, rule.blocks, location=at)
-
-
-class Stage(enum.IntEnum):
-    """When a change is sent. What closes a sending path comes after all that opens one: open before you close.
-
-    A change that does both comes in between, so that two of them never wait for each other.
-    """
-
-    FREE = 0
-    MIXED = 1
-    CLOSING = 2
-
-
-def stages(changes: Iterable[Change]) -> dict[Address, Stage]:
-    """The stage of each change, never before the stage of what it must come after. In the order of need."""
-    by_address = {c.address: c for c in sorted(changes, key=lambda c: c.address)}
-    graph = dependencies(by_address.values())
-    found: dict[Address, Stage] = {}
-    for address in graphlib.TopologicalSorter(graph).static_order() if any(graph.values()) else graph:
-        found[address] = max((_stage(by_address[address]), *(found[a] for a in graph[address])))
-    return found
-
-
-def _stage(change: Change) -> Stage:
-    if not change.closes:
-        return Stage.FREE
-    return Stage.MIXED if consequence.opens(change.consequences) else Stage.CLOSING
-
-
-def order(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Changes sorted by stage, and so that each comes after those it depends on; otherwise by address."""
-    by_address = {c.address: c for c in changes}
-    found = stages(by_address.values())
-    return tuple(by_address[a] for a in sorted(found, key=lambda a: found[a]))
-
-
-def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
-    """Which changes of these each one must come after: what it needs, and for a delete what needs it, or did so far."""
-    by_address = {c.address: c for c in changes}
-    graph: dict[Address, set[Address]] = {a: set() for a in by_address}
-    for change in by_address.values():
-        for need in change.releases:
-            if need in by_address and by_address[need].action is Action.DELETE:
-                graph[need].add(change.address)
-        for need in change.needs:
-            if need not in by_address:
-                continue
-            if change.action is Action.DELETE:
-                graph[need].add(change.address)
-            else:
-                graph[change.address].add(need)
-    return graph
 
 
 _OUT = "take it out of"

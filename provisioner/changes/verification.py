@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from provisioner import __version__
-from provisioner.changes import changeset, planning
+from provisioner.changes import changeset, planning, scoping
 from provisioner.diagnostics import ChangeSetStale, Diagnostic, InputError, Location, Severity
 from provisioner.model import (
     Absent,
@@ -80,13 +80,13 @@ def against_plan(
     found: ChangeSet,
     desired: Desired,
     types: Types,
-    scope: planning.Scope,
+    scope: scoping.Scope,
     waivers: Sequence[Waiver],
     remembered: Mapping[Address, str],
 ) -> Sequence[str]:
     """What of a verified change set is not as this plan leads to with the same observed tenant, by path or address.
 
-    `desired` is as `planning.narrow` left it, `waivers` are those of the command line, `remembered` the ids of earlier
+    `desired` is as `scoping.narrow` left it, `waivers` are those of the command line, `remembered` the ids of earlier
     runs by the journal: the file's own are not believed. Places in the plan's files and its digest may differ, since a
     comment changes them, and ids that decide nothing. Observed mail is not written in a plan: the file's counts.
     """
@@ -379,7 +379,7 @@ class _Reading:
                 desired,
                 observed,
                 tuple(self._types.values()),
-                scope=planning.Scope(ours.basis.targets, ours.basis.excludes),
+                scope=scoping.Scope(ours.basis.targets, ours.basis.excludes),
                 waivers=ours.basis.allowed,
                 tenant_id=ours.tenant_id,
                 created=facts.timestamp,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner import rules
-from provisioner.changes import planning
+from provisioner.changes import ordering
 from provisioner.clock import SYSTEM, Clock
 from provisioner.engine.comparing import key_only
 from provisioner.engine.confirming import Confirmer
@@ -100,7 +100,7 @@ class _Gate:
 
 async def _carry_out(run: Run, changes: Sequence[Change], made: Mapping[Address, str], gate: _Gate) -> None:
     """Every change that is left, each as soon as what it needs is in place."""
-    needs = planning.dependencies(changes)
+    needs = ordering.dependencies(changes)
     confirmer = Confirmer(run)
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(confirmer.run())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.changes import planning, splitting
+from provisioner.changes import ordering, splitting
 from provisioner.engine.comparing import standing_of
 from provisioner.engine.events import ALREADY, DONE, OPENINGS
 from provisioner.engine.run import Run
@@ -80,7 +80,7 @@ class Openings:
         self._opening = {a: groups for a, groups in gains.items() if everyone.concerned(groups)}
         self._promised = {a: groups for a, o in objects.items() if everyone.concerned(groups := self._promise(o))}
         self._objects = {a: o for a, o in objects.items() if a in self._promised}
-        self._later = _later(planning.dependencies(changes))
+        self._later = _later(ordering.dependencies(changes))
         apart = {c.address for c in changes if splitting.opens_apart(run.kind(c.address), c)}
         self._at_once = (self._opening.keys() & self._loses.keys()) - apart
         self._next: asyncio.Task[Mapping[Address, tuple[Groups, str]]] | None = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner import rules
-from provisioner.changes import planning
+from provisioner.changes import scoping
 from provisioner.diagnostics import NotFound, PermissionMissing, Refused, TenantError, Untrusted
 from provisioner.engine.events import PLANNING, ReadingFinished, ReadingStarted
 from provisioner.engine.watching import observer_of
@@ -78,7 +78,7 @@ async def read(
     types: Types,
     ports: Ports,
     *,
-    scope: planning.Scope | None = None,
+    scope: scoping.Scope | None = None,
     reads: int = 4,
     evidence: Sequence[Request] | None = None,
     unmanaged: bool = False,
@@ -90,13 +90,13 @@ async def read(
     know of the plan, if it is not given. `unmanaged`: undeclared objects are kept wherever the same requests return
     them anyway. `desired` must then be the whole plan, or they could be declared ones.
     """
-    scope = scope or planning.Scope()
+    scope = scope or scoping.Scope()
     claims = desired.exclusive | {t.name for t in types if t.marks_ownership and desired.owner}
     listed = {name for name in claims if _may_touch(scope, name)} if not desired.declared_only else set()
     if desired.traffic:
         listed |= {t.name for t in types if {Relay, Acceptance} & set(t.contributes)}
     wanted: Wanted = {}
-    for address, resource in {**planning.bystanders(desired, listed, scope), **desired.resources}.items():
+    for address, resource in {**scoping.bystanders(desired, listed, scope), **desired.resources}.items():
         wanted.setdefault(address.type, {})[address.key] = resource.spec
     for address in desired.absent:
         wanted.setdefault(address.type, {}).setdefault(address.key, None)
@@ -158,7 +158,7 @@ async def ask(requests: Sequence[Request], ports: Ports, *, reads: int = 4) -> M
     return {key: _evidence(answer) for key, answer in answers.items()}
 
 
-def _may_touch(scope: planning.Scope, type_name: str) -> bool:
+def _may_touch(scope: scoping.Scope, type_name: str) -> bool:
     """Whether undeclared objects of a type can matter: not when every target names another type."""
     return not scope.targets or any(t.partition("/")[0] in {type_name, "*"} for t in scope.targets)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import rules
-from provisioner.changes.planning import Scope
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Diagnostic, InputError, Severity, place_of
 from provisioner.mailflow.basic_authentication import counted
 from provisioner.model import Address, Desired, Finding, Waiver

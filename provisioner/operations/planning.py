@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import engine
-from provisioner.changes import changeset, planning
-from provisioner.changes.planning import Scope
+from provisioner.changes import changeset, planning, scoping
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.engine import journal
 from provisioner.model import (
@@ -59,7 +59,7 @@ def prepare(context: Context, path: Path, selection: Selection) -> Prepared:
     loaded = load(context, path, selection.waivers())
     context.diagnose(loaded.diagnostics)
     desired = dataclasses.replace(loaded.desired, traffic=selection.traffic)
-    return Prepared(path, selection, planning.narrow(desired, TYPES, scope))
+    return Prepared(path, selection, scoping.narrow(desired, TYPES, scope))
 
 
 async def plan(
@@ -80,7 +80,7 @@ async def plan_prepared(context: Context, prepared: Prepared, tenant: Tenant) ->
     desired, scope = prepared.desired, prepared.selection.scope()
     check_tenant(tenant.identity, desired.tenant)
     found, observed = await preview(context, desired, prepared.selection, tenant)
-    nothing = [_unmatched(t) for t in planning.unmatched(scope, desired, observed, found, TYPES)]
+    nothing = [_unmatched(t) for t in scoping.unmatched(scope, desired, observed, found, TYPES)]
     if nothing:
         raise InputError(nothing)
     left = await _left(desired, found, tenant, context) if scope.whole else ()

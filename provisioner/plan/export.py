@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from provisioner import rules
-from provisioner.changes.planning import Scope
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import (
     Address,

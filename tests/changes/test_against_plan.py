@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from provisioner.changes import changeset, verification
-from provisioner.changes.planning import Scope
+from provisioner.changes.scoping import Scope
 from provisioner.model import ChangeSet, Waiver
 from provisioner.plan import document
 from provisioner.resources import TYPES

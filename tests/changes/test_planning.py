@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.changes import changeset, planning
+from provisioner.changes import changeset, ordering, planning, scoping
 from provisioner.diagnostics import Severity
 from provisioner.model import (
     Absent,
@@ -25,7 +25,6 @@ from provisioner.model import (
     Resource,
     Unknown,
     Waiver,
-    consequence,
 )
 from provisioner.render import powershell
 from provisioner.resources import TYPES
@@ -209,18 +208,6 @@ def test_a_field_that_only_creation_can_set_is_told_and_not_planned() -> None:
     assert [f.rule for f in found.findings] == ["CREATE-ONLY"]
 
 
-def test_what_is_needed_comes_first_and_deletes_the_other_way_round() -> None:
-    a, b, c = (Address("x", k) for k in "abc")
-    made = [Change(a, Action.CREATE, None, 1, needs=(b,)), Change(b, Action.CREATE, None, 1, needs=(c,))]
-    made.append(Change(c, Action.CREATE, None, 1))
-    assert [str(x.address.key) for x in planning.order(made)] == ["c", "b", "a"]
-    gone = [Change(x.address, Action.DELETE, 1, None, needs=x.needs) for x in made]
-    assert [str(x.address.key) for x in planning.order(gone)] == ["a", "b", "c"]
-
-
-OPENING, CLOSING = consequence.WIDENS, consequence.STOPS
-
-
 def test_a_restricting_partner_connector_that_goes_comes_after_what_opens() -> None:
     """It refuses nobody any more, and its own sources lose their exemption from RejectDirectSend."""
     filter_ = InboundConnector(
@@ -243,45 +230,19 @@ def test_a_restricting_partner_connector_that_goes_comes_after_what_opens() -> N
     assert script.index("New-InboundConnector") < script.index("From here on") < script.index("Remove-InboundConnector")
 
 
-def test_what_opens_and_closes_comes_after_what_opens_and_before_what_only_closes() -> None:
-    closes, both, opens = (Address("x", key) for key in "abc")
-    made = [
-        Change(closes, Action.UPDATE, 1, 2, consequences=(CLOSING,)),
-        Change(both, Action.UPDATE, 1, 2, consequences=(OPENING, CLOSING)),
-        Change(opens, Action.UPDATE, 1, 2, consequences=(OPENING,)),
-    ]
-    assert [c.address for c in planning.order(made)] == [opens, both, closes]
-    assert planning.stages(made) == {
-        opens: planning.Stage.FREE,
-        both: planning.Stage.MIXED,
-        closes: planning.Stage.CLOSING,
-    }
-    assert len(set(planning.Stage)) == 3
-
-
-def test_a_change_is_never_before_the_stage_of_what_it_needs() -> None:
-    first, then = Address("x", "first"), Address("x", "then")
-    made = [
-        Change(then, Action.CREATE, None, 1, needs=(first, Address("x", "elsewhere")), consequences=(OPENING,)),
-        Change(first, Action.UPDATE, 1, 2, consequences=(CLOSING,)),
-    ]
-    assert planning.stages(made) == {first: planning.Stage.CLOSING, then: planning.Stage.CLOSING}
-    assert [c.address for c in planning.order(made)] == [first, then]
-
-
 def test_a_target_narrows_the_plan_brings_its_preconditions_and_marks_it_incomplete() -> None:
     plan = desired(
         (SIGNING, Dkim("contoso.com", enabled=True)),
         (DOMAIN, Domain("contoso.com", verified=True)),
         (HQ, CONNECTOR),
     )
-    scope = planning.Scope(targets=("dkim/*",))
-    narrowed = planning.narrow(plan, TYPES, scope)
+    scope = scoping.Scope(targets=("dkim/*",))
+    narrowed = scoping.narrow(plan, TYPES, scope)
     assert set(narrowed.resources) == {SIGNING, DOMAIN}
     assert set(narrowed.set_aside) == {HQ}
-    assert planning.narrow(narrowed, TYPES, planning.Scope(targets=("inbound_connector/*",))).resources.keys() == {HQ}
+    assert scoping.narrow(narrowed, TYPES, scoping.Scope(targets=("inbound_connector/*",))).resources.keys() == {HQ}
     assert not planning.plan(narrowed, observed(), TYPES, scope=scope).complete
-    assert set(planning.narrow(plan, TYPES, planning.Scope(excludes=("dkim/*",))).resources) == {DOMAIN, HQ}
+    assert set(scoping.narrow(plan, TYPES, scoping.Scope(excludes=("dkim/*",))).resources) == {DOMAIN, HQ}
 
 
 def test_the_tenant_wide_switch_is_a_guard_that_only_its_name_lifts() -> None:
@@ -358,7 +319,7 @@ def test_the_organization_is_closed_only_after_its_mailboxes_have_their_own_word
     seen = observed((switch, Present(SmtpAuth(ORGANIZATION, "enabled"))), (ERP, Present(SmtpAuth(ERP.key, "inherit"))))
     found = planning.plan(plan, seen, TYPES)
     assert [c.address for c in found.pending] == [ERP, switch]
-    assert planning.stages(found.changes) == {ERP: planning.Stage.FREE, switch: planning.Stage.CLOSING}
+    assert ordering.stages(found.changes) == {ERP: ordering.Stage.FREE, switch: ordering.Stage.CLOSING}
 
 
 def test_two_addresses_of_one_mailbox_cannot_both_be_declared() -> None:
@@ -414,8 +375,8 @@ def test_a_pattern_matches_every_name_of_an_object(pattern: str) -> None:
         found = planning.plan(desired(WANTED_ERP, exclusive=EXCLUSIVE, **header), live, TYPES)
         assert found.pending == ()
         assert [f.rule for f in found.findings] == (["PROTECTED"] if "protect" in header else [])
-    scope = planning.Scope(excludes=(pattern,))
-    narrowed = planning.narrow(desired(WANTED_ERP, exclusive=EXCLUSIVE), TYPES, scope)
+    scope = scoping.Scope(excludes=(pattern,))
+    narrowed = scoping.narrow(desired(WANTED_ERP, exclusive=EXCLUSIVE), TYPES, scope)
     assert planning.plan(narrowed, live, TYPES, scope=scope).pending == ()
 
 
@@ -454,9 +415,9 @@ def test_the_two_spellings_of_a_domain_are_one_name() -> None:
     german = Address("dkim", "xn--bcher-kva.example")
     plan = desired((german, Dkim(german.key, enabled=True)))
     for pattern in ("dkim/b\u00fccher.example", "dkim/XN--BCHER-KVA.example"):
-        scope = planning.Scope(excludes=(pattern,))
+        scope = scoping.Scope(excludes=(pattern,))
         live = observed((german, Present(Dkim(german.key, enabled=False))))
-        assert planning.plan(planning.narrow(plan, TYPES, scope), live, TYPES, scope=scope).changes == ()
+        assert planning.plan(scoping.narrow(plan, TYPES, scope), live, TYPES, scope=scope).changes == ()
 
 
 def test_an_update_releases_what_it_needed_and_needs_no_more() -> None:

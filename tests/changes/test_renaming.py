@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.changes import changeset, planning, rollback, verification
+from provisioner.changes import changeset, planning, rollback, scoping, verification
 from provisioner.diagnostics import ChangeSetStale
 from provisioner.model import (
     Absent,
@@ -69,16 +69,16 @@ def planned(
     declared: list[InboundConnector],
     there: list[InboundConnector],
     remembered: dict[Address, str] | None = None,
-    scope: planning.Scope | None = None,
+    scope: scoping.Scope | None = None,
     **rest: Any,
 ) -> ChangeSet:
     desired = Desired("contoso.onmicrosoft.com", OWNER, {at(s.name): Resource(at(s.name), s) for s in declared}, **rest)
     named = {at(s.name): s for s in there}
     resources = {a: Present(named[a]) if a in named else Absent() for a in desired.resources}
     undeclared = {a: s for a, s in named.items() if a not in resources}
-    scope = scope or planning.Scope()
+    scope = scope or scoping.Scope()
     observed = Observed(resources, undeclared, remembered=remembered or {})
-    return planning.plan(planning.narrow(desired, TYPES, scope), observed, TYPES, scope=scope)
+    return planning.plan(scoping.narrow(desired, TYPES, scope), observed, TYPES, scope=scope)
 
 
 def deeds(found: ChangeSet) -> list[tuple[str, str]]:
@@ -260,8 +260,8 @@ def test_protection_by_key_outlasts_a_new_name() -> None:
 def test_a_renamed_object_outside_of_the_scope_is_neither_changed_nor_made_again() -> None:
     there = [live("HQ relay", "hq")]
     for scope in (
-        planning.Scope(excludes=("inbound_connector/HQ relay",)),
-        planning.Scope(excludes=("inbound_connector/hq",)),
+        scoping.Scope(excludes=("inbound_connector/HQ relay",)),
+        scoping.Scope(excludes=("inbound_connector/hq",)),
     ):
         desired = [wanted("hq"), wanted("lab", sender_ip_addresses=frozenset({"52.202.8.9/32"}))]
         assert deeds(planned(desired, there, scope=scope)) == [("create", "lab")]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.changes import changeset, planning, unmanaged, verification
+from provisioner.changes import changeset, planning, scoping, unmanaged, verification
 from provisioner.model import Address, ChangeSet, Desired, Observed, Present, Resource, Unmanaged
 from provisioner.model.traffic import Traffic
 from provisioner.render import html, markdown, text
@@ -34,7 +34,7 @@ TEMP = InboundConnector(
 ERP = "erp@contoso.com"
 
 
-def planned(*undeclared: Any, owner: str = "", scope: planning.Scope | None = None, **rest: Any) -> ChangeSet:
+def planned(*undeclared: Any, owner: str = "", scope: scoping.Scope | None = None, **rest: Any) -> ChangeSet:
     """A plan that declares one connector, in a tenant that has it and these objects besides."""
     address = Address("inbound_connector", "hq")
     desired = Desired("contoso.onmicrosoft.com", owner, {address: Resource(address, HQ)}, **rest)
@@ -80,7 +80,7 @@ def test_what_a_plan_would_not_say_is_not_reported() -> None:
 
 def test_what_is_ignored_outside_the_scope_or_changed_is_not_unmanaged() -> None:
     assert reported(planned(TEMP, ignore=("inbound_connector/migration-*",))) == []
-    assert reported(planned(TEMP, scope=planning.Scope(("inbound_connector/hq",)))) == []
+    assert reported(planned(TEMP, scope=scoping.Scope(("inbound_connector/hq",)))) == []
     ours = planned(replace(TEMP, owner="us/prod"), owner="us/prod")
     assert [str(c.address) for c in ours.pending] == ['inbound_connector["migration-temp"]']
     assert reported(ours) == []

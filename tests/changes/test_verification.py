@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.changes import changeset, planning, verification
+from provisioner.changes import changeset, planning, scoping, verification
 from provisioner.diagnostics import ChangeSetStale, InputError
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.resources import TYPES
@@ -178,7 +178,7 @@ def test_what_is_left_out_by_another_name_is_left_out_of_the_saved_form_too(tmp_
     right = SendAs(
         pair.key, "erp@contoso.com", "old@contoso.com", names=frozenset({"erp@contoso.com as new@contoso.com"})
     )
-    scope = planning.Scope(excludes=("send_as/erp@contoso.com as new@contoso.com",))
+    scope = scoping.Scope(excludes=("send_as/erp@contoso.com as new@contoso.com",))
     found = planning.plan(
         Desired("contoso", "", {}, absent={pair: None}), Observed({pair: Present(right)}), TYPES, scope=scope
     )

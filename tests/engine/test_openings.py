@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from provisioner import engine
-from provisioner.changes import planning
+from provisioner.changes import planning, scoping
 from provisioner.diagnostics import Refused, TenantError, Throttled, Unclear
 from provisioner.mailflow.senders import Sender
 from provisioner.model import Address, ChangeSet, Cmdlet, Waiver
@@ -117,8 +117,8 @@ def test_what_an_unclear_answer_left_in_force_holds_nothing_back() -> None:
 
 
 def targeted(tenant: Tenant, *targets: str) -> ChangeSet:
-    scope = planning.Scope(targets)
-    wanted = planning.narrow(desired(connector("hq"), SmtpAuth(ORGANIZATION, "disabled")), TYPES, scope)
+    scope = scoping.Scope(targets)
+    wanted = scoping.narrow(desired(connector("hq"), SmtpAuth(ORGANIZATION, "disabled")), TYPES, scope)
     return planning.plan(
         wanted, asyncio.run(engine.read(wanted, TYPES, ports(tenant), scope=scope)), TYPES, scope=scope
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.changes.planning import Scope
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Malformed, PermissionMissing, Refused, TenantError, Throttled, Unavailable, Unclear
 from provisioner.engine import reading
 from provisioner.engine.reading import read_wanted

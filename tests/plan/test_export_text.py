@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from provisioner.changes.planning import Scope
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import InputError
 from provisioner.model import Absent, Address, Observation, Observed, Present, Unknown
 from provisioner.plan.export import Export, Known, export, export_files

@@ -10,7 +10,7 @@ import tree_sitter_powershell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.changes import changeset, planning
+from provisioner.changes import changeset, planning, scoping
 from provisioner.model import (
     Absent,
     Action,
@@ -136,7 +136,7 @@ def planned(*wanted: Any, live: Sequence[Any] = (), set_aside: Sequence[Any] = (
     there = addresses(live)
     desired = Desired("contoso.onmicrosoft.com", "", resources, set_aside=aside)
     seen = {a: Present(there[a]) if a in there else Absent() for a in resources}
-    scope = planning.Scope(tuple(a.short for a in resources)) if aside else None
+    scope = scoping.Scope(tuple(a.short for a in resources)) if aside else None
     return render(changeset.to_document(planning.plan(desired, Observed(seen), TYPES, scope=scope)))
 
 

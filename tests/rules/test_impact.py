@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from provisioner.changes import planning
-from provisioner.changes.planning import Scope
+from provisioner.changes import planning, scoping
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Severity
 from provisioner.model import (
     Absent,
@@ -89,7 +89,7 @@ def plan(
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(json.loads(json.dumps({**head, **sections}))))
     desired, _ = document.load(tmp_path, TYPES, today=TODAY)
     scope = Scope((target,)) if target else Scope()
-    desired = planning.narrow(desired, TYPES, scope)
+    desired = scoping.narrow(desired, TYPES, scope)
     known = {**THERE, **live}
     resources = {
         a: Present(known[a.short]) if a.short in known else Absent() for a in (*desired.resources, *desired.absent)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from provisioner import engine
-from provisioner.changes import planning
+from provisioner.changes import ordering, planning
 from provisioner.diagnostics import Severity
 from provisioner.mail_dns.dialogue import DnsAnswer, Status
 from provisioner.model import (
@@ -138,7 +138,7 @@ def test_what_a_change_opens_and_closes_is_computed(
     (change,) = planned(kind, live, wanted).pending
     assert change.consequences == consequences
     closing = consequences != ("widens exposure",)
-    assert planning.stages([change]) == {change.address: planning.Stage.CLOSING if closing else planning.Stage.FREE}
+    assert ordering.stages([change]) == {change.address: ordering.Stage.CLOSING if closing else ordering.Stage.FREE}
 
 
 def test_a_rule_that_only_the_type_knows_stops_apply() -> None:

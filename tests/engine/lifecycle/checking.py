@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import engine, mailflow
-from provisioner.changes import planning
+from provisioner.changes import ordering
 from provisioner.changes.changeset import request_document
 from provisioner.diagnostics import (
     ChangeSetStale,
@@ -144,13 +144,13 @@ class Watch:
     began: int = 0
     events: list[Event] = field(default_factory=list)
     openers: Mapping[Address, tuple[Change, int]] = field(default_factory=dict)
-    stages: Mapping[Address, planning.Stage] = field(default_factory=dict)
+    stages: Mapping[Address, ordering.Stage] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.began = len(self.service.log)
         self.changes = {c.address: c for c in self.found.pending}
-        self.stages = planning.stages(self.changes.values())
+        self.stages = ordering.stages(self.changes.values())
         self.openers = {c.address: (c, self._turn_of_opener(c)) for c in self.found.changes if _opens(c)}
         self.moved = self._moved()
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from provisioner.changes import planning
-from provisioner.changes.planning import Scope
+from provisioner.changes import planning, scoping
+from provisioner.changes.scoping import Scope
 from provisioner.diagnostics import Location
 from provisioner.model import (
     Absent,
@@ -67,11 +67,11 @@ WHOLE = desired(
     ],
 )
 def test_a_scope_keeps_its_part_and_sets_the_rest_aside(scope: Scope, kept: set[Address], absent: set[Address]) -> None:
-    narrowed = planning.narrow(WHOLE, TYPES, scope)
+    narrowed = scoping.narrow(WHOLE, TYPES, scope)
     assert set(narrowed.resources) == kept
     assert set(narrowed.absent) == absent
     assert set(narrowed.set_aside) == set(WHOLE.resources) - kept
-    assert planning.narrow(narrowed, TYPES, scope) == narrowed
+    assert scoping.narrow(narrowed, TYPES, scope) == narrowed
     assert scope.whole is (scope == Scope())
 
 
@@ -92,7 +92,7 @@ def test_what_is_set_aside_is_read_where_a_name_may_mean_it(
     targets: tuple[str, ...], listed: set[str], read: set[Address]
 ) -> None:
     scope = Scope(targets)
-    assert set(planning.bystanders(planning.narrow(WHOLE, TYPES, scope), listed, scope)) == read
+    assert set(scoping.bystanders(scoping.narrow(WHOLE, TYPES, scope), listed, scope)) == read
 
 
 def seen(*items: tuple[Address, Observation]) -> Observed:
@@ -105,31 +105,31 @@ def alias(address: Address, *names: str) -> Present:
 
 def test_a_target_finds_an_object_by_a_name_that_only_the_tenant_knows() -> None:
     scope = Scope(("smtp_auth/mfp@*",))
-    narrowed = planning.narrow(WHOLE, TYPES, scope)
+    narrowed = scoping.narrow(WHOLE, TYPES, scope)
     assert narrowed.resources == {}
     observed = seen((ERP, alias(ERP, "mfp@contoso.com")), (FAX, alias(FAX)))
-    again = planning.rescope(narrowed, observed, TYPES, scope)
+    again = scoping.rescope(narrowed, observed, TYPES, scope)
     assert set(again.resources) == {ERP}
     assert set(again.set_aside) == {FAX, SIGNING, DOMAIN}
     found = planning.plan(narrowed, observed, TYPES, scope=scope)
     assert [c.address for c in found.pending] == [ERP]
-    assert planning.unmatched(scope, narrowed, observed, found, TYPES) == []
-    assert planning.rescope(narrowed, observed, TYPES, Scope()) is narrowed
+    assert scoping.unmatched(scope, narrowed, observed, found, TYPES) == []
+    assert scoping.rescope(narrowed, observed, TYPES, Scope()) is narrowed
 
 
 def test_an_exclusion_finds_them_too_also_under_absent() -> None:
     scope = Scope((), ("smtp_auth/mfp@*",))
     plan = desired(switch(FAX), absent={ERP: AT})
     observed = seen((ERP, alias(ERP, "mfp@contoso.com")), (FAX, alias(FAX)))
-    again = planning.rescope(planning.narrow(plan, TYPES, scope), observed, TYPES, scope)
+    again = scoping.rescope(scoping.narrow(plan, TYPES, scope), observed, TYPES, scope)
     assert (set(again.resources), set(again.absent)) == ({FAX}, set())
 
 
 def test_targets_that_name_nothing_are_told() -> None:
     scope = Scope(("smtp_auth/erp*", "smtp_auth/none*", "inbound_connector/old", "inbound_connector/gone"))
-    narrowed = planning.narrow(WHOLE, TYPES, scope)
+    narrowed = scoping.narrow(WHOLE, TYPES, scope)
     nothing = ChangeSet("contoso", "", "", ())
-    unmatched = planning.unmatched(scope, narrowed, seen(), nothing, TYPES)
+    unmatched = scoping.unmatched(scope, narrowed, seen(), nothing, TYPES)
     assert unmatched == ["smtp_auth/none*", "inbound_connector/gone"]
     gone = Address("inbound_connector", "gone")
     live = InboundConnector("gone", owner="us/prod", comment="")
@@ -137,8 +137,8 @@ def test_targets_that_name_nothing_are_told() -> None:
         replace(narrowed, owner="us/prod"), Observed({OLD: Absent()}, {gone: live}), TYPES, scope=scope
     )
     assert [c.address for c in found.changes] == [gone]
-    assert planning.unmatched(scope, narrowed, seen(), found, TYPES) == ["smtp_auth/none*"]
-    assert planning.unmatched(Scope(), narrowed, seen(), found, TYPES) == []
+    assert scoping.unmatched(scope, narrowed, seen(), found, TYPES) == ["smtp_auth/none*"]
+    assert scoping.unmatched(Scope(), narrowed, seen(), found, TYPES) == []
 
 
 # --- one object under two names --------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""What is needed comes first, and what closes comes last."""
+
+from __future__ import annotations
+
+from provisioner.changes import ordering
+from provisioner.model import Action, Address, Change, consequence
+
+OPENING, CLOSING = consequence.WIDENS, consequence.STOPS
+
+
+def test_what_is_needed_comes_first_and_deletes_the_other_way_round() -> None:
+    a, b, c = (Address("x", k) for k in "abc")
+    made = [Change(a, Action.CREATE, None, 1, needs=(b,)), Change(b, Action.CREATE, None, 1, needs=(c,))]
+    made.append(Change(c, Action.CREATE, None, 1))
+    assert [str(x.address.key) for x in ordering.order(made)] == ["c", "b", "a"]
+    gone = [Change(x.address, Action.DELETE, 1, None, needs=x.needs) for x in made]
+    assert [str(x.address.key) for x in ordering.order(gone)] == ["a", "b", "c"]
+
+
+def test_what_opens_and_closes_comes_after_what_opens_and_before_what_only_closes() -> None:
+    closes, both, opens = (Address("x", key) for key in "abc")
+    made = [
+        Change(closes, Action.UPDATE, 1, 2, consequences=(CLOSING,)),
+        Change(both, Action.UPDATE, 1, 2, consequences=(OPENING, CLOSING)),
+        Change(opens, Action.UPDATE, 1, 2, consequences=(OPENING,)),
+    ]
+    assert [c.address for c in ordering.order(made)] == [opens, both, closes]
+    assert ordering.stages(made) == {
+        opens: ordering.Stage.FREE,
+        both: ordering.Stage.MIXED,
+        closes: ordering.Stage.CLOSING,
+    }
+    assert len(set(ordering.Stage)) == 3
+
+
+def test_a_change_is_never_before_the_stage_of_what_it_needs() -> None:
+    first, then = Address("x", "first"), Address("x", "then")
+    made = [
+        Change(then, Action.CREATE, None, 1, needs=(first, Address("x", "elsewhere")), consequences=(OPENING,)),
+        Change(first, Action.UPDATE, 1, 2, consequences=(CLOSING,)),
+    ]
+    assert ordering.stages(made) == {first: ordering.Stage.CLOSING, then: ordering.Stage.CLOSING}
+    assert [c.address for c in ordering.order(made)] == [first, then]
