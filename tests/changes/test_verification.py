@@ -172,6 +172,13 @@ def test_a_number_is_no_truth_and_no_other_number() -> None:
         assert not verification._same(one, other), (one, other)
 
 
+@pytest.mark.parametrize("part", sorted(verification._ADDED))
+def test_a_document_that_lacks_a_part_for_readers_is_read(tmp_path: Path, part: str) -> None:
+    """Earlier versions wrote neither."""
+    document = edited(tmp_path, lambda d: d["provisioner"].pop(part))
+    assert verification.derive(document, TYPES, "x").changes == change_set(tmp_path).changes
+
+
 def test_what_is_left_out_by_another_name_is_left_out_of_the_saved_form_too(tmp_path: Path) -> None:
     """Listed under absent by one address of a mailbox, excluded by another, which only the tenant knows."""
     pair = Address("send_as", "erp@contoso.com as old@contoso.com")

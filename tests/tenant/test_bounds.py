@@ -205,9 +205,9 @@ def test_an_exchange_is_cut_when_its_time_is_over() -> None:
 
 def test_a_later_exchange_with_less_time_is_cut_at_its_own() -> None:
     ours, theirs = socket.socketpair()
-    bounds = Bounds(60.0)
+    bounds = Bounds(3600.0)
     with ours, theirs:
-        ours.settimeout(60)
+        ours.settimeout(30)
         handle = bounds.opened(ours)
         bounds.begin()
         until(lambda: bounds._changed._waiters)  # type: ignore[attr-defined] # it watches the first one
