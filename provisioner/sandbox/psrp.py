@@ -14,16 +14,13 @@ one after the other, and an error ends its statement, not the pipeline, as Power
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import datetime as dt
-import hashlib
-import hmac
 import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from psrpcore import (
     CreatePipelineEvent,
@@ -38,10 +35,7 @@ from psrpcore import (
     StreamType,
 )
 from psrpcore.types import (
-    ErrorCategory,
-    ErrorCategoryInfo,
     ErrorRecord,
-    NETException,
     PSInvocationState,
     PSRPMessageType,
 )
@@ -49,23 +43,29 @@ from psrpcore.types import (
 from provisioner.sandbox import psrp_commands, wsman
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.coverage import not_modelled
-from provisioner.sandbox.faults import Faults, deed, left, whole_body
+from provisioner.sandbox.faults import Faults, left
 from provisioner.sandbox.management_host import ExchangeConnection
+from provisioner.sandbox.psrp_errors import (
+    STOPPED,
+    _record,
+    error_record,
+    no_prompt,
+    no_scripts,
+    not_recognized,
+    text_of,
+)
 from provisioner.sandbox.psrp_language import LANGUAGE, OF_THE_LANGUAGE
 from provisioner.sandbox.psrp_operations import shown_error
 from provisioner.sandbox.psrp_script import EndedStatementError, Script
-from provisioner.sandbox.psrp_syntax import SyntaxFaultError, UnmodelledError, parse
+from provisioner.sandbox.psrp_syntax import parse
+from provisioner.sandbox.psrp_tree import SyntaxFaultError, UnmodelledError
 from provisioner.sandbox.psrp_values import Shown, clixml, of_module, plain, powershell_row, write_clixml
 from provisioner.sandbox.tenant import Tenant
 from provisioner.sandbox.throttle import OverQuota
-from provisioner.sandbox.wsman import WsmanFault, WsmanRequest
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+from provisioner.sandbox.wsman import WsmanRequest
 
 _LOG = logging.getLogger(__name__)
 
-PATH = "/wsman"
 JEA = "ExchangeMail"
 HOST = "Microsoft.PowerShell"
 MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
@@ -326,7 +326,7 @@ class Shells:
         try:
             for command in commands:
                 if command.is_script and shell.configuration == JEA:
-                    return _record(_no_scripts())
+                    return _record(no_scripts())
                 if command.is_script:
                     found: list[Any] = []
                     try:
@@ -349,7 +349,7 @@ class Shells:
         except UnmodelledError as part:
             lacking = f"{part} in a script"
             self._faults.record("psrp", caller=shell.user, path=shell.configuration, not_modelled=lacking)
-            return _record(_no_scripts())
+            return _record(no_scripts())
         await self._put_out(shell, pipeline, rows or [])
         return None
 
@@ -369,7 +369,7 @@ class Shells:
                 host = psrp_commands.lacking(name) if shell.configuration == HOST else ""
                 if lacking := host or not_modelled(name, parameters):
                     self._faults.record("psrp", cmdlet=name, parameters=parameters, not_modelled=lacking)
-                raise _not_recognized(name)
+                raise not_recognized(name)
             case "Get-Command":
                 return psrp_commands.commands(shell.shown.values(), parameters)
             case "Measure-Object":
@@ -443,7 +443,7 @@ class Shells:
                 entry["not_modelled"] = lacking
             raise
         if result.confirmation is not None and parameters.get("WhatIf") is not True:
-            raise _no_prompt(name)
+            raise no_prompt(name)
         entry["executed"] = True
         if do.get("run_then_close"):
             raise _ShellLostError
@@ -516,7 +516,7 @@ class _Host:
             if record is None:
                 return []
             stops = psrp_commands.action(parameters, "ErrorAction") == "stop"
-            text = record.Exception.Message.removeprefix(_STOPPED)
+            text = record.Exception.Message.removeprefix(STOPPED)
             raise EndedStatementError(record, text, everything=stops) from None
 
     def refused(self, name: str, error: CmdletError) -> EndedStatementError:
@@ -525,7 +525,7 @@ class _Host:
         if name.lower() in LANGUAGE:
             record = _record(error, f"{short},{name}", error.exception_type, name)
         elif name:
-            record = _error_record(name, error)[0]
+            record = error_record(name, error)[0]
         else:
             record = _record(error, short, error.exception_type)
         return EndedStatementError(record, error.message, everything=False)
@@ -587,182 +587,15 @@ def _met(pipeline: _Pipeline, name: str, error: CmdletError, parameters: Mapping
     The action does not decide about an error that ends it anyway, such as parameters that do not bind
     (about_CommonParameters).
     """
-    record, terminates = _error_record(name, error)
+    record, terminates = error_record(name, error)
     action = psrp_commands.action(parameters, "ErrorAction")
     if terminates:
         return record
     if action == "stop":
-        stopped = CmdletError(error.exception_type, _STOPPED + _text_of(error), error.category)
+        stopped = CmdletError(error.exception_type, STOPPED + text_of(error), error.category)
         return _record(stopped, exception="System.Management.Automation.ActionPreferenceStopException")
     if action == "silentlycontinue":
         pipeline.errors.append(shown_error(record))
     elif action not in psrp_commands.QUIET:
         _write(pipeline, record)
     return None
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
-
-
-def _error_record(name: str, error: CmdletError) -> tuple[ErrorRecord, bool]:
-    """The record of a refusal, and whether it ends its statement.
-
-    What does not bind never reaches the module's proxy function: PowerShell itself refuses it. What the service refuses
-    the module writes as a non-terminating error, its text behind the service's own `ExXXXXXX|Type|`.
-    """
-    short = error.exception_type.rpartition(".")[2]
-    if short == "CommandNotFoundException":
-        return _record(error, "CommandNotFoundException", error.exception_type, name), True
-    if short == "AmbiguousParameterSetException" and "Invalid cmdlet parameters specified." in error.message:
-        parameter = error.message.rpartition(" ")[2]
-        refusal = CmdletError(
-            "System.Management.Automation.ParameterBindingException",
-            f"A parameter cannot be found that matches parameter name '{parameter}'.",
-        )
-        return _record(refusal, f"NamedParameterNotFound,{name}", refusal.exception_type, name), True
-    if error.exception_type.startswith("System.Management.Automation."):
-        return _record(error, f"{short.removesuffix('Exception')},{name}", error.exception_type, name), True
-    return _record(error), False
-
-
-_STOPPED = (
-    'The running command stopped because the preference variable "ErrorActionPreference" or common parameter is set to '
-    "Stop: "
-)
-
-
-def _text_of(error: CmdletError) -> str:
-    """A refusal of the service as the module shows it."""
-    return f"{error.error_id}|{error.exception_type}|{error.message}"
-
-
-def _record(error: CmdletError, fq_error: str = "", exception: str = "", target: str = "") -> ErrorRecord:
-    text = error.message if exception else _text_of(error)
-    raised = NETException(Message=text)
-    raised.PSObject.type_names = [*([exception] if exception else []), *raised.PSTypeNames]
-    category = getattr(ErrorCategory, error.category, ErrorCategory.NotSpecified)
-    where = f"[Server=SANDBOX,RequestId={uuid.uuid4()},TimeStamp=Mon, 01 Jan 2024 00:00:00 GMT],Write-ErrorMessage"
-    info = ErrorCategoryInfo(
-        Category=category, Reason=error.exception_type.rpartition(".")[2] or "Exception", TargetName=target
-    )
-    record = ErrorRecord(Exception=raised, CategoryInfo=info, FullyQualifiedErrorId=fq_error or where)
-    record.serialize_extended_info = False
-    return record
-
-
-def _not_recognized(name: str) -> CmdletError:
-    """PowerShell's sentence for a command that is not there, or that a JEA role does not show: it does not tell."""
-    text = (
-        f"The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable program. "
-        "Check the spelling of the name, or if a path was included, verify that the path is correct and try again."
-    )
-    return CmdletError("System.Management.Automation.CommandNotFoundException", text, "ObjectNotFound")
-
-
-def _no_scripts() -> CmdletError:
-    """NoLanguage mode's sentence (ScriptsNotAllowed)."""
-    text = "The syntax is not supported by this runspace. This can occur if the runspace is in no-language mode."
-    return CmdletError("System.Management.Automation.PSNotSupportedException", text, "InvalidOperation")
-
-
-def _no_prompt(name: str) -> CmdletError:
-    """Nobody is there to be asked (PowerShell's HostException)."""
-    text = (
-        f"Cannot process command {name}: A command that prompts the user failed because the host program or the "
-        "command type does not support user interaction."
-    )
-    return CmdletError("System.Management.Automation.Host.HostException", text, "NotImplemented")
-
-
-# --- HTTP ------------------------------------------------------------------------------------------------------------
-
-
-class PeerCertificates:
-    """Certificates that TLS clients proved to hold, by the address they come from: ASGI does not tell."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int], bytes] = {}
-
-    def met(self, address: tuple[str, int], certificate: bytes | None) -> None:
-        """A connection was made."""
-        self._known.pop(address, None)
-        if certificate:
-            self._known[address] = certificate
-
-    def of(self, scope: Scope) -> bytes | None:
-        """The certificate behind a request."""
-        client = scope.get("client")
-        return self._known.get((client[0], client[1])) if client else None
-
-
-class _Front:
-    def __init__(self, tenant: Tenant, faults: Faults, peers: PeerCertificates) -> None:
-        self._tenant, self._peers = tenant, peers
-        self._shells = Shells(tenant, faults)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        body = await whole_body(receive)
-        if scope["path"].rstrip("/").lower() != PATH or scope["method"] != "POST":
-            await _answer(send, 404, b"")
-            return
-        user = self._user(scope)
-        if user is None:
-            await _answer(send, 401, b"", (("www-authenticate", 'Basic realm="WSMAN"'),))
-            return
-        message_id = ""
-        try:
-            request = wsman.parse(body)
-            message_id = request.message_id
-            content, status = await self._shells.handle(request, user), 200
-            scripted = deed(scope).get("soap")
-            if scripted is not None:
-                content, status = wsman.scripted(request, scripted), 500 if "Fault" in scripted else 200
-        except WsmanFault as fault:
-            fault.message_id = fault.message_id or message_id
-            content, status = wsman.refused(fault), fault.status
-        await _answer(send, status, content)
-
-    def _user(self, scope: Scope) -> str | None:
-        """Who calls: by a certificate that TLS has checked, else by name and password."""
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        scheme, _, rest = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            return self._by_password(rest)
-        certificate = self._peers.of(scope)
-        return self._by_certificate(certificate) if certificate else None
-
-    def _by_password(self, encoded: str) -> str | None:
-        try:
-            name, _, password = base64.b64decode(encoded).decode().partition(":")
-        except ValueError:
-            return None
-        digest = hashlib.sha256(password.encode()).hexdigest()
-        for app in self._tenant.apps:
-            if str(app["displayName"]).lower() == name.rpartition("\\")[2].lower():
-                good = [row for row in app["secrets"] if hmac.compare_digest(str(row["sha256"]), digest)]
-                return str(app["displayName"]) if good else None
-        return None
-
-    def _by_certificate(self, der: bytes) -> str | None:
-        from cryptography import x509
-        from cryptography.hazmat.primitives.serialization import Encoding
-
-        for app in self._tenant.apps:
-            for row in app["certificates"]:
-                if x509.load_pem_x509_certificate(row["pem"].encode()).public_bytes(Encoding.DER) == der:
-                    return str(app["displayName"])
-        return None
-
-
-def psrp_app(tenant: Tenant, faults: Faults, peers: PeerCertificates) -> ASGIApp:
-    """The management host's WS-Management endpoint."""
-    return faults.wrap(_Front(tenant, faults, peers), "wsman")
-
-
-async def _answer(send: Send, status: int, content: bytes, more: Iterable[tuple[str, str]] = ()) -> None:
-    headers = [("content-type", wsman.CONTENT_TYPE), ("content-length", str(len(content))), *more]
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": content})

@@ -24,7 +24,7 @@ from provisioner.sandbox.psrp_operations import (
     true,
 )
 from provisioner.sandbox.psrp_script import Call, Command, EndedStatementError
-from provisioner.sandbox.psrp_syntax import Block, UnmodelledError
+from provisioner.sandbox.psrp_tree import Block, UnmodelledError
 from provisioner.sandbox.psrp_values import Shown
 
 

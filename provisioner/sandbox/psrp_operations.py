@@ -16,7 +16,7 @@ from psrpcore.types import PSCustomObject
 from provisioner.sandbox.clock import rest_time
 from provisioner.sandbox.cmdlets import CmdletError
 from provisioner.sandbox.psrp_commands import COMPARISONS, as_shown, truth
-from provisioner.sandbox.psrp_syntax import Block, UnmodelledError
+from provisioner.sandbox.psrp_tree import Block, UnmodelledError
 from provisioner.sandbox.psrp_values import Shown
 
 CUSTOM_OBJECT = "System.Management.Automation.PSCustomObject"

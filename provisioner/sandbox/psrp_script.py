@@ -32,7 +32,7 @@ from provisioner.sandbox.psrp_operations import (
     unary,
     unrolled,
 )
-from provisioner.sandbox.psrp_syntax import (
+from provisioner.sandbox.psrp_tree import (
     Argument,
     Assignment,
     Block,
@@ -55,7 +55,7 @@ from provisioner.sandbox.psrp_syntax import (
     Variable,
     While,
 )
-from provisioner.sandbox.psrp_syntax import Command as CommandNode
+from provisioner.sandbox.psrp_tree import Command as CommandNode
 
 _COMMON: Mapping[str, str] = {
     "errorvariable": "error", "warningvariable": "warning", "outvariable": "out",

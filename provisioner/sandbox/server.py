@@ -280,7 +280,8 @@ class Sandbox:
 
     async def _serve_psrp(self, files: ListenerFiles) -> None:
         """The management host: a server of its own, because only it asks clients for certificates."""
-        from provisioner.sandbox.psrp import HOST, JEA, PATH, PeerCertificates, psrp_app
+        from provisioner.sandbox.psrp import HOST, JEA
+        from provisioner.sandbox.psrp_front import PATH, PeerCertificates, psrp_app
 
         trusted = files.ca.with_name("clients.pem")
         own = [row["pem"].strip() for app in self.tenant.apps for row in app["certificates"]]

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pypsrp.complex_objects import PSInvocationState
 from pypsrp.powershell import PowerShell, RunspacePool
 
-from provisioner.sandbox.psrp_syntax import SyntaxFaultError, UnmodelledError, parse
+from provisioner.sandbox.psrp_syntax import parse
+from provisioner.sandbox.psrp_tree import SyntaxFaultError, UnmodelledError
 from tests.sandbox.conftest import Running
 from tests.sandbox.test_psrp_commands import ordinary_session
 
