@@ -121,11 +121,6 @@ def after(picture: Picture, changes: Iterable[Change], types: Types = TYPES) -> 
     return dataclasses.replace(picture, objects=objects, lacking=kept)
 
 
-def without(picture: Picture, address: Address) -> Picture:
-    """The same picture without one object."""
-    return dataclasses.replace(picture, objects={a: c for a, c in picture.objects.items() if a != address})
-
-
 # --- what was asked besides ------------------------------------------------------------------------------------------
 
 

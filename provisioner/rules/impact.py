@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from provisioner.devices import at_mx, choose, facts_of
 from provisioner.devices.attempts import attempts, signing_in
 from provisioner.diagnostics import Location
-from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
 from provisioner.mailflow.flow_rules import OF_RULES, keeps_back, of_rules
 from provisioner.mailflow.lists import told
-from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType, request_key
+from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, PasswordPolicy, Picture, PolicyOf, SignIn
 from provisioner.resources.rows import organization_config, transport_rule
 from provisioner.rules.catalogue import RULES
+from provisioner.rules.outlook import Outlook, outlook_of
 from provisioner.rules.unread import not_decided, why_unread
 
 _PRECONDITIONS = frozenset({"no_mailbox", "account_disabled", "unlicensed"})
@@ -44,31 +43,13 @@ _TOLD = frozenset({"sender_not_accepted", "sending_disabled", "direct_send_rejec
 """Refusals that PRECONDITION, DOMAIN-SENDING-DISABLED, DIRECT-SEND-REJECTED and TRANSPORT-RULE-DEVICE report."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlook:
-    """The tenant as it is and as it will be, the changes in between, and how to make any part of them."""
-
-    desired: Desired
-    observed: Observed
-    pending: Mapping[Address, Change]
-    types: Sequence[ResourceType[Any]]
-    before: Picture
-    after: Picture
-
-    def all_but(self, address: Address) -> Picture:
-        """The tenant with every change made but one."""
-        return pictures.after(self.before, (c for a, c in self.pending.items() if a != address), self.types)
-
-
 def device_findings(
     desired: Desired, observed: Observed, changes: Sequence[Change], types: Sequence[ResourceType[Any]]
 ) -> Iterator[Finding]:
     """All findings about devices that need the tenant."""
     if not desired.devices:
         return
-    pending = {c.address: c for c in changes if c.action is not Action.NO_OP}
-    before = pictures.of_observed(observed, types, sorted({d.mailbox for d in desired.devices.values() if d.mailbox}))
-    outlook = _Outlook(desired, observed, pending, types, before, pictures.after(before, pending.values(), types))
+    outlook = outlook_of(desired, observed, changes, types, (d.mailbox for d in desired.devices.values()))
     yield from _sign_ins(outlook)
     yield from _rejected(outlook)
     yield from _relays_lost(outlook)
@@ -80,7 +61,7 @@ def device_findings(
 # --- signing in ------------------------------------------------------------------------------------------------------
 
 
-def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
+def _sign_ins(outlook: Outlook) -> Iterator[Finding]:
     """The decision on every sign-in once the changes are made: what forbids it, told once with all it forbids.
 
     What a precondition of the device says already (`_PRECONDITIONS`) is not told again, nor what is not known of an
@@ -90,7 +71,7 @@ def _sign_ins(outlook: _Outlook) -> Iterator[Finding]:
     unknown: dict[tuple[Doubt, ...], list[Device]] = {}
     for device, attempt in _signing_in(outlook.desired):
         elsewhere = _TOLD_ELSEWHERE - (_OF_A_PERSON if attempt.application else frozenset())
-        now, then = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
+        now, then = (outlook.decided(p, attempt) for p in (outlook.before, outlook.after))
         if then.allowed is not False:
             open_ = tuple(doubt for doubt in then.doubts if not set(doubt.reasons) <= elsewhere)
             if open_:
@@ -123,13 +104,13 @@ def _signing_in(desired: Desired) -> Iterator[tuple[Device, Attempt]]:
             yield device, dataclasses.replace(own, sender="", external=False, mailbox=mailbox, hve=hve, recipients=1)
 
 
-def _switch_change(device: Device, outlook: _Outlook) -> Address | None:
+def _switch_change(device: Device, outlook: Outlook) -> Address | None:
     """The change of the switch that counts: the mailbox's own before the organization's."""
     changed = {s.mailbox: a for a, s in outlook.after.every(SignIn) if a in outlook.pending}
     return changed.get(device.mailbox) or changed.get(ORGANIZATION)
 
 
-def _policy_change(attempt: Attempt, now: Decision, outlook: _Outlook) -> Address | None:
+def _policy_change(attempt: Attempt, now: Decision, outlook: Outlook) -> Address | None:
     """The change by which an authentication policy no longer lets a password in; None where it did not before."""
     if now.allowed is False or "authentication_policy" in now.possible:
         return None
@@ -145,7 +126,7 @@ def _is_about(policy: PolicyOf, attempt: Attempt) -> bool:
 # --- relay and direct send -------------------------------------------------------------------------------------------
 
 
-def _relays_lost(outlook: _Outlook) -> Iterator[Finding]:
+def _relays_lost(outlook: Outlook) -> Iterator[Finding]:
     """Devices whose mail a connector admits, and no connector does once the changes are made."""
     for device in _by_method(outlook.desired, SMTP_RELAY):
         attempts = at_mx(device, outlook.desired)
@@ -163,7 +144,7 @@ def _relayed(picture: Picture, attempts: Sequence[Attempt]) -> bool:
     return all(d.path == SMTP_RELAY and d.allowed is not False for d in decisions)
 
 
-def _direct_send_lost(outlook: _Outlook) -> Iterator[Finding]:
+def _direct_send_lost(outlook: Outlook) -> Iterator[Finding]:
     """Devices for which direct send is the way, and whose mail is refused once the changes are made."""
     for device in outlook.desired.devices.values():
         facts = dataclasses.replace(facts_of(device, outlook.desired), reject_direct_send=False)
@@ -185,7 +166,7 @@ def _direct_send_lost(outlook: _Outlook) -> Iterator[Finding]:
         yield dataclasses.replace(lost, hint=advice or lost.hint)
 
 
-def _lost(outlook: _Outlook, attempts: Sequence[Attempt]) -> Decision | None:
+def _lost(outlook: Outlook, attempts: Sequence[Attempt]) -> Decision | None:
     """Why direct send is refused afterwards, or can be, that is not refused now; None where it goes on."""
     for attempt in attempts:
         was, will = decide(outlook.before, attempt), decide(outlook.after, attempt)
@@ -195,7 +176,7 @@ def _lost(outlook: _Outlook, attempts: Sequence[Attempt]) -> Decision | None:
     return None
 
 
-def _rejected(outlook: _Outlook) -> Iterator[Finding]:
+def _rejected(outlook: Outlook) -> Iterator[Finding]:
     """Devices that are to send direct in a tenant that refuses it, and that the plan does not change."""
     devices = list(_by_method(outlook.desired, DIRECT_SEND))
     rejects = rejects_direct_send(outlook.before)
@@ -213,12 +194,12 @@ def _rejected(outlook: _Outlook) -> Iterator[Finding]:
     yield _finding("DIRECT-SEND-REJECTED", summary, hint, refused[0].location)
 
 
-def _is_direct_send_rejected(outlook: _Outlook, device: Device) -> bool:
+def _is_direct_send_rejected(outlook: Outlook, device: Device) -> bool:
     attempts = at_mx(device, outlook.desired)
     return any(decide(outlook.after, attempt).reason == "direct_send_rejected" for attempt in attempts)
 
 
-def _refused(outlook: _Outlook) -> Iterator[Finding]:
+def _refused(outlook: Outlook) -> Iterator[Finding]:
     """Devices whose mail the tenant refuses, before the changes and after them.
 
     Not told again is what has a finding of its own (`_TOLD`). Of a part of the plan the rest may be what is missing.
@@ -227,13 +208,13 @@ def _refused(outlook: _Outlook) -> Iterator[Finding]:
         return
     for device in (*_by_method(outlook.desired, SMTP_RELAY), *_by_method(outlook.desired, DIRECT_SEND)):
         for attempt in at_mx(device, outlook.desired):
-            was, will = (decide(p, attempt, outlook.observed.evidence) for p in (outlook.before, outlook.after))
+            was, will = (outlook.decided(p, attempt) for p in (outlook.before, outlook.after))
             if was.allowed is not True and will.allowed is False and not will.certain <= _TOLD:
                 yield _cannot_send(device, attempt, will, outlook)
                 break
 
 
-def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: _Outlook) -> Finding:
+def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: Outlook) -> Finding:
     rule = RULES["DEVICE-CANNOT-SEND"]
     code = f" ({refusal.code})" if refusal.code else ""
     idle = [a for a in naming(outlook.observed, attempt, outlook.types).idle if not outlook.after.objects.get(a)]
@@ -247,7 +228,7 @@ def _cannot_send(device: Device, attempt: Attempt, refusal: Decision, outlook: _
 # --- transport rules -------------------------------------------------------------------------------------------------
 
 
-def _kept_back(outlook: _Outlook) -> Iterator[Finding]:
+def _kept_back(outlook: Outlook) -> Iterator[Finding]:
     """Devices whose mail is taken, and kept from its recipients by a transport rule, or perhaps.
 
     A rule that the message itself decides about is not told: `explain` names it.
@@ -276,7 +257,7 @@ def _kept_back(outlook: _Outlook) -> Iterator[Finding]:
         yield _rule_finding(decision, devices)
 
 
-def _by_rules(picture: Picture, attempt: Attempt, outlook: _Outlook) -> Mapping[str, Decision]:
+def _by_rules(picture: Picture, attempt: Attempt, outlook: Outlook) -> Mapping[str, Decision]:
     """What the rules decide about a message, by the rule and what it does."""
     decisions = of_rules(picture, attempt, "", outlook.observed.evidence)
     return {d.sentence: d for d in decisions if d.allowed is not True and d.reason}

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from provisioner.devices.choice import NAMES
-from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.attempt import Attempt, Decision
-from provisioner.mailflow.deciding import decide
-from provisioner.model import Action, Address, Change, Desired, Finding, Observed, ResourceType
+from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Device
-from provisioner.model.picture import Picture, Relay, SignIn, holds
+from provisioner.model.picture import Relay, SignIn, holds
 from provisioner.model.traffic import Traffic
 from provisioner.resources.rows import recipient, rows_of, user
 from provisioner.rules.catalogue import RULES
+from provisioner.rules.outlook import Outlook, outlook_of
 
 _KINDS = {"basic": ("basic",), "oauth": ("oauth",), "any": ("oauth", "basic"), "": ("",)}
 _OUTSIDE = {"inside": (False,), "outside": (True,), "both": (False, True), "unknown": (False, True)}
@@ -57,37 +56,14 @@ class _Outcome:
     cause: Address | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlook:
-    desired: Desired
-    observed: Observed
-    pending: Mapping[Address, Change]
-    types: Sequence[ResourceType[Any]]
-    before: Picture
-    after: Picture
-
-    def decided(self, picture: Picture, attempt: Attempt) -> Decision:
-        return decide(picture, attempt, self.observed.evidence)
-
-    def cause_of(self, attempt: Attempt, refused: Decision) -> Address | None:
-        """The change without which the mail would still be accepted; else one that decides."""
-        for address in self.pending:
-            others = (c for a, c in self.pending.items() if a != address)
-            if self.decided(pictures.after(self.before, others, self.types), attempt).allowed is not False:
-                return address
-        return next((a for a in refused.by if a in self.pending), None)
-
-
 def replay_findings(
     desired: Desired, observed: Observed, changes: Sequence[Change], types: Sequence[ResourceType[Any]]
 ) -> Iterator[Finding]:
     """The findings about observed mail; none where the run has none."""
     if not desired.traffic:
         return
-    pending = {c.address: c for c in changes if c.action is not Action.NO_OP}
     mailboxes = {d.mailbox for d in desired.devices.values()} | {t.mailbox for t in desired.traffic}
-    before = pictures.of_observed(observed, types, sorted(mailboxes - {""}))
-    outlook = _Outlook(desired, observed, pending, types, before, pictures.after(before, pending.values(), types))
+    outlook = outlook_of(desired, observed, changes, types, mailboxes)
     by_sender: dict[tuple[str, str], list[Traffic]] = {}
     for traffic in desired.traffic:
         by_sender.setdefault((traffic.name, traffic.authentication), []).append(traffic)
@@ -95,7 +71,7 @@ def replay_findings(
         yield from _about(several, outlook)
 
 
-def _about(several: Sequence[Traffic], outlook: _Outlook) -> Iterator[Finding]:
+def _about(several: Sequence[Traffic], outlook: Outlook) -> Iterator[Finding]:
     """One finding for each verdict about one sender, with the sources that it is about."""
     told: dict[tuple[_Verdict, str], tuple[_Outcome, list[Traffic]]] = {}
     odd: dict[str, list[Traffic]] = {}
@@ -124,7 +100,7 @@ _WORDS = {
 # --- one attempt -----------------------------------------------------------------------------------------------------
 
 
-def _tried(traffic: Traffic, outlook: _Outlook) -> Iterator[_Tried]:
+def _tried(traffic: Traffic, outlook: Outlook) -> Iterator[_Tried]:
     """The attempts that observed mail stands for, in both pictures.
 
     Of recipients that no source told, and of a sign-in of unknown kind, only what the tenant takes today is tried.
@@ -138,7 +114,7 @@ def _tried(traffic: Traffic, outlook: _Outlook) -> Iterator[_Tried]:
                 yield _Tried(traffic, attempt, now, then)
 
 
-def _attempt(traffic: Traffic, authentication: str, external: bool, outlook: _Outlook) -> Attempt:
+def _attempt(traffic: Traffic, authentication: str, external: bool, outlook: Outlook) -> Attempt:
     sender = traffic.sender or traffic.mailbox
     if not authentication:
         certificate = _certificate(traffic, outlook) if traffic.tls else ""
@@ -148,7 +124,7 @@ def _attempt(traffic: Traffic, authentication: str, external: bool, outlook: _Ou
     return Attempt(sender, external, authentication=authentication, mailbox=mailbox, hve=traffic.hve)
 
 
-def _certificate(traffic: Traffic, outlook: _Outlook) -> str:
+def _certificate(traffic: Traffic, outlook: Outlook) -> str:
     """The name in its certificate: where a connector took its mail that does not name its address, by no other way."""
     for address, relay in outlook.before.every(Relay):
         if address.key == traffic.connector and relay.certificate:
@@ -156,7 +132,7 @@ def _certificate(traffic: Traffic, outlook: _Outlook) -> str:
     return ""
 
 
-def _called(mailbox: str, outlook: _Outlook) -> str:
+def _called(mailbox: str, outlook: Outlook) -> str:
     """The name by which the picture has a mailbox: a sign-in log has its user name, and Exchange its addresses.
 
     A mailbox that a change is about comes first, so that the change counts.
@@ -202,13 +178,21 @@ def _outcomes(traffic: Traffic, several: Sequence[_Outcome]) -> Sequence[_Outcom
     return [dataclasses.replace(o, verdict=_Verdict.OPEN) if o.verdict is worst else o for o in several]
 
 
-def _outcome(tried: _Tried, outlook: _Outlook) -> _Outcome:
+def _cause_of(outlook: Outlook, attempt: Attempt, refused: Decision) -> Address | None:
+    """The change without which the mail would still be accepted; else one that decides."""
+    for address in outlook.pending:
+        if outlook.decided(outlook.all_but(address), attempt).allowed is not False:
+            return address
+    return next((a for a in refused.by if a in outlook.pending), None)
+
+
+def _outcome(tried: _Tried, outlook: Outlook) -> _Outcome:
     """What the changes do to mail that was accepted until now."""
     traffic, now, then = tried.traffic, tried.now, tried.then
     if then.allowed is False:
         if now.allowed is False and now.certain == then.certain:
             return _Outcome(_Verdict.STAYS)  # the changes have no part in it: a contradiction, told as such
-        cause = outlook.cause_of(tried.attempt, then)
+        cause = _cause_of(outlook, tried.attempt, then)
         return _Outcome(_Verdict.BREAKS, f"{then.sentence}{_coded(then)}", _first(traffic, outlook, then), cause)
     if then.allowed is None and not _same_doubts(now, then):
         missing = " and ".join(then.missing) or then.reason
@@ -216,7 +200,7 @@ def _outcome(tried: _Tried, outlook: _Outlook) -> _Outcome:
     return _another_way(tried, outlook)
 
 
-def _another_way(tried: _Tried, outlook: _Outlook) -> _Outcome:
+def _another_way(tried: _Tried, outlook: Outlook) -> _Outcome:
     """Whether mail that stays accepted is taken by something else: another path, or another connector."""
     traffic, now, then = tried.traffic, tried.now, tried.then
     if then.path != now.path:
@@ -249,7 +233,7 @@ def _same_doubts(now: Decision, then: Decision) -> bool:
 _SEE = "look whether that is meant; provisioner explain says how a device of the plan would send"
 
 
-def _first(traffic: Traffic, outlook: _Outlook, refused: Decision) -> str:
+def _first(traffic: Traffic, outlook: Outlook, refused: Decision) -> str:
     """What comes first: to set a declared device to its new method, or to find out who sends."""
     device = _device_of(traffic, outlook.desired)
     method = outlook.desired.choices[device.name].method if device and device.name in outlook.desired.choices else None

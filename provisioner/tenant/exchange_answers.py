@@ -150,13 +150,6 @@ class Reduced:
             raise Malformed("the answer has no rows, and every tenant has at least one", name)
 
 
-def check_rows(cmdlet: Cmdlet, rows: Sequence[Row]) -> None:
-    """Raise Malformed where these can't be all rows of a read."""
-    reduced = Reduced(cmdlet)
-    reduced.take(rows)
-    reduced.check()
-
-
 def error_by_type(
     cmdlet: Cmdlet, type_: str, message: str, *, status: int | None = None, request_id: str = "", reason: str = ""
 ) -> TenantError:

@@ -143,12 +143,6 @@ def test_domains_are_accepted_or_lacking() -> None:
     assert found.lacking[Acceptance] == {"fabrikam.com"}
 
 
-def test_a_picture_without_an_object_keeps_the_others() -> None:
-    before = pictures.of_observed(Observed({HQ: Present(RELAY), BY_HAND: Present(RELAY)}))
-    assert [a for a, _ in pictures.without(before, HQ).every(Relay)] == [BY_HAND]
-    assert [a for a, _ in before.every(Relay)] == [HQ, BY_HAND]
-
-
 def test_an_answer_that_a_type_cannot_decode_does_not_hide_the_others() -> None:
     kind = next(t for t in TYPES if t.name == "smtp_auth")
     answers: dict[str, Answer | Unknown] = {

@@ -20,7 +20,7 @@ PERMISSION = "Application.Read.All"
 EXCHANGE_API, GRAPH_API = "00000002-0000-0ff1-ce00-000000000000", "00000003-0000-0000-c000-000000000000"
 """Application ids of Office 365 Exchange Online and Microsoft Graph, the same in every tenant and cloud."""
 
-SEND_AS_APP, MAIL_SEND = "exchange/SMTP.SendAsApp", "graph/Mail.Send"
+SEND_AS_APP = "exchange/SMTP.SendAsApp"
 """Permissions as they are named here: the API, then its role."""
 
 _APIS = {EXCHANGE_API: "exchange", GRAPH_API: "graph"}
