@@ -680,9 +680,15 @@ TRANSPORT_RULES: list[tuple[dict[str, Any], list[str], dict[str, Any]]] = [
         {"State": "Enabled", "SetSCL": None, "Mode": "Audit", "SetHeaderName": "X-A"},
     ),
     (
-        {"Early": {"sender_domains": [], "comment": "for tests"}, "Route": {"before": ["early"]}},
+        {"Early": {"sender_domains": [], "comment": "for tests", "route_message_outbound_require_tls": True},
+         "Route": {"before": ["early"]}},
         ["Route", "Early", "Mark", "Disclaimer", "New"],
-        {"SenderDomainIs": None, "Comments": "for tests"},
+        {"SenderDomainIs": None, "Comments": "for tests", "RouteMessageOutboundRequireTls": True},
+    ),
+    (
+        {"Early": {"route_message_outbound_require_tls": False}},
+        ["Route", "Early", "Mark", "Disclaimer", "New"],
+        {"RouteMessageOutboundRequireTls": False},
     ),
 ]  # fmt: skip
 

@@ -37,6 +37,7 @@ from provisioner.resources.rows import (
     ipv6_status,
     membership,
     organization_config,
+    outbound_connector,
     outbound_spam,
     recipient,
     role_assignment,
@@ -163,7 +164,7 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     rows = [row for m in mailboxes for row in rows_of(observed.evidence, user.look_up(m))]
     rows += rows_of(observed.evidence, user.LISTING)
     known = {name for row in rows for name in user.decode(row).addresses}
-    asked: list[Request] = []
+    asked: list[Request] = [outbound_connector.REQUEST] if _routes(desired, observed) else []
     if mailboxes and request_key(user.LISTING) not in observed.evidence:
         asked += [user.look_up(a.sign_in) for a in accounts if a.sign_in and a.sign_in not in known]
     policies = access_policy.decode(rows_of(observed.evidence, access_policy.REQUEST))
@@ -173,6 +174,12 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     if roles and ids:
         asked.append(role_assignment.REQUEST)
     return asked
+
+
+def _routes(desired: Desired, observed: Observed) -> bool:
+    """Whether a transport rule may give mail of the plan's devices to an outbound connector."""
+    rules = rows_of(observed.evidence, transport_rule.REQUEST) if desired.devices else ()
+    return any(row.get(transport_rule.CONNECTOR) for row in rules)
 
 
 def _principals(desired: Desired, observed: Observed) -> frozenset[str]:
@@ -278,6 +285,7 @@ _COLUMNS = {
     "Get-LimitsEnforcementStatus": external_limit.REQUEST.columns,
     "Get-TenantAllowBlockListItems": allow_block_list.COLUMNS,
     "Get-TransportRule": transport_rule.COLUMNS,
+    "Get-OutboundConnector": outbound_connector.COLUMNS,
     "Get-HostedOutboundSpamFilterPolicy": outbound_spam.POLICIES.columns,
     "Get-HostedOutboundSpamFilterRule": outbound_spam.RULES.columns,
 }

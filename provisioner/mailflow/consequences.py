@@ -276,6 +276,9 @@ def _refuses_less(before: frozenset[Contribution], after: frozenset[Contribution
     kept_back = _of(MailRule, after)
     if any(rule.fate and not any(o.covers(rule) for o in kept_back) for rule in _of(MailRule, before)):
         yield EVERYONE
+    for rule in _of(MailRule, before):
+        if rule.tls and not any(other.tls and other.spans(rule) for other in kept_back):
+            yield Group(recipients=rule.recipient_domains or ANY)
     if _demands_more(_route(after), _route(before)):
         yield Group(recipients=_route(before).mail or ANY)
 

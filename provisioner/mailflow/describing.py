@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from provisioner.model.picture import (
     ANY,
@@ -78,8 +78,7 @@ def _phrase(contribution: Contribution) -> str:
             most = contribution.per_day
             return f"lets a mailbox send to {most:,} recipients a day" if most else "keeps the service's limits"
         case MailRule():
-            fate = [f"{contribution.fate} mail"] if contribution.fate else []
-            return " and ".join([*fate, *(["ends the processing of rules"] if contribution.stops else [])])
+            return " and ".join(_of_rule(contribution)) or "routes its mail"
         case _:
             return _of_preconditions(contribution)
 
@@ -105,6 +104,17 @@ def _of_preconditions(
             return f"the application {contribution.application} has {contribution.role} for {listed(whose)}"
         case Doubt():
             return contribution.reason
+
+
+def _of_rule(rule: MailRule) -> Iterator[str]:
+    if rule.fate:
+        yield f"{rule.fate} mail"
+    if rule.scl is not None and rule.scl >= 0:
+        yield f"sets the SCL of mail to {rule.scl}"
+    if rule.tls:
+        yield "demands TLS for mail to the outside"
+    if rule.stops:
+        yield "ends the processing of rules"
 
 
 def _of_filter(contribution: AddressFilter) -> str:

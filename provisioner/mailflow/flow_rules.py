@@ -13,10 +13,11 @@ from ipaddress import IPv4Network
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.lists import told
 from provisioner.mailflow.picture import Evidence
+from provisioner.model import Address
 from provisioner.model.names import caseless
-from provisioner.model.picture import Acceptance, MailRule, Picture, Scope, SignIn, holds
+from provisioner.model.picture import Acceptance, MailRule, Picture, Route, Scope, SignIn, holds
 from provisioner.resources import TYPES
-from provisioner.resources.rows import transport_rule
+from provisioner.resources.rows import outbound_connector, transport_rule
 from provisioner.resources.rows.connection_filter import networks
 from provisioner.resources.rows.transport_rule import FlowRule, Predicates
 
@@ -29,12 +30,23 @@ REASONS = {
 """The reason for which mail does not reach its recipients, by what a rule does to it."""
 
 OF_RULES = frozenset(REASONS.values())
+
+SPAM, CONNECTOR_DISABLED, TLS_DEMANDED = "rule_marks_spam", "rule_connector_disabled", "rule_demands_tls"
+"""What a rule does after which no source says, or no setting tells, whether the mail arrives."""
+
+OF_OPEN_RULES = frozenset({SPAM, CONNECTOR_DISABLED, TLS_DEMANDED})
+_FILTERED = "whether filtering follows the SCL of a rule (by default to Junk Email)"
+_FILTERED_OUTSIDE = "whether the SCL of a rule counts for mail that leaves the tenant"
+_NOT_ROUTED = "what becomes of mail that a rule gives to a disabled connector"
+NOT_SOURCED = frozenset({_FILTERED, _FILTERED_OUTSIDE, _NOT_ROUTED})
+"""What no source says about mail on which a rule acts."""
+
 _ENDS = frozenset({transport_rule.REJECTS, transport_rule.DELETES})
 _EXCEPT = "except the sender from the rule, or let a rule before it stop the processing of its mail"
 
 
 def of_rules(picture: Picture, attempt: Attempt, path: str, evidence: Evidence) -> Iterator[Decision]:
-    """Each rule that keeps the message from its recipients, or may; nothing where none does.
+    """Each rule that keeps the message from its recipients or leads it elsewhere, or may; nothing where none does.
 
     They do not act on a sign-in. Whether they act on mail of High Volume Email is not documented.
     """
@@ -42,18 +54,26 @@ def of_rules(picture: Picture, attempt: Attempt, path: str, evidence: Evidence) 
         return
     found, doubt = told(evidence, transport_rule.REQUEST, transport_rule.decode)
     if doubt:
-        yield Decision(None, path, missing=(f"the transport rules ({doubt})",), possible=tuple(sorted(OF_RULES)))
+        yield Decision(
+            None, path, missing=(f"the transport rules ({doubt})",), possible=tuple(sorted(OF_RULES | OF_OPEN_RULES))
+        )
     rules = () if found is None else in_force(picture, found)
     for number, rule in enumerate(rules):
+        verdict = _reached(rules, number, picture, attempt)
+        if verdict.acts is False:
+            continue
         if rule.fate:
-            verdict = _all_of([_Verdict.of(rule, picture, attempt), _passed(rules[:number], rule, picture, attempt)])
-            yield from _decided(picture, attempt, path, rule, verdict)
+            yield _decided(picture, attempt, path, rule, verdict)
+        if rule.fate not in _ENDS:
+            for concern in _concerns(rules, number, picture, attempt, evidence):
+                yield _left_open(picture, path, rule, verdict, concern)
 
 
-def keeps_back(picture: Picture, evidence: Evidence) -> bool:
-    """Whether any rule is known that keeps mail from its recipients."""
+def matters(picture: Picture, evidence: Evidence) -> bool:
+    """Whether any rule is known that does something to mail besides ending the processing."""
     found, _ = told(evidence, transport_rule.REQUEST, transport_rule.decode)
-    return found is not None and any(rule.fate for rule in in_force(picture, found))
+    rules = () if found is None else in_force(picture, found)
+    return any(rule.fate or rule.connector or rule.tls or rule.scl is not None for rule in rules)
 
 
 def in_force(picture: Picture, read: Sequence[FlowRule]) -> Sequence[FlowRule]:
@@ -75,7 +95,18 @@ def in_force(picture: Picture, read: Sequence[FlowRule]) -> Sequence[FlowRule]:
             recipient_domains=one.recipient_domains,
         )
         place = min([rule.place, *later]) if later else rule.place
-        found.append(dataclasses.replace(rule, place=place, fate=one.fate, stops=one.stops, conditions=conditions))
+        found.append(
+            dataclasses.replace(
+                rule,
+                place=place,
+                fate=one.fate,
+                stops=one.stops,
+                scl=one.scl,
+                connector=one.connector,
+                tls=one.tls,
+                conditions=conditions,
+            )
+        )
     # A rule that has to come before another one has its place, and comes first.
     return sorted(found, key=lambda rule: (rule.place, caseless(rule.name) not in planned))
 
@@ -107,6 +138,12 @@ class _Verdict:
         missing = tuple(what for part in (conditions, exceptions) for what, met in part.items() if met is None)
         content = rule.conditions.others or rule.exceptions.others
         return cls(None if missing or content else True, missing, content)
+
+
+def _reached(rules: Sequence[FlowRule], number: int, picture: Picture, attempt: Attempt) -> _Verdict:
+    """Whether a rule acts, and the processing comes to it."""
+    rule = rules[number]
+    return _all_of([_Verdict.of(rule, picture, attempt), _passed(rules[:number], rule, picture, attempt)])
 
 
 def _all_of(verdicts: Sequence[_Verdict]) -> _Verdict:
@@ -199,20 +236,80 @@ def _from_inside(picture: Picture, attempt: Attempt) -> bool | None:
 # --- what follows ----------------------------------------------------------------------------------------------------
 
 
-def _decided(picture: Picture, attempt: Attempt, path: str, rule: FlowRule, verdict: _Verdict) -> Iterator[Decision]:
-    if verdict.acts is False:
-        return
-    reason = REASONS[rule.fate]
-    by = tuple(a for a, planned in picture.every(MailRule) if caseless(planned.name) == caseless(rule.name))
+def _planned(picture: Picture, rule: FlowRule) -> tuple[Address, ...]:
+    """The object of the plan that is the rule."""
+    return tuple(a for a, planned in picture.every(MailRule) if caseless(planned.name) == caseless(rule.name))
+
+
+def _decided(picture: Picture, attempt: Attempt, path: str, rule: FlowRule, verdict: _Verdict) -> Decision:
+    reason, by = REASONS[rule.fate], _planned(picture, rule)
     what = f'the transport rule "{rule.name}" {rule.fate} mail of {attempt.sender or "the null sender"}'
     code = f"550 {rule.code}" if rule.code else ""
     if attempt.hve:
         missing = (*verdict.missing, "whether transport rules act on mail of High Volume Email")
-        yield Decision(None, path, by, reason, "", what, missing, _EXCEPT)
-    elif verdict.acts:
-        yield refused(path, [Refusal(reason, code, what, by, _EXCEPT)])
-    elif verdict.content:
+        return Decision(None, path, by, reason, "", what, missing, _EXCEPT)
+    if verdict.acts:
+        return refused(path, [Refusal(reason, code, what, by, _EXCEPT)])
+    if verdict.content:
         mind = f'the transport rule "{rule.name}" {rule.fate} mail that meets its other conditions'
-        yield Decision(True, path, possible=(reason,), warning=mind)
-    else:
-        yield Decision(None, path, by, reason, "", what, verdict.missing, _EXCEPT)
+        return Decision(True, path, possible=(reason,), warning=mind)
+    return Decision(None, path, by, reason, "", what, verdict.missing, _EXCEPT)
+
+
+# --- what no source decides ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Concern:
+    """What a rule does besides, in words that follow its name; `missing` is what no source says about it."""
+
+    reason: str
+    does: str
+    missing: str = ""
+    hint: str = _EXCEPT
+
+
+def _concerns(
+    rules: Sequence[FlowRule], number: int, picture: Picture, attempt: Attempt, evidence: Evidence
+) -> Iterator[_Concern]:
+    """The SCL, the connector and the TLS of a rule.
+
+    An SCL of 5 to 9 is an input to filtering, not a final decision (New-TransportRule, -SetSCL); a lower one of a later
+    rule takes its place. Mail on which TLS is forced "must be delivered over a TLS encrypted channel"
+    (-RouteMessageOutboundRequireTls): whether the recipient's host offers it, no setting tells.
+    """
+    rule, sender = rules[number], attempt.sender or "the null sender"
+    if rule.marks_spam and not _lowered(rules, number, picture, attempt):
+        missing = _FILTERED_OUTSIDE if attempt.external else _FILTERED
+        yield _Concern(SPAM, f"marks mail of {sender} as spam (SCL {rule.scl})", missing)
+    if rule.connector and _is_disabled(rule.connector, picture, evidence):
+        does = f'gives mail of {sender} to the connector "{rule.connector}", which is disabled'
+        yield _Concern(CONNECTOR_DISABLED, does, _NOT_ROUTED, "enable the connector, or take it out of the rule")
+    if rule.tls and attempt.external:
+        does = f"delivers mail of {sender} over TLS only: a recipient whose host offers no TLS does not get it"
+        yield _Concern(TLS_DEMANDED, does)
+
+
+def _lowered(rules: Sequence[FlowRule], number: int, picture: Picture, attempt: Attempt) -> bool:
+    """Whether a later rule certainly sets an SCL that asks for no verdict."""
+    later = (n for n in range(number + 1, len(rules)) if rules[n].scl is not None)
+    return any(_reached(rules, n, picture, attempt).acts for n in later if not rules[n].marks_spam)
+
+
+def _is_disabled(name: str, picture: Picture, evidence: Evidence) -> bool:
+    """Whether a connector is known not to be in force: as the plan leaves it, else as it was read."""
+    kinds = {kind.name for kind in TYPES if Route in kind.contributes and MailRule not in kind.contributes}
+    declared = [c for a, c in picture.objects.items() if a.type in kinds and caseless(a.key) == caseless(name)]
+    if declared:
+        return not any(isinstance(word, Route) for words in declared for word in words)
+    enabled, _ = told(evidence, outbound_connector.REQUEST, outbound_connector.enabled)
+    return enabled is not None and caseless(name) not in enabled
+
+
+def _left_open(picture: Picture, path: str, rule: FlowRule, verdict: _Verdict, concern: _Concern) -> Decision:
+    what = f'the transport rule "{rule.name}" {concern.does}'
+    if verdict.content or not (verdict.missing or concern.missing):
+        mind = f"{what} (mail that meets its other conditions)" if verdict.content else what
+        return Decision(True, path, possible=(concern.reason,), warning=mind)
+    missing = (*verdict.missing, *([concern.missing] if concern.missing else []))
+    return Decision(None, path, _planned(picture, rule), concern.reason, "", what, missing, concern.hint)

@@ -157,11 +157,12 @@ class AddressFilter:
 
 @dataclass(frozen=True, slots=True)
 class MailRule:
-    """A transport rule that is in force, and keeps mail from its recipients or ends the processing of later rules.
+    """A transport rule that is in force, and decides what becomes of mail.
 
     `fate` is what it does to the mail (rejects, deletes, quarantines, redirects), "" for nothing; `stops` is
-    StopRuleProcessing. The conditions are those that a plan can write, of which an empty one is none; `before` are the
-    rules that it has to come before (New-TransportRule).
+    StopRuleProcessing. `scl` is SetSCL, None for none, `connector` the outbound connector that gets the mail, `tls`
+    that mail to the outside leaves over TLS only. The conditions are those that a plan can write, of which an empty one
+    is none; `before` are the rules that it has to come before (New-TransportRule).
     """
 
     name: str
@@ -172,12 +173,19 @@ class MailRule:
     networks: Scope = NONE
     recipient_domains: Scope = NONE
     before: Scope = NONE
+    scl: int | None = None
+    connector: str = ""
+    tls: bool = False
 
     def covers(self, other: MailRule) -> bool:
         """Whether it keeps back all mail that the other one keeps back, as far as these conditions say."""
+        return bool(self.fate) and self.spans(other)
+
+    def spans(self, other: MailRule) -> bool:
+        """Whether it acts on all mail that the other one acts on, as far as these conditions say."""
         names = ("senders", "sender_domains", "networks", "recipient_domains")
         pairs = ((getattr(self, name), getattr(other, name)) for name in names)
-        return bool(self.fate) and all(not own or (its and its <= own) for own, its in pairs)
+        return all(not own or (its and its <= own) for own, its in pairs)
 
 
 @dataclass(frozen=True, slots=True)

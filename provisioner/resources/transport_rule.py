@@ -162,6 +162,12 @@ class TransportRule:
         Text(str.strip, 'name, `""` for none'),
         "Outbound connector that gets the mail.",
     )
+    route_message_outbound_require_tls: bool | None = column(
+        "RouteMessageOutboundRequireTls",
+        BOOLEAN,
+        "Deliver the mail to recipients outside over TLS only.",
+        default=False,
+    )
     stop_rule_processing: bool | None = column("StopRuleProcessing", BOOLEAN, "Look at no further rule.", default=False)
     comment: str | None = column("Comments", Text(_comment, "your text"), "Your note.", default="")
     before: frozenset[str] | None = None
@@ -173,7 +179,10 @@ class TransportRule:
 
 
 _CONDITIONS = ("senders", "sender_domains", "sender_ip_ranges", "recipient_domains")
-_ACTIONS = ("set_header_name", "set_scl", "route_message_outbound_connector", "stop_rule_processing")
+_ACTIONS = (
+    "set_header_name", "set_scl", "route_message_outbound_connector", "route_message_outbound_require_tls",
+    "stop_rule_processing",
+)  # fmt: skip
 _COLUMNS = fields.wire_names(TransportRule) - {"Enabled"} | {
     "Name", "Identity", "Guid", "State", "Priority", "Conditions", "Actions", "Exceptions", *rows.OF_FATES
 }  # fmt: skip
@@ -238,6 +247,7 @@ class TransportRuleType(BaseType):
         Rule(
             "TRANSPORT-RULE-EVERY-MESSAGE", Severity.ERROR, "apply", "A transport rule begins to act on every message."
         ),
+        Rule("TRANSPORT-RULE-SPAM", Severity.ERROR, "apply", "A transport rule begins to mark mail as spam."),
         Rule("TRANSPORT-RULE-ROUTE", Severity.ERROR, "apply", "A transport rule begins to give mail to a connector."),
     )
 
@@ -462,9 +472,23 @@ def _contributions(spec: TransportRule) -> Iterator[Contribution]:
     if spec.route_message_outbound_connector:
         mail = spec.recipient_domains or frozenset({f'mail of the rule "{spec.name}"'})
         yield Route(mail, frozenset({spec.route_message_outbound_connector}))
-    if spec.fate or spec.stop_rule_processing:
-        scopes = (spec.senders, spec.sender_domains, spec.sender_ip_ranges, spec.recipient_domains, spec.before)
-        yield MailRule(spec.name, spec.fate or "", bool(spec.stop_rule_processing), *(s or NONE for s in scopes))
+    scl = spec.set_scl if isinstance(spec.set_scl, int) else None
+    connector, tls = spec.route_message_outbound_connector or "", bool(spec.route_message_outbound_require_tls)
+    stops = bool(spec.stop_rule_processing)
+    if spec.fate or stops or scl is not None or connector or tls:
+        yield MailRule(
+            spec.name,
+            spec.fate or "",
+            stops,
+            spec.senders or NONE,
+            spec.sender_domains or NONE,
+            spec.sender_ip_ranges or NONE,
+            spec.recipient_domains or NONE,
+            spec.before or NONE,
+            scl,
+            connector,
+            tls,
+        )
 
 
 def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:
@@ -476,6 +500,9 @@ def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guar
         summary = f"mail from {listed(_mail(after))} asks to skip spam filtering{forged}"
         hint = "limit it by sender_ip_ranges, or declare an inbound connector for the addresses"
         yield Guard("TRANSPORT-RULE-BYPASS", summary, hint)
+    if _asks_for_spam(after) and (wider or (was and not _asks_for_spam(was))):
+        summary = f"mail from {listed(_mail(after))} is marked as spam: it may end in Junk Email or quarantine"
+        yield Guard("TRANSPORT-RULE-SPAM", summary, "make sure that no device or application sends this mail")
     connector = after.route_message_outbound_connector
     if connector and (wider or (was and was.route_message_outbound_connector != connector)):
         summary = f'mail of the rule is given to the connector "{connector}", whatever its recipients'
@@ -488,6 +515,11 @@ def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guar
             summary,
             "write senders, sender_domains, sender_ip_ranges or recipient_domains",
         )
+
+
+def _asks_for_spam(rule: TransportRule) -> bool:
+    """Whether it sets an SCL of 5 to 9: each asks for a verdict of spam (New-TransportRule, -SetSCL)."""
+    return isinstance(rule.set_scl, int) and rule.set_scl >= rows.LOWEST_OF_SPAM
 
 
 def _widened(before: frozenset[str] | None, after: frozenset[str] | None) -> bool:

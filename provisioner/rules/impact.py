@@ -16,7 +16,7 @@ from provisioner.diagnostics import Location
 from provisioner.mailflow.applications import NO_CONSENT
 from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
-from provisioner.mailflow.flow_rules import OF_RULES, keeps_back, of_rules
+from provisioner.mailflow.flow_rules import NOT_SOURCED, OF_RULES, matters, of_rules
 from provisioner.mailflow.lists import told
 from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType, request_key
 from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
@@ -240,7 +240,7 @@ def _kept_back(outlook: Outlook) -> Iterator[Finding]:
     if devices and doubt and (why := why_unread(answer)):
         what = "whether a transport rule keeps the mail of the devices from its recipients"
         yield not_decided("TRANSPORT-RULE-DEVICE", what, "Get-TransportRule", why, devices[0].location)
-    if not any(keeps_back(picture, evidence) for picture in (outlook.before, outlook.after)):
+    if not any(matters(picture, evidence) for picture in (outlook.before, outlook.after)):
         return
     found: dict[Decision, list[Device]] = {}
     for device in devices:
@@ -266,8 +266,11 @@ def _by_rules(picture: Picture, attempt: Attempt, outlook: Outlook) -> Mapping[s
 def _rule_finding(decision: Decision, devices: Sequence[Device]) -> Finding:
     rule = RULES["TRANSPORT-RULE-DEVICE"]
     summary = f"{_listed(devices)}: {decision.sentence}"
-    if decision.allowed is None:
-        summary = f"{_listed(devices)}: it is not certain that {decision.sentence}: {' and '.join(decision.missing)}"
+    missing = " and ".join(decision.missing)
+    if decision.allowed is None and NOT_SOURCED.issuperset(decision.missing):
+        summary += f"; {missing} is not certain"
+    elif decision.allowed is None:
+        summary = f"{_listed(devices)}: it is not certain that {decision.sentence}: {missing}"
     return Finding(rule.id, rule.severity, summary, decision.hint, location=devices[0].location)
 
 

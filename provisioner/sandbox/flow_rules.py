@@ -5,6 +5,11 @@ of its exceptions (Learn, "Mail flow rules"). StopRuleProcessing ends the proces
 A rejected message is taken first and comes back to its sender with 5.7.1, or with RejectMessageEnhancedStatusCode
 (New-TransportRule).
 
+SetSCL submits a value to filtering and decides nothing (New-TransportRule, 2026); here filtering follows the last one,
+as the older page on rules says ("Use mail flow rules to set the spam confidence level"): 5 to 9 lead to Junk Email, -1
+keeps mail out of it. Whether a disabled connector still gets mail, or whether a recipient's host offers the TLS that a
+rule demands, nothing says: the mail is delivered, and `undecided` names these cases.
+
 FromScope: no source says what mail of a connector or of a device in the name of an accepted domain counts as. Here it
 is from inside where a connector of type OnPremises knows its source.
 """
@@ -47,21 +52,61 @@ def fate(tenant: Tenant, message: Message) -> tuple[str, str]:
 
 def fates(tenant: Tenant, message: Message) -> Iterator[tuple[str, str]]:
     """Every rule that keeps a message from its recipient, until one stops the processing."""
+    for row in _acting(tenant, message):
+        if _rejects(row):
+            yield REJECTED, f"550 {row.get('RejectMessageEnhancedStatusCode') or '5.7.1'} {_REJECTED_WITH}"
+        elif row.get("DeleteMessage") is True:
+            yield DELETED, ""
+        else:
+            if row.get("Quarantine") is True:
+                yield QUARANTINED, ""
+            if row.get("RedirectMessageTo"):
+                yield REDIRECTED, ""
+
+
+def scl(tenant: Tenant, message: Message) -> int | None:
+    """The spam confidence level that rules set, the last of them counting; None where none does."""
+    levels = [int(row["SetSCL"]) for row in _leading(tenant, message) if row.get("SetSCL") is not None]
+    return levels[-1] if levels else None
+
+
+MARKED, CONNECTOR_DISABLED, TLS_DEMANDED = "marked as spam", "given to a disabled connector", "TLS demanded"
+LOWEST_OF_SPAM = 5
+
+
+def undecided(tenant: Tenant, message: Message) -> Iterator[str]:
+    """What rules do to a message of which no source, and no setting of the tenant, says whether it arrives."""
+    level = scl(tenant, message)
+    if level is not None and level >= LOWEST_OF_SPAM:
+        yield MARKED
+    outside = accepted(tenant, domain_of(message.recipient)) is None
+    connectors = tenant.visible("OutboundConnector")
+    enabled = {str(row.get("Name")).lower() for row in connectors if row.get("Enabled") is True}
+    for row in _leading(tenant, message):
+        connector = str(row.get("RouteMessageOutboundConnector") or "").lower()
+        if connector and connector not in enabled:
+            yield CONNECTOR_DISABLED
+        if row.get("RouteMessageOutboundRequireTls") is True and outside:
+            yield TLS_DEMANDED
+
+
+def _acting(tenant: Tenant, message: Message) -> Iterator[Row]:
+    """The rules that act on a message, in their order, until one ends the processing."""
     for row in sorted(tenant.visible("TransportRule"), key=lambda row: int(row.get("Priority") or 0)):
         if row.get("State") != "Enabled" or row.get("Mode") != "Enforce" or not _acts_on(tenant, row, message):
             continue
-        if row.get("RejectMessageReasonText") or row.get("RejectMessageEnhancedStatusCode"):
-            yield REJECTED, f"550 {row.get('RejectMessageEnhancedStatusCode') or '5.7.1'} {_REJECTED_WITH}"
+        yield row
+        if _rejects(row) or row.get("DeleteMessage") is True or row.get("StopRuleProcessing") is True:
             return
-        if row.get("DeleteMessage") is True:
-            yield DELETED, ""
-            return
-        if row.get("Quarantine") is True:
-            yield QUARANTINED, ""
-        if row.get("RedirectMessageTo"):
-            yield REDIRECTED, ""
-        if row.get("StopRuleProcessing") is True:
-            return
+
+
+def _leading(tenant: Tenant, message: Message) -> Iterator[Row]:
+    """Those of them that leave the message to its recipients."""
+    return (row for row in _acting(tenant, message) if not _rejects(row) and row.get("DeleteMessage") is not True)
+
+
+def _rejects(row: Row) -> bool:
+    return bool(row.get("RejectMessageReasonText") or row.get("RejectMessageEnhancedStatusCode"))
 
 
 def _acts_on(tenant: Tenant, row: Row, message: Message) -> bool:

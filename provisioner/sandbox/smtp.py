@@ -14,7 +14,7 @@ import email
 import email.policy
 import ssl
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from provisioner.sandbox.message_traces import Taken, record
@@ -23,6 +23,8 @@ from provisioner.sandbox.smtp_protocol import Server
 from provisioner.sandbox.submission_rules import Lockout, MessageRate
 
 if TYPE_CHECKING:
+    from email.message import EmailMessage
+
     from aiosmtpd.smtp import Session
 
     from provisioner.sandbox.faults import Faults
@@ -99,11 +101,13 @@ class SmtpFront:
         authentication: str = "",
         login: str = "",
         reasons: Mapping[str, str] | None = None,
+        undecided: Sequence[str] = (),
         results: str = "",
     ) -> None:
         """Keep a message, and its trace; it is there from `due` on. `connector` is the one that took it, if any.
 
-        `reasons` has the notice about each recipient that the message comes back for.
+        `reasons` has the notice about each recipient that the message comes back for. `undecided` is what of this no
+        source decides.
         """
         message = email.message_from_bytes(content, policy=email.policy.default)
         tls = (session.ssl or {}).get("ssl_object")
@@ -131,10 +135,18 @@ class SmtpFront:
             "source": self.source(session),
             "mail_from": sender,
             "recipients": folders,
-            "subject": str(message.get("Subject", "")),
-            "from": str(message.get("From", "")),
-            "content": content.decode("utf-8", "replace"),
+            "undecided": list(undecided),
+            **_shown(message, content),
         })  # fmt: skip
+
+
+def _shown(message: EmailMessage, content: bytes) -> dict[str, str]:
+    """What the list of mail shows of the message itself."""
+    return {
+        "subject": str(message.get("Subject", "")),
+        "from": str(message.get("From", "")),
+        "content": content.decode("utf-8", "replace"),
+    }
 
 
 def _context(files: ListenerFiles, *, clients: bool = False) -> ssl.SSLContext:

@@ -101,11 +101,23 @@ class _Port:
         reasons = {}
         for recipient in envelope.rcpt_tos:
             message = flow_rules.Message(str(envelope.mail_from), _author(envelope), recipient, source)
+            level = flow_rules.scl(self._front.tenant, message)
+            if level is not None and folders[recipient] in ("inbox", "junk"):
+                folders[recipient] = _filtered(level, folders[recipient])
             what, notice = flow_rules.fate(self._front.tenant, message)
             if what:
                 folders[recipient] = flow_rules.FOLDERS[what]
                 reasons[recipient] = notice
         return reasons
+
+    def _undecided(self, envelope: Envelope, source: Source | None = None) -> list[str]:
+        """What no source says about a message: the sandbox decides it in one way, and says that it did."""
+        messages = (
+            flow_rules.Message(str(envelope.mail_from), _author(envelope), recipient, source)
+            for recipient in envelope.rcpt_tos
+        )
+        found = (what for message in messages for what in flow_rules.undecided(self._front.tenant, message))
+        return list(dict.fromkeys(found))
 
     def _said(self, verb: str, answer: str, caller: str) -> str:
         self._front.log(verb, self.name, answer, caller)
@@ -228,6 +240,7 @@ class Submission(_Port):
             authentication=self._authentication,
             login=self._mailbox,
             reasons=reasons,
+            undecided=self._undecided(envelope),
             results=authentication_results.of_tenant(_author(envelope) or self._user),
         )
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
@@ -368,6 +381,7 @@ class Exchange(_Port):
             folders,
             connector=taker,
             reasons=reasons,
+            undecided=self._undecided(envelope, source),
             results=results,
         )
         answer = (
@@ -376,6 +390,13 @@ class Exchange(_Port):
             "Queued mail for delivery"
         )
         return self._said("DATA", answer, source.ip)
+
+
+def _filtered(level: int, folder: str) -> str:
+    """Where filtering puts a message by the spam confidence level of a rule; 0 to 4 leave it where it is."""
+    if level >= flow_rules.LOWEST_OF_SPAM:
+        return "junk"
+    return "inbox" if level < 0 else folder
 
 
 def _content(envelope: Envelope) -> bytes:

@@ -412,6 +412,8 @@ def _of_settings() -> Iterator[World]:
                  "recipient_limit_per_day": 100}}}, "OUTBOUND-SPAM-FORWARD", "OUTBOUND-SPAM-LIMIT")  # fmt: skip
     bypass = {"senders": ["scan@contoso.com"], "set_scl": -1}
     yield _world("past the filter", {"transport_rules": {"Scanners": bypass}}, "TRANSPORT-RULE-BYPASS")
+    spam = {"senders": ["news@contoso.com"], "set_scl": 9}
+    yield _world("marked as spam", {"transport_rules": {"News": spam}}, "TRANSPORT-RULE-SPAM")
     signed = {"sender_domains": ["contoso.com"], "route_message_outbound_connector": "to-signatures"}
     out = {"type": "on_premises", "is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]}
     yield _world("routed", {"transport_rules": {"Signatures": signed}, "outbound_connectors": {"to-signatures": out}},

@@ -21,6 +21,7 @@ from provisioner import engine
 from provisioner.mailflow import Attempt, Decision, decide, outbound_policies
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.asking import sign_in_questions
+from provisioner.mailflow.flow_rules import NOT_SOURCED
 from provisioner.model import Address, Observed, Unknown
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
@@ -28,6 +29,7 @@ from provisioner.resources.rows import (
     connection_filter,
     membership,
     organization_config,
+    outbound_connector,
     role_assignment,
     transport_rule,
 )
@@ -76,6 +78,8 @@ REASONS = {
     **rules_and_limits.REASONS,
 }
 ALL = frozenset(reason for reasons in REASONS.values() for reason in reasons)
+OPEN = frozenset(rules_and_limits.OPEN.values())
+"""What no source decides, and both sides name where it comes up."""
 
 # What leaves a decision open although everything was read: no source decides, or nothing that can be read tells.
 UNDECIDED = (
@@ -114,6 +118,10 @@ class Case:
         if not attempt.external and mail_rules.quarantined(tenant, attempt.sender):
             yield "quarantine"
         yield from rules_and_limits.refusals(tenant, attempt, self.source, self.recipient)
+
+    def undecided(self) -> frozenset[str]:
+        """What the sandbox answers although no source decides it."""
+        return frozenset(rules_and_limits.undecided(self.tenant, self.attempt, self.source, self.recipient))
 
     def reasons(self) -> frozenset[str]:
         """The reasons of ours that the sandbox's refusals can stand for."""
@@ -349,6 +357,7 @@ _EVIDENCE = (
     allow_block_list.REQUEST,
     organization_config.REQUEST,
     transport_rule.REQUEST,
+    outbound_connector.REQUEST,
     *outbound_policies.QUESTIONS,
 )
 
@@ -428,6 +437,25 @@ def disagreement(found: Decision, reasons: frozenset[str], *, whole: bool) -> st
     return ""
 
 
+def disagreement_about_open(found: Decision, undecided: frozenset[str], *, whole: bool) -> str:
+    """What is wrong with what a decision leaves open, where the sandbox names what no source decides; "" for nothing.
+
+    Where the decision lacks nothing else, it knows the situation as well as the sandbox does. A refusal does not tell
+    what it lacks.
+    """
+    ours = found.doubtful & OPEN
+    if undecided - ours and found.reason not in _ALONE:
+        return f"undecided there and not known here: {sorted(undecided - ours)}"
+    known = whole and found.allowed is not False and NOT_SOURCED.issuperset(found.missing)
+    if known and ours - undecided:
+        return f"undecided here and not there: {sorted(ours - undecided)}"
+    return ""
+
+
+_ALONE = frozenset({"no_mailbox", "no_hve_account"})
+"""Refusals after which nothing else is looked at."""
+
+
 def of_one_token(found: Decision, reasons: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
     """What each is certain of, without what one answer stands for: a token that lacks anything is refused alike.
 
@@ -448,6 +476,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     paths: Counter[str] = field(default_factory=Counter)
     open: Counter[str] = field(default_factory=Counter)
+    undecided: Counter[str] = field(default_factory=Counter)
     withheld_open: int = 0
     withheld: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -458,8 +487,8 @@ class Tally:
 
     def compare(self, case: Case, observed: Observed, *, whole: bool) -> None:
         """One attempt, decided by both."""
-        found, reasons = decision_of(observed, case.attempt), case.reasons()
-        wrong = disagreement(found, reasons, whole=whole)
+        found, reasons, undecided = decision_of(observed, case.attempt), case.reasons(), case.undecided()
+        wrong = disagreement(found, reasons, whole=whole) or disagreement_about_open(found, undecided, whole=whole)
         if wrong:
             self.wrong.append(f"{wrong}\n  {case.attempt}\n  {found}\n  {sorted(reasons)}")
         if not whole:
@@ -468,6 +497,7 @@ class Tally:
             return
         self.paths[f"{found.path}: {_WORDS[found.allowed]}"] += 1
         self.reasons.update(found.certain)
+        self.undecided.update(undecided)
         if found.allowed is None:
             self.open[next((w for w in UNDECIDED for m in found.missing if w in m), "another")] += 1
 
@@ -479,6 +509,8 @@ class Tally:
         lines += [f"  {count:6,}  open: {name}" for name, count in self.open.most_common()]
         lines += ["Reasons, certain:"]
         lines += [f"  {self.reasons[name]:6,}  {name}" for name in sorted(ALL)]
+        lines += ["Named as undecided by both:"]
+        lines += [f"  {self.undecided[name]:6,}  {name}" for name in sorted(OPEN)]
         part = 100 * self.withheld_open / max(1, self.withheld)
         lines += [f"{self.withheld:,} attempts with one fact withheld, {part:.1f} % open"]
         return [*lines, f"{len(self.wrong):,} disagreements", *self.wrong[:5]]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioner.mailflow import Attempt
-from provisioner.mailflow.flow_rules import OF_RULES
+from provisioner.mailflow.flow_rules import CONNECTOR_DISABLED, NOT_SOURCED, OF_RULES, SPAM, TLS_DEMANDED
 from provisioner.sandbox import flow_rules
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.seed import load_seed
@@ -22,7 +22,15 @@ REASONS = {
         flow_rules.REDIRECTED: "rule_redirects",
     }.items()
 } | {"550 5.1.8": ("outbound_limit",)}
+OPEN = {
+    flow_rules.MARKED: SPAM,
+    flow_rules.CONNECTOR_DISABLED: CONNECTOR_DISABLED,
+    flow_rules.TLS_DEMANDED: TLS_DEMANDED,
+}
+"""What no source decides, by the sandbox's words."""
+
 UNDECIDED = (
+    *NOT_SOURCED,
     "which address of the mailbox the rule looks at",
     "the address that the mail comes from (SenderIpRanges)",
     "the recipient's domain",
@@ -38,6 +46,15 @@ _FATES: tuple[dict[str, Any], ...] = (
     {"RedirectMessageTo": ["desk@contoso.com"]},
     {"SetHeaderName": "X-Seen", "SetHeaderValue": "yes", "StopRuleProcessing": True},
 )
+_MORE: tuple[dict[str, Any], ...] = (
+    {"SetSCL": 9},
+    {"SetSCL": 5},
+    {"SetSCL": -1},
+    {"RouteMessageOutboundConnector": "On"},
+    {"RouteMessageOutboundConnector": "off", "RouteMessageOutboundRequireTls": True},
+    {"RouteMessageOutboundRequireTls": True, "StopRuleProcessing": True},
+)
+"""What decides nothing alone, or leads mail elsewhere."""
 
 
 def equip(choose: random.Random, tenant: Tenant) -> None:
@@ -48,10 +65,12 @@ def equip(choose: random.Random, tenant: Tenant) -> None:
             "HostedOutboundSpamFilterRule": [_scope(choose, n) for n in range(choose.choice((0, 1, 2)))],
         }
         tenant.merge(load_seed({"sandbox": 1, "objects": limits}))
-    if choose.random() < 0.5:
+    if choose.random() < 0.25:
         return
     rules = [_rule(choose, n) for n in range(choose.choice((1, 1, 2, 3)))]
-    tenant.merge(load_seed({"sandbox": 1, "objects": {"TransportRule": rules}}))
+    connectors = [{"Name": name, "Enabled": name == "On", "UseMXRecord": True} for name in ("On", "Off")]
+    objects = {"TransportRule": rules, "OutboundConnector": connectors}
+    tenant.merge(load_seed({"sandbox": 1, "objects": objects}))
 
 
 def _policy(choose: random.Random, name: str) -> dict[str, Any]:
@@ -90,7 +109,7 @@ def _rule(choose: random.Random, n: int) -> dict[str, Any]:
         "SenderAddressLocation": choose.choice(("Header", "Envelope", "HeaderOrEnvelope")),
         **predicates,
         **exceptions,
-        **choose.choice(_FATES),
+        **choose.choice(_FATES if choose.random() < 0.6 else _MORE),
     }
 
 
@@ -110,10 +129,20 @@ def refusals(tenant: Tenant, attempt: Attempt, source: Source, recipient: str) -
     """What the sandbox's rules do to a message."""
     if attempt.authentication and not attempt.sender:
         return
-    known = None if attempt.authentication else source
-    message = flow_rules.Message(attempt.sender, attempt.sender, recipient, known)
-    for what, _ in flow_rules.fates(tenant, message):
+    for what, _ in flow_rules.fates(tenant, _message(attempt, source, recipient)):
         yield f"rule: {what}"
+
+
+def undecided(tenant: Tenant, attempt: Attempt, source: Source, recipient: str) -> Iterator[str]:
+    """What the sandbox says that no source decides about a message, in our words."""
+    if attempt.authentication and not attempt.sender:
+        return
+    yield from (OPEN[what] for what in flow_rules.undecided(tenant, _message(attempt, source, recipient)))
+
+
+def _message(attempt: Attempt, source: Source, recipient: str) -> flow_rules.Message:
+    known = None if attempt.authentication else source
+    return flow_rules.Message(attempt.sender, attempt.sender, recipient, known)
 
 
 def of_one_rule(certain: frozenset[str], doubtful: frozenset[str], reasons: frozenset[str]) -> frozenset[str]:

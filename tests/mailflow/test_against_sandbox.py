@@ -10,6 +10,7 @@ import pytest
 from provisioner.mailflow import Decision
 from tests.generated import share
 from tests.mailflow.comparing import ALL, disagreement, reasons_of, tally
+from tests.mailflow.comparing import OPEN as OPEN_ONES
 
 TENANTS = range(2_000)
 
@@ -20,6 +21,7 @@ def test_both_decide_alike_wherever_a_source_decides() -> None:
     assert not found.wrong, "\n".join(found.wrong[:3])
     if len(seeds) == len(TENANTS):  # of a few tenants, drawn by chance, neither need hold
         assert min(found.reasons[name] for name in ALL) >= 100, found.report()
+        assert min(found.undecided[name] for name in OPEN_ONES) >= 100, found.report()
         assert found.open.total() <= 0.08 * found.compared, found.report()
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from provisioner.mailflow import Attempt, Decision, compared, decide
-from provisioner.mailflow.flow_rules import may_act_on
+from provisioner.mailflow.flow_rules import OF_OPEN_RULES, may_act_on
 from provisioner.model import Address, Answer, Effect, Unknown, request_key
-from provisioner.model.picture import Acceptance, MailRule, Picture, Rejection, Relay
-from provisioner.resources.rows import transport_rule
+from provisioner.model.picture import Acceptance, MailRule, Picture, Rejection, Relay, Route
+from provisioner.resources.rows import outbound_connector, transport_rule
 
 KEY = request_key(transport_rule.REQUEST)
 DIRECT = Attempt("scan@contoso.com", external=False, network="198.51.100.5/32")
@@ -161,3 +161,83 @@ def test_a_rule_that_keeps_back_more_mail_closes_and_one_that_keeps_back_less_op
     assert compared((narrow,), (wide,)) == compared((), (narrow,)) == {Effect.CLOSES}
     assert compared((wide,), (narrow,)) == compared((narrow,), ()) == {Effect.OPENS}
     assert not compared((), (MailRule("Stop", stops=True),))
+
+
+# --- what no source decides ------------------------------------------------------------------------------------------
+
+OUTSIDE = Attempt("scan@contoso.com", external=True, network="198.51.100.5/32")
+RELAYING: dict[Address, Any] = {
+    Address("inbound_connector", "hq"): (Relay(frozenset({"198.51.100.0/28"}), clear_text=True),)
+}
+
+
+def open_ones(*rows: dict[str, Any], attempt: Attempt = DIRECT, **more: Any) -> tuple[bool | None, set[str]]:
+    found = decided(*rows, attempt=attempt, **more)
+    return found.allowed, set(found.doubtful & OF_OPEN_RULES)
+
+
+@pytest.mark.parametrize(("scl", "spam"), [(-1, False), (0, False), (4, False), (5, True), ("9", True), (None, False)])
+def test_an_scl_that_asks_for_a_verdict_of_spam_is_an_input_to_filtering(scl: object, spam: bool) -> None:
+    """New-TransportRule, -SetSCL (2026): "an input to filtering, not a final decision"."""
+    row = rule(**NEUTRAL, SetSCL=scl)
+    assert open_ones(row) == ((None, {"rule_marks_spam"}) if spam else (True, set()))
+    if spam:
+        found = decided(row)
+        assert found.sentence == f'the transport rule "No" marks mail of scan@contoso.com as spam (SCL {scl})'
+        assert found.missing == ("whether filtering follows the SCL of a rule (by default to Junk Email)",)
+
+
+def test_the_last_scl_counts_and_a_lost_message_has_none() -> None:
+    spam, fair = (rule(**NEUTRAL, SetSCL=level) for level in (9, -1))
+    assert open_ones(spam, {**fair, "Name": "Later", "Priority": 2}) == (True, set())
+    assert open_ones(spam, {**fair, "Name": "Earlier", "Priority": 0}) == (None, {"rule_marks_spam"})
+    assert open_ones(spam, {**rule(SetSCL=1, From=["x@contoso.com"], **NEUTRAL), "Name": "Others", "Priority": 2}) == (
+        None,
+        {"rule_marks_spam"},
+    )
+    assert open_ones(rule(SetSCL=9)) == (False, set()), "a rejected message is filtered no more"
+    assert open_ones(rule(SetSCL=9, Conditions=["SubjectContainsWordsPredicate"], **NEUTRAL)) == (
+        True,
+        {"rule_marks_spam"},
+    )
+
+
+def test_mail_that_leaves_with_an_scl_is_open_for_another_reason() -> None:
+    found = decided(rule(**NEUTRAL, SetSCL=9), attempt=OUTSIDE, objects=RELAYING)
+    assert (found.allowed, found.missing) == (
+        None,
+        ("whether the SCL of a rule counts for mail that leaves the tenant",),
+    )
+
+
+def test_a_rule_that_demands_tls_is_a_warning_for_mail_that_leaves() -> None:
+    row = rule(**NEUTRAL, RouteMessageOutboundRequireTls=True)
+    assert open_ones(row) == (True, set())
+    found = decided(row, attempt=OUTSIDE, objects=RELAYING)
+    assert (found.allowed, found.possible) == (True, ("rule_demands_tls",))
+    assert "over TLS only: a recipient whose host offers no TLS does not get it" in found.warning
+
+
+def test_mail_that_is_given_to_a_disabled_connector_is_open() -> None:
+    row = rule(**NEUTRAL, RouteMessageOutboundConnector="Out")
+    listed = {request_key(outbound_connector.REQUEST): Answer(({"Name": "out", "Enabled": False},))}
+    there = {KEY: Answer((row,)), **listed}
+    found = decide(Picture(TENANT), DIRECT, there)
+    assert (found.allowed, found.reason) == (None, "rule_connector_disabled")
+    on = {request_key(outbound_connector.REQUEST): Answer(({"Name": "OUT", "Enabled": True},))}
+    assert decide(Picture(TENANT), DIRECT, {**there, **on}).allowed is True
+    assert decided(row).allowed is True, "nobody asked for the connectors"
+
+
+@pytest.mark.parametrize(("words", "reason"), [((), "rule_connector_disabled"), ((Route(hosts=frozenset({"h"})),), "")])
+def test_a_connector_counts_as_the_plan_leaves_it(words: Any, reason: str) -> None:
+    row = rule(**NEUTRAL, RouteMessageOutboundConnector="out")
+    assert decided(row, objects={Address("outbound_connector", "Out"): words}).reason == reason
+
+
+def test_demanding_tls_closes_and_demanding_it_no_more_opens() -> None:
+    bank = frozenset({"bank.example"})
+    demands = MailRule("TLS", recipient_domains=bank, tls=True)
+    assert compared((), (demands,)) == {Effect.CLOSES}
+    assert compared((demands,), (dataclasses.replace(demands, tls=False),)) == {Effect.OPENS}
+    assert not compared((demands,), (dataclasses.replace(demands, scl=9),)), "spam is a guard, and no refusal"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from provisioner.model import Absent, Address, Links, Ref, Unknown
-from provisioner.model.picture import Privilege, Route
+from provisioner.model.picture import MailRule, Privilege, Route
 from provisioner.resources.transport_rule import TransportRuleType
 from tests.resources.recorded import answer, declared, mistakes, sent
 
@@ -178,7 +178,10 @@ def test_a_rule_is_switched_on_last_and_off_first() -> None:
         ({"set_scl": -1, "enabled": False}, {"set_scl": -1}, ["TRANSPORT-RULE-BYPASS"]),
         ({}, {"set_scl": -1, "enabled": False}, []),
         ({}, {"set_scl": -1, "mode": "audit"}, []),
-        ({}, {"set_scl": 5}, []),
+        ({}, {"set_scl": 5}, ["TRANSPORT-RULE-SPAM"]),
+        ({"set_scl": 9}, {"set_scl": 5}, []),
+        ({"set_scl": 9}, {"set_scl": 9, "sender_ip_ranges": frozenset({"192.0.2.0/24"})}, ["TRANSPORT-RULE-SPAM"]),
+        ({}, {"set_scl": 4}, []),
         ({}, {"route_message_outbound_connector": "out"}, ["TRANSPORT-RULE-ROUTE"]),
         ({}, {"sender_ip_ranges": frozenset()}, ["TRANSPORT-RULE-EVERY-MESSAGE"]),
         ({}, {"set_header_value": "no"}, []),
@@ -197,6 +200,8 @@ def test_what_a_rule_does_to_mail() -> None:
     assert KIND.contribution(there) == (
         Privilege("set_scl", frozenset({"203.0.113.10/32"})),
         Route(frozenset({'mail of the rule "Mark"'}), frozenset({"out"})),
+        MailRule("Mark", networks=frozenset({"203.0.113.10/32"}), scl=-1, connector="out"),
     )
+    assert live(RouteMessageOutboundRequireTls=True).route_message_outbound_require_tls is True
     assert KIND.contribution(dataclasses.replace(there, enabled=False)) == KIND.contribution(live()) == ()
     assert KIND.in_force(there, dataclasses.replace(there, enabled=False))

@@ -6,7 +6,20 @@ from typing import Any
 
 import pytest
 
-from provisioner.sandbox.flow_rules import DELETED, QUARANTINED, REDIRECTED, REJECTED, Message, fate, fates
+from provisioner.sandbox.flow_rules import (
+    CONNECTOR_DISABLED,
+    DELETED,
+    MARKED,
+    QUARANTINED,
+    REDIRECTED,
+    REJECTED,
+    TLS_DEMANDED,
+    Message,
+    fate,
+    fates,
+    scl,
+    undecided,
+)
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
@@ -76,3 +89,27 @@ def test_who_signed_in_or_comes_through_a_connector_is_inside() -> None:
     assert fate(tenant(outside), MESSAGE)[0] == REJECTED
     assert fate(tenant(outside, InboundConnector=[connector]), MESSAGE)[0] == ""
     assert fate(tenant(outside), Message(SCAN, SCAN, OUTSIDE))[0] == ""
+
+
+def test_the_last_scl_counts() -> None:
+    assert scl(tenant({"SetSCL": 9}, {"SetSCL": -1}), MESSAGE) == -1
+    assert scl(tenant({"SetSCL": 9, "StopRuleProcessing": True}, {"SetSCL": -1}), MESSAGE) == 9
+    assert scl(tenant({"SetSCL": 9, **REJECTS}), MESSAGE) is None
+    assert scl(tenant(), MESSAGE) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "message", "what"),
+    [
+        ({"SetSCL": 5}, MESSAGE, [MARKED]),
+        ({"SetSCL": 4}, MESSAGE, []),
+        ({"RouteMessageOutboundConnector": "Off"}, MESSAGE, [CONNECTOR_DISABLED]),
+        ({"RouteMessageOutboundConnector": "on"}, MESSAGE, []),
+        ({"RouteMessageOutboundRequireTls": True}, MESSAGE, []),
+        ({"RouteMessageOutboundRequireTls": True}, Message(SCAN, SCAN, OUTSIDE), [TLS_DEMANDED]),
+    ],
+    ids=str,
+)
+def test_what_no_source_decides_is_named(rule: dict[str, Any], message: Message, what: list[str]) -> None:
+    connectors = [{"Name": "On", "Enabled": True}, {"Name": "off", "Enabled": False}]
+    assert list(undecided(tenant(rule, OutboundConnector=connectors), message)) == what

@@ -1,4 +1,4 @@
-"""Get-TransportRule: the rules that keep mail from its recipients, and for which mail they do.
+"""Get-TransportRule: the rules that keep mail from its recipients or lead it elsewhere, and for which mail they do.
 
 A rule acts where it is enabled and enforced, all its conditions are met and none of its exceptions is; one with
 StopRuleProcessing ends the processing of a message (Learn, "Mail flow rules in Exchange Online"). Read are conditions
@@ -28,8 +28,10 @@ _FATES = {
 _PREDICATES = ("From", "SenderDomainIs", "SenderIpRanges", "RecipientDomainIs", "FromScope", "SentToScope")
 _EXCEPT = "ExceptIf"
 OF_FATES = frozenset(_FATES)
+_SCL, CONNECTOR, _TLS = "SetSCL", "RouteMessageOutboundConnector", "RouteMessageOutboundRequireTls"
 COLUMNS = frozenset({
-    "Name", "State", "Mode", "Priority", "StopRuleProcessing", "Conditions", "Exceptions", *OF_FATES, *_PREDICATES,
+    "Name", "State", "Mode", "Priority", "StopRuleProcessing", "Conditions", "Exceptions",
+    _SCL, CONNECTOR, _TLS, *OF_FATES, *_PREDICATES,
     *(f"{_EXCEPT}{name}" for name in _PREDICATES),
 })  # fmt: skip
 
@@ -54,7 +56,9 @@ class Predicates:
 class FlowRule:
     """A rule that acts, and keeps mail from its recipients (`fate`), or ends the processing of later rules (`stops`).
 
-    `place` is its Priority, 0 for the first. `code` is the enhanced status code of a rejection.
+    `place` is its Priority, 0 for the first. `code` is the enhanced status code of a rejection. `scl` is the spam
+    confidence level that it submits, `connector` the outbound connector that it gives the mail to, `tls` that mail to
+    the outside is delivered over TLS only.
     """
 
     name: str
@@ -62,8 +66,16 @@ class FlowRule:
     fate: str = ""
     code: str = ""
     stops: bool = False
+    scl: int | None = None
+    connector: str = ""
+    tls: bool = False
     conditions: Predicates = Predicates()
     exceptions: Predicates = Predicates()
+
+    @property
+    def marks_spam(self) -> bool:
+        """Whether its SCL asks for a verdict of spam."""
+        return self.scl is not None and self.scl >= LOWEST_OF_SPAM
 
 
 def fate_of(row: Row) -> str:
@@ -72,8 +84,24 @@ def fate_of(row: Row) -> str:
 
 
 def matters(row: Row) -> bool:
-    """Whether a rule may keep mail from its recipients, or a later rule from acting. A row of another form may."""
-    return bool(fate_of(row)) or row.get("StopRuleProcessing") is True or not isinstance(row.get("State"), str)
+    """Whether a rule does something to mail that counts here, or may keep a later rule from acting.
+
+    A row of another form may.
+    """
+    does = fate_of(row) or row.get(CONNECTOR) or row.get(_TLS) is True or scl_of(row) is not None
+    return bool(does) or row.get("StopRuleProcessing") is True or not isinstance(row.get("State"), str)
+
+
+def scl_of(row: Row) -> int | None:
+    """The spam confidence level that a rule sets: -1 to 9, None for none."""
+    value = str(row.get(_SCL))
+    return int(value) if value in _LEVELS else None
+
+
+LOWEST_OF_SPAM = 5
+"""The lowest SCL that asks for a verdict of spam (New-TransportRule, -SetSCL)."""
+
+_LEVELS = frozenset(map(str, range(-1, 10)))
 
 
 def _that_matter(rows: Sequence[Row], _names: frozenset[str]) -> Sequence[Row]:
@@ -95,9 +123,9 @@ def decode(rows: Iterable[Row]) -> tuple[FlowRule, ...]:
             fate = fate_of(row)
             code = str(row.get("RejectMessageEnhancedStatusCode") or "5.7.1") if fate == REJECTS else ""
             conditions, exceptions = _predicates(row, "", "Conditions"), _predicates(row, _EXCEPT, "Exceptions")
-            found.append(
-                FlowRule(name, place, fate, code, row.get("StopRuleProcessing") is True, conditions, exceptions)
-            )
+            stops, tls = row.get("StopRuleProcessing") is True, row.get(_TLS) is True
+            connector = str(row.get(CONNECTOR) or "")
+            found.append(FlowRule(name, place, fate, code, stops, scl_of(row), connector, tls, conditions, exceptions))
     return tuple(sorted(found, key=lambda rule: rule.place))
 
 

@@ -50,6 +50,7 @@ _ACTIONS = {
     "SetHeaderName": "SetHeaderAction",
     "SetSCL": "SetSclAction",
     "RouteMessageOutboundConnector": "RouteMessageOutboundConnectorAction",
+    "RouteMessageOutboundRequireTls": "RouteMessageOutboundRequireTlsAction",
     "StopRuleProcessing": "StopRuleProcessingAction",
 }
 _MOST = 300
@@ -83,6 +84,7 @@ NOUN = Noun(
         "SetHeaderValue": None,
         "SetSCL": None,
         "RouteMessageOutboundConnector": None,
+        "RouteMessageOutboundRequireTls": False,
         "StopRuleProcessing": False,
     },
     container="CN=TransportVersioned,CN=Rules,CN=Transport Settings,CN=Configuration",
@@ -123,6 +125,7 @@ _TABLE = (
     string("SetHeaderValue", nullable=True),
     integer("SetSCL", nullable=True, range=(-1, 9)),
     string("RouteMessageOutboundConnector", nullable=True),
+    boolean("RouteMessageOutboundRequireTls"),
     boolean("StopRuleProcessing"),
     integer("Priority", stored=False),
 )
