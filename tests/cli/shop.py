@@ -40,7 +40,7 @@ not to decide how a test ends, and each command reads all that it gets several t
 class Shop:
     """A folder with a running sandbox in it.
 
-    `run` runs a command in this process, by a clock that waits for nothing; `program` runs it as users do.
+    `run` runs a command in this process, by a clock that waits for nothing; `begin` starts the program as users do.
     """
 
     folder: Path
@@ -56,10 +56,16 @@ class Shop:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return run_in_process(arguments, self.folder, {**self.environment, **environment}, self.clock)
 
-    def program(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "provisioner", *arguments]
-        place = {**self.environment, **environment}
-        return subprocess.run(command, cwd=self.folder, env=place, capture_output=True, text=True, timeout=120)
+    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """The program, which goes on while a test does something else."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "provisioner", *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def on_tenant(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run("--profile", "sandbox", *arguments, **environment)

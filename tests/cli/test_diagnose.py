@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from provisioner.cli.main import main
 from tests.cli.shop import SEED, Shop, open_shop
 
 DISABLED = (
@@ -139,13 +140,13 @@ def test_a_mailbox_that_is_not_there_is_told(shop: Shop) -> None:
 
 @pytest.mark.one_of("arguments")
 @pytest.mark.parametrize("arguments", [("-",), (), ("--file", "-")])
-def test_a_dash_stands_for_standard_input(arguments: tuple[str, ...]) -> None:
-    program = "import sys; from provisioner.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    line = "550 5.7.60 SMTP; Client does not have permissions to send as this sender"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "diagnose", *arguments], input=line, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout.splitlines()[0].startswith("send-as-denied [5.7.60]")) == (0, True)
+def test_a_dash_stands_for_standard_input(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = b"550 5.7.60 SMTP; Client does not have permissions to send as this sender"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line), encoding="utf-8"))
+    assert main(["diagnose", *arguments]) == 0
+    assert capsys.readouterr().out.startswith("send-as-denied [5.7.60]")
 
 
 DIALOGUE = """220 AM0PR10CA0042.outlook.office365.com Microsoft ESMTP MAIL Service ready

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -104,15 +103,7 @@ class Signing:
             self.publish(selector, self.target(selector))
 
     def begin(self, *options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "provisioner", "--profile", self.profile, "apply", self.plan_file()]
-        return subprocess.Popen(
-            [*command, "--auto-approve", *options],
-            cwd=self.shop.folder,
-            env=dict(self.shop.environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self.shop.begin("--profile", self.profile, "apply", self.plan_file(), "--auto-approve", *options)
 
     def assert_settled(self) -> None:
         """Signing, nothing left to plan, and nothing wrong in DNS."""

@@ -255,11 +255,7 @@ def test_a_signal_lets_the_write_in_flight_end_and_tells_the_rest(shop: Shop, ho
     mailboxes = ", ".join(f"{name}@contoso.com: enabled" for name in ("a", "b", "c", "fax"))
     plan = shop.write(f"smtp_auth: {{ mailboxes: {{ {mailboxes} }} }}\n")
     shop.hold("Set-CASMailbox")
-    command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", plan, "--auto-approve"]
-    environment = {**shop.environment, "PROVISIONER_CONCURRENCY__WRITES": "1"}
-    process = subprocess.Popen(
-        command, cwd=shop.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = shop.begin("--profile", "sandbox", "apply", plan, "--auto-approve", PROVISIONER_CONCURRENCY__WRITES="1")
     assert process.stderr is not None
     while "Modifying..." not in process.stderr.readline():
         assert process.poll() is None
@@ -322,9 +318,7 @@ def test_a_strange_line_in_the_journal_stops_no_command(shop: Shop) -> None:
 def test_a_second_apply_is_9_while_the_first_holds_the_tenant(shop: Shop) -> None:
     plan = shop.write("smtp_auth: { mailboxes: { b@contoso.com: disabled } }\n")
     shop.hold("Set-CASMailbox")
-    command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", plan, "--auto-approve"]
-    first = subprocess.Popen(command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True)
-    assert first.stderr is not None
+    first = shop.begin("--profile", "sandbox", "apply", plan, "--auto-approve")
     shop.wait_until_held()
     second = shop.on_tenant("apply", plan, "--auto-approve")
     assert second.returncode == 9, second.stderr

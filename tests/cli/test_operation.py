@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -319,16 +318,7 @@ def test_what_is_no_longer_declared_and_still_live_is_listed(shop: Shop) -> None
 def held_apply(shop: Shop, environment: Mapping[str, str]) -> subprocess.Popen[str]:
     """An apply that has its lock and waits for an answer, until `shop.release`."""
     shop.hold("Set-CASMailbox")
-    command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", shop.write(ERP % "enabled")]
-    place = {**shop.environment, **environment}
-    process = subprocess.Popen(
-        [*command, "--auto-approve"],
-        cwd=shop.folder,
-        env=place,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = shop.begin("--profile", "sandbox", "apply", shop.write(ERP % "enabled"), "--auto-approve", **environment)
     shop.wait_until_held()
     return process
 

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +70,7 @@ class Jobs:
     def held(self, job: Shop) -> subprocess.Popen[str]:
         """An apply, as a program, whose first write waits for an answer until `shop.release`."""
         self.shop.hold("Set-CASMailbox")
-        command = [sys.executable, "-m", "provisioner", "--profile", "sandbox", "apply", "plan.yaml", "--auto-approve"]
-        process = subprocess.Popen(
-            command, cwd=job.folder, env=job.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = job.begin("--profile", "sandbox", "apply", "plan.yaml", "--auto-approve")
         self.shop.wait_until_held()
         return process
 
