@@ -368,13 +368,15 @@ def contradictions(
     if one.method == "client_submission" and not one.mailbox:
         what = f"{one.address}: client submission takes a mailbox, and there is none"
         yield "DEVICE-MAILBOX-NONE", "mailbox", what, "name the mailbox, or choose another method"
-    if "supports" not in one.fields and one.method not in NOT_SMTP_HERE:
+    supports = "supports" in one.fields or one.method in NOT_SMTP_HERE
+    if not supports:
+        way = "oauth" if one.oauth else "basic"
         what = f"{one.address}: supports is missing"
-        yield "KEY-MISSING", "", what, 'say what it can do: supports: { tls: "1.2", authentication: [basic] }'
+        yield "KEY-MISSING", "", what, f'say what it can do: supports: {{ tls: "1.2", authentication: [{way}] }}'
     if one.via and ("method" in one.fields or one.site or one.sender_ip_addresses or one.certificate):
         what = f"{one.address} sends through {one.via}, and says how it reaches Exchange itself"
         yield "DEVICE-VIA-TWICE", "via", what, "keep via, or its own method, site, addresses and certificate"
-    if one.oauth and "oauth" not in one.authentication and one.method != GRAPH:
+    if supports and one.oauth and "oauth" not in one.authentication and one.method != GRAPH:
         part = "application" if one.application else "oauth"
         what = f"{one.address}: {part} says whose token it gets, and supports.authentication does not have oauth"
         yield "DEVICE-OAUTH-UNSUPPORTED", part, what, f"add oauth to supports.authentication, or take {part} out"

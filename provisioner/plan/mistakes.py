@@ -114,6 +114,12 @@ class _Place:
         """The values that the schema lists, if it lists any."""
         return self.schema.get("enum") or ([self.schema["const"]] if "const" in self.schema else [])
 
+    @property
+    def lost_value(self) -> str:
+        """What may be written for what is missing."""
+        values = self.schema.get("properties", {}).get(self.lost, {}).get("enum", ())
+        return " or ".join(_written(v) for v in values) or "and its value"
+
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
     while "$ref" in schema:
@@ -143,7 +149,7 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
         return _at(key, "KEY-UNKNOWN", what, unknown_word(key.text, known))
     if kind == "missing":
         what = f'"{place.lost}" is missing in {subject}'
-        return _at(place.node.head, "KEY-MISSING", what, f"write {place.lost}: and its value")
+        return _at(place.node.head, "KEY-MISSING", what, f"write {place.lost}: {place.lost_value}")
     if kind in _EXPECTED:
         expected, node = _EXPECTED[kind], place.node
         what = f"{subject}: expected {expected}, found {_found(node)}"

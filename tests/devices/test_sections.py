@@ -114,6 +114,11 @@ def test_a_mistake_is_told_at_its_place(tmp_path: Path, text: str, found: list[t
             + "  a: { via: hub, from: a@contoso.com, recipients: anyone }\n",
             [("KEY-MISSING", 2)],
         ),
+        (
+            "applications:\n  erp: { client_id: 6f1c0d1e-0000-4000-8000-000000000001 }\ndevices:\n"
+            "  a: { from: a@contoso.com, recipients: anyone, application: erp }\n",
+            [("KEY-MISSING", 4)],
+        ),
     ],
 )  # fmt: skip
 def test_a_mistake_is_not_told_again_at_everything_that_names_its_entry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Required
 
 import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -23,6 +23,12 @@ class Body(TypedDict, total=False):
     state: Literal["enabled", "disabled", "inherit"]
     size: Literal[1024, 2048]
     grade: Literal["1", "2"]
+    needs: Needs
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Needs(TypedDict, total=False):
+    whom: Required[Literal["organization", "anyone"]]
 
 
 def told(text: str) -> Diagnostic:
@@ -57,6 +63,7 @@ def told(text: str) -> Diagnostic:
         ("words: [a, 1]", "words: expected text, found the number 1", 'put it in quotes: "1"'),
         ("by_name: [a]", "by_name: expected a mapping, found a list", "write names and colons, without dashes"),
         ("by_name: {a: x}", 'a: expected a whole number, found "x"', "write a whole number"),
+        ("needs: {}", '"whom" is missing in needs', "write whom: organization or anyone"),
         ("state: on", 'state: expected enabled, disabled or inherit, found "on"', "write enabled"),
         ("state: false", "state: expected enabled, disabled or inherit, found false", "write disabled"),
         (
@@ -77,7 +84,11 @@ def told(text: str) -> Diagnostic:
         ("size: '2048'", 'size: expected 1024 or 2048, found "2048"', "write 2048, without quotes"),
         ("grade: 1", "grade: expected 1 or 2, found the number 1", 'write "1", in quotes'),
         ("Flag: true", '"Flag" is not a field of body', 'did you mean "flag"?'),
-        ("zzz: 1", '"zzz" is not a field of body', "known here: flag, text, count, words, by_name, state, size, grade"),
+        (
+            "zzz: 1",
+            '"zzz" is not a field of body',
+            "known here: flag, text, count, words, by_name, state, size, grade, needs",
+        ),
         ("text: " + "1" * 18, f"text: expected text, found the number {'1' * 18}", f'put it in quotes: "{"1" * 18}"'),
     ],
 )
