@@ -3,7 +3,7 @@ administrator consented to (app role assignments).
 
 Made from the tenant's applications (`apps:` of a seed) at each reading: `objectId` is the id of the service principal,
 and `appRoles` are the permissions with consent. The two APIs whose permissions they are, Office 365 Exchange Online and
-Microsoft Graph, are service principals too. The ids of app roles are ours: clients find them by `value`.
+Microsoft Graph, are service principals too.
 
 Sources: Learn, "servicePrincipal resource type", "List appRoleAssignments granted to a service principal".
 """
@@ -44,14 +44,38 @@ _APIS = {
     ),
 }
 
+# The ids of permissions, which scripts write into `requiredResourceAccess` and look for in assignments: Learn,
+# "Microsoft Graph permissions reference"; those of Exchange Online as its service principal lists them in every tenant.
+# The id of a permission that is not here is made up: no public source has that of SMTP.SendAsApp.
+_ROLE_IDS = {
+    (EXCHANGE, "Exchange.ManageAsApp"): "dc50a0fb-09a3-484d-be87-e023b12c6440",
+    (EXCHANGE, "IMAP.AccessAsApp"): "5e5addcd-3e8d-4e90-baf5-964efab2b20a",
+    (EXCHANGE, "POP.AccessAsApp"): "cb842b43-da6e-4506-86fe-bb12199c656d",
+    (EXCHANGE, "Mail.Send"): "b633e1c5-b582-4048-a93e-9f11b44c7e96",
+    (EXCHANGE, "full_access_as_app"): "dc890d15-9560-4a4c-9b7f-a736ec74ec40",
+    (GRAPH, "Mail.Send"): "b633e1c5-b582-4048-a93e-9f11b44c7e96",
+    (GRAPH, "Application.Read.All"): "9a5d68dd-52b0-4cc2-bd40-abcf448ac30e",
+    (GRAPH, "User.Read.All"): "df021288-bdef-4463-88db-98f22de89214",
+    (GRAPH, "Organization.Read.All"): "498476ce-e0fe-48b0-b801-37ba7e2685c6",
+    (GRAPH, "Directory.Read.All"): "7ab1d382-f21e-4acd-a863-ba3e13f7da61",
+    (GRAPH, "Group.Read.All"): "5b567255-7703-4780-807c-7be8301ae99b",
+    (GRAPH, "Domain.Read.All"): "dbb9058a-0e50-45d7-ae91-66909b5d4664",
+    (GRAPH, "Policy.Read.All"): "246dd0d5-5bd0-4def-940b-0421030a5b68",
+}
+# The tenant of Microsoft's own applications, by which scripts tell them from the customer's.
+_MICROSOFT = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+
 
 def principals(tenant: Tenant) -> list[Row]:
     """Every service principal of the tenant."""
     apis = [
-        _principal(_api_id(tenant, api), app_id, name, [_role(api, value) for value in _values(tenant, api)])
+        _principal(
+            _api_id(tenant, api), app_id, name, _MICROSOFT, [_role(api, value) for value in _values(tenant, api)]
+        )
         for api, (app_id, name, _) in _APIS.items()
     ]
-    return [*apis, *(_principal(app["objectId"], app["appId"], app["displayName"], []) for app in tenant.apps)]
+    own = (_principal(app["objectId"], app["appId"], app["displayName"], tenant.tenant_id, []) for app in tenant.apps)
+    return [*apis, *own]
 
 
 def assignments(tenant: Tenant, principal_id: str) -> Iterator[Row]:
@@ -100,7 +124,7 @@ def _api_id(tenant: Tenant, api: str) -> str:
 
 def _role(api: str, value: str) -> Row:
     return {
-        "id": stable_guid("app-role", api, value),
+        "id": _ROLE_IDS.get((api, value)) or stable_guid("app-role", api, value),
         "value": value,
         "displayName": value,
         "allowedMemberTypes": ["Application"],
@@ -108,12 +132,13 @@ def _role(api: str, value: str) -> Row:
     }
 
 
-def _principal(principal_id: str, app_id: str, name: str, roles: list[Row]) -> Row:
+def _principal(principal_id: str, app_id: str, name: str, owner: str, roles: list[Row]) -> Row:
     return {
         "id": principal_id,
         "appId": app_id,
         "displayName": name,
         "appDisplayName": name,
+        "appOwnerOrganizationId": owner,
         "accountEnabled": True,
         "servicePrincipalType": "Application",
         "servicePrincipalNames": [app_id],

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from provisioner.sandbox import access_policies
-from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, context_of, no_segment, not_found
+from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, context_of, no_segment, with_id
 from provisioner.sandbox.graph_directory import Directory, named
 from provisioner.sandbox.graph_expand import Related, expansions
 from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
+from provisioner.sandbox.graph_policies import Policies
 from provisioner.sandbox.graph_queries import Queries, filtering, selection
 from provisioner.sandbox.graph_sets import EntitySet, project
 from provisioner.sandbox.graph_users import Users, skus
@@ -31,10 +31,6 @@ _READ_ORGANIZATION = (
     "Directory.Read.All",
     "Directory.ReadWrite.All",
 )
-_READ_POLICIES = ("Policy.Read.All",)
-# https://learn.microsoft.com/graph/api/conditionalaccessroot-list-policies, "Permissions" (application).
-_READ_ACCESS = ("Policy.Read.ConditionalAccess", "Policy.Read.All", "Policy.ReadWrite.ConditionalAccess")
-
 # https://learn.microsoft.com/graph/api/rbacapplication-list-roleassignments, "Permissions" (directory, application).
 _READ_ROLES = (
     "RoleManagement.Read.Directory", "RoleManagement.Read.All", "Directory.Read.All",
@@ -43,15 +39,6 @@ _READ_ROLES = (
 
 # Calls that change nothing and are POST all the same (Learn, "directoryObject resource type").
 _ACTIONS = frozenset({"getbyids", "getmembergroups", "checkmembergroups"})
-
-_SECURITY_DEFAULTS: Row = {
-    "id": "00000000-0000-0000-0000-000000000005",
-    "displayName": "Security Defaults",
-    "description": "Security defaults is a set of basic identity security mechanisms recommended by Microsoft. When "
-    "enabled, these recommendations will be automatically enforced in your organization. Administrators and users will "
-    "be better protected from common identity related attacks.",
-    "isEnabled": False,
-}
 
 
 class GraphService:
@@ -66,6 +53,7 @@ class GraphService:
         self._rooms: Mapping[str, Callable[[Call], Reply]] = {
             "users": users.answer,
             "me": users.me,
+            **dict.fromkeys(Policies.SEGMENTS, Policies(tenant, self._queries).answer),
             **dict.fromkeys(Directory.SEGMENTS, directory.answer),
         }
         self._routes: Mapping[tuple[str, int], Callable[[Call], Reply]] = {
@@ -76,13 +64,11 @@ class GraphService:
             ("organization", 2): lambda call: self._plain_row(call, "organization"),
             ("subscribedskus", 1): lambda call: self._plain_list(call, "subscribedSkus"),
             ("subscribedskus", 2): lambda call: self._plain_row(call, "subscribedSkus"),
-            ("policies", 2): self._security_defaults,
-            ("identity", 3): self._access_policies,
-            ("identity", 4): self._access_policy,
             ("auditlogs", 2): lambda call: sign_ins_answer(tenant, call),
             ("admin", 4): lambda call: message_traces_answer(tenant, call),
             ("admin", 6): lambda call: message_traces_answer(tenant, call),
             ("rolemanagement", 3): self._roles,
+            ("rolemanagement", 4): self._role,
         }
 
     def answer(self, call: Call) -> Reply:
@@ -145,49 +131,28 @@ class GraphService:
         return [rows] if isinstance(rows, dict) else rows
 
     def _find(self, key: str, name: str) -> Row:
-        for row in self._as_rows(name):
-            if str(row.get("id", "")).lower() == key.lower():
-                return row
-        raise not_found(key)
+        return with_id(self._as_rows(name), key)
 
-    def _security_defaults(self, call: Call) -> Reply:
-        if call.path[1].lower() != "identitysecuritydefaultsenforcementpolicy":
-            raise no_segment(call.path[1])
-        call.need(_READ_POLICIES)
-        row = {**_SECURITY_DEFAULTS, **(self._tenant.graph.get("securityDefaults") or {})}
-        context = context_of(call, "policies/identitySecurityDefaultsEnforcementPolicy", entity=True)
-        return Reply(200, {"@odata.context": context, **row})
+    def _role(self, call: Call) -> Reply:
+        """One assignment or one role, by its id (Learn, "Get unifiedRoleDefinition")."""
+        context = context_of(call, f"roleManagement/directory/{call.path[2]}", entity=True)
+        row = with_id(self._of_roles(call), call.path[3])
+        return Reply(200, {"@odata.context": context, **project(row, selection(call))})
 
-    def _access_policies(self, call: Call) -> Reply:
-        _need_access_segment(call)
-        select = selection(call)
-        page, next_link = self._queries.page(call, self._rows(access_policies.KEPT_AS))
-        body: Row = {"@odata.context": context_of(call, "identity/conditionalAccess/policies")}
-        if next_link:
-            body["@odata.nextLink"] = next_link
-        return Reply(200, {**body, "value": [project(row, select) for row in page]})
-
-    def _access_policy(self, call: Call) -> Reply:
-        _need_access_segment(call)
-        row = project(self._find(call.path[3], access_policies.KEPT_AS), selection(call))
-        return Reply(
-            200, {"@odata.context": context_of(call, "identity/conditionalAccess/policies", entity=True), **row}
-        )
-
-    def _roles(self, call: Call) -> Reply:
-        """Who holds which role, and which built-in roles there are (Learn, "List unifiedRoleAssignments" and "List
+    def _of_roles(self, call: Call) -> list[Row]:
+        """Who holds which role, or which built-in roles there are (Learn, "List unifiedRoleAssignments" and "List
         unifiedRoleDefinitions", directory provider)."""
-        kinds: Mapping[str, Callable[[], list[Row]]] = {
-            "roleassignments": lambda: self._rows("roleAssignments"),
-            "roledefinitions": _role_definitions,
-        }
-        kind = kinds.get(call.path[2].lower())
-        if call.path[1].lower() != "directory" or kind is None:
+        kind = call.path[2].lower()
+        if call.path[1].lower() != "directory" or kind not in {"roleassignments", "roledefinitions"}:
             raise no_segment(call.path[1])
         call.need(_READ_ROLES)
+        return self._rows("roleAssignments") if kind == "roleassignments" else _role_definitions()
+
+    def _roles(self, call: Call) -> Reply:
+        found = self._of_roles(call)
         expanded = expansions(call, self._of_assignment(), "unifiedRoleAssignment", most=2)
         matches = filtering(call.params.get("$filter"), _ASSIGNMENTS, advanced=False)
-        rows = [row for row in kind() if matches is None or matches(row)]
+        rows = [row for row in found if matches is None or matches(row)]
         page, next_link = self._queries.page(call, rows)
         body: Row = {"@odata.context": context_of(call, f"roleManagement/directory/{call.path[2]}")}
         if next_link:
@@ -236,11 +201,3 @@ def _typed_record(row: Row) -> Row:
         row.get("@odata.type") or f"microsoft.graph.domainDns{str(row.get('recordType', '')).capitalize()}Record"
     )
     return {"@odata.type": "#" + kind.lstrip("#"), **{key: value for key, value in row.items() if key != "@odata.type"}}
-
-
-def _need_access_segment(call: Call) -> None:
-    """Raise where the path is not the one of Conditional Access policies, or the token may not read them."""
-    segments = [part.lower() for part in call.path[1:3]]
-    if segments != ["conditionalaccess", "policies"]:
-        raise no_segment(call.path[1])
-    call.need(_READ_ACCESS)

@@ -42,6 +42,14 @@ def not_found(name: str) -> GraphError:
     return GraphError(404, "Request_ResourceNotFound", text)
 
 
+def with_id(rows: Sequence[Row], key: str) -> Row:
+    """The row of an id. Raises GraphError."""
+    for row in rows:
+        if str(row.get("id", "")).lower() == key.lower():
+            return row
+    raise not_found(key)
+
+
 def bad_request(message: str, code: str = "Request_BadRequest") -> GraphError:
     return GraphError(400, code, message)
 

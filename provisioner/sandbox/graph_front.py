@@ -213,7 +213,8 @@ def _options(query: str) -> dict[str, str]:
 
 # An entity by its key in parentheses, "users('x')" or "applications(appId='x')": the same as a segment of its own.
 _KEYED = re.compile(
-    r"(?P<set>users|groups|applications|serviceprincipals|directoryobjects|domains|directoryroles)"
+    r"(?P<set>users|groups|applications|serviceprincipals|directoryobjects|domains|directoryroles|organization"
+    r"|authenticationmethodconfigurations|namedlocations|policies|subscribedskus|roledefinitions|roleassignments)"
     r"\((?:(?P<name>appid|userprincipalname|id|roletemplateid)=)?'?(?P<key>[^']+?)'?\)",
     re.IGNORECASE,
 )

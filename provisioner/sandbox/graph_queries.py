@@ -150,7 +150,12 @@ def filtering(text: str | None, entities: EntitySet, *, advanced: bool) -> Predi
         return None
     try:
         return parse_filter(
-            text, known=entities.known, filterable=entities.filterable, advanced=advanced, kind=entities.kind
+            text,
+            known=entities.known,
+            filterable=entities.filterable | entities.advanced if advanced else entities.filterable,
+            advanced=advanced,
+            ordered=entities.ordered,
+            kind=entities.kind,
         )
     except BadFilter as error:
         raise bad_request(str(error), "BadRequest") from None

@@ -24,7 +24,8 @@ class EntitySet:
     """A collection of one type: its properties, those that may be filtered on, those shown without $select.
 
     `default` None shows a row as it is kept. Of `words` each word is searched, of any other property the beginning
-    (Learn, "Use the $search query parameter", "Using $search on directory object collections").
+    (Learn, "Use the $search query parameter", "Using $search on directory object collections"). `advanced` are those
+    that only an advanced query may filter on, `ordered` those that compare with `ge` and its kin.
     """
 
     name: str
@@ -34,6 +35,8 @@ class EntitySet:
     default: tuple[str, ...] | None = None
     searchable: frozenset[str] = frozenset({"displayName", "description", "mail", "mailNickname"})
     words: frozenset[str] = frozenset({"displayName", "description"})
+    advanced: frozenset[str] = frozenset()
+    ordered: frozenset[str] = frozenset()
 
     def property_named(self, name: str) -> str | None:
         """The property of this name in any case (graph-explorer issue 2111: `$select=AccountEnabled` for users)."""
@@ -55,15 +58,23 @@ _USER_KNOWN = frozenset(_USER) | {
     "onPremisesDistinguishedName", "onPremisesDomainName", "onPremisesExtensionAttributes", "onPremisesImmutableId",
     "onPremisesLastSyncDateTime", "onPremisesProvisioningErrors", "onPremisesSamAccountName",
     "onPremisesSecurityIdentifier", "onPremisesSyncEnabled", "onPremisesUserPrincipalName", "otherMails",
-    "passwordPolicies", "passwordProfile", "pastProjects", "postalCode", "preferredDataLocation", "preferredName",
-    "provisionedPlans", "proxyAddresses", "responsibilities", "schools", "securityIdentifier",
+    "passwordPolicies", "passwordProfile", "pastProjects", "perUserMfaState", "postalCode", "preferredDataLocation",
+    "preferredName", "provisionedPlans", "proxyAddresses", "responsibilities", "schools", "securityIdentifier",
     "serviceProvisioningErrors", "showInAddressList", "signInActivity", "signInSessionsValidFromDateTime", "skills",
     "state", "streetAddress", "usageLocation", "userType",
 }  # fmt: skip
+# Learn, "Advanced query capabilities on Microsoft Entra ID objects", the table of $filter by property.
 _USER_FILTERABLE = frozenset({
-    "accountEnabled", "assignedLicenses", "city", "companyName", "country", "createdDateTime", "department",
-    "displayName", "employeeId", "givenName", "id", "jobTitle", "mail", "mailNickname", "onPremisesSyncEnabled",
-    "proxyAddresses", "surname", "usageLocation", "userPrincipalName", "userType",
+    "accountEnabled", "ageGroup", "assignedLicenses", "assignedPlans", "businessPhones", "city",
+    "consentProvidedForMinor", "country", "createdDateTime", "creationType", "department", "displayName", "employeeId",
+    "givenName", "id", "identities", "imAddresses", "isResourceAccount", "jobTitle", "mail", "mailNickname",
+    "onPremisesSecurityIdentifier", "onPremisesSyncEnabled", "onPremisesUserPrincipalName", "otherMails",
+    "proxyAddresses", "signInActivity", "state", "surname", "usageLocation", "userPrincipalName", "userType",
+})  # fmt: skip
+_USER_ADVANCED = frozenset({
+    "companyName", "employeeHireDate", "employeeType", "mobilePhone", "officeLocation", "onPremisesExtensionAttributes",
+    "onPremisesImmutableId", "onPremisesLastSyncDateTime", "onPremisesSamAccountName", "passwordPolicies", "postalCode",
+    "preferredLanguage", "showInAddressList", "streetAddress",
 })  # fmt: skip
 USER_WRITABLE = frozenset({
     "accountEnabled", "businessPhones", "city", "companyName", "country", "department", "displayName", "employeeId",
@@ -77,6 +88,8 @@ USER_SET = EntitySet(
     _USER_FILTERABLE,
     _USER,
     frozenset({"displayName", "givenName", "mail", "mailNickname", "surname", "userPrincipalName"}),
+    advanced=_USER_ADVANCED,
+    ordered=frozenset({"createdDateTime", "employeeHireDate", "onPremisesLastSyncDateTime"}),
 )
 
 _GROUP = (
@@ -87,13 +100,20 @@ _GROUP = (
     "preferredLanguage", "proxyAddresses", "renewedDateTime", "resourceBehaviorOptions", "resourceProvisioningOptions",
     "securityEnabled", "securityIdentifier", "theme", "visibility",
 )  # fmt: skip
+# "group resource type": what only $select returns.
+_GROUP_ASKED = frozenset({
+    "allowExternalSenders", "assignedLabels", "assignedLicenses", "autoSubscribeNewMembers",
+    "hasMembersWithLicenseErrors", "hideFromAddressLists", "hideFromOutlookClients", "isArchived", "isSubscribedByMail",
+    "licenseProcessingState", "unseenCount",
+})  # fmt: skip
 GROUPS = EntitySet(
     "groups",
     "group",
-    frozenset(_GROUP),
+    frozenset(_GROUP) | _GROUP_ASKED,
     frozenset({
         "id", "createdDateTime", "description", "displayName", "groupTypes", "isAssignableToRole", "mail",
-        "mailEnabled", "mailNickname", "onPremisesSyncEnabled", "proxyAddresses", "securityEnabled", "visibility",
+        "mailEnabled", "mailNickname", "onPremisesSyncEnabled", "proxyAddresses", "resourceProvisioningOptions",
+        "securityEnabled", "visibility",
     }),
     _GROUP,
 )  # fmt: skip
@@ -102,20 +122,30 @@ _APPLICATION = (
     "disabledByMicrosoftStatus", "displayName", "identifierUris", "isFallbackPublicClient", "keyCredentials", "notes",
     "passwordCredentials", "publisherDomain", "requiredResourceAccess", "signInAudience", "tags",
 )  # fmt: skip
+# "application resource type": what applications of a seed do not have, and clients ask for.
+_APPLICATION_ASKED = frozenset({
+    "addIns", "api", "appRoles", "certification", "defaultRedirectUri", "groupMembershipClaims", "info",
+    "isDeviceOnlyAuthSupported", "optionalClaims", "parentalControlSettings", "publicClient",
+    "requestSignatureVerification", "samlMetadataUrl", "serviceManagementReference", "spa", "tokenEncryptionKeyId",
+    "uniqueName", "verifiedPublisher", "web",
+})  # fmt: skip
 APPLICATIONS = EntitySet(
     "applications",
     "application",
-    frozenset(_APPLICATION),
+    frozenset(_APPLICATION) | _APPLICATION_ASKED,
     frozenset({"id", "appId", "createdDateTime", "displayName", "identifierUris", "publisherDomain", "signInAudience"}),
     _APPLICATION,
 )
-PRINCIPALS = EntitySet("servicePrincipals", "servicePrincipal", enterprise_apps.KNOWN, enterprise_apps.FILTERABLE)
+PRINCIPALS = EntitySet(
+    "servicePrincipals", "servicePrincipal", enterprise_apps.KNOWN, enterprise_apps.FILTERABLE,
+    advanced=frozenset({"appOwnerOrganizationId"}),
+)  # fmt: skip
 ROLES = EntitySet(
     "directoryRoles", "directoryRole", frozenset({"id", "displayName", "description", "roleTemplateId"}),
     frozenset({"id", "displayName", "roleTemplateId"}),
 )  # fmt: skip
 # Of several types: what a row has is shown as it is.
-_OF_EACH = frozenset(_GROUP) | enterprise_apps.KNOWN | _USER_KNOWN | {"roleTemplateId"}
+_OF_EACH = frozenset(_GROUP) | _GROUP_ASKED | enterprise_apps.KNOWN | _USER_KNOWN | {"roleTemplateId"}
 OBJECTS = EntitySet("directoryObjects", "directoryObject", _OF_EACH, frozenset({"id", "displayName", "mail"}))
 
 # Of a collection of several types: the properties of each, and what it shows without $select.

@@ -22,7 +22,12 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<date>\d{4}-\d\d-\d\d(?:T[\d:.]+Z?)?)|(?P<guid>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})|(?P<number>-?\d+)"
     r"|(?P<word>[A-Za-z_$][\w$]*(?:/[A-Za-z_$][\w$]*)*)|(?P<mark>[(),:]))"
 )
-_ADVANCED = "Unsupported property filter clause operator '{}'."
+_OPERATOR = "Filter operator '{}' is not supported."  # microsoft-graph-docs-contrib issues 1071 and 9043
+_LACKS = (
+    "Operator '{}' is not supported because the required parameters might be missing. Try adding $count=true query "
+    "parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more "
+    "information"
+)  # Learn, "Advanced query capabilities on Microsoft Entra ID objects", "Error handling", about endsWith
 
 
 class BadFilter(ValueError):
@@ -114,7 +119,7 @@ class _Parser:
 
     def _term(self) -> Predicate:
         if self._take("not"):
-            self._require_advanced("Not")
+            self._require_advanced(_LACKS.format("not"))
             negated = self._term()
             return lambda row: not negated(row)
         if self._take("("):
@@ -130,7 +135,7 @@ class _Parser:
 
     def _affix(self, function: str) -> Predicate:
         if function == "endswith":
-            self._require_advanced("EndsWith")
+            self._require_advanced(_LACKS.format("endsWith"))
         self._next("mark", "(")
         read = self._property(self._next("word"))
         self._next("mark", ",")
@@ -156,16 +161,16 @@ class _Parser:
         counting = name.endswith("/$count")
         read = self._property(name.removesuffix("/$count"))
         if counting:
-            self._require_advanced("Count")
+            self._require_advanced(_LACKS.format("$count"))
         word = self._next("word").lower()
         if word == "in":
             return self._membership(read)
-        if word in _ORDERING and name in self._ordered:
+        if word in _ORDERING and self._ordered & {name, name.partition("/")[0]}:
             return _ordering(word, read, str(self._literal()))
         if word not in {"eq", "ne"}:
-            raise UnsupportedFilter(_ADVANCED.format(word))
+            raise UnsupportedFilter(_OPERATOR.format(word))
         if word == "ne" and not counting:
-            self._require_advanced("NotEqualsMatch")
+            self._require_advanced(_OPERATOR.format("NotEqualsMatch"))
         wanted = _folded(self._literal())
 
         def equal(row: Row) -> bool:
@@ -193,15 +198,17 @@ class _Parser:
                 raise BadFilter(f"Invalid filter clause: Could not find a property named '{head}'.")
             return lambda row: row.get(rest)
         path = self._names.get(path.lower(), path)
-        if path not in self._known:
+        head = path.partition("/")[0]  # the whole is a property of its own, or lies inside of one
+        head = self._names.get(head.lower(), head)
+        if not self._known & {path, head}:
             message = f"Could not find a property named '{path}' on type 'microsoft.graph.{self.kind}'."
             raise BadFilter(f"Invalid filter clause: {message}")
-        if path not in self._filterable:
+        if not self._filterable & {path, head}:
             resource = self.kind[:1].upper() + self.kind[1:]
             about = f"property '{path}' of resource '{resource}'."
             message = f"Unsupported or invalid query filter clause specified for {about}"
             raise UnsupportedFilter(message)
-        return lambda row: _within(row, path)
+        return lambda row: _within(row, "/".join([head, *path.split("/")[1:]]))
 
     def _literal(self) -> Any:
         kind, text, position = self._peek()
@@ -216,9 +223,9 @@ class _Parser:
             return {"true": True, "false": False, "null": None}[text]
         raise self._syntax(position)
 
-    def _require_advanced(self, what: str) -> None:
+    def _require_advanced(self, refusal: str) -> None:
         if not self._advanced:
-            raise UnsupportedFilter(_ADVANCED.format(what))
+            raise UnsupportedFilter(refusal)
 
 
 _ORDERING: Mapping[str, Callable[[Any, Any], bool]] = {

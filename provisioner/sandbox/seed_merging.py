@@ -145,9 +145,15 @@ def _zone_of(owner: str, domains: Iterable[str]) -> str:
     return max((name for name in domains if f".{owner}".endswith(f".{name}")), key=len, default="")
 
 
+_ENTITIES = frozenset({
+    "conditionalAccessPolicies", "domains", "groups", "namedLocations", "oauth2PermissionGrants", "roleAssignments",
+    "subscribedSkus", "users",
+})  # fmt: skip
+
+
 def merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
     for name, value in graph.items():
-        if name in {"users", "domains", "groups", "subscribedSkus", "conditionalAccessPolicies", "roleAssignments"}:
+        if name in _ENTITIES:
             merge_entities(tenant, name, exports.rows_of(value))
         elif isinstance(value, Mapping) and isinstance(tenant.graph.get(name), Mapping):
             tenant.graph[name] = {**tenant.graph[name], **value}

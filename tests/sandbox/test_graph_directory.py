@@ -261,3 +261,57 @@ def test_users_with_exchange_plans_have_a_subscription() -> None:
     (sku,) = ask(tenant, "subscribedSkus")["value"]
     assert (sku["skuPartNumber"], sku["consumedUnits"]) == ("EXCHANGEENTERPRISE", 4)
     assert sku["servicePlans"][0]["servicePlanId"] == tenant.graph["users"][0]["assignedPlans"][0]["servicePlanId"]
+
+
+@pytest.mark.parametrize(
+    ("url", "eventual", "found"),
+    [
+        ("users?$filter=createdDateTime ge 2024-01-01T00:00:00Z", False, [ANN]),
+        ("users?$filter=createdDateTime le 2024-01-01T00:00:00Z", False, [BOB]),
+        ("users?$filter=signInActivity/lastSignInDateTime eq '2024-05-01T00:00:00Z'", False, [ANN]),
+        ("users?$filter=companyName eq 'Contoso'&$count=true", True, [ANN]),
+        ("users?$filter=onPremisesExtensionAttributes/extensionAttribute1 eq 'mfp'&$count=true", True, [BOB]),
+    ],
+)
+def test_dates_compare_and_some_properties_need_an_advanced_query(url: str, eventual: bool, found: list[str]) -> None:
+    """Learn, "Advanced query capabilities on Microsoft Entra ID objects", the table of $filter by property."""
+    tenant = Tenant()
+    users = [
+        {"id": ANN, "userPrincipalName": "ann@contoso.com", "createdDateTime": "2024-05-01T00:00:00Z",
+         "companyName": "Contoso", "signInActivity": {"lastSignInDateTime": "2024-05-01T00:00:00Z"}},
+        {"id": BOB, "userPrincipalName": "bob@contoso.com", "createdDateTime": "2020-05-01T00:00:00Z",
+         "onPremisesExtensionAttributes": {"extensionAttribute1": "mfp"}},
+    ]  # fmt: skip
+    tenant.merge(load_seed({"sandbox": 1, "graph": {"users": users}}))
+    assert ids(ask(tenant, url, eventual=eventual)) == found
+    if eventual:
+        with pytest.raises(GraphError, match="Unsupported or invalid query filter clause"):
+            ask(tenant, url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "groups?$select=id,assignedLicenses,hideFromAddressLists",
+        "groups?$filter=resourceProvisioningOptions/Any(x:x eq 'Team')",
+        "applications?$select=id,appId,addIns,web,publicClient",
+        "users?$select=userPrincipalName,perUserMfaState",
+    ],
+)
+def test_columns_that_administration_tools_ask_for_are_known(url: str, tenant: Tenant) -> None:
+    assert "value" in ask(tenant, url, beta=True)
+
+
+def test_permissions_have_the_ids_that_scripts_know_and_applications_their_owner(tenant: Tenant) -> None:
+    exchange = ask(tenant, "servicePrincipals(appId='00000002-0000-0ff1-ce00-000000000000')")
+    roles = {role["value"]: role["id"] for role in exchange["appRoles"]}
+    assert roles["Exchange.ManageAsApp"] == "dc50a0fb-09a3-484d-be87-e023b12c6440"
+    assert roles["IMAP.AccessAsApp"] == "5e5addcd-3e8d-4e90-baf5-964efab2b20a"
+    microsoft = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
+    listed = ask(tenant, f"servicePrincipals?$filter=appOwnerOrganizationId eq {microsoft}&$count=true", eventual=True)
+    assert {row["displayName"] for row in listed["value"]} == {"Office 365 Exchange Online", "Microsoft Graph"}
+
+
+def test_one_role_is_read_by_its_id(tenant: Tenant) -> None:
+    found = ask(tenant, "roleManagement/directory/roleDefinitions/29232cdf-9323-42fd-ade2-1d097af3e4de")
+    assert found["displayName"] == "Exchange Administrator"

@@ -58,8 +58,19 @@ def test_filters_match_rows(text: str, ids: list[str]) -> None:
 )
 def test_some_operators_need_advanced_query_capabilities(text: str, ids: list[str]) -> None:
     assert matching(text, advanced=True) == ids
-    with pytest.raises(UnsupportedFilter, match="Unsupported property filter clause operator"):
+    with pytest.raises(UnsupportedFilter, match=r"is not supported"):
         matching(text)
+
+
+def test_the_refusal_of_endswith_names_the_parameters_that_lack() -> None:
+    """Learn, "Advanced query capabilities on Microsoft Entra ID objects", "Error handling"."""
+    with pytest.raises(UnsupportedFilter) as refused:
+        matching("endswith(mail,'@fabrikam.com')")
+    assert str(refused.value) == (
+        "Operator 'endsWith' is not supported because the required parameters might be missing. Try adding $count=true "
+        "query parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for "
+        "more information"
+    )
 
 
 @pytest.mark.parametrize(
