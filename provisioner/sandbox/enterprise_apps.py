@@ -112,6 +112,25 @@ def assigned_to(tenant: Tenant, principal_id: str) -> Iterator[Row]:
         yield from (row for row in mine if str(row["resourceId"]).lower() == principal_id.lower())
 
 
+def grants(tenant: Tenant, principal_id: str = "") -> list[Row]:
+    """Delegated permissions with an administrator's consent, of all clients or of one: those of a seed, and `delegated`
+    of its applications (Learn, "oAuth2PermissionGrant resource type")."""
+    rows: list[Row] = list(tenant.graph.get("oauth2PermissionGrants") or ())
+    for app in tenant.apps:
+        for api, scopes in (app.get("delegated") or {}).items():
+            if api in _APIS:
+                resource = _api_id(tenant, api)
+                rows.append({
+                    "id": stable_guid("grant", str(app["objectId"]), resource),
+                    "clientId": app["objectId"],
+                    "consentType": "AllPrincipals",
+                    "principalId": None,
+                    "resourceId": resource,
+                    "scope": " ".join(scopes),
+                })  # fmt: skip
+    return [row for row in rows if not principal_id or str(row.get("clientId")).lower() == principal_id.lower()]
+
+
 def _values(tenant: Tenant, api: str) -> list[str]:
     """The permissions of an API: those that mail has to do with, and whatever else an application of a seed has."""
     granted = (value for app in tenant.apps for value in app.get("appRoles", {}).get(api, ()))

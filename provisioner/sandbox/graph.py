@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, context_of, no_segment, with_id
+from provisioner.sandbox.graph_calls import Call, Reply, Row, context_of, no_segment, not_allowed, with_id
 from provisioner.sandbox.graph_directory import Directory, named
 from provisioner.sandbox.graph_expand import Related, expansions
-from provisioner.sandbox.graph_logs import message_traces_answer, sign_ins_answer
+from provisioner.sandbox.graph_logs import directory_audits_answer, message_traces_answer, sign_ins_answer
 from provisioner.sandbox.graph_policies import Policies
 from provisioner.sandbox.graph_queries import Queries, filtering, selection
+from provisioner.sandbox.graph_send import Sending
 from provisioner.sandbox.graph_sets import EntitySet, project
 from provisioner.sandbox.graph_users import Users, skus
 from provisioner.sandbox.tokens import ROLE_TEMPLATES
 
 if TYPE_CHECKING:
+    from provisioner.sandbox.mail_store import MailStore
     from provisioner.sandbox.tenant import Tenant
 
 _READ_DOMAINS = ("Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All")
@@ -37,17 +39,24 @@ _READ_ROLES = (
     "RoleManagement.ReadWrite.Directory", "Directory.ReadWrite.All",
 )  # fmt: skip
 
-# Calls that change nothing and are POST all the same (Learn, "directoryObject resource type").
-_ACTIONS = frozenset({"getbyids", "getmembergroups", "checkmembergroups"})
+_READ_SETTINGS = (
+    "GroupSettings.Read.All",
+    "GroupSettings.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+)
+
+# What is POST and changes no row (Learn, "directoryObject resource type", "user: sendMail").
+_ACTIONS = frozenset({"getbyids", "getmembergroups", "checkmembergroups", "sendmail"})
 
 
 class GraphService:
     """Answers calls from the tenant's rows."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, store: MailStore | None = None) -> None:
         self._tenant = tenant
         self._queries = Queries(tenant)
-        users, directory = Users(tenant, self._queries), Directory(tenant, self._queries)
+        users, directory = Users(tenant, self._queries, Sending(tenant, store)), Directory(tenant, self._queries)
         self.user_info = users.info
         # By the first segment, and the number of segments where that matters.
         self._rooms: Mapping[str, Callable[[Call], Reply]] = {
@@ -64,7 +73,9 @@ class GraphService:
             ("organization", 2): lambda call: self._plain_row(call, "organization"),
             ("subscribedskus", 1): lambda call: self._plain_list(call, "subscribedSkus"),
             ("subscribedskus", 2): lambda call: self._plain_row(call, "subscribedSkus"),
-            ("auditlogs", 2): lambda call: sign_ins_answer(tenant, call),
+            ("auditlogs", 2): self._logs,
+            ("groupsettings", 1): self._group_settings,
+            ("settings", 1): self._group_settings,
             ("admin", 4): lambda call: message_traces_answer(tenant, call),
             ("admin", 6): lambda call: message_traces_answer(tenant, call),
             ("rolemanagement", 3): self._roles,
@@ -80,7 +91,7 @@ class GraphService:
         if route is None:
             raise no_segment(call.path[0])
         if not (call.method == "GET" or _writes(call) or (call.method == "POST" and call.path[-1].lower() in _ACTIONS)):
-            raise GraphError(405, "BadRequest", "Specified HTTP method is not allowed for the request target.")
+            raise not_allowed(call)
         return route(call)
 
     def _rows(self, name: str) -> list[Row]:
@@ -132,6 +143,16 @@ class GraphService:
 
     def _find(self, key: str, name: str) -> Row:
         return with_id(self._as_rows(name), key)
+
+    def _logs(self, call: Call) -> Reply:
+        if call.path[1].lower() == "directoryaudits":
+            return directory_audits_answer(self._tenant, self._queries, call)
+        return sign_ins_answer(self._tenant, call)
+
+    def _group_settings(self, call: Call) -> Reply:
+        """Settings of the directory, in beta `/settings` (Learn, "List groupSettings"); a new tenant has none."""
+        call.need(_READ_SETTINGS)
+        return Reply(200, {"@odata.context": context_of(call, call.path[0]), "value": self._rows("groupSettings")})
 
     def _role(self, call: Call) -> Reply:
         """One assignment or one role, by its id (Learn, "Get unifiedRoleDefinition")."""

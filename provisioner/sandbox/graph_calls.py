@@ -65,6 +65,14 @@ def no_segment(name: str) -> GraphError:
     return error
 
 
+def not_allowed(call: Call) -> GraphError:
+    """The refusal of a method. The service takes many writes that the sandbox does not model: it is marked so."""
+    error = GraphError(405, "BadRequest", "Specified HTTP method is not allowed for the request target.")
+    about = f"{call.method} of {'/'.join(call.path[:1] + call.path[2:])}"
+    error.headers[NOT_MODELLED] = about.encode("ascii", "replace").decode()
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request without its transport. `path` is split at slashes, empty segments dropped; `base` ends in the version

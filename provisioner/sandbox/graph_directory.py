@@ -18,6 +18,8 @@ from provisioner.sandbox.graph_expand import Related, objects
 from provisioner.sandbox.graph_queries import Queries, selection
 from provisioner.sandbox.graph_sets import (
     APPLICATIONS,
+    CONTACTS,
+    GRANTS,
     GROUPS,
     OBJECTS,
     PRINCIPALS,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 _READ_DIRECTORY = ("Directory.Read.All", "Directory.ReadWrite.All")
 _READ_GROUPS = ("GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", *_READ_DIRECTORY)
 _READ_ROLES = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *_READ_DIRECTORY)
+# Learn, "List oauth2PermissionGrants".
+_READ_GRANTS = ("DelegatedPermissionGrant.Read.All", "DelegatedPermissionGrant.ReadWrite.All", *_READ_DIRECTORY)
 _READ_OBJECTS = (*_READ_DIRECTORY, "User.Read.All", "Group.Read.All", "Application.Read.All")
 _MOST_IDS = 1000
 
@@ -76,6 +80,21 @@ def _mail_group(tenant: Tenant, noun: str, row: Mapping[str, Any]) -> Row:
         "visibility": row.get("AccessType"),
         "createdDateTime": row.get("WhenCreatedUTC"),
     }
+
+
+def contacts(tenant: Tenant) -> list[Row]:
+    """The mail contacts of Exchange, which are organizational contacts of the directory (Learn, "orgContact")."""
+    return [
+        {
+            "id": row.get("ExternalDirectoryObjectId")
+            or stable_guid(tenant.tenant_id, "contact", str(row.get("Guid"))),
+            "displayName": row.get("DisplayName") or row.get("Name"),
+            "mail": row.get("PrimarySmtpAddress"),
+            "mailNickname": row.get("Alias"),
+            "proxyAddresses": list(row.get("EmailAddresses") or ()),
+        }
+        for row in tenant.rows("MailContact")
+    ]
 
 
 def groups_of(tenant: Tenant, member: Mapping[str, Any], *, nested: bool) -> list[Row]:
@@ -215,13 +234,18 @@ def _role_members(tenant: Tenant, role: Mapping[str, Any]) -> Iterator[Row]:
 class Directory:
     """Answers calls about directory objects other than users."""
 
-    SEGMENTS = ("groups", "applications", "serviceprincipals", "directoryroles", "directoryobjects")
+    SEGMENTS = (
+        "groups", "contacts", "applications", "serviceprincipals", "oauth2permissiongrants", "directoryroles",
+        "directoryobjects",
+    )  # fmt: skip
 
     def __init__(self, tenant: Tenant, queries: Queries) -> None:
         self._tenant, self._queries = tenant, queries
         self._sets: Mapping[str, tuple[EntitySet, Sequence[str], Callable[[Tenant], list[Row]]]] = {
             "groups": (GROUPS, _READ_GROUPS, groups),
+            "contacts": (CONTACTS, ("OrgContact.Read.All", *_READ_DIRECTORY), contacts),
             "applications": (APPLICATIONS, enterprise_apps.READ, applications),
+            "oauth2permissiongrants": (GRANTS, _READ_GRANTS, enterprise_apps.grants),
             "serviceprincipals": (PRINCIPALS, enterprise_apps.READ, enterprise_apps.principals),
             "directoryroles": (ROLES, _READ_ROLES, _directory_roles),
         }
@@ -251,6 +275,8 @@ class Directory:
         rows = objects(relation(row))
         if part.startswith("approle"):
             return self._queries.listed(call, _plain(call.path[2]), rows)
+        if part == GRANTS.name.lower():
+            return self._queries.listed(call, GRANTS, rows)
         return related(call, self._queries, rows)
 
     def _relations(self, name: str) -> Mapping[str, Related]:
@@ -264,6 +290,8 @@ class Directory:
                 "transitiveMemberOf": lambda row: groups_of(tenant, row, nested=True),
                 "owners": lambda row: named(tenant, row.get("owners")),
             },
+            "contacts": {},
+            "oauth2permissiongrants": {},
             "applications": {"owners": lambda row: named(tenant, self._app(row).get("owners"))},
             "serviceprincipals": {
                 "owners": lambda row: named(tenant, self._app(row).get("owners")),
@@ -271,6 +299,7 @@ class Directory:
                 "transitiveMemberOf": lambda row: groups_of(tenant, self._app(row), nested=True),
                 "appRoleAssignments": lambda row: enterprise_apps.assignments(tenant, str(row["id"])),
                 "appRoleAssignedTo": lambda row: enterprise_apps.assigned_to(tenant, str(row["id"])),
+                "oauth2PermissionGrants": lambda row: enterprise_apps.grants(tenant, str(row["id"])),
             },
             "directoryroles": {"members": lambda row: _role_members(tenant, row)},
         }

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from provisioner.sandbox.faults import Faults
+    from provisioner.sandbox.mail_store import MailStore
     from provisioner.sandbox.tenant import Tenant
 
 _LARGEST_BATCH = 20
@@ -41,9 +42,9 @@ _LARGEST_BATCH = 20
 class _GraphFront:
     """The ASGI side: authentication, headers, batches."""
 
-    def __init__(self, tenant: Tenant, faults: Faults, verifier: TokenVerifier) -> None:
+    def __init__(self, tenant: Tenant, faults: Faults, verifier: TokenVerifier, store: MailStore) -> None:
         self._tenant, self._faults, self._verifier = tenant, faults, verifier
-        self._service = GraphService(tenant)
+        self._service = GraphService(tenant, store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,7 +85,7 @@ class _GraphFront:
         except InvalidToken as refusal:
             raise GraphError(401, "InvalidAuthenticationToken", refusal.text) from None
         columns = facts(request.scope)
-        columns |= {"caller": claims["appid"], "write": request.method == "PATCH"}
+        columns |= {"caller": claims["appid"], "write": request.method == "PATCH" or _sends(request.url.path)}
         # The SDK asks for `/v1.0//users`; the service forgives the second slash, so empty segments are dropped.
         segments = _split_path(request.scope.get("raw_path", b"").decode("ascii") or request.url.path)
         if segments == ("oidc", "userinfo") and request.method in {"GET", "POST"}:
@@ -98,7 +99,7 @@ class _GraphFront:
             path=segments[1:],
             params=_options(request.scope["query_string"].decode("ascii")),
             headers={key.lower(): value for key, value in request.headers.items()},
-            body=_json(await request.body()),
+            body=_content(request.headers.get("content-type", ""), await request.body()),
             base=base,
             roles=frozenset(claims.get("roles", [])) | frozenset(str(claims.get("scp") or "").split()),
             application=str(claims["appid"]),
@@ -141,7 +142,7 @@ class _GraphFront:
             raise bad_request("Every request in a batch needs an id of its own.", "BadRequest")
         methods = [str(item.get("method", "")).upper() for item in items]
         columns["parameters"] = {n: f"{m} {item.get('url')}" for n, m, item in zip(names, methods, items, strict=True)}
-        columns["write"] = "PATCH" in methods
+        columns["write"] = "PATCH" in methods or any(_sends(str(item.get("url"))) for item in items)
         done: dict[str, Row] = {}
         for name, item in zip(names, items, strict=True):
             done[name] = self._batch_item(call, name, item, done, ids, columns)
@@ -178,6 +179,10 @@ class _GraphFront:
         if "status" in deed:
             code = {429: "TooManyRequests", 503: "serviceNotAvailable"}.get(int(deed["status"]), "generalException")
             raise GraphError(int(deed["status"]), code, "Please retry again later.", deed.get("headers"))
+
+
+def _sends(path: str) -> bool:
+    return path.partition("?")[0].lower().endswith("/sendmail")
 
 
 def _item_call(call: Call, item: Row) -> Call:
@@ -233,6 +238,11 @@ def _split_path(path: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _content(content_type: str, raw: bytes) -> Any:
+    """JSON as its value; a message in MIME (Learn, "Send Outlook messages in MIME format") as it is."""
+    return raw if content_type.lower().startswith("text/plain") else _json(raw)
+
+
 def _json(raw: bytes) -> Any:
     if not raw:
         return None
@@ -242,6 +252,6 @@ def _json(raw: bytes) -> Any:
         raise bad_request("Unable to read JSON request payload.", "BadRequest") from None
 
 
-def graph_app(tenant: Tenant, faults: Faults, verifier: TokenVerifier) -> ASGIApp:
-    """Graph as an ASGI application."""
-    return faults.wrap(_GraphFront(tenant, faults, verifier), "graph")
+def graph_app(tenant: Tenant, faults: Faults, verifier: TokenVerifier, store: MailStore) -> ASGIApp:
+    """Graph as an ASGI application. `store` takes the mail that is sent through it."""
+    return faults.wrap(_GraphFront(tenant, faults, verifier, store), "graph")

@@ -19,6 +19,8 @@ from urllib.parse import quote
 from provisioner.sandbox import message_traces, sign_in_log
 from provisioner.sandbox.clock import stored_time
 from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_request, context_of, no_segment, not_found
+from provisioner.sandbox.graph_queries import Queries
+from provisioner.sandbox.graph_sets import EntitySet
 from provisioner.sandbox.message_traces import Query, TraceRefused
 from provisioner.sandbox.odata import BadFilter, Predicate, UnsupportedFilter, parse_filter
 from provisioner.sandbox.tenant import Tenant
@@ -184,6 +186,23 @@ def sign_ins_answer(tenant: Tenant, call: Call) -> Reply:
     shown = [sign_in_log.shown(row, beta=call.beta) for row in rows[start:end]]
     body["value"] = [{n: r.get(n) for n in dict.fromkeys(["id", *select])} if select else r for r in shown]
     return Reply(200, body)
+
+
+_AUDIT = frozenset({
+    "id", "activityDateTime", "activityDisplayName", "additionalDetails", "category", "correlationId", "initiatedBy",
+    "loggedByService", "operationType", "result", "resultReason", "targetResources", "userAgent",
+})  # fmt: skip
+_AUDITS = EntitySet(
+    "directoryAudits", "directoryAudit", _AUDIT, _AUDIT, ordered=frozenset({"activityDateTime"}), directory=False
+)
+
+
+def directory_audits_answer(tenant: Tenant, queries: Queries, call: Call) -> Reply:
+    """A page of what administrators did, as a seed has it (`graph.directoryAudits`; Learn, "List directoryAudits").
+    The sandbox itself writes none. Raises GraphError."""
+    call.need(_READ_SIGN_INS)
+    rows = tenant.graph.get("directoryAudits") or []
+    return queries.listed(call, _AUDITS, rows, "auditLogs/directoryAudits")
 
 
 def _predicate(text: str, *, beta: bool) -> Predicate:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provisioner.sandbox import access_policies
 from provisioner.sandbox.graph_calls import Call, Reply, Row, context_of, no_segment, with_id
-from provisioner.sandbox.graph_queries import Queries, filtering, selection
+from provisioner.sandbox.graph_queries import Queries, selection
 from provisioner.sandbox.graph_sets import EntitySet, project
 
 if TYPE_CHECKING:
@@ -116,11 +116,11 @@ _ORDERED = frozenset({"createdDateTime", "modifiedDateTime"})
 _ACCESS = {
     "policies": (
         access_policies.KEPT_AS,
-        EntitySet("policies", "conditionalAccessPolicy", _OF_ACCESS, _OF_ACCESS, ordered=_ORDERED),
+        EntitySet("policies", "conditionalAccessPolicy", _OF_ACCESS, _OF_ACCESS, ordered=_ORDERED, directory=False),
     ),
     "namedlocations": (
         "namedLocations",
-        EntitySet("namedLocations", "namedLocation", _OF_LOCATIONS, _OF_LOCATIONS, ordered=_ORDERED),
+        EntitySet("namedLocations", "namedLocation", _OF_LOCATIONS, _OF_LOCATIONS, ordered=_ORDERED, directory=False),
     ),
 }
 # "List namedLocations", examples 2 to 4: of one type alone.
@@ -182,22 +182,10 @@ class Policies:
         if len(call.path) == 4:
             row = project(with_id(rows, call.path[3]), selection(call))
             return Reply(200, {"@odata.context": context_of(call, context, entity=True), **row})
-        found = _matching(call, entities, rows)
-        page, next_link = self._queries.page(call, found)
-        body: Row = {"@odata.context": context_of(call, context)}
-        if call.params.get("$count", "").lower() == "true":
-            body["@odata.count"] = len(found)
-        if next_link:
-            body["@odata.nextLink"] = next_link
-        select = selection(call)
-        return Reply(200, {**body, "value": [project(row, select) for row in page]})
-
-
-def _matching(call: Call, entities: EntitySet, rows: Sequence[Row]) -> Sequence[Row]:
-    text = call.params.get("$filter")
-    kind = _IS_OF.fullmatch(text.strip()) if text else None
-    if kind is not None:
-        wanted = f"#microsoft.graph.{kind[1]}".lower()
-        return [row for row in rows if str(row.get("@odata.type", "")).lower() == wanted]
-    matches = filtering(text, entities, advanced=True)
-    return rows if matches is None else [row for row in rows if matches(row)]
+        text = call.params.get("$filter", "")
+        kind = _IS_OF.fullmatch(text.strip())
+        if kind is not None:
+            wanted = f"#microsoft.graph.{kind[1]}".lower()
+            rows = [row for row in rows if str(row.get("@odata.type", "")).lower() == wanted]
+            call = replace(call, params={name: value for name, value in call.params.items() if name != "$filter"})
+        return self._queries.listed(call, entities, rows, context)

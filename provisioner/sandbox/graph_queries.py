@@ -45,9 +45,10 @@ class Queries:
     ) -> Reply:
         """A page of the rows that the call asks for, with related objects. Raises GraphError."""
         expanded = expansions(call, relations, entities.kind)
-        counting = _eventual(call) and call.params.get("$count", "").lower() == "true"
+        free = not entities.directory
+        counting = (free or _eventual(call)) and call.params.get("$count", "").lower() == "true"
         select = selection(call, entities)
-        found = self._matching(call, entities, rows, advanced=counting)
+        found = self._matching(call, entities, rows, advanced=counting or free)
         body: Row = {"@odata.context": context_of(call, context or entities.name)}
         if counting and "$skiptoken" not in call.params:
             body["@odata.count"] = len(found)

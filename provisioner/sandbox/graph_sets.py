@@ -12,10 +12,10 @@ from provisioner.sandbox import enterprise_apps
 from provisioner.sandbox.graph_calls import Row
 
 _COLLECTIONS = frozenset({
-    "addIns", "alternativeNames", "appRoles", "assignedLicenses", "assignedPlans", "businessPhones", "groupTypes",
-    "identifierUris", "imAddresses", "keyCredentials", "licenseAssignmentStates", "oauth2PermissionScopes",
-    "otherMails", "passwordCredentials", "provisionedPlans", "proxyAddresses", "replyUrls", "requiredResourceAccess",
-    "resourceBehaviorOptions", "resourceProvisioningOptions", "servicePrincipalNames", "tags",
+    "addIns", "addresses", "alternativeNames", "appRoles", "assignedLicenses", "assignedPlans", "businessPhones",
+    "groupTypes", "identifierUris", "imAddresses", "keyCredentials", "licenseAssignmentStates", "oauth2PermissionScopes",
+    "otherMails", "passwordCredentials", "phones", "provisionedPlans", "proxyAddresses", "replyUrls",
+    "requiredResourceAccess", "resourceBehaviorOptions", "resourceProvisioningOptions", "servicePrincipalNames", "tags",
 })  # fmt: skip
 
 
@@ -25,7 +25,8 @@ class EntitySet:
 
     `default` None shows a row as it is kept. Of `words` each word is searched, of any other property the beginning
     (Learn, "Use the $search query parameter", "Using $search on directory object collections"). `advanced` are those
-    that only an advanced query may filter on, `ordered` those that compare with `ge` and its kin.
+    that only an advanced query may filter on, `ordered` those that compare with `ge` and its kin. The limits of
+    advanced queries are those of the `directory`; logs and policies have none.
     """
 
     name: str
@@ -37,6 +38,7 @@ class EntitySet:
     words: frozenset[str] = frozenset({"displayName", "description"})
     advanced: frozenset[str] = frozenset()
     ordered: frozenset[str] = frozenset()
+    directory: bool = True
 
     def property_named(self, name: str) -> str | None:
         """The property of this name in any case (graph-explorer issue 2111: `$select=AccountEnabled` for users)."""
@@ -144,6 +146,19 @@ ROLES = EntitySet(
     "directoryRoles", "directoryRole", frozenset({"id", "displayName", "description", "roleTemplateId"}),
     frozenset({"id", "displayName", "roleTemplateId"}),
 )  # fmt: skip
+_CONTACT = (
+    "id", "addresses", "companyName", "department", "displayName", "givenName", "jobTitle", "mail", "mailNickname",
+    "onPremisesSyncEnabled", "phones", "proxyAddresses", "surname",
+)  # fmt: skip
+CONTACTS = EntitySet(
+    "contacts",
+    "orgContact",
+    frozenset(_CONTACT),
+    frozenset({"displayName", "mail", "mailNickname", "onPremisesSyncEnabled", "proxyAddresses"}),
+    _CONTACT,
+)
+_GRANT = frozenset({"id", "clientId", "consentType", "principalId", "resourceId", "scope"})
+GRANTS = EntitySet("oauth2PermissionGrants", "oAuth2PermissionGrant", _GRANT, _GRANT)
 # Of several types: what a row has is shown as it is.
 _OF_EACH = frozenset(_GROUP) | _GROUP_ASKED | enterprise_apps.KNOWN | _USER_KNOWN | {"roleTemplateId"}
 OBJECTS = EntitySet("directoryObjects", "directoryObject", _OF_EACH, frozenset({"id", "displayName", "mail"}))
@@ -151,7 +166,7 @@ OBJECTS = EntitySet("directoryObjects", "directoryObject", _OF_EACH, frozenset({
 # Of a collection of several types: the properties of each, and what it shows without $select.
 _TYPES: Mapping[str, tuple[frozenset[str], tuple[str, ...] | None]] = {
     f"#microsoft.graph.{entities.kind}": (entities.known, entities.default if entities is USER_SET else None)
-    for entities in (USER_SET, GROUPS, APPLICATIONS, PRINCIPALS, ROLES)
+    for entities in (USER_SET, GROUPS, APPLICATIONS, PRINCIPALS, ROLES, CONTACTS)
 }
 
 

@@ -12,6 +12,7 @@ from provisioner.sandbox.graph_calls import Call, GraphError, Reply, Row, bad_re
 from provisioner.sandbox.graph_expand import Related, objects
 from provisioner.sandbox.graph_mail import messages_answer
 from provisioner.sandbox.graph_queries import Queries
+from provisioner.sandbox.graph_send import Sending
 from provisioner.sandbox.graph_sets import OBJECTS, USER_SET, USER_WRITABLE
 from provisioner.sandbox.tenant import USERS, user_names
 
@@ -56,8 +57,8 @@ def skus(tenant: Tenant) -> list[Row]:
 class Users:
     """Answers calls about users."""
 
-    def __init__(self, tenant: Tenant, queries: Queries) -> None:
-        self._tenant, self._queries = tenant, queries
+    def __init__(self, tenant: Tenant, queries: Queries, sending: Sending) -> None:
+        self._tenant, self._queries, self._sending = tenant, queries, sending
 
     def answer(self, call: Call) -> Reply:
         """Reply to a call below `/users`. Raises GraphError."""
@@ -130,6 +131,7 @@ class Users:
             **dict.fromkeys(map(str.lower, self._relations()), self._related),
             "getmembergroups": self._member_groups,
             "checkmembergroups": self._checked_groups,
+            "sendmail": self._sending.send,
             "messages": lambda call: messages_answer(self._tenant, call),
         }
         part = parts.get(call.path[2].lower())

@@ -5,6 +5,7 @@ Rows that name the same object become one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -150,6 +151,9 @@ _ENTITIES = frozenset({
     "subscribedSkus", "users",
 })  # fmt: skip
 
+# What the directory gives an id, which a seed may leave to it.
+_WITH_IDS = _ENTITIES - {"domains", "subscribedSkus", "users"}
+
 
 def merge_graph(tenant: Tenant, graph: Mapping[str, Any]) -> None:
     for name, value in graph.items():
@@ -175,6 +179,8 @@ def merge_entities(tenant: Tenant, kind: str, given: Iterable[Row]) -> None:
             made = next((user for label in labels(row) for user in made_rows(tenant, kind, label)), None)
             found = None if made is None else tenant.own(kind, made)
         if found is None:
+            if kind in _WITH_IDS and not row.get("id"):
+                row = {"id": stable_guid(kind, json.dumps(row, sort_keys=True, default=str)), **row}
             rows.append(row)
         else:
             found.update(row)

@@ -236,7 +236,7 @@ class Sandbox:
         actions = Actions(self.load, self.reset, self.stopping.set, issue, self._mail)
         fronts: dict[str, ASGIApp] = {
             "authority": entra_app(self.tenant, self.faults, self._token_key, self._addresses),
-            "graph": graph_app(self.tenant, self.faults, verifier),
+            "graph": graph_app(self.tenant, self.faults, verifier, self._mail),
             "exchange": exchange_app(self.tenant, self.faults, verifier),
             "control": control_app(self.tenant, self.faults, token, actions),
             "mta_sts": policy_app(self.tenant, self.faults),

@@ -17,14 +17,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from provisioner.sandbox.message_traces import Taken, record
+from provisioner.sandbox import delivery
+from provisioner.sandbox.message_traces import Taken
 from provisioner.sandbox.smtp_ports import Exchange, HighVolume, Submission
 from provisioner.sandbox.smtp_protocol import Server
 from provisioner.sandbox.submission_rules import Lockout, MessageRate
 
 if TYPE_CHECKING:
-    from email.message import EmailMessage
-
     from aiosmtpd.smtp import Session
 
     from provisioner.sandbox.faults import Faults
@@ -111,42 +110,22 @@ class SmtpFront:
         """
         message = email.message_from_bytes(content, policy=email.policy.default)
         tls = (session.ssl or {}).get("ssl_object")
-        record(
-            self.tenant,
-            Taken(
-                sender or "<>",
-                folders,
-                self.source(session),
-                " ".join(str(message.get("Message-ID", "")).split()),
-                str(message.get("Subject", "")),
-                len(content),
-                str(tls.version() or "") if tls is not None else "",
-                connector,
-                authentication,
-                login,
-                due,
-                reasons or {},
-                results,
-            ),
+        taken = Taken(
+            sender or "<>",
+            folders,
+            self.source(session),
+            " ".join(str(message.get("Message-ID", "")).split()),
+            str(message.get("Subject", "")),
+            len(content),
+            str(tls.version() or "") if tls is not None else "",
+            connector,
+            authentication,
+            login,
+            due,
+            reasons or {},
+            results,
         )
-        self.store.add({
-            "time": (due or self.tenant.clock.now()).isoformat(),
-            "route": route,
-            "source": self.source(session),
-            "mail_from": sender,
-            "recipients": folders,
-            "undecided": list(undecided),
-            **_shown(message, content),
-        })  # fmt: skip
-
-
-def _shown(message: EmailMessage, content: bytes) -> dict[str, str]:
-    """What the list of mail shows of the message itself."""
-    return {
-        "subject": str(message.get("Subject", "")),
-        "from": str(message.get("From", "")),
-        "content": content.decode("utf-8", "replace"),
-    }
+        delivery.keep(self.tenant, self.store, taken, content, message, route, undecided)
 
 
 def _context(files: ListenerFiles, *, clients: bool = False) -> ssl.SSLContext:

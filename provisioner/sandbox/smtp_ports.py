@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.sandbox import (
     authentication_results,
-    flow_rules,
+    delivery,
     hve_rules,
     mail_rules,
     sign_in_log,
     submission_rules,
 )
 from provisioner.sandbox.mail_directory import (
-    accepted,
     account_of,
-    domain_of,
     owner_of,
     primary,
     refuses_strangers,
-    unknown_here,
     user_of,
 )
 from provisioner.sandbox.mail_rules import Source
@@ -88,36 +85,15 @@ class _Port:
         """The client is gone."""
 
     def _folder(self, recipient: str, inside: str, size_bytes: int) -> str:
-        """Where a message ends up: `inside`, external, or bounced, where nobody has the address or takes the size."""
-        tenant = self._front.tenant
-        if accepted(tenant, domain_of(recipient)) is None:
-            return "external"
-        owner = owner_of(tenant, recipient)
-        limit = submission_rules.size_limit((owner or {}).get("MaxReceiveSize"))
-        return "bounced" if unknown_here(tenant, recipient) or size_bytes > limit else inside
+        return delivery.folder_of(self._front.tenant, recipient, inside, size_bytes)
 
     def _by_rules(self, envelope: Envelope, folders: dict[str, str], source: Source | None = None) -> Mapping[str, str]:
-        """Put mail elsewhere that transport rules keep from its recipients; the notice about each that comes back."""
-        reasons = {}
-        for recipient in envelope.rcpt_tos:
-            message = flow_rules.Message(str(envelope.mail_from), _author(envelope), recipient, source)
-            level = flow_rules.scl(self._front.tenant, message)
-            if level is not None and folders[recipient] in ("inbox", "junk"):
-                folders[recipient] = _filtered(level, folders[recipient])
-            what, notice = flow_rules.fate(self._front.tenant, message)
-            if what:
-                folders[recipient] = flow_rules.FOLDERS[what]
-                reasons[recipient] = notice
-        return reasons
+        sender, author = str(envelope.mail_from), _author(envelope)
+        return delivery.kept_by_rules(self._front.tenant, sender, author, envelope.rcpt_tos, folders, source)
 
     def _undecided(self, envelope: Envelope, source: Source | None = None) -> list[str]:
-        """What no source says about a message: the sandbox decides it in one way, and says that it did."""
-        messages = (
-            flow_rules.Message(str(envelope.mail_from), _author(envelope), recipient, source)
-            for recipient in envelope.rcpt_tos
-        )
-        found = (what for message in messages for what in flow_rules.undecided(self._front.tenant, message))
-        return list(dict.fromkeys(found))
+        sender, author = str(envelope.mail_from), _author(envelope)
+        return delivery.undecided(self._front.tenant, sender, author, envelope.rcpt_tos, source)
 
     def _said(self, verb: str, answer: str, caller: str) -> str:
         self._front.log(verb, self.name, answer, caller)
@@ -390,13 +366,6 @@ class Exchange(_Port):
             "Queued mail for delivery"
         )
         return self._said("DATA", answer, source.ip)
-
-
-def _filtered(level: int, folder: str) -> str:
-    """Where filtering puts a message by the spam confidence level of a rule; 0 to 4 leave it where it is."""
-    if level >= flow_rules.LOWEST_OF_SPAM:
-        return "junk"
-    return "inbox" if level < 0 else folder
 
 
 def _content(envelope: Envelope) -> bytes:

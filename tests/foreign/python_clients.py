@@ -39,6 +39,10 @@ def msal(environment: Mapping[str, str], folder: Path) -> list[str]:
         bearer = {"Authorization": f"Bearer {token['access_token']}"}
         page = session.get(f"{_GRAPH}/v1.0/users?$top=5", headers=bearer, timeout=30)
         assert len(page.json()["value"]) == 5, page.text
+        to = [{"emailAddress": {"address": ADMINISTRATOR}}]
+        mail: Any = {"message": {"subject": "msal", "body": {"content": "Invoice 4711."}, "toRecipients": to}}
+        sent = session.post(f"{_GRAPH}/v1.0/users/{MAILBOX}/sendMail", headers=bearer, json=mail, timeout=30)
+        assert (sent.status_code, sent.text) == (202, ""), sent.text
         pem = Path(environment["SANDBOX_CERTIFICATE_FILE"]).read_text(encoding="utf-8")
         key = {"private_key": pem, "public_certificate": pem[pem.index("-----BEGIN CERTIFICATE") :]}
         certificate = library.ConfidentialClientApplication(
@@ -48,7 +52,7 @@ def msal(environment: Mapping[str, str], folder: Path) -> list[str]:
         assert "access_token" in token, token
         _users(library.PublicClientApplication(PUBLIC_APP, http_client=session, authority=f"{_LOGIN}/organizations"))
     ways = "secret, certificate, cache, browser, device code, refresh, password"
-    return [f"msal {library.__version__}: {ways}; Graph users"]
+    return [f"msal {library.__version__}: {ways}; Graph users and sendMail"]
 
 
 def _users(public: Any) -> None:
@@ -110,6 +114,11 @@ def msgraph_sdk(environment: Mapping[str, str], folder: Path) -> list[str]:
     """Users over pages, domains and the organization, as typed models."""
     from azure.identity.aio import EnvironmentCredential
     from msgraph import GraphServiceClient  # type: ignore[attr-defined]
+    from msgraph.generated.models.email_address import EmailAddress
+    from msgraph.generated.models.item_body import ItemBody
+    from msgraph.generated.models.message import Message
+    from msgraph.generated.models.recipient import Recipient
+    from msgraph.generated.users.item.send_mail.send_mail_post_request_body import SendMailPostRequestBody
     from msgraph_core.tasks.page_iterator import PageIterator
 
     async def ask() -> tuple[int, list[str], str]:
@@ -125,12 +134,15 @@ def msgraph_sdk(environment: Mapping[str, str], folder: Path) -> list[str]:
             await PageIterator(first, client.request_adapter).iterate(more)
             domains = await client.domains.get()
             organization = await client.organization.get()
+            to = Recipient(email_address=EmailAddress(address=ADMINISTRATOR))
+            message = Message(subject="msgraph-sdk", body=ItemBody(content="Invoice 4711."), to_recipients=[to])
+            await client.users.by_user_id(MAILBOX).send_mail.post(SendMailPostRequestBody(message=message))
             return len(users), sorted(d.id for d in domains.value), organization.value[0].display_name
 
     count, domains, name = asyncio.run(ask())
     assert count >= 27, count
     assert (domains, name) == (["contoso.com", "contoso.onmicrosoft.com"], "Contoso")
-    return [f"msgraph-sdk {version('msgraph-sdk')}: users over pages, domains, organization"]
+    return [f"msgraph-sdk {version('msgraph-sdk')}: users over pages, domains, organization, sendMail"]
 
 
 def pypsrp(environment: Mapping[str, str], folder: Path) -> list[str]:

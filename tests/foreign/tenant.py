@@ -36,6 +36,7 @@ SEED: Mapping[str, Any] = {
                     "Group.Read.All",
                     "Application.Read.All",
                     "Domain.Read.All",
+                    "Mail.Send",
                     "Organization.Read.All",
                 ],
                 "https://outlook.office365.com": ["Exchange.ManageAsApp"],

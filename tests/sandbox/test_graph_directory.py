@@ -15,7 +15,14 @@ from provisioner.sandbox.tenant import Tenant
 
 STAFF, PRINTERS, ANN, BOB = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3, 4))
 APP, APP_OBJECT = "00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2"
-READ = ("User.Read.All", "Group.Read.All", "Directory.Read.All", "Application.Read.All", "Organization.Read.All")
+READ = (
+    "AuditLog.Read.All",
+    "User.Read.All",
+    "Group.Read.All",
+    "Directory.Read.All",
+    "Application.Read.All",
+    "Organization.Read.All",
+)
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +322,32 @@ def test_permissions_have_the_ids_that_scripts_know_and_applications_their_owner
 def test_one_role_is_read_by_its_id(tenant: Tenant) -> None:
     found = ask(tenant, "roleManagement/directory/roleDefinitions/29232cdf-9323-42fd-ade2-1d097af3e4de")
     assert found["displayName"] == "Exchange Administrator"
+
+
+def test_what_a_seed_gives_no_id_has_one(tenant: Tenant) -> None:
+    """A group by its name alone was listed with `id` null, and its members were a crash."""
+    named = Tenant()
+    named.merge(load_seed({"sandbox": 1, "graph": {"groups": [{"displayName": "Printers"}]}}))
+    (group,) = ask(named, "groups")["value"]
+    assert ask(named, f"groups/{group['id']}/members")["value"] == []
+
+
+def test_contacts_grants_audits_and_settings_of_the_directory_are_listed() -> None:
+    tenant = Tenant()
+    audit = {"id": "a", "activityDisplayName": "Add service principal", "activityDateTime": "2026-01-01T00:00:00Z"}
+    seed = {
+        "sandbox": 1,
+        "graph": {"directoryAudits": [audit]},
+        "objects": {"MailContact": [{"Name": "Partner", "ExternalEmailAddress": "SMTP:partner@fabrikam.example"}]},
+        "apps": [{"displayName": "erp", "appId": APP, "objectId": APP_OBJECT, "secrets": [], "certificates": [],
+                  "delegated": {"https://graph.microsoft.com": ["Mail.Send", "User.Read"]}}],
+    }  # fmt: skip
+    tenant.merge(load_seed(seed))
+    (contact,) = ask(tenant, "contacts?$filter=mail eq 'partner@fabrikam.example'")["value"]
+    assert contact["displayName"] == "Partner"
+    (grant,) = ask(tenant, "oauth2PermissionGrants")["value"]
+    assert [grant["clientId"], grant["scope"]] == [APP_OBJECT, "Mail.Send User.Read"]
+    assert ask(tenant, f"servicePrincipals/{APP_OBJECT}/oauth2PermissionGrants")["value"] == [grant]
+    asked = "auditLogs/directoryAudits?$filter=activityDateTime ge 2025-12-31T00:00:00Z&$orderby=activityDateTime desc"
+    assert ids(ask(tenant, asked)) == ["a"]
+    assert ask(tenant, "settings", beta=True)["value"] == ask(tenant, "groupSettings")["value"] == []
