@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -35,6 +36,18 @@ def test_the_program_takes_the_command_line_and_the_ports_are_exposed() -> None:
     assert "control" not in given["ports"]
     (health,) = re.findall(r"CMD (\[.*\])", instructions("HEALTHCHECK")[0])
     assert json.loads(health) == ["provisioner", "sandbox", "status"]
+
+
+def test_the_build_needs_nothing_that_the_lock_file_does_not_have() -> None:
+    """The project is built without isolation: with the build backend from the lock file, on the image's Python."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    locked = (ROOT / "requirements-sandbox.lock").read_text(encoding="utf-8")
+    for requirement in project["build-system"]["requires"]:
+        name = re.split(r"[<>=~! ]", requirement)[0]
+        assert re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE), name
+    assert any("--no-build-isolation" in line for line in instructions("RUN"))
+    (python,) = {re.search(r"python:(\d+\.\d+)", image)[1] for image in instructions("FROM")}  # type: ignore[index]
+    assert f"Programming Language :: Python :: {python}" in project["project"]["classifiers"]
 
 
 def test_it_runs_as_an_ordinary_user_from_pinned_packages_with_hashes() -> None:

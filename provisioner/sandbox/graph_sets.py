@@ -13,8 +13,9 @@ from provisioner.sandbox.graph_calls import Row
 
 _COLLECTIONS = frozenset({
     "addIns", "addresses", "alternativeNames", "appRoles", "assignedLicenses", "assignedPlans", "businessPhones",
-    "groupTypes", "identifierUris", "imAddresses", "keyCredentials", "licenseAssignmentStates", "oauth2PermissionScopes",
-    "otherMails", "passwordCredentials", "phones", "provisionedPlans", "proxyAddresses", "replyUrls",
+    "groupTypes", "identifierUris", "imAddresses", "keyCredentials", "licenseAssignmentStates",
+    "oauth2PermissionScopes", "otherMails", "passwordCredentials", "phones", "provisionedPlans", "proxyAddresses",
+    "replyUrls",
     "requiredResourceAccess", "resourceBehaviorOptions", "resourceProvisioningOptions", "servicePrincipalNames", "tags",
 })  # fmt: skip
 
