@@ -15,8 +15,8 @@ _COLLECTIONS = frozenset({
     "addIns", "addresses", "alternativeNames", "appRoles", "assignedLicenses", "assignedPlans", "businessPhones",
     "groupTypes", "identifierUris", "imAddresses", "keyCredentials", "licenseAssignmentStates",
     "oauth2PermissionScopes", "otherMails", "passwordCredentials", "phones", "provisionedPlans", "proxyAddresses",
-    "replyUrls",
-    "requiredResourceAccess", "resourceBehaviorOptions", "resourceProvisioningOptions", "servicePrincipalNames", "tags",
+    "replyUrls", "requiredResourceAccess", "resourceBehaviorOptions", "resourceProvisioningOptions",
+    "servicePrincipalNames", "tags",
 })  # fmt: skip
 
 

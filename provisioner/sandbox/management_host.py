@@ -7,18 +7,28 @@ of the module, as far as they are published.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from provisioner.sandbox import psrp_module
 from provisioner.sandbox.cmdlets import Caller, CmdletError
 from provisioner.sandbox.tenant import Tenant
 
 _KNOWN = frozenset({
     "AppId", "Organization", "CertificateThumbprint", "CertificateFilePath", "CertificatePassword", "ShowBanner",
-    "SkipLoadingFormatData", "SkipLoadingCmdletHelp", "CommandName", "ErrorAction",
+    "SkipLoadingFormatData", "SkipLoadingCmdletHelp", "CommandName", "ErrorAction", "WarningAction", "Verbose",
+    "LoadCmdletHelp", "PageSize", "LogDirectoryPath", "LogLevel", "TrackPerformance", "EnableErrorReporting",
+    "UseMultithreading", "BypassMailboxAnchoring", "DisableWAM",
 })  # fmt: skip
+_NOT_MODELLED = frozenset({
+    "accesstoken", "azureadauthorizationendpointuri", "certificate", "connectionuri", "credential",
+    "delegatedorganization", "device", "exchangeenvironmentname", "formattypename", "inlinecredential",
+    "managedidentity", "managedidentityaccountid", "prefix", "signingcertificate", "userprincipalname",
+})  # fmt: skip
+"""What Connect-ExchangeOnline takes besides (its page)."""
 
 
 class ExchangeConnection:
@@ -38,6 +48,13 @@ class ExchangeConnection:
         app = next((a for a in self._tenant.apps if a["displayName"] == display_name), None)
         self._app_id = str(app["appId"]) if app else ""
 
+    def information(self) -> list[Any]:
+        """Get-ConnectionInformation: nothing where the session is not connected."""
+        if not self._app_id:
+            return []
+        until = self._tenant.clock.now() + dt.timedelta(hours=1)
+        return [psrp_module.connection(self._app_id, self._tenant.tenant_id, self._tenant.initial_domain, until)]
+
     def disconnect(self) -> None:
         """Disconnect-ExchangeOnline."""
         self._app_id = ""
@@ -54,6 +71,11 @@ class ExchangeConnection:
             tuple(app["directoryRoles"]),
             None if cmdlets is None else tuple(cmdlets),
         )
+
+    def lacking(self, parameters: Mapping[str, Any]) -> str:
+        """What of Connect-ExchangeOnline is not modelled here; "" for nothing."""
+        left = [name for name in parameters if name.lower() in _NOT_MODELLED]
+        return f"the parameter {', '.join(f'-{name}' for name in left)} of Connect-ExchangeOnline" if left else ""
 
     def connect(self, parameters: Mapping[str, Any]) -> None:
         """Connect-ExchangeOnline. Raises CmdletError."""

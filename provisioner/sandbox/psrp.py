@@ -40,7 +40,7 @@ from psrpcore.types import (
     PSRPMessageType,
 )
 
-from provisioner.sandbox import psrp_commands, wsman
+from provisioner.sandbox import psrp_commands, psrp_module, wsman
 from provisioner.sandbox.cmdlets import Caller, CmdletError, CmdletResult, catalogue, run_cmdlet
 from provisioner.sandbox.coverage import not_modelled
 from provisioner.sandbox.faults import Faults, left
@@ -88,7 +88,7 @@ _JEA_NOUNS = (
 _ALWAYS = ("Get-Command", "Measure-Object", "Select-Object", "Out-Default", "Exit-PSSession")
 # What an ordinary session has besides, as far as modelled.
 _ORDINARY = ("Get-Module", "Sort-Object", "Start-Sleep", "Where-Object", *OF_THE_LANGUAGE)
-_CONNECTING = ("Connect-ExchangeOnline", "Disconnect-ExchangeOnline")
+_CONNECTING = ("Connect-ExchangeOnline", "Disconnect-ExchangeOnline", "Get-ConnectionInformation")
 _ROWS_A_TURN = 20
 _IDLE_POLL_S = 60.0
 _RECEIVED_SHARE = 0.6  # of an envelope: base64 adds a third, SOAP its frame
@@ -390,7 +390,11 @@ class Shells:
             case "Exit-PSSession":
                 return []
             case "Connect-ExchangeOnline":
-                self._faults.record("psrp", cmdlet=name, parameters=parameters, caller=shell.user, executed=True)
+                entry = self._faults.record(
+                    "psrp", cmdlet=name, parameters=parameters, caller=shell.user, executed=True
+                )
+                if lacking := shell.connection.lacking(parameters):
+                    entry["not_modelled"] = lacking
                 shell.connection.connect(parameters)
                 self._show(shell)
                 return []
@@ -398,10 +402,24 @@ class Shells:
                 shell.connection.disconnect()
                 self._show(shell)
                 return []
+            case "Get-ConnectionInformation":
+                return shell.connection.information()
+            case exo if exo in psrp_module.NAMES:
+                return await self._of_module(shell, pipeline, exo, parameters, rows)
             case cmdlet if rows is None:
                 return await self._cmdlet(shell, pipeline, cmdlet, parameters)
             case cmdlet:
                 return await self._for_each(shell, pipeline, cmdlet, parameters, rows)
+
+    async def _of_module(
+        self, shell: _Shell, pipeline: _Pipeline, name: str, parameters: dict[str, Any], rows: list[Any] | None
+    ) -> list[Any]:
+        """A Get-EXO cmdlet: the rows of the cmdlet behind it, with the properties that were asked for."""
+        asked = psrp_module.asked(name, parameters)
+        found = await self._command_of(shell, pipeline, asked.cmdlet, asked.parameters, rows)
+        if asked.columns is None:
+            return found
+        return psrp_commands.select(found, {"Property": asked.columns}, restricted=False)
 
     async def _for_each(
         self, shell: _Shell, pipeline: _Pipeline, name: str, parameters: dict[str, Any], rows: list[Any]
@@ -496,7 +514,9 @@ class Shells:
             names = [*_ALWAYS, *own]
         else:
             own = catalogue(shell.connection.caller()) if shell.connection.connected else []
-            names = [*_ALWAYS, *_ORDINARY, *_CONNECTING, *own]
+            known = {name.lower() for name in own}
+            module = [name for name in psrp_module.NAMES if psrp_module.behind(name).lower() in known]
+            names = [*_ALWAYS, *_ORDINARY, *_CONNECTING, *module, *own]
         shell.shown = {name.lower(): name for name in names}
 
 

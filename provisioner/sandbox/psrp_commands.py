@@ -16,6 +16,7 @@ from typing import Any
 
 from psrpcore.types import PSCustomObject
 
+from provisioner.sandbox import psrp_module
 from provisioner.sandbox.cmdlets import CmdletError
 from provisioner.sandbox.coverage import published
 from provisioner.sandbox.psrp_values import Shown, selected
@@ -25,6 +26,7 @@ MODULE, MODULE_VERSION = "ExchangeOnlineManagement", "3.9.2"
 # In what order each command takes arguments without a name (PowerShell's own pages).
 _POSITIONS: Mapping[str, tuple[str, ...]] = {
     "convertto-json": ("InputObject",),
+    **dict.fromkeys(map(str.lower, psrp_module.NAMES), ("Identity",)),
     "get-command": ("Name",),
     "get-module": ("Name",),
     "group-object": ("Property",),
@@ -37,8 +39,21 @@ _POSITIONS: Mapping[str, tuple[str, ...]] = {
     "where-object": ("Property", "Value"),
 }
 _LIKE_IN_SCRIPTS = frozenset({
-    "add-member", "convertfrom-json", "convertto-csv", "convertto-html", "export-clixml", "export-csv", "format-list",
-    "format-table", "get-content", "get-member", "import-csv", "out-file", "out-string", "set-content", "set-variable",
+    "add-content", "add-member", "add-type", "clear-host", "clear-variable", "compare-object", "convertfrom-csv",
+    "convertfrom-json", "convertfrom-securestring", "convertfrom-stringdata", "convertto-csv", "convertto-html",
+    "convertto-securestring", "convertto-xml", "copy-item", "export-clixml", "export-csv", "format-custom",
+    "format-list", "format-table", "format-wide", "get-alias", "get-childitem", "get-content", "get-credential",
+    "get-culture", "get-error", "get-help", "get-history", "get-host", "get-installedmodule", "get-item",
+    "get-itemproperty", "get-job", "get-location", "get-member", "get-process", "get-pssession", "get-random",
+    "get-service", "get-timezone", "get-unique", "get-variable", "import-clixml", "import-csv", "import-pssession",
+    "install-module", "invoke-command", "invoke-expression", "invoke-restmethod", "invoke-webrequest", "join-path",
+    "move-item", "new-guid", "new-item", "new-pssession", "new-timespan", "new-variable", "out-file", "out-gridview",
+    "out-host", "out-printer", "out-string", "pop-location", "push-location", "read-host", "receive-job",
+    "remove-item", "remove-module", "remove-pssession", "remove-variable", "rename-item", "resolve-path",
+    "select-string", "send-mailmessage", "set-alias", "set-content", "set-executionpolicy", "set-item",
+    "set-itemproperty", "set-location", "set-strictmode", "set-variable", "split-path", "start-job", "start-process",
+    "start-transcript", "stop-transcript", "tee-object", "test-connection", "test-path", "update-module", "wait-job",
+    "write-eventlog",
 })  # fmt: skip
 """Commands of PowerShell that scripts for Exchange use and that are not modelled in an ordinary session."""
 _ALIASES: Mapping[str, str] = {
@@ -87,7 +102,7 @@ def is_switch(command: str, name: str) -> bool:
     whole = _whole(command, name)
     if whole.lower() in _SWITCHES.get(low, ()) or whole in {"Verbose", "Debug", "Confirm", "WhatIf"}:
         return True
-    facts = published().cmdlets.get(low, {})
+    facts = published().cmdlets.get(psrp_module.behind(command).lower(), {})
     return any(own.lower() == whole.lower() and fact.get("type") == "SwitchParameter" for own, fact in facts.items())
 
 
@@ -170,7 +185,7 @@ def with_input(command: str, parameters: Mapping[str, Any], row: Any) -> dict[st
 
     An object is bound by the names of its properties, a text as the identity.
     """
-    facts = published().cmdlets.get(command.lower(), {})
+    facts = published().cmdlets.get(psrp_module.behind(command).lower(), {})
     given = {name.lower() for name in parameters}
     takes = [name for name, fact in facts.items() if fact.get("pipeline") and name.lower() not in given]
     if isinstance(row, str):

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from provisioner.sandbox.cmdlets import CmdletError
 from provisioner.sandbox.coverage import published
-from provisioner.sandbox.psrp_commands import is_switch, named, real_name
+from provisioner.sandbox.psrp_commands import is_switch, lacking, named, real_name
 from provisioner.sandbox.psrp_operations import (
     as_list,
     assign,
@@ -125,12 +125,16 @@ class Script:
 
     async def _statements(self, statements: Sequence[Any], out: list[Any]) -> None:
         for statement in statements:
+            before, ended = len(self.host.errors), False
             try:
                 await self._statement(statement, out)
             except CmdletError as error:
+                ended = True
                 self._ended(self.host.refused("", error))
-            except EndedStatementError as ended:
-                self._ended(ended)
+            except EndedStatementError as error:
+                ended = True
+                self._ended(error)
+            self.variables["?"] = not ended and len(self.host.errors) == before
 
     def _ended(self, ended: EndedStatementError) -> None:
         if ended.everything or self.trying or in_text(self.variables.get("erroractionpreference")).lower() == "stop":
@@ -292,7 +296,8 @@ class Script:
         try:
             if own is not None:
                 return await own(Call(self, arguments, rows))
-            parameters = named(name, arguments)
+            # What is not modelled is not recognized, whatever its arguments are.
+            parameters = {} if lacking(name) else named(name, arguments)
         except CmdletError as error:
             raise self.host.refused(name, error) from None
         if any(isinstance(value, Block) for value in parameters.values()):

@@ -188,3 +188,59 @@ def test_words_that_only_look_like_keywords_are_commands() -> None:
     parse("If-Nothing; foreach-object { 1 }; Process-It -End 5")
     with pytest.raises(UnmodelledError):
         parse("switch ($a) { 1 { 2 } }")
+
+
+def marks(sandbox: Running) -> set[str]:
+    """What the log calls not modelled."""
+    log = sandbox.control("GET", "/requests?since=0").json()
+    return {str(entry.get("not_modelled")) for entry in log}
+
+
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [
+        ("Get-InboundConnector | Format-List Name, Enabled", "Format-List"),
+        ("Get-InboundConnector | Export-Csv c:\\connectors.csv -NoTypeInformation", "Export-Csv"),
+        ("Get-Content users.txt | ForEach-Object { Get-Mailbox $_ }", "Get-Content"),
+        ("Test-Path c:\\users.txt", "Test-Path"),
+    ],
+)
+def test_a_command_that_is_not_modelled_is_not_recognized_whatever_its_arguments_are(
+    script: str, command: str, session: RunspacePool, sandbox: Running
+) -> None:
+    """They were refused for a positional parameter that the real command takes, without a mark."""
+    output, (error,) = run(session, script)
+    assert output == []
+    assert error.startswith(f"The term '{command}' is not recognized")
+    assert f"{command} (a command of PowerShell)" in marks(sandbox)
+
+
+def test_a_script_sees_whether_its_last_statement_succeeded(session: RunspacePool) -> None:
+    script = "Get-InboundConnector nobody -ErrorAction SilentlyContinue; $?; Get-InboundConnector hq | Out-Null; $?"
+    assert run(session, script) == ([False, True], [])
+
+
+def test_the_cmdlets_of_the_module_show_property_sets(session: RunspacePool, sandbox: Running) -> None:
+    """Scripts that forget -Properties find nothing, as with the real module."""
+    sandbox.control("POST", "/load", {"sandbox": 1, "mailboxes": ["exo@contoso.com"]})
+    (least,), errors = run(session, "Get-EXOMailbox -Identity exo@contoso.com")
+    assert errors == []
+    assert {"Alias", "Identity", "PrimarySmtpAddress"} <= set(least)
+    assert "MaxSendSize" not in least
+    address = least["PrimarySmtpAddress"]
+    (more,), _ = run(session, f"Get-EXOMailbox {address} -Properties MaxSendSize -PropertySets Minimum, Custom")
+    assert {"MaxSendSize", "CustomAttribute1"} <= set(more)
+    (access,), _ = run(session, f"Get-EXOMailbox {address} | Get-EXOCasMailbox -PropertySets All")
+    assert "SmtpClientAuthenticationDisabled" in access
+    _, (error,) = run(session, f"Get-EXOMailbox {address} -PropertySets Nope")
+    assert "possible enumeration values are" in error
+
+
+def test_a_script_finds_out_whether_it_is_connected(session: RunspacePool, sandbox: Running) -> None:
+    output, _ = run(session, "(Get-ConnectionInformation).TokenStatus")
+    assert output == ["Active"]
+    with ordinary_session(sandbox) as other:
+        assert run(other, "if (-not (Get-ConnectionInformation)) { 'no' }") == (["no"], [])
+        _, (error,) = run(other, "Connect-ExchangeOnline -ManagedIdentity -Organization contoso.onmicrosoft.com")
+        assert "matches parameter name 'managedidentity'" in error
+        assert "the parameter -ManagedIdentity of Connect-ExchangeOnline" in marks(sandbox)
