@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from provisioner.resources.connection_filter import DEFAULT
 from provisioner.resources.smtp_auth import ORGANIZATION
 from provisioner.resources.tenant_settings import SETTINGS
 from provisioner.rules import RULES
+from provisioner.sandbox.cmdlets import CmdletError
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
 from tests.engine.lifecycle.memory import Memory
@@ -112,13 +114,15 @@ class Scene:
         return any(name in address.key for name in _names(self.number))
 
     def move(self, service: Service) -> None:
-        """What another client does to the object: a field that the plan writes gets a third value."""
-        service.version += 1
-        rows = service.tenant.rows
-        for row in (r for r in rows("InboundConnector") if r["Name"] == f"in{self.number}"):
-            row["ConnectorType"] = "Partner"
-        for row in (r for r in rows("OutboundConnector") if r["Name"] == f"out{self.number}"):
-            row["RecipientDomains"] = ["moved.example"]
+        """What another client does to the object: one that is new exists already, of others a field has a third value.
+
+        Where a field has two values only, it is then as the plan wants it, or as it was.
+        """
+        new = " create" in self.kind and "delete" not in self.kind
+        kind, others = self.kind.split()[0].rstrip(","), _made_by_another if new else _changed_by_another
+        for name, parameters in others(kind, self.number):
+            with suppress(CmdletError):  # a part of it exists, or does not
+                service.administrate(name, parameters)
 
     def service(self) -> Service:
         """The tenant as the scene begins, anew each time."""
@@ -377,6 +381,59 @@ def _picked(n: int, value: str, before: bool | None, *, both: bool = True) -> Pi
     was = [{"Identity": f"pick{n}{w}@contoso.com", "SmtpClientAuthenticationDisabled": before} for w in names]
     body = {"custom_attributes": {"1": f"pick{n}"}, "smtp_auth": value}
     return Piece({"mailbox_selections": {f"pick{n}": body}}, [("Set-CASMailbox", row) for row in was])
+
+
+def _made_by_another(kind: str, n: int) -> Commands:
+    """A new object of a type as another client makes it, or nearly."""
+    return {
+        "send_as": (_add(n),),
+        "inbound_connector": _has_inbound(n, ConnectorType="Partner"),
+        "outbound_connector": _has_outbound(n, RecipientDomains=["moved.example"]),
+        "dkim": _has_dkim(n),
+        "authentication_policy": _has_policy(n, lets_in=bool(n % 2), used=False),
+        "service_principal": _has_application(n, DisplayName="moved"),
+        "mailbox_permission": _has_opened(n),
+        "application_role_assignment": _has_role(n, [n, (n + 2) % 5]),
+        "hve_account": _has_account(n),
+        "remote_domain": _has_remote(n, AutoForwardEnabled=bool(n % 2), TNEFEnabled=True),
+        "transport_rule": _has_rule(n, SetHeaderValue="moved"),
+    }[kind]
+
+
+def _changed_by_another(kind: str, n: int) -> Commands:
+    """A change of each object of a type that a plan may be about."""
+    box, another = f"box{n}@contoso.com", f"EmailAddresses -eq 'smtp:box{(n + 3) % 5}@contoso.com'"
+    right = {"Identity": box, "User": _object(n), "AccessRights": ["FullAccess"], "Confirm": False}
+    return {
+        "smtp_auth": [_set("CASMailbox", box, SmtpClientAuthenticationDisabled=None)],
+        "organization": [("Set-OrganizationConfig", {"SendFromAliasEnabled": True})],
+        "send_as": [("Remove-RecipientPermission", {**_right(n), "Confirm": False})],
+        "inbound_connector": [_set("InboundConnector", f"in{n}", ConnectorType="Partner")],
+        "outbound_connector": [_set("OutboundConnector", f"out{n}", RecipientDomains=["moved.example"])],
+        "dkim": [_set("DkimSigningConfig", f"sign{n}.example", BodyCanonicalization="Simple")],
+        "no-op": [_set("InboundConnector", f"in{n}", ConnectorType="Partner")],
+        "authentication_policy": [_set("AuthenticationPolicy", f"policy{n}", AllowBasicAuthImap=True)],
+        "authentication_policy_assignment": [_set("User", box, AuthenticationPolicy=None)],
+        "service_principal": [_set("ServicePrincipal", _client(n), DisplayName="moved")],
+        "mailbox_permission": [("Remove-MailboxPermission", right)],
+        "application_role_assignment": [
+            _set("ManagementScope", f"{_ROLE} {_client(n)}", RecipientRestrictionFilter=another)
+        ],
+        "hve_account": [_set("MailUser", f"news{n}@contoso.com", DisplayName="moved")],
+        "connection_filter": [_set("HostedConnectionFilterPolicy", "Default", IPAllowList=["203.0.113.7"])],
+        "remote_domain": [_set("RemoteDomain", f"remote{n}.example", CharacterSet="koi8-r", AllowedOOFType="External")],
+        "accepted_domain": [_set("AcceptedDomain", f"sign{n}.example", OutboundOnly=True)],
+        "outbound_spam_policy": [
+            _set("HostedOutboundSpamFilterPolicy", f"spam{n}", RecipientLimitPerDay=77, AutoForwardingMode="Off")
+        ],
+        "transport_config": [("Set-TransportConfig", {"MessageExpiration": "13:00:00", "AllowLegacyTLSClients": None})],
+        "transport_rule": [_set("TransportRule", f"rule{n}", SetHeaderValue="moved")],
+        "mailbox_selection": [_set("CASMailbox", f"pick{n}a@contoso.com", SmtpClientAuthenticationDisabled=None)],
+    }[kind]
+
+
+def _set(noun: str, identity: str, **parameters: Any) -> tuple[str, Mapping[str, Any]]:
+    return f"Set-{noun}", {"Identity": identity, **parameters}
 
 
 FIRST_KINDS: Mapping[str, Make] = {
