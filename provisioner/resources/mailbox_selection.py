@@ -37,7 +37,7 @@ from provisioner.model import (
 )
 from provisioner.model.picture import Contribution, Contributions, SignIn
 from provisioner.resources.base import BaseType
-from provisioner.resources.canonical import DomainText, EmailText, guid, refusal
+from provisioner.resources.canonical import DomainText, EmailText, guid, refusal, text_of
 from provisioner.resources.connectors import listed
 from provisioner.resources.rows import batches, cas_mailbox, recipient
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
@@ -258,7 +258,7 @@ def _members(spec: MailboxSelection, answers: Sequence[tuple[Query, Answer]]) ->
 
 def _fits(spec: MailboxSelection, row: Row) -> bool:
     """Whether a row meets the conditions: the filter leaves out the domain; the others are checked once more."""
-    address = cas_mailbox.primary(row)
+    address = _primary(row)
     pairs = (pair.partition("=") for pair in spec.custom_attributes or ())
     return (
         (spec.domain is None or address.rpartition("@")[2] == spec.domain)
@@ -268,10 +268,17 @@ def _fits(spec: MailboxSelection, row: Row) -> bool:
 
 
 def _told(row: Row, column: str) -> str:
-    """A column as text. Raises ValueError where the answer lacks it: that a mailbox is not meant cannot be told."""
-    if column not in row:
+    """A column as text. Raises ValueError where it is missing or not text: whether the mailbox is meant is unknown."""
+    text = text_of(row, column)
+    if text is None:
         raise ValueError(f"{column} of a mailbox was not told")
-    return str(row[column] or "")
+    return text
+
+
+def _primary(row: Row) -> str:
+    """The primary address. Raises ValueError for what is not text."""
+    text_of(row, "PrimarySmtpAddress")
+    return cas_mailbox.primary(row)
 
 
 def _seen(
@@ -281,7 +288,7 @@ def _seen(
     states: set[str] = set()
     for row in _members(spec, answers):
         own = switches.get(guid(row))
-        address = cas_mailbox.primary(row)
+        address = _primary(row)
         if own is None or SWITCH not in own or not (own[SWITCH] is None or isinstance(own[SWITCH], bool)):
             return Unknown(f"the switch of {address} was not told", "incomplete")
         if (spec.listed or frozenset()).isdisjoint({address, *recipient.addresses(row)}):

@@ -66,6 +66,19 @@ def test_a_mailbox_whose_answer_lacks_a_condition_is_not_left_out(column: str, b
         seen(spec(**body), SWITCHES, [row])
 
 
+@pytest.mark.parametrize(
+    ("column", "body"),
+    [
+        ("CustomAttribute1", PRINTERS),
+        ("RecipientTypeDetails", {"type": "shared"}),
+        ("PrimarySmtpAddress", {"domain": "contoso.com"}),
+    ],
+)
+def test_a_mailbox_whose_condition_has_an_unknown_form_is_not_left_out(column: str, body: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{column} holds dict, which is not text"):
+        seen(spec(**body), SWITCHES, [{**mailbox("scan"), column: {"of": "another form"}}])
+
+
 def test_the_service_is_asked_for_what_it_can_filter_by() -> None:
     people, group = KIND.queries(
         {"p": spec(type="shared", custom_attributes={"2": "o'x"}, group="g@contoso.com")}, True

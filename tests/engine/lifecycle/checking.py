@@ -87,6 +87,13 @@ def check_plan(desired: Desired, found: ChangeSet, service: Service, asked: Sequ
         demand(fits, f"{address}: {change.action} is planned, and the tenant has {there}")
 
 
+def check_same(found: ChangeSet, sound: ChangeSet) -> None:
+    """A read that fails, or whose answer has an unknown form, plans nothing else than a sound one: it plans nothing."""
+    actions = {c.address: c.action for c in sound.changes}
+    other = [f"{c.address}: {c.action}" for c in found.changes if c.action is not actions.get(c.address)]
+    demand(not other, f"{other} is planned because a read failed")
+
+
 def _told(passage: Passage) -> bool:
     """Whether a read was answered, or may go without an answer.
 
@@ -208,13 +215,32 @@ class Watch:
         middle, turn = _middle(change), self._turn(address)
         if not turn or (middle and not is_after(middle, live)):
             return
-        unseen = self.struck_at(engine.OPENINGS) and not _told(self.service.log[self.service.at])
-        demand(not unseen, f"{address} closes, and was sent although its openers could not be read")
+        demand(not self._unseen(turn, change), f"{address} closes, and was sent although its openers could not be read")
         lacking = [str(a) for a in self._not_in_force(turn, address)]
         demand(not lacking, f"{address} closes, and was sent although {lacking} are not in force")
 
+    def _needed(self, turn: int, closing: Address) -> Sequence[Change]:
+        """What has to be in force before a change closes."""
+        return [c for c, own in self.openers.values() if own < turn and c.address != closing]
+
+    def _unseen(self, turn: int, closing: Change) -> bool:
+        """Whether what is needed could not be read, at the last look before this write.
+
+        A question for nothing but the closing object is not about that.
+        """
+        if not self.struck_at(engine.OPENINGS):
+            return False
+        asked = request_key(self.service.log[self.service.at].request)
+        looks = [p for p in self.service.log[self.service.at :] if p.purpose == engine.OPENINGS and p.answer]
+        if _told(next(p for p in reversed(looks) if request_key(p.request) == asked)):
+            return False
+        queries = BY_NAME[closing.address.type].queries({closing.address.key: closing.after}, False)
+        own = asked in {request_key(query.request) for query in queries}
+        types = {c.address.type for c in self._needed(turn, closing.address)}
+        return not own or closing.address.type in types
+
     def _not_in_force(self, turn: int, closing: Address) -> Sequence[Address]:
-        needed = [c for c, own in self.openers.values() if own < turn and c.address != closing]
+        needed = self._needed(turn, closing)
         live = truth(self.service, needed, shown=True)
         return [c.address for c in needed if not (_has_opened(c, live[c.address]) and in_force(c, live[c.address]))]
 

@@ -13,6 +13,7 @@ import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -50,6 +51,8 @@ START = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
 RETRY_S = 40.0
 STEP_READ, _UNTOLD = "step that reads", "?"
 """What a request is for that no reading announced: a step of a change, or nothing that is known."""
+_reading: ContextVar[ReadingStarted | None] = ContextVar("reading", default=None)
+"""The reading in whose tasks a request is sent: two that are under way may ask the same."""
 ADMINISTRATOR = Caller("lifecycle", directory_roles=("Global Administrator",))
 _ROLES = frozenset({"Directory.ReadWrite.All", "Policy.Read.All"})
 
@@ -136,9 +139,9 @@ class Service:
         match event:
             case ReadingStarted():
                 self._readings.append((event, list(event.requests)))
-            case ReadingFinished(requests, _):
-                ended = next(n for n, (r, _) in enumerate(self._readings) if r.requests == requests)
-                del self._readings[ended]
+                _reading.set(event)
+            case ReadingFinished():
+                self._readings = [(r, left) for r, left in self._readings if r is not _reading.get()]
             case Sending():
                 self._intended = event
             case Finished():
@@ -222,8 +225,8 @@ class Service:
     def _purpose(self, request: Request) -> str:
         if isinstance(request, DnsQuery):
             return "DNS"
-        for reading, left in self._readings:  # two that are under way may ask the same: each asks it once
-            if request in left:
+        for reading, left in self._readings:
+            if reading is _reading.get() and request in left:
                 left.remove(request)
                 return reading.purpose
         return _UNTOLD

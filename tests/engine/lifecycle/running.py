@@ -18,7 +18,7 @@ from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine import Event, Outcome, journal
 from provisioner.model import Address, ChangeSet
 from provisioner.resources import TYPES
-from tests.engine.lifecycle.checking import SUCCESS, Stopped, Watch, Wrong, check_plan, demand
+from tests.engine.lifecycle.checking import SUCCESS, Stopped, Watch, Wrong, check_plan, check_same, demand
 from tests.engine.lifecycle.faults import CONFIRM_S, Scripted
 from tests.engine.lifecycle.memory import Morning, Planned, State, state
 from tests.engine.lifecycle.port import Killed, Service, born, kept
@@ -127,6 +127,8 @@ class Life:
             return "killed"
         lied = bool(self.fault and self.fault.lies and self._struck_since(since))
         check_plan(self.scene.desired, found, self.service, self.service.log[since:], lied=lied)
+        if known is not None and not lied:
+            check_same(found, known.found)
         if not self._struck_since(since):
             asked = tuple(self.service.log[since:])
             self.memory.plans[began] = Planned(found, asked, self.service.random.getstate())

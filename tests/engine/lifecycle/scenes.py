@@ -385,7 +385,7 @@ def _picked(n: int, value: str, before: bool | None, *, both: bool = True) -> Pi
 
 def _made_by_another(kind: str, n: int) -> Commands:
     """A new object of a type as another client makes it, or nearly."""
-    return {
+    made: Mapping[str, Commands] = {
         "send_as": (_add(n),),
         "inbound_connector": _has_inbound(n, ConnectorType="Partner"),
         "outbound_connector": _has_outbound(n, RecipientDomains=["moved.example"]),
@@ -397,14 +397,15 @@ def _made_by_another(kind: str, n: int) -> Commands:
         "hve_account": _has_account(n),
         "remote_domain": _has_remote(n, AutoForwardEnabled=bool(n % 2), TNEFEnabled=True),
         "transport_rule": _has_rule(n, SetHeaderValue="moved"),
-    }[kind]
+    }
+    return made[kind]
 
 
 def _changed_by_another(kind: str, n: int) -> Commands:
     """A change of each object of a type that a plan may be about."""
     box, another = f"box{n}@contoso.com", f"EmailAddresses -eq 'smtp:box{(n + 3) % 5}@contoso.com'"
     right = {"Identity": box, "User": _object(n), "AccessRights": ["FullAccess"], "Confirm": False}
-    return {
+    changes: Mapping[str, Commands] = {
         "smtp_auth": [_set("CASMailbox", box, SmtpClientAuthenticationDisabled=None)],
         "organization": [("Set-OrganizationConfig", {"SendFromAliasEnabled": True})],
         "send_as": [("Remove-RecipientPermission", {**_right(n), "Confirm": False})],
@@ -429,7 +430,8 @@ def _changed_by_another(kind: str, n: int) -> Commands:
         "transport_config": [("Set-TransportConfig", {"MessageExpiration": "13:00:00", "AllowLegacyTLSClients": None})],
         "transport_rule": [_set("TransportRule", f"rule{n}", SetHeaderValue="moved")],
         "mailbox_selection": [_set("CASMailbox", f"pick{n}a@contoso.com", SmtpClientAuthenticationDisabled=None)],
-    }[kind]
+    }
+    return changes[kind]
 
 
 def _set(noun: str, identity: str, **parameters: Any) -> tuple[str, Mapping[str, Any]]:
