@@ -43,7 +43,7 @@ _lock_wait = click.option(
 def enable(session: Session, /, domain: str, format_: str, **given: Any) -> int:
     """Enable DNSSEC and SMTP DANE for the mail of a domain, in the order in which no mail is lost.
 
-    Each call continues from the state of Exchange and DNS. Exit code 8 while you have to publish a record, or while a
+    Each call continues from the state of Exchange and DNS. Exit 8 while you have to publish a record, or while a
     change is not visible yet.
     """
     return _migrate(session, domain, format_, back=False, **given)

@@ -134,7 +134,7 @@ def _report_csv(document: Mapping[str, Any]) -> str:
 )
 @click.option(
     "-o",
-    "--output",
+    "--out",
     "out",
     type=click.Path(path_type=Path),
     metavar="FILE",

@@ -140,7 +140,7 @@ def plan(
 ) -> int:
     """Plan every tenant and save the change sets under their digests.
 
-    `fleet resume` with approvals applies them. Exit code 8 where a tenant could not be planned.
+    `fleet resume` with approvals applies them. Exit 8 where a tenant could not be planned.
     """
     session.format = format_
     return _begin(session, file, store, "plan", selects, workers, {"allows": allows})
@@ -167,8 +167,8 @@ def apply(
 ) -> int:
     """Plan every tenant, and apply the change sets that are approved: the canary wave first.
 
-    Exit code 10 where a tenant waits for approval: no process has to run meanwhile, and `fleet resume` applies it. Exit
-    code 8 where something was not applied.
+    Exit 10 where a tenant waits for approval: no process has to run meanwhile, and `fleet resume` applies it.
+    Exit 8 where something was not applied.
     """
     session.format = format_
     return _begin(session, file, store, "apply", selects, workers, {**terms, "allows": allows})
@@ -198,7 +198,7 @@ def drift(
     workers: int,
     format_: str,
 ) -> int:
-    """Show which tenants are not as their plans declare them (exit code 2)."""
+    """Show which tenants are not as their plans declare them (exit 2)."""
     session.format = format_
     desk, fleet = _desk(), load(file)
 

@@ -271,7 +271,8 @@ def mail(session: Session, format_: str, clear: bool, state: Path) -> None:
 @click.argument("name")
 @click.option(
     "-o",
-    "--output",
+    "--out",
+    "output",
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
@@ -331,7 +332,7 @@ def environment(session: Session, format_: str, application: str, ca: str, state
 
 
 @command.command("requests")
-@click.option("--since", default=0, help="Print only the requests after this number.")
+@click.option("--since", default=0, metavar="N", help="Print only the requests after this number.")
 @_state
 @click.pass_obj
 def requests(session: Session, since: int, state: Path) -> None:

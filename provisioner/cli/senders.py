@@ -60,7 +60,9 @@ def command() -> None:
     default="text",
     help="How to print the inventory.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the inventory to FILE.")
+@click.option(
+    "-o", "--out", "output", type=click.Path(path_type=Path), metavar="FILE", help="Write the inventory to FILE."
+)
 @click.option(
     "--inventory",
     "saved",
@@ -121,7 +123,7 @@ def _print(session: Session, found: Inventory, format_: str, output: Path | None
     if output is None:
         session.text(text) if format_ == "text" else session.result(text, data=True)
         return
-    write_result(output, text, "--output")
+    write_result(output, text, "--out")
     session.note(f"Wrote {len(found.senders):,} sender{'' if len(found.senders) == 1 else 's'} to {output}")
     for line in senders.gaps(document(found)):
         session.note(line)

@@ -269,5 +269,5 @@ def read(text: str, file: str) -> Inventory:
 
 
 def _refused(file: str, what: str) -> InputError:
-    hint = "write it with: provisioner senders discover --format json --output FILE"
+    hint = "write it with: provisioner senders discover --format json --out FILE"
     return InputError([Diagnostic("INVENTORY-INVALID", f"{file} {what}", hint)])

@@ -53,7 +53,7 @@ def test_from_evidence_to_mail_that_still_arrives(shop: Shop) -> None:
     report = str(SEEDS / "december-report.csv")
     discovered = shop.on_tenant(
         "senders", "discover", "--report", report, "--no-search", "--days", "10", "--format", "json",
-        "--output", "evidence.json", "--propose", "plans", "--default", "authentication=none", "--default", "tls=1.2",
+        "--out", "evidence.json", "--propose", "plans", "--default", "authentication=none", "--default", "tls=1.2",
     )  # fmt: skip
     assert discovered.returncode == 0, discovered.stderr
     file = shop.folder / "plans" / "senders.yaml"

@@ -180,7 +180,7 @@ def test_the_table_has_every_sender_and_a_file_gets_what_would_be_printed(shop: 
     table = shop.on_tenant(*options, "3")
     assert all(sender in table.stdout for sender in [*SCANNERS, LABELS, DOOR, FROZEN])
     assert "SMTP AUTH report: not read: no historical search was started" in table.stdout
-    written = shop.on_tenant(*options, "2", "--format", "csv", "--output", "senders.csv")
+    written = shop.on_tenant(*options, "2", "--format", "csv", "--out", "senders.csv")
     rows = list(csv.DictReader(io.StringIO((shop.folder / "senders.csv").read_text(encoding="utf-8"))))
     assert {LABELS, DOOR, ERP} <= {row["address"] for row in rows}
     assert written.stdout == ""

@@ -55,7 +55,7 @@ ON_TENANT: Sequence[tuple[str, ...]] = (
     ("doctor", "plans"),
     ("explain", "device/mfp", "plans"),
     ("devices", "report", "plans"),
-    ("senders", "discover", "--days", "1", "--output", "../out/senders.html", "--format", "html"),
+    ("senders", "discover", "--days", "1", "--out", "../out/senders.html", "--format", "html"),
     ("senders", "discover", "--report", "log.txt"),
     ("senders", "rehearse", "--ring", "log.txt", "--format", "json"),
     ("senders", "discover", "--days", "1", "--format", "csv"),

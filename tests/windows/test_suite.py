@@ -105,7 +105,7 @@ LINES: Sequence[tuple[int, str]] = (
     (0, "@ apply plans --auto-approve"),
     (0, "@ doctor plans"),
     (0, "@ drift plans"),
-    (0, "@ senders discover --days 1 --format csv --output senders.csv"),
+    (0, "@ senders discover --days 1 --format csv --out senders.csv"),
     (0, "@ senders rehearse --ring ring.txt -o ring.json"),
     (0, "@ explain device/scanner plans"),
     (0, "@ export --owner us"),
