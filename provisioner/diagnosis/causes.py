@@ -122,13 +122,13 @@ CAUSES: tuple[Cause, ...] = (
         "auth-not-allowed-by-organization",
         "the organization's configuration does not allow this kind of login (High Volume "
         "Email: security defaults are on, or the authentication policy lacks basic SMTP AUTH)",
-        "an authentication policy that allows basic SMTP AUTH, or OAuth",
+        "assign an authentication policy that allows basic SMTP AUTH, or use OAuth",
         "after-fix",
         HVE,
     ),
     Cause(
         "federation-down",
-        "the organization's federation server could not be reached, or speaks no TLS 1.2",
+        "the organization's federation server could not be reached, or does not support TLS 1.2",
         "correct the federation server",
         "later",
         DEVICES,
@@ -153,8 +153,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "oauth-permission",
         "the application lacks the permission to send by SMTP, or nobody has consented to it",
-        "SMTP.SendAsApp with consent, the service principal in Exchange (made with the enterprise app's object id) and "
-        "a permission on the mailbox",
+        "grant SMTP.SendAsApp with admin consent, register the service principal in Exchange (with the object id of "
+        "the enterprise application), and give it a permission on the mailbox",
         "after-fix",
         HVE,
     ),
@@ -162,7 +162,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "hve-app-not-allowed",
         "the application is not among those allowed for this High Volume Email account",
-        "Add-HVEAppAccess with the enterprise application's object id",
+        "run Add-HVEAppAccess with the enterprise application's object id",
         "after-fix",
         HVE,
         "hve_account",
@@ -170,14 +170,14 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "hve-external-recipient",
         "High Volume Email does not send to recipients outside the organization",
-        "use another way for outside recipients",
+        "use another sending method for recipients outside",
         "no",
         HVE,
     ),
     Cause(
         "not-logged-in",
-        "the client sent without logging in (no user name set, no TLS so that no login was offered, or a device "
-        "meant for direct send speaks to the submission host)",
+        "the client sent without logging in (no user name set, no TLS so that no login was offered, or a device meant "
+        "for direct send connects to the submission host)",
         "set user name, password and STARTTLS; or, without a login, use the domain's own MX host on port 25",
         "no",
         NDR,
@@ -191,7 +191,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "starttls-not-offered",
-        "the server offers no STARTTLS: something between the client and the server takes it out of the greeting (a "
+        "the server does not offer STARTTLS: something between the client and the server takes it out of the greeting "
+        "(a "
         "firewall, a virus scanner, a proxy), or the host is another than was meant",
         "connect to {smtp}:587 by that name, and exempt it from inspection of SMTP",
         "after-fix",
@@ -199,7 +200,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "auth-not-offered",
-        "the server offers no login: TLS was not started first, or it is an MX host, which never has one",
+        "the server does not offer a login: TLS was not started first, or it is an MX host, which never has one",
         "turn STARTTLS on and log in at {smtp}:587",
         "after-fix",
         LOGS,
@@ -216,7 +217,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "tls-too-old",
         "the client speaks only TLS 1.0 or 1.1",
-        "newer firmware with TLS 1.2; where there is none: {legacy}relay through a connector",
+        "install firmware that supports TLS 1.2; if there is none: {legacy}relay through a connector",
         "after-fix",
         "Microsoft, opt in to legacy TLS",
     ),
@@ -242,7 +243,7 @@ CAUSES: tuple[Cause, ...] = (
         "after-fix",
         LOGS,
     ),
-    Cause("port-465", "port 465 is not offered for client submission", "port 587 with STARTTLS", "after-fix", LOGS),
+    Cause("port-465", "port 465 is not offered for client submission", "use port 587 with STARTTLS", "after-fix", LOGS),
     Cause(
         "port-25-blocked",
         "nothing answers on port 25: the provider, the cloud or a firewall blocks it on the way out",
@@ -340,7 +341,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "direct-send-rejected",
         "the organization rejects direct send, and this source matches no connector",
-        "a connector for the address (type Partner is enough for inside recipients), or take RejectDirectSend back",
+        "add a connector for the address (type Partner is enough for recipients inside), or switch RejectDirectSend "
+        "off",
         "after-fix",
         BLOG,
         "connector",
@@ -372,8 +374,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "unable-to-relay",
-        "the server does not take mail for the recipient's domain from this sender; so speaks Exchange Server "
-        "(on premises), hardly ever Exchange Online",
+        "the server does not accept mail for the recipient's domain from this sender; this is how Exchange Server (on "
+        "premises) answers, hardly ever Exchange Online",
         "give the sender relay rights on that server, or send to the right host",
         "no",
         NDR,
@@ -381,13 +383,14 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "on-premises-relay",
         "an Exchange Server on premises refuses to relay: its receive connector lacks the right. Not Exchange Online",
-        "settle it on that server",
+        "correct it on that server",
         "no",
         LOGS,
     ),
     Cause(
         "receiver-wants-login",
-        "the receiving server takes this mail only after a login (so speak receive connectors of Exchange Server too)",
+        "the receiving server takes this mail only after a login (receive connectors of Exchange Server answer this "
+        "too)",
         "log in there, or send to another host",
         "no",
         NDR,
@@ -396,7 +399,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "recipient-rejected",
         "the recipient does not exist in that tenant (directory-based edge blocking)",
-        "correct the recipient; or, if the address lives elsewhere, make the domain an internal relay",
+        "correct the recipient; or, if the address is hosted elsewhere, make the domain an internal relay",
         "no",
         NDR,
     ),
@@ -504,7 +507,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "sender-denied",
         "the sender or recipient could not be resolved (often an old internal address in a saved message)",
-        "check the recipient's address and send anew",
+        "check the recipient's address and send it again",
         "no",
         NDR,
     ),
@@ -526,7 +529,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "several-from",
         "the message has several From addresses and no Sender",
-        "one From address, or a Sender header",
+        "write one From address, or add a Sender header",
         "after-fix",
         NDR,
     ),
@@ -597,7 +600,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "ip-not-accepted",
-        "the service takes no mail from this IP address: low reputation, mostly of trial tenants",
+        "the service does not accept mail from this IP address: low reputation, mostly of trial tenants",
         "license the tenant; ask Microsoft's support",
         "no",
         NDR,
@@ -656,7 +659,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "dmarc-failed",
         "the From domain fails DMARC, and its policy says reject",
-        "SPF that covers the sending address, or DKIM",
+        "make SPF cover the sending address, or sign with DKIM",
         "after-fix",
         NDR,
         "dkim",
@@ -678,13 +681,13 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "ipv6-unauthenticated",
-        "mail over IPv6 has to pass SPF or DKIM, and this did not",
+        "mail over IPv6 has to pass SPF or DKIM, and this message did not",
         "sign it or cover it by SPF, or send over IPv4",
         "after-fix",
         NDR,
         "dkim",
     ),
-    Cause("no-ipv6", "the recipient's domain takes no mail over IPv6", "send over IPv4", "after-fix", NDR),
+    Cause("no-ipv6", "the recipient's domain does not accept mail over IPv6", "send over IPv4", "after-fix", NDR),
     Cause(
         "policy-violation",
         "the recipient's filter refused the content",
@@ -700,7 +703,7 @@ CAUSES: tuple[Cause, ...] = (
         "later",
         SUBMISSION,
     ),
-    Cause("connection-limit", "too many connections at once", "fewer connections; try again", "later", LOGS),
+    Cause("connection-limit", "too many connections at once", "open fewer connections; try again", "later", LOGS),
     Cause(
         "recipient-thread-limit",
         "the recipient's mailbox takes no more messages at this moment",
@@ -757,14 +760,14 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "message-expired",
-        "the message could not be delivered in time; the receiving side did not take it",
+        "the message could not be delivered in time; the receiving side did not accept it",
         "check the recipient's server and address",
         "no",
         NDR,
     ),
     Cause(
         "routing-loop",
-        "the message goes round in a loop: a configuration error in connectors, accepted domains or forwarding",
+        "the message loops: a configuration error in connectors, accepted domains or forwarding",
         "break the loop",
         "no",
         NDR,

@@ -75,11 +75,11 @@ class AcceptedDomainType(BaseType):
         Rule("ACCEPTED-DOMAIN-RELAY", Severity.ERROR, "apply", "Mail for unknown recipients would be passed on."),
         Rule("ACCEPTED-DOMAIN-BLOCKED", Severity.ERROR, "apply", "Mail from or to a whole domain would be blocked."),
         Rule("DANE-DNSSEC", Severity.ERROR, "apply", "DNSSEC does not prove the MX records of a domain for DANE."),
-        Rule("DANE-MTA-STS", Severity.ERROR, "apply", "The MTA-STS policy does not admit the MX host that comes next."),
+        Rule("DANE-MTA-STS", Severity.ERROR, "apply", "The MTA-STS policy does not list the new MX host."),
         Rule(
             "DANE-MX", Severity.ERROR, "precondition", "Mail of a domain for DANE goes to other hosts than Exchange's."
         ),
-        Rule("DANE-MX-CACHED", Severity.ERROR, "apply", "Senders may still have an MX host in memory that would go."),
+        Rule("DANE-MX-CACHED", Severity.ERROR, "apply", "Senders may have cached an MX host that would be removed."),
     )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:

@@ -54,7 +54,7 @@ ABOUT_EVERYONE = Rule(
     TENANT_WIDE,
     Severity.ERROR,
     "apply",
-    "Whether every mailbox may send with a password changes by an authentication policy.",
+    "An authentication policy would change whether every mailbox may send with a password.",
 )
 
 _LONGEST = 64

@@ -161,7 +161,7 @@ class HveAccountType(BaseType):
     more_nouns: ClassVar[frozenset[str]] = frozenset({"HVEAccountSettings", "HVEAppAccess", "HVEAccountBillingPolicy"})
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(_DELETED, Severity.ERROR, "apply", "An account of High Volume Email would be deleted."),
-        Rule(_UNBILLED, Severity.ERROR, "apply", "An account of High Volume Email would be made that cannot send."),
+        Rule(_UNBILLED, Severity.ERROR, "apply", "An account of High Volume Email that cannot send would be created."),
     )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:

@@ -125,7 +125,7 @@ class MailboxSelectionType(BaseType):
     governs: ClassVar[str] = "smtp_auth"
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("SELECTION-ENABLES", Severity.ERROR, "apply", "SMTP AUTH would be enabled for selected mailboxes."),
-        Rule("SELECTION-MEMBERS", Severity.INFO, "", "Which mailboxes a selection means now."),
+        Rule("SELECTION-MEMBERS", Severity.INFO, "", "The mailboxes that a selection means now are listed."),
     )
 
     def declare(self, section: Mapping[str, Mapping[str, Any]], _owner: str, /) -> Iterable[Declared]:
