@@ -126,7 +126,8 @@ def hold(
         for lock in locks:
             _acquire(lock, holder, wait_s, on_wait, clock)
             held.append(lock)
-        beat.start()
+            if beat.ident is None:  # also while the next one is waited for, which can take longer than a lifetime
+                beat.start()
         yield
     finally:
         ended.set()
@@ -170,7 +171,7 @@ def _beat(
     alive = clock.monotonic()
     while not clock.wait(ended, _BEAT_S):
         failed = ""
-        for lock in locks:
+        for lock in tuple(locks):
             try:
                 lock.renew(holder.renewed(clock))
             except Locked as error:

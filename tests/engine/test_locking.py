@@ -95,6 +95,24 @@ def left_by(lock: Lock, skew_s: float, clock: FastClock) -> Holder:
     return holder
 
 
+def test_a_lock_that_is_held_is_renewed_while_another_one_is_waited_for(tmp_path: Path) -> None:
+    clock, first, second = FastClock(), PathLock(tmp_path / "first"), PathLock(tmp_path / "second")
+    anna = Holder.me("run-1", "anna", clock)
+    assert second.try_acquire(anna) is None
+    signs: set[float] = set()
+
+    def look() -> None:
+        second.renew(anna.renewed(clock))
+        held = first.status()
+        signs.add(held.expires if held else 0.0)
+
+    for beat in range(1, 8):
+        clock.after(beat * LIFETIME_S / 3, look)
+    clock.after(3 * LIFETIME_S, lambda: second.release(anna))
+    with hold([first, second], Holder.me("run-2", "tom", clock), wait_s=4 * LIFETIME_S, clock=clock):
+        assert len(signs) > 2
+
+
 @pytest.mark.parametrize(("kind", "skew_s"), [*(("path", skew_s) for skew_s in SKEW_S), ("git", 120.0)])
 def test_a_dead_lock_is_taken_when_it_was_seen_unchanged_for_its_lifetime(
     kind: str, tmp_path: Path, remote: str, skew_s: float
