@@ -144,9 +144,9 @@ class Hands:
         found = run_operation(plan(self.context(tenant), tenant.plan, Selection(allows=run.allows)))
         document = changeset.to_document(found)
         digest = document["provisioner"]["digest"]
-        text = json.dumps(document, ensure_ascii=False)
-        self.ask(lambda: self.store.keep(digest, text))
         if found.pending:
+            text = json.dumps(document, ensure_ascii=False)
+            self.ask(lambda: self.store.keep(digest, text))
             self._write(run, tenant, text)
         state: State = "planned" if found.pending else "no_changes"
         outcome: Outcome = {"state": state, "seconds": 0.0, "digest": digest, "changes": _counts(found.pending)}

@@ -34,19 +34,24 @@ from provisioner.fleet.durable import (
     silence,
 )
 from provisioner.fleet.liveness import GRACE_S, Pulse, machine, pulse_of
+from provisioner.fleet.reporting import report
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import StoreGone
-from provisioner.fleet.waves import Run
+from provisioner.fleet.waves import Look, Run
 from provisioner.fleet.work import Hands
 from provisioner.model.fleet import Kind, Outcome
+from provisioner.render.fleet import summary
 
 SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
 
-_LOOK_S, _IDLE_S, _POLL_S, _SERVE_S, _DAY_S = 0.25, 0.05, 0.1, 1.0, 86_400
-_AHEAD, _ALONE_POLL_S = 8, 0.5
-"""A worker that is alone claims so many tenants for each that it works on, so that it has to ask less often: a question
-costs the engine as much as a part of a plan."""
+_LOOK_S, _IDLE_S, _SERVE_S, _RECENT_S, _DAY_S = 0.25, 0.05, 1.0, 1.0, 86_400
+_POLL_S, _FIRST_POLL_S, _RARE_POLL_S, _AHEAD = 0.1, 0.05, 0.5, 8
+"""How often the engine asks for tenants to work on. A question costs as much as a part of a plan, so a worker that is
+alone claims `_AHEAD` tenants for each that it works on, and asks rarely once it has the first ones."""
+
+_TELL_S = 30.0
+"""How often a worker says how far its run is."""
 
 _LOOK_SHARE = 30
 """A whole look at a run takes at most one part in so many of a worker's time."""
@@ -78,13 +83,15 @@ class Worker:
     _runs: dict[str, tuple[Run, float]] = field(default_factory=dict)
     _doing: set[str] = field(default_factory=set)
     _left: dict[str, float] = field(default_factory=dict)
+    _asks_rarely: bool = False
+    _told: float = field(init=False)
     _running: int = 0
     _ended_at: float = -math.inf
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _places: threading.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self._machine = machine(self.hands.folder)
+        self._machine, self._told = machine(self.hands.folder), self.hands.clock.monotonic()
         self._places = threading.Semaphore(self._at_once)
         self._pulse = pulse_of(self.hands.store.place, self.id, self.hands.clock)
 
@@ -149,9 +156,17 @@ class Worker:
             global_concurrency=None if alone else self.hands.fleet.at_once,
             worker_concurrency=_AHEAD * self._at_once if alone else self._at_once,
             partition_concurrency=1,
-            polling_interval_sec=_ALONE_POLL_S if alone else _POLL_S,
+            polling_interval_sec=_FIRST_POLL_S if alone else _POLL_S,
             on_conflict="always_update",
         )
+
+    def _ask_rarely(self) -> None:
+        """Ask for tenants less often from now on, where this worker is alone."""
+        if self._asks_rarely or not self._pulse.alone():
+            return
+        if queue := self.works.client.retrieve_queue(QUEUE):
+            queue.set_polling_interval_sec(_RARE_POLL_S)
+        self._asks_rarely = True
 
     @property
     def _at_once(self) -> int:
@@ -181,7 +196,7 @@ class Worker:
     def _recent(self, id_: str) -> Run:
         """A run as it was at most a moment ago: many plans begin within one, and a plan changes nothing."""
         run, read = self._runs.get(id_, (None, 0.0))
-        if run is None or self.hands.clock.monotonic() - read > _LOOK_S:
+        if run is None or self.hands.clock.monotonic() - read > _RECENT_S:
             read = self.hands.clock.monotonic()
             run = self._run(id_)
             self._runs[id_] = run, read
@@ -226,6 +241,7 @@ class Worker:
     def serve(self, selects: Sequence[str], ended: threading.Event, settled: Callable[[str], None]) -> None:
         """Look for drift by the fleet's schedule until asked to end; `settled` is told each run that is through."""
         fleet, through, turn = self.hands.fleet, "", 0
+        self._ask_rarely()
         while not ended.wait(_SERVE_S):
             try:
                 if turn % 60 == 0:  # another worker that ended has taken the schedule away
@@ -291,7 +307,17 @@ class Worker:
         self._recover()
         seen = self.works.look(run, self._cut_off)
         self.works.begin(run, seen)
+        if self._running:
+            self._ask_rarely()
+        self._tell(run, seen)
         return seen.settled
+
+    def _tell(self, run: Run, seen: Look) -> None:
+        """Say now and then how far the run is."""
+        now = self.hands.clock.monotonic()
+        if not seen.settled and now - self._told >= _TELL_S:
+            self._told = now
+            self.note(f"run {run.id}: {summary(report(run, seen))}")
 
     def _recover(self) -> None:
         """Return the work of dead workers to the queue, but for applies that may go on only where they began."""
