@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -23,11 +24,13 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.extras import need
 from provisioner.fleet.description import load
 from provisioner.fleet.reporting import exit_code
-from provisioner.fleet.waves import Approved
+from provisioner.fleet.waves import NOTHING, Approved
 from provisioner.model.fleet import FleetReport, Kind
 from provisioner.plan.yaml_nodes import LARGEST_BYTES, parse
 from provisioner.render import fleet as render
 from provisioner.settings import Profile
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 @click.group("fleet", cls=Group)
@@ -110,9 +113,7 @@ def _digests(file: Path) -> dict[str, str]:
     content = parsed.root.content() if parsed.root else None
     if any(d.id != "YAML-NOT-MAPPING" for d in parsed.diagnostics):
         raise InputError(parsed.diagnostics)
-    if not isinstance(content, dict) or not all(
-        isinstance(v, str) and v.startswith("sha256:") for v in content.values()
-    ):
+    if not isinstance(content, dict) or not all(isinstance(v, str) and _DIGEST.fullmatch(v) for v in content.values()):
         what = f"--approved {file} is not a mapping of tenants to digests"
         raise InputError([Diagnostic("FLEET-APPROVED", what, "write TENANT: sha256:…, as the report shows it")])
     return content
@@ -220,7 +221,7 @@ def drift(
 @run_argument
 @click.option("--fleet", "file", type=click.Path(path_type=Path), default=Path("fleet.yaml"), metavar="FILE",
               help="Read the tenants from this file.")  # fmt: skip
-@click.option("--retry", is_flag=True, help="Also retry the tenants whose apply failed or was incomplete.")
+@click.option("--retry", is_flag=True, help="Also retry the tenants whose plan or apply failed or was incomplete.")
 @store_option
 @workers_option
 @applying
@@ -246,7 +247,8 @@ def resume(
     desk, fleet = _desk(), load(file)
     with desk.opened(store, session.state_folder) as here:
         found = here.resume(run, desk.Terms(**terms, allows=allows), retry=retry)
-        return _print(session, here.work(fleet, found, workers, _surroundings(session, desk)))
+        report = here.work(fleet, found, workers, _surroundings(session, desk))
+        return _print(session, report, terms["approved"])
 
 
 # --- commands that look ----------------------------------------------------------------------------------------------
@@ -313,7 +315,7 @@ def _desk() -> ModuleType:
 
 def _begun(session: Session, run: Any) -> Any:
     """A run, whose id is told."""
-    session.note(f"Run {run.id} of {len(run.tenants):,} tenants; after a crash: provisioner fleet resume {run.id}")
+    session.note(f"Run {run.id} of {render.number(len(run.tenants))}; after a crash: provisioner fleet resume {run.id}")
     return run
 
 
@@ -330,7 +332,8 @@ def _begin(
     desk, fleet = _desk(), load(file)
     with desk.opened(store, session.state_folder) as here:
         run = _begun(session, here.begin(fleet, kind, selects, desk.Terms(**terms), session.clock))
-        return _print(session, here.work(fleet, run, workers, _surroundings(session, desk)))
+        report = here.work(fleet, run, workers, _surroundings(session, desk))
+        return _print(session, report, terms.get("approved", NOTHING))
 
 
 def _surroundings(session: Session, desk: ModuleType) -> Any:
@@ -358,16 +361,16 @@ def _profiles(session: Session) -> Callable[[str], Profile]:
     return profile
 
 
-def _print(session: Session, found: FleetReport) -> int:
-    """Print the report, and give the exit code."""
+def _print(session: Session, found: FleetReport, approved: Approved = NOTHING) -> int:
+    """Print the report and what to do next, and give the exit code. `approved` is what this command approves."""
     if session.format == "json":
         session.json(found)
     else:
         session.text(render.text(found))
-    waiting = found["counts"].get("waiting_for_approval", 0)
-    if waiting and found["kind"] == "apply":
-        session.note(
-            f"{waiting} wait for approval: provisioner fleet resume {found['run']} --approve TENANT|all, or --approved "
-            "FILE"
-        )
+    for tenant in found["tenants"]:
+        listed = approved.digests.get(tenant["name"], tenant["digest"])
+        if tenant["state"] == "waiting_for_approval" and listed != tenant["digest"]:
+            session.note(f"{tenant['name']} waits: --approved lists {listed}, and its change set has another digest")
+    for line in render.next_steps(found):
+        session.note(line)
     return exit_code(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,10 @@ from provisioner.fleet.liveness import pulse_of
 from provisioner.fleet.reporting import report
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store
-from provisioner.fleet.waves import NOTHING, Approved, Run
+from provisioner.fleet.waves import NOTHING, Approved, Look, Run, look
 from provisioner.fleet.work import Hands, Profiles
 from provisioner.fleet.worker import Worker
-from provisioner.model.fleet import FleetReport, Kind
+from provisioner.model.fleet import OPEN, FleetReport, Kind
 from provisioner.operations.context import new_run
 from provisioner.operations.loading import Selection
 
@@ -95,7 +95,7 @@ class Desk:
         return run
 
     def resume(self, id_: str, terms: Terms, *, retry: bool) -> Run:
-        """A run that goes on, with more approvals and other waits.
+        """A run that goes on, with more approvals and other waits; `retry` tries again what has failed until now.
 
         With an approval, a run that only planned applies from now on.
         """
@@ -103,7 +103,10 @@ class Desk:
         approved = _checked(terms, run.tenants)
         kind: Kind = "apply" if run.kind == "plan" and approved != NOTHING else run.kind
         lifted = tuple(dict.fromkeys((*run.allows, *terms.allows)))
-        values = {"approved": approved, "kind": kind, "retry": run.retry + retry, "allows": lifted}
+        works = self.works.of_run(run) if self.works.made() else {}
+        retries = {name: found[-1].number for name, found in works.items() if found[-1].failed} if retry else {}
+        bound = _bound(approved, look(run, works), retries)
+        values = {"approved": bound, "kind": kind, "allows": lifted, "retries": retries}
         return self.store.change(run.id, **values, **terms.waits)
 
     def cancel(self, id_: str) -> Run:
@@ -150,6 +153,17 @@ class Desk:
         left = {id_: self.works.begun(id_) for worker in silent for id_ in by_worker[worker]}
         cut_off = {id_ for id_, begun in left.items() if begun}
         return report(run, self.works.look(run, cut_off, left.keys() - cut_off))
+
+
+def _bound(approved: Approved, seen: Look, retries: Container[str]) -> Approved:
+    """What a run that goes on approves: the change sets that its tenants have, since those can have been reviewed.
+
+    A tenant that has none yet is approved by its name where its plan is under way, or is now made again.
+    """
+    names = seen.standing if approved.everything else approved.tenants
+    planned = {name: seen.standing[name].digest for name in names if seen.standing[name].digest}
+    coming = (n for n in names if n not in planned and (n in retries or seen.standing[n].state in OPEN))
+    return Approved(tenants=frozenset(coming), digests={**planned, **approved.digests})
 
 
 def _checked(terms: Terms, names: Sequence[str]) -> Approved:

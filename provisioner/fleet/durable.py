@@ -93,13 +93,13 @@ def _enqueued(run: Run, seen: Look) -> Iterator[tuple[EnqueueOptions, Sequence[s
     """What is due in a run, as the engine takes it: with ids that follow from the tenant and the number of the try."""
     for name, number, digest in seen.due:
         options: EnqueueOptions = {
-            "workflow_name": APPLY if number else PLAN,
+            "workflow_name": PLAN if digest is None else APPLY,
             "queue_name": QUEUE,
             "workflow_id": f"{run.id}/{name}/{number}",
             "queue_partition_key": name,
             "app_version": VERSION,
         }
-        yield options, [run.id, name, digest if number else run.kind]
+        yield options, [run.id, name, run.kind if digest is None else digest]
 
 
 def silence() -> None:
@@ -140,7 +140,8 @@ class Works:
     def of(cls, place: Place) -> Iterator[Works]:
         """Raises InputError where the store was never used."""
         if place.file and not place.file.exists():
-            raise InputError([Diagnostic("FLEET-RUN", f"there is no store {place.file} yet", "provisioner fleet plan")])
+            what, hint = f"there is no store {place.file} yet", "begin a run: provisioner fleet plan"
+            raise InputError([Diagnostic("FLEET-RUN", what, hint)])
         with cls.prepared(place) as works:
             yield works
 
@@ -176,7 +177,8 @@ class Works:
             recorded: Any = row.output if row.status == "SUCCESS" else None
             outcome: Outcome | None = recorded if isinstance(recorded, dict) else None  # type: ignore[assignment]
             status = "ENQUEUED" if row.workflow_id in returned else row.status
-            found.setdefault(name, []).append(Work(int(number), status, outcome, row.workflow_id in cut_off))
+            work = Work(int(number), status, outcome, row.workflow_id in cut_off, row.name == APPLY)
+            found.setdefault(name, []).append(work)
         return {name: sorted(works, key=lambda w: w.number) for name, works in found.items()}
 
     @_answered

@@ -56,7 +56,7 @@ def _cut_off(run: Run) -> ErrorDocument:
 
 def _state(run: Run, seen: Look) -> str:
     if not seen.settled:
-        return "running"
+        return "cancelling" if run.cancelled else "running"
     if run.cancelled:
         return "cancelled"
     if seen.stopped:
@@ -67,7 +67,7 @@ def _state(run: Run, seen: Look) -> str:
 def exit_code(report: FleetReport) -> int:
     """0 done, 2 drift, 8 something is not done, 10 only approvals are missing."""
     states = {tenant["state"] for tenant in report["tenants"]}
-    if states & UNDONE or "cancelled" in states or report["state"] == "running":
+    if states & UNDONE or "cancelled" in states or report["state"] in {"running", "cancelling"}:
         return 8
     if states & WAITING:
         return 10

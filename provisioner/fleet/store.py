@@ -143,12 +143,14 @@ class Store:
         return str(row.id) if row else ""
 
     def change(self, id_: str, **values: Any) -> Run:
-        """A run with other values; what is approved is added to what was."""
+        """A run with other values; what is approved, and what is tried again, is added to what was."""
         with self._begun() as connection:
             chosen = sa.select(_RUNS.c.document).where(_RUNS.c.id == id_).with_for_update()
             run = _run(connection.execute(chosen).one().document)
             if "approved" in values:
                 values["approved"] = run.approved | values["approved"]
+            if "retries" in values:
+                values["retries"] = {**run.retries, **values["retries"]}
             run = dataclasses.replace(run, **values)
             connection.execute(_RUNS.update().where(_RUNS.c.id == id_).values(document=_run_text(run)))
         return run
@@ -218,7 +220,7 @@ def _run_text(run: Run) -> str:
         "labels": {name: dict(labels) for name, labels in run.labels.items()},
         "canaries": sorted(run.canaries),
         "failures": run.failures,
-        "retry": run.retry,
+        "retries": dict(run.retries),
         "cancelled": run.cancelled,
         "allows": list(run.allows),
         "wait_s": run.wait_s,
@@ -244,7 +246,7 @@ def _run(text: str) -> Run:
         frozenset(values["canaries"]),
         values["failures"],
         given,
-        values["retry"],
+        values.get("retries", {}),
         values["cancelled"],
         tuple(values["allows"]),
         values["wait_s"],

@@ -36,8 +36,9 @@ NOTHING = Approved()
 class Run:
     """One run over tenants, as the store keeps it, so that every worker does the same.
 
-    `retry` is how often what was not done is to be tried again, `allows` the guards that are lifted; `wait_s` and
-    `lock_wait_s` are those of each apply. `created` is exact enough that the newest of two runs is known.
+    `retries` says which works are tried again: for a tenant, the number of the one that failed. `allows` are the guards
+    that are lifted; `wait_s` and `lock_wait_s` are those of each apply. `created` is exact enough that the newest of
+    two runs is known.
     """
 
     id: str
@@ -48,7 +49,7 @@ class Run:
     canaries: frozenset[str] = frozenset()
     failures: float = 0.0
     approved: Approved = NOTHING
-    retry: int = 0
+    retries: Mapping[str, int] = field(default_factory=dict)
     cancelled: bool = False
     allows: tuple[str, ...] = ()
     wait_s: float = 0.0
@@ -57,7 +58,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One workflow of a tenant: its number (0 for the plan, then the tries of its apply), and how far it is.
+    """One workflow of a tenant: its number, counted from 0, whether it applies (or plans), and how far it is.
 
     `status` is the engine's; `cut_off` says that it was in the middle of an apply that can only go on elsewhere.
     """
@@ -66,6 +67,12 @@ class Work:
     status: str
     outcome: Outcome | None = None
     cut_off: bool = False
+    applies: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without what it is for."""
+        return self.ended and self.status != "CANCELLED" and (self.outcome is None or self.outcome["state"] in UNDONE)
 
     @property
     def ended(self) -> bool:
@@ -77,12 +84,14 @@ _UNDER_WAY = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a tenant is: its state, the last outcome, and which work begins next (its number), if any."""
+    """Where a tenant is: its state, the last outcome, and which work begins next, if any: its number, and whether it
+    applies."""
 
     state: State
     outcome: Outcome | None = None
     digest: str = ""
     next: int | None = None
+    applies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +102,11 @@ class Look:
     stopped: str = ""
 
     @property
-    def due(self) -> Iterator[tuple[str, int, str]]:
-        """What is to be begun: tenant, number and the digest of its change set."""
+    def due(self) -> Iterator[tuple[str, int, str | None]]:
+        """What is to be begun: tenant, number, and the digest of the change set that is applied (None for a plan)."""
         for name, found in self.standing.items():
             if found.next is not None:
-                yield name, found.next, found.digest
+                yield name, found.next, found.digest if found.applies else None
 
     @property
     def settled(self) -> bool:
@@ -122,7 +131,7 @@ def look(run: Run, works: Mapping[str, Sequence[Work]]) -> Look:
 
 def _held(standing: Standing, stopped: str, whole: bool) -> Standing:
     """A tenant of the rest while the canary wave is not through: its apply does not begin."""
-    if standing.next is None or standing.next == 0 or (whole and not stopped):
+    if standing.next is None or not standing.applies or (whole and not stopped):
         return standing
     return Standing("not_begun" if stopped else "waiting_for_canary", standing.outcome, standing.digest)
 
@@ -131,36 +140,36 @@ def _standing(run: Run, name: str, works: Sequence[Work]) -> Standing:
     """A tenant by its works, in the order of their numbers."""
     if not works:
         return Standing("cancelled") if run.cancelled else Standing("queued", next=0)
-    plan, *applies = works
-    last = works[-1]
+    last, plan = works[-1], next((work for work in reversed(works) if not work.applies), works[0])
     if last.cut_off:
         return Standing("cut_off", plan.outcome, _digest(plan))
     if not last.ended:
-        state: State = "queued" if last.status != "PENDING" else "applying" if applies else "running"
+        state: State = "queued" if last.status != "PENDING" else "applying" if last.applies else "running"
         return Standing(state, plan.outcome, _digest(plan))
-    if last.outcome is None:
-        return Standing("cancelled" if last.status == "CANCELLED" else "failed", plan.outcome, _digest(plan))
-    if applies or last.outcome["state"] != "planned" or run.kind != "apply":
-        return _ended(run, last.number, last.outcome, _digest(plan))
-    return _planned(run, name, last.outcome)
+    if last.status == "CANCELLED":
+        return Standing("cancelled", plan.outcome, _digest(plan))
+    if run.kind == "apply" and last.outcome is not None and last.outcome["state"] == "planned":
+        return _planned(run, name, last.number, last.outcome)
+    return _ended(run, name, last, plan)
 
 
-def _planned(run: Run, name: str, outcome: Outcome) -> Standing:
+def _planned(run: Run, name: str, number: int, outcome: Outcome) -> Standing:
     """A tenant with changes that are to be applied."""
     digest = outcome.get("digest", "")
     if run.cancelled:
         return Standing("cancelled", outcome, digest)
     if run.approved.covers(name, digest):
-        return Standing("queued", outcome, digest, next=1)
+        return Standing("queued", outcome, digest, number + 1, applies=True)
     return Standing("waiting_for_approval", outcome, digest)
 
 
-def _ended(run: Run, number: int, outcome: Outcome, digest: str) -> Standing:
-    """A tenant whose last work has ended. An apply that was interrupted goes on, another one as often as asked for."""
-    state = outcome["state"]
-    again = state == "interrupted" or (state in UNDONE and number <= run.retry)
-    if number and again and not run.cancelled:
-        return Standing("queued", outcome, digest, next=number + 1)
+def _ended(run: Run, name: str, last: Work, plan: Work) -> Standing:
+    """A tenant whose last work has ended. An interrupted apply goes on; what failed does where it was asked for."""
+    state: State = last.outcome["state"] if last.outcome else "failed"
+    outcome, digest = last.outcome or plan.outcome, _digest(plan)
+    again = state == "interrupted" or (last.failed and run.retries.get(name) == last.number)
+    if again and not run.cancelled:
+        return Standing("queued", outcome, digest, last.number + 1, last.applies)
     return Standing(state, outcome, digest)
 
 

@@ -69,7 +69,7 @@ class TenantDocument(TypedDict):
 
 
 class FleetReport(TypedDict):
-    """The report of a run over all tenants. `state` is running, waiting, stopped, cancelled or finished."""
+    """The report of a run over all tenants. `state` is running, waiting, stopped, cancelling, cancelled or finished."""
 
     format: int
     run: str

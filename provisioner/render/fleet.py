@@ -13,6 +13,7 @@ from provisioner.render.escape import visible
 from provisioner.render.pages import page, source
 
 WORDS: Mapping[str, str] = {"no_changes": "no changes", "in_sync": "in sync", "cut_off": "cut off"}
+_TO_APPROVE = ("planned", "waiting_for_approval")
 _VERBS = (("create", "to add"), ("update", "to change"), ("delete", "to destroy"))
 
 
@@ -42,14 +43,14 @@ def detail(tenant: TenantDocument) -> str:
 
 
 def text(report: FleetReport) -> str:
-    """One line for each tenant, then the counts."""
+    """One line for each tenant, with the digest of a change set that can be approved; then the counts."""
     lines = [f"Fleet {report['kind']}, run {report['run']} of {report['created']}: {report['state']}", ""]
     width = max((len(t["name"]) for t in report["tenants"]), default=0)
     for tenant in report["tenants"]:
         wave = "  (canary)" if tenant["wave"] == "canary" else ""
         about = detail(tenant)
         lines.append(f"{tenant['name']:{width}}  {words(tenant['state'])}{wave}{': ' if about else ''}{about}")
-        if tenant["state"] == "waiting_for_approval":
+        if tenant["state"] in _TO_APPROVE:
             lines.append(f"{'':{width}}  {tenant['digest']}")
     lines += ["", summary(report)]
     lines += [f"Stopped: {report['stopped']}."] if report["stopped"] else []
@@ -60,7 +61,27 @@ def summary(report: FleetReport) -> str:
     """How many tenants are in which state."""
     ordered = [state for state in STATES if state in report["counts"]]
     counted = ", ".join(f"{report['counts'][state]:,} {words(state)}" for state in ordered)
-    return f"{len(report['tenants']):,} tenants: {counted}."
+    return f"{number(len(report['tenants']))}: {counted}."
+
+
+def number(tenants: int) -> str:
+    """So many tenants, in words."""
+    return "1 tenant" if tenants == 1 else f"{tenants:,} tenants"
+
+
+def next_steps(report: FleetReport) -> Iterator[str]:
+    """The commands that go on with a run that nobody works on, each with what it is for."""
+    resume, states = f"provisioner fleet resume {report['run']}", report["counts"]
+    if report["state"] in {"running", "cancelling", "cancelled"}:
+        return
+    if to_approve := sum(states.get(state, 0) for state in _TO_APPROVE):
+        one = to_approve == 1
+        yield (
+            f"{to_approve:,} change set{'' if one else 's'} wait{'s' if one else ''} for approval: {resume} "
+            "--approve TENANT|all, or --approved FILE"
+        )
+    if states.get("failed") or states.get("incomplete"):
+        yield f"To try again what failed: {resume} --retry"
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def test_only_the_change_set_whose_digest_was_approved_is_applied_and_the_store_
     applied = shop.run("fleet", "resume", "--approved", "approved.yaml", "--format", "json")
     assert applied.returncode == 10, applied.stderr
     assert states(applied.stdout) == {"alpha": "applied", "beta": "waiting_for_approval"}
+    assert f"beta waits: --approved lists {other}" in applied.stderr
     assert connectors(shop) == {"alpha"}
     again = shop.run("fleet", "resume", "--approved", "approved.yaml")
     assert (again.returncode, len(shop.tenant.writes(since=since))) == (10, 1), "what was applied is not applied again"
@@ -130,9 +131,10 @@ def test_a_cancelled_run_applies_nothing_and_bad_input_is_one_message(shop: Shop
     resumed = shop.run("fleet", "resume", "--approve", "all", "--format", "json")
     assert (resumed.returncode, states(resumed.stdout)) == (8, dict.fromkeys(NAMES, "cancelled"))
     assert shop.tenant.writes(since=since) == []
+    (shop.folder / "short.yaml").write_text("alpha: sha256:12\n")
     for line in (
         "plan missing.yaml", "plan --select ring=9", "resume nothing", "resume --approve gamma", "plan --store mysql:x",
-        "plan --store postgresql://u:secret@localhost/x", "apply --allow NO-SUCH-RULE",
+        "plan --store postgresql://u:secret@localhost/x", "apply --allow NO-SUCH-RULE", "apply --approved short.yaml",
     ):  # fmt: skip
         refused = shop.run("fleet", *line.split())
         assert refused.returncode == 3, line

@@ -21,7 +21,10 @@ def found(kind: Any = "apply", cancelled: Any = False, **works: Any) -> Any:
 
 
 def ended(state: State) -> list[Work]:
-    return [Work(0, "SUCCESS", PLANNED), Work(1, "SUCCESS", {"state": state, "seconds": 1.0, "digest": "sha256:1"})]
+    return [
+        Work(0, "SUCCESS", PLANNED),
+        Work(1, "SUCCESS", {"state": state, "seconds": 1.0, "digest": "sha256:1"}, applies=True),
+    ]
 
 
 def test_a_tenant_shows_its_last_outcome_and_its_labels() -> None:
@@ -65,5 +68,7 @@ def test_missing_approvals_alone_are_told_from_failures() -> None:
 
 def test_a_run_that_is_not_through_or_was_cancelled_is_no_success() -> None:
     assert exit_code(found()) == 8
+    cancelling = found(cancelled=True, a=[Work(0, "PENDING")])
+    assert (cancelling["state"], exit_code(cancelling)) == ("cancelling", 8)
     cancelled = found(cancelled=True)
     assert (cancelled["state"], exit_code(cancelled)) == ("cancelled", 8)

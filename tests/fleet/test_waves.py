@@ -19,8 +19,13 @@ def outcome(state: State) -> Outcome:
     return {"state": state, "seconds": 1.0, "digest": DIGEST}
 
 
-def done(number: int, state: State) -> Work:
-    return Work(number, "SUCCESS", outcome(state))
+def done(number: int, state: State, *, applies: bool | None = None) -> Work:
+    """A work that has ended: the first one plans, as a rule, and the others apply."""
+    return Work(number, "SUCCESS", outcome(state), applies=number > 0 if applies is None else applies)
+
+
+def under_way(status: str, *, cut_off: bool = False) -> Work:
+    return Work(1, status, cut_off=cut_off, applies=True)
 
 
 PLANNED = done(0, "planned")
@@ -85,38 +90,55 @@ def test_without_changes_or_a_plan_nothing_is_applied(state: State) -> None:
 
 @pytest.mark.parametrize(("status", "state"), [("ENQUEUED", "queued"), ("PENDING", "applying")])
 def test_what_is_under_way_is_not_begun_again(status: str, state: str) -> None:
-    seen = look(dataclasses.replace(RUN, approved=EVERYTHING), each("abc", PLANNED, Work(1, status)))
+    seen = look(dataclasses.replace(RUN, approved=EVERYTHING), each("abc", PLANNED, under_way(status)))
     assert (due(seen), states(seen)["a"], seen.settled) == ([], state, False)
 
 
-def test_an_apply_that_was_not_done_is_tried_again_as_often_as_asked() -> None:
+def test_what_failed_is_tried_again_once_each_time_that_it_is_asked_for() -> None:
     works = each("abc", PLANNED, done(1, "incomplete"))
     assert due(look(RUN, works)) == []
-    assert due(look(dataclasses.replace(RUN, retry=1), works)) == [("a", 2), ("b", 2), ("c", 2)]
-    again = {name: [*found, done(2, "failed")] for name, found in works.items()}
-    assert due(look(dataclasses.replace(RUN, retry=1), again)) == []
+    asked = dataclasses.replace(RUN, retries={"a": 1, "b": 1})
+    assert due(look(asked, works)) == [("a", 2), ("b", 2)]
+    assert due(look(asked, {name: [*found, done(2, "failed")] for name, found in works.items()})) == []
+
+
+def test_an_apply_that_fails_after_an_interruption_is_tried_again() -> None:
+    works = each("abc", PLANNED, done(1, "interrupted"), done(2, "incomplete"))
+    assert due(look(dataclasses.replace(RUN, retries={"a": 2}), works)) == [("a", 3)]
+
+
+def test_a_tenant_that_could_not_be_planned_is_planned_again_and_its_new_change_set_needs_an_approval() -> None:
+    run = dataclasses.replace(RUN, retries={"a": 0})
+    failed = {**each("bc", done(0, "no_changes")), "a": [done(0, "failed")]}
+    assert list(look(run, failed).due) == [("a", 1, None)]
+    works = {**failed, "a": [done(0, "failed"), done(1, "planned", applies=False)]}
+    assert states(look(run, works))["a"] == "waiting_for_approval"
+    assert list(look(dataclasses.replace(run, approved=EVERYTHING), works).due) == [("a", 2, DIGEST)]
 
 
 def test_an_interrupted_apply_goes_on_and_one_that_was_done_does_not() -> None:
     works = {"a": [PLANNED, done(1, "interrupted")], "b": [PLANNED, done(1, "applied")], "c": [done(0, "no_changes")]}
-    assert due(look(dataclasses.replace(RUN, retry=5), works)) == [("a", 2)]
+    assert due(look(RUN, works)) == [("a", 2)]
 
 
 def test_nothing_begins_in_a_cancelled_run() -> None:
-    run = dataclasses.replace(RUN, approved=EVERYTHING, cancelled=True, retry=3)
+    run = dataclasses.replace(RUN, approved=EVERYTHING, cancelled=True, retries={"b": 1})
     seen = look(run, {"a": [PLANNED], "b": [PLANNED, done(1, "interrupted")]})
     assert (due(seen), seen.settled) == ([], True)
     assert states(seen) == {"a": "cancelled", "b": "interrupted", "c": "cancelled"}
 
 
 def test_an_apply_that_only_another_machine_can_go_on_with_is_told_and_not_begun() -> None:
-    run = dataclasses.replace(RUN, approved=EVERYTHING, retry=3)
-    seen = look(run, {**each("bc", done(0, "no_changes")), "a": [PLANNED, Work(1, "PENDING", cut_off=True)]})
+    run = dataclasses.replace(RUN, approved=EVERYTHING, retries={"a": 1})
+    seen = look(run, {**each("bc", done(0, "no_changes")), "a": [PLANNED, under_way("PENDING", cut_off=True)]})
     assert (due(seen), states(seen)["a"], seen.settled) == ([], "cut_off", True)
 
 
-def test_a_work_that_the_engine_gave_up_failed() -> None:
-    assert states(look(RUN, {"a": [Work(0, "ERROR")]}))["a"] == "failed"
+def test_a_work_that_the_engine_gave_up_failed_and_can_be_tried_again() -> None:
+    works = {**each("bc", done(0, "no_changes")), "a": [Work(0, "ERROR")]}
+    assert (states(look(RUN, works))["a"], works["a"][0].failed) == ("failed", True)
+    assert due(look(dataclasses.replace(RUN, retries={"a": 0}), works)) == [("a", 1)]
+    assert not Work(0, "CANCELLED").failed
 
 
 # --- the canary wave -------------------------------------------------------------------------------------------------
@@ -131,9 +153,9 @@ def test_all_are_planned_and_the_canary_wave_is_applied_first() -> None:
     assert states(seen)["c"] == "waiting_for_canary"
 
 
-@pytest.mark.parametrize("first", [Work(1, "PENDING"), Work(1, "ENQUEUED")])
-def test_the_rest_waits_until_every_canary_is_through(first: Work) -> None:
-    works = {**each("cd", PLANNED), "a": [PLANNED, done(1, "applied")], "b": [PLANNED, first]}
+@pytest.mark.parametrize("status", ["PENDING", "ENQUEUED"])
+def test_the_rest_waits_until_every_canary_is_through(status: str) -> None:
+    works = {**each("cd", PLANNED), "a": [PLANNED, done(1, "applied")], "b": [PLANNED, under_way(status)]}
     seen = look(CANARY, works)
     assert (due(seen), seen.settled) == ([], False)
 
@@ -169,4 +191,4 @@ def test_a_canary_that_could_not_be_planned_counts_as_failed() -> None:
 
 def test_a_canary_that_is_tried_again_holds_the_rest_until_it_is_done() -> None:
     works = {**each("cd", PLANNED), "a": [PLANNED, done(1, "applied")], "b": [PLANNED, done(1, "failed")]}
-    assert due(look(dataclasses.replace(CANARY, retry=1), works)) == [("b", 2)]
+    assert due(look(dataclasses.replace(CANARY, retries={"b": 1}), works)) == [("b", 2)]

@@ -24,9 +24,10 @@ from provisioner.fleet.durable import QUEUE, Json, Works
 from provisioner.fleet.liveness import FilePulse, PostgresPulse
 from provisioner.fleet.runs import run_over
 from provisioner.fleet.store import Place, Store, StoreGone
+from provisioner.fleet.waves import Approved, Run, Work, look
 from provisioner.fleet.work import Hands, Stops
 from provisioner.fleet.worker import Worker
-from provisioner.model.fleet import FleetReport
+from provisioner.model.fleet import FleetReport, Outcome
 from provisioner.settings import Profile
 from tests import postgres
 from tests.clocks import FastClock, until
@@ -250,6 +251,54 @@ def test_a_run_that_goes_on_waits_as_it_is_told_and_otherwise_as_before(
         again = here.resume(run.id, desk.Terms(), retry=False)
         other = here.resume(run.id, desk.Terms(wait_s=0.0, lock_wait_s=5.0), retry=False)
     assert [(r.wait_s, r.lock_wait_s) for r in (run, again, other)] == [(60.0, 300.0), (60.0, 300.0), (0.0, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("approved", "retry", "expected"),
+    [
+        (Approved(everything=True), False, Approved(tenants=frozenset("c"), digests={"a": "sha256:1"})),
+        (Approved(everything=True), True, Approved(tenants=frozenset("bc"), digests={"a": "sha256:1"})),
+        (Approved(tenants=frozenset("ab")), False, Approved(digests={"a": "sha256:1"})),
+        (Approved(digests={"a": "sha256:2"}), False, Approved(digests={"a": "sha256:2"})),
+        (Approved(), True, Approved()),
+    ],
+)
+def test_a_run_that_goes_on_approves_the_change_sets_that_there_are(
+    approved: Approved, retry: bool, expected: Approved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: Outcome = {"state": "planned", "seconds": 1.0, "digest": "sha256:1"}
+    works = {"a": [Work(0, "SUCCESS", planned)], "b": [Work(0, "ERROR")], "c": [Work(0, "PENDING")]}
+    monkeypatch.setattr(Works, "made", lambda _: True)
+    monkeypatch.setattr(Works, "of_run", lambda *_: works)
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        here.store.add(Run("r", "apply", "2026-01-01T00:00:00Z", tuple("abc")))
+        assert here.resume("r", desk.Terms(approved), retry=retry).approved == expected
+
+
+def test_a_retry_plans_again_what_could_not_be_planned(tmp_path: Path, fleet: description.Fleet) -> None:
+    around = desk.Surroundings(nobody, tmp_path / "state")
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        run = here.begin(fleet, "drift", (), desk.Terms())
+        here.work(fleet, run, 2, around)
+        for retry, expected in ((False, [0]), (True, [0, 1]), (True, [0, 1, 2])):
+            run = here.resume(run.id, desk.Terms(), retry=retry)
+            assert here.work(fleet, run, 2, around)["counts"] == {"failed": 2}
+            found = here.works.of_run(run)
+            assert {name: [work.number for work in works] for name, works in found.items()} == dict.fromkeys(
+                "ab", expected
+            )
+            assert not any(work.applies for works in found.values() for work in works)
+
+
+def test_a_worker_says_now_and_then_how_far_its_run_is(tmp_path: Path, fleet: description.Fleet) -> None:
+    clock, notes = FastClock(), list[str]()
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        worker = Worker(Hands(fleet, here.store, nobody, tmp_path / "state", clock), here.works, 1, notes.append)
+        run = here.begin(fleet, "plan", (), desk.Terms())
+        for _ in range(4):
+            worker._tell(run, look(run, {"a": [Work(0, "PENDING")]}))
+            clock.pause(20)
+    assert notes == [f"run {run.id}: 2 tenants: 1 queued, 1 running."]
 
 
 def test_what_was_claimed_before_its_run_was_cancelled_does_not_begin(tmp_path: Path, fleet: description.Fleet) -> None:

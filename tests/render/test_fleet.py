@@ -57,6 +57,27 @@ def test_the_text_has_a_line_for_each_tenant_and_what_waits_has_its_digest() -> 
     ]
 
 
+def test_a_plan_shows_the_digests_that_can_be_approved() -> None:
+    lines = fleet.text(report(tenant("contoso", state="planned", changes={"create": 1}), kind="plan")).splitlines()
+    assert lines[2:] == ["contoso  planned: 1 to add", f"         {DIGEST}", "", "1 tenant: 1 planned."]
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "expected"),
+    [
+        (["planned"], "finished", ["1 change set waits for approval"]),
+        (["waiting_for_approval", "waiting_for_approval"], "waiting", ["2 change sets wait for approval"]),
+        (["incomplete", "not_begun"], "stopped", ["To try again what failed"]),
+        (["failed", "planned"], "running", []),
+        (["failed", "cancelled"], "cancelled", []),
+        (["applied"], "finished", []),
+    ],
+)
+def test_the_commands_that_go_on_are_named(states: list[str], state: str, expected: list[str]) -> None:
+    lines = list(fleet.next_steps(report(*(tenant("t", state=s) for s in states), state=state)))
+    assert [line.partition(": provisioner fleet resume abc --")[0] for line in lines] == expected
+
+
 def test_the_page_fetches_nothing_and_has_a_row_for_each_tenant() -> None:
     page = fleet.html(SOME)
     assert re.findall(r"\ssrc=|href=|@import|url\(", page) == []
