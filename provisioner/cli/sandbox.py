@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from provisioner.border import leads_out, make_private, read_named, read_ordinary, write_file
+from provisioner.border import leads_out, make_private, read_ordinary, write_file
 from provisioner.cli.groups import Group
 from provisioner.cli.session import Session
 from provisioner.diagnostics import Diagnostic, InputError, Unavailable
 from provisioner.operations import sandboxes
+from provisioner.operations.seeds import read_seed
 from provisioner.render.escape import visible
 from provisioner.settings.files import profile_toml
 
@@ -201,7 +201,7 @@ def dump(session: Session, state: Path) -> None:
 @click.pass_obj
 def load(session: Session, file: Path, state: Path) -> None:
     """Load a seed or an export into the running tenant."""
-    _control(state, "POST", "/load", _seed(file))
+    _control(state, "POST", "/load", read_seed(file))
     session.note(f"{file} is loaded.")
 
 
@@ -436,39 +436,6 @@ def _control(state: Path, method: str, path: str, body: Any = None) -> Any:
     if endpoints is None:
         raise Unavailable(f"no sandbox is running in {visible(str(state))}", hint="provisioner sandbox start")
     return sandboxes.ask(endpoints, method, path, body)
-
-
-_LARGEST_SEED_BYTES = 1 << 30
-_DEEPEST = 100
-
-
-def _seed(file: Path) -> Any:
-    """A seed or an export, JSON or YAML; of another form its text. Raises InputError.
-
-    Nothing of a file outside of its checkout is quoted.
-
-    An alias of YAML stands for what it names, and aliases of aliases for more than any memory holds.
-    """
-    try:
-        raw = read_named(file, _LARGEST_SEED_BYTES)
-        # Windows PowerShell writes UTF-16 where it is not told otherwise.
-        text = raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
-        if file.suffix.lower() == ".ps1" or text.lstrip()[:1] == "<":
-            return {"file": file.name, "text": text}  # the sandbox reads what PowerShell and its kin write
-        with contextlib.suppress(ValueError):
-            return json.loads(text)
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        depth = 0
-        for event in yaml.parse(text, Loader=loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError(f"*{event.anchor} is an alias: write out what it stands for")
-            if depth > _DEEPEST:
-                raise ValueError("it nests too deep")
-        return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError([Diagnostic("SEED-UNREADABLE", f"{file} cannot be read: {why}")]) from error
 
 
 def _parameter(text: str) -> tuple[str, Any]:

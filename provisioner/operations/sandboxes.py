@@ -29,6 +29,7 @@ from provisioner.clock import SYSTEM, Clock
 from provisioner.diagnostics import Diagnostic, InputError, NotFound, Unavailable
 from provisioner.extras import need
 from provisioner.operations.context import Silent
+from provisioner.operations.seeds import read_seed
 from provisioner.settings import ExactProfile, Profile
 
 _PROGRAM = (sys.executable, "-P", "-m", "provisioner.sandbox")
@@ -51,10 +52,10 @@ class Sandbox:
         """A context whose profile is the sandbox's, with journal and locks in a folder of its own."""
         return Silent(self.profile, self.state_folder, clock=clock)
 
-    def cmdlet(self, name: str, parameters: Mapping[str, Any]) -> Any:
+    def cmdlet(self, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Run a cmdlet as the tenant's administrator. Raises NotFound where there is no such object, InputError."""
         try:
-            return self.ask("POST", "/cmdlet", {"name": name, "parameters": dict(parameters)})
+            return self.ask("POST", "/cmdlet", {"name": name, "parameters": dict(parameters or {})})
         except RefusedBySandbox as error:
             if error.status == 404:
                 raise NotFound(str(error), name) from None
@@ -86,9 +87,9 @@ class Sandbox:
         """Let something fail, such as `{"front": "graph", "times": 1, "do": {"status": 503}}` (docs/sandbox.md)."""
         self.ask("POST", "/faults", dict(rule))
 
-    def load(self, seed: Mapping[str, Any]) -> None:
-        """Load a seed or an export into the running tenant. Raises InputError."""
-        self.ask("POST", "/load", dict(seed))
+    def load(self, seed: Mapping[str, Any] | str | Path) -> None:
+        """Load a seed or an export, a mapping or a file, into the running tenant. Raises InputError."""
+        self.ask("POST", "/load", dict(seed) if isinstance(seed, Mapping) else read_seed(Path(seed)))
 
     def reset(self) -> None:
         """Put the tenant back to its start, and forget requests, mail and faults. Its clock goes on."""
@@ -120,20 +121,22 @@ LOOPBACK_ONLY = Listening()
 
 @contextlib.contextmanager
 def open_sandbox(
-    *seeds: str | Path,
+    *seeds: Mapping[str, Any] | str | Path,
     state: str | Path | None = None,
     ports: Mapping[str, int] | None = None,
     hostnames: Sequence[str] = (),
 ) -> Iterator[Sandbox]:
     """A sandbox from its start to its end. Raises InputError for a seed that is wrong or a missing extra, Unavailable.
 
-    `state` is a folder that is still to be made; without it a temporary one is used, and removed at the end. `ports`
-    are fixed ports by the names that `--ports` takes, `hostnames` further names for its certificate.
+    A seed is a file or a mapping. `state` is a folder that is still to be made; without it a temporary one is used, and
+    removed at the end. `ports` are fixed ports by the names that `--ports` takes, `hostnames` further names for its
+    certificate.
     """
     listening = Listening(ports or {}, hostnames)
-    paths = [Path(seed) for seed in seeds]
-    check_start(paths)
     with contextlib.ExitStack() as stack:
+        written = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-seeds-")))
+        paths = [_as_file(seed, written / f"{number}.json") for number, seed in enumerate(seeds)]
+        check_start(paths)
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="provisioner-sandbox-"))) / "tenant"
         state = Path(state)
@@ -144,6 +147,13 @@ def open_sandbox(
         endpoints = ready(process, state, log=state / _LOG)
         profile = ExactProfile(**profile_values(endpoints, "app", "rest"))
         yield Sandbox(profile, endpoints, state.with_name(f"{state.name}-state"))
+
+
+def _as_file(seed: Mapping[str, Any] | str | Path, place: Path) -> Path:
+    if not isinstance(seed, Mapping):
+        return Path(seed)
+    place.write_text(json.dumps({"sandbox": 1, **seed}), encoding="utf-8")
+    return place
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

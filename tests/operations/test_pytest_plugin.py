@@ -49,6 +49,8 @@ def test_a_marker_names_other_seeds(exchange_tenant):
     exchange_tenant.advance(3600)
     exchange_tenant.load({"sandbox": 1, "mailboxes": ["b@fabrikam.com"]})
     assert exchange_tenant.cmdlet("Get-Mailbox", {"Identity": "b@fabrikam.com"})["rows"]
+    exchange_tenant.load("tests/tenant.yaml")
+    assert [row["Name"] for row in exchange_tenant.cmdlet("Get-InboundConnector")["rows"]] == ["hq"]
 
 @pytest.mark.exchange_tenant("missing.yaml")
 def test_a_seed_that_is_missing(exchange_tenant):
@@ -65,23 +67,6 @@ OTHER = """
 sandbox: 1
 tenant: { initial_domain: fabrikam.onmicrosoft.com }
 objects: { AcceptedDomain: [{ DomainName: fabrikam.com, Default: true }] }
-"""
-SCRIPT = """
-import json, os, sys, urllib.parse, urllib.request
-
-def post(url, body, **headers):
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
-        return json.loads(answer.read() or b"{}")
-
-tenant, scope = os.environ["AZURE_TENANT_ID"], "https://outlook.office365.com/.default"
-form = {"grant_type": "client_credentials", "client_id": os.environ["AZURE_CLIENT_ID"],
-        "client_secret": os.environ["AZURE_CLIENT_SECRET"], "scope": scope}
-where = f"https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
-token = post(where, urllib.parse.urlencode(form).encode())["access_token"]
-parameters = {"Identity": sys.argv[1], "SmtpClientAuthenticationDisabled": True}
-body = json.dumps({"CmdletInput": {"CmdletName": "Set-CASMailbox", "Parameters": parameters}}).encode()
-headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-post(f"https://outlook.office365.com/adminapi/beta/{tenant}/InvokeCommand", body, **headers)
 """
 PAGE = Path(__file__).parents[2] / "docs" / "offline-tests.md"
 PLAIN = ("randomly", "xdist", "cacheprovider", "faulthandler")
@@ -116,14 +101,14 @@ def run_project(folder: Path) -> dict[str, str]:
 
 
 def test_another_projects_tests_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    example, script = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     files = {
         "pytest.ini": "[pytest]\naddopts = --strict-markers\nexchange_tenant_seed = tests/tenant.yaml\n",
         "tests/test_mail.py": TESTS,
         "tests/tenant.yaml": TENANT,
         "tests/other.yaml": OTHER,
         "tests/test_example.py": example,
-        "scripts/disable_smtp_auth.py": SCRIPT,
+        "scripts/disable_smtp_auth.py": script,
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -148,5 +133,6 @@ def test_it_loads_nothing_before_a_test_asks_for_it() -> None:
 def test_a_tenant_opens_from_paths_as_text(tmp_path: Path) -> None:
     seed = tmp_path / "tenant.yaml"
     seed.write_text(TENANT)
-    with provisioner.open_sandbox(str(seed), state=str(tmp_path / "state")) as sandbox:
+    more = {"mailboxes": ["c@fabrikam.com"]}
+    with provisioner.open_sandbox(str(seed), more, state=str(tmp_path / "state")) as sandbox:
         assert [row["Name"] for row in sandbox.cmdlet("Get-InboundConnector", {})["rows"]] == ["hq"]
