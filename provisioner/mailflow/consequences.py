@@ -82,9 +82,11 @@ def opened(before: Iterable[Contribution], after: Iterable[Contribution]) -> Gro
     """The senders that get a path.
 
     A partner's connector that restricts its domains to sources counts as a path of these: it exempts them from
-    RejectDirectSend, which another change may switch on.
+    RejectDirectSend, which another change may switch on. Another authentication policy counts as a path of those who
+    get it, also where their password was admitted before: the policy that they leave may cease to admit it.
     """
-    return _opened(frozenset(before), frozenset(after), _admissions)
+    was, will = frozenset(before), frozenset(after)
+    return _opened(was, will, _admissions) | frozenset(_leaving(was, will))
 
 
 def closed(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
@@ -355,10 +357,9 @@ def _assigned(before: frozenset[Contribution], after: frozenset[Contribution], e
     """Whose password another authentication policy admits, or no longer. One of unknown content may do either."""
     known = {p.mailbox: p for p in _of(PolicyOf, before)}
     for policy in _of(PolicyOf, after) - _of(PolicyOf, before):
-        organization = policy.mailbox == ORGANIZATION
         was, will = _lets_in(known.get(policy.mailbox, PolicyOf(policy.mailbox, ""))), _lets_in(policy)
         if was is None or will is None or (will > was if effect is Effect.OPENS else will < was):
-            yield EVERYONE if organization else Group(frozenset({policy.mailbox}))
+            yield _whose(policy)
 
 
 def _lets_in(policy: PolicyOf) -> int | None:
@@ -366,6 +367,18 @@ def _lets_in(policy: PolicyOf) -> int | None:
     if not policy.policy:
         return _MAY if policy.mailbox == ORGANIZATION else _INHERITS
     return {True: _MAY, False: _MAY_NOT, None: None}[policy.smtp]
+
+
+def _leaving(before: frozenset[Contribution], after: frozenset[Contribution]) -> Iterator[Group]:
+    """Those who get another policy than they have, or none, unless it refuses their password."""
+    known = {p.mailbox: p.policy.casefold() for p in _of(PolicyOf, before)}
+    for policy in _of(PolicyOf, after):
+        if policy.smtp is not False and policy.policy.casefold() != known.get(policy.mailbox, ""):
+            yield _whose(policy)
+
+
+def _whose(policy: PolicyOf) -> Group:
+    return EVERYONE if policy.mailbox == ORGANIZATION else Group(frozenset({policy.mailbox}))
 
 
 def _rewritten(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:

@@ -280,6 +280,22 @@ def test_a_change_takes_a_path_from_these_senders(
     assert closed(before, after) == groups
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "whose"),
+    [
+        (PolicyOf(ERP, "x", True), PolicyOf(ERP, "y", True), {Group(frozenset({ERP}))}),
+        (PolicyOf(ERP, "x", True), PolicyOf(ERP, ""), {Group(frozenset({ERP}))}),
+        (PolicyOf(ORGANIZATION, "x", True), PolicyOf(ORGANIZATION, "y", True), {EVERYONE}),
+        (PolicyOf(ERP, "x", True), PolicyOf(ERP, "y", False), set()),
+        (PolicyOf(ERP, "x", True), PolicyOf(ERP, "X", True), set()),
+    ],
+)
+def test_who_leaves_a_policy_has_a_path_by_the_next_one(before: PolicyOf, after: PolicyOf, whose: set[Group]) -> None:
+    """The first policy may cease to admit the password: that has to wait for the next one."""
+    assert opened([before], [after]) == whose
+    assert compared([before], [after]) <= {Effect.CLOSES}, "for a reviewer nothing opens"
+
+
 def test_a_policy_is_about_those_that_have_it() -> None:
     def change(holders: frozenset[str] | None) -> object:
         return closed([PasswordPolicy("x", True)], [PasswordPolicy("x", False, holders=holders)])
