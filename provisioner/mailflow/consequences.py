@@ -28,6 +28,7 @@ from provisioner.model.picture import (
     HighVolume,
     MailboxRight,
     MailRule,
+    OutboundLimit,
     PasswordPolicy,
     PolicyOf,
     Privilege,
@@ -342,12 +343,23 @@ def _switched(before: frozenset[Contribution], after: frozenset[Contribution], e
             yield EVERYONE if switch.mailbox == ORGANIZATION else Group(frozenset({switch.mailbox}))
     yield from _assigned(before, after, effect)
     yield from _rewritten(before, after, effect)
+    yield from _limited(before, after, effect)
     for rejection in _of(Rejection, after) - _of(Rejection, before):
         if rejection.rejects is (effect is Effect.CLOSES):
             yield EVERYONE
     signed = {s.domain for s in _of(Signature, before)} - {s.domain for s in _of(Signature, after)}
     if signed and effect is Effect.CLOSES:
         yield Group(domains=frozenset(signed))
+
+
+def _limited(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:
+    """Everyone, where a policy lets mailboxes send more, or less: which ones it holds for, other objects say."""
+    known = {limit.policy.casefold(): limit for limit in _of(OutboundLimit, before)}
+    for limit in _of(OutboundLimit, after):
+        was = known.get(limit.policy.casefold(), limit).most
+        pairs = list(zip(was, limit.most, strict=True))
+        if any(will > most if effect is Effect.OPENS else will < most for most, will in pairs):
+            yield EVERYONE
 
 
 _MAY, _INHERITS, _MAY_NOT = 2, 1, 0

@@ -258,6 +258,10 @@ class PolicyOf:
     addresses: Scope = field(default=NONE, compare=False, repr=False)
 
 
+_MOST_A_DAY = 10_000
+"""Recipients of a mailbox in a day, whatever a policy says (Exchange Online limits)."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboundLimit:
     """What an outbound spam policy lets a mailbox send; 0 stands for the limit of the service.
@@ -270,6 +274,15 @@ class OutboundLimit:
     external_per_hour: int = 0
     internal_per_hour: int = 0
     blocks: bool = True
+
+    @property
+    def most(self) -> tuple[int, int, int]:
+        """The recipients after which a mailbox is stopped, by the day, and by the hour outside and inside."""
+        if not self.blocks:
+            return (_MOST_A_DAY,) * 3
+        limits = (self.per_day, self.external_per_hour, self.internal_per_hour)
+        day, outside, inside = (limit or _MOST_A_DAY for limit in limits)
+        return day, outside, inside
 
 
 @dataclass(frozen=True, slots=True)

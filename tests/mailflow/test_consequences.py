@@ -22,6 +22,7 @@ from provisioner.model.picture import (
     Contribution,
     Doubt,
     Exemption,
+    OutboundLimit,
     PasswordPolicy,
     PolicyOf,
     Privilege,
@@ -65,6 +66,13 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         ([PasswordPolicy("x", False)], [PasswordPolicy("x", True)], OPENS),
         ([PasswordPolicy("x", None)], [PasswordPolicy("x", True)], OPENS),
         ([PasswordPolicy("x", True)], [PasswordPolicy("x", False, holders=frozenset())], NOTHING),
+        # Outbound spam policies: 0 is the service's limit; a policy that only tells administrators stops nobody.
+        ([OutboundLimit("Default")], [OutboundLimit("Default", 500)], CLOSES),
+        ([OutboundLimit("Default", 500)], [OutboundLimit("default", 900)], OPENS),
+        ([OutboundLimit("Default", 500, 20)], [OutboundLimit("Default", 400, 30)], BOTH),
+        ([OutboundLimit("Default", 500, blocks=False)], [OutboundLimit("Default", 500)], CLOSES),
+        ([OutboundLimit("Default", 0)], [OutboundLimit("Default", 10_000)], NOTHING),
+        ([OutboundLimit("Default", 500)], [OutboundLimit("Default", 500)], NOTHING),
         # Relay: its sources may send to anyone.
         ([], [Relay(NET)], OPENS),
         ([Relay(NET)], [Relay(NET)], NOTHING),
