@@ -87,12 +87,13 @@ def opened(before: Iterable[Contribution], after: Iterable[Contribution]) -> Gro
     get it, also where their password was admitted before: the policy that they leave may cease to admit it.
     """
     was, will = frozenset(before), frozenset(after)
-    return _opened(was, will, _admissions) | frozenset(_leaving(was, will))
+    return _opened(was, will, _admissions) | frozenset((*_leaving(was, will), *_not_ours(was, will)))
 
 
 def closed(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
-    """The senders that lose a path, or whose mail is refused or held back."""
-    return _closed(frozenset(before), frozenset(after), _admissions)
+    """The senders that lose a path, or whose mail is refused or held back, or may be by RejectDirectSend then."""
+    was, will = frozenset(before), frozenset(after)
+    return _closed(was, will, _admissions) | frozenset(_not_ours(will, was))
 
 
 def admitted(before: Iterable[Contribution], after: Iterable[Contribution]) -> Groups:
@@ -200,6 +201,13 @@ def _of_domains_of_the_tenant(contributions: frozenset[Contribution]) -> Iterato
         yield _Admission("receiving", NONE if one.receiving is False else own, Group(domains=own))
         passed_on = own if one.kind in {"internal_relay", "external_relay"} else NONE
         yield _Admission("unknown recipients", passed_on, Group(recipients=own))
+
+
+def _not_ours(before: frozenset[Contribution], after: frozenset[Contribution]) -> Iterator[Group]:
+    """Senders of subdomains that are accepted no more: RejectDirectSend refuses mail of accepted domains only."""
+    was, will = ({a.domain for a in _of(Acceptance, some) if a.subdomains} for some in (before, after))
+    if gone := was - will:
+        yield Group(domains=frozenset(f"*.{domain}" for domain in gone))
 
 
 def _of_privileges(contributions: frozenset[Contribution]) -> Iterator[_Admission]:

@@ -41,6 +41,7 @@ NET, OTHER = frozenset({"52.202.8.0/24"}), frozenset({"8.8.8.0/24"})
 ONE = frozenset({"52.202.8.9/32"})
 BANK, FUND = frozenset({"bank.example"}), frozenset({"fund.example"})
 HOST = frozenset({"mx.bank.example"})
+BELOW = frozenset({"*.bank.example"})
 
 
 def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
@@ -257,6 +258,8 @@ MAIL = frozenset({"mail.contoso.com"})
         ([Rejection(True)], [Rejection(False)], {EVERYONE}),
         ([], [SendRight("a@x.com", "b@x.com")], {Group(frozenset({"a@x.com", "b@x.com"}))}),
         ([], [Acceptance("bank.example")], {Group(domains=BANK)}),
+        # RejectDirectSend is about accepted domains: a subdomain that is none may send as before.
+        ([Acceptance("bank.example", subdomains=True)], [Acceptance("bank.example")], {Group(domains=BELOW)}),
         ([Route(BANK)], [Route(BANK, HOST)], {Group(recipients=BANK)}),
         ([Route(BANK, demands=frozenset({TLS}))], [], {Group(recipients=BANK)}),
     ],
