@@ -26,7 +26,8 @@ def planned(desired: Desired, observed: Observed, types: Types) -> Desired:
     by_name = {t.name: t for t in types}
     whole = {r.address: _goal(by_name[r.address.type], r, observed) for r in _everything(desired)}
     needed = {need for r in _everything(desired) for need in by_name[r.address.type].needs(r.spec)} - whole.keys()
-    return _linked(desired, types, Links(whole, dict(_others(needed, observed, by_name))))
+    present = frozenset(a for a in whole if isinstance(observed.resources.get(a), Present))
+    return _linked(desired, types, Links(whole, dict(_others(needed, observed, by_name)), present))
 
 
 def _everything(desired: Desired) -> Iterable[Resource]:

@@ -284,11 +284,12 @@ def _refuses_less(before: frozenset[Contribution], after: frozenset[Contribution
     for one in _of(AddressFilter, before):
         if free := frozenset(n for n in one.refused if not holds(blocked, n)):
             yield Group(networks=free)
-    kept_back = _of(MailRule, after)
-    if any(rule.fate and not any(o.covers(rule) for o in kept_back) for rule in _of(MailRule, before)):
+    rules, others = _of(MailRule, before), _of(MailRule, after)
+    lifted = any(rule.fate and not any(o.covers(rule) for o in others) for rule in rules)
+    if lifted or any(other.spares and not any(r.covers(other) for r in rules) for other in others):
         yield EVERYONE
-    for rule in _of(MailRule, before):
-        if rule.tls and not any(other.tls and other.spans(rule) for other in kept_back):
+    for rule in rules:
+        if rule.tls and not any(other.tls and other.spans(rule) for other in others):
             yield Group(recipients=rule.recipient_domains or ANY)
     if _demands_more(_route(after), _route(before)):
         yield Group(recipients=_route(before).mail or ANY)

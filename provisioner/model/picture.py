@@ -177,9 +177,15 @@ class MailRule:
     connector: str = ""
     tls: bool = False
 
+    @property
+    def spares(self) -> bool:
+        """Whether it only keeps mail from the rules that follow, which may keep it back."""
+        return self.stops and not self.fate
+
     def covers(self, other: MailRule) -> bool:
-        """Whether it keeps back all mail that the other one keeps back, as far as these conditions say."""
-        return bool(self.fate) and self.spans(other)
+        """Whether it keeps back or spares all mail that the other one does, as far as these conditions say."""
+        same = self.spares if other.spares else bool(self.fate)
+        return same and other.before <= self.before and self.spans(other)
 
     def spans(self, other: MailRule) -> bool:
         """Whether it acts on all mail that the other one acts on, as far as these conditions say."""

@@ -82,11 +82,13 @@ class Undeclared(enum.StrEnum):
 class Links:
     """The objects that declared ones may need, by address: those of the plan, and others of the tenant.
 
-    Keys are compared without case, as Exchange compares names.
+    Keys are compared without case, as Exchange compares names. `present` are those of the plan that the tenant has;
+    nothing, as long as it was not read.
     """
 
     declared: Mapping[Address, Any]
     others: Mapping[Address, Any] = field(default_factory=dict)
+    present: frozenset[Address] = frozenset()
     _by_form: Mapping[tuple[str, str], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

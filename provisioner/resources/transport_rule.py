@@ -260,16 +260,18 @@ class TransportRuleType(BaseType):
     def linked(self, spec: TransportRule, links: Links, /) -> TransportRule:
         """With all rules that have to come after it, and the rule of the plan that is changed before it.
 
-        Each new or moved rule moves others: the rules of a plan are changed one after the other, in their order.
+        Each new or moved rule moves others: such rules of a plan are changed one after the other, in their order.
         """
         spec = _as_named(spec, [a.key for a in links.declared if a.type == "outbound_connector"])
         rules = {caseless(a.key): s for a, s in links.declared.items() if a.type == self.name}
         graph = {form: {caseless(n) for n in _before(rule)} for form, rule in rules.items()}
-        order = [form for form in _sorted(graph) if form in rules]
         own = caseless(spec.name)
-        if own not in order:
+        if own not in rules:
             return spec
-        earlier = order[order.index(own) - 1 : order.index(own)] if order.index(own) else []
+        resting = {caseless(a.key) for a in links.present if a.type == self.name and links.declared[a].place is None}
+        order = [form for form in _sorted(graph) if form in rules.keys() - resting]
+        at = order.index(own) if own in order else 0
+        earlier = order[max(0, at - 1) : at]
         spelled = {caseless(n): n for rule in rules.values() for n in sorted(_before(rule))}
         later = {spelled[form] for form in _reached(own, graph)} | _before(spec)
         declared = frozenset(name for name in later if caseless(name) in rules)

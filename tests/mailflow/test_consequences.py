@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -22,6 +23,7 @@ from provisioner.model.picture import (
     Contribution,
     Doubt,
     Exemption,
+    MailRule,
     OutboundLimit,
     PasswordPolicy,
     PolicyOf,
@@ -42,6 +44,9 @@ ONE = frozenset({"52.202.8.9/32"})
 BANK, FUND = frozenset({"bank.example"}), frozenset({"fund.example"})
 HOST = frozenset({"mx.bank.example"})
 BELOW = frozenset({"*.bank.example"})
+
+KEEPS = MailRule("keep", "rejects", senders=frozenset({ERP}))
+SPARES = MailRule("spare", stops=True, senders=frozenset({ERP}), before=frozenset({"keep"}))
 
 
 def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
@@ -67,6 +72,15 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         ([PasswordPolicy("x", False)], [PasswordPolicy("x", True)], OPENS),
         ([PasswordPolicy("x", None)], [PasswordPolicy("x", True)], OPENS),
         ([PasswordPolicy("x", True)], [PasswordPolicy("x", False, holders=frozenset())], NOTHING),
+        # Transport rules: one keeps mail back, another one before it spares some of that.
+        ([], [KEEPS], CLOSES),
+        ([KEEPS], [dataclasses.replace(KEEPS, senders=frozenset())], CLOSES),
+        ([KEEPS], [dataclasses.replace(KEEPS, before=frozenset({"spare"}))], CLOSES),
+        ([], [SPARES], OPENS),
+        ([SPARES], [dataclasses.replace(SPARES, networks=NET)], CLOSES),
+        ([SPARES], [dataclasses.replace(SPARES, before=frozenset({"keep", "others"}))], OPENS),
+        ([SPARES], [dataclasses.replace(SPARES, senders=frozenset({"scan@contoso.com"}))], BOTH),
+        ([dataclasses.replace(KEEPS, stops=True)], [KEEPS], NOTHING),
         # Outbound spam policies: 0 is the service's limit; a policy that only tells administrators stops nobody.
         ([OutboundLimit("Default")], [OutboundLimit("Default", 500)], CLOSES),
         ([OutboundLimit("Default", 500)], [OutboundLimit("default", 900)], OPENS),

@@ -161,6 +161,18 @@ def test_rules_of_a_plan_are_changed_one_after_the_other_in_their_order() -> Non
     assert {key: KIND.linked(spec, again) for key, spec in linked.items()} == linked
 
 
+def test_a_rule_that_stays_in_its_place_waits_for_no_other() -> None:
+    """What it spares or keeps back may have to change before or after what another rule does."""
+    wanted = declared(KIND, {"mark": {"before": ["other"]}, "other": {}, "new": {"before": ["mark"]}})
+    specs = {Address("transport_rule", key): spec for key, spec in wanted.items()}
+    present = frozenset(address for address in specs if address.key != "new")
+    links = Links(specs, present=present)
+    assert [KIND.linked(wanted[key], links).after for key in wanted] == [None, None, None]
+    moved = {**specs, Address("transport_rule", "mark"): dataclasses.replace(wanted["mark"], place="other")}
+    linked = KIND.linked(wanted["mark"], Links(moved, present=present))
+    assert linked.after == frozenset({"new"})
+
+
 def test_a_rule_is_switched_on_last_and_off_first() -> None:
     off = dataclasses.replace(live(), enabled=False, set_scl="none")
     on = dataclasses.replace(off, enabled=True, set_scl=5)
