@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from provisioner.mailflow.picture import contributions
 from provisioner.mailflow.senders import EVERYONE, Group, Groups
 from provisioner.model import Action, Effect, ResourceType, consequence
+from provisioner.model.names import caseless
 from provisioner.model.picture import (
     ADDRESS,
     ANY,
@@ -363,9 +364,9 @@ def _switched(before: frozenset[Contribution], after: frozenset[Contribution], e
 
 def _limited(before: frozenset[Contribution], after: frozenset[Contribution], effect: Effect) -> Iterator[Group]:
     """Everyone, where a policy lets mailboxes send more, or less: which ones it holds for, other objects say."""
-    known = {limit.policy.casefold(): limit for limit in _of(OutboundLimit, before)}
+    known = {caseless(limit.policy): limit for limit in _of(OutboundLimit, before)}
     for limit in _of(OutboundLimit, after):
-        was = known.get(limit.policy.casefold(), limit).most
+        was = known.get(caseless(limit.policy), limit).most
         pairs = list(zip(was, limit.most, strict=True))
         if any(will > most if effect is Effect.OPENS else will < most for most, will in pairs):
             yield EVERYONE
@@ -392,9 +393,9 @@ def _lets_in(policy: PolicyOf) -> int | None:
 
 def _leaving(before: frozenset[Contribution], after: frozenset[Contribution]) -> Iterator[Group]:
     """Those who get another policy than they have, or none, unless it refuses their password."""
-    known = {p.mailbox: p.policy.casefold() for p in _of(PolicyOf, before)}
+    known = {p.mailbox: caseless(p.policy) for p in _of(PolicyOf, before)}
     for policy in _of(PolicyOf, after):
-        if policy.smtp is not False and policy.policy.casefold() != known.get(policy.mailbox, ""):
+        if policy.smtp is not False and caseless(policy.policy) != known.get(policy.mailbox, ""):
             yield _whose(policy)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from provisioner import engine
 from provisioner.changes import planning
@@ -15,12 +17,14 @@ from provisioner.diagnostics import ChangeSetStale, TenantIncomplete
 from provisioner.engine import Event, Outcome
 from provisioner.model import Answer, ChangeSet, Cmdlet, Waiver
 from provisioner.resources import TYPES
-from tests.engine.cut_off.sending import Able, Ways, certain, senders
+from provisioner.sandbox.tenant import Tenant
+from tests.engine.cut_off.attempts import Ways
+from tests.engine.cut_off.sending import Able, certain, senders
 from tests.engine.cut_off.worlds import World, world
 from tests.engine.lifecycle.faults import CONFIRM_S, FAULTS, Scripted
 from tests.engine.lifecycle.port import Killed, Passage, Service
 from tests.engine.lifecycle.running import _ran
-from tests.engine.lifecycle.scenes import EVERY_GUARD
+from tests.engine.lifecycle.scenes import EVERY_GUARD, PASSWORD
 
 _RUNS = 4
 _MOST = 80
@@ -136,12 +140,13 @@ class Count:
     senders: int = 0
     kept: int = 0
     watched: int = 0
+    moved: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: Count) -> None:
-        for name in ("worlds", "lives", "writes", "senders", "kept", "watched"):
+        for name in ("worlds", "lives", "writes", "senders", "kept", "watched", "moved"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.ended += other.ended
         self.faults += other.faults
@@ -150,19 +155,21 @@ class Count:
     def report(self) -> Iterator[str]:
         yield f"{self.worlds:,} tenants with their change sets, {self.lives:,} lives, {self.writes:,} writes"
         yield f"{self.senders:,} senders, {self.kept:,} of them can send before and after, {self.watched:,} watched"
+        yield f"{self.moved:,} senders with several ways need another one after than before"
         yield "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
         yield "ended: " + ", ".join(f"{name} {count}" for name, count in sorted(self.ended.items()))
         yield f"{len(self.wrong)} senders or lives wrong"
         yield from self.wrong[:40]
 
 
-def lived(numbers: Iterable[int], folder: Path) -> Count:
-    """The worlds of these numbers, each without a fault and with one. Some numbers have no world."""
+def lived(numbers: Iterable[int], folder: Path, topic: str = "") -> Count:
+    """The worlds of these numbers about a topic, each without a fault and with one. Some numbers have no world."""
     count = Count()
-    for number in numbers:
-        found = world(number, folder)
-        if found is not None:
-            _one(found, count)
+    with mock.patch.dict(os.environ, {PASSWORD: "Lifecycle-1-Word"}):
+        for number in numbers:
+            found = world(number, folder, topic)
+            if found is not None:
+                _one(found, count)
     return count
 
 
@@ -173,8 +180,12 @@ def _one(found: World, count: Count) -> None:
     if [goal._run(_ALLOWED), goal._run(_ALLOWED)] != ["converged", "nothing to do"]:
         return  # refused by the tenant, nothing to change, or more than one change set
     kept = sorted(certain(goal.service.tenant, tuple(before)), key=str)
-    choose = random.Random(f"fault {found.number}")
+    choose = random.Random(f"fault {found.topic} {found.number}" if found.topic else f"fault {found.number}")
     watched = choose.sample(kept, min(_MOST, len(kept)))
+    several = set(kept).intersection(found.moving)
+    watched += sorted(several.difference(watched), key=str)
+    start = found.service().tenant
+    count.moved += sum(not _shared(ways, start, goal.service.tenant) for ways in several)
     able = Able(watched)  # both lives pass through the same states
     sound = Life(found, able)
     count.ended[sound.live()] += 1
@@ -191,7 +202,12 @@ def _one(found: World, count: Count) -> None:
     count.faults[fault.name] += 1
     _judge(life, watched, f"{fault.name} at {struck.number} ({struck.request})", count)
     if sound.status.keys() <= _DONE and life.status.total() and ended != "nothing to do":
-        count.wrong.append(f"world {found.number}, {fault.name} at {struck.number}: it does not converge")
+        count.wrong.append(f"{found.name}, {fault.name} at {struck.number}: it does not converge")
+
+
+def _shared(ways: Ways, before: Tenant, after: Tenant) -> bool:
+    """Whether a sender can go on in the same way."""
+    return any(attempt.passes(before) and attempt.passes(after) for attempt in ways)
 
 
 def _judge(life: Life, watched: Sequence[Ways], fault: str, count: Count) -> None:
@@ -203,6 +219,6 @@ def _judge(life: Life, watched: Sequence[Ways], fault: str, count: Count) -> Non
             first = min(lost, key=str)
             known = "known senders" if life.world.known is not None else "no journal"
             count.wrong.append(
-                f"world {life.world.number} ({known}), {fault}: after {words} {len(lost)} are cut off, as {first}"
+                f"{life.world.name} ({known}), {fault}: after {words} {len(lost)} are cut off, as {first}"
             )
             return

@@ -18,6 +18,9 @@ from provisioner.plan import document
 from provisioner.resources import TYPES
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
+from tests.engine.cut_off import topics
+from tests.engine.cut_off.attempts import Ways
+from tests.engine.cut_off.topics import BOXES, INSIDE, NETWORKS, OUTSIDE, Draft
 from tests.engine.lifecycle.port import Service, born, kept
 from tests.engine.lifecycle.scenes import EVERY_GUARD
 
@@ -25,9 +28,7 @@ OWNER = "contoso/mail"
 MARK = f"[provisioner: {OWNER}]"
 DOMAINS = ("contoso.com", "fabrikam.com")
 PARTNERS = ("bank.example", "*.bank.example", "fund.example")
-NETWORKS = ("52.202.8.0/28", "52.202.8.4", "52.202.8.16/28", "54.84.80.162", "54.84.80.163", "93.184.216.0/24")
 CERTIFICATES = ("mail.contoso.com", "*.fabrikam.com", "gw.fabrikam.com", "mail2.contoso.com")
-BOXES = tuple(f"box{n}@contoso.com" for n in range(4))
 Commands = Sequence[tuple[str, Mapping[str, Any]]]
 
 _SEED = {
@@ -41,8 +42,10 @@ _SEED = {
             *({"DomainName": name} for name in CERTIFICATES if not name.startswith("*")),
         ],
         "TransportConfig": [{"SmtpClientAuthenticationDisabled": True}],
+        **topics.SEED,
     },
     "mailboxes": [{"address": box} for box in BOXES],
+    "apps": [*topics.APPS],
 }
 
 
@@ -50,8 +53,9 @@ _SEED = {
 class World:
     """`before` is what an administrator ran, `known` the devices that the journal of earlier runs would name.
 
-    `known` is None where there is no such journal. `rows` are the connectors of before and after as the plan and the
-    commands write them, for those who send through them.
+    `known` is None where there is no such journal. `connectors` are those of before and after as the plan and the
+    commands write them, for those who send through them. `moving` are senders with several ways of which the world's
+    topic is about some; mail goes to `recipients`.
     """
 
     number: int
@@ -60,6 +64,13 @@ class World:
     known: Sequence[Sender] | None
     devices: Sequence[Sender]
     connectors: Sequence[Mapping[str, Any]]
+    moving: Sequence[Ways] = ()
+    recipients: Sequence[str] = (INSIDE, OUTSIDE)
+    topic: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"world {self.number}" + (f" of {self.topic}" if self.topic else "")
 
     def service(self) -> Service:
         """The tenant as it begins, anew each time."""
@@ -76,11 +87,61 @@ def _dump() -> bytes:
     return kept(tenant)
 
 
-def world(number: int, folder: Path) -> World | None:
-    """The world of this number, the same every time; None where its plan is not one."""
-    choose = random.Random(f"cut off {number}")
+def world(number: int, folder: Path, topic: str = "") -> World | None:
+    """The world of this number about a topic, the same every time; None where its plan is not one."""
+    choose = random.Random(f"cut off {topic} {number}" if topic else f"cut off {number}")
+    was, will = _connectors(choose, (0, 1, 2) if topic else (1, 2, 3, 4))
+    plan, before = _switches(choose)
+    plan["inbound_connectors"] = will
+    device = _device(choose, plan)
+    before += [("New-InboundConnector", _row(name, body)) for name, body in was.items()]
+    draft = Draft(plan, before)
+    for one in topics.of(choose, topic) if topic else ():
+        one(choose, draft)
+    desired = _loaded(draft.plan, folder)
+    if desired is None:
+        return None
+    devices = [sender_of(d, desired.sites.get(d.site or "")) for d in desired.devices.values()] if device else []
+    known = choose.random() < 0.7
+    connectors = [*was.values(), *will.values()]
+    moving = list(_moving(choose, draft, connectors)) if topic else []
+    senders = [*devices, *(sender for sender, _ in moving)]
+    ways = [ways for _, ways in moving]
+    all_of_it = (number, desired, draft.before, senders if known else None, devices, connectors)
+    return World(*all_of_it, ways, draft.recipients, topic)
+
+
+def _loaded(plan: Mapping[str, Any], folder: Path) -> Desired | None:
+    path = folder / "plan.yaml"
+    path.write_text(json.dumps({"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": OWNER, **plan}))
+    try:
+        return document.load(path, TYPES, today=dt.date(2026, 11, 23), waivers=EVERY_GUARD)[0]
+    except InputError:
+        return None
+
+
+def _moving(
+    choose: random.Random, draft: Draft, connectors: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[Sender, Ways]]:
+    """Senders who have some of the doors of the topics, of the connectors and of the mailboxes."""
+    for body in connectors:
+        for network in body["sender_ip_addresses"]:
+            draft.brings(network)
+        if name := body.get("tls_sender_certificate_name"):
+            draft.brings("203.0.113.78", certificate=name.replace("*", "any"))
+    for box in BOXES[:2]:
+        draft.signs_in(box)
+    doors = list(dict.fromkeys(draft.doors))
+    return (topics.mover(choose, n, doors) for n in range(40))
+
+
+# --- connectors ------------------------------------------------------------------------------------------------------
+
+
+def _connectors(choose: random.Random, counts: Sequence[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The connectors that the tenant has and those that the plan wants, by name."""
     was, will = {}, {}
-    for name in (f"c{n}" for n in range(choose.choice((1, 2, 3, 4)))):
+    for name in (f"c{n}" for n in range(choose.choice(counts))):
         one, other = _connector(choose), _connector(choose)
         shape = choose.choice(("new", "gone", "same", "changed", "changed", "changed", "other"))
         if shape != "new":
@@ -89,22 +150,7 @@ def world(number: int, folder: Path) -> World | None:
             will[name] = one if shape == "same" else other if shape != "changed" else _changed(choose, one)
     if len(was) > 1 and choose.random() < 0.3:
         _exchange(choose, was, will)
-    plan, before = _switches(choose)
-    plan["inbound_connectors"] = will
-    device = _device(choose, plan)
-    before += [("New-InboundConnector", _row(name, body)) for name, body in was.items()]
-    path = folder / "plan.yaml"
-    path.write_text(json.dumps({"provisioner": 1, "tenant": "contoso.onmicrosoft.com", "owner": OWNER, **plan}))
-    try:
-        desired, _ = document.load(path, TYPES, today=dt.date(2026, 11, 23), waivers=EVERY_GUARD)
-    except InputError:
-        return None
-    devices = [sender_of(d, desired.sites.get(d.site or "")) for d in desired.devices.values()] if device else []
-    known = devices if choose.random() < 0.7 else None
-    return World(number, desired, before, known, devices, [*was.values(), *will.values()])
-
-
-# --- connectors ------------------------------------------------------------------------------------------------------
+    return was, will
 
 
 def _connector(choose: random.Random) -> dict[str, Any]:

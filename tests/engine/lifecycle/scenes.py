@@ -579,7 +579,7 @@ MAIL_KINDS: Mapping[str, Make] = {
     "outbound_spam_policy update, closes": lambda _, n: _spam(
         n, {"auto_forwarding_mode": "off"}, AutoForwardingMode="On"
     ),
-    "outbound_spam_policy update, neutral": lambda _, n: _spam(n, {"recipient_limit_per_day": 500 + n}),
+    "outbound_spam_policy update, closes by a limit": lambda _, n: _spam(n, {"recipient_limit_per_day": 500 + n}),
     "transport_config update, opens": lambda _, __: _transport({"allow_legacy_tls_clients": "enabled"}),
     "transport_config update, closes": lambda r, _: _transport(
         {"allow_legacy_tls_clients": r.choice(("disabled", "default"))}, AllowLegacyTLSClients=True
