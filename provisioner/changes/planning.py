@@ -162,12 +162,14 @@ def _promises(
 def judged(change: Change, kind: ResourceType[Any]) -> Change:
     """The change with its consequences, from what the whole object contributes before and after.
 
-    What it takes from senders is the engine's own question: a partner connector that goes refuses nobody any more, and
-    takes from its sources that RejectDirectSend spares them.
+    What stays as it is has none. What a change takes from senders is the engine's own question: a partner connector
+    that goes refuses nobody any more, and takes from its sources that RejectDirectSend spares them.
     """
+    if change.action is Action.NO_OP:
+        return change
     goal = goal_of(change)
     found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal))
-    takes = change.action is not Action.NO_OP and promises.loses(kind, change.observed, goal)
+    takes = promises.loses(kind, change.observed, goal)
     return dataclasses.replace(change, consequences=found, takes=bool(takes))
 
 
