@@ -137,6 +137,8 @@ def _place(path: SendingPath) -> tuple[str, ...]:
 
 def _users(desired: Desired, outlook: Outlook, both: Sequence[Picture]) -> Mapping[Path, Sequence[str]]:
     """The devices that use each path, by the method that was chosen for them."""
+    if not desired.choices:
+        return {}
     names = {name: s.mailbox for picture in both for _, s in picture.every(SignIn) for name in s.addresses}
     by_kind: dict[str, list[Path]] = {}
     for path in outlook.states:

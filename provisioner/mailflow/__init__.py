@@ -10,7 +10,7 @@ class.
 """
 
 from provisioner.mailflow.attempt import Attempt, Decision
-from provisioner.mailflow.consequences import compared, consequences, effects, reach
+from provisioner.mailflow.consequences import compared, consequences, effects, reach, reaches
 from provisioner.mailflow.deciding import Naming, decide, naming
 from provisioner.mailflow.describing import described
 from provisioner.mailflow.picture import contributions
@@ -28,5 +28,6 @@ __all__ = [
     "effects",
     "naming",
     "reach",
+    "reaches",
     "sign_in",
 ]

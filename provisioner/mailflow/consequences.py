@@ -268,6 +268,11 @@ def reach(contributions: Iterable[Contribution]) -> object:
     return by_source or frozenset(c.domains for c in _of(Restriction, all_of_it)) or None
 
 
+def reaches(kind: ResourceType[Any]) -> bool:
+    """Whether objects of a type can have a reach: whether the type announces a word that tells one."""
+    return not {Relay, Exemption, Restriction}.isdisjoint(kind.contributes)
+
+
 def _sources(known: Relay | Exemption) -> Scope:
     return known.networks | ({known.certificate} if known.certificate else NONE)
 

@@ -407,9 +407,9 @@ def texts(row: Row, name: str) -> tuple[str, ...] | None:
     if value is None or value == "":
         return ()
     values = value if isinstance(value, list | tuple) else (value,)
-    odd = next((v for v in values if not isinstance(v, str | int | float)), None)
-    if odd is not None:
-        raise ValueError(f"{name} holds {type(odd).__name__}, which is not text")
+    for each in values:
+        if not isinstance(each, str | int | float):
+            raise ValueError(f"{name} holds {type(each).__name__}, which is not text")
     return tuple(map(str, values))
 
 

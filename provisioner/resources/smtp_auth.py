@@ -162,7 +162,7 @@ class SmtpAuthType(BaseType):
         for query, answer in answers:
             if query.request == transport_config.REQUEST and ORGANIZATION in wanted:
                 found[ORGANIZATION] = _organization(answer.rows)
-        found.update({key: _mailbox(key, rows, seen.directory) for key, rows in seen.matched.items()})
+        found.update({key: seen.mailbox(key, rows) for key, rows in seen.matched.items()})
         found.update({key: seen.unresolved(key) for key in seen.unmatched})
         if seen.listed:
             claimed = {id(row) for rows in seen.matched.values() for row in rows}
@@ -170,7 +170,7 @@ class SmtpAuthType(BaseType):
             for row in seen.mailboxes:
                 if id(row) not in claimed:
                     others.setdefault(cas_mailbox.primary(row), []).append(row)
-            found.update({key: _mailbox(key, rows, seen.directory) for key, rows in others.items()})
+            found.update({key: seen.mailbox(key, rows) for key, rows in others.items()})
         return found
 
     def undeclared(self, observed: SmtpAuth, _owner: str, exclusive: bool, /) -> SmtpAuth | Undeclared:
@@ -243,21 +243,6 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     return SmtpAuth(ORGANIZATION, switch)
 
 
-def _mailbox(key: str, rows: Sequence[Row], directory: Directory) -> SmtpAuth | Unknown:
-    """Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked)."""
-    if len({guid(row) for row in rows}) > 1:
-        several = ", ".join(sorted(map(cas_mailbox.primary, rows)))
-        return Unknown(f"{key} is a name of several mailboxes ({several}): write the primary address", "ambiguous")
-    row = only(rows)
-    if isinstance(row, Unknown):
-        return row
-    if SWITCH not in row or not (row[SWITCH] is None or isinstance(row[SWITCH], bool)):
-        return Unknown(f"the answer for {key} did not tell {SWITCH}", "malformed")
-    person = directory.recipient(guid(row))
-    names = cas_mailbox.names(row) | (person.own if person else frozenset())
-    return SmtpAuth(key, WORDS[row[SWITCH]], cas_mailbox.primary(row), names, guid(row) or None)
-
-
 class _Seen:
     """The mailboxes of the answers, and which of them the wanted names mean.
 
@@ -272,15 +257,52 @@ class _Seen:
         self.listed = any("Filter" not in request.parameters for request, _ in mine)
         self.mailboxes: list[Row] = [row for _, answer in mine for row in answer.rows]
         self.rows = {guid(row): row for row in self.mailboxes}
+        self._names: dict[int, frozenset[str]] = {}
         self.directory = Directory(answers)
         covered = {key for query, _ in answers for key in query.covers}
         keys = [key for key in wanted if key != ORGANIZATION and key in covered]
-        self.matched = _match(keys, self.mailboxes)
+        self.matched = self._match(keys)
         self.resolved = {key: party.id for key in keys if isinstance(party := self._meant(key), Recipient)}
         for key, identity in self.resolved.items():
             if key not in self.matched and identity in self.rows:
                 self.matched[key] = [self.rows[identity]]
         self.unmatched = [key for key in keys if key not in self.matched]
+
+    def _match(self, keys: Iterable[str]) -> dict[str, list[Row]]:
+        """The rows of each key, by address or id; by display name where the key is one."""
+        by_form = {_form(key): key for key in keys}
+        shared = {name for name in by_form if "@" not in name}
+        found: dict[str, list[Row]] = {}
+        for row in self.mailboxes if by_form else ():
+            names = by_form.keys() & self._called(row)
+            for name in names | (shared & cas_mailbox.shared_names(row)) if shared else names:
+                found.setdefault(by_form[name], []).append(row)
+        return found
+
+    def _called(self, row: Row) -> frozenset[str]:
+        """The names that mean this mailbox alone, worked out once."""
+        names = self._names.get(id(row))
+        if names is None:
+            names = self._names[id(row)] = cas_mailbox.names(row)
+        return names
+
+    def mailbox(self, key: str, rows: Sequence[Row]) -> SmtpAuth | Unknown:
+        """The mailbox of rows that a key means, or of one primary address.
+
+        Null is inherit; a row without the column says nothing (Get-EXOCasMailbox leaves it out unless asked).
+        """
+        if len(rows) > 1 and len({guid(row) for row in rows}) > 1:
+            several = ", ".join(sorted(map(cas_mailbox.primary, rows)))
+            return Unknown(f"{key} is a name of several mailboxes ({several}): write the primary address", "ambiguous")
+        row = only(rows)
+        if isinstance(row, Unknown):
+            return row
+        if SWITCH not in row or not (row[SWITCH] is None or isinstance(row[SWITCH], bool)):
+            return Unknown(f"the answer for {key} did not tell {SWITCH}", "malformed")
+        identity = guid(row)
+        person = self.directory.recipient(identity)
+        names = self._called(row) | person.own if person else self._called(row)
+        return SmtpAuth(key, WORDS[row[SWITCH]], cas_mailbox.primary(row), names, identity or None)
 
     def _meant(self, key: str) -> object:
         return None if key in self.matched else self.directory.meant(_form(key))
@@ -311,15 +333,3 @@ def _fitting(party: Party) -> str:
             "an application signs in to a mailbox: write that mailbox, and give the application its right under send_as"
         )
     return "write the address of a mailbox"
-
-
-def _match(keys: Iterable[str], rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each key, by address or id; by display name where the key is one."""
-    by_form = {_form(key): key for key in keys}
-    found: dict[str, list[Row]] = {}
-    for row in rows if by_form else ():
-        mail = cas_mailbox.addresses(row)
-        for name in by_form.keys() & (mail | cas_mailbox.ids(row) | cas_mailbox.shared_names(row)):
-            if "@" not in name or name in mail:
-                found.setdefault(by_form[name], []).append(row)
-    return found

@@ -76,7 +76,8 @@ def _in_use(desired: Desired, changes: Sequence[Change], types: Types) -> Iterat
 
 def _of_change(change: Change, types: Types) -> Iterator[PolicyOf]:
     """Who has which policy once a change, or none, is made."""
-    for word in mailflow.contributions(types[change.address.type], goal_of(change)):
+    kind = types[change.address.type]
+    for word in mailflow.contributions(kind, goal_of(change)) if PolicyOf in kind.contributes else ():
         if isinstance(word, PolicyOf):
             yield word
 

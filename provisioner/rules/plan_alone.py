@@ -108,8 +108,11 @@ def listed(words: Sequence[str], most: int = 3) -> str:
 
 def _same_scope(desired: Desired, types: Mapping[str, ResourceType[Any]]) -> Iterator[Finding]:
     """Objects that take mail of the same domains from the same sources: which of them counts is chance."""
+    taking = {name for name, kind in types.items() if mailflow.reaches(kind)}
     scopes: dict[object, list[Resource]] = {}
     for resource in desired.resources.values():
+        if resource.address.type not in taking:
+            continue
         scope = mailflow.reach(types[resource.address.type].contribution(resource.spec))
         if scope:
             scopes.setdefault(scope, []).append(resource)

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from provisioner.mailflow import compared, consequences, reach
+from provisioner.mailflow import compared, consequences, reach, reaches
 from provisioner.mailflow.consequences import closed, opened
 from provisioner.mailflow.senders import EVERYONE, Group
 from provisioner.model import Action, Effect
@@ -36,6 +36,7 @@ from provisioner.model.picture import (
     Signature,
     SignIn,
 )
+from provisioner.resources import TYPES
 
 ERP = "erp@contoso.com"
 OPENS, CLOSES, BOTH, NOTHING = {Effect.OPENS}, {Effect.CLOSES}, {Effect.OPENS, Effect.CLOSES}, set[Effect]()
@@ -234,6 +235,10 @@ def test_two_objects_take_mail_from_the_same_sources(
 
 def test_what_takes_no_mail_reaches_nothing() -> None:
     assert reach([]) is reach([Relay()]) is reach([switch("enabled")]) is None
+
+
+def test_only_the_objects_of_connectors_have_a_reach() -> None:
+    assert [kind.name for kind in TYPES if reaches(kind)] == ["inbound_connector"]
 
 
 MAIL = frozenset({"mail.contoso.com"})

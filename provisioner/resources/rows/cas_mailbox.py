@@ -72,19 +72,10 @@ def primary(row: Row) -> str:
     return recipient.form(str(address or identifier(row, "Identity")))
 
 
-def addresses(row: Row) -> frozenset[str]:
-    """Every SMTP address of a mailbox. `SMTP:` is the primary, `smtp:` the others."""
-    return recipient.addresses(row) | {primary(row)}
-
-
 def names(row: Row) -> frozenset[str]:
-    """Every name that means this mailbox: its addresses and ids. A display name is not one's own."""
-    return addresses(row) | ids(row)
-
-
-def ids(row: Row) -> frozenset[str]:
-    """The ids of a mailbox."""
-    return frozenset(str(row[column]).lower() for column in _IDS if row.get(column))
+    """Every name that means this mailbox: its SMTP addresses and ids. A display name is not one's own."""
+    ids = [str(row[column]).lower() for column in _IDS if row.get(column)]
+    return recipient.addresses(row).union(ids, (primary(row),))
 
 
 def shared_names(row: Row) -> frozenset[str]:

@@ -118,8 +118,8 @@ def mailbox(identity: str) -> Cmdlet:
 
 def addresses(row: Row) -> frozenset[str]:
     """Every SMTP address in `EmailAddresses`. SIP:, SPO: and X500: are not mail."""
-    proxies = (proxy.partition(":") for proxy in texts(row, "EmailAddresses") or ())
-    return frozenset(form(address) for kind, _, address in proxies if kind.lower() == "smtp")
+    proxies = [proxy.partition(":") for proxy in texts(row, "EmailAddresses") or ()]
+    return frozenset([form(address) for kind, _, address in proxies if kind.lower() == "smtp"])
 
 
 def names(row: Row) -> frozenset[str]:
