@@ -316,22 +316,21 @@ class _Draft:
     def _existing(self, kind: ResourceType[Any], resource: Resource, live: Any) -> None:
         wanted = kind.meant(resource.spec, live)
         fixed = {n for n in create_only(kind.spec) if _differs(wanted, live, n)}
-        self.findings.extend(_create_only_findings(resource, live, fixed))
-        wanted = dataclasses.replace(wanted, **{n: getattr(live, n) for n in fixed}) if fixed else wanted
+        if fixed:
+            self.findings.extend(_create_only_findings(resource, live, fixed))
+            wanted = dataclasses.replace(wanted, **{n: getattr(live, n) for n in fixed})
         goal = overlay(wanted, live)
-        fix = (
-            kind.fix(resource.spec, goal)
-            or "write enabled: true to switch it on, or enabled: false if that is intended"
-        )
-        self.findings.extend(_not_in_force(resource, kind.in_force(resource.spec, goal), fix))
+        reason = kind.in_force(resource.spec, goal)
+        if reason:
+            self.findings.append(_not_in_force(resource, reason, kind.fix(resource.spec, goal)))
         if kind.settled(goal, live):
             same = project(live, wanted)
             needs = tuple(kind.needs(wanted))
             self.changes.append(Change(resource.address, Action.NO_OP, same, same, needs=needs, observed=live))
         else:
             renamed = self.recognised.reasons.get(resource.address)
-            reason = self._why(resource, renamed or "it differs from the plan")
-            self.changes.append(update(kind, resource.address, live, goal, wanted, reason))
+            why = self._why(resource, renamed or "it differs from the plan")
+            self.changes.append(update(kind, resource.address, live, goal, wanted, why))
 
     def _missing(self, kind: ResourceType[Any], resource: Resource, there: Absent) -> None:
         if there.reason or not kind.creatable:
@@ -426,14 +425,13 @@ def _unclear(address: Address, reason: str) -> Finding:
     return Finding("RENAMED-UNCLEAR", Severity.WARNING, summary, fix, address)
 
 
-def _not_in_force(resource: Resource, reason: str, fix: str) -> Iterator[Finding]:
+def _not_in_force(resource: Resource, reason: str, fix: str) -> Finding:
     """A declared object that has no effect in the tenant, with the devices that depend on it."""
-    if not reason:
-        return
+    fix = fix or "write enabled: true to switch it on, or enabled: false if that is intended"
     devices = ", ".join(f"device/{name}" for name in resource.devices[:5])
     more = f" and {len(resource.devices) - 5:,} more" if len(resource.devices) > 5 else ""
     summary = f"{resource.address}: {reason}" + (f"; {devices}{more} cannot send through it" if devices else "")
-    yield Finding("NOT-IN-FORCE", Severity.WARNING, summary, fix, resource.address, location=resource.location)
+    return Finding("NOT-IN-FORCE", Severity.WARNING, summary, fix, resource.address, location=resource.location)
 
 
 def _create_only_findings(resource: Resource, live: Any, names: Iterable[str]) -> Iterator[Finding]:

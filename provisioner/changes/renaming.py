@@ -67,6 +67,8 @@ def recognise(desired: Desired, observed: Observed, types: Types) -> Recognised:
 
 def without_excluded(desired: Desired, recognised: Recognised, types: Types, excludes: Sequence[str]) -> Desired:
     """The plan, with the objects set aside that a scope excludes by the name that the tenant has for them."""
+    if not recognised.former:
+        return desired
     outside = set()
     for address, old in recognised.former.items():
         there = recognised.observed.resources[address]

@@ -68,7 +68,8 @@ def command(
     session.format, session.detailed = format_, detailed_exitcode
     selection = Selection(targets, excludes, allows, duration(expires), run(observed_mail(session, replay)))
     found = run(plan(session, path, selection))
-    document = changeset.to_document(found)
+    only_text = format_ == "text" and not out and not reports
+    document = changeset.undigested(found) if only_text else changeset.to_document(found)
     if out:
         changeset.save(document, out)
     write_reports(session, document, reports, file=out)

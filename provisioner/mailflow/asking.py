@@ -5,7 +5,7 @@ Nothing is asked that no device makes necessary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.mailflow import outbound_policies
@@ -60,13 +60,14 @@ def questions(desired: Desired) -> Sequence[Request]:
     asked: list[Request] = []
     passwords = sorted(_sign_ins(desired, "basic") | _accounts(desired))
     signing = _sign_ins(desired, "basic", "oauth")
+    needed = _needed_undeclared(desired)
     if signing:
         asked.append(transport_config.REQUEST)
     # Those that a narrower run leaves out: anyone who takes something away must know what they have.
     asked += mailbox_questions(sorted(m for m in signing if not declared_in(desired, SignIn, m)))
     if passwords:
         asked += _OF_PASSWORDS
-    elif _needs_undeclared(desired, PasswordPolicy):
+    elif PasswordPolicy in needed:
         asked.append(authentication_policy.REQUEST)
     if users := sorted({*passwords, *_of_applications(desired)}):
         asked += user.look_ups(users)
@@ -78,7 +79,7 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(transport_rule.REQUEST)
     if _within_the_tenant(desired):
         asked.append(allow_block_list.REQUEST)
-    if _needs_undeclared(desired, Acceptance):
+    if Acceptance in needed:
         asked.append(accepted_domain.REQUEST)
     asked += [ipv6_status.look_up(domain) for domain in reached_by_address(desired)]
     if counted_outside(desired):
@@ -208,15 +209,15 @@ def _users_of_accounts(desired: Desired, observed: Observed) -> set[str]:
     return {c.user_id for c in words if isinstance(c, HighVolume) and c.account in accounts and c.user_id}
 
 
-def _needs_undeclared(desired: Desired, word: type[Contribution]) -> bool:
-    """Whether something that the plan declares needs an object that it does not declare, and that contributes a word.
+def _needed_undeclared(desired: Desired) -> Collection[type[Contribution]]:
+    """What objects contribute that something declared needs and that the plan does not declare, in words.
 
     A domain must be an accepted one, an authentication policy must exist.
     """
     types = {t.name: t for t in TYPES}
     declared = ((types[a.type], r.spec) for a, r in desired.resources.items() if a.type in types)
     needs = {need for kind, spec in declared for need in kind.needs(spec)} - desired.resources.keys()
-    return any(word in types[need.type].contributes for need in needs if need.type in types)
+    return {word for need in needs if need.type in types for word in types[need.type].contributes}
 
 
 def _within_the_tenant(desired: Desired) -> bool:

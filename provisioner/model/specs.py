@@ -22,7 +22,8 @@ def project(spec: Any, onto: Any) -> Any:
 
 def overlay(wanted: Any, live: Any) -> Any:
     """The live object with every written field of `wanted` in place: the full goal of an update."""
-    differing = {name: value for name, value in written(wanted).items() if getattr(live, name) != value}
+    values = [(name, getattr(wanted, name)) for name in field_names(wanted)]
+    differing = {name: value for name, value in values if value is not None and value != getattr(live, name)}
     return dataclasses.replace(live, **differing) if differing else live
 
 

@@ -32,6 +32,7 @@ from provisioner.model import (
     Unknown,
 )
 from provisioner.model.traffic import Traffic
+from provisioner.render import text
 from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.domain import Domain
@@ -111,6 +112,13 @@ def test_each_change_keeps_the_whole_object_as_it_was_read() -> None:
     assert observed['inbound_connector["emptied"]']["comment"] == "", "the plan does not write it"
     assert observed['smtp_auth["erp@contoso.com"]']["smtp_auth"] == "inherit"
     assert observed['inbound_connector["gone"]']["sender_domains"] == ["x.com"]
+
+
+def test_a_text_does_not_show_the_digest() -> None:
+    document, short = changeset.to_document(example()), changeset.undigested(example())
+    assert text.render(short) == text.render(document)
+    short["provisioner"]["digest"] = changeset.digest(short)
+    assert short == document
 
 
 def test_what_could_not_be_read_is_listed_by_name() -> None:
