@@ -119,7 +119,7 @@ class Sending:
         candidates = (
             mail_rules.SENDING_DISABLED if mail_rules.sending_disabled(tenant, author) else None,
             submission_rules.size_refusal(owner, size_bytes),
-            submission_rules.limit_refusal(tenant, owner, recipients),
+            submission_rules.restricted_refusal(tenant, owner, recipients),
             submission_rules.quota_refusal(tenant, primary(owner), recipients),
         )
         yield from (text for text in candidates if text)

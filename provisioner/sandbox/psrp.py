@@ -72,7 +72,7 @@ MAX_SHELLS_PER_USER = 30  # WinRM 3.0 and later
 
 # What the role file of the JEA endpoint shows of Exchange: the nouns of sending mail.
 _JEA_NOUNS = (
-    "AcceptedDomain", "AuthenticationPolicy", "CASMailbox", "DistributionGroup",
+    "AcceptedDomain", "AuthenticationPolicy", "BlockedSenderAddress", "CASMailbox", "DistributionGroup",
     "DistributionGroupMember", "DkimSigningConfig", "DnssecForVerifiedDomain",
     "DnssecStatusForVerifiedDomain", "HistoricalSearch",
     "HostedConnectionFilterPolicy", "HostedOutboundSpamFilterPolicy", "HostedOutboundSpamFilterRule",

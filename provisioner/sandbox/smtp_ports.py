@@ -238,7 +238,7 @@ class Submission(_Port):
         owner = owner_of(tenant, self._mailbox)
         refusal = refusal or submission_rules.size_refusal(owner, len(_content(envelope)))
         if owner is not None:
-            refusal = refusal or submission_rules.limit_refusal(tenant, owner, len(envelope.rcpt_tos))
+            refusal = refusal or submission_rules.restricted_refusal(tenant, owner, len(envelope.rcpt_tos))
         # Last, because it counts.
         return refusal or submission_rules.quota_refusal(tenant, self._mailbox, len(envelope.rcpt_tos))
 

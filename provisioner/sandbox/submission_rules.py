@@ -15,7 +15,7 @@ from typing import Any
 
 from provisioner.sandbox import access_policies, mail_rules, passwords, sign_in_log
 from provisioner.sandbox.clock import stored_time
-from provisioner.sandbox.cmdlets import management_role
+from provisioner.sandbox.cmdlets import blocked_sender, management_role
 from provisioner.sandbox.mail_directory import (
     addresses,
     client_access,
@@ -392,6 +392,17 @@ def limit_refusal(tenant: Tenant, owner: Row, recipients: int) -> str | None:
     now, sent = tenant.clock.now(), tenant.settings.get("recipients_sent", {})
     recent = sum(count for at, count in sent.get(primary(owner), ()) if (stored_time(at) or now) > now - _DAY)
     return BAD_SENDER if recent + recipients > most else None
+
+
+def restricted_refusal(tenant: Tenant, owner: Row, recipients: int) -> str | None:
+    """The same for a mailbox that is listed as a restricted sender, or by this message comes to be: that is what the
+    action BlockUser does; BlockUserForToday lists nobody."""
+    if any(blocked_sender.blocked(tenant, name) for name in addresses(owner)):
+        return BAD_SENDER
+    refusal = limit_refusal(tenant, owner, recipients)
+    if refusal and _outbound_policy(tenant, owner).get("ActionWhenThresholdReached") == "BlockUser":
+        blocked_sender.block(tenant, primary(owner), recipients)
+    return refusal
 
 
 def _outbound_policy(tenant: Tenant, owner: Row) -> Mapping[str, Any]:

@@ -39,6 +39,7 @@ _ROLE_CMDLETS: Mapping[str, tuple[str, ...]] = {
         "new-tenantallowblocklistitems",
         "set-tenantallowblocklistitems",
         "remove-tenantallowblocklistitems",
+        "remove-blockedsenderaddress",
     ),
     "Compliance Administrator": ("get-",),
     "Helpdesk Administrator": ("get-mailbox", "get-casmailbox"),
