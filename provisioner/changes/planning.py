@@ -443,7 +443,7 @@ def _create_only_findings(resource: Resource, live: Any, names: Iterable[str]) -
             "CREATE-ONLY",
             Severity.WARNING,
             f"{resource.address}: {name} is {there} and the plan says {here}; only creation can set it",
-            f"take {name} out of the plan, or change the object by hand; docs/rules/CREATE-ONLY.md says how",
+            f"take {name} out of the plan, or change the object by hand: provisioner explain CREATE-ONLY",
             resource.address,
             location=resource.fields.get(name, resource.location),
         )

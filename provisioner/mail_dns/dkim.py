@@ -16,9 +16,8 @@ from provisioner.model import DnsQuery
 from provisioner.model.clouds import INITIAL_SUFFIXES
 
 SELECTORS = ("selector1", "selector2")
-_MICROSOFT_TARGET = re.compile(
-    r"\._domainkey\.([^.]+)\.(?:onmicrosoft\.com|onmicrosoft\.us|partner\.onmschina\.cn|[^.]+\.dkim\.mail\.microsoft)$"
-)
+_INITIAL = "|".join(re.escape(suffix) for suffix in INITIAL_SUFFIXES)
+_MICROSOFT_TARGET = re.compile(rf"\._domainkey\.([^.]+)(?:{_INITIAL}|\.[^.]+\.dkim\.mail\.microsoft)$")
 
 
 def check_signing(domain: str, targets: Mapping[str, str]) -> Dialogue[list[DnsFinding]]:

@@ -726,7 +726,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     ("leave the organization disabled and enable the mailboxes that need it, one by one", _off),
     ("take it out; the coexistence domain sends no mail", _taken_out),
     ("leave key_size out of the plan, which makes a new domain's keys 2048 bits; .*", _key_size),
-    ("take key_size out of the plan, or change the object by hand; docs/rules/CREATE-ONLY.md says how", _key_size),
+    ("take key_size out of the plan, or change the object by hand: provisioner explain CREATE-ONLY", _key_size),
     (r"Set-AcceptedDomain -Identity (\S+) -SendingFromDomainDisabled \$false, or send from another", _sending),
     ("give them a fixed address for SMTP relay, or write organization: { reject_direct_send: false }", _direct),
     ("give it another way first, or take it out of the plan if it is gone", _another_way),

@@ -584,7 +584,9 @@ def test_a_key_of_1024_bits_gets_one_advice_whatever_the_plan_says(shop: Shop) -
         assert rule in found
         assert not any("write key_size" in f["hint"] for f in found.values())
         assert any("key_size out of the plan" in f["hint"] for f in found.values())
-        assert "provisioner dkim rotate" in found[rule]["hint"] or "docs/rules/CREATE-ONLY.md" in found[rule]["hint"]
+        assert (
+            "provisioner dkim rotate" in found[rule]["hint"] or "provisioner explain CREATE-ONLY" in found[rule]["hint"]
+        )
     shop.write("dkim: { contoso.com: { enabled: true } }\n")
     assert plan(shop).returncode == 0
 
