@@ -335,7 +335,8 @@ class _Draft:
     def _missing(self, kind: ResourceType[Any], resource: Resource, there: Absent) -> None:
         if there.reason or not kind.creatable:
             summary = f"{resource.address}: {there.reason or 'it is declared, but the tenant does not have it'}"
-            fix = there.fix or f'create "{resource.address.key}" first, or correct the name'
+            own = "" if kind.creatable else kind.fix(resource.spec, None)
+            fix = there.fix or own or f'create "{resource.address.key}" first, or correct the name'
             self._unmet(resource, "RESOURCE-MISSING", summary, self._or_in_the_plan(resource, fix, _OUT))
             return
         spec = kind.completed(kind.meant(resource.spec, there.known))

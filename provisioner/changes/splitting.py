@@ -69,7 +69,8 @@ def _with_lists(
     lists: Mapping[str, tuple[frozenset[str], frozenset[str]]],
 ) -> Any:
     for name, sides in lists.items():
-        tried = (dataclasses.replace(middle, **{name: value}) for value in _between(*sides))
+        both = (dataclasses.replace(middle, **{name: value}) for value in _between(*sides))
+        tried = (s for s in both if kind.fits(s))
         fit = (s for s in tried if not _closes(kind, before, s) and not promises.exceeds(kind, s, before, after))
         middle = next(fit, middle)
     return middle

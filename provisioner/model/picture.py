@@ -7,8 +7,9 @@ networks in CIDR, domains as the connectors write them (`contoso.com`, `*.contos
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +29,7 @@ NONE: Scope = frozenset()
 
 def within(inner: Scope, outer: Scope) -> bool:
     """Whether every network, domain or name of `inner` is covered by one of `outer`."""
-    return all(item in outer or any(_covers(wide, item) for wide in outer) for item in inner)
+    return all(item in outer or any(wide in outer for wide in _wider(item)) for item in inner)
 
 
 def holds(scope: Scope, item: str) -> bool:
@@ -37,29 +38,34 @@ def holds(scope: Scope, item: str) -> bool:
 
 
 def shared(one: Scope, other: Scope) -> Scope:
-    """What two scopes have in common: of two items of which one covers the other, the narrower.
+    """What two scopes have in common: of two items of which one covers the other, the narrower."""
+    return frozenset(item for scope, of in ((one, other), (other, one)) for item in scope if holds(of, item))
 
-    Only ranges and wildcards can cover something else, so that long lists of single addresses are compared as sets.
+
+@functools.lru_cache(maxsize=8192)  # two full lists of a connection filter, before a change and after it
+def _wider(item: str) -> tuple[str, ...]:
+    """Everything that covers an item: `*` any, `*.contoso.com` what ends in `.contoso.com`, a network its parts.
+
+    A scope is asked for these, never gone through: lists of a thousand networks are compared item by item.
     """
-    wide = ((scope, [item for item in of if _is_wide(item)]) for scope, of in ((one, other), (other, one)))
-    covered = {item for scope, items in wide for item in scope if any(_covers(w, item) for w in items)}
-    return (one & other) | covered
+    name = item.removeprefix("*")
+    dots = (place for place, letter in enumerate(name) if letter == ".")
+    return ("*", *(f"*{name[place:]}" for place in dots), *_networks_around(item))
 
 
-def _is_wide(item: str) -> bool:
-    return item.startswith("*") or ("/" in item and not item.endswith("/32"))
-
-
-def _covers(wide: str, narrow: str) -> bool:
-    """Whether a network holds another one, or a wildcard a name: `*` every domain, `*.contoso.com` its subdomains."""
-    if wide == "*":
-        return True
-    if wide.startswith("*."):
-        return narrow.removeprefix("*").endswith(wide[1:])
+def _networks_around(item: str) -> Iterator[str]:
+    """The networks that hold a network. A single address may be written without /32."""
+    if not item[:1].isdigit():
+        return
     try:
-        return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
+        network = ipaddress.IPv4Network(item)
     except ValueError:
-        return False
+        return
+    address = int(network.network_address)
+    yield from (str(network.network_address), str(network)) if network.prefixlen == 32 else ()
+    for length in range(network.prefixlen):
+        bits = 32 - length
+        yield f"{ipaddress.IPv4Address(address >> bits << bits)}/{length}"
 
 
 # --- mail that arrives at the MX endpoint ----------------------------------------------------------------------------

@@ -139,6 +139,10 @@ class ResourceType(Protocol[S]):
         """False when `absent:` makes no sense for it."""
 
     @property
+    def built_in(self) -> frozenset[str]:
+        """Keys of objects that every tenant has and nobody can delete, although others of the type can be."""
+
+    @property
     def key_form(self) -> str:
         """How a key of two names is written, with the word between them: `TRUSTEE as SENDER`; "" for one name."""
 
@@ -316,6 +320,9 @@ class ResourceType(Protocol[S]):
 
     def read_back(self, spec: S, /) -> ReadBack | None:
         """How an administrator reads one object by hand and sees that it is in force; None where nothing tells."""
+
+    def fits(self, spec: S, /) -> bool:
+        """Whether the service can hold it at all, by its limits: what lies between two writes has more entries."""
 
     def working(self, live: S, /) -> S:
         """The live object as it is once what `in_force` names keeps it out of force no more."""

@@ -437,9 +437,10 @@ class _Reading:
             if form and f" {form.split()[1]} " not in address.key:
                 what = f'"{node.text}" is half of the address of a {address.type}, which names two'
                 self._tell("ADDRESS-INVALID", what, f"write {address.type}/{form}", node)
-            if not self.by_name[address.type].deletable:
+            kind = self.by_name[address.type]
+            if not kind.deletable or address.key in kind.built_in:
                 what = f"{address} is nothing that a plan can delete"
-                hint = f"write what it should be, under {self.by_name[address.type].section}"
+                hint = f"write what it should be, under {kind.section}"
                 self._tell("ABSENT-NOT-DELETABLE", what, hint, node, address=str(address))
             absent.setdefault(address, node.location)
         return absent

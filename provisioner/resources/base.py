@@ -43,6 +43,7 @@ class BaseType:
     marks_ownership: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     singletons: ClassVar[tuple[str, ...]] = ()
+    built_in: ClassVar[frozenset[str]] = frozenset()
     rules: ClassVar[tuple[Rule, ...]] = ()
     contributes: ClassVar[tuple[type[Contribution], ...]] = ()
     privileged: ClassVar[bool] = False
@@ -155,6 +156,10 @@ class BaseType:
     def read_back(self, _spec: Any, /) -> ReadBack | None:
         """Nothing that an administrator can read by hand."""
         return None
+
+    def fits(self, _spec: Any, /) -> bool:
+        """The service has no limit that it could exceed."""
+        return True
 
     def working(self, spec: Any, /) -> Any:
         """Nothing but its own values decides whether an object has an effect."""

@@ -9,6 +9,7 @@ section is exclusive. Forms, limits and the precedence of the allow list: Set-Ho
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,9 @@ class ConnectionFilterType(BaseType):
     singletons: ClassVar[tuple[str, ...]] = (DEFAULT,)
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("FILTER-ALLOW", Severity.ERROR, "apply", "Mail from an address would no longer be filtered for spam."),
+        Rule(
+            "FILTER-FULL", Severity.ERROR, "precondition", "Entries of the plan do not fit beside those of the tenant."
+        ),
     )
 
     def declare(self, section: Mapping[str, Any], _owner: str, /) -> Iterable[Declared]:
@@ -192,6 +196,16 @@ class ConnectionFilterType(BaseType):
             summary = f"mail from {', '.join(new[:5])}{more} is no longer filtered for spam, whatever sender it claims"
             hint = "where the addresses are your own, declare an inbound connector for them instead"
             yield Guard("FILTER-ALLOW", summary, hint)
+        for name in _LISTS:
+            there, wanted = (getattr(spec, name, None) or frozenset() for spec in (before, after))
+            if len(wanted) > MOST_ENTRIES and not wanted <= there:
+                summary = f"{name} would have {len(wanted):,} entries, with {len(there):,} that the tenant has already"
+                hint = "remove entries that are not needed, write blocks for neighbouring addresses, or exclusive: true"
+                yield Guard("FILTER-FULL", f"{summary}, and a list has {MOST_ENTRIES:,} at most", hint)
+
+    def fits(self, spec: ConnectionFilter, /) -> bool:
+        """A list has so many entries at most."""
+        return all(len(getattr(spec, name) or ()) <= MOST_ENTRIES for name in _LISTS)
 
     def in_force(self, _wanted: ConnectionFilter, _live: ConnectionFilter, /) -> str:
         """A list is in force."""
@@ -210,8 +224,13 @@ def _decode(row: Row) -> ConnectionFilter:
 
 def _effect(spec: ConnectionFilter) -> tuple[Scope, Scope]:
     """The networks that are spared, and those that are refused. Entries of unknown form count for neither."""
-    lists = rows.ConnectionFilter(*(tuple(rows.networks(filter(_known, getattr(spec, n) or ()))) for n in _LISTS))
-    return frozenset(map(str, lists.allowed)), frozenset(map(str, lists.refused))
+    return _networks(spec.allow or frozenset(), spec.block or frozenset())
+
+
+@functools.lru_cache(maxsize=64)  # a plan asks for the same lists dozens of times; full ones take a tenth of a second
+def _networks(*lists: frozenset[str]) -> tuple[Scope, Scope]:
+    found = rows.ConnectionFilter(*(tuple(rows.networks(filter(_known, entries))) for entries in lists))
+    return frozenset(map(str, found.allowed)), frozenset(map(str, found.refused))
 
 
 def _known(entry: str) -> bool:

@@ -4,7 +4,8 @@ Who is selected is read from the tenant whenever something is planned. The objec
 selected mailbox, so that a change shows every mailbox that it sets, and a mailbox that comes into the selection is a
 change by itself. One that leaves it keeps its switch. A mailbox that `smtp_auth` lists is not in any selection.
 
-Sources: Get-Recipient and its filterable properties; Get-DistributionGroupMember (direct members); Set-CASMailbox.
+Sources: Get-Recipient and its filterable properties; Get-DistributionGroupMember (direct members); Set-CASMailbox;
+Learn, "Additional OPATH syntax information" ($null is an empty property, a quote in a text is doubled).
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _complete(body: dict[str, Any]) -> dict[str, Any]:
     if "smtp_auth" not in body:
         what = "a selection without smtp_auth sets nothing"
         raise refusal("SELECTION-SETS-NOTHING", what, "write smtp_auth: enabled, disabled or inherit")
-    if body.keys() == {"smtp_auth"}:
+    if not any(value for name, value in body.items() if name != "smtp_auth"):
         what = "a selection without a condition would be every mailbox"
         raise refusal("SELECTION-UNLIMITED", what, "write domain, type, custom_attributes or group")
     return body
@@ -90,8 +91,9 @@ def _complete(body: dict[str, Any]) -> dict[str, Any]:
 class MailboxSelection:
     """`mailboxes` are the selected ones with their switches, "scan@contoso.com enabled", once the tenant was read.
 
-    `listed` are those that `smtp_auth` lists, which are left out; it follows from the plan. `live` has the mailboxes of
-    the tenant, and is neither shown nor saved.
+    `listed` are those that `smtp_auth` lists, which are left out; it follows from the plan. `contested` are those to
+    which another selection gives another switch, with its name. `live` has the mailboxes of the tenant, and is neither
+    shown nor saved.
     """
 
     name: str
@@ -102,6 +104,7 @@ class MailboxSelection:
     group: str | None = None
     mailboxes: frozenset[str] | None = None
     listed: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    contested: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
     live: frozenset[str] = dataclasses.field(default=frozenset(), compare=False, repr=False, metadata={"names": True})
 
 
@@ -124,6 +127,12 @@ class MailboxSelectionType(BaseType):
     more_nouns: ClassVar[frozenset[str]] = frozenset({"CASMailbox"})
     governs: ClassVar[str] = "smtp_auth"
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "SELECTION-CONTRADICTS",
+            Severity.ERROR,
+            "precondition",
+            "Two selections give a mailbox different switches.",
+        ),
         Rule("SELECTION-ENABLES", Severity.ERROR, "apply", "SMTP AUTH would be enabled for selected mailboxes."),
         Rule("SELECTION-MEMBERS", Severity.INFO, "", "The mailboxes that a selection means now are listed."),
     )
@@ -143,9 +152,11 @@ class MailboxSelectionType(BaseType):
         there = links.object(Address(self.name, spec.name))
         if there is None or not there.live:
             return spec
-        states = (entry.rpartition(" ") for entry in there.live)
-        wanted = frozenset(f"{m} {spec.smtp_auth}" for m, _, _ in states if m not in (spec.listed or ()))
-        return dataclasses.replace(spec, mailboxes=wanted)
+        selected = _mailboxes(there.live) - (spec.listed or frozenset())
+        wanted = frozenset(f"{mailbox} {spec.smtp_auth}" for mailbox in selected)
+        others = [s for a, s in links.declared.items() if a.type == self.name and s.smtp_auth != spec.smtp_auth]
+        contested = frozenset(f"{m} ({other.name})" for other in others for m in selected & _mailboxes(other.live))
+        return dataclasses.replace(spec, mailboxes=wanted, contested=contested or None)
 
     def queries(self, wanted: Mapping[str, MailboxSelection | None], _everything: bool, /) -> Sequence[Query]:
         """For each selection its mailboxes, and the members of its group."""
@@ -199,6 +210,10 @@ class MailboxSelectionType(BaseType):
         """Anyone who may change an attribute or a group decides who is selected."""
         if before is None or after is None:
             return
+        if after.contested:
+            summary = f"another selection gives these mailboxes another switch: {listed(after.contested)}"
+            hint = "narrow the conditions of one of the two, or list the mailboxes under smtp_auth"
+            yield Guard("SELECTION-CONTRADICTS", summary, hint)
         entries = (after.mailboxes or frozenset()) - (before.mailboxes or frozenset())
         new = frozenset(mailbox for mailbox, _, state in (e.rpartition(" ") for e in entries) if state == "enabled")
         if new:
@@ -212,14 +227,22 @@ class MailboxSelectionType(BaseType):
 
     def advice(self, _wanted: MailboxSelection, live: MailboxSelection) -> Iterable[Advice]:
         """Who is selected, also where nothing changes."""
-        found = frozenset(entry.rpartition(" ")[0] for entry in live.mailboxes or ())
+        found = _mailboxes(live.mailboxes)
+        if not found:
+            hint = "correct the conditions, if a mailbox should meet them"
+            yield Advice("SELECTION-MEMBERS", "no mailbox is selected", hint)
+            return
         count = "1 mailbox is" if len(found) == 1 else f"{len(found):,} mailboxes are"
-        summary = f"{count} selected: {listed(found, 10)}" if found else "no mailbox is selected"
+        summary = f"{count} selected: {listed(found, 10)}"
         yield Advice("SELECTION-MEMBERS", summary, "to set a mailbox apart, list it under smtp_auth")
 
     def in_force(self, _wanted: MailboxSelection, _live: MailboxSelection, /) -> str:
         """A switch is in force."""
         return ""
+
+
+def _mailboxes(states: frozenset[str] | None) -> frozenset[str]:
+    return frozenset(entry.rpartition(" ")[0] for entry in states or ())
 
 
 # --- who is selected -------------------------------------------------------------------------------------------------
@@ -231,7 +254,8 @@ def _asked(key: str, spec: MailboxSelection) -> Iterator[Query]:
         conditions.append(f"RecipientTypeDetails -eq '{_TYPES[spec.type]}'")
     for pair in sorted(spec.custom_attributes or ()):
         number, _, value = pair.partition("=")
-        conditions.append("CustomAttribute{} -eq '{}'".format(number, value.replace("'", "''")))
+        quoted = "'{}'".format(value.replace("'", "''"))
+        conditions.append(f"CustomAttribute{number} -eq {quoted if value else '$null'}")
     text = " -and ".join(conditions)
     yield Query(Cmdlet(recipient.NAME, {"Filter": text, "ResultSize": "Unlimited"}, _COLUMNS), frozenset({key}))
     if spec.group:

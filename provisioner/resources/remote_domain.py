@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -50,6 +51,7 @@ EVERY_DOMAIN = "default"
 """The key of the built-in one, `*`."""
 
 _LONGEST_NAME = 64
+_CHARSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:()+-]*")
 _TOP_LEVEL = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]", re.IGNORECASE)
 
 
@@ -73,7 +75,15 @@ def _wire(key: str) -> str:
     return "*" if key == EVERY_DOMAIN else f"*{key}" if key.startswith(".") else key
 
 
-_CHARSET = Text(str.lower, 'name of a character set, `""` for none', examples=("utf-8",))
+def _character_set(text: str) -> str:
+    """A name as of the IANA registry, in lower case; "" for none. Raises CHARACTER-SET-INVALID."""
+    if text and not _CHARSET_NAME.fullmatch(text):
+        what = f'"{text}" is not the name of a character set'
+        raise refusal("CHARACTER-SET-INVALID", what, 'write utf-8, iso-8859-1 or similar, "" for none')
+    return text.lower()
+
+
+_CHARSET = Text(_character_set, 'name of a character set, `""` for none', examples=("utf-8",))
 _OOF = Words(
     {
         "external": "External",
@@ -192,6 +202,7 @@ class RemoteDomainType(BaseType):
     )
     spec: ClassVar[type[RemoteDomain]] = RemoteDomain
     contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege,)
+    built_in: ClassVar[frozenset[str]] = frozenset({EVERY_DOMAIN})
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("REMOTE-DOMAIN-FORWARD", Severity.ERROR, "apply", "Mailboxes may begin to forward mail to a domain."),
         Rule("REMOTE-DOMAIN-TRUST", Severity.ERROR, "apply", "Mail of a domain outside would be trusted."),
@@ -278,9 +289,14 @@ def _internal(spec: RemoteDomain) -> bool:
 
 
 def _called(spec: RemoteDomain) -> str:
-    """The name in the service; of a new one its domain, with words for a wildcard."""
+    """The name in the service; of a new one its domain, with words for a wildcard.
+
+    Of a domain that is too long for a name, the end is a check sum: names are unique (Set-RemoteDomain, -Name).
+    """
     below = f"{spec.domain[1:]} and subdomains" if spec.domain.startswith(".") else spec.domain
-    return spec.name or below[:_LONGEST_NAME]
+    if len(below) > _LONGEST_NAME:
+        below = f"{below[: _LONGEST_NAME - 9]} {zlib.crc32(below.encode()):08x}"
+    return spec.name or below
 
 
 def _decided(spec: RemoteDomain) -> RemoteDomain:

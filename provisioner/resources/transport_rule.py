@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import graphlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -125,7 +125,8 @@ class TransportRule:
     `place` is the first of the rules that it has to come before, None where it does already; `more` what the rule looks
     at and does besides, `fate` what it does to mail that does not reach its recipients then (rejects, deletes,
     quarantines, redirects). These are observed only. `after` is the rule of the plan that is changed before it;
-    `declared` are those of `before` that the plan declares: both follow from the plan.
+    `declared` are those of `before` that the plan declares, `routed` says that it declares the connector: they follow
+    from the plan.
     """
 
     name: str
@@ -176,6 +177,7 @@ class TransportRule:
     fate: str | None = read_only()
     after: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
     declared: frozenset[str] | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    routed: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
 
 
 _CONDITIONS = ("senders", "sender_domains", "sender_ip_ranges", "recipient_domains")
@@ -186,6 +188,7 @@ _ACTIONS = (
 _COLUMNS = fields.wire_names(TransportRule) - {"Enabled"} | {
     "Name", "Identity", "Guid", "State", "Priority", "Conditions", "Actions", "Exceptions", *rows.OF_FATES
 }  # fmt: skip
+_CONNECTORS = "Get-OutboundConnector"
 _BEFORE = Annotated[
     list[str],
     pydantic.Field(description="Names of rules that come after this one.", examples=[["Disclaimer"]]),
@@ -247,6 +250,12 @@ class TransportRuleType(BaseType):
         Rule(
             "TRANSPORT-RULE-EVERY-MESSAGE", Severity.ERROR, "apply", "A transport rule begins to act on every message."
         ),
+        Rule(
+            "TRANSPORT-RULE-INCOMPLETE",
+            Severity.ERROR,
+            "precondition",
+            "A transport rule would have no action, or half of a header.",
+        ),
         Rule("TRANSPORT-RULE-SPAM", Severity.ERROR, "apply", "A transport rule begins to mark mail as spam."),
         Rule("TRANSPORT-RULE-ROUTE", Severity.ERROR, "apply", "A transport rule begins to give mail to a connector."),
     )
@@ -262,7 +271,10 @@ class TransportRuleType(BaseType):
 
         Each new or moved rule moves others: such rules of a plan are changed one after the other, in their order.
         """
-        spec = _as_named(spec, [a.key for a in links.declared if a.type == "outbound_connector"])
+        connectors = [a.key for a in links.declared if a.type == "outbound_connector"]
+        spec = _as_named(spec, connectors)
+        if spec.route_message_outbound_connector in connectors:
+            spec = dataclasses.replace(spec, routed=True)
         rules = {caseless(a.key): s for a, s in links.declared.items() if a.type == self.name}
         graph = {form: {caseless(n) for n in _before(rule)} for form, rule in rules.items()}
         own = caseless(spec.name)
@@ -289,10 +301,14 @@ class TransportRuleType(BaseType):
         return (*rules, *((Address("outbound_connector", connector),) if connector else ()))
 
     def queries(self, wanted: Mapping[str, TransportRule | None], everything: bool) -> Sequence[Query]:
-        """One listing: where a rule stands follows from all of them."""
+        """One listing: where a rule stands follows from all of them. And the connectors that rules name."""
         if not wanted and not everything:
             return ()
-        return (Query(Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, _COLUMNS), frozenset(wanted)),)
+        rules = Query(Cmdlet("Get-TransportRule", {"ResultSize": "Unlimited"}, _COLUMNS), frozenset(wanted))
+        routing = frozenset(key for key, spec in wanted.items() if spec and _unrouted(spec))
+        parts: list[dict[str, Parameter]] = [{}, {"IncludeTestModeConnectors": True}] if routing else []
+        return (rules, *(Query(Cmdlet(_CONNECTORS, {"ResultSize": "Unlimited", **part}, frozenset({"Name"})), routing)
+                         for part in parts))  # fmt: skip
 
     def decode(
         self, wanted: Mapping[str, TransportRule | None], answers: Sequence[tuple[Query, Answer]]
@@ -300,7 +316,9 @@ class TransportRuleType(BaseType):
         if not answers:
             return {}
         keys = {caseless(key): key for key in wanted}
-        rows = by_name((row for _, a in answers for row in a.rows), caseless, "Name", "Identity")
+        told = [(str(query.request), row) for query, answer in answers for row in answer.rows]
+        rows = by_name((row for name, row in told if name != _CONNECTORS), caseless, "Name", "Identity")
+        connectors = {caseless(str(row.get("Name"))) for name, row in told if name == _CONNECTORS}
         places = {form: row.get("Priority") for form, row in rows.items() if not isinstance(row, Unknown)}
         seen: dict[str, TransportRule | Absent | Unknown] = {}
         for form, row in rows.items():
@@ -310,12 +328,9 @@ class TransportRuleType(BaseType):
             asked = spec and dataclasses.replace(spec, place=None)
             seen[key] = found if isinstance(found, Unknown) else answered(asked, found)
         for key, spec in wanted.items():
-            lost = [n for n in _before(spec) - ((spec and spec.declared) or frozenset()) if caseless(n) not in rows]
-            if lost:
-                what = f'it has to come before "{min(lost)}", which the tenant does not have'
-                seen[key] = (
-                    Absent(what, "correct the name under before") if caseless(key) not in rows else Unknown(what)
-                )
+            what, fix = _missing(spec, rows, connectors) if spec else ("", "")
+            if what:
+                seen[key] = Absent(what, fix) if caseless(key) not in rows else Unknown(what)
             elif spec and caseless(key) not in rows and not any(_is_set(getattr(spec, name)) for name in _ACTIONS):
                 seen[key] = Absent("a new rule needs an action", f"write one of {', '.join(_ACTIONS)}")
             elif spec and caseless(key) not in rows:
@@ -357,7 +372,9 @@ class TransportRuleType(BaseType):
         return () if _idle(spec) else tuple(_contributions(spec))
 
     def guards(self, before: TransportRule | None, after: TransportRule | None) -> Iterable[Guard]:
-        return () if after is None or _idle(after) else _guards(before, after)
+        if after is None:
+            return ()
+        return (*_incomplete(before, after), *(() if _idle(after) else _guards(before, after)))
 
     def in_force(self, wanted: TransportRule, live: TransportRule, /) -> str:
         """A rule that is off acts on nothing."""
@@ -433,9 +450,27 @@ def _as_named(spec: TransportRule, names: Iterable[str]) -> TransportRule:
     return dataclasses.replace(spec, route_message_outbound_connector=same[0]) if connector and same else spec
 
 
+def _missing(spec: TransportRule, rows: Mapping[str, Row | Unknown], connectors: Collection[str]) -> tuple[str, str]:
+    """What a rule names and the tenant does not have, and how to fix it; nothing of what the plan declares."""
+    lost = [name for name in _before(spec) - (spec.declared or frozenset()) if caseless(name) not in rows]
+    if lost:
+        return f'it has to come before "{min(lost)}", which the tenant does not have', "correct the name under before"
+    row, connector = rows.get(caseless(spec.name)), _unrouted(spec)
+    stored = "" if row is None or isinstance(row, Unknown) else row.get("RouteMessageOutboundConnector")
+    if connector and caseless(connector) not in {*connectors, caseless(str(stored or ""))}:
+        what = f'it gives mail to the outbound connector "{connector}", which the tenant does not have'
+        return what, "declare it under outbound_connectors, or correct the name"
+    return "", ""
+
+
 def _is_set(value: object) -> bool:
     """Whether an action is one: an SCL of 0 is."""
     return value is not None and value is not False and value not in ("", NONE_SET)
+
+
+def _unrouted(spec: TransportRule) -> str:
+    """The connector that the rule names and the plan does not declare; "" for none."""
+    return "" if spec.routed else spec.route_message_outbound_connector or ""
 
 
 def _before(spec: TransportRule | None) -> frozenset[str]:
@@ -491,6 +526,17 @@ def _contributions(spec: TransportRule) -> Iterator[Contribution]:
             connector,
             tls,
         )
+
+
+def _incomplete(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:
+    """What the service refuses of the whole rule, with what it has already; a column that was not told is none."""
+    header = (after.set_header_name, after.set_header_value)
+    if bool(header[0]) != bool(header[1]) and (before is None or None not in header):
+        missing = "set_header_value" if after.set_header_name else "set_header_name"
+        yield Guard("TRANSPORT-RULE-INCOMPLETE", "a header needs a name and a value", f"write {missing} too")
+    if not any(_is_set(getattr(after, name)) for name in _ACTIONS) and "actions" not in (after.more or ""):
+        hint = f"write one of {', '.join(_ACTIONS)}, or list the rule under absent"
+        yield Guard("TRANSPORT-RULE-INCOMPLETE", "the rule would have no action left", hint)
 
 
 def _guards(before: TransportRule | None, after: TransportRule) -> Iterator[Guard]:

@@ -587,6 +587,15 @@ def _raised(r: Reading) -> Iterator[Way]:
     yield Way("raised", r.writing({"outbound_spam_policies": {name: limits}}))
 
 
+def _listed(r: Reading) -> Iterator[Way]:
+    boxes = re.findall(r"(\S+@\S+) \(", r.told.summary)
+    yield Way("listed", r.writing({"smtp_auth": {"mailboxes": dict.fromkeys(boxes, "inherit")}}))
+
+
+def _alone(r: Reading) -> Iterator[Way]:
+    yield Way("exclusive", r.writing({"connection_filter": {"exclusive": True}}))
+
+
 def _published(r: Reading, records: str) -> Iterator[Way]:
     zone: dict[str, Any] = {}
     for record in records.removeprefix("publish ").split("; publish "):
@@ -638,6 +647,10 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r"write senders, sender_domains, sender_ip_ranges or recipient_domains", by_hand("a condition")),
     (r"check that each of them should sign in with SMTP AUTH, or narrow the conditions", by_hand("the mailboxes")),
     (r"to set a mailbox apart, list it under smtp_auth", by_hand("a list")),
+    (r"correct the conditions, if a mailbox should meet them", by_hand("conditions")),
+    (r"narrow the conditions of one of the two, or list the mailboxes under smtp_auth", _listed),
+    (r"remove entries that are not needed, write blocks for neighbouring addresses, or exclusive: true", _alone),
+    (r"write (set_header_\w+) too", lambda r, name: _field(r, name, "yes")),
     ("take it out of one of the two", _sections),
     (r"make sure that this is meant, then --allow (\S+)", _allowed),
     (r"write (require_tls): (true)", _field),

@@ -401,6 +401,9 @@ def _of_sign_ins() -> Iterator[World]:
 
 def _of_settings() -> Iterator[World]:
     yield _world("an allowed address", {"connection_filter": {"allow": [FREE]}}, "FILTER-ALLOW")
+    full = {"Identity": "Default", "IPBlockList": [f"11.{n // 250}.{n % 250}.1" for n in range(1273)]}
+    yield _world("a full list", {"connection_filter": {"block": ["81.2.71.9"]}}, "FILTER-FULL",
+                 done=[("Set-HostedConnectionFilterPolicy", full)])  # fmt: skip
     yield _world("forwarding", {"remote_domains": {"bank.example": {"tnef": "disabled"}}}, "REMOTE-DOMAIN-FORWARD")
     trusted = {"auto_forward_enabled": False, "trusted_mail_inbound_enabled": True}
     yield _world("trusted", {"remote_domains": {"trusted.example": trusted}}, "REMOTE-DOMAIN-TRUST")
@@ -420,6 +423,8 @@ def _of_settings() -> Iterator[World]:
                  "TRANSPORT-RULE-ROUTE")  # fmt: skip
     seen = {"set_header_name": "X-Seen", "set_header_value": "yes"}
     yield _world("every message", {"transport_rules": {"Seen": seen}}, "TRANSPORT-RULE-EVERY-MESSAGE")
+    half = {"senders": ["scan@contoso.com"], "set_header_name": "X-Half"}
+    yield _world("half a header", {"transport_rules": {"Half": half}}, "TRANSPORT-RULE-INCOMPLETE")
     kept = {"Name": "No scanners", "From": ["fax@contoso.com"], "RejectMessageReasonText": "no"}
     yield _world("kept back by a rule", _device("fax", recipients="organization"), "TRANSPORT-RULE-DEVICE",
                  done=[("New-TransportRule", kept)])  # fmt: skip
@@ -428,6 +433,9 @@ def _of_settings() -> Iterator[World]:
                  done=[few])  # fmt: skip
     yield _world("selected", {"mailbox_selections": {"people": {"type": "user", "smtp_auth": "enabled"}}},
                  "SELECTION-ENABLES", "SELECTION-MEMBERS")  # fmt: skip
+    rooms = {"type": "shared", "smtp_auth": "inherit"}
+    both = {"all": {"domain": "contoso.com", "smtp_auth": "disabled"}, "rooms": rooms}
+    yield _world("selected twice", {"mailbox_selections": both}, "SELECTION-CONTRADICTS")
 
 
 def pieces() -> Sequence[World]:
@@ -435,7 +443,7 @@ def pieces() -> Sequence[World]:
     return [*_of_connectors(), *_of_names(), *_of_dkim(), *_of_devices(), *_of_policies(), *_of_settings()]
 
 
-_ALONE = frozenset({"selected", "kept back by a rule", "more than its limit"})
+_ALONE = frozenset({"selected", "selected twice", "a full list", "kept back by a rule", "more than its limit"})
 """What is selected cannot be set beside an exclusive list; the others do not meet what other pieces are about."""
 
 

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.model import Address, Delta, Links, Unknown
+from provisioner.changes.splitting import steps_of
+from provisioner.mailflow import effects
+from provisioner.model import Address, Delta, Effect, Links, Unknown
 from provisioner.model.picture import AddressFilter
 from provisioner.resources.connection_filter import DEFAULT, MOST_ENTRIES, ConnectionFilterType, filter_entry
+from tests.clocks import costs
 from tests.resources.recorded import answer, declared, mistakes, sent, snapshots
 
 KIND = ConnectionFilterType()
@@ -85,6 +88,35 @@ def test_an_exclusive_list_takes_the_others_away_as_they_are_stored() -> None:
     (step,) = KIND.steps(there, after)
     assert sent(step)[1]["IPAllowList"] == Delta(("203.0.113.10",), ("198.51.100.0-198.51.100.3", "203.0.113.9"))
     assert "IPBlockList" not in sent(step)[1]
+
+
+FULL = [f"10.{n // 250}.{n % 250}.1" for n in range(MOST_ENTRIES)]
+
+
+def test_what_does_not_fit_beside_the_entries_of_the_tenant_is_told_before_anything_is_sent() -> None:
+    there = live(IPBlockList=FULL)
+    (guard,) = KIND.guards(there, goal(there, block=["192.0.2.7"]))
+    assert guard.rule == "FILTER-FULL"
+    assert guard.summary.startswith("block would have 1,274 entries, with 1,273 that the tenant has already")
+    assert not list(KIND.guards(there, goal(there, block=FULL[:5])))
+    assert not list(KIND.guards(there, goal(there, block=["192.0.2.7"], exclusive=True)))
+
+
+def test_a_full_list_is_replaced_in_one_write() -> None:
+    """Between two writes it would have the entries of both, which the service refuses."""
+    there = live(IPAllowList=FULL)
+    after = goal(there, allow=["192.0.2.7"], exclusive=True)
+    assert len(steps_of(KIND, there, after)) == 1
+    there = live(IPAllowList=FULL[1:])
+    assert len(steps_of(KIND, there, goal(there, allow=["192.0.2.7"], exclusive=True))) == 3, "write, read, write"
+
+
+def test_full_lists_are_judged_in_a_second() -> None:
+    """What once took minutes: each entry was compared with each."""
+    blocked, inside = ([f"11.{n // 250}.{n % 250}.{rest}" for n in range(MOST_ENTRIES)] for rest in ("0/24", "1"))
+    was, will = live(IPAllowList=FULL, IPBlockList=blocked), live(IPAllowList=inside, IPBlockList=blocked)
+    with costs(2.0):
+        assert effects(KIND, was, will) == {Effect.OPENS, Effect.CLOSES}
 
 
 def test_the_allow_list_wins_and_an_allow_entry_is_guarded() -> None:

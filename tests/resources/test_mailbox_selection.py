@@ -91,6 +91,28 @@ def test_the_service_is_asked_for_what_it_can_filter_by() -> None:
     assert list(KIND.queries({"erp@contoso.com": None}, True)) == []
 
 
+def test_an_attribute_without_a_value_is_asked_for_as_the_service_does() -> None:
+    (people,) = KIND.queries({"p": spec(custom_attributes={"2": ""})}, True)
+    assert people.request.parameters["Filter"].endswith(" -and CustomAttribute2 -eq $null")  # type: ignore[union-attr]
+    assert seen(spec(custom_attributes={"2": ""}), SWITCHES, [mailbox("scan", CustomAttribute2="")]).mailboxes
+
+
+def test_two_selections_that_give_a_mailbox_different_switches_stop_the_plan() -> None:
+    """What this tool once planned again and again: each run set what the other selection took back."""
+    all_of_them = declared(KIND, {"a": {"domain": "contoso.com", "smtp_auth": "enabled"}})["a"]
+    faxes = declared(KIND, {"b": {"type": "shared", "smtp_auth": "disabled"}})["b"]
+    there = {one.name: seen(one, SWITCHES, ROWS[:2]) for one in (all_of_them, faxes)}
+    goals = {
+        Address("mailbox_selection", one.name): dataclasses.replace(there[one.name], smtp_auth=one.smtp_auth)
+        for one in (all_of_them, faxes)
+    }
+    linked = KIND.linked(faxes, Links(goals))
+    (guard,) = KIND.guards(there["b"], linked)
+    assert (guard.rule, "fax@contoso.com (a), scan@contoso.com (a)" in guard.summary) == ("SELECTION-CONTRADICTS", True)
+    same = {at: dataclasses.replace(goal, smtp_auth="disabled") for at, goal in goals.items()}
+    assert KIND.linked(faxes, Links(same)).contested is None
+
+
 def test_a_switch_that_was_not_told_plans_nothing() -> None:
     assert isinstance(seen(spec(**PRINTERS), {"scan-guid": None}, ROWS), Unknown)
 
@@ -125,6 +147,7 @@ def test_a_mailbox_that_smtp_auth_lists_by_any_name_is_left_out() -> None:
     ("body", "mistake"),
     [
         ({"smtp_auth": "enabled"}, "SELECTION-UNLIMITED"),
+        ({"custom_attributes": {}, "smtp_auth": "enabled"}, "SELECTION-UNLIMITED"),
         ({"type": "shared"}, "SELECTION-SETS-NOTHING"),
         ({"custom_attributes": {"16": "x"}, "smtp_auth": "enabled"}, "ATTRIBUTE-INVALID"),
         ({"group": "Devices", "smtp_auth": "enabled"}, "EMAIL-INVALID"),

@@ -44,6 +44,7 @@ def test_a_domain_is_one_in_every_spelling_and_the_row_comes_back_under_the_plan
         ({"mail.*.example": {}}, "REMOTE-DOMAIN-INVALID"),
         ({"*": {"allowed_oof_type": "internal_legacy", "is_internal": False}}, "REMOTE-DOMAIN-OOF"),
         ({"*": {"tnef": True}}, "literal_error"),
+        ({"*": {"character_set": "utf-8 "}}, "CHARACTER-SET-INVALID"),
         ({"*": {"domain": "x.example"}}, "extra_forbidden"),
     ],
     ids=str,
@@ -116,3 +117,14 @@ def test_recorded_rows_are_read_and_what_is_written_of_them_is_so(rows: list[dic
         form = KIND.written_form(there)
         again = declared(KIND, {form[0][0]: form[1]})[key] if form else there
         assert {name: getattr(again, name) for name in form[1]} == form[1] if form else key == "default"
+
+
+def test_names_of_long_domains_stay_apart() -> None:
+    """What this tool once sent twice: the first 64 characters were the same."""
+    long = ".".join(["a" * 40, "b" * 40, "example"])
+    names = []
+    for domain in (long, f"*.{long}", f"c{long[1:-7]}sample.example", f"a{long[1:]}.example"):
+        (spec,) = declared(KIND, {domain: {}}).values()
+        names.append(str(sent(KIND.steps(None, spec)[0])[1]["Name"]))
+    assert len(set(names)) == len(names)
+    assert {len(name) for name in names} == {64}

@@ -42,7 +42,8 @@ def live(**columns: Any) -> Any:
 
 
 def planned(body: dict[str, Any], *rows: dict[str, Any]) -> Any:
-    return answer(KIND, declared(KIND, {"mark": body}), [*OTHERS, *rows])["mark"]
+    connectors = [[{"Name": "Another"}], []] if body.get("route_message_outbound_connector") else []
+    return answer(KIND, declared(KIND, {"mark": body}), [*OTHERS, *rows], *connectors).get("mark")
 
 
 def test_a_row_is_read_and_written_as_a_plan_would() -> None:
@@ -108,6 +109,17 @@ def test_a_connector_is_meant_without_case() -> None:
     links = Links({Address("outbound_connector", "To-Signatures"): None})
     wanted = declared(KIND, {"mark": {"route_message_outbound_connector": "to-signatures"}})["mark"]
     assert KIND.needs(KIND.linked(wanted, links)) == (Address("outbound_connector", "To-Signatures"),)
+
+
+@pytest.mark.parametrize(("name", "known"), [("another", True), ("nowhere", False)])
+def test_a_connector_that_neither_plan_nor_tenant_has_is_named_before_anything_is_sent(name: str, known: bool) -> None:
+    for rows in ([], [ROW]):
+        there = planned({"route_message_outbound_connector": name}, *rows)
+        assert isinstance(there, Absent | Unknown) is not known or (known and there is None)
+        assert known or f'outbound connector "{name}", which the tenant does not have' in there.reason
+    wanted = declared(KIND, {"mark": {"route_message_outbound_connector": name}})["mark"]
+    linked = KIND.linked(wanted, Links({Address("outbound_connector", name.upper()): None}))
+    assert [str(query.request) for query in KIND.queries({"mark": linked}, False)] == ["Get-TransportRule"]
 
 
 def test_an_scl_of_zero_is_an_action() -> None:
@@ -197,6 +209,10 @@ def test_a_rule_is_switched_on_last_and_off_first() -> None:
         ({}, {"route_message_outbound_connector": "out"}, ["TRANSPORT-RULE-ROUTE"]),
         ({}, {"sender_ip_ranges": frozenset()}, ["TRANSPORT-RULE-EVERY-MESSAGE"]),
         ({}, {"set_header_value": "no"}, []),
+        ({}, {"set_header_value": ""}, ["TRANSPORT-RULE-INCOMPLETE"]),
+        ({}, {"set_header_name": "", "set_header_value": ""}, ["TRANSPORT-RULE-INCOMPLETE"]),
+        ({}, {"set_header_name": "", "set_header_value": "", "more": "other actions"}, []),
+        ({}, {"set_header_value": None}, []),
     ],
     ids=str,
 )

@@ -6,7 +6,9 @@ filtering"). Both lists hold IPv4 addresses, CIDR blocks /24 to /32 and ranges o
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -29,23 +31,18 @@ class ConnectionFilter:
     @property
     def refused(self) -> tuple[IPv4Network, ...]:
         """The networks whose mail is refused: those that are blocked, without what is allowed."""
-        return tuple(left for block in self.blocked for left in self._left(block))
+        allowed = self._disjoint()
+        return tuple(left for block in self.blocked for left in _left(block, allowed))
 
     def blocks(self, network: str) -> bool:
-        """Whether mail from an address of this network is refused."""
-        return any(self._not_allowed(IPv4Network(network), block) for block in self.blocked)
+        """Whether mail from an address of this network is refused: one that is blocked and not allowed."""
+        own, allowed = IPv4Network(network), self._disjoint()
+        both = (own if own.prefixlen >= block.prefixlen else block for block in self.blocked if own.overlaps(block))
+        return any(_left(part, allowed) for part in both)
 
-    def _not_allowed(self, network: IPv4Network, block: IPv4Network) -> bool:
-        """Whether an address of both is left that no entry of the allow list holds."""
-        if not network.overlaps(block):
-            return False
-        return bool(self._left(network if network.prefixlen >= block.prefixlen else block))
-
-    def _left(self, network: IPv4Network) -> Sequence[IPv4Network]:
-        left = [network]
-        for allowed in self.allowed:
-            left = [rest for part in left for rest in _without(part, allowed)]
-        return left
+    def _disjoint(self) -> Sequence[IPv4Network]:
+        """What is allowed, in order and without overlaps."""
+        return list(ipaddress.collapse_addresses(self.allowed))
 
 
 def decode(rows: Sequence[Row]) -> ConnectionFilter | None:
@@ -67,6 +64,17 @@ def networks(entries: Iterable[str]) -> Iterator[IPv4Network]:
             yield from ipaddress.summarize_address_range(IPv4Address(first.strip()), IPv4Address(last.strip()))
         else:
             yield IPv4Network(entry.strip(), strict=False)
+
+
+def _left(network: IPv4Network, allowed: Sequence[IPv4Network]) -> Sequence[IPv4Network]:
+    """What of a network is not allowed. `allowed` are in order and disjoint: only its neighbours are looked at."""
+    left = [network]
+    first = max(bisect.bisect_right(allowed, network) - 1, 0)
+    for one in itertools.islice(allowed, first, None):
+        if one.network_address > network.broadcast_address:
+            break
+        left = [rest for part in left for rest in _without(part, one)]
+    return left
 
 
 def _without(network: IPv4Network, other: IPv4Network) -> Iterable[IPv4Network]:

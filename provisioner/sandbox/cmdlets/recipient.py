@@ -75,6 +75,7 @@ _SHOWN = (
     "RecipientType", "RecipientTypeDetails", "Id", "Name", "DistinguishedName", "ExchangeObjectId", "Guid",
     "OrganizationId", "WhenCreated", "WhenChanged", *(f"CustomAttribute{number}" for number in range(1, 16)),
 )  # fmt: skip
+_UNSET = {f"CustomAttribute{number}": "" for number in range(1, 16)}
 
 
 def named(tenant: Tenant, wanted: str) -> Row:
@@ -128,7 +129,7 @@ def sign_in_name(row: Row) -> str:
 
 def shown(row: Row) -> Row:
     """The columns of a recipient, whichever kind it is of."""
-    return {**{column: row[column] for column in _SHOWN if column in row}, "WindowsLiveID": sign_in_name(row)}
+    return {**_UNSET, **{column: row[column] for column in _SHOWN if column in row}, "WindowsLiveID": sign_in_name(row)}
 
 
 def _get(call: Call) -> Rows:
