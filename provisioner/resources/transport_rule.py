@@ -429,7 +429,7 @@ def _decode(key: str, row: Row, wanted: TransportRule | None, places: Mapping[st
     spec = TransportRule(key, **fields.decoded(TransportRule, row))
     spec = dataclasses.replace(spec, more=_more(row, spec) or None, fate=rows.fate_of(row) or None)
     if wanted is not None:
-        spec = dataclasses.replace(spec, after=wanted.after, declared=wanted.declared)
+        spec = dataclasses.replace(spec, after=wanted.after, declared=wanted.declared, routed=wanted.routed)
         spec = _as_named(spec, [wanted.route_message_outbound_connector or ""])
     names = wanted.before if wanted else None
     if names is None:

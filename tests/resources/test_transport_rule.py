@@ -120,6 +120,10 @@ def test_a_connector_that_neither_plan_nor_tenant_has_is_named_before_anything_i
     wanted = declared(KIND, {"mark": {"route_message_outbound_connector": name}})["mark"]
     linked = KIND.linked(wanted, Links({Address("outbound_connector", name.upper()): None}))
     assert [str(query.request) for query in KIND.queries({"mark": linked}, False)] == ["Get-TransportRule"]
+    routing = {**ROW, "RouteMessageOutboundConnector": name}
+    assert answer(KIND, {"mark": linked}, [routing])["mark"].routed, (
+        "what follows from the plan is no gap of the answer"
+    )
 
 
 def test_an_scl_of_zero_is_an_action() -> None:
