@@ -25,6 +25,7 @@ from provisioner.model import (
     Observation,
     Observed,
     Present,
+    Unknown,
     Waiver,
     consequence,
 )
@@ -32,6 +33,7 @@ from provisioner.operations.connection import Tenant
 from provisioner.operations.context import Context
 from provisioner.operations.loading import diagnostic
 from provisioner.operations.planning import judge
+from provisioner.resources import TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ async def rejudge(
         raise ChangeSetStale("the change set does not say what it was planned from, so that it cannot be judged again")
     fresh, observed = await judge(context, found.basis, waivers, tenant)
     read = {c.address: c.observed for c in fresh.changes}
-    seen = {c.address: _seen(observed, c.address, read.get(c.address)) for c in found.changes}
+    unlisted = await _unlisted(found, observed, tenant)
+    seen = {c.address: _seen(observed, c.address, read.get(c.address), unlisted) for c in found.changes}
     if fresh.errored:
         return Judged(fresh, seen)
     moved = list(_moved(found, fresh, seen, begun))
@@ -68,12 +71,25 @@ async def rejudge(
     return Judged(_renewed(found, fresh), seen)
 
 
-def _seen(observed: Observed, address: Address, changed: Any | None) -> Observation:
+async def _unlisted(found: ChangeSet, observed: Observed, tenant: Tenant) -> Mapping[Address, Observation]:
+    """The objects that are to be changed and that no answer shows, each read by itself.
+
+    A listing passes over mailboxes without a value of their own: an earlier run may have reset them.
+    """
+    shown = observed.resources.keys() | observed.undeclared.keys()
+    missed = {c.address for c in found.pending if c.after is not None} - shown
+    return await engine.look(missed, TYPES, tenant.ports) if missed else {}
+
+
+def _seen(
+    observed: Observed, address: Address, changed: Any | None, unlisted: Mapping[Address, Observation]
+) -> Observation:
     """What is said about an object; `changed` is what its change of now rests on, whatever name the object has."""
     if changed is not None:
         return Present(changed)
     there = observed.undeclared.get(address)
-    return observed.resources.get(address, Absent() if there is None else Present(there))
+    known = unlisted.get(address, Absent()) if there is None else Present(there)
+    return observed.resources.get(address, known)
 
 
 def _new(found: ChangeSet, fresh: ChangeSet) -> Iterator[Finding]:
@@ -95,6 +111,8 @@ def _moved(
             yield f"{address}: {_unplanned(change, changes.get(address), seen)}"
     for change in found.pending:
         current, (state, words) = now.get(change.address), engine.standing_of(change, seen[change.address])
+        if isinstance(seen[change.address], Unknown):
+            continue  # the recheck of the engine tells it
         if change.address in begun and engine.may_be_half_way(change):
             continue
         if state == "moved":

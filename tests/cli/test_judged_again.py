@@ -109,6 +109,30 @@ def test_an_override_that_an_exclusive_section_would_now_reset_is_a_fact(shop: S
     assert 'smtp_auth["fax@contoso.com"]: the plan would change it now: the section is exclusive' in done.stderr
 
 
+EXCLUSIVE = {
+    "Set-CASMailbox": (
+        "smtp_auth: { exclusive: true, mailboxes: { erp@contoso.com: enabled } }\n",
+        ("SmtpClientAuthenticationDisabled", False),
+    ),
+    "Set-User": (
+        "assignments: { authentication_policy: { exclusive: true } }\n",
+        ("AuthenticationPolicy", "No basic"),
+    ),
+}
+
+
+@pytest.mark.parametrize("cmdlet", EXCLUSIVE)
+def test_what_an_exclusive_section_has_reset_already_is_done(shop: Shop, cmdlet: str) -> None:
+    """An earlier run of the change set was cut off after it: a mailbox without a value of its own is not listed."""
+    body, (column, value) = EXCLUSIVE[cmdlet]
+    for box in ("fax@contoso.com", "a@contoso.com"):
+        shop.tenant.cmdlet(cmdlet, Identity=box, **{column: value})
+    saved(shop, body, "--allow", "BLAST-RADIUS")
+    shop.tenant.cmdlet(cmdlet, Identity="fax@contoso.com", **{column: None})
+    applied(shop)
+    assert "No changes" in shop.on_tenant("plan", "plan.yaml").stdout
+
+
 def test_an_object_that_is_not_the_plans_any_more_is_not_deleted(shop: Shop) -> None:
     connector(shop, "old", "81.2.69.160", Comment=f"Old [{MARKED}]")
     connector(shop, "kept", "81.2.69.161", Comment=f"Kept [{MARKED}]")
