@@ -46,14 +46,14 @@ SCHEDULED = "drift-"
 """How the ids of runs begin that the schedule began."""
 
 _LOOK_S, _IDLE_S, _SERVE_S, _RECENT_S, _DAY_S = 0.25, 0.05, 1.0, 1.0, 86_400
-_POLL_S, _FIRST_POLL_S, _RARE_POLL_S, _AHEAD = 0.1, 0.05, 0.5, 8
+_POLL_S, _SOON_S, _RARELY_S, _AHEAD = 0.1, 0.05, 1.0, 16
 """How often the engine asks for tenants to work on. A question costs as much as a part of a plan, so a worker that is
-alone claims `_AHEAD` tenants for each that it works on, and asks rarely once it has the first ones."""
+alone claims `_AHEAD` tenants for each that it works on, and asks rarely while it has enough of them."""
 
 _TELL_S = 30.0
 """How often a worker says how far its run is."""
 
-_LOOK_SHARE = 30
+_LOOK_SHARE = 100
 """A whole look at a run takes at most one part in so many of a worker's time."""
 
 
@@ -156,17 +156,17 @@ class Worker:
             global_concurrency=None if alone else self.hands.fleet.at_once,
             worker_concurrency=_AHEAD * self._at_once if alone else self._at_once,
             partition_concurrency=1,
-            polling_interval_sec=_FIRST_POLL_S if alone else _POLL_S,
+            polling_interval_sec=_SOON_S if alone else _POLL_S,
             on_conflict="always_update",
         )
 
-    def _ask_rarely(self) -> None:
-        """Ask for tenants less often from now on, where this worker is alone."""
-        if self._asks_rarely or not self._pulse.alone():
+    def _ask(self, *, rarely: bool) -> None:
+        """Ask for tenants rarely or soon from now on, where this worker is alone."""
+        if rarely == self._asks_rarely or not self._pulse.alone():
             return
         if queue := self.works.client.retrieve_queue(QUEUE):
-            queue.set_polling_interval_sec(_RARE_POLL_S)
-        self._asks_rarely = True
+            queue.set_polling_interval_sec(_RARELY_S if rarely else _SOON_S)
+        self._asks_rarely = rarely
 
     @property
     def _at_once(self) -> int:
@@ -241,7 +241,7 @@ class Worker:
     def serve(self, selects: Sequence[str], ended: threading.Event, settled: Callable[[str], None]) -> None:
         """Look for drift by the fleet's schedule until asked to end; `settled` is told each run that is through."""
         fleet, through, turn = self.hands.fleet, "", 0
-        self._ask_rarely()
+        self._ask(rarely=True)
         while not ended.wait(_SERVE_S):
             try:
                 if turn % 60 == 0:  # another worker that ended has taken the schedule away
@@ -307,15 +307,16 @@ class Worker:
         self._recover()
         seen = self.works.look(run, self._cut_off)
         self.works.begin(run, seen)
-        if self._running:
-            self._ask_rarely()
-        self._tell(run, seen)
+        if not seen.settled:
+            queued = any(standing.state == "queued" for standing in seen.standing.values())
+            self._ask(rarely=self._running >= self._at_once or not queued)
+            self._tell(run, seen)
         return seen.settled
 
     def _tell(self, run: Run, seen: Look) -> None:
         """Say now and then how far the run is."""
         now = self.hands.clock.monotonic()
-        if not seen.settled and now - self._told >= _TELL_S:
+        if now - self._told >= _TELL_S:
             self._told = now
             self.note(f"run {run.id}: {summary(report(run, seen))}")
 

@@ -231,7 +231,24 @@ def test_a_worker_bounds_itself_while_it_is_alone_and_all_share_the_bound_otherw
             bounds.append((queue._concurrency, queue._worker_concurrency))
             assert other.beat()
     other.end()
-    assert bounds == [(None, 24), (fleet.at_once, 3)]
+    assert bounds == [(None, 48), (fleet.at_once, 3)]
+
+
+def test_a_worker_that_is_alone_asks_for_tenants_as_often_as_it_needs_to(
+    tmp_path: Path, fleet: description.Fleet
+) -> None:
+    other, said = FilePulse(tmp_path / "workers", "other"), list[float]()
+    with desk.opened(f"sqlite:{tmp_path / 'store.sqlite'}", tmp_path / "state") as here:
+        worker = Worker(Hands(fleet, here.store, nobody, tmp_path / "state"), here.works, 1)
+        queue = SimpleNamespace(set_polling_interval_sec=said.append)
+        works: Any = SimpleNamespace(client=SimpleNamespace(retrieve_queue=lambda _: queue))
+        worker.works = works
+        for rarely in (False, True, True, False):
+            worker._ask(rarely=rarely)
+        assert other.beat()
+        worker._ask(rarely=True)
+    other.end()
+    assert said == [1.0, 0.05]
 
 
 def test_of_two_runs_of_one_second_the_later_is_the_newest(tmp_path: Path, fleet: description.Fleet) -> None:
