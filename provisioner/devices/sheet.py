@@ -26,7 +26,7 @@ from provisioner.devices.choice import (
 from provisioner.devices.way import Way, way_of
 from provisioner.mailflow.basic_authentication import BASIC_ENDS
 from provisioner.mailflow.picture import of_declared
-from provisioner.model import Desired
+from provisioner.model import Address, Desired
 from provisioner.model.clouds import Cloud
 from provisioner.model.devices import (
     CLIENT_SUBMISSION,
@@ -231,7 +231,11 @@ def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[st
         others = sorted({spec.sender for spec in rights if spec.trustee == device.mailbox} | {*device.addresses})
         yield f"{device.mailbox} and the aliases of this mailbox"
         yield from (f"{sender}, as which it may send (Send As)" for sender in others if sender != device.mailbox)
-        yield "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
+        organization = desired.resources.get(Address("organization", "settings"))
+        if organization and organization.spec.send_from_alias_enabled:
+            yield "an alias stays in From: the plan switches SendFromAliasEnabled on"
+        else:
+            yield _MAY_ARRIVE
         yield "another From address is refused after the message (554 5.2.252)"
         return
     if choice.method == HIGH_VOLUME_EMAIL:
@@ -243,6 +247,9 @@ def _from_rules(device: Device, choice: Choice, desired: Desired) -> Iterator[st
     yield "what counts is the envelope sender (MAIL FROM), which must not be empty"
     if choice.method == DIRECT_SEND:
         yield "recipients in the organization only"
+
+
+_MAY_ARRIVE = "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived"
 
 
 def _limits(choice: Choice) -> Iterator[str]:

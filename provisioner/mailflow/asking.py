@@ -71,7 +71,7 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(authentication_policy.REQUEST)
     if users := sorted({*passwords, *_of_applications(desired)}):
         asked += user.look_ups(users)
-    if passwords or DIRECT_SEND in methods:
+    if passwords or DIRECT_SEND in methods or _in_other_names(desired):
         asked.append(organization_config.REQUEST)
     if methods & {SMTP_RELAY, DIRECT_SEND}:
         asked.append(connection_filter.REQUEST)
@@ -175,6 +175,12 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     if roles and ids:
         asked.append(role_assignment.REQUEST)
     return asked
+
+
+def _in_other_names(desired: Desired) -> bool:
+    """Whether a device that signs in writes another From than its mailbox: that may be an alias."""
+    signing = {name for name, choice in desired.choices.items() if choice.method == CLIENT_SUBMISSION}
+    return any(set(device.addresses) - {device.mailbox} for n, device in desired.devices.items() if n in signing)
 
 
 def _routes(desired: Desired, observed: Observed) -> bool:

@@ -18,7 +18,7 @@ class Attempt:
     signs in, "" for a message that is handed to the MX endpoint. `application`: the token is of an application and not
     of a person; None is not known, nor is `client_id` where it is "". `hve`: the account signs in to the endpoint of
     High Volume Email. `recipients` are those of this message, `sent_before` those of the mailbox in the 24 hours before
-    it.
+    it. `recipient_domain` is that of a recipient of the tenant, "" where it is not known.
     """
 
     sender: str
@@ -33,6 +33,7 @@ class Attempt:
     client_id: str = ""
     recipients: int = 1
     sent_before: int = 0
+    recipient_domain: str = ""
 
     @property
     def domain(self) -> str:

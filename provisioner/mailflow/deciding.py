@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from provisioner.mailflow.attempt import Attempt, Decision, Refusal, refused
 from provisioner.mailflow.flow_rules import of_rules
 from provisioner.mailflow.lists import of_address, of_sender
+from provisioner.mailflow.names_and_domains import of_alias, of_recipient
 from provisioner.mailflow.outbound_policies import of_limits
 from provisioner.mailflow.picture import Evidence, Types, contributions
 from provisioner.mailflow.submission import sending_disabled, sending_unknown, submitted
@@ -57,7 +58,8 @@ def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None)
         found = submitted(picture, attempt, evidence or {})
         rules = of_rules(picture, attempt, found.path, evidence or {})
         limits = () if found.reason == "no_mailbox" else of_limits(picture, attempt, found.path, evidence or {})
-        return _together([*rules, *limits, found, *of_sender(attempt, found.path, evidence or {})])
+        senders = (*of_alias(picture, attempt, found.path), *of_sender(attempt, found.path, evidence or {}))
+        return _together([*rules, *limits, found, *senders, *of_recipient(picture, attempt, found.path)])
     relays = {a: r for a, r in picture.every(Relay) if _knows(r, attempt) and _associated(r, attempt)}
     if relays:
         parts = [_relayed(picture, attempt, relays)]
@@ -72,6 +74,7 @@ def decide(picture: Picture, attempt: Attempt, evidence: Evidence | None = None)
         *of_rules(picture, attempt, path, evidence or {}),
         *parts,
         *_of_message(picture, attempt, path),
+        *of_recipient(picture, attempt, path),
         *of_sender(attempt, path, evidence or {}),
     ])  # fmt: skip
 

@@ -15,6 +15,7 @@ from provisioner.model.picture import (
     Contributions,
     Doubt,
     Exemption,
+    FromAlias,
     HighVolume,
     MailboxRight,
     MailRule,
@@ -84,7 +85,15 @@ def _phrase(contribution: Contribution) -> str:
 
 
 def _of_preconditions(
-    contribution: Acceptance | Account | Rejection | SendRight | Registration | MailboxRight | AppRole | Doubt,
+    contribution: Acceptance
+    | Account
+    | Rejection
+    | FromAlias
+    | SendRight
+    | Registration
+    | MailboxRight
+    | AppRole
+    | Doubt,
 ) -> str:
     match contribution:
         case Acceptance():
@@ -93,6 +102,8 @@ def _of_preconditions(
             return "mailbox"
         case Rejection():
             return "rejects direct send" if contribution.rejects else "accepts direct send"
+        case FromAlias():
+            return "keeps aliases in From" if contribution.kept else "may rewrite aliases in From"
         case SendRight():
             return f"{contribution.trustee} may send as {contribution.sender}"
         case Registration():

@@ -282,9 +282,12 @@ def _concerns(
     if rule.marks_spam and not _lowered(rules, number, picture, attempt):
         missing = _FILTERED_OUTSIDE if attempt.external else _FILTERED
         yield _Concern(SPAM, f"marks mail of {sender} as spam (SCL {rule.scl})", missing)
-    if rule.connector and _is_disabled(rule.connector, picture, evidence):
-        does = f'gives mail of {sender} to the connector "{rule.connector}", which is disabled'
-        yield _Concern(CONNECTOR_DISABLED, does, _NOT_ROUTED, "enable the connector, or take it out of the rule")
+    disabled, doubt = _is_disabled(rule.connector, picture, evidence) if rule.connector else (False, "")
+    if disabled or doubt:
+        which = f'gives mail of {sender} to the connector "{rule.connector}"'
+        does = f"{which}, which is disabled" if disabled else which
+        missing = _NOT_ROUTED if disabled else f"whether the connector is enabled ({doubt})"
+        yield _Concern(CONNECTOR_DISABLED, does, missing, "enable the connector, or take it out of the rule")
     if rule.tls and attempt.external:
         does = f"delivers mail of {sender} over TLS only: a recipient whose host offers no TLS does not get it"
         yield _Concern(TLS_DEMANDED, does)
@@ -296,14 +299,14 @@ def _lowered(rules: Sequence[FlowRule], number: int, picture: Picture, attempt: 
     return any(_reached(rules, n, picture, attempt).acts for n in later if not rules[n].marks_spam)
 
 
-def _is_disabled(name: str, picture: Picture, evidence: Evidence) -> bool:
-    """Whether a connector is known not to be in force: as the plan leaves it, else as it was read."""
+def _is_disabled(name: str, picture: Picture, evidence: Evidence) -> tuple[bool, str]:
+    """Whether a connector is not in force, as the plan leaves it, else as it was read; and why that is not known."""
     kinds = {kind.name for kind in TYPES if Route in kind.contributes and MailRule not in kind.contributes}
     declared = [c for a, c in picture.objects.items() if a.type in kinds and caseless(a.key) == caseless(name)]
     if declared:
-        return not any(isinstance(word, Route) for words in declared for word in words)
-    enabled, _ = told(evidence, outbound_connector.REQUEST, outbound_connector.enabled)
-    return enabled is not None and caseless(name) not in enabled
+        return not any(isinstance(word, Route) for words in declared for word in words), ""
+    enabled, doubt = told(evidence, outbound_connector.REQUEST, outbound_connector.enabled)
+    return enabled is not None and caseless(name) not in enabled, doubt
 
 
 def _left_open(picture: Picture, path: str, rule: FlowRule, verdict: _Verdict, concern: _Concern) -> Decision:

@@ -151,6 +151,17 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class FromAlias:
+    """The organization's SendFromAliasEnabled (Set-OrganizationConfig).
+
+    `kept`: an alias that a mailbox sends from stays in From. Else the cmdlet's page says that the primary address takes
+    its place, and the Exchange Team that this never held for SMTP AUTH ("Sending From Email Aliases", 25 January 2022).
+    """
+
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AddressFilter:
     """The connection filter: mail from `spared` networks is not filtered for spam, mail from `refused` ones is refused.
 
@@ -206,8 +217,8 @@ class Acceptance:
 
     `subdomains`: mail for its subdomains is accepted too (-MatchSubDomains). `sending`: mail may be sent from it; False
     is SendingFromDomainDisabled, `receiving` the same for SendingToDomainDisabled. `kind` is authoritative,
-    internal_relay or external_relay. None is not known. `managed`: the plan sets these values, which then count before
-    what else is known of the domain.
+    internal_relay or external_relay. `outbound_only` is OutboundOnly: a domain of systems on premises. None is not
+    known. `managed`: the plan sets these values, which then count before what else is known of the domain.
     """
 
     domain: str
@@ -215,6 +226,7 @@ class Acceptance:
     subdomains: bool | None = None
     sending: bool | None = None
     receiving: bool | None = None
+    outbound_only: bool | None = field(default=None, compare=False)
     managed: bool = field(default=False, compare=False, repr=False)
 
 
@@ -420,6 +432,7 @@ Contribution = (
     | Restriction
     | Privilege
     | Rejection
+    | FromAlias
     | AddressFilter
     | MailRule
     | Acceptance

@@ -12,6 +12,7 @@ from provisioner.devices import attempts, device_of, signs_in_as_application, su
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow import Attempt, decide, naming, outbound_policies
 from provisioner.mailflow.flow_rules import of_rules
+from provisioner.mailflow.names_and_domains import of_alias
 from provisioner.mailflow.picture import after, of_observed
 from provisioner.model import Address, Desired, Observed, Present
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY
@@ -70,6 +71,9 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
             }
         ]
         document["outbound_policies"] = _outbound_policies(device.mailbox, observed)
+        picture = of_observed(observed, mailboxes=(device.mailbox,))
+        open_ones = (d for one in attempts(device, desired, choice) for d in of_alias(picture, one, ""))
+        document["warnings"] += dict.fromkeys(d.warning for d in open_ones)
     if observed is not None and at_mx:
         document["sending"] = [_sending(attempt, observed, part) for attempt in attempts(device, desired, choice)]
     if observed is not None:

@@ -134,7 +134,8 @@ class AcceptedDomainType(BaseType):
             None if disabled is None else not disabled
             for disabled in (spec.sending_from_disabled, spec.sending_to_disabled)
         )
-        return (Acceptance(spec.domain, spec.type, spec.match_sub_domains, sending, receiving, managed=True),)
+        below, out = spec.match_sub_domains, spec.outbound_only
+        return (Acceptance(spec.domain, spec.type, below, sending, receiving, out, managed=True),)
 
     def guards(self, before: AcceptedDomain | None, after: AcceptedDomain | None) -> Iterable[Guard]:
         if before is None or after is None:

@@ -37,8 +37,8 @@ class Domain:
     """`verified` is Entra ID's word, the others are Exchange's.
 
     A subdomain is verified and accepted with the domain above it where that has MatchSubDomains. Observed only:
-    `subdomains` (MatchSubDomains) and `sending_disabled` (SendingFromDomainDisabled). No plan writes them, and they
-    count in no comparison.
+    `subdomains` (MatchSubDomains), `sending_disabled` (SendingFromDomainDisabled), `receiving_disabled` (SendingTo-
+    DomainDisabled) and `outbound_only` (OutboundOnly). No plan writes them, and they count in no comparison.
     """
 
     domain: str
@@ -51,6 +51,8 @@ class Domain:
     )
     subdomains: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
     sending_disabled: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    receiving_disabled: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
+    outbound_only: bool | None = dataclasses.field(default=None, compare=False, metadata={"read_only": True})
 
 
 _DESCRIPTION = "What must be true of a domain. An empty mapping asks only that the tenant has it."
@@ -130,8 +132,12 @@ class DomainType(PreconditionType):
 
     def contribution(self, spec: Domain) -> Contributions:
         """An accepted domain: mail for it is taken, and mail of it may be relayed."""
-        sending = None if spec.sending_disabled is None else not spec.sending_disabled
-        return (Acceptance(spec.domain, spec.type, spec.subdomains, sending),) if spec.accepted else ()
+        if not spec.accepted:
+            return ()
+        sending, receiving = (
+            None if disabled is None else not disabled for disabled in (spec.sending_disabled, spec.receiving_disabled)
+        )
+        return (Acceptance(spec.domain, spec.type, spec.subdomains, sending, receiving, spec.outbound_only),)
 
     def fix(self, wanted: Domain, live: Domain | None, /) -> str:
         """What an administrator does for it (Learn, "Add a domain to Microsoft 365"; Set-AcceptedDomain)."""
@@ -179,4 +185,6 @@ def _decode(
         accepted.kind if accepted else None,
         accepted.subdomains if accepted else None,
         accepted.sending_disabled if accepted else None,
+        accepted.receiving_disabled if accepted else None,
+        accepted.outbound_only if accepted else None,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from provisioner.model import Guard
-from provisioner.model.picture import Contribution, Contributions, Rejection
+from provisioner.model.picture import Contribution, Contributions, FromAlias, Rejection
 from provisioner.resources import fields
 from provisioner.resources.fields import BOOLEAN, column
 from provisioner.resources.tenant_settings import TenantSettingsType
@@ -44,11 +44,13 @@ class OrganizationType(TenantSettingsType[Organization]):
     spec: ClassVar[type[Organization]] = Organization
     noun: ClassVar[str] = "OrganizationConfig"
     alone: ClassVar[frozenset[str]] = frozenset({"RejectDirectSend"})
-    contributes: ClassVar[tuple[type[Contribution], ...]] = (Rejection,)
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (Rejection, FromAlias)
 
     def contribution(self, spec: Organization) -> Contributions:
-        """Whether direct send is rejected; nothing, where the answer did not hold it. Aliases refuse nothing."""
-        return () if spec.reject_direct_send is None else (Rejection(spec.reject_direct_send),)
+        """Whether direct send is rejected, and an alias stays in From; nothing of what the answer did not hold."""
+        rejection = () if spec.reject_direct_send is None else (Rejection(spec.reject_direct_send),)
+        alias = () if spec.send_from_alias_enabled is None else (FromAlias(spec.send_from_alias_enabled),)
+        return (*rejection, *alias)
 
     def guards(self, _before: Organization | None, _after: Organization | None, /) -> Iterable[Guard]:
         return ()

@@ -41,6 +41,7 @@ _GENERAL = (
     Rule("DIRECT-SEND-REJECTED", _WARNING, "", "A device uses direct send, which the tenant rejects."),
     Rule("DIRECT-SEND-UNKNOWN", _INFO, "", "Whether the tenant rejects direct send could not be read."),
     Rule("DOMAIN-NOT-ACCEPTED", _WARNING, "", "A change needs an accepted domain that the tenant does not have."),
+    Rule("FROM-ALIAS", _INFO, "", "A device sends from an alias, which may arrive as the primary address."),
     Rule("HYBRID-CONNECTOR", _ERROR, "apply", "The Hybrid Configuration Wizard made and keeps this connector."),
     Rule("NOT-IN-FORCE", _WARNING, "", "A declared object exists, but has no effect in the tenant."),
     Rule("OUTBOUND-LIMIT-DEVICE", _WARNING, "", "Devices may exceed a limit of the outbound spam policy."),

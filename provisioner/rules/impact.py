@@ -18,8 +18,9 @@ from provisioner.mailflow.attempt import Attempt, Decision, Doubt
 from provisioner.mailflow.deciding import ENABLE_CONNECTOR, OF_CONNECTORS, decide, naming, rejects_direct_send
 from provisioner.mailflow.flow_rules import NOT_SOURCED, OF_RULES, matters, of_rules
 from provisioner.mailflow.lists import told
+from provisioner.mailflow.names_and_domains import KEEP_ALIASES, of_alias
 from provisioner.model import Address, Change, Desired, Finding, Observed, ResourceType, request_key
-from provisioner.model.devices import DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
+from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SIGNING_IN, SMTP_RELAY, Device
 from provisioner.model.picture import ORGANIZATION, PasswordPolicy, Picture, PolicyOf, SignIn
 from provisioner.resources.rows import organization_config, transport_rule
 from provisioner.rules.catalogue import RULES
@@ -51,6 +52,7 @@ def device_findings(
         return
     outlook = outlook_of(desired, observed, changes, types, (d.mailbox for d in desired.devices.values()))
     yield from _sign_ins(outlook)
+    yield from _aliases(outlook)
     yield from _rejected(outlook)
     yield from _relays_lost(outlook)
     yield from _direct_send_lost(outlook)
@@ -102,6 +104,21 @@ def _signing_in(desired: Desired) -> Iterator[tuple[Device, Attempt]]:
             mailbox = device.account if hve else device.mailbox
             own = signing_in(device, authentication)
             yield device, dataclasses.replace(own, sender="", external=False, mailbox=mailbox, hve=hve, recipients=1)
+
+
+def _aliases(outlook: Outlook) -> Iterator[Finding]:
+    """Devices whose From is an alias of the mailbox: whether it arrives, no source decides while the setting is off."""
+    devices = [
+        device
+        for device in _by_method(outlook.desired, CLIENT_SUBMISSION)
+        if any([*of_alias(outlook.after, attempt, "")] for attempt in attempts(device, outlook.desired))
+    ]
+    if devices:
+        summary = (
+            f"{_listed(devices)}: From is an alias of the mailbox, and SendFromAliasEnabled is not on: whether the "
+            "alias or the primary address arrives is not certain"
+        )
+        yield _finding("FROM-ALIAS", summary, KEEP_ALIASES, devices[0].location)
 
 
 def _switch_change(device: Device, outlook: Outlook) -> Address | None:

@@ -14,6 +14,7 @@ from provisioner.sandbox.mail_directory import accepted, domain_of, owner_of, un
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.message_traces import Taken, record
 from provisioner.sandbox.tenant import Tenant
+from provisioner.sandbox.undecided import of_message
 
 if TYPE_CHECKING:
     from provisioner.sandbox.mail_store import MailStore
@@ -58,11 +59,14 @@ def _filtered(level: int, folder: str) -> str:
 
 
 def undecided(
-    tenant: Tenant, sender: str, author: str, recipients: Iterable[str], source: Source | None = None
+    tenant: Tenant, sender: str, author: str, recipients: Iterable[str], source: Source | None = None, login: str = ""
 ) -> list[str]:
-    """What no source says about a message: the sandbox decides it in one way, and says that it did."""
+    """What no source says about a message: the sandbox decides it in one way, and says that it did.
+
+    `login` is the mailbox that signed in over SMTP, "" for none.
+    """
     messages = (flow_rules.Message(sender, author, recipient, source) for recipient in recipients)
-    return list(dict.fromkeys(what for message in messages for what in flow_rules.undecided(tenant, message)))
+    return list(dict.fromkeys(what for message in messages for what in of_message(tenant, message, login)))
 
 
 def keep(

@@ -28,6 +28,7 @@ _PARTNER_RESTRICTED = (
 _UNKNOWN_RECIPIENT = "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)"
 _TLS_WANTED = "451 5.7.3 STARTTLS is required to send mail"  # as Exchange words it; not seen for this cause
 SENDING_DISABLED = "550 5.7.1 Sending from this domain is disabled"  # no published answer: the text is ours
+RECIPIENT_DISABLED = "550 5.7.1 Sending to this domain is disabled"  # likewise
 _TOO_MANY_RECIPIENTS = "452 4.5.3 Too many recipients"
 _NO_FROM = (
     "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant and include a valid From address"
@@ -172,6 +173,8 @@ def recipient_refusals(
     rejects = bool(organization and organization[0].get("RejectDirectSend"))
     if rejects and accepted(tenant, domain_of(sender)) and known_connector(tenant, source, sender) is None:
         yield _DIRECT_SEND_REJECTED
+    if receiving_disabled(tenant, recipient):
+        yield RECIPIENT_DISABLED
     if unknown_here(tenant, recipient):
         yield _UNKNOWN_RECIPIENT
     if sum(domain_of(other) == domain for other in before) >= _MOST_OF_A_DOMAIN:
@@ -182,6 +185,12 @@ def sending_disabled(tenant: Tenant, sender: str) -> bool:
     """Whether no mail may be sent from the domain of an address (SendingFromDomainDisabled of Set-AcceptedDomain)."""
     domain = accepted(tenant, domain_of(sender))
     return domain is not None and domain.get("SendingFromDomainDisabled") is True
+
+
+def receiving_disabled(tenant: Tenant, recipient: str) -> bool:
+    """Whether mail to the domain of a recipient is blocked (SendingToDomainDisabled of Set-AcceptedDomain)."""
+    domain = accepted(tenant, domain_of(recipient))
+    return domain is not None and domain.get("SendingToDomainDisabled") is True
 
 
 def quarantined(tenant: Tenant, *senders: str) -> bool:

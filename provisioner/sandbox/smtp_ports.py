@@ -91,9 +91,9 @@ class _Port:
         sender, author = str(envelope.mail_from), _author(envelope)
         return delivery.kept_by_rules(self._front.tenant, sender, author, envelope.rcpt_tos, folders, source)
 
-    def _undecided(self, envelope: Envelope, source: Source | None = None) -> list[str]:
+    def _undecided(self, envelope: Envelope, source: Source | None = None, login: str = "") -> list[str]:
         sender, author = str(envelope.mail_from), _author(envelope)
-        return delivery.undecided(self._front.tenant, sender, author, envelope.rcpt_tos, source)
+        return delivery.undecided(self._front.tenant, sender, author, envelope.rcpt_tos, source, login)
 
     def _said(self, verb: str, answer: str, caller: str) -> str:
         self._front.log(verb, self.name, answer, caller)
@@ -194,6 +194,8 @@ class Submission(_Port):
         owner = owner_of(self._front.tenant, self._mailbox)
         if len(envelope.rcpt_tos) >= submission_rules.most_recipients(owner):
             return self._said("RCPT", submission_rules.TOO_MANY_RECIPIENTS, self._user)
+        if mail_rules.receiving_disabled(self._front.tenant, address):
+            return self._said("RCPT", mail_rules.RECIPIENT_DISABLED, self._user)
         envelope.rcpt_tos.append(address)
         return _RECIPIENT_OK
 
@@ -216,7 +218,7 @@ class Submission(_Port):
             authentication=self._authentication,
             login=self._mailbox,
             reasons=reasons,
-            undecided=self._undecided(envelope),
+            undecided=self._undecided(envelope, login=self._mailbox),
             results=authentication_results.of_tenant(_author(envelope) or self._user),
         )
         answer = f"250 2.0.0 OK {_header(envelope, 'Message-ID') or '<>'} [Hostname={server.name_in_refusals}]"
@@ -276,6 +278,8 @@ class HighVolume(Submission):
     ) -> str:
         full = len(envelope.rcpt_tos) >= hve_rules.MOST_RECIPIENTS
         refusal = hve_rules.recipient_refusal(self._front.tenant, address)
+        if mail_rules.receiving_disabled(self._front.tenant, address):
+            refusal = refusal or mail_rules.RECIPIENT_DISABLED
         refusal = submission_rules.TOO_MANY_RECIPIENTS if full else refusal
         if refusal:
             return self._said("RCPT", refusal, self._user)

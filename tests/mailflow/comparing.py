@@ -21,7 +21,6 @@ from provisioner import engine
 from provisioner.mailflow import Attempt, Decision, decide, outbound_policies
 from provisioner.mailflow import picture as pictures
 from provisioner.mailflow.asking import sign_in_questions
-from provisioner.mailflow.flow_rules import NOT_SOURCED
 from provisioner.model import Address, Observed, Unknown
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
@@ -63,6 +62,7 @@ REASONS = {
     "550 5.7.513": ("ip_blocked",),
     "452 4.5.3": ("too_many_recipients",),
     mail_rules.SENDING_DISABLED: ("sending_disabled",),
+    mail_rules.RECIPIENT_DISABLED: ("recipient_blocked",),
     "the user credentials were incorrect": ("no_mailbox",),
     "account has an issue": ("account_disabled",),
     "security defaults policy": ("security_defaults",),
@@ -115,6 +115,8 @@ class Case:
         else:
             before = [self.recipient] * (attempt.recipients - 1)
             yield from mail_rules.recipient_refusals(tenant, self.source, attempt.sender, self.recipient, before)
+        if attempt.authentication and mail_rules.receiving_disabled(tenant, self.recipient):
+            yield mail_rules.RECIPIENT_DISABLED
         if not attempt.external and mail_rules.quarantined(tenant, attempt.sender):
             yield "quarantine"
         yield from rules_and_limits.refusals(tenant, attempt, self.source, self.recipient)
@@ -235,6 +237,8 @@ def _objects(choose: random.Random) -> dict[str, Any]:
                 "DomainType": choose.choice(("InternalRelay", "Authoritative")),
                 "MatchSubDomains": choose.random() < 0.2,
                 "SendingFromDomainDisabled": choose.random() < 0.15,
+                "SendingToDomainDisabled": choose.random() < 0.05,
+                "OutboundOnly": choose.random() < 0.05,
             }
             for name in (DOMAINS if choose.random() < 0.8 else DOMAINS[:1])
         ],
@@ -242,6 +246,7 @@ def _objects(choose: random.Random) -> dict[str, Any]:
         "OrganizationConfig": [
             {
                 "RejectDirectSend": choose.random() < 0.4,
+                "SendFromAliasEnabled": choose.random() < 0.4,
                 "DefaultAuthenticationPolicy": _some(choose, "No", "Yes", "Yes"),
             }
         ],
@@ -311,7 +316,8 @@ def attempt_of(choose: random.Random, tenant: Tenant) -> Case:
     """An attempt to send, at the MX endpoint or with a sign-in."""
     if choose.random() < 0.35:
         attempt = more.attempt_of(choose)
-        return Case(tenant, attempt, Source("9.1.1.1"), "b@outside.example" if attempt.external else BILLS)
+        inside = dataclasses.replace(attempt, recipient_domain="" if attempt.external else DOMAINS[0])
+        return Case(tenant, inside, Source("9.1.1.1"), "b@outside.example" if attempt.external else BILLS)
     external = choose.random() < 0.4
     recipient = "b@outside.example" if external else BILLS
     address, tls = choose.choice(ADDRESSES), choose.random() < 0.6
@@ -320,7 +326,13 @@ def attempt_of(choose: random.Random, tenant: Tenant) -> Case:
     if choose.random() < 0.6:
         count = 201 if choose.random() < 0.05 else 1
         attempt = Attempt(
-            choose.choice(SENDERS), external, f"{address}/32", certificate, tls, recipients=1 if external else count
+            choose.choice(SENDERS),
+            external,
+            f"{address}/32",
+            certificate,
+            tls,
+            recipients=1 if external else count,
+            recipient_domain="" if external else DOMAINS[0],
         )
         return Case(tenant, attempt, source, recipient)
     attempt = Attempt(
@@ -331,6 +343,7 @@ def attempt_of(choose: random.Random, tenant: Tenant) -> Case:
         application=True,
         recipients=choose.choice((*[1] * 12, 500, 600, 1001)),
         sent_before=choose.choice((*[0] * 12, 9_999, 10_000)),
+        recipient_domain="" if external else DOMAINS[0],
     )
     return Case(tenant, attempt, source, recipient)
 
@@ -446,7 +459,7 @@ def disagreement_about_open(found: Decision, undecided: frozenset[str], *, whole
     ours = found.doubtful & OPEN
     if undecided - ours and found.reason not in _ALONE:
         return f"undecided there and not known here: {sorted(undecided - ours)}"
-    known = whole and found.allowed is not False and NOT_SOURCED.issuperset(found.missing)
+    known = whole and found.allowed is not False and rules_and_limits.NOT_SOURCED.issuperset(found.missing)
     if known and ours - undecided:
         return f"undecided here and not there: {sorted(ours - undecided)}"
     return ""

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioner.mailflow import Attempt
-from provisioner.mailflow.flow_rules import CONNECTOR_DISABLED, NOT_SOURCED, OF_RULES, SPAM, TLS_DEMANDED
+from provisioner.mailflow.flow_rules import CONNECTOR_DISABLED, OF_RULES, SPAM, TLS_DEMANDED
+from provisioner.mailflow.flow_rules import NOT_SOURCED as OF_FLOW_RULES
+from provisioner.mailflow.names_and_domains import FROM_REWRITTEN, OUTBOUND_ONLY
+from provisioner.mailflow.names_and_domains import NOT_SOURCED as OF_DOMAINS
 from provisioner.sandbox import flow_rules
+from provisioner.sandbox import undecided as open_questions
 from provisioner.sandbox.mail_rules import Source
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
@@ -26,9 +30,12 @@ OPEN = {
     flow_rules.MARKED: SPAM,
     flow_rules.CONNECTOR_DISABLED: CONNECTOR_DISABLED,
     flow_rules.TLS_DEMANDED: TLS_DEMANDED,
+    open_questions.FROM_ALIAS: FROM_REWRITTEN,
+    open_questions.OUTBOUND_ONLY: OUTBOUND_ONLY,
 }
 """What no source decides, by the sandbox's words."""
 
+NOT_SOURCED = OF_FLOW_RULES | OF_DOMAINS
 UNDECIDED = (
     *NOT_SOURCED,
     "which address of the mailbox the rule looks at",
@@ -135,9 +142,11 @@ def refusals(tenant: Tenant, attempt: Attempt, source: Source, recipient: str) -
 
 def undecided(tenant: Tenant, attempt: Attempt, source: Source, recipient: str) -> Iterator[str]:
     """What the sandbox says that no source decides about a message, in our words."""
-    if attempt.authentication and not attempt.sender:
-        return
-    yield from (OPEN[what] for what in flow_rules.undecided(tenant, _message(attempt, source, recipient)))
+    message = _message(attempt, source, recipient)
+    found = open_questions.of_message(tenant, message, "" if attempt.hve else attempt.mailbox)
+    signs_in_alone = attempt.authentication and not attempt.sender
+    of_rules = frozenset(flow_rules.undecided(tenant, message) if signs_in_alone else ())
+    yield from (OPEN[what] for what in found if what not in of_rules)
 
 
 def _message(attempt: Attempt, source: Source, recipient: str) -> flow_rules.Message:

@@ -89,6 +89,7 @@ def case_of(row: dict[str, Any]) -> Case:
         True if send.get("sign_in") == "oauth" else None,
         recipients=send.get("recipients", 1),
         sent_before=send.get("before", 0),
+        recipient_domain="" if send["outside"] else "contoso.com",
     )
     source = Source(send.get("ip", "192.0.2.1"), (certificate,) if certificate and tls else (), tls)
     return Case(tenant, attempt, source, "b@outside.example" if send["outside"] else BILLS)

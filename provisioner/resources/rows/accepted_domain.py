@@ -9,7 +9,10 @@ from provisioner.model import Cmdlet, Row, Unknown
 from provisioner.resources.canonical import by_name, domain_name, flag, lenient
 from provisioner.resources.fields import Words
 
-COLUMNS = frozenset({"DomainName", "Name", "Guid", "DomainType", "MatchSubDomains", "SendingFromDomainDisabled"})
+COLUMNS = frozenset({
+    "DomainName", "Name", "Guid", "DomainType", "MatchSubDomains", "SendingFromDomainDisabled",
+    "SendingToDomainDisabled", "OutboundOnly",
+})  # fmt: skip
 REQUEST = Cmdlet("Get-AcceptedDomain", columns=COLUMNS)
 
 KINDS = Words(
@@ -23,13 +26,16 @@ class AcceptedDomain:
 
     `subdomains`: mail for every subdomain is accepted too (Set-AcceptedDomain, -MatchSubDomains; Learn, "Enable mail
     flow for subdomains in Exchange Online"). `sending_disabled`: no mail may be sent from the domain (-SendingFrom-
-    DomainDisabled).
+    DomainDisabled), `receiving_disabled` that mail to it is blocked (-SendingToDomainDisabled). `outbound_only`: it is
+    a domain of systems on premises that use the cloud's protection (-OutboundOnly).
     """
 
     domain: str
     kind: str
     subdomains: bool | None = None
     sending_disabled: bool | None = None
+    receiving_disabled: bool | None = None
+    outbound_only: bool | None = None
 
 
 def decode(rows: Iterable[Row]) -> Mapping[str, AcceptedDomain | Unknown]:
@@ -50,4 +56,5 @@ def _one(name: str, row: Row | Unknown) -> AcceptedDomain | Unknown:
     kind = KINDS.read(row, "DomainType")
     if not kind:
         return Unknown("Get-AcceptedDomain did not tell DomainType", "malformed")
-    return AcceptedDomain(name, kind, flag(row, "MatchSubDomains"), flag(row, "SendingFromDomainDisabled"))
+    flags = ("MatchSubDomains", "SendingFromDomainDisabled", "SendingToDomainDisabled", "OutboundOnly")
+    return AcceptedDomain(name, kind, *(flag(row, column) for column in flags))

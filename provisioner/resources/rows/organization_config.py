@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from provisioner.model import Cmdlet, Row
 from provisioner.resources.canonical import flag, text_of
 
-COLUMNS = frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend"})
+COLUMNS = frozenset({"DefaultAuthenticationPolicy", "RejectDirectSend", "SendFromAliasEnabled"})
 REQUEST = Cmdlet("Get-OrganizationConfig", columns=COLUMNS)
 
 
