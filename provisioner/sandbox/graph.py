@@ -47,7 +47,7 @@ _READ_SETTINGS = (
 )
 
 # What is POST and changes no row (Learn, "directoryObject resource type", "user: sendMail").
-_ACTIONS = frozenset({"getbyids", "getmembergroups", "checkmembergroups", "sendmail"})
+ACTIONS = frozenset({"getbyids", "getmembergroups", "checkmembergroups", "sendmail"})
 
 
 class GraphService:
@@ -90,7 +90,9 @@ class GraphService:
         route = self._rooms.get(first) or self._routes.get((first, len(call.path)))
         if route is None:
             raise no_segment(call.path[0])
-        if not (call.method == "GET" or _writes(call) or (call.method == "POST" and call.path[-1].lower() in _ACTIONS)):
+        if len(call.path) == 2 and call.path[1].lower() == "delta":  # not an object of that name
+            raise no_segment(call.path[1])
+        if not (call.method == "GET" or _writes(call) or (call.method == "POST" and call.path[-1].lower() in ACTIONS)):
             raise not_allowed(call)
         return route(call)
 

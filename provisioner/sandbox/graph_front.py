@@ -14,7 +14,7 @@ import orjson
 from starlette.responses import Response
 
 from provisioner.sandbox.faults import facts
-from provisioner.sandbox.graph import GraphService
+from provisioner.sandbox.graph import ACTIONS, GraphService
 from provisioner.sandbox.graph_calls import (
     NOT_MODELLED,
     Call,
@@ -91,9 +91,10 @@ class _GraphFront:
         if segments == ("oidc", "userinfo") and request.method in {"GET", "POST"}:
             columns["write"] = False
             return self._service.user_info(str(claims["oid"]) if "scp" in claims else "")
-        if not segments or segments[0] not in {"v1.0", "beta"}:
+        version = segments[0].lower() if segments else ""
+        if version not in {"v1.0", "beta"}:
             raise bad_request(f"Invalid version: {segments[0] if segments else ''}", "BadRequest")
-        base = f"{request.url.scheme}://{request.url.netloc}/{segments[0]}"
+        base = f"{request.url.scheme}://{request.url.netloc}/{version}"
         call = Call(
             method=request.method,
             path=segments[1:],
@@ -225,10 +226,15 @@ _KEYED = re.compile(
 )
 
 
+_NAMESPACE = "microsoft.graph."  # the former SDK of .NET names actions with it: "users/{id}/microsoft.graph.sendMail"
+
+
 def _split_path(path: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in path.partition("?")[0].split("/"):
         segment = unquote(part)
+        if segment.lower().startswith(_NAMESPACE) and segment.lower().removeprefix(_NAMESPACE) in ACTIONS:
+            segment = segment[len(_NAMESPACE) :]
         keyed = _KEYED.fullmatch(segment)
         if keyed is None:
             found += [segment] if segment else []

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.sandbox import authentication_results, delivery, mail_rules, submission_rules
 from provisioner.sandbox.cmdlets import management_role
-from provisioner.sandbox.graph_calls import Call, GraphError, Reply, bad_request
+from provisioner.sandbox.graph_calls import Call, GraphError, Reply, bad_request, not_allowed
 from provisioner.sandbox.mail_directory import addresses, owner_of, primary, user_of
 from provisioner.sandbox.message_traces import Taken
 from provisioner.sandbox.tenant import Row, Tenant
@@ -40,6 +40,8 @@ class Sending:
 
     def send(self, call: Call) -> Reply:
         """Reply to sendMail of a user: 202 without a body. Raises GraphError."""
+        if call.method != "POST":
+            raise not_allowed(call)
         owner = owner_of(self._tenant, call.path[1]) or self._mailbox_of(call.path[1])
         if owner is None:
             raise GraphError(404, "ErrorInvalidUser", f"The requested user '{call.path[1]}' is invalid.")
@@ -141,11 +143,17 @@ def _message(body: object) -> EmailMessage:
             raise bad_request("Invalid base64 string for MIME content.", "ErrorMimeContentInvalidBase64String")
         parsed = email.message_from_bytes(content, policy=email.policy.default)
         return parsed if isinstance(parsed, EmailMessage) else EmailMessage()
-    given = {str(key).lower(): value for key, value in body.items()} if isinstance(body, dict) else {}
-    message = given.get("message")
+    message = _as_graph_spells(body).get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):  # the wording is the OData library's for a parameter that lacks
         raise bad_request("Missing parameter 'Message' in action 'sendMail'.", "ErrorInvalidRequest")
     return _from_json(message)
+
+
+def _as_graph_spells(value: Any) -> Any:
+    """Names of properties begin with a small letter; Outlook takes the capital ones of PowerShell's scripts too."""
+    if isinstance(value, Mapping):
+        return {f"{str(key)[:1].lower()}{str(key)[1:]}": _as_graph_spells(own) for key, own in value.items()}
+    return [_as_graph_spells(one) for one in value] if isinstance(value, list) else value
 
 
 def _from_json(given: Mapping[str, Any]) -> EmailMessage:

@@ -136,10 +136,20 @@ class Users:
         }
         part = parts.get(call.path[2].lower())
         if part is None:
-            raise no_segment(call.path[2])
+            return self._property(call)
         if len(call.path) > 3 and part != self._related:
             raise no_segment(call.path[3])
         return part(call)
+
+    def _property(self, call: Call) -> Reply:
+        """One property by its path, "users/{id}/mail" (OData 4.01, "Requesting Individual Properties")."""
+        name = USER_SET.property_named(call.path[2])
+        if name is None or len(call.path) > 3:
+            raise no_segment(call.path[-1])
+        call.need(READ)
+        user = find_user(self._tenant, call.path[1])
+        context = context_of(call, f"users('{user['id']}')/{name}")
+        return Reply(200, {"@odata.context": context, "value": user.get(name)})
 
     def _relations(self) -> Mapping[str, Related]:
         """What a user leads to, as a path and as $expand; a seed writes `manager` and `sponsors` as ids."""

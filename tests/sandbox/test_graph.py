@@ -303,6 +303,7 @@ def test_unknown_segments_versions_and_methods_are_refused(graph: httpx.Client, 
     assert graph.delete("/users/user001@contoso.com").status_code == 405
     beta = graph.get(sandbox.endpoints["graph"] + "/v2.0/users")
     assert beta.json()["error"]["message"] == "Invalid version: v2.0"
+    assert graph.get(sandbox.endpoints["graph"] + "/V1.0/Users?$top=1").status_code == 200
 
 
 def test_each_batch_item_has_its_own_status_and_any_place(graph: httpx.Client) -> None:

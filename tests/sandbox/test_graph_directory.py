@@ -351,3 +351,12 @@ def test_contacts_grants_audits_and_settings_of_the_directory_are_listed() -> No
     asked = "auditLogs/directoryAudits?$filter=activityDateTime ge 2025-12-31T00:00:00Z&$orderby=activityDateTime desc"
     assert ids(ask(tenant, asked)) == ["a"]
     assert ask(tenant, "settings", beta=True)["value"] == ask(tenant, "groupSettings")["value"] == []
+
+
+def test_one_property_is_read_by_its_path_and_delta_is_no_object(tenant: Tenant) -> None:
+    found = ask(tenant, f"users/{ANN}/UserPrincipalName")
+    assert found["value"] == "ann@contoso.com"
+    for url in ("users/delta", "groups/delta", f"users/{ANN}/mailboxSettings"):
+        with pytest.raises(GraphError) as refused:
+            ask(tenant, url)
+        assert refused.value.headers[NOT_MODELLED] == f"the path segment {url.rpartition('/')[2]}"

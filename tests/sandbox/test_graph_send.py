@@ -10,6 +10,7 @@ import pytest
 
 from provisioner.sandbox.graph import GraphService
 from provisioner.sandbox.graph_calls import NOT_MODELLED, Call, GraphError
+from provisioner.sandbox.graph_front import _split_path
 from provisioner.sandbox.mail_store import MailStore
 from provisioner.sandbox.seed import load_seed
 from provisioner.sandbox.tenant import Tenant
@@ -73,6 +74,26 @@ def test_a_message_is_accepted_and_delivered(mail: Mail) -> None:
         assert part in kept["content"]
     assert "Bcc" not in kept["content"]
     assert {row["RecipientAddress"] for row in mail.tenant.kept("MessageTrace")} >= {ANN, OUTSIDE}
+
+
+def test_names_with_capital_letters_are_taken(mail: Mail) -> None:
+    """As PowerShell scripts write them: @{ Message = @{ Subject = …; ToRecipients = @(@{ EmailAddress = … }) } }."""
+    to = [{"EmailAddress": {"Address": ANN}}]
+    body = {"ContentType": "HTML", "Content": "<p>Invoice</p>"}
+    assert mail.send({"Message": {"Subject": "Capital", "Body": body, "ToRecipients": to}}).status == 202
+    (kept,) = mail.store.all()
+    assert [kept["subject"], kept["recipients"]] == ["Capital", {ANN: "inbox"}]
+    assert "text/html" in kept["content"]
+
+
+def test_the_action_may_be_named_with_its_namespace(mail: Mail) -> None:
+    path = _split_path(f"users/{ERP}/microsoft.graph.sendMail")
+    assert path == ("users", ERP, "sendMail")
+    assert _split_path("groups/x/members/microsoft.graph.user") == ("groups", "x", "members", "microsoft.graph.user")
+    call = Call("GET", path, {}, {}, None, "https://graph/v1.0", frozenset({"Mail.Send"}), APP)
+    with pytest.raises(GraphError) as refused:
+        GraphService(mail.tenant, mail.store).answer(call)
+    assert refused.value.status == 405
 
 
 def test_mime_is_taken_as_it_is(mail: Mail) -> None:
