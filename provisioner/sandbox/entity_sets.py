@@ -3,7 +3,8 @@
 Each is answered by the Get cmdlet of its name. What public clients send: the sets and their keys in any case, a key in
 base64 with `isEncoded=true`, parameters of the cmdlet in the query (`RecipientTypeDetails=SharedMailbox`), `$select`,
 `$top`, `$filter` and the link to the next page by GET (CIPP; michev.info, "All you need to know about Exchange Online
-Admin API", part 2). One entity comes without `value`.
+Admin API", part 2). One entity comes without `value`. What an entity has that a row of the cmdlet has not is known from
+what CIPP reads: `ObjectKey` (the id in the directory), `PermissionList`, and `$expand=RecipientPermission`.
 The six endpoints of v2.0 take POST with the same body as InvokeCommand (Learn, "Endpoints for the Exchange Online Admin
 API", preview): each runs the cmdlets of its noun, as far as these are modelled.
 """
@@ -76,6 +77,19 @@ def _decoded(key: str) -> str:
         return base64.b64decode(key, validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):
         raise errors.invalid(f"The key '{key}' isn't valid base64.") from None  # the sentence is ours
+
+
+def as_entity(cmdlet: str, row: Row) -> Row:
+    """A row of a cmdlet with what it has as an entity besides."""
+    if cmdlet == "Get-MailboxPermission":
+        parts = ("AccessRights", "Deny", "InheritanceType", "IsInherited")
+        return {**row, "PermissionList": [{name: row.get(name) for name in parts}]}
+    key = row.get("ExternalDirectoryObjectId")
+    return {"ObjectKey": key, **row} if key else row
+
+
+EXPANDED = {"recipientpermission": "Get-RecipientPermission"}
+"""What `$expand` adds to one entity, and the cmdlet that reads it."""
 
 
 def page_size(query: Mapping[str, str], usual: int) -> int:

@@ -311,11 +311,24 @@ class ExchangeService:
         except CmdletError as error:
             return _refusal(error)
         columns["executed"] = True
-        rows = [row for row in (chained(result.rows, result.beyond) if result.beyond else result.rows) if fits(row)]
+        whole = chained(result.rows, result.beyond) if result.beyond else result.rows
+        rows = [entity_sets.as_entity(wanted.cmdlet, row) for row in whole if fits(row)]
         if wanted.one:
             context = f"{call.base}/adminapi/beta/{self._tenant.tenant_id}/$metadata#{call.path.rpartition('/')[2]}"
-            return Reply(200, {"@odata.context": f"{context}/$entity", **wire_row(rows[0], call.columns)})
+            entity = {**wire_row(rows[0], call.columns), **self._expanded(call, wanted, columns)}
+            return Reply(200, {"@odata.context": f"{context}/$entity", **entity})
         return self._page(call, CmdletResult([], result.warnings), rows, 0, None, do)
+
+    def _expanded(self, call: _Invocation, wanted: Asked, columns: dict[str, Any]) -> dict[str, Any]:
+        """What `$expand` adds to one entity."""
+        name = call.query.get("$expand", "")
+        cmdlet = entity_sets.EXPANDED.get(name.lower())
+        if cmdlet is None:
+            if name:
+                columns["not_modelled"] = f"$expand={name}"
+            return {}
+        found = run_cmdlet(self._tenant, call.caller, cmdlet, {"Identity": wanted.parameters["Identity"]}).rows
+        return {name: [wire_row(row, None) for row in found]}
 
     def _page(
         self,

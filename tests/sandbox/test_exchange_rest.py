@@ -159,7 +159,11 @@ def test_one_entity_comes_without_a_list_by_any_spelling_of_its_key(service: Ser
         body = service.send("GET", f"{SETS}/{path}").json
         assert (body["PrimarySmtpAddress"], "value" in body) == ("erp@contoso.com", False)
     assert service.send("GET", f"{SETS}/Mailbox('nobody@contoso.com')").status == 404
-    assert service.send("GET", f"{SETS}/Mailbox('erp@contoso.com')/MailboxPermission").status == 200
+    permissions = service.send("GET", f"{SETS}/Mailbox('erp@contoso.com')/MailboxPermission").json["value"]
+    assert [row["PermissionList"][0]["AccessRights"] for row in permissions] == [r["AccessRights"] for r in permissions]
+    entity = service.send("GET", f"{SETS}/Recipient('{key}')?$expand=RecipientPermission&isEncoded=true").json
+    assert entity["ObjectKey"] == entity["ExternalDirectoryObjectId"]
+    assert "NT AUTHORITY\\SELF" in {row["Trustee"] for row in entity["RecipientPermission"]}
     assert service.send("GET", f"{SETS}/Mailbox('!')?isEncoded=true").status == 400
     assert service.send("GET", f"{SETS}/Recipient?$filter=nonsense").status == 400
 
