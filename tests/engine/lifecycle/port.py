@@ -69,8 +69,8 @@ class _VirtualTime(Clock):
 class Passage:
     """One request at the port: what it was for, how often it was tried, and what became of each try.
 
-    `address` and `step` are those of the change that a write belongs to; `effects` counts how often it was carried
-    out, `journalled` is the size of the journal when it arrived.
+    `address` and `step` are those of the change that a step belongs to; `effects` counts how often it was carried
+    out, `journalled` is the size of the journal when a step arrived.
     """
 
     number: int
@@ -217,8 +217,9 @@ class Service:
         if self._intended is not None and (passage.writes or passage.purpose == _UNTOLD):
             passage.address, passage.step = self._intended.change.address, self._intended.step
             passage.purpose = f"write {passage.step + 1}" if passage.writes else STEP_READ
-        if passage.writes:
+        if passage.address is not None:
             passage.journalled = self.journal_size()
+        if passage.writes:
             self.arriving(passage)
         return passage
 
