@@ -134,7 +134,7 @@ class Sender:
         if isinstance(error, Unclear) and last:
             # It is not sent again: reading back tells whether it was carried out.
             return Answer(warnings=(f"no clear answer came ({error}); the tenant was read instead",))
-        if isinstance(error, Unclear):
+        if isinstance(error, Unclear) and not step.request.reads:
             detail = f"{error}; it may have been carried out: plan again, which goes on from what exists"
             return self._ended(UNCONFIRMED, detail)
         hint = f": {error.hint}" if error.hint else ""

@@ -37,6 +37,7 @@ FOUND = [
     ("mailbox_selection update, closes", 5, "odd rows", "planning"),
     ("mailbox_selection update, closes", 9, "malformed", "openings"),
     ("remote_domain update, neutral", 15, "not found", "openings"),
+    ("transport_rule update, moved", 0, "unclear, not carried out", "step that reads"),
     ("mailbox_selection update, opens", 3, "odd rows", "rechecking"),
     ("connection_filter update, opens and closes", 5, "malformed", "openings"),
 ]

@@ -274,6 +274,8 @@ class Watch:
         if result.status == "unconfirmed":
             why = not shows or self.struck_at(engine.READING_BACK) or self._unclear_on_the_way(change, mine)
             demand(why, f"{change.address}: unconfirmed, and the tenant shows it")
+            idle = is_after(change, shown) and not in_force(change, shown)
+            demand(mine or idle, f"{change.address}: unconfirmed, and nothing was sent")
             demand(not (self.struck and self._is("shows late")), f"{change.address}: unconfirmed, and it shows in time")
         refused = [p for p in mine if type(p.answer) in _REFUSALS and not _not_yet(p)]
         demand(not refused or result.status == "failed", f"{change.address}: {result.status}, and it was refused")
