@@ -141,6 +141,8 @@ class SmtpAuthType(BaseType):
         Of the overrides that an exclusive section would take back the other names are asked for too: one of them may be
         declared, ignored or protected.
         """
+        if _settled(wanted, answers):
+            return ()
         seen = _Seen(wanted, answers)
         queries = mailbox_settings.names_of(seen.unmatched, seen.resolved, seen.rows, cas_mailbox.by_guid)
         if everything:
@@ -243,6 +245,29 @@ def _organization(rows: Sequence[Row]) -> SmtpAuth | Unknown:
     return SmtpAuth(ORGANIZATION, switch)
 
 
+def _of_mailboxes(answers: Sequence[tuple[Query, Answer]]) -> Sequence[tuple[Cmdlet, Answer]]:
+    """The answers that hold mailboxes."""
+    asked = ((query.request, answer) for query, answer in answers)
+    return [(q, a) for q, a in asked if isinstance(q, Cmdlet) and q.name == cas_mailbox.NAME]
+
+
+def _asked_for(wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]]) -> Sequence[str]:
+    """The wanted mailboxes that the answers could tell."""
+    covered = {key for query, _ in answers for key in query.covers}
+    return [key for key in wanted if key != ORGANIZATION and key in covered]
+
+
+def _settled(wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]]) -> bool:
+    """Whether every mailbox is wanted by its primary address, and each that overrides the organization is wanted.
+
+    Then no name is left to ask for, as in most plans, and their other names need not be worked out to know it.
+    """
+    rows = [row for _, answer in _of_mailboxes(answers) for row in answer.rows]
+    names = set(map(_form, _asked_for(wanted, answers)))
+    overriding = {cas_mailbox.primary(row) for row in rows if row.get(SWITCH) is not None}
+    return overriding <= names <= set(map(cas_mailbox.primary, rows))
+
+
 class _Seen:
     """The mailboxes of the answers, and which of them the wanted names mean.
 
@@ -251,16 +276,13 @@ class _Seen:
     """
 
     def __init__(self, wanted: Iterable[str], answers: Sequence[tuple[Query, Answer]]) -> None:
-        mine = [
-            (q.request, a) for q, a in answers if isinstance(q.request, Cmdlet) and q.request.name == cas_mailbox.NAME
-        ]
+        mine = _of_mailboxes(answers)
         self.listed = any("Filter" not in request.parameters for request, _ in mine)
         self.mailboxes: list[Row] = [row for _, answer in mine for row in answer.rows]
         self.rows = {guid(row): row for row in self.mailboxes}
         self._names: dict[int, frozenset[str]] = {}
         self.directory = Directory(answers)
-        covered = {key for query, _ in answers for key in query.covers}
-        keys = [key for key in wanted if key != ORGANIZATION and key in covered]
+        keys = _asked_for(wanted, answers)
         self.matched = self._match(keys)
         self.resolved = {key: party.id for key in keys if isinstance(party := self._meant(key), Recipient)}
         for key, identity in self.resolved.items():
