@@ -335,9 +335,12 @@ def _declared(resource: Resource) -> dict[str, Any]:
     }
 
 
+_SCALAR = (str, int, float)  # as a name, since an `X | Y` is made anew for each of many values
+
+
 def _encoded(value: Any) -> Any:
     """Plain data as JSON: dataclasses as objects, sets as sorted lists."""
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, _SCALAR):
         return value
     names = _names_of(value.__class__)
     if names is not None:
