@@ -239,8 +239,13 @@ def _of_routes(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
 
 
 def _of_accounts(contributions: frozenset[Contribution]) -> Iterator[_Admission]:
-    """Accounts of High Volume Email, as far as their billing lets them send, and who may sign in as them."""
+    """Accounts of High Volume Email, as far as their billing lets them send, and who may sign in as them.
+
+    An account has mail too, which a domain of type internal_relay passed on before there was the account.
+    """
     for account in _of(HighVolume, contributions):
+        domain = account.account.rpartition("@")[2]
+        yield _Admission("recipient", frozenset({account.account}), Group(recipients=frozenset({domain})))
         if account.billing is not False:
             group = Group(frozenset({account.account}))
             yield _Admission("account", frozenset({account.account}), group)

@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.mailflow import compared, consequences, reach, reaches
 from provisioner.mailflow.consequences import closed, opened
-from provisioner.mailflow.senders import EVERYONE, Group
+from provisioner.mailflow.senders import EVERYONE, Group, affected
 from provisioner.model import Action, Effect
 from provisioner.model.picture import (
     ADDRESS,
@@ -23,6 +23,7 @@ from provisioner.model.picture import (
     Contribution,
     Doubt,
     Exemption,
+    HighVolume,
     MailRule,
     OutboundLimit,
     PasswordPolicy,
@@ -324,6 +325,13 @@ def test_who_leaves_a_policy_has_a_path_by_the_next_one(before: PolicyOf, after:
     """The first policy may cease to admit the password: that has to wait for the next one."""
     assert opened([before], [after]) == whose
     assert compared([before], [after]) <= {Effect.CLOSES}, "for a reviewer nothing opens"
+
+
+def test_mail_to_an_account_waits_for_it_where_its_domain_passes_on_no_more() -> None:
+    relay, own = (Acceptance("contoso.com", kind) for kind in ("internal_relay", "authoritative"))
+    taken = affected(closed([relay], [own]), ())
+    assert taken.concerned(opened([], [HighVolume("news@contoso.com", True)]))
+    assert not taken.concerned(opened([], [HighVolume("news@fabrikam.com", True)]))
 
 
 def test_a_policy_is_about_those_that_have_it() -> None:
