@@ -53,8 +53,8 @@ alone claims `_AHEAD` tenants for each that it works on, and asks rarely while i
 _TELL_S = 30.0
 """How often a worker says how far its run is."""
 
-_LOOK_SHARE = 100
-"""A whole look at a run takes at most one part in so many of a worker's time."""
+_LOOK_SHARE, _LONGEST_PAUSE_S = 100, 10.0
+"""A whole look at a run takes at most one part in so many of a worker's time, but one is taken after 10 seconds."""
 
 
 class _NotBegun(BaseException):
@@ -162,11 +162,11 @@ class Worker:
 
     def _ask(self, *, rarely: bool) -> None:
         """Ask for tenants rarely or soon from now on, where this worker is alone."""
-        if rarely == self._asks_rarely or not self._pulse.alone():
+        if rarely == self._asks_rarely:
             return
-        if queue := self.works.client.retrieve_queue(QUEUE):
-            queue.set_polling_interval_sec(_RARELY_S if rarely else _SOON_S)
         self._asks_rarely = rarely
+        if self._pulse.alone() and (queue := self.works.client.retrieve_queue(QUEUE)):
+            queue.set_polling_interval_sec(_RARELY_S if rarely else _SOON_S)
 
     @property
     def _at_once(self) -> int:
@@ -277,11 +277,14 @@ class Worker:
         while not ended.is_set():
             began = self.hands.clock.monotonic()
             try:
+                if self._has_enough:
+                    self._ask(rarely=True)
                 if began - looked >= pause_s or self._settles(looked):
                     if self._look(run_id):
                         return
                     looked = began
-                    pause_s = max(_LOOK_S, _LOOK_SHARE * (self.hands.clock.monotonic() - began))
+                    took_s = self.hands.clock.monotonic() - began
+                    pause_s = min(max(_LOOK_S, _LOOK_SHARE * took_s), _LONGEST_PAUSE_S)
                 gone = False
             except StoreGone as error:
                 if not gone:
@@ -289,6 +292,11 @@ class Worker:
                 gone = True
             ended.wait(_LOOK_S if gone else _IDLE_S)
         self.hands.stops.stop()
+
+    @property
+    def _has_enough(self) -> bool:
+        """Whether it has a tenant for each place."""
+        return self._running >= self._at_once
 
     def _settles(self, looked: float) -> bool:
         """Whether the last work here has ended since a look, or so shortly before that its end was not recorded."""
@@ -309,7 +317,7 @@ class Worker:
         self.works.begin(run, seen)
         if not seen.settled:
             queued = any(standing.state == "queued" for standing in seen.standing.values())
-            self._ask(rarely=self._running >= self._at_once or not queued)
+            self._ask(rarely=self._has_enough or not queued)
             self._tell(run, seen)
         return seen.settled
 
