@@ -153,6 +153,10 @@ def test_selected_mailboxes_converge_and_who_is_listed_is_left_out(tenant: Local
             {"printers": {"custom_attributes": {"3": "printer"}, "smtp_auth": "inherit"}},
             {"m00001": None, "m00002": True, "scanner": True},
         ),
+        (
+            {"blank": {"custom_attributes": {"3": "", "15": ""}, "type": "shared", "smtp_auth": "inherit"}},
+            {"shared": None, "m00002": True, "scanner": True},
+        ),
     ]
     listed = {"mailboxes": {"m00002@contoso.com": "disabled"}}
     for section, expected in states:
@@ -556,6 +560,7 @@ def test_domains_are_checked_and_never_changed(
 # --- connection_filter -----------------------------------------------------------------------------------------------
 
 ALLOW, BLOCK = "IPAllowList", "IPBlockList"
+BY_HAND = ("203.0.113.77/28", "10.0.0.1 - 10.0.0.9", "192.0.2.9/32")
 FILTER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"allow": ["203.0.113.10/32", "203.0.113.20-203.0.113.29"]},
@@ -565,7 +570,7 @@ FILTER: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"allow": ["203.0.113.77/28"], "block": ["198.51.100.0-198.51.100.255", "192.0.2.5"]},
         {
             ALLOW: {"203.0.113.10", "203.0.113.20-203.0.113.29", "203.0.113.64/28"},
-            BLOCK: {"198.51.100.0/24", "192.0.2.5"},
+            BLOCK: {"198.51.100.0/24", "192.0.2.5", *BY_HAND},
         },
     ),
     (
@@ -578,12 +583,15 @@ FILTER: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 def test_the_connection_filter_converges_through_every_state(tenant: LocalTenant, session: Session) -> None:
+    tenant.cmdlet("Set-HostedConnectionFilterPolicy", Identity="Default", IPBlockList={"add": list(BY_HAND)})
+    tenant.clock.advance(LAG_S)
     for section, expected in FILTER:
         session.converge(plan_of({"connection_filter": section}))
         live = tenant.rows("HostedConnectionFilterPolicy")[0]
         assert {name: set(live[name]) for name in expected} == expected, section
 
 
+LONG = ".".join(["a" * 40, "b" * 40, "example"])
 REMOTE: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = [
     (
         {"*": {"auto_forward_enabled": False}, "Partner.example": {"tnef": "disabled", "is_internal": True}},
@@ -614,6 +622,41 @@ REMOTE: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = [
             "*.bank.example": {"CharacterSet": None, "TrustedMailInboundEnabled": True, "NDREnabled": False},
         },
     ),
+    (
+        {
+            "*.Bücher.example": {
+                "is_internal": False,
+                "allowed_oof_type": "none",
+                "tnef": "enabled",
+                "content_type": "mime_html",
+                "auto_reply_enabled": False,
+                "delivery_report_enabled": False,
+                "target_delivery_domain": True,
+                "meeting_forward_notification_enabled": True,
+                "trusted_mail_outbound_enabled": True,
+                "use_simple_display_name": True,
+                "non_mime_character_set": "ISO-8859-15",
+            },
+            LONG: {"tnef": "disabled"},
+            f"*.{LONG}": {"ndr_enabled": False},
+        },
+        {
+            "*.xn--bcher-kva.example": {
+                "AllowedOOFType": "None",
+                "TNEFEnabled": True,
+                "ContentType": "MimeHtml",
+                "AutoReplyEnabled": False,
+                "DeliveryReportEnabled": False,
+                "TargetDeliveryDomain": True,
+                "MeetingForwardNotificationEnabled": True,
+                "TrustedMailOutboundEnabled": True,
+                "UseSimpleDisplayName": True,
+                "NonMimeCharacterSet": "iso-8859-15",
+            },
+            LONG: {"TNEFEnabled": False, "NDREnabled": True},
+            f"*.{LONG}": {"TNEFEnabled": None, "NDREnabled": False},
+        },
+    ),
 ]
 
 
@@ -622,7 +665,8 @@ def test_remote_domains_converge_through_every_state(tenant: LocalTenant, sessio
         session.converge(plan_of({"remote_domains": section}))
         live = {r["DomainName"]: r for r in tenant.rows("RemoteDomain")}
         assert {d: {n: live[d][n] for n in columns} for d, columns in expected.items()} == expected, section
-    session.converge(plan_of({"absent": ["remote_domain/partner.example", "remote_domain/.bank.example"]}))
+    made = ["partner.example", ".bank.example", ".xn--bcher-kva.example", LONG, f".{LONG}"]
+    session.converge(plan_of({"absent": [f"remote_domain/{key}" for key in made]}))
     assert [r["DomainName"] for r in tenant.rows("RemoteDomain")] == ["*"]
 
 
@@ -693,6 +737,22 @@ TRANSPORT_RULES: list[tuple[dict[str, Any], list[str], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+ODD_NAME = 'Bob\'s "rule", [x] {y} ünï #1: %s'
+ODD_RULE: list[dict[str, Any]] = [
+    {
+        "enabled": False, "mode": "audit_and_notify", "sender_address_location": "header_or_envelope", "set_scl": 0,
+        "senders": ["ERP@contoso.com", "erp@contoso.com"], "sender_domains": ["Bücher.example", "contoso.com."],
+        "sender_ip_ranges": ["10.0.0.0/8", "203.0.113.1-203.0.113.9", "192.0.2.1/32"], "comment": "two\nlines  ",
+        "set_header_name": "X-Device", "set_header_value": '  "q", ünï  ', "stop_rule_processing": True,
+    },
+    {
+        "route_message_outbound_connector": "to SIGNATURES", "senders": [], "sender_ip_ranges": [], "comment": "  ",
+        "set_header_name": "", "set_header_value": "", "stop_rule_processing": False, "mode": "enforce",
+        "enabled": True,
+    },
+]  # fmt: skip
+
+
 def test_transport_rules_converge_through_every_state(tenant: LocalTenant, session: Session) -> None:
     tenant.cmdlet("New-TransportRule", Name="Disclaimer", SetHeaderName="X-Seen", SetHeaderValue="1")
     tenant.clock.advance(LAG_S)
@@ -702,7 +762,14 @@ def test_transport_rules_converge_through_every_state(tenant: LocalTenant, sessi
         assert [row["Name"] for row in rows] == order, section
         row = _row(tenant, "Early", "TransportRule")
         assert {name: row[name] for name in early} == early, section
-    session.converge(plan_of({"absent": ["transport_rule/Early", "transport_rule/Mark"]}))
+    signatures = {"To signatures": {"is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]}}
+    for rule in ODD_RULE:
+        sections = {"transport_rules": {ODD_NAME: rule}, "outbound_connectors": signatures}
+        session.converge(plan_of(sections, owner=None))
+    row = _row(tenant, ODD_NAME, "TransportRule")
+    assert (row["RouteMessageOutboundConnector"], row["SetSCL"], row["Comments"]) == ("To signatures", 0, None)
+    absent = ["transport_rule/Early", "transport_rule/Mark", f"transport_rule/{ODD_NAME}"]
+    session.converge(plan_of({"absent": absent}))
     assert len(tenant.rows("TransportRule")) == 3
 
 

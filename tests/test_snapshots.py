@@ -57,7 +57,18 @@ def _as_it_is(tenant: LocalTenant) -> dict[str, Any]:
     closed = tenant.rows("TransportConfig")[0]["SmtpClientAuthenticationDisabled"]
     accepted = {r["DomainName"]: r["DomainType"] for r in tenant.rows("AcceptedDomain")}
     types = {"Authoritative": "authoritative", "InternalRelay": "internal_relay"}
+    (lists,) = tenant.rows("HostedConnectionFilterPolicy")
     return {
+        "connection_filter": {"allow": lists["IPAllowList"], "block": lists["IPBlockList"], "exclusive": True},
+        "remote_domains": {
+            r["DomainName"]: {
+                "auto_forward_enabled": r["AutoForwardEnabled"],
+                "tnef": {True: "enabled", False: "disabled", None: "inherit"}[r["TNEFEnabled"]],
+                "character_set": r["CharacterSet"] or "",
+            }
+            for r in tenant.rows("RemoteDomain")
+        },
+        "transport_config": {"message_expiration": tenant.rows("TransportConfig")[0]["MessageExpiration"]},
         "smtp_auth": {"organization": "disabled" if closed else "enabled"},
         "domains": {name: {"type": types[kind]} for name, kind in accepted.items()},
         "dkim": {
@@ -83,6 +94,15 @@ def _otherwise(tenant: LocalTenant) -> dict[str, Any]:
     flip = {"disabled": "enabled", "enabled": "disabled"}
     relay = {"type": "on_premises", "sender_ip_addresses": ["192.0.2.10"], "require_tls": False}
     return {
+        "connection_filter": {"allow": ["192.0.2.7"], "block": ["192.0.2.64-192.0.2.127"]},
+        "remote_domains": {
+            name: {"auto_forward_enabled": not fields["auto_forward_enabled"], "tnef": "enabled", "character_set": ""}
+            for name, fields in there["remote_domains"].items()
+        },
+        "transport_config": {"message_expiration": "18:30", "internal_delay_dsn_enabled": False},
+        "outbound_spam_policies": {"Default": {"recipient_limit_per_day": 777, "auto_forwarding_mode": "off"}},
+        "transport_rules": {"Devices": {"sender_ip_ranges": ["192.0.2.0/22"], "set_scl": -1}},
+        "mailbox_selections": {"rooms": {"type": "room", "smtp_auth": "disabled"}},
         "smtp_auth": {"organization": flip[there["smtp_auth"]["organization"]]},
         "dkim": {name: {"header_canonicalization": "simple", "enabled": False} for name in there["dkim"]},
         "inbound_connectors": {
