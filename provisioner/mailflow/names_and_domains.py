@@ -24,7 +24,11 @@ def of_alias(picture: Picture, attempt: Attempt, path: str) -> Iterator[Decision
     if attempt.hve or attempt.sender in {"", attempt.mailbox}:
         return
     own = [s.addresses for _, s in picture.every(SignIn) if s.mailbox == attempt.mailbox]
-    if not any(attempt.sender in names for names in own) or any(f.kept for _, f in picture.every(FromAlias)):
+    if any(f.kept for _, f in picture.every(FromAlias)):
+        return
+    if not own and SignIn in picture.unread:
+        yield Decision(True, path, possible=(FROM_REWRITTEN,))
+    if not any(attempt.sender in names for names in own):
         return
     warning = (
         f"whether {attempt.sender} stays in From, or {attempt.mailbox} takes its place, is not certain: "
@@ -43,6 +47,9 @@ def of_recipient(picture: Picture, attempt: Attempt, path: str) -> Iterator[Deci
         return
     known = _domain_of(picture, attempt.recipient_domain)
     if known is None and attempt.recipient_domain:
+        if Acceptance in picture.unread and not picture.lacks(Acceptance, attempt.recipient_domain):
+            missing = f"whether mail to {attempt.recipient_domain} is taken"
+            yield Decision(None, path, missing=(missing,), possible=(RECIPIENT_BLOCKED, OUTBOUND_ONLY))
         return
     domains = [known] if known else [acceptance for _, acceptance in picture.every(Acceptance)]
     blocked = sorted(d.domain for d in domains if d.receiving is False)

@@ -254,7 +254,7 @@ class RemoteDomainType(BaseType):
         return tuple(Privilege(name, mail) for name in sorted(names))
 
     def guards(self, before: RemoteDomain | None, after: RemoteDomain | None) -> Iterable[Guard]:
-        return () if after is None else _guards(before, after)
+        return _of_deletion(before) if after is None else _guards(before, after)
 
     def in_force(self, _wanted: RemoteDomain, _live: RemoteDomain, /) -> str:
         """A remote domain is in force."""
@@ -281,6 +281,16 @@ def _guards(before: RemoteDomain | None, after: RemoteDomain) -> Iterator[Guard]
         new = new or ["allowed_oof_type: internal_legacy"]
         summary = f"{', '.join(new)}: mail of {whose} is not filtered as mail from outside"
         yield Guard("REMOTE-DOMAIN-TRUST", summary, "leave it false, unless the domain is of your own organization")
+
+
+def _of_deletion(before: RemoteDomain | None) -> Iterator[Guard]:
+    """What a remote domain forbids, `*` decides about once it is gone, and that allows forwarding as it comes."""
+    if before is not None and before.auto_forward_enabled is False:
+        summary = (
+            f"mailboxes may forward mail to {_wire(before.domain)} automatically, unless the remote domain * forbids "
+            "it: it leaves the organization unseen"
+        )
+        yield Guard("REMOTE-DOMAIN-FORWARD", summary, 'keep it, or write auto_forward_enabled: false for "*"')
 
 
 def _internal(spec: RemoteDomain) -> bool:

@@ -644,6 +644,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r"make sure that its hosts deliver this mail", by_hand("the hosts")),
     (r"make sure that no device or application sends this mail", by_hand("the senders")),
     (r"enable the connector, or take it out of the rule", by_hand("the connector")),
+    (r"keep it, or write auto_forward_enabled: false for \"\*\"", by_hand("the remote domain")),
     (r"write senders, sender_domains, sender_ip_ranges or recipient_domains", by_hand("a condition")),
     (r"check that each of them should sign in with SMTP AUTH, or narrow the conditions", by_hand("the mailboxes")),
     (r"to set a mailbox apart, list it under smtp_auth", by_hand("a list")),

@@ -77,6 +77,16 @@ def test_a_subdomain_is_that_of_the_nearest_domain_above() -> None:
     assert decide(below, replace(DIRECT, recipient_domain="")).reason == "recipient_blocked", "there is no other domain"
 
 
+def test_what_was_not_read_is_open() -> None:
+    unread = Picture({ORGANIZATION: (Rejection(False),)}, {Acceptance: "no role"})
+    found = decide(unread, replace(DIRECT, recipient_domain="contoso.com"))
+    assert found.missing[-1] == "whether mail to contoso.com is taken"
+    assert found.doubtful >= {"recipient_blocked", "recipient_outbound_only"}
+    assert not decide(unread, DIRECT).doubtful & {"recipient_blocked"}, "nobody is named"
+    mailbox = decide(Picture({ORGANIZATION: ()}, {SignIn: "no role"}), SIGNED)
+    assert "from_rewritten" in mailbox.possible
+
+
 def test_the_setting_in_words() -> None:
     assert [described((FromAlias(kept),)) for kept in (True, False)] == [
         "keeps aliases in From",

@@ -102,6 +102,8 @@ def test_forwarding_and_trust_are_guarded_where_they_begin() -> None:
     assert [g.rule for g in KIND.guards(None, new)] == ["REMOTE-DOMAIN-FORWARD"]
     assert not list(KIND.guards(None, dataclasses.replace(new, auto_forward_enabled=False)))
     assert not [*KIND.guards(live(), closed), *KIND.guards(live(IsInternal=True), live(IsInternal=True))]
+    assert [g.rule for g in KIND.guards(closed, None)] == ["REMOTE-DOMAIN-FORWARD"], "* decides from then on"
+    assert not list(KIND.guards(live(), None))
     assert KIND.contribution(live()) == (Privilege("auto_forward_enabled", ANY),)
     assert KIND.contribution(closed) == ()
     odd = live(AllowedOOFType="InternalLegacy")
