@@ -67,9 +67,9 @@ def contributions(kind: ResourceType[Any], spec: Any | None) -> Contributions:
     return found
 
 
-def of_declared(resources: Iterable[Resource], types: Types = TYPES) -> Picture:
+def of_declared(resources: Iterable[Resource]) -> Picture:
     """The picture of what a plan declares, without a tenant: each object with the values that its creation sends."""
-    by_name = {t.name: t for t in types}
+    by_name = {t.name: t for t in TYPES}
     kinds = ((r, by_name[r.address.type]) for r in resources)
     return Picture({r.address: contributions(kind, kind.completed(r.spec)) for r, kind in kinds})
 
@@ -161,9 +161,9 @@ def witnessed(kind: ResourceType[Any], keys: Iterable[str], evidence: Evidence) 
     return found
 
 
-def questions_about(word: type[Contribution], keys: Collection[str], types: Types = TYPES) -> list[Request]:
+def questions_about(word: type[Contribution], keys: Collection[str]) -> list[Request]:
     """The reads that tell what the objects of these keys contribute in one word."""
-    kinds = (t for t in types if word in t.contributes) if keys else ()
+    kinds = (t for t in TYPES if word in t.contributes) if keys else ()
     return [query.request for kind in kinds for query in kind.queries(dict.fromkeys(keys), False)]
 
 

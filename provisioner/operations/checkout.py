@@ -131,7 +131,7 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _check_ordinary(folder: Path, known: frozenset[str] = frozenset()) -> None:
+def _check_ordinary(folder: Path) -> None:
     """Raise ValueError unless all that is read of a repository are ordinary files, those of its alternates too."""
     for name in ("HEAD", "packed-refs"):
         if os.path.lexists(folder / name) and not stat.S_ISREG((folder / name).lstat().st_mode):
@@ -139,7 +139,7 @@ def _check_ordinary(folder: Path, known: frozenset[str] = frozenset()) -> None:
     if (folder / "refs").exists():
         _check_files(folder / "refs", lambda _: True)
     if (folder / "objects").exists():
-        _check_objects(folder / "objects", known)
+        _check_objects(folder / "objects", frozenset())
 
 
 def _check_objects(objects: Path, known: frozenset[str]) -> None:
