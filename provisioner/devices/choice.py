@@ -274,7 +274,7 @@ def _high_volume(device: Device, facts: Facts) -> _Assessment:
     found.reasons.append("High Volume Email has no daily limit")
     if not facts.pays_hve:
         found.warnings.append(
-            f"it takes a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) "
+            f"it needs a High Volume Email account {device.account} (a mail user of its own, New-MailUser -HVEAccount) "
             "with a billing policy: its mail is billed by recipients"
         )
     if device.authentication == {"basic"}:
@@ -412,7 +412,7 @@ def _advice(device: Device, facts: Facts, method: str | None) -> Iterator[str]:
     if method == DIRECT_SEND:
         yield from _after_direct_send(device, facts)
     if method == HIGH_VOLUME_EMAIL and not facts.pays_hve:
-        yield "High Volume Email takes an entry under hve_accounts: billing_policy, and password to make the account"
+        yield "High Volume Email needs an entry under hve_accounts: billing_policy, and password to make the account"
     elif method == HIGH_VOLUME_EMAIL and device.authentication == {"basic"}:
         yield _WITH_OAUTH
     if method is not None:

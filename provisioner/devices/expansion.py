@@ -286,7 +286,7 @@ class _Expansion:
             clash = names.get(caseless(source.name))
             if clash is not None:
                 what = (
-                    f"{devices[0].address} takes a connector {source.name}, and the plan declares another of that name"
+                    f"{devices[0].address} needs a connector {source.name}, and the plan declares another of that name"
                 )
                 self._conflict(devices[0], "site", what, _admitting(clash.spec, source, missing), clash.location)
                 continue
@@ -316,7 +316,7 @@ class _Expansion:
     def _serve(self, resource: Resource, device: Device, plain: bool) -> None:
         """A declared connector that a device uses. It must admit it: without TLS, where that is all it can do."""
         if plain:
-            what = f"{device.address} speaks no TLS, which {resource.address} requires of everyone"
+            what = f"{device.address} does not support TLS, which {resource.address} requires of everyone"
             at = resource.fields.get("require_tls", resource.location)
             self._conflict(device, "supports", what, "write require_tls: false there", at)
         self._add(resource.address, resource.spec, device)

@@ -129,7 +129,8 @@ class AbilitiesBody(TypedDict, total=False):
 
     tls: Required[
         Annotated[
-            Literal["none", "1.0", "1.1", "1.2", "1.3"], Field(description="The newest TLS that it speaks, in quotes.")
+            Literal["none", "1.0", "1.1", "1.2", "1.3"],
+            Field(description="The newest TLS that it supports, in quotes."),
         ]
     ]
     authentication: Required[
@@ -366,7 +367,7 @@ def contradictions(
         what = f"{one.address} has addresses of its own and is at a site"
         yield "DEVICE-SOURCE-TWICE", "sender_ip_addresses", what, "keep the site, or the addresses"
     if one.method == "client_submission" and not one.mailbox:
-        what = f"{one.address}: client submission takes a mailbox, and there is none"
+        what = f"{one.address}: client submission needs a mailbox, and there is none"
         yield "DEVICE-MAILBOX-NONE", "mailbox", what, "name the mailbox, or choose another method"
     supports = "supports" in one.fields or one.method in NOT_SMTP_HERE
     if not supports:

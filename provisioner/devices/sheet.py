@@ -210,7 +210,7 @@ def _encryption(device: Device, choice: Choice) -> tuple[str, str]:
     if choice.method in SIGNING_IN:
         return "STARTTLS, TLS 1.2 or later", "also called explicit TLS; not SSL"
     if device.tls == "none":
-        return "none", "the device speaks no TLS: its mail is readable on the way"
+        return "none", "the device does not support TLS: its mail is readable on the way"
     if not device.modern_tls:
         # Exchange Online ended TLS 1.0 and 1.1 (Learn, "TLS 1.0 and 1.1 deprecation for Office 365").
         return (

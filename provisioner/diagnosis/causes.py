@@ -216,7 +216,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "tls-too-old",
-        "the client speaks only TLS 1.0 or 1.1",
+        "the client supports only TLS 1.0 or 1.1",
         "install firmware that supports TLS 1.2; if there is none: {legacy}relay through a connector",
         "after-fix",
         "Microsoft, opt in to legacy TLS",
@@ -714,7 +714,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "recipient-quota-used",
         "the mailbox has used up its 10,000 recipients in a rolling 24 hours",
-        "wait, spread the mail, or use a relay connector or a bulk service; look whether the account was abused",
+        "wait, spread the mail, or use a relay connector or a bulk service; check whether the account was abused",
         "later",
         SUBMISSION,
     ),

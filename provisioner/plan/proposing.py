@@ -31,7 +31,7 @@ QUESTION = "# ? "
 _REQUIRED = {
     "from": "from: which address stands in From?",
     "recipients": "recipients: organization, or anyone? Does it mail addresses outside of the organization?",
-    "supports.tls": 'supports.tls: the newest TLS that it speaks, see its manual: none, "1.0", "1.1", "1.2" or "1.3"',
+    "supports.tls": 'supports.tls: the newest TLS that it supports, see its manual: none, "1.0", "1.1", "1.2" or "1.3"',
     "supports.authentication": "supports.authentication: how it can sign in, see its manual: basic, oauth or none",
 }
 """The questions about a device that the plan language cannot do without, by the field that is missing."""

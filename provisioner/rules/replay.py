@@ -230,7 +230,7 @@ def _same_doubts(now: Decision, then: Decision) -> bool:
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
-_SEE = "look whether that is meant; provisioner explain says how a device of the plan would send"
+_SEE = "check whether that is meant; provisioner explain says how a device of the plan would send"
 
 
 def _first(traffic: Traffic, outlook: Outlook, refused: Decision) -> str:

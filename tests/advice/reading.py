@@ -450,7 +450,7 @@ _CLAUSES: Sequence[tuple[str, Follow]] = (
     ("give it a site with a fixed address, or a certificate: then it sends by SMTP relay, without a password",
      lambda r: [Way("a site", r.writing({"sites": {"new": {"egress_ip_addresses": [FREE]}},
                                          "devices": {n: {"site": "new"} for n in r.devices}}))]),
-    ("High Volume Email takes an entry under hve_accounts: billing_policy, and password to make the account",
+    ("High Volume Email needs an entry under hve_accounts: billing_policy, and password to make the account",
      by_hand("an account of its own")),
     ("High Volume Email would do, from an address that is not that of a mailbox: leave the method out, and write the "
      "account under hve_accounts", by_hand("an account of its own")),

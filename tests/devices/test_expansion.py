@@ -196,7 +196,7 @@ def test_what_the_plan_says_already_is_kept_and_completed(tmp_path: Path) -> Non
                     "o": {"type": "on_premises", "sender_ip_addresses": ["198.51.100.0/24"], "require_tls": True}
                 },
             },
-            "speaks no TLS",
+            "does not support TLS",
             9,
         ),
     ],
