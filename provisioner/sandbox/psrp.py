@@ -79,8 +79,9 @@ _JEA_NOUNS = (
     "HVEAccountBillingPolicy", "HVEAccountSettings", "HVEAppAccess",
     "InboundConnector", "IPv6StatusForAcceptedDomain", "LimitsEnforcementStatus",
     "Mailbox", "MailboxPermission", "MailUser", "ManagementRoleAssignment", "ManagementScope",
-    "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OutboundConnector", "Recipient",
-    "RecipientPermission", "RemoteDomain", "ServicePrincipal", "ServicePrincipalAuthorization",
+    "MessageTraceDetailV2", "MessageTraceV2", "OrganizationConfig", "OrganizationCustomization",
+    "OutboundConnector", "Recipient", "RecipientPermission", "RemoteDomain", "ServicePrincipal",
+    "ServicePrincipalAuthorization",
     "SmtpDaneInbound",
     "TenantAllowBlockListItems", "TransportConfig", "TransportRule", "User",
 )  # fmt: skip

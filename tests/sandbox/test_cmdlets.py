@@ -593,3 +593,17 @@ def test_an_application_can_be_a_trustee_by_each_of_its_names(directory: Tenant,
     run(directory, "Remove-RecipientPermission", **right | {"Trustee": OBJECT})
     assert len(get(directory, "Get-RecipientPermission", Identity="erp@contoso.com")) == 1
     assert "couldn't be found" in refused(directory, "Get-Recipient", Identity=OBJECT).message
+
+
+def test_an_organization_is_customized_once_and_then_takes_scopes() -> None:
+    """The refusal of New-ManagementScope names a cmdlet that the sandbox did not have."""
+    tenant = Tenant()
+    tenant.merge(load_seed({"sandbox": 1, "objects": {"OrganizationConfig": [{"IsDehydrated": True}]}}))
+    scope = {"Name": "senders", "RecipientRestrictionFilter": "CustomAttribute1 -eq 'mail'"}
+    with pytest.raises(CmdletError, match="Enable-OrganizationCustomization"):
+        run_cmdlet(tenant, ADMIN, "New-ManagementScope", scope)
+    run_cmdlet(tenant, ADMIN, "Enable-OrganizationCustomization", {})
+    assert run_cmdlet(tenant, ADMIN, "Get-OrganizationConfig", {}).rows[0]["IsDehydrated"] is False
+    run_cmdlet(tenant, ADMIN, "New-ManagementScope", scope)
+    with pytest.raises(CmdletError, match="already enabled for customization"):
+        run_cmdlet(tenant, ADMIN, "Enable-OrganizationCustomization", {})

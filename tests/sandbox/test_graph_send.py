@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.sandbox.cmdlets import Caller, run_cmdlet
 from provisioner.sandbox.graph import GraphService
 from provisioner.sandbox.graph_calls import NOT_MODELLED, Call, GraphError
 from provisioner.sandbox.graph_front import _split_path
@@ -139,12 +140,14 @@ def test_send_as_lets_a_mailbox_send_in_the_name_of_another(tmp_path: Path) -> N
 def test_an_application_with_the_role_in_exchange_needs_no_permission_in_its_token(tmp_path: Path) -> None:
     objects = {
         "ServicePrincipal": [{"AppId": APP, "ObjectId": PRINCIPAL, "DisplayName": "erp"}],
-        "ManagementScope": [{"Name": "senders", "RecipientFilter": f"PrimarySmtpAddress -eq '{ERP}'"}],
+        "ManagementScope": [{"Name": "senders", "RecipientFilter": "CustomAttribute1 -eq 'mail'"}],
         "ManagementRoleAssignment": [
             {"Name": "a", "Role": "Application Mail.Send", "RoleAssignee": PRINCIPAL, "CustomResourceScope": "senders"}
         ],
     }
     mail = Mail(tmp_path, objects=objects)
+    administrator = Caller("admin", directory_roles=("Exchange Administrator",))
+    run_cmdlet(mail.tenant, administrator, "Set-Mailbox", {"Identity": ERP, "CustomAttribute1": "mail"})
     assert refusal(mail, message(OUTSIDE), sender=ANN, roles=()).code == "ErrorAccessDenied"
     assert mail.send(message(OUTSIDE), roles=()).status == 202
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from provisioner.sandbox.cmdlets import errors, mailbox, opath, service_principal
+from provisioner.sandbox.cmdlets import errors, mailbox, opath, recipient_search, service_principal
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import (
     Noun,
@@ -71,7 +71,7 @@ def _properties(tenant: Tenant) -> Mapping[str, opath.Values]:
         rows = (group for noun in ("DistributionGroup", "UnifiedGroup") for group in tenant.visible(noun))
         return [g["DistinguishedName"] for g in rows if str(g.get("ExternalDirectoryObjectId") or "-").lower() in mine]
 
-    return {**opath.COMMON, "memberofgroup": groups}
+    return {**recipient_search.FILTERABLE, "memberofgroup": groups}
 
 
 def _customized(tenant: Tenant) -> None:

@@ -1,6 +1,8 @@
-"""The organization's settings: one row, Get and Set.
+"""The organization's settings: one row, Get and Set, and Enable-OrganizationCustomization.
 
-RejectDirectSend belongs to a parameter set of its own and is refused together with any other setting.
+RejectDirectSend belongs to a parameter set of its own and is refused together with any other setting. Customization is
+enabled once, and IsDehydrated says whether it was (Enable-OrganizationCustomization); the refusal of the second time is
+quoted by many scripts and threads.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from provisioner.sandbox.cmdlets import authentication_policy
+from provisioner.sandbox.cmdlets import authentication_policy, errors
 from provisioner.sandbox.cmdlets.calls import Call
 from provisioner.sandbox.cmdlets.objects import Noun, Rows, find, get, set_row, stored_values
 from provisioner.sandbox.cmdlets.parameters import boolean, string, timespan
@@ -81,7 +83,16 @@ def _set(call: Call) -> Rows:
     return []
 
 
+def _customize(call: Call) -> Rows:
+    row = call.tenant.rows(NOUN.name)[0]
+    if row.get("IsDehydrated") is not True:
+        raise errors.invalid("This operation is not required. Organization is already enabled for customization.")
+    set_row(call, NOUN, row, {"IsDehydrated": False})
+    return []
+
+
 CMDLETS = (
+    Cmdlet("Enable-OrganizationCustomization", (), _customize),
     Cmdlet("Get-OrganizationConfig", (), lambda call: get(call, NOUN)),
     Cmdlet("Set-OrganizationConfig", _SET, _set),
 )
