@@ -63,6 +63,8 @@ def test_what_only_follows_from_a_refusal_gives_way_to_it() -> None:
     found = of("AUTH LOGIN", LOGIN_REFUSED, MAIL, NO_LOGIN_YET)
     assert found.cause == "wrong-credentials"
     assert causes(found) == [("wrong-credentials", False), ("not-logged-in", False)]
+    cut = "535 5.7.139 Authentication unsuccessful, the request did not meet the crit"
+    assert diagnose(f"{cut}\n{NO_LOGIN_YET}").cause == "conditional-access"
 
 
 def test_a_temporary_refusal_gives_way_to_one_for_good() -> None:
