@@ -156,6 +156,12 @@ def _told(entry: Any, place: _Place, name: str) -> Diagnostic:
         return _at(node, "VALUE-TYPE", what, _hint_type(expected, node))
     if kind in {"literal_error", "enum"}:
         return _none_of(place, subject)
+    least, most = (place.schema.get(bound) for bound in ("minimum", "maximum"))
+    if kind in {"greater_than_equal", "less_than_equal"} and None not in (least, most):
+        limits = f"a number from {least:,} to {most:,}"
+        return _at(
+            place.node, "VALUE-INVALID", f"{subject}: expected {limits}, found {place.node.text}", f"write {limits}"
+        )
     node = place.node.head if place.on_key or place.node.children is not None else place.node
     if kind.isupper():
         return _at(node, kind, entry["msg"], str(entry.get("ctx", {}).get("hint", "")))
@@ -207,7 +213,7 @@ def _hint_choice(node: Node, allowed: Sequence[Any], words: Sequence[str]) -> st
     switch = "enabled" if written.lower() in _YES else "disabled" if written.lower() in _NO else ""
     if switch in words:
         return f"write {switch}"
-    near = did_you_mean(written, words)
+    near = None if isinstance(node.value, int | float) else did_you_mean(written, words)
     if near:
         return f'did you mean "{near}"?'
     return f"write {words[0]}, or leave it out" if len(words) == 1 else f"write one of {', '.join(words)}"

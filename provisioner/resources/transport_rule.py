@@ -217,7 +217,8 @@ def _in_order(section: dict[str, Any]) -> dict[str, Any]:
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
-        loop = " before ".join(dict.fromkeys(map(str, error.args[1])))
+        spelled = {caseless(name): name for name in section}
+        loop = " before ".join(spelled.get(form, form) for form in error.args[1])
         raise refusal(
             "TRANSPORT-RULE-ORDER", f"the order contradicts itself: {loop}", "take one of these names out"
         ) from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Required
+from typing import Annotated, Any, Literal, Required
 
 import pytest
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from provisioner.diagnostics import Diagnostic
@@ -24,6 +24,7 @@ class Body(TypedDict, total=False):
     size: Literal[1024, 2048]
     grade: Literal["1", "2"]
     needs: Needs
+    limit: Annotated[int, Field(ge=0, le=10_000)]
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -63,6 +64,9 @@ def told(text: str) -> Diagnostic:
         ("words: [a, 1]", "words: expected text, found the number 1", 'put it in quotes: "1"'),
         ("by_name: [a]", "by_name: expected a mapping, found a list", "write names and colons, without dashes"),
         ("by_name: {a: x}", 'a: expected a whole number, found "x"', "write a whole number"),
+        ("limit: 10001", "limit: expected a number from 0 to 10,000, found 10001", "write a number from 0 to 10,000"),
+        ("limit: -1", "limit: expected a number from 0 to 10,000, found -1", "write a number from 0 to 10,000"),
+        ("grade: 10", "grade: expected 1 or 2, found the number 10", "write one of 1, 2"),
         ("needs: {}", '"whom" is missing in needs', "write whom: organization or anyone"),
         ("state: on", 'state: expected enabled, disabled or inherit, found "on"', "write enabled"),
         ("state: false", "state: expected enabled, disabled or inherit, found false", "write disabled"),
@@ -87,7 +91,7 @@ def told(text: str) -> Diagnostic:
         (
             "zzz: 1",
             '"zzz" is not a field of body',
-            "known here: flag, text, count, words, by_name, state, size, grade, needs",
+            "known here: flag, text, count, words, by_name, state, size, grade, needs, limit",
         ),
         ("text: " + "1" * 18, f"text: expected text, found the number {'1' * 18}", f'put it in quotes: "{"1" * 18}"'),
     ],

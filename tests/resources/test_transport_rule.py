@@ -237,3 +237,8 @@ def test_what_a_rule_does_to_mail() -> None:
     assert live(RouteMessageOutboundRequireTls=True).route_message_outbound_require_tls is True
     assert KIND.contribution(dataclasses.replace(there, enabled=False)) == KIND.contribution(live()) == ()
     assert KIND.in_force(there, dataclasses.replace(there, enabled=False))
+
+
+def test_rules_that_must_come_before_each_other_are_named_as_the_plan_spells_them() -> None:
+    with pytest.raises(ValueError, match="the order contradicts itself: Mark before Mark"):
+        declared(KIND, {"Mark": {"before": ["mark"]}})
