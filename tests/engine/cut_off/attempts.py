@@ -15,7 +15,7 @@ from provisioner.sandbox.mail_rules import (
     _meant,
     _restricted,
     identifies,
-    recipient_refusal,
+    recipient_refusals,
 )
 from provisioner.sandbox.submission_rules import (
     account_refusals,
@@ -51,8 +51,8 @@ class Attempt:
         if any(flow_rules.fate(tenant, flow_rules.Message(self.sender, self.sender, self.recipient, self.source))):
             return False
         if self.source is not None:
-            refusal = recipient_refusal(tenant, self.source, self.sender, self.recipient)
-            return refusal is None or _undecided(tenant, self.source, refusal)
+            refusals = recipient_refusals(tenant, self.source, self.sender, self.recipient)
+            return all(_undecided(tenant, self.source, refusal) for refusal in refusals)
         return not any(self._of_account(tenant) if self.account else self._of_mailbox(tenant))
 
     def _of_mailbox(self, tenant: Tenant) -> Iterator[str | None]:
@@ -104,12 +104,18 @@ Ways = tuple[Attempt, ...]
 """One sender, by all the ways in which it may send the same message."""
 
 
+_OF_NO_CONNECTOR = ("550 5.4.1 ", "550 5.7.1 ", "550 5.7.513 ")
+"""Unknown recipient, disabled sending, blocked address: refusals by whichever connector mail comes."""
+
+
 def _undecided(tenant: Tenant, source: Source, refusal: str) -> bool:
     """Whether the sandbox had to choose: of several connectors that relay for a source it takes one.
 
     And addresses count for a partner's connector only with RestrictDomainsToIPAddresses (New-InboundConnector,
     -SenderIPAddresses), so that without, nothing says whether its RequireTls is about the source.
     """
+    if refusal.startswith(_OF_NO_CONNECTOR):
+        return False
     enabled = [r for r in tenant.visible("InboundConnector") if r.get("Enabled") is not False]
     known = [row for row in enabled if identifies(row, source)]
     if refusal.startswith("451"):
