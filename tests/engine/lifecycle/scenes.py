@@ -670,8 +670,12 @@ def scene(kind: str, variant: int, folder: Path) -> Scene:
 
 
 def _fits(plan: Mapping[str, Any], piece: Piece) -> bool:
-    """Whether a piece says nothing that the plan says already: there is one organization."""
-    return _agree(plan, piece.sections)
+    """Whether a piece says nothing that the plan says already: there is one organization.
+
+    Of a connection filter and of a transport configuration there is one too, whose change would be of both kinds.
+    """
+    alone = {"connection_filter", "transport_config"} & plan.keys() & piece.sections.keys()
+    return not alone and _agree(plan, piece.sections)
 
 
 def _agree(have: Mapping[str, Any], more: Mapping[str, Any]) -> bool:

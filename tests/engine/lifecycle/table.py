@@ -148,7 +148,7 @@ def everything(variants: Iterable[int], folder: Path, kinds: Sequence[str] = tup
             yield from chosen
 
 
-def filled(kind: str, least: int, folder: Path, most_variants: int = 1500) -> Iterator[Lot]:
+def filled(kind: str, least: int, folder: Path, most_variants: int = 200) -> Iterator[Lot]:
     """The lives of one kind of change, until every cell has so many."""
     counts: Counter[tuple[str, str]] = Counter()
     for variant in range(most_variants):
