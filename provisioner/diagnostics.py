@@ -156,7 +156,7 @@ class SignInRefused(TenantError):
 
 @dataclass(eq=False)
 class PermissionMissing(TenantError):
-    """Signed in, but not allowed: `hint` names the permission or role that this call takes."""
+    """Signed in, but not allowed: `hint` names the permission or role that this call needs."""
 
     exit_code = 4
     kind = "permission"
@@ -164,7 +164,7 @@ class PermissionMissing(TenantError):
 
 @dataclass(eq=False)
 class NotFound(TenantError):
-    """The object asked for is not there. For a lookup that is an answer, for a write it is a refusal."""
+    """The requested object does not exist. For a lookup that is an answer, for a write it is a refusal."""
 
     kind = "not_found"
 
@@ -206,7 +206,7 @@ class Unavailable(TenantError):
 
 @dataclass(eq=False)
 class Untrusted(TenantError):
-    """What answers has a certificate that nothing trusts, so nothing was sent. Waiting does not change that."""
+    """The server presented a certificate that nothing trusts, so nothing was sent. Waiting does not help."""
 
     kind = "untrusted"
 
