@@ -26,6 +26,7 @@ FOUND = [
     ("outbound_spam_policy", 1),
     ("transport_rule", 266),
     ("mixed", 64),
+    ("mixed", 4011),
 ]
 """Worlds in which somebody was cut off once, or seemed to be, or would be by a planted bug: topic and number."""
 
