@@ -587,6 +587,10 @@ def _raised(r: Reading) -> Iterator[Way]:
     yield Way("raised", r.writing({"outbound_spam_policies": {name: limits}}))
 
 
+def _kept_alias(r: Reading) -> Iterator[Way]:
+    yield Way("the alias is kept", r.writing({"organization": {"send_from_alias_enabled": True}}))
+
+
 def _listed(r: Reading) -> Iterator[Way]:
     boxes = re.findall(r"(\S+@\S+) \(", r.told.summary)
     yield Way("listed", r.writing({"smtp_auth": {"mailboxes": dict.fromkeys(boxes, "inherit")}}))
@@ -651,6 +655,7 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (r"correct the conditions, if a mailbox should meet them", by_hand("conditions")),
     (r"narrow the conditions of one of the two, or list the mailboxes under smtp_auth", _listed),
     (r"remove entries that are not needed, write blocks for neighbouring addresses, or exclusive: true", _alone),
+    (r"write organization: \{ send_from_alias_enabled: true \}, or give the device a mailbox of its own", _kept_alias),
     (r"write (set_header_\w+) too", lambda r, name: _field(r, name, "yes")),
     ("take it out of one of the two", _sections),
     (r"make sure that this is meant, then --allow (\S+)", _allowed),

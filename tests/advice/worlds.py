@@ -387,6 +387,7 @@ def _of_sign_ins() -> Iterator[World]:
     yield _world("users unread", basic, "SMTP-AUTH-UNKNOWN", denied=frozenset({"Get-User"}))
     off = joined({"smtp_auth": {"organization": "disabled", "mailboxes": {"erp@contoso.com": "inherit"}}}, basic)
     yield _world("its switch is to be off", off)
+    yield _world("in the name of an alias", _device("printer", ["basic"], mailbox="mfp@contoso.com"), "FROM-ALIAS")
     send_as = _device("erp", ["oauth"], mailbox="erp@contoso.com", **{"from": "bills@contoso.com"})
     erp = {"applications": {"erp": {"client_id": CLIENT, "send_as": ["erp@contoso.com"]}}}
     yield _world("nobody consented", erp, "APPLICATION-CONSENT")
