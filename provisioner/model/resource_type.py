@@ -291,6 +291,9 @@ class ResourceType(Protocol[S]):
     def remembered(self, deeds: Sequence[tuple[S | None, S | None]], /) -> str:
         """What is known of an object by what earlier runs did to it, oldest first, each from and to; "" for nothing."""
 
+    def touches(self, before: S | None, after: S | None, /) -> int:
+        """How many objects of the tenant a change sets; with no `before`, how many an object stands for."""
+
     def is_ours(self, before: S, after: S | None, remembered: str, /) -> bool:
         """Whether a change takes away only what earlier runs brought, so that its guards protect nobody."""
 

@@ -120,6 +120,10 @@ class BaseType:
         """Nothing."""
         return ""
 
+    def touches(self, _before: Any, _after: Any, /) -> int:
+        """It is one object."""
+        return 1
+
     def is_ours(self, _before: Any, _after: Any, _remembered: str, /) -> bool:
         """Guards protect every object, those of earlier runs too."""
         return False

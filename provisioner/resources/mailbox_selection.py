@@ -193,6 +193,10 @@ class MailboxSelectionType(BaseType):
             for mailbox, _, state in (e.rpartition(" ") for e in sorted(after.mailboxes - (before.mailboxes or set())))
         )
 
+    def touches(self, before: MailboxSelection | None, after: MailboxSelection | None, /) -> int:
+        """The mailboxes whose switch differs."""
+        return len(_switches(after) - _switches(before))
+
     def written_form(self, _spec: MailboxSelection) -> tuple[tuple[str, ...], Any] | None:
         """A tenant has mailboxes, and no selections."""
         return None
@@ -214,7 +218,7 @@ class MailboxSelectionType(BaseType):
             summary = f"another selection gives these mailboxes another switch: {listed(after.contested)}"
             hint = "narrow the conditions of one of the two, or list the mailboxes under smtp_auth"
             yield Guard("SELECTION-CONTRADICTS", summary, hint)
-        entries = (after.mailboxes or frozenset()) - (before.mailboxes or frozenset())
+        entries = _switches(after) - _switches(before)
         new = frozenset(mailbox for mailbox, _, state in (e.rpartition(" ") for e in entries) if state == "enabled")
         if new:
             count = "1 mailbox" if len(new) == 1 else f"{len(new):,} mailboxes"
@@ -239,6 +243,10 @@ class MailboxSelectionType(BaseType):
     def in_force(self, _wanted: MailboxSelection, _live: MailboxSelection, /) -> str:
         """A switch is in force."""
         return ""
+
+
+def _switches(spec: MailboxSelection | None) -> frozenset[str]:
+    return (spec.mailboxes if spec else None) or frozenset()
 
 
 def _mailboxes(states: frozenset[str] | None) -> frozenset[str]:

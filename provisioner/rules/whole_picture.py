@@ -128,28 +128,37 @@ def _blast_radius(desired: Desired, observed: Observed, changes: Sequence[Change
     """
     rule = RULES["BLAST-RADIUS"]
     claimed = desired.exclusive | {name for name, kind in types.items() if kind.marks_ownership and desired.owner}
-    for kind, summary in (_shares(observed, changes, claimed) | _taken(desired, changes)).items():
+    for kind, summary in (_shares(observed, changes, claimed, types) | _taken(desired, changes)).items():
         address = Address(kind, "*")
         hint = f"make sure that this is meant, then --allow {rule.id}:{address.short}"
         yield Finding(rule.id, rule.severity, summary, hint, address, rule.blocks)
 
 
-def _shares(observed: Observed, changes: Sequence[Change], claimed: Collection[str]) -> dict[str, str]:
+def _shares(observed: Observed, changes: Sequence[Change], claimed: Collection[str], types: Types) -> dict[str, str]:
     """What is said about the types of which a large share would be deleted or updated.
 
     Undeclared objects count for the `claimed` types, of which the plan may change any: others would only dilute it.
+    An object that stands for others, as a selection of mailboxes does, counts with their number, and as their type.
     """
     found: dict[str, list[str]] = {}
-    seen = Counter(a.type for a, there in observed.resources.items() if isinstance(there, Present))
+    seen: Counter[str] = Counter()
+    for address, there in observed.resources.items():
+        if isinstance(there, Present):
+            kind = types[address.type]
+            seen[kind.governs or kind.name] += kind.touches(None, there.spec)
     seen.update(a.type for a in observed.undeclared if a.type in claimed)
     seen.update({name: count for name, count in observed.others.items() if name in claimed})
     for action in (Action.DELETE, Action.UPDATE):
-        touched = Counter(c.address.type for c in changes if c.action is action)
-        for kind, count in sorted(touched.items()):
-            total = max(seen[kind], count)
+        touched: Counter[str] = Counter()
+        for change in changes:
+            if change.action is action:
+                kind = types[change.address.type]
+                touched[kind.governs or kind.name] += kind.touches(change.before, change.after)
+        for name, count in sorted(touched.items()):
+            total = max(seen[name], count)
             if total >= _SMALL and count > total * _SHARE:
-                summary = f"{count:,} of {total:,} {kind} objects would be {action}d: {count * 100 // total} %"
-                found.setdefault(kind, []).append(summary)
+                summary = f"{count:,} of {total:,} {name} objects would be {action}d: {count * 100 // total} %"
+                found.setdefault(name, []).append(summary)
     return {kind: "; ".join(summaries) for kind, summaries in found.items()}
 
 

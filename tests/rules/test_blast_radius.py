@@ -24,6 +24,7 @@ from provisioner.model import (
 )
 from provisioner.resources import TYPES
 from provisioner.resources.inbound_connector import InboundConnector
+from provisioner.resources.mailbox_selection import MailboxSelection
 from provisioner.resources.send_as import SendAs
 from provisioner.resources.smtp_auth import SmtpAuth
 from provisioner.rules import check
@@ -121,6 +122,45 @@ def test_a_type_with_marks_is_claimed_by_a_plan_that_names_its_owner(owner: str,
     observed = Observed(seen, others={"inbound_connector": 10})
     changes = changed(Action.UPDATE, *map(connector, range(4)))
     assert len(blast(changes, observed, Desired("contoso", owner, declared))) == count
+
+
+def selected(**states: range) -> MailboxSelection:
+    entries = (f"m{i}@contoso.com {state}" for state, numbers in states.items() for i in numbers)
+    return MailboxSelection("printers", mailboxes=frozenset(entries))
+
+
+@pytest.mark.parametrize("state", ["enabled", "disabled"])
+@pytest.mark.parametrize(
+    ("selection", "changes", "listed", "summary"),
+    [
+        (12, 12, 0, "12 of 12 smtp_auth objects would be updated: 100 %"),
+        (12, 4, 0, "4 of 12 smtp_auth objects would be updated: 33 %"),
+        (12, 3, 0, ""),
+        (9, 9, 0, ""),
+        (12, 12, 28, ""),
+        (12, 12, 27, "12 of 39 smtp_auth objects would be updated: 30 %"),
+    ],
+)
+def test_a_selection_counts_with_its_mailboxes(
+    state: str, selection: int, changes: int, listed: int, summary: str
+) -> None:
+    """Among all mailboxes whose switch the plan sets: those of selections, and those that it lists."""
+    address = Address("mailbox_selection", "printers")
+    after = selected(**{state: range(selection)})
+    before = selected(**{"inherit": range(changes), state: range(changes, selection)})
+    observed = Observed(
+        {address: Present(before), **{switch(i): Present(SmtpAuth(switch(i).key)) for i in range(100, 100 + listed)}}
+    )
+    desired = Desired("contoso", "", {address: Resource(address, after)})
+    assert blast([Change(address, Action.UPDATE, before, after)], observed, desired) == ([summary] if summary else [])
+
+
+def test_mailboxes_that_are_listed_and_selected_count_together() -> None:
+    address = Address("mailbox_selection", "printers")
+    before, after = selected(inherit=range(10, 12)), selected(disabled=range(10, 12))
+    observed = Observed({**there(10).resources, address: Present(before)})
+    changes = [*changed(Action.UPDATE, *map(switch, range(2))), Change(address, Action.UPDATE, before, after)]
+    assert blast(changes, observed) == ["4 of 12 smtp_auth objects would be updated: 33 %"]
 
 
 GONE = "of this plan would be taken away: nothing declares it any more"
