@@ -95,10 +95,16 @@ class Run:
         return next(t for t in self.types if t.name == address.type)
 
     def idle(self, change: Change, observation: Observation) -> str:
-        """Why an object that is as the change leaves it is not in force; "" where it is, or is gone as it should be."""
+        """Why an object that is as the change leaves it is not in force; "" where it is, or is gone as it should be.
+
+        Of one that was switched off before, and that the plan does not switch on, it promises the fields alone.
+        """
+        kind = self.kind(change.address)
         if not isinstance(observation, Present):
             return ""
-        return self.kind(change.address).in_force(change.after, observation.spec)
+        if change.observed is not None and kind.leaves_off(change.observed, change.after):
+            return ""
+        return kind.in_force(change.after, observation.spec)
 
     def begin(self, changes: Iterable[Change]) -> None:
         """What the changes wait for of each other."""

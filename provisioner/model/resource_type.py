@@ -321,6 +321,9 @@ class ResourceType(Protocol[S]):
     def in_force(self, wanted: S, live: S, /) -> str:
         """Why the live object has no effect although the plan does not switch it off; "" where it is in force."""
 
+    def leaves_off(self, before: S, after: S, /) -> bool:
+        """Whether a change of an object that is switched off does not write its switch: it has no effect afterwards."""
+
     def read_back(self, spec: S, /) -> ReadBack | None:
         """How an administrator reads one object by hand and sees that it is in force; None where nothing tells."""
 

@@ -157,6 +157,10 @@ class BaseType:
         """It names no domain that mail is sent from."""
         return ()
 
+    def leaves_off(self, _before: Any, _after: Any, /) -> bool:
+        """It has no switch of its own that a plan may leave alone."""
+        return False
+
     def read_back(self, _spec: Any, /) -> ReadBack | None:
         """Nothing that an administrator can read by hand."""
         return None

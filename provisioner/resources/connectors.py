@@ -220,6 +220,9 @@ class ConnectorType(BaseType, Generic[C], abstract=True):
             return ""
         return "the connector is disabled in the tenant"
 
+    def leaves_off(self, before: C, after: C) -> bool:
+        return before.enabled is False and after.enabled is None
+
     def read_back(self, spec: C) -> ReadBack:
         """Get by name. The service stores domains as `smtp:contoso.com;1` and single addresses as they are written."""
         request = Cmdlet(f"Get-{self.noun}", {"Identity": spec.name})

@@ -381,6 +381,9 @@ class TransportRuleType(BaseType):
         """A rule that is off acts on nothing."""
         return "the rule is disabled in the tenant" if wanted.enabled is not False and live.enabled is False else ""
 
+    def leaves_off(self, before: TransportRule, after: TransportRule, /) -> bool:
+        return before.enabled is False and after.enabled is None
+
     def working(self, spec: TransportRule, /) -> TransportRule:
         return dataclasses.replace(spec, enabled=True)
 

@@ -411,6 +411,34 @@ def test_a_connector_that_the_service_creates_disabled_is_told_at_once() -> None
     assert "disabled state" in result["hq"][1]
 
 
+@pytest.mark.parametrize(
+    ("written", "planned", "status"),
+    [(None, False, "done"), (None, True, "unconfirmed"), (False, False, "done")],
+)
+def test_what_was_disabled_by_hand_and_the_plan_leaves_so_is_confirmed_by_its_fields(
+    written: bool | None, planned: bool, status: str
+) -> None:
+    """One that was in force when the change was planned, and is not after it, is not confirmed."""
+    tenant = Tenant()
+    carry_out(tenant, plan(tenant, desired(connector("hq"))))
+    tenant.connectors["hq"]["Enabled"] = planned
+    changes = plan(tenant, desired(dataclasses.replace(connector("hq", comment="NET-1432"), enabled=written)))
+    tenant.connectors["hq"]["Enabled"] = False
+    assert carry_out(tenant, changes)["hq"][0] == status
+    assert tenant.connectors["hq"]["Enabled"] is False
+
+
+def test_nothing_closes_because_of_a_connector_that_is_left_disabled() -> None:
+    """It is confirmed by its fields, and replaces no other path."""
+    tenant = Tenant({"a@x.com": False})
+    carry_out(tenant, plan(tenant, desired(connector("hq"))))
+    tenant.connectors["hq"]["Enabled"] = False
+    hq = dataclasses.replace(connector("hq", comment="NET-1432"), enabled=None)
+    results = carry_out(tenant, plan(tenant, desired(hq, SmtpAuth("a@x.com", "disabled"))))
+    assert (results["hq"][0], results["a@x.com"][0]) == ("done", "held_back")
+    assert "the connector is disabled in the tenant" in results["a@x.com"][1]
+
+
 def test_dkim_waits_for_dns_and_the_next_run_goes_on() -> None:
     tenant = Tenant()
     wanted = desired(Dkim("contoso.com", enabled=True, key_size=2048))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from provisioner.mailflow import effects as effects_of
 from provisioner.model import Effect
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
+from provisioner.resources.outbound_connector import OutboundConnector, OutboundConnectorType
 
 TYPE = InboundConnectorType()
 RELAY = InboundConnector(
@@ -111,6 +113,17 @@ def test_a_connector_is_in_force_unless_the_tenant_has_it_disabled_against_the_p
     assert TYPE.in_force(changed(RELAY, enabled=None), off) == "the connector is disabled in the tenant"
     assert TYPE.in_force(off, off) == ""
     assert TYPE.in_force(RELAY, RELAY) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"), [(False, None, True), (False, True, False), (True, None, False), (None, None, False)]
+)
+@pytest.mark.parametrize(("kind", "spec"), [(TYPE, RELAY), (OutboundConnectorType(), OutboundConnector("to-bank"))])
+def test_a_connector_that_is_off_stays_so_where_the_plan_does_not_write_it(
+    kind: Any, spec: Any, before: bool | None, after: bool | None, left: bool
+) -> None:
+    one, other = (dataclasses.replace(spec, enabled=enabled) for enabled in (before, after))
+    assert kind.leaves_off(one, other) is left
 
 
 EMPTY: frozenset[str] = frozenset()

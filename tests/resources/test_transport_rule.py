@@ -236,7 +236,11 @@ def test_what_a_rule_does_to_mail() -> None:
     )
     assert live(RouteMessageOutboundRequireTls=True).route_message_outbound_require_tls is True
     assert KIND.contribution(dataclasses.replace(there, enabled=False)) == KIND.contribution(live()) == ()
-    assert KIND.in_force(there, dataclasses.replace(there, enabled=False))
+    off, unwritten = (dataclasses.replace(there, enabled=enabled) for enabled in (False, None))
+    assert KIND.in_force(there, off)
+    assert KIND.leaves_off(off, unwritten)
+    assert not KIND.leaves_off(off, there)
+    assert not KIND.leaves_off(there, unwritten)
 
 
 def test_rules_that_must_come_before_each_other_are_named_as_the_plan_spells_them() -> None:
