@@ -21,6 +21,7 @@ from provisioner.model import (
     Present,
     Resource,
     ResourceType,
+    Unknown,
     field_names,
     key_of,
     project,
@@ -52,7 +53,10 @@ class Rollback:
 
 
 def undone(deeds: Iterable[Any], types: Types) -> list[Undone]:
-    """The objects that a run changed, or may have, each with its state before the first and after the last change."""
+    """The objects that a run changed, or may have, each with its state before the first and after the last change.
+
+    Of an object that only sets others, such as a selection of mailboxes, those that it set.
+    """
     by_name = {t.name: t for t in types}
     first: dict[Address, Any] = {}
     last: dict[Address, tuple[Any, bool]] = {}
@@ -61,8 +65,11 @@ def undone(deeds: Iterable[Any], types: Types) -> list[Undone]:
         kind = by_name.get(address.type)
         if kind is None or not (deed.done or deed.unseen):
             continue
-        first.setdefault(address, read_spec(kind, deed.before))
-        last[address] = (read_spec(kind, deed.after), deed.done)
+        before, after = read_spec(kind, deed.before), read_spec(kind, deed.after)
+        parts = kind.governed(before, after) if kind.governs else {address: (before, after)}
+        for part, (earlier, later) in parts.items():
+            first.setdefault(part, earlier)
+            last[part] = (later, deed.done)
     return [Undone(a, before, *last[a]) for a, before in first.items()]
 
 
@@ -86,7 +93,10 @@ def rollback(
         else:
             if key_of(item.before) != item.address.key:
                 left_out.append(f"{item.address}: it keeps its name; before the run it was {key_of(item.before)!r}")
-            resources[item.address] = Resource(item.address, _named(item.before, item.address.key))
+            spec, lost = kind.brought_back(item.before, item.after)
+            if lost:
+                left_out.append(f"{item.address}: {lost}")
+            resources[item.address] = Resource(item.address, _named(spec, item.address.key))
     return Rollback(Desired(tenant, owner, resources, absent=absent, declared_only=True), tuple(left_out))
 
 
@@ -104,8 +114,10 @@ def _is(spec: Any | None, there: Observation | None) -> bool:
 
 def _moved(item: Undone, there: Observation | None) -> str:
     """Why the object is not as the run left it; "" where it is."""
-    if not isinstance(there, Present | Absent):
-        return "it could not be read"
+    if isinstance(there, Unknown):
+        return f"it could not be read: {there.reason}"
+    if there is None:
+        return "it was not read"
     if _is(item.after, there):
         return ""
     if not item.seen:

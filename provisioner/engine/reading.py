@@ -130,10 +130,14 @@ async def survey(
 
 
 async def look(
-    addresses: Collection[Address], types: Types, ports: Ports, *, reads: int = 4
+    objects: Mapping[Address, Any], types: Types, ports: Ports, *, reads: int = 4
 ) -> Mapping[Address, Observation]:
-    """What the tenant says about single objects, whether a plan declares them or not."""
-    return (await consult(addresses, (), (), types, ports, reads=reads)).resources
+    """What the tenant says about single objects, whether a plan declares them or not.
+
+    Each is read for the state that it is compared with (None: not there), since some answers mean something only beside
+    it: a transport rule is seen to come before the rules that its state names.
+    """
+    return (await read_wanted(_by_type(objects), (), types, ports, reads)).resources
 
 
 async def consult(
@@ -146,10 +150,14 @@ async def consult(
     reads: int = 4,
 ) -> Observed:
     """What the tenant says without a plan: of single objects, of all objects of the listed types, and besides."""
+    return await read_wanted(_by_type(dict.fromkeys(objects)), listed, types, ports, reads, evidence)
+
+
+def _by_type(objects: Mapping[Address, Any]) -> Wanted:
     wanted: Wanted = {}
-    for address in objects:
-        wanted.setdefault(address.type, {})[address.key] = None
-    return await read_wanted(wanted, listed, types, ports, reads, evidence)
+    for address, spec in objects.items():
+        wanted.setdefault(address.type, {})[address.key] = spec
+    return wanted
 
 
 async def ask(requests: Sequence[Request], ports: Ports, *, reads: int = 4) -> Mapping[str, Answer | Unknown]:

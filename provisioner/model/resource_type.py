@@ -297,6 +297,14 @@ class ResourceType(Protocol[S]):
     def is_ours(self, before: S, after: S | None, remembered: str, /) -> bool:
         """Whether a change takes away only what earlier runs brought, so that its guards protect nobody."""
 
+    def governed(self, before: S | None, after: S | None, /) -> Mapping[Address, tuple[Any, Any]]:
+        """The objects of the type that it governs which a change of it set, each from and to: a rollback undoes them
+        instead of the object, which is only how a plan says them."""
+
+    def brought_back(self, before: S, after: S | None, /) -> tuple[S, str]:
+        """What a rollback declares for an object that a run changed or deleted, and what of `before` that does not
+        bring back, as a sentence; "" for nothing."""
+
     def settled(self, goal: S, live: S, /) -> bool:
         """Whether a live object needs no change to be the goal."""
 

@@ -218,7 +218,7 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     ours = {a: s for a, s in ours.items() if not _is_default(types[a.type], s)}
     if not ours:
         return ()
-    seen = await engine.look(list(ours), TYPES, tenant.ports, reads=context.profile.reads_at_once)
+    seen = await engine.look(ours, TYPES, tenant.ports, reads=context.profile.reads_at_once)
     return tuple(
         a for a, s in sorted(ours.items()) if isinstance(o := seen.get(a), Present) and project(o.spec, s) == s
     )

@@ -77,7 +77,7 @@ async def _unlisted(found: ChangeSet, observed: Observed, tenant: Tenant) -> Map
     A listing passes over mailboxes without a value of their own: an earlier run may have reset them.
     """
     shown = observed.resources.keys() | observed.undeclared.keys()
-    missed = {c.address for c in found.pending if c.after is not None} - shown
+    missed = {c.address: c.after for c in found.pending if c.after is not None and c.address not in shown}
     return await engine.look(missed, TYPES, tenant.ports) if missed else {}
 
 

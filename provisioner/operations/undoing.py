@@ -46,7 +46,7 @@ async def rollback(
             raise ChangeSetStale(f"run {facts.run} was on {facts.tenant}, not on {identity.initial_domain}")
         done = reversal.undone(journal.deeds(path, facts.run), TYPES)
         reads = context.profile.reads_at_once
-        seen = await engine.look([u.address for u in done], TYPES, opened.ports, reads=reads)
+        seen = await engine.look({u.address: u.after for u in done}, TYPES, opened.ports, reads=reads)
         back = reversal.rollback(done, seen, TYPES, facts.tenant, facts.owner)
         desired = dataclasses.replace(back.desired, undoes=facts.run)
         found, _ = await preview(context, desired, selection, opened)

@@ -128,6 +128,14 @@ class BaseType:
         """Guards protect every object, those of earlier runs too."""
         return False
 
+    def governed(self, _before: Any, _after: Any, /) -> Mapping[Address, tuple[Any, Any]]:
+        """It governs no other type."""
+        return {}
+
+    def brought_back(self, before: Any, _after: Any, /) -> tuple[Any, str]:
+        """Its fields are all of its state."""
+        return before, ""
+
     def settled(self, goal: Any, live: Any, /) -> bool:
         """Whatever differs is changed."""
         return bool(goal == live)

@@ -42,6 +42,7 @@ from provisioner.resources.canonical import DomainText, EmailText, guid, refusal
 from provisioner.resources.connectors import listed
 from provisioner.resources.rows import batches, cas_mailbox, recipient
 from provisioner.resources.rows.transport_config import SWITCH, WORDS
+from provisioner.resources.smtp_auth import SmtpAuth
 
 _VALUES = {text: value for value, text in WORDS.items()}
 _TYPES = {
@@ -197,6 +198,17 @@ class MailboxSelectionType(BaseType):
         """The mailboxes whose switch differs."""
         return len(_switches(after) - _switches(before))
 
+    def governed(
+        self, before: MailboxSelection | None, after: MailboxSelection | None, /
+    ) -> Mapping[Address, tuple[SmtpAuth, SmtpAuth]]:
+        """The switch of each mailbox that was set, also of one that is not selected any more."""
+        earlier, later = (_by_mailbox(_switches(spec)) for spec in (before, after))
+        return {
+            Address(self.governs, mailbox): (SmtpAuth(mailbox, earlier[mailbox]), SmtpAuth(mailbox, state))
+            for mailbox, state in later.items()
+            if earlier.get(mailbox, state) != state
+        }
+
     def written_form(self, _spec: MailboxSelection) -> tuple[tuple[str, ...], Any] | None:
         """A tenant has mailboxes, and no selections."""
         return None
@@ -207,8 +219,7 @@ class MailboxSelectionType(BaseType):
 
     def contribution(self, spec: MailboxSelection) -> Contributions:
         """The switch of each selected mailbox."""
-        pairs = (entry.rpartition(" ") for entry in sorted(spec.mailboxes or ()))
-        return tuple(SignIn(mailbox, state) for mailbox, _, state in pairs)
+        return tuple(SignIn(mailbox, state) for mailbox, state in _by_mailbox(spec.mailboxes).items())
 
     def guards(self, before: MailboxSelection | None, after: MailboxSelection | None) -> Iterable[Guard]:
         """Anyone who may change an attribute or a group decides who is selected."""
@@ -249,8 +260,13 @@ def _switches(spec: MailboxSelection | None) -> frozenset[str]:
     return (spec.mailboxes if spec else None) or frozenset()
 
 
+def _by_mailbox(states: frozenset[str] | None) -> dict[str, str]:
+    """The switches by their mailboxes."""
+    return {mailbox: state for mailbox, _, state in (entry.rpartition(" ") for entry in sorted(states or ()))}
+
+
 def _mailboxes(states: frozenset[str] | None) -> frozenset[str]:
-    return frozenset(entry.rpartition(" ")[0] for entry in states or ())
+    return frozenset(_by_mailbox(states))
 
 
 # --- who is selected -------------------------------------------------------------------------------------------------

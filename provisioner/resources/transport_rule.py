@@ -387,6 +387,15 @@ class TransportRuleType(BaseType):
     def working(self, spec: TransportRule, /) -> TransportRule:
         return dataclasses.replace(spec, enabled=True)
 
+    def brought_back(self, before: TransportRule, after: TransportRule | None, /) -> tuple[TransportRule, str]:
+        """Its fields, and not its place: only the rules that it was moved in front of are known, not where it was."""
+        passed = _before(after) - _before(before) if after else frozenset()
+        fields_only = dataclasses.replace(before, before=None, place=None, after=None, declared=None)
+        if not passed:
+            return fields_only, ""
+        words = f"it keeps its place before {listed(passed)}, where the run moved it: its earlier place is not known"
+        return fields_only, f"{words}; Get-TransportRule shows the order, Set-TransportRule -Priority changes it"
+
     def read_back(self, spec: TransportRule, /) -> ReadBack:
         request = Cmdlet("Get-TransportRule", {"Identity": spec.name})
         return ReadBack(request, {"State": "Enabled", **fields.sent(spec, {*_CONDITIONS, *_ACTIONS})})

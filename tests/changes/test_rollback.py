@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from provisioner.resources import TYPES
 from provisioner.resources.dkim import Dkim
 from provisioner.resources.inbound_connector import InboundConnector
 from provisioner.resources.smtp_auth import SmtpAuth
+from provisioner.resources.transport_rule import TransportRule
 
 ERP = Address("smtp_auth", "erp@contoso.com")
 HQ = Address("inbound_connector", "hq")
 SIGNING = Address("dkim", "contoso.com")
+MARK = Address("transport_rule", "mark")
 OFF, ON = SmtpAuth("erp@contoso.com", "disabled"), SmtpAuth("erp@contoso.com", "enabled")
 CONNECTOR = InboundConnector("hq", type="on_premises", comment="")
 
@@ -45,6 +48,19 @@ def test_an_object_counts_from_its_first_state_to_its_last() -> None:
         Deed('a_type_of_tomorrow["x"]', None, {}),
     ]
     assert undone(deeds, TYPES) == [Undone(ERP, OFF, ON), Undone(SIGNING, None, Dkim("contoso.com"), seen=False)]
+
+
+def test_of_a_selection_the_switches_that_were_set_are_undone_one_by_one() -> None:
+    def selection(*mailboxes: str) -> dict[str, Any]:
+        return {"name": "s", "smtp_auth": "enabled", "domain": "contoso.com", "mailboxes": list(mailboxes)}
+
+    before = selection("erp@contoso.com disabled", "fax@contoso.com inherit", "room@contoso.com enabled")
+    after = selection("erp@contoso.com enabled", "fax@contoso.com enabled", "room@contoso.com enabled")
+    fax = Address("smtp_auth", "fax@contoso.com")
+    switches = [(ERP, OFF, ON), (fax, SmtpAuth(fax.key, "inherit"), SmtpAuth(fax.key, "enabled"))]
+    for done in (True, False):
+        deed = Deed('mailbox_selection["s"]', before, after, done=done, unseen=not done)
+        assert undone([deed], TYPES) == [Undone(*switch, seen=done) for switch in switches]
 
 
 def brought_back(item: Undone, there: Observation | None) -> tuple[Any, bool, tuple[str, ...]]:
@@ -95,14 +111,30 @@ def test_only_fields_that_the_run_wrote_count_as_changed_since() -> None:
     assert brought_back(Undone(HQ, None, CONNECTOR), Present(more)) == (None, True, ())
 
 
+def test_the_place_that_a_rule_had_before_it_was_moved_is_told_and_its_fields_come_back() -> None:
+    after = TransportRule(
+        "mark", comment="b", before=frozenset({"First", "Last", "Made"}), declared=frozenset({"Made"})
+    )
+    before = dataclasses.replace(after, comment="a", before=frozenset({"Last", "Made"}), place="First")
+    spec, _, left_out = brought_back(Undone(MARK, before, after), Present(after))
+    assert spec == TransportRule("mark", comment="a")
+    assert (spec.place, spec.declared) == (None, None)
+    assert left_out == (
+        f"{MARK}: it keeps its place before First, where the run moved it: its earlier place is not known; "
+        "Get-TransportRule shows the order, Set-TransportRule -Priority changes it",
+    )
+    resting = dataclasses.replace(before, before=after.before)
+    assert brought_back(Undone(MARK, resting, after), Present(after))[2] == ()
+
+
 @pytest.mark.parametrize(
     ("item", "there", "words"),
     [
         (Undone(ERP, OFF, ON), Present(OFF), "it was changed since the run"),
         (Undone(HQ, CONNECTOR, None), Present(CONNECTOR), "it was created again since the run"),
         (Undone(HQ, None, CONNECTOR), Absent(), "somebody has deleted it since the run"),
-        (Undone(ERP, OFF, ON), Unknown("throttled"), "it could not be read"),
-        (Undone(ERP, OFF, ON), None, "it could not be read"),
+        (Undone(ERP, OFF, ON), Unknown("throttled"), "it could not be read: throttled"),
+        (Undone(ERP, OFF, ON), None, "it was not read"),
         (
             Undone(SIGNING, None, Dkim("contoso.com", enabled=True)),
             Present(Dkim("contoso.com", enabled=True)),

@@ -218,6 +218,38 @@ def test_rollback_leaves_alone_what_somebody_changed_since(shop: Shop) -> None:
     assert json.loads((shop.folder / "back.json").read_text())["resource_changes"] == []
 
 
+SELECTION = """owner: team/prod
+mailbox_selections: { all: { domain: contoso.com, smtp_auth: disabled } }
+transport_rules:
+  Stop: { sender_domains: [fabrikam.com], stop_rule_processing: true }
+  Z-mark: { sender_domains: [fabrikam.com], set_header_name: X-Device, set_header_value: "1", before: [Stop] }
+"""
+
+
+@pytest.mark.part(0.5)
+def test_what_is_read_only_beside_its_plan_is_undone_and_told_as_left(shop: Shop) -> None:
+    def switches() -> dict[str, bool | None]:
+        rows = shop.tenant.rows("CASMailbox")
+        return {r["PrimarySmtpAddress"]: r["SmtpClientAuthenticationDisabled"] for r in rows}
+
+    other = shop.write("smtp_auth: { mailboxes: { fax@contoso.com: enabled } }\n", "other.yaml")
+    assert shop.on_tenant("apply", other, "--auto-approve").returncode == 0
+    before = switches()
+    assert shop.on_tenant("apply", shop.write(SELECTION), "--auto-approve").returncode == 0
+    assert set(switches().values()) == {True}
+    left = shop.on_tenant("plan", shop.write("owner: team/prod\n", "none.yaml")).stdout
+    assert '  mailbox_selection["all"]\n' in left
+    assert '  transport_rule["Z-mark"]\n' in left
+    back = shop.on_tenant("rollback", "last", "-o", "back.json")
+    assert back.returncode == 0, back.stderr
+    assert "Not undone" not in back.stderr
+    undone = shop.on_tenant("apply", *shop.reviewed("back.json"), "--auto-approve")
+    assert undone.returncode == 0, undone.stderr
+    assert switches() == before
+    assert shop.tenant.rows("TransportRule") == []
+    assert shop.on_tenant("plan", other, "--detailed-exitcode").returncode == 0
+
+
 def test_a_run_or_a_journal_that_is_not_there_is_an_error(shop: Shop) -> None:
     assert shop.run("history", "list").returncode == 3
     shop.on_tenant("apply", shop.write(ERP % "enabled"), "--auto-approve")
