@@ -22,6 +22,7 @@ from provisioner.model import (
     Basis,
     ChangeSet,
     Desired,
+    Drift,
     Finding,
     Observed,
     Present,
@@ -31,6 +32,7 @@ from provisioner.model import (
     project,
 )
 from provisioner.model.clouds import cloud_of_mail
+from provisioner.model.names import caseless
 from provisioner.model.picture import SignIn
 from provisioner.operations.checkout import commit_of
 from provisioner.operations.connection import Tenant, signed_in
@@ -114,9 +116,24 @@ async def preview(
         found,
         findings=(*found.findings, *crowded),
         expires=context.moment(selection.expires_s),
-        drift=tuple(journal.drift_of(found.changes, brought)),
+        drift=tuple(d for d in journal.drift_of(found.changes, brought) if not _set_one_by_one(d, brought)),
     )
     return found, observed
+
+
+def _set_one_by_one(drift: Drift, brought: Mapping[str, journal.Deed]) -> bool:
+    """Whether later runs of ours set all that differs, under the addresses of what it governs: a rollback does."""
+    kind = next(t for t in TYPES if t.name == drift.address.type)
+    if not kind.governs:
+        return False
+    ours, live = _understood(kind, drift.before), _understood(kind, drift.after)
+    parts = kind.governed(ours, live)
+    since = brought[str(drift.address)].time
+    deeds = [(brought.get(str(address)), there) for address, (_, there) in parts.items()]
+    return 0 < len(parts) == kind.touches(ours, live) and all(
+        deed is not None and deed.time > since and deed.after == changeset.fields_document(there)
+        for deed, there in deeds
+    )
 
 
 def remembered(context: Context, tenant_id: str) -> Mapping[Address, str]:
@@ -212,8 +229,9 @@ async def _left(desired: Desired, found: ChangeSet, tenant: Tenant, context: Con
     """What the journal proves that an earlier plan brought to its state, if no plan declares it and it is still so."""
     types = {t.name: t for t in TYPES}
     deeds = {Address.parse(a): d for a, d in journal.brought(kept(context, found.tenant_id)).items()}
-    spoken_for = {*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found)}
-    brought = {a: d.after for a, d in deeds.items() if a.type in types and a not in spoken_for}
+    named = (*desired.resources, *desired.absent, *(c.address for c in found.changes), *_former(found))
+    spoken_for = {(a.type, caseless(a.key)) for a in named}  # Exchange tells names apart without case
+    brought = {a: d.after for a, d in deeds.items() if a.type in types and (a.type, caseless(a.key)) not in spoken_for}
     ours = {a: s for a, fields in brought.items() if (s := _understood(types[a.type], fields)) is not None}
     ours = {a: s for a, s in ours.items() if not _is_default(types[a.type], s)}
     if not ours:

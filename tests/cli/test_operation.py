@@ -237,9 +237,11 @@ def test_what_is_read_only_beside_its_plan_is_undone_and_told_as_left(shop: Shop
     before = switches()
     assert shop.on_tenant("apply", shop.write(SELECTION), "--auto-approve").returncode == 0
     assert set(switches().values()) == {True}
-    left = shop.on_tenant("plan", shop.write("owner: team/prod\n", "none.yaml")).stdout
+    stop = shop.write("owner: team/prod\ntransport_rules: { STOP: { stop_rule_processing: true } }\n", "stop.yaml")
+    left = shop.on_tenant("plan", stop).stdout
     assert '  mailbox_selection["all"]\n' in left
     assert '  transport_rule["Z-mark"]\n' in left
+    assert 'transport_rule["Stop"]' not in left, "names are told apart without case"
     back = shop.on_tenant("rollback", "last", "-o", "back.json")
     assert back.returncode == 0, back.stderr
     assert "Not undone" not in back.stderr
@@ -248,6 +250,9 @@ def test_what_is_read_only_beside_its_plan_is_undone_and_told_as_left(shop: Shop
     assert switches() == before
     assert shop.tenant.rows("TransportRule") == []
     assert shop.on_tenant("plan", other, "--detailed-exitcode").returncode == 0
+    assert "Changed by others" not in shop.on_tenant("plan", "plan.yaml").stdout
+    shop.tenant.cmdlet("Set-CASMailbox", Identity="erp@contoso.com", SmtpClientAuthenticationDisabled=False)
+    assert '  mailbox_selection["all"] (mailboxes)\n' in shop.on_tenant("plan", "plan.yaml").stdout
 
 
 def test_a_run_or_a_journal_that_is_not_there_is_an_error(shop: Shop) -> None:
