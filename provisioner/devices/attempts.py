@@ -37,6 +37,7 @@ def signing_in(device: Device, authentication: str) -> Attempt:
         application=signs_in_as_application(device, authentication),
         client_id=device.client_id if authentication == "oauth" else "",
         recipients=device.recipients_per_message,
+        legacy_tls=device.legacy_tls,
     )
 
 

@@ -63,6 +63,13 @@ NAMES = {
 
 _ONLY_465 = "Exchange offers no TLS without STARTTLS (port 465), and the device can do nothing else"
 
+LEGACY_TLS_WEAK = (
+    "TLS 1.0 and 1.1 do not protect the password and the mail, and Microsoft may end the host for legacy TLS"
+)
+
+TRANSPORT = Address("transport_config", "settings")
+"""Where the plan allows TLS 1.0 and 1.1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -71,7 +78,8 @@ class Facts:
     `sources` are the fixed addresses that its mail comes from, `shared` says that others send from them too, `ports`
     what its network lets out. `reject_direct_send` is the organization's setting, None where the plan does not say.
     `offers_hve` is false in a cloud without High Volume Email, as far as the plan's initial domain tells the cloud;
-    `pays_hve` says that the plan names a billing policy for the device's account of it.
+    `pays_hve` says that the plan names a billing policy for the device's account of it. `offers_legacy_tls` is
+    false in a cloud without a host for TLS 1.0 and 1.1, likewise; `allows_legacy_tls` says that the plan enables it.
     """
 
     sources: frozenset[str] = frozenset()
@@ -80,6 +88,8 @@ class Facts:
     reject_direct_send: bool | None = None
     offers_hve: bool = True
     pays_hve: bool = False
+    offers_legacy_tls: bool = True
+    allows_legacy_tls: bool = False
 
 
 def facts_of(device: Device, desired: Desired) -> Facts:
@@ -87,13 +97,17 @@ def facts_of(device: Device, desired: Desired) -> Facts:
     site = desired.sites.get(device.site or "")
     organization = desired.resources.get(Address("organization", "settings"))
     account = desired.resources.get(Address("hve_account", device.account))
+    transport = desired.resources.get(TRANSPORT)
+    cloud = cloud_of_mail("worldwide", desired.tenant)
     return Facts(
         site.fixed if site else device.sender_ip_addresses,
         site.shared if site else False,
         device.ports & (site.ports | {IMPLICIT_TLS}) if site else device.ports,
         rejects_direct_send(of_declared([organization])) if organization else None,
-        bool(cloud_of_mail("worldwide", desired.tenant).hve),
+        bool(cloud.hve),
         bool(account and account.spec.billing_policy),
+        bool(cloud.legacy_smtp),
+        bool(transport and submission.takes_legacy_tls(of_declared([transport]))),
     )
 
 
@@ -204,11 +218,8 @@ def _authentication(device: Device) -> str:
 
 def _client_submission(device: Device, facts: Facts) -> _Assessment:
     found = _Assessment()
-    if device.tls not in {"none", "1.2", "1.3"}:
-        found.obstacles.append(
-            f"it requires TLS 1.2 or later, and the device supports TLS {device.tls} (an administrator can allow that "
-            "on the host for legacy TLS, where the cloud has one, with AllowLegacyTLSClients)"
-        )
+    if device.legacy_tls and facts.offers_legacy_tls:
+        _legacy_tls(device, facts, found)
     elif not device.modern_tls:
         found.obstacles.append(_no_modern_tls(device))
     if facts.ports == {IMPLICIT_TLS}:
@@ -228,6 +239,18 @@ def _client_submission(device: Device, facts: Facts) -> _Assessment:
     if device.recipients == "anyone":
         found.reasons.append("authenticated mail may reach external recipients")
     return found
+
+
+def _legacy_tls(device: Device, facts: Facts, found: _Assessment) -> None:
+    """Learn, "Opt in to the Exchange Online endpoint for legacy TLS clients using SMTP AUTH"."""
+    if facts.allows_legacy_tls:
+        found.doubts.append(LEGACY_TLS_WEAK)
+        found.reasons.append("the plan allows TLS 1.0 and 1.1 at the host for legacy TLS (allow_legacy_tls_clients)")
+    else:
+        allow = (
+            "transport_config: { allow_legacy_tls_clients: enabled } would allow it, where the cloud has a host for it"
+        )
+        found.obstacles.append(f"{_no_modern_tls(device)} ({allow})")
 
 
 def _no_modern_tls(device: Device) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.devices.attempts import signs_in_as_application
-from provisioner.devices.choice import choose, facts_of
+from provisioner.devices.choice import TRANSPORT, choose, facts_of
 from provisioner.diagnostics import Diagnostic, Location, Severity
 from provisioner.mailflow import Attempt, decide
 from provisioner.mailflow.picture import of_declared
@@ -164,6 +164,8 @@ class _Expansion:
             self._domain(domain, device)
         if choice.method == CLIENT_SUBMISSION:
             self._switch(device)
+            if device.legacy_tls:
+                self._add(TRANSPORT, self.resources[TRANSPORT].spec, device)
             application = signs_in_as_application(device, choice.authentication) is True
             self._user(device, application=application)
             if application and device.client_id:

@@ -25,7 +25,7 @@ _NO_PASSWORDS = frozenset({
 _BY_ADDRESS = frozenset({"relay-denied", "attribution-failed", "partner-connector-restricted"})
 _IN_THE_PLAN = _BY_ADDRESS | {
     "smtp-auth-off-tenant", "smtp-auth-off-mailbox", "smtp-auth-off", "login-refused", "send-as-denied",
-    "direct-send-rejected", "unregistered-domain",
+    "direct-send-rejected", "unregistered-domain", "tls-too-old",
 }  # fmt: skip
 _PRECONDITIONS = frozenset({"domain", "mailbox"})
 

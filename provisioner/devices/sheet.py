@@ -48,6 +48,8 @@ Document = dict[str, Any]
 NO_COPY = "no copy appears in Sent Items: the device has to keep what it must prove"
 """Learn, "How to set up a multifunction device or application to send email", the comparison of the methods."""
 
+_LEGACY_HOST = "the host for TLS 1.0 and 1.1, which other hosts refuse (421 4.7.66)"
+
 _TO_ONE_DOMAIN = 200  # envelope recipients of one domain in a message from outside (452 4.5.3)
 
 
@@ -132,11 +134,14 @@ def _settings(
 ) -> Iterator[tuple[str, str, str]]:
     host = mx.get(way.domain, "") if way.host is None else way.host
     note = "the name, not an IP address"
+    if way.legacy_tls:
+        note += f"; {_LEGACY_HOST}"
     if not host:
         unknown = f"the host of {way.domain} at Microsoft, which DNS did not tell: the tenant does (--profile)"
-        note = unknown if way.host is None else f"{NAMES[way.method]} is not offered in the cloud of this tenant"
+        note = unknown if way.host is None else way.not_offered
     yield "Server", host, note
-    also = "; 25 works too" if choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in device.ports else ""
+    either = choice.method == CLIENT_SUBMISSION and way.port == 587 and 25 in device.ports
+    also = "; 25 works too" if either and not way.legacy_tls else ""  # no page says so of the host for legacy TLS
     yield "Port", str(way.port), f"465 is not offered{also}" if way.user else ""
     yield "Encryption", *_encryption(device, choice)
     if way.user:
@@ -208,7 +213,8 @@ def _user(mailbox: str, sign_in: str | None) -> tuple[str, str]:
 
 def _encryption(device: Device, choice: Choice) -> tuple[str, str]:
     if choice.method in SIGNING_IN:
-        return "STARTTLS, TLS 1.2 or later", "also called explicit TLS; not SSL"
+        version = device.tls if device.legacy_tls else "1.2 or later"
+        return f"STARTTLS, TLS {version}", "also called explicit TLS; not SSL"
     if device.tls == "none":
         return "none", "the device does not support TLS: its mail is readable on the way"
     if not device.modern_tls:
@@ -280,7 +286,9 @@ def _checks(way: Way, mx: Mapping[str, str]) -> Iterator[str]:
     target = way.host or mx.get(way.domain) or f"the host of {way.domain} at Microsoft"
     yield f"port {way.port} to {target} is open from where the device stands"
     if way.starttls:
-        yield "the device's clock is right, and TLS 1.2 is switched on"
+        yield f"the device's clock is right, and TLS {way.tls if way.legacy_tls else '1.2'} is switched on"
+    if way.legacy_tls:
+        yield "AllowLegacyTLSClients of the tenant is $true (Get-TransportConfig)"
     if way.source_addresses and not way.user:
         addresses = ", ".join(a.removesuffix("/32") for a in way.source_addresses)
         yield f"the address that it comes from on the internet is one of {addresses}"

@@ -9,7 +9,15 @@ from provisioner.devices.choice import NAMES, choose, facts_of
 from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.model import Desired
 from provisioner.model.clouds import Cloud
-from provisioner.model.devices import CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL, NOT_SMTP_HERE, SIGNING_IN, Choice, Device
+from provisioner.model.devices import (
+    CLIENT_SUBMISSION,
+    HIGH_VOLUME_EMAIL,
+    LEGACY_TLS,
+    NOT_SMTP_HERE,
+    SIGNING_IN,
+    Choice,
+    Device,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,17 @@ class Way:
     sender: str
     source_addresses: tuple[str, ...]
     tls: str = "1.3"
+
+    @property
+    def legacy_tls(self) -> bool:
+        """Whether it signs in over TLS 1.0 or 1.1, at the host for these."""
+        return bool(self.user) and self.tls in LEGACY_TLS
+
+    @property
+    def not_offered(self) -> str:
+        """What is said where the tenant's cloud has no host for it."""
+        over = f" over TLS {self.tls}" if self.legacy_tls else ""
+        return f"{NAMES[self.method]}{over} is not offered in the cloud of this tenant"
 
     @property
     def domain(self) -> str:
@@ -68,7 +87,8 @@ def way(device_name: str, desired: Desired, cloud: Cloud) -> Way:
 
 def way_of(device: Device, choice: Choice, ports: frozenset[int], sources: frozenset[str], cloud: Cloud) -> Way:
     """The way of a device whose method is settled."""
-    hosts = {CLIENT_SUBMISSION: cloud.smtp, HIGH_VOLUME_EMAIL: cloud.hve}
+    submission = cloud.legacy_smtp if device.legacy_tls else cloud.smtp
+    hosts = {CLIENT_SUBMISSION: submission, HIGH_VOLUME_EMAIL: cloud.hve}
     users = {CLIENT_SUBMISSION: device.mailbox, HIGH_VOLUME_EMAIL: device.account}
     signs_in = choice.method in SIGNING_IN
     return Way(

@@ -18,7 +18,8 @@ class Attempt:
     signs in, "" for a message that is handed to the MX endpoint. `application`: the token is of an application and not
     of a person; None is not known, nor is `client_id` where it is "". `hve`: the account signs in to the endpoint of
     High Volume Email. `recipients` are those of this message, `sent_before` those of the mailbox in the 24 hours before
-    it. `recipient_domain` is that of a recipient of the tenant, "" where it is not known.
+    it. `recipient_domain` is that of a recipient of the tenant, "" where it is not known. `legacy_tls`: who signs in
+    supports nothing newer than TLS 1.1.
     """
 
     sender: str
@@ -34,6 +35,7 @@ class Attempt:
     recipients: int = 1
     sent_before: int = 0
     recipient_domain: str = ""
+    legacy_tls: bool = False
 
     @property
     def domain(self) -> str:

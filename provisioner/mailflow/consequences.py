@@ -27,6 +27,7 @@ from provisioner.model.picture import (
     Contribution,
     Exemption,
     HighVolume,
+    LegacyTls,
     MailboxRight,
     MailRule,
     OutboundLimit,
@@ -171,6 +172,7 @@ def _admissions(contributions: frozenset[Contribution]) -> Sequence[_Admission]:
         *(_Admission("spared", one.spared, Group(networks=one.spared), "sources")
           for one in _of(AddressFilter, contributions)),
         *_of_privileges(contributions),
+        *(_Admission("legacy TLS", ANY if one.taken else NONE, EVERYONE) for one in _of(LegacyTls, contributions)),
         *_of_routes(contributions),
         *_of_accounts(contributions),
         *_of_domains_of_the_tenant(contributions),

@@ -17,6 +17,7 @@ from provisioner.model.picture import (
     Exemption,
     FromAlias,
     HighVolume,
+    LegacyTls,
     MailboxRight,
     MailRule,
     OutboundLimit,
@@ -88,6 +89,7 @@ def _of_preconditions(
     contribution: Acceptance
     | Account
     | Rejection
+    | LegacyTls
     | FromAlias
     | SendRight
     | Registration
@@ -102,6 +104,8 @@ def _of_preconditions(
             return "mailbox"
         case Rejection():
             return "rejects direct send" if contribution.rejects else "accepts direct send"
+        case LegacyTls():
+            return f"{'takes' if contribution.taken else 'refuses'} client submission over TLS 1.0 and 1.1"
         case FromAlias():
             return "keeps aliases in From" if contribution.kept else "may rewrite aliases in From"
         case SendRight():

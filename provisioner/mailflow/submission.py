@@ -29,6 +29,7 @@ from provisioner.model.picture import (
     ORGANIZATION,
     Acceptance,
     Account,
+    LegacyTls,
     PasswordPolicy,
     Picture,
     SendRight,
@@ -55,6 +56,7 @@ DEFAULT_RECIPIENTS, MOST_RECIPIENTS = 500, 1_000
 mailbox is not read."""
 
 _REFUSED = "535 5.7.139"
+_ALLOW_LEGACY_TLS = "write transport_config: { allow_legacy_tls_clients: enabled }"
 _USER_MAILBOX = "usermailbox"
 _ACCESS_UNREAD = f"the Conditional Access policies (Graph permission {access_policy.PERMISSION})"
 _OF_POLICY = ("Get-User", "Get-AuthenticationPolicy", "Get-OrganizationConfig")
@@ -119,20 +121,39 @@ def sign_in(
     *,
     application: bool | None = None,
     hve: bool = False,
+    legacy_tls: bool = False,
 ) -> Decision:
     """Whether a mailbox can sign in, whatever it sends, as far as the tenant was read, once `changes` are made.
 
     `hve`: it is an account of High Volume Email.
     """
     picture = after(of_observed(observed, TYPES, () if hve else (mailbox,)), changes)
-    attempt = Attempt("", False, authentication=authentication, mailbox=mailbox, application=application, hve=hve)
+    attempt = Attempt(
+        "",
+        False,
+        authentication=authentication,
+        mailbox=mailbox,
+        application=application,
+        hve=hve,
+        legacy_tls=legacy_tls,
+    )
     return submitted(picture, attempt, observed.evidence)
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
 
 
+def takes_legacy_tls(picture: Picture) -> bool | None:
+    """Whether the host for legacy TLS takes TLS 1.0 and 1.1; None for not known."""
+    return next((legacy.taken for _, legacy in picture.every(LegacyTls)), None)
+
+
 def _sign_in(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Refusal]:
+    """What TLS rules out comes first: the client is refused before anybody looks at its account."""
+    if attempt.legacy_tls and takes_legacy_tls(picture) is False:
+        what = "client submission over TLS 1.0 and 1.1 is refused, also at the host for legacy TLS"
+        by = tuple(a for a, _ in picture.every(LegacyTls))
+        yield Refusal("legacy_tls", "421 4.7.66", what, by, _ALLOW_LEGACY_TLS)
     if not attempt.hve:
         yield from _switched_off(switches)
     if attempt.authentication == "basic":
@@ -191,6 +212,8 @@ def _role(*cmdlets: str) -> str:
 def _unknown(picture: Picture, attempt: Attempt, switches: Switches) -> Iterator[Doubt]:
     if Account in picture.unread and not any(c.mailbox == attempt.mailbox for _, c in picture.every(Account)):
         yield Doubt("the account and its licence", ("account_disabled", "unlicensed"), _GRANT_USERS)
+    if attempt.legacy_tls and takes_legacy_tls(picture) is None:
+        yield Doubt("AllowLegacyTLSClients", ("legacy_tls",), _role("Get-TransportConfig"))
     if switches.mailbox is None and not attempt.hve:
         inherited = ["organization"] if switches.organization == "disabled" else []
         yield Doubt("the mailbox's switch", ("mailbox", "no_mailbox", *inherited), _role("Get-CASMailbox"))

@@ -22,6 +22,8 @@ SIGNING_IN = (CLIENT_SUBMISSION, HIGH_VOLUME_EMAIL)
 """The methods that authenticate with a user name."""
 
 ALL_PORTS = frozenset({25, 587})
+LEGACY_TLS = frozenset({"1.0", "1.1"})
+"""The versions that Exchange Online takes for client submission at one host of their own alone."""
 IMPLICIT_TLS = 465
 """The port of TLS without STARTTLS (RFC 8314), which Exchange Online does not offer."""
 
@@ -152,6 +154,11 @@ class Device:
     def modern_tls(self) -> bool:
         """TLS 1.2 or later, which is what the service takes."""
         return self.tls in {"1.2", "1.3"}
+
+    @property
+    def legacy_tls(self) -> bool:
+        """TLS 1.0 or 1.1 at most, which the service takes at one host, where the organization allows it."""
+        return self.tls in LEGACY_TLS
 
 
 @dataclass(frozen=True, slots=True)

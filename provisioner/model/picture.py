@@ -151,6 +151,17 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class LegacyTls:
+    """The organization's AllowLegacyTLSClients (Set-TransportConfig).
+
+    `taken`: the host for legacy TLS takes client submission over TLS 1.0 and 1.1. The setting's null refuses it there
+    as $false does (MicrosoftDocs/OfficeDocs-Exchange issue 2943).
+    """
+
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FromAlias:
     """The organization's SendFromAliasEnabled (Set-OrganizationConfig).
 
@@ -432,6 +443,7 @@ Contribution = (
     | Restriction
     | Privilege
     | Rejection
+    | LegacyTls
     | FromAlias
     | AddressFilter
     | MailRule

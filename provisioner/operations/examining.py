@@ -318,6 +318,12 @@ def _application(desired: Desired, mailbox: str, authentication: str) -> bool | 
     return found.pop() if len(found) == 1 else None
 
 
+def _legacy_tls(desired: Desired, mailbox: str) -> bool:
+    """Whether a device signs in to a mailbox over TLS 1.0 or 1.1."""
+    signing_in = (desired.devices[n] for n, choice in desired.choices.items() if choice.method == CLIENT_SUBMISSION)
+    return any(device.legacy_tls and device.mailbox == mailbox for device in signing_in)
+
+
 def _of_mailboxes(desired: Desired | None) -> Sequence[Request]:
     mailboxes = list(_signing_in(desired)) if desired else []
     return rules.sign_in_questions(mailboxes) if mailboxes else ()
@@ -330,8 +336,9 @@ def _sign_ins(desired: Desired, answers: Mapping[str, Answer | Unknown], planned
     observed = Observed(seen, evidence={**asked, **answers})
     for mailbox, authentication in _signing_in(desired).items():
         application = _application(desired, mailbox, authentication)
+        legacy_tls = _legacy_tls(desired, mailbox)
         found, then = (
-            mailflow.sign_in(observed, mailbox, authentication, changes, application=application)
+            mailflow.sign_in(observed, mailbox, authentication, changes, application=application, legacy_tls=legacy_tls)
             for changes in ((), planned.pending if planned else ())
         )
         how = "OAuth" if authentication == "oauth" else "a password"

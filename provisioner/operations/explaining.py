@@ -66,6 +66,7 @@ async def _device(context: Context, name: str, desired: Desired) -> Explanation:
                     observed,
                     part,
                     application=signs_in_as_application(device, choice.authentication),
+                    legacy_tls=device.legacy_tls,
                 ),
                 "signs_in_as": signs_in_as,
             }
@@ -167,9 +168,12 @@ def _verdict(
     *,
     application: bool | None = None,
     hve: bool = False,
+    legacy_tls: bool = False,
 ) -> Explanation:
     found, then = (
-        mailflow.sign_in(observed, mailbox, authentication, changes, application=application, hve=hve)
+        mailflow.sign_in(
+            observed, mailbox, authentication, changes, application=application, hve=hve, legacy_tls=legacy_tls
+        )
         for changes in ((), changes_of(part, observed))
     )
     return {

@@ -19,7 +19,7 @@ from provisioner.diagnostics import Diagnostic, InputError
 from provisioner.mailflow.basic_authentication import lasting
 from provisioner.model import Answer, Desired, Unknown, request_key
 from provisioner.model.clouds import Cloud, cloud_of_mail
-from provisioner.model.devices import HIGH_VOLUME_EMAIL, Device
+from provisioner.model.devices import HIGH_VOLUME_EMAIL, LEGACY_TLS, Device
 from provisioner.operations.context import Context
 from provisioner.operations.device_secrets import Given, secret_of
 from provisioner.operations.diagnosing import evidence_of
@@ -38,6 +38,7 @@ from provisioner.tenant.smtp import (
     answers,
     converse,
     old_handshake,
+    speaks,
     tls_context,
 )
 
@@ -125,9 +126,14 @@ def _until(device: Device) -> Iterator[str]:
 
 async def _limits(how: Way, attempt: Attempt) -> AsyncIterator[str]:
     """What the dialogue does not prove, since it is not the device that spoke."""
-    if how.tls not in {"1.0", "1.1"}:
+    if how.tls not in LEGACY_TLS:
         return
     # Exchange Online ended TLS 1.0 and 1.1 (Learn, "TLS 1.0 and 1.1 deprecation for Office 365").
+    if how.legacy_tls:
+        if not speaks(how.tls):
+            what = "not tried, since the OpenSSL of this machine does not speak it: the dialogue uses a newer version"
+            yield f"TLS {how.tls}: {what}"
+        return
     outcome = await old_handshake(attempt, how.tls)
     setting = "set the device to no encryption, or to STARTTLS only if it goes on in clear text without it"
     if outcome == REFUSED:
@@ -209,7 +215,7 @@ async def _attempt(context: Context, desired: Desired, how: Way, probing: Probin
     recipient, profile = probing.recipient or how.sender, context.profile
     own = _endpoint(profile.endpoints, how)
     if how.host == "" and not own:
-        what = f"device/{probing.device}: {NAMES[how.method]} is not offered in the cloud of this tenant"
+        what = f"device/{probing.device}: {how.not_offered}"
         raise InputError([Diagnostic("DEVICE-NO-HOST", what, "choose another method for the device")])
     named = how.host or await _mail_host(context, desired, how.domain) or own
     if not named:

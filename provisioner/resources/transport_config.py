@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from provisioner.diagnostics import Severity
 from provisioner.model import Guard, Rule
-from provisioner.model.picture import Contribution, Contributions, Privilege
+from provisioner.model.picture import Contribution, Contributions, LegacyTls
 from provisioner.resources import fields
 from provisioner.resources.canonical import email_address, refusal
 from provisioner.resources.fields import BOOLEAN, Text, Tristate, column
@@ -89,14 +89,15 @@ class TransportConfigType(TenantSettingsType[TransportConfig]):
     section_type: ClassVar[Any] = fields.entry(TransportConfig, "TransportConfigSection", _DESCRIPTION)
     spec: ClassVar[type[TransportConfig]] = TransportConfig
     noun: ClassVar[str] = "TransportConfig"
-    contributes: ClassVar[tuple[type[Contribution], ...]] = (Privilege,)
+    contributes: ClassVar[tuple[type[Contribution], ...]] = (LegacyTls,)
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("TLS-LEGACY", Severity.ERROR, "apply", "Clients may sign in over TLS 1.0 and 1.1."),
     )
 
     def contribution(self, spec: TransportConfig) -> Contributions:
-        """That weak TLS is taken. How long messages are tried admits no sender and refuses nobody's mail."""
-        return (Privilege("allow_legacy_tls_clients"),) if spec.allow_legacy_tls_clients == "enabled" else ()
+        """Whether weak TLS is taken. How long messages are tried admits no sender and refuses nobody's mail."""
+        legacy = spec.allow_legacy_tls_clients
+        return () if legacy is None else (LegacyTls(legacy == "enabled"),)
 
     def guards(self, before: TransportConfig | None, after: TransportConfig | None) -> Iterable[Guard]:
         was = before.allow_legacy_tls_clients if before else None

@@ -63,7 +63,7 @@ _SERVICES = (
         "spf.protection.partner.outlook.cn",
         "v=spf1 ip4:42.159.36.0/24 ip4:42.159.164.0/24 -all",
         "mail.protection.partner.outlook.cn",
-        ("smtp.partner.outlook.cn", "partner.outlook.cn"),
+        ("smtp.partner.outlook.cn", "smtp-legacy.partner.outlook.cn", "partner.outlook.cn"),
         "autodiscover.partner.outlook.cn",
     ),
 )

@@ -38,6 +38,7 @@ SMTP: Mapping[str, str] = {
     "smtp-legacy.office365.com": "smtp_submission",
     "smtp.office365.us": "smtp_submission",
     "smtp.partner.outlook.cn": "smtp_submission",
+    "smtp-legacy.partner.outlook.cn": "smtp_submission",
     "smtp.hve.mx.microsoft": "smtp_hve",
 }
 """The front behind each submission host."""

@@ -13,6 +13,7 @@ import datetime as dt
 import email
 import email.policy
 import ssl
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class SmtpFront:
 
     async def start(self, files: ListenerFiles, listening: Listening) -> dict[str, str]:
         """Listen; the addresses of `smtp_submission`, `smtp_hve` and `smtp_mx`."""
-        submission, exchange = _context(files), _context(files, clients=True)
+        submission, exchange = _with_legacy_tls(_context(files)), _context(files, clients=True)
         loop = asyncio.get_running_loop()
         found = {}
         for name, make in (
@@ -134,4 +135,14 @@ def _context(files: ListenerFiles, *, clients: bool = False) -> ssl.SSLContext:
     if clients:
         context.load_verify_locations(files.ca)
         context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def _with_legacy_tls(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Take TLS 1.0 and 1.1 too, and keep the host that the client asks for: the rules of the port decide about them."""
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 has these versions at level 0 alone
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    context.sni_callback = lambda tls, name, _: setattr(tls, "asked_for", name or "")
     return context

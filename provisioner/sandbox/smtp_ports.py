@@ -116,7 +116,19 @@ class Submission(_Port):
 
     # --- signing in ---------------------------------------------------------------------------------------------
 
+    async def _too_old(self, server: SMTP) -> bool:
+        """Whether the client's TLS is too old for the host that it asked for, and it was told."""
+        tls = ((server.session and server.session.ssl) or {}).get("ssl_object")
+        refusal = tls and submission_rules.legacy_tls_refusal(
+            self._front.tenant, str(tls.version()), getattr(tls, "asked_for", "")
+        )
+        if refusal:
+            await server.push(self._said("AUTH", refusal, ""))
+        return bool(refusal)
+
     async def auth_LOGIN(self, server: SMTP, args: list[str]) -> AuthResult:
+        if await self._too_old(server):
+            return _ANSWERED
         user = await _response(server, args, "Username:")
         password = None if user is None else await _response(server, [], "Password:")
         if user is None or password is None:
@@ -129,6 +141,8 @@ class Submission(_Port):
         return await self._ended(server, user, "basic", refusal)
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
+        if await self._too_old(server):
+            return _ANSWERED
         response = await _response(server, args, "")
         if response is None:
             return _ANSWERED

@@ -48,6 +48,10 @@ _SWITCHED_OFF = (
 _RETIRED = "550 5.7.30 Basic authentication is not supported for Client Submission."
 REFUSED = "535 5.7.3 Authentication unsuccessful"
 NOT_SIGNED_IN = "530 5.7.57 Client not authenticated to send mail."
+_LEGACY_TLS = (
+    "421 4.7.66 TLS 1.0 and 1.1 are not supported. Please upgrade/update your client to support TLS 1.2. "
+    "Visit https://aka.ms/smtp_auth_tls."
+)
 STARTTLS_FIRST = "451 5.7.3 STARTTLS is required to send mail"
 TOO_MANY_CONNECTIONS = (
     "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information."
@@ -77,6 +81,19 @@ _EXCHANGE = "exchange"
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
+
+
+def legacy_tls_refusal(tenant: Tenant, version: str, host: str) -> str | None:
+    """What a client with TLS 1.0 or 1.1 is answered at a host; "" for a client that named none (SNI).
+
+    Learn, "Opt in to the Exchange Online endpoint for legacy TLS clients using SMTP AUTH"; null refuses as $false does
+    (MicrosoftDocs/OfficeDocs-Exchange issue 2943). A Java client got it for AUTH (DSpace issue 8123).
+    """
+    if version not in {"TLSv1", "TLSv1.1"}:
+        return None
+    (settings,) = tenant.rows("TransportConfig")
+    allowed = settings.get("AllowLegacyTLSClients") is True and host.lower().startswith("smtp-legacy.")
+    return None if allowed else _LEGACY_TLS
 
 
 class Lockout:

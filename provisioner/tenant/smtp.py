@@ -169,6 +169,8 @@ def tls_context(ca: str | None, certificate: str | None, newest: str = "") -> ss
     context = Network(ca).tls()
     if newest == "1.2":
         context.maximum_version = ssl.TLSVersion.TLSv1_2
+    elif newest in _OLD and speaks(newest):
+        _only(context, newest)
     if certificate is not None:
         context.load_cert_chain(certificate, password=_no_password)
     return context
@@ -291,13 +293,22 @@ def _old_context(version: str) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 has these versions at level 0 alone
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            context.minimum_version = context.maximum_version = _OLD[version]
+        _only(context, version)
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()).do_handshake()
     except ssl.SSLWantReadError:
         return context  # it has said hello, and waits for the server
     except (ssl.SSLError, ValueError):
         pass
     return None
+
+
+def _only(context: ssl.SSLContext, version: str) -> None:
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 has these versions at level 0 alone
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = _OLD[version]
+
+
+def speaks(version: str) -> bool:
+    """Whether the OpenSSL of this machine speaks TLS 1.0 or 1.1."""
+    return _old_context(version) is not None

@@ -84,6 +84,10 @@ sites: { hq: { egress_ip_addresses: [93.184.216.10] } }
 devices:
   label: { site: hq, from: l@contoso.com, recipients: anyone, supports: { tls: "1.0", authentication: [] } }
 """
+LEGACY = """transport_config: { allow_legacy_tls_clients: enabled }
+devices:
+  old: { from: erp@contoso.com, recipients: anyone, supports: { tls: "1.1", authentication: [basic] } }
+"""
 
 
 READS_MAIL = {
@@ -498,6 +502,28 @@ def test_an_old_device_speaks_in_clear_text_and_its_handshake_is_tried(shop: Sho
     assert {"from": "client", "text": "STARTTLS"} not in found["dialogue"]
     (limit,) = found["limits"]
     assert limit.startswith("TLS 1.0: the server refuses STARTTLS with it")
+
+
+def test_an_old_device_signs_in_at_the_host_for_legacy_tls(shop: Shop) -> None:
+    """What stops it is named until the setting is applied; then its mail arrives over its own version of TLS."""
+    plan = shop.write(LEGACY)
+    options = ("--password", "env:ERP_PASSWORD", "--to", "someone@fabrikam.com")
+    refused = probe(shop, "old", *options, **PASSWORD)
+    assert refused["refused"].startswith("421 4.7.66")
+    assert "transport_config/settings" in refused["remedy"]["sentence"]
+    explained = shop.on_tenant("explain", "device/old", plan).stdout
+    assert "the plan allows TLS 1.0 and 1.1 at the host for legacy TLS" in explained
+    assert "client submission over TLS 1.0 and 1.1 is refused" in explained
+    applied = shop.on_tenant("apply", plan, "--auto-approve", "--allow", "TLS-LEGACY:transport_config/settings")
+    assert applied.returncode == 0, applied.stderr + applied.stdout
+    assert probe(shop, "old", *options, "--send", **PASSWORD)["accepted"]
+    shown = shop.run("devices", "show", "old", "plan.yaml").stdout
+    assert "smtp-legacy.office365.com" in shown
+    shop.write(LEGACY.replace("enabled", "default"))
+    stopped = shop.on_tenant("plan", plan)
+    assert (stopped.returncode, "DEVICE-NO-METHOD" in stopped.stderr) == (3, True)
+    assert "transport_config: { allow_legacy_tls_clients: enabled } would allow it" in stopped.stderr
+    shop.tenant.cmdlet("Set-TransportConfig", AllowLegacyTLSClients=None)
 
 
 def test_an_openssl_without_old_tls_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import itertools
 import pytest
 
 from provisioner.devices import Facts, choose, facts_of
+from provisioner.devices.choice import LEGACY_TLS_WEAK
 from provisioner.mailflow.basic_authentication import HVE_BASIC_ENDING
 from provisioner.model import Desired
 from provisioner.model.devices import METHODS, Choice, Device
@@ -264,6 +265,34 @@ def test_high_volume_email_is_for_who_has_no_mailbox_and_sends_inside() -> None:
 )
 def test_high_volume_email_is_ruled_out(changes: dict[str, object], facts: Facts, why: str) -> None:
     assert why in chosen(facts, **{**INTERNAL, **changes}).refused["high_volume_email"]
+
+
+LEGACY = Facts(allows_legacy_tls=True)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_old_tls_signs_in_where_the_plan_allows_it_and_its_weakness_is_told(version: str) -> None:
+    choice = chosen(LEGACY, tls=version, authentication=BASIC)
+    assert (choice.method, choice.authentication) == ("client_submission", "basic")
+    assert f"it can sign in to scanner@contoso.com with a password over TLS {version}" in choice.reasons
+    assert any("allow_legacy_tls_clients" in reason for reason in choice.reasons)
+    assert choice.warnings[0] == LEGACY_TLS_WEAK
+
+
+@pytest.mark.parametrize(
+    ("facts", "allowing"), [(Facts(), True), (dataclasses.replace(LEGACY, offers_legacy_tls=False), False)]
+)
+def test_an_old_tls_is_refused_with_the_setting_that_would_allow_it(facts: Facts, allowing: bool) -> None:
+    """Learn, "Opt in to the … endpoint for legacy TLS clients": the clouds of the US government have no such host."""
+    refused = chosen(facts, tls="1.1", authentication=BASIC).refused["client_submission"]
+    assert "it requires TLS 1.2 or later, and the device supports TLS 1.1" in refused
+    assert ("transport_config: { allow_legacy_tls_clients: enabled } would allow it" in refused) == allowing
+
+
+def test_a_fixed_address_comes_before_an_old_tls() -> None:
+    choice = chosen(dataclasses.replace(LEGACY, sources=FIXED), tls="1.0")
+    assert (choice.method, choice.refused["client_submission"]) == ("smtp_relay", LEGACY_TLS_WEAK)
+    assert chosen(LEGACY, tls="none").method is None
 
 
 def test_what_is_only_delayed_is_no_reason_to_send_direct() -> None:

@@ -14,7 +14,7 @@ from provisioner.model import Desired
 from provisioner.model.clouds import CLOUDS
 from provisioner.model.devices import METHODS
 from tests.devices.test_sections import load
-from tests.devices.test_way import FLEET, TODAY
+from tests.devices.test_way import FLEET, OLD, TODAY
 
 MX = {"contoso.com": "contoso-com.mail.protection.outlook.com"}
 SWITCH = "smtp_auth:\n  mailboxes: { stray@contoso.com: enabled, off@contoso.com: disabled }\n"
@@ -72,6 +72,16 @@ def test_client_submission_names_the_user_and_its_limits(fleet: Desired) -> None
         "an alias may arrive as the primary address (SendFromAliasEnabled): probe --send shows which From arrived",
         "another From address is refused after the message (554 5.2.252)",
     ]
+
+
+def test_an_old_tls_has_a_host_of_its_own_and_the_sheet_says_why(tmp_path: Path) -> None:
+    settings, document = of(load(tmp_path, OLD), "old")
+    assert (settings["Server"], settings["Encryption"]) == ("smtp-legacy.office365.com", "STARTTLS, TLS 1.1")
+    notes = {s["name"]: s["note"] for s in document["settings"]}
+    assert "the host for TLS 1.0 and 1.1, which other hosts refuse (421 4.7.66)" in notes["Server"]
+    assert notes["Port"] == "465 is not offered"
+    assert "the device's clock is right, and TLS 1.1 is switched on" in document["check"]
+    assert "AllowLegacyTLSClients of the tenant is $true (Get-TransportConfig)" in document["check"]
 
 
 def test_in_another_cloud_host_and_scope_are_its_own(fleet: Desired) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 
@@ -78,6 +79,37 @@ def test_a_device_with_an_old_tls_does_not_start_it(tmp_path: Path) -> None:
 )
 def test_client_submission_goes_to_the_host_of_the_cloud(tmp_path: Path, chosen: str, tenant: str, host: str) -> None:
     assert way("erp", load(tmp_path, FLEET), cloud_of_mail(chosen, tenant)).host == host
+
+
+OLD = """
+transport_config: { allow_legacy_tls_clients: enabled }
+devices:
+  old: { from: old@contoso.com, recipients: anyone, supports: { tls: "1.1", authentication: [basic] } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("cloud", "host"),
+    [("worldwide", "smtp-legacy.office365.com"), ("china", "smtp-legacy.partner.outlook.cn"), ("gcc", "")],
+)
+def test_an_old_tls_goes_to_the_host_for_it(tmp_path: Path, cloud: str, host: str) -> None:
+    found = way("old", load(tmp_path, OLD), CLOUDS[cloud])
+    assert (found.host, found.port, found.starttls, found.tls, found.legacy_tls) == (host, 587, True, "1.1", True)
+    assert found.not_offered == "client submission over TLS 1.1 is not offered in the cloud of this tenant"
+
+
+@pytest.mark.parametrize("setting", ["disabled", "default"])
+def test_a_setting_that_a_device_depends_on_cannot_be_switched_off(tmp_path: Path, setting: str) -> None:
+    plan = OLD.replace("enabled", setting)
+    with pytest.raises(InputError, match="allow_legacy_tls_clients: enabled } would allow it"):
+        way("old", load(tmp_path, plan), CLOUDS["worldwide"])
+
+
+def test_the_tenant_of_a_government_cloud_has_no_such_host(tmp_path: Path) -> None:
+    desired = dataclasses.replace(load(tmp_path, OLD), tenant="contoso.onmicrosoft.us")
+    with pytest.raises(InputError, match="no sending method works") as caught:
+        way("old", desired, CLOUDS["gcc_high"])
+    assert "allow_legacy_tls_clients" not in str(caught.value)
 
 
 def test_direct_send_of_a_device_without_tls_is_in_clear(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from provisioner.model.picture import (
     Doubt,
     Exemption,
     HighVolume,
+    LegacyTls,
     MailRule,
     OutboundLimit,
     PasswordPolicy,
@@ -90,6 +91,10 @@ def switch(word: str, mailbox: str = "erp@contoso.com") -> SignIn:
         ([OutboundLimit("Default", 500, blocks=False)], [OutboundLimit("Default", 500)], CLOSES),
         ([OutboundLimit("Default", 0)], [OutboundLimit("Default", 10_000)], NOTHING),
         ([OutboundLimit("Default", 500)], [OutboundLimit("Default", 500)], NOTHING),
+        # Legacy TLS opens where it is taken; null and $false are one.
+        ([LegacyTls(False)], [LegacyTls(True)], OPENS),
+        ([LegacyTls(True)], [LegacyTls(False)], CLOSES),
+        ([], [LegacyTls(False)], NOTHING),
         # Relay: its sources may send to anyone.
         ([], [Relay(NET)], OPENS),
         ([Relay(NET)], [Relay(NET)], NOTHING),

@@ -32,6 +32,7 @@ from provisioner.model.picture import (
     Account,
     Contribution,
     HighVolume,
+    LegacyTls,
     PasswordPolicy,
     Picture,
     PolicyOf,
@@ -302,6 +303,24 @@ REFUSED: list[tuple[Picture, Attempt, dict[str, Any], Decision]] = [
 @pytest.mark.parametrize(("tenant", "attempt", "answers", "decision"), REFUSED)
 def test_every_refusal_alone(tenant: Picture, attempt: Attempt, answers: dict[str, Any], decision: Decision) -> None:
     assert decide(tenant, attempt, evidence(answers)) == decision
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed", "reason", "missing"),
+    [
+        ((LegacyTls(True),), True, "", ()),
+        ((LegacyTls(False),), False, "legacy_tls", ()),
+        ((), None, "", ("AllowLegacyTLSClients",)),
+    ],
+)
+def test_an_old_tls_needs_the_setting_of_the_organization(
+    words: tuple[Contribution, ...], allowed: bool | None, reason: str, missing: tuple[str, ...]
+) -> None:
+    old = dataclasses.replace(BASIC, legacy_tls=True)
+    found = decide(picture(*words), old, evidence())
+    assert (found.allowed, found.reason, found.missing) == (allowed, reason, missing)
+    assert found.code == ("421 4.7.66" if reason else "")
+    assert decide(picture(*words), BASIC, evidence()).allowed is True
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.model.picture import Privilege
+from provisioner.model.picture import LegacyTls
 from provisioner.resources.tenant_settings import SETTINGS
 from provisioner.resources.transport_config import TransportConfig, TransportConfigType, expiration
 from tests.resources.recorded import answer, declared, mistakes, sent, snapshots
@@ -57,7 +57,7 @@ def test_weak_tls_is_guarded_where_it_begins() -> None:
     weak = dataclasses.replace(LIVE, allow_legacy_tls_clients="enabled")
     assert [guard.rule for guard in KIND.guards(LIVE, weak)] == ["TLS-LEGACY"]
     assert not [*KIND.guards(weak, weak), *KIND.guards(weak, LIVE)]
-    assert (KIND.contribution(weak), KIND.contribution(LIVE)) == ((Privilege("allow_legacy_tls_clients"),), ())
+    assert (KIND.contribution(weak), KIND.contribution(LIVE)) == ((LegacyTls(True),), (LegacyTls(False),))
 
 
 @pytest.mark.parametrize("rows", snapshots("transport_config"))

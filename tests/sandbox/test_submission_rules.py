@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import smtplib
+import ssl
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,34 @@ def test_each_switch_has_its_own_answer(tenant: LocalTenant) -> None:
     assert "SmtpClientAuthentication is disabled for the Mailbox" in refusal(tenant)
     tenant.control("POST", "/load", {"sandbox": 1, "graph": {"securityDefaults": {"isEnabled": True}}})
     assert "security defaults policy" in refusal(tenant)
+
+
+@pytest.mark.parametrize(
+    ("host", "setting", "taken"),
+    [
+        ("smtp-legacy.office365.com", True, True),
+        ("smtp-legacy.office365.com", None, False),
+        ("smtp.office365.com", True, False),
+    ],
+)
+def test_an_old_tls_is_taken_at_the_host_for_it_where_the_organization_allows_it(
+    tenant: LocalTenant, host: str, setting: bool | None, taken: bool
+) -> None:
+    """Learn, "Opt in to the Exchange Online endpoint for legacy TLS"; OfficeDocs-Exchange issue 2943 for null."""
+    tenant.cmdlet("Set-TransportConfig", AllowLegacyTLSClients=setting)
+    context = ssl.create_default_context(cafile=tenant.endpoints["ca"])
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with connection(tenant, "smtp_submission", tls=False) as client:
+        client._host = host  # type: ignore[attr-defined] # what smtplib asks for in SNI
+        client.starttls(context=context)
+        if taken:
+            assert client.login("erp@contoso.com", "right")[0] == 235
+        else:
+            with pytest.raises(smtplib.SMTPAuthenticationError, match=r"4\.7\.66 TLS 1\.0 and 1\.1 are not supported"):
+                client.login("erp@contoso.com", "right")
 
 
 def test_an_authentication_policy_without_smtp_lets_no_password_in(tenant: LocalTenant) -> None:
