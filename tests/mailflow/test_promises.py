@@ -10,10 +10,12 @@ from provisioner.resources.dkim import Dkim, DkimType
 from provisioner.resources.inbound_connector import InboundConnector, InboundConnectorType
 from provisioner.resources.organization import Organization, OrganizationType
 from provisioner.resources.smtp_auth import ORGANIZATION, SmtpAuth, SmtpAuthType
+from provisioner.resources.transport_config import TransportConfig, TransportConfigType
 
 NET, OTHER = frozenset({"52.202.8.0/24"}), frozenset({"8.8.8.8/32"})
 FROM_NET, FROM_OTHER = frozenset({Group(networks=NET)}), frozenset({Group(networks=OTHER)})
 CONNECTOR, SWITCH, DIRECT, DKIM = InboundConnectorType(), SmtpAuthType(), OrganizationType(), DkimType()
+LEGACY = TransportConfigType()
 
 WANTED = InboundConnector("hq", type="on_premises", sender_ip_addresses=NET)
 LIVE = dataclasses.replace(CONNECTOR.completed(WANTED), require_tls=False)
@@ -95,6 +97,13 @@ def test_signing_promises_nobody_anything() -> None:
 def test_the_rejection_of_direct_send_takes_from_everyone() -> None:
     assert loses(DIRECT, Organization("settings", False), Organization("settings", True)) == {EVERYONE}
     assert promised(DIRECT, Organization("settings", True), None) == NOBODY
+
+
+def test_legacy_tls_is_a_promise_that_what_closes_waits_for() -> None:
+    allowed, default = (TransportConfig("settings", value) for value in ("enabled", "default"))
+    assert lacking(LEGACY, allowed, default) == gains(LEGACY, default, allowed) == {EVERYONE}
+    assert lacking(LEGACY, allowed, allowed) == promised(LEGACY, default, default) == NOBODY
+    assert loses(LEGACY, allowed, default) == {EVERYONE}
 
 
 def test_a_deletion_takes_what_the_object_gives_and_from_anyone_where_that_is_not_known() -> None:
