@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import graphlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from provisioner.model import Action, Address, Change, consequence
 
@@ -44,12 +44,17 @@ def order(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 
 def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
-    """Which changes of these each one must come after: what it needs, and for a delete what needs it, or did so far."""
+    """Which changes of these each one must come after: what it needs, and for a delete what needs it, or did so far.
+
+    What is disabled comes like a delete after what needed it so far, where no other change needs it: two objects that
+    exchange what they need would wait for each other.
+    """
     by_address = {c.address: c for c in changes}
+    needed = {need for c in by_address.values() if c.action is not Action.DELETE for need in c.needs}
     graph: dict[Address, set[Address]] = {a: set() for a in by_address}
     for change in by_address.values():
         for need in change.releases:
-            if need in by_address and by_address[need].action is Action.DELETE:
+            if need in by_address and _goes(by_address[need], needed):
                 graph[need].add(change.address)
         for need in change.needs:
             if need not in by_address:
@@ -59,3 +64,7 @@ def dependencies(changes: Iterable[Change]) -> dict[Address, set[Address]]:
             else:
                 graph[change.address].add(need)
     return graph
+
+
+def _goes(change: Change, needed: Collection[Address]) -> bool:
+    return change.action is Action.DELETE or (change.disables and change.address not in needed)

@@ -170,7 +170,8 @@ def judged(change: Change, kind: ResourceType[Any]) -> Change:
     goal = goal_of(change)
     found = mailflow.consequences(change.action, mailflow.effects(kind, change.observed, goal))
     takes = promises.loses(kind, change.observed, goal)
-    return dataclasses.replace(change, consequences=found, takes=bool(takes))
+    disables = bool(mailflow.contributions(kind, change.observed)) and not mailflow.contributions(kind, goal)
+    return dataclasses.replace(change, consequences=found, takes=bool(takes), disables=disables)
 
 
 def _guards(change: Change, kind: ResourceType[Any], draft: _Draft) -> Iterator[Finding]:

@@ -20,11 +20,23 @@ from provisioner.model import (
     Request,
     Resource,
     ResourceType,
+    Undeclared,
     Unknown,
+    overlay,
     request_key,
 )
 from provisioner.model.devices import CLIENT_SUBMISSION, DIRECT_SEND, HIGH_VOLUME_EMAIL, SMTP_RELAY, Choice, Device
-from provisioner.model.picture import Acceptance, Account, Contribution, HighVolume, PasswordPolicy, Relay, SignIn
+from provisioner.model.picture import (
+    Acceptance,
+    Account,
+    Contribution,
+    HighVolume,
+    MailRule,
+    PasswordPolicy,
+    Relay,
+    Route,
+    SignIn,
+)
 from provisioner.resources import TYPES
 from provisioner.resources.rows import (
     accepted_domain,
@@ -75,7 +87,7 @@ def questions(desired: Desired) -> Sequence[Request]:
         asked.append(organization_config.REQUEST)
     if methods & {SMTP_RELAY, DIRECT_SEND}:
         asked.append(connection_filter.REQUEST)
-    if methods & _OF_MAIL:
+    if _acted_on(desired):
         asked.append(transport_rule.REQUEST)
     if _within_the_tenant(desired):
         asked.append(allow_block_list.REQUEST)
@@ -166,6 +178,8 @@ def further_questions(desired: Desired, observed: Observed) -> Sequence[Request]
     rows += rows_of(observed.evidence, user.LISTING)
     known = {name for row in rows for name in user.decode(row).addresses}
     asked: list[Request] = [outbound_connector.REQUEST] if _routes(desired, observed) else []
+    if not _acted_on(desired) and _may_end_routes(desired, observed):
+        asked.append(transport_rule.REQUEST)
     if mailboxes and request_key(user.LISTING) not in observed.evidence:
         asked += [user.look_up(a.sign_in) for a in accounts if a.sign_in and a.sign_in not in known]
     policies = access_policy.decode(rows_of(observed.evidence, access_policy.REQUEST))
@@ -187,6 +201,34 @@ def _routes(desired: Desired, observed: Observed) -> bool:
     """Whether a transport rule may give mail of the plan's devices to an outbound connector."""
     rules = rows_of(observed.evidence, transport_rule.REQUEST) if desired.devices else ()
     return any(row.get(transport_rule.CONNECTOR) for row in rules)
+
+
+def _acted_on(desired: Desired) -> bool:
+    """Whether transport rules act on mail of the plan's devices."""
+    return any(choice.method in _OF_MAIL for choice in desired.choices.values())
+
+
+def ends_route(kind: ResourceType[Any], before: Any | None, after: Any | None) -> bool:
+    """Whether a change deletes or disables an outbound connector. A transport rule that leads mail to one is none."""
+    if before is None or Route not in kind.contributes or MailRule in kind.contributes:
+        return False
+    return after is None or (bool(contributions(kind, before)) and not contributions(kind, after))
+
+
+def _may_end_routes(desired: Desired, observed: Observed) -> bool:
+    """Whether the plan may delete or disable an outbound connector: transport rules may name it."""
+    kinds = {t.name: t for t in TYPES if Route in t.contributes}
+    present = {a: o.spec for a, o in observed.resources.items() if isinstance(o, Present)}
+    seen = [(kinds[a.type], a, s) for a, s in {**observed.undeclared, **present}.items() if a.type in kinds]
+    return any(ends_route(kind, live, _left_of(kind, address, live, desired)) for kind, address, live in seen)
+
+
+def _left_of(kind: ResourceType[Any], address: Address, live: Any, desired: Desired) -> Any | None:
+    """An object as the plan would leave it; None for one that it would delete."""
+    if address in desired.resources:
+        return overlay(desired.resources[address].spec, live)
+    gone = kind.undeclared(live, desired.owner, kind.name in desired.exclusive) is Undeclared.DELETE
+    return None if gone or address in desired.absent else live
 
 
 def _principals(desired: Desired, observed: Observed) -> frozenset[str]:

@@ -61,7 +61,8 @@ class Change:
     `consequences` are what it does to mail and exposure, worst first (model/consequence.py). `observed` is the whole
     object as the tenant reported it, read-only fields included; None for a creation. The steps follow from it and
     from `after`, so that they can be derived again. `takes`: somebody loses something by it, whatever else it does.
-    `releases` are objects that it needs no longer: they are deleted after it.
+    `disables`: its object contributes nothing to the sending picture any more. `releases` are objects that it needs no
+    longer: they are deleted or disabled after it.
     """
 
     address: Address
@@ -75,6 +76,7 @@ class Change:
     consequences: tuple[str, ...] = ()
     observed: Any | None = None
     takes: bool = False
+    disables: bool = False
     releases: tuple[Address, ...] = ()
 
     @property

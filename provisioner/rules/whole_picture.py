@@ -27,6 +27,7 @@ from provisioner.resources.ownership import HYBRID_WIZARD
 from provisioner.resources.rows import accepted_domain
 from provisioner.rules.applications import application_findings
 from provisioner.rules.catalogue import RULES, rule_of
+from provisioner.rules.connectors_in_use import in_use_findings
 from provisioner.rules.impact import device_findings
 from provisioner.rules.ipv6 import ipv6_findings
 from provisioner.rules.outbound_limit import outbound_limit_findings
@@ -51,6 +52,7 @@ def check(desired: Desired, observed: Observed, changes: Sequence[Change], types
     yield from _blast_radius(desired, observed, changes, types)
     yield from _unaccepted(desired, observed, changes, types)
     yield from application_findings(desired, observed, changes, types)
+    yield from in_use_findings(desired, observed, changes, types)
     yield from policy_findings(desired, observed, changes, types)
     yield from ipv6_findings(desired, observed, types)
     yield from device_findings(desired, observed, changes, tuple(types.values()))

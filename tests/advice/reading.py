@@ -294,6 +294,14 @@ def _another_name(r: Reading, old: str) -> Iterator[Way]:
     yield Way("replaced", r.planned(joined(plan, {section: written, "absent": [old]})))
 
 
+def _unrouted(r: Reading) -> Iterator[Way]:
+    (rule,) = re.findall(r'the transport rule "([^"]+)"', r.told.summary)
+    freed = {"route_message_outbound_connector": ""}
+    yield Way("written in the plan", r.writing({"transport_rules": {rule: freed}}))
+    gone = {"Identity": rule, "RouteMessageOutboundConnector": None}
+    yield Way("by hand", r.done(("Set-TransportRule", gone)))
+
+
 def _all_mail(r: Reading) -> Iterator[Way]:
     yield Way("the hosts are sure")
     plan = r.world.document_free
@@ -707,6 +715,8 @@ _PATTERNS: Sequence[tuple[str, Follow]] = (
     (f"choose another address for the account, or take this one from its holder{_ELSE}", by_hand("another address")),
     ("make sure that these hosts deliver mail for every domain, or write the recipient_domains that are meant",
      _all_mail),
+    ('write another connector, or "", as route_message_outbound_connector of the rule, or take this one out of the '
+     "rule by hand first", _unrouted),
     ("keep one of them, best the one with the primary address", _primary),
     (f'create "(.+)" first, or correct the name{_ELSE}', _create),
     (f'create "(.+)" first{_ELSE}', _create),

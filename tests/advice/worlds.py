@@ -422,6 +422,12 @@ def _of_settings() -> Iterator[World]:
     out = {"type": "on_premises", "is_transport_rule_scoped": True, "smart_hosts": ["smtp.signatures.example"]}
     yield _world("routed", {"transport_rules": {"Signatures": signed}, "outbound_connectors": {"to-signatures": out}},
                  "TRANSPORT-RULE-ROUTE")  # fmt: skip
+    made = {"Name": "to-signatures", "ConnectorType": "OnPremises", "IsTransportRuleScoped": True,
+            "UseMXRecord": False, "SmartHosts": ["smtp.signatures.example"]}  # fmt: skip
+    by_rule = {"Name": "Signatures", "RouteMessageOutboundConnector": "to-signatures", "SetHeaderName": "X-Signed",
+               "SetHeaderValue": "yes"}  # fmt: skip
+    yield _world("still routed", {"absent": ["outbound_connector/to-signatures"]}, "CONNECTOR-IN-USE",
+                 done=[("New-OutboundConnector", made), ("New-TransportRule", by_rule)])  # fmt: skip
     seen = {"set_header_name": "X-Seen", "set_header_value": "yes"}
     yield _world("every message", {"transport_rules": {"Seen": seen}}, "TRANSPORT-RULE-EVERY-MESSAGE")
     half = {"senders": ["scan@contoso.com"], "set_header_name": "X-Half"}

@@ -41,3 +41,15 @@ def test_a_change_is_never_before_the_stage_of_what_it_needs() -> None:
     ]
     assert ordering.stages(made) == {first: ordering.Stage.CLOSING, then: ordering.Stage.CLOSING}
     assert [c.address for c in ordering.order(made)] == [first, then]
+
+
+def test_what_is_disabled_comes_after_what_needed_it_so_far() -> None:
+    """Not where another change needs it: two that exchange what they need would wait for each other."""
+    connector, rule, other = Address("x", "a"), Address("y", "b"), Address("y", "c")
+    off = Change(connector, Action.UPDATE, 1, 2, disables=True)
+    freed = Change(rule, Action.UPDATE, 1, 2, releases=(connector,))
+    assert [c.address for c in ordering.order([off, freed])] == [rule, connector]
+    user = Change(other, Action.UPDATE, 1, 2, needs=(connector,))
+    assert ordering.dependencies([off, freed, user]) == {connector: set(), rule: set(), other: {connector}}
+    changed = Change(connector, Action.UPDATE, 1, 2)
+    assert ordering.dependencies([changed, freed]) == {connector: set(), rule: set()}

@@ -16,8 +16,12 @@ CONNECTORS: list[dict[str, Any]] = [
     {"Name": "theirs", "RecipientDomains": ["a.example"], "Comment": "Bank [provisioner: other/plan]"},
     {"Name": "trial", "RecipientDomains": ["b.example"], "TestMode": True},
     {"Name": "signatures", **ROUTE, "IsTransportRuleScoped": True},
+    {"Name": "spare", "UseMXRecord": True, "ConnectorType": "Partner", "IsTransportRuleScoped": True},
 ]
-RULES = [{"Name": "Sign what leaves", "RouteMessageOutboundConnector": "signatures"}]
+RULES = [
+    {"Name": "Sign what leaves", "RouteMessageOutboundConnector": "signatures"},
+    {"Name": "Sign spares", "RouteMessageOutboundConnector": "spare"},
+]
 OBJECTS = {**SEED["objects"], "OutboundConnector": CONNECTORS, "TransportRule": RULES}  # type: ignore[dict-item]
 
 
@@ -31,6 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def calm(shop: Shop) -> Iterator[None]:
     yield
     shop.tenant.control("DELETE", "/faults")
+    shop.tenant.control("POST", "/reset")
 
 
 def stored(shop: Shop, name: str) -> dict[str, Any] | None:
@@ -82,10 +87,27 @@ def test_a_connector_in_test_mode_is_seen_and_not_made_twice(shop: Shop) -> None
 
 
 def test_a_connector_that_a_transport_rule_names_stays_and_the_refusal_is_told(shop: Shop) -> None:
-    done = shop.on_tenant("apply", shop.write("absent: [outbound_connector/signatures]\n"), "--auto-approve")
+    plan = shop.write("absent: [outbound_connector/signatures]\n")
+    done = shop.on_tenant("apply", plan, "--auto-approve")
+    assert done.returncode == 6
+    assert 'the transport rule "Sign what leaves" still names it' in done.stdout + done.stderr
+    done = shop.on_tenant("apply", plan, "--auto-approve", "--allow", "CONNECTOR-IN-USE")
     assert done.returncode == 8
-    assert "Sign what leaves" in done.stdout + done.stderr
+    assert "is used by the transport rule 'Sign what leaves'" in done.stdout + done.stderr
     assert stored(shop, "signatures") is not None
+
+
+@pytest.mark.parametrize("gone", [
+    "outbound_connectors: { spare: { enabled: false } }\n",
+    "absent: [outbound_connector/spare]\n",
+])  # fmt: skip
+def test_a_rule_lets_go_of_a_connector_before_that_goes(shop: Shop, gone: str) -> None:
+    """The tenant refuses the other order."""
+    rule = 'transport_rules: { Sign spares: { route_message_outbound_connector: "", set_scl: 0 } }\n'
+    done = shop.on_tenant("apply", shop.write(rule + gone), "--auto-approve", "--allow", "BLAST-RADIUS")
+    assert done.returncode == 0, done.stdout + done.stderr
+    spare = stored(shop, "spare")
+    assert spare is None or spare["Enabled"] is False
 
 
 def test_a_listing_that_fails_is_unknown_and_plans_nothing(shop: Shop) -> None:

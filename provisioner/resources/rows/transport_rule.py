@@ -8,7 +8,7 @@ each by the name of its class (recorded rows).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
@@ -127,6 +127,18 @@ def decode(rows: Iterable[Row]) -> tuple[FlowRule, ...]:
             connector = str(row.get(CONNECTOR) or "")
             found.append(FlowRule(name, place, fate, code, stops, scl_of(row), connector, tls, conditions, exceptions))
     return tuple(sorted(found, key=lambda rule: rule.place))
+
+
+def routed(rows: Iterable[Row]) -> Mapping[str, str]:
+    """The connectors that rules name, by the name of the rule, enabled or not. Raises ValueError for a rule without."""
+    found = {}
+    for row in rows:
+        name, connector = row.get("Name"), row.get(CONNECTOR)
+        if connector and not isinstance(name, str):
+            raise ValueError("a rule that names a connector has no Name")
+        if connector:
+            found[str(name)] = str(connector)
+    return found
 
 
 def _predicates(row: Row, prefix: str, listing: str) -> Predicates:
